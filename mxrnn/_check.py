@@ -1,0 +1,60 @@
+"""Checks of arguments, so that every refusal reads alike: name, what is allowed, what came."""
+from __future__ import annotations
+
+import numbers
+from typing import Any, Callable, Iterable, Optional
+
+import numpy as np
+
+__all__ = ['instance', 'integer', 'number', 'choice', 'function']
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return '%s (%s)' % (text if len(text) <= 80 else text[:77] + '...', type(value).__name__)
+
+
+def instance(name: str, value: Any, types: Any, what: str) -> Any:
+    """Return `value` if it is an instance of `types`; `what` describes them in the refusal."""
+    if not isinstance(value, types):
+        raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
+    return value
+
+
+def integer(name: str, value: Any, least: Optional[int] = None) -> int:
+    """Return `value` as an int; NumPy integers count as integers, bools do not."""
+    what = 'an integer' if least is None else 'an integer of at least %d' % least
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
+    if least is not None and value < least:
+        raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
+    return int(value)
+
+
+def number(name: str, value: Any, least: float = -np.inf, most: float = np.inf) -> Any:
+    """Return `value` itself (its type shows in attributes) if it is a number in [least, most]."""
+    finite = (least, most) != (-np.inf, np.inf)
+    what = 'a number from %g to %g' % (least, most) if finite else 'a finite number'
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
+    if not (least <= value <= most and np.isfinite(value)):  # NaN fails every comparison
+        raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
+    return value
+
+
+def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of the strings `allowed`."""
+    allowed = list(allowed)
+    what = 'one of ' + ', '.join(map(repr, allowed))
+    if not isinstance(value, str):
+        raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
+    if value not in allowed:
+        raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
+    return value
+
+
+def function(name: str, value: Any) -> Callable[..., Any]:
+    """Return `value` if it can be called."""
+    if not callable(value):
+        raise TypeError('%s must be callable, got %s' % (name, _shown(value)))
+    return value

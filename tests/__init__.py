@@ -1,0 +1,15 @@
+"""The module under test, under one name, so that the suite can also run against mxnet.rnn."""
+import importlib
+import os
+
+import pytest
+
+from mxrnn._mxnet import mx
+
+rnn = importlib.import_module(os.environ.get('MXRNN_TEST_MODULE', 'mxrnn'))
+
+#: Marks a test of a deviation: mxnet.rnn itself, as the module under test, must fail it.
+differs = pytest.mark.xfail(rnn.__name__ == 'mxnet.rnn', strict=True,
+                            reason='a documented difference from mxnet.rnn')
+
+__all__ = ['differs', 'mx', 'rnn']
