@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any, Callable, Iterable, Optional
+from typing import Any, Callable, Iterable
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def instance(name: str, value: Any, types: Any, what: str) -> Any:
     return value
 
 
-def integer(name: str, value: Any, least: Optional[int] = None) -> int:
+def integer(name: str, value: Any, least: int | None = None) -> int:
     """Return `value` as an int; NumPy integers count as integers, bools do not."""
     what = 'an integer' if least is None else 'an integer of at least %d' % least
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
