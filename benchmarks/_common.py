@@ -1,0 +1,170 @@
+"""What the scripts in this folder share; imported before anything that imports MXNet.
+
+A script reads::
+
+    from _common import Table, configuration, measure, mx, parse, parser, ratio
+
+    options = parse(parser(__doc__))             # refuses a GPU that is not there
+    configuration(rounds=5)                      # '#' lines: versions, machine, threads
+    table = Table('case', 'ours_ms', 'ratio')    # CSV rows, printed as they come
+    times = measure({'stock': stock_step, 'ours': our_step}, rounds=5)
+    table.add('lstm', median(times['ours']) * 1e3, ratio(times, 'stock', 'ours'))
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import platform
+import subprocess
+import sys
+import time
+from statistics import median
+from typing import Any, Callable, Iterator
+
+# OpenMP and MXNet read these once, when they are loaded.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
+# The package beside this folder is the one measured, installed or not.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import numpy as np  # noqa: E402
+
+import mxrnn  # noqa: E402
+from mxrnn._mxnet import mx  # noqa: E402
+
+__all__ = ['Table', 'card', 'configuration', 'contexts', 'figure', 'measure', 'median', 'mx',
+           'parse', 'parser', 'ratio', 'threads']
+
+
+def parser(doc: str, ctx: bool = True, quick: bool = True) -> argparse.ArgumentParser:
+    """A parser described by the script's docstring, with the options that scripts share."""
+    result = argparse.ArgumentParser(description=doc,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    if ctx:
+        result.add_argument('--ctx', choices=['cpu', 'gpu'], default='cpu',
+                            help='where to run (default: cpu)')
+    if quick:
+        result.add_argument('--quick', action='store_true',
+                            help='small sizes and few rounds, to see that the script works')
+    result.add_argument('--plot', metavar='FILE.png', help='draw the result (needs matplotlib)')
+    return result
+
+
+def parse(options: argparse.ArgumentParser, argv: list[str] | None = None) -> argparse.Namespace:
+    """The options given; `--ctx` also becomes `.context`. What cannot be had is refused now."""
+    result = options.parse_args(argv)
+    if hasattr(result, 'ctx'):
+        result.context = contexts([0] if result.ctx == 'gpu' else [])[0]
+    if result.plot:
+        _pyplot()
+    return result
+
+
+def contexts(gpus: list[int]) -> list[mx.Context]:
+    """The contexts of the GPUs of these numbers, or the CPU if there are none in the list."""
+    there = mx.context.num_gpus() if gpus else 0
+    missing = [i for i in gpus if not 0 <= i < there]
+    if missing:
+        build = ('' if mx.runtime.Features().is_enabled('CUDA')
+                 else '; this is a CPU build of MXNet, see the README for the CUDA ones')
+        raise SystemExit('No GPU %s here: MXNet %s sees %d%s.'
+                         % (', '.join(map(str, missing)), mx.__version__, there, build))
+    return [mx.gpu(i) for i in gpus] or [mx.cpu()]
+
+
+def card(context: mx.Context) -> str:
+    """The name of the processor behind a context, for people to read."""
+    if context.device_type == 'gpu':
+        return subprocess.check_output(['nvidia-smi', '--query-gpu=name', '--format=csv,noheader',
+                                        '--id=%d' % context.device_id], text=True).strip()
+    with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as lines:
+        for line in lines:
+            if line.startswith('model name'):
+                return line.split(':', 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def threads() -> int:
+    """Threads for the arithmetic of MXNet, for the libraries that it is compared with too."""
+    return int(os.environ['OMP_NUM_THREADS'])
+
+
+def configuration(devices: list[mx.Context] | None = None, **settings: Any) -> None:
+    """Print the `#` lines: versions, machine, threads, and the settings given."""
+    print('# Python %s, NumPy %s, MXNet %s, mxrnn %s'
+          % (platform.python_version(), np.__version__, mx.__version__, mxrnn.__version__))
+    print('# %s %s, %s, %d processors, OMP_NUM_THREADS=%d'
+          % (platform.system(), platform.machine(), card(mx.cpu()), os.cpu_count() or 1,
+             threads()))
+    for device in devices or []:
+        if device.device_type == 'gpu':
+            print('# %s: %s' % (device, card(device)))
+    if settings:
+        print('# ' + ', '.join('%s: %s' % item for item in settings.items()))
+    sys.stdout.flush()
+
+
+class Table:
+    """Rows of CSV, printed as they are added and kept in `rows`."""
+
+    def __init__(self, *columns: str) -> None:
+        self.columns = columns
+        self.rows: list[tuple[Any, ...]] = []
+        print(','.join(columns), flush=True)
+
+    def add(self, *values: Any) -> None:
+        """Print and keep one row; floats are shown with four digits."""
+        if len(values) != len(self.columns):
+            raise ValueError('%d values for the columns %s' % (len(values), self.columns))
+        self.rows.append(values)
+        print(','.join('%.4g' % v if isinstance(v, float) else str(v) for v in values),
+              flush=True)
+
+
+def measure(jobs: dict[str, Callable[[], Any]], rounds: int, warmup: int = 1,
+            ) -> dict[str, list[float]]:
+    """Seconds of each job, one for every round.
+
+    Rounds are interleaved: each runs every job once, forwards and backwards in turn, so that a
+    slow spell of the machine falls on all of them. MXNet is waited for on both sides.
+    """
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for i in range(-warmup, rounds):
+        for name in list(jobs)[::-1 if i % 2 else 1]:
+            gc.collect()
+            mx.nd.waitall()
+            start = time.perf_counter()
+            jobs[name]()
+            mx.nd.waitall()
+            if i >= 0:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def ratio(times: dict[str, list[float]], slow: str, fast: str) -> float:
+    """How many times as long `slow` takes as `fast`: the median over the rounds."""
+    return median(a / b for a, b in zip(times[slow], times[fast]))
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+    except ImportError:
+        raise SystemExit("--plot needs matplotlib: pip install '.[bench]'") from None
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+    return pyplot
+
+
+@contextlib.contextmanager
+def figure(path: str, xlabel: str, ylabel: str) -> Iterator[Any]:
+    """Axes to draw labelled lines on, saved with their legend when the block ends."""
+    fig, axes = _pyplot().subplots(figsize=(7, 4.5), layout='constrained')
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    yield axes
+    axes.legend()
+    fig.savefig(path, dpi=120)
+    print('# drawn: %s' % path, flush=True)
