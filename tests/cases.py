@@ -1,0 +1,540 @@
+"""The cells and compositions over which every property is tested, and what they are tested with.
+
+``CASES`` are those that mxnet.rnn builds and unrolls too; ``OURS`` work only here. A case makes its
+cell from the module that it is given, so that both modules build the same one::
+
+    @each_case
+    def test_something(case):
+        result = run(case.make(rnn), case.step, length=3, batch=2)
+"""
+from __future__ import annotations
+
+import functools
+import zlib
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+import pytest
+
+from . import mx
+
+__all__ = ['BOUND', 'CASES', 'OURS', 'STEPPED', 'Case', 'Run', 'begin_state', 'each_bound',
+           'each_case', 'each_stepped', 'flat', 'inputs', 'random_value', 'reset', 'run',
+           'run_symbols', 'step', 'walk']
+
+LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.1)
+
+
+class Case(NamedTuple):
+    """A cell to test: how to make it from a module, and what to feed it with."""
+
+    name: str
+    make: Callable[[Any], Any]
+    #: Shape of the input of one step, without the batch: (features,), or (channels, rows, columns).
+    step: tuple[int, ...] = (4,)
+    #: Whether the cell can be called for one step.
+    can_step: bool = True
+    #: Whether training draws random numbers (dropout, zoneout): its gradients then do not repeat.
+    random: bool = False
+    #: Whether it contains a FusedRNNCell: on the CPU only float32 is right everywhere.
+    fused: bool = False
+    #: Whether it can be bound on the CPU, whose convolutions take no NHWC.
+    binds: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The types in which it can be bound, and is right, on the CPU."""
+        return ('float32',) if self.fused else ('float32', 'float64')
+
+
+def stack(rnn: Any, *cells: Any, **kwargs: Any) -> Any:
+    """A SequentialRNNCell of the cells."""
+    outer = rnn.SequentialRNNCell(**kwargs)
+    for cell in cells:
+        outer.add(cell)
+    return outer
+
+
+def layer_norm(rnn: Any, prefix: str = 'ln_') -> Any:
+    """An LSTM whose gates are normalised: __call__ overridden, more parameters asked for."""
+    class LayerNormLSTM(rnn.LSTMCell):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            shape = (4 * self._num_hidden,)
+            self._gamma = self.params.get('norm_gamma', shape=shape, init=mx.init.One())
+            self._beta = self.params.get('norm_beta', shape=shape)
+
+        def __call__(self, inputs: Any, states: Any) -> Any:
+            self._counter += 1
+            name = '%st%d_' % (self._prefix, self._counter)
+            i2h = mx.sym.FullyConnected(inputs, self._iW, self._iB, name='%si2h' % name,
+                                        num_hidden=4 * self._num_hidden)
+            h2h = mx.sym.FullyConnected(states[0], self._hW, self._hB, name='%sh2h' % name,
+                                        num_hidden=4 * self._num_hidden)
+            gates = mx.sym.LayerNorm(i2h + h2h, gamma=self._gamma, beta=self._beta,
+                                     name='%snorm' % name)
+            i, f, c, o = mx.sym.SliceChannel(gates, num_outputs=4, name='%sslice' % name)
+            c = (self._get_activation(f, 'sigmoid', name='%sf' % name) * states[1] +
+                 self._get_activation(i, 'sigmoid', name='%si' % name) *
+                 self._get_activation(c, 'tanh', name='%sc' % name))
+            h = self._get_activation(o, 'sigmoid') * self._get_activation(c, 'tanh')
+            return h, [h, c]
+    return LayerNormLSTM(3, prefix)
+
+
+def recurrent_dropout(rnn: Any) -> Any:
+    """An LSTM with one dropout mask per sequence: reset overridden, the state fed through it."""
+    class RecurrentDropoutLSTM(rnn.LSTMCell):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._mask = None
+
+        def reset(self) -> None:
+            super().reset()
+            self._mask = None
+
+        def __call__(self, inputs: Any, states: Any) -> Any:
+            if self._mask is None:
+                self._mask = mx.sym.Dropout(mx.sym.ones_like(states[0]), p=0.3,
+                                            name='%smask' % self._prefix)
+            return super().__call__(inputs, [states[0] * self._mask, states[1]])
+    return RecurrentDropoutLSTM(3, prefix='drop_')
+
+
+def context_fed(rnn: Any) -> Any:
+    """A GRU that reads a context besides its input, as decoders with attention do."""
+    class ContextGRU(rnn.GRUCell):
+        def __call__(self, inputs: Any, states: Any) -> Any:
+            context = mx.sym.FullyConnected(states[0], num_hidden=2,
+                                            weight=self.params.get('context_weight'), no_bias=True)
+            return super().__call__(mx.sym.concat(inputs, context, dim=1), states)
+    return ContextGRU(3, prefix='context_')
+
+
+def written_from_scratch(rnn: Any) -> Any:
+    """A cell over the base class alone: its own state_info, gates and names."""
+    class Highway(rnn.BaseRNNCell):
+        def __init__(self, num_hidden: int, prefix: str = 'highway_', params: Any = None) -> None:
+            super().__init__(prefix=prefix, params=params)
+            self._num_hidden = num_hidden
+            self._weight = self.params.get('i2h_weight')
+            self._bias = self.params.get('i2h_bias', init=mx.init.Constant(0.5))
+
+        @property
+        def state_info(self) -> list[dict[str, Any]]:
+            return [{'shape': (0, self._num_hidden), '__layout__': 'NC'}]
+
+        @property
+        def _gate_names(self) -> tuple[str, ...]:
+            return ('_transform', '_carry')
+
+        def __call__(self, inputs: Any, states: Any) -> Any:
+            self._counter += 1
+            name = '%st%d_' % (self._prefix, self._counter)
+            both = mx.sym.FullyConnected(inputs, self._weight, self._bias, name='%sfc' % name,
+                                         num_hidden=2 * self._num_hidden)
+            transform, carry = mx.sym.split(both, num_outputs=2, axis=1)
+            carry = self._get_activation(carry, 'sigmoid')
+            out = mx.sym.elemwise_add(states[0] * carry, transform * (1 - carry),
+                                      name='%sout' % name)
+            return out, [out]
+    return Highway(3)
+
+
+def own_state_info(rnn: Any) -> Any:
+    """A cell with a further state, a running sum of its outputs."""
+    class SummingRNN(rnn.RNNCell):
+        @property
+        def state_info(self) -> list[dict[str, Any]]:
+            return super().state_info + [{'shape': (0, self._num_hidden), '__layout__': 'NC'}]
+
+        def __call__(self, inputs: Any, states: Any) -> Any:
+            output, inner = super().__call__(inputs, states[:1])
+            return output, inner + [states[1] + output]
+    return SummingRNN(3, prefix='sum_')
+
+
+def own_modifier(rnn: Any) -> Any:
+    """A modifier that scales the outputs of its base cell."""
+    class ScaledCell(rnn.ModifierCell):
+        def __call__(self, inputs: Any, states: Any) -> Any:
+            output, states = self.base_cell(inputs, states)
+            return output * 0.5, states
+    return ScaledCell(rnn.LSTMCell(3, prefix='scaled_'))
+
+
+def shared_stack(rnn: Any) -> Any:
+    """Two layers with the same weights."""
+    params = rnn.RNNParams('tied_')
+    return stack(rnn, rnn.GRUCell(4, 'lower_', params), rnn.GRUCell(4, 'upper_', params))
+
+
+def shared_directions(rnn: Any) -> Any:
+    """Both directions with the same weights."""
+    params = rnn.RNNParams('tied_')
+    return rnn.BidirectionalCell(rnn.LSTMCell(3, 'forward_', params),
+                                 rnn.LSTMCell(3, 'backward_', params))
+
+
+def shared_with_another(rnn: Any) -> Any:
+    """A cell over the container of another one."""
+    return rnn.LSTMCell(3, 'second_', rnn.LSTMCell(3, 'first_').params)
+
+
+def attention_stack(rnn: Any) -> Any:
+    """Three deep: residual connections over zoneout, between a bidirectional layer and a stack."""
+    return stack(
+        rnn,
+        rnn.BidirectionalCell(rnn.LSTMCell(2, 'forward_'), rnn.LSTMCell(2, 'backward_')),
+        rnn.ResidualCell(rnn.ZoneoutCell(rnn.GRUCell(4, 'middle_'), 0.1, 0.2)),
+        stack(rnn, rnn.DropoutCell(0.2), rnn.ResidualCell(rnn.RNNCell(4, prefix='top_'))))
+
+
+SHORT = {'rnn_tanh': 'tanh', 'rnn_relu': 'relu', 'lstm': 'lstm', 'gru': 'gru'}
+
+
+def _fused_cases() -> list[Case]:
+    def make(rnn: Any, **kwargs: Any) -> Any:
+        return rnn.FusedRNNCell(3, **kwargs)
+
+    cases = []
+    for mode, short in SHORT.items():
+        for layers in (1, 2):
+            for bidirectional in (False, True):
+                for next_state in (False, True):
+                    name = 'fused_%s_%d%s%s' % (short, layers, '_both' if bidirectional else '',
+                                                '_states' if next_state else '')
+                    cases.append(Case(name, functools.partial(
+                        make, num_layers=layers, mode=mode, bidirectional=bidirectional,
+                        get_next_state=next_state), can_step=False, fused=True))
+    return cases
+
+
+def _case(name: str, make: Callable[[Any], Any], *flags: str, step: tuple[int, ...] = (4,)) -> Case:
+    """A case from its flags: 'whole' cannot be stepped, 'graph' not bound, others as in Case."""
+    return Case(name, make, step, 'whole' not in flags and 'fused' not in flags, 'random' in flags,
+                'fused' in flags, 'graph' not in flags)
+
+
+IMAGE = (2, 5, 6)
+_conv = functools.partial(_case, step=IMAGE)
+
+CASES = [
+    # Ordinary cells
+    _case('rnn', lambda rnn: rnn.RNNCell(3)),
+    _case('rnn_relu', lambda rnn: rnn.RNNCell(3, 'relu')),
+    _case('rnn_sigmoid', lambda rnn: rnn.RNNCell(3, activation='sigmoid')),
+    _case('rnn_softsign', lambda rnn: rnn.RNNCell(3, activation='softsign', prefix='soft_')),
+    _case('rnn_callable', lambda rnn: rnn.RNNCell(3, activation=LEAKY)),
+    _case('rnn_positional', lambda rnn: rnn.RNNCell(3, 'tanh', 'a_', rnn.RNNParams('b_'))),
+    _case('lstm', lambda rnn: rnn.LSTMCell(3)),
+    _case('lstm_wide', lambda rnn: rnn.LSTMCell(num_hidden=9)),
+    _case('lstm_one_unit', lambda rnn: rnn.LSTMCell(1), step=(1,)),
+    _case('lstm_prefix', lambda rnn: rnn.LSTMCell(3, prefix='encoder_l0_')),
+    _case('lstm_no_prefix', lambda rnn: rnn.LSTMCell(3, prefix='')),
+    _case('lstm_forget_bias', lambda rnn: rnn.LSTMCell(3, forget_bias=0.25)),
+    _case('lstm_positional', lambda rnn: rnn.LSTMCell(3, 'a_', rnn.RNNParams('b_'), 2.0)),
+    _case('gru', lambda rnn: rnn.GRUCell(3)),
+    _case('gru_positional', lambda rnn: rnn.GRUCell(3, 'a_', rnn.RNNParams('b_'))),
+    _case('shared_with_another', shared_with_another),
+    # The fused cell, besides the grid below
+    _case('fused_positional',
+          lambda rnn: rnn.FusedRNNCell(3, 2, 'lstm', True, 0.0, True, 0.5, 'a_',
+                                       rnn.RNNParams('b_')), 'fused'),
+    _case('fused_lstm_3', lambda rnn: rnn.FusedRNNCell(3, 3, prefix='three_'), 'fused'),
+    _case('fused_gru_3_both', lambda rnn: rnn.FusedRNNCell(3, 3, 'gru', True), 'fused'),
+    _case('fused_dropout',
+          lambda rnn: rnn.FusedRNNCell(3, 2, 'lstm', dropout=0.3, get_next_state=True),
+          'fused', 'random'),
+    *_fused_cases(),
+    _case('unfused_tanh', lambda rnn: rnn.FusedRNNCell(3, 2, 'rnn_tanh').unfuse()),
+    _case('unfused_relu', lambda rnn: rnn.FusedRNNCell(3, 1, 'rnn_relu').unfuse()),
+    _case('unfused_lstm', lambda rnn: rnn.FusedRNNCell(3, 2, prefix='deep_').unfuse()),
+    _case('unfused_gru_both',
+          lambda rnn: rnn.FusedRNNCell(3, 2, 'gru', bidirectional=True).unfuse(), 'whole'),
+    _case('unfused_dropout',
+          lambda rnn: rnn.FusedRNNCell(3, 3, 'lstm', True, 0.4).unfuse(), 'whole', 'random'),
+    # Stacks
+    _case('stack_empty', lambda rnn: rnn.SequentialRNNCell()),
+    _case('stack_of_one', lambda rnn: stack(rnn, rnn.LSTMCell(3))),
+    _case('stack', lambda rnn: stack(rnn, rnn.LSTMCell(3, 'l0_'), rnn.LSTMCell(2, 'l1_'))),
+    _case('stack_mixed', lambda rnn: stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(5), rnn.RNNCell(2))),
+    _case('stack_dropout',
+          lambda rnn: stack(rnn, rnn.LSTMCell(3, 'l0_'), rnn.DropoutCell(0.3),
+                            rnn.LSTMCell(3, 'l1_'), rnn.DropoutCell(0.3, 'last_')), 'random'),
+    _case('stack_dropout_first',
+          lambda rnn: stack(rnn, rnn.DropoutCell(0.3), rnn.GRUCell(3)), 'random'),
+    _case('stack_of_stacks',
+          lambda rnn: stack(rnn, stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.GRUCell(3, 'b_')),
+                            stack(rnn, stack(rnn, rnn.RNNCell(3, prefix='c_'))))),
+    _case('stack_shared', shared_stack),
+    _case('stack_fused',
+          lambda rnn: stack(rnn, rnn.FusedRNNCell(3, mode='gru', get_next_state=True),
+                            rnn.LSTMCell(3, 'top_')), 'fused'),
+    _case('stack_of_fused',
+          lambda rnn: stack(rnn, rnn.FusedRNNCell(3, 1, 'lstm', True, prefix='f0_'),
+                            rnn.DropoutCell(0.2), rnn.FusedRNNCell(2, 1, 'lstm', prefix='f1_')),
+          'fused', 'random'),
+    # Both directions
+    _case('both', lambda rnn: rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_')),
+          'whole'),
+    _case('both_mixed', lambda rnn: rnn.BidirectionalCell(rnn.LSTMCell(3), rnn.GRUCell(2)),
+          'whole'),
+    _case('both_prefix',
+          lambda rnn: rnn.BidirectionalCell(rnn.RNNCell(3, prefix='l_'), rnn.RNNCell(3, 'relu'),
+                                            output_prefix='joined_'), 'whole'),
+    _case('both_shared', shared_directions, 'whole'),
+    _case('both_stacks',
+          lambda rnn: rnn.BidirectionalCell(
+              stack(rnn, rnn.LSTMCell(3, 'l0_'), rnn.LSTMCell(2, 'l1_')),
+              stack(rnn, rnn.GRUCell(3, 'r0_'), rnn.DropoutCell(0.2))), 'whole', 'random'),
+    _case('both_modified',
+          lambda rnn: rnn.BidirectionalCell(rnn.ResidualCell(rnn.LSTMCell(4, 'l_')),
+                                            rnn.ZoneoutCell(rnn.GRUCell(3, 'r_'), 0.2, 0.1)),
+          'whole', 'random'),
+    _case('both_of_both',
+          lambda rnn: rnn.BidirectionalCell(
+              rnn.BidirectionalCell(rnn.LSTMCell(2, 'll_'), rnn.LSTMCell(2, 'lr_'), None, 'in_'),
+              rnn.LSTMCell(3, 'r_')), 'whole'),
+    _case('both_fused',
+          lambda rnn: rnn.BidirectionalCell(
+              rnn.FusedRNNCell(3, mode='gru', prefix='l_', get_next_state=True),
+              rnn.FusedRNNCell(3, mode='gru', prefix='r_', get_next_state=True)), 'fused'),
+    _case('stack_both',
+          lambda rnn: stack(rnn, rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'),
+                                                       rnn.LSTMCell(3, 'r_')),
+                            rnn.DropoutCell(0.5), rnn.LSTMCell(3, 'top_')), 'whole', 'random'),
+    # Dropout, zoneout, residual
+    _case('dropout', lambda rnn: rnn.DropoutCell(0.5), 'random'),
+    _case('dropout_prefix', lambda rnn: rnn.DropoutCell(0.5, 'noise_', rnn.RNNParams('n_')),
+          'random'),
+    _case('dropout_zero', lambda rnn: rnn.DropoutCell(0.0)),
+    _case('zoneout_outputs', lambda rnn: rnn.ZoneoutCell(rnn.LSTMCell(3), zoneout_outputs=0.3),
+          'random'),
+    _case('zoneout_states', lambda rnn: rnn.ZoneoutCell(rnn.LSTMCell(3), zoneout_states=0.3),
+          'random'),
+    _case('zoneout_both', lambda rnn: rnn.ZoneoutCell(rnn.GRUCell(3), 0.3, 0.2), 'random'),
+    _case('zoneout_zero', lambda rnn: rnn.ZoneoutCell(rnn.RNNCell(3))),
+    _case('zoneout_of_zoneout',
+          lambda rnn: rnn.ZoneoutCell(rnn.ZoneoutCell(rnn.RNNCell(3), 0.3), 0.2, 0.1), 'random'),
+    _case('zoneout_of_residual',
+          lambda rnn: rnn.ZoneoutCell(rnn.ResidualCell(rnn.LSTMCell(4)), 0.3, 0.2), 'random'),
+    _case('residual', lambda rnn: rnn.ResidualCell(rnn.LSTMCell(4))),
+    _case('residual_gru', lambda rnn: rnn.ResidualCell(rnn.GRUCell(4, 'gru_l0_'))),
+    _case('residual_of_residual',
+          lambda rnn: rnn.ResidualCell(rnn.ResidualCell(rnn.RNNCell(4, 'relu')))),
+    _case('residual_of_zoneout',
+          lambda rnn: rnn.ResidualCell(rnn.ZoneoutCell(rnn.LSTMCell(4), 0.2, 0.3)), 'random'),
+    _case('residual_of_stack',
+          lambda rnn: rnn.ResidualCell(stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(4)))),
+    _case('residual_of_both',
+          lambda rnn: rnn.ResidualCell(rnn.BidirectionalCell(rnn.LSTMCell(2, 'l_'),
+                                                             rnn.LSTMCell(2, 'r_'))), 'whole'),
+    _case('residual_of_fused', lambda rnn: rnn.ResidualCell(rnn.FusedRNNCell(4, mode='gru')),
+          'fused'),
+    _case('residual_of_dropout', lambda rnn: rnn.ResidualCell(rnn.DropoutCell(0.3)), 'random'),
+    _case('stack_residual',
+          lambda rnn: stack(rnn, rnn.ResidualCell(rnn.LSTMCell(4, 'l0_')),
+                            rnn.ResidualCell(rnn.GRUCell(4, 'l1_')))),
+    _case('stack_zoneout',
+          lambda rnn: stack(rnn, rnn.ZoneoutCell(rnn.LSTMCell(3, 'l0_'), 0.2, 0.2),
+                            rnn.ZoneoutCell(rnn.LSTMCell(3, 'l1_'), 0.0, 0.2)), 'random'),
+    _case('three_deep', attention_stack, 'whole', 'random'),
+    # Convolutional cells
+    _conv('conv_rnn', lambda rnn: rnn.ConvRNNCell((1,) + IMAGE, 3)),
+    _conv('conv_lstm', lambda rnn: rnn.ConvLSTMCell((1,) + IMAGE, 3)),
+    _conv('conv_gru', lambda rnn: rnn.ConvGRUCell((1,) + IMAGE, 3)),
+    _conv('conv_rnn_tanh',
+          lambda rnn: rnn.ConvRNNCell((2,) + IMAGE, 3, activation='tanh', prefix='c_')),
+    _conv('conv_lstm_kernels',
+          lambda rnn: rnn.ConvLSTMCell((1,) + IMAGE, 2, h2h_kernel=(1, 3), h2h_dilate=(1, 2),
+                                       i2h_kernel=(5, 3), i2h_stride=(2, 1), i2h_pad=(1, 0),
+                                       i2h_dilate=(1, 2))),
+    _conv('conv_gru_initialisers',
+          lambda rnn: rnn.ConvGRUCell((1,) + IMAGE, 3, i2h_weight_initializer=mx.init.Xavier(),
+                                      h2h_weight_initializer=mx.init.Orthogonal(),
+                                      i2h_bias_initializer='ones',
+                                      h2h_bias_initializer=mx.init.Constant(0.5))),
+    _conv('conv_shared',
+          lambda rnn: rnn.ConvLSTMCell((1,) + IMAGE, 3, prefix='a_', params=rnn.RNNParams('b_'))),
+    _case('conv_rnn_nhwc',
+          lambda rnn: rnn.ConvRNNCell((1, 5, 6, 2), 3, conv_layout='NHWC'), 'graph',
+          step=(5, 6, 2)),
+    _case('conv_lstm_nhwc',
+          lambda rnn: rnn.ConvLSTMCell((1, 5, 6, 2), 3, conv_layout='NHWC'), 'graph',
+          step=(5, 6, 2)),
+    _conv('conv_stack',
+          lambda rnn: stack(rnn, rnn.ConvLSTMCell((1,) + IMAGE, 3), rnn.DropoutCell(0.2),
+                            rnn.ConvGRUCell((1, 3, 5, 6), 2, activation='tanh')), 'random'),
+    _conv('conv_both',
+          lambda rnn: rnn.BidirectionalCell(rnn.ConvRNNCell((1,) + IMAGE, 3, prefix='l_'),
+                                            rnn.ConvGRUCell((1,) + IMAGE, 2, prefix='r_')),
+          'whole'),
+    _conv('conv_residual', lambda rnn: rnn.ResidualCell(rnn.ConvLSTMCell((1,) + IMAGE, 2))),
+    _conv('conv_zoneout',
+          lambda rnn: rnn.ZoneoutCell(rnn.ConvRNNCell((1,) + IMAGE, 3), zoneout_states=0.3),
+          'random'),
+    # Cells of programs
+    _case('own_layer_norm', layer_norm),
+    _case('own_reset', recurrent_dropout, 'random'),
+    _case('own_context', context_fed),
+    _case('own_base', written_from_scratch),
+    _case('own_state_info', own_state_info),
+    _case('own_modifier', own_modifier),
+    _case('own_in_stack',
+          lambda rnn: stack(rnn, layer_norm(rnn), rnn.DropoutCell(0.1),
+                            rnn.ResidualCell(written_from_scratch(rnn))), 'random'),
+    _case('own_in_both',
+          lambda rnn: rnn.BidirectionalCell(layer_norm(rnn, 'l_'), own_state_info(rnn)), 'whole'),
+]
+
+#: What mxnet.rnn cannot build, or cannot unroll.
+OURS = [
+    _case('zoneout_of_stack',
+          lambda rnn: rnn.ZoneoutCell(stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(4)), 0.2, 0.3),
+          'random'),
+    _case('stack_params',
+          lambda rnn: stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(2), params=rnn.RNNParams('all_'))),
+    _case('both_params',
+          lambda rnn: rnn.BidirectionalCell(rnn.LSTMCell(3), rnn.GRUCell(3),
+                                            params=rnn.RNNParams('all_')), 'whole'),
+    _case('conv_gru_nhwc',
+          lambda rnn: rnn.ConvGRUCell((1, 5, 6, 2), 3, conv_layout='NHWC'), 'graph',
+          step=(5, 6, 2)),
+    _conv('conv_zoneout_outputs',
+          lambda rnn: rnn.ZoneoutCell(rnn.ConvLSTMCell((1,) + IMAGE, 3), 0.3), 'random'),
+]
+
+STEPPED = [case for case in CASES if case.can_step]
+BOUND = [case for case in CASES if case.binds]
+
+each_case = pytest.mark.parametrize('case', CASES, ids=str)
+each_bound = pytest.mark.parametrize('case', BOUND, ids=str)
+each_stepped = pytest.mark.parametrize('case', STEPPED, ids=str)
+
+
+def flat(nested: Any) -> list[Any]:
+    """The leaves of nested lists or tuples, in order."""
+    if isinstance(nested, (list, tuple)):
+        return [leaf for item in nested for leaf in flat(item)]
+    return [nested]
+
+
+def walk(cell: Any) -> list[Any]:
+    """The cell and all cells in it, outermost first."""
+    inner = getattr(cell, '_cells', None) or [getattr(cell, 'base_cell', None)]
+    return [cell] + [each for child in inner if child is not None for each in walk(child)]
+
+
+def reset(cell: Any) -> None:
+    """Reset the cell and every cell in it."""
+    for each in reversed(walk(cell)):
+        each.reset()
+
+
+BEGIN = {'zeros': mx.sym.zeros, 'variable': mx.sym.Variable, 'uniform': mx.sym.uniform}
+
+
+def begin_state(cell: Any, kind: str, **kwargs: Any) -> Any:
+    """begin_state by 'default', 'zeros', 'variable' or 'uniform', so that mxnet.rnn takes it too.
+
+    Its modifiers call the parameter otherwise; its containers take it by keyword only.
+    """
+    if kind == 'default':
+        return cell.begin_state(**kwargs)
+    if hasattr(cell, 'base_cell'):
+        return cell.begin_state(BEGIN[kind], **kwargs)
+    return cell.begin_state(func=BEGIN[kind], **kwargs)
+
+
+def inputs(kind: str, length: int) -> Any:
+    """Input variables: one 'symbol' called data, or a 'list' of data_t0, data_t1, …"""
+    if kind == 'symbol':
+        return mx.sym.Variable('data')
+    return [mx.sym.Variable('data_t%d' % t) for t in range(length)]
+
+
+def step(cell: Any, length: int, states: Any = None) -> tuple[list[Any], Any]:
+    """Call the cell for each of the steps data_t0, data_t1, …"""
+    states = cell.begin_state() if states is None else states
+    outputs = []
+    for data in inputs('list', length):
+        output, states = cell(data, states)
+        outputs.append(output)
+    return outputs, states
+
+
+def random_value(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Values in [-0.8, 0.8] that depend on the name, the shape and the seed alone, float64."""
+    random = np.random.RandomState(zlib.crc32(('%s %d' % (name, seed)).encode()))
+    return random.uniform(-0.8, 0.8, shape)
+
+
+class Run(NamedTuple):
+    """Everything that came out of a graph, as NumPy arrays."""
+
+    #: (batch, length, ...) for NTC, (length, batch, ...) for TNC.
+    outputs: np.ndarray
+    #: The final states, flattened.
+    states: list[np.ndarray]
+    #: The gradient of a random weighting of all outputs and states, by argument.
+    grads: dict[str, np.ndarray]
+    #: The values of the arguments.
+    args: dict[str, np.ndarray]
+    #: The bound symbol.
+    symbol: Any
+
+
+def run(cell: Any, step: tuple[int, ...], length: int = 3, batch: int = 2, *, layout: str = 'NTC',
+        merge_outputs: bool | None = True, begin: str | None = None, dtype: str = 'float32',
+        seed: int = 0, train: bool = True, grad: bool = True,
+        values: dict[str, Any] | None = None, **kwargs: Any) -> Run:
+    """Unroll the cell over a variable ``data``, bind, run forward and backward.
+
+    Arguments get `values`, or values that depend on their name, shape and `seed` alone, so that
+    graphs with the same arguments get the same values, in any order and either layout. `begin` is
+    None or a kind of `begin_state`; `kwargs` go to ``unroll``.
+    """
+    if begin is not None or dtype != 'float32':
+        kwargs['begin_state'] = begin_state(cell, begin or 'default', dtype=dtype)
+    outputs, states = cell.unroll(length, inputs('symbol', length), layout=layout,
+                                  merge_outputs=merge_outputs, **kwargs)
+    data = random_value('data', (batch, length) + tuple(step), seed)
+    data = data if layout == 'NTC' else data.swapaxes(0, 1)
+    return run_symbols(outputs, states, {'data': data.shape}, layout=layout, dtype=dtype,
+                       seed=seed, train=train, grad=grad, values={'data': data, **(values or {})})
+
+
+def run_symbols(outputs: Any, states: Any, shapes: dict[str, tuple[int, ...]], *,
+                layout: str = 'NTC', dtype: str = 'float32', seed: int = 0, train: bool = True,
+                grad: bool = True, values: dict[str, Any] | None = None) -> Run:
+    """Bind outputs (one Symbol, or a list of steps) and nested states, run them as `run` does."""
+    axis = layout.index('T')
+    merged = isinstance(outputs, mx.sym.Symbol)
+    states = flat(states)
+    symbol = mx.sym.Group(([outputs] if merged else list(outputs)) + states)
+    types = {name: dtype for name in shapes}
+    bound = symbol.simple_bind(mx.cpu(), grad_req='write' if grad else 'null', type_dict=types,
+                               **shapes)
+    args = {}
+    for name, array in bound.arg_dict.items():
+        args[name] = np.asarray((values or {}).get(name, random_value(name, array.shape, seed)),
+                                dtype=array.dtype)
+        array[:] = args[name]
+    mx.random.seed(seed)
+    results = [each.asnumpy() for each in bound.forward(is_train=train)]
+    ours = results[:len(results) - len(states)]
+    result = ours[0] if merged else np.stack(ours, axis)
+    grads = {}
+    if grad and train:
+        head = np.moveaxis(random_value('outputs head', np.moveaxis(result, axis, 1).shape, seed),
+                           1, axis)
+        heads = [head] if merged else [np.take(head, t, axis) for t in range(len(ours))]
+        heads += [random_value('state %d head' % i, state.shape, seed)
+                  for i, state in enumerate(results[len(ours):])]
+        bound.backward([mx.nd.array(each, dtype=dtype) for each in heads])
+        grads = {name: array.asnumpy() for name, array in bound.grad_dict.items()}
+    return Run(result, results[len(ours):], grads, args, symbol)
