@@ -1,6 +1,14 @@
-"""A drop-in replacement for ``mxnet.rnn``, MXNet's symbolic RNN cell API."""
+"""A drop-in replacement for ``mxnet.rnn``, MXNet's symbolic RNN cell API.
+
+    import mxrnn as rnn
+
+Cells (`rnn_cell`) build `mx.sym` graphs of one step or, with `unroll`, of a whole sequence.
+`FusedRNNCell` is a single operator for many layers and all steps."""
 from __future__ import annotations
 
-__all__ = ['__version__']
+from . import rnn_cell
+from .rnn_cell import *  # noqa: F403
+
+__all__ = ['__version__', *rnn_cell.__all__]
 
 __version__ = '0.1.0'

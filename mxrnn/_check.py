@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterable
 
 import numpy as np
 
-__all__ = ['instance', 'integer', 'number', 'choice', 'function']
+__all__ = ['instance', 'integer', 'number', 'choice', 'function', 'activation', 'flag', 'integers']
 
 
 def _shown(value: Any) -> str:
@@ -57,4 +57,27 @@ def function(name: str, value: Any) -> Callable[..., Any]:
     """Return `value` if it can be called."""
     if not callable(value):
         raise TypeError('%s must be callable, got %s' % (name, _shown(value)))
+    return value
+
+
+def activation(name: str, value: Any, allowed: Iterable[str]) -> Any:
+    """Return `value` if it is one of the names `allowed` or can be called."""
+    return value if callable(value) else choice(name, value, allowed)
+
+
+def flag(name: str, value: Any) -> Any:
+    """Return `value` itself if it is true or false (0 and 1 count)."""
+    if not isinstance(value, (bool, np.bool_)) and not (
+            isinstance(value, numbers.Integral) and value in (0, 1)):
+        raise TypeError('%s must be True or False, got %s' % (name, _shown(value)))
+    return value
+
+
+def integers(name: str, value: Any, count: int, least: int) -> Any:
+    """Return `value` itself if it is `count` integers of at least `least`."""
+    if not isinstance(value, (tuple, list)) or len(value) != count:
+        what = TypeError if not isinstance(value, (tuple, list)) else ValueError
+        raise what('%s must be a tuple of %d integers, got %s' % (name, count, _shown(value)))
+    for item in value:
+        integer('each of %s' % name, item, least)
     return value

@@ -1,0 +1,407 @@
+"""RNNParams, and BaseRNNCell: naming, states, the one unroll, weights by gate."""
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Dict, Iterator
+
+from . import _check
+from ._gates import GROUPS, KINDS, activate, gate_array
+from ._mxnet import mx
+from ._sequence import Inputs, arrange, check_inputs, check_states, steps_of, time_axis
+
+__all__ = ['RNNParams', 'BaseRNNCell', 'MissingWeightsError', 'Weights']
+
+Weights = Dict[str, mx.nd.NDArray]
+
+
+class MissingWeightsError(KeyError):
+    """Weights to pack or unpack are not there; a KeyError, as in mxnet.rnn, that can be read."""
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+def take_weights(args: Weights, shapes: dict[str, tuple], whose: Any) -> list[Any]:
+    """Remove the weights named in `shapes` from `args` and return them in that order.
+
+    A 0 in a shape stands for any length, an Ellipsis at its end for any further axes.
+    """
+    missing = [name for name in shapes if name not in args]
+    if missing:
+        raise MissingWeightsError('%s lacks the weights %s; there are: %s' % (
+            whose, ', '.join('%s of shape %s' % (name, shapes[name]) for name in missing),
+            ', '.join(sorted(args)) or 'none'))
+    for name, shape in shapes.items():
+        fixed = tuple(n for n in shape if n is not ...)
+        has = args[name].shape
+        if len(has) < len(fixed) or (len(has) > len(fixed) and shape[-1:] != (...,)) or any(
+                want not in (0, came) for want, came in zip(fixed, has)):
+            raise ValueError('%s needs %s of shape %s (0: any), got %s' % (whose, name, shape, has))
+    return [args.pop(name) for name in shapes]
+
+
+def copy_weights(args: Any) -> Weights:
+    """A copy of a dictionary of weights; the arrays stay the same."""
+    return _check.instance('args', args, dict, 'a dict of weights by name').copy()
+
+
+class RNNParams:
+    """Variables by name, for cells to share.
+
+    Parameters
+    ----------
+    prefix : str
+        What each variable's name begins with.
+    """
+
+    def __init__(self, prefix: str = '') -> None:
+        self._prefix = _check.instance('prefix', prefix, str, 'a str')
+        self._params: dict[str, mx.sym.Symbol] = {}
+
+    def get(self, name: str, **kwargs: Any) -> mx.sym.Symbol:
+        """Return the variable `name`, made at its first use.
+
+        Parameters
+        ----------
+        name : str
+            Name without the container's prefix.
+        **kwargs
+            Of `mx.sym.Variable` (`shape`, `dtype`, `init`, `lr_mult`, ...); they count only when
+            the variable is made.
+        """
+        name = self._prefix + _check.instance('name', name, str, 'a str')
+        if name not in self._params:
+            self._params[name] = mx.sym.Variable(name, **kwargs)
+        return self._params[name]
+
+
+class BaseRNNCell:
+    """What all cells have in common; the base of cells of your own.
+
+    A cell of your own defines `state_info` and `__call__`, which adds one to `_counter` and names
+    its nodes ``'%st%d_' % (self._prefix, self._counter)``; with `_gate_names` and `_num_hidden`
+    its weights are packed and unpacked, too.
+
+    Parameters
+    ----------
+    prefix : str
+        Prefix of the names of nodes, and of weights if `params` is None.
+    params : RNNParams, optional
+        Container of the weights; a new one if None.
+    """
+
+    #: Whether the cell can be called for a single step.
+    can_step = True
+
+    def __init__(self, prefix: str = '', params: RNNParams | None = None) -> None:
+        self._prefix = _check.instance('prefix', prefix, str, 'a str')
+        self._own_params = params is None
+        if params is None:
+            params = RNNParams(prefix)
+        self._params = _check.instance('params', params, RNNParams, 'an RNNParams')
+        self._modified = False
+        self.reset()
+
+    def __repr__(self) -> str:
+        return '%s(prefix=%r)' % (type(self).__name__, self._prefix)
+
+    # Structure
+
+    def _children(self) -> list[BaseRNNCell]:
+        return getattr(self, '_cells', [])
+
+    def _blocker(self) -> BaseRNNCell | None:
+        """The innermost cell that keeps this one from being stepped, if there is one."""
+        for child in self._children():
+            blocker = child._blocker()
+            if blocker is not None:
+                return blocker
+        return None if self.can_step else self
+
+    def reset(self) -> None:
+        """Begin the names of a new graph: the next step is step 0 again."""
+        self._init_counter = -1
+        self._counter = -1
+        for child in self._children():
+            child.reset()
+
+    @contextlib.contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Put back the attributes of this cell and those under it if the block fails."""
+        cells = [self]
+        for cell in cells:  # grows while it is walked
+            cells.extend(cell._children())
+        before = [dict(vars(cell)) for cell in cells]
+        try:
+            yield
+        except BaseException:
+            for cell, attributes in zip(cells, before):
+                vars(cell).clear()
+                vars(cell).update(attributes)
+            raise
+
+    # Weights
+
+    @property
+    def params(self) -> RNNParams:
+        """The container of this cell's weights; whoever reads it is taken to share it."""
+        self._own_params = False
+        return self._params
+
+    def _take_params_of(self, shared: RNNParams) -> None:
+        """Use the variables of `shared` wherever it has one of the same name, and add the rest."""
+        own = self._params._params
+        for attribute, value in list(vars(self).items()):
+            if isinstance(value, mx.sym.Symbol) and value is own.get(value.name):
+                setattr(self, attribute, shared._params.get(value.name, value))
+        own.update(shared._params)
+        shared._params.update(own)
+        for child in self._children():
+            child._take_params_of(shared)
+
+    @property
+    def _gate_names(self) -> Any:
+        return ()
+
+    def _group_weights(self, kinds: Any = KINDS, gates: Any = ('',)) -> list[str]:
+        """Names of this cell's arrays: by group, then gate, then kind."""
+        return [self._prefix + gate_array(group, kind, gate)
+                for group in GROUPS for gate in gates for kind in kinds]
+
+    def unpack_weights(self, args: Weights) -> Weights:
+        """Split the weights of this cell by gate.
+
+        Parameters
+        ----------
+        args : dict of str to NDArray
+            As from ``Module.get_params()[0]``. Other parameters are passed through, and so are
+            weights that are unpacked already.
+
+        Returns
+        -------
+        dict of str to NDArray
+            In place of ``lstm_i2h_weight`` of shape (4 * num_hidden, num_input), for instance,
+            ``lstm_i2h_i_weight``, ``..._f_weight``, ``..._c_weight`` and ``..._o_weight`` of
+            shape (num_hidden, num_input) each, and likewise for h2h and the biases.
+
+        Raises
+        ------
+        MissingWeightsError
+            A KeyError that lists what is missing and what there is.
+        ValueError
+            An array has another shape.
+        """
+        args = copy_weights(args)
+        gates = self._gate_names
+        if not gates:
+            return args
+        packed, unpacked = self._group_weights(), self._group_weights(gates=gates)
+        if not any(name in args for name in packed) and all(name in args for name in unpacked):
+            return args
+        h = self._num_hidden
+        taken = dict(zip(packed, take_weights(
+            args, {name: (len(gates) * h, ...) for name in packed}, repr(self))))
+        for group in GROUPS:
+            for j, gate in enumerate(gates):
+                for kind in KINDS:
+                    rows = taken[self._prefix + gate_array(group, kind)][j * h:(j + 1) * h]
+                    args[self._prefix + gate_array(group, kind, gate)] = rows.copy()
+        return args
+
+    def pack_weights(self, args: Weights) -> Weights:
+        """Join the weights of this cell's gates: the inverse of `unpack_weights`.
+
+        Parameters
+        ----------
+        args : dict of str to NDArray
+            With the weights of each gate; what is packed already is passed through.
+
+        Returns
+        -------
+        dict of str to NDArray
+            As the cell's graphs take them.
+
+        Raises
+        ------
+        MissingWeightsError
+            A KeyError that lists what is missing and what there is.
+        ValueError
+            An array has another shape.
+        """
+        args = copy_weights(args)
+        gates = self._gate_names
+        if not gates:
+            return args
+        packed, unpacked = self._group_weights(), self._group_weights(gates=gates)
+        if all(name in args for name in packed) and not any(
+                name in args for name in unpacked if name not in packed):
+            return args
+        taken = dict(zip(unpacked, take_weights(
+            args, {name: (self._num_hidden, ...) for name in unpacked}, repr(self))))
+        for group in GROUPS:
+            for kind in KINDS:
+                args[self._prefix + gate_array(group, kind)] = mx.nd.concatenate(
+                    [taken[self._prefix + gate_array(group, kind, gate)] for gate in gates])
+        return args
+
+    # States
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        """Shape (0 for the batch) and layout of each state."""
+        raise NotImplementedError('%s does not define state_info' % type(self).__name__)
+
+    @property
+    def state_shape(self) -> list[tuple]:
+        """Shape of each state, 0 for the batch."""
+        return [info['shape'] for info in self.state_info]
+
+    def _check_unmodified(self) -> None:
+        if self._modified:
+            raise ValueError('begin_state of %r must be asked of the modifier cell around it '
+                             '(ZoneoutCell, ResidualCell, ...), not of the cell itself' % self)
+
+    def begin_state(self, func: Callable[..., mx.sym.Symbol] = mx.sym.zeros,
+                    **kwargs: Any) -> list[mx.sym.Symbol]:
+        """States to begin a sequence with.
+
+        Parameters
+        ----------
+        func : callable
+            Makes a Symbol; called with `name`, `shape`, `__layout__` and `kwargs`.
+            `mx.sym.Variable` makes the states inputs of the graph.
+        **kwargs
+            For `func`, such as ``dtype='float64'``.
+
+        Returns
+        -------
+        list of Symbol
+            One for each entry of `state_info`, in its shape.
+
+        Raises
+        ------
+        ValueError
+            The cell is under a modifier cell, which then is the one to ask.
+        """
+        self._check_unmodified()
+        _check.function('func', func)
+        states = []
+        for info in self.state_info:
+            self._init_counter += 1
+            kwargs.update(info or {})
+            states.append(func(name='%sbegin_state_%d' % (self._prefix, self._init_counter),
+                               **kwargs))
+        return states
+
+    def _first_states(self, begin_state: Any, dtype: Any) -> Any:
+        if begin_state is None:
+            return self.begin_state(**({} if dtype is None else {'dtype': dtype}))
+        return begin_state
+
+    # Graphs
+
+    def _get_activation(self, inputs: mx.sym.Symbol, activation: Any,
+                        **kwargs: Any) -> mx.sym.Symbol:
+        return activate(inputs, activation, **kwargs)
+
+    def __call__(self, inputs: mx.sym.Symbol,
+                 states: list[mx.sym.Symbol]) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+        """Take one step.
+
+        Parameters
+        ----------
+        inputs : Symbol
+            Input of this step, of shape (batch, channels); images for convolutional cells.
+        states : list of Symbol
+            As from `begin_state` or the step before.
+
+        Returns
+        -------
+        output : Symbol
+            Of shape (batch, num_hidden).
+        states : list of Symbol
+            The new states.
+        """
+        raise NotImplementedError('%s does not define __call__' % type(self).__name__)
+
+    def unroll(self, length: int, inputs: Inputs, begin_state: Any = None, layout: str = 'NTC',
+               merge_outputs: bool | None = None, *,
+               dtype: Any = None) -> tuple[Inputs, list[Any]]:
+        """Build the graph of a whole sequence.
+
+        Parameters
+        ----------
+        length : int
+            Number of steps.
+        inputs : Symbol or list of Symbol
+            A Symbol of shape (batch, length, channels) with layout 'NTC' or (length, batch,
+            channels) with 'TNC', or a Symbol of shape (batch, channels) for each step.
+        begin_state : list of Symbol, optional
+            As from `begin_state` or from an earlier unroll; zeros if None.
+        layout : {'NTC', 'TNC'}
+            Of a Symbol that holds the whole sequence.
+        merge_outputs : bool, optional
+            True: one Symbol in `layout`; False: a list of steps; None: what needs no more work.
+        dtype : str or type, optional
+            Type of the zeros where `begin_state` is None; float32 if None.
+
+        Returns
+        -------
+        outputs : Symbol or list of Symbol
+            The output of each step.
+        states : list of Symbol
+            After the last step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            At once, for inputs, states or a layout that do not fit; the cell then is as before.
+        """
+        time_axis(layout)
+        check_inputs(length, inputs)
+        options = {} if dtype is None else {'dtype': dtype}
+        with self._unchanged_on_error():
+            self.reset()
+            return self._unroll(length, inputs, begin_state, layout, merge_outputs, **options)
+
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None):
+        """What `unroll` builds, of checked arguments; cells that don't go step by step redefine
+        it. Options that were not given are not among the arguments."""
+        steps = steps_of(length, inputs, layout)
+        states = self._first_states(begin_state, dtype)
+        outputs = []
+        for step in steps:
+            output, states = self(step, states)
+            outputs.append(output)
+        return arrange(length, outputs, layout, merge_outputs), states
+
+
+class GatedCell(BaseRNNCell):
+    """A cell of one recurrence: the subclass says how input and output are projected."""
+
+    _recurrence: Any = None
+    _activation: Any = 'tanh'
+
+    @property
+    def _gate_names(self) -> Any:
+        return self._recurrence.gates[:]
+
+    @property
+    def _num_gates(self) -> int:
+        return len(self._gate_names)
+
+    def _project(self, inputs, states, name):
+        raise NotImplementedError('%s does not define _project' % type(self).__name__)
+
+    def __call__(self, inputs, states):
+        _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol')
+        states = check_states(states, self._recurrence.num_states, repr(self))
+        self._counter += 1
+        name = '%st%d_' % (self._prefix, self._counter)
+        i2h, h2h = self._project(inputs, states, name)
+        return self._recurrence.step(i2h, h2h, states, self._activate, name, self._gate_axis)
+
+    _gate_axis: int | None = None
+
+    def _activate(self, inputs, **kwargs):
+        return self._get_activation(inputs, self._activation, **kwargs)

@@ -1,0 +1,188 @@
+"""Cells made of cells: stacks and both directions."""
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from . import _check
+from ._base import BaseRNNCell, RNNParams, Weights
+from ._mxnet import mx
+from ._sequence import check_states, steps_of, time_axis
+
+__all__ = ['SequentialRNNCell', 'BidirectionalCell']
+
+
+class _Container(BaseRNNCell):
+    """States and weights of a list of cells, one after the other."""
+
+    def __init__(self, params: RNNParams | None) -> None:
+        super().__init__(prefix='', params=params)
+        self._override_cell_params = params is not None
+        self._cells: list[BaseRNNCell] = []
+
+    def __repr__(self) -> str:
+        return '%s(%s)' % (type(self).__name__, ', '.join(map(repr, self._cells)))
+
+    def _include(self, name: str, *cells: BaseRNNCell) -> None:
+        """Append `cells`, which came as the argument `name`, and share their weights."""
+        for cell in cells:
+            _check.instance(name, cell, BaseRNNCell, 'a cell')
+            if cell is self:
+                raise ValueError('%s must be another cell than the container itself' % name)
+            if self._override_cell_params and not cell._own_params:
+                raise ValueError('%s already shares its params: give params to the %s or to the '
+                                 'cells in it, not to both' % (name, type(self).__name__))
+        for cell in cells:
+            if self._override_cell_params:
+                cell._take_params_of(self._params)
+            self._warn_of_equal_names(cell.params)
+            self._params._params.update(cell.params._params)
+            self._cells.append(cell)
+
+    def _warn_of_equal_names(self, params: RNNParams) -> None:
+        mine = self._params._params
+        for name, variable in params._params.items():
+            if mine.get(name, variable) is not variable:
+                warnings.warn(
+                    'two cells in a %s have different weights of the same name %r (prefix %r): '
+                    'binding the graph will fail; give each cell a prefix of its own, such as '
+                    'prefix=%r, or the same params to share the weights'
+                    % (type(self).__name__, name, params._prefix, 'l1_' + params._prefix),
+                    stacklevel=4)
+                return
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        return sum((cell.state_info for cell in self._cells), [])
+
+    def begin_state(self, func: Any = None, **kwargs: Any) -> list[mx.sym.Symbol]:
+        """The states of all cells as one flat list; see `BaseRNNCell.begin_state`."""
+        self._check_unmodified()
+        if func is not None:
+            kwargs['func'] = func
+        return sum((cell.begin_state(**kwargs) for cell in self._cells), [])
+
+    def _states_by_cell(self, states: Any) -> list[list[mx.sym.Symbol]]:
+        counts = [len(cell.state_info) for cell in self._cells]
+        rest = iter(check_states(states, sum(counts), repr(self)))
+        return [[next(rest) for _ in range(count)] for count in counts]
+
+    def unpack_weights(self, args: Weights) -> Weights:
+        for cell in self._cells:
+            args = cell.unpack_weights(args)
+        return args
+
+    def pack_weights(self, args: Weights) -> Weights:
+        for cell in self._cells:
+            args = cell.pack_weights(args)
+        return args
+
+
+class SequentialRNNCell(_Container):
+    """A stack of cells: the output of each is the input of the next.
+
+    Parameters
+    ----------
+    params : RNNParams, optional
+        Container whose variables the added cells use, by name, in place of their own.
+
+    Notes
+    -----
+    States are those of the cells, one after the other. What the last cell does with
+    `merge_outputs` decides the form of the outputs.
+    """
+
+    def __init__(self, params: RNNParams | None = None) -> None:
+        super().__init__(params)
+
+    def add(self, cell: BaseRNNCell) -> None:
+        """Put `cell` on top of the stack.
+
+        Warns if another cell has different weights under the same names. Raises ValueError if
+        both the stack and the cell were given `params`.
+        """
+        self._include('cell', cell)
+
+    def __call__(self, inputs, states):
+        blocker = self._blocker()
+        if blocker is not None:
+            raise NotImplementedError('the stack cannot be stepped, because of %r in it: use '
+                                      'unroll' % blocker)
+        states = self._states_by_cell(states)
+        self._counter += 1
+        next_states = []
+        for cell, own in zip(self._cells, states):
+            inputs, own = cell(inputs, own)
+            next_states.extend(own)
+        return inputs, next_states
+
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+        states = self._states_by_cell(self._first_states(begin_state, options.get('dtype')))
+        next_states: list[Any] = []
+        for i, (cell, own) in enumerate(zip(self._cells, states)):
+            merge = merge_outputs if i == len(self._cells) - 1 else None
+            inputs, own = cell.unroll(length, inputs=inputs, begin_state=own, layout=layout,
+                                      merge_outputs=merge, **options)
+            next_states.extend(own)
+        return inputs, next_states
+
+
+class BidirectionalCell(_Container):
+    """Two cells over one sequence, in both directions (Schuster and Paliwal 1997).
+
+    The output of each step is the concatenation of both cells' outputs along the channels.
+
+    Parameters
+    ----------
+    l_cell, r_cell : BaseRNNCell
+        The cells that read the sequence forwards and backwards.
+    params : RNNParams, optional
+        Container whose variables both cells use, by name, in place of their own.
+    output_prefix : str
+        Prefix of the names of the outputs.
+
+    Notes
+    -----
+    It cannot be stepped. `unroll` returns the states as a list of two lists, one a cell;
+    `begin_state` is a flat list, and `unroll` takes either.
+    """
+
+    can_step = False
+
+    def __init__(self, l_cell: BaseRNNCell, r_cell: BaseRNNCell, params: RNNParams | None = None,
+                 output_prefix: str = 'bi_') -> None:
+        super().__init__(params)
+        self._output_prefix = _check.instance('output_prefix', output_prefix, str, 'a str')
+        _check.instance('l_cell', l_cell, BaseRNNCell, 'a cell')
+        _check.instance('r_cell', r_cell, BaseRNNCell, 'a cell')
+        self._include('l_cell or r_cell', l_cell, r_cell)
+
+    def _blocker(self) -> BaseRNNCell | None:
+        return self
+
+    def __call__(self, inputs, states):
+        raise NotImplementedError('%r cannot be stepped, since its backward cell begins at the '
+                                  'end of the sequence: use unroll' % self)
+
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+        axis = time_axis(layout)
+        steps = steps_of(length, inputs, layout)
+        states = self._states_by_cell(self._first_states(begin_state, options.get('dtype')))
+        results = [cell.unroll(length, inputs=given, begin_state=own, layout=layout,
+                               merge_outputs=merge_outputs, **options)
+                   for cell, given, own in zip(self._cells, (steps, steps[::-1]), states)]
+        outputs = [result[0] for result in results]
+        if merge_outputs is None:
+            merge_outputs = all(isinstance(output, mx.sym.Symbol) for output in outputs)
+            if not merge_outputs:  # by its full name, which decides the automatic one
+                outputs = [list(mx.sym.SliceChannel(output, axis=axis, num_outputs=length,
+                                                    squeeze_axis=1))
+                           if isinstance(output, mx.sym.Symbol) else output for output in outputs]
+        forward, backward = outputs
+        if merge_outputs:
+            joined: Any = mx.sym.Concat(forward, mx.sym.reverse(backward, axis=axis), dim=2,
+                                        name='%sout' % self._output_prefix)
+        else:
+            joined = [mx.sym.Concat(*pair, dim=1, name='%st%d' % (self._output_prefix, i))
+                      for i, pair in enumerate(zip(forward, backward[::-1]))]
+        return joined, [result[1] for result in results]

@@ -1,0 +1,201 @@
+"""The cells of convolutional layers (Shi et al. 2015, https://arxiv.org/abs/1506.04214)."""
+from __future__ import annotations
+
+import functools
+from typing import Any, Sequence
+
+from . import _check
+from ._base import GatedCell, RNNParams
+from ._gates import ACTIVATIONS, GRU, LSTM, RNN
+from ._mxnet import mx
+
+__all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']
+
+_LAYOUTS = ('NCHW', 'NHWC')
+_LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.2)
+
+#: Shared by the docstrings of the cells.
+_PARAMETERS = """
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of one step's input in `conv_layout`; the batch may be 0.
+    num_hidden : int
+        Number of channels of the output.
+    h2h_kernel, h2h_dilate : pair of int
+        Height and width (odd) and dilation of the convolution of the previous output, which is
+        padded so that its size stays.
+    i2h_kernel, i2h_stride, i2h_pad, i2h_dilate : pair of int
+        The convolution of the input.
+    i2h_weight_initializer, h2h_weight_initializer : str or Initializer, optional
+        For the weights; the model's own if None.
+    i2h_bias_initializer, h2h_bias_initializer : str or Initializer
+        For the biases.
+    activation : str or callable
+        'relu', 'sigmoid', 'softrelu', 'softsign', 'tanh', or a function of (Symbol, name=str).
+    prefix : str
+        Prefix of the names of nodes, and of weights if `params` is None.
+    params : RNNParams, optional
+        Container of the weights; a new one if None.
+    conv_layout : {'NCHW', 'NHWC'}
+        Layout of inputs, states and outputs.
+    """
+
+
+class BaseConvRNNCell(GatedCell):
+    """What the convolutional cells have in common; abstract. `ConvRNNCell` explains the
+    arguments, none of which has a default here."""
+
+    def __init__(self, input_shape: Sequence[int], num_hidden: int,
+                 h2h_kernel: Sequence[int], h2h_dilate: Sequence[int],
+                 i2h_kernel: Sequence[int], i2h_stride: Sequence[int],
+                 i2h_pad: Sequence[int], i2h_dilate: Sequence[int],
+                 i2h_weight_initializer: Any, h2h_weight_initializer: Any,
+                 i2h_bias_initializer: Any, h2h_bias_initializer: Any,
+                 activation: Any, prefix: str = '', params: RNNParams | None = None,
+                 conv_layout: str = 'NCHW') -> None:
+        super().__init__(prefix=prefix, params=params)
+        self._num_hidden = _check.integer('num_hidden', num_hidden, 1)
+        self._input_shape = _check.integers('input_shape', input_shape, 4, 0)
+        self._h2h_kernel = _check.integers('h2h_kernel', h2h_kernel, 2, 1)
+        if any(side % 2 == 0 for side in h2h_kernel):
+            raise ValueError('h2h_kernel must be odd in height and width, so that the state keeps '
+                             'its size, got %s' % (h2h_kernel,))
+        self._h2h_dilate = _check.integers('h2h_dilate', h2h_dilate, 2, 1)
+        self._h2h_pad = tuple(dilate * (side - 1) // 2
+                              for dilate, side in zip(h2h_dilate, h2h_kernel))
+        self._i2h_kernel = _check.integers('i2h_kernel', i2h_kernel, 2, 1)
+        self._i2h_stride = _check.integers('i2h_stride', i2h_stride, 2, 1)
+        self._i2h_pad = _check.integers('i2h_pad', i2h_pad, 2, 0)
+        self._i2h_dilate = _check.integers('i2h_dilate', i2h_dilate, 2, 1)
+        self._activation = _check.activation('activation', activation, ACTIVATIONS)
+        self._conv_layout = _check.choice('conv_layout', conv_layout, _LAYOUTS)
+        self._state_shape = self._output_shape()
+        self._iW = self._params.get('i2h_weight', init=i2h_weight_initializer)
+        self._hW = self._params.get('h2h_weight', init=h2h_weight_initializer)
+        self._iB = self._params.get('i2h_bias', init=i2h_bias_initializer)
+        self._hB = self._params.get('h2h_bias', init=h2h_bias_initializer)
+
+    def _input_convolution(self, data, filters, **kwargs):
+        return mx.sym.Convolution(data=data, num_filter=filters, kernel=self._i2h_kernel,
+                                  stride=self._i2h_stride, pad=self._i2h_pad,
+                                  dilate=self._i2h_dilate, layout=self._conv_layout, **kwargs)
+
+    def _output_shape(self) -> tuple:
+        # Left without a name: it uses up 'convolution0' as mxnet.rnn does, so that later layers
+        # of the user keep the automatic names that their checkpoints have.
+        output = self._input_convolution(mx.sym.Variable('data'), self._num_hidden)
+        try:
+            shape = output.infer_shape(data=self._input_shape)[1][0]
+        except mx.base.MXNetError:
+            raise ValueError('input_shape %s is too small for i2h_kernel %s with i2h_dilate %s and '
+                             'i2h_pad %s, or not in conv_layout %r' % (
+                                 self._input_shape, self._i2h_kernel, self._i2h_dilate,
+                                 self._i2h_pad, self._conv_layout)) from None
+        return (0,) + shape[1:]
+
+    @property
+    def _gate_names(self) -> Any:
+        return self._recurrence.gates[:] if self._recurrence else ()
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        count = self._recurrence.num_states if self._recurrence else 2
+        return [{'shape': self._state_shape, '__layout__': self._conv_layout}
+                for _ in range(count)]
+
+    def _conv_forward(self, inputs, states, name):
+        filters = self._num_hidden * self._num_gates
+        i2h = self._input_convolution(inputs, filters, weight=self._iW, bias=self._iB,
+                                      name=name + 'i2h')
+        h2h = mx.sym.Convolution(data=states[0], num_filter=filters, kernel=self._h2h_kernel,
+                                 stride=(1, 1), pad=self._h2h_pad, dilate=self._h2h_dilate,
+                                 layout=self._conv_layout, weight=self._hW, bias=self._hB,
+                                 name=name + 'h2h')
+        return i2h, h2h
+
+    _project = _conv_forward
+
+    def __call__(self, inputs, states):
+        if self._recurrence is None:
+            raise NotImplementedError('%s is abstract: use ConvRNNCell, ConvLSTMCell or '
+                                      'ConvGRUCell' % type(self).__name__)
+        return super().__call__(inputs, states)
+
+
+def _constructor(default_prefix: str) -> Any:
+    """The one signature of the convolutional cells, which differs in the default prefix only."""
+    def __init__(self, input_shape: Sequence[int], num_hidden: int,
+                 h2h_kernel: Sequence[int] = (3, 3), h2h_dilate: Sequence[int] = (1, 1),
+                 i2h_kernel: Sequence[int] = (3, 3), i2h_stride: Sequence[int] = (1, 1),
+                 i2h_pad: Sequence[int] = (1, 1), i2h_dilate: Sequence[int] = (1, 1),
+                 i2h_weight_initializer: Any = None, h2h_weight_initializer: Any = None,
+                 i2h_bias_initializer: Any = 'zeros', h2h_bias_initializer: Any = 'zeros',
+                 activation: Any = _LEAKY, prefix: str = default_prefix,
+                 params: RNNParams | None = None, conv_layout: str = 'NCHW') -> None:
+        BaseConvRNNCell.__init__(
+            self, input_shape, num_hidden, h2h_kernel, h2h_dilate, i2h_kernel, i2h_stride,
+            i2h_pad, i2h_dilate, i2h_weight_initializer, h2h_weight_initializer,
+            i2h_bias_initializer, h2h_bias_initializer, activation, prefix, params, conv_layout)
+    return __init__
+
+
+class ConvRNNCell(BaseConvRNNCell):
+    __doc__ = r"""The simple recurrent cell with convolutions.
+
+    .. math:: h_t = \mathrm{act}(W_{i2h} * x_t + b_{i2h} + W_{h2h} * h_{t-1} + b_{h2h})
+    """ + _PARAMETERS + """
+    Notes
+    -----
+    One state: the output, of shape (batch, num_hidden, height, width) in 'NCHW'.
+    """
+
+    _recurrence = RNN
+    __init__ = _constructor('ConvRNN_')
+
+
+class ConvLSTMCell(BaseConvRNNCell):
+    __doc__ = r"""Long short-term memory with convolutions (Shi et al. 2015, without peepholes).
+
+    .. math::
+        i, f, g, o &= W_{i2h} * x_t + b_{i2h} + W_{h2h} * h_{t-1} + b_{h2h} \\
+        c_t &= \sigma(f) \circ c_{t-1} + \sigma(i) \circ \mathrm{act}(g) \\
+        h_t &= \sigma(o) \circ \mathrm{act}(c_t)
+    """ + _PARAMETERS + """
+    Notes
+    -----
+    Gates lie in the weights as i, f, c (the candidate g), o. Two states: the output h and the
+    memory c, of shape (batch, num_hidden, height, width) each in 'NCHW'.
+    """
+
+    _recurrence = LSTM
+    __init__ = _constructor('ConvLSTM_')
+
+    @property
+    def _gate_axis(self):
+        return self._conv_layout.index('C')
+
+
+class ConvGRUCell(BaseConvRNNCell):
+    __doc__ = r"""Gated recurrent unit with convolutions, in cuDNN's form (see `GRUCell`).
+
+    .. math::
+        r &= \sigma(W^r_{i2h} * x_t + b^r_{i2h} + W^r_{h2h} * h_{t-1} + b^r_{h2h}) \\
+        z &= \sigma(W^z_{i2h} * x_t + b^z_{i2h} + W^z_{h2h} * h_{t-1} + b^z_{h2h}) \\
+        n &= \mathrm{act}(W^o_{i2h} * x_t + b^o_{i2h}
+             + r \circ (W^o_{h2h} * h_{t-1} + b^o_{h2h})) \\
+        h_t &= (1 - z) \circ n + z \circ h_{t-1}
+    """ + _PARAMETERS + """
+    Notes
+    -----
+    Gates lie in the weights as r, z, o (the candidate n). One state: the output, of shape
+    (batch, num_hidden, height, width) in 'NCHW'.
+    """
+
+    _recurrence = GRU
+    __init__ = _constructor('ConvGRU_')
+
+    @property
+    def _gate_axis(self):
+        # mxnet.rnn gives no axis; 1, the operator's default, stays unsaid for equal graphs.
+        return None if self._conv_layout == 'NCHW' else self._conv_layout.index('C')

@@ -1,0 +1,144 @@
+"""The cells of fully connected layers."""
+from __future__ import annotations
+
+from typing import Any
+
+from . import _check
+from ._base import GatedCell, RNNParams
+from ._gates import ACTIVATIONS, GRU, LSTM, RNN
+from ._mxnet import mx
+
+__all__ = ['RNNCell', 'LSTMCell', 'GRUCell']
+
+
+class _DenseCell(GatedCell):
+    """Projects inputs of shape (batch, channels) with sym.FullyConnected."""
+
+    _projection = 'i2h', 'h2h'  #: names of its nodes, behind the step's
+
+    def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None) -> None:
+        super().__init__(prefix=prefix, params=params)
+        self._num_hidden = _check.integer('num_hidden', num_hidden, 1)
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        return [{'shape': (0, self._num_hidden), '__layout__': 'NC'}
+                for _ in range(self._recurrence.num_states)]
+
+    def _project(self, inputs, states, name):
+        units = self._num_hidden * len(self._recurrence.gates)
+        return [mx.sym.FullyConnected(data=data, weight=weight, bias=bias, num_hidden=units,
+                                      name=name + node)
+                for node, data, weight, bias in zip(self._projection, (inputs, states[0]),
+                                                    (self._iW, self._hW), (self._iB, self._hB))]
+
+
+class RNNCell(_DenseCell):
+    r"""The simple recurrent cell (Elman 1990).
+
+    .. math:: h_t = \mathrm{act}(W_{i2h} x_t + b_{i2h} + W_{h2h} h_{t-1} + b_{h2h})
+
+    Parameters
+    ----------
+    num_hidden : int
+        Number of units.
+    activation : str or callable
+        'relu', 'sigmoid', 'softrelu', 'softsign', 'tanh', or a function of (Symbol, name=str).
+    prefix : str
+        Prefix of the names of nodes, and of weights if `params` is None.
+    params : RNNParams, optional
+        Container of the weights; a new one if None.
+
+    Notes
+    -----
+    Weights: i2h_weight (num_hidden, channels), h2h_weight (num_hidden, num_hidden), i2h_bias and
+    h2h_bias (num_hidden,). One state: the output, (batch, num_hidden).
+    """
+
+    _recurrence = RNN
+
+    def __init__(self, num_hidden: int, activation: Any = 'tanh', prefix: str = 'rnn_',
+                 params: RNNParams | None = None) -> None:
+        super().__init__(num_hidden, prefix, params)
+        self._activation = _check.activation('activation', activation, ACTIVATIONS)
+        self._iW = self._params.get('i2h_weight')
+        self._iB = self._params.get('i2h_bias')
+        self._hW = self._params.get('h2h_weight')
+        self._hB = self._params.get('h2h_bias')
+
+
+class LSTMCell(_DenseCell):
+    r"""Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
+
+    .. math::
+        i, f, g, o &= W_{i2h} x_t + b_{i2h} + W_{h2h} h_{t-1} + b_{h2h} \\
+        c_t &= \sigma(f) \circ c_{t-1} + \sigma(i) \circ \tanh(g) \\
+        h_t &= \sigma(o) \circ \tanh(c_t)
+
+    Parameters
+    ----------
+    num_hidden : int
+        Number of units.
+    prefix : str
+        Prefix of the names of nodes, and of weights if `params` is None.
+    params : RNNParams, optional
+        Container of the weights; a new one if None.
+    forget_bias : float
+        What `mx.init.LSTMBias` sets the forget gate's i2h_bias to when weights are initialised
+        (Jozefowicz et al. 2015 recommend 1); it is not added in the graph.
+
+    Notes
+    -----
+    Gates lie in the weights as i, f, c (the candidate g), o. Weights: i2h_weight
+    (4 * num_hidden, channels), h2h_weight (4 * num_hidden, num_hidden), i2h_bias and h2h_bias
+    (4 * num_hidden,). Two states: the output h and the memory c, (batch, num_hidden) each.
+    """
+
+    _recurrence = LSTM
+
+    def __init__(self, num_hidden: int, prefix: str = 'lstm_', params: RNNParams | None = None,
+                 forget_bias: float = 1.0) -> None:
+        super().__init__(num_hidden, prefix, params)
+        self._forget_bias = _check.number('forget_bias', forget_bias)
+        self._iW = self._params.get('i2h_weight')
+        self._hW = self._params.get('h2h_weight')
+        self._iB = self._params.get('i2h_bias', init=mx.init.LSTMBias(forget_bias=forget_bias))
+        self._hB = self._params.get('h2h_bias')
+
+
+class GRUCell(_DenseCell):
+    r"""Gated recurrent unit in cuDNN's form, which applies the reset gate after the product
+    (Cho et al. 2014 apply it before).
+
+    .. math::
+        r &= \sigma(W^r_{i2h} x_t + b^r_{i2h} + W^r_{h2h} h_{t-1} + b^r_{h2h}) \\
+        z &= \sigma(W^z_{i2h} x_t + b^z_{i2h} + W^z_{h2h} h_{t-1} + b^z_{h2h}) \\
+        n &= \tanh(W^o_{i2h} x_t + b^o_{i2h} + r \circ (W^o_{h2h} h_{t-1} + b^o_{h2h})) \\
+        h_t &= (1 - z) \circ n + z \circ h_{t-1}
+
+    Parameters
+    ----------
+    num_hidden : int
+        Number of units.
+    prefix : str
+        Prefix of the names of nodes, and of weights if `params` is None.
+    params : RNNParams, optional
+        Container of the weights; a new one if None.
+
+    Notes
+    -----
+    Gates lie in the weights as r, z, o (the candidate n). Weights: i2h_weight
+    (3 * num_hidden, channels), h2h_weight (3 * num_hidden, num_hidden), i2h_bias and h2h_bias
+    (3 * num_hidden,). One state: the output, (batch, num_hidden).
+    """
+
+    _recurrence = GRU
+    _projection = '_i2h', '_h2h'
+
+    def __init__(self, num_hidden: int, prefix: str = 'gru_',
+                 params: RNNParams | None = None) -> None:
+        super().__init__(num_hidden, prefix, params)
+        self._iW = self._params.get('i2h_weight')
+        self._iB = self._params.get('i2h_bias')
+        self._hW = self._params.get('h2h_weight')
+        self._hB = self._params.get('h2h_bias')

@@ -1,0 +1,225 @@
+"""FusedRNNCell: layers, directions and steps as one sym.RNN, whose weights are one vector."""
+from __future__ import annotations
+
+import warnings
+from typing import Any, Callable, Iterator, Sequence
+
+import numpy as np
+
+from . import _check
+from ._base import BaseRNNCell, RNNParams, Weights, copy_weights, take_weights
+from ._compose import BidirectionalCell, SequentialRNNCell
+from ._dense import GRUCell, LSTMCell, RNNCell
+from ._gates import GROUPS, KINDS, MODES, gate_array
+from ._modifiers import DropoutCell
+from ._mxnet import mx
+from ._sequence import arrange, check_states, known_shape, time_axis
+
+__all__ = ['FusedRNNCell', 'fused_layout']
+
+#: The ordinary cell of each mode: (num_hidden, prefix, forget_bias) -> cell.
+_ORDINARY: dict[str, Callable[..., BaseRNNCell]] = {
+    'rnn_relu': lambda units, prefix, _: RNNCell(units, activation='relu', prefix=prefix),
+    'rnn_tanh': lambda units, prefix, _: RNNCell(units, activation='tanh', prefix=prefix),
+    'lstm': lambda units, prefix, bias: LSTMCell(units, prefix=prefix, forget_bias=bias),
+    'gru': lambda units, prefix, _: GRUCell(units, prefix=prefix),
+}
+
+
+def fused_layout(gates: Sequence[str], num_input: int, num_hidden: int, num_layers: int,
+                 directions: Sequence[str]) -> Iterator[tuple[str, tuple]]:
+    """Yield name ('l0_i2h_f_weight') and shape of each array in the order of sym.RNN's vector."""
+    for kind in KINDS:
+        for layer in range(num_layers):
+            for direction in directions:
+                for group in GROUPS:
+                    width = (num_hidden if group == 'h2h' else
+                             num_input if layer == 0 else num_hidden * len(directions))
+                    for gate in gates:
+                        yield ('%s%d_%s' % (direction, layer, gate_array(group, kind, gate)),
+                               (num_hidden, width) if kind == 'weight' else (num_hidden,))
+
+
+class _Once:
+    """Warnings that are given once in a process."""
+
+    given: set = set()
+
+    @classmethod
+    def warn(cls, message: str) -> None:
+        if message not in cls.given:
+            cls.given.add(message)
+            warnings.warn(message, stacklevel=4)
+
+
+class FusedRNNCell(BaseRNNCell):
+    """Layers of one kind as a single sym.RNN: cuDNN on a GPU, oneDNN on a CPU.
+
+    The equations are those of `RNNCell`, `LSTMCell` and `GRUCell`.
+
+    Parameters
+    ----------
+    num_hidden : int
+        Number of units of each layer and direction.
+    num_layers : int
+        Number of layers.
+    mode : {'rnn_relu', 'rnn_tanh', 'lstm', 'gru'}
+        Kind of the layers.
+    bidirectional : bool
+        Read the sequence in both directions; the output then has 2 * num_hidden channels.
+    dropout : float
+        Probability, from 0 to 1, of dropout between layers, in training. MXNet's CPU operator
+        does not apply it.
+    get_next_state : bool
+        Whether `unroll` returns the states after the last step; else it returns [].
+    forget_bias : float
+        What the forget gates' i2h_bias is initialised to (mode 'lstm').
+    prefix : str, optional
+        Prefix of the names of nodes, and of weights if `params` is None; the mode and '_' if
+        None.
+    params : RNNParams, optional
+        Container of the weights; a new one if None.
+
+    Notes
+    -----
+    One vector, ``<prefix>parameters``, holds all weights and then all biases, each in the order
+    layer, direction ('l', 'r'), i2h then h2h, gate (`fused_layout`). States have the shape
+    (num_layers * directions, batch, num_hidden): the output, and for 'lstm' the memory.
+    It cannot be stepped; `unfuse` gives the same function as a stack of cells that can.
+    """
+
+    can_step = False
+
+    def __init__(self, num_hidden: int, num_layers: int = 1, mode: str = 'lstm',
+                 bidirectional: bool = False, dropout: float = 0., get_next_state: bool = False,
+                 forget_bias: float = 1.0, prefix: str | None = None,
+                 params: RNNParams | None = None) -> None:
+        _check.choice('mode', mode, MODES)
+        super().__init__(prefix='%s_' % mode if prefix is None else prefix, params=params)
+        self._num_hidden = _check.integer('num_hidden', num_hidden, 1)
+        self._num_layers = _check.integer('num_layers', num_layers, 1)
+        self._mode = mode
+        self._bidirectional = _check.flag('bidirectional', bidirectional)
+        self._dropout = _check.number('dropout', dropout, 0, 1)
+        self._get_next_state = _check.flag('get_next_state', get_next_state)
+        self._forget_bias = _check.number('forget_bias', forget_bias)
+        self._directions = ['l', 'r'] if bidirectional else ['l']
+        self._parameter = self._params.get('parameters', init=mx.init.FusedRNN(
+            None, num_hidden, num_layers, mode, bidirectional, forget_bias))
+        if dropout > 0 and num_layers > 1 and not mx.runtime.Features().is_enabled('CUDA'):
+            _Once.warn("FusedRNNCell's dropout is not applied in training by MXNet's CPU operator; "
+                       'unfuse() gives cells with DropoutCells between them, which apply it')
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        layers = self._num_layers * len(self._directions)
+        return [{'shape': (layers, 0, self._num_hidden), '__layout__': 'LNC'}
+                for _ in range(MODES[self._mode].num_states)]
+
+    @property
+    def _gate_names(self) -> list[str]:
+        return list(MODES[self._mode].gates)
+
+    @property
+    def _num_gates(self) -> int:
+        return len(self._gate_names)
+
+    # Weights
+
+    def _layout(self, num_input: int) -> list[tuple[str, tuple]]:
+        return [(self._prefix + name, shape) for name, shape in fused_layout(
+            self._gate_names, num_input, self._num_hidden, self._num_layers, self._directions)]
+
+    def _size(self, num_input: int) -> int:
+        return sum(int(np.prod(shape)) for _, shape in self._layout(num_input))
+
+    def _input_width(self, size: int) -> int:
+        """Number of input channels for which the vector has `size` elements."""
+        fixed, each = self._size(0), self._size(1) - self._size(0)
+        width, rest = divmod(size - fixed, each)
+        if width < 1 or rest:
+            raise ValueError('%s must have %d + %d * (number of input channels) elements for %r, '
+                             'got %d' % (self._parameter.name, fixed, each, self, size))
+        return width
+
+    def unpack_weights(self, args: Weights) -> Weights:
+        args = copy_weights(args)
+        if self._parameter.name not in args and all(name in args for name, _ in self._layout(0)):
+            return args
+        vector, = take_weights(args, {self._parameter.name: (0,)}, repr(self))
+        begin = 0
+        for name, shape in self._layout(self._input_width(vector.size)):
+            end = begin + int(np.prod(shape))
+            args[name] = vector[begin:end].reshape(shape).copy()
+            begin = end
+        return args
+
+    def pack_weights(self, args: Weights) -> Weights:
+        args = copy_weights(args)
+        layout = self._layout(0)
+        if self._parameter.name in args and not any(name in args for name, _ in layout):
+            return args
+        first = args.get(layout[0][0])
+        if first is not None and len(first.shape) == 2:
+            layout = self._layout(first.shape[1])
+        pieces = take_weights(args, dict(layout), repr(self))
+        args[self._parameter.name] = mx.nd.concat(*[piece.reshape(-1) for piece in pieces], dim=0)
+        return args
+
+    # Graphs
+
+    def __call__(self, inputs, states):
+        raise NotImplementedError('%r cannot be stepped, since it is one operator for all steps: '
+                                  'use unroll, or unfuse() and step the result' % self)
+
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None):
+        inputs = arrange(length, inputs, layout, True)
+        shape = known_shape(inputs)
+        if len(shape) not in (0, 3):
+            raise ValueError('inputs of %r must have 3 axes (%s), got shape %s'
+                             % (self, layout, shape))
+        batch_first = time_axis(layout) == 1
+        if batch_first:
+            _Once.warn("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
+                       "transpositions that 'NTC' needs")
+            inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
+        states = check_states(self._first_states(begin_state, dtype), len(self.state_info),
+                              repr(self))
+        rnn = mx.sym.RNN(data=inputs, parameters=self._parameter,
+                         state_size=self._num_hidden, num_layers=self._num_layers,
+                         bidirectional=self._bidirectional, p=self._dropout,
+                         state_outputs=self._get_next_state, mode=self._mode,
+                         name=self._prefix + 'rnn', **dict(zip(('state', 'state_cell'), states)))
+        outputs, states = rnn, []
+        if self._get_next_state:
+            outputs, *states = rnn
+            for state in states:
+                state._set_attr(__layout__='LNC')
+        if batch_first:
+            outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
+        return arrange(length, outputs, layout, merge_outputs), states
+
+    def unfuse(self) -> SequentialRNNCell:
+        """The same function as a stack of ordinary cells, which can be stepped.
+
+        Returns
+        -------
+        SequentialRNNCell
+            With an RNNCell, LSTMCell or GRUCell for each layer (prefix ``<prefix>l0_``, ...), or a
+            BidirectionalCell of two (``<prefix>l0_``, ``<prefix>r0_``), and DropoutCells between
+            layers. `unpack_weights` of this cell, then `pack_weights` of the stack carry weights
+            over; the checkpoint functions do both.
+        """
+        def cell(direction, layer):
+            return _ORDINARY[self._mode](self._num_hidden, '%s%s%d_' % (
+                self._prefix, direction, layer), self._forget_bias)
+
+        stack = SequentialRNNCell()
+        for layer in range(self._num_layers):
+            cells = [cell(direction, layer) for direction in self._directions]
+            stack.add(cells[0] if len(cells) == 1 else BidirectionalCell(
+                *cells, output_prefix='%sbi_l%d_' % (self._prefix, layer)))
+            if self._dropout > 0 and layer < self._num_layers - 1:
+                stack.add(DropoutCell(self._dropout,
+                                      prefix='%s_dropout%d_' % (self._prefix, layer)))
+        return stack

@@ -1,0 +1,85 @@
+"""Gates of each family, in the order in which their rows lie in the weights, and the recurrences.
+
+A recurrence is one function of the two projections, shared by dense and convolutional cells:
+``step(i2h, h2h, states, activate, name, axis)`` returns the output and the new states. `i2h`
+and `h2h` hold the projections of input and previous output for all gates; `activate` applies the
+cell's activation; `name` begins the names of the nodes of this time step; `axis`, where it is
+given, is the axis of channels, along which the gates lie.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple, Sequence
+
+from ._mxnet import mx
+
+__all__ = ['ACTIVATIONS', 'GROUPS', 'KINDS', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU',
+           'activate', 'gate_array']
+
+#: The projections that a cell has, and the arrays of each.
+GROUPS = ('i2h', 'h2h')
+KINDS = ('weight', 'bias')
+
+#: What sym.Activation knows by name.
+ACTIVATIONS = ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')
+
+
+class Recurrence(NamedTuple):
+    """A family of cells: its gates' suffixes, the number of its states, its one step."""
+
+    gates: Sequence[str]
+    num_states: int
+    step: Callable[..., Any]
+
+
+def gate_array(group: str, kind: str, gate: str = '') -> str:
+    """Name of one gate's array, 'i2h_f_weight', or of all gates', 'i2h_weight'."""
+    return '%s%s_%s' % (group, gate, kind)
+
+
+def activate(inputs: mx.sym.Symbol, activation: Any, **kwargs: Any) -> mx.sym.Symbol:
+    """Apply an activation given by name or as a function."""
+    if isinstance(activation, str):
+        return mx.sym.Activation(inputs, act_type=activation, **kwargs)
+    return activation(inputs, **kwargs)
+
+
+def _split(projection: mx.sym.Symbol, gates: int, name: str, axis: int | None) -> mx.sym.Symbol:
+    where = {} if axis is None else {'axis': axis}
+    return mx.sym.SliceChannel(projection, num_outputs=gates, name=name, **where)
+
+
+def _rnn_step(i2h, h2h, states, activate, name, axis=None):
+    """h' = activate(i2h + h2h)"""
+    output = activate(i2h + h2h, name=name + 'out')
+    return output, [output]
+
+
+def _lstm_step(i2h, h2h, states, activate, name, axis=None):
+    """c' = f * c + i * g;  h' = o * activate(c')"""
+    i, f, g, o = _split(i2h + h2h, 4, name + 'slice', axis)
+    i = mx.sym.Activation(i, act_type='sigmoid', name=name + 'i')
+    f = mx.sym.Activation(f, act_type='sigmoid', name=name + 'f')
+    g = activate(g, name=name + 'c')
+    o = mx.sym.Activation(o, act_type='sigmoid', name=name + 'o')
+    memory = mx.sym._internal._plus(f * states[1], i * g, name=name + 'state')
+    output = mx.sym._internal._mul(o, activate(memory), name=name + 'out')
+    return output, [output, memory]
+
+
+def _gru_step(i2h, h2h, states, activate, name, axis=None):
+    """h' = (1 - z) * activate(i2h_o + r * h2h_o) + z * h"""
+    i2h_r, i2h_z, i2h_o = _split(i2h, 3, name + '_i2h_slice', axis)
+    h2h_r, h2h_z, h2h_o = _split(h2h, 3, name + '_h2h_slice', axis)
+    r = mx.sym.Activation(i2h_r + h2h_r, act_type='sigmoid', name=name + '_r_act')
+    z = mx.sym.Activation(i2h_z + h2h_z, act_type='sigmoid', name=name + '_z_act')
+    candidate = activate(i2h_o + r * h2h_o, name=name + '_h_act')
+    output = mx.sym._internal._plus((1. - z) * candidate, z * states[0], name=name + 'out')
+    return output, [output]
+
+
+RNN = Recurrence(('',), 1, _rnn_step)
+LSTM = Recurrence(['_i', '_f', '_c', '_o'], 2, _lstm_step)
+GRU = Recurrence(['_r', '_z', '_o'], 1, _gru_step)
+
+#: The modes of sym.RNN and their recurrences.
+MODES = {'rnn_relu': RNN, 'rnn_tanh': RNN, 'lstm': LSTM, 'gru': GRU}

@@ -1,0 +1,200 @@
+"""Cells that change what another cell takes or gives."""
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Iterator
+
+from . import _check
+from ._base import BaseRNNCell, RNNParams, Weights
+from ._mxnet import mx
+from ._sequence import arrange
+
+__all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell']
+
+
+class DropoutCell(BaseRNNCell):
+    """Dropout on the input, for use between the cells of a stack (Srivastava et al. 2014).
+
+    Parameters
+    ----------
+    dropout : float
+        Probability that an element becomes 0 in training, from 0 to 1.
+    prefix : str
+        Not used for names: the operator's nodes are named automatically.
+    params : RNNParams, optional
+        The cell has no weights.
+
+    Notes
+    -----
+    No states. A sequence given as one Symbol that need not be split gets one mask for all of it.
+    """
+
+    def __init__(self, dropout: float, prefix: str = 'dropout_',
+                 params: RNNParams | None = None) -> None:
+        super().__init__(prefix, params)
+        self.dropout = _check.number('dropout', dropout, 0, 1)
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        return []
+
+    def __call__(self, inputs, states):
+        _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol')
+        if self.dropout > 0:
+            inputs = mx.sym.Dropout(data=inputs, p=self.dropout)
+        return inputs, states
+
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+        inputs = arrange(length, inputs, layout, merge_outputs)
+        if isinstance(inputs, mx.sym.Symbol):
+            return self(inputs, [])
+        return super()._unroll(length, inputs, begin_state, layout, merge_outputs, **options)
+
+
+class ModifierCell(BaseRNNCell):
+    """Base of the cells that change another cell.
+
+    States and weights are those of the base cell, which from then on is used through the modifier
+    only.
+
+    Parameters
+    ----------
+    base_cell : BaseRNNCell
+        The cell to change.
+    """
+
+    def __init__(self, base_cell: BaseRNNCell) -> None:
+        _check.instance('base_cell', base_cell, BaseRNNCell, 'a cell')
+        super().__init__()
+        base_cell._modified = True
+        self.base_cell = base_cell
+
+    def __repr__(self) -> str:
+        return '%s(%r)' % (type(self).__name__, self.base_cell)
+
+    def _children(self) -> list[BaseRNNCell]:
+        return [self.base_cell] if hasattr(self, 'base_cell') else []
+
+    @contextlib.contextmanager
+    def _base_unmodified(self) -> Iterator[BaseRNNCell]:
+        """The base cell, free to be used for the length of the block."""
+        was, self.base_cell._modified = self.base_cell._modified, False
+        try:
+            yield self.base_cell
+        finally:
+            self.base_cell._modified = was
+
+    @property
+    def params(self) -> RNNParams:
+        self._own_params = False
+        return self.base_cell.params
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        return self.base_cell.state_info
+
+    def begin_state(self, init_sym: Any = mx.sym.zeros, *, func: Any = None,
+                    **kwargs: Any) -> list[mx.sym.Symbol]:
+        """The base cell's; `init_sym` and `func` are two names of one argument."""
+        self._check_unmodified()
+        with self._base_unmodified() as base:
+            return base.begin_state(init_sym if func is None else func, **kwargs)
+
+    def unpack_weights(self, args: Weights) -> Weights:
+        return self.base_cell.unpack_weights(args)
+
+    def pack_weights(self, args: Weights) -> Weights:
+        return self.base_cell.pack_weights(args)
+
+
+class ZoneoutCell(ModifierCell):
+    """Zoneout (Krueger et al. 2016, https://arxiv.org/abs/1606.01305): in training, elements keep
+    their value of the step before.
+
+    Parameters
+    ----------
+    base_cell : BaseRNNCell
+        A cell that can be stepped.
+    zoneout_outputs, zoneout_states : float
+        Probabilities, from 0 to 1, that an element of the output or of a state keeps its value.
+
+    Notes
+    -----
+    Outputs and states are drawn independently, also where the base cell's output is one of its
+    states. Before the first step the output is 0.
+    """
+
+    def __init__(self, base_cell: BaseRNNCell, zoneout_outputs: float = 0.,
+                 zoneout_states: float = 0.) -> None:
+        _check.instance('base_cell', base_cell, BaseRNNCell, 'a cell')
+        blocker = base_cell._blocker()
+        if blocker is not None:
+            raise ValueError('base_cell must be a cell that can be stepped, which %r cannot: put '
+                             'ZoneoutCell around the cells in it (unfuse() a FusedRNNCell first)'
+                             % blocker)
+        super().__init__(base_cell)
+        self.zoneout_outputs = _check.number('zoneout_outputs', zoneout_outputs, 0, 1)
+        self.zoneout_states = _check.number('zoneout_states', zoneout_states, 0, 1)
+        self.prev_output = None
+        self._dtype = None
+
+    def reset(self) -> None:
+        super().reset()
+        self.prev_output = None
+
+    def begin_state(self, init_sym: Any = mx.sym.zeros, *, func: Any = None,
+                    **kwargs: Any) -> list[mx.sym.Symbol]:
+        self._dtype = kwargs.get('dtype')
+        return super().begin_state(init_sym, func=func, **kwargs)
+
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+        self._dtype = options.get('dtype', self._dtype)
+        return super()._unroll(length, inputs, begin_state, layout, merge_outputs, **options)
+
+    def _before_first(self) -> mx.sym.Symbol:
+        infos = self.base_cell.state_info
+        rank = len(infos[0]['shape']) if infos else 2
+        return mx.sym.zeros((0,) * rank, dtype=self._dtype)
+
+    def __call__(self, inputs, states):
+        def mix(probability, new, old):
+            if probability == 0:
+                return new
+            keep = mx.sym.Dropout(mx.sym.ones_like(new), p=probability)
+            return mx.sym.where(keep, new, old)
+
+        output, new_states = self.base_cell(inputs, states)
+        previous = self._before_first() if self.prev_output is None else self.prev_output
+        output = mix(self.zoneout_outputs, output, previous)
+        new_states = [mix(self.zoneout_states, new, old)
+                      for new, old in zip(new_states, states)]
+        self.prev_output = output
+        return output, new_states
+
+
+class ResidualCell(ModifierCell):
+    """Adds the input to the output (He et al. 2015; in stacks: Wu et al. 2016,
+    https://arxiv.org/abs/1609.08144).
+
+    Parameters
+    ----------
+    base_cell : BaseRNNCell
+        A cell whose output is as wide as its input.
+    """
+
+    def _add(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> mx.sym.Symbol:
+        return mx.sym.elemwise_add(output, inputs, name='%s_plus_residual' % output.name)
+
+    def __call__(self, inputs, states):
+        output, states = self.base_cell(inputs, states)
+        return self._add(output, inputs), states
+
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+        with self._base_unmodified() as base:
+            outputs, states = base.unroll(length, inputs=inputs, begin_state=begin_state,
+                                          layout=layout, merge_outputs=merge_outputs, **options)
+        merge = isinstance(outputs, mx.sym.Symbol) if merge_outputs is None else merge_outputs
+        inputs = arrange(length, inputs, layout, merge)
+        if merge:
+            return self._add(outputs, inputs), states
+        return [self._add(*pair) for pair in zip(outputs, inputs)], states

@@ -1,0 +1,103 @@
+"""Layouts, and a sequence as one Symbol, as a list of steps, and back."""
+from __future__ import annotations
+
+from typing import Any, Sequence, Union
+
+from . import _check
+from ._mxnet import mx
+
+__all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'known_shape', 'steps_of',
+           'time_axis']
+
+#: A whole sequence as one Symbol, or one Symbol a step.
+Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
+
+
+def time_axis(layout: str) -> int:
+    """Axis of time in `layout`: 1 for 'NTC', 0 for 'TNC'.
+
+    What follows the first two letters is free, so that images may be named ('NTCHW').
+    """
+    if not isinstance(layout, str):
+        raise TypeError("layout must be 'NTC' or 'TNC', got %r" % (layout,))
+    if layout[:2] not in ('NT', 'TN') or len(set(layout)) != len(layout):
+        raise ValueError("layout must be 'NTC' (batch, time, channels) or 'TNC' (time, batch, "
+                         'channels), got %r' % layout)
+    return layout.index('T')
+
+
+def check_inputs(length: int | None, inputs: Inputs) -> None:
+    """Refuse what is no sequence of `length` steps; None leaves the length open."""
+    if length is not None:
+        _check.integer('length', length, 1)
+    if isinstance(inputs, mx.sym.Symbol):
+        if len(inputs) != 1:
+            raise ValueError('inputs must be one Symbol or a list of Symbols, got a group of %d '
+                             'outputs (%s ...); list(inputs) makes a list of steps of it'
+                             % (len(inputs), inputs.list_outputs()[0]))
+        return
+    if not isinstance(inputs, (list, tuple)):
+        raise TypeError('inputs must be a Symbol or a list of Symbols, one a step, got %s'
+                        % type(inputs).__name__)
+    for i, step in enumerate(inputs):
+        _check.instance('inputs[%d]' % i, step, mx.sym.Symbol, 'a Symbol')
+    if not inputs or length not in (None, len(inputs)):
+        raise ValueError('inputs must have one Symbol for each of length=%s steps, got %d Symbols'
+                         % (length, len(inputs)))
+
+
+def check_states(states: Any, count: int, whose: str) -> list[mx.sym.Symbol]:
+    """Return `states`, nested as they may be, as a flat list of `count` Symbols."""
+    flat = _flat(states)
+    if len(flat) != count:
+        raise ValueError('states of %s must be %d Symbols, as its begin_state() gives, got %d'
+                         % (whose, count, len(flat)))
+    return flat
+
+
+def _flat(states: Any) -> list[mx.sym.Symbol]:
+    if not isinstance(states, (list, tuple, mx.sym.Symbol)):
+        raise TypeError('states must be a list of Symbols, as begin_state() gives, got %s'
+                        % type(states).__name__)
+    flat: list[mx.sym.Symbol] = []
+    for state in states:
+        if isinstance(state, mx.sym.Symbol):
+            flat.append(state)
+        else:
+            flat.extend(_flat(state))
+    return flat
+
+
+def known_shape(symbol: mx.sym.Symbol) -> tuple:
+    """Shape of `symbol` as far as its own graph tells: () if not even the rank is known,
+    0 for each axis that isn't."""
+    try:
+        return symbol.infer_shape_partial()[1][0] or ()
+    except mx.base.MXNetError:  # an inconsistent graph: binding will say where
+        return ()
+
+
+def steps_of(length: int | None, inputs: Inputs, layout: str) -> list[mx.sym.Symbol]:
+    """`inputs` as a list of steps."""
+    if not isinstance(inputs, mx.sym.Symbol):
+        return list(inputs)
+    if length is None:
+        raise ValueError('length must be given to split a Symbol into steps, got None')
+    axis = time_axis(layout)
+    shape = known_shape(inputs)
+    if shape[axis:axis + 1] not in ((), (0,), (length,)):
+        raise ValueError('length must be the number of steps of inputs, whose shape %s has %d in '
+                         'layout %r, got %d' % (shape, shape[axis], layout, length))
+    return list(mx.sym.split(inputs, axis=axis, num_outputs=length, squeeze_axis=1))
+
+
+def arrange(length: int | None, inputs: Inputs, layout: str, merge: bool | None) -> Inputs:
+    """`inputs` as one Symbol (`merge` true), as a list of steps (false) or as they are (None)."""
+    if merge is None:
+        return inputs
+    if not merge:
+        return steps_of(length, inputs, layout)
+    if isinstance(inputs, mx.sym.Symbol):
+        return inputs
+    axis = time_axis(layout)
+    return mx.sym.Concat(*[mx.sym.expand_dims(step, axis=axis) for step in inputs], dim=axis)
