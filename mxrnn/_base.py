@@ -28,7 +28,7 @@ def take_weights(args: Weights, shapes: dict[str, tuple], whose: Any) -> list[An
     """
     missing = [name for name in shapes if name not in args]
     if missing:
-        raise MissingWeightsError('%s lacks the weights %s; there are: %s' % (
+        raise MissingWeightsError('%r lacks the weights %s; there are: %s' % (
             whose, ', '.join('%s of shape %s' % (name, shapes[name]) for name in missing),
             ', '.join(sorted(args)) or 'none'))
     for name, shape in shapes.items():
@@ -36,7 +36,7 @@ def take_weights(args: Weights, shapes: dict[str, tuple], whose: Any) -> list[An
         has = args[name].shape
         if len(has) < len(fixed) or (len(has) > len(fixed) and shape[-1:] != (...,)) or any(
                 want not in (0, came) for want, came in zip(fixed, has)):
-            raise ValueError('%s needs %s of shape %s (0: any), got %s' % (whose, name, shape, has))
+            raise ValueError('%r needs %s of shape %s (0: any), got %s' % (whose, name, shape, has))
     return [args.pop(name) for name in shapes]
 
 
@@ -200,7 +200,7 @@ class BaseRNNCell:
             return args
         h = self._num_hidden
         taken = dict(zip(packed, take_weights(
-            args, {name: (len(gates) * h, ...) for name in packed}, repr(self))))
+            args, {name: (len(gates) * h, ...) for name in packed}, self)))
         for group in GROUPS:
             for j, gate in enumerate(gates):
                 for kind in KINDS:
@@ -237,7 +237,7 @@ class BaseRNNCell:
                 name in args for name in unpacked if name not in packed):
             return args
         taken = dict(zip(unpacked, take_weights(
-            args, {name: (self._num_hidden, ...) for name in unpacked}, repr(self))))
+            args, {name: (self._num_hidden, ...) for name in unpacked}, self)))
         for group in GROUPS:
             for kind in KINDS:
                 args[self._prefix + gate_array(group, kind)] = mx.nd.concatenate(
@@ -395,7 +395,7 @@ class GatedCell(BaseRNNCell):
 
     def __call__(self, inputs, states):
         _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol')
-        states = check_states(states, self._recurrence.num_states, repr(self))
+        states = check_states(states, self._recurrence.num_states, self)
         self._counter += 1
         name = '%st%d_' % (self._prefix, self._counter)
         i2h, h2h = self._project(inputs, states, name)

@@ -64,7 +64,7 @@ class _Container(BaseRNNCell):
 
     def _states_by_cell(self, states: Any) -> list[list[mx.sym.Symbol]]:
         counts = [len(cell.state_info) for cell in self._cells]
-        rest = iter(check_states(states, sum(counts), repr(self)))
+        rest = iter(check_states(states, sum(counts), self))
         return [[next(rest) for _ in range(count)] for count in counts]
 
     def unpack_weights(self, args: Weights) -> Weights:

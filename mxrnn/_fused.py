@@ -146,7 +146,7 @@ class FusedRNNCell(BaseRNNCell):
         args = copy_weights(args)
         if self._parameter.name not in args and all(name in args for name, _ in self._layout(0)):
             return args
-        vector, = take_weights(args, {self._parameter.name: (0,)}, repr(self))
+        vector, = take_weights(args, {self._parameter.name: (0,)}, self)
         begin = 0
         for name, shape in self._layout(self._input_width(vector.size)):
             end = begin + int(np.prod(shape))
@@ -162,7 +162,7 @@ class FusedRNNCell(BaseRNNCell):
         first = args.get(layout[0][0])
         if first is not None and len(first.shape) == 2:
             layout = self._layout(first.shape[1])
-        pieces = take_weights(args, dict(layout), repr(self))
+        pieces = take_weights(args, dict(layout), self)
         args[self._parameter.name] = mx.nd.concat(*[piece.reshape(-1) for piece in pieces], dim=0)
         return args
 
@@ -184,7 +184,7 @@ class FusedRNNCell(BaseRNNCell):
                        "transpositions that 'NTC' needs")
             inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
         states = check_states(self._first_states(begin_state, dtype), len(self.state_info),
-                              repr(self))
+                              self)
         rnn = mx.sym.RNN(data=inputs, parameters=self._parameter,
                          state_size=self._num_hidden, num_layers=self._num_layers,
                          bidirectional=self._bidirectional, p=self._dropout,

@@ -46,11 +46,11 @@ def check_inputs(length: int | None, inputs: Inputs) -> None:
                          % (length, len(inputs)))
 
 
-def check_states(states: Any, count: int, whose: str) -> list[mx.sym.Symbol]:
+def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
     """Return `states`, nested as they may be, as a flat list of `count` Symbols."""
     flat = _flat(states)
     if len(flat) != count:
-        raise ValueError('states of %s must be %d Symbols, as its begin_state() gives, got %d'
+        raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d'
                          % (whose, count, len(flat)))
     return flat
 
