@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any, Callable, Dict, Iterator
 
 from . import _check
@@ -300,9 +301,7 @@ class BaseRNNCell:
 
     # Graphs
 
-    def _get_activation(self, inputs: mx.sym.Symbol, activation: Any,
-                        **kwargs: Any) -> mx.sym.Symbol:
-        return activate(inputs, activation, **kwargs)
+    _get_activation = staticmethod(activate)  #: (inputs, activation, **kwargs); may be redefined
 
     def __call__(self, inputs: mx.sym.Symbol,
                  states: list[mx.sym.Symbol]) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
@@ -381,6 +380,7 @@ class GatedCell(BaseRNNCell):
 
     _recurrence: Any = None
     _activation: Any = 'tanh'
+    _gate_axis: int | None = None  #: axis of the gates in a projection, where it must be said
 
     @property
     def _gate_names(self) -> Any:
@@ -399,9 +399,5 @@ class GatedCell(BaseRNNCell):
         self._counter += 1
         name = '%st%d_' % (self._prefix, self._counter)
         i2h, h2h = self._project(inputs, states, name)
-        return self._recurrence.step(i2h, h2h, states, self._activate, name, self._gate_axis)
-
-    _gate_axis: int | None = None
-
-    def _activate(self, inputs, **kwargs):
-        return self._get_activation(inputs, self._activation, **kwargs)
+        activate = functools.partial(self._get_activation, activation=self._activation)
+        return self._recurrence.step(i2h, h2h, states, activate, name, self._gate_axis)

@@ -48,6 +48,9 @@ def check_inputs(length: int | None, inputs: Inputs) -> None:
 
 def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
     """Return `states`, nested as they may be, as a flat list of `count` Symbols."""
+    if type(states) is list and len(states) == count and not any(
+            type(state) is not mx.sym.Symbol for state in states):
+        return states  # the usual case, once a step
     flat = _flat(states)
     if len(flat) != count:
         raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d'
