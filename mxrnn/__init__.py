@@ -6,9 +6,10 @@ Cells (`rnn_cell`) build `mx.sym` graphs of one step or, with `unroll`, of a who
 `FusedRNNCell` is a single operator for many layers and all steps."""
 from __future__ import annotations
 
-from . import rnn_cell
+from . import io, rnn_cell
+from .io import *  # noqa: F403
 from .rnn_cell import *  # noqa: F403
 
-__all__ = ['__version__', *rnn_cell.__all__]
+__all__ = ['__version__', *rnn_cell.__all__, *io.__all__]
 
 __version__ = '0.1.0'

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Iterator
 
 import numpy as np
 
-__all__ = ['instance', 'integer', 'number', 'choice', 'function', 'activation', 'flag', 'integers']
+__all__ = ['instance', 'integer', 'number', 'choice', 'function', 'activation', 'flag', 'integers',
+           'iterable']
 
 
 def _shown(value: Any) -> str:
@@ -37,7 +38,7 @@ def number(name: str, value: Any, least: float = -np.inf, most: float = np.inf) 
     what = 'a number from %g to %g' % (least, most) if finite else 'a finite number'
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
-    if not (least <= value <= most and np.isfinite(value)):  # NaN fails every comparison
+    if not (least <= value <= most and abs(value) < np.inf):  # NaN fails every comparison
         raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
     return value
 
@@ -81,3 +82,12 @@ def integers(name: str, value: Any, count: int, least: int) -> Any:
     for item in value:
         integer('each of %s' % name, item, least)
     return value
+
+
+def iterable(name: str, value: Any, what: str) -> Iterator[Any]:
+    """Return an iterator over `value`; `what` describes what it should hold."""
+    try:
+        return iter(value)
+    except TypeError:
+        raise TypeError('%s must be an iterable of %s, got %s'
+                        % (name, what, _shown(value))) from None
