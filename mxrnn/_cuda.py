@@ -1,0 +1,262 @@
+"""NVIDIA's libraries: which of them MXNet's library links to, and loading those that pip brought.
+
+MXNet's CUDA wheels bring neither CUDA nor cuDNN nor NCCL. What the system's loader finds, in
+LD_LIBRARY_PATH for instance, serves first; what it does not find is taken from NVIDIA's pip
+packages. All of it follows from the library at hand: one built for the CPU links to none.
+"""
+from __future__ import annotations
+
+import ctypes
+import glob
+import importlib.util
+import mmap
+import os
+import struct
+from importlib import metadata
+from typing import Callable, NamedTuple, Sequence
+
+__all__ = ['DISTRIBUTIONS', 'DRIVER', 'LIBRARIES', 'WHEELS', 'advice', 'clashes',
+           'compute_capabilities', 'installed', 'linked', 'load', 'mxnet_library', 'origin',
+           'pip_packages', 'runs_on', 'wanted']
+
+DRIVER = 'libcuda.so.1'
+
+
+class Library(NamedTuple):
+    """One of NVIDIA's libraries, by the name it is linked to, and the pip package that has it."""
+
+    soname: str
+    package: str
+    version: str
+
+
+#: In the order of loading: each after those that it depends on.
+LIBRARIES = (
+    Library('libcudart.so.11.0', 'nvidia-cuda-runtime-cu11', '11.8.89'),
+    Library('libnvToolsExt.so.1', 'nvidia-nvtx-cu11', '11.8.86'),
+    Library('libnvrtc.so.11.2', 'nvidia-cuda-nvrtc-cu11', '11.8.89'),
+    Library('libcublas.so.11', 'nvidia-cublas-cu11', '11.11.3.6'),
+    Library('libcufft.so.10', 'nvidia-cufft-cu11', '10.9.0.58'),
+    Library('libcurand.so.10', 'nvidia-curand-cu11', '10.3.0.86'),
+    Library('libcusparse.so.11', 'nvidia-cusparse-cu11', '11.7.5.86'),
+    Library('libcusolver.so.11', 'nvidia-cusolver-cu11', '11.4.1.48'),
+    Library('libnccl.so.2', 'nvidia-nccl-cu11', '2.21.5'),
+    Library('libcudnn.so.8', 'nvidia-cudnn-cu11', '8.9.6.50'),
+)
+
+#: The CUDA releases that PyPI has a wheel of MXNet 1.9.1 for, and whether the packages above bring
+#: every library that the wheel links to (the others need a CUDA toolkit of their release).
+WHEELS = {'cu101': False, 'cu102': False, 'cu110': False, 'cu111': False, 'cu112': True,
+          'cu113': True, 'cu114': True, 'cu115': True, 'cu116': True, 'cu117': True}
+
+#: Distributions that install the package `mxnet`, each over the other's files.
+DISTRIBUTIONS = ('mxnet',) + tuple('mxnet-' + name for name in WHEELS)
+
+
+def _stem(soname: str) -> str:
+    return soname.split('.so', 1)[0]
+
+
+def pip_packages(wheel: str) -> list[str]:
+    """Return the requirements that bring what `wheel` ('cu112', ...) links to."""
+    return ['%s==%s' % (library.package, library.version) for library in LIBRARIES
+            if WHEELS[wheel] and (wheel, _stem(library.soname)) != ('cu112', 'libcusparse')]
+
+
+def installed() -> dict[str, str]:
+    """Return name and version of every installed distribution that brings MXNet."""
+    found = {}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            pass
+    return found
+
+
+def mxnet_library(folder: str) -> str | None:
+    """Return the file that MXNet, lying in `folder`, is going to load, where that can be told."""
+    folders = os.environ.get('LD_LIBRARY_PATH', '').split(os.pathsep) + [folder]
+    paths = [os.path.join(each, 'libmxnet.so') for each in folders if each]
+    paths.insert(0, os.environ.get('MXNET_LIBRARY_PATH', ''))
+    return next(filter(os.path.isfile, paths), None)
+
+
+# -- What an ELF file says of itself ---------------------------------------------------------------
+
+def _rows(data: mmap.mmap, at: int, size: int, number: int, layout: str) -> list[tuple[int, ...]]:
+    return [struct.unpack_from(layout, data, at + i * size) for i in range(number)]
+
+
+def _text(data: mmap.mmap, at: int) -> str:
+    return data[at:data.find(b'\0', at)].decode()
+
+
+def _read(path: str | None, reader: Callable[[mmap.mmap], list]) -> list:
+    """Return what `reader` finds in a 64-bit little-endian ELF file, and [] of any other."""
+    if path is None:
+        return []
+    with open(path, 'rb') as file:
+        if file.read(6) != b'\x7fELF\x02\x01':
+            return []
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return reader(data)
+
+
+def _linked(data: mmap.mmap) -> list[str]:
+    start, = struct.unpack_from('<Q', data, 32)
+    # type, flags, offset, virtual address, physical address, size in the file
+    size, number = struct.unpack_from('<HH', data, 54)
+    segments = _rows(data, start, size, number, '<IIQQQQ')
+    at, size = next(((row[2], row[5]) for row in segments if row[0] == 2), (0, 0))  # PT_DYNAMIC
+    entries = _rows(data, at, 16, size // 16, '<qQ')
+    strings = next((value for tag, value in entries if tag == 5), 0)                # DT_STRTAB
+    offset = next((row[2] - row[3] for row in segments                              # PT_LOAD
+                   if row[0] == 1 and row[3] <= strings < row[3] + row[5]), 0)
+    return [_text(data, strings + offset + value) for tag, value in entries if tag == 1]
+
+
+def linked(path: str | None) -> list[str]:
+    """Return the names of the shared libraries that the file at `path` links to."""
+    return _read(path, _linked)
+
+
+def _compute_capabilities(data: mmap.mmap) -> list[tuple[bool, int]]:
+    start, = struct.unpack_from('<Q', data, 40)
+    size, number, names = struct.unpack_from('<HHH', data, 58)
+    # name, type, flags, address, offset, size
+    sections = _rows(data, start, size, number, '<IIQQQQ')
+    found = set()
+    for row in sections:
+        if _text(data, sections[names][4] + row[0]) != '.nv_fatbin':
+            continue
+        at, end = row[4], row[4] + row[5]
+        while at < end:
+            magic, _, header, length = struct.unpack_from('<IHHQ', data, at)
+            if magic != 0xBA55ED50:  # padding between two bundles
+                at += 8
+                continue
+            at += header
+            bundle_end = at + length
+            while at < bundle_end:
+                kind, _, header, length = struct.unpack_from('<HHIQ', data, at)
+                found.add((kind == 1, struct.unpack_from('<I', data, at + 28)[0]))
+                at += header + length
+            at = bundle_end
+    return sorted(found)
+
+
+def compute_capabilities(path: str | None) -> list[tuple[bool, int]]:
+    """Return what GPUs the file at `path` holds code for, as ``(is_ptx, 10 * major + minor)``."""
+    return _read(path, _compute_capabilities)
+
+
+def runs_on(code: Sequence[tuple[bool, int]], capability: tuple[int, int]) -> bool:
+    """Return whether a GPU of `capability` (major, minor) can run any of `code`.
+
+    Machine code runs on GPUs of its own major version and at least its minor one; PTX, which the
+    driver compiles, on every later GPU.
+    """
+    wanted = 10 * capability[0] + capability[1]
+    return any(have <= wanted and (is_ptx or have // 10 == capability[0]) for is_ptx, have in code)
+
+
+# -- Loading ---------------------------------------------------------------------------------------
+
+def wanted(path: str | None) -> list[str]:
+    """Return the names of NVIDIA's libraries that the file at `path` links to, in order."""
+    order = [_stem(library.soname) for library in LIBRARIES] + [_stem(DRIVER)]
+    names = [name for name in linked(path) if _stem(name) in order]
+    return sorted(names, key=lambda name: order.index(_stem(name)))
+
+
+def _nvidia_folders() -> list[str]:
+    # A namespace package: its parts may lie in several places, and none of them is imported.
+    spec = importlib.util.find_spec('nvidia')
+    return list(spec.submodule_search_locations or []) if spec else []
+
+
+def _files(pattern: str) -> list[str]:
+    return sorted(file for folder in _nvidia_folders()
+                  for file in glob.glob(os.path.join(glob.escape(folder), '*', 'lib', pattern)))
+
+
+def _open(name: str) -> ctypes.CDLL:
+    return ctypes.CDLL(name, ctypes.RTLD_GLOBAL)
+
+
+def load(path: str | None) -> dict[str, str]:
+    """Load what the file at `path` links to: the system's own libraries first, pip's otherwise.
+
+    Returns
+    -------
+    failed : dict of str to str
+        Names of the libraries that could not be loaded, and the loader's words for why.
+    """
+    failed = {}
+    for soname in wanted(path):
+        for candidate in [soname] + _files(soname):
+            try:
+                _open(candidate)
+            except OSError as error:
+                failed[soname] = str(error)
+            else:
+                failed.pop(soname, None)
+                break
+    return failed
+
+
+class _LinkMap(ctypes.Structure):
+    _fields_ = [('address', ctypes.c_void_p), ('name', ctypes.c_char_p)]
+
+
+def origin(soname: str) -> str | None:
+    """Return the file that the library `soname` was loaded from; None if it is not loaded."""
+    try:
+        handle = ctypes.CDLL(soname, os.RTLD_NOLOAD)._handle
+        dlinfo = ctypes.CDLL(None).dlinfo
+    except (AttributeError, OSError):  # not loaded; a system without these
+        return None
+    dlinfo.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+    link_map = ctypes.POINTER(_LinkMap)()
+    if dlinfo(handle, 2, ctypes.byref(link_map)) != 0:  # RTLD_DI_LINKMAP
+        return None
+    return os.fsdecode(link_map.contents.name)
+
+
+def advice(failed: dict[str, str]) -> list[str]:
+    """Return what to do about the libraries that `load` failed to load, one sentence each."""
+    packages = {library.soname: library for library in LIBRARIES}
+    said, install, toolkit = [], [], []
+    for soname, error in failed.items():
+        others = [file for file in _files(_stem(soname) + '.so.*')
+                  if os.path.basename(file) != soname]
+        if soname == DRIVER:
+            said.append('%s, which belongs to the driver of the GPU, is not on this machine (%s): '
+                        'install the NVIDIA driver, or MXNet for the CPU instead.'
+                        % (soname, error))
+            continue
+        said.append('%s cannot be loaded (%s).' % (soname, error))
+        if others:
+            said.append('%s is of another version and does not serve.' % others[0])
+        if soname in packages:
+            install.append('%s==%s' % packages[soname][1:])
+        else:
+            toolkit.append(soname)
+    if install:
+        said.append('To have pip bring it: python -m pip install %s' % ' '.join(install))
+    if toolkit:
+        said.append('No pip package brings %s: put the lib64 folder of the CUDA toolkit that this '
+                    'wheel was built with into LD_LIBRARY_PATH, or install a wheel from cu112 on.'
+                    % ', '.join(toolkit))
+    return said
+
+
+def clashes() -> list[str]:
+    """Return, in words, whether several distributions have written over one another's files."""
+    names = installed()
+    if len(names) < 2:
+        return []
+    return ['%s are installed at once and have overwritten each other: python -m pip uninstall -y '
+            '%s, then install the one that you want.'
+            % (' and '.join(sorted(names)), ' '.join(sorted(names)))]
