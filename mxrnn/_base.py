@@ -234,8 +234,8 @@ class BaseRNNCell:
         if not gates:
             return args
         packed, unpacked = self._group_weights(), self._group_weights(gates=gates)
-        if all(name in args for name in packed) and not any(
-                name in args for name in unpacked if name not in packed):
+        if packed != unpacked and all(name in args for name in packed) and not any(
+                name in args for name in unpacked):
             return args
         taken = dict(zip(unpacked, take_weights(
             args, {name: (self._num_hidden, ...) for name in unpacked}, self)))
