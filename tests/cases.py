@@ -22,7 +22,7 @@ __all__ = ['BOUND', 'CASES', 'OURS', 'STEPPED', 'Case', 'Run', 'begin_state', 'e
            'each_case', 'each_stepped', 'flat', 'inputs', 'random_value', 'reset', 'run',
            'run_symbols', 'step', 'walk']
 
-LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.1)
+LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.125)
 
 
 class Case(NamedTuple):
@@ -40,6 +40,8 @@ class Case(NamedTuple):
     fused: bool = False
     #: Whether it can be bound on the CPU, whose convolutions take no NHWC.
     binds: bool = True
+    #: Whether mxnet.rnn has a begin_state for it: not for modifiers over containers.
+    begins: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -120,8 +122,9 @@ def written_from_scratch(rnn: Any) -> Any:
         def __init__(self, num_hidden: int, prefix: str = 'highway_', params: Any = None) -> None:
             super().__init__(prefix=prefix, params=params)
             self._num_hidden = num_hidden
-            self._weight = self.params.get('i2h_weight')
-            self._bias = self.params.get('i2h_bias', init=mx.init.Constant(0.5))
+            for group in ('i2h', 'h2h'):
+                self.params.get('%s_weight' % group)
+                self.params.get('%s_bias' % group, init=mx.init.Constant(0.5))
 
         @property
         def state_info(self) -> list[dict[str, Any]]:
@@ -134,9 +137,11 @@ def written_from_scratch(rnn: Any) -> Any:
         def __call__(self, inputs: Any, states: Any) -> Any:
             self._counter += 1
             name = '%st%d_' % (self._prefix, self._counter)
-            both = mx.sym.FullyConnected(inputs, self._weight, self._bias, name='%sfc' % name,
-                                         num_hidden=2 * self._num_hidden)
-            transform, carry = mx.sym.split(both, num_outputs=2, axis=1)
+            parts = [mx.sym.FullyConnected(data, self.params.get('%s_weight' % group),
+                                           self.params.get('%s_bias' % group),
+                                           num_hidden=2 * self._num_hidden, name=name + group)
+                     for group, data in (('i2h', inputs), ('h2h', states[0]))]
+            transform, carry = mx.sym.split(mx.sym.add_n(*parts), num_outputs=2, axis=1)
             carry = self._get_activation(carry, 'sigmoid')
             out = mx.sym.elemwise_add(states[0] * carry, transform * (1 - carry),
                                       name='%sout' % name)
@@ -214,9 +219,14 @@ def _fused_cases() -> list[Case]:
 
 
 def _case(name: str, make: Callable[[Any], Any], *flags: str, step: tuple[int, ...] = (4,)) -> Case:
-    """A case from its flags: 'whole' cannot be stepped, 'graph' not bound, others as in Case."""
+    """A case from its flags.
+
+    'whole' cannot be stepped, 'graph' not be bound, 'over' is a modifier over a container; 'random'
+    and 'fused' are as in Case.
+    """
+    assert set(flags) <= {'whole', 'graph', 'over', 'random', 'fused'}
     return Case(name, make, step, 'whole' not in flags and 'fused' not in flags, 'random' in flags,
-                'fused' in flags, 'graph' not in flags)
+                'fused' in flags, 'graph' not in flags, 'over' not in flags)
 
 
 IMAGE = (2, 5, 6)
@@ -329,10 +339,11 @@ CASES = [
     _case('residual_of_zoneout',
           lambda rnn: rnn.ResidualCell(rnn.ZoneoutCell(rnn.LSTMCell(4), 0.2, 0.3)), 'random'),
     _case('residual_of_stack',
-          lambda rnn: rnn.ResidualCell(stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(4)))),
+          lambda rnn: rnn.ResidualCell(stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(4))), 'over'),
     _case('residual_of_both',
           lambda rnn: rnn.ResidualCell(rnn.BidirectionalCell(rnn.LSTMCell(2, 'l_'),
-                                                             rnn.LSTMCell(2, 'r_'))), 'whole'),
+                                                             rnn.LSTMCell(2, 'r_'))), 'whole',
+          'over'),
     _case('residual_of_fused', lambda rnn: rnn.ResidualCell(rnn.FusedRNNCell(4, mode='gru')),
           'fused'),
     _case('residual_of_dropout', lambda rnn: rnn.ResidualCell(rnn.DropoutCell(0.3)), 'random'),
@@ -395,7 +406,7 @@ CASES = [
 OURS = [
     _case('zoneout_of_stack',
           lambda rnn: rnn.ZoneoutCell(stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(4)), 0.2, 0.3),
-          'random'),
+          'random', 'over'),
     _case('stack_params',
           lambda rnn: stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(2), params=rnn.RNNParams('all_'))),
     _case('both_params',
@@ -514,7 +525,10 @@ def run_symbols(outputs: Any, states: Any, shapes: dict[str, tuple[int, ...]], *
     """Bind outputs (one Symbol, or a list of steps) and nested states, run them as `run` does."""
     axis = layout.index('T')
     merged = isinstance(outputs, mx.sym.Symbol)
-    states = flat(states)
+    # An entry that is in a group twice gets the last of its head gradients only, and the last
+    # output of a list often is a state.
+    with mx.name.NameManager():
+        states = [mx.sym.identity(state) for state in flat(states)]
     symbol = mx.sym.Group(([outputs] if merged else list(outputs)) + states)
     types = {name: dtype for name in shapes}
     bound = symbol.simple_bind(mx.cpu(), grad_req='write' if grad else 'null', type_dict=types,

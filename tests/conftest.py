@@ -1,0 +1,21 @@
+"""What every test starts from: the same seeds, automatic names from zero, a quiet MXNet."""
+from __future__ import annotations
+
+import os
+import random
+
+import numpy as np
+import pytest
+
+from . import mx
+
+os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
+
+
+@pytest.fixture(autouse=True)
+def fresh_start():
+    random.seed(0)
+    np.random.seed(0)
+    mx.random.seed(0)
+    with mx.name.NameManager(), mx.AttrScope():
+        yield

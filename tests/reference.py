@@ -1,0 +1,108 @@
+"""The recurrences in NumPy and float64, written from the papers, to test the graphs against.
+
+RNN: Elman 1990. LSTM: Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000;
+gates in the order input, forget, candidate, output. GRU: Cho et al. 2014 in cuDNN's form, where the
+reset gate scales the recurrent product and not its input; gates reset, update, candidate. The
+convolutional ones (Shi et al. 2015) differ in the products alone. Gates lie along axis 1.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+
+from .cases import random_value
+
+__all__ = ['convolve', 'dense', 'gradients', 'gru', 'leaky', 'loss', 'lstm', 'rnn', 'sigmoid',
+           'unroll']
+
+Array = np.ndarray
+Activation = Callable[[Array], Array]
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def leaky(x: Array, slope: float = float(np.float32(0.2))) -> Array:
+    return np.where(x > 0, x, slope * x)
+
+
+def rnn(i2h: Array, h2h: Array, states: list[Array], activation: Activation) -> list[Array]:
+    return [activation(i2h + h2h)]
+
+
+def lstm(i2h: Array, h2h: Array, states: list[Array], activation: Activation) -> list[Array]:
+    i, f, c, o = np.split(i2h + h2h, 4, axis=1)
+    memory = sigmoid(f) * states[1] + sigmoid(i) * activation(c)
+    return [sigmoid(o) * activation(memory), memory]
+
+
+def gru(i2h: Array, h2h: Array, states: list[Array], activation: Activation) -> list[Array]:
+    (i_r, i_z, i_n), (h_r, h_z, h_n) = np.split(i2h, 3, axis=1), np.split(h2h, 3, axis=1)
+    candidate = activation(i_n + sigmoid(i_r + h_r) * h_n)
+    update = sigmoid(i_z + h_z)
+    return [update * states[0] + (1 - update) * candidate]
+
+
+def dense(data: Array, weight: Array, bias: Array) -> Array:
+    return data @ weight.T + bias
+
+
+def convolve(data: Array, weight: Array, bias: Array, pad: tuple[int, int] = (1, 1),
+             stride: tuple[int, int] = (1, 1), dilate: tuple[int, int] = (1, 1)) -> Array:
+    """A convolution of (N, C, H, W) by (filters, C, rows, columns)."""
+    padded = np.pad(data, ((0, 0), (0, 0), (pad[0],) * 2, (pad[1],) * 2))
+    rows, columns = weight.shape[2:]
+    height, width = (
+        (padded.shape[2 + axis] - dilate[axis] * (weight.shape[2 + axis] - 1) - 1) // stride[axis]
+        + 1 for axis in (0, 1))
+    total = np.zeros((len(data), len(weight), height, width)) + bias[:, None, None]
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * dilate[0], column * dilate[1]
+            patch = padded[:, :, top:top + stride[0] * height:stride[0],
+                           left:left + stride[1] * width:stride[1]]
+            total += np.einsum('nchw,fc->nfhw', patch[:, :, :height, :width],
+                               weight[:, :, row, column])
+    return total
+
+
+def unroll(recurrence: Any, args: dict[str, Array], prefix: str, states: list[Array],
+           activation: Activation, i2h: Any = dense, h2h: Any = dense,
+           reverse: bool = False) -> tuple[Array, list[Array]]:
+    """Outputs (N, T, ...) and final states for ``args['data']`` and weights named by the prefix."""
+    def product(group: str, function: Any, data: Array) -> Array:
+        weight, bias = (args['%s%s_%s' % (prefix, group, kind)] for kind in ('weight', 'bias'))
+        return function(data, weight, bias)
+
+    steps = list(np.moveaxis(args['data'], 1, 0))
+    outputs = []
+    for data in reversed(steps) if reverse else steps:
+        states = recurrence(product('i2h', i2h, data), product('h2h', h2h, states[0]), states,
+                            activation)
+        outputs.append(states[0])
+    return np.stack(outputs[::-1] if reverse else outputs, axis=1), states
+
+
+def loss(outputs: Array, states: list[Array]) -> float:
+    """The weighting of outputs and states of which `cases.run` takes the gradients (NTC)."""
+    return float((outputs * random_value('outputs head', outputs.shape)).sum() + sum(
+        (state * random_value('state %d head' % i, state.shape)).sum()
+        for i, state in enumerate(states)))
+
+
+def gradients(function: Callable[[dict[str, Array]], float], args: dict[str, Array],
+              epsilon: float = 1e-5) -> dict[str, Array]:
+    """Central differences of function(args) by every element of every argument."""
+    grads = {}
+    for name, value in args.items():
+        grads[name] = np.zeros_like(value)
+        for index in np.ndindex(value.shape):
+            at = []
+            for sign in (1, -1):
+                moved = value.copy()
+                moved[index] += sign * epsilon
+                at.append(function({**args, name: moved}))
+            grads[name][index] = (at[0] - at[1]) / (2 * epsilon)
+    return grads
