@@ -1,0 +1,36 @@
+"""Installs mxrnn. MXNet itself comes by one of the extras: its builds overwrite each other."""
+import re
+import runpy
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(r"^__version__ = '(.+)'", (HERE / 'mxrnn' / '__init__.py').read_text(), re.M)
+# This module needs neither MXNet nor the rest of the package.
+CUDA = runpy.run_path(str(HERE / 'mxrnn' / '_cuda.py'))
+
+# The newest NumPy with which `import mxnet` works by itself; from Python 3.12 on there is none,
+# and `import mxrnn` has to come first.
+NUMPY = "numpy<1.24; python_version<'3.12'"
+
+setup(
+    name='mxrnn',
+    version=VERSION.group(1),
+    description="A drop-in replacement for mxnet.rnn, MXNet's symbolic RNN cell API",
+    license='Apache-2.0',
+    classifiers=['Programming Language :: Python :: 3'] + [
+        'Programming Language :: Python :: 3.%d' % minor for minor in range(8, 14)],
+    packages=['mxrnn'],
+    package_data={'mxrnn': ['py.typed']},
+    zip_safe=False,
+    python_requires='>=3.8',
+    install_requires=['numpy'],
+    extras_require={
+        'cpu': ['mxnet==1.9.1', NUMPY],
+        **{wheel: ['mxnet-%s==1.9.1' % wheel, NUMPY] + CUDA['pip_packages'](wheel)
+           for wheel in CUDA['WHEELS']},
+        'test': ['pytest', 'hypothesis'],
+        'bench': ['matplotlib'],
+    },
+)
