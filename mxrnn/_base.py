@@ -3,12 +3,23 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 from typing import Any, Callable, Dict, Iterator
 
 from . import _check
 from ._gates import GROUPS, KINDS, activate, gate_array
 from ._mxnet import mx
-from ._sequence import Inputs, arrange, check_inputs, check_states, steps_of, time_axis
+from ._sequence import (
+    Inputs,
+    arrange,
+    check_inputs,
+    check_states,
+    check_valid_length,
+    hold,
+    mask,
+    steps_of,
+    time_axis,
+)
 
 __all__ = ['RNNParams', 'BaseRNNCell', 'MissingWeightsError', 'Weights']
 
@@ -324,8 +335,9 @@ class BaseRNNCell:
         raise NotImplementedError('%s does not define __call__' % type(self).__name__)
 
     def unroll(self, length: int, inputs: Inputs, begin_state: Any = None, layout: str = 'NTC',
-               merge_outputs: bool | None = None, *,
-               dtype: Any = None) -> tuple[Inputs, list[Any]]:
+               merge_outputs: bool | None = None, *, dtype: Any = None,
+               valid_length: mx.sym.Symbol | None = None
+               ) -> tuple[Inputs, list[Any]]:
         """Build the graph of a whole sequence.
 
         Parameters
@@ -343,13 +355,16 @@ class BaseRNNCell:
             True: one Symbol in `layout`; False: a list of steps; None: what needs no more work.
         dtype : str or type, optional
             Type of the zeros where `begin_state` is None; float32 if None.
+        valid_length : Symbol, optional
+            Number of steps of each sequence, from 0 to `length`, of shape (batch,) and of any
+            numeric type; what lies behind is padding, which is not read. All of `length` if None.
 
         Returns
         -------
         outputs : Symbol or list of Symbol
-            The output of each step.
+            The output of each step; 0 in padding.
         states : list of Symbol
-            After the last step.
+            After the last step, with `valid_length` after the last valid step of each sequence.
 
         Raises
         ------
@@ -359,20 +374,41 @@ class BaseRNNCell:
         time_axis(layout)
         check_inputs(length, inputs)
         options = {} if dtype is None else {'dtype': dtype}
+        if valid_length is not None:
+            options['valid_length'] = check_valid_length(valid_length)
         with self._unchanged_on_error():
             self.reset()
             return self._unroll(length, inputs, begin_state, layout, merge_outputs, **options)
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None):
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None,
+                valid_length=None):
         """What `unroll` builds, of checked arguments; cells that don't go step by step redefine
         it. Options that were not given are not among the arguments."""
+        if valid_length is not None:
+            inputs = mask(length, inputs, layout, valid_length)
         steps = steps_of(length, inputs, layout)
         states = self._first_states(begin_state, dtype)
-        outputs = []
-        for step in steps:
-            output, states = self(step, states)
+        outputs: Any = []
+        for t, step in enumerate(steps):
+            before = states
+            output, states = self(step, before)
+            if valid_length is not None:
+                states = hold(valid_length > t, states, before)
             outputs.append(output)
+        if valid_length is not None:
+            outputs = mask(length, outputs, layout, valid_length)
         return arrange(length, outputs, layout, merge_outputs), states
+
+    @staticmethod
+    def _unroll_inner(cell: BaseRNNCell, length: int, **arguments: Any) -> tuple[Inputs, list[Any]]:
+        """Unroll a cell in this one. A cell of a program may know the original arguments only."""
+        takes = inspect.signature(cell.unroll).parameters.values()
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+            for name in set(arguments) - {parameter.name for parameter in takes}:
+                raise NotImplementedError(
+                    '%s must be an argument of unroll of %r, which has been redefined without it: '
+                    'add it and pass it on to the base class' % (name, cell))
+        return cell.unroll(length, **arguments)
 
 
 class GatedCell(BaseRNNCell):

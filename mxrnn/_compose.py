@@ -7,7 +7,7 @@ from typing import Any
 from . import _check
 from ._base import BaseRNNCell, RNNParams, Weights
 from ._mxnet import mx
-from ._sequence import check_states, steps_of, time_axis
+from ._sequence import arrange, check_states, mask, reverse, steps_of, time_axis, time_major
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
 
@@ -121,9 +121,11 @@ class SequentialRNNCell(_Container):
         next_states: list[Any] = []
         for i, (cell, own) in enumerate(zip(self._cells, states)):
             merge = merge_outputs if i == len(self._cells) - 1 else None
-            inputs, own = cell.unroll(length, inputs=inputs, begin_state=own, layout=layout,
-                                      merge_outputs=merge, **options)
+            inputs, own = self._unroll_inner(cell, length, inputs=inputs, begin_state=own,
+                                             layout=layout, merge_outputs=merge, **options)
             next_states.extend(own)
+        if not self._cells and 'valid_length' in options:
+            inputs = mask(length, inputs, layout, options['valid_length'])
         return inputs, next_states
 
 
@@ -165,11 +167,13 @@ class BidirectionalCell(_Container):
                                   'end of the sequence: use unroll' % self)
 
     def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+        if 'valid_length' in options:
+            return self._unroll_valid(length, inputs, begin_state, layout, merge_outputs, **options)
         axis = time_axis(layout)
         steps = steps_of(length, inputs, layout)
         states = self._states_by_cell(self._first_states(begin_state, options.get('dtype')))
-        results = [cell.unroll(length, inputs=given, begin_state=own, layout=layout,
-                               merge_outputs=merge_outputs, **options)
+        results = [self._unroll_inner(cell, length, inputs=given, begin_state=own, layout=layout,
+                                      merge_outputs=merge_outputs, **options)
                    for cell, given, own in zip(self._cells, (steps, steps[::-1]), states)]
         outputs = [result[0] for result in results]
         if merge_outputs is None:
@@ -186,3 +190,18 @@ class BidirectionalCell(_Container):
             joined = [mx.sym.Concat(*pair, dim=1, name='%st%d' % (self._output_prefix, i))
                       for i, pair in enumerate(zip(forward, backward[::-1]))]
         return joined, [result[1] for result in results]
+
+    def _unroll_valid(self, length, inputs, begin_state, layout, merge_outputs, valid_length,
+                      **options):
+        """Each sequence reversed within its own length: padding stays behind, in both cells."""
+        inputs = time_major(arrange(length, inputs, layout, True), layout)
+        states = self._states_by_cell(self._first_states(begin_state, options.get('dtype')))
+        (forward, *left), (backward, *right) = (
+            self._unroll_inner(cell, length, inputs=given, begin_state=own,
+                               layout='TN' + layout[2:], merge_outputs=True,
+                               valid_length=valid_length, **options)
+            for cell, given, own in zip(self._cells, (inputs, reverse(inputs, valid_length)),
+                                        states))
+        joined = mx.sym.Concat(forward, reverse(backward, valid_length), dim=2,
+                               name='%sout' % self._output_prefix)
+        return arrange(length, time_major(joined, layout), layout, merge_outputs), left + right

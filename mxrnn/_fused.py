@@ -172,7 +172,11 @@ class FusedRNNCell(BaseRNNCell):
         raise NotImplementedError('%r cannot be stepped, since it is one operator for all steps: '
                                   'use unroll, or unfuse() and step the result' % self)
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None):
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None,
+                valid_length=None):
+        if valid_length is not None:
+            raise NotImplementedError('valid_length must be None for %r: unfuse() gives cells that '
+                                      'take it' % self)
         inputs = arrange(length, inputs, layout, True)
         shape = known_shape(inputs)
         if len(shape) not in (0, 3):

@@ -7,7 +7,7 @@ from typing import Any, Iterator
 from . import _check
 from ._base import BaseRNNCell, RNNParams, Weights
 from ._mxnet import mx
-from ._sequence import arrange
+from ._sequence import arrange, mask
 
 __all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell']
 
@@ -44,7 +44,10 @@ class DropoutCell(BaseRNNCell):
             inputs = mx.sym.Dropout(data=inputs, p=self.dropout)
         return inputs, states
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, valid_length=None,
+                **options):
+        if valid_length is not None:
+            inputs = mask(length, inputs, layout, valid_length)
         inputs = arrange(length, inputs, layout, merge_outputs)
         if isinstance(inputs, mx.sym.Symbol):
             return self(inputs, [])
@@ -191,10 +194,14 @@ class ResidualCell(ModifierCell):
 
     def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
         with self._base_unmodified() as base:
-            outputs, states = base.unroll(length, inputs=inputs, begin_state=begin_state,
-                                          layout=layout, merge_outputs=merge_outputs, **options)
+            outputs, states = self._unroll_inner(
+                base, length, inputs=inputs, begin_state=begin_state, layout=layout,
+                merge_outputs=merge_outputs, **options)
         merge = isinstance(outputs, mx.sym.Symbol) if merge_outputs is None else merge_outputs
         inputs = arrange(length, inputs, layout, merge)
-        if merge:
-            return self._add(outputs, inputs), states
-        return [self._add(*pair) for pair in zip(outputs, inputs)], states
+        total: Any = self._add(outputs, inputs) if merge else [
+            self._add(*pair) for pair in zip(outputs, inputs)]
+        if 'valid_length' in options:
+            total = arrange(length, mask(length, total, layout, options['valid_length']), layout,
+                            merge_outputs)
+        return total, states

@@ -6,8 +6,8 @@ from typing import Any, Sequence, Union
 from . import _check
 from ._mxnet import mx
 
-__all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'known_shape', 'steps_of',
-           'time_axis']
+__all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'check_valid_length', 'hold',
+           'known_shape', 'mask', 'reverse', 'steps_of', 'time_axis', 'time_major']
 
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
@@ -44,6 +44,19 @@ def check_inputs(length: int | None, inputs: Inputs) -> None:
     if not inputs or length not in (None, len(inputs)):
         raise ValueError('inputs must have one Symbol for each of length=%s steps, got %d Symbols'
                          % (length, len(inputs)))
+
+
+def check_valid_length(valid_length: Any) -> mx.sym.Symbol:
+    """Refuse what is no Symbol of one length for each sequence."""
+    what = 'a Symbol of shape (batch,), the number of valid steps of each sequence'
+    _check.instance('valid_length', valid_length, mx.sym.Symbol, what)
+    if len(valid_length) != 1:
+        raise ValueError('valid_length must be %s, got a group of %d outputs'
+                         % (what, len(valid_length)))
+    shape = known_shape(valid_length)
+    if len(shape) > 1:
+        raise ValueError('valid_length must be %s, got shape %s' % (what, shape))
+    return valid_length
 
 
 def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
@@ -104,3 +117,28 @@ def arrange(length: int | None, inputs: Inputs, layout: str, merge: bool | None)
         return inputs
     axis = time_axis(layout)
     return mx.sym.Concat(*[mx.sym.expand_dims(step, axis=axis) for step in inputs], dim=axis)
+
+
+def time_major(inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
+    """A whole sequence in `layout` with time first, or, time being first, back in `layout`."""
+    return mx.sym.swapaxes(inputs, dim1=0, dim2=1) if time_axis(layout) == 1 else inputs
+
+
+# Sequences of different lengths. The operators take valid_length in any numeric type. Those that
+# select write constants or copy, never multiply: not even NaN gets out of padding.
+
+def mask(length: int | None, inputs: Inputs, layout: str,
+         valid_length: mx.sym.Symbol) -> mx.sym.Symbol:
+    """`inputs` as one Symbol, zero past each sequence's end."""
+    return mx.sym.SequenceMask(arrange(length, inputs, layout, True), valid_length,
+                               use_sequence_length=True, axis=time_axis(layout))
+
+
+def reverse(inputs: mx.sym.Symbol, valid_length: mx.sym.Symbol) -> mx.sym.Symbol:
+    """Time-major `inputs` with each sequence reversed within its own length."""
+    return mx.sym.SequenceReverse(inputs, valid_length, use_sequence_length=True)
+
+
+def hold(running: mx.sym.Symbol, new: Any, old: Any) -> list[mx.sym.Symbol]:
+    """The `new` states of the sequences that are `running`, the `old` ones of the others."""
+    return [mx.sym.where(running, *pair) for pair in zip(_flat(new), _flat(old))]
