@@ -1,0 +1,83 @@
+"""rnn_unroll, which mxnet.rnn announces as deprecated and cannot run any more."""
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from . import differs, mx, rnn
+
+
+def unrolled(**kwargs):
+    """JSON of rnn_unroll's outputs and states."""
+    with mx.name.NameManager(), pytest.warns(DeprecationWarning, match='unroll'):
+        outputs, states = rnn.rnn_unroll(rnn.LSTMCell(3, 'cell_'), 2, **kwargs)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        return mx.sym.Group(outputs + states)
+
+
+def expected(**kwargs):
+    """The same of the cell's method."""
+    with mx.name.NameManager():
+        outputs, states = rnn.LSTMCell(3, 'cell_').unroll(2, **kwargs)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        return mx.sym.Group(outputs + states)
+
+
+@differs
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+def test_gives_what_the_method_gives(layout):
+    data = mx.sym.Variable('data')
+    assert (unrolled(inputs=data, layout=layout).tojson()
+            == expected(inputs=data, layout=layout).tojson())
+
+
+@differs
+def test_takes_begin_state():
+    data, begin = mx.sym.Variable('data'), [mx.sym.Variable('h'), mx.sym.Variable('c')]
+    assert (unrolled(inputs=data, begin_state=begin).tojson()
+            == expected(inputs=data, begin_state=begin).tojson())
+
+
+@differs
+def test_makes_missing_inputs():
+    steps = [mx.sym.Variable('in_t0_data'), mx.sym.Variable('in_t1_data')]
+    assert unrolled(input_prefix='in_').tojson() == expected(inputs=steps).tojson()
+    assert unrolled().list_arguments()[0] == 't0_data'
+
+
+@differs
+def test_positional_order():
+    with mx.name.NameManager(), pytest.warns(DeprecationWarning):
+        outputs, states = rnn.rnn_unroll(rnn.RNNCell(3), 2, None, None, 'x_', 'TNC')
+    assert len(outputs) == 2 and len(states) == 1
+    assert 'x_t1_data' in outputs[1].list_arguments()
+
+
+@differs
+def test_warns_once_for_each_call_site():
+    cell, data = rnn.RNNCell(3), mx.sym.Variable('data')
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('default')
+        for _ in range(3):
+            rnn.rnn_unroll(cell, 2, data)
+        rnn.rnn_unroll(cell, 2, data)
+    assert [each.category for each in caught] == [DeprecationWarning] * 2
+    assert all(each.filename == __file__ for each in caught)
+
+
+@differs
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')
+@pytest.mark.parametrize('arguments, error, named', [
+    ((None, 2), TypeError, 'cell'),
+    (('lstm', 2), TypeError, 'cell'),
+    ((0, None), TypeError, 'length'),
+    ((0, 0), ValueError, 'length'),
+    ((0, 2, None, None, 3), TypeError, 'input_prefix must'),
+    ((0, 2, 'data'), TypeError, 'inputs'),
+    ((0, 2, None, None, '', 'CNT'), ValueError, 'layout'),
+])
+def test_bad_arguments(arguments, error, named):
+    cell, *rest = arguments
+    with pytest.raises(error, match=named):
+        rnn.rnn_unroll(rnn.RNNCell(3) if cell == 0 else cell, *rest)
