@@ -17,7 +17,6 @@ import contextlib
 import gc
 import os
 import platform
-import subprocess
 import sys
 import time
 from statistics import median
@@ -33,9 +32,10 @@ import numpy as np  # noqa: E402
 
 import mxrnn  # noqa: E402
 from mxrnn._mxnet import mx  # noqa: E402
+from mxrnn._report import gpu_context, gpu_name  # noqa: E402
 
-__all__ = ['Table', 'card', 'configuration', 'contexts', 'figure', 'measure', 'median', 'mx',
-           'parse', 'parser', 'ratio', 'threads']
+__all__ = ['Table', 'configuration', 'contexts', 'figure', 'measure', 'median', 'mx', 'parse',
+           'parser', 'ratio', 'threads']
 
 
 def parser(doc: str, ctx: bool = True, quick: bool = True) -> argparse.ArgumentParser:
@@ -64,21 +64,13 @@ def parse(options: argparse.ArgumentParser, argv: list[str] | None = None) -> ar
 
 def contexts(gpus: list[int]) -> list[mx.Context]:
     """The contexts of the GPUs of these numbers, or the CPU if there are none in the list."""
-    there = mx.context.num_gpus() if gpus else 0
-    missing = [i for i in gpus if not 0 <= i < there]
-    if missing:
-        build = ('' if mx.runtime.Features().is_enabled('CUDA')
-                 else '; this is a CPU build of MXNet, see the README for the CUDA ones')
-        raise SystemExit('No GPU %s here: MXNet %s sees %d%s.'
-                         % (', '.join(map(str, missing)), mx.__version__, there, build))
-    return [mx.gpu(i) for i in gpus] or [mx.cpu()]
+    try:
+        return [gpu_context(index) for index in gpus] or [mx.cpu()]
+    except (RuntimeError, ValueError) as error:
+        raise SystemExit('No GPU to run on: %s' % error) from None
 
 
-def card(context: mx.Context) -> str:
-    """The name of the processor behind a context, for people to read."""
-    if context.device_type == 'gpu':
-        return subprocess.check_output(['nvidia-smi', '--query-gpu=name', '--format=csv,noheader',
-                                        '--id=%d' % context.device_id], text=True).strip()
+def _processor() -> str:
     with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as lines:
         for line in lines:
             if line.startswith('model name'):
@@ -96,11 +88,11 @@ def configuration(devices: list[mx.Context] | None = None, **settings: Any) -> N
     print('# Python %s, NumPy %s, MXNet %s, mxrnn %s'
           % (platform.python_version(), np.__version__, mx.__version__, mxrnn.__version__))
     print('# %s %s, %s, %d processors, OMP_NUM_THREADS=%d'
-          % (platform.system(), platform.machine(), card(mx.cpu()), os.cpu_count() or 1,
+          % (platform.system(), platform.machine(), _processor(), os.cpu_count() or 1,
              threads()))
     for device in devices or []:
         if device.device_type == 'gpu':
-            print('# %s: %s' % (device, card(device)))
+            print('# %s: %s' % (device, gpu_name(device.device_id)))
     if settings:
         print('# ' + ', '.join('%s: %s' % item for item in settings.items()))
     sys.stdout.flush()

@@ -1,0 +1,326 @@
+"""Train a bucketed language model, predict with the other kind of cell, sample sentences.
+
+With no options it reads the language reference that comes with Python and takes about two minutes.
+It trains an LSTM through the fused operator with BucketingModule.fit and saves a checkpoint every
+epoch; loads the last one with unfused cells (with --unfused the other way round), which must give
+the same validation perplexity; and steps those cells to make up sentences.
+
+    python benchmarks/bucketing_lm.py
+    python benchmarks/bucketing_lm.py --train text.txt --valid more.txt --cell gru --epochs 5
+    python benchmarks/bucketing_lm.py --stock     # the same, digit for digit, with mxnet.rnn
+"""
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import random
+import sys
+import tempfile
+import time
+from bisect import bisect_left
+from typing import Any, Callable
+
+import numpy as np
+from _common import Table, configuration, contexts, figure, median, mx, parse, parser
+from _text import END, RARE, read_text, unigram_perplexity
+
+import mxrnn
+
+PADDING = 0  # what fills a sentence up to the length of its bucket; no word has this number
+
+
+
+
+# ---- the model
+
+def build_cell(rnn: Any, options: argparse.Namespace, fused: bool) -> Any:
+    """A stack of layers, fused or not: the weights are the same, under the same names.
+
+    Each layer is a fused cell of its own, with dropout around it, since on the CPU the fused
+    operator of MXNet 1.9.1 ignores its dropout between layers.
+    """
+    stack = rnn.SequentialRNNCell()
+    for i in range(options.layers):
+        if options.dropout:
+            stack.add(rnn.DropoutCell(options.dropout, prefix='dropout%d_' % i))
+        layer = rnn.FusedRNNCell(options.hidden, mode=options.cell,
+                                 prefix='%s%d_' % (options.cell, i))
+        stack.add(layer if fused else layer.unfuse())
+    return stack
+
+
+def embed(data: mx.sym.Symbol, words: int, options: argparse.Namespace) -> mx.sym.Symbol:
+    """Vectors for the numbers of words."""
+    return mx.sym.Embedding(data, input_dim=words, output_dim=options.embedding, name='embed')
+
+
+def decode(outputs: mx.sym.Symbol, words: int, options: argparse.Namespace) -> mx.sym.Symbol:
+    """Scores for the next word, from outputs of the cells in rows."""
+    if options.dropout:
+        outputs = mx.sym.Dropout(outputs, p=options.dropout, name='dropout')
+    return mx.sym.FullyConnected(outputs, num_hidden=words, name='decode')
+
+
+def language_model(cell: Any, words: int, options: argparse.Namespace) -> Callable[[int], Any]:
+    """What BucketingModule asks for: a function from a bucket's length to its graph."""
+    def graph(length: int) -> Any:
+        cell.reset()
+        outputs, _ = cell.unroll(length, embed(mx.sym.Variable('data'), words, options),
+                                 layout='TNC', merge_outputs=True)
+        scores = decode(mx.sym.reshape(outputs, shape=(-1, options.hidden)), words, options)
+        label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
+        loss = mx.sym.SoftmaxOutput(scores, label, use_ignore=True, ignore_label=PADDING,
+                                    name='softmax')
+        return loss, ('data',), ('softmax_label',)
+    return graph
+
+
+# ---- the data
+
+def fill(sentences: list[list[int]], buckets: list[int], multiple: int) -> list[list[int]]:
+    """Order by bucket, and add sentences of padding up to whole batches: none is left over.
+
+    Padding counts neither in the loss nor in the perplexity.
+    """
+    filled = []
+    for i, length in enumerate(buckets):
+        inside = [s for s in sentences if bisect_left(buckets, len(s)) == i]
+        filled += inside + [[PADDING] * length] * (-len(inside) % multiple)
+    return filled
+
+
+def load_data(rnn: Any, options: argparse.Namespace) -> tuple[Any, Any, dict[str, int], float]:
+    """Iterators for training and validation, the vocabulary, the perplexity of a unigram model."""
+    longest = options.buckets[-1] - 2  # longer sentences go in pieces; two marks for the ends
+    train, valid = ([[END] + sentence[i:i + longest] + [END]
+                     for sentence in part for i in range(0, len(sentence), longest)]
+                    for part in read_text(options.train, options.valid, options.min_count,
+                                          options.quick))
+    train, vocabulary = rnn.encode_sentences(train, invalid_label=PADDING, start_label=1)
+    vocabulary.setdefault(RARE, len(vocabulary))  # absent where every word is frequent enough
+    valid, _ = rnn.encode_sentences(valid, vocab=vocabulary, invalid_label=PADDING)
+    unigram = unigram_perplexity(*([word for sentence in part for word in sentence[1:]]
+                                   for part in (train, valid)))
+    print('# %d and %d sentences, %d different words, unigram perplexity %.3f'
+          % (len(train), len(valid), len(vocabulary), unigram), flush=True)
+    parts = (fill(train, options.buckets, options.batch_size * options.workers)[
+                 options.rank::options.workers],
+             fill(valid, options.buckets, options.batch_size))
+    iterators = [rnn.BucketSentenceIter(part, options.batch_size, list(options.buckets),
+                                        invalid_label=PADDING, layout='TN') for part in parts]
+    return iterators[0], iterators[1], vocabulary, unigram
+
+
+# ---- training
+
+def seed(options: argparse.Namespace, epoch: int) -> None:
+    """Seed everything random in an epoch: the order of sentences, dropout, the first weights."""
+    random.seed(options.seed + epoch)
+    np.random.seed(options.seed + epoch)
+    mx.random.seed((options.seed + epoch) * options.workers + options.rank)
+
+
+class Progress:
+    """Callbacks of fit that print perplexities and speed, a row for each epoch."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.table = Table('epoch', 'train_perplexity', 'valid_perplexity', 'samples_per_second')
+
+    def batch_end(self, param: Any) -> None:
+        """Start the clock after the first batch; keep the count of those that follow."""
+        if param.nbatch == 0:
+            mx.nd.waitall()
+            self.start = time.perf_counter()
+        self.batches, self.perplexity = param.nbatch, param.eval_metric.get_global()[1]
+
+    def epoch_end(self, *_: Any) -> None:
+        """Stop the clock, before the checkpoint and the validation."""
+        mx.nd.waitall()
+        self.speed = self.batches * self.batch_size / (time.perf_counter() - self.start)
+
+    def eval_end(self, param: Any) -> None:
+        """Print the row."""
+        self.table.add(param.epoch + 1, '%.6f' % self.perplexity,
+                       '%.6f' % param.eval_metric.get()[1], round(self.speed, 1))
+
+
+def train_model(rnn: Any, cell: Any, train: Any, valid: Any, words: int, prefix: str,
+                options: argparse.Namespace) -> Table:
+    """Fit, from the start or from the checkpoint to resume, and save a checkpoint every epoch."""
+    quiet = logging.getLogger('fit')  # what fit itself logs is in the table
+    quiet.setLevel(logging.ERROR)
+    model = mx.mod.BucketingModule(language_model(cell, words, options), train.default_bucket_key,
+                                   logger=quiet, context=options.contexts)
+    save = rnn.do_rnn_checkpoint(cell, prefix, **({} if options.stock else {'module': model}))
+    weights = {}
+    if options.resume:  # the iterators, the weights and, with module=, the state of the optimiser
+        for epoch in range(1, options.resume + 1):
+            seed(options, epoch)
+            valid.reset()
+            train.reset()
+        _, arguments, auxiliary = rnn.load_rnn_checkpoint(cell, prefix, options.resume,
+                                                          module=model)
+        weights = {'arg_params': arguments, 'aux_params': auxiliary}
+    progress = Progress(options.batch_size)
+    model.fit(train, eval_data=valid, eval_metric=mx.metric.Perplexity(PADDING),
+              validation_metric=mx.metric.Perplexity(PADDING), kvstore=options.store,
+              optimizer=options.optimizer, optimizer_params={'learning_rate': options.lr},
+              initializer=mx.init.Xavier(), begin_epoch=options.resume, num_epoch=options.epochs,
+              batch_end_callback=[progress.batch_end,
+                                  mx.callback.Speedometer(options.batch_size, 50)],
+              epoch_end_callback=[progress.epoch_end, save,
+                                  lambda epoch, *_: seed(options, epoch + 1)],
+              eval_end_callback=progress.eval_end, **weights)
+    return progress.table
+
+
+# ---- using the checkpoint
+
+def evaluate(cell: Any, checkpoint: Any, words: int, valid: Any,
+             options: argparse.Namespace) -> float:
+    """Validation perplexity of loaded weights in these cells."""
+    _, arguments, auxiliary = checkpoint
+    model = mx.mod.BucketingModule(language_model(cell, words, options), valid.default_bucket_key,
+                                   context=options.contexts)
+    model.bind(valid.provide_data, valid.provide_label, for_training=False)
+    model.set_params(arguments, auxiliary)
+    return model.score(valid, mx.metric.Perplexity(PADDING))[0][1]
+
+
+def sample(cell: Any, checkpoint: Any, vocabulary: dict[str, int], count: int,
+           options: argparse.Namespace) -> list[str]:
+    """Sentences made up word by word: the cells take one step, and their states are fed back."""
+    _, arguments, auxiliary = checkpoint
+    cell.reset()
+    states = cell.begin_state(func=mx.sym.Variable)
+    outputs, next_states = cell(embed(mx.sym.Variable('data'), len(vocabulary), options), states)
+    chances = mx.sym.softmax(decode(outputs, len(vocabulary), options))
+    step = mx.sym.Group([chances] + next_states).simple_bind(options.contexts[0], grad_req='null',
+                                                             data=(count,))
+    step.copy_params_from(arguments, auxiliary, allow_extra_params=True)
+
+    draws = np.random.RandomState(options.seed)
+    words, sentences = np.full(count, vocabulary[END]), []
+    refused = [PADDING, vocabulary.get(RARE, PADDING), vocabulary[END]]  # not to start with
+    for _ in range(options.buckets[-1]):
+        chances, *values = step.forward(data=mx.nd.array(words))
+        for state, value in zip(states, values):
+            step.arg_dict[state.name][:] = value
+        chances = chances.asnumpy()
+        chances[:, refused] = 0
+        below = chances.cumsum(axis=1)
+        words = (below > below[:, -1:] * draws.rand(count, 1)).argmax(axis=1)
+        sentences.append(words)
+        refused = refused[:2]
+    texts = {number: word for word, number in vocabulary.items()}
+    return [' '.join(texts[w] for w in s).split(END)[0].strip() for s in np.transpose(sentences)]
+
+
+# ---- the command
+
+def integers(text: str) -> list[int]:
+    """The numbers in a list such as 0,1."""
+    return sorted(int(number) for number in text.split(','))
+
+
+def positive(text: str) -> int:
+    """A number of things."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
+def read_options() -> argparse.Namespace:
+    """The options given, with what cannot be had refused."""
+    result = parser(__doc__, ctx=False)
+    add = result.add_argument
+    add('--train', metavar='FILE', help='text to train on, a sentence a line, words set apart by '
+        'spaces (default: the language reference of Python)')
+    add('--valid', metavar='FILE', help='text to validate on (default: a tenth of the other)')
+    add('--min-count', type=positive, default=3, help='rarer words become ' + RARE)
+    add('--cell', choices=['lstm', 'gru', 'rnn_tanh', 'rnn_relu'], default='lstm')
+    add('--unfused', action='store_true', help='train ordinary cells, predict with fused ones')
+    add('--layers', type=positive, default=2, help='(default: %(default)s)')
+    add('--hidden', type=positive, default=200, help='units in a layer (default: %(default)s)')
+    add('--embedding', type=positive, default=200, help='width of a word (default: %(default)s)')
+    add('--dropout', type=float, default=0.5,
+        help='before each layer and after the last (default: %(default)s)')
+    add('--batch-size', type=positive, default=32, help='(default: %(default)s)')
+    add('--buckets', type=integers, default=[10, 15, 20, 30, 40, 60], metavar='N,...',
+        help='lengths, two marks included; longer sentences are cut (default: %(default)s)')
+    add('--epochs', type=positive, default=20, help='(default: %(default)s)')
+    add('--optimizer', default='adam', help='one of mx.optimizer (default: %(default)s)')
+    add('--lr', type=float, default=0.002, help='learning rate (default: %(default)s)')
+    add('--seed', type=int, default=1, help='(default: %(default)s)')
+    add('--gpus', type=integers, default=[], metavar='N,...', help='(default: the CPU)')
+    add('--kv-store', default='local', help='device for several GPUs; dist_sync for several '
+        'workers, started with the DMLC_ variables of MXNet')
+    add('--checkpoint', metavar='PREFIX', help='of the files (default: in a temporary folder)')
+    add('--resume', type=positive, default=0, metavar='EPOCH', help='go on from this checkpoint')
+    add('--stock', action='store_true', help='the same with mxnet.rnn')
+    if '--quick' in sys.argv:
+        result.set_defaults(hidden=32, embedding=32, epochs=4, lr=0.01)
+    options = parse(result)
+    if not 0 <= options.dropout < 1:
+        result.error('--dropout must be from 0 to below 1, got %g' % options.dropout)
+    if options.buckets[0] < 3:
+        result.error('--buckets must be 3 or more, got %d' % options.buckets[0])
+    if options.resume >= options.epochs:
+        result.error('--resume must be below --epochs, which is %d' % options.epochs)
+    if options.resume and (options.stock or not options.checkpoint):
+        result.error('--resume needs --checkpoint and the states of the optimiser beside it, '
+                     'which mxnet.rnn (--stock) does not save')
+    if 'dist' in options.kv_store and 'DMLC_ROLE' not in os.environ:
+        result.error('--kv-store %s needs the DMLC_ variables, by which MXNet finds the others'
+                     % options.kv_store)
+    return options
+
+
+def main() -> int:
+    """Train, load what was saved into the other kind of cell, compare, sample."""
+    options = read_options()
+    configuration(contexts(options.gpus), **vars(options))
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    rnn = mx.rnn if options.stock else mxrnn
+    options.contexts = contexts(options.gpus)
+    options.store, options.rank, options.workers = options.kv_store, 0, 1
+    if 'dist' in options.kv_store:
+        options.store = mx.kv.create(options.kv_store)
+        options.rank, options.workers = options.store.rank, options.store.num_workers
+
+    seed(options, 0)
+    train, valid, vocabulary, unigram = load_data(rnn, options)
+    trained, other = (build_cell(rnn, options, fused)
+                      for fused in (not options.unfused, options.unfused))
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = options.checkpoint or os.path.join(folder, 'lm')
+        table = train_model(rnn, trained, train, valid, len(vocabulary), prefix, options)
+        if options.rank:
+            return 0
+        kinds = ['unfused', 'fused'] if options.unfused else ['fused', 'unfused']
+        found = [evaluate(cell, rnn.load_rnn_checkpoint(cell, prefix, options.epochs),
+                          len(vocabulary), valid, options) for cell in (trained, other)]
+        stepping = build_cell(rnn, options, False)
+        checkpoint = rnn.load_rnn_checkpoint(stepping, prefix, options.epochs)
+        sentences = sample(stepping, checkpoint, vocabulary, 5, options)
+
+    difference = abs(found[1] / found[0] - 1)
+    print('# median %.1f samples per second' % median(row[3] for row in table.rows))
+    print('# validation perplexity: unigram model %.3f, %s cells as trained %.6f, loaded into '
+          '%s cells %.6f, relative difference %.1g'
+          % (unigram, kinds[0], found[0], kinds[1], found[1], difference))
+    for sentence in sentences:
+        print('# sampled: ' + sentence)
+    if options.plot:
+        with figure(options.plot, 'epoch', 'perplexity') as axes:
+            epochs, *columns = zip(*table.rows)
+            axes.plot(epochs, [float(p) for p in columns[0]], label='training, with dropout')
+            axes.plot(epochs, [float(p) for p in columns[1]], label='validation')
+            axes.axhline(unigram, color='grey', linestyle='--', label='validation, unigram model')
+    return 0 if difference < 1e-4 else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
