@@ -50,8 +50,11 @@ def _python_reference() -> list[list[str]]:
 
 
 def _file(path: str) -> list[list[str]]:
-    with open(path, encoding='utf-8') as lines:
-        return [words for words in map(str.split, lines) if words]
+    try:
+        with open(path, encoding='utf-8') as lines:
+            return [words for words in map(str.split, lines) if words]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit('%s cannot be read: %s' % (path, error)) from None
 
 
 def _held_out(sentences: list[list[str]]) -> list[list[list[str]]]:

@@ -30,8 +30,6 @@ import mxrnn
 PADDING = 0  # what fills a sentence up to the length of its bucket; no word has this number
 
 
-
-
 # ---- the model
 
 def build_cell(rnn: Any, options: argparse.Namespace, fused: bool) -> Any:
@@ -155,13 +153,13 @@ def train_model(rnn: Any, cell: Any, train: Any, valid: Any, words: int, prefix:
                                    logger=quiet, context=options.contexts)
     save = rnn.do_rnn_checkpoint(cell, prefix, **({} if options.stock else {'module': model}))
     weights = {}
-    if options.resume:  # the iterators, the weights and, with module=, the state of the optimiser
-        for epoch in range(1, options.resume + 1):
+    if options.resume:
+        for epoch in range(1, options.resume + 1):  # each shuffle starts from the one before
             seed(options, epoch)
             valid.reset()
             train.reset()
         _, arguments, auxiliary = rnn.load_rnn_checkpoint(cell, prefix, options.resume,
-                                                          module=model)
+                                                          module=model)  # with its optimiser
         weights = {'arg_params': arguments, 'aux_params': auxiliary}
     progress = Progress(options.batch_size)
     model.fit(train, eval_data=valid, eval_metric=mx.metric.Perplexity(PADDING),
@@ -251,7 +249,8 @@ def read_options() -> argparse.Namespace:
     add('--buckets', type=integers, default=[10, 15, 20, 30, 40, 60], metavar='N,...',
         help='lengths, two marks included; longer sentences are cut (default: %(default)s)')
     add('--epochs', type=positive, default=20, help='(default: %(default)s)')
-    add('--optimizer', default='adam', help='one of mx.optimizer (default: %(default)s)')
+    add('--optimizer', default='adam', metavar='NAME', help='(default: %(default)s)',
+        choices=sorted(mx.optimizer.Optimizer.opt_registry))
     add('--lr', type=float, default=0.002, help='learning rate (default: %(default)s)')
     add('--seed', type=int, default=1, help='(default: %(default)s)')
     add('--gpus', type=integers, default=[], metavar='N,...', help='(default: the CPU)')

@@ -89,6 +89,8 @@ def test_files_of_text(tmp_path) -> None:
     ('--resume 1', '--resume needs --checkpoint'),
     ('--resume 1 --checkpoint x --stock', 'which mxnet.rnn (--stock) does not save'),
     ('--resume 4 --checkpoint x', '--resume must be below --epochs, which is 4'),
+    ('--optimizer none', "argument --optimizer: invalid choice: 'none'"),
+    ('--train missing.txt', 'missing.txt cannot be read'),
     ('--kv-store dist_sync', '--kv-store dist_sync needs the DMLC_ variables'),
 ])
 def test_refuses_what_cannot_be_had(options: str, message: str) -> None:
