@@ -1,15 +1,17 @@
-"""Many token sequences as one array of the narrowest type that holds them."""
+"""Many sequences of numbers as one array, of the narrowest type that holds them."""
 from __future__ import annotations
 
+import reprlib
+import warnings
 from array import array
 from itertools import islice
-from typing import Any, Iterable, Sequence, Sized
+from typing import Any, Iterable, Iterator, Sequence, Sized
 
 import numpy as np
 
 from . import _check
 
-__all__ = ['TYPES', 'Tokens', 'data_type', 'fits', 'sizes']
+__all__ = ['data_type', 'fits', 'gather', 'joined', 'numbers', 'pack', 'sizes']
 
 #: What an NDArray can hold, and so what `dtype` may be.
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
@@ -20,7 +22,7 @@ _CHUNK = 8192  # sequences read at once: few enough for the cache, enough to hid
 def data_type(name: str, value: Any) -> np.dtype:
     """Return the argument `value` as a NumPy type that MXNet has, too."""
     try:
-        dtype = np.dtype(value) if value is not None else None
+        dtype = None if value is None else np.dtype(value)  # None would mean float64
     except TypeError:
         dtype = None
     if dtype is None or dtype.name not in TYPES:
@@ -49,66 +51,74 @@ def sizes(name: str, sequences: Sequence[Any]) -> np.ndarray:
         raise
 
 
-class Tokens:
-    """The numbers of many sequences, one after the other.
-
-    They are kept in the narrowest type that holds them all, at most `dtype`; numbers that `dtype`
-    itself does not hold are refused. `sizes` are the lengths of the sequences.
-    """
-
-    def __init__(self, name: str, sequences: Iterable[Any], sizes: np.ndarray,
-                 dtype: np.dtype) -> None:
-        self.dtype = dtype
-        self._ends = sizes.cumsum()
-        self._sizes = sizes.astype(np.int32)
-        self._tokens = np.zeros(self._ends[-1], np.uint8)
-        sequences = iter(sequences)
-        least, most, whole, first, at = 0, 0, True, 0, 0
-        for chunk in iter(lambda: list(islice(sequences, _CHUNK)), []):
-            values = _numbers(name, chunk, first)
-            if not fits(values, dtype):
-                wrong = next(v for v in values if not fits(np.asarray(v), dtype))
-                raise ValueError('%s must hold numbers that dtype %s can represent, got %r'
-                                 % (name, dtype.name, wrong))
-            if values.size:
-                least, most = min(least, values.min()), max(most, values.max())
-                whole = whole and (values.dtype.kind != 'f' or (values == np.rint(values)).all())
-            narrow = _narrowest(least, most, dtype) if whole else dtype
-            self._tokens = self._tokens.astype(narrow, copy=False)
-            self._tokens[at:at + values.size] = values
-            at += values.size
-            first += len(chunk)
-
-    def sizes(self, rows: np.ndarray) -> np.ndarray:
-        """The lengths of the sequences of these numbers."""
-        return self._sizes[rows]
-
-    def padded(self, rows: np.ndarray, steps: int, padding: Any) -> np.ndarray:
-        """The sequences of these numbers as rows of an array, padded behind to `steps`."""
-        sizes, step = self._sizes[rows], np.arange(steps)
-        where = np.add.outer(self._ends[rows] - sizes, step)
-        found = self._tokens.take(where, mode='clip')  # what follows a sequence is masked next
-        return np.where(step < sizes[:, None], found, padding).astype(self.dtype, copy=False)
+def numbers(name: str, values: Any) -> np.ndarray:
+    """Return the sequence of numbers `values` as an array."""
+    try:
+        found = np.asarray(values)
+    except ValueError:  # ragged
+        found = np.zeros((0, 0))
+    if found.ndim != 1 or found.size and found.dtype.kind not in 'buif':
+        raise TypeError('%s must be a sequence of numbers, as encode_sentences makes them, '
+                        'got %s' % (name, reprlib.repr(values)))
+    return found
 
 
-def _numbers(name: str, chunk: list[Any], first: int) -> np.ndarray:
-    if set(map(type, chunk)) <= {list, tuple}:
-        integers = array('q')
+def joined(name: str, sequences: Iterable[Any]) -> Iterator[np.ndarray]:
+    """Join the sequences of numbers, some thousands at a time."""
+    sequences = iter(sequences)
+    first = 0
+    for chunk in iter(lambda: list(islice(sequences, _CHUNK)), []):
         try:
-            for sequence in chunk:
-                integers.fromlist(sequence if type(sequence) is list else list(sequence))
-            return np.array(integers, np.int64)
-        except (TypeError, OverflowError):  # not integers, or not all of them: the longer way
-            pass
-    arrays = [np.zeros(0, np.int64)]
-    for i, sequence in enumerate(chunk, first):
-        values = np.asarray(sequence)
-        if values.ndim != 1 or values.size and values.dtype.kind not in 'buif':
-            raise TypeError('%s[%d] must be a sequence of numbers, as encode_sentences makes '
-                            'them, got %.80r' % (name, i, sequence))
-        if values.size:
-            arrays.append(values)
-    return np.concatenate(arrays)
+            yield _integers(chunk)
+        except (TypeError, OverflowError, DeprecationWarning):
+            arrays = [numbers('%s[%d]' % (name, i), s) for i, s in enumerate(chunk, first)]
+            yield np.concatenate([a for a in arrays if a.size] or arrays)
+        first += len(chunk)
+
+
+def _integers(chunk: list[Any]) -> np.ndarray:
+    """Join lists and tuples of integers, several times as fast as NumPy alone would."""
+    if not set(map(type, chunk)) <= {list, tuple}:
+        raise TypeError
+    integers = array('q')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')  # before Python 3.10, fractions may just be cut off
+        for sequence in chunk:
+            integers.fromlist(sequence if type(sequence) is list else list(sequence))
+    return np.array(integers, np.int64)
+
+
+def pack(name: str, arrays: Iterable[np.ndarray], total: int, dtype: np.dtype) -> np.ndarray:
+    """Return the `total` numbers of all arrays in the narrowest type, at most `dtype`.
+
+    Numbers that `dtype` does not hold are refused.
+    """
+    packed = np.zeros(total, np.uint8)
+    least, most, whole, at = 0, 0, True, 0
+    for values in arrays:
+        if not values.size:
+            continue
+        if not fits(values, dtype):
+            wrong = next(value for value in values if not fits(np.asarray(value), dtype))
+            raise ValueError('%s must hold numbers that dtype %s can represent, got %r'
+                             % (name, dtype.name, wrong))
+        least, most = min(least, values.min()), max(most, values.max())
+        whole = whole and (values.dtype.kind != 'f' or (values == np.rint(values)).all())
+        packed = packed.astype(_narrowest(least, most, dtype) if whole else dtype, copy=False)
+        packed[at:at + values.size] = values
+        at += values.size
+    return packed
+
+
+def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int, padding: Any
+           ) -> np.ndarray:
+    """Return a row of `steps` numbers for each start and size in `packed`.
+
+    What is past the size is `padding`, a NumPy number of the type of the result.
+    """
+    step = np.arange(steps)
+    rows = packed.take(np.add.outer(starts, step), mode='clip')
+    return np.where(step < sizes[:, None], rows, padding).astype(padding.dtype, copy=False)
 
 
 def _narrowest(least: int, most: int, dtype: np.dtype) -> np.dtype:

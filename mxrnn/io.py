@@ -14,7 +14,7 @@ import numpy as np
 from . import _check, _tokens
 from ._mxnet import mx
 
-__all__ = ['BucketSentenceIter', 'encode_sentences']
+__all__ = ['BucketSentenceIter', 'StreamIter', 'encode_sentences']
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,10 @@ def encode_sentences(sentences: Iterable[Iterable[Hashable]],
     _check.integer('invalid_label', invalid_label)
     _check.integer('start_label', start_label)
     for name, value in (('invalid_key', invalid_key), ('unknown_token', unknown_token)):
-        _check.instance(name, value, Hashable, 'hashable, as the words of a vocabulary are')
+        try:
+            hash(value)
+        except TypeError as error:
+            raise TypeError('%s must be hashable, as words are, got %r' % (name, value)) from error
     if vocab is None:
         ids = (i for i in count(start_label) if i != invalid_label)
         words = _Words({invalid_key: invalid_label}, lambda word: next(ids))
@@ -72,8 +75,9 @@ def encode_sentences(sentences: Iterable[Iterable[Hashable]],
         return encoded, dict(words)
 
     _check.instance('vocab', vocab, Mapping, 'a dict of words to ids, or None')
-    if not all(issubclass(kind, numbers.Real) for kind in set(map(type, vocab.values()))):
-        raise TypeError('vocab must map each word to a number')
+    for kind in set(map(type, vocab.values())):
+        if not issubclass(kind, numbers.Real):
+            raise TypeError('vocab must map words to numbers, got a %s' % kind.__name__)
     words = _Words(vocab)
     if not unknown_token:
         return _encode(sentences, words), vocab
@@ -133,7 +137,42 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-class BucketSentenceIter(mx.io.DataIter):
+class _TokenIter(mx.io.DataIter):
+    """What the iterators share: arguments, descriptions, and batches cut from rows of tokens."""
+
+    def __init__(self, batch_size: int, invalid_label: float, data_name: str, label_name: str,
+                 dtype: Any, layout: str, **names: str) -> None:
+        super().__init__(_check.integer('batch_size', batch_size, 1))
+        self._dtype = _tokens.data_type('dtype', dtype)
+        self._padding = _padding('invalid_label', invalid_label, self._dtype)
+        self.invalid_label = invalid_label
+        _names(data_name=data_name, label_name=label_name, **names)
+        self.data_name = data_name
+        self.label_name = label_name
+        self.dtype = dtype
+        self.layout = _check.choice('layout', layout, ('NT', 'TN', 'NTC', 'TNC'))
+        self.major_axis = layout.find('N')
+
+    def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
+        """provide_data and provide_label of a batch of this length."""
+        shape = (self.batch_size, length) if self.major_axis == 0 else (length, self.batch_size)
+        return ([mx.io.DataDesc(self.data_name, shape, self._dtype.type, self.layout)],
+                [mx.io.DataDesc(self.label_name, shape, layout=self.layout)])
+
+    def _split(self, rows: np.ndarray) -> list[mx.nd.NDArray]:
+        """Data and label from rows of one step more: all but the last, and all but the first."""
+        return [mx.nd.array(part if self.major_axis == 0 else part.swapaxes(-1, -2),
+                            dtype=self.dtype)
+                for part in (rows[..., :-1], rows[..., 1:])]
+
+    def _batch(self, data: list[mx.nd.NDArray], label: mx.nd.NDArray, length: int,
+               pad: int = 0, index: Any = None) -> mx.io.DataBatch:
+        provide_data, provide_label = self._describe(length)
+        return mx.io.DataBatch(data, [label], pad=pad, index=index, bucket_key=length,
+                               provide_data=provide_data, provide_label=provide_label)
+
+
+class BucketSentenceIter(_TokenIter):
     """Sentences in batches of about one length; the label of each step is the next token.
 
     Each sentence goes into the smallest bucket that it fits into, padded with `invalid_label` to
@@ -199,16 +238,8 @@ class BucketSentenceIter(mx.io.DataIter):
                  dtype: Any = 'float32', layout: str = 'NT', *, shuffle: bool = True,
                  seed: int | None = None, last_batch: str = 'discard', too_long: str = 'discard',
                  provide_length: bool = False, length_name: str = 'length') -> None:
-        super().__init__(_check.integer('batch_size', batch_size, 1))
-        self._dtype = _tokens.data_type('dtype', dtype)
-        self._padding = _padding('invalid_label', invalid_label, self._dtype)
-        self.invalid_label = invalid_label
-        self.dtype = dtype
-        self.layout = _check.choice('layout', layout, ('NT', 'TN', 'NTC', 'TNC'))
-        self.major_axis = layout.find('N')
-        _names(data_name=data_name, label_name=label_name, length_name=length_name)
-        self.data_name = data_name
-        self.label_name = label_name
+        super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout,
+                         length_name=length_name)
         self.length_name = length_name
         self.provide_length = _check.flag('provide_length', provide_length)
         self.shuffle = _check.flag('shuffle', shuffle)
@@ -218,84 +249,79 @@ class BucketSentenceIter(mx.io.DataIter):
 
         if not isinstance(sentences, (Sequence, np.ndarray)):
             sentences = list(_check.iterable('sentences', sentences, 'sentences'))
-        self._store(sentences, buckets)
+        sizes = _tokens.sizes('sentences', sentences)
+        if not sizes.size:
+            raise ValueError('sentences must not be empty')
+        self._store(sentences, sizes, _buckets(buckets, sizes, self.batch_size))
         self.default_bucket_key = self.buckets[-1]
         self.provide_data, self.provide_label = self._describe(self.default_bucket_key)
-        self._ahead = max(1, _BLOCK // (batch_size * self.default_bucket_key))
+        self._ahead = max(1, _BLOCK // (self.batch_size * self.default_bucket_key))
         self._order = self._rows
         self.idx = self._batches()
         self.curr_idx = -1  # no epoch has begun
         self.reset()
 
-    def _store(self, sentences: Sequence[Sequence[int]], buckets: Sequence[int] | None) -> None:
-        """Pack the sentences, and sort them into buckets."""
-        sizes = _tokens.sizes('sentences', sentences)
+    def _store(self, sentences: Sequence[Sequence[int]], sizes: np.ndarray, buckets: list[int]
+               ) -> None:
+        """Pack the sentences, sort them into buckets, and say what is lost."""
+        most = buckets[-1]
+        over = sizes > most
+        cut = self.too_long == 'truncate'
+        self.discarded, self.truncated = (0, int(over.sum())) if cut else (int(over.sum()), 0)
+        kept = ((s[:most] if long else s for s, long in zip(sentences, over)) if cut
+                else compress(sentences, ~over))
+        sizes = sizes.clip(max=most) if cut else sizes[~over]
         if not sizes.size:
-            raise ValueError('sentences must not be empty')
-        buckets = _buckets(buckets, sizes, self.batch_size)
-        over = sizes > buckets[-1]
-        self.discarded = self.truncated = 0
-        if self.too_long == 'truncate':
-            self.truncated = int(over.sum())
-            sizes = sizes.clip(max=buckets[-1])
-            self._tokens = _tokens.Tokens(
-                'sentences', (sentence[:buckets[-1]] for sentence in sentences), sizes, self._dtype)
-        else:
-            self.discarded = int(over.sum())
-            sizes = sizes[~over]
-            if not sizes.size:
-                raise ValueError('buckets must reach up to the shortest sentence, of %d tokens, '
-                                 'got %r' % (over.min(), buckets))
-            self._tokens = _tokens.Tokens(
-                'sentences', compress(sentences, ~over), sizes, self._dtype)
+            raise ValueError('buckets must reach the shortest sentence, got %r, but no sentence '
+                             'is shorter than %d' % (buckets, most + 1))
+        self._ends = sizes.cumsum()
+        self._sizes = sizes.astype(np.int32)
+        self._tokens = _tokens.pack('sentences', _tokens.joined('sentences', kept),
+                                    self._ends[-1], self._dtype)
 
         places = np.searchsorted(buckets, sizes)
         used, counts = np.unique(places, return_counts=True)
         self.buckets = [buckets[i] for i in used]
         self._rows = np.split(places.argsort(kind='stable'), counts.cumsum()[:-1])
         self._carried = [rows[:0] for rows in self._rows]
-        self.remainder = 0
-        if self.last_batch == 'discard':
-            self.remainder = int((counts % self.batch_size).sum())
+        left = counts % self.batch_size if self.last_batch == 'discard' else counts * 0
+        self.remainder = int(left.sum())
         lost = self.discarded or self.truncated or self.remainder
         _log.log(logging.WARNING if lost else logging.INFO,
-                 '%d sentences: %d discarded and %d truncated as longer than %d tokens; in each '
-                 'epoch %d left out as too few for one more batch of %d of their bucket',
-                 len(sentences), self.discarded, self.truncated, buckets[-1], self.remainder,
-                 self.batch_size)
+                 '%d sentences: %d discarded and %d truncated, being longer than %d tokens; each '
+                 'epoch leaves out %d, too few to fill a batch of %d from their bucket', over.size,
+                 self.discarded, self.truncated, most, self.remainder, self.batch_size)
 
     @property
     def data(self) -> list[np.ndarray]:
-        return [padded[:, :-1].copy() for padded in map(self._padded, count(), self._order)]
+        return [rows[:, :-1].copy() for rows in map(self._padded, self.buckets, self._order)]
 
     @property
     def nddata(self) -> list[mx.nd.NDArray]:
-        return [self._array(data) for data in self.data]
+        return [mx.nd.array(data, dtype=self.dtype) for data in self.data]
 
     @property
     def ndlabel(self) -> list[mx.nd.NDArray]:
-        return [self._array(padded[:, 1:]) for padded in map(self._padded, count(), self._order)]
+        return [mx.nd.array(rows[:, 1:], dtype=self.dtype)
+                for rows in map(self._padded, self.buckets, self._order)]
 
-    def _padded(self, bucket: int, rows: np.ndarray) -> np.ndarray:
-        """Sentences and one more column: data is all but the last, label all but the first."""
-        return self._tokens.padded(rows, self.buckets[bucket] + 1, self._padding)
-
-    def _array(self, values: np.ndarray) -> mx.nd.NDArray:
-        return mx.nd.array(values, dtype=self.dtype)
+    def _padded(self, length: int, rows: np.ndarray) -> np.ndarray:
+        """The sentences of these numbers, padded to one step more than their bucket's length."""
+        sizes = self._sizes[rows]
+        return _tokens.gather(self._tokens, self._ends[rows] - sizes, sizes, length + 1,
+                              self._padding)
 
     def _batches(self) -> list[tuple[int, int]]:
         """Bucket and first sentence of each batch of an epoch."""
-        spare = 1 if self.last_batch == 'pad' else self.batch_size
-        return [(i, j) for i, rows in enumerate(self._order)
-                for j in range(0, rows.size - spare + 1, self.batch_size)]
+        least = 1 if self.last_batch == 'pad' else self.batch_size
+        return [(i, first) for i, rows in enumerate(self._order)
+                for first in range(0, rows.size - least + 1, self.batch_size)]
 
     def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
-        """provide_data and provide_label of a batch of this length."""
-        shape = (self.batch_size, length) if self.major_axis == 0 else (length, self.batch_size)
-        data = [mx.io.DataDesc(self.data_name, shape, self._dtype.type, self.layout)]
+        data, label = super()._describe(length)
         if self.provide_length:
             data.append(mx.io.DataDesc(self.length_name, (self.batch_size,), layout='N'))
-        return data, [mx.io.DataDesc(self.label_name, shape, layout=self.layout)]
+        return data, label
 
     def reset(self) -> None:
         """Begin an epoch, in a new order if `shuffle`."""
@@ -305,13 +331,13 @@ class BucketSentenceIter(mx.io.DataIter):
                 draw_rows.shuffle(rows)
         if self.last_batch == 'roll_over':
             if self.curr_idx >= len(self.idx):
-                self._carried = [rows[rows.size // self.batch_size * self.batch_size:]
+                self._carried = [rows[rows.size - rows.size % self.batch_size:]
                                  for rows in self._order]
             self._order = [np.concatenate(both) for both in zip(self._carried, self._rows)]
             self.idx = self._batches()
         if self.shuffle:
             draw.shuffle(self.idx)
-        self._ready: dict[tuple[int, int], list[mx.nd.NDArray]] = {}
+        self._ready: dict[tuple[int, int], tuple[mx.nd.NDArray, ...]] = {}
         self.curr_idx = 0
 
     def next(self) -> mx.io.DataBatch:
@@ -323,30 +349,107 @@ class BucketSentenceIter(mx.io.DataIter):
             self._prepare(self.idx[self.curr_idx:self.curr_idx + self._ahead])
         self.curr_idx += 1
         data, label, *lengths = self._ready.pop(key)
-        provide_data, provide_label = self._describe(self.buckets[bucket])
-        pad = max(0, first + self.batch_size - self._order[bucket].size)
-        return mx.io.DataBatch([data, *lengths], [label], pad=pad,
-                               bucket_key=self.buckets[bucket],
-                               provide_data=provide_data, provide_label=provide_label)
+        return self._batch([data, *lengths], label, self.buckets[bucket],
+                           pad=max(0, first + self.batch_size - self._order[bucket].size))
 
     def _prepare(self, batches: list[tuple[int, int]]) -> None:
         """Make these batches, those of one bucket in one go."""
         self._ready = {}
-        firsts: dict[int, list[int]] = {}
-        for bucket, first in batches:
-            firsts.setdefault(bucket, []).append(first)
-        for bucket, starts in firsts.items():
-            where = np.add.outer(starts, np.arange(self.batch_size))
-            rows = self._order[bucket].take(where, mode='wrap')  # fills up a batch from the start
-            padded = self._padded(bucket, rows.ravel()).reshape(rows.shape + (-1,))
-            if self.major_axis == 1:
-                padded = padded.swapaxes(1, 2)
-                arrays = [self._array(padded[:, :-1]), self._array(padded[:, 1:])]
-            else:
-                arrays = [self._array(padded[:, :, :-1]), self._array(padded[:, :, 1:])]
+        for bucket in {bucket for bucket, _ in batches}:
+            keys = [key for key in batches if key[0] == bucket]
+            where = np.add.outer([first for _, first in keys], np.arange(self.batch_size))
+            rows = self._order[bucket].take(where, mode='wrap')  # pads with the bucket's first
+            padded = self._padded(self.buckets[bucket], rows.ravel())
+            arrays = self._split(padded.reshape(rows.shape + (-1,)))
             if self.provide_length:
-                arrays.append(mx.nd.array(self._tokens.sizes(rows), dtype='float32'))
-            self._ready.update(zip(((bucket, first) for first in starts), zip(*arrays)))
+                arrays.append(mx.nd.array(self._sizes[rows], dtype='float32'))
+            self._ready.update(zip(keys, zip(*arrays)))
+
+
+class StreamIter(_TokenIter):
+    """One long text in batches that go on where the batch before ended.
+
+    The text is cut into `batch_size` streams of equal length, one after the other in the text
+    (Zaremba et al. 2014, https://arxiv.org/abs/1409.2329). Each batch holds the next `bptt` steps
+    of every stream: row b of a batch continues row b of the batch before, so that the states that
+    an RNN ends one batch with are those to begin the next one with. The label of each step is
+    the next token, also where that is in the next batch or the next stream.
+
+    Shapes are (batch_size, bptt) with `layout='NT'`, (bptt, batch_size) with 'TN'.
+
+    States are to be zeroed where an epoch begins: there, `batch.new_epoch` is True, and the first
+    entry of `batch.index` is 0 (which is what `mx.io.PrefetchingIter` hands on).
+
+    Parameters
+    ----------
+    tokens : iterable of int
+        The encoded text, such as `itertools.chain.from_iterable(encoded_sentences)`.
+    batch_size : int
+        Streams to cut the text into. Tokens that are too few for one more step are left out.
+    bptt : int
+        Steps in a batch, through which gradients are propagated.
+    invalid_label : number
+        The label of steps behind a stream's end.
+    data_name, label_name, dtype, layout
+        As for `BucketSentenceIter`.
+    last_batch : {'discard', 'pad'}
+        What becomes of the last steps of the streams if they are fewer than `bptt`: left out, or
+        filled up with steps whose label is `invalid_label`.
+
+    Attributes
+    ----------
+    curr_idx, num_batches : int
+        The batch that comes next, and how many there are in an epoch.
+    discarded : int
+        Tokens that are no step's label (the first one, which none can be, not counted).
+    """
+
+    def __init__(self, tokens: Iterable[int], batch_size: int, bptt: int,
+                 invalid_label: float = -1, data_name: str = 'data',
+                 label_name: str = 'softmax_label', dtype: Any = 'float32', layout: str = 'NT', *,
+                 last_batch: str = 'discard') -> None:
+        super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout)
+        self.bptt = self.default_bucket_key = _check.integer('bptt', bptt, 1)
+        self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad'))
+        if not isinstance(tokens, (Sequence, np.ndarray)):
+            tokens = list(_check.iterable('tokens', tokens, 'numbers'))
+        values = _tokens.numbers('tokens', tokens)
+        self._tokens = _tokens.pack('tokens', [values], values.size, self._dtype)
+        steps = (values.size - 1) // self.batch_size
+        pads = self.last_batch == 'pad'
+        if steps < (1 if pads else self.bptt):
+            raise ValueError('tokens must be at least %d for one batch with batch_size=%d, bptt=%d '
+                             'and last_batch=%r, got %d'
+                             % (self.batch_size * (1 if pads else self.bptt) + 1, self.batch_size,
+                                self.bptt, self.last_batch, values.size))
+        self._steps = steps if pads else steps - steps % self.bptt
+        self._starts = np.arange(self.batch_size) * self._steps
+        self.num_batches = -(-self._steps // self.bptt)
+        self.discarded = values.size - 1 - self.batch_size * self._steps
+        _log.log(logging.WARNING if self.discarded else logging.INFO,
+                 '%d tokens: %d discarded, too few for one more %s', values.size, self.discarded,
+                 'step of %d streams' % self.batch_size if pads else
+                 'batch of %d steps of %d streams' % (self.bptt, self.batch_size))
+        self.provide_data, self.provide_label = self._describe(self.bptt)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an epoch: the next batch is the first one."""
+        self.curr_idx = 0
+
+    def next(self) -> mx.io.DataBatch:
+        """Return the next batch of this epoch."""
+        if self.curr_idx >= self.num_batches:
+            raise StopIteration
+        done = self.curr_idx * self.bptt
+        starts = self._starts + done
+        sizes = np.full(self.batch_size, self._steps - done + 1)
+        data, label = self._split(_tokens.gather(self._tokens, starts, sizes, self.bptt + 1,
+                                                 self._padding))
+        batch = self._batch([data], label, self.bptt, index=starts)
+        batch.new_epoch = self.curr_idx == 0
+        self.curr_idx += 1
+        return batch
 
 
 def _padding(name: str, value: Any, dtype: np.dtype) -> Any:
