@@ -9,8 +9,6 @@ from typing import Any, Iterable, Iterator, Sequence, Sized
 
 import numpy as np
 
-from . import _check
-
 __all__ = ['data_type', 'fits', 'gather', 'joined', 'numbers', 'pack', 'sizes']
 
 #: What an NDArray can hold, and so what `dtype` may be.
@@ -43,12 +41,12 @@ def fits(values: np.ndarray, dtype: np.dtype) -> bool:
 
 def sizes(name: str, sequences: Sequence[Any]) -> np.ndarray:
     """Return the length of each sequence."""
-    try:
-        return np.fromiter(map(len, sequences), np.intp, len(sequences))
-    except TypeError:
-        for i, sequence in enumerate(sequences):
-            _check.instance('%s[%d]' % (name, i), sequence, Sized, 'a sequence of numbers')
-        raise
+    wrong = [kind for kind in set(map(type, sequences))
+             if not issubclass(kind, Sized) or issubclass(kind, (str, bytes))]
+    if wrong:
+        raise TypeError('each of %s must be a sequence of numbers, as encode_sentences makes them, '
+                        'got a %s' % (name, wrong[0].__name__))
+    return np.fromiter(map(len, sequences), np.intp, len(sequences))
 
 
 def numbers(name: str, values: Any) -> np.ndarray:

@@ -1,10 +1,17 @@
-"""encode_sentences and BucketSentenceIter: as in mxnet.rnn, and what they do beyond it."""
+"""encode_sentences and the iterators: as in mxnet.rnn, and what they do beyond it."""
+import collections
+import copy
+import logging
+import pickle
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from . import mx, rnn
+from . import differs, mx, rnn
 
 WORDS = [['the', 'cat', 'sat'], [], ['the', 'end', '\n'], ['cat'] * 3, ['\n'], ['a', 'the', 'sat']]
 IDS = [[i * j % 50 for j in range(1 + i % 11)] for i in range(150)]
@@ -28,6 +35,11 @@ def test_encode_as_the_original(words, options):
         assert vocab is options['vocab']
 
 
+def described(data):
+    return ([(d.name, d.shape, d.layout) for d in data.provide_data]
+            + [(d.name, d.shape, d.layout, d.dtype) for d in data.provide_label])
+
+
 def history(module, *args, epochs=3, broken_off=1, **kwargs):
     """All that a program sees of an iterator: its attributes, and each batch of some epochs."""
     random.seed(3)
@@ -44,13 +56,11 @@ def history(module, *args, epochs=3, broken_off=1, **kwargs):
             seen.append([(a.asnumpy().tolist(), a.dtype, a.shape)
                          for a in batch.data + batch.label])
             seen.append([batch.pad, batch.index, batch.bucket_key, sentences.curr_idx])
+            seen += described(batch)
             if epoch == broken_off and i == 2:
                 break
         sentences.reset()
-    for described in (sentences, batch):
-        seen += [(d.name, d.shape, d.layout) for d in described.provide_data]
-        seen += [(d.name, d.shape, d.layout, d.dtype) for d in described.provide_label]
-    return seen + [random.random(), np.random.rand()]
+    return seen + described(sentences) + [random.random(), np.random.rand()]
 
 
 @pytest.mark.parametrize('args', [
@@ -67,3 +77,517 @@ def history(module, *args, epochs=3, broken_off=1, **kwargs):
     ([[i] for i in range(9000)], 7)], ids=lambda args: repr(args[1:]))
 def test_iterator_as_the_original(args):
     assert history(rnn, *args) == history(mx.rnn, *args)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=60), batch_size=st.integers(1, 5),
+       buckets=st.lists(st.integers(1, 12), max_size=4), layout=st.sampled_from(['NT', 'TN']),
+       dtype=st.sampled_from(['float32', 'float64', 'int32']), start=st.integers(-5, 10 ** 5))
+def test_any_iterator_as_the_original(sizes, batch_size, buckets, layout, dtype, start):
+    sentences = [list(range(start + i, start + i + size)) for i, size in enumerate(sizes)]
+    if max(buckets, default=0) < min(sizes):
+        buckets.append(9)
+    args = sentences, batch_size, buckets, -1, 'data', 'softmax_label', dtype, layout
+    assert history(rnn, *args, epochs=2) == history(mx.rnn, *args, epochs=2)
+
+
+def rows(batch, layout='NT'):
+    """The sentences of a batch, without their padding."""
+    data = batch.data[0].asnumpy()
+    return [[int(i) for i in row if i != -1] for row in (data if layout == 'NT' else data.T)]
+
+
+def epoch(sentences):
+    """The batches of an epoch; the next one is begun."""
+    batches = [(rows(batch), batch.pad) for batch in sentences]
+    sentences.reset()
+    return batches
+
+
+def flat(batches):
+    """All the sentences in an epoch's batches, without those that pad."""
+    return sorted(row for found, pad in batches for row in found[:len(found) - pad])
+
+
+SMALL = [[10 * i + j for j in range(1 + i % 4)] for i in range(26)]
+
+
+# encode_sentences
+
+@differs
+def test_unknown_words_share_one_id():
+    vocab = {'a': 0, 'b': 1}
+    encoded, extended = rnn.encode_sentences([['a', 'zz', 'b', 'yy'], ['xx', 'zz']], vocab,
+                                             unknown_token='<unk>')
+    assert encoded == [[0, 2, 1, 2], [2, 2]]
+    assert extended == {'a': 0, 'b': 1, '<unk>': 2}
+    assert vocab == {'a': 0, 'b': 1}
+
+
+@differs
+@pytest.mark.parametrize('vocab, invalid_label, start_label, unknown', [
+    ({'a': 0, 'b': 1, '\n': -1}, -1, 0, 2), ({'a': 0, 'b': 2}, -1, 0, 1), ({'a': 0}, 1, 0, 2),
+    ({'a': 5}, -1, 3, 3), ({'a': 3}, 4, 3, 5), ({'a': -2}, -1, -2, 0), ({}, 0, 0, 1),
+    ({'<unk>': 7, 'a': 0}, -1, 0, 7)])
+def test_id_of_the_unknown_token(vocab, invalid_label, start_label, unknown):
+    encoded, extended = rnn.encode_sentences([['x', 'y'], ['z']], vocab, invalid_label, '\n',
+                                             start_label, '<unk>')
+    assert encoded == [[unknown, unknown], [unknown]]
+    assert extended == {**vocab, '<unk>': unknown}
+
+
+@differs
+def test_new_vocabulary_reserves_the_unknown_token():
+    encoded, vocab = rnn.encode_sentences([['a', 'b'], ['a']], unknown_token='<unk>')
+    assert encoded == [[0, 1], [0]]
+    assert list(vocab.items()) == [('\n', -1), ('a', 0), ('b', 1), ('<unk>', 2)]
+    assert rnn.encode_sentences([['c', 'a']], vocab, unknown_token='<unk>') == ([[2, 0]], vocab)
+
+
+@differs
+def test_unknown_word_without_unknown_token():
+    sentences = (iter(words) for words in [['a'], ['b', 'a', 'new', 'newer']])
+    with pytest.raises(ValueError, match=r"sentences\[1\]\[2\].*'new'.*unknown_token"):
+        rnn.encode_sentences(sentences, {'a': 0, 'b': 1})
+
+
+@differs
+@pytest.mark.parametrize('vocab', [collections.defaultdict(int, a=1), collections.Counter('a')])
+def test_vocabulary_that_invents_entries(vocab):
+    before = dict(vocab)
+    assert rnn.encode_sentences([['a', 'b']], vocab, unknown_token='u')[0] == [[1, 0]]
+    assert vocab == before
+    with pytest.raises(ValueError, match='vocab'):
+        rnn.encode_sentences([['a', 'b']], vocab)
+
+
+def test_encode_generators():
+    encoded, vocab = rnn.encode_sentences((word for word in words) for words in WORDS)
+    assert (encoded, vocab) == mx.rnn.encode_sentences(WORDS)
+
+
+def test_encoding_leaves_the_garbage_collector_as_it_was():
+    import gc
+    try:
+        for switch in (gc.disable, gc.enable):
+            switch()
+            before = gc.isenabled()
+            rnn.encode_sentences(WORDS)
+            with pytest.raises((ValueError, AssertionError)):
+                rnn.encode_sentences(WORDS, {})
+            assert gc.isenabled() is before
+    finally:
+        gc.enable()
+
+
+# BucketSentenceIter: what is read, and what is lost
+
+@differs
+def test_losses_are_logged_not_printed(caplog, capfd):
+    caplog.set_level(logging.INFO)
+    sentences = rnn.BucketSentenceIter(SMALL, 4, [2, 3])
+    assert (sentences.discarded, sentences.truncated, sentences.remainder) == (6, 0, 4)
+    record, = caplog.records
+    assert (record.name, record.levelname) == ('mxrnn.io', 'WARNING')
+    assert '26 sentences: 6 discarded and 0 truncated' in record.getMessage()
+    assert 'leaves out 4' in record.getMessage()
+    caplog.clear()
+    rnn.BucketSentenceIter(SMALL, 2, [4])
+    assert [record.levelname for record in caplog.records] == ['INFO']
+    assert capfd.readouterr() == ('', '')
+
+
+@differs
+def test_buckets_given_stay_as_they_are():
+    buckets = [9, 3, 3]
+    sentences = rnn.BucketSentenceIter(SMALL, 2, buckets)
+    assert buckets == [9, 3, 3]
+    assert sentences.buckets == [3, 9]
+
+
+@differs
+@pytest.mark.parametrize('kind', [tuple, set, np.array, iter])
+def test_buckets_of_any_kind(kind):
+    assert rnn.BucketSentenceIter(SMALL, 2, kind([4, 2])).buckets == [2, 4]
+
+
+@differs
+def test_empty_sentences_go_into_the_smallest_bucket():
+    for buckets in ([0, 2], None):
+        sentences = rnn.BucketSentenceIter([[], [], [], [1, 2], [3, 4]], 2, buckets)
+        assert sentences.buckets == [2]
+        assert sentences.remainder == 1
+        assert {2} == {batch.data[0].shape[1] for batch in sentences}
+
+
+@differs
+def test_sentences_from_a_generator():
+    sentences = rnn.BucketSentenceIter((words for words in SMALL), 2, [4], shuffle=False)
+    assert flat(epoch(sentences)) == sorted(SMALL)
+
+
+@differs
+def test_too_long_truncated():
+    sentences = rnn.BucketSentenceIter(SMALL, 2, [1, 3], too_long='truncate', shuffle=False)
+    assert (sentences.discarded, sentences.truncated) == (0, 6)
+    assert flat(epoch(sentences)) == sorted(words[:3] for words in SMALL[:24])
+
+
+@differs
+@pytest.mark.parametrize('token, dtype', [
+    (2049, 'float16'), (2 ** 24 + 1, 'float32'), (-1, 'uint8'), (200, 'int8'), (2 ** 31, 'int32'),
+    (1.5, 'int32'), (float('nan'), 'float32'), (float('inf'), 'float64'), (1e39, 'float32')])
+def test_tokens_that_dtype_cannot_hold(token, dtype):
+    with pytest.raises(ValueError, match='sentences must hold numbers that dtype %s' % dtype):
+        rnn.BucketSentenceIter([[1, 2], [3, token]], 1, [2], 0, dtype=dtype)
+    with pytest.raises(ValueError, match='invalid_label'):
+        rnn.BucketSentenceIter([[1, 2], [3, 4]], 1, [2], token, dtype=dtype)
+
+
+@pytest.mark.parametrize('most', [100, 255, 256, 32767, 65535, 65536, 2 ** 24])
+@pytest.mark.parametrize('least', [0, -1, -129, -40000])
+def test_tokens_are_exact_whatever_they_are_stored_as(most, least):
+    sentences = [[0, least], [most, 1]] * 9000 + [[most, least]] * 2
+    given = rnn.BucketSentenceIter(sentences, 2, [2])
+    found = np.concatenate([batch.data[0].asnumpy() for batch in given])
+    assert sorted(found.tolist()) == sorted(sentences)
+
+
+def test_lists_of_numpy_fractions():
+    sentences = rnn.BucketSentenceIter([list(np.array([0.5, 1.25], 'float32'))] * 2, 2)
+    assert sentences.next().data[0].asnumpy().tolist() == [[0.5, 1.25]] * 2
+
+
+@differs
+def test_memory_is_that_of_the_tokens():
+    sentences = [[j % 30000 for j in range(i, i + 5 + i % 40)] for i in range(8000)]
+    tracemalloc.start()
+    iterator = rnn.BucketSentenceIter(sentences, 32, [15, 30, 45])
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < sum(data.nbytes for data in iterator.data)
+
+
+def test_labels_at_the_invalid_value():
+    batch = rnn.BucketSentenceIter([[3, -1, 2]] * 2, 2, [4]).next()
+    assert batch.data[0].asnumpy().tolist() == [[3, -1, 2, -1]] * 2
+    assert batch.label[0].asnumpy().tolist() == [[-1, 2, -1, -1]] * 2
+
+
+# BucketSentenceIter: order and epochs
+
+def test_batch_larger_than_the_data():
+    assert epoch(rnn.BucketSentenceIter(SMALL, 100, [4])) == []
+
+
+@differs
+def test_unshuffled():
+    sentences = rnn.BucketSentenceIter(SMALL, 3, [2, 4], shuffle=False)
+    expected = [words for words in SMALL if len(words) < 3][:12]
+    expected += [words for words in SMALL if len(words) > 2][:12]
+    state = random.getstate(), np.random.get_state()[1].tolist()
+    for _ in range(2):
+        assert sum((found for found, _ in epoch(sentences)), []) == expected
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == state
+
+
+@differs
+def test_seeded():
+    random.seed(5)
+    np.random.seed(5)
+    expected = rnn.BucketSentenceIter(SMALL, 3, [2, 4])
+    expected = [epoch(expected) for _ in range(3)]
+    state = random.getstate()
+    for _ in range(2):
+        sentences = rnn.BucketSentenceIter(SMALL, 3, [2, 4], seed=5)
+        assert [epoch(sentences) for _ in range(3)] == expected
+    assert random.getstate() == state
+    other = rnn.BucketSentenceIter(SMALL, 3, [2, 4], seed=6)
+    assert [epoch(other) for _ in range(3)] != expected
+
+
+@differs
+@pytest.mark.parametrize('last_batch', ['discard', 'pad', 'roll_over'])
+@pytest.mark.parametrize('count', [7, 8, 10, 3])
+def test_last_batch_as_in_mx_io(last_batch, count):
+    data = np.arange(count * 2).reshape(count, 2)
+    sentences = rnn.BucketSentenceIter(data, 4, [2], shuffle=False, last_batch=last_batch)
+    if count == 3 and last_batch == 'roll_over':  # NDArrayIter never gets to a batch
+        assert epoch(sentences) == []
+        assert epoch(sentences) == [([[0, 1], [2, 3], [4, 5], [0, 1]], 0)]
+        return
+    if count == 3 and last_batch == 'discard':  # NDArrayIter refuses
+        assert epoch(sentences) == []
+        return
+    expected = mx.io.NDArrayIter(data, batch_size=4, last_batch_handle=last_batch)
+    for _ in range(4):
+        assert [found for found, _ in epoch(sentences)] == [found for found, _ in epoch(expected)]
+
+
+@differs
+@pytest.mark.parametrize('shuffle', [False, True])
+def test_pad_hands_out_every_sentence_once(shuffle):
+    sentences = rnn.BucketSentenceIter(SMALL, 5, [2, 3, 4], shuffle=shuffle, last_batch='pad')
+    assert sentences.remainder == 0
+    for _ in range(3):
+        batches = epoch(sentences)
+        assert flat(batches) == sorted(SMALL)
+        assert sorted(pad for _, pad in batches) == [0, 0, 0, 0, 1, 4, 4]
+
+
+@differs
+def test_roll_over_owes_no_sentence():
+    sentences = rnn.BucketSentenceIter(SMALL, 5, [2, 3, 4], last_batch='roll_over')
+    handed_out = collections.Counter()
+    for i in range(1, 8):
+        handed_out.update(map(tuple, flat(epoch(sentences))))
+        assert all(i - 1 <= handed_out[tuple(words)] <= i for words in SMALL)
+    assert sum(handed_out.values()) > 7 * len(SMALL) - 3 * 5
+
+
+@differs
+def test_roll_over_survives_a_broken_off_epoch():
+    sentences = rnn.BucketSentenceIter([[i] for i in range(6)], 4, [1], shuffle=False,
+                                       last_batch='roll_over')
+    epoch(sentences)
+    assert rows(sentences.next()) == [[4], [5], [0], [1]]
+    sentences.reset()
+    assert rows(sentences.next()) == [[4], [5], [0], [1]]
+
+
+def test_reordering_idx_reorders_batches():
+    sentences = rnn.BucketSentenceIter(SMALL, 2, [4])
+    sentences.next()
+    sentences.idx = sorted(sentences.idx)
+    sentences.curr_idx = 3
+    expected = sentences.data[0][6:8]
+    assert (sentences.next().data[0].asnumpy() == expected).all()
+
+
+@pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+@pytest.mark.parametrize('options', [{}, pytest.param({'seed': 3}, marks=differs)])
+def test_copies_go_on_alike(duplicate, options):
+    sentences = rnn.BucketSentenceIter(SMALL, 2, [4], **options)
+    sentences.next()
+    twin = duplicate(sentences)
+    assert epoch(twin) == epoch(sentences)
+    if options:
+        assert epoch(twin) == epoch(sentences)
+
+
+# BucketSentenceIter: what programs make of it
+
+@differs
+@pytest.mark.parametrize('layout', ['NT', 'TN'])
+def test_lengths(layout):
+    sentences = rnn.BucketSentenceIter(SMALL + [[]], 4, [3, 6], layout=layout, last_batch='pad',
+                                       dtype='int32', provide_length=True, length_name='valid')
+    assert [(d.name, d.shape, d.layout, d.dtype) for d in sentences.provide_data] == [
+        ('data', (4, 6) if layout == 'NT' else (6, 4), layout, np.int32),
+        ('valid', (4,), 'N', np.float32)]
+    for batch in sentences:
+        assert [d.shape for d in batch.provide_data] == [a.shape for a in batch.data]
+        assert [d.dtype for d in batch.provide_data] == [a.dtype for a in batch.data]
+        assert batch.data[1].asnumpy().tolist() == list(map(len, rows(batch, layout)))
+
+
+@differs
+def test_data_is_bound_in_its_type():
+    sentences = rnn.BucketSentenceIter([[2 ** 24 + 1, 2]] * 4, 2, dtype='int32')
+    data = mx.sym.Variable('data')
+    module = mx.mod.Module(mx.sym.identity(data), label_names=[])
+    module.bind(sentences.provide_data, for_training=False)
+    module.init_params()
+    module.forward(sentences.next())
+    assert module.get_outputs()[0].asnumpy().tolist() == [[2 ** 24 + 1, 2]] * 2
+
+
+def language_model(length, lengths=False):
+    data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=20, output_dim=8, name='embed')
+    output = mx.sym.FullyConnected(mx.sym.reshape(data, shape=(-1, 8)), num_hidden=20, name='pred')
+    if lengths:
+        output = mx.sym.broadcast_add(output, 0 * mx.sym.sum(mx.sym.Variable('length')))
+    label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
+    return (mx.sym.SoftmaxOutput(output, label, use_ignore=True, ignore_label=-1, name='softmax'),
+            ('data', 'length') if lengths else ('data',), ('softmax_label',))
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'int32', 'float64'])
+@pytest.mark.parametrize('options', [
+    {}, pytest.param({'last_batch': 'pad', 'provide_length': True}, marks=differs),
+    pytest.param({'last_batch': 'roll_over', 'layout': 'TN'}, marks=differs)])
+def test_training(dtype, options):
+    counting = [[(i + j) % 10 for j in range(3 + i % 5)] for i in range(43)]
+    sentences = rnn.BucketSentenceIter(counting, 4, [4, 7], dtype=dtype, **options)
+    module = mx.mod.BucketingModule(
+        lambda length: language_model(length, 'provide_length' in options),
+        default_bucket_key=sentences.default_bucket_key,
+        context=[mx.cpu(0), mx.cpu(1)] if sentences.major_axis == 0 else mx.cpu())
+    module.fit(sentences, num_epoch=6, eval_metric=mx.metric.Perplexity(-1), optimizer='adam',
+               optimizer_params={'learning_rate': 0.1})
+    assert dict(module.score(sentences, mx.metric.Perplexity(-1)))['perplexity'] < 1.2
+
+
+@pytest.mark.parametrize('options', [
+    {}, pytest.param({'last_batch': 'pad', 'provide_length': True}, marks=differs)])
+def test_prefetched(options):
+    def epochs(wrap):
+        random.seed(1)
+        np.random.seed(2)
+        sentences = wrap(rnn.BucketSentenceIter(SMALL, 4, [2, 4], **options))
+        for _ in range(3):
+            for batch in sentences:
+                yield [a.asnumpy().tolist() for a in batch.data + batch.label], batch.pad
+            sentences.reset()
+        yield sentences.provide_data, sentences.provide_label
+
+    assert list(epochs(mx.io.PrefetchingIter)) == list(epochs(lambda sentences: sentences))
+
+
+# StreamIter
+
+def streams(text, *args, epochs=1, **kwargs):
+    """Data and labels of each stream, put together from its batches, and the iterator."""
+    iterator = rnn.StreamIter(text, *args, **kwargs)
+    for _ in range(epochs):
+        batches = list(iterator)
+        iterator.reset()
+    axis = 1 if iterator.major_axis == 0 else 0
+    data, label = (np.concatenate([part.asnumpy() for part in parts], axis)
+                   for parts in ([b.data[0] for b in batches], [b.label[0] for b in batches]))
+    return (data, label, iterator) if axis else (data.T, label.T, iterator)
+
+
+@differs
+@pytest.mark.parametrize('layout', ['NT', 'TN', 'NTC', 'TNC'])
+@pytest.mark.parametrize('last_batch', ['discard', 'pad'])
+@pytest.mark.parametrize('count, batch_size, bptt', [
+    (41, 4, 5), (42, 4, 5), (60, 4, 5), (100, 7, 3), (11, 1, 10), (11, 10, 1), (5000, 3, 35)])
+def test_streams_go_on(count, batch_size, bptt, last_batch, layout):
+    text = np.random.randint(0, 90000, count)
+    data, label, iterator = streams(text, batch_size, bptt, layout=layout, last_batch=last_batch,
+                                    epochs=2)
+    steps = (count - 1) // batch_size
+    if last_batch == 'discard':
+        steps -= steps % bptt
+    assert data.shape[1] == iterator.num_batches * bptt == -(-steps // bptt) * bptt
+    assert data[:, :steps].ravel().tolist() == text[:batch_size * steps].tolist()
+    assert label[:, :steps].ravel().tolist() == text[1:batch_size * steps + 1].tolist()
+    assert (label[:, steps:] == -1).all()
+    assert iterator.discarded == count - 1 - batch_size * steps
+    assert iterator.provide_data[0].shape == iterator.next().data[0].shape
+
+
+@differs
+def test_stream_tells_where_an_epoch_begins():
+    for wrap in (lambda iterator: iterator, mx.io.PrefetchingIter):
+        iterator = wrap(rnn.StreamIter(range(50), 4, 3))
+        for _ in range(2):
+            batches = list(iterator)
+            assert [batch.index[0] == 0 for batch in batches] == [True, False, False, False]
+            if isinstance(iterator, rnn.StreamIter):
+                assert [batch.new_epoch for batch in batches] == [True, False, False, False]
+            iterator.reset()
+    iterator.next()
+    iterator.reset()
+    assert iterator.next().index.tolist() == [0, 12, 24, 36]
+
+
+@differs
+def test_stream_losses_are_logged(caplog):
+    caplog.set_level(logging.INFO)
+    rnn.StreamIter(range(50), 4, 5)
+    rnn.StreamIter(range(41), 4, 5)
+    rnn.StreamIter(range(51), 4, 5, last_batch='pad')
+    assert [record.levelname for record in caplog.records] == ['WARNING', 'INFO', 'WARNING']
+    assert [record.getMessage().split(',')[0] for record in caplog.records] == [
+        '50 tokens: 9 discarded', '41 tokens: 0 discarded', '51 tokens: 2 discarded']
+
+
+@differs
+@pytest.mark.parametrize('kind', [list, tuple, iter, np.array, np.float32, np.uint8])
+@pytest.mark.parametrize('dtype', ['float32', 'int64', np.float16])
+def test_stream_of_any_kind(kind, dtype):
+    data, _, iterator = streams(kind(range(30)), 2, 7, dtype=dtype)
+    assert data.dtype == iterator.provide_data[0].dtype == np.dtype(dtype)
+    assert data.ravel().tolist() == list(range(28))
+
+
+@differs
+@pytest.mark.parametrize('layout', ['NT', 'TN'])
+def test_training_on_streams(layout):
+    iterator = rnn.StreamIter([i % 10 for i in range(500)], 4, 6, layout=layout, last_batch='pad')
+    module = mx.mod.Module(language_model(6)[0])
+    module.fit(iterator, num_epoch=6, eval_metric=mx.metric.Perplexity(-1), optimizer='adam',
+               optimizer_params={'learning_rate': 0.1})
+    assert dict(module.score(iterator, mx.metric.Perplexity(-1)))['perplexity'] < 1.2
+
+
+# Bad input: refused at once, by name
+
+NAN, HUGE = float('nan'), 10 ** 400
+
+BAD = [('encode_sentences', options, named) for options, named in [
+    ({'sentences': None}, 'sentences'), ({'sentences': 5}, 'sentences'),
+    ({'sentences': [None]}, 'sentences'), ({'sentences': [['a'], 5]}, 'sentences'),
+    ({'sentences': [['a', ['b']]]}, 'sentences'), ({'sentences': [[{}]], 'vocab': {}}, 'sentences'),
+    ({'sentences': [['new']], 'vocab': {}}, 'vocab'), ({'vocab': 5}, 'vocab'),
+    ({'vocab': ['a', 'b']}, 'vocab'), ({'vocab': 'ab'}, 'vocab'), ({'vocab': {'a': 'b'}}, 'vocab'),
+    ({'vocab': {'a': None}}, 'vocab'), ({'vocab': {'a': [1]}}, 'vocab'),
+    ({'invalid_label': None}, 'invalid_label'), ({'invalid_label': '1'}, 'invalid_label'),
+    ({'invalid_label': 0.5}, 'invalid_label'), ({'invalid_label': NAN}, 'invalid_label'),
+    ({'invalid_label': True}, 'invalid_label'), ({'start_label': None}, 'start_label'),
+    ({'start_label': 'a'}, 'start_label'), ({'start_label': 1.5}, 'start_label'),
+    ({'start_label': [0]}, 'start_label'), ({'invalid_key': ['x']}, 'invalid_key'),
+    ({'invalid_key': (['x'],)}, 'invalid_key'), ({'unknown_token': {}}, 'unknown_token'),
+    ({'unknown_token': ['u'], 'vocab': {'a': 1}}, 'unknown_token')]]
+
+BAD_SENTENCES = [None, 5, [], iter([]), {}, '', 'words', ['words'], [['two', 'words']], [['1']],
+                 [5, 5], [None], [[None]], [[1], 5], [[1], [[2]]], [[[1, 2]]], [[1, [2, 3]]],
+                 [[2 ** 70]], [[HUGE]], [[1j]], [{1, 2}], [{1: 2}], [iter([1])], np.zeros(4),
+                 np.zeros((2, 2, 2)), mx.sym.Variable('x')]
+BAD += [('BucketSentenceIter', {'sentences': value}, 'sentences') for value in BAD_SENTENCES]
+BAD += [('BucketSentenceIter', {'sentences': [[1, 2]] * 3, 'buckets': None, 'batch_size': 4},
+         'buckets')]
+BAD += [('BucketSentenceIter', {'buckets': value}, 'buckets') for value in [
+    5, 0, 2.5, True, '36', [2.5], [None], ['3'], [[3]], [-1, 4], [0], [NAN], [True], [1],
+    mx.sym.Variable('x')]]
+BAD += [('BucketSentenceIter', {name: value}, name) for name, value in [
+    ('shuffle', None), ('shuffle', 'yes'), ('shuffle', 2), ('seed', 'a'), ('seed', -1),
+    ('seed', 2 ** 32), ('seed', 1.5), ('seed', True), ('last_batch', None), ('last_batch', 'keep'),
+    ('last_batch', 3), ('too_long', None), ('too_long', 'cut'), ('too_long', []),
+    ('provide_length', None), ('provide_length', 'length'), ('length_name', None),
+    ('length_name', 'data'), ('length_name', 'softmax_label')]]
+BAD += [('StreamIter', {'tokens': value}, 'tokens') for value in [
+    None, 5, [], 'text', ['a'] * 9, [None] * 9, [[1, 2], [3]], [[1, 2], [3, 4]], [1], [2 ** 70] * 9,
+    [1.5, NAN] * 9, np.zeros((9, 9)), mx.sym.Variable('x'), range(6)]]
+BAD += [('StreamIter', {'bptt': value}, 'bptt') for value in [
+    None, 0, -1, 2.0, '2', [2], NAN, True]]
+BAD += [('StreamIter', {'bptt': HUGE}, 'tokens'), ('StreamIter', {'last_batch': 'roll_over'},
+                                                   'last_batch')]
+BAD += [(iterator, {name: value}, name) for iterator in ('BucketSentenceIter', 'StreamIter')
+        for name, values in [
+            ('batch_size', [None, 0, -1, 2.0, '2', [2], NAN, True, mx.sym.Variable('x')]),
+            ('invalid_label', [None, '1', NAN, float('inf'), HUGE, 1e40, [0], True, 1j]),
+            ('data_name', [None, 5, b'data', ['data']]),
+            ('label_name', [None, 5, 'data']),
+            ('dtype', [None, 'floating', 'int16', 'foo', 5, 'complex64', 'U4', object, [1]]),
+            ('layout', [None, 'T', 'NCHW', 'nt', '', 5, ['N', 'T']])]
+        for value in values]
+
+GOOD = {'encode_sentences': {'sentences': [['a']]},
+        'BucketSentenceIter': {'sentences': [[1, 2], [3, 4]], 'batch_size': 1, 'buckets': [2]},
+        'StreamIter': {'tokens': range(20), 'batch_size': 3, 'bptt': 2}}
+
+
+@differs
+def test_bad_input():
+    obscure = []
+    for name, options, named in BAD:
+        try:
+            getattr(rnn, name)(**{**GOOD[name], **options})
+            obscure.append((name, options, 'no error'))
+        except (TypeError, ValueError) as error:
+            if named not in str(error) or 'keyword' in str(error):
+                obscure.append((name, options, error))
+    assert not obscure
