@@ -2,16 +2,33 @@
 
     import mxrnn as rnn
 
-Cells (`rnn_cell`) build `mx.sym` graphs of one step or, with `unroll`, of a whole sequence.
-`FusedRNNCell` is a single operator for many layers and all steps. Checkpoints (`rnn`) carry weights
-from one kind of cell to the other."""
+Cells (`rnn_cell`) build `mx.sym` graphs of one step or, with `unroll`, of a whole sequence;
+`FusedRNNCell` is one operator for layers, directions and steps. The checkpoint functions (`rnn`)
+store weights so that every kind of cell can read them. `io` makes batches of sentences.
+"""
 from __future__ import annotations
 
+import sys
+
 from . import io, rnn, rnn_cell
+from ._mxnet import mx
+from ._report import device_report
 from .io import *  # noqa: F403
 from .rnn import *  # noqa: F403
 from .rnn_cell import *  # noqa: F403
 
-__all__ = ['__version__', *rnn_cell.__all__, *rnn.__all__, *io.__all__]
+__all__ = ['__version__', 'device_report', 'install', *rnn_cell.__all__, *rnn.__all__,
+           *io.__all__]
 
 __version__ = '0.1.0'
+
+
+def install() -> None:
+    """Put this package in the place of ``mxnet.rnn``, for programs that can't be edited.
+
+    From then on ``mx.rnn``, ``import mxnet.rnn`` and ``from mxnet.rnn import ...`` give mxrnn;
+    what a program has imported from the original before stays the original's.
+    """
+    for name in ('', '.rnn_cell', '.rnn', '.io'):
+        sys.modules['mxnet.rnn' + name] = sys.modules[__name__ + name]
+    mx.rnn = sys.modules[__name__]
