@@ -225,31 +225,29 @@ def origin(soname: str) -> str | None:
 
 
 def advice(failed: dict[str, str]) -> list[str]:
-    """Return what to do about the libraries that `load` failed to load, one sentence each."""
-    packages = {library.soname: library for library in LIBRARIES}
-    said, install, toolkit = [], [], []
+    """Return what to do about the libraries that `load` failed to load, a line each."""
+    packages = {library.soname: '%s==%s' % library[1:] for library in LIBRARIES}
+    lines, install, toolkit = [], [], []
     for soname, error in failed.items():
+        if soname == DRIVER:
+            lines.append('%s comes with the NVIDIA driver (%s): install the driver, or else MXNet '
+                         'for the CPU in place of this one.' % (soname, error))
+            continue
         others = [file for file in _files(_stem(soname) + '.so.*')
                   if os.path.basename(file) != soname]
-        if soname == DRIVER:
-            said.append('%s, which belongs to the driver of the GPU, is not on this machine (%s): '
-                        'install the NVIDIA driver, or MXNet for the CPU instead.'
-                        % (soname, error))
-            continue
-        said.append('%s cannot be loaded (%s).' % (soname, error))
-        if others:
-            said.append('%s is of another version and does not serve.' % others[0])
+        lines.append('%s cannot be loaded (%s)%s.' % (
+            soname, error, ', and %s is of another version' % others[0] if others else ''))
         if soname in packages:
-            install.append('%s==%s' % packages[soname][1:])
+            install.append("'%s'" % packages[soname])
         else:
             toolkit.append(soname)
     if install:
-        said.append('To have pip bring it: python -m pip install %s' % ' '.join(install))
+        lines.append('pip can bring it: python -m pip install ' + ' '.join(install))
     if toolkit:
-        said.append('No pip package brings %s: put the lib64 folder of the CUDA toolkit that this '
-                    'wheel was built with into LD_LIBRARY_PATH, or install a wheel from cu112 on.'
-                    % ', '.join(toolkit))
-    return said
+        lines.append('No pip package brings %s: have LD_LIBRARY_PATH name the libraries of the '
+                     'CUDA toolkit that this wheel was built with, or install a wheel of MXNet '
+                     'from cu112 on.' % ', '.join(toolkit))
+    return lines
 
 
 def clashes() -> list[str]:
@@ -258,5 +256,4 @@ def clashes() -> list[str]:
     if len(names) < 2:
         return []
     return ['%s are installed at once and have overwritten each other: python -m pip uninstall -y '
-            '%s, then install the one that you want.'
-            % (' and '.join(sorted(names)), ' '.join(sorted(names)))]
+            '%s, then install the one that you want.' % (' and '.join(names), ' '.join(names))]

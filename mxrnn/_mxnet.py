@@ -82,19 +82,21 @@ class _Version(tuple):
 
 
 @contextlib.contextmanager
-def _distutils() -> Iterator[None]:
-    """Stand in for `distutils.version` where neither Python nor setuptools provides it."""
+def _distutils() -> Iterator[bool]:
+    """Stand in for `distutils.version` where neither Python nor setuptools provides it.
+
+    What is entered tells whether that was needed.
+    """
     if 'distutils' in sys.modules or importlib.util.find_spec('distutils'):
-        yield
+        yield False
         return
     package, module = types.ModuleType('distutils'), types.ModuleType('distutils.version')
     vars(package).update(__path__=[], version=module)
     vars(module).update(LooseVersion=_Version, StrictVersion=_Version)
     stubs = {each.__name__: each for each in (package, module)}
     sys.modules.update(stubs)
-    cures.append('stand-in for distutils.version')
     try:
-        yield
+        yield True
     finally:
         for name in stubs:
             del sys.modules[name]
@@ -147,18 +149,19 @@ def _command() -> str:
             'python -m pip install numpy requests graphviz')
 
 
-def _advice(sentences: list[str]) -> str:
-    return ' '.join(sentences + [
-        'For Python %d.%d this installs MXNet: %s' % (sys.version_info[:2] + (_command(),)),
-        '(For an NVIDIA GPU put mxnet-cu112 to mxnet-cu117 in place of mxnet, or install one of '
-        "the extras cu112 to cu117 of mxrnn, which bring CUDA's libraries as well.)"])
+def _how_to_install() -> list[str]:
+    python = 'For Python %d.%d' % sys.version_info[:2]
+    return ['%s without a GPU: %s' % (python, _command()),
+            "%s with an NVIDIA GPU: one of mxrnn's extras cu112 to cu117, which bring CUDA's "
+            "libraries as well: python -m pip install '.[cu112]'" % python]
 
 
 def _import() -> Any:
     """Import MXNet, cured of what keeps it from being imported."""
     spec = importlib.util.find_spec('mxnet')
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(_advice(['MXNet is not installed.']), name='mxnet')
+        raise ModuleNotFoundError('\n'.join(['MXNet is not installed.'] + _how_to_install()),
+                                  name='mxnet')
     failed = _cuda.load(_cuda.mxnet_library(os.path.dirname(spec.origin)))
     clashes = _cuda.clashes()
     for clash in clashes:
@@ -166,13 +169,18 @@ def _import() -> Any:
     gone = _gone()
     asked: set[str] = set()
     try:
-        with _distutils(), _gone_from_numpy(gone, asked):
+        with _distutils() as stand_in, _gone_from_numpy(gone, asked):
             module = importlib.import_module('mxnet')
     except Exception as error:
-        what = 'MXNet (%s) cannot be imported with Python %s and NumPy %s: %s: %s.' % (
+        what = 'MXNet (%s) cannot be imported with Python %s and NumPy %s: %s: %s' % (
             ', '.join('%s %s' % each for each in _cuda.installed().items()) or spec.origin,
             platform.python_version(), np.__version__, type(error).__name__, error)
-        raise ImportError(_advice([what] + _cuda.advice(failed) + clashes), name='mxnet') from error
+        lines = [what] + _cuda.advice(failed) + clashes
+        if not failed or _cuda.DRIVER in failed:
+            lines += _how_to_install()
+        raise ImportError('\n'.join(lines), name='mxnet') from error
+    if stand_in:
+        cures.append('stand-in for distutils.version')
     if asked:
         _keep_for_mxnet(gone)
         cures.append('NumPy names for MXNet alone: ' + ', '.join(sorted(asked)))
