@@ -247,6 +247,8 @@ class BaseRNNCell:
         packed, unpacked = self._group_weights(), self._group_weights(gates=gates)
         if packed != unpacked and all(name in args for name in packed) and not any(
                 name in args for name in unpacked):
+            take_weights(args.copy(), {name: (len(gates) * self._num_hidden, ...)
+                                       for name in packed}, self)  # refuses other shapes
             return args
         taken = dict(zip(unpacked, take_weights(
             args, {name: (self._num_hidden, ...) for name in unpacked}, self)))

@@ -106,7 +106,7 @@ def save(prefix: str, epoch: int, symbol: Any, arg_params: dict, aux_params: dic
         if os.name == 'posix':
             _flush(folder or '.')
     except (OSError, mx.base.MXNetError) as error:
-        raise CheckpointError('cannot save %s: %s; what was there before is untouched'
+        raise CheckpointError('cannot save %s: %s'
                               % (target, _STAGE.sub('', brief(error)))) from error
     # As MXNet says it, with the name that the file has in the end.
     logging.info('Saved checkpoint to "%s"', path_of(prefix, 'params', epoch))
@@ -267,12 +267,14 @@ def _skip_array(reader: _Reader, what: str) -> None:
     reader.skip(8, what)  # the device, which MXNet maps to one that is there
     size = item_size()
     indices = [(item_size(), shape()) for _ in range(storage)]  # one array, or two for CSR
-    if storage == _ROW_SPARSE:
+    fits = True
+    if storage == _DENSE:
+        stored = logical
+    elif storage == _ROW_SPARSE:
         fits = stored[1:] == logical[1:] and indices[0][1] == stored[:1] <= logical[:1]
-    elif storage == _CSR:
-        fits = [shape for _, shape in indices] == [[logical[0] + 1], stored]
-    else:
-        stored, fits = logical, True
+    else:  # of CSR, MXNet may have saved no elements where the indices tell how many there are
+        fits = indices[0][1] == [logical[0] + 1] and stored in ([0], indices[1][1])
+        stored = indices[1][1]
     if not fits:
         raise ValueError('%s has indices that do not fit its shape %s' % (what, tuple(logical)))
     for item, sizes in [(size, stored)] + indices:

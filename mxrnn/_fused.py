@@ -158,6 +158,8 @@ class FusedRNNCell(BaseRNNCell):
         args = copy_weights(args)
         layout = self._layout(0)
         if self._parameter.name in args and not any(name in args for name, _ in layout):
+            vector, = take_weights(args.copy(), {self._parameter.name: (0,)}, self)
+            self._input_width(vector.size)  # refuses other sizes
             return args
         first = args.get(layout[0][0])
         if first is not None and len(first.shape) == 2:

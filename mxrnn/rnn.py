@@ -90,7 +90,7 @@ def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symb
     Raises
     ------
     CheckpointError
-        If a file could not be written; the files that were there are untouched.
+        If a file could not be written. Other checkpoints are as they were.
 
     Notes
     -----
@@ -202,11 +202,13 @@ def _load(cells: Sequence[Any], prefix: str, epoch: int, strict: bool) -> Checkp
         for cell in cells:
             arg_params = cell.pack_weights(arg_params)
     except (mx.base.MXNetError, LookupError, ValueError, AssertionError) as error:
-        raise CheckpointError('cannot load %s: %s' % (path, files.brief(error))) from error
+        raise CheckpointError('cannot load %s with %s: %s'
+                              % (path, graph_path, files.brief(error))) from error
     if strict:
         graph = files.check_symbol(graph_path, symbol.tojson())
         faults = (_wrong_names(cells, symbol, graph['nodes'], read, arg_params, aux_params)
-                  + _wrong_shapes(graph['nodes'], arg_params) + _wrong_types(symbol, arg_params))
+                  + _wrong_shapes(graph['nodes'], arg_params)
+                  + _wrong_types(symbol, arg_params, aux_params))
         if faults:
             raise CheckpointError('%s does not fit the graph and the cells: %s'
                                   % (path, '; '.join(faults)))
@@ -267,23 +269,32 @@ def _wrong_shapes(nodes: list[dict], arg_params: dict) -> list[str]:
     return [faults[name] for name in sorted(faults)]
 
 
-def _wrong_types(symbol: Any, arg_params: dict) -> list[str]:
-    """The parameters of integers, if the graph cannot have them: one damaged bit makes them so."""
-    integers = [name for name, array in arg_params.items() if np.dtype(array.dtype).kind in 'iu']
-    arguments = symbol.list_arguments()
-    types = {name: arg_params[name].dtype for name in arguments if name in arg_params}
-    reals = {name: np.float32 if name in integers else kind for name, kind in types.items()}
-
-    def possible(types: dict) -> bool:
+def _wrong_types(symbol: Any, arg_params: dict, aux_params: dict) -> list[str]:
+    """The parameters of integers that the graph needs to be reals: one damaged bit does that."""
+    def inferred(types: dict) -> dict | None:
+        """Types of the auxiliary states, or None if those of the arguments are impossible."""
         for kind in set(types.values()):  # of the data, which the graph does not tell
             with contextlib.suppress(mx.base.MXNetError):
-                symbol.infer_type(**dict(dict.fromkeys(arguments, kind), **types))
-                return True
-        return False
+                result = symbol.infer_type_partial(**dict(dict.fromkeys(arguments, kind), **types))
+                return dict(zip(symbol.list_auxiliary_states(), result[2]))
+        return None
 
-    odd = [name for name in integers if name not in types]  # of cells, which never have them
-    if integers and not odd and not possible(types) and possible(reals):
-        odd = integers
+    integers = {name for params in (arg_params, aux_params) for name, array in params.items()
+                if np.dtype(array.dtype).kind in 'iu'}
+    if not integers:
+        return []
+    arguments = symbol.list_arguments()
+    types = {name: arg_params[name].dtype for name in arguments if name in arg_params}
+    odd = integers & set(arg_params) - set(types)  # of cells, which never have them
+    auxiliary = inferred(types)
+    if auxiliary is None:
+        auxiliary = inferred({name: np.float32 if name in integers else kind
+                              for name, kind in types.items()})
+        if auxiliary is None:  # it is something else that the graph cannot have
+            return []
+        odd |= integers & set(types)
+    odd |= {name for name in integers & set(aux_params)
+            if auxiliary.get(name) not in (None, aux_params[name].dtype)}
     return ['integers are in %s' % ', '.join(sorted(odd))] if odd else []
 
 
