@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 
+from . import init as init
 from . import io, rnn, rnn_cell
 from ._mxnet import mx
 from ._report import device_report

@@ -6,6 +6,8 @@ import functools
 import inspect
 from typing import Any, Callable, Dict, Iterator
 
+import numpy as np
+
 from . import _check
 from ._gates import GROUPS, KINDS, activate, gate_array
 from ._mxnet import mx
@@ -14,6 +16,7 @@ from ._sequence import (
     arrange,
     check_inputs,
     check_states,
+    check_symbol,
     check_valid_length,
     hold,
     mask,
@@ -33,6 +36,10 @@ class MissingWeightsError(KeyError):
         return self.args[0]
 
 
+def _written(shape: tuple) -> str:
+    return '(%s)' % ', '.join('...' if n is ... else str(n or 'any') for n in shape)
+
+
 def take_weights(args: Weights, shapes: dict[str, tuple], whose: Any) -> list[Any]:
     """Remove the weights named in `shapes` from `args` and return them in that order.
 
@@ -40,16 +47,34 @@ def take_weights(args: Weights, shapes: dict[str, tuple], whose: Any) -> list[An
     """
     missing = [name for name in shapes if name not in args]
     if missing:
-        raise MissingWeightsError('%r lacks the weights %s; there are: %s' % (
-            whose, ', '.join('%s of shape %s' % (name, shapes[name]) for name in missing),
-            ', '.join(sorted(args)) or 'none'))
+        raise MissingWeightsError('args of %r must have the weights %s; it has: %s' % (
+            whose, ', '.join('%s of shape %s' % (name, _written(shapes[name])) for name in missing),
+            ', '.join(sorted(map(str, args))) or 'none'))
     for name, shape in shapes.items():
+        _check.instance(name, args[name], (mx.nd.NDArray, np.ndarray), 'an NDArray')
         fixed = tuple(n for n in shape if n is not ...)
         has = args[name].shape
         if len(has) < len(fixed) or (len(has) > len(fixed) and shape[-1:] != (...,)) or any(
                 want not in (0, came) for want, came in zip(fixed, has)):
-            raise ValueError('%r needs %s of shape %s (0: any), got %s' % (whose, name, shape, has))
+            raise ValueError('%s of %r must have the shape %s, got %s'
+                             % (name, whose, _written(shape), has))
     return [args.pop(name) for name in shapes]
+
+
+def join_weights(name: str, pieces: list[Any]) -> mx.nd.NDArray:
+    """`pieces` of the weight `name` along the first axis, of the first one's type and device."""
+    first = pieces[0]
+    widths = {piece.shape[1:] for piece in pieces}
+    if len(widths) > 1:
+        raise ValueError('the gates of %s must have the same number of inputs, got the shapes %s'
+                         % (name, ', '.join(str(piece.shape) for piece in pieces)))
+    joined = mx.nd.empty((sum(len(piece) for piece in pieces),) + first.shape[1:],
+                         ctx=getattr(first, 'context', None), dtype=first.dtype)
+    begin = 0
+    for piece in pieces:
+        joined[begin:begin + len(piece)] = piece
+        begin += len(piece)
+    return joined
 
 
 def copy_weights(args: Any) -> Weights:
@@ -254,8 +279,9 @@ class BaseRNNCell:
             args, {name: (self._num_hidden, ...) for name in unpacked}, self)))
         for group in GROUPS:
             for kind in KINDS:
-                args[self._prefix + gate_array(group, kind)] = mx.nd.concatenate(
-                    [taken[self._prefix + gate_array(group, kind, gate)] for gate in gates])
+                name = self._prefix + gate_array(group, kind)
+                args[name] = join_weights(name, [
+                    taken[self._prefix + gate_array(group, kind, gate)] for gate in gates])
         return args
 
     # States
@@ -299,6 +325,8 @@ class BaseRNNCell:
         """
         self._check_unmodified()
         _check.function('func', func)
+        if kwargs.get('dtype') is not None:
+            _check.dtype('dtype', kwargs['dtype'])
         states = []
         for info in self.state_info:
             self._init_counter += 1
@@ -375,7 +403,9 @@ class BaseRNNCell:
         """
         time_axis(layout)
         check_inputs(length, inputs)
-        options = {} if dtype is None else {'dtype': dtype}
+        if merge_outputs is not None:
+            merge_outputs = bool(_check.flag('merge_outputs', merge_outputs))
+        options = {} if dtype is None else {'dtype': _check.dtype('dtype', dtype)}
         if valid_length is not None:
             options['valid_length'] = check_valid_length(valid_length)
         with self._unchanged_on_error():
@@ -432,7 +462,7 @@ class GatedCell(BaseRNNCell):
         raise NotImplementedError('%s does not define _project' % type(self).__name__)
 
     def __call__(self, inputs, states):
-        _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol')
+        check_symbol('inputs', inputs)
         states = check_states(states, self._recurrence.num_states, self)
         self._counter += 1
         name = '%st%d_' % (self._prefix, self._counter)

@@ -2,12 +2,18 @@
 from __future__ import annotations
 
 import numbers
+import sys
 from typing import Any, Callable, Iterable, Iterator
 
 import numpy as np
 
-__all__ = ['instance', 'integer', 'number', 'choice', 'function', 'activation', 'flag', 'integers',
-           'iterable']
+__all__ = ['LARGEST', 'instance', 'integer', 'units', 'number', 'choice', 'function', 'initializer',
+           'dtype', 'activation', 'flag', 'integers', 'iterable']
+
+#: The largest integer that operators' parameters hold.
+LARGEST = 2**31 - 1
+
+_FINITE = sys.float_info.max
 
 
 def _shown(value: Any) -> str:
@@ -22,25 +28,37 @@ def instance(name: str, value: Any, types: Any, what: str) -> Any:
     return value
 
 
-def integer(name: str, value: Any, least: int | None = None) -> int:
+def integer(name: str, value: Any, least: int | None = None,
+            most: int | None = None) -> int:
     """Return `value` as an int; NumPy integers count as integers, bools do not."""
     what = 'an integer' if least is None else 'an integer of at least %d' % least
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
     if least is not None and value < least:
         raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
+    if most is not None and value > most:
+        raise ValueError('%s must be at most %d, got %s' % (name, most, _shown(value)))
     return int(value)
 
 
-def number(name: str, value: Any, least: float = -np.inf, most: float = np.inf) -> Any:
-    """Return `value` itself (its type shows in attributes) if it is a number in [least, most]."""
-    finite = (least, most) != (-np.inf, np.inf)
-    what = 'a number from %g to %g' % (least, most) if finite else 'a finite number'
+def units(value: Any) -> int:
+    """Return `value`, the argument num_hidden, if MXNet can count the rows of four gates."""
+    return integer('num_hidden', value, 1, LARGEST // 4)
+
+
+def number(name: str, value: Any, least: float = -_FINITE, most: float = _FINITE) -> Any:
+    """Return `value` as Python's own number, written alike, if it lies in [least, most].
+
+    Whether it is an int or a float stays, since it shows in the attributes of graphs.
+    """
+    what = 'a finite number' if most == _FINITE else 'a number from %g to %g' % (least, most)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
-    if not (least <= value <= most and abs(value) < np.inf):  # NaN fails every comparison
+    if not least <= value <= most:  # as NaN fails every comparison
         raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
-    return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(str(value)) if isinstance(value, np.floating) else float(value)
 
 
 def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
@@ -61,27 +79,47 @@ def function(name: str, value: Any) -> Callable[..., Any]:
     return value
 
 
+def initializer(name: str, value: Any) -> Any:
+    """Return `value` if a variable can have it as its initialiser."""
+    if not (value is None or isinstance(value, str) or
+            hasattr(value, 'dumps') and not isinstance(value, type)):
+        raise TypeError('%s must be an Initializer, its name or None, got %s'
+                        % (name, _shown(value)))
+    return value
+
+
+def dtype(name: str, value: Any) -> Any:
+    """Return `value` if it names a type of numbers that arrays can have."""
+    try:
+        known = value is not None and (value == 'bfloat16' or np.dtype(value).kind in 'biuf')
+    except TypeError:
+        known = False
+    if not known:
+        raise TypeError("%s must be a type of numbers, such as 'float32', got %s"
+                        % (name, _shown(value)))
+    return value
+
+
 def activation(name: str, value: Any, allowed: Iterable[str]) -> Any:
     """Return `value` if it is one of the names `allowed` or can be called."""
     return value if callable(value) else choice(name, value, allowed)
 
 
 def flag(name: str, value: Any) -> Any:
-    """Return `value` itself if it is true or false (0 and 1 count)."""
+    """Return `value` if it is true or false (0 and 1 count), as Python's own."""
     if not isinstance(value, (bool, np.bool_)) and not (
             isinstance(value, numbers.Integral) and value in (0, 1)):
         raise TypeError('%s must be True or False, got %s' % (name, _shown(value)))
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def integers(name: str, value: Any, count: int, least: int) -> Any:
-    """Return `value` itself if it is `count` integers of at least `least`."""
+    """Return the tuple or list `value`, of ints, if it is `count` integers of at least `least`."""
     if not isinstance(value, (tuple, list)) or len(value) != count:
         what = TypeError if not isinstance(value, (tuple, list)) else ValueError
         raise what('%s must be a tuple of %d integers, got %s' % (name, count, _shown(value)))
-    for item in value:
-        integer('each of %s' % name, item, least)
-    return value
+    return (list if isinstance(value, list) else tuple)(
+        integer('each of %s' % name, item, least, LARGEST) for item in value)
 
 
 def iterable(name: str, value: Any, what: str) -> Iterator[Any]:

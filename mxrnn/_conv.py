@@ -55,15 +55,15 @@ class BaseConvRNNCell(GatedCell):
                  activation: Any, prefix: str = '', params: RNNParams | None = None,
                  conv_layout: str = 'NCHW') -> None:
         super().__init__(prefix=prefix, params=params)
-        self._num_hidden = _check.integer('num_hidden', num_hidden, 1)
+        self._num_hidden = _check.units(num_hidden)
         self._input_shape = _check.integers('input_shape', input_shape, 4, 0)
         self._h2h_kernel = _check.integers('h2h_kernel', h2h_kernel, 2, 1)
-        if any(side % 2 == 0 for side in h2h_kernel):
+        if any(side % 2 == 0 for side in self._h2h_kernel):
             raise ValueError('h2h_kernel must be odd in height and width, so that the state keeps '
                              'its size, got %s' % (h2h_kernel,))
         self._h2h_dilate = _check.integers('h2h_dilate', h2h_dilate, 2, 1)
         self._h2h_pad = tuple(dilate * (side - 1) // 2
-                              for dilate, side in zip(h2h_dilate, h2h_kernel))
+                              for dilate, side in zip(self._h2h_dilate, self._h2h_kernel))
         self._i2h_kernel = _check.integers('i2h_kernel', i2h_kernel, 2, 1)
         self._i2h_stride = _check.integers('i2h_stride', i2h_stride, 2, 1)
         self._i2h_pad = _check.integers('i2h_pad', i2h_pad, 2, 0)
@@ -71,10 +71,13 @@ class BaseConvRNNCell(GatedCell):
         self._activation = _check.activation('activation', activation, ACTIVATIONS)
         self._conv_layout = _check.choice('conv_layout', conv_layout, _LAYOUTS)
         self._state_shape = self._output_shape()
-        self._iW = self._params.get('i2h_weight', init=i2h_weight_initializer)
-        self._hW = self._params.get('h2h_weight', init=h2h_weight_initializer)
-        self._iB = self._params.get('i2h_bias', init=i2h_bias_initializer)
-        self._hB = self._params.get('h2h_bias', init=h2h_bias_initializer)
+        self._iW = self._initialised('i2h_weight', i2h_weight_initializer)
+        self._hW = self._initialised('h2h_weight', h2h_weight_initializer)
+        self._iB = self._initialised('i2h_bias', i2h_bias_initializer)
+        self._hB = self._initialised('h2h_bias', h2h_bias_initializer)
+
+    def _initialised(self, name: str, init: Any) -> mx.sym.Symbol:
+        return self._params.get(name, init=_check.initializer(name + '_initializer', init))
 
     def _input_convolution(self, data, filters, **kwargs):
         return mx.sym.Convolution(data=data, num_filter=filters, kernel=self._i2h_kernel,
@@ -86,7 +89,7 @@ class BaseConvRNNCell(GatedCell):
         # of the user keep the automatic names that their checkpoints have.
         output = self._input_convolution(mx.sym.Variable('data'), self._num_hidden)
         try:
-            shape = output.infer_shape(data=self._input_shape)[1][0]
+            shape = output.infer_shape(data=tuple(self._input_shape))[1][0]
         except mx.base.MXNetError:
             raise ValueError('input_shape %s is too small for i2h_kernel %s with i2h_dilate %s and '
                              'i2h_pad %s, or not in conv_layout %r' % (

@@ -18,7 +18,7 @@ class _DenseCell(GatedCell):
 
     def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None) -> None:
         super().__init__(prefix=prefix, params=params)
-        self._num_hidden = _check.integer('num_hidden', num_hidden, 1)
+        self._num_hidden = _check.units(num_hidden)
 
     @property
     def state_info(self) -> list[dict[str, Any]]:
@@ -102,7 +102,7 @@ class LSTMCell(_DenseCell):
         self._forget_bias = _check.number('forget_bias', forget_bias)
         self._iW = self._params.get('i2h_weight')
         self._hW = self._params.get('h2h_weight')
-        self._iB = self._params.get('i2h_bias', init=mx.init.LSTMBias(forget_bias=forget_bias))
+        self._iB = self._params.get('i2h_bias', init=mx.init.LSTMBias(self._forget_bias))
         self._hB = self._params.get('h2h_bias')
 
 

@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterator, Sequence
 import numpy as np
 
 from . import _check
-from ._base import BaseRNNCell, RNNParams, Weights, copy_weights, take_weights
+from ._base import BaseRNNCell, RNNParams, Weights, copy_weights, join_weights, take_weights
 from ._compose import BidirectionalCell, SequentialRNNCell
 from ._dense import GRUCell, LSTMCell, RNNCell
 from ._gates import GROUPS, KINDS, MODES, gate_array
@@ -15,7 +15,7 @@ from ._modifiers import DropoutCell
 from ._mxnet import mx
 from ._sequence import arrange, check_states, known_shape, time_axis
 
-__all__ = ['FusedRNNCell', 'fused_layout']
+__all__ = ['FusedRNN', 'FusedRNNCell', 'fused_layout']
 
 #: The ordinary cell of each mode: (num_hidden, prefix, forget_bias) -> cell.
 _ORDINARY: dict[str, Callable[..., BaseRNNCell]] = {
@@ -40,6 +40,13 @@ def fused_layout(gates: Sequence[str], num_input: int, num_hidden: int, num_laye
                                (num_hidden, width) if kind == 'weight' else (num_hidden,))
 
 
+def _register(initializer: Any) -> Any:
+    """Let MXNet find `initializer` by its name, in the place of its own."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', '.*overriding existing', UserWarning)
+        return mx.init.register(initializer)
+
+
 class _Once:
     """Warnings that are given once in a process."""
 
@@ -50,6 +57,70 @@ class _Once:
         if message not in cls.given:
             cls.given.add(message)
             warnings.warn(message, stacklevel=4)
+
+
+@_register
+class FusedRNN(mx.init.Initializer):
+    """Initialises the vector of a FusedRNNCell array by array, like those of ordinary cells.
+
+    FusedRNNCell gives it to its vector, so that the initialiser of a model need not know of it.
+    To be used where that is not enough: with initialisers that get no attributes of variables, or
+    for `mx.init.Mixed` to tell arrays from each other, ``Mixed(['.*_parameters', '.*'],
+    [FusedRNN(Mixed(...), ...), Xavier()])``.
+
+    Parameters
+    ----------
+    init : Initializer or callable, str, optional
+        Called with each array and its name, such as 'lstm_l0_i2h_i_weight'; as a str, what its
+        `dumps` gives. The model's own initialiser if None.
+    num_hidden, num_layers, mode, bidirectional, forget_bias
+        Of the FusedRNNCell. In mode 'lstm', the forget gates' biases of both i2h and h2h are set
+        to `forget_bias`.
+
+    Notes
+    -----
+    It gives the values, and the attribute of the variable, that ``mx.init.FusedRNN`` gives.
+    """
+
+    def __init__(self, init: Any, num_hidden: int, num_layers: int, mode: str,
+                 bidirectional: bool = False, forget_bias: float = 1.0) -> None:
+        if isinstance(init, str):
+            try:
+                init = mx.init.create(init)
+            except (AssertionError, ValueError) as error:
+                raise ValueError('init must be the name of an initialiser, got %r: %s'
+                                 % (init, error)) from None
+        if init is not None:
+            _check.function('init', init)
+        self._cell = {'num_hidden': _check.units(num_hidden),
+                      'num_layers': _check.integer('num_layers', num_layers, 1, _check.LARGEST),
+                      'mode': _check.choice('mode', mode, MODES),
+                      'bidirectional': _check.flag('bidirectional', bidirectional),
+                      'forget_bias': _check.number('forget_bias', forget_bias)}
+        super().__init__(init=init.dumps() if hasattr(init, 'dumps') else init, **self._cell)
+        self._init = init
+
+    def _init_weight(self, desc, arr):
+        init = getattr(desc, 'global_init', None) if self._init is None else self._init
+        while hasattr(init, '_init') and type(init).__name__ == 'FusedRNN':  # the model's
+            init = init._init
+        if init is None:
+            raise ValueError('init of a FusedRNN that initialises %s by itself must be an '
+                             'initialiser, got None' % desc)
+        if len(arr.shape) != 1:  # another parameter of the model
+            init(desc, arr)
+            return
+        prefix = desc[:-len('parameters')] if desc.endswith('parameters') else desc + '_'
+        cell = FusedRNNCell(prefix=prefix, **self._cell)
+        arrays = cell.unpack_weights({prefix + 'parameters': arr})
+        for name, array in arrays.items():
+            if name.endswith('_f_bias'):
+                array[:] = self._cell['forget_bias']
+            else:
+                init(mx.init.InitDesc(name, global_init=init), array)
+        arr[:] = cell.pack_weights(arrays)[prefix + 'parameters']
+
+    _init_default = _init_weight  # a name that ends in 'parameters' says nothing to MXNet
 
 
 class FusedRNNCell(BaseRNNCell):
@@ -96,16 +167,17 @@ class FusedRNNCell(BaseRNNCell):
                  params: RNNParams | None = None) -> None:
         _check.choice('mode', mode, MODES)
         super().__init__(prefix='%s_' % mode if prefix is None else prefix, params=params)
-        self._num_hidden = _check.integer('num_hidden', num_hidden, 1)
-        self._num_layers = _check.integer('num_layers', num_layers, 1)
+        self._num_hidden = _check.units(num_hidden)
+        self._num_layers = _check.integer('num_layers', num_layers, 1, _check.LARGEST)
         self._mode = mode
         self._bidirectional = _check.flag('bidirectional', bidirectional)
         self._dropout = _check.number('dropout', dropout, 0, 1)
         self._get_next_state = _check.flag('get_next_state', get_next_state)
         self._forget_bias = _check.number('forget_bias', forget_bias)
         self._directions = ['l', 'r'] if bidirectional else ['l']
-        self._parameter = self._params.get('parameters', init=mx.init.FusedRNN(
-            None, num_hidden, num_layers, mode, bidirectional, forget_bias))
+        self._parameter = self._params.get('parameters', init=FusedRNN(
+            None, self._num_hidden, self._num_layers, mode, self._bidirectional,
+            self._forget_bias))
         if dropout > 0 and num_layers > 1 and not mx.runtime.Features().is_enabled('CUDA'):
             _Once.warn("FusedRNNCell's dropout is not applied in training by MXNet's CPU operator; "
                        'unfuse() gives cells with DropoutCells between them, which apply it')
@@ -165,7 +237,8 @@ class FusedRNNCell(BaseRNNCell):
         if first is not None and len(first.shape) == 2:
             layout = self._layout(first.shape[1])
         pieces = take_weights(args, dict(layout), self)
-        args[self._parameter.name] = mx.nd.concat(*[piece.reshape(-1) for piece in pieces], dim=0)
+        args[self._parameter.name] = join_weights(
+            self._parameter.name, [piece.reshape(-1) for piece in pieces])
         return args
 
     # Graphs

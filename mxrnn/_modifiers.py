@@ -7,7 +7,7 @@ from typing import Any, Iterator
 from . import _check
 from ._base import BaseRNNCell, RNNParams, Weights
 from ._mxnet import mx
-from ._sequence import arrange, mask
+from ._sequence import arrange, check_symbol, mask
 
 __all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell']
 
@@ -39,7 +39,7 @@ class DropoutCell(BaseRNNCell):
         return []
 
     def __call__(self, inputs, states):
-        _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol')
+        check_symbol('inputs', inputs)
         if self.dropout > 0:
             inputs = mx.sym.Dropout(data=inputs, p=self.dropout)
         return inputs, states

@@ -6,8 +6,9 @@ from typing import Any, Sequence, Union
 from . import _check
 from ._mxnet import mx
 
-__all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'check_valid_length', 'hold',
-           'known_shape', 'mask', 'reverse', 'steps_of', 'time_axis', 'time_major']
+__all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'check_symbol',
+           'check_valid_length', 'hold', 'known_shape', 'mask', 'reverse', 'steps_of', 'time_axis',
+           'time_major']
 
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
@@ -26,21 +27,30 @@ def time_axis(layout: str) -> int:
     return layout.index('T')
 
 
+def check_symbol(name: str, value: Any, what: str = 'a Symbol') -> mx.sym.Symbol:
+    """Return `value` if it is a Symbol of one output; `what` describes it in the refusal."""
+    _check.instance(name, value, mx.sym.Symbol, what)
+    if len(value) != 1:
+        raise ValueError('%s must be %s, got a group of %d outputs (%s)'
+                         % (name, what, len(value), ', '.join(value.list_outputs()[:3])))
+    return value
+
+
 def check_inputs(length: int | None, inputs: Inputs) -> None:
     """Refuse what is no sequence of `length` steps; None leaves the length open."""
     if length is not None:
-        _check.integer('length', length, 1)
+        _check.integer('length', length, 1, _check.LARGEST)
     if isinstance(inputs, mx.sym.Symbol):
-        if len(inputs) != 1:
-            raise ValueError('inputs must be one Symbol or a list of Symbols, got a group of %d '
-                             'outputs (%s ...); list(inputs) makes a list of steps of it'
-                             % (len(inputs), inputs.list_outputs()[0]))
+        check_symbol('inputs', inputs, 'one Symbol, or a list of Symbols such as list(group)')
+        if len(known_shape(inputs)) == 1:
+            raise ValueError('inputs must have axes for batch and time, got the shape %s'
+                             % (known_shape(inputs),))
         return
     if not isinstance(inputs, (list, tuple)):
         raise TypeError('inputs must be a Symbol or a list of Symbols, one a step, got %s'
                         % type(inputs).__name__)
     for i, step in enumerate(inputs):
-        _check.instance('inputs[%d]' % i, step, mx.sym.Symbol, 'a Symbol')
+        check_symbol('inputs[%d]' % i, step)
     if not inputs or length not in (None, len(inputs)):
         raise ValueError('inputs must have one Symbol for each of length=%s steps, got %d Symbols'
                          % (length, len(inputs)))
@@ -49,10 +59,7 @@ def check_inputs(length: int | None, inputs: Inputs) -> None:
 def check_valid_length(valid_length: Any) -> mx.sym.Symbol:
     """Refuse what is no Symbol of one length for each sequence."""
     what = 'a Symbol of shape (batch,), the number of valid steps of each sequence'
-    _check.instance('valid_length', valid_length, mx.sym.Symbol, what)
-    if len(valid_length) != 1:
-        raise ValueError('valid_length must be %s, got a group of %d outputs'
-                         % (what, len(valid_length)))
+    check_symbol('valid_length', valid_length, what)
     shape = known_shape(valid_length)
     if len(shape) > 1:
         raise ValueError('valid_length must be %s, got shape %s' % (what, shape))

@@ -1,0 +1,183 @@
+"""Wrong, extreme and odd arguments: each is refused at once, by name, and never by MXNet itself."""
+from __future__ import annotations
+
+import fractions
+import time
+
+import numpy as np
+import pytest
+
+from . import mx, rnn
+
+X = mx.sym.Variable('x')
+GROUP = mx.sym.Group([X, mx.sym.Variable('y')])
+REFUSALS = TypeError, ValueError, NotImplementedError
+NAN, INFINITE, HUGE = float('nan'), float('inf'), 10 ** 30
+STATE = [mx.sym.Variable('h'), mx.sym.Variable('c')]
+
+#: Values that are wrong for a kind of argument.
+COUNT = [None, '3', 2.5, NAN, True, np.True_, -3, 0, HUGE, 2 ** 31, [], [3], np.array([3]), X]
+FRACTION = [None, '0.5', -0.1, 1.5, NAN, INFINITE, HUGE, True, 1j, [], [0.5], np.array([0.5]), X]
+NUMBER = [None, '1', NAN, INFINITE, -INFINITE, 10 ** 400, True, 1j, [], X]
+TEXT = [None, 3, b'x', [], ['x'], X]
+PARAMS = ['x', 3, {}, [], X, rnn.LSTMCell]
+FLAG = [None, 'yes', 2, -1, 0.5, NAN, [], X]
+CELL = [None, 'lstm', 3, [], X, rnn.LSTMCell, rnn.RNNParams()]
+FUNCTION = ['zeros', 3, [], X.name, 0.5]
+PAIR = [None, 3, '33', [], (3,), (3, 3, 3), (-1, 3), (3.5, 3), (True, 3), (HUGE, 3),
+        (None, 3), (NAN, 3), X, np.array([3, 3])]
+MODE = [None, 'foo', 'LSTM', '', 3, b'lstm', [], ['lstm'], X]
+ACTIVATION = [None, 'swish', 'Tanh', '', 3, b'tanh', []]
+INITIALIZER = [3, 0.5, [], {}, X, mx.nd.ones((1,)), mx.init.Zero]
+
+
+def lstm(prefix='lstm_'):
+    return rnn.LSTMCell(4, prefix)
+
+
+def zoneout(*args, **kwargs):
+    return rnn.ZoneoutCell(lstm(), *args, **kwargs)
+
+
+def stack():
+    cell = rnn.SequentialRNNCell()
+    cell.add(lstm('l0_'))
+    cell.add(lstm('l1_'))
+    return cell
+
+
+def both():
+    return rnn.BidirectionalCell(lstm('l_'), lstm('r_'))
+
+
+def conv(**kwargs):
+    return rnn.ConvLSTMCell(**{'input_shape': (1, 2, 5, 6), 'num_hidden': 4, **kwargs})
+
+
+def dense(cell):
+    return lambda **kwargs: cell(**{'num_hidden': 4, **kwargs})
+
+
+def fused(**kwargs):
+    return rnn.FusedRNNCell(**{'num_hidden': 4, **kwargs})
+
+
+CELLS = {'LSTMCell': lstm, 'FusedRNNCell': fused, 'SequentialRNNCell': stack,
+         'BidirectionalCell': both, 'DropoutCell': lambda: rnn.DropoutCell(0.5),
+         'ZoneoutCell': zoneout, 'ResidualCell': lambda: rnn.ResidualCell(lstm()),
+         'ConvLSTMCell': conv}
+
+
+#: (public name, function of one keyword, {argument: wrong values})
+ARGUMENTS = [
+    ('RNNParams', rnn.RNNParams, {'prefix': TEXT}),
+    ('RNNParams.get', rnn.RNNParams().get, {'name': TEXT}),
+    ('BaseRNNCell', rnn.BaseRNNCell, {'prefix': TEXT, 'params': PARAMS}),
+    ('RNNCell', dense(rnn.RNNCell), {'num_hidden': COUNT, 'activation': ACTIVATION, 'prefix': TEXT,
+                                     'params': PARAMS}),
+    ('LSTMCell', dense(rnn.LSTMCell), {'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS,
+                                       'forget_bias': NUMBER}),
+    ('GRUCell', dense(rnn.GRUCell), {'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS}),
+    ('FusedRNNCell', fused, {'num_hidden': COUNT, 'num_layers': COUNT, 'mode': MODE,
+                             'bidirectional': FLAG, 'dropout': FRACTION, 'get_next_state': FLAG,
+                             'forget_bias': NUMBER, 'prefix': TEXT[1:], 'params': PARAMS}),
+    ('SequentialRNNCell', rnn.SequentialRNNCell, {'params': PARAMS}),
+    ('SequentialRNNCell.add', rnn.SequentialRNNCell().add, {'cell': CELL}),
+    ('BidirectionalCell', lambda **kwargs: rnn.BidirectionalCell(
+        **{'l_cell': lstm('l_'), 'r_cell': lstm('r_'), **kwargs}),
+     {'l_cell': CELL, 'r_cell': CELL, 'params': PARAMS, 'output_prefix': TEXT}),
+    ('DropoutCell', lambda **kwargs: rnn.DropoutCell(**{'dropout': 0.5, **kwargs}),
+     {'dropout': FRACTION, 'prefix': TEXT, 'params': PARAMS}),
+    ('ModifierCell', rnn.ModifierCell, {'base_cell': CELL}),
+    ('ZoneoutCell', lambda **kwargs: rnn.ZoneoutCell(**{'base_cell': lstm(), **kwargs}),
+     {'base_cell': CELL, 'zoneout_outputs': FRACTION, 'zoneout_states': FRACTION}),
+    ('ResidualCell', rnn.ResidualCell, {'base_cell': CELL}),
+    ('ConvLSTMCell', conv,
+     {'input_shape': [None, 3, '1234', [], (1, 2, 5), (1, 2, 5, 6, 7), (1, -2, 5, 6),
+                      (1, 2.5, 5, 6), (1, HUGE, 5, 6), (1, None, 5, 6), X],
+      'num_hidden': COUNT, 'h2h_kernel': PAIR + [(0, 3), (2, 3), (3, 4)],
+      'h2h_dilate': PAIR + [(0, 3)],
+      'i2h_kernel': PAIR + [(0, 3), (20, 20)], 'i2h_stride': PAIR + [(0, 3)],
+      'i2h_dilate': PAIR + [(0, 3), (9, 9)],
+      'i2h_pad': PAIR,
+      'i2h_weight_initializer': INITIALIZER, 'h2h_weight_initializer': INITIALIZER,
+      'i2h_bias_initializer': INITIALIZER, 'h2h_bias_initializer': INITIALIZER,
+      'activation': ACTIVATION, 'prefix': TEXT, 'params': PARAMS,
+      'conv_layout': [None, 'NCW', 'NCDHW', 'nchw', '', 3, [], X]}),
+    ('init.FusedRNN', lambda **kwargs: rnn.init.FusedRNN(
+        **{'init': None, 'num_hidden': 4, 'num_layers': 1, 'mode': 'lstm', **kwargs}),
+     {'init': [3, [], 'nonsense', 0.5], 'num_hidden': COUNT, 'num_layers': COUNT, 'mode': MODE,
+      'bidirectional': FLAG, 'forget_bias': NUMBER}),
+]
+
+for name, make in CELLS.items():
+    # Where nothing is split into steps, the length is not needed, and not looked at.
+    whole = name in ('FusedRNNCell', 'DropoutCell')
+    states = [] if name == 'DropoutCell' else [3, 'x', {}, [3], [None] * 2, STATE * 4, [X, 3], 'hc',
+                                               [STATE, 3]]
+    ARGUMENTS += [
+        (name + '.unroll', lambda make=make, **kwargs: make().unroll(
+            **{'length': 3, 'inputs': X, **kwargs}),
+         {'length': COUNT[1:] if whole else COUNT,
+          'inputs': [None, 3, 'x', [], {}, GROUP, [X, X], [X] * 4, [X, X, None], [X, X, 3],
+                     [X, X, GROUP], mx.nd.ones((2, 3, 4)), mx.sym.zeros((6,)),
+                     *([] if whole else [mx.sym.zeros((2, 4, 4))])],
+          'layout': [None, 3, '', 'T', 'NC', 'NCT', 'CTN', 'ntc', 'NTT', [], X],
+          'merge_outputs': ['yes', 2, -1, 0.5, [], X],
+          'dtype': ['float99', 3, [], X, NAN, ''],
+          'begin_state': states}),
+        (name + '.begin_state', lambda make=make, **kwargs: make().begin_state(**kwargs),
+         {'func': FUNCTION, 'dtype': ['float99', 3, [], X]}),
+        (name + '.unpack_weights', make().unpack_weights,
+         {'args': [None, 3, 'x', [], X, [('a', mx.nd.ones((1,)))]]}),
+        (name + '.pack_weights', make().pack_weights,
+         {'args': [None, 3, 'x', [], X, [('a', mx.nd.ones((1,)))]]}),
+    ]
+    if make().can_step:
+        ARGUMENTS += [(name + '.__call__', lambda make=make, **kwargs: make()(
+            **{'inputs': X, 'states': make().begin_state(), **kwargs}),
+            {'inputs': [None, 3, 'x', [], [X], GROUP, mx.nd.ones((2, 4))],
+             'states': states and [None, mx.nd.ones((2, 4)), *states]})]
+
+
+def _tables():
+    for name, function, arguments in ARGUMENTS:
+        for argument, values in arguments.items():
+            for i, value in enumerate(values):
+                shown = value.__name__ if isinstance(value, type) else repr(value)
+                yield pytest.param(function, argument, value,
+                                   id='%s-%s-%d-%s' % (name, argument, i, shown[:30]))
+
+
+@pytest.mark.parametrize('function, argument, value', _tables())
+def test_refused_by_name(function, argument, value):
+    begin = time.perf_counter()
+    with pytest.raises(REFUSALS, match=r'\b%s\b' % argument) as refusal:
+        function(**{argument: value})
+    assert time.perf_counter() - begin < 1
+    assert not isinstance(refusal.value, mx.base.MXNetError)  # some are ValueErrors, too
+
+
+class Text(str):
+    """A str of a program's own."""
+
+
+@pytest.mark.parametrize('odd, plain', [
+    (lambda: rnn.LSTMCell(np.int64(3), Text('a_'), forget_bias=np.float32(0.3)),
+     lambda: rnn.LSTMCell(3, 'a_', forget_bias=0.3)),
+    (lambda: rnn.FusedRNNCell(np.uint8(3), np.int32(2), Text('lstm'), np.True_, np.float32(0.1),
+                              np.bool_(1), np.float64(2), np.str_('a_')),
+     lambda: rnn.FusedRNNCell(3, 2, 'lstm', True, 0.1, True, 2.0, 'a_')),
+    (lambda: rnn.DropoutCell(fractions.Fraction(1, 4)), lambda: rnn.DropoutCell(0.25)),
+    (lambda: rnn.DropoutCell(np.float16(0.5)), lambda: rnn.DropoutCell(0.5)),
+    (lambda: rnn.ZoneoutCell(lstm(), np.float32(0.3), 1), lambda: rnn.ZoneoutCell(lstm(), 0.3, 1)),
+    (lambda: conv(input_shape=[np.int64(1), 2, 5, 6], h2h_kernel=(3, np.int8(3))), conv),
+], ids=['LSTMCell', 'FusedRNNCell', 'DropoutCell', 'DropoutCell-float16', 'ZoneoutCell',
+        'ConvLSTMCell'])
+def test_odd_values_count_as_plain_ones(odd, plain):
+    graphs = []
+    for make in (odd, plain):
+        with mx.name.NameManager():
+            outputs, _ = make().unroll(np.int64(2), X, layout=Text('TNC'), merge_outputs=np.True_)
+        graphs.append(outputs.tojson())
+    assert graphs[0] == graphs[1]
