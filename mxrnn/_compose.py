@@ -125,7 +125,8 @@ class SequentialRNNCell(_Container):
                                              layout=layout, merge_outputs=merge, **options)
             next_states.extend(own)
         if not self._cells and 'valid_length' in options:
-            inputs = mask(length, inputs, layout, options['valid_length'])
+            inputs = arrange(length, mask(length, inputs, layout, options['valid_length']), layout,
+                             merge_outputs)
         return inputs, next_states
 
 

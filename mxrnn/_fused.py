@@ -13,7 +13,8 @@ from ._dense import GRUCell, LSTMCell, RNNCell
 from ._gates import GROUPS, KINDS, MODES, gate_array
 from ._modifiers import DropoutCell
 from ._mxnet import mx
-from ._sequence import arrange, check_states, known_shape, time_axis
+from ._padded import rnn_of_layers
+from ._sequence import arrange, check_states, known_shape, mask, time_axis, time_major
 
 __all__ = ['FusedRNN', 'FusedRNNCell', 'fused_layout']
 
@@ -249,34 +250,70 @@ class FusedRNNCell(BaseRNNCell):
 
     def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None,
                 valid_length=None):
-        if valid_length is not None:
-            raise NotImplementedError('valid_length must be None for %r: unfuse() gives cells that '
-                                      'take it' % self)
         inputs = arrange(length, inputs, layout, True)
         shape = known_shape(inputs)
         if len(shape) not in (0, 3):
             raise ValueError('inputs of %r must have 3 axes (%s), got shape %s'
                              % (self, layout, shape))
-        batch_first = time_axis(layout) == 1
-        if batch_first:
+        if time_axis(layout) == 1:
             _Once.warn("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
                        "transpositions that 'NTC' needs")
-            inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
+        inputs = time_major(inputs, layout)
         states = check_states(self._first_states(begin_state, dtype), len(self.state_info),
                               self)
-        rnn = mx.sym.RNN(data=inputs, parameters=self._parameter,
+        outputs, states = (self._operator(inputs, self._parameter, states, self._get_next_state)
+                           if valid_length is None else
+                           self._operators(inputs, states, valid_length))
+        for state in states:
+            state._set_attr(__layout__='LNC')
+        return arrange(length, time_major(outputs, layout), layout, merge_outputs), states
+
+    def _operator(self, inputs, parameters, states, next_states):
+        """All layers as one operator over time-major inputs."""
+        rnn = mx.sym.RNN(data=inputs, parameters=parameters,
                          state_size=self._num_hidden, num_layers=self._num_layers,
                          bidirectional=self._bidirectional, p=self._dropout,
-                         state_outputs=self._get_next_state, mode=self._mode,
+                         state_outputs=next_states, mode=self._mode,
                          name=self._prefix + 'rnn', **dict(zip(('state', 'state_cell'), states)))
-        outputs, states = rnn, []
-        if self._get_next_state:
-            outputs, *states = rnn
-            for state in states:
-                state._set_attr(__layout__='LNC')
-        if batch_first:
-            outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
-        return arrange(length, outputs, layout, merge_outputs), states
+        return (rnn[0], list(rnn)[1:]) if next_states else (rnn, [])
+
+    def _operators(self, inputs, states, valid_length):
+        """Sequences of different lengths: one operator where that is right, or one a layer."""
+        between = self._dropout if self._num_layers > 1 else 0
+        if not (self._bidirectional or self._get_next_state or between):
+            outputs, _ = self._operator(mask(None, inputs, 'TNC', valid_length), self._parameter,
+                                        states, False)
+            return mask(None, outputs, 'TNC', valid_length), []
+        return rnn_of_layers(self._mode, self._num_hidden, self._arrays(inputs, states), inputs,
+                             states, valid_length, self._get_next_state, between, self._prefix)
+
+    def _arrays(self, inputs, states):
+        """The vector's arrays by layer and direction.
+
+        The width of the inputs is not known here, so places are counted from the vector's end.
+        Slices don't let the vector's size be inferred; one step of the whole operator does, over
+        zeros, from which no gradient comes.
+        """
+        directions, rows = len(self._directions), self._num_hidden * self._num_gates
+        steps, vector, *begin = map(mx.sym.zeros_like, [inputs, self._parameter, *states])
+        output, _ = self._operator(mx.sym.slice_axis(steps, axis=0, begin=0, end=1), vector, begin,
+                                   False)
+        sizes = [rows * self._num_hidden * n for n in (directions, 1)] * (
+            directions * (self._num_layers - 1)) + [rows] * (2 * directions * self._num_layers)
+        first, rest = (mx.sym.slice_axis(self._parameter, axis=0, begin=begin, end=end)
+                       for begin, end in ((0, -sum(sizes)), (-sum(sizes), None)))
+        rest = mx.sym.broadcast_add(rest, mx.sym.sum(mx.sym.zeros_like(output)))
+        arrays = []
+        for weights in mx.sym.SliceChannel(mx.sym.reshape(first, shape=(directions, -1)),
+                                           num_outputs=directions, axis=0):
+            arrays += [mx.sym.slice_axis(weights, axis=1, begin=begin, end=end)
+                       for begin, end in ((0, -rows * self._num_hidden),
+                                          (-rows * self._num_hidden, None))]
+        arrays.extend(mx.sym.split_v2(rest, tuple(np.cumsum(sizes)[:-1].tolist())))
+        arrays = [mx.sym.reshape(array, shape=(rows, -1)) for array in arrays]
+        half = len(arrays) // 2
+        pairs = [arrays[i:i + 2] + arrays[half + i:half + i + 2] for i in range(0, half, 2)]
+        return [pairs[i:i + directions] for i in range(0, len(pairs), directions)]
 
     def unfuse(self) -> SequentialRNNCell:
         """The same function as a stack of ordinary cells, which can be stepped.

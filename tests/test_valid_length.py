@@ -14,7 +14,7 @@ pytestmark = differs
 
 LENGTH = 4
 LENGTHS = [4, 0, 1, 3]
-CASES = [case for case in BOUND + OURS if case.binds and not case.fused]
+CASES = [case for case in BOUND + OURS if case.binds]
 
 
 class Result(NamedTuple):
@@ -33,8 +33,12 @@ def values(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
              padding: float = np.nan, lengths: Any = None, lengths_type: str = 'float32',
-             merge: Any = True, dtype: str | None = None, listed: bool = False) -> Result:
-    """Unroll over `rows` of the batch: values, heads and begin states are those of the rows."""
+             merge: Any = True, dtype: str | None = None, listed: bool = False,
+             begin: Any = 'random') -> Result:
+    """Unroll over `rows` of the batch: values, heads and begin states are those of the rows.
+
+    `lengths` are given as a Variable; what lies behind them in the data is `padding`.
+    """
     dtype = dtype or case.dtypes[-1]
     cell = case.make(rnn)
     axes = batch_axes(cell)
@@ -47,16 +51,18 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
         data[np.arange(length) >= np.array(lengths)[:, None]] = padding
     if layout == 'TNC':
         given['data'] = data.swapaxes(0, 1)
-    begin = begin_state(cell, 'variable', dtype=dtype)
-    for state, info, axis in zip(begin, cell.state_info, axes):
+    scale = {'random': 1, 'zero': 0}.get(begin)
+    begin = None if begin is None else begin_state(cell, 'variable', dtype=dtype)
+    for state, info, axis in zip(begin or [], cell.state_info, axes):
         shape = list(info['shape'])
         shape[axis] = len(LENGTHS)
-        given[state.name] = values(state.name, tuple(shape), dtype).take(rows, axis)
+        given[state.name] = scale * values(state.name, tuple(shape), dtype).take(rows, axis)
     inputs = mx.sym.Variable('data')
     if listed:
         inputs = list(mx.sym.split(inputs, num_outputs=length, axis=layout.index('T'),
                                    squeeze_axis=True))
     outputs, states = cell.unroll(length, inputs, begin, layout, merge, **kwargs)
+    assert merge is None or isinstance(outputs, mx.sym.Symbol) is merge
     outputs = outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.stack(
         *outputs, axis=layout.index('T'))
     symbol = mx.sym.Group([outputs] + flat(states))
@@ -150,3 +156,98 @@ def assert_same(got: Result, want: Result, tolerance: float = 1e-6) -> None:
 @pytest.mark.parametrize('case', CASES, ids=str)
 def test_each_sequence_as_if_alone(case, layout):
     assert_same(evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS), alone(case))
+
+
+def test_number_of_cases():
+    assert len(CASES) >= 110 and sum(case.fused for case in CASES) >= 35
+
+
+VARIANTS = [case for case in CASES if case.name in (
+    'lstm', 'gru', 'dropout', 'stack_mixed', 'both_mixed', 'three_deep', 'zoneout_of_stack',
+    'residual_of_both', 'residual_of_fused', 'stack_empty', 'stack_of_fused', 'conv_lstm',
+    'conv_both', 'own_in_stack', 'fused_lstm_2_both_states', 'fused_gru_1')]
+each_variant = pytest.mark.parametrize('case', VARIANTS, ids=str)
+
+
+@each_variant
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('merge', [None, False])
+@pytest.mark.parametrize('listed', [False, True])
+def test_forms_of_inputs_and_outputs(case, layout, merge, listed):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, merge=merge, listed=listed)
+    assert_same(got, alone(case))
+
+
+@each_variant
+@pytest.mark.parametrize('kind', ['int32', 'int64', 'uint8', 'float16', 'float64'])
+def test_types_of_lengths(case, kind):
+    assert_same(evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, lengths_type=kind),
+                alone(case))
+
+
+@each_variant
+def test_default_begin_states(case):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, begin=None, dtype='float32')
+    want = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, dtype='float32', begin='zero')
+    assert_same(got, want._replace(grads={name: want.grads[name] for name in got.grads}))
+
+
+@pytest.mark.parametrize('case', [case for case in CASES if case.name.startswith('fused_') and
+                                  '3' not in case.name], ids=str)
+def test_fused_in_float64(case):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, 'TNC', lengths=LENGTHS, dtype='float64')
+    assert_same(got, alone(case, 'float64'), 1e-9)
+
+
+def test_dropout_between_fused_layers():
+    cell = rnn.FusedRNNCell(50, 2, 'rnn_relu', dropout=0.5)
+    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), layout='TNC',
+                             valid_length=mx.sym.Variable('lengths'))
+    bound = outputs.simple_bind(mx.cpu(), data=(2, 3, 4), lengths=(3,))
+    for name, array in bound.arg_dict.items():
+        array[:] = 2 if name == 'lengths' else 0.1
+    trained, again = (bound.forward(is_train=True)[0].asnumpy() for _ in range(2))
+    assert not np.array_equal(trained, again)
+    assert len(np.unique(bound.forward(is_train=False)[0].asnumpy()[0])) == 1
+
+
+def test_zoneout_in_training_leaves_padding_alone():
+    cell = rnn.ZoneoutCell(rnn.LSTMCell(3), 0.5, 0.5)
+    outputs, states = cell.unroll(3, mx.sym.Variable('data'), layout='NTC', merge_outputs=True,
+                                  valid_length=mx.sym.Variable('lengths'))
+    bound = mx.sym.Group([outputs] + states).simple_bind(mx.cpu(), data=(3, 3, 2), lengths=(3,))
+    for name, array in bound.arg_dict.items():
+        array[:] = values(name, array.shape, 'float32')
+    bound.arg_dict['lengths'][:] = mx.nd.array([0, 1, 3])
+    results = [each.asnumpy() for each in bound.forward(is_train=True)]
+    bound.backward([mx.nd.ones(each.shape) for each in results])
+    padding = np.arange(3) >= np.array([0, 1, 3])[:, None]
+    assert not results[0][padding].any() and not results[1][0].any()
+    grad = bound.grad_dict['data'].asnumpy()
+    assert not grad[padding].any() and grad[0:1].any(axis=2).sum() == 0 and grad[2].any()
+
+
+def test_a_cell_whose_unroll_does_not_take_it_is_named():
+    class Old(rnn.LSTMCell):
+        def unroll(self, length, inputs, begin_state=None, layout='NTC', merge_outputs=None):
+            return super().unroll(length, inputs, begin_state, layout, merge_outputs)
+
+    stack = rnn.SequentialRNNCell()
+    stack.add(rnn.BidirectionalCell(rnn.GRUCell(3), Old(3, prefix='old_')))
+    data, lengths = mx.sym.Variable('data'), mx.sym.Variable('lengths')
+    stack.unroll(2, data)
+    with pytest.raises(NotImplementedError, match=r"valid_length.*Old\(prefix='old_'\)"):
+        stack.unroll(2, data, valid_length=lengths)
+
+
+@pytest.mark.parametrize('case', [case for case in CASES if case.name in (
+    'lstm', 'both', 'stack', 'fused_lstm_1', 'residual', 'zoneout_both', 'dropout')], ids=str)
+@pytest.mark.parametrize('wrong', [3, [1, 2], np.array([1, 2]), 'lengths', 'group', 'matrix'],
+                         ids=str)
+def test_wrong_lengths(case, wrong):
+    if isinstance(wrong, str) and wrong == 'group':
+        wrong = mx.sym.Group([mx.sym.Variable('a'), mx.sym.Variable('b')])
+    elif isinstance(wrong, str) and wrong == 'matrix':
+        wrong = mx.sym.Variable('lengths', shape=(2, 3))
+    with pytest.raises((TypeError, ValueError), match='valid_length'):
+        case.make(rnn).unroll(2, mx.sym.Variable('data'), valid_length=wrong)
