@@ -3,8 +3,9 @@
     import mxrnn as rnn
 
 Cells (`rnn_cell`) build `mx.sym` graphs of one step or, with `unroll`, of a whole sequence;
-`FusedRNNCell` is one operator for layers, directions and steps. The checkpoint functions (`rnn`)
-store weights so that every kind of cell can read them. `io` makes batches of sentences.
+`FusedRNNCell` is one operator for layers, directions and steps, and `fuse` unrolls ordinary cells
+through it. The checkpoint functions (`rnn`) store weights so that every kind of cell can read them.
+`io` makes batches of sentences.
 """
 from __future__ import annotations
 
@@ -12,13 +13,14 @@ import sys
 
 from . import init as init
 from . import io, rnn, rnn_cell
+from ._fuse import fuse
 from ._mxnet import mx
 from ._report import device_report
 from .io import *  # noqa: F403
 from .rnn import *  # noqa: F403
 from .rnn_cell import *  # noqa: F403
 
-__all__ = ['__version__', 'device_report', 'install', *rnn_cell.__all__, *rnn.__all__,
+__all__ = ['__version__', 'device_report', 'fuse', 'install', *rnn_cell.__all__, *rnn.__all__,
            *io.__all__]
 
 __version__ = '0.1.0'

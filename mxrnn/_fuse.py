@@ -1,0 +1,324 @@
+"""fuse: ordinary cells through sym.RNN, with the weights that they have."""
+from __future__ import annotations
+
+import copy
+from typing import Any, Iterator, NamedTuple, Sequence
+
+from . import _check
+from ._base import BaseRNNCell, RNNParams, Weights
+from ._compose import BidirectionalCell, SequentialRNNCell
+from ._conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
+from ._dense import GRUCell, LSTMCell, RNNCell
+from ._fused import FusedRNNCell, fused_layout
+from ._gates import GROUPS, MODES
+from ._modifiers import DropoutCell, ResidualCell, ZoneoutCell
+from ._mxnet import mx
+from ._sequence import arrange, check_states, known_shape, time_axis
+
+__all__ = ['fuse', 'operator_vector']
+
+
+def fuse(cell: BaseRNNCell) -> BaseRNNCell:
+    """A cell that computes the same as `cell` from the same weights, unrolled through sym.RNN.
+
+    Parameters
+    ----------
+    cell : BaseRNNCell
+        Any cell or stack. It is not changed, and may still be used itself.
+
+    Returns
+    -------
+    BaseRNNCell
+        Its `unroll` builds graphs with the arguments of `cell`, name for name, so that
+        checkpoints, initialisers and optimisers see no difference; steps, states, weights and
+        names are those of `cell`. Its `repr` says what is fused, and why the rest is not.
+
+    Notes
+    -----
+    Fused are LSTMCell, GRUCell, RNNCell with 'tanh' or 'relu', and a BidirectionalCell of two
+    alike; layers of one kind and width with nothing between them, in one operator. The others,
+    subclasses among them, are unrolled as ever, in the same place. In between, sequences stay
+    time-major.
+
+    Raises
+    ------
+    TypeError
+        `cell` is no cell.
+    """
+    return _FusedUnroll(_check.instance('cell', cell, BaseRNNCell, 'a cell'))
+
+
+def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symbol,
+                    name: str) -> mx.sym.Symbol:
+    """The vector of sym.RNN, assembled in the graph from the weights of ordinary cells.
+
+    Parameters
+    ----------
+    layers : list of list of RNNCell, LSTMCell or GRUCell
+        The cells of each layer, one for each direction; all of one kind and width.
+    inputs : Symbol
+        Of shape (length, batch, channels).
+    name : str
+        What the names of the nodes begin with.
+    """
+    units, gates = layers[0][0]._num_hidden, layers[0][0]._num_gates
+    arrays = {}
+    row = mx.sym.slice_axis(mx.sym.slice_axis(inputs, axis=0, begin=0, end=1, name=name + 'step'),
+                            axis=1, begin=0, end=1, name=name + 'row')
+    width = known_shape(inputs)[2:]
+    for i, layer in enumerate(layers):
+        rows = []
+        for direction, cell in zip('lr', layer):
+            last, columns = row, width
+            for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
+                # Rows are num_hidden long, in which width an h2h_weight needs no copy. From rows
+                # no shape can be inferred for the arrays: one row of a projection tells it.
+                array = '%s%d_%s_' % (direction, i, group)
+                shape = mx.sym.FullyConnected(last, weight, bias, num_hidden=gates * units,
+                                              name=name + array + 'shape')
+                if columns != (units,):
+                    weight = _rows(weight, shape, units, name + array + 'weight_')
+                arrays[array + 'weight'] = weight
+                arrays[array + 'bias'] = _rows(bias, shape, units, name + array + 'bias_')
+                last, columns = mx.sym.slice_axis(shape, axis=1, begin=0, end=units,
+                                                  name=name + array + 'row'), (units,)
+            rows.append(last)
+        row = rows[0] if len(rows) == 1 else mx.sym.Concat(*rows, dim=1,
+                                                           name='%s%d_row' % (name, i))
+        width = (units * len(layer),)
+    order = fused_layout(('',), 0, units, len(layers), 'lr'[:len(layers[0])])
+    joined = mx.sym.Concat(*[arrays[array] for array, _ in order], dim=0, name=name + 'rows')
+    return mx.sym.Reshape(joined, shape=(-1,), name=name + 'parameters')
+
+
+def _rows(array: mx.sym.Symbol, shape: mx.sym.Symbol, length: int, name: str) -> mx.sym.Symbol:
+    """`array` in rows of `length`; the length of its first axis is that of the second of `shape`,
+    which is not used otherwise."""
+    array = mx.sym.reshape_like(array, shape, lhs_begin=0, lhs_end=1, rhs_begin=1, rhs_end=2,
+                                name=name + 'whole')
+    return mx.sym.Reshape(array, shape=(-1, length), name=name + 'rows')
+
+
+class _Layer(NamedTuple):
+    """What one layer of sym.RNN can do: its mode, its width, its cell for each direction."""
+
+    mode: str
+    num_hidden: int
+    cells: list[BaseRNNCell]
+
+    def alike(self, other: _Layer) -> bool:
+        return (self.mode, self.num_hidden, len(self.cells)) == (
+            other.mode, other.num_hidden, len(other.cells))
+
+    @property
+    def stacks(self) -> bool:
+        """Whether the gradients of several such layers in one operator are right everywhere."""
+        return self.mode in ('lstm', 'gru') and not _OLD
+
+
+#: Gradients of deep operators are wrong on the CPU: in 1.6 of most, later of the RNN modes in
+#: float64.
+_OLD = tuple(map(int, mx.__version__.split('.')[:2])) < (1, 7)
+
+
+def _layer(cell: BaseRNNCell) -> _Layer | str:
+    """`cell` as a layer of sym.RNN, or why it is none."""
+    kind = type(cell)
+    if kind is BidirectionalCell:
+        sides = [_layer(side) for side in cell._cells]
+        if all(isinstance(side, _Layer) and len(side.cells) == 1 and side.alike(sides[0])
+               for side in sides):
+            return sides[0]._replace(cells=[side.cells[0] for side in sides])
+    if kind not in (RNNCell, LSTMCell, GRUCell):
+        return _REASONS.get(kind, '%s may compute something else' % kind.__name__)
+    replaced = [name for name in vars(cell) if callable(getattr(kind, name, None))]
+    if replaced:
+        return 'its %s is replaced' % replaced[0]
+    mode = {LSTMCell: 'lstm', GRUCell: 'gru'}.get(kind, 'rnn_%s' % (cell._activation,))
+    if mode not in MODES or (kind is not RNNCell and cell._activation != kind._activation):
+        return 'sym.RNN has no activation %r' % (cell._activation,)
+    return _Layer(mode, cell._num_hidden, [cell])
+
+
+_REASONS = {
+    FusedRNNCell: 'it is sym.RNN',
+    DropoutCell: 'it is no layer',
+    ZoneoutCell: 'it changes what one step hands to the next',
+    **dict.fromkeys((ConvRNNCell, ConvLSTMCell, ConvGRUCell), 'sym.RNN does not convolve'),
+}
+
+#: What is taken apart, to fuse the cells in it.
+_TRANSPARENT = (SequentialRNNCell, BidirectionalCell, ResidualCell)
+
+
+class _Operator(BaseRNNCell):
+    """Layers of one kind and width as one sym.RNN. States must be given; the cells make them."""
+
+    can_step = False
+
+    def __init__(self, layer: _Layer) -> None:
+        super().__init__()
+        self._layers = [layer]
+
+    def __repr__(self) -> str:
+        first = self._layers[0]
+        return 'sym.RNN(%r, %d: %s)' % (first.mode, first.num_hidden,
+                                        ', '.join(map(repr, self._all_cells())))
+
+    def _all_cells(self) -> list[BaseRNNCell]:
+        return sum((layer.cells for layer in self._layers), [])
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        return sum((cell.state_info for cell in self._all_cells()), [])
+
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None):
+        inputs = arrange(length, inputs, layout, True)
+        if len(known_shape(inputs)) > 3:  # which FullyConnected takes as channels, too
+            inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1))
+        first, cells = self._layers[0], self._all_cells()
+        count = len(first.cells[0].state_info)
+        states = check_states(begin_state, len(cells) * count, self)
+        name = first.cells[0]._prefix + 'fused_'
+        states = [_stacked(states[k::count], '%sstate_%d' % (name, k)) for k in range(count)]
+        batch_first = time_axis(layout) == 1
+        if batch_first:
+            inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
+        outputs, *states = mx.sym.RNN(
+            inputs, operator_vector([layer.cells for layer in self._layers], inputs, name),
+            *states, state_size=first.num_hidden, num_layers=len(self._layers),
+            bidirectional=len(first.cells) == 2, mode=first.mode, state_outputs=True,
+            name=name + 'rnn')
+        if batch_first:
+            outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
+        states = zip(*[mx.sym.SliceChannel(state, num_outputs=len(cells), axis=0,
+                                           squeeze_axis=True, name='%slast_%d' % (name, k))
+                       for k, state in enumerate(states)])
+        by_cell = [list(own) for own in states]
+        if len(first.cells) == 1:
+            by_cell = sum(by_cell, [])
+        if merge_outputs is False:
+            outputs = arrange(length, outputs, layout, False)
+        return outputs, by_cell
+
+
+def _stacked(states: list[mx.sym.Symbol], name: str) -> mx.sym.Symbol:
+    """States of shape (batch, num_hidden) as one of shape (count, batch, num_hidden)."""
+    states = [mx.sym.expand_dims(state, axis=0, name='%s_%d' % (name, i))
+              for i, state in enumerate(states)]
+    return states[0] if len(states) == 1 else mx.sym.Concat(*states, dim=0, name=name)
+
+
+def _flattened(stack: SequentialRNNCell) -> Iterator[BaseRNNCell]:
+    for cell in stack._cells:
+        if type(cell) is SequentialRNNCell:
+            yield from _flattened(cell)
+        else:
+            yield cell
+
+
+def _plan(cell: BaseRNNCell) -> BaseRNNCell:
+    """`cell` with an _Operator in the place of what can be fused; itself if nothing can."""
+    layer = _layer(cell)
+    if isinstance(layer, _Layer):
+        return _Operator(layer)
+    if type(cell) is _FusedUnroll:
+        return _plan(cell._cell)
+    if type(cell) not in _TRANSPARENT:
+        return cell
+    children: list[BaseRNNCell] = []
+    for child in _flattened(cell) if type(cell) is SequentialRNNCell else cell._children():
+        planned = _plan(child)
+        if (type(cell) is SequentialRNNCell and children
+                and isinstance(planned, _Operator) and isinstance(children[-1], _Operator)
+                and planned._layers[0].stacks
+                and planned._layers[0].alike(children[-1]._layers[0])):
+            children[-1]._layers += planned._layers
+        else:
+            children.append(planned)
+    if not any(map(_has_operator, children)):
+        return cell
+    planned = copy.copy(cell)
+    if type(cell) is ResidualCell:
+        planned.base_cell, = children
+    else:
+        planned._cells = children
+    return planned
+
+
+def _has_operator(cell: BaseRNNCell) -> bool:
+    return isinstance(cell, _Operator) or any(map(_has_operator, cell._children()))
+
+
+def _gives_steps(planned: BaseRNNCell) -> bool:
+    """Whether what `planned` stands for gives a list of steps when merge_outputs is None and its
+    operators give one Symbol."""
+    if isinstance(planned, _Operator):
+        return True
+    children = planned._children()
+    if type(planned) is SequentialRNNCell:  # dropout leaves the form as it is
+        children = [child for child in children if type(child) is not DropoutCell][-1:]
+    elif type(planned) not in (BidirectionalCell, ResidualCell):
+        return False
+    return any(map(_gives_steps, children))
+
+
+class _FusedUnroll(BaseRNNCell):
+    """What `fuse` returns."""
+
+    def __init__(self, cell: BaseRNNCell) -> None:
+        super().__init__(prefix=cell._prefix, params=cell._params)
+        self._own_params = cell._own_params
+        self._cell = cell
+
+    def __repr__(self) -> str:
+        return 'fuse(%s)' % _described(_plan(self._cell))
+
+    def _children(self) -> list[BaseRNNCell]:
+        return [self._cell] if hasattr(self, '_cell') else []
+
+    @property
+    def params(self) -> RNNParams:
+        self._own_params = False
+        return self._cell.params
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        return self._cell.state_info
+
+    def begin_state(self, *args: Any, **kwargs: Any) -> list[mx.sym.Symbol]:
+        self._check_unmodified()
+        return self._cell.begin_state(*args, **kwargs)
+
+    def unpack_weights(self, args: Weights) -> Weights:
+        return self._cell.unpack_weights(args)
+
+    def pack_weights(self, args: Weights) -> Weights:
+        return self._cell.pack_weights(args)
+
+    def __call__(self, inputs, states):
+        return self._cell(inputs, states)
+
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+        plan = _plan(self._cell)
+        if not _has_operator(plan):
+            return self._cell.unroll(length, inputs, begin_state, layout, merge_outputs, **options)
+        states = self._first_states(begin_state, options.get('dtype'))
+        batch_first = time_axis(layout) == 1
+        if batch_first and isinstance(inputs, mx.sym.Symbol):
+            inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
+        outputs, states = plan.unroll(length, inputs, states, 'TNC', merge_outputs, **options)
+        if merge_outputs is None and _gives_steps(plan):
+            outputs = arrange(length, outputs, 'TNC', False)
+        if batch_first and isinstance(outputs, mx.sym.Symbol):
+            outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
+        return outputs, states
+
+
+def _described(planned: BaseRNNCell) -> str:
+    if isinstance(planned, _Operator):
+        return repr(planned)
+    if type(planned) in _TRANSPARENT:
+        return '%s(%s)' % (type(planned).__name__,
+                           ', '.join(map(_described, planned._children())))
+    return '%r [not fused: %s]' % (planned, _layer(planned))

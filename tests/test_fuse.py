@@ -1,0 +1,360 @@
+"""fuse: the same function, from the same arguments, through sym.RNN."""
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .cases import BOUND, OURS, Case, each_bound, flat, inputs, random_value, run, stack, walk
+
+pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
+
+MERGE = (True, False, None)
+
+
+def operators(symbol):
+    """How many nodes of each operator there are."""
+    counts: dict[str, int] = {}
+    for node in json.loads(symbol.tojson())['nodes']:
+        counts[node['op']] = counts.get(node['op'], 0) + 1
+    return counts
+
+
+def form(nested):
+    """The structure of nested lists of Symbols."""
+    return [form(item) for item in nested] if isinstance(nested, (list, tuple)) else len(nested)
+
+
+def quiet(cell):
+    """The cell without its random draws."""
+    for each in walk(cell):
+        for name in ('dropout', 'zoneout_outputs', 'zoneout_states'):
+            if hasattr(each, name):
+                setattr(each, name, 0.)
+    return cell
+
+
+def make(case):
+    return quiet(case.make(rnn))
+
+
+def is_fused(case):
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return 'sym.RNN(' in repr(rnn.fuse(case.make(rnn)))
+
+
+def assert_same(ours, theirs, tolerance=1e-5):
+    np.testing.assert_allclose(ours.outputs, theirs.outputs, atol=tolerance, rtol=tolerance)
+    assert len(ours.states) == len(theirs.states)
+    for state, other in zip(ours.states, theirs.states):
+        np.testing.assert_allclose(state, other, atol=tolerance, rtol=tolerance)
+    assert ours.args.keys() == theirs.args.keys()
+    assert ours.grads.keys() == theirs.grads.keys()
+    for name, grad in ours.grads.items():
+        np.testing.assert_allclose(grad, theirs.grads[name], atol=tolerance, rtol=tolerance,
+                                   err_msg=name)
+
+
+FUSED = [case for case in BOUND + [case for case in OURS if case.binds]
+         if rnn.__name__ != 'mxnet.rnn' and is_fused(case)]
+each_fused = pytest.mark.parametrize('case', FUSED or BOUND[:1], ids=str)
+
+
+@each_fused
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('begin', [None, 'variable'])
+def test_same_function_and_gradients(case, layout, begin):
+    kwargs = {'layout': layout, 'begin': begin}
+    expected = run(make(case), case.step, **kwargs)
+    for merge in MERGE:
+        assert_same(run(rnn.fuse(make(case)), case.step, merge_outputs=merge, **kwargs), expected)
+
+
+@each_fused
+@pytest.mark.parametrize('form_of_inputs', ['symbol', 'list'])
+def test_same_structure(case, form_of_inputs):
+    for merge in MERGE:
+        args = 3, inputs(form_of_inputs, 3)
+        assert form(rnn.fuse(make(case)).unroll(*args, merge_outputs=merge)) == form(
+            make(case).unroll(*args, merge_outputs=merge))
+
+
+@each_bound
+def test_what_is_not_fused_has_the_graph_it_had(case):
+    if is_fused(case):
+        return
+    graphs = []
+    for cell in (case.make(rnn), rnn.fuse(case.make(rnn))):
+        with mx.name.NameManager():
+            outputs, states = cell.unroll(3, inputs('symbol', 3))
+        graphs.append(mx.sym.Group(flat(outputs) + flat(states)).tojson())
+    assert graphs[0] == graphs[1]
+
+
+def deep(kind, layers, both):
+    """Layers of one kind; odd widths, so that nothing fits by chance."""
+    make = {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell,
+            'tanh': lambda units, prefix: rnn.RNNCell(units, 'tanh', prefix),
+            'relu': lambda units, prefix: rnn.RNNCell(units, 'relu', prefix)}[kind]
+    return stack(rnn, *[
+        rnn.BidirectionalCell(make(5, 'l%d_' % i), make(5, 'r%d_' % i)) if both
+        else make(5, 'l%d_' % i) for i in range(layers)])
+
+
+@pytest.mark.parametrize('kind', ['lstm', 'gru', 'tanh', 'relu'])
+@pytest.mark.parametrize('both', [False, True])
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+@pytest.mark.parametrize('width', [5, 3])
+def test_three_layers(kind, both, dtype, width):
+    ours = run(rnn.fuse(deep(kind, 3, both)), (width,), 4, 3, dtype=dtype)
+    assert_same(ours, run(deep(kind, 3, both), (width,), 4, 3, dtype=dtype))
+
+
+def test_runs_of_alike_layers_are_one_operator():
+    cell = rnn.fuse(stack(
+        rnn, rnn.LSTMCell(4, 'a_'), stack(rnn, rnn.LSTMCell(4, 'b_')), rnn.LSTMCell(3, 'c_'),
+        rnn.GRUCell(3, 'd_'), rnn.DropoutCell(0.2), rnn.GRUCell(3, 'e_')))
+    outputs, _ = cell.unroll(5, mx.sym.Variable('data'), merge_outputs=True)
+    nodes = [node for node in json.loads(outputs.tojson())['nodes'] if node['op'] == 'RNN']
+    assert [int(node['attrs']['num_layers']) for node in nodes] == [2, 1, 1, 1]
+
+
+def test_graph_does_not_grow_and_is_transposed_once():
+    def graph(length):
+        cell = rnn.fuse(stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.DropoutCell(0.2),
+                              rnn.ResidualCell(rnn.GRUCell(4, 'b_'))))
+        return operators(cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True)[0])
+
+    assert graph(5) == graph(500)
+    assert graph(5)['SwapAxis'] == 2
+
+
+def test_repr_says_what_is_fused_and_why_the_rest_is_not():
+    class Mine(rnn.LSTMCell):
+        pass
+
+    text = repr(rnn.fuse(stack(
+        rnn, rnn.LSTMCell(4, 'a_'), rnn.LSTMCell(4, 'b_'), rnn.RNNCell(4, 'sigmoid'),
+        rnn.ZoneoutCell(rnn.GRUCell(4)), Mine(4, 'mine_'), rnn.FusedRNNCell(4))))
+    assert "sym.RNN('lstm', 4: LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in text
+    assert "RNNCell(prefix='rnn_') [not fused: sym.RNN has no activation 'sigmoid']" in text
+    assert 'ZoneoutCell(GRUCell(prefix=\'gru_\')) [not fused: it changes' in text
+    assert "Mine(prefix='mine_') [not fused: Mine may compute something else]" in text
+    assert "FusedRNNCell(prefix='lstm_') [not fused: it is sym.RNN]" in text
+
+
+def test_what_may_compute_something_else_is_not_fused():
+    class Own(rnn.LSTMCell):
+        def __call__(self, inputs, states):
+            output, states = super().__call__(inputs, states)
+            return output * 2, states
+
+    replaced = rnn.GRUCell(3)
+    replaced._get_activation = lambda inputs, activation, **kwargs: inputs
+    other = rnn.LSTMCell(3)
+    other._activation = 'relu'
+    for cell in (Own(3), replaced, other):
+        assert 'not fused' in repr(rnn.fuse(cell))
+
+
+def test_steps_and_states_are_those_of_the_cell():
+    cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.GRUCell(3, 'b_'))
+    fused = rnn.fuse(cell)
+    assert fused.state_info == cell.state_info
+    assert fused.params is cell.params
+    states = fused.begin_state(func=mx.sym.Variable)
+    assert [state.name for state in states] == ['a_begin_state_0', 'a_begin_state_1',
+                                                'b_begin_state_0']
+    output, states = fused(mx.sym.Variable('x'), states)
+    output, _ = fused(output, states)
+    assert output.name == 'b_t1_out'
+    fused.reset()
+    assert fused(mx.sym.Variable('x'), fused.begin_state())[0].name == 'b_t0_out'
+    args = {name: mx.nd.array(random_value(name, shape)) for name, shape in (
+        ('a_i2h_weight', (12, 4)), ('a_h2h_weight', (12, 3)), ('a_i2h_bias', (12,)),
+        ('a_h2h_bias', (12,)), ('b_i2h_weight', (9, 3)), ('b_h2h_weight', (9, 3)),
+        ('b_i2h_bias', (9,)), ('b_h2h_bias', (9,)))}
+    unpacked = fused.unpack_weights(args)
+    assert unpacked.keys() == cell.unpack_weights(args).keys()
+    assert fused.pack_weights(unpacked).keys() == args.keys()
+
+
+def test_a_modifier_or_a_stack_takes_it():
+    def build(wrap):
+        return stack(rnn, wrap(rnn.LSTMCell(4, 'a_')),
+                     rnn.ResidualCell(wrap(stack(rnn, rnn.GRUCell(4, 'b_')))),
+                     rnn.ZoneoutCell(wrap(rnn.LSTMCell(4, 'c_'))),
+                     rnn.BidirectionalCell(wrap(rnn.LSTMCell(4, 'd_')), rnn.LSTMCell(4, 'e_')))
+
+    for merge in MERGE:
+        ours = run(build(rnn.fuse), (4,), merge_outputs=merge)
+        assert_same(ours, run(build(lambda cell: cell), (4,), merge_outputs=merge))
+        assert operators(ours.symbol)['RNN'] == 3
+    with pytest.raises(ValueError, match='modifier'):
+        inner = rnn.fuse(rnn.LSTMCell(3))
+        rnn.ResidualCell(inner)
+        inner.begin_state()
+
+
+def test_fuse_of_fused_is_fused_as_a_whole():
+    cell = rnn.fuse(rnn.fuse(stack(rnn, rnn.fuse(rnn.LSTMCell(3, 'a_')), rnn.LSTMCell(3, 'b_'))))
+    assert_same(run(cell, (4,)),
+                run(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')), (4,)))
+    assert "sym.RNN('lstm', 3: LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in repr(cell)
+
+
+def test_the_cell_stays_as_it_was():
+    def graph(cell):
+        with mx.name.NameManager():
+            return cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)[0]
+
+    cell = rnn.LSTMCell(3, forget_bias=2.0)
+    before = graph(cell).tojson()
+    fused = graph(rnn.fuse(cell))
+    assert graph(cell).tojson() == before
+    assert 'lstmbias' in fused.attr_dict()['lstm_i2h_bias']['__init__']
+    assert 'lstm_h2h_weight' not in fused.attr_dict()
+
+
+def test_automatic_names_of_layers_stay_free():
+    outputs = []
+    for wrap in (rnn.fuse, lambda cell: cell):
+        with mx.name.NameManager():
+            output, _ = wrap(rnn.LSTMCell(3)).unroll(2, mx.sym.Variable('data'),
+                                                     merge_outputs=True)
+            outputs.append(mx.sym.FullyConnected(output, num_hidden=2).list_arguments())
+    assert set(outputs[0]) == set(outputs[1])
+
+
+def test_not_a_number_stays_where_it_is():
+    data = random_value('data', (2, 3, 4))
+    data[0, 0] = np.nan
+    ours, theirs = (run(wrap(rnn.GRUCell(3)), (4,), values={'data': data})
+                    for wrap in (rnn.fuse, lambda cell: cell))
+    assert np.isnan(ours.outputs[0]).all() and np.isfinite(ours.outputs[1]).all()
+    np.testing.assert_allclose(ours.outputs, theirs.outputs, atol=1e-6)
+
+
+def test_channels_of_more_axes_are_flattened():
+    data = mx.sym.Variable('data', shape=(2, 3, 2, 2))
+    outputs = []
+    for wrap in (rnn.fuse, lambda cell: cell):
+        output, _ = wrap(rnn.LSTMCell(3)).unroll(3, data, merge_outputs=True)
+        bound = output.simple_bind(mx.cpu())
+        for name, array in bound.arg_dict.items():
+            array[:] = random_value(name, array.shape)
+        outputs.append(bound.forward()[0].asnumpy())
+    np.testing.assert_allclose(*outputs, atol=1e-6)
+
+
+def test_only_cells_are_fused():
+    with pytest.raises(TypeError, match='cell must be a cell'):
+        rnn.fuse(mx.sym.Variable('data'))
+
+
+def language_model(cell, length):
+    data, label = mx.sym.Variable('data'), mx.sym.Variable('softmax_label')
+    embedded = mx.sym.Embedding(data, input_dim=11, output_dim=6, name='embed')
+    output, _ = cell.unroll(length, embedded, merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.Reshape(output, shape=(-3, 0)), num_hidden=11,
+                                   name='scores')
+    return mx.sym.SoftmaxOutput(scores, mx.sym.Reshape(label, shape=(-1,)), name='softmax')
+
+
+def lm_cell():
+    return stack(rnn, rnn.LSTMCell(5, 'l0_'), rnn.LSTMCell(5, 'l1_'),
+                 rnn.BidirectionalCell(rnn.GRUCell(4, 'l2_'), rnn.GRUCell(4, 'r2_')))
+
+
+def trained(cell, steps, tmp_path=None, **kwargs):
+    """The parameters after steps of SGD through BucketingModule, by name."""
+    def generate(length):
+        return language_model(cell, length), ('data',), ('softmax_label',)
+
+    module = mx.mod.BucketingModule(generate, default_bucket_key=7, context=mx.cpu(), **kwargs)
+    module.bind([('data', (4, 7))], [('softmax_label', (4, 7))])
+    mx.random.seed(1)
+    np.random.seed(1)
+    module.init_params(mx.init.Xavier())
+    module.init_optimizer(optimizer='sgd', optimizer_params={'learning_rate': 0.5})
+    random = np.random.RandomState(2)
+    for step in range(steps):
+        length = (7, 4, 5)[step % 3]
+        tokens = random.randint(0, 11, (4, length + 1))
+        module.forward_backward(mx.io.DataBatch(
+            [mx.nd.array(tokens[:, :-1])], [mx.nd.array(tokens[:, 1:])], bucket_key=length,
+            provide_data=[('data', (4, length))], provide_label=[('softmax_label', (4, length))]))
+        module.update()
+    return {name: array.asnumpy() for name, array in module.get_params()[0].items()}
+
+
+def test_training_traces_stay_together_over_buckets():
+    ours, theirs = trained(rnn.fuse(lm_cell()), 50), trained(lm_cell(), 50)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4, err_msg=name)
+
+
+def test_fixed_parameters_by_name():
+    fixed = ['l0_i2h_weight', 'l1_h2h_bias']
+    start, end = (trained(rnn.fuse(lm_cell()), steps, fixed_param_names=fixed) for steps in (0, 3))
+    assert [name for name in start if np.array_equal(start[name], end[name])] == sorted(fixed)
+
+
+def test_plain_checkpoints_serve_both(tmp_path):
+    prefix = str(tmp_path / 'model')
+    fused = language_model(rnn.fuse(lm_cell()), 4)
+    module = mx.mod.Module(fused, context=mx.cpu())
+    module.bind([('data', (2, 4))], [('softmax_label', (2, 4))])
+    module.init_params(mx.init.Xavier())
+    module.save_checkpoint(prefix, 1)
+    symbol, args, auxs = mx.model.load_checkpoint(prefix, 1)
+    batch = mx.io.DataBatch([mx.nd.array([[1, 2, 3, 4], [4, 3, 2, 1]])], None)
+    results = []
+    for graph in (symbol, language_model(lm_cell(), 4)):
+        module = mx.mod.Module(graph, context=mx.cpu())
+        module.bind([('data', (2, 4))], [('softmax_label', (2, 4))], for_training=False)
+        module.set_params(args, auxs)
+        module.forward(batch)
+        results.append(module.get_outputs()[0].asnumpy())
+    np.testing.assert_allclose(*results, atol=1e-6)
+
+
+def test_weights_shared_with_steps_in_one_graph():
+    """An encoder that is unrolled, and the same cell stepped on, as decoders do."""
+    results = []
+    for wrap in (rnn.fuse, lambda cell: cell):
+        cell = wrap(rnn.LSTMCell(3))
+        outputs, states = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=False)
+        step, states = cell(mx.sym.Variable('more'), states)
+        bound = mx.sym.Group([outputs[-1], step] + states).simple_bind(
+            mx.cpu(), data=(2, 4, 5), more=(2, 5))
+        for name, array in bound.arg_dict.items():
+            array[:] = random_value(name, array.shape)
+        bound.forward(is_train=True)
+        bound.backward([mx.nd.ones(each.shape) for each in bound.outputs])
+        results.append({name: grad.asnumpy() for name, grad in bound.grad_dict.items()})
+    for name, grad in results[0].items():
+        np.testing.assert_allclose(grad, results[1][name], atol=1e-5, err_msg=name)
+
+
+def test_states_of_one_unroll_begin_the_next():
+    def two(cell):
+        _, states = cell.unroll(2, mx.sym.Variable('first'), merge_outputs=True)
+        outputs, states = cell.unroll(3, mx.sym.Variable('second'), states, merge_outputs=True)
+        bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
+            mx.cpu(), first=(2, 2, 4), second=(2, 3, 4))
+        for name, array in bound.arg_dict.items():
+            array[:] = random_value(name, array.shape)
+        return [each.asnumpy() for each in bound.forward()]
+
+    for ours, theirs in zip(two(rnn.fuse(lm_cell())), two(lm_cell())):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_case_list_has_something_to_fuse():
+    assert len(FUSED) > 30 and all(isinstance(case, Case) for case in FUSED)
