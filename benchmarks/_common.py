@@ -83,16 +83,16 @@ def threads() -> int:
     return int(os.environ['OMP_NUM_THREADS'])
 
 
-def configuration(devices: list[mx.Context] | None = None, **settings: Any) -> None:
-    """Print the `#` lines: versions, machine, threads, and the settings given."""
+def configuration(contexts: list[mx.Context] | None = None, **settings: Any) -> None:
+    """Print the `#` lines: versions, machine, threads, cards, and the settings given."""
     print('# Python %s, NumPy %s, MXNet %s, mxrnn %s'
           % (platform.python_version(), np.__version__, mx.__version__, mxrnn.__version__))
     print('# %s %s, %s, %d processors, OMP_NUM_THREADS=%d'
           % (platform.system(), platform.machine(), _processor(), os.cpu_count() or 1,
              threads()))
-    for device in devices or []:
-        if device.device_type == 'gpu':
-            print('# %s: %s' % (device, gpu_name(device.device_id)))
+    for context in contexts or []:
+        if context.device_type == 'gpu':
+            print('# %s: %s' % (context, gpu_name(context.device_id)))
     if settings:
         print('# ' + ', '.join('%s: %s' % item for item in settings.items()))
     sys.stdout.flush()

@@ -230,7 +230,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def read_options() -> argparse.Namespace:
+def read_options(argv: list[str]) -> argparse.Namespace:
     """The options given, with what cannot be had refused."""
     result = parser(__doc__, ctx=False)
     add = result.add_argument
@@ -259,9 +259,10 @@ def read_options() -> argparse.Namespace:
     add('--checkpoint', metavar='PREFIX', help='of the files (default: in a temporary folder)')
     add('--resume', type=positive, default=0, metavar='EPOCH', help='go on from this checkpoint')
     add('--stock', action='store_true', help='the same with mxnet.rnn')
-    if '--quick' in sys.argv:
+    if '--quick' in argv:
         result.set_defaults(hidden=32, embedding=32, epochs=4, lr=0.01)
-    options = parse(result)
+    options = parse(result, argv)
+    options.contexts = contexts(options.gpus)
     if not 0 <= options.dropout < 1:
         result.error('--dropout must be from 0 to below 1, got %g' % options.dropout)
     if options.buckets[0] < 3:
@@ -279,11 +280,10 @@ def read_options() -> argparse.Namespace:
 
 def main() -> int:
     """Train, load what was saved into the other kind of cell, compare, sample."""
-    options = read_options()
-    configuration(contexts(options.gpus), **vars(options))
+    options = read_options(sys.argv[1:])
+    configuration(**vars(options))
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     rnn = mx.rnn if options.stock else mxrnn
-    options.contexts = contexts(options.gpus)
     options.store, options.rank, options.workers = options.kv_store, 0, 1
     if 'dist' in options.kv_store:
         options.store = mx.kv.create(options.kv_store)
