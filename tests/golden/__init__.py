@@ -1,0 +1,56 @@
+"""Names, shapes and attributes of every public cell, kept as files.
+
+``python -m tests.golden`` writes them anew from the module under test.
+"""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .. import mx
+from ..cases import CASES, flat
+
+__all__ = ['CELLS', 'describe', 'path', 'write']
+
+#: The case that stands for each cell.
+CELLS = {
+    'RNNCell': 'rnn', 'LSTMCell': 'lstm', 'GRUCell': 'gru', 'FusedRNNCell': 'fused_positional',
+    'SequentialRNNCell': 'stack_mixed', 'BidirectionalCell': 'both_mixed',
+    'ModifierCell': 'own_modifier', 'DropoutCell': 'dropout', 'ZoneoutCell': 'zoneout_both',
+    'ResidualCell': 'residual', 'ConvRNNCell': 'conv_rnn', 'ConvLSTMCell': 'conv_lstm',
+    'ConvGRUCell': 'conv_gru'}
+
+
+def path(name: str) -> Path:
+    """The golden file of a cell."""
+    return Path(__file__).with_name(name + '.json')
+
+
+def describe(module: Any, name: str) -> Any:
+    """Names, shapes and attributes of a graph of two steps with the cell in it, and its node names.
+
+    Shapes are for a batch of two.
+    """
+    case = next(case for case in CASES if case.name == CELLS[name])
+    with mx.name.NameManager():
+        cell = case.make(module)
+        states = cell.state_info
+        outputs, final = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    graph = mx.sym.Group([outputs] + flat(final))
+    arguments, results, _ = graph.infer_shape(data=(2, 2) + case.step)
+    described = {
+        'arguments': dict(zip(graph.list_arguments(), arguments)),
+        'outputs': dict(zip(graph.list_outputs(), results)),
+        'attributes': graph.attr_dict(),
+        'nodes': graph.get_internals().list_outputs(),
+        'states': states,
+        'gates': getattr(cell, '_gate_names', None)}
+    return json.loads(json.dumps(described))
+
+
+def write(module: Any) -> None:
+    """Write the golden file of every cell."""
+    for name in CELLS:
+        text = json.dumps(describe(module, name), indent=1, sort_keys=True)
+        path(name).write_text(text + '\n', encoding='utf-8')

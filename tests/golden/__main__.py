@@ -1,0 +1,5 @@
+"""Write the golden files anew."""
+from .. import rnn
+from . import write
+
+write(rnn)

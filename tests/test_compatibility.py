@@ -1,0 +1,476 @@
+"""The drop-in claim: wherever mxnet.rnn works, the module under test does the same."""
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mxnet.rnn as stock
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from . import golden, mx, rnn
+from .cases import (
+    CASES,
+    begin_state,
+    each_case,
+    each_stepped,
+    flat,
+    inputs,
+    random_value,
+    reset,
+    stack,
+    step,
+    walk,
+)
+
+LAYOUTS = ('NTC', 'TNC')
+MERGES = (None, True, False)
+KINDS = ('symbol', 'list')
+BEGINS = (None, 'default', 'zeros', 'variable', 'uniform')
+
+#: Constructors of the original mark a container as shared by reading it; here only others do.
+DIFFERENT_ATTRIBUTES = {'_own_params'}
+#: What a reset sets back, which here reaches the cell within a modifier.
+COUNTERS = {'_counter', '_init_counter'}
+
+
+def structure(nested):
+    """The names of the outputs of Symbols in nested lists, which stay lists."""
+    if isinstance(nested, (list, tuple)):
+        return [type(nested).__name__] + [structure(item) for item in nested]
+    return nested.list_outputs()
+
+
+def plain(value):
+    """An attribute of a cell, in a form that compares across modules."""
+    if isinstance(value, mx.sym.Symbol):
+        return value.list_outputs()
+    if isinstance(value, (stock.RNNParams, rnn.RNNParams)):
+        return value._prefix, [(name, symbol.list_attr()) for name, symbol in value._params.items()]
+    if isinstance(value, (stock.BaseRNNCell, rnn.BaseRNNCell)):
+        return type(value).__name__
+    if isinstance(value, functools.partial):
+        return value.func, value.args, value.keywords
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def attributes(cell, like, but=()):
+    """What programs see of a cell: the attributes that `like`, its counterpart, has."""
+    names = set(vars(like)) | {'state_info', 'state_shape', '_gate_names', '_num_gates'}
+    return {name: plain(getattr(cell, name))
+            for name in sorted(names - DIFFERENT_ATTRIBUTES - set(but)) if readable(like, name)}
+
+
+def within_modifiers(cell):
+    return [inner for each in walk(cell) if hasattr(each, 'base_cell')
+            for inner in walk(each.base_cell)]
+
+
+def readable(cell, name):
+    try:
+        getattr(cell, name)
+    except (AttributeError, NotImplementedError, TypeError):
+        return False
+    return True
+
+
+def build(module, case, unroll):
+    """Everything there is to see of a graph built from the case's cell by `unroll`."""
+    with mx.name.NameManager() as names:
+        cell = case.make(module)
+        outputs, states = unroll(cell)
+        graph = mx.sym.Group(flat(outputs) + flat(states))
+        return cell, {
+            'outputs': structure(outputs),
+            'states': structure(states),
+            'arguments': graph.list_arguments(),
+            'nodes': json.loads(graph.tojson())['nodes'],
+            'json': graph.tojson(),
+            'attributes': graph.attr_dict(),
+            'automatic names': dict(names._counter),
+            'name of the next layer': mx.sym.Flatten(mx.sym.concat(graph[0], graph[0])).name}
+
+
+def compare(case, unroll):
+    """Require of both modules the same; return False where the original itself fails."""
+    try:
+        cell, expected = build(stock, case, unroll)
+    except Exception:
+        return False
+    ours, found = build(rnn, case, unroll)
+    for what, value in expected.items():
+        assert found[what] == value, what
+    assert len(walk(ours)) == len(walk(cell))
+    reset_here = within_modifiers(ours)
+    for mine, its in zip(walk(ours), walk(cell)):
+        names = COUNTERS if any(mine is each for each in reset_here) else ()
+        assert attributes(mine, its, names) == attributes(its, its, names), type(its).__name__
+    return True
+
+
+def unrolled(cell, layout='NTC', merge_outputs=None, kind='symbol', begin=None, length=2):
+    states = None if begin is None else begin_state(cell, begin)
+    return cell.unroll(length, inputs(kind, length), begin_state=states, layout=layout,
+                       merge_outputs=merge_outputs)
+
+
+@each_case
+def test_unrolled_graphs_are_the_same(case):
+    compared = 0
+    for layout, merge, kind, begin in itertools.product(LAYOUTS, MERGES, KINDS, BEGINS):
+        same = compare(case, lambda cell, a=layout, b=merge, c=kind, d=begin:
+                       unrolled(cell, a, b, c, d))
+        assert same or begin is not None, 'mxnet.rnn does not unroll it at all'
+        compared += same
+    assert compared >= 12
+
+
+@each_case
+@pytest.mark.parametrize('length', [1, 5])
+def test_graphs_of_other_lengths_are_the_same(case, length):
+    for kind in KINDS:
+        assert compare(case, lambda cell, kind=kind: unrolled(cell, kind=kind, length=length))
+
+
+@each_case
+def test_graphs_are_the_same_within_name_and_attribute_scopes(case):
+    def scoped(cell):
+        with mx.name.Prefix('net_'), mx.AttrScope(ctx_group='first', __lr_mult__='0.5'):
+            return unrolled(cell)
+    assert compare(case, scoped)
+
+    def made_inside():
+        for module in (stock, rnn):
+            with mx.name.Prefix('net_'), mx.AttrScope(__wd_mult__='0.1'):
+                outputs, states = unrolled(case.make(module))
+            yield mx.sym.Group(flat(outputs) + flat(states)).tojson()
+    theirs, ours = made_inside()
+    assert ours == theirs
+
+
+@each_stepped
+def test_stepped_graphs_are_the_same(case):
+    compared = [compare(case, lambda cell, begin=begin: step(cell, 3, begin_state(cell, begin)))
+                for begin in BEGINS[1:]]
+    assert any(compared) or not case.begins
+
+
+@each_stepped
+def test_stepping_and_unrolling_by_turns_is_the_same(case):
+    def turns(cell):
+        first = unrolled(cell)
+        second = step(cell, 2, flat(first[1]))
+        reset(cell)
+        third = step(cell, 2, flat(first[1]))
+        return [second[0], third[0]], [second[1], third[1]]
+    assert compare(case, turns)
+
+
+def twice(cell, between):
+    first = unrolled(cell)
+    between(cell)
+    second = unrolled(cell)
+    return flat(first[0]) + flat(second[0]), [first[1], second[1]]
+
+
+@each_case
+def test_second_unroll_after_reset_is_the_same(case):
+    assert compare(case, lambda cell: twice(cell, reset))
+
+
+def resets_all(case):
+    """Whether unrolling in the original resets every cell: of modifiers, only ResidualCell's."""
+    return all(isinstance(cell, stock.ResidualCell) for cell in walk(case.make(stock))
+               if isinstance(cell, stock.ModifierCell))
+
+
+@pytest.mark.parametrize('case', [case for case in CASES if resets_all(case)], ids=str)
+def test_second_unroll_without_reset_is_the_same(case):
+    assert compare(case, lambda cell: twice(cell, lambda cell: None))
+    assert compare(case, lambda cell: twice(cell, lambda cell: cell.reset()))
+
+
+@each_case
+def test_states_can_be_fed_back_as_there(case):
+    def carried(cell):
+        outputs, states = unrolled(cell)
+        reset(cell)
+        return cell.unroll(2, outputs, begin_state=flat(states), merge_outputs=False)
+    whole = any(isinstance(each, (stock.FusedRNNCell, stock.BidirectionalCell))
+                for each in walk(case.make(stock)))
+    assert compare(case, carried) or whole
+
+
+@each_case
+def test_parameters_are_the_same(case):
+    theirs, ours = case.make(stock), case.make(rnn)
+    for mine, its in zip(walk(ours), walk(theirs)):
+        assert plain(mine.params) == plain(its.params)
+
+
+def arrays(case, module, layout='NTC'):
+    """A cell, its graph and arguments of it with values."""
+    with mx.name.NameManager():
+        cell = case.make(module)
+        outputs, states = unrolled(cell, layout, True)
+        graph = mx.sym.Group(flat(outputs) + flat(states))
+    names = graph.list_arguments()
+    shapes = graph.infer_shape(data=(2, 2) + case.step)[0]
+    return cell, graph, {name: mx.nd.array(random_value(name, shape))
+                         for name, shape in zip(names, shapes) if name != 'data'}
+
+
+def bits(args):
+    return {name: (array.shape, array.dtype, array.asnumpy().tobytes())
+            for name, array in args.items()}
+
+
+#: Cases that mxnet.rnn cannot unpack: it looks for names by the cell's prefix instead of its
+#: container's, or a second time for weights that two cells share.
+NOT_UNPACKED = {'rnn_positional', 'lstm_positional', 'gru_positional', 'fused_positional',
+                'shared_with_another', 'stack_shared', 'both_shared', 'conv_shared'}
+UNPACKED = [case for case in CASES if case.name not in NOT_UNPACKED]
+each_unpacked = pytest.mark.parametrize('case', UNPACKED, ids=str)
+
+
+@each_unpacked
+def test_weights_unpack_and_pack_to_the_same_bits(case):
+    theirs, _, args = arrays(case, stock)
+    ours = arrays(case, rnn)[0]
+    before = bits(args)
+    expected = theirs.unpack_weights(dict(args))
+    unpacked = ours.unpack_weights(dict(args))
+    assert list(bits(unpacked).items()) == list(bits(expected).items())
+    packed = ours.pack_weights(dict(expected))
+    assert list(bits(packed).items()) == list(bits(theirs.pack_weights(dict(expected))).items())
+    assert bits(packed) == before
+    assert bits(args) == before
+
+
+def with_norm(case, module):
+    """As `arrays`, with a layer besides the cell that has auxiliary states."""
+    cell, graph, args = arrays(case, module)
+    norm = mx.sym.BatchNorm(mx.sym.Variable('other'), name='norm')
+    args.update(norm_gamma=mx.nd.ones(3), norm_beta=mx.nd.zeros(3))
+    aux = {'norm_moving_mean': mx.nd.arange(3), 'norm_moving_var': mx.nd.ones(3)}
+    return cell, mx.sym.Group([graph, norm]), args, aux
+
+
+@each_unpacked
+def test_checkpoints_are_the_same_bytes(case, tmp_path):
+    contents = []
+    for module in (stock, rnn):
+        cell, graph, args, aux = with_norm(case, module)
+        prefix = tmp_path / module.__name__
+        module.save_rnn_checkpoint(cell, str(prefix), 7, graph, dict(args), aux)
+        saved = module.do_rnn_checkpoint([cell], str(prefix) + '-callback', period=2)
+        for epoch in range(4):
+            saved(epoch, graph, dict(args), aux)
+        files = sorted(path for path in tmp_path.iterdir() if path.name.startswith(prefix.name))
+        contents.append([(path.name[len(prefix.name):], path.read_bytes()) for path in files])
+    if stock is not rnn:
+        assert contents[1] == contents[0]
+    assert [name for name, _ in contents[1]] == [
+        '-0007.params', '-callback-0002.params', '-callback-0004.params',
+        '-callback-symbol.json', '-symbol.json']
+    # Each module reads what the other one wrote.
+    for reader, writer in ((stock, rnn), (rnn, stock)):
+        cell, graph, args, aux = with_norm(case, reader)
+        symbol, loaded, loaded_aux = reader.load_rnn_checkpoint(
+            [cell], str(tmp_path / writer.__name__), 7)
+        assert bits(loaded) == bits(args)
+        assert symbol.tojson() == graph.tojson()
+        assert bits(loaded_aux) == bits(aux)
+
+
+INITIALISERS = [mx.init.Xavier(), mx.init.Uniform(0.3), mx.init.Orthogonal(),
+                mx.init.MSRAPrelu('in'), mx.init.Normal(2.0)]
+
+
+@each_case
+def test_initial_values_are_the_same_draws(case):
+    for initialiser in INITIALISERS:
+        drawn = []
+        for module in (stock, rnn):
+            _, graph, args = arrays(case, module)
+            attrs = graph.attr_dict()
+            mx.random.seed(11)
+            np.random.seed(11)
+            for name in sorted(args):  # the order in which Module goes
+                initialiser(mx.init.InitDesc(name, attrs.get(name)), args[name])
+            drawn.append(bits(args))
+        assert drawn[1] == drawn[0], initialiser
+
+
+# Random compositions
+
+SIZES = st.integers(1, 4)
+RATES = st.sampled_from([0.0, 0.25, 0.5])
+ORDINARY = (
+    st.tuples(st.just('RNNCell'), SIZES, st.sampled_from(['tanh', 'relu', 'softrelu'])) |
+    st.tuples(st.just('LSTMCell'), SIZES) |
+    st.tuples(st.just('GRUCell'), SIZES))
+STEPPABLE = st.recursive(
+    ORDINARY,
+    lambda inner: st.tuples(st.just('ZoneoutCell'), inner, RATES, RATES) |
+    st.tuples(st.just('ResidualCell'), inner), max_leaves=1)
+FUSED = st.tuples(st.just('FusedRNNCell'), SIZES, st.integers(1, 3),
+                  st.sampled_from(['rnn_tanh', 'rnn_relu', 'lstm', 'gru']), st.booleans(), RATES,
+                  st.booleans())
+LEAVES = STEPPABLE | FUSED | st.tuples(st.just('DropoutCell'), RATES)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.tuples(st.just('SequentialRNNCell'), st.lists(inner, max_size=3)) |
+    st.tuples(st.just('BidirectionalCell'), inner, inner) |
+    st.tuples(st.just('ResidualCell'), inner), max_leaves=6)
+
+
+def grow(module, tree, count):
+    """The cell that a tree describes, every leaf with a prefix of its own."""
+    kind, *rest = tree
+    if kind == 'SequentialRNNCell':
+        return stack(module, *[grow(module, each, count) for each in rest[0]])
+    cells = [grow(module, each, count) for each in rest if isinstance(each, tuple)]
+    rest = [each for each in rest if not isinstance(each, tuple)]
+    if cells:
+        return getattr(module, kind)(*cells, *rest)
+    return getattr(module, kind)(*rest, prefix='c%d_' % next(count))
+
+
+class Tree:
+    """A random composition, used as a case is."""
+
+    def __init__(self, tree):
+        self.make = lambda module: grow(module, tree, itertools.count())
+
+
+@given(TREES, st.sampled_from(LAYOUTS), st.sampled_from(MERGES), st.sampled_from(KINDS),
+       st.integers(1, 3))
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+def test_random_compositions_are_the_same(tree, layout, merge, kind, length):
+    compare(Tree(tree), lambda cell: unrolled(cell, layout, merge, kind, length=length))
+
+
+@given(STEPPABLE, st.integers(1, 3))
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+def test_random_cells_step_the_same(tree, length):
+    assert compare(Tree(tree), lambda cell: step(cell, length))
+
+
+# Names, signatures, golden files
+
+CELLS = [name for name, value in vars(stock).items() if isinstance(value, type)
+         and issubclass(value, (stock.BaseRNNCell, stock.RNNParams, stock.BucketSentenceIter))]
+FUNCTIONS = ['rnn_unroll', 'save_rnn_checkpoint', 'load_rnn_checkpoint', 'do_rnn_checkpoint',
+             'encode_sentences']
+
+
+def test_every_public_name_is_there():
+    assert len(CELLS) == 17
+    for name in CELLS + FUNCTIONS:
+        assert getattr(rnn, name)
+    if rnn is not stock:
+        assert set(CELLS + FUNCTIONS) <= set(rnn.__all__)
+        assert all(hasattr(rnn, name) for name in rnn.__all__)
+    for submodule, names in {'rnn_cell': CELLS, 'rnn': FUNCTIONS[:4],
+                             'io': ['encode_sentences', 'BucketSentenceIter']}.items():
+        for name in names:
+            if name in vars(getattr(stock, submodule)):
+                assert getattr(getattr(rnn, submodule), name) is getattr(rnn, name)
+
+
+def callables():
+    for name in FUNCTIONS:
+        yield name, getattr(stock, name), getattr(rnn, name)
+    for name in CELLS:
+        theirs, ours = getattr(stock, name), getattr(rnn, name)
+        for method in dir(theirs):
+            if callable(getattr(theirs, method)) and (method == '__init__' or
+                                                      not method.startswith('_')):
+                yield '%s.%s' % (name, method), getattr(theirs, method), getattr(ours, method)
+
+
+SIGNATURES = list(callables())
+
+
+@pytest.mark.parametrize('name, theirs, ours', SIGNATURES, ids=[each[0] for each in SIGNATURES])
+def test_signatures_are_the_same_with_additions_last(name, theirs, ours):
+    theirs, ours = (list(inspect.signature(each).parameters.values()) for each in (theirs, ours))
+    named = [each for each in theirs if each.kind is not each.VAR_KEYWORD]
+    for mine, its in zip(ours, named):
+        renamed = (its.name, mine.name) == ('init_sym', 'func')  # its modifiers' name, still taken
+        assert (mine.name, mine.kind) == (its.name, its.kind) or renamed
+        assert plain(mine.default) == plain(its.default) or its.default is its.empty
+    for added in ours[len(named):]:
+        assert added.default is not added.empty or added.kind in (added.VAR_KEYWORD,
+                                                                  added.VAR_POSITIONAL)
+    assert len(ours) >= len(named)
+
+
+def test_class_hierarchy_is_the_same():
+    for name in CELLS:
+        bases = [base.__name__ for base in getattr(stock, name).__mro__ if base.__name__ in CELLS]
+        ours = [base.__name__ for base in getattr(rnn, name).__mro__ if base.__name__ in CELLS]
+        assert ours == bases, name
+
+
+@pytest.mark.parametrize('name', sorted(golden.CELLS))
+def test_golden_names_shapes_and_attributes(name):
+    expected = json.loads(golden.path(name).read_text(encoding='utf-8'))
+    assert golden.describe(rnn, name) == expected, (
+        'if this change is meant: python -m tests.golden')
+
+
+# As a replacement of mxnet.rnn in a running program
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def python(code):
+    """Run the code in a new interpreter and return what it prints."""
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=str(ROOT),
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+FUSED_PROGRAM = '''
+cell = mx.rnn.FusedRNNCell(3, prefix='lstm_')
+outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+module = mx.mod.Module(outputs, label_names=None)
+module.bind([('data', (1, 2, 3))])
+module.init_params(mx.init.Xavier())
+print(module.get_params()[0]['lstm_parameters'].shape[0], type(cell).__module__.split('.')[0])
+'''
+
+
+def test_program_that_cannot_be_edited_gets_ours():
+    assert python('import mxrnn; mxrnn.install()\n'
+                  'import mxnet as mx\n'
+                  'import mxnet.rnn\n'
+                  'from mxnet.rnn.rnn_cell import LSTMCell\n'
+                  'assert LSTMCell is mxrnn.LSTMCell and mxnet.rnn is mxrnn\n' +
+                  FUSED_PROGRAM) == ['96', 'mxrnn']
+    assert python('import sys, mxrnn, mxnet as mx\n'
+                  'sys.modules["mxnet.rnn"] = mxrnn; mx.rnn = mxrnn\n' +
+                  FUSED_PROGRAM) == ['96', 'mxrnn']
+
+
+def test_package_works_where_mxnet_rnn_is_absent():
+    assert python('import sys, mxnet as mx\n'
+                  'for name in list(sys.modules):\n'
+                  '    if name.startswith("mxnet.rnn"): sys.modules[name] = None\n'
+                  'del mx.rnn\n'
+                  'import mxrnn\n'
+                  'cell = mxrnn.FusedRNNCell(3, 2, bidirectional=True, get_next_state=True)\n'
+                  'for each in (cell, cell.unfuse()):\n'
+                  '    outputs, _ = each.unroll(2, mx.sym.Variable("data"), merge_outputs=True)\n'
+                  '    bound = outputs.simple_bind(mx.cpu(), data=(1, 2, 3))\n'
+                  '    print(bound.forward()[0].shape[2])\n') == ['6', '6']

@@ -1,0 +1,133 @@
+"""DropoutCell, ZoneoutCell, ResidualCell and ModifierCell: what they do in training and after."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from . import mx, rnn
+from .cases import flat, inputs, run, run_symbols, stack, step
+
+
+@pytest.mark.parametrize('merge_outputs', [True, False])
+def test_dropout_drops_in_training_alone(merge_outputs):
+    cell = rnn.DropoutCell(0.25)
+    data = np.ones((40, 5, 50))
+    found = run(cell, (50,), 5, 40, merge_outputs=merge_outputs, values={'data': data})
+    assert set(np.unique(found.outputs)) == {0.0, np.float32(1 / 0.75)}
+    assert abs((found.outputs == 0).mean() - 0.25) < 0.02
+    assert found.states == []
+    inference = run(cell, (50,), 5, 40, merge_outputs=merge_outputs, train=False)
+    assert (inference.outputs == inference.args['data'].astype('float32')).all()
+
+
+def test_dropout_has_neither_states_nor_weights():
+    cell = rnn.DropoutCell(0.5)
+    assert (cell.state_info, cell.state_shape, cell.begin_state()) == ([], [], [])
+    output, states = cell(mx.sym.Variable('data'), [])
+    assert output.list_arguments() == ['data'] and states == []
+    assert cell.unpack_weights({'w': mx.nd.ones(1)}).keys() == {'w'}
+
+
+@pytest.mark.parametrize('merge_outputs', [True, False])
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+def test_residual_adds_the_inputs(merge_outputs, layout):
+    for base in (rnn.LSTMCell(4, 'x_'), stack(rnn, rnn.LSTMCell(3, 'x_'), rnn.GRUCell(4, 'y_')),
+                 rnn.BidirectionalCell(rnn.GRUCell(2, 'x_'), rnn.GRUCell(2, 'y_'))):
+        options = {'layout': layout, 'merge_outputs': merge_outputs}
+        plain = run(base, (4,), **options)
+        added = run(rnn.ResidualCell(base), (4,), **options)
+        assert_allclose(added.outputs, plain.outputs + plain.args['data'], atol=1e-6)
+        for ours, theirs in zip(added.states, plain.states):
+            assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_residual_steps_add_the_input():
+    cell = rnn.ResidualCell(rnn.GRUCell(4, 'x_'))
+    outputs, states = step(cell, 2)
+    assert [each.name for each in states] == ['x_t1_out']
+    assert outputs[0].name == 'x_t0_out_plus_residual'
+    found = run_symbols(outputs, states, {'data_t0': (2, 4), 'data_t1': (2, 4)})
+    assert_allclose(found.outputs[:, 1] - found.args['data_t1'], found.states[0], atol=1e-6)
+
+
+@pytest.mark.parametrize('zoneout', [(0.3, 0.0), (0.0, 0.3), (0.3, 0.2)])
+def test_zoneout_is_its_base_in_inference(zoneout):
+    base = run(rnn.LSTMCell(3, 'x_'), (4,), train=False)
+    zoned = run(rnn.ZoneoutCell(rnn.LSTMCell(3, 'x_'), *zoneout), (4,), train=False)
+    assert_allclose(zoned.outputs, base.outputs, atol=1e-6)
+    for ours, theirs in zip(zoned.states, base.states):
+        assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_zoneout_keeps_elements_of_the_state():
+    """With every weight zero but a bias, a new state differs from the kept one everywhere."""
+    hidden, p = 2000, 0.3
+    cell = rnn.ZoneoutCell(rnn.RNNCell(hidden, prefix='x_'), zoneout_states=p)
+    states = cell.begin_state(mx.sym.Variable)
+    outputs, final = cell.unroll(1, inputs('symbol', 1), begin_state=states, merge_outputs=True)
+    values = {'x_i2h_weight': np.zeros((hidden, 1)), 'x_h2h_weight': np.zeros((hidden, hidden)),
+              'x_i2h_bias': np.ones(hidden), 'x_h2h_bias': np.zeros(hidden),
+              'x_begin_state_0': np.full((1, hidden), 5.0)}
+    found = run_symbols(outputs, final, {'data': (1, 1, 1)}, values=values)
+    kept = found.states[0] == 5.0
+    assert abs(kept.mean() - p) < 0.04
+    assert_allclose(found.states[0][~kept], np.tanh(1), rtol=1e-6)
+    assert_allclose(found.outputs[0], np.full((1, hidden), np.tanh(1)), rtol=1e-6)
+
+
+def test_zoneout_keeps_elements_of_the_output():
+    """The output before the first is zero; from then on, an element stays with probability p."""
+    hidden, p = 2000, 0.3
+    cell = rnn.ZoneoutCell(rnn.RNNCell(hidden, activation='relu', prefix='x_'), zoneout_outputs=p)
+    values = {'x_i2h_weight': np.ones((hidden, 1)), 'x_h2h_weight': np.zeros((hidden, hidden)),
+              'x_i2h_bias': np.zeros(hidden), 'x_h2h_bias': np.zeros(hidden),
+              'data': np.array([[[1.0], [2.0]]])}
+    found = run(cell, (1,), 2, 1, values=values)
+    first, second = found.outputs[0]
+    assert set(np.unique(first)) == {0.0, 1.0} and set(np.unique(second)) == {0.0, 1.0, 2.0}
+    assert abs((first == 0).mean() - p) < 0.04
+    assert abs((second != 2).mean() - p) < 0.04
+    assert ((second == 2) | (second == first)).all()
+    assert_allclose(found.states[0], np.full((1, hidden), 2.0))
+
+
+def test_modified_cells_name_their_nodes_as_before():
+    for modify in (rnn.ResidualCell, rnn.ZoneoutCell, rnn.ModifierCell):
+        cell = modify(rnn.LSTMCell(4, 'x_'))
+        assert [each.name for each in cell.begin_state()] == [
+            'x_begin_state_0', 'x_begin_state_1']
+        assert cell.state_shape == [(0, 4)] * 2
+        assert cell.params is cell.base_cell.params
+        assert cell.base_cell._modified
+
+
+def test_weights_of_a_modified_cell_are_packed_by_it():
+    args = {name: mx.nd.array(array) for name, array in run(
+        rnn.LSTMCell(4, 'x_'), (4,), train=False).args.items() if name != 'data'}
+    cell = rnn.ResidualCell(rnn.ZoneoutCell(rnn.LSTMCell(4, 'x_'), 0.1))
+    unpacked = cell.unpack_weights(args)
+    assert set(unpacked) == {'x_%s_%s_%s' % (group, gate, kind) for group in ('i2h', 'h2h')
+                             for gate in 'ifco' for kind in ('weight', 'bias')}
+    packed = cell.pack_weights(unpacked)
+    assert all((packed[name].asnumpy() == args[name].asnumpy()).all() for name in args)
+
+
+def test_modifier_of_a_program_transforms_what_its_base_returns():
+    class Doubled(rnn.ModifierCell):
+        def __call__(self, inputs, states):
+            output, states = self.base_cell(inputs, states)
+            return output * 2, states
+    base = run(rnn.GRUCell(3, 'x_'), (4,), train=False)
+    doubled = run(Doubled(rnn.GRUCell(3, 'x_')), (4,), train=False)
+    assert_allclose(doubled.outputs, 2 * base.outputs, atol=1e-6)
+    assert_allclose(doubled.states[0], base.states[0], atol=1e-6)
+
+
+def test_modifiers_in_a_stack_keep_the_states_in_order():
+    cell = stack(rnn, rnn.ZoneoutCell(rnn.LSTMCell(4, 'a_'), 0.0, 0.1), rnn.DropoutCell(0.3),
+                 rnn.ResidualCell(rnn.GRUCell(4, 'b_')))
+    outputs, states = cell.unroll(2, inputs('symbol', 2), merge_outputs=True)
+    assert len(flat(states)) == 3
+    assert cell.state_shape == [(0, 4)] * 3
+    assert outputs.infer_shape(data=(7, 2, 4))[1] == [(7, 2, 4)]
