@@ -32,8 +32,8 @@ PADDING = 0  # what fills a sentence up to the length of its bucket; no word has
 
 # ---- the model
 
-def build_cell(rnn: Any, options: argparse.Namespace, fused: bool) -> Any:
-    """A stack of layers, fused or not: the weights are the same, under the same names.
+def build_cell(rnn: Any, options: argparse.Namespace, kind: str) -> Any:
+    """A stack of layers, 'fused', 'unfused' or unfused and given to 'fuse'; same weights in each.
 
     Each layer is a fused cell of its own, with dropout around it, since on the CPU the fused
     operator of MXNet 1.9.1 ignores its dropout between layers.
@@ -44,8 +44,8 @@ def build_cell(rnn: Any, options: argparse.Namespace, fused: bool) -> Any:
             stack.add(rnn.DropoutCell(options.dropout, prefix='dropout%d_' % i))
         layer = rnn.FusedRNNCell(options.hidden, mode=options.cell,
                                  prefix='%s%d_' % (options.cell, i))
-        stack.add(layer if fused else layer.unfuse())
-    return stack
+        stack.add(layer if kind == 'fused' else layer.unfuse())
+    return rnn.fuse(stack) if kind == 'fuse' else stack
 
 
 def embed(data: mx.sym.Symbol, words: int, options: argparse.Namespace) -> mx.sym.Symbol:
@@ -239,7 +239,11 @@ def read_options(argv: list[str]) -> argparse.Namespace:
     add('--valid', metavar='FILE', help='text to validate on (default: a tenth of the other)')
     add('--min-count', type=positive, default=3, help='rarer words become ' + RARE)
     add('--cell', choices=['lstm', 'gru', 'rnn_tanh', 'rnn_relu'], default='lstm')
-    add('--unfused', action='store_true', help='train ordinary cells, predict with fused ones')
+    kind = result.add_mutually_exclusive_group()
+    kind.add_argument('--unfused', action='store_const', dest='kind', const='unfused',
+                      default='fused', help='train ordinary cells, predict with fused ones')
+    kind.add_argument('--fuse', action='store_const', dest='kind', const='fuse',
+                      help='the same, but run the ordinary cells through the fused operator')
     add('--layers', type=positive, default=2, help='(default: %(default)s)')
     add('--hidden', type=positive, default=200, help='units in a layer (default: %(default)s)')
     add('--embedding', type=positive, default=200, help='width of a word (default: %(default)s)')
@@ -267,6 +271,8 @@ def read_options(argv: list[str]) -> argparse.Namespace:
         result.error('--dropout must be from 0 to below 1, got %g' % options.dropout)
     if options.buckets[0] < 3:
         result.error('--buckets must be 3 or more, got %d' % options.buckets[0])
+    if options.stock and options.kind == 'fuse':
+        result.error('--fuse is not for --stock: mxnet.rnn has no such function')
     if options.resume >= options.epochs:
         result.error('--resume must be below --epochs, which is %d' % options.epochs)
     if options.resume and (options.stock or not options.checkpoint):
@@ -291,17 +297,18 @@ def main() -> int:
 
     seed(options, 0)
     train, valid, vocabulary, unigram = load_data(rnn, options)
-    trained, other = (build_cell(rnn, options, fused)
-                      for fused in (not options.unfused, options.unfused))
+    kinds = [options.kind, 'unfused' if options.kind == 'fused' else 'fused']
+    trained, other = (build_cell(rnn, options, kind) for kind in kinds)
+    if options.kind == 'fuse':
+        print('# ' + repr(trained).replace('\n', '\n# '), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         prefix = options.checkpoint or os.path.join(folder, 'lm')
         table = train_model(rnn, trained, train, valid, len(vocabulary), prefix, options)
         if options.rank:
             return 0
-        kinds = ['unfused', 'fused'] if options.unfused else ['fused', 'unfused']
         found = [evaluate(cell, rnn.load_rnn_checkpoint(cell, prefix, options.epochs),
                           len(vocabulary), valid, options) for cell in (trained, other)]
-        stepping = build_cell(rnn, options, False)
+        stepping = build_cell(rnn, options, 'unfused')
         checkpoint = rnn.load_rnn_checkpoint(stepping, prefix, options.epochs)
         sentences = sample(stepping, checkpoint, vocabulary, 5, options)
 

@@ -51,8 +51,15 @@ def test_learns_and_either_cell_predicts_and_mxnet_prints_the_same(options: str)
     assert other == pytest.approx(trained, rel=1e-4)
     assert len(re.findall('^# sampled: .+', printed, re.MULTILINE)) == 5
     stock = run('--epochs', '3', '--stock', *options.split())
-    assert epochs(stock) == rows
-    assert loaded(stock) == loaded(printed)
+    assert (epochs(stock), loaded(stock)) == (rows, loaded(printed))
+
+
+def test_fuse_predicts_and_learns_like_the_cells_it_is_given() -> None:
+    plain, fused = (run('--epochs', '2', '--dropout', '0', kind)
+                    for kind in ('--unfused', '--fuse'))
+    for one, two in zip(epochs(plain), epochs(fused)):
+        assert [float(p) for p in two] == pytest.approx([float(p) for p in one], rel=1e-4)
+    assert float(loaded(fused)[2]) == pytest.approx(float(loaded(fused)[1]), rel=1e-4)
 
 
 def test_beats_the_unigram_model() -> None:
@@ -82,6 +89,8 @@ def test_files_of_text(tmp_path) -> None:
 
 
 @pytest.mark.parametrize('options, message', [
+    ('--fuse --unfused', 'not allowed with argument'),
+    ('--fuse --stock', 'mxnet.rnn has no such function'),
     ('--gpus 99', 'No GPU to run on'),
     ('--dropout 1', '--dropout must be from 0 to below 1, got 1'),
     ('--layers 0', 'argument --layers: invalid positive value'),
