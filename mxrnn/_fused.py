@@ -294,26 +294,31 @@ class FusedRNNCell(BaseRNNCell):
         Slices don't let the vector's size be inferred; one step of the whole operator does, over
         zeros, from which no gradient comes.
         """
-        directions, rows = len(self._directions), self._num_hidden * self._num_gates
-        steps, vector, *begin = map(mx.sym.zeros_like, [inputs, self._parameter, *states])
-        output, _ = self._operator(mx.sym.slice_axis(steps, axis=0, begin=0, end=1), vector, begin,
-                                   False)
-        sizes = [rows * self._num_hidden * n for n in (directions, 1)] * (
-            directions * (self._num_layers - 1)) + [rows] * (2 * directions * self._num_layers)
-        first, rest = (mx.sym.slice_axis(self._parameter, axis=0, begin=begin, end=end)
-                       for begin, end in ((0, -sum(sizes)), (-sum(sizes), None)))
-        rest = mx.sym.broadcast_add(rest, mx.sym.sum(mx.sym.zeros_like(output)))
-        arrays = []
-        for weights in mx.sym.SliceChannel(mx.sym.reshape(first, shape=(directions, -1)),
-                                           num_outputs=directions, axis=0):
-            arrays += [mx.sym.slice_axis(weights, axis=1, begin=begin, end=end)
-                       for begin, end in ((0, -rows * self._num_hidden),
-                                          (-rows * self._num_hidden, None))]
-        arrays.extend(mx.sym.split_v2(rest, tuple(np.cumsum(sizes)[:-1].tolist())))
-        arrays = [mx.sym.reshape(array, shape=(rows, -1)) for array in arrays]
-        half = len(arrays) // 2
-        pairs = [arrays[i:i + 2] + arrays[half + i:half + i + 2] for i in range(0, half, 2)]
-        return [pairs[i:i + directions] for i in range(0, len(pairs), directions)]
+        steps, zeros, *begin = map(mx.sym.zeros_like, [inputs, self._parameter, *states])
+        step, _ = self._operator(mx.sym.slice_axis(steps, axis=0, begin=0, end=1), zeros, begin,
+                                 False)
+
+        def slices(begin, end):
+            return mx.sym.slice_axis(self._parameter, axis=0, begin=begin, end=end)
+
+        def equal_parts(array, number):
+            return list(mx.sym.SliceChannel(mx.sym.reshape(array, shape=(number, -1)),
+                                            num_outputs=number, axis=0))
+
+        directions, units = len(self._directions), self._num_hidden
+        rows, upper = units * self._num_gates, directions * (self._num_layers - 1)
+        biases = -2 * rows * (directions + upper)
+        others = biases - upper * rows * units * (directions + 1)
+        by_layer = equal_parts(slices(0, others), directions)
+        if upper:
+            by_layer += equal_parts(slices(others, biases), upper)
+        biases = equal_parts(mx.sym.broadcast_add(
+            slices(biases, None), mx.sym.sum(mx.sym.zeros_like(step))), 2 * len(by_layer))
+        arrays = [[mx.sym.slice_axis(weights, axis=1, begin=0, end=-rows * units),
+                   mx.sym.slice_axis(weights, axis=1, begin=-rows * units, end=None),
+                   *biases[2 * i:2 * i + 2]] for i, weights in enumerate(by_layer)]
+        arrays = [[mx.sym.reshape(array, shape=(rows, -1)) for array in own] for own in arrays]
+        return [arrays[i:i + directions] for i in range(0, len(arrays), directions)]
 
     def unfuse(self) -> SequentialRNNCell:
         """The same function as a stack of ordinary cells, which can be stepped.
