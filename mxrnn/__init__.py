@@ -4,8 +4,8 @@
 
 Cells (`rnn_cell`) build `mx.sym` graphs of one step or, with `unroll`, of a whole sequence;
 `FusedRNNCell` is one operator for layers, directions and steps, and `fuse` unrolls ordinary cells
-through it. The checkpoint functions (`rnn`) store weights so that every kind of cell can read them.
-`io` makes batches of sentences.
+through it, `dynamic_unroll` as a loop over any length. The checkpoint functions (`rnn`) store
+weights so that every kind of cell can read them. `io` makes batches of sentences.
 """
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import sys
 
 from . import init as init
 from . import io, rnn, rnn_cell
+from ._dynamic import dynamic_unroll
 from ._fuse import fuse
 from ._mxnet import mx
 from ._report import device_report
@@ -20,8 +21,8 @@ from .io import *  # noqa: F403
 from .rnn import *  # noqa: F403
 from .rnn_cell import *  # noqa: F403
 
-__all__ = ['__version__', 'device_report', 'fuse', 'install', *rnn_cell.__all__, *rnn.__all__,
-           *io.__all__]
+__all__ = ['__version__', 'device_report', 'dynamic_unroll', 'fuse', 'install',
+           *rnn_cell.__all__, *rnn.__all__, *io.__all__]
 
 __version__ = '0.1.0'
 

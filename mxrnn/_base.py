@@ -162,12 +162,22 @@ class BaseRNNCell:
         for child in self._children():
             child.reset()
 
-    @contextlib.contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Put back the attributes of this cell and those under it if the block fails."""
+    def _all_cells(self) -> list[BaseRNNCell]:
+        """This cell and those under it."""
         cells = [self]
         for cell in cells:  # grows while it is walked
             cells.extend(cell._children())
+        return cells
+
+    def _carried(self) -> dict[str, Callable[[], mx.sym.Symbol]]:
+        """Attributes that hold a Symbol from one step to the next, besides the states, and what
+        makes the first one."""
+        return {}
+
+    @contextlib.contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Put back the attributes of this cell and those under it if the block fails."""
+        cells = self._all_cells()
         before = [dict(vars(cell)) for cell in cells]
         try:
             yield

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 from typing import Any, Iterator
 
 from . import _check
@@ -9,7 +10,20 @@ from ._base import BaseRNNCell, RNNParams, Weights
 from ._mxnet import mx
 from ._sequence import arrange, check_symbol, mask
 
-__all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell']
+__all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell', 'TRAINING']
+
+#: In the body of a loop: a Symbol that is 1 in training and 0 else. MXNet never tells operators in
+#: a loop that they are being trained.
+TRAINING: contextvars.ContextVar = contextvars.ContextVar('TRAINING', default=None)
+
+
+def _dropout(data: mx.sym.Symbol, probability: float) -> mx.sym.Symbol:
+    """Dropout in training."""
+    training = TRAINING.get()
+    if training is None:
+        return mx.sym.Dropout(data=data, p=probability)
+    mask = mx.sym.Dropout(mx.sym.ones_like(data), p=probability, mode='always')
+    return (mx.sym.broadcast_mul(mask - 1, training) + 1) * data
 
 
 class DropoutCell(BaseRNNCell):
@@ -41,7 +55,7 @@ class DropoutCell(BaseRNNCell):
     def __call__(self, inputs, states):
         check_symbol('inputs', inputs)
         if self.dropout > 0:
-            inputs = mx.sym.Dropout(data=inputs, p=self.dropout)
+            inputs = _dropout(inputs, self.dropout)
         return inputs, states
 
     def _unroll(self, length, inputs, begin_state, layout, merge_outputs, valid_length=None,
@@ -141,6 +155,9 @@ class ZoneoutCell(ModifierCell):
         self.prev_output = None
         self._dtype = None
 
+    def _carried(self) -> dict[str, Any]:
+        return {'prev_output': self._before_first}
+
     def reset(self) -> None:
         super().reset()
         self.prev_output = None
@@ -163,7 +180,7 @@ class ZoneoutCell(ModifierCell):
         def mix(probability, new, old):
             if probability == 0:
                 return new
-            keep = mx.sym.Dropout(mx.sym.ones_like(new), p=probability)
+            keep = _dropout(mx.sym.ones_like(new), probability)
             return mx.sym.where(keep, new, old)
 
         output, new_states = self.base_cell(inputs, states)

@@ -1,0 +1,156 @@
+"""dynamic_unroll: a cell as a loop in the graph, for sequences of any length."""
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from . import _check
+from ._base import BaseRNNCell
+from ._modifiers import TRAINING
+from ._mxnet import mx
+from ._sequence import check_inputs, check_states, time_axis
+
+__all__ = ['dynamic_unroll']
+
+#: Names of the body's inputs until it gets the actual ones; no variable of a user is called so.
+_STEP, _STATE, _TRAINING = '%dynamic step', '%dynamic state {}', '%dynamic training'
+
+#: Operators that behave otherwise in training.
+_TRAINED = ('Dropout', 'BatchNorm')
+
+
+def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = None,
+                   layout: str = 'NTC', *,
+                   dtype: Any = None) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    """Build the graph of a sequence of any length: a loop (`sym.contrib.foreach`) over `cell`.
+
+    The graph has the size of one step, and the numbers are those of ``cell.unroll``. The length
+    is that of the inputs when the graph is bound, so that one graph serves all lengths.
+
+    Parameters
+    ----------
+    cell : BaseRNNCell
+        A cell that can be stepped.
+    inputs : Symbol
+        Of shape (batch, length, channels) with layout 'NTC', (length, batch, channels) with
+        'TNC'.
+    begin_state : list of Symbol, optional
+        As from `begin_state` or from an earlier unroll; zeros if None.
+    layout : {'NTC', 'TNC'}
+        Of inputs and outputs.
+    dtype : str or type, optional
+        Type of the zeros where `begin_state` is None; float32 if None.
+
+    Returns
+    -------
+    outputs : Symbol
+        The outputs of all steps, in `layout`.
+    states : list of Symbol
+        After the last step.
+
+    Raises
+    ------
+    NotImplementedError
+        A cell in `cell` cannot be stepped.
+    ValueError
+        A class of one's own keeps Symbols from one step to the next outside the states, or
+        contains operators that behave otherwise in training, which MXNet does not tell a loop.
+        DropoutCell and ZoneoutCell work.
+    """
+    _check.instance('cell', cell, BaseRNNCell, 'a cell')
+    blocker = cell._blocker()
+    if blocker is not None:
+        raise NotImplementedError('cell must be one that can be stepped, which %r cannot: use '
+                                  'unroll' % blocker)
+    _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol that holds the whole sequence')
+    check_inputs(None, inputs)
+    swap = time_axis(layout) == 1
+    with cell._unchanged_on_error():
+        cell.reset()
+        states = check_states(cell._first_states(begin_state, dtype), len(cell.state_info), cell)
+        if swap:
+            inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
+        outputs, *states = _Loop(cell)(inputs, states)
+        if swap:
+            outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
+        return outputs, states
+
+
+class _Loop:
+    """A cell's step as the body of a loop."""
+
+    def __init__(self, cell: BaseRNNCell) -> None:
+        self._cell = cell
+        self._cells = list({id(each): each for each in cell._all_cells()}.values())
+        #: What the loop carries besides the states: (cell, attribute) and its first value.
+        self._carried = {(each, name): first() for each in self._cells
+                         for name, first in each._carried().items()}
+        self._variables: dict[str, mx.sym.Symbol] = {}
+
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> list[mx.sym.Symbol]:
+        states = states + list(self._carried.values())
+        names = [_STATE.format(i) for i in range(len(states))]
+        variables = [mx.sym.Variable(name) for name in names]
+        with mx.name.NameManager():  # parameters that a cell asks for in its step are made here,
+            self._body(mx.sym.Variable(_STEP), variables)  # and are not marked as the loop's
+        self._cell.reset()
+        # foreach copies the variables that its body uses, so that they could not be used again
+        # outside. Here its copies, and the inputs, get replaced.
+        outputs, last = mx.sym.contrib.foreach(self._body, mx.sym.Variable(_STEP), variables)
+        loop = mx.sym.Group([outputs] + last)
+        actual = {**self._variables, _STEP: inputs, _TRAINING: _training(inputs),
+                  **dict(zip(names, states))}
+        outputs, *last = loop(**{name: actual[name] for name in loop.list_arguments()})
+        count = len(last) - len(self._carried)
+        for (each, name), value in zip(self._carried, last[count:]):
+            setattr(each, name, value)
+        return [outputs] + last[:count]
+
+    def _body(self, step: mx.sym.Symbol,
+              states: list[mx.sym.Symbol]) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+        count = len(states) - len(self._carried)
+        # The backward pass of a loop fails where a gradient reaches an input as it came.
+        step, *inner = map(mx.sym.identity, [step] + states)
+        for (each, name), value in zip(self._carried, inner[count:]):
+            setattr(each, name, value)
+        before = [dict(vars(each)) for each in self._cells]
+        token = TRAINING.set(mx.sym.Variable(_TRAINING))
+        try:
+            output, new = self._cell(step, inner[:count])
+        finally:
+            TRAINING.reset(token)
+        new = check_states(new, count, self._cell)
+        new += [getattr(each, name) for each, name in self._carried]
+        graph = mx.sym.Group([output] + new)
+        self._check(graph, before)
+        used = graph.list_arguments()
+        # foreach wants every state to be used.
+        new = [state if old.name in used else mx.sym._internal._identity_with_attr_like_rhs(
+            state, old) for state, old in zip(new, states)]
+        nodes = graph.get_internals()
+        self._variables = {name: nodes[name] for name in used}
+        return output, new
+
+    def _check(self, graph: mx.sym.Symbol, before: list[dict[str, Any]]) -> None:
+        """Refuse a body that would not do in a loop what it does in an unrolled graph."""
+        for each, attributes in zip(self._cells, before):
+            for name, value in vars(each).items():
+                if (isinstance(value, mx.sym.Symbol) and value is not attributes.get(name)
+                        and (each, name) not in self._carried):
+                    raise ValueError('cell must hand on Symbols as states in a loop, but %r keeps '
+                                     'one as %s' % (each, name))
+        for node in json.loads(graph.tojson())['nodes']:
+            if node['op'] in _TRAINED and node.get('attrs', {}).get('mode') != 'always':
+                raise ValueError('cell must behave in training as it does otherwise, which MXNet '
+                                 'does not tell a loop, but %r uses %s (node %s); DropoutCell and '
+                                 'ZoneoutCell work in loops'
+                                 % (self._cell, node['op'], node['name']))
+
+
+def _training(inputs: mx.sym.Symbol) -> mx.sym.Symbol:
+    """1 in training and 0 else, of shape (1,) and the type of `inputs`."""
+    for axis in (0, 1):
+        inputs = mx.sym.slice_axis(inputs, axis=axis, begin=0, end=1)
+    one = mx.sym.slice_axis(mx.sym.Reshape(mx.sym.ones_like(inputs), shape=(-1,)), axis=0,
+                            begin=0, end=1)
+    return mx.sym.Dropout(one, p=0.5) != 1  # 0 or 2 in training

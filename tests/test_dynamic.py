@@ -1,0 +1,221 @@
+"""dynamic_unroll: a loop in the graph, with the numbers of unroll."""
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from . import cases, differs, mx, rnn
+from .cases import begin_state, each_bound, random_value, run, run_symbols, stack, walk
+from .test_fuse import assert_same, make
+
+pytestmark = differs
+
+STEPPED = [case for case in cases.BOUND + cases.OURS if case.can_step and case.binds]
+#: Cells of one's own whose step cannot be the body of a loop.
+REFUSED = ('own_reset',)
+
+each_looped = pytest.mark.parametrize(
+    'case', [case for case in STEPPED if case.name not in REFUSED and case.name != 'stack_empty'],
+    ids=str)
+
+
+def run_dynamic(cell, step, length=3, batch=2, *, layout='NTC', begin=None, dtype='float32',
+                train=True, seed=0, values=None):
+    """As tests.cases.run, by dynamic_unroll."""
+    state = None if begin is None else begin_state(cell, begin)
+    outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'), state, layout, dtype=dtype)
+    data = random_value('data', (batch, length) + tuple(step), seed)
+    data = data if layout == 'NTC' else data.swapaxes(0, 1)
+    return run_symbols(outputs, states, {'data': data.shape}, layout=layout, dtype=dtype,
+                       train=train, seed=seed, values={'data': data, **(values or {})})
+
+
+@each_looped
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('begin', [None, 'variable'])
+def test_same_function_and_gradients(case, layout, begin):
+    kwargs = {'layout': layout, 'begin': begin}
+    assert_same(run_dynamic(make(case), case.step, **kwargs),
+                run(make(case), case.step, **kwargs))
+
+
+@each_looped
+def test_prediction_draws_nothing(case):
+    assert_same(run_dynamic(case.make(rnn), case.step, train=False),
+                run(case.make(rnn), case.step, train=False))
+
+
+@each_bound
+def test_what_cannot_be_stepped_is_refused(case):
+    if case.can_step and case.name not in REFUSED:
+        return
+    cell = case.make(rnn)
+    before = [dict(vars(each)) for each in walk(cell)]
+    with pytest.raises(NotImplementedError if not case.can_step else ValueError, match='cell must'):
+        rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
+    assert [vars(each) for each in walk(cell)] == before
+
+
+def test_dropout_is_drawn_for_each_step_in_training():
+    cell = stack(rnn, rnn.RNNCell(50), rnn.DropoutCell(0.3))
+    ours = run_dynamic(cell, (4,), 40)
+    zero = ours.outputs == 0
+    assert abs(zero.mean() - 0.3) < 0.05
+    assert (zero[:, 1:] != zero[:, :-1]).any(axis=(0, 2)).all()
+    kept = run_dynamic(stack(rnn, rnn.RNNCell(50)), (4,), 40).outputs
+    np.testing.assert_allclose(ours.outputs[~zero], kept[~zero] / 0.7, rtol=1e-5)
+
+
+def test_gradients_pass_where_dropout_does():
+    cell = rnn.DropoutCell(0.5)
+    ours = run_dynamic(cell, (30,), 4)
+    head = random_value('outputs head', (2, 4, 30))
+    np.testing.assert_allclose(ours.grads['data'], np.where(ours.outputs == 0, 0, head * 2),
+                               rtol=1e-5)
+
+
+def test_zoneout_keeps_the_output_before():
+    data = random_value('data', (8, 9, 4))
+    ours = run_dynamic(rnn.ZoneoutCell(rnn.GRUCell(40), 0.4), (4,), 9, 8)
+    outputs = np.concatenate([np.zeros((8, 1, 40)), ours.outputs], axis=1)
+    kept = outputs[:, 1:] == outputs[:, :-1]
+    assert abs(kept.mean() - 0.4) < 0.05
+    # The states go on as without zoneout, and so do the outputs that are not kept.
+    theirs = run(rnn.GRUCell(40), (4,), 9, 8, values={'data': data})
+    np.testing.assert_allclose(ours.outputs[~kept], theirs.outputs[~kept], rtol=1e-4, atol=1e-6)
+
+
+def test_zoneout_of_states():
+    ours = run_dynamic(rnn.ZoneoutCell(rnn.RNNCell(200), zoneout_states=0.4), (4,), 1, 8)
+    assert abs((ours.states[0] == 0).mean() - 0.4) < 0.05
+
+
+@pytest.mark.parametrize('name', ['lstm', 'zoneout_both', 'stack_dropout'])
+def test_float64(name):
+    case = next(case for case in STEPPED if case.name == name)
+    assert_same(run_dynamic(make(case), case.step, dtype='float64'),
+                run(make(case), case.step, dtype='float64'), 1e-10)
+
+
+def test_graph_is_that_of_one_step_and_serves_every_length():
+    cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.DropoutCell(0.2), rnn.GRUCell(2, 'b_'))
+    outputs, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
+    assert len(json.loads(outputs.tojson())['nodes']) < 40
+    bound = outputs.simple_bind(mx.cpu(), data=(2, 3, 4))
+    for length in (3, 7, 2):
+        bound = bound.reshape(data=(2, length, 4), allow_up_sizing=True)
+        for name, array in bound.arg_dict.items():
+            array[:] = random_value(name, array.shape)
+        expected = run(cell, (4,), length, train=False)
+        np.testing.assert_allclose(bound.forward()[0].asnumpy(), expected.outputs, atol=1e-6)
+
+
+def test_graph_survives_a_file():
+    cell = rnn.ZoneoutCell(rnn.LSTMCell(3), 0.2, 0.2)
+    outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
+    symbol = mx.sym.Group([outputs] + states)
+    results = []
+    for graph in (symbol, mx.sym.load_json(symbol.tojson())):
+        bound = graph.simple_bind(mx.cpu(), data=(2, 3, 4))
+        for name, array in bound.arg_dict.items():
+            array[:] = random_value(name, array.shape)
+        results.append([each.asnumpy() for each in bound.forward()])
+    for ours, theirs in zip(*results):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_weights_are_shared_with_the_graph_around():
+    """A loop, and the same cell stepped on by hand: each weight is one argument."""
+    def graph(unroll):
+        cell = rnn.LSTMCell(3)
+        outputs, states = unroll(cell)
+        step, states = cell(mx.sym.Variable('more'), states)
+        return run_symbols(step, [outputs] + states, {'data': (2, 4, 5), 'more': (2, 5)})
+
+    ours = graph(lambda cell: rnn.dynamic_unroll(cell, mx.sym.Variable('data')))
+    names = ours.symbol.list_arguments()
+    assert len(set(names)) == len(names)
+    assert_same(ours, graph(lambda cell: cell.unroll(4, mx.sym.Variable('data'),
+                                                     merge_outputs=True)))
+
+
+def test_begin_states_of_one_name_or_twice_the_same():
+    cell = rnn.LSTMCell(3)
+    state = mx.sym.Variable('state')
+
+    def graph(unroll):
+        outputs, states = unroll(cell, [state, state])
+        return run_symbols(outputs, states, {'data': (2, 4, 5)})
+
+    assert_same(graph(lambda cell, begin: rnn.dynamic_unroll(cell, mx.sym.Variable('data'), begin)),
+                graph(lambda cell, begin: cell.unroll(4, mx.sym.Variable('data'), begin,
+                                                      merge_outputs=True)))
+
+
+def test_states_of_one_loop_begin_the_next():
+    def graph(unroll):
+        cell = rnn.ResidualCell(rnn.GRUCell(4))
+        _, states = unroll(cell, mx.sym.Variable('first'))
+        outputs, states = unroll(cell, mx.sym.Variable('second'), states)
+        return run_symbols(outputs, states, {'first': (2, 3, 4), 'second': (2, 3, 4)})
+
+    assert_same(graph(rnn.dynamic_unroll),
+                graph(lambda cell, *args: cell.unroll(3, *args, merge_outputs=True)))
+
+
+def test_parameters_asked_for_in_a_step_are_as_ever():
+    cell = next(case for case in STEPPED if case.name == 'own_context').make(rnn)
+    rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
+    assert not cell.params.get('context_weight').list_attr()
+
+
+def test_module_trains():
+    cell = stack(rnn, rnn.LSTMCell(5, 'l0_'), rnn.DropoutCell(0.1), rnn.LSTMCell(5, 'l1_'))
+    embedded = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=7, output_dim=4, name='embed')
+    outputs, _ = rnn.dynamic_unroll(cell, embedded)
+    scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-3, 0)), num_hidden=7)
+    label = mx.sym.Reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
+    tokens = np.tile(np.arange(7), (6, 2))
+    data = mx.io.NDArrayIter(tokens[:, :-1], tokens[:, 1:], batch_size=3)
+    module = mx.mod.Module(mx.sym.SoftmaxOutput(scores, label, name='softmax'))
+    mx.random.seed(1)
+    metric = mx.metric.Perplexity(None)
+    module.fit(data, num_epoch=30, eval_metric=metric, optimizer='adam',
+               optimizer_params={'learning_rate': 0.05}, initializer=mx.init.Xavier())
+    assert metric.get()[1] < 2
+
+
+@pytest.mark.parametrize('kwargs, error, match', [
+    ({'cell': 3}, TypeError, 'cell must be a cell'),
+    ({'inputs': [mx.sym.Variable('a')]}, TypeError, 'inputs must be a Symbol'),
+    ({'layout': 'CNT'}, ValueError, 'layout'),
+    ({'begin_state': [mx.sym.Variable('h')]}, ValueError, 'states'),
+])
+def test_bad_arguments(kwargs, error, match):
+    arguments = {'cell': rnn.LSTMCell(3), 'inputs': mx.sym.Variable('data'), **kwargs}
+    with pytest.raises(error, match=match):
+        rnn.dynamic_unroll(**arguments)
+
+
+def test_kept_symbols_are_refused():
+    class Keeps(rnn.RNNCell):
+        last = None
+
+        def __call__(self, inputs, states):
+            output, states = super().__call__(inputs, states)
+            self.last = output
+            return output, states
+
+    with pytest.raises(ValueError, match='keeps one as last'):
+        rnn.dynamic_unroll(Keeps(3), mx.sym.Variable('data'))
+
+
+def test_a_state_that_is_not_read():
+    class Ignores(rnn.RNNCell):
+        def __call__(self, inputs, states):
+            output = mx.sym.FullyConnected(inputs, self._iW, self._iB, num_hidden=3)
+            return output, [output]
+
+    assert_same(run_dynamic(Ignores(3), (4,), begin='zeros'), run(Ignores(3), (4,), begin='zeros'))
