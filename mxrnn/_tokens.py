@@ -115,8 +115,9 @@ def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int
     What is past the size is `padding`, a NumPy number of the type of the result.
     """
     step = np.arange(steps)
-    rows = packed.take(np.add.outer(starts, step), mode='clip')
-    return np.where(step < sizes[:, None], rows, padding).astype(padding.dtype, copy=False)
+    rows = packed.take(np.add.outer(starts, step), mode='clip').astype(padding.dtype, copy=False)
+    np.copyto(rows, padding, where=step >= sizes[:, None])
+    return rows
 
 
 def _narrowest(least: int, most: int, dtype: np.dtype) -> np.dtype:

@@ -142,7 +142,7 @@ class _TokenIter(mx.io.DataIter):
 
     def __init__(self, batch_size: int, invalid_label: float, data_name: str, label_name: str,
                  dtype: Any, layout: str, **names: str) -> None:
-        super().__init__(_check.integer('batch_size', batch_size, 1))
+        super().__init__(_extent('batch_size', batch_size, 1))
         self._dtype = _tokens.data_type('dtype', dtype)
         self._padding = _padding('invalid_label', invalid_label, self._dtype)
         self.invalid_label = invalid_label
@@ -238,10 +238,10 @@ class BucketSentenceIter(_TokenIter):
                  dtype: Any = 'float32', layout: str = 'NT', *, shuffle: bool = True,
                  seed: int | None = None, last_batch: str = 'discard', too_long: str = 'discard',
                  provide_length: bool = False, length_name: str = 'length') -> None:
-        super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout,
-                         length_name=length_name)
-        self.length_name = length_name
         self.provide_length = _check.flag('provide_length', provide_length)
+        self.length_name = length_name
+        super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout,
+                         **({'length_name': length_name} if provide_length else {}))
         self.shuffle = _check.flag('shuffle', shuffle)
         self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad', 'roll_over'))
         self.too_long = _check.choice('too_long', too_long, ('discard', 'truncate'))
@@ -409,7 +409,7 @@ class StreamIter(_TokenIter):
                  label_name: str = 'softmax_label', dtype: Any = 'float32', layout: str = 'NT', *,
                  last_batch: str = 'discard') -> None:
         super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout)
-        self.bptt = self.default_bucket_key = _check.integer('bptt', bptt, 1)
+        self.bptt = self.default_bucket_key = _extent('bptt', bptt, 1)
         self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad'))
         if not isinstance(tokens, (Sequence, np.ndarray)):
             tokens = list(_check.iterable('tokens', tokens, 'numbers'))
@@ -452,6 +452,14 @@ class StreamIter(_TokenIter):
         return batch
 
 
+def _extent(name: str, value: Any, least: int) -> int:
+    """Check what becomes a dimension of an array."""
+    if _check.integer(name, value, least) >= 2 ** 31:
+        raise ValueError('%s must be less than 2**31, got a number of %d bits'
+                         % (name, int(value).bit_length()))
+    return int(value)
+
+
 def _padding(name: str, value: Any, dtype: np.dtype) -> Any:
     """Return what pads data of this type, as a number of the type."""
     if not _tokens.fits(np.asarray(_check.number(name, value)), dtype):
@@ -461,7 +469,7 @@ def _padding(name: str, value: Any, dtype: np.dtype) -> Any:
 
 
 def _names(**names: Any) -> None:
-    """Check the names of the arrays of a batch."""
+    """Check that the arrays of a batch have names, and each one of its own."""
     for name, value in names.items():
         _check.instance(name, value, str, 'a str')
         others = [other for other in names if other != name and names[other] == value]
@@ -478,7 +486,7 @@ def _generators(seed: Any) -> tuple[random.Random, np.random.RandomState]:
 def _buckets(buckets: Any, sizes: np.ndarray, batch_size: int) -> list[int]:
     """Return the buckets asked for, or those of which there are enough sentences, sorted."""
     if buckets is not None:
-        given = {_check.integer('each of buckets', bucket, 0) for bucket in
+        given = {_extent('each of buckets', bucket, 0) for bucket in
                  _check.iterable('buckets', buckets, 'integers')}
         buckets = sorted(given - {0})  # empty sentences go into the smallest real bucket
         if given and not buckets:

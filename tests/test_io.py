@@ -65,8 +65,8 @@ def history(module, *args, epochs=3, broken_off=1, **kwargs):
 
 @pytest.mark.parametrize('args', [
     (IDS, 4), (IDS, 1), (IDS, 4, []), (IDS, 4, [11]), (IDS, 4, [8, 3, 30, 3]), (IDS, 3, [5, 7]),
-    (IDS, 4, [0, 4, 20]), (IDS, 4, None, 0), (IDS, 4, None, 2.5, 'x', 'y'),
-    (IDS, 4, None, -1, 'data', 'softmax_label', 'int32'),
+    (IDS, 4, [0, 4, 20]), (IDS, 4, None, 0), (IDS, 4, None, 2.5, 'length', 'y'),
+    (IDS, 4, [12], 2049), (IDS, 4, None, -1, 'data', 'softmax_label', 'int32'),
     (IDS, 4, None, -1, 'data', 'softmax_label', 'float64', 'TN'),
     (IDS, 4, [6, 12], -2, 'data', 'softmax_label', 'float16', 'TN'),
     (IDS, 4, [6, 12], 255, 'data', 'softmax_label', np.uint8, 'NTC'),
@@ -550,24 +550,26 @@ BAD += [('BucketSentenceIter', {'sentences': value}, 'sentences') for value in B
 BAD += [('BucketSentenceIter', {'sentences': [[1, 2]] * 3, 'buckets': None, 'batch_size': 4},
          'buckets')]
 BAD += [('BucketSentenceIter', {'buckets': value}, 'buckets') for value in [
-    5, 0, 2.5, True, '36', [2.5], [None], ['3'], [[3]], [-1, 4], [0], [NAN], [True], [1],
+    5, 0, 2.5, True, '36', [HUGE], [2.5], [None], ['3'], [[3]], [-1, 4], [0], [NAN], [True], [1],
     mx.sym.Variable('x')]]
 BAD += [('BucketSentenceIter', {name: value}, name) for name, value in [
     ('shuffle', None), ('shuffle', 'yes'), ('shuffle', 2), ('seed', 'a'), ('seed', -1),
     ('seed', 2 ** 32), ('seed', 1.5), ('seed', True), ('last_batch', None), ('last_batch', 'keep'),
     ('last_batch', 3), ('too_long', None), ('too_long', 'cut'), ('too_long', []),
-    ('provide_length', None), ('provide_length', 'length'), ('length_name', None),
-    ('length_name', 'data'), ('length_name', 'softmax_label')]]
+    ('provide_length', None), ('provide_length', 'length')]]
+BAD += [('BucketSentenceIter', {'provide_length': True, 'length_name': value}, 'length_name')
+        for value in (None, 7, 'data', 'softmax_label')]
 BAD += [('StreamIter', {'tokens': value}, 'tokens') for value in [
     None, 5, [], 'text', ['a'] * 9, [None] * 9, [[1, 2], [3]], [[1, 2], [3, 4]], [1], [2 ** 70] * 9,
     [1.5, NAN] * 9, np.zeros((9, 9)), mx.sym.Variable('x'), range(6)]]
 BAD += [('StreamIter', {'bptt': value}, 'bptt') for value in [
     None, 0, -1, 2.0, '2', [2], NAN, True]]
-BAD += [('StreamIter', {'bptt': HUGE}, 'tokens'), ('StreamIter', {'last_batch': 'roll_over'},
+BAD += [('StreamIter', {'bptt': HUGE}, 'bptt'), ('StreamIter', {'last_batch': 'roll_over'},
                                                    'last_batch')]
 BAD += [(iterator, {name: value}, name) for iterator in ('BucketSentenceIter', 'StreamIter')
         for name, values in [
-            ('batch_size', [None, 0, -1, 2.0, '2', [2], NAN, True, mx.sym.Variable('x')]),
+            ('batch_size', [None, 0, HUGE, 2 ** 31, -1, 2.0, '2', [2], NAN, True,
+                            mx.sym.Variable('x')]),
             ('invalid_label', [None, '1', NAN, float('inf'), HUGE, 1e40, [0], True, 1j]),
             ('data_name', [None, 5, b'data', ['data']]),
             ('label_name', [None, 5, 'data']),
