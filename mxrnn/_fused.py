@@ -13,7 +13,7 @@ from ._dense import GRUCell, LSTMCell, RNNCell
 from ._gates import GROUPS, KINDS, MODES, gate_array
 from ._modifiers import DropoutCell
 from ._mxnet import mx
-from ._padded import rnn_of_layers
+from ._padded import padded_layer
 from ._sequence import arrange, check_states, known_shape, mask, time_axis, time_major
 
 __all__ = ['FusedRNN', 'FusedRNNCell', 'fused_layout']
@@ -284,11 +284,24 @@ class FusedRNNCell(BaseRNNCell):
             outputs, _ = self._operator(mask(None, inputs, 'TNC', valid_length), self._parameter,
                                         states, False)
             return mask(None, outputs, 'TNC', valid_length), []
-        return rnn_of_layers(self._mode, self._num_hidden, self._arrays(inputs, states), inputs,
-                             states, valid_length, self._get_next_state, between, self._prefix)
+        arrays = self._arrays(inputs, states)
+        begin = list(zip(*[mx.sym.SliceChannel(state, num_outputs=len(arrays), axis=0,
+                                               squeeze_axis=True) for state in states]))
+        finals: list[Any] = []
+        size = len(self._directions)
+        for layer in range(self._num_layers):
+            if layer and between:
+                inputs = mx.sym.Dropout(inputs, p=between)
+            own = slice(layer * size, (layer + 1) * size)
+            inputs, states = padded_layer(
+                self._mode, self._num_hidden, arrays[own], inputs, begin[own], valid_length,
+                self._get_next_state, ['%s%s%d_rnn' % (self._prefix, direction, layer)
+                                       for direction in self._directions])
+            finals += states
+        return inputs, [mx.sym.stack(*each, axis=0) for each in zip(*finals)]
 
     def _arrays(self, inputs, states):
-        """The vector's arrays by layer and direction.
+        """The vector's arrays, by layer and direction, in one list.
 
         The width of the inputs is not known here, so places are counted from the vector's end.
         Slices don't let the vector's size be inferred; one step of the whole operator does, over
@@ -317,8 +330,7 @@ class FusedRNNCell(BaseRNNCell):
         arrays = [[mx.sym.slice_axis(weights, axis=1, begin=0, end=-rows * units),
                    mx.sym.slice_axis(weights, axis=1, begin=-rows * units, end=None),
                    *biases[2 * i:2 * i + 2]] for i, weights in enumerate(by_layer)]
-        arrays = [[mx.sym.reshape(array, shape=(rows, -1)) for array in own] for own in arrays]
-        return [arrays[i:i + directions] for i in range(0, len(arrays), directions)]
+        return [[mx.sym.reshape(array, shape=(rows, -1)) for array in own] for own in arrays]
 
     def unfuse(self) -> SequentialRNNCell:
         """The same function as a stack of ordinary cells, which can be stepped.

@@ -34,13 +34,15 @@ def values(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
              padding: float = np.nan, lengths: Any = None, lengths_type: str = 'float32',
              merge: Any = True, dtype: str | None = None, listed: bool = False,
-             begin: Any = 'random') -> Result:
+             begin: Any = 'random', wrap: Any = None) -> Result:
     """Unroll over `rows` of the batch: values, heads and begin states are those of the rows.
 
     `lengths` are given as a Variable; what lies behind them in the data is `padding`.
     """
     dtype = dtype or case.dtypes[-1]
     cell = case.make(rnn)
+    if wrap is not None:
+        cell = wrap(cell)
     axes = batch_axes(cell)
     data = values('data', (len(LENGTHS), LENGTH) + case.step, dtype)[rows, :length]
     kwargs = {}
@@ -156,6 +158,13 @@ def assert_same(got: Result, want: Result, tolerance: float = 1e-6) -> None:
 @pytest.mark.parametrize('case', CASES, ids=str)
 def test_each_sequence_as_if_alone(case, layout):
     assert_same(evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS), alone(case))
+
+
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('case', CASES, ids=str)
+def test_fused_sequences_as_if_alone(case, layout):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, wrap=rnn.fuse)
+    assert_same(got, alone(case))
 
 
 def test_number_of_cases():
