@@ -396,8 +396,9 @@ class BaseRNNCell:
         dtype : str or type, optional
             Type of the zeros where `begin_state` is None; float32 if None.
         valid_length : Symbol, optional
-            Number of steps of each sequence, from 0 to `length`, of shape (batch,) and of any
-            numeric type; what lies behind is padding, which is not read. All of `length` if None.
+            Number of steps of each sequence, from 0 to `length` (more counts as `length`), of
+            shape (batch,) and of any numeric type. What lies behind is padding, which is not
+            read. All steps are valid if None.
 
         Returns
         -------
@@ -417,7 +418,8 @@ class BaseRNNCell:
             merge_outputs = bool(_check.flag('merge_outputs', merge_outputs))
         options = {} if dtype is None else {'dtype': _check.dtype('dtype', dtype)}
         if valid_length is not None:
-            options['valid_length'] = check_valid_length(valid_length)
+            # Operators that reverse or pick would read behind the array.
+            options['valid_length'] = mx.sym.clip(check_valid_length(valid_length), 0, length)
         with self._unchanged_on_error():
             self.reset()
             return self._unroll(length, inputs, begin_state, layout, merge_outputs, **options)

@@ -15,6 +15,7 @@ pytestmark = differs
 LENGTH = 4
 LENGTHS = [4, 0, 1, 3]
 CASES = [case for case in BOUND + OURS if case.binds]
+LOOPED = [case for case in CASES if case.can_step and case.name not in ('own_reset', 'stack_empty')]
 
 
 class Result(NamedTuple):
@@ -34,7 +35,7 @@ def values(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
              padding: float = np.nan, lengths: Any = None, lengths_type: str = 'float32',
              merge: Any = True, dtype: str | None = None, listed: bool = False,
-             begin: Any = 'random', wrap: Any = None) -> Result:
+             begin: Any = 'random', wrap: Any = None, loop: bool = False) -> Result:
     """Unroll over `rows` of the batch: values, heads and begin states are those of the rows.
 
     `lengths` are given as a Variable; what lies behind them in the data is `padding`.
@@ -63,7 +64,10 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
     if listed:
         inputs = list(mx.sym.split(inputs, num_outputs=length, axis=layout.index('T'),
                                    squeeze_axis=True))
-    outputs, states = cell.unroll(length, inputs, begin, layout, merge, **kwargs)
+    if loop:
+        outputs, states = rnn.dynamic_unroll(cell, inputs, begin, layout, **kwargs)
+    else:
+        outputs, states = cell.unroll(length, inputs, begin, layout, merge, **kwargs)
     assert merge is None or isinstance(outputs, mx.sym.Symbol) is merge
     outputs = outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.stack(
         *outputs, axis=layout.index('T'))
@@ -167,6 +171,13 @@ def test_fused_sequences_as_if_alone(case, layout):
     assert_same(got, alone(case))
 
 
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('case', LOOPED, ids=str)
+def test_looped_sequences_as_if_alone(case, layout):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, loop=True)
+    assert_same(got, alone(case))
+
+
 def test_number_of_cases():
     assert len(CASES) >= 110 and sum(case.fused for case in CASES) >= 35
 
@@ -192,6 +203,12 @@ def test_forms_of_inputs_and_outputs(case, layout, merge, listed):
 def test_types_of_lengths(case, kind):
     assert_same(evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, lengths_type=kind),
                 alone(case))
+
+
+@each_variant
+def test_lengths_out_of_range_count_as_the_nearest(case):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=[1000, -1000, 1, 3], lengths_type='int32')
+    assert_same(got, alone(case))
 
 
 @each_variant
