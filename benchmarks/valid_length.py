@@ -104,7 +104,8 @@ def main() -> None:
         table.add(kind, 'alone', '%.5f' % found, 0)
         for reader, how in ((plain, 'padded'), (masked, 'padded with valid_length')):
             found, states = reader.read(valid, [LONGEST], weights)
-            table.add(kind, how, '%.5f' % found, float(abs(states - alone).max() / abs(alone).max()))
+            table.add(kind, how, '%.5f' % found,
+                      float(abs(states - alone).max() / abs(alone).max()))
 
 
 if __name__ == '__main__':
