@@ -184,13 +184,19 @@ class BidirectionalCell(_Container):
                                                     squeeze_axis=1))
                            if isinstance(output, mx.sym.Symbol) else output for output in outputs]
         forward, backward = outputs
+        channels = self._channel_axis()
         if merge_outputs:
-            joined: Any = mx.sym.Concat(forward, mx.sym.reverse(backward, axis=axis), dim=2,
-                                        name='%sout' % self._output_prefix)
+            joined: Any = mx.sym.Concat(forward, mx.sym.reverse(backward, axis=axis),
+                                        dim=channels + 1, name='%sout' % self._output_prefix)
         else:
-            joined = [mx.sym.Concat(*pair, dim=1, name='%st%d' % (self._output_prefix, i))
+            joined = [mx.sym.Concat(*pair, dim=channels, name='%st%d' % (self._output_prefix, i))
                       for i, pair in enumerate(zip(forward, backward[::-1]))]
         return joined, [result[1] for result in results]
+
+    def _channel_axis(self) -> int:
+        """Axis of the channels in the output of a step, which is 1 but for 'NHWC'."""
+        layouts = [info.get('__layout__', '') for info in self.state_info]
+        return 3 if 'NHWC' in layouts else 1
 
     def _unroll_valid(self, length, inputs, begin_state, layout, merge_outputs, valid_length,
                       **options):
@@ -203,6 +209,6 @@ class BidirectionalCell(_Container):
                                valid_length=valid_length, **options)
             for cell, given, own in zip(self._cells, (inputs, reverse(inputs, valid_length)),
                                         states))
-        joined = mx.sym.Concat(forward, reverse(backward, valid_length), dim=2,
-                               name='%sout' % self._output_prefix)
+        joined = mx.sym.Concat(forward, reverse(backward, valid_length),
+                               dim=self._channel_axis() + 1, name='%sout' % self._output_prefix)
         return arrange(length, time_major(joined, layout), layout, merge_outputs), left + right
