@@ -27,8 +27,9 @@ class _Container(BaseRNNCell):
         """Append `cells`, which came as the argument `name`, and share their weights."""
         for cell in cells:
             _check.instance(name, cell, BaseRNNCell, 'a cell')
-            if cell is self:
-                raise ValueError('%s must be another cell than the container itself' % name)
+            if self in cell._all_cells():
+                raise ValueError('%s must be another cell than the container itself, and not one '
+                                 'around it' % name)
             if self._override_cell_params and not cell._own_params:
                 raise ValueError('%s already shares its params: give params to the %s or to the '
                                  'cells in it, not to both' % (name, type(self).__name__))

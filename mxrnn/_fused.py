@@ -61,10 +61,11 @@ class _Once:
     given: set = set()
 
     @classmethod
-    def warn(cls, message: str) -> None:
+    def warn(cls, message: str, stacklevel: int) -> None:
+        """Warn of the line that is `stacklevel` calls above this one."""
         if message not in cls.given:
             cls.given.add(message)
-            warnings.warn(message, stacklevel=4)
+            warnings.warn(message, stacklevel=stacklevel + 1)
 
 
 @_register
@@ -188,7 +189,7 @@ class FusedRNNCell(BaseRNNCell):
             self._forget_bias))
         if dropout > 0 and num_layers > 1 and not mx.runtime.Features().is_enabled('CUDA'):
             _Once.warn("FusedRNNCell's dropout is not applied in training by MXNet's CPU operator; "
-                       'unfuse() gives cells with DropoutCells between them, which apply it')
+                       'unfuse() gives cells with DropoutCells between them, which apply it', 2)
 
     @property
     def state_info(self) -> list[dict[str, Any]]:
@@ -265,7 +266,7 @@ class FusedRNNCell(BaseRNNCell):
                              % (self, layout, shape))
         if time_axis(layout) == 1:
             _Once.warn("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
-                       "transpositions that 'NTC' needs")
+                       "transpositions that 'NTC' needs", 3)
         inputs = time_major(inputs, layout)
         states = check_states(self._first_states(begin_state, dtype), len(self.state_info),
                               self)
