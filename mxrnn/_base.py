@@ -201,9 +201,9 @@ class BaseRNNCell:
             cells.extend(cell._children())
         return cells
 
-    def _carried(self) -> dict[str, Callable[[], mx.sym.Symbol]]:
+    def _carried(self) -> dict[str, Callable[[list[mx.sym.Symbol]], mx.sym.Symbol]]:
         """Attributes that hold a Symbol from one step to the next, besides the states, and what
-        makes the first one."""
+        makes the first one of the first states."""
         return {}
 
     @contextlib.contextmanager

@@ -78,7 +78,7 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
             inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
         if valid_length is not None:
             inputs = mask(None, inputs, 'TNC', valid_length)
-        outputs, *states = _Loop(cell)(inputs, states, valid_length)
+        outputs, *states = _Loop(cell, states)(inputs, states, valid_length)
         if valid_length is not None:
             outputs = mask(None, outputs, 'TNC', valid_length)
         if swap:
@@ -89,11 +89,11 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
 class _Loop:
     """A cell's step as the body of a loop."""
 
-    def __init__(self, cell: BaseRNNCell) -> None:
+    def __init__(self, cell: BaseRNNCell, states: list[mx.sym.Symbol]) -> None:
         self._cell = cell
         self._cells = list({id(each): each for each in cell._all_cells()}.values())
         #: What the loop carries besides the states: (cell, attribute) and its first value.
-        self._carried = {(each, name): first() for each in self._cells
+        self._carried = {(each, name): first(states) for each in self._cells
                          for name, first in each._carried().items()}
         self._variables: dict[str, mx.sym.Symbol] = {}
 

@@ -126,6 +126,11 @@ class ModifierCell(BaseRNNCell):
         return self.base_cell.pack_weights(args)
 
 
+def _other_type(states: list[mx.sym.Symbol]) -> Any:
+    """The type that `states` are known to have, if it is not float32."""
+    return next((kind for kind in map(known_type, states) if kind not in (None, np.float32)), None)
+
+
 class ZoneoutCell(ModifierCell):
     """Zoneout (Krueger et al. 2016, https://arxiv.org/abs/1606.01305): in training, elements keep
     their value of the step before.
@@ -157,17 +162,22 @@ class ZoneoutCell(ModifierCell):
         self.prev_output = None
 
     def _carried(self) -> dict[str, Any]:
-        return {'prev_output': self._before_first}
+        return {'prev_output': self._zeros}
 
     def reset(self) -> None:
         super().reset()
         self.prev_output = None
 
+    def _zeros(self, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
+        """The output before the first step, where that is not known yet."""
+        rank = len(next(iter(self.base_cell.state_shape), (0, 0)))
+        return mx.sym.zeros((0,) * rank, dtype=_other_type(states))
+
     def _before_first(self, output: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
-        if self.zoneout_outputs == 0 or all(
-                len(shape) == 2 for shape in self.base_cell.state_shape) and all(
-                known_type(state) in (None, np.float32) for state in states):
-            return mx.sym.zeros((0, 0))  # a matrix of float32: mxnet.rnn knows no other output
+        # mxnet.rnn knows no other output than a matrix of float32.
+        if self.zoneout_outputs == 0 or (
+                len(known_shape(output)) in (0, 2) and _other_type(states) is None):
+            return mx.sym.zeros((0, 0))
         return mx.sym.zeros_like(output)
 
     def __call__(self, inputs, states):
