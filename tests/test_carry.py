@@ -71,16 +71,12 @@ def metric() -> Any:
     return mx.metric.Loss(output_names=['loss_output'], label_names=[])
 
 
-def make_module(make: Any, devices: Any = mx.cpu(), **kwargs: Any) -> tuple[Any, Any]:
+def prepared(make: Any, devices: Any = DEVICES['one']) -> tuple[Any, Any]:
+    """The carried states of a cell, and a module with its graph and weights."""
     cell = make()
     carried = rnn.carry_states(cell)
     module = mx.mod.Module(graph(cell, carried), ['data'], ['label'], context=devices,
-                           state_names=carried.state_names, **kwargs)
-    return carried, module
-
-
-def prepared(make: Any, devices: Any = mx.cpu()) -> tuple[Any, Any]:
-    carried, module = make_module(make, devices)
+                           state_names=carried.state_names)
     parts = Parts()
     module.bind(parts.provide_data, parts.provide_label)
     module.init_params(mx.init.Uniform(0.5))
