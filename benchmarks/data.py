@@ -1,9 +1,9 @@
 """Time and memory of encode_sentences and BucketSentenceIter, against mxnet.rnn's.
 
 A million sentences of 5 to 60 words, of a vocabulary with Zipf's frequencies. Every round runs each
-library in a fresh process, so that its memory can be told apart, and the figures are medians over
-the rounds. Both libraries must encode the same and, for equal seeds, hand out the same batches, or
-the script stops.
+library in a fresh process, so that its memory can be told apart; figures are medians over the
+rounds. Seconds are of processor time: all of it is work for one thread. Both libraries must encode
+the same and, for equal seeds, hand out the same batches, or the script stops.
 
     python benchmarks/data.py
     python benchmarks/data.py --sentences 100000 --batch 32 --layout TN
@@ -184,14 +184,14 @@ def sentences(count: int, words: list[Any]) -> list[list[Any]]:
 
 @contextlib.contextmanager
 def clock() -> Iterator[list[float]]:
-    """The seconds that a block takes, work left to MXNet's engine included."""
+    """The processor's seconds for a block, work left to MXNet's engine included."""
     seconds: list[float] = []
     gc.collect()
     mx.nd.waitall()
-    start = time.perf_counter()
+    start = time.process_time()
     yield seconds
     mx.nd.waitall()
-    seconds.append(time.perf_counter() - start)
+    seconds.append(time.process_time() - start)
 
 
 def resident() -> float:

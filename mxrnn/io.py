@@ -112,8 +112,9 @@ def _encode(sentences: Iterable[Iterable[Hashable]], words: _Words) -> list[list
     try:
         with _no_collection():
             for sentence in sentences:
-                encoded.append([])
-                encoded[-1].extend(map(lookup, sentence))
+                ids: list[int] = []
+                encoded.append(ids)  # now: what is in it when a word fails tells which one it was
+                ids.extend(map(lookup, sentence))
     except KeyError as error:
         raise ValueError(
             'sentences[%d][%d] must be a word of vocab, which has no %r; unknown_token names the '
