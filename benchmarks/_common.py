@@ -38,7 +38,8 @@ __all__ = ['Table', 'configuration', 'contexts', 'figure', 'measure', 'median', 
            'parser', 'ratio', 'threads']
 
 
-def parser(doc: str, ctx: bool = True, quick: bool = True) -> argparse.ArgumentParser:
+def parser(doc: str, ctx: bool = True, quick: bool = True, plot: bool = True,
+           ) -> argparse.ArgumentParser:
     """A parser described by the script's docstring, with the options that scripts share."""
     result = argparse.ArgumentParser(description=doc,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -48,7 +49,9 @@ def parser(doc: str, ctx: bool = True, quick: bool = True) -> argparse.ArgumentP
     if quick:
         result.add_argument('--quick', action='store_true',
                             help='small sizes and few rounds, to see that the script works')
-    result.add_argument('--plot', metavar='FILE.png', help='draw the result (needs matplotlib)')
+    if plot:
+        result.add_argument('--plot', metavar='FILE.png',
+                            help='draw the result (needs matplotlib)')
     return result
 
 
@@ -57,7 +60,7 @@ def parse(options: argparse.ArgumentParser, argv: list[str] | None = None) -> ar
     result = options.parse_args(argv)
     if hasattr(result, 'ctx'):
         result.context = contexts([0] if result.ctx == 'gpu' else [])[0]
-    if result.plot:
+    if getattr(result, 'plot', None):
         _pyplot()
     return result
 

@@ -32,7 +32,8 @@ PADDING = 0  # what fills a sentence up to the length of its bucket; no word has
 
 # ---- the model
 
-def build_cell(rnn: Any, options: argparse.Namespace, kind: str) -> Any:
+def build_cell(rnn: Any, options: argparse.Namespace, kind: str,
+               get_next_state: bool = False) -> Any:
     """A stack of layers, 'fused', 'unfused' or unfused and given to 'fuse'; same weights in each.
 
     Each layer is a fused cell of its own, with dropout around it, since on the CPU the fused
@@ -42,7 +43,7 @@ def build_cell(rnn: Any, options: argparse.Namespace, kind: str) -> Any:
     for i in range(options.layers):
         if options.dropout:
             stack.add(rnn.DropoutCell(options.dropout, prefix='dropout%d_' % i))
-        layer = rnn.FusedRNNCell(options.hidden, mode=options.cell,
+        layer = rnn.FusedRNNCell(options.hidden, mode=options.cell, get_next_state=get_next_state,
                                  prefix='%s%d_' % (options.cell, i))
         stack.add(layer if kind == 'fused' else layer.unfuse())
     return rnn.fuse(stack) if kind == 'fuse' else stack

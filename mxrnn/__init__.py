@@ -13,6 +13,7 @@ import sys
 
 from . import init as init
 from . import io, rnn, rnn_cell
+from ._carry import carry_states
 from ._dynamic import dynamic_unroll
 from ._fuse import fuse
 from ._mxnet import mx
@@ -21,8 +22,8 @@ from .io import *  # noqa: F403
 from .rnn import *  # noqa: F403
 from .rnn_cell import *  # noqa: F403
 
-__all__ = ['__version__', 'device_report', 'dynamic_unroll', 'fuse', 'install',
-           *rnn_cell.__all__, *rnn.__all__, *io.__all__]
+__all__ = ['__version__', 'carry_states', 'device_report', 'dynamic_unroll', 'fuse',
+           'install', *rnn_cell.__all__, *rnn.__all__, *io.__all__]
 
 __version__ = '0.1.0'
 

@@ -27,8 +27,9 @@ class _Container(BaseRNNCell):
         """Append `cells`, which came as the argument `name`, and share their weights."""
         for cell in cells:
             _check.instance(name, cell, BaseRNNCell, 'a cell')
-            if cell is self:
-                raise ValueError('%s must be another cell than the container itself' % name)
+            if self in cell._all_cells():
+                raise ValueError('%s must be another cell than the container itself, and not one '
+                                 'around it' % name)
             if self._override_cell_params and not cell._own_params:
                 raise ValueError('%s already shares its params: give params to the %s or to the '
                                  'cells in it, not to both' % (name, type(self).__name__))
@@ -184,13 +185,19 @@ class BidirectionalCell(_Container):
                                                     squeeze_axis=1))
                            if isinstance(output, mx.sym.Symbol) else output for output in outputs]
         forward, backward = outputs
+        channels = self._channel_axis()
         if merge_outputs:
-            joined: Any = mx.sym.Concat(forward, mx.sym.reverse(backward, axis=axis), dim=2,
-                                        name='%sout' % self._output_prefix)
+            joined: Any = mx.sym.Concat(forward, mx.sym.reverse(backward, axis=axis),
+                                        dim=channels + 1, name='%sout' % self._output_prefix)
         else:
-            joined = [mx.sym.Concat(*pair, dim=1, name='%st%d' % (self._output_prefix, i))
+            joined = [mx.sym.Concat(*pair, dim=channels, name='%st%d' % (self._output_prefix, i))
                       for i, pair in enumerate(zip(forward, backward[::-1]))]
         return joined, [result[1] for result in results]
+
+    def _channel_axis(self) -> int:
+        """Axis of the channels in the output of a step, which is 1 but for 'NHWC'."""
+        layouts = [info.get('__layout__', '') for info in self.state_info]
+        return 3 if 'NHWC' in layouts else 1
 
     def _unroll_valid(self, length, inputs, begin_state, layout, merge_outputs, valid_length,
                       **options):
@@ -203,6 +210,6 @@ class BidirectionalCell(_Container):
                                valid_length=valid_length, **options)
             for cell, given, own in zip(self._cells, (inputs, reverse(inputs, valid_length)),
                                         states))
-        joined = mx.sym.Concat(forward, reverse(backward, valid_length), dim=2,
-                               name='%sout' % self._output_prefix)
+        joined = mx.sym.Concat(forward, reverse(backward, valid_length),
+                               dim=self._channel_axis() + 1, name='%sout' % self._output_prefix)
         return arrange(length, time_major(joined, layout), layout, merge_outputs), left + right

@@ -59,6 +59,7 @@ def _stem(soname: str) -> str:
 
 def pip_packages(wheel: str) -> list[str]:
     """Return the requirements that bring what `wheel` ('cu112', ...) links to."""
+    # From CUDA 11.3 on the wheels link to libcusparse as well.
     return ['%s==%s' % (library.package, library.version) for library in LIBRARIES
             if WHEELS[wheel] and (wheel, _stem(library.soname)) != ('cu112', 'libcusparse')]
 
@@ -100,7 +101,10 @@ def _read(path: str | None, reader: Callable[[mmap.mmap], list]) -> list:
         if file.read(6) != b'\x7fELF\x02\x01':
             return []
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return reader(data)
+            try:
+                return reader(data)
+            except (struct.error, IndexError):  # cut off; whoever loads it will say so
+                return []
 
 
 def _linked(data: mmap.mmap) -> list[str]:

@@ -8,12 +8,13 @@ from . import _check
 from ._base import BaseRNNCell
 from ._modifiers import TRAINING
 from ._mxnet import mx
-from ._sequence import check_inputs, check_states, time_axis
+from ._sequence import check_inputs, check_states, check_valid_length, hold, mask, time_axis
 
 __all__ = ['dynamic_unroll']
 
 #: Names of the body's inputs until it gets the actual ones; no variable of a user is called so.
 _STEP, _STATE, _TRAINING = '%dynamic step', '%dynamic state {}', '%dynamic training'
+_RUNNING = '%dynamic running'
 
 #: Operators that behave otherwise in training.
 _TRAINED = ('Dropout', 'BatchNorm')
@@ -21,7 +22,8 @@ _TRAINED = ('Dropout', 'BatchNorm')
 
 def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = None,
                    layout: str = 'NTC', *,
-                   dtype: Any = None) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+                   dtype: Any = None, valid_length: mx.sym.Symbol | None = None
+                   ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
     """Build the graph of a sequence of any length: a loop (`sym.contrib.foreach`) over `cell`.
 
     The graph has the size of one step, and the numbers are those of ``cell.unroll``. The length
@@ -40,13 +42,15 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
         Of inputs and outputs.
     dtype : str or type, optional
         Type of the zeros where `begin_state` is None; float32 if None.
+    valid_length : Symbol, optional
+        Number of steps of each sequence, as in `unroll`; all of them are valid if None.
 
     Returns
     -------
     outputs : Symbol
-        The outputs of all steps, in `layout`.
+        The outputs of all steps, in `layout`; 0 in padding.
     states : list of Symbol
-        After the last step.
+        After the last step, with `valid_length` after the last valid step of each sequence.
 
     Raises
     ------
@@ -64,13 +68,19 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
                                   'unroll' % blocker)
     _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol that holds the whole sequence')
     check_inputs(None, inputs)
+    if valid_length is not None:
+        check_valid_length(valid_length)
     swap = time_axis(layout) == 1
     with cell._unchanged_on_error():
         cell.reset()
         states = check_states(cell._first_states(begin_state, dtype), len(cell.state_info), cell)
         if swap:
             inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
-        outputs, *states = _Loop(cell)(inputs, states)
+        if valid_length is not None:
+            inputs = mask(None, inputs, 'TNC', valid_length)
+        outputs, *states = _Loop(cell, states)(inputs, states, valid_length)
+        if valid_length is not None:
+            outputs = mask(None, outputs, 'TNC', valid_length)
         if swap:
             outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
         return outputs, states
@@ -79,26 +89,31 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
 class _Loop:
     """A cell's step as the body of a loop."""
 
-    def __init__(self, cell: BaseRNNCell) -> None:
+    def __init__(self, cell: BaseRNNCell, states: list[mx.sym.Symbol]) -> None:
         self._cell = cell
         self._cells = list({id(each): each for each in cell._all_cells()}.values())
         #: What the loop carries besides the states: (cell, attribute) and its first value.
-        self._carried = {(each, name): first() for each in self._cells
+        self._carried = {(each, name): first(states) for each in self._cells
                          for name, first in each._carried().items()}
         self._variables: dict[str, mx.sym.Symbol] = {}
 
-    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> list[mx.sym.Symbol]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol],
+                 valid_length: mx.sym.Symbol | None) -> list[mx.sym.Symbol]:
+        steps = {_STEP: inputs}
+        if valid_length is not None and states:
+            steps[_RUNNING] = _running(inputs, valid_length)
         states = states + list(self._carried.values())
         names = [_STATE.format(i) for i in range(len(states))]
         variables = [mx.sym.Variable(name) for name in names]
+        sequences = [mx.sym.Variable(name) for name in steps]
         with mx.name.NameManager():  # parameters that a cell asks for in its step are made here,
-            self._body(mx.sym.Variable(_STEP), variables)  # and are not marked as the loop's
+            self._body(sequences, variables)  # and are not marked as the loop's
         self._cell.reset()
         # foreach copies the variables that its body uses, so that they could not be used again
         # outside. Here its copies, and the inputs, get replaced.
-        outputs, last = mx.sym.contrib.foreach(self._body, mx.sym.Variable(_STEP), variables)
+        outputs, last = mx.sym.contrib.foreach(self._body, sequences, variables)
         loop = mx.sym.Group([outputs] + last)
-        actual = {**self._variables, _STEP: inputs, _TRAINING: _training(inputs),
+        actual = {**self._variables, **steps, _TRAINING: _training(inputs),
                   **dict(zip(names, states))}
         outputs, *last = loop(**{name: actual[name] for name in loop.list_arguments()})
         count = len(last) - len(self._carried)
@@ -106,11 +121,11 @@ class _Loop:
             setattr(each, name, value)
         return [outputs] + last[:count]
 
-    def _body(self, step: mx.sym.Symbol,
+    def _body(self, steps: list[mx.sym.Symbol],
               states: list[mx.sym.Symbol]) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         count = len(states) - len(self._carried)
         # The backward pass of a loop fails where a gradient reaches an input as it came.
-        step, *inner = map(mx.sym.identity, [step] + states)
+        step, *inner = map(mx.sym.identity, steps[:1] + states)
         for (each, name), value in zip(self._carried, inner[count:]):
             setattr(each, name, value)
         before = [dict(vars(each)) for each in self._cells]
@@ -120,6 +135,8 @@ class _Loop:
         finally:
             TRAINING.reset(token)
         new = check_states(new, count, self._cell)
+        for running in steps[1:]:
+            new = hold(running, new, inner[:count])
         new += [getattr(each, name) for each, name in self._carried]
         graph = mx.sym.Group([output] + new)
         self._check(graph, before)
@@ -145,6 +162,13 @@ class _Loop:
                                  'does not tell a loop, but %r uses %s (node %s); DropoutCell and '
                                  'ZoneoutCell work in loops'
                                  % (self._cell, node['op'], node['name']))
+
+
+def _running(inputs: mx.sym.Symbol, valid_length: mx.sym.Symbol) -> mx.sym.Symbol:
+    """1 in the valid steps of each sequence and 0 behind, of shape (length, batch)."""
+    ones = mx.sym.Reshape(mx.sym.ones_like(inputs), shape=(0, 0, -1))
+    ones = mx.sym.Reshape(mx.sym.slice_axis(ones, axis=2, begin=0, end=1), shape=(0, -1))
+    return mask(None, ones, 'TN', valid_length)
 
 
 def _training(inputs: mx.sym.Symbol) -> mx.sym.Symbol:

@@ -10,10 +10,11 @@ from ._compose import BidirectionalCell, SequentialRNNCell
 from ._conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from ._dense import GRUCell, LSTMCell, RNNCell
 from ._fused import FusedRNNCell, fused_layout
-from ._gates import GROUPS, MODES
+from ._gates import GROUPS, KINDS, MODES
 from ._modifiers import DropoutCell, ResidualCell, ZoneoutCell
 from ._mxnet import mx
-from ._sequence import arrange, check_states, known_shape, time_axis
+from ._padded import padded_layer
+from ._sequence import arrange, check_states, known_shape, time_axis, time_major
 
 __all__ = ['fuse', 'operator_vector']
 
@@ -89,6 +90,27 @@ def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symb
     order = fused_layout(('',), 0, units, len(layers), 'lr'[:len(layers[0])])
     joined = mx.sym.Concat(*[arrays[array] for array, _ in order], dim=0, name=name + 'rows')
     return mx.sym.Reshape(joined, shape=(-1,), name=name + 'parameters')
+
+
+def _arrays(cell: BaseRNNCell, inputs: mx.sym.Symbol, name: str) -> list[mx.sym.Symbol]:
+    """The weights of `cell`, for use where shapes cannot be inferred for them: one row of each
+    projection, of zeros from which no gradient comes, tells them."""
+    units = cell._num_hidden
+    row = mx.sym.zeros_like(inputs, name=name + 'zeros')
+    for axis in (0, 1):
+        row = mx.sym.slice_axis(row, axis=axis, begin=0, end=1, name='%srow_%d' % (name, axis))
+    weights, biases = [], []
+    for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
+        shape = mx.sym.FullyConnected(
+            row, *[mx.sym.zeros_like(array, name='%s%s_%s_zeros' % (name, group, kind))
+                   for kind, array in zip(KINDS, (weight, bias))],
+            num_hidden=cell._num_gates * units, name=name + group + '_shape')
+        zero = mx.sym.sum(mx.sym.zeros_like(shape, name='%s%s_zero' % (name, group)),
+                          name='%s%s_sum' % (name, group))
+        weights.append(weight)
+        biases.append(mx.sym.broadcast_add(bias, zero, name='%s%s_bias' % (name, group)))
+        row = mx.sym.slice_axis(shape, axis=1, begin=0, end=units, name=name + group + '_row')
+    return weights + biases
 
 
 def _rows(array: mx.sym.Symbol, shape: mx.sym.Symbol, length: int, name: str) -> mx.sym.Symbol:
@@ -172,13 +194,17 @@ class _Operator(BaseRNNCell):
     def state_info(self) -> list[dict[str, Any]]:
         return sum((cell.state_info for cell in self._all_cells()), [])
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None):
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None,
+                valid_length=None):
         inputs = arrange(length, inputs, layout, True)
         if len(known_shape(inputs)) > 3:  # which FullyConnected takes as channels, too
             inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1))
         first, cells = self._layers[0], self._all_cells()
         count = len(first.cells[0].state_info)
         states = check_states(begin_state, len(cells) * count, self)
+        if valid_length is not None:
+            outputs, by_cell = self._padded(time_major(inputs, layout), states, valid_length)
+            return arrange(length, time_major(outputs, layout), layout, merge_outputs), by_cell
         name = first.cells[0]._prefix + 'fused_'
         states = [_stacked(states[k::count], '%sstate_%d' % (name, k)) for k in range(count)]
         batch_first = time_axis(layout) == 1
@@ -200,6 +226,20 @@ class _Operator(BaseRNNCell):
         if merge_outputs is False:
             outputs = arrange(length, outputs, layout, False)
         return outputs, by_cell
+
+    def _padded(self, inputs, states, valid_length):
+        """Sequences of different lengths, layer by layer."""
+        rest = iter(states)
+        by_cell: list[Any] = []
+        for layer in self._layers:
+            names = [cell._prefix + 'fused_' for cell in layer.cells]
+            inputs, finals = padded_layer(
+                layer.mode, layer.num_hidden,
+                [_arrays(cell, inputs, name) for cell, name in zip(layer.cells, names)], inputs,
+                [[next(rest) for _ in cell.state_info] for cell in layer.cells], valid_length,
+                True, [name + 'rnn' for name in names])
+            by_cell += finals
+        return inputs, by_cell if len(self._layers[0].cells) == 2 else sum(by_cell, [])
 
 
 def _stacked(states: list[mx.sym.Symbol], name: str) -> mx.sym.Symbol:
@@ -308,7 +348,7 @@ class _FusedUnroll(BaseRNNCell):
         if batch_first and isinstance(inputs, mx.sym.Symbol):
             inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
         outputs, states = plan.unroll(length, inputs, states, 'TNC', merge_outputs, **options)
-        if merge_outputs is None and _gives_steps(plan):
+        if merge_outputs is None and 'valid_length' not in options and _gives_steps(plan):
             outputs = arrange(length, outputs, 'TNC', False)
         if batch_first and isinstance(outputs, mx.sym.Symbol):
             outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)

@@ -5,10 +5,12 @@ import contextlib
 import contextvars
 from typing import Any, Iterator
 
+import numpy as np
+
 from . import _check
 from ._base import BaseRNNCell, RNNParams, Weights
 from ._mxnet import mx
-from ._sequence import arrange, check_symbol, mask
+from ._sequence import arrange, check_symbol, flatten, known_shape, known_type, mask
 
 __all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell', 'TRAINING']
 
@@ -124,6 +126,11 @@ class ModifierCell(BaseRNNCell):
         return self.base_cell.pack_weights(args)
 
 
+def _other_type(states: list[mx.sym.Symbol]) -> Any:
+    """The type that `states` are known to have, if it is not float32."""
+    return next((kind for kind in map(known_type, states) if kind not in (None, np.float32)), None)
+
+
 class ZoneoutCell(ModifierCell):
     """Zoneout (Krueger et al. 2016, https://arxiv.org/abs/1606.01305): in training, elements keep
     their value of the step before.
@@ -153,28 +160,25 @@ class ZoneoutCell(ModifierCell):
         self.zoneout_outputs = _check.number('zoneout_outputs', zoneout_outputs, 0, 1)
         self.zoneout_states = _check.number('zoneout_states', zoneout_states, 0, 1)
         self.prev_output = None
-        self._dtype = None
 
     def _carried(self) -> dict[str, Any]:
-        return {'prev_output': self._before_first}
+        return {'prev_output': self._zeros}
 
     def reset(self) -> None:
         super().reset()
         self.prev_output = None
 
-    def begin_state(self, init_sym: Any = mx.sym.zeros, *, func: Any = None,
-                    **kwargs: Any) -> list[mx.sym.Symbol]:
-        self._dtype = kwargs.get('dtype')
-        return super().begin_state(init_sym, func=func, **kwargs)
+    def _zeros(self, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
+        """The output before the first step, where that is not known yet."""
+        rank = len(next(iter(self.base_cell.state_shape), (0, 0)))
+        return mx.sym.zeros((0,) * rank, dtype=_other_type(states))
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
-        self._dtype = options.get('dtype', self._dtype)
-        return super()._unroll(length, inputs, begin_state, layout, merge_outputs, **options)
-
-    def _before_first(self) -> mx.sym.Symbol:
-        infos = self.base_cell.state_info
-        rank = len(infos[0]['shape']) if infos else 2
-        return mx.sym.zeros((0,) * rank, dtype=self._dtype)
+    def _before_first(self, output: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
+        # mxnet.rnn knows no other output than a matrix of float32.
+        if self.zoneout_outputs == 0 or (
+                len(known_shape(output)) in (0, 2) and _other_type(states) is None):
+            return mx.sym.zeros((0, 0))
+        return mx.sym.zeros_like(output)
 
     def __call__(self, inputs, states):
         def mix(probability, new, old):
@@ -183,8 +187,11 @@ class ZoneoutCell(ModifierCell):
             keep = _dropout(mx.sym.ones_like(new), probability)
             return mx.sym.where(keep, new, old)
 
+        states = flatten(states)
         output, new_states = self.base_cell(inputs, states)
-        previous = self._before_first() if self.prev_output is None else self.prev_output
+        previous = self.prev_output
+        if previous is None:
+            previous = self._before_first(output, states)
         output = mix(self.zoneout_outputs, output, previous)
         new_states = [mix(self.zoneout_states, new, old)
                       for new, old in zip(new_states, states)]
@@ -205,6 +212,13 @@ class ResidualCell(ModifierCell):
     def _add(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> mx.sym.Symbol:
         return mx.sym.elemwise_add(output, inputs, name='%s_plus_residual' % output.name)
 
+    def _check_sizes(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> None:
+        given = known_shape(inputs)
+        made = known_shape(output) if any(given) else ()
+        if len(made) == len(given) and any(0 < n != m > 0 for n, m in zip(made, given)):
+            raise ValueError('inputs of %r must have the shape of its output to be added to it, '
+                             'got %s for %s (0: not known)' % (self, given, made))
+
     def __call__(self, inputs, states):
         output, states = self.base_cell(inputs, states)
         return self._add(output, inputs), states
@@ -216,6 +230,7 @@ class ResidualCell(ModifierCell):
                 merge_outputs=merge_outputs, **options)
         merge = isinstance(outputs, mx.sym.Symbol) if merge_outputs is None else merge_outputs
         inputs = arrange(length, inputs, layout, merge)
+        self._check_sizes(*((outputs, inputs) if merge else (outputs[0], inputs[0])))
         total: Any = self._add(outputs, inputs) if merge else [
             self._add(*pair) for pair in zip(outputs, inputs)]
         if 'valid_length' in options:

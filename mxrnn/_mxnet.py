@@ -146,7 +146,7 @@ def _command() -> str:
     if sys.version_info < (3, 13):
         return "python -m pip install mxnet==1.9.1 'numpy<2'"
     return ('python -m pip install --no-deps mxnet==1.9.1 && '
-            'python -m pip install numpy requests graphviz')
+            'python -m pip install numpy requests "graphviz<0.9"')
 
 
 def _how_to_install() -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, Sequence
 from ._mxnet import mx
 from ._sequence import mask, reverse
 
-__all__ = ['rnn_of_layers']
+__all__ = ['padded_layer']
 
 #: Added to a gate before its sigmoid, opens or closes it exactly.
 _OPEN = 1e4
@@ -40,76 +40,67 @@ def _hold_memory(inputs, arrays, valid_length):
 
 def _last(outputs, valid_length, begin):
     """The last valid output of each sequence; where there is none, the begin state."""
+    # SequenceLast reads before the array for a length of 0.
     last = mx.sym.SequenceLast(outputs, mx.sym.maximum(valid_length, 1), use_sequence_length=True)
-    return mx.sym.where(valid_length > 0, last, mx.sym.reshape(begin, shape=(-3, -2)))
+    return mx.sym.where(valid_length > 0, last, begin)
 
 
-def _one_layer(mode, units, inputs, arrays, states, valid_length, next_states, name):
-    """One layer in one direction: its outputs, unmasked, and its final states."""
+def _direction(mode, units, arrays, inputs, states, valid_length, next_states, name):
+    """A layer in one direction, forwards: outputs, whatever they are in padding, and states."""
     hold = next_states and mode == 'lstm'
     if hold:
         inputs, arrays = _hold_memory(inputs, arrays, valid_length)
     rows = [mx.sym.reshape(array, shape=(-1, units)) for array in arrays]
+    begin = [mx.sym.expand_dims(state, axis=0) for state in states]
     rnn = mx.sym.RNN(data=inputs, parameters=mx.sym.reshape(mx.sym.Concat(*rows, dim=0), shape=-1),
                      state_size=units, num_layers=1, mode=mode, state_outputs=hold, name=name,
-                     **dict(zip(('state', 'state_cell'), states)))
+                     **dict(zip(('state', 'state_cell'), begin)))
     if not next_states:
         return rnn, []
-    outputs, finals = (rnn[0], [rnn[2]]) if hold else (rnn, [])
-    last = mx.sym.expand_dims(_last(outputs, valid_length, states[0]), axis=0)
-    return outputs, [last] + finals
+    last = _last(rnn[0], valid_length, states[0])
+    return rnn[0], [last, mx.sym.reshape(rnn[2], shape=(-3, 0))] if hold else [last]
 
 
-def rnn_of_layers(mode: str, units: int, weights: Sequence[Sequence[Sequence[mx.sym.Symbol]]],
-                  inputs: mx.sym.Symbol, states: Sequence[mx.sym.Symbol],
-                  valid_length: mx.sym.Symbol, next_states: bool, dropout: float, prefix: str
-                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-    """Unroll layers of one kind over padded sequences.
+def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]],
+                 inputs: mx.sym.Symbol, states: Sequence[Sequence[mx.sym.Symbol]],
+                 valid_length: mx.sym.Symbol, next_states: bool, names: Sequence[str]
+                 ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
+    """One layer of sym.RNN over padded sequences.
 
     Parameters
     ----------
     mode : str
         Of sym.RNN.
     units : int
-        Of each layer and direction.
-    weights : sequence
-        By layer, then direction: i2h weight, h2h weight, i2h bias, h2h bias.
+        Of each direction.
+    arrays : sequence
+        By direction: i2h weight (gates * units, channels), h2h weight, i2h bias, h2h bias.
     inputs : Symbol
         Of shape (length, batch, channels).
-    states : list of Symbol
-        As sym.RNN takes them, of shape (layers * directions, batch, units).
+    states : sequence
+        By direction: the state, for 'lstm' the memory, too; of shape (batch, units).
     valid_length : Symbol
         Of shape (batch,).
     next_states : bool
         Whether final states are asked for.
-    dropout : float
-        Probability of dropout between layers.
-    prefix : str
-        Prefix of the names of the operators.
+    names : list of str
+        Of the operator of each direction.
 
     Returns
     -------
     outputs : Symbol
         Of shape (length, batch, directions * units), 0 in padding.
-    states : list of Symbol
-        After each sequence's last step, as `states`; [] if not asked for.
+    states : list
+        After each sequence's last step, as `states`; empty if not asked for.
     """
-    directions = len(weights[0])
-    begins = [iter(mx.sym.SliceChannel(state, num_outputs=len(weights) * directions, axis=0))
-              for state in states]
-    finals: list[Any] = []
-    outputs = mask(None, inputs, 'TNC', valid_length)
-    for layer, by_direction in enumerate(weights):
-        if dropout > 0 and layer > 0:
-            outputs = mx.sym.Dropout(outputs, p=dropout)
-        inputs, parts = outputs, []
-        for direction, arrays in zip('lr', by_direction):
-            backward = direction == 'r'
-            part, own = _one_layer(
-                mode, units, reverse(inputs, valid_length) if backward else inputs, arrays,
-                [next(begin) for begin in begins], valid_length, next_states,
-                '%s%s%d_rnn' % (prefix, direction, layer))
-            parts.append(reverse(part, valid_length) if backward else part)
-            finals.append(own)
-        outputs = mask(None, parts[0] if directions == 1 else _join(*parts), 'TNC', valid_length)
-    return outputs, [mx.sym.Concat(*each, dim=0) for each in zip(*finals)]
+    inputs = mask(None, inputs, 'TNC', valid_length)
+    outputs: list[Any] = []
+    finals = []
+    for i, name in enumerate(names):
+        output, own = _direction(mode, units, arrays[i],
+                                 reverse(inputs, valid_length) if i else inputs, states[i],
+                                 valid_length, next_states, name)
+        outputs.append(reverse(output, valid_length) if i else output)
+        finals.append(own)
+    joined = outputs[0] if len(outputs) == 1 else _join(*outputs)
+    return mask(None, joined, 'TNC', valid_length), finals

@@ -7,8 +7,8 @@ from . import _check
 from ._mxnet import mx
 
 __all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'check_symbol',
-           'check_valid_length', 'hold', 'known_shape', 'mask', 'reverse', 'steps_of', 'time_axis',
-           'time_major']
+           'check_valid_length', 'flatten', 'hold', 'known_shape', 'known_type', 'mask', 'reverse',
+           'steps_of', 'time_axis', 'time_major']
 
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
@@ -71,14 +71,15 @@ def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
     if type(states) is list and len(states) == count and not any(
             type(state) is not mx.sym.Symbol for state in states):
         return states  # the usual case, once a step
-    flat = _flat(states)
+    flat = flatten(states)
     if len(flat) != count:
         raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d'
                          % (whose, count, len(flat)))
     return flat
 
 
-def _flat(states: Any) -> list[mx.sym.Symbol]:
+def flatten(states: Any) -> list[mx.sym.Symbol]:
+    """The Symbols in `states`, nested as they may be."""
     if not isinstance(states, (list, tuple, mx.sym.Symbol)):
         raise TypeError('states must be a list of Symbols, as begin_state() gives, got %s'
                         % type(states).__name__)
@@ -87,7 +88,7 @@ def _flat(states: Any) -> list[mx.sym.Symbol]:
         if isinstance(state, mx.sym.Symbol):
             flat.append(state)
         else:
-            flat.extend(_flat(state))
+            flat.extend(flatten(state))
     return flat
 
 
@@ -98,6 +99,14 @@ def known_shape(symbol: mx.sym.Symbol) -> tuple:
         return symbol.infer_shape_partial()[1][0] or ()
     except mx.base.MXNetError:  # an inconsistent graph: binding will say where
         return ()
+
+
+def known_type(symbol: mx.sym.Symbol) -> Any:
+    """NumPy type of `symbol` as far as its own graph tells, or None."""
+    try:
+        return symbol.infer_type_partial()[1][0]
+    except mx.base.MXNetError:  # operators that ask for the type of their input
+        return None
 
 
 def steps_of(length: int | None, inputs: Inputs, layout: str) -> list[mx.sym.Symbol]:
@@ -148,4 +157,4 @@ def reverse(inputs: mx.sym.Symbol, valid_length: mx.sym.Symbol) -> mx.sym.Symbol
 
 def hold(running: mx.sym.Symbol, new: Any, old: Any) -> list[mx.sym.Symbol]:
     """The `new` states of the sequences that are `running`, the `old` ones of the others."""
-    return [mx.sym.where(running, *pair) for pair in zip(_flat(new), _flat(old))]
+    return [mx.sym.where(running, *pair) for pair in zip(flatten(new), flatten(old))]

@@ -208,7 +208,7 @@ def _load(cells: Sequence[Any], prefix: str, epoch: int, strict: bool) -> Checkp
         graph = files.check_symbol(graph_path, symbol.tojson())
         faults = (_wrong_names(cells, symbol, graph['nodes'], read, arg_params, aux_params)
                   + _wrong_shapes(graph['nodes'], arg_params)
-                  + _wrong_types(symbol, arg_params, aux_params))
+                  + _wrong_types(symbol, read, aux_params))
         if faults:
             raise CheckpointError('%s does not fit the graph and the cells: %s'
                                   % (path, '; '.join(faults)))
@@ -269,7 +269,7 @@ def _wrong_shapes(nodes: list[dict], arg_params: dict) -> list[str]:
     return [faults[name] for name in sorted(faults)]
 
 
-def _wrong_types(symbol: Any, arg_params: dict, aux_params: dict) -> list[str]:
+def _wrong_types(symbol: Any, params: dict, aux_params: dict) -> list[str]:
     """The parameters of integers that the graph needs to be reals: one damaged bit does that."""
     def inferred(types: dict) -> dict | None:
         """Types of the auxiliary states, or None if those of the arguments are impossible."""
@@ -279,22 +279,20 @@ def _wrong_types(symbol: Any, arg_params: dict, aux_params: dict) -> list[str]:
                 return dict(zip(symbol.list_auxiliary_states(), result[2]))
         return None
 
-    integers = {name for params in (arg_params, aux_params) for name, array in params.items()
+    integers = {name for values in (params, aux_params) for name, array in values.items()
                 if np.dtype(array.dtype).kind in 'iu'}
     if not integers:
         return []
     arguments = symbol.list_arguments()
-    types = {name: arg_params[name].dtype for name in arguments if name in arg_params}
-    odd = integers & set(arg_params) - set(types)  # of cells, which never have them
+    types = {name: params[name].dtype for name in arguments if name in params}
+    odd = integers & set(params) - set(types)  # of cells, which never are that
     auxiliary = inferred(types)
-    if auxiliary is None:
+    if auxiliary is None:  # those are wrong, if it can be done without them
         auxiliary = inferred({name: np.float32 if name in integers else kind
                               for name, kind in types.items()})
-        if auxiliary is None:  # it is something else that the graph cannot have
-            return []
-        odd |= integers & set(types)
+        odd |= integers & set(types) if auxiliary is not None else set()
     odd |= {name for name in integers & set(aux_params)
-            if auxiliary.get(name) not in (None, aux_params[name].dtype)}
+            if (auxiliary or {}).get(name) not in (None, aux_params[name].dtype)}
     return ['integers are in %s' % ', '.join(sorted(odd))] if odd else []
 
 

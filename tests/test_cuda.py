@@ -235,6 +235,14 @@ def test_code_for_gpus(tmp_path):
     assert _cuda.compute_capabilities(None) == []
 
 
+@pytest.mark.parametrize('size', [0, 5, 30, 100, 200])
+def test_a_file_that_is_cut_off_links_to_nothing(tmp_path, size):
+    path = elf(tmp_path / 'libmxnet.so', CU112, [(2, 50)])
+    with open(path, 'r+b') as file:
+        file.truncate(size)
+    assert _cuda.linked(path) == [] and _cuda.compute_capabilities(path) == []
+
+
 @pytest.mark.parametrize('capability, machine_code, with_ptx', [
     ((3, 7), False, False), ((5, 2), True, True), ((7, 5), True, True), ((8, 0), True, True),
     ((8, 9), True, True), ((9, 0), False, True), ((10, 0), False, True), ((12, 0), False, True)])

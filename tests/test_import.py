@@ -225,7 +225,7 @@ def test_states_of_unknown_batch_size():
     ((3, 11), "python -m pip install mxnet==1.9.1 'numpy<1.24'"),
     ((3, 12), "python -m pip install mxnet==1.9.1 'numpy<2'"),
     ((3, 13), 'python -m pip install --no-deps mxnet==1.9.1 && '
-              'python -m pip install numpy requests graphviz')])
+              'python -m pip install numpy requests "graphviz<0.9"')])
 def test_without_mxnet(monkeypatch, python, command):
     monkeypatch.setattr(sys, 'version_info', python)
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)

@@ -10,11 +10,10 @@ import pytest
 from . import differs, mx, rnn
 from .cases import BOUND, OURS, Case, begin_state, flat, random_value
 
-pytestmark = differs
-
 LENGTH = 4
 LENGTHS = [4, 0, 1, 3]
 CASES = [case for case in BOUND + OURS if case.binds]
+LOOPED = [case for case in CASES if case.can_step and case.name not in ('own_reset', 'stack_empty')]
 
 
 class Result(NamedTuple):
@@ -34,13 +33,15 @@ def values(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
              padding: float = np.nan, lengths: Any = None, lengths_type: str = 'float32',
              merge: Any = True, dtype: str | None = None, listed: bool = False,
-             begin: Any = 'random') -> Result:
+             begin: Any = 'random', wrap: Any = None, loop: bool = False) -> Result:
     """Unroll over `rows` of the batch: values, heads and begin states are those of the rows.
 
     `lengths` are given as a Variable; what lies behind them in the data is `padding`.
     """
     dtype = dtype or case.dtypes[-1]
     cell = case.make(rnn)
+    if wrap is not None:
+        cell = wrap(cell)
     axes = batch_axes(cell)
     data = values('data', (len(LENGTHS), LENGTH) + case.step, dtype)[rows, :length]
     kwargs = {}
@@ -61,7 +62,10 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
     if listed:
         inputs = list(mx.sym.split(inputs, num_outputs=length, axis=layout.index('T'),
                                    squeeze_axis=True))
-    outputs, states = cell.unroll(length, inputs, begin, layout, merge, **kwargs)
+    if loop:
+        outputs, states = rnn.dynamic_unroll(cell, inputs, begin, layout, **kwargs)
+    else:
+        outputs, states = cell.unroll(length, inputs, begin, layout, merge, **kwargs)
     assert merge is None or isinstance(outputs, mx.sym.Symbol) is merge
     outputs = outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.stack(
         *outputs, axis=layout.index('T'))
@@ -152,14 +156,31 @@ def assert_same(got: Result, want: Result, tolerance: float = 1e-6) -> None:
         close(got.grads[name], want.grads[name], name)
 
 
+@differs
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 @pytest.mark.parametrize('case', CASES, ids=str)
 def test_each_sequence_as_if_alone(case, layout):
     assert_same(evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS), alone(case))
 
 
+@differs
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('case', CASES, ids=str)
+def test_fused_sequences_as_if_alone(case, layout):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, wrap=rnn.fuse)
+    assert_same(got, alone(case))
+
+
+@differs
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('case', LOOPED, ids=str)
+def test_looped_sequences_as_if_alone(case, layout):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, loop=True)
+    assert_same(got, alone(case))
+
+
 def test_number_of_cases():
-    assert len(CASES) >= 110 and sum(case.fused for case in CASES) >= 35
+    assert len(CASES) >= 119 and len(LOOPED) >= 62
 
 
 VARIANTS = [case for case in CASES if case.name in (
@@ -169,6 +190,7 @@ VARIANTS = [case for case in CASES if case.name in (
 each_variant = pytest.mark.parametrize('case', VARIANTS, ids=str)
 
 
+@differs
 @each_variant
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 @pytest.mark.parametrize('merge', [None, False])
@@ -178,6 +200,7 @@ def test_forms_of_inputs_and_outputs(case, layout, merge, listed):
     assert_same(got, alone(case))
 
 
+@differs
 @each_variant
 @pytest.mark.parametrize('kind', ['int32', 'int64', 'uint8', 'float16', 'float64'])
 def test_types_of_lengths(case, kind):
@@ -185,6 +208,14 @@ def test_types_of_lengths(case, kind):
                 alone(case))
 
 
+@differs
+@each_variant
+def test_lengths_out_of_range_count_as_the_nearest(case):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=[1000, -1000, 1, 3], lengths_type='int32')
+    assert_same(got, alone(case))
+
+
+@differs
 @each_variant
 def test_default_begin_states(case):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, begin=None, dtype='float32')
@@ -192,6 +223,7 @@ def test_default_begin_states(case):
     assert_same(got, want._replace(grads={name: want.grads[name] for name in got.grads}))
 
 
+@differs
 @pytest.mark.parametrize('case', [case for case in CASES if case.name.startswith('fused_') and
                                   '3' not in case.name], ids=str)
 def test_fused_in_float64(case):
@@ -199,6 +231,7 @@ def test_fused_in_float64(case):
     assert_same(got, alone(case, 'float64'), 1e-9)
 
 
+@differs
 def test_dropout_between_fused_layers():
     cell = rnn.FusedRNNCell(50, 2, 'rnn_relu', dropout=0.5)
     outputs, _ = cell.unroll(2, mx.sym.Variable('data'), layout='TNC',
@@ -211,6 +244,7 @@ def test_dropout_between_fused_layers():
     assert len(np.unique(bound.forward(is_train=False)[0].asnumpy()[0])) == 1
 
 
+@differs
 def test_zoneout_in_training_leaves_padding_alone():
     cell = rnn.ZoneoutCell(rnn.LSTMCell(3), 0.5, 0.5)
     outputs, states = cell.unroll(3, mx.sym.Variable('data'), layout='NTC', merge_outputs=True,
@@ -227,6 +261,7 @@ def test_zoneout_in_training_leaves_padding_alone():
     assert not grad[padding].any() and grad[0:1].any(axis=2).sum() == 0 and grad[2].any()
 
 
+@differs
 def test_a_cell_whose_unroll_does_not_take_it_is_named():
     class Old(rnn.LSTMCell):
         def unroll(self, length, inputs, begin_state=None, layout='NTC', merge_outputs=None):
@@ -240,6 +275,7 @@ def test_a_cell_whose_unroll_does_not_take_it_is_named():
         stack.unroll(2, data, valid_length=lengths)
 
 
+@differs
 @pytest.mark.parametrize('case', [case for case in CASES if case.name in (
     'lstm', 'both', 'stack', 'fused_lstm_1', 'residual', 'zoneout_both', 'dropout')], ids=str)
 @pytest.mark.parametrize('wrong', [3, [1, 2], np.array([1, 2]), 'lengths', 'group', 'matrix'],
@@ -249,5 +285,5 @@ def test_wrong_lengths(case, wrong):
         wrong = mx.sym.Group([mx.sym.Variable('a'), mx.sym.Variable('b')])
     elif isinstance(wrong, str) and wrong == 'matrix':
         wrong = mx.sym.Variable('lengths', shape=(2, 3))
-    with pytest.raises((TypeError, ValueError), match='valid_length'):
+    with pytest.raises((TypeError, ValueError), match='valid_length must be'):
         case.make(rnn).unroll(2, mx.sym.Variable('data'), valid_length=wrong)

@@ -1,0 +1,172 @@
+"""carry_states: the states that a batch ends with begin the next one."""
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from . import _check
+from ._base import BaseRNNCell
+from ._mxnet import mx
+from ._sequence import check_states
+
+__all__ = ['CarriedStates', 'carry_states']
+
+
+def carry_states(cell: BaseRNNCell, **kwargs: Any) -> CarriedStates:
+    """Carry a cell's states from one batch to the next: truncated backpropagation through time.
+
+    Batches must continue each other, as those of `StreamIter` do. Four things play together:
+
+    - In the graph, the begin states are Variables (`begin_state`), and the final states are
+      further outputs that let no gradient through (`group`).
+    - `mx.mod.Module` is told the names of these Variables (`state_names`). They then are neither
+      data nor parameters: the module makes an array for each on every device, zero at first.
+    - After a batch, the module's `set_states` copies the outputs into these arrays, device by
+      device. The returned object does it as a callback of `Module.fit` and `Module.score`.
+    - Where an epoch, or a pass over evaluation data, ends, it zeroes them.
+
+    Parameters
+    ----------
+    cell : BaseRNNCell
+        The cell that will be unrolled; a FusedRNNCell needs ``get_next_state=True``.
+    **kwargs
+        For `mx.sym.Variable`, such as ``dtype='float64'``.
+
+    Returns
+    -------
+    CarriedStates
+        To be given as `batch_end_callback`, `eval_batch_end_callback` and `eval_end_callback`.
+
+    Examples
+    --------
+    Metrics must be told which output to look at, now that there are several:
+
+    >>> import mxnet as mx, mxrnn as rnn
+    >>> cell = rnn.LSTMCell(8)
+    >>> carried = rnn.carry_states(cell)
+    >>> embedded = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=5, output_dim=4)
+    >>> outputs, states = cell.unroll(3, embedded, carried.begin_state, merge_outputs=True)
+    >>> scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-3, -2)), num_hidden=5)
+    >>> loss = mx.sym.SoftmaxOutput(scores, mx.sym.reshape(mx.sym.Variable('softmax_label'), -1))
+    >>> train = rnn.StreamIter([0, 1, 2, 3, 4] * 9, batch_size=2, bptt=3)
+    >>> perplexity = mx.metric.Perplexity(None, output_names=[loss.name + '_output'],
+    ...                                   label_names=['softmax_label'])
+    >>> module = mx.mod.Module(carried.group(loss, states), state_names=carried.state_names)
+    >>> module.fit(train, eval_data=train, eval_metric=perplexity, num_epoch=2,
+    ...            batch_end_callback=carried, eval_batch_end_callback=carried,
+    ...            eval_end_callback=carried)
+    >>> name, value = module.score(train, perplexity, batch_end_callback=carried,
+    ...                            score_end_callback=carried)[0]
+    >>> module.get_states(merge_multi_context=False)[0][0].shape
+    (2, 8)
+    """
+    return CarriedStates(cell, **kwargs)
+
+
+class CarriedStates:
+    """What `carry_states` returns.
+
+    In loops of one's own, `carry` belongs between two batches (after `forward`, also in the body
+    of a loop over `Module.iter_predict`), and `zero` before the first one.
+
+    Attributes
+    ----------
+    begin_state : list of Symbol
+        For `unroll`.
+    state_names : list of str
+        For `mx.mod.Module`.
+    """
+
+    def __init__(self, cell: BaseRNNCell, **kwargs: Any) -> None:
+        _check.instance('cell', cell, BaseRNNCell, 'a cell')
+        self._cell = cell
+        self._layouts = [info.get('__layout__') for info in cell.state_info]
+        self.begin_state = cell.begin_state(func=mx.sym.Variable, **kwargs)
+        if not self.begin_state:
+            raise ValueError('cell must have states to carry, which %r has not' % cell)
+        self.state_names = [state.name for state in self.begin_state]
+        if len(set(self.state_names)) < len(self.state_names):
+            raise ValueError('cell must have states of different names, got %s: give the cells in '
+                             'it a prefix each' % ', '.join(self.state_names))
+        self._next_names = [name + '_next' for name in self.state_names]
+        self._used: weakref.WeakSet = weakref.WeakSet()  #: modules whose states are not zero
+        self._filled: list[Any] = []
+
+    def group(self, outputs: Any, states: Any) -> mx.sym.Symbol:
+        """The graph for the module: its outputs and, behind, the final states without gradient.
+
+        Parameters
+        ----------
+        outputs : Symbol or list of Symbol
+            What the graph is for, such as a loss.
+        states : list of Symbol
+            As `unroll` returns them.
+        """
+        if not isinstance(outputs, (list, tuple)):
+            outputs = [outputs]
+        for output in outputs:
+            _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
+        finals = check_states(states, len(self.begin_state), self._cell)
+        return mx.sym.Group([*outputs, *(
+            mx.sym.BlockGrad(state, name=name, attr={'__layout__': layout} if layout else {})
+            for state, name, layout in zip(finals, self._next_names, self._layouts))])
+
+    def __call__(self, param: Any) -> None:
+        """Callback at the end of a batch or of a pass; `param` is MXNet's BatchEndParam."""
+        where = getattr(param, 'locals', None) or {}
+        if 'self' not in where:
+            raise TypeError('param must be what Module.fit and Module.score give their batch and '
+                            'evaluation callbacks, got %r' % (param,))
+        module = where['self']
+        if 'end_of_batch' in where:  # fit
+            ends = where['end_of_batch']
+        else:  # score, whose end has left the last batch behind
+            ends = param.nbatch != where.get('nbatch') or param.nbatch == where.get('num_batch')
+        if ends:
+            self.zero(module)
+            return
+        if param.nbatch == 0 and module in self._used:
+            raise RuntimeError(
+                'a pass over the data began with the states of an earlier one: give carry_states '
+                'as eval_end_callback (score_end_callback of score), too, and call its '
+                'zero(module) after a pass that was broken off')
+        self.carry(module)
+
+    def carry(self, module: Any) -> None:
+        """Make the final states of the batch that `module` just ran the next one's begin states.
+
+        Raises
+        ------
+        ValueError
+            The module was not made for these states.
+        """
+        current, *others = self._modules(module)
+        outputs = dict(zip(current.output_names, current.get_outputs(merge_multi_context=False)))
+        missing = [name for name in self._next_names if name + '_output' not in outputs]
+        if missing:
+            raise ValueError('module must have the outputs that group() adds to its symbol, but '
+                             'lacks %s' % ', '.join(missing))
+        if module in self._used and current not in self._filled:
+            raise ValueError('module must have bound all of its buckets before a pass begins, '
+                             'since a new one begins with zeros: call its switch_bucket for each')
+        states = [outputs[name + '_output'] for name in self._next_names]
+        self._filled = [current, *others]
+        for each in self._filled:
+            each.set_states(states=states)
+        self._used.add(module)
+
+    def zero(self, module: Any) -> None:
+        """Zero the begin states of `module`."""
+        for each in self._modules(module):
+            each.set_states(value=0)
+        self._used.discard(module)
+
+    def _modules(self, module: Any) -> list[Any]:
+        """The module that holds the states; of a BucketingModule all, the current one first."""
+        current = getattr(module, '_curr_module', None) or module
+        names = getattr(current, '_state_names', None)
+        if names != self.state_names:
+            raise ValueError('module must be made with state_names=%s, got %s'
+                             % (self.state_names, names))
+        buckets = getattr(module, '_buckets', {}).values()
+        return [current] + [each for each in buckets if each is not current]

@@ -1,0 +1,291 @@
+"""carry_states: batches of a stream give what one long unroll gives."""
+from __future__ import annotations
+
+import doctest
+import importlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .cases import random_value, stack
+
+pytestmark = differs
+
+STEPS, BATCHES, BATCH, WIDTH = 3, 4, 4, 2
+
+CELLS = {
+    'lstm': lambda: rnn.LSTMCell(3),
+    'gru': lambda: rnn.GRUCell(3),
+    'stack': lambda: stack(rnn, rnn.LSTMCell(3, 'l0_'), rnn.ResidualCell(rnn.GRUCell(3, 'l1_')),
+                           rnn.ZoneoutCell(rnn.RNNCell(2, prefix='l2_'), 0.0, 0.3)),
+    'fused': lambda: rnn.FusedRNNCell(3, 2, get_next_state=True),
+    'fuse': lambda: rnn.fuse(stack(rnn, rnn.LSTMCell(3, 'l0_'), rnn.LSTMCell(3, 'l1_'))),
+}
+each_cell = pytest.mark.parametrize('make', CELLS.values(), ids=CELLS)
+DEVICES = {'one': mx.cpu(), 'two': [mx.cpu(0), mx.cpu(1)]}
+each_devices = pytest.mark.parametrize('devices', DEVICES.values(), ids=DEVICES)
+
+DATA = random_value('data', (BATCHES * STEPS, BATCH, WIDTH)).astype('float32')
+
+
+class Parts(mx.io.DataIter):
+    """DATA in batches that continue each other."""
+
+    def __init__(self, steps: int = STEPS) -> None:
+        super().__init__(BATCH)
+        self.steps = steps
+        self.default_bucket_key = steps
+        self.provide_data = [mx.io.DataDesc('data', (steps, BATCH, WIDTH), layout='TNC')]
+        self.provide_label = [mx.io.DataDesc('label', (BATCH,))]
+        self.reset()
+
+    def reset(self) -> None:
+        self.done = 0
+
+    def next(self) -> mx.io.DataBatch:
+        if self.done == len(DATA):
+            raise StopIteration
+        self.done += self.steps
+        return self.batch(self.done - self.steps, self.done)
+
+    def batch(self, start: int, end: int) -> mx.io.DataBatch:
+        shape = (end - start, BATCH, WIDTH)
+        return mx.io.DataBatch([mx.nd.array(DATA[start:end])], [mx.nd.zeros(BATCH)], pad=0,
+                               bucket_key=end - start, provide_label=self.provide_label,
+                               provide_data=[mx.io.DataDesc('data', shape, layout='TNC')])
+
+
+def graph(cell: Any, carried: Any, steps: int = STEPS) -> Any:
+    """The outputs of all steps, with a loss that moves the weights."""
+    outputs, states = cell.unroll(steps, mx.sym.Variable('data'), carried.begin_state, 'TNC', True)
+    outputs._set_attr(__layout__='TNC')
+    loss = mx.sym.MakeLoss(mx.sym.square(mx.sym.mean(outputs, axis=(0, 2)) -
+                                         mx.sym.Variable('label')), name='loss')
+    return carried.group([loss, mx.sym.BlockGrad(outputs, name='steps',
+                                                 attr={'__layout__': 'TNC'})], states)
+
+
+def metric() -> Any:
+    return mx.metric.Loss(output_names=['loss_output'], label_names=[])
+
+
+def prepared(make: Any, devices: Any = DEVICES['one']) -> tuple[Any, Any]:
+    """The carried states of a cell, and a module with its graph and weights."""
+    cell = make()
+    carried = rnn.carry_states(cell)
+    module = mx.mod.Module(graph(cell, carried), ['data'], ['label'], context=devices,
+                           state_names=carried.state_names)
+    parts = Parts()
+    module.bind(parts.provide_data, parts.provide_label)
+    module.init_params(mx.init.Uniform(0.5))
+    args = {name: mx.nd.array(random_value(name, value.shape))
+            for name, value in module.get_params()[0].items()}
+    module.set_params(args, {})
+    return carried, module
+
+
+def whole(make: Any, module: Any) -> np.ndarray:
+    """The outputs of one long unroll with the module's weights, from states of zero."""
+    outputs, _ = make().unroll(len(DATA), mx.sym.Variable('data'), layout='TNC',
+                               merge_outputs=True)
+    bound = outputs.simple_bind(mx.cpu(), data=DATA.shape)
+    bound.copy_params_from(module.get_params()[0])
+    return bound.forward(is_train=False, data=mx.nd.array(DATA))[0].asnumpy()
+
+
+def steps_of(module: Any) -> np.ndarray:
+    return dict(zip(module.output_names, module.get_outputs()))['steps_output'].asnumpy()
+
+
+def seen_by(outputs: list[np.ndarray]) -> Any:
+    return lambda param: outputs.append(steps_of(param.locals['self']))
+
+
+@each_devices
+@each_cell
+def test_batches_are_one_long_unroll(make, devices):
+    carried, module = prepared(make, devices)
+    for _ in range(2):  # the second pass begins with zeros, too
+        seen: list[np.ndarray] = []
+        module.score(Parts(), metric(), batch_end_callback=[seen_by(seen), carried],
+                     score_end_callback=carried)
+        np.testing.assert_allclose(np.concatenate(seen), whole(make, module), rtol=1e-6,
+                                   atol=1e-6)
+
+
+@each_cell
+def test_without_it_they_are_not(make):
+    _, module = prepared(make)
+    seen: list[np.ndarray] = []
+    module.score(Parts(), metric(), batch_end_callback=seen_by(seen))
+    difference = abs(np.concatenate(seen) - whole(make, module)).max(axis=(1, 2))
+    assert (difference[:STEPS] < 1e-6).all() and (difference[STEPS:] > 1e-4).any()
+
+
+@each_devices
+def test_fit_begins_every_epoch_and_evaluation_with_zeros(devices):
+    carried, module = prepared(CELLS['stack'], devices)
+    begins: list[tuple] = []
+
+    class Watched(Parts):
+        """Looks at the begin states whenever a batch is asked for: those of the batch before."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+            super().__init__()
+
+        def next(self) -> mx.io.DataBatch:
+            zero = all(not array.asnumpy().any() for each in
+                       module.get_states(merge_multi_context=False) for array in each)
+            begins.append((self.name, self.done // STEPS, zero))
+            return super().next()
+
+    module.fit(Watched('train'), Watched('eval'), metric(), num_epoch=2,
+               batch_end_callback=carried, eval_batch_end_callback=carried,
+               eval_end_callback=carried, optimizer_params={'learning_rate': 0.1})
+    # fit asks for a batch before the callback of the one before
+    train = [('train', i, i < 2) for i in range(BATCHES + 1)]
+    evaluation = [('eval', i, i < 1) for i in range(BATCHES + 1)]
+    assert begins == (train + evaluation) * 2
+    assert not module.get_states(False)[0][0].asnumpy().any()
+
+
+def test_fit_trains_on_carried_states():
+    def outputs_of_fit(callback):
+        carried, module = prepared(CELLS['lstm'])
+        seen: list[np.ndarray] = []
+        module.fit(Parts(), None, metric(), num_epoch=1, optimizer_params={'learning_rate': 0.0},
+                   batch_end_callback=[seen_by(seen)] + ([carried] if callback else []))
+        return np.concatenate(seen), whole(CELLS['lstm'], module)
+
+    got, want = outputs_of_fit(True)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+    got, want = outputs_of_fit(False)
+    assert abs(got - want).max() > 1e-4
+
+
+def test_no_gradient_comes_from_the_carried_states():
+    cell = rnn.LSTMCell(3)
+    carried = rnn.carry_states(cell)
+    outputs, states = cell.unroll(STEPS, mx.sym.Variable('data'), carried.begin_state, 'TNC', True)
+    for weight, symbol in enumerate([mx.sym.Group([outputs, *states]),
+                                     carried.group(outputs, states)]):
+        bound = symbol.simple_bind(mx.cpu(), data=DATA[:STEPS].shape)
+        for name, array in bound.arg_dict.items():
+            array[:] = random_value(name, array.shape)
+        results = bound.forward(is_train=True)
+        bound.backward([mx.nd.zeros(results[0].shape), *map(mx.nd.ones_like, results[1:])])
+        moved = any(grad.asnumpy().any() for grad in bound.grad_dict.values())
+        assert moved is (weight == 0)
+
+
+@each_cell
+def test_prediction_in_a_loop(make):
+    carried, module = prepared(make)
+    carried.zero(module)
+    seen = []
+    for outputs, _, _ in module.iter_predict(Parts()):
+        seen.append(outputs[1].asnumpy())
+        carried.carry(module)
+    np.testing.assert_allclose(np.concatenate(seen), whole(make, module), rtol=1e-6, atol=1e-6)
+
+
+def test_buckets_share_the_states():
+    cell = rnn.LSTMCell(3)
+    carried = rnn.carry_states(cell)
+
+    def by_length(length):
+        return graph(cell, carried, length), ['data'], ['label']
+
+    parts = Parts()
+    module = mx.mod.BucketingModule(by_length, STEPS, state_names=carried.state_names)
+    module.bind(parts.provide_data, parts.provide_label)
+    module.init_params(mx.init.Uniform(0.5))
+    cuts = [0, 3, 4, 9, 12]
+    batches = [parts.batch(*cut) for cut in zip(cuts, cuts[1:])]
+    for batch in batches:
+        module.prepare(batch)
+    for _ in range(2):
+        carried.zero(module)
+        seen = []
+        for batch in batches:
+            module.forward(batch, is_train=False)
+            seen.append(steps_of(module))
+            carried.carry(module)
+        np.testing.assert_allclose(np.concatenate(seen), whole(CELLS['lstm'], module), rtol=1e-6,
+                                   atol=1e-6)
+    module.forward(parts.batch(0, 2), is_train=False)  # of a new length, begun with zeros
+    with pytest.raises(ValueError, match='switch_bucket'):
+        carried.carry(module)
+
+
+def test_a_module_around_a_module():
+    class Mutable(mx.mod.BaseModule):
+        """As programs wrap a module to bind it anew."""
+
+        def __init__(self, module):
+            super().__init__()
+            self._curr_module = module
+
+        def forward(self, batch, is_train=None):
+            self._curr_module.forward(batch, is_train=is_train)
+
+    carried, module = prepared(CELLS['lstm'])
+    outer = Mutable(module)
+    carried.zero(outer)
+    seen = []
+    for batch in Parts():
+        outer.forward(batch, is_train=False)
+        seen.append(steps_of(module))
+        carried.carry(outer)
+    np.testing.assert_allclose(np.concatenate(seen), whole(CELLS['lstm'], module), rtol=1e-6,
+                               atol=1e-6)
+
+
+def test_a_pass_that_was_not_ended_is_noticed():
+    carried, module = prepared(CELLS['lstm'])
+    module.score(Parts(), metric(), batch_end_callback=carried)
+    with pytest.raises(RuntimeError, match='score_end_callback'):
+        module.score(Parts(), metric(), batch_end_callback=carried)
+    carried.zero(module)
+    module.score(Parts(), metric(), batch_end_callback=carried, num_batch=2,
+                 score_end_callback=carried)  # broken off by num_batch
+    assert not module.get_states(False)[0][0].asnumpy().any()
+
+
+def test_wrong_arguments():
+    cell = rnn.LSTMCell(3)
+    carried = rnn.carry_states(cell)
+    with pytest.raises(TypeError, match='cell must be'):
+        rnn.carry_states('lstm')
+    with pytest.raises(ValueError, match='cell must have states'):
+        rnn.carry_states(rnn.DropoutCell(0.5))
+    with pytest.raises(ValueError, match='different names'):
+        rnn.carry_states(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'a_')))
+    with pytest.raises(ValueError, match='states'):
+        carried.group(mx.sym.Variable('loss'), [])
+    with pytest.raises(TypeError, match='outputs'):
+        carried.group([None], carried.begin_state)
+    with pytest.raises(TypeError, match='param'):
+        carried(3)
+    for names in ([], carried.state_names[::-1]):
+        module = mx.mod.Module(graph(cell, carried), ['data'], ['label'], state_names=names)
+        with pytest.raises(ValueError, match='state_names'):
+            carried.zero(module)
+    outputs, _ = cell.unroll(STEPS, mx.sym.Variable('data'), carried.begin_state, 'TNC', True)
+    parts = Parts()
+    module = mx.mod.Module(mx.sym.MakeLoss(outputs), ['data'], [],
+                           state_names=carried.state_names)
+    module.bind(parts.provide_data)
+    module.init_params()
+    module.forward(parts.next(), is_train=False)
+    with pytest.raises(ValueError, match='outputs that group'):
+        carried.carry(module)
+
+
+def test_example():
+    module = importlib.import_module(rnn.carry_states.__module__)
+    result = doctest.testmod(module)
+    assert result.attempted > 10 and not result.failed

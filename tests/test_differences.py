@@ -1,0 +1,655 @@
+"""The README's 'Differences from mxnet.rnn': one test a row, which mxnet.rnn itself fails.
+
+Where a row has an exact counterpart, that what works there stays as it is, it is tested beside it.
+"""
+from __future__ import annotations
+
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .cases import BOUND, IMAGE, OURS, flat, run, run_symbols, stack
+
+X = mx.sym.Variable('x')
+BINDABLE = [case for case in BOUND + OURS if case.binds]
+
+
+def lstm(prefix='lstm_', units=4, **kwargs):
+    return rnn.LSTMCell(units, prefix, **kwargs)
+
+
+def both(units=2, **kwargs):
+    return rnn.BidirectionalCell(lstm('l_', units), lstm('r_', units), **kwargs)
+
+
+def unroll(cell, length=3, **kwargs):
+    return cell.unroll(length, mx.sym.Variable('data'), **kwargs)
+
+
+def names(symbols):
+    return [symbol.name for symbol in flat(symbols)]
+
+
+def initial(cell, initializer, width=4):
+    """The weights of a Module over the cell as `initializer` sets them, unpacked."""
+    outputs, _ = unroll(cell, merge_outputs=True)
+    module = mx.mod.Module(outputs, label_names=None)
+    module.bind([('data', (2, 3, width))], for_training=False)
+    mx.random.seed(1)
+    module.init_params(initializer)
+    return {name: value.asnumpy()
+            for name, value in cell.unpack_weights(module.get_params()[0]).items()}
+
+
+# Structure and names
+
+@differs
+def test_unfuse_carries_forget_bias():
+    cell = rnn.FusedRNNCell(3, 2, 'lstm', True, forget_bias=2.5).unfuse()
+    attributes = unroll(cell, merge_outputs=True)[0].attr_dict()
+    found = [attributes[name]['__init__'] for name in sorted(cell.params._params)
+             if name.endswith('i2h_bias')]
+    assert found == [mx.init.LSTMBias(2.5).dumps()] * 4
+
+
+@differs
+def test_reset_of_a_modifier_reaches_its_base():
+    for cell in (rnn.ZoneoutCell(lstm(), 0.1, 0.1), rnn.ZoneoutCell(rnn.ResidualCell(lstm()), 0.1)):
+        cell.unroll(3, X)
+        cell.reset()
+        states = cell.begin_state()
+        cell(X, states)
+        assert names(states) == ['lstm_begin_state_0', 'lstm_begin_state_1']
+        assert lstm_step(cell) == 0
+
+
+def lstm_step(cell):
+    while hasattr(cell, 'base_cell'):
+        cell = cell.base_cell
+    return cell._counter
+
+
+@differs
+def test_a_second_unroll_of_a_modifier_names_its_steps_from_zero():
+    cell = rnn.ZoneoutCell(lstm(), zoneout_states=0.1)
+    graphs = []
+    for _ in range(2):
+        with mx.name.NameManager():
+            graphs.append(cell.unroll(3, X, merge_outputs=True)[0].tojson())
+    assert graphs[0] == graphs[1]
+
+
+class FailingLSTM(rnn.LSTMCell):
+    """Fails at its second step."""
+
+    def __call__(self, inputs, states):
+        if self._counter == 0:
+            raise RuntimeError('a fault of the program')
+        return super().__call__(inputs, states)
+
+
+@differs
+@pytest.mark.parametrize('modify', [
+    lambda base: base, rnn.ResidualCell, rnn.ZoneoutCell, lambda base: stack(rnn, base),
+    lambda base: rnn.BidirectionalCell(rnn.ResidualCell(base), lstm('r_'))],
+    ids=['bare', 'ResidualCell', 'ZoneoutCell', 'SequentialRNNCell', 'BidirectionalCell'])
+def test_a_failed_unroll_leaves_the_cells_as_they_were(modify):
+    base = FailingLSTM(4)
+    cell = modify(base)
+    before = [dict(vars(each)) for each in (cell, base)]
+    with pytest.raises(RuntimeError, match='a fault of the program'):
+        cell.unroll(3, X)
+    assert [dict(vars(each)) for each in (cell, base)] == before
+
+
+@differs
+@pytest.mark.parametrize('container', ['SequentialRNNCell', 'BidirectionalCell'])
+def test_containers_hand_params_to_ordinary_cells(container):
+    params = rnn.RNNParams('shared_')
+    given = params._params['lstm_h2h_weight'] = mx.sym.Variable('lstm_h2h_weight', lr_mult=0.5)
+    cells = lstm(), rnn.ResidualCell(rnn.GRUCell(4))
+    if container == 'SequentialRNNCell':
+        cell = stack(rnn, *cells, params=params)
+    else:
+        cell = rnn.BidirectionalCell(*cells, params=params)
+    attributes = unroll(cell, merge_outputs=True)[0].attr_dict()
+    assert cells[0]._hW is given
+    assert attributes['lstm_h2h_weight']['__lr_mult__'] == '0.5'
+    assert sorted(params._params) == sorted(
+        prefix + name for prefix in ('lstm_', 'gru_')
+        for name in ('i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias'))
+
+
+@differs
+def test_params_that_were_read_are_not_replaced():
+    cell = lstm()
+    assert cell.params._params
+    with pytest.raises(ValueError, match='cell already shares its params'):
+        rnn.SequentialRNNCell(params=rnn.RNNParams()).add(cell)
+
+
+@differs
+def test_equal_prefixes_without_shared_weights_warn():
+    with pytest.warns(UserWarning, match=r"prefix 'lstm_'.*give each cell a prefix") as found:
+        cell = rnn.SequentialRNNCell()
+        cell.add(lstm())
+        cell.add(lstm())
+        rnn.BidirectionalCell(lstm(), lstm(units=3))
+    assert [warning.filename for warning in found] == [__file__] * 2
+
+
+def test_equal_prefixes_with_shared_weights_do_not_warn():
+    params = rnn.RNNParams('lstm_')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        stack(rnn, rnn.DropoutCell(0.1), lstm(params=params), rnn.DropoutCell(0.1),
+              lstm(params=params), lstm('other_'))
+
+
+@differs
+def test_a_container_is_not_added_to_itself():
+    inner = stack(rnn, lstm())
+    outer = stack(rnn, inner)
+    for cell in (inner, outer):
+        with pytest.raises(ValueError, match='cell must'):
+            inner.add(cell)
+
+
+# States
+
+BASES = {'LSTMCell': lstm, 'SequentialRNNCell': lambda: stack(rnn, lstm('a_'), lstm('b_')),
+         'BidirectionalCell': both, 'ResidualCell': lambda: rnn.ResidualCell(lstm())}
+
+
+@differs
+@pytest.mark.parametrize('base', BASES)
+def test_begin_state_of_modifiers_takes_func(base):
+    cell = rnn.ResidualCell(BASES[base]())
+    states = cell.begin_state(func=mx.sym.Variable, lr_mult=2.0)
+    assert names(states) == mx.sym.Group(states).list_arguments()
+    assert {state.attr('__lr_mult__') for state in states} == {'2.0'}
+
+
+@pytest.mark.parametrize('base', ['LSTMCell'])
+def test_begin_state_of_modifiers_still_takes_init_sym(base):
+    cell = rnn.ResidualCell(BASES[base]())
+    for states in (cell.begin_state(mx.sym.Variable), cell.begin_state(init_sym=mx.sym.Variable)):
+        assert names(states) == mx.sym.Group(states).list_arguments()
+
+
+@differs
+def test_begin_state_of_modifiers_over_containers():
+    for base in ('SequentialRNNCell', 'BidirectionalCell'):
+        states = rnn.ResidualCell(BASES[base]()).begin_state()
+        assert len(states) == 4
+        assert mx.sym.Group(states).list_arguments() == []
+
+
+@differs
+@pytest.mark.parametrize('base', ['SequentialRNNCell', 'BidirectionalCell'])
+def test_begin_state_of_containers_takes_func_by_position(base):
+    assert len(mx.sym.Group(BASES[base]().begin_state(mx.sym.Variable)).list_arguments()) == 4
+
+
+@differs
+def test_a_base_cell_sends_begin_state_to_its_modifier():
+    base = lstm()
+    rnn.ResidualCell(base)
+    with pytest.raises(ValueError, match='begin_state .* modifier'):
+        base.begin_state()
+
+
+def test_a_cell_under_two_modifiers_one_after_the_other():
+    base = lstm()
+    for cell in (rnn.ResidualCell(base), rnn.ZoneoutCell(base, 0.1)):
+        assert len(cell.begin_state()) == 2
+
+
+@differs
+@pytest.mark.parametrize('cell', [
+    both(), stack(rnn, both(), lstm('top_')), rnn.ResidualCell(both()),
+    rnn.BidirectionalCell(both(output_prefix='in_'), stack(rnn, lstm('a_'), lstm('b_')))],
+    ids=['BidirectionalCell', 'SequentialRNNCell', 'ResidualCell', 'nested'])
+def test_states_are_fed_back_nested_or_flat(cell):
+    _, states = unroll(cell)
+    graphs = []
+    for given in (states, flat(states), tuple(states)):
+        with mx.name.NameManager():
+            outputs, _ = unroll(cell, begin_state=given, merge_outputs=True)
+            graphs.append(outputs.tojson())
+    assert graphs[0] == graphs[1] == graphs[2]
+
+
+@differs
+def test_states_of_nested_lists_are_taken_by_steps():
+    cell = rnn.ZoneoutCell(stack(rnn, lstm('a_'), rnn.GRUCell(4, 'b_')), 0.1, 0.2)
+    a, c, b = cell.begin_state()
+    _, states = cell(X, [[a, c], [b]])
+    assert len(states) == 3
+
+
+@differs
+@pytest.mark.parametrize('name, count', [('RNNCell', 2), ('LSTMCell', 1), ('LSTMCell', 3),
+                                         ('GRUCell', 0)])
+def test_a_wrong_number_of_states_is_named(name, count):
+    cell = getattr(rnn, name)(4)
+    message = r'states of %s.* must be %d Symbols.*got %d' % (name, len(cell.state_info), count)
+    with pytest.raises(ValueError, match=message):
+        cell(X, [X] * count)
+
+
+@differs
+@pytest.mark.parametrize('case', BINDABLE, ids=str)
+def test_float64_from_end_to_end(case):
+    outputs, states = unroll(case.make(rnn), merge_outputs=True, dtype='float64')
+    result = run_symbols(outputs, states, {'data': (2, 3) + case.step}, dtype='float64')
+    arrays = [result.outputs, *result.states, *result.grads.values()]
+    assert {array.dtype for array in arrays} == {np.dtype('float64')}
+    assert all(np.isfinite(array).all() for array in arrays)
+    assert np.abs(result.grads['data']).sum() > 0
+
+
+@differs
+@pytest.mark.parametrize('case', BINDABLE, ids=str)
+def test_type_of_begin_state_reaches_every_state(case):
+    graphs = []
+    for how in ('unroll', 'begin_state'):
+        with mx.name.NameManager():
+            cell = case.make(rnn)
+            states = {'dtype': 'float16'} if how == 'unroll' else {
+                'begin_state': cell.begin_state(dtype='float16')}
+            outputs, states = unroll(cell, merge_outputs=True, **states)
+        graphs.append(mx.sym.Group([outputs] + flat(states)))
+        assert set(graphs[-1].infer_type(data='float16')[1]) == {np.float16}
+    assert graphs[0].tojson() == graphs[1].tojson()
+
+
+@differs
+def test_zoneout_begins_with_the_type_of_the_states_given():
+    cell = rnn.ZoneoutCell(lstm(), 0.3)
+    for dtype in ('float64', 'float32', 'float64'):
+        outputs, states = unroll(cell, begin_state=lstm().begin_state(dtype=dtype))
+        result = run_symbols(outputs, states, {'data': (2, 3, 4)}, dtype=dtype)
+        assert result.outputs.dtype == np.dtype(dtype)
+
+
+# What is refused, and works, in graphs
+
+@differs
+@pytest.mark.parametrize('arguments, message', [
+    ({'length': 0}, r'length must be an integer of at least 1, got 0'),
+    ({'inputs': [X, X]}, r'inputs must have one Symbol for each of length=3 steps, got 2'),
+    ({'inputs': mx.sym.Group([X, X, X])}, r'inputs must be one Symbol.*list\(group\)'),
+    ({'inputs': None}, r'inputs must be a Symbol or a list of Symbols.*got NoneType'),
+    ({'inputs': mx.sym.zeros((2, 5, 4))}, r'length must be the number of steps.*has 5 .*got 3'),
+    ({'inputs': mx.sym.zeros((2,))}, r'inputs must have axes for batch and time.*\(2,\)'),
+    ({'layout': 'NCT'}, r"layout must be 'NTC' .* or 'TNC' .*got 'NCT'"),
+    ({'merge_outputs': 'yes'}, r"merge_outputs must be True or False, got 'yes'"),
+    ({'begin_state': [X]}, r'states of LSTMCell.* must be 2 Symbols.*got 1'),
+], ids=lambda value: '-'.join(value) if isinstance(value, dict) else '')
+def test_unroll_refuses_at_once(arguments, message):
+    cell = lstm()
+    with pytest.raises((TypeError, ValueError), match=message):
+        cell.unroll(**{'length': 3, 'inputs': X, **arguments})
+    assert cell._counter == cell._init_counter == -1
+
+
+@differs
+def test_inputs_of_the_wrong_rank_for_the_fused_cell():
+    with pytest.raises(ValueError, match=r'inputs of FusedRNNCell.* must have 3 axes \(NTC\)'):
+        rnn.FusedRNNCell(4).unroll(3, mx.sym.zeros((2, 3)))
+
+
+@differs
+def test_a_stack_that_cannot_be_stepped_names_the_cell():
+    cell = stack(rnn, lstm('a_'), rnn.ResidualCell(both()))
+    with pytest.raises(NotImplementedError, match='cannot be stepped, because of Bidirectional'):
+        cell(X, cell.begin_state())
+
+
+@differs
+@pytest.mark.parametrize('base', [
+    lambda: rnn.FusedRNNCell(4), both, lambda: rnn.ResidualCell(both()),
+    lambda: stack(rnn, lstm('a_'), rnn.FusedRNNCell(4))],
+    ids=['FusedRNNCell', 'BidirectionalCell', 'ResidualCell', 'SequentialRNNCell'])
+def test_zoneout_names_the_cell_that_cannot_be_stepped(base):
+    with pytest.raises(ValueError, match='base_cell .*which (Fused|Bidirectional).* cannot'):
+        rnn.ZoneoutCell(base())
+
+
+@differs
+@pytest.mark.parametrize('outputs, states', [(0.4, 0.0), (0.0, 0.4), (0.4, 0.4)])
+def test_zoneout_over_a_stack(outputs, states):
+    """At inference zoneout does nothing; in training, zoned-out elements are the step before's."""
+    def cell():
+        return stack(rnn, lstm('a_', 5), rnn.DropoutCell(0.0), rnn.GRUCell(4, 'b_'))
+
+    plain, zoned = cell(), rnn.ZoneoutCell(cell(), outputs, states)
+    for result in zip(run(plain, (4,), train=False)[:2], run(zoned, (4,), train=False)[:2]):
+        for one, other in zip(*map(flat, result)):
+            np.testing.assert_array_equal(one, other)
+    trained = run(zoned, (4,), length=6)
+    kept = np.mean(trained.outputs[:, 1:] == trained.outputs[:, :-1])
+    assert (kept > 0.1) == (outputs > 0)
+
+
+@differs
+def test_zoneout_outputs_of_images():
+    cell = rnn.ZoneoutCell(rnn.ConvLSTMCell((1,) + IMAGE, 3), zoneout_outputs=0.5)
+    result = run(cell, IMAGE, length=4)
+    assert np.mean(result.outputs[:, 0] == 0) > 0.3  # 0 comes before the first output
+    assert np.mean(result.outputs[:, 1:] == result.outputs[:, :-1]) > 0.3
+
+
+@differs
+def test_residual_names_sizes_that_do_not_match():
+    cell = stack(rnn, lstm('a_', 6), rnn.ResidualCell(both(units=2)))
+    with pytest.raises(ValueError, match=r'inputs of ResidualCell.*\(0, 6\) for \(0, 4\)'):
+        unroll(cell)
+
+
+@pytest.mark.parametrize('widths', [(2, 2), (1, 3)])
+@pytest.mark.parametrize('length', [1, 2])
+def test_residual_over_both_directions_of_any_width(widths, length):
+    def cell():
+        return rnn.BidirectionalCell(*(lstm(*pair) for pair in zip(('l_', 'r_'), widths)))
+
+    plain, residual = run(cell(), (4,), length), run(rnn.ResidualCell(cell()), (4,), length)
+    np.testing.assert_allclose(residual.outputs, plain.outputs + plain.args['data'], rtol=1e-6)
+
+
+def channels_last(name, shape):
+    """Axes that take an argument of an NCHW graph to that of the NHWC graph."""
+    if name.endswith('weight'):
+        return (0, 2, 3, 1)
+    return (0, 1, 3, 4, 2) if len(shape) == 5 else tuple(range(len(shape)))
+
+
+def convolve(convolution):
+    """sym.Convolution, with NHWC by way of NCHW, since MXNet's CPU operator knows no other."""
+    def wrapper(data=None, weight=None, bias=None, layout='NCHW', **kwargs):
+        if layout == 'NCHW' or weight is None:
+            kwargs.update((key, value) for key, value in (('weight', weight), ('bias', bias))
+                          if value is not None)
+            return convolution(data, layout=layout, **kwargs)
+        data, weight = (mx.sym.transpose(each, axes=(0, 3, 1, 2)) for each in (data, weight))
+        return mx.sym.transpose(convolution(data, weight, bias, layout='NCHW', **kwargs),
+                                axes=(0, 2, 3, 1))
+    return wrapper
+
+
+CONVOLUTIONAL = {
+    'ConvRNNCell': lambda **kwargs: rnn.ConvRNNCell(num_hidden=3, **kwargs),
+    'ConvLSTMCell': lambda **kwargs: rnn.ConvLSTMCell(
+        num_hidden=3, h2h_kernel=(1, 3), i2h_kernel=(3, 1), i2h_pad=(1, 0), **kwargs),
+    'ConvGRUCell': lambda **kwargs: rnn.ConvGRUCell(num_hidden=3, activation='tanh', **kwargs),
+    'BidirectionalCell': lambda **kwargs: rnn.BidirectionalCell(
+        rnn.ConvLSTMCell(num_hidden=3, prefix='l_', **kwargs),
+        rnn.ConvRNNCell(num_hidden=2, prefix='r_', **kwargs)),
+}
+
+
+def nhwc_case(name):
+    marks = [differs] if name in ('ConvGRUCell', 'BidirectionalCell') else []
+    return pytest.param(CONVOLUTIONAL[name], id=name, marks=marks)
+
+
+@pytest.mark.parametrize('make', map(nhwc_case, CONVOLUTIONAL))
+@pytest.mark.parametrize('merge', [True, False], ids=['merged', 'list'])
+def test_nhwc_is_nchw_with_channels_last(make, merge, monkeypatch):
+    monkeypatch.setattr(mx.sym, 'Convolution', convolve(mx.sym.Convolution))
+    channels, rows, columns = IMAGE
+    first = make(input_shape=(1, channels, rows, columns))
+    expected = run(first, IMAGE, merge_outputs=merge, dtype='float64')
+    last = make(input_shape=(1, rows, columns, channels), conv_layout='NHWC')
+    outputs, states = unroll(last, merge_outputs=merge,
+                             begin_state=last.begin_state(dtype='float64'))
+    outputs = (mx.sym.transpose(outputs, axes=(0, 1, 4, 2, 3)) if merge else
+               [mx.sym.transpose(step, axes=(0, 3, 1, 2)) for step in outputs])
+    states = [mx.sym.transpose(state, axes=(0, 3, 1, 2)) for state in flat(states)]
+    values = {name: value.transpose(channels_last(name, value.shape))
+              for name, value in expected.args.items()}
+    found = run_symbols(outputs, states, {'data': values['data'].shape}, dtype='float64',
+                        values=values)
+    np.testing.assert_allclose(found.outputs, expected.outputs, atol=1e-12)
+    for one, other in zip(found.states, expected.states):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+    assert sorted(found.grads) == sorted(expected.grads)
+    for name, grad in expected.grads.items():
+        np.testing.assert_allclose(found.grads[name],
+                                   grad.transpose(channels_last(name, grad.shape)), atol=1e-12)
+
+
+# Constructors
+
+@differs
+@pytest.mark.parametrize('make', [
+    lambda: rnn.LSTMCell(-3), lambda: rnn.LSTMCell(2.5), lambda: rnn.LSTMCell(True),
+    lambda: rnn.GRUCell(None), lambda: rnn.RNNCell(3, 'swish'),
+    lambda: rnn.FusedRNNCell(3, mode='foo'), lambda: rnn.FusedRNNCell(3, num_layers=0),
+    lambda: rnn.FusedRNNCell(3, dropout=3.0), lambda: rnn.DropoutCell(float('nan')),
+    lambda: rnn.ZoneoutCell(lstm(), 1.5), lambda: rnn.ZoneoutCell(lstm(), zoneout_states=-0.1),
+    lambda: rnn.ConvLSTMCell((1,) + IMAGE, 3, h2h_kernel=(2, 3)),
+    lambda: rnn.ConvLSTMCell((1,) + IMAGE, 3, i2h_kernel=(9, 9))])
+def test_constructors_check_their_arguments(make):
+    with pytest.raises((TypeError, ValueError), match='must be|too small'):
+        make()
+
+
+@differs
+def test_numpy_numbers_are_numbers():
+    """In mxnet.rnn the attributes of the variables cannot be written down."""
+    attributes = unroll(rnn.FusedRNNCell(np.int64(3), forget_bias=np.float32(0.5)),
+                        merge_outputs=True)[0].attr_dict()
+    assert '"num_hidden": 3' in attributes['lstm_parameters']['__init__']
+    attributes = unroll(lstm(forget_bias=np.float32(0.5)), merge_outputs=True)[0].attr_dict()
+    assert attributes['lstm_i2h_bias']['__init__'] == mx.init.LSTMBias(0.5).dumps()
+
+
+# Weights
+
+def weights(cell, width=4):
+    outputs, _ = unroll(cell, merge_outputs=True)
+    shapes = zip(outputs.list_arguments(), outputs.infer_shape(data=(2, 3, width))[0])
+    return {name: mx.nd.array(np.arange(np.prod(shape)).reshape(shape))
+            for name, shape in shapes if name != 'data'}
+
+
+WEIGHTED = {'LSTMCell': lstm, 'FusedRNNCell': lambda: rnn.FusedRNNCell(4, 2, 'lstm', True),
+            'SequentialRNNCell': lambda: stack(rnn, lstm('a_'), rnn.GRUCell(4, 'b_')),
+            'ResidualCell': lambda: rnn.ResidualCell(both()),
+            'ConvGRUCell': lambda: rnn.ConvGRUCell((1,) + IMAGE, 3)}
+
+
+@differs
+@pytest.mark.parametrize('make', WEIGHTED.values(), ids=WEIGHTED)
+@pytest.mark.parametrize('direction', ['unpack_weights', 'pack_weights'])
+def test_missing_weights_are_listed(make, direction):
+    with pytest.raises(KeyError) as error:
+        getattr(make(), direction)({'fc_weight': mx.nd.ones((2, 2)), 'data': mx.nd.ones((1,))})
+    message = str(error.value)
+    for part in ('args of ', 'must have the weights ', ' of shape (', 'it has: data, fc_weight'):
+        assert part in message
+
+
+@differs
+@pytest.mark.parametrize('make', [WEIGHTED[name] for name in WEIGHTED if name != 'ConvGRUCell'],
+                         ids=[name for name in WEIGHTED if name != 'ConvGRUCell'])
+def test_weights_that_are_as_they_should_be_pass_through(make):
+    packed = weights(make())
+    unpacked = make().unpack_weights(packed)
+    for method, args in (('pack_weights', packed), ('unpack_weights', unpacked)):
+        again = getattr(make(), method)(args)
+        assert again is not args
+        assert again == args
+
+
+@differs
+def test_weights_of_a_wrong_shape_are_named():
+    packed = weights(lstm())
+    unpacked = lstm().unpack_weights(packed)
+    fused = rnn.FusedRNNCell(4)
+    for cell, method, args, name in [
+            (lstm(units=5), 'unpack_weights', packed, 'lstm_i2h_weight'),
+            (lstm(units=5), 'pack_weights', unpacked, 'lstm_i2h_i_weight'),
+            (lstm(), 'pack_weights', dict(unpacked, lstm_h2h_f_weight=mx.nd.ones((4, 5))),
+             'lstm_h2h_weight'),
+            (fused, 'unpack_weights', {'lstm_parameters': mx.nd.ones((77,))}, 'lstm_parameters'),
+            (fused, 'pack_weights', dict(fused.unpack_weights(weights(fused)),
+                                         lstm_l0_h2h_o_bias=mx.nd.ones((3,))),
+             'lstm_l0_h2h_o_bias')]:
+        with pytest.raises(ValueError, match=r'\b%s\b' % name) as error:
+            getattr(cell, method)(args)
+        assert not isinstance(error.value, mx.base.MXNetError)
+
+
+@differs
+def test_gates_of_several_types_are_packed_in_the_first_ones():
+    unpacked = lstm().unpack_weights(weights(lstm()))
+    packed = lstm().pack_weights({
+        name: value.astype('float64') if '_f_' in name else value
+        for name, value in unpacked.items()})
+    assert {value.dtype for value in packed.values()} == {np.float32}
+
+
+@differs
+def test_weights_of_numpy_are_packed():
+    unpacked = lstm().unpack_weights({name: value.asnumpy()
+                                      for name, value in weights(lstm()).items()})
+    packed = lstm().pack_weights(unpacked)
+    for name, value in weights(lstm()).items():
+        np.testing.assert_array_equal(packed[name].asnumpy(), value.asnumpy())
+
+
+# Initialisers
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Has MXNet find the initialiser of the module under test, of the two that are registered."""
+    if rnn.__name__ == 'mxnet.rnn':
+        registry = sys.modules['mxnet.registry']._REGISTRY[mx.init.Initializer]
+        monkeypatch.setitem(registry, 'fusedrnn', mx.init.FusedRNN)
+
+
+FUSED_RNN = getattr(getattr(rnn, 'init', None), 'FusedRNN', mx.init.FusedRNN)
+
+
+@pytest.mark.parametrize('mode', ['rnn_tanh', 'lstm', 'gru'])
+@pytest.mark.parametrize('initializer', [
+    mx.init.Uniform(), mx.init.Xavier(), mx.init.Orthogonal(), mx.init.One(),
+    mx.init.Mixed(['.*'], [mx.init.Normal(0.1)]), mx.init.Load({}, mx.init.Xavier())],
+    ids=lambda init: type(init).__name__)
+def test_the_vector_initialises_like_arrays_of_its_own(mode, initializer, registered):
+    """The same draws, in order, as the model's initialiser makes for the arrays by themselves."""
+    cell = rnn.FusedRNNCell(3, 2, mode, True, forget_bias=2.0, prefix='x_')
+    found = initial(cell, initializer)
+    mx.random.seed(1)
+    for name, value in found.items():
+        expected = mx.nd.zeros(value.shape)
+        if name.endswith('_f_bias'):
+            expected[:] = 2.0
+        else:
+            initializer(mx.init.InitDesc(name), expected)
+        np.testing.assert_array_equal(value, expected.asnumpy(), err_msg=name)
+
+
+@pytest.mark.parametrize('bidirectional', [False, True])
+@pytest.mark.parametrize('initializer', [mx.init.Uniform(), mx.init.Xavier(), mx.init.MSRAPrelu()],
+                         ids=lambda init: type(init).__name__)
+def test_the_vector_initialises_as_by_the_initialiser_of_mxnet(bidirectional, initializer):
+    cell = rnn.FusedRNNCell(3, 2, 'lstm', bidirectional)
+    found = cell.pack_weights({name: mx.nd.array(value)
+                               for name, value in initial(cell, initializer).items()})
+    vector = found['lstm_parameters']
+    expected = mx.nd.zeros(vector.shape)
+    mx.random.seed(1)
+    mx.init.FusedRNN(None, 3, 2, 'lstm', bidirectional)._init_weight(
+        mx.init.InitDesc('lstm_parameters', global_init=initializer), expected)
+    np.testing.assert_array_equal(vector.asnumpy(), expected.asnumpy())
+
+
+@differs
+@pytest.mark.parametrize('original', [False, True], ids=['ours', 'original'])
+def test_a_fused_initialiser_for_the_model_or_in_mixed(original, registered):
+    kind = mx.init.FusedRNN if original else FUSED_RNN
+    fused = kind(mx.init.Xavier(), 3, 2, 'lstm')
+    expected = initial(rnn.FusedRNNCell(3, 2), mx.init.Xavier())
+    for initializer in (fused, mx.init.Mixed(['.*parameters', '.*'], [fused, mx.init.One()])):
+        found = initial(rnn.FusedRNNCell(3, 2), initializer)
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, expected[name])
+
+
+@differs
+def test_mixed_tells_the_arrays_of_a_vector_apart(registered):
+    mixed = mx.init.Mixed(['.*h2h.*weight', 'x_l1.*weight', '.*'],
+                          [mx.init.One(), mx.init.Constant(2), mx.init.Constant(3)])
+    found = initial(rnn.FusedRNNCell(3, 2, 'gru', prefix='x_'), FUSED_RNN(mixed, 3, 2, 'gru'))
+    for name, value in found.items():
+        expected = (0 if name.endswith('bias') else
+                    1 if 'h2h' in name else 2 if name.startswith('x_l1') else 3)
+        assert set(value.flat) == {expected}, name
+
+
+@differs
+def test_a_vector_initialises_without_the_attributes_of_its_variable(registered):
+    """As in FeedForward, and in programs that call the initialiser with each name."""
+    vector = mx.nd.zeros((204,))
+    for name in (mx.init.InitDesc('lstm_parameters'), 'lstm_parameters'):
+        initializer = mx.init.Mixed(['.*_parameters', '.*'],
+                                    [FUSED_RNN(mx.init.One(), 3, 2, 'lstm'), mx.init.Zero()])
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', DeprecationWarning)  # of names that are no InitDesc
+            initializer(name, vector)
+        assert vector.asnumpy().sum() == 204 - 48 + 12
+
+
+@differs
+def test_initialising_a_vector_does_not_use_mxnet_rnn(monkeypatch, registered):
+    monkeypatch.setitem(sys.modules, 'mxnet.rnn', None)
+    monkeypatch.delitem(sys.modules, 'mxnet.rnn.rnn_cell', raising=False)
+    assert len(initial(rnn.FusedRNNCell(3), mx.init.Xavier())) == 16
+
+
+# Warnings of FusedRNNCell
+
+@pytest.fixture
+def unwarned(monkeypatch):
+    """Forgets which warnings were given."""
+    if hasattr(rnn, '_fused'):
+        monkeypatch.setattr(rnn._fused._Once, 'given', set())
+
+
+@differs
+def test_dropout_that_is_not_applied_is_said_once(monkeypatch, unwarned):
+    monkeypatch.setattr(mx.runtime.Features, 'is_enabled', lambda self, name: False)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        rnn.FusedRNNCell(3, dropout=0.5)  # one layer: no dropout between layers
+        assert not found
+        for _ in range(2):
+            rnn.FusedRNNCell(3, 2, dropout=0.5)
+    assert [warning.filename for warning in found] == [__file__]
+    assert 'dropout is not applied' in str(found[0].message)
+    assert 'unfuse()' in str(found[0].message)
+
+
+def test_dropout_on_a_build_with_cuda_is_no_matter(monkeypatch, unwarned):
+    monkeypatch.setattr(mx.runtime.Features, 'is_enabled', lambda self, name: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        rnn.FusedRNNCell(3, 2, dropout=0.5)
+
+
+@differs
+def test_time_major_layout_is_advised_once(unwarned):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        for _ in range(2):
+            rnn.FusedRNNCell(3).unroll(3, X, layout='NTC')
+        rnn.FusedRNNCell(3).unroll(3, X, layout='TNC')
+    assert [warning.filename for warning in found] == [__file__]
+    assert "'TNC'" in str(found[0].message)
