@@ -244,7 +244,8 @@ def _wrong_names(cells: Sequence[Any], symbol: Any, nodes: list[dict], read: dic
 def _weights(cell: Any) -> set[str]:
     """Names of the variables of a cell and of those that it is made of."""
     inner = list(getattr(cell, '_cells', [])) + [getattr(cell, 'base_cell', None)]
-    return set(cell._params._params).union(*(_weights(c) for c in inner if c is not None))
+    own = getattr(getattr(cell, '_params', None), '_params', ())
+    return set(own).union(*(_weights(c) for c in inner if c is not None))
 
 
 #: Sizes of parameters that operators state, by position among their inputs.
