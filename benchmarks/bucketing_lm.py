@@ -28,6 +28,8 @@ from _text import END, RARE, read_text, unigram_perplexity
 import mxrnn
 
 PADDING = 0  # what fills a sentence up to the length of its bucket; no word has this number
+QUIET = logging.getLogger('fit')  # what fit logs by itself is in the table
+QUIET.setLevel(logging.ERROR)
 
 
 # ---- the model
@@ -61,17 +63,27 @@ def decode(outputs: mx.sym.Symbol, words: int, options: argparse.Namespace) -> m
     return mx.sym.FullyConnected(outputs, num_hidden=words, name='decode')
 
 
+def predict(outputs: mx.sym.Symbol, words: int, options: argparse.Namespace) -> mx.sym.Symbol:
+    """Chances and loss of the next word at every step, from all outputs in one Symbol."""
+    scores = decode(mx.sym.reshape(outputs, shape=(-1, options.hidden)), words, options)
+    label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
+    return mx.sym.SoftmaxOutput(scores, label, use_ignore=True, ignore_label=PADDING,
+                                name='softmax')
+
+
+def perplexity() -> mx.metric.Perplexity:
+    """The metric for `predict`, of which padding is no part."""
+    return mx.metric.Perplexity(PADDING, output_names=['softmax_output'],
+                                label_names=['softmax_label'])
+
+
 def language_model(cell: Any, words: int, options: argparse.Namespace) -> Callable[[int], Any]:
     """What BucketingModule asks for: a function from a bucket's length to its graph."""
     def graph(length: int) -> Any:
         cell.reset()
         outputs, _ = cell.unroll(length, embed(mx.sym.Variable('data'), words, options),
                                  layout='TNC', merge_outputs=True)
-        scores = decode(mx.sym.reshape(outputs, shape=(-1, options.hidden)), words, options)
-        label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
-        loss = mx.sym.SoftmaxOutput(scores, label, use_ignore=True, ignore_label=PADDING,
-                                    name='softmax')
-        return loss, ('data',), ('softmax_label',)
+        return predict(outputs, words, options), ('data',), ('softmax_label',)
     return graph
 
 
@@ -123,9 +135,10 @@ def seed(options: argparse.Namespace, epoch: int) -> None:
 class Progress:
     """Callbacks of fit that print perplexities and speed, a row for each epoch."""
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, table: Table, batch_size: int, *first: str) -> None:
+        self.table = table
         self.batch_size = batch_size
-        self.table = Table('epoch', 'train_perplexity', 'valid_perplexity', 'samples_per_second')
+        self.first = first
 
     def batch_end(self, param: Any) -> None:
         """Start the clock after the first batch; keep the count of those that follow."""
@@ -141,17 +154,15 @@ class Progress:
 
     def eval_end(self, param: Any) -> None:
         """Print the row."""
-        self.table.add(param.epoch + 1, '%.6f' % self.perplexity,
+        self.table.add(*self.first, param.epoch + 1, '%.6f' % self.perplexity,
                        '%.6f' % param.eval_metric.get()[1], round(self.speed, 1))
 
 
 def train_model(rnn: Any, cell: Any, train: Any, valid: Any, words: int, prefix: str,
                 options: argparse.Namespace) -> Table:
     """Fit, from the start or from the checkpoint to resume, and save a checkpoint every epoch."""
-    quiet = logging.getLogger('fit')  # what fit itself logs is in the table
-    quiet.setLevel(logging.ERROR)
     model = mx.mod.BucketingModule(language_model(cell, words, options), train.default_bucket_key,
-                                   logger=quiet, context=options.contexts)
+                                   logger=QUIET, context=options.contexts)
     save = rnn.do_rnn_checkpoint(cell, prefix, **({} if options.stock else {'module': model}))
     weights = {}
     if options.resume:
@@ -162,9 +173,10 @@ def train_model(rnn: Any, cell: Any, train: Any, valid: Any, words: int, prefix:
         _, arguments, auxiliary = rnn.load_rnn_checkpoint(cell, prefix, options.resume,
                                                           module=model)  # with its optimiser
         weights = {'arg_params': arguments, 'aux_params': auxiliary}
-    progress = Progress(options.batch_size)
-    model.fit(train, eval_data=valid, eval_metric=mx.metric.Perplexity(PADDING),
-              validation_metric=mx.metric.Perplexity(PADDING), kvstore=options.store,
+    progress = Progress(Table('epoch', 'train_perplexity', 'valid_perplexity',
+                              'samples_per_second'), options.batch_size)
+    model.fit(train, eval_data=valid, eval_metric=perplexity(),
+              validation_metric=perplexity(), kvstore=options.store,
               optimizer=options.optimizer, optimizer_params={'learning_rate': options.lr},
               initializer=mx.init.Xavier(), begin_epoch=options.resume, num_epoch=options.epochs,
               batch_end_callback=[progress.batch_end,
@@ -185,7 +197,7 @@ def evaluate(cell: Any, checkpoint: Any, words: int, valid: Any,
                                    context=options.contexts)
     model.bind(valid.provide_data, valid.provide_label, for_training=False)
     model.set_params(arguments, auxiliary)
-    return model.score(valid, mx.metric.Perplexity(PADDING))[0][1]
+    return model.score(valid, perplexity())[0][1]
 
 
 def sample(cell: Any, checkpoint: Any, vocabulary: dict[str, int], count: int,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from _common import Table, configuration, mx, parse, parser
 from _text import END, RARE, read_text
-from bucketing_lm import PADDING, build_cell, decode, embed
+from bucketing_lm import PADDING, build_cell, embed, perplexity, predict
 
 import mxrnn as rnn
 
@@ -35,11 +35,8 @@ class Reader:
         outputs, states = self.cell.unroll(
             length, embed(mx.sym.Variable('data'), self.words, self.options), layout='TNC',
             merge_outputs=True, valid_length=mx.sym.Variable('length') if self.padded else None)
-        outputs = mx.sym.reshape(outputs, shape=(-1, self.options.hidden))
-        loss = mx.sym.SoftmaxOutput(decode(outputs, self.words, self.options),
-                                    mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,)),
-                                    use_ignore=True, ignore_label=PADDING, name='softmax')
-        return (mx.sym.Group([loss, *map(mx.sym.BlockGrad, states)]),
+        words = predict(outputs, self.words, self.options)
+        return (mx.sym.Group([words, *map(mx.sym.BlockGrad, states)]),
                 ('data', 'length') if self.padded else ('data',), ('softmax_label',))
 
     def data(self, sentences: list[list[int]], batch_size: int, buckets: list[int],
@@ -70,12 +67,6 @@ class Reader:
             model.update_metric(metric, batch.label)
             states.append(np.concatenate([s.asnumpy().ravel() for s in model.get_outputs()[1:]]))
         return metric.get()[1], np.array(states)
-
-
-def perplexity() -> mx.metric.Perplexity:
-    """The metric, of that output which predicts words."""
-    return mx.metric.Perplexity(PADDING, output_names=['softmax_output'],
-                                label_names=['softmax_label'])
 
 
 def main() -> None:

@@ -1,0 +1,114 @@
+"""What is it worth to carry states on? A language model reads one long text in parallel streams.
+
+The text is cut into streams, which are read together, some steps at a time (truncated
+backpropagation through time). It is done twice, from the same weights and in the same order: with
+states that are zero at the start of each batch, and with states carried over from the one before.
+
+    python benchmarks/stream_lm.py
+    python benchmarks/stream_lm.py --train text.txt --valid more.txt --bptt 20
+"""
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from itertools import chain
+from typing import Any
+
+from _common import Table, configuration, figure, mx, parse, parser
+from _text import END, RARE, read_text, unigram_perplexity
+from bucketing_lm import (
+    PADDING,
+    QUIET,
+    Progress,
+    build_cell,
+    embed,
+    perplexity,
+    positive,
+    predict,
+)
+
+import mxrnn as rnn
+
+
+def train_model(carry: bool, train: rnn.StreamIter, valid: rnn.StreamIter, words: int,
+                table: Table, options: argparse.Namespace) -> None:
+    """Fit, and add a row to the table for each epoch."""
+    cell = build_cell(rnn, options, 'fuse')
+    carried = rnn.carry_states(cell)
+    outputs, states = cell.unroll(options.bptt, embed(mx.sym.Variable('data'), words, options),
+                                  begin_state=carried.begin_state, layout='TNC',
+                                  merge_outputs=True)
+    network = carried.group(predict(outputs, words, options), states)
+    model = mx.mod.Module(network, state_names=carried.state_names,
+                          logger=QUIET, context=options.context)
+    callbacks = [carried] if carry else []  # without it, the states stay as they are made: zero
+    progress = Progress(table, options.batch_size * options.bptt, 'carried' if carry else 'zero')
+    mx.random.seed(options.seed)
+    train.reset()
+    model.fit(train, eval_data=valid, eval_metric=perplexity(), validation_metric=perplexity(),
+              optimizer='adam', optimizer_params={'learning_rate': options.lr},
+              initializer=mx.init.Xavier(), num_epoch=options.epochs,
+              batch_end_callback=[progress.batch_end,
+                                  mx.callback.Speedometer(options.batch_size * options.bptt, 50), *callbacks],
+              epoch_end_callback=progress.epoch_end, eval_batch_end_callback=callbacks,
+              eval_end_callback=[progress.eval_end, *callbacks])
+
+
+def read_options() -> argparse.Namespace:
+    """The options given."""
+    result = parser(__doc__)
+    add = result.add_argument
+    add('--train', metavar='FILE', help='as for bucketing_lm.py')
+    add('--valid', metavar='FILE', help='as for bucketing_lm.py')
+    add('--min-count', type=positive, default=3, help='rarer words become ' + RARE)
+    add('--cell', choices=['lstm', 'gru', 'rnn_tanh', 'rnn_relu'], default='lstm')
+    add('--layers', type=positive, default=2, help='(default: %(default)s)')
+    add('--hidden', type=positive, default=200, help='units in a layer (default: %(default)s)')
+    add('--embedding', type=positive, default=200, help='width of a word (default: %(default)s)')
+    add('--dropout', type=float, default=0.3,
+        help='before each layer and after the last (default: %(default)s)')
+    add('--batch-size', type=positive, default=20, help='streams (default: %(default)s)')
+    add('--bptt', type=positive, default=35, help='steps in a batch (default: %(default)s)')
+    add('--epochs', type=positive, default=10, help='(default: %(default)s)')
+    add('--lr', type=float, default=0.002, help='learning rate (default: %(default)s)')
+    add('--seed', type=int, default=1, help='(default: %(default)s)')
+    if '--quick' in sys.argv:
+        result.set_defaults(hidden=32, embedding=32, epochs=4, lr=0.01, bptt=8)
+    return parse(result)
+
+
+def main() -> None:
+    """Train twice, and compare."""
+    options = read_options()
+    configuration([options.context], **vars(options))
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    parts: list[Any] = [[sentence + [END] for sentence in part] for part in read_text(
+        options.train, options.valid, options.min_count, options.quick)]
+    parts[0], vocabulary = rnn.encode_sentences(parts[0], invalid_label=PADDING, start_label=1)
+    vocabulary.setdefault(RARE, len(vocabulary))
+    parts[1], _ = rnn.encode_sentences(parts[1], vocabulary, invalid_label=PADDING)
+    texts = [list(chain.from_iterable(part)) for part in parts]
+    unigram = unigram_perplexity(*texts)
+    print('# %d and %d words, %d different ones, unigram perplexity %.3f'
+          % (*map(len, texts), len(vocabulary), unigram))
+    train, valid = (rnn.StreamIter(text, options.batch_size, options.bptt, PADDING, layout='TN',
+                                   last_batch='pad') for text in texts)
+
+    table = Table('states', 'epoch', 'train_perplexity', 'valid_perplexity', 'words_per_second')
+    for carry in (False, True):
+        train_model(carry, train, valid, len(vocabulary), table, options)
+    found = {kind: [float(row[3]) for row in table.rows if row[0] == kind]
+             for kind in ('zero', 'carried')}
+    print('# best validation perplexity: zero states %.3f, carried states %.3f, ratio %.3f'
+          % (min(found['zero']), min(found['carried']),
+             min(found['zero']) / min(found['carried'])))
+    if options.plot:
+        with figure(options.plot, 'epoch', 'validation perplexity') as axes:
+            for kind, values in found.items():
+                axes.plot(range(1, len(values) + 1), values, label='states ' + kind)
+            axes.axhline(unigram, color='grey', linestyle='--', label='unigram model')
+
+
+if __name__ == '__main__':
+    main()
