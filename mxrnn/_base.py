@@ -30,6 +30,9 @@ __all__ = ['RNNParams', 'BaseRNNCell', 'MissingWeightsError', 'Weights']
 
 Weights = Dict[str, mx.nd.NDArray]
 
+#: What weights may come as.
+ARRAYS = (mx.nd.NDArray, np.ndarray)
+
 
 class MissingWeightsError(KeyError):
     """Weights to pack or unpack are not there; a KeyError, as in mxnet.rnn, that can be read."""
@@ -53,7 +56,7 @@ def take_weights(args: Weights, shapes: dict[str, tuple], whose: Any) -> list[An
             whose, ', '.join('%s of shape %s' % (name, _written(shapes[name])) for name in missing),
             ', '.join(sorted(map(str, args))) or 'none'))
     for name, shape in shapes.items():
-        _check.instance(name, args[name], (mx.nd.NDArray, np.ndarray), 'an NDArray')
+        _check.instance(name, args[name], ARRAYS, 'an NDArray')
         fixed = tuple(n for n in shape if n is not ...)
         has = args[name].shape
         if len(has) < len(fixed) or (len(has) > len(fixed) and shape[-1:] != (...,)) or any(

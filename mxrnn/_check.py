@@ -91,8 +91,9 @@ def initializer(name: str, value: Any) -> Any:
 def dtype(name: str, value: Any) -> Any:
     """Return `value` if it names a type of numbers that arrays can have."""
     try:
-        known = value is not None and (value == 'bfloat16' or np.dtype(value).kind in 'biuf')
-    except TypeError:
+        known = value is not None and (
+            isinstance(value, str) and value == 'bfloat16' or np.dtype(value).kind in 'biuf')
+    except (TypeError, NotImplementedError):
         known = False
     if not known:
         raise TypeError("%s must be a type of numbers, such as 'float32', got %s"

@@ -7,6 +7,7 @@ from typing import Any, Callable, Iterator, Sequence
 
 from . import _check
 from ._base import (
+    ARRAYS,
     BaseRNNCell,
     RNNParams,
     Weights,
@@ -243,7 +244,7 @@ class FusedRNNCell(BaseRNNCell):
             self._input_width(vector.size)  # refuses other sizes
             return args
         first = args.get(layout[0][0])
-        if first is not None and len(first.shape) == 2:
+        if isinstance(first, ARRAYS) and len(first.shape) == 2:
             layout = self._layout(first.shape[1])
         pieces = take_weights(args, dict(layout), self)
         # In rows: MXNet's operator is many times as fast along the first of two axes as of one.

@@ -21,7 +21,7 @@ def data_type(name: str, value: Any) -> np.dtype:
     """Return the argument `value` as a NumPy type that MXNet has, too."""
     try:
         dtype = None if value is None else np.dtype(value)  # None would mean float64
-    except TypeError:
+    except (TypeError, NotImplementedError):
         dtype = None
     if dtype is None or dtype.name not in TYPES:
         raise TypeError('%s must be one of %s, got %r' % (name, ', '.join(TYPES), value))

@@ -473,6 +473,7 @@ def _names(**names: Any) -> None:
     """Check that the arrays of a batch have names, and each one of its own."""
     for name, value in names.items():
         _check.instance(name, value, str, 'a str')
+    for name, value in names.items():
         others = [other for other in names if other != name and names[other] == value]
         if others:
             raise ValueError('%s must differ from %s, got %r for both' % (name, others[0], value))

@@ -63,7 +63,7 @@ def rnn_unroll(cell: Any, length: int, inputs: Any = None, begin_state: Any = No
     if inputs is None:
         _check.instance('input_prefix', input_prefix, str, 'a string')
         inputs = [mx.sym.Variable('%st%d_data' % (input_prefix, step))
-                  for step in range(_check.integer('length', length, 1))]
+                  for step in range(_check.integer('length', length, 1, _check.LARGEST))]
     return cell.unroll(length, inputs=inputs, begin_state=begin_state, layout=layout)
 
 
@@ -108,6 +108,7 @@ def _save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params
     for name, params in (('arg_params', arg_params), ('aux_params', aux_params)):
         _check.instance(name, params, dict, 'a dict of NDArrays')
         for key, value in params.items():
+            _check.instance('each name in %s' % name, key, str, 'a str')
             _check.instance('%s[%r]' % (name, key), value, mx.nd.NDArray, 'an NDArray')
     for cell in cells:
         arg_params = cell.unpack_weights(arg_params)
@@ -167,6 +168,7 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
     """
     cells, prefix = _cell_list(cells), _prefix(prefix)
     _check.instance('module', module, (mx.mod.BaseModule, type(None)), 'a module or None')
+    _check.flag('strict', strict)
     if epoch is not None:
         loaded = _load(cells, prefix, _check.integer('epoch', epoch, 0), strict)
     elif files.is_remote(prefix):

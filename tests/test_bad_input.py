@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import fractions
+import re
 import time
 
 import numpy as np
@@ -139,6 +140,73 @@ for name, make in CELLS.items():
             {'inputs': [None, 3, 'x', [], [X], GROUP, mx.nd.ones((2, 4))],
              'states': states and [None, mx.nd.ones((2, 4)), *states]})]
 
+SENTENCES = [['a', 'b'], ['b', 'c']]
+CODES = [[1, 2], [2, 3, 1]]
+PATHS = [None, 3, b'x', [], X]
+CHECKPOINT = {'cells': lstm(), 'prefix': 'never/written', 'epoch': 1}
+LABEL = [None, '0', 2.5, NAN, True, [], X]
+REAL = [None, '0', NAN, True, 1j, [], X]
+FILES = {'cells': [None, 3, 'lstm', X, [3], [lstm(), None]], 'prefix': PATHS,
+         'epoch': [value for value in COUNT if value is not None and not isinstance(value, int)]
+         + [-1, True]}
+
+
+def loop(**kwargs):
+    return rnn.dynamic_unroll(**{'cell': lstm(), 'inputs': X, **kwargs})
+
+
+ARGUMENTS += [
+    ('fuse', rnn.fuse, {'cell': CELL}),
+    ('dynamic_unroll', loop,
+     {'cell': CELL + [both(), fused()],
+      'inputs': [None, 3, 'x', [], [X, X], GROUP, mx.nd.ones((2, 3, 4)), mx.sym.zeros((6,))],
+      'begin_state': [3, 'x', {}, [3], [None] * 2, STATE * 4, [X, 3]],
+      'layout': [None, 3, '', 'NC', 'NCT', 'ntc', [], X],
+      'dtype': ['float99', 3, [], X, NAN], 'valid_length': [3, [3, 3], 'x', GROUP, NAN]}),
+    ('LSTMCell.unroll', lambda **kwargs: lstm().unroll(3, X, **kwargs),
+     {'valid_length': [3, [3, 3], 'x', GROUP, NAN, mx.sym.zeros((2, 3))]}),
+    ('rnn_unroll', lambda **kwargs: rnn.rnn_unroll(**{'cell': lstm(), 'length': 3, **kwargs}),
+     {'cell': [None, 3, 'lstm', X], 'length': COUNT, 'input_prefix': TEXT,
+      'layout': [3, '', 'NC', []], 'inputs': [3, 'x', [], GROUP, [X]],
+      'begin_state': [3, 'x', [X], [None, None]]}),
+    ('save_rnn_checkpoint', lambda **kwargs: rnn.save_rnn_checkpoint(
+        **{**CHECKPOINT, 'symbol': X, 'arg_params': {}, 'aux_params': {}, **kwargs}),
+     {**FILES, 'symbol': [3, 'x', [X], {}],
+      'arg_params': [None, 3, 'x', [], {'a': 3}, {'a': X}, {'a': np.ones(1)}, {3: mx.nd.ones(1)}],
+      'aux_params': [None, 3, 'x', [], {'a': 3}, {'a': X}]}),
+    ('load_rnn_checkpoint', lambda **kwargs: rnn.load_rnn_checkpoint(**{**CHECKPOINT, **kwargs}),
+     {**FILES, 'module': [3, 'x', X, []], 'strict': FLAG}),
+    ('do_rnn_checkpoint', lambda **kwargs: rnn.do_rnn_checkpoint(
+        **{'cells': lstm(), 'prefix': 'never/written', **kwargs}),
+     {'cells': FILES['cells'], 'prefix': PATHS, 'period': REAL + [INFINITE], 'symbol': [3, 'x', []],
+      'module': [3, 'x', X, []], 'keep': ['3', 2.5, NAN, True, -3, 0, [], [3], X]}),
+    ('encode_sentences', lambda **kwargs: rnn.encode_sentences(**{'sentences': SENTENCES,
+                                                                  **kwargs}),
+     {'sentences': [None, 3, X, [3], [None], [[['a']]]], 'vocab': [3, 'ab', [], ['a'], X],
+      'invalid_label': LABEL, 'start_label': LABEL, 'invalid_key': [[], {}],
+      'unknown_token': [[], {}]}),
+    ('BucketSentenceIter', lambda **kwargs: rnn.BucketSentenceIter(
+        **{'sentences': CODES, 'batch_size': 1, 'buckets': [3], **kwargs}),
+     {'sentences': [None, 3, X, [3], [['a']], [[NAN, 1]], [[1, None]], [[1, X]]],
+      'batch_size': COUNT,
+      'buckets': [3, 'ab', [0], [-1], [2.5], [None], [True], [HUGE], X, [[3]]],
+      'invalid_label': REAL + [HUGE], 'data_name': TEXT, 'label_name': TEXT,
+      'dtype': ['float99', 3, [], X, NAN, ''],
+      'layout': [None, 3, '', 'NTCH', 'nt', 'TT', [], X], 'shuffle': FLAG,
+      'seed': [-1, 2 ** 32, 2.5, 'x', [], NAN, True, X],
+      'last_batch': [None, 3, 'drop', '', [], X], 'too_long': [None, 3, 'cut', '', [], X],
+      'provide_length': FLAG}),
+    ('BucketSentenceIter', lambda **kwargs: rnn.BucketSentenceIter(
+        CODES, 1, [3], provide_length=True, **kwargs), {'length_name': TEXT}),
+    ('StreamIter', lambda **kwargs: rnn.StreamIter(
+        **{'tokens': range(20), 'batch_size': 2, 'bptt': 3, **kwargs}),
+     {'tokens': [None, 3, X, [], ['a', 'b'], [None] * 9, [[1, 2]], [NAN] * 20],
+      'batch_size': COUNT, 'bptt': COUNT, 'invalid_label': REAL + [HUGE], 'data_name': TEXT,
+      'label_name': TEXT, 'dtype': ['float99', 3, [], X, NAN, ''],
+      'layout': [None, 3, '', 'NTCH', 'nt', 'TT', [], X],
+      'last_batch': [None, 3, 'drop', '', [], X]}),
+]
+
 
 def _tables():
     for name, function, arguments in ARGUMENTS:
@@ -181,3 +249,28 @@ def test_odd_values_count_as_plain_ones(odd, plain):
             outputs, _ = make().unroll(np.int64(2), X, layout=Text('TNC'), merge_outputs=np.True_)
         graphs.append(outputs.tojson())
     assert graphs[0] == graphs[1]
+
+
+def weights(cell, packed):
+    """The weights of a cell, all of shape (1,), by the names that it asks for."""
+    args = {}
+    for _ in range(2):
+        try:
+            (cell.unpack_weights if packed else cell.pack_weights)(args)
+        except KeyError as error:
+            names = re.findall(r'(\S+) of shape', str(error))
+            args.update((name, mx.nd.ones((1,))) for name in names)
+        except ValueError:
+            break
+    return args
+
+
+@pytest.mark.parametrize('value', [None, 3, 'x', [], [1.0], {}, X, mx.nd.NDArray], ids=repr)
+@pytest.mark.parametrize('packed', [True, False], ids=['unpack', 'pack'])
+@pytest.mark.parametrize('name', [name for name in CELLS if name != 'DropoutCell'])
+def test_weights_that_are_no_arrays_are_named(name, packed, value):
+    cell = CELLS[name]()
+    args = weights(cell, packed)
+    for name in list(args)[:1]:
+        with pytest.raises(REFUSALS, match=r'\b%s\b' % name):
+            (cell.unpack_weights if packed else cell.pack_weights)({**args, name: value})
