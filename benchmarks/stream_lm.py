@@ -43,14 +43,15 @@ def train_model(carry: bool, train: rnn.StreamIter, valid: rnn.StreamIter, words
     model = mx.mod.Module(network, state_names=carried.state_names,
                           logger=QUIET, context=options.context)
     callbacks = [carried] if carry else []  # without it, the states stay as they are made: zero
-    progress = Progress(table, options.batch_size * options.bptt, 'carried' if carry else 'zero')
+    steps = options.batch_size * options.bptt
+    progress = Progress(table, steps, 'carried' if carry else 'zero')
     mx.random.seed(options.seed)
     train.reset()
     model.fit(train, eval_data=valid, eval_metric=perplexity(), validation_metric=perplexity(),
               optimizer='adam', optimizer_params={'learning_rate': options.lr},
               initializer=mx.init.Xavier(), num_epoch=options.epochs,
-              batch_end_callback=[progress.batch_end,
-                                  mx.callback.Speedometer(options.batch_size * options.bptt, 50), *callbacks],
+              batch_end_callback=[progress.batch_end, mx.callback.Speedometer(steps, 50),
+                                  *callbacks],
               epoch_end_callback=progress.epoch_end, eval_batch_end_callback=callbacks,
               eval_end_callback=[progress.eval_end, *callbacks])
 
