@@ -53,7 +53,7 @@ def epochs(prefix: str) -> list[int]:
     try:
         found = [pattern.fullmatch(name) for name in os.listdir(folder or '.')]
     except OSError as error:
-        raise CheckpointError('no checkpoint %s-….params: %s' % (prefix, error)) from error
+        raise CheckpointError('no checkpoint %s-*.params: %s' % (prefix, error)) from error
     # '%04d' writes no leading zero before five digits, and neither does a name that is ours.
     return sorted(int(m.group(1)) for m in found if m and '%04d' % int(m.group(1)) == m.group(1))
 
@@ -69,7 +69,7 @@ def remove(prefix: str, epoch: int) -> None:
 # ---- writing
 
 #: Written by a process that may still be at it: host, process, and what `mkdtemp` adds.
-_STAGE = re.compile(r'\.mxrnn-(?P<host>[^/]+)-(?P<pid>\d+)-\w+\.tmp/?')
+_STAGE = re.compile(r'\.mxrnn-(?P<host>[^/\\]+)-(?P<pid>\d+)-\w+\.tmp[/\\]?')
 
 
 def save(prefix: str, epoch: int, symbol: Any, arg_params: dict, aux_params: dict,
@@ -93,7 +93,7 @@ def save(prefix: str, epoch: int, symbol: Any, arg_params: dict, aux_params: dic
                 mx.model.save_checkpoint(staged, epoch, symbol, arg_params, aux_params)
             if states is not None:
                 with open(path_of(staged, 'states', epoch), 'wb') as stream:
-                    stream.write(states + _seal(states))
+                    stream.write(states + _seal(states, path_of(staged, 'params', epoch)))
             # MXNet does not notice a disk that fills up when it closes a file.
             check_params(path_of(staged, 'params', epoch))
             if symbol is not None:
@@ -233,7 +233,7 @@ def check_params(path: str) -> None:
         set(names)) < count else []
     if odd or twice:
         raise CheckpointError('%s is no file of parameters: %s' % (path, '; '.join(
-            ['%s is neither arg:… nor aux:…' % name for name in odd]
+            ['%s begins with neither arg: nor aux:' % name for name in odd]
             + ['%s is there twice' % name for name in twice])))
 
 
@@ -337,18 +337,31 @@ def _named(path: str) -> Iterator[None]:
 _SEAL = b'\nmxrnn crc32 '
 
 
-def _seal(content: bytes) -> bytes:
-    """What follows the pickle in the file. MXNet, as pickle does, reads no further than that."""
-    return _SEAL + b'%08x' % zlib.crc32(content)
+def _seal(states: bytes, params_path: str) -> bytes:
+    """What follows the pickle in the file: checksums of it and of the parameters that it is for.
+
+    MXNet, as pickle does, reads no further than the pickle.
+    """
+    checksum = 0
+    with open(params_path, 'rb') as stream:
+        for block in iter(lambda: stream.read(1 << 20), b''):
+            checksum = zlib.crc32(block, checksum)
+    return _SEAL + b'%08x %08x' % (zlib.crc32(states), checksum)
 
 
-def read_states(path: str) -> tuple[dict[Any, Any], Any]:
-    """The states in a file and the optimiser that they are of, or None if it is not in there."""
-    with _named(path), open(path, 'rb') as stream:
-        content = stream.read()
-        body, seal, _ = content.rpartition(_SEAL)
-        if seal and content != body + _seal(body):
-            raise ValueError('its checksum does not match')
+def read_states(prefix: str, epoch: int) -> tuple[dict[Any, Any], Any]:
+    """The optimiser's states of a checkpoint, and the optimiser or None if it is not in there."""
+    path = path_of(prefix, 'states', epoch)
+    with _named(path):
+        with open(path, 'rb') as stream:
+            content = stream.read()
+        states, seal, sums = content.rpartition(_SEAL)
+        if seal:
+            intact = _seal(states, path_of(prefix, 'params', epoch))
+            if intact[:-8] != seal + sums[:-8]:
+                raise ValueError('its checksum does not match')
+            if intact != seal + sums:
+                raise ValueError('it belongs to other parameters than the file of them has')
     try:
         found = pickle.loads(content)
         states, optimizer = found if isinstance(found, tuple) else (found, None)

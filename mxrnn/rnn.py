@@ -167,30 +167,30 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
         or types are wrong, which are all listed. It is an `MXNetError` and a `KeyError`.
     """
     cells, prefix = _cell_list(cells), _prefix(prefix)
-    _check.instance('module', module, (mx.mod.BaseModule, type(None)), 'a module or None')
+    _check_module(module)
     _check.flag('strict', strict)
     if epoch is not None:
-        loaded = _load(cells, prefix, _check.integer('epoch', epoch, 0), strict)
+        epochs = [_check.integer('epoch', epoch, 0)]
     elif files.is_remote(prefix):
         raise ValueError('epoch must be given for a remote prefix, got None with %s' % prefix)
     else:
-        loaded = _load_newest(cells, prefix, strict)
-    if module is not None:
-        path = files.path_of(prefix, 'states', loaded.epoch)
-        _when_initialised(module, functools.partial(_restore, module, path))
-    return loaded
-
-
-def _load_newest(cells: Sequence[Any], prefix: str, strict: bool) -> Checkpoint:
+        epochs = files.epochs(prefix)
     broken = []
-    for epoch in reversed(files.epochs(prefix)):
+    for each in reversed(epochs):
         try:
-            return _load(cells, prefix, epoch, strict)
+            loaded = _load(cells, prefix, each, strict)
+            if module is not None:
+                states = files.read_states(prefix, each)
+                _when_initialised(module, functools.partial(
+                    _restore, module, *states, files.path_of(prefix, 'states', each)))
+            return loaded
         except CheckpointError as error:
+            if epoch is not None:
+                raise
             broken.append(str(error))
             _log.warning('Skipped a checkpoint: %s', error)
     raise CheckpointError('no checkpoint of %s can be read: %s'
-                          % (prefix, '; '.join(broken) or 'there is no %s-….params' % prefix))
+                          % (prefix, '; '.join(broken) or 'there is no %s-*.params' % prefix))
 
 
 def _load(cells: Sequence[Any], prefix: str, epoch: int, strict: bool) -> Checkpoint:
@@ -334,8 +334,7 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
     cells, prefix = _cell_list(cells), _prefix(prefix)
     period = int(max(1, _check.number('period', period)))
     _check.instance('symbol', symbol, (mx.sym.Symbol, type(None)), 'a Symbol or None')
-    if module is not None:
-        _check.instance('module', module, mx.mod.BaseModule, 'a module or None')
+    _check_module(module)
     if keep is not None:
         _check.integer('keep', keep, 1)
         if files.is_remote(prefix):
@@ -349,7 +348,7 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
             return
         states = None
         if module is not None and module.optimizer_initialized:
-            states = None if files.is_remote(prefix) else _states(module)
+            states = None if files.is_remote(prefix) else _states(module, prefix)
             if states is None and not told:
                 told.append(True)
                 _log.warning('The states of the optimiser are not saved with %s: %s', prefix,
@@ -376,10 +375,11 @@ def _rank(module: Any) -> int:
     if horovod is not None and horovod.is_initialized():
         return horovod.rank()
     if module is not None:
-        stores = [_trained(module)._kvstore]
+        stores = [getattr(_trained(module), '_kvstore', None)]
     else:
         # MXNet keeps no list of its stores, and to make one would wait for the other workers.
-        stores = [found for found in gc.get_objects() if issubclass(type(found), mx.kv.KVStore)]
+        kind = mx.kv.KVStoreBase if hasattr(mx.kv, 'KVStoreBase') else mx.kv.KVStore
+        stores = [found for found in gc.get_objects() if issubclass(type(found), kind)]
     return max((store.rank for store in stores if store is not None), default=0)
 
 
@@ -401,36 +401,39 @@ def _updater(module: Any) -> Any:
             or getattr(getattr(trained, '_kvstore', None), '_updater', None))
 
 
-def _states(module: Any) -> bytes | None:
+def _states(module: Any, prefix: str) -> bytes | None:
+    """What goes into the file of states, or None if this process does not have them."""
     updater = _updater(module)
-    return None if updater is None else updater.get_states(dump_optimizer=True)
+    try:
+        return None if updater is None else updater.get_states(dump_optimizer=True)
+    except Exception as error:  # of the pickling of whatever an optimiser was given
+        raise CheckpointError('cannot save the states of the optimiser with %s: %s'
+                              % (prefix, files.brief(error))) from error
 
 
 def _when_initialised(module: Any, act: Callable[[], None]) -> None:
-    """Call `act` when the module has its optimiser."""
+    """Call `act` when the module has its optimiser, instead of what was to be called then."""
     if module.optimizer_initialized:
         act()
         return
-    initialise = module.init_optimizer
 
-    @functools.wraps(initialise)
+    @functools.wraps(type(module).init_optimizer)
     def init_optimizer(*args: Any, **kwargs: Any) -> None:
-        initialise(*args, **kwargs)
+        type(module).init_optimizer(module, *args, **kwargs)
         del module.init_optimizer  # that of the class again
         act()
 
     module.init_optimizer = init_optimizer
 
 
-def _restore(module: Any, path: str) -> None:
-    """Give the optimiser of a module the states and the progress saved in a file."""
+def _restore(module: Any, states: dict, saved: Any, path: str) -> None:
+    """Give the optimiser of a module the states, and the progress of the one that had them."""
     updater = _updater(module)
     if updater is None:
         raise CheckpointError('%s cannot be used: the states of this optimiser are not kept by '
                               'this process' % path)
-    states, saved = files.read_states(path)
-    _check_states(_trained(module), states, path)
     optimizer = updater.optimizer
+    _check_states(_trained(module), optimizer, states, path)
     if saved is None:
         _log.warning('%s has states but not how many updates they come from', path)
     updater.set_states(pickle.dumps(states))
@@ -440,22 +443,30 @@ def _restore(module: Any, path: str) -> None:
     optimizer._index_update_count = optimizer._all_index_update_counts[0]
 
 
-def _check_states(trained: Any, states: dict, path: str) -> None:
-    """Refuse states of another number of devices, other parameters or other shapes."""
+def _check_states(trained: Any, optimizer: Any, states: dict, path: str) -> None:
+    """Refuse states of another number of devices, other parameters or another optimiser."""
     names, copies = trained._param_names, len(trained._context)
     if trained._update_on_kvstore:
         owners = {name: name for name in names}
     else:
         owners = dict(enumerate(name for name in names for _ in range(copies)))
     for key, state in states.items():
-        arrays = state if isinstance(state, (list, tuple)) else [state]
-        shapes = {array.shape for array in arrays if isinstance(array, mx.nd.NDArray)}
-        if key not in owners or shapes - {trained._arg_params[owners[key]].shape}:
+        needed = 'no place'
+        if key in owners:
+            needed = _shapes(optimizer.create_state_multi_precision(
+                key, trained._arg_params[owners[key]]))
+        if _shapes(state) != needed:
             raise CheckpointError(
-                '%s does not fit the module: a state of %s has %s, the parameter has %s; the '
-                'cells, the devices and the optimiser must be those that it was saved with'
-                % (path, owners.get(key, key), sorted(shapes),
-                   trained._arg_params[owners[key]].shape if key in owners else 'no place'))
+                '%s does not fit the module: the state of %s has the shapes %s, in the module %s; '
+                'the cells, the devices and the optimiser must be those that it was saved with'
+                % (path, owners.get(key, key), _shapes(state), needed))
+
+
+def _shapes(state: Any) -> Any:
+    """The shapes in a state, nested as it is."""
+    if isinstance(state, (list, tuple)):
+        return [_shapes(part) for part in state]
+    return state.shape if isinstance(state, mx.nd.NDArray) else None
 
 
 # ---- arguments
@@ -466,6 +477,11 @@ def _cell_list(cells: Any) -> list[Any]:
         if not (hasattr(cell, 'pack_weights') and hasattr(cell, 'unpack_weights')):
             _check.instance('cells', cells, (), 'a cell or a list of cells')
     return found
+
+
+def _check_module(module: Any) -> None:
+    if module is not None:
+        _check.instance('module', module, mx.mod.BaseModule, 'a module or None')
 
 
 def _prefix(prefix: Any) -> str:
