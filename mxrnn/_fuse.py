@@ -14,7 +14,7 @@ from ._gates import GROUPS, KINDS, MODES
 from ._modifiers import DropoutCell, ResidualCell, ZoneoutCell
 from ._mxnet import mx
 from ._padded import padded_layer
-from ._sequence import arrange, check_states, known_shape, time_axis, time_major
+from ._sequence import arrange, check_states, known_shape, known_type, time_axis, time_major
 
 __all__ = ['fuse', 'operator_vector']
 
@@ -50,7 +50,7 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
 
 
 def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symbol,
-                    name: str) -> mx.sym.Symbol:
+                    name: str, width: int = 0, dtype: Any = None) -> mx.sym.Symbol:
     """The vector of sym.RNN, assembled in the graph from the weights of ordinary cells.
 
     Parameters
@@ -61,35 +61,69 @@ def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symb
         Of shape (length, batch, channels).
     name : str
         What the names of the nodes begin with.
+    width : int
+        Channels of `inputs`, 0 if that is not known.
+    dtype : type, optional
+        Of the weights, if it is known.
     """
     units, gates = layers[0][0]._num_hidden, layers[0][0]._num_gates
     arrays = {}
-    row = mx.sym.slice_axis(mx.sym.slice_axis(inputs, axis=0, begin=0, end=1, name=name + 'step'),
-                            axis=1, begin=0, end=1, name=name + 'row')
-    width = known_shape(inputs)[2:]
+    row = mx.sym.slice_axis(inputs, axis=0, begin=0, end=1, name=name + 'step')
+    row = mx.sym.zeros_like(mx.sym.slice_axis(row, axis=1, begin=0, end=1, name=name + 'part'),
+                            name=name + 'row')  # through which no gradient comes
     for i, layer in enumerate(layers):
         rows = []
         for direction, cell in zip('lr', layer):
             last, columns = row, width
             for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
-                # Rows are num_hidden long, in which width an h2h_weight needs no copy. From rows
-                # no shape can be inferred for the arrays: one row of a projection tells it.
                 array = '%s%d_%s_' % (direction, i, group)
-                shape = mx.sym.FullyConnected(last, weight, bias, num_hidden=gates * units,
-                                              name=name + array + 'shape')
-                if columns != (units,):
-                    weight = _rows(weight, shape, units, name + array + 'weight_')
-                arrays[array + 'weight'] = weight
-                arrays[array + 'bias'] = _rows(bias, shape, units, name + array + 'bias_')
-                last, columns = mx.sym.slice_axis(shape, axis=1, begin=0, end=units,
-                                                  name=name + array + 'row'), (units,)
+                # From the parts of a Concat no shape can be inferred for them.
+                shape = _shape(weight, gates * units, columns, last, dtype, name + array)
+                bias = mx.sym._internal._identity_with_attr_like_rhs(bias, shape,
+                                                                     name=name + array + 'bias')
+                # In rows of num_hidden most of the matrices need no copy.
+                if columns != units:
+                    weight = _rows(mx.sym.reshape_like(
+                        weight, shape, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=1,
+                        name=name + array + 'weight'), units)
+                arrays[array + 'weight'], arrays[array + 'bias'] = weight, _rows(bias, units)
+                last, columns = _first(shape, units), units
             rows.append(last)
-        row = rows[0] if len(rows) == 1 else mx.sym.Concat(*rows, dim=1,
-                                                           name='%s%d_row' % (name, i))
-        width = (units * len(layer),)
+        row, width = rows[0], units * len(layer)
+        if len(rows) > 1:
+            row = mx.sym.Concat(*rows, dim=1, name='%s%d_row' % (name, i))
     order = fused_layout(('',), 0, units, len(layers), 'lr'[:len(layers[0])])
     joined = mx.sym.Concat(*[arrays[array] for array, _ in order], dim=0, name=name + 'rows')
     return mx.sym.Reshape(joined, shape=(-1,), name=name + 'parameters')
+
+
+def _rows(array: mx.sym.Symbol, length: int) -> mx.sym.Symbol:
+    return mx.sym.Reshape(array, shape=(-1, length), name=array.name + '_rows')
+
+
+def _first(vector: mx.sym.Symbol, length: int) -> mx.sym.Symbol:
+    """The begin of `vector` as one row."""
+    part = mx.sym.slice_axis(vector, axis=0, begin=0, end=length, name=vector.name + '_part')
+    return mx.sym.Reshape(part, shape=(1, length), name=vector.name + '_row')
+
+
+def _shape(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol, dtype: Any,
+           name: str) -> mx.sym.Symbol:
+    """A vector as long as `weight` has rows, made so that the shape of `weight` is inferred.
+
+    Its values are not for use. Looking up a few rows costs nothing, neither forwards nor (as no
+    gradient comes to it) backwards; where the width of `weight` is not known (0) or its type is
+    not (None), a projection of `row` has it inferred from the data.
+    """
+    if width and dtype is not None:
+        indices = mx.sym.zeros((-(-length // width),), name=name + 'indices')
+        vector = mx.sym.Embedding(indices, weight, input_dim=length, output_dim=width,
+                                  dtype=dtype, name=name + 'lookup')
+    else:
+        vector = mx.sym.FullyConnected(row, weight, no_bias=True, num_hidden=length,
+                                       name=name + 'projection')
+    return mx.sym.slice_axis(mx.sym.Reshape(vector, shape=(-1,), name=name + 'vector'), axis=0,
+                             begin=0, end=length, name=name + 'shape')
 
 
 def _arrays(cell: BaseRNNCell, inputs: mx.sym.Symbol, name: str) -> list[mx.sym.Symbol]:
@@ -111,14 +145,6 @@ def _arrays(cell: BaseRNNCell, inputs: mx.sym.Symbol, name: str) -> list[mx.sym.
         biases.append(mx.sym.broadcast_add(bias, zero, name='%s%s_bias' % (name, group)))
         row = mx.sym.slice_axis(shape, axis=1, begin=0, end=units, name=name + group + '_row')
     return weights + biases
-
-
-def _rows(array: mx.sym.Symbol, shape: mx.sym.Symbol, length: int, name: str) -> mx.sym.Symbol:
-    """`array` in rows of `length`; the length of its first axis is that of the second of `shape`,
-    which is not used otherwise."""
-    array = mx.sym.reshape_like(array, shape, lhs_begin=0, lhs_end=1, rhs_begin=1, rhs_end=2,
-                                name=name + 'whole')
-    return mx.sym.Reshape(array, shape=(-1, length), name=name + 'rows')
 
 
 class _Layer(NamedTuple):
@@ -181,37 +207,40 @@ class _Operator(BaseRNNCell):
     def __init__(self, layer: _Layer) -> None:
         super().__init__()
         self._layers = [layer]
+        self._width = 0  #: of the input, 0 if it is not known
 
     def __repr__(self) -> str:
         first = self._layers[0]
         return 'sym.RNN(%r, %d: %s)' % (first.mode, first.num_hidden,
-                                        ', '.join(map(repr, self._all_cells())))
+                                        ', '.join(map(repr, self._cells_in_order())))
 
-    def _all_cells(self) -> list[BaseRNNCell]:
+    def _cells_in_order(self) -> list[BaseRNNCell]:
         return sum((layer.cells for layer in self._layers), [])
 
     @property
     def state_info(self) -> list[dict[str, Any]]:
-        return sum((cell.state_info for cell in self._all_cells()), [])
+        return sum((cell.state_info for cell in self._cells_in_order()), [])
 
     def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None,
                 valid_length=None):
         inputs = arrange(length, inputs, layout, True)
         if len(known_shape(inputs)) > 3:  # which FullyConnected takes as channels, too
             inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1))
-        first, cells = self._layers[0], self._all_cells()
+        first, cells = self._layers[0], self._cells_in_order()
         count = len(first.cells[0].state_info)
         states = check_states(begin_state, len(cells) * count, self)
         if valid_length is not None:
             outputs, by_cell = self._padded(time_major(inputs, layout), states, valid_length)
             return arrange(length, time_major(outputs, layout), layout, merge_outputs), by_cell
         name = first.cells[0]._prefix + 'fused_'
+        dtype = known_type(states[0])
         states = [_stacked(states[k::count], '%sstate_%d' % (name, k)) for k in range(count)]
         batch_first = time_axis(layout) == 1
         if batch_first:
             inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
         outputs, *states = mx.sym.RNN(
-            inputs, operator_vector([layer.cells for layer in self._layers], inputs, name),
+            inputs, operator_vector([layer.cells for layer in self._layers], inputs, name,
+                                    self._width or (known_shape(inputs) or (0,))[-1], dtype),
             *states, state_size=first.num_hidden, num_layers=len(self._layers),
             bidirectional=len(first.cells) == 2, mode=first.mode, state_outputs=True,
             name=name + 'rnn')
@@ -267,6 +296,7 @@ def _plan(cell: BaseRNNCell) -> BaseRNNCell:
     if type(cell) not in _TRANSPARENT:
         return cell
     children: list[BaseRNNCell] = []
+    width = 0
     for child in _flattened(cell) if type(cell) is SequentialRNNCell else cell._children():
         planned = _plan(child)
         if (type(cell) is SequentialRNNCell and children
@@ -276,6 +306,8 @@ def _plan(cell: BaseRNNCell) -> BaseRNNCell:
             children[-1]._layers += planned._layers
         else:
             children.append(planned)
+            if type(cell) is SequentialRNNCell:
+                width = _set_width(planned, width)
     if not any(map(_has_operator, children)):
         return cell
     planned = copy.copy(cell)
@@ -284,6 +316,16 @@ def _plan(cell: BaseRNNCell) -> BaseRNNCell:
     else:
         planned._cells = children
     return planned
+
+
+def _set_width(planned: BaseRNNCell, width: int) -> int:
+    """Tell `planned` how wide its input is, and return how wide its output is; 0 is unknown."""
+    if isinstance(planned, _Operator):
+        planned._width, layer = width, planned._layers[0]
+        return layer.num_hidden * len(layer.cells)
+    if type(planned) is ResidualCell:
+        return _set_width(planned.base_cell, width)
+    return width if type(planned) is DropoutCell else 0
 
 
 def _has_operator(cell: BaseRNNCell) -> bool:

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import BOUND, OURS, Case, each_bound, flat, inputs, random_value, run, stack, walk
+from .cases import (
+    BOUND,
+    OURS,
+    Case,
+    each_bound,
+    flat,
+    inputs,
+    random_value,
+    run,
+    run_symbols,
+    stack,
+    walk,
+)
 
 pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
 
@@ -249,6 +261,17 @@ def test_channels_of_more_axes_are_flattened():
             array[:] = random_value(name, array.shape)
         outputs.append(bound.forward()[0].asnumpy())
     np.testing.assert_allclose(*outputs, atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_types_that_only_binding_tells(dtype):
+    def graph(wrap):
+        cell = wrap(lm_cell())
+        outputs, states = cell.unroll(4, mx.sym.Variable('data'),
+                                      cell.begin_state(func=mx.sym.Variable), merge_outputs=True)
+        return run_symbols(outputs, states, {'data': (2, 4, 3)}, dtype=dtype)
+
+    assert_same(graph(rnn.fuse), graph(lambda cell: cell))
 
 
 def test_only_cells_are_fused():
