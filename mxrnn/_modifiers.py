@@ -10,20 +10,26 @@ import numpy as np
 from . import _check
 from ._base import BaseRNNCell, RNNParams, Weights
 from ._mxnet import mx
-from ._sequence import arrange, check_symbol, flatten, known_shape, known_type, mask
+from ._sequence import arrange, check_symbol, flatten, known_shape, known_type, mask, time_axis
 
-__all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell', 'TRAINING']
+__all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell', 'VariationalDropoutCell',
+           'TRAINING']
 
 #: In the body of a loop: a Symbol that is 1 in training and 0 else. MXNet never tells operators in
 #: a loop that they are being trained.
 TRAINING: contextvars.ContextVar = contextvars.ContextVar('TRAINING', default=None)
 
 
-def _dropout(data: mx.sym.Symbol, probability: float) -> mx.sym.Symbol:
-    """Dropout in training."""
+def _dropout(data: mx.sym.Symbol, probability: float, **kwargs: Any) -> mx.sym.Symbol:
+    """Dropout in training; `kwargs` are of sym.Dropout."""
     training = TRAINING.get()
+    if probability == 1:  # for which sym.Dropout divides by 0
+        ones = mx.sym.ones_like(data)
+        kept = (mx.sym.Dropout(ones, p=0.5) == ones if training is None else
+                mx.sym.broadcast_sub(ones, training))
+        return kept * data
     if training is None:
-        return mx.sym.Dropout(data=data, p=probability)
+        return mx.sym.Dropout(data=data, p=probability, **kwargs)
     mask = mx.sym.Dropout(mx.sym.ones_like(data), p=probability, mode='always')
     return (mx.sym.broadcast_mul(mask - 1, training) + 1) * data
 
@@ -126,6 +132,15 @@ class ModifierCell(BaseRNNCell):
         return self.base_cell.pack_weights(args)
 
 
+def _check_steps(base_cell: BaseRNNCell, modifier: str) -> None:
+    _check.instance('base_cell', base_cell, BaseRNNCell, 'a cell')
+    blocker = base_cell._blocker()
+    if blocker is not None:
+        raise ValueError('base_cell must be a cell that can be stepped, which %r cannot: put '
+                         '%s around the cells in it (unfuse() a FusedRNNCell first)'
+                         % (blocker, modifier))
+
+
 def _other_type(states: list[mx.sym.Symbol]) -> Any:
     """The type that `states` are known to have, if it is not float32."""
     return next((kind for kind in map(known_type, states) if kind not in (None, np.float32)), None)
@@ -141,22 +156,22 @@ class ZoneoutCell(ModifierCell):
         A cell that can be stepped.
     zoneout_outputs, zoneout_states : float
         Probabilities, from 0 to 1, that an element of the output or of a state keeps its value.
+    consistent : bool
+        Treat an output that is one of the states as the one thing that it is, as the paper does:
+        drawn once, with `zoneout_outputs`, for both; `zoneout_states` is for the other states.
+        By default it is drawn twice, so that output and state differ.
 
     Notes
     -----
-    Outputs and states are drawn independently, also where the base cell's output is one of its
-    states. Before the first step the output is 0.
+    Before the first step the output is 0; a state, also one that is the output, is its begin
+    state.
     """
 
     def __init__(self, base_cell: BaseRNNCell, zoneout_outputs: float = 0.,
-                 zoneout_states: float = 0.) -> None:
-        _check.instance('base_cell', base_cell, BaseRNNCell, 'a cell')
-        blocker = base_cell._blocker()
-        if blocker is not None:
-            raise ValueError('base_cell must be a cell that can be stepped, which %r cannot: put '
-                             'ZoneoutCell around the cells in it (unfuse() a FusedRNNCell first)'
-                             % blocker)
+                 zoneout_states: float = 0., *, consistent: bool = False) -> None:
+        _check_steps(base_cell, 'ZoneoutCell')
         super().__init__(base_cell)
+        self.consistent = _check.flag('consistent', consistent)
         self.zoneout_outputs = _check.number('zoneout_outputs', zoneout_outputs, 0, 1)
         self.zoneout_states = _check.number('zoneout_states', zoneout_states, 0, 1)
         self.prev_output = None
@@ -189,12 +204,16 @@ class ZoneoutCell(ModifierCell):
 
         states = flatten(states)
         output, new_states = self.base_cell(inputs, states)
-        previous = self.prev_output
-        if previous is None:
-            previous = self._before_first(output, states)
-        output = mix(self.zoneout_outputs, output, previous)
-        new_states = [mix(self.zoneout_states, new, old)
-                      for new, old in zip(new_states, states)]
+        one = [self.consistent and new is output for new in new_states]
+        if not any(one):
+            previous = self.prev_output
+            if previous is None:
+                previous = self._before_first(output, states)
+            output = mix(self.zoneout_outputs, output, previous)
+        new_states = [mix(self.zoneout_outputs if same else self.zoneout_states, new, old)
+                      for same, new, old in zip(one, new_states, states)]
+        if any(one):
+            output = new_states[one.index(True)]
         self.prev_output = output
         return output, new_states
 
@@ -237,3 +256,74 @@ class ResidualCell(ModifierCell):
             total = arrange(length, mask(length, total, layout, options['valid_length']), layout,
                             merge_outputs)
         return total, states
+
+
+class VariationalDropoutCell(ModifierCell):
+    """Dropout with one mask for all steps of a sequence (Gal and Ghahramani 2016,
+    https://arxiv.org/abs/1512.05287), as Gluon's cell of this name.
+
+    Each element of each sequence has a mask of its own, drawn anew in every forward pass.
+
+    Parameters
+    ----------
+    base_cell : BaseRNNCell
+        Any cell if `drop_states` is 0, else one that can be stepped.
+    drop_inputs, drop_outputs : float
+        Probability, from 0 to 1, that an element of the input or of the output is 0 in training,
+        in all steps of a sequence.
+    drop_states : float
+        The same for the first state, which is the output of the step before, where it enters the
+        base cell; other states, such as the memory of an LSTM, are left as they are.
+
+    Notes
+    -----
+    In steps, masks are drawn in the first one after `reset`. A loop of `dynamic_unroll` has no
+    first step and refuses this cell.
+    """
+
+    def __init__(self, base_cell: BaseRNNCell, drop_inputs: float = 0., drop_states: float = 0.,
+                 drop_outputs: float = 0.) -> None:
+        self.drop_inputs = _check.number('drop_inputs', drop_inputs, 0, 1)
+        self.drop_states = _check.number('drop_states', drop_states, 0, 1)
+        self.drop_outputs = _check.number('drop_outputs', drop_outputs, 0, 1)
+        if drop_states > 0:
+            _check_steps(base_cell, 'VariationalDropoutCell')
+        super().__init__(base_cell)
+
+    def reset(self) -> None:
+        super().reset()
+        self.drop_inputs_mask = self.drop_states_mask = self.drop_outputs_mask = None
+
+    def _drop(self, what: str, data: mx.sym.Symbol) -> mx.sym.Symbol:
+        probability = getattr(self, what)
+        if probability == 0:
+            return data
+        mask = getattr(self, what + '_mask')
+        if mask is None:
+            mask = _dropout(mx.sym.ones_like(data), probability)
+            setattr(self, what + '_mask', mask)
+        return data * mask
+
+    def __call__(self, inputs, states):
+        states = flatten(states)
+        if states:
+            states[0] = self._drop('drop_states', states[0])
+        output, states = self.base_cell(self._drop('drop_inputs', inputs), states)
+        return self._drop('drop_outputs', output), states
+
+    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+        if self.drop_states > 0:
+            return super()._unroll(length, inputs, begin_state, layout, merge_outputs, **options)
+        # Nothing between the steps: the base cell may unroll in its own way.
+        if self.drop_inputs > 0:
+            inputs = _dropout(arrange(length, inputs, layout, True), self.drop_inputs,
+                              axes=(time_axis(layout),))
+        merge = True if self.drop_outputs > 0 else merge_outputs
+        with self._base_unmodified() as base:
+            outputs, states = self._unroll_inner(
+                base, length, inputs=inputs, begin_state=begin_state, layout=layout,
+                merge_outputs=merge, **options)
+        if self.drop_outputs > 0:
+            outputs = _dropout(outputs, self.drop_outputs, axes=(time_axis(layout),))
+            outputs = arrange(length, outputs, layout, merge_outputs)
+        return outputs, states

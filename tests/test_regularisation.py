@@ -1,0 +1,268 @@
+"""Masks of VariationalDropoutCell and of ZoneoutCell(consistent=True): where they are equal, where
+independent, of what rate, and that they are absent at inference."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .cases import flat, random_value, stack
+
+LENGTH, BATCH, WIDTH = 5, 40, 50
+
+
+class Echo(rnn.BaseRNNCell):
+    """Gives its input and its state as output, side by side; the state stays as it comes, times
+    a Variable."""
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        return [{'shape': (0, WIDTH), '__layout__': 'NC'}]
+
+    def __call__(self, inputs: Any, states: Any) -> Any:
+        return mx.sym.concat(inputs, states[0], dim=1), [mx.sym.ones_like(states[0])]
+
+
+def forward(outputs: Any, train: bool = True, passes: int = 1, **values: Any) -> list[np.ndarray]:
+    """Run with ones as data, or other `values`; more passes give a list of results each."""
+    symbol = mx.sym.Group(flat(outputs))
+    shapes = {'data': (BATCH, LENGTH, WIDTH), **{k: v.shape for k, v in values.items()}}
+    bound = symbol.simple_bind(mx.cpu(), **{  # with gradients: MXNet drops nothing without them
+        name: shape for name, shape in shapes.items() if name in symbol.list_arguments()})
+    for name, array in bound.arg_dict.items():
+        array[:] = values.get(name, 1 if name == 'data' else random_value(name, array.shape))
+    mx.random.seed(5)
+    results = [[each.asnumpy() for each in bound.forward(is_train=train)] for _ in range(passes)]
+    return results[0] if passes == 1 else results
+
+
+def variational(base: Any = None, form: str = 'symbol', layout: str = 'NTC', **drop: float) -> Any:
+    """Outputs and states of LENGTH steps as one Symbol, batch first, and the final states."""
+    cell = rnn.VariationalDropoutCell(base or Echo(), **drop)
+    data = mx.sym.Variable('data')
+    if form == 'steps':
+        states = cell.begin_state(func=mx.sym.ones)
+        outputs = []
+        for step in mx.sym.split(data, num_outputs=LENGTH, axis=1, squeeze_axis=True):
+            output, states = cell(step, states)
+            outputs.append(output)
+        return mx.sym.stack(*outputs, axis=1), states
+    if layout == 'TNC':
+        data = mx.sym.swapaxes(data, dim1=0, dim2=1)
+    if form == 'list':
+        data = list(mx.sym.split(data, num_outputs=LENGTH, axis=layout.index('T'),
+                                 squeeze_axis=True))
+    begin = cell.begin_state(func=mx.sym.ones) if base is None else None
+    outputs, states = cell.unroll(LENGTH, data, begin, layout, True)
+    if layout == 'TNC':
+        outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
+    return outputs, states
+
+
+def check_mask(masks: np.ndarray, rate: float) -> None:
+    """One mask (BATCH, LENGTH, WIDTH) for all steps, of its own for each sequence and channel."""
+    assert (masks == masks[:, :1]).all()
+    mask = masks[:, 0]
+    np.testing.assert_allclose(np.unique(mask), [0, 1 / (1 - rate)], rtol=1e-6)
+    deviation = np.sqrt(rate * (1 - rate))
+    assert abs((mask == 0).mean() - rate) < 4 * deviation / np.sqrt(mask.size)
+    for axis, count in ((0, WIDTH), (1, BATCH)):  # neighbours agree as often as chance has it
+        same = (np.take(mask, range(1, mask.shape[axis]), axis) ==
+                np.take(mask, range(mask.shape[axis] - 1), axis)).mean()
+        chance = rate ** 2 + (1 - rate) ** 2
+        assert abs(same - chance) < 5 * 0.5 / np.sqrt(mask.size - count)
+
+
+FORMS = [('symbol', 'NTC'), ('symbol', 'TNC'), ('list', 'NTC'), ('list', 'TNC'), ('steps', 'NTC')]
+each_form = pytest.mark.parametrize('form, layout', FORMS)
+
+
+@differs
+@each_form
+@pytest.mark.parametrize('rate', [0.2, 0.5, 0.75])
+@pytest.mark.parametrize('what', ['drop_inputs', 'drop_states', 'drop_outputs'])
+def test_one_mask_for_all_steps(form, layout, what, rate):
+    graph = variational(form=form, layout=layout, **{what: rate})
+    (first, *_), (second, *_) = forward(graph, passes=2)
+    inputs, states = np.split(first, 2, axis=2)
+    if what == 'drop_outputs':
+        check_mask(first[:, :, :WIDTH], rate)
+        check_mask(first[:, :, WIDTH:], rate)
+        assert not np.array_equal(inputs, states)
+    else:
+        dropped, other = (inputs, states) if what == 'drop_inputs' else (states, inputs)
+        check_mask(dropped, rate)
+        assert (other == 1).all()
+    same = (first == second).mean()  # a new mask for each batch
+    assert same < 0.95
+
+
+@differs
+@each_form
+def test_all_masks_at_once(form, layout):
+    graph = variational(form=form, layout=layout, drop_inputs=0.3, drop_states=0.4,
+                        drop_outputs=0.5)
+    results, *finals = forward(graph)
+    inputs, states = np.split(results, 2, axis=2)
+    assert (results == results[:, :1]).all() and (finals[0] == 1).all()
+    assert abs((inputs == 0).mean() - (1 - 0.7 * 0.5)) < 0.03
+    assert abs((states == 0).mean() - (1 - 0.6 * 0.5)) < 0.03
+
+
+MAKES = {
+    'lstm': lambda: rnn.LSTMCell(3),
+    'stack': lambda: stack(rnn, rnn.GRUCell(3), rnn.LSTMCell(2)),
+    'both': lambda: rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(2, 'r_')),
+    'fused': lambda: rnn.FusedRNNCell(3, 2, 'gru', get_next_state=True),
+    'fuse': lambda: rnn.fuse(rnn.LSTMCell(3)),
+    'conv': lambda: rnn.ConvLSTMCell((1, 2, 5, 6), 3),
+}
+
+
+@differs
+@pytest.mark.parametrize('name', MAKES)
+@pytest.mark.parametrize('merge', [None, True, False])
+def test_nothing_at_inference(name, merge):
+    def build(modifier):
+        outputs, states = modifier(MAKES[name]()).unroll(3, mx.sym.Variable('data'),
+                                                         layout='NTC', merge_outputs=merge)
+        return [outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.stack(*outputs, axis=1),
+                states]
+
+    data = random_value('data', (2, 3) + ((2, 5, 6) if name == 'conv' else (4,)))
+    steps = name in ('lstm', 'stack', 'conv')
+    want = forward(build(lambda cell: cell), False, data=data)
+    got = forward(build(lambda cell: rnn.VariationalDropoutCell(
+        cell, 0.5, 0.5 if steps else 0, 0.5)), False, data=data)
+    trained = forward(build(lambda cell: rnn.VariationalDropoutCell(
+        cell, 0.5, 0.5 if steps else 0, 0.5)), True, data=data)
+    for one, other in zip(got, want):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+    assert not np.allclose(trained[0], want[0])
+
+
+@differs
+def test_only_the_first_state_is_dropped():
+    cell = rnn.VariationalDropoutCell(rnn.LSTMCell(WIDTH), drop_states=1.0)
+    begin = cell.begin_state(func=mx.sym.Variable)
+    _, states = cell.unroll(1, [mx.sym.Variable('data')], begin)
+    values = {state.name: random_value(state.name, (2, WIDTH)) for state in begin}
+    values['data'] = np.zeros((2, 4))
+    h, c = forward(states, **values)
+    values[begin[0].name] = np.zeros((2, WIDTH))
+    plain, _ = rnn.LSTMCell(WIDTH).unroll(1, [mx.sym.Variable('data')], begin)
+    np.testing.assert_allclose(h, forward(plain, **values)[0], rtol=1e-6)
+
+
+@differs
+def test_gradients_go_through_the_mask():
+    cell = rnn.VariationalDropoutCell(Echo(), drop_inputs=0.5)
+    outputs, _ = cell.unroll(LENGTH, mx.sym.Variable('data'), merge_outputs=True)
+    bound = outputs.simple_bind(mx.cpu(), data=(BATCH, LENGTH, WIDTH))
+    bound.arg_dict['data'][:] = 1
+    masks = bound.forward(is_train=True)[0].asnumpy()[:, :, :WIDTH]
+    bound.backward(mx.nd.ones((BATCH, LENGTH, 2 * WIDTH)))
+    np.testing.assert_array_equal(bound.grad_dict['data'].asnumpy(), masks)
+
+
+@differs
+def test_refused_arguments():
+    both = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))
+    for base in (both, rnn.FusedRNNCell(3), stack(rnn, both)):
+        rnn.VariationalDropoutCell(base, 0.5, 0, 0.5)
+        with pytest.raises(ValueError, match='base_cell must be a cell that can be stepped'):
+            rnn.VariationalDropoutCell(base, drop_states=0.5)
+    for name in ('drop_inputs', 'drop_states', 'drop_outputs'):
+        for wrong in (-0.1, 1.5, float('nan')):
+            with pytest.raises(ValueError, match=name):
+                rnn.VariationalDropoutCell(rnn.LSTMCell(3), **{name: wrong})
+        with pytest.raises(TypeError, match=name):
+            rnn.VariationalDropoutCell(rnn.LSTMCell(3), **{name: '0.5'})
+    with pytest.raises(TypeError, match='base_cell'):
+        rnn.VariationalDropoutCell(0.5)
+    with pytest.raises(ValueError, match='drop_states_mask'):
+        rnn.dynamic_unroll(rnn.VariationalDropoutCell(rnn.LSTMCell(3), 0, 0.5),
+                           mx.sym.Variable('data'))
+    with pytest.raises(TypeError, match='consistent'):
+        rnn.ZoneoutCell(rnn.LSTMCell(3), consistent='yes')
+
+
+def zoneout(base: Any, begin: Any = None, **kwargs: Any) -> list[np.ndarray]:
+    """Outputs of the first two steps and the states after each, in training, begun with ones."""
+    cell = rnn.ZoneoutCell(base, **kwargs)
+    states = cell.begin_state(func=mx.sym.ones)
+    results = []
+    for i in range(2):
+        output, states = cell(mx.sym.Variable('data%d' % i), states)
+        results += [output, *states]
+    data = random_value('data', (BATCH, WIDTH))
+    return forward(results, data0=data, data1=data)
+
+
+@differs
+def test_consistent_zoneout_is_one_tensor():
+    h1, state1, c1, h2, state2, c2 = zoneout(rnn.LSTMCell(WIDTH), zoneout_outputs=0.3,
+                                             zoneout_states=0.6, consistent=True)
+    assert (h1 == state1).all() and (h2 == state2).all()
+    for new, old, rate in ((h1, np.ones_like(h1), 0.3), (h2, h1, 0.3), (c2, c1, 0.6),
+                           (c1, np.ones_like(c1), 0.6)):
+        assert abs((new == old).mean() - rate) < 0.05
+    kept, other = h2 == h1, c2 == c1
+    assert abs((kept & other).mean() - 0.3 * 0.6) < 0.05
+
+
+def test_zoneout_is_drawn_twice_by_default():
+    h1, state1, _, h2, state2, _ = zoneout(rnn.LSTMCell(WIDTH), zoneout_outputs=0.3,
+                                           zoneout_states=0.6)
+    assert abs((h1 == 0).mean() - 0.3) < 0.05 and abs((state1 == 1).mean() - 0.6) < 0.05
+    new = 0.7 * 0.4  # in both; or both kept what was new in both
+    assert abs((h2 == state2).mean() - new * (1 + 0.3 * 0.6)) < 0.05
+
+
+@differs
+def test_consistent_zoneout_of_an_output_that_is_no_state():
+    h1, state1, h2, state2 = zoneout(rnn.ResidualCell(rnn.GRUCell(WIDTH)), zoneout_outputs=0.3,
+                                     zoneout_states=0.6, consistent=True)
+    assert abs((h1 == 0).mean() - 0.3) < 0.05 and abs((state1 == 1).mean() - 0.6) < 0.05
+    assert abs((state2 == state1).mean() - 0.6) < 0.05
+
+
+@differs
+@pytest.mark.parametrize('way', ['unroll', 'dynamic'])
+def test_consistent_zoneout_of_a_stack_unrolled(way):
+    cell = rnn.ZoneoutCell(stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(4)), 0.5, 0.2, consistent=True)
+    data = mx.sym.Variable('data')
+    outputs, states = (rnn.dynamic_unroll(cell, data) if way == 'dynamic' else
+                       cell.unroll(LENGTH, data, layout='NTC', merge_outputs=True))
+    results = forward([outputs, states])
+    np.testing.assert_array_equal(results[0][:, -1], results[3])
+    plain = forward(list(stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(4)).unroll(
+        LENGTH, data, layout='NTC', merge_outputs=True)), False)
+    for one, other in zip(forward([outputs, states], False), plain):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(results[0], plain[0])
+
+
+ALL = {
+    'dropout': lambda: rnn.DropoutCell(1.0),
+    'zoneout': lambda: rnn.ZoneoutCell(rnn.RNNCell(WIDTH), 1.0, 1.0),
+    'variational': lambda: rnn.VariationalDropoutCell(rnn.RNNCell(WIDTH), 0, 0, 1.0),
+    'variational_steps': lambda: rnn.VariationalDropoutCell(rnn.RNNCell(WIDTH), 0, 0.5, 1.0),
+}
+
+
+@differs
+@pytest.mark.parametrize('name, way', [(name, 'unroll') for name in ALL] +
+                         [('dropout', 'dynamic'), ('zoneout', 'dynamic')])
+def test_probability_of_one(name, way):
+    data = mx.sym.Variable('data')
+    outputs, states = (rnn.dynamic_unroll(ALL[name](), data) if way == 'dynamic' else
+                       ALL[name]().unroll(LENGTH, data, layout='NTC', merge_outputs=True))
+    results = forward([outputs, states])
+    assert not results[0].any()
+    if name == 'zoneout':
+        assert not results[1].any()
+    plain = forward([outputs, states], False)
+    assert np.isfinite(plain[0]).all() and plain[0].all()
