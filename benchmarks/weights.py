@@ -51,7 +51,7 @@ def job(operation: str, kind: str, name: str, units: int, folder: str) -> Callab
         'load': lambda: MODULES[name].load_rnn_checkpoint(cell, prefix, 1, **options),
     }[operation]
 
-    def run() -> None:
+    def run(held: Any = (arrays, packed)) -> None:  # so that memory is not freed meanwhile
         result = work()
         mx.nd.waitall()  # while the result is there, or its memory would be used again
         del result
