@@ -191,10 +191,8 @@ def test_packed_vector_starts_as_the_unfused_weights(mode, bidirectional):
         if name.endswith('_weight'):
             bound = np.sqrt(3 / (sum(array.shape) / 2))
             assert 0.3 * bound < abs(array).max() <= bound, name
-        elif '_i2h_f_' in name:
-            assert (array == 0.5).all(), name
-        elif not ('_f_' in name and mode == 'lstm'):
-            assert (array == 0).all(), name
+        else:
+            assert (array == (0.5 if name.endswith('_f_bias') else 0)).all(), name
 
 
 def test_one_vector_serves_several_lengths():
