@@ -150,7 +150,7 @@ class FusedRNNCell(BaseRNNCell):
         Read the sequence in both directions; the output then has 2 * num_hidden channels.
     dropout : float
         Probability, from 0 to 1, of dropout between layers, in training. MXNet's CPU operator
-        does not apply it.
+        does not apply it; with `valid_length` it is applied everywhere.
     get_next_state : bool
         Whether `unroll` returns the states after the last step; else it returns [].
     forget_bias : float
@@ -167,6 +167,8 @@ class FusedRNNCell(BaseRNNCell):
     layer, direction ('l', 'r'), i2h then h2h, gate (`fused_layout`). States have the shape
     (num_layers * directions, batch, num_hidden): the output, and for 'lstm' the memory.
     It cannot be stepped; `unfuse` gives the same function as a stack of cells that can.
+    With `valid_length` each layer and direction is an operator of its own, unless there is one
+    direction, no dropout between layers and no state to return.
     """
 
     can_step = False

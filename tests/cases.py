@@ -19,7 +19,7 @@ import pytest
 from . import mx
 
 __all__ = ['BOUND', 'CASES', 'OURS', 'STEPPED', 'Case', 'Run', 'begin_state', 'each_bound',
-           'each_case', 'each_stepped', 'flat', 'inputs', 'random_value', 'reset', 'run',
+           'each_case', 'each_stepped', 'flat', 'inputs', 'quiet', 'random_value', 'reset', 'run',
            'run_symbols', 'step', 'walk']
 
 LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.125)
@@ -446,6 +446,16 @@ def walk(cell: Any) -> list[Any]:
     """The cell and all cells in it, outermost first."""
     inner = getattr(cell, '_cells', None) or [getattr(cell, 'base_cell', None)]
     return [cell] + [each for child in inner if child is not None for each in walk(child)]
+
+
+def quiet(cell: Any) -> Any:
+    """The cell without its random draws, but for those of cells of programs."""
+    for each in walk(cell):
+        for name in ('dropout', '_dropout', 'zoneout_outputs', 'zoneout_states', 'drop_inputs',
+                     'drop_states', 'drop_outputs'):
+            if hasattr(each, name):
+                setattr(each, name, 0.)
+    return cell
 
 
 def reset(cell: Any) -> None:

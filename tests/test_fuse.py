@@ -15,11 +15,11 @@ from .cases import (
     each_bound,
     flat,
     inputs,
+    quiet,
     random_value,
     run,
     run_symbols,
     stack,
-    walk,
 )
 
 pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
@@ -38,15 +38,6 @@ def operators(symbol):
 def form(nested):
     """The structure of nested lists of Symbols."""
     return [form(item) for item in nested] if isinstance(nested, (list, tuple)) else len(nested)
-
-
-def quiet(cell):
-    """The cell without its random draws."""
-    for each in walk(cell):
-        for name in ('dropout', 'zoneout_outputs', 'zoneout_states'):
-            if hasattr(each, name):
-                setattr(each, name, 0.)
-    return cell
 
 
 def make(case):

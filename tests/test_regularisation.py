@@ -189,10 +189,10 @@ def test_refused_arguments():
         rnn.ZoneoutCell(rnn.LSTMCell(3), consistent='yes')
 
 
-def zoneout(base: Any, begin: Any = None, **kwargs: Any) -> list[np.ndarray]:
+def zoneout(base: Any, **kwargs: Any) -> list[np.ndarray]:
     """Outputs of the first two steps and the states after each, in training, begun with ones."""
     cell = rnn.ZoneoutCell(base, **kwargs)
-    states = cell.begin_state(func=mx.sym.ones)
+    states = cell.begin_state(mx.sym.ones)
     results = []
     for i in range(2):
         output, states = cell(mx.sym.Variable('data%d' % i), states)

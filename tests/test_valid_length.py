@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import BOUND, OURS, Case, begin_state, flat, random_value
+from .cases import BOUND, OURS, Case, begin_state, flat, quiet, random_value
 
 LENGTH = 4
 LENGTHS = [4, 0, 1, 3]
-CASES = [case for case in BOUND + OURS if case.binds]
-REFUSED = ('own_reset', 'stack_empty', 'variational')
+CASES = [case for case in BOUND + OURS if case.binds and case.name != 'own_reset']
+RANDOM = [case for case in BOUND + OURS if case.binds and case.random]
+REFUSED = ('stack_empty', 'variational')
 LOOPED = [case for case in CASES if case.can_step and case.name not in REFUSED]
 
 
@@ -34,13 +35,15 @@ def values(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
              padding: float = np.nan, lengths: Any = None, lengths_type: str = 'float32',
              merge: Any = True, dtype: str | None = None, listed: bool = False,
-             begin: Any = 'random', wrap: Any = None, loop: bool = False) -> Result:
+             begin: Any = 'random', wrap: Any = None, loop: bool = False,
+             train: bool = True) -> Result:
     """Unroll over `rows` of the batch: values, heads and begin states are those of the rows.
 
-    `lengths` are given as a Variable; what lies behind them in the data is `padding`.
+    `lengths` are given as a Variable; what lies behind them in the data is `padding`. In training
+    cells draw nothing.
     """
     dtype = dtype or case.dtypes[-1]
-    cell = case.make(rnn)
+    cell = quiet(case.make(rnn)) if train else case.make(rnn)
     if wrap is not None:
         cell = wrap(cell)
     axes = batch_axes(cell)
@@ -73,14 +76,14 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
     symbol = mx.sym.Group([outputs] + flat(states))
     bound = symbol.simple_bind(
         mx.cpu(), type_dict={name: value.dtype for name, value in given.items()},
-        grad_req={name: 'null' if name == 'lengths' or case.random else 'write'
+        grad_req={name: 'null' if name == 'lengths' or not train else 'write'
                   for name in symbol.list_arguments()},
         **{name: value.shape for name, value in given.items()})
     for name, array in bound.arg_dict.items():
         array[:] = given.get(name, values(name, array.shape, dtype))
-    results = [each.asnumpy() for each in bound.forward(is_train=not case.random)]
+    results = [each.asnumpy() for each in bound.forward(is_train=train)]
     grads = {}
-    if not case.random:
+    if train:
         shape = results[0].shape[2:]
         head = values('head', (len(LENGTHS), LENGTH) + shape, dtype)[rows, :length]
         heads = [head.swapaxes(0, 1) if layout == 'TNC' else head]
@@ -98,13 +101,13 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
 
 
 @functools.lru_cache(maxsize=None)
-def alone(case: Case, dtype: str | None = None) -> Result:
+def alone(case: Case, dtype: str | None = None, train: bool = True) -> Result:
     """What a batch must give, put together from each sequence alone."""
     dtype = dtype or case.dtypes[-1]
     cell = case.make(rnn)
     axes = batch_axes(cell)
     begin = begin_state(cell, 'variable', dtype=dtype)
-    results = {row: evaluate(case, [row], length, dtype=dtype)
+    results = {row: evaluate(case, [row], length, dtype=dtype, train=train)
                for row, length in enumerate(LENGTHS) if length}
     some = results[0]
     outputs = np.zeros((len(LENGTHS), LENGTH) + some.outputs.shape[2:], dtype)
@@ -180,8 +183,16 @@ def test_looped_sequences_as_if_alone(case, layout):
     assert_same(got, alone(case))
 
 
+@differs
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('case', RANDOM, ids=str)
+def test_random_cells_at_inference(case, layout):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, train=False)
+    assert_same(got, alone(case, train=False))
+
+
 def test_number_of_cases():
-    assert len(CASES) >= 122 and len(LOOPED) >= 63
+    assert len(CASES) >= 121 and len(LOOPED) >= 63 and len(RANDOM) >= 28
 
 
 VARIANTS = [case for case in CASES if case.name in (
