@@ -37,9 +37,9 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     Notes
     -----
     Fused are LSTMCell, GRUCell, RNNCell with 'tanh' or 'relu', and a BidirectionalCell of two
-    alike; layers of one kind and width with nothing between them, in one operator. The others,
-    subclasses among them, are unrolled as ever, in the same place. In between, sequences stay
-    time-major.
+    alike, each as one operator; with a CUDA build of MXNet, layers of LSTMCells or GRUCells of one
+    width with nothing between them share one. The others, subclasses among them, are unrolled as
+    ever, in the same place. In between, sequences stay time-major.
 
     Raises
     ------
@@ -160,13 +160,15 @@ class _Layer(NamedTuple):
 
     @property
     def stacks(self) -> bool:
-        """Whether the gradients of several such layers in one operator are right everywhere."""
-        return self.mode in ('lstm', 'gru') and not _OLD
+        """Whether several such layers become one operator."""
+        return STACK and self.mode in ('lstm', 'gru')
 
 
-#: Gradients of deep operators are wrong on the CPU: in 1.6 of most, later of the RNN modes in
-#: float64.
-_OLD = tuple(map(int, mx.__version__.split('.')[:2])) < (1, 7)
+#: Whether operators get several layers: that is faster on GPUs but slower on CPUs, where also the
+#: gradients of deep operators are wrong in MXNet 1.6 and before, and later in float64 for the
+#: modes of RNNCell.
+STACK = (mx.runtime.Features().is_enabled('CUDA')
+         and tuple(map(int, mx.__version__.split('.')[:2])) >= (1, 7))
 
 
 def _layer(cell: BaseRNNCell) -> _Layer | str:

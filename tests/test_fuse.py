@@ -108,22 +108,32 @@ def deep(kind, layers, both):
         else make(5, 'l%d_' % i) for i in range(layers)])
 
 
+@pytest.fixture(params=[False, True], ids=['layer', 'stack'])
+def stacking(request, monkeypatch):
+    """Whether alike layers share an operator, as with a CUDA build, or not."""
+    monkeypatch.setattr('mxrnn._fuse.STACK', request.param)
+    return request.param
+
+
 @pytest.mark.parametrize('kind', ['lstm', 'gru', 'tanh', 'relu'])
 @pytest.mark.parametrize('both', [False, True])
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
 @pytest.mark.parametrize('width', [5, 3])
-def test_three_layers(kind, both, dtype, width):
+def test_three_layers(kind, both, dtype, width, stacking):
     ours = run(rnn.fuse(deep(kind, 3, both)), (width,), 4, 3, dtype=dtype)
     assert_same(ours, run(deep(kind, 3, both), (width,), 4, 3, dtype=dtype))
 
 
-def test_runs_of_alike_layers_are_one_operator():
+def test_which_layers_share_an_operator(stacking):
     cell = rnn.fuse(stack(
         rnn, rnn.LSTMCell(4, 'a_'), stack(rnn, rnn.LSTMCell(4, 'b_')), rnn.LSTMCell(3, 'c_'),
-        rnn.GRUCell(3, 'd_'), rnn.DropoutCell(0.2), rnn.GRUCell(3, 'e_')))
+        rnn.GRUCell(3, 'd_'), rnn.DropoutCell(0.2), rnn.GRUCell(3, 'e_'), rnn.RNNCell(3),
+        rnn.RNNCell(3, prefix='f_')))
     outputs, _ = cell.unroll(5, mx.sym.Variable('data'), merge_outputs=True)
     nodes = [node for node in json.loads(outputs.tojson())['nodes'] if node['op'] == 'RNN']
-    assert [int(node['attrs']['num_layers']) for node in nodes] == [2, 1, 1, 1]
+    layers = [int(node['attrs']['num_layers']) for node in nodes]
+    assert layers == ([2, 1, 1, 1, 1, 1] if stacking else [1] * 7)
+    assert ("LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in repr(cell)) == stacking
 
 
 def test_graph_does_not_grow_and_is_transposed_once():
@@ -143,7 +153,7 @@ def test_repr_says_what_is_fused_and_why_the_rest_is_not():
     text = repr(rnn.fuse(stack(
         rnn, rnn.LSTMCell(4, 'a_'), rnn.LSTMCell(4, 'b_'), rnn.RNNCell(4, 'sigmoid'),
         rnn.ZoneoutCell(rnn.GRUCell(4)), Mine(4, 'mine_'), rnn.FusedRNNCell(4))))
-    assert "sym.RNN('lstm', 4: LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in text
+    assert "sym.RNN('lstm', 4: LSTMCell(prefix='b_'))" in text
     assert "RNNCell(prefix='rnn_') [not fused: sym.RNN has no activation 'sigmoid']" in text
     assert 'ZoneoutCell(GRUCell(prefix=\'gru_\')) [not fused: it changes' in text
     assert "Mine(prefix='mine_') [not fused: Mine may compute something else]" in text
@@ -203,11 +213,11 @@ def test_a_modifier_or_a_stack_takes_it():
         inner.begin_state()
 
 
-def test_fuse_of_fused_is_fused_as_a_whole():
+def test_fuse_of_fused_is_fused_as_a_whole(stacking):
     cell = rnn.fuse(rnn.fuse(stack(rnn, rnn.fuse(rnn.LSTMCell(3, 'a_')), rnn.LSTMCell(3, 'b_'))))
     assert_same(run(cell, (4,)),
                 run(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')), (4,)))
-    assert "sym.RNN('lstm', 3: LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in repr(cell)
+    assert repr(cell).count('sym.RNN') == 2 - stacking and repr(cell).count('fuse') == 1
 
 
 def test_the_cell_stays_as_it_was():
