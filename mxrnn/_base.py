@@ -24,6 +24,7 @@ from ._sequence import (
     mask,
     steps_of,
     time_axis,
+    unknown,
 )
 
 __all__ = ['RNNParams', 'BaseRNNCell', 'MissingWeightsError', 'Weights']
@@ -376,8 +377,15 @@ class BaseRNNCell:
         for info in self.state_info:
             self._init_counter += 1
             kwargs.update(info or {})
-            states.append(func(name='%sbegin_state_%d' % (self._prefix, self._init_counter),
-                               **kwargs))
+            if 'shape' in kwargs:
+                kwargs['shape'] = unknown(kwargs['shape'])
+            name = '%sbegin_state_%d' % (self._prefix, self._init_counter)
+            try:
+                states.append(func(name=name, **kwargs))
+            except mx.base.MXNetError as error:
+                raise TypeError('func of begin_state must take the arguments name, %s; %s says: %s'
+                                % (', '.join(kwargs), getattr(func, '__name__', func),
+                                   str(error).splitlines()[0])) from error
         return states
 
     def _first_states(self, begin_state: Any, dtype: Any) -> Any:

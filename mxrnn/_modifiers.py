@@ -10,7 +10,16 @@ import numpy as np
 from . import _check
 from ._base import BaseRNNCell, RNNParams, Weights
 from ._mxnet import mx
-from ._sequence import arrange, check_symbol, flatten, known_shape, known_type, mask, time_axis
+from ._sequence import (
+    arrange,
+    check_symbol,
+    flatten,
+    known_shape,
+    known_type,
+    mask,
+    time_axis,
+    unknown,
+)
 
 __all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell', 'VariationalDropoutCell',
            'TRAINING']
@@ -186,13 +195,13 @@ class ZoneoutCell(ModifierCell):
     def _zeros(self, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
         """The output before the first step, where that is not known yet."""
         rank = len(next(iter(self.base_cell.state_shape), (0, 0)))
-        return mx.sym.zeros((0,) * rank, dtype=_other_type(states))
+        return mx.sym.zeros(unknown((0,) * rank), dtype=_other_type(states))
 
     def _before_first(self, output: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
         # mxnet.rnn knows no other output than a matrix of float32.
         if self.zoneout_outputs == 0 or (
                 len(known_shape(output)) in (0, 2) and _other_type(states) is None):
-            return mx.sym.zeros((0, 0))
+            return mx.sym.zeros(unknown((0, 0)))
         return mx.sym.zeros_like(output)
 
     def __call__(self, inputs, states):
@@ -305,6 +314,7 @@ class VariationalDropoutCell(ModifierCell):
         return data * mask
 
     def __call__(self, inputs, states):
+        check_symbol('inputs', inputs)
         states = flatten(states)
         if states:
             states[0] = self._drop('drop_states', states[0])

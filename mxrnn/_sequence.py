@@ -8,7 +8,7 @@ from ._mxnet import mx
 
 __all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'check_symbol',
            'check_valid_length', 'flatten', 'hold', 'known_shape', 'known_type', 'mask', 'reverse',
-           'steps_of', 'time_axis', 'time_major']
+           'steps_of', 'time_axis', 'time_major', 'unknown']
 
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
@@ -68,8 +68,8 @@ def check_valid_length(valid_length: Any) -> mx.sym.Symbol:
 
 def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
     """Return `states`, nested as they may be, as a flat list of `count` Symbols."""
-    if type(states) is list and len(states) == count and not any(
-            type(state) is not mx.sym.Symbol for state in states):
+    if type(states) is list and len(states) == count and all(
+            type(state) is mx.sym.Symbol and len(state) == 1 for state in states):
         return states  # the usual case, once a step
     flat = flatten(states)
     if len(flat) != count:
@@ -85,7 +85,7 @@ def flatten(states: Any) -> list[mx.sym.Symbol]:
                         % type(states).__name__)
     flat: list[mx.sym.Symbol] = []
     for state in states:
-        if isinstance(state, mx.sym.Symbol):
+        if isinstance(state, mx.sym.Symbol) and len(state) == 1:
             flat.append(state)
         else:
             flat.extend(flatten(state))
@@ -96,9 +96,15 @@ def known_shape(symbol: mx.sym.Symbol) -> tuple:
     """Shape of `symbol` as far as its own graph tells: () if not even the rank is known,
     0 for each axis that isn't."""
     try:
-        return symbol.infer_shape_partial()[1][0] or ()
+        shape = symbol.infer_shape_partial()[1][0] or ()
+        return tuple(max(n, 0) for n in shape)  # -1 under NumPy's semantics
     except mx.base.MXNetError:  # an inconsistent graph: binding will say where
         return ()
+
+
+def unknown(shape: tuple) -> tuple:
+    """`shape`, with 0 for what is to be inferred, as MXNet writes it under NumPy's semantics."""
+    return tuple(n or -1 for n in shape) if mx.util.is_np_shape() else shape
 
 
 def known_type(symbol: mx.sym.Symbol) -> Any:

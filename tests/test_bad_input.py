@@ -66,6 +66,7 @@ def fused(**kwargs):
 CELLS = {'LSTMCell': lstm, 'FusedRNNCell': fused, 'SequentialRNNCell': stack,
          'BidirectionalCell': both, 'DropoutCell': lambda: rnn.DropoutCell(0.5),
          'ZoneoutCell': zoneout, 'ResidualCell': lambda: rnn.ResidualCell(lstm()),
+         'VariationalDropoutCell': lambda: rnn.VariationalDropoutCell(lstm(), 0.1, 0.1, 0.1),
          'ConvLSTMCell': conv}
 
 
@@ -91,8 +92,13 @@ ARGUMENTS = [
      {'dropout': FRACTION, 'prefix': TEXT, 'params': PARAMS}),
     ('ModifierCell', rnn.ModifierCell, {'base_cell': CELL}),
     ('ZoneoutCell', lambda **kwargs: rnn.ZoneoutCell(**{'base_cell': lstm(), **kwargs}),
-     {'base_cell': CELL, 'zoneout_outputs': FRACTION, 'zoneout_states': FRACTION}),
+     {'base_cell': CELL, 'zoneout_outputs': FRACTION, 'zoneout_states': FRACTION,
+      'consistent': FLAG}),
     ('ResidualCell', rnn.ResidualCell, {'base_cell': CELL}),
+    ('VariationalDropoutCell', lambda **kwargs: rnn.VariationalDropoutCell(
+        **{'base_cell': lstm(), **kwargs}),
+     {'base_cell': CELL, 'drop_inputs': FRACTION, 'drop_states': FRACTION,
+      'drop_outputs': FRACTION}),
     ('ConvLSTMCell', conv,
      {'input_shape': [None, 3, '1234', [], (1, 2, 5), (1, 2, 5, 6, 7), (1, -2, 5, 6),
                       (1, 2.5, 5, 6), (1, HUGE, 5, 6), (1, None, 5, 6), X],
@@ -115,7 +121,7 @@ for name, make in CELLS.items():
     # Where nothing is split into steps, the length is not needed, and not looked at.
     whole = name in ('FusedRNNCell', 'DropoutCell')
     states = [] if name == 'DropoutCell' else [3, 'x', {}, [3], [None] * 2, STATE * 4, [X, 3], 'hc',
-                                               [STATE, 3]]
+                                               [STATE, 3], [GROUP] * 3, [GROUP, GROUP, X]]
     ARGUMENTS += [
         (name + '.unroll', lambda make=make, **kwargs: make().unroll(
             **{'length': 3, 'inputs': X, **kwargs}),
@@ -128,7 +134,8 @@ for name, make in CELLS.items():
           'dtype': ['float99', 3, [], X, NAN, ''],
           'begin_state': states}),
         (name + '.begin_state', lambda make=make, **kwargs: make().begin_state(**kwargs),
-         {'func': FUNCTION, 'dtype': ['float99', 3, [], X]}),
+         {'func': FUNCTION, 'dtype': ['float99', 3, [], X],
+          **({} if name == 'DropoutCell' else {'size': [3]})}),
         (name + '.unpack_weights', make().unpack_weights,
          {'args': [None, 3, 'x', [], X, [('a', mx.nd.ones((1,)))]]}),
         (name + '.pack_weights', make().pack_weights,

@@ -423,6 +423,20 @@ def test_nhwc_is_nchw_with_channels_last(make, merge, monkeypatch):
                                    grad.transpose(channels_last(name, grad.shape)), atol=1e-12)
 
 
+@differs
+@pytest.mark.skipif(not hasattr(mx.util, 'np_shape'), reason='MXNet has no NumPy semantics')
+@pytest.mark.parametrize('make', [
+    lstm, both, lambda: rnn.FusedRNNCell(4), lambda: rnn.ZoneoutCell(rnn.GRUCell(4), 0.3, 0.3),
+    lambda: rnn.ResidualCell(lstm())],
+    ids=['LSTMCell', 'BidirectionalCell', 'FusedRNNCell', 'ZoneoutCell', 'ResidualCell'])
+def test_shapes_of_numpy(make):
+    with mx.util.np_shape(True):  # where 0 is a size, and -1 what is not known
+        cell = make()
+        outputs, states = unroll(cell, merge_outputs=True)
+        found = run_symbols(outputs, states, {'data': (2, 3, 4)}, train=False)
+    np.testing.assert_array_equal(found.outputs, run(make(), (4,), train=False).outputs)
+
+
 # Constructors
 
 @differs
