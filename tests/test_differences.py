@@ -548,7 +548,7 @@ def registered(monkeypatch):
         monkeypatch.setitem(registry, 'fusedrnn', mx.init.FusedRNN)
 
 
-FUSED_RNN = getattr(getattr(rnn, 'init', None), 'FusedRNN', mx.init.FusedRNN)
+FUSED_RNN = getattr(rnn, 'init', mx.init).FusedRNN
 
 
 @pytest.mark.parametrize('mode', ['rnn_tanh', 'lstm', 'gru'])
