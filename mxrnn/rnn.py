@@ -481,7 +481,8 @@ def _cell_list(cells: Any) -> list[Any]:
 
 def _check_module(module: Any) -> None:
     if module is not None:
-        _check.instance('module', module, mx.mod.BaseModule, 'a module or None')
+        kind = mx.mod.BaseModule if hasattr(mx, 'mod') else ()  # gone from MXNet 2
+        _check.instance('module', module, kind, 'a module or None')
 
 
 def _prefix(prefix: Any) -> str:

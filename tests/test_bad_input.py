@@ -167,6 +167,16 @@ def loop(**kwargs):
 
 ARGUMENTS += [
     ('fuse', rnn.fuse, {'cell': CELL}),
+    ('carry_states', lambda **kwargs: rnn.carry_states(**{'cell': lstm(), **kwargs}),
+     {'cell': CELL + [rnn.DropoutCell(0.5), rnn.SequentialRNNCell()],
+      'dtype': ['float99', 3, [], X]}),
+    ('carry_states.group', lambda **kwargs: rnn.carry_states(lstm()).group(
+        **{'outputs': X, 'states': STATE, **kwargs}),
+     {'outputs': [None, 3, 'x', [3], [None], mx.nd.ones((1,))],
+      'states': [None, 3, [], [X], STATE * 2, [X, 3]]}),
+    ('carry_states.carry', rnn.carry_states(lstm()).carry, {'module': [None, 3, 'x', [], X]}),
+    ('carry_states.zero', rnn.carry_states(lstm()).zero, {'module': [None, 3, 'x', [], X]}),
+    ('carry_states.__call__', rnn.carry_states(lstm()), {'param': [None, 3, 'x', {}, X]}),
     ('dynamic_unroll', loop,
      {'cell': CELL + [both(), fused()],
       'inputs': [None, 3, 'x', [], [X, X], GROUP, mx.nd.ones((2, 3, 4)), mx.sym.zeros((6,))],
