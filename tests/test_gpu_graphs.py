@@ -32,6 +32,9 @@ from mxrnn._mxnet import mx
 class Card(mx.Context):
     device_type = 'gpu'
 
+    def __str__(self):  # where operators are told to put arrays
+        return 'cpu(0)'
+
 
 def on_card(name):
     original = getattr(mx.sym.Symbol, name)
@@ -56,6 +59,7 @@ on_card('bind')
 on_card('simple_bind')
 _report.gpu_context = lambda index: Card('cpu', 0)
 _report.gpu_name = lambda index: 'made up'
+mx.context.gpu_memory_info = lambda index: (1 << 30, 2 << 30)
 '''
 
 
