@@ -10,7 +10,7 @@ from ._compose import BidirectionalCell, SequentialRNNCell
 from ._conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from ._dense import GRUCell, LSTMCell, RNNCell
 from ._fused import FusedRNNCell, fused_layout
-from ._gates import GROUPS, KINDS, MODES
+from ._gates import GROUPS, MODES, gate_array
 from ._modifiers import DropoutCell, ResidualCell, ZoneoutCell
 from ._mxnet import mx
 from ._padded import padded_layer
@@ -66,28 +66,19 @@ def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symb
     dtype : type, optional
         Of the weights, if it is known.
     """
-    units, gates = layers[0][0]._num_hidden, layers[0][0]._num_gates
+    units = layers[0][0]._num_hidden
     arrays = {}
-    row = mx.sym.slice_axis(inputs, axis=0, begin=0, end=1, name=name + 'step')
-    row = mx.sym.zeros_like(mx.sym.slice_axis(row, axis=1, begin=0, end=1, name=name + 'part'),
-                            name=name + 'row')  # through which no gradient comes
+    row = _row(inputs, name)
     for i, layer in enumerate(layers):
         rows = []
         for direction, cell in zip('lr', layer):
-            last, columns = row, width
-            for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
-                array = '%s%d_%s_' % (direction, i, group)
-                # From the parts of a Concat no shape can be inferred for them.
-                shape = _shape(weight, gates * units, columns, last, dtype, name + array)
-                bias = mx.sym._internal._identity_with_attr_like_rhs(bias, shape,
-                                                                     name=name + array + 'bias')
-                # In rows of num_hidden most of the matrices need no copy.
-                if columns != units:
-                    weight = _rows(mx.sym.reshape_like(
-                        weight, shape, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=1,
-                        name=name + array + 'weight'), units)
-                arrays[array + 'weight'], arrays[array + 'bias'] = weight, _rows(bias, units)
-                last, columns = _first(shape, units), units
+            own = '%s%d_' % (direction, i)
+            (weight, _, *biases), last = _arrays(cell, row, width, dtype, name + own)
+            # In rows of num_hidden most of the matrices need no copy.
+            arrays[own + 'i2h_weight'] = cell._iW if width == units else _rows(weight, units)
+            arrays[own + 'h2h_weight'] = cell._hW
+            for group, bias in zip(GROUPS, biases):
+                arrays[own + gate_array(group, 'bias')] = _rows(bias, units)
             rows.append(last)
         row, width = rows[0], units * len(layer)
         if len(rows) > 1:
@@ -95,6 +86,33 @@ def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symb
     order = fused_layout(('',), 0, units, len(layers), 'lr'[:len(layers[0])])
     joined = mx.sym.Concat(*[arrays[array] for array, _ in order], dim=0, name=name + 'rows')
     return mx.sym.Reshape(joined, shape=(-1,), name=name + 'parameters')
+
+
+def _row(inputs: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
+    """One row as wide as time-major `inputs`, of zeros, through which no gradient comes."""
+    step = mx.sym.slice_axis(inputs, axis=0, begin=0, end=1, name=name + 'step')
+    return mx.sym.zeros_like(mx.sym.slice_axis(step, axis=1, begin=0, end=1, name=name + 'part'),
+                             name=name + 'row')
+
+
+def _arrays(cell: BaseRNNCell, row: mx.sym.Symbol, width: int, dtype: Any, name: str
+            ) -> tuple[list[mx.sym.Symbol], mx.sym.Symbol]:
+    """The weights and then the biases of `cell`, with shapes that are inferred though a Concat
+    takes them; and one row as wide as its output.
+
+    The cell's input is as wide as `row`; `width` and `dtype` say so if they are known.
+    """
+    units = cell._num_hidden
+    weights, biases = [], []
+    for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
+        array = '%s%s_' % (name, group)
+        shape = _shape(weight, cell._num_gates * units, width, row, dtype, array)
+        biases.append(mx.sym._internal._identity_with_attr_like_rhs(bias, shape,
+                                                                    name=array + 'bias'))
+        weights.append(mx.sym.reshape_like(weight, shape, lhs_begin=0, lhs_end=1, rhs_begin=0,
+                                           rhs_end=1, name=array + 'weight'))
+        row, width = _first(shape, units), units
+    return weights + biases, row
 
 
 def _rows(array: mx.sym.Symbol, length: int) -> mx.sym.Symbol:
@@ -124,27 +142,6 @@ def _shape(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol, d
                                        name=name + 'projection')
     return mx.sym.slice_axis(mx.sym.Reshape(vector, shape=(-1,), name=name + 'vector'), axis=0,
                              begin=0, end=length, name=name + 'shape')
-
-
-def _arrays(cell: BaseRNNCell, inputs: mx.sym.Symbol, name: str) -> list[mx.sym.Symbol]:
-    """The weights of `cell`, for use where shapes cannot be inferred for them: one row of each
-    projection, of zeros from which no gradient comes, tells them."""
-    units = cell._num_hidden
-    row = mx.sym.zeros_like(inputs, name=name + 'zeros')
-    for axis in (0, 1):
-        row = mx.sym.slice_axis(row, axis=axis, begin=0, end=1, name='%srow_%d' % (name, axis))
-    weights, biases = [], []
-    for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
-        shape = mx.sym.FullyConnected(
-            row, *[mx.sym.zeros_like(array, name='%s%s_%s_zeros' % (name, group, kind))
-                   for kind, array in zip(KINDS, (weight, bias))],
-            num_hidden=cell._num_gates * units, name=name + group + '_shape')
-        zero = mx.sym.sum(mx.sym.zeros_like(shape, name='%s%s_zero' % (name, group)),
-                          name='%s%s_sum' % (name, group))
-        weights.append(weight)
-        biases.append(mx.sym.broadcast_add(bias, zero, name='%s%s_bias' % (name, group)))
-        row = mx.sym.slice_axis(shape, axis=1, begin=0, end=units, name=name + group + '_row')
-    return weights + biases
 
 
 class _Layer(NamedTuple):
@@ -242,7 +239,7 @@ class _Operator(BaseRNNCell):
             inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
         outputs, *states = mx.sym.RNN(
             inputs, operator_vector([layer.cells for layer in self._layers], inputs, name,
-                                    self._width or (known_shape(inputs) or (0,))[-1], dtype),
+                                    self._width_of(inputs), dtype),
             *states, state_size=first.num_hidden, num_layers=len(self._layers),
             bidirectional=len(first.cells) == 2, mode=first.mode, state_outputs=True,
             name=name + 'rnn')
@@ -260,17 +257,22 @@ class _Operator(BaseRNNCell):
 
     def _padded(self, inputs, states, valid_length):
         """Sequences of different lengths, layer by layer."""
-        rest = iter(states)
+        rest, width, dtype = iter(states), self._width_of(inputs), known_type(states[0])
         by_cell: list[Any] = []
         for layer in self._layers:
             names = [cell._prefix + 'fused_' for cell in layer.cells]
+            arrays = [_arrays(cell, _row(inputs, name), width, dtype, name)[0]
+                      for cell, name in zip(layer.cells, names)]
             inputs, finals = padded_layer(
-                layer.mode, layer.num_hidden,
-                [_arrays(cell, inputs, name) for cell, name in zip(layer.cells, names)], inputs,
+                layer.mode, layer.num_hidden, arrays, inputs,
                 [[next(rest) for _ in cell.state_info] for cell in layer.cells], valid_length,
                 True, [name + 'rnn' for name in names])
+            width = layer.num_hidden * len(layer.cells)
             by_cell += finals
         return inputs, by_cell if len(self._layers[0].cells) == 2 else sum(by_cell, [])
+
+    def _width_of(self, inputs):
+        return self._width or (known_shape(inputs) or (0,))[-1]
 
 
 def _stacked(states: list[mx.sym.Symbol], name: str) -> mx.sym.Symbol:
