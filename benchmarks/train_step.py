@@ -128,7 +128,8 @@ def jobs(mode: str, layers: int, shape: tuple[int, int, int], context: mx.Contex
         'mxnet.rnn FusedRNNCell': symbol(mx.rnn.FusedRNNCell(units, layers, mode)),
         FUSED: symbol(mxrnn.FusedRNNCell(units, layers, mode)),
         'gluon.rnn': gluon(mode, layers, shape, context, train),
-        **({TORCH: pytorch(mode, layers, shape, context, train)} if torch else {}),
+        **({TORCH: pytorch(mode, layers, shape, context, train)} if torch and (
+            context.device_type == 'cpu' or torch.cuda.is_available()) else {}),
         'product': multiply,
     }
 

@@ -161,11 +161,10 @@ class _Layer(NamedTuple):
         return STACK and self.mode in ('lstm', 'gru')
 
 
-#: Whether operators get several layers: that is faster on GPUs but slower on CPUs, where also the
-#: gradients of deep operators are wrong in MXNet 1.6 and before, and later in float64 for the
-#: modes of RNNCell.
-STACK = (mx.runtime.Features().is_enabled('CUDA')
-         and tuple(map(int, mx.__version__.split('.')[:2])) >= (1, 7))
+#: Whether the gradients of deep operators are right on CPUs (in float64 not for the modes of
+#: RNNCell), and whether operators get several layers: that is faster on GPUs, but slower on CPUs.
+DEEP_GRADIENTS = tuple(map(int, mx.__version__.split('.')[:2])) >= (1, 7)
+STACK = DEEP_GRADIENTS and mx.runtime.Features().is_enabled('CUDA')
 
 
 def _layer(cell: BaseRNNCell) -> _Layer | str:

@@ -1,6 +1,7 @@
 """fuse: the same function, from the same arguments, through sym.RNN."""
 from __future__ import annotations
 
+import importlib
 import json
 import warnings
 
@@ -111,6 +112,8 @@ def deep(kind, layers, both):
 @pytest.fixture(params=[False, True], ids=['layer', 'stack'])
 def stacking(request, monkeypatch):
     """Whether alike layers share an operator, as with a CUDA build, or not."""
+    if request.param and not importlib.import_module('mxrnn._fuse').DEEP_GRADIENTS:
+        pytest.skip('deep operators have wrong gradients in this MXNet')
     monkeypatch.setattr('mxrnn._fuse.STACK', request.param)
     return request.param
 

@@ -1,0 +1,40 @@
+"""The benchmarks of steps and of graphs, with few and small layers: they run, and what they print
+can be read."""
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def rows(script):
+    result = subprocess.run([sys.executable, os.path.join(ROOT, 'benchmarks', script), '--quick'],
+                            check=True, stdout=subprocess.PIPE, text=True,
+                            env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith('# Python ')
+    return list(csv.DictReader(line for line in lines if not line.startswith('#')))
+
+
+def test_train_step():
+    table = rows('train_step.py')
+    names = {row['implementation'] for row in table} - {'torch.nn'}
+    assert names == {'mxnet.rnn cells', 'mxrnn cells', 'mxrnn.fuse', 'mxnet.rnn FusedRNNCell',
+                     'mxrnn FusedRNNCell', 'gluon.rnn'}
+    assert {(row['cell'], row['pass']) for row in table} == {
+        (cell, each) for cell in ('lstm', 'gru') for each in ('training', 'inference')}
+    assert all(float(row['ms']) > 0 and float(row['to_stock']) > 0 for row in table)
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/clear_refs'), reason='needs Linux')
+def test_graph_size():
+    table = rows('graph_size.py')
+    assert [row['implementation'] for row in table] == [
+        'mxnet.rnn cells', 'mxrnn cells', 'mxrnn.fuse', 'mxrnn.dynamic_unroll']
+    assert table[0]['nodes'] == table[1]['nodes']
+    assert all(float(row['build_ms']) > 0 and float(row['step_mb']) > 0 for row in table)
