@@ -246,10 +246,16 @@ class BaseRNNCell:
     def _gate_names(self) -> Any:
         return ()
 
-    def _group_weights(self, kinds: Any = KINDS, gates: Any = ('',)) -> list[str]:
+    def _group_weights(self, prefix: str, gates: Any = ('',)) -> list[str]:
         """Names of this cell's arrays: by group, then gate, then kind."""
-        return [self._prefix + gate_array(group, kind, gate)
-                for group in GROUPS for gate in gates for kind in kinds]
+        return [prefix + gate_array(group, kind, gate)
+                for group in GROUPS for gate in gates for kind in KINDS]
+
+    def _weight_prefix(self, args: Weights) -> str:
+        """What the names of this cell's weights begin with in `args`: the prefix of the container,
+        as in graphs, or, where such are there, that of the cell, as mxnet.rnn has it."""
+        own = self._group_weights(self._prefix, ('', *self._gate_names))
+        return self._prefix if any(name in args for name in own) else self._params._prefix
 
     def unpack_weights(self, args: Weights) -> Weights:
         """Split the weights of this cell by gate.
@@ -278,7 +284,8 @@ class BaseRNNCell:
         gates = self._gate_names
         if not gates:
             return args
-        packed, unpacked = self._group_weights(), self._group_weights(gates=gates)
+        prefix = self._weight_prefix(args)
+        packed, unpacked = self._group_weights(prefix), self._group_weights(prefix, gates)
         if not any(name in args for name in packed) and all(name in args for name in unpacked):
             return args
         h = self._num_hidden
@@ -287,8 +294,8 @@ class BaseRNNCell:
         for group in GROUPS:
             for j, gate in enumerate(gates):
                 for kind in KINDS:
-                    args[self._prefix + gate_array(group, kind, gate)] = copy_rows(
-                        taken[self._prefix + gate_array(group, kind)], j * h, (j + 1) * h)
+                    args[prefix + gate_array(group, kind, gate)] = copy_rows(
+                        taken[prefix + gate_array(group, kind)], j * h, (j + 1) * h)
         return args
 
     def pack_weights(self, args: Weights) -> Weights:
@@ -315,7 +322,8 @@ class BaseRNNCell:
         gates = self._gate_names
         if not gates:
             return args
-        packed, unpacked = self._group_weights(), self._group_weights(gates=gates)
+        prefix = self._weight_prefix(args)
+        packed, unpacked = self._group_weights(prefix), self._group_weights(prefix, gates)
         if packed != unpacked and all(name in args for name in packed) and not any(
                 name in args for name in unpacked):
             take_weights(args.copy(), {name: (len(gates) * self._num_hidden, ...)
@@ -325,9 +333,9 @@ class BaseRNNCell:
             args, {name: (self._num_hidden, ...) for name in unpacked}, self)))
         for group in GROUPS:
             for kind in KINDS:
-                name = self._prefix + gate_array(group, kind)
+                name = prefix + gate_array(group, kind)
                 args[name] = join_weights(name, [
-                    taken[self._prefix + gate_array(group, kind, gate)] for gate in gates])
+                    taken[prefix + gate_array(group, kind, gate)] for gate in gates])
         return args
 
     # States

@@ -521,6 +521,28 @@ def test_weights_of_a_wrong_shape_are_named():
 
 
 @differs
+@pytest.mark.parametrize('make', [
+    lambda params: lstm('a_', params=params),
+    lambda params: stack(rnn, lstm('a_', params=params), rnn.ResidualCell(
+        lstm('b_', params=params)))], ids=['LSTMCell', 'SequentialRNNCell'])
+def test_weights_of_a_shared_container(make):
+    """They are called as in the graph, by the prefix of the container."""
+    packed = weights(make(rnn.RNNParams('shared_')))
+    unpacked = make(rnn.RNNParams('shared_')).unpack_weights(packed)
+    assert len(packed) == 4
+    assert 'shared_i2h_f_weight' in unpacked and len(unpacked) == 16
+    again = make(rnn.RNNParams('shared_')).pack_weights(unpacked)
+    assert {name: value.asnumpy().tolist() for name, value in again.items()} == {
+        name: value.asnumpy().tolist() for name, value in packed.items()}
+
+
+def test_weights_by_the_prefix_of_the_cell_are_taken_too():
+    packed = weights(lstm('a_'))
+    unpacked = lstm('a_', params=rnn.RNNParams('shared_')).unpack_weights(packed)
+    assert 'a_h2h_o_bias' in unpacked
+
+
+@differs
 def test_gates_of_several_types_are_packed_in_the_first_ones():
     unpacked = lstm().unpack_weights(weights(lstm()))
     packed = lstm().pack_weights({
