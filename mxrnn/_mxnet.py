@@ -193,6 +193,10 @@ def _import() -> Any:
 
 mx = sys.modules.get('mxnet') or _import()
 
+if not hasattr(mx, 'runtime'):  # which 1.5 has, but does not import itself
+    with contextlib.suppress(ImportError):
+        importlib.import_module('mxnet.runtime')
+
 if _version(mx.__version__) >= (2,) and mx.util.is_np_shape():
     # In a shape, mxnet.rnn's states among them, 0 means 'unknown' to legacy operators only.
     mx.npx.reset_np()

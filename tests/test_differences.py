@@ -412,8 +412,8 @@ def test_nhwc_is_nchw_with_channels_last(make, merge, monkeypatch):
     states = [mx.sym.transpose(state, axes=(0, 3, 1, 2)) for state in flat(states)]
     values = {name: value.transpose(channels_last(name, value.shape))
               for name, value in expected.args.items()}
-    found = run_symbols(outputs, states, {'data': values['data'].shape}, dtype='float64',
-                        values=values)
+    found = run_symbols(outputs, states, {name: value.shape for name, value in values.items()},
+                        dtype='float64', values=values)
     np.testing.assert_allclose(found.outputs, expected.outputs, atol=1e-12)
     for one, other in zip(found.states, expected.states):
         np.testing.assert_allclose(one, other, atol=1e-12)
