@@ -8,7 +8,15 @@ from . import _check
 from ._base import BaseRNNCell
 from ._modifiers import TRAINING
 from ._mxnet import mx
-from ._sequence import check_inputs, check_states, check_valid_length, hold, mask, time_axis
+from ._sequence import (
+    check_inputs,
+    check_states,
+    check_valid_length,
+    hold,
+    mask,
+    time_axis,
+    time_major,
+)
 
 __all__ = ['dynamic_unroll']
 
@@ -70,20 +78,17 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
     check_inputs(None, inputs)
     if valid_length is not None:
         check_valid_length(valid_length)
-    swap = time_axis(layout) == 1
+    time_axis(layout)
     with cell._unchanged_on_error():
         cell.reset()
         states = check_states(cell._first_states(begin_state, dtype), len(cell.state_info), cell)
-        if swap:
-            inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
+        inputs = time_major(inputs, layout)
         if valid_length is not None:
             inputs = mask(None, inputs, 'TNC', valid_length)
         outputs, *states = _Loop(cell, states)(inputs, states, valid_length)
         if valid_length is not None:
             outputs = mask(None, outputs, 'TNC', valid_length)
-        if swap:
-            outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
-        return outputs, states
+        return time_major(outputs, layout), states
 
 
 class _Loop:

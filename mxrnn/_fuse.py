@@ -14,7 +14,7 @@ from ._gates import GROUPS, MODES, gate_array
 from ._modifiers import DropoutCell, ResidualCell, ZoneoutCell
 from ._mxnet import mx
 from ._padded import padded_layer
-from ._sequence import arrange, check_states, known_shape, known_type, time_axis, time_major
+from ._sequence import arrange, check_states, known_shape, known_type, time_major
 
 __all__ = ['fuse', 'operator_vector']
 
@@ -198,7 +198,7 @@ _TRANSPARENT = (SequentialRNNCell, BidirectionalCell, ResidualCell)
 
 
 class _Operator(BaseRNNCell):
-    """Layers of one kind and width as one sym.RNN. States must be given; the cells make them."""
+    """Layers of one kind and width as one sym.RNN, time-major. States must be given."""
 
     can_step = False
 
@@ -221,38 +221,32 @@ class _Operator(BaseRNNCell):
 
     def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None,
                 valid_length=None):
-        inputs = arrange(length, inputs, layout, True)
-        if len(known_shape(inputs)) > 3:  # which FullyConnected takes as channels, too
-            inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1))
         first, cells = self._layers[0], self._cells_in_order()
+        name = first.cells[0]._prefix + 'fused_'
+        if not isinstance(inputs, mx.sym.Symbol):
+            inputs = mx.sym.stack(*inputs, axis=0, name=name + 'inputs')
+        if len(known_shape(inputs)) > 3:  # which FullyConnected takes as channels, too
+            inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1), name=name + 'channels')
         count = len(first.cells[0].state_info)
         states = check_states(begin_state, len(cells) * count, self)
         if valid_length is not None:
-            outputs, by_cell = self._padded(time_major(inputs, layout), states, valid_length)
-            return arrange(length, time_major(outputs, layout), layout, merge_outputs), by_cell
-        name = first.cells[0]._prefix + 'fused_'
+            outputs, by_cell = self._padded(inputs, states, valid_length)
+            return arrange(length, outputs, layout, merge_outputs), by_cell
         dtype = known_type(states[0])
         states = [_stacked(states[k::count], '%sstate_%d' % (name, k)) for k in range(count)]
-        batch_first = time_axis(layout) == 1
-        if batch_first:
-            inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
         outputs, *states = mx.sym.RNN(
             inputs, operator_vector([layer.cells for layer in self._layers], inputs, name,
                                     self._width_of(inputs), dtype),
             *states, state_size=first.num_hidden, num_layers=len(self._layers),
             bidirectional=len(first.cells) == 2, mode=first.mode, state_outputs=True,
             name=name + 'rnn')
-        if batch_first:
-            outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
         states = zip(*[mx.sym.SliceChannel(state, num_outputs=len(cells), axis=0,
                                            squeeze_axis=True, name='%slast_%d' % (name, k))
                        for k, state in enumerate(states)])
         by_cell = [list(own) for own in states]
         if len(first.cells) == 1:
             by_cell = sum(by_cell, [])
-        if merge_outputs is False:
-            outputs = arrange(length, outputs, layout, False)
-        return outputs, by_cell
+        return arrange(length, outputs, layout, merge_outputs), by_cell
 
     def _padded(self, inputs, states, valid_length):
         """Sequences of different lengths, layer by layer."""
@@ -389,14 +383,13 @@ class _FusedUnroll(BaseRNNCell):
         if not _has_operator(plan):
             return self._cell.unroll(length, inputs, begin_state, layout, merge_outputs, **options)
         states = self._first_states(begin_state, options.get('dtype'))
-        batch_first = time_axis(layout) == 1
-        if batch_first and isinstance(inputs, mx.sym.Symbol):
-            inputs = mx.sym.swapaxes(inputs, dim1=0, dim2=1)
+        if isinstance(inputs, mx.sym.Symbol):
+            inputs = time_major(inputs, layout)
         outputs, states = plan.unroll(length, inputs, states, 'TNC', merge_outputs, **options)
         if merge_outputs is None and 'valid_length' not in options and _gives_steps(plan):
             outputs = arrange(length, outputs, 'TNC', False)
-        if batch_first and isinstance(outputs, mx.sym.Symbol):
-            outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
+        if isinstance(outputs, mx.sym.Symbol):
+            outputs = time_major(outputs, layout)
         return outputs, states
 
 

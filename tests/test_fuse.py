@@ -139,6 +139,17 @@ def test_which_layers_share_an_operator(stacking):
     assert ("LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in repr(cell)) == stacking
 
 
+def test_a_list_of_steps_is_one_node():
+    def graph(wrap):
+        cell = wrap(stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.GRUCell(4, 'b_')))
+        outputs, states = cell.unroll(3, inputs('list', 3), merge_outputs=False)
+        return run_symbols(outputs, states, {'data_t%d' % t: (2, 5) for t in range(3)})
+
+    ours = graph(rnn.fuse)
+    assert_same(ours, graph(lambda cell: cell))
+    assert operators(ours.symbol)['stack'] == 1
+
+
 def test_graph_does_not_grow_and_is_transposed_once():
     def graph(length):
         cell = rnn.fuse(stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.DropoutCell(0.2),
