@@ -18,6 +18,8 @@ setup(
     name='mxrnn',
     version=VERSION.group(1),
     description="A drop-in replacement for mxnet.rnn, MXNet's symbolic RNN cell API",
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
     license='Apache-2.0',
     classifiers=['Programming Language :: Python :: 3'] + [
         'Programming Language :: Python :: 3.%d' % minor for minor in range(8, 14)],
