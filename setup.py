@@ -13,6 +13,9 @@ CUDA = runpy.run_path(str(HERE / 'mxrnn' / '_cuda.py'))
 # The newest NumPy with which `import mxnet` works by itself; from Python 3.12 on there is none,
 # and `import mxrnn` has to come first.
 NUMPY = "numpy<1.24; python_version<'3.12'"
+# MXNet's metadata asks for a NumPy that has no wheel for 3.13: pip would begin to compile it. The
+# import says what to type there.
+MXNET = "%s==1.9.1; python_version<'3.13'"
 
 setup(
     name='mxrnn',
@@ -29,8 +32,8 @@ setup(
     python_requires='>=3.8',
     install_requires=['numpy'],
     extras_require={
-        'cpu': ['mxnet==1.9.1', NUMPY],
-        **{wheel: ['mxnet-%s==1.9.1' % wheel, NUMPY] + CUDA['pip_packages'](wheel)
+        'cpu': [MXNET % 'mxnet', NUMPY],
+        **{wheel: [MXNET % ('mxnet-' + wheel), NUMPY] + CUDA['pip_packages'](wheel)
            for wheel in CUDA['WHEELS']},
         'test': ['pytest', 'hypothesis'],
         'bench': ['matplotlib'],

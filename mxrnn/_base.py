@@ -171,7 +171,8 @@ class BaseRNNCell:
         self._own_params = params is None
         if params is None:
             params = RNNParams(prefix)
-        self._params = _check.instance('params', params, RNNParams, 'an RNNParams')
+        self._params = _check.instance('params', params, RNNParams,
+                                       'an RNNParams of mxrnn')
         self._modified = False
         self.reset()
 
@@ -180,12 +181,12 @@ class BaseRNNCell:
 
     # Structure
 
-    def _children(self) -> list[BaseRNNCell]:
+    def _inner_cells(self) -> list[BaseRNNCell]:
         return getattr(self, '_cells', [])
 
     def _blocker(self) -> BaseRNNCell | None:
         """The innermost cell that keeps this one from being stepped, if there is one."""
-        for child in self._children():
+        for child in self._inner_cells():
             blocker = child._blocker()
             if blocker is not None:
                 return blocker
@@ -195,14 +196,14 @@ class BaseRNNCell:
         """Begin the names of a new graph: the next step is step 0 again."""
         self._init_counter = -1
         self._counter = -1
-        for child in self._children():
+        for child in self._inner_cells():
             child.reset()
 
     def _all_cells(self) -> list[BaseRNNCell]:
         """This cell and those under it."""
         cells = [self]
         for cell in cells:  # grows while it is walked
-            cells.extend(cell._children())
+            cells.extend(cell._inner_cells())
         return cells
 
     def _carried(self) -> dict[str, Callable[[list[mx.sym.Symbol]], mx.sym.Symbol]]:
@@ -239,7 +240,7 @@ class BaseRNNCell:
                 setattr(self, attribute, shared._params.get(value.name, value))
         own.update(shared._params)
         shared._params.update(own)
-        for child in self._children():
+        for child in self._inner_cells():
             child._take_params_of(shared)
 
     @property
@@ -391,9 +392,10 @@ class BaseRNNCell:
             try:
                 states.append(func(name=name, **kwargs))
             except mx.base.MXNetError as error:
-                raise TypeError('func of begin_state must take the arguments name, %s; %s says: %s'
-                                % (', '.join(kwargs), getattr(func, '__name__', func),
-                                   str(error).splitlines()[0])) from error
+                lines = str(error).strip().splitlines()
+                raise TypeError('func of begin_state must make a Symbol of the arguments name, %s; '
+                                '%s says: %s' % (', '.join(kwargs), getattr(func, '__name__', func),
+                                                 lines[-('Traceback' in lines[0])])) from error
         return states
 
     def _first_states(self, begin_state: Any, dtype: Any) -> Any:
@@ -517,14 +519,11 @@ class GatedCell(BaseRNNCell):
     def _gate_names(self) -> Any:
         return self._recurrence.gates[:]
 
-    @property
-    def _num_gates(self) -> int:
-        return len(self._gate_names)
-
     def _project(self, inputs, states, name):
         raise NotImplementedError('%s does not define _project' % type(self).__name__)
 
-    def __call__(self, inputs, states):
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         check_symbol('inputs', inputs)
         states = check_states(states, self._recurrence.num_states, self)
         self._counter += 1

@@ -78,7 +78,7 @@ class CarriedStates:
     """
 
     def __init__(self, cell: BaseRNNCell, **kwargs: Any) -> None:
-        _check.instance('cell', cell, BaseRNNCell, 'a cell')
+        _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
         self._cell = cell
         self._layouts = [info.get('__layout__') for info in cell.state_info]
         self.begin_state = cell.begin_state(func=mx.sym.Variable, **kwargs)

@@ -26,7 +26,7 @@ class _Container(BaseRNNCell):
     def _include(self, name: str, *cells: BaseRNNCell) -> None:
         """Append `cells`, which came as the argument `name`, and share their weights."""
         for cell in cells:
-            _check.instance(name, cell, BaseRNNCell, 'a cell')
+            _check.instance(name, cell, BaseRNNCell, 'a cell of mxrnn')
             if self in cell._all_cells():
                 raise ValueError('%s must be another cell than the container itself, and not one '
                                  'around it' % name)
@@ -104,7 +104,8 @@ class SequentialRNNCell(_Container):
         """
         self._include('cell', cell)
 
-    def __call__(self, inputs, states):
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         blocker = self._blocker()
         if blocker is not None:
             raise NotImplementedError('the stack cannot be stepped, because of %r in it: use '
@@ -157,14 +158,15 @@ class BidirectionalCell(_Container):
                  output_prefix: str = 'bi_') -> None:
         super().__init__(params)
         self._output_prefix = _check.instance('output_prefix', output_prefix, str, 'a str')
-        _check.instance('l_cell', l_cell, BaseRNNCell, 'a cell')
-        _check.instance('r_cell', r_cell, BaseRNNCell, 'a cell')
+        _check.instance('l_cell', l_cell, BaseRNNCell, 'a cell of mxrnn')
+        _check.instance('r_cell', r_cell, BaseRNNCell, 'a cell of mxrnn')
         self._include('l_cell or r_cell', l_cell, r_cell)
 
     def _blocker(self) -> BaseRNNCell | None:
         return self
 
-    def __call__(self, inputs, states):
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         raise NotImplementedError('%r cannot be stepped, since its backward cell begins at the '
                                   'end of the sequence: use unroll' % self)
 

@@ -107,6 +107,10 @@ class BaseConvRNNCell(GatedCell):
         return [{'shape': self._state_shape, '__layout__': self._conv_layout}
                 for _ in range(count)]
 
+    @property
+    def _num_gates(self) -> int:
+        return len(self._gate_names)
+
     def _conv_forward(self, inputs, states, name):
         filters = self._num_hidden * self._num_gates
         i2h = self._input_convolution(inputs, filters, weight=self._iW, bias=self._iB,
@@ -119,7 +123,8 @@ class BaseConvRNNCell(GatedCell):
 
     _project = _conv_forward
 
-    def __call__(self, inputs, states):
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         if self._recurrence is None:
             raise NotImplementedError('%s is abstract: use ConvRNNCell, ConvLSTMCell or '
                                       'ConvGRUCell' % type(self).__name__)

@@ -69,7 +69,7 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
         contains operators that behave otherwise in training, which MXNet does not tell a loop.
         DropoutCell and ZoneoutCell work.
     """
-    _check.instance('cell', cell, BaseRNNCell, 'a cell')
+    _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
     blocker = cell._blocker()
     if blocker is not None:
         raise NotImplementedError('cell must be one that can be stepped, which %r cannot: use '
@@ -77,7 +77,8 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
     _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol that holds the whole sequence')
     check_inputs(None, inputs)
     if valid_length is not None:
-        check_valid_length(valid_length)
+        # Operators that mask would write before the array.
+        valid_length = mx.sym.maximum(check_valid_length(valid_length), 0)
     time_axis(layout)
     with cell._unchanged_on_error():
         cell.reset()

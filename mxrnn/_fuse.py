@@ -46,7 +46,7 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     TypeError
         `cell` is no cell.
     """
-    return _FusedUnroll(_check.instance('cell', cell, BaseRNNCell, 'a cell'))
+    return _FusedUnroll(_check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn'))
 
 
 def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symbol,
@@ -106,7 +106,7 @@ def _arrays(cell: BaseRNNCell, row: mx.sym.Symbol, width: int, dtype: Any, name:
     weights, biases = [], []
     for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
         array = '%s%s_' % (name, group)
-        shape = _shape(weight, cell._num_gates * units, width, row, dtype, array)
+        shape = _shape(weight, len(cell._gate_names) * units, width, row, dtype, array)
         biases.append(mx.sym._internal._identity_with_attr_like_rhs(bias, shape,
                                                                     name=array + 'bias'))
         weights.append(mx.sym.reshape_like(weight, shape, lhs_begin=0, lhs_end=1, rhs_begin=0,
@@ -294,7 +294,7 @@ def _plan(cell: BaseRNNCell) -> BaseRNNCell:
         return cell
     children: list[BaseRNNCell] = []
     width = 0
-    for child in _flattened(cell) if type(cell) is SequentialRNNCell else cell._children():
+    for child in _flattened(cell) if type(cell) is SequentialRNNCell else cell._inner_cells():
         planned = _plan(child)
         if (type(cell) is SequentialRNNCell and children
                 and isinstance(planned, _Operator) and isinstance(children[-1], _Operator)
@@ -326,7 +326,7 @@ def _set_width(planned: BaseRNNCell, width: int) -> int:
 
 
 def _has_operator(cell: BaseRNNCell) -> bool:
-    return isinstance(cell, _Operator) or any(map(_has_operator, cell._children()))
+    return isinstance(cell, _Operator) or any(map(_has_operator, cell._inner_cells()))
 
 
 def _gives_steps(planned: BaseRNNCell) -> bool:
@@ -334,7 +334,7 @@ def _gives_steps(planned: BaseRNNCell) -> bool:
     operators give one Symbol."""
     if isinstance(planned, _Operator):
         return True
-    children = planned._children()
+    children = planned._inner_cells()
     if type(planned) is SequentialRNNCell:  # dropout leaves the form as it is
         children = [child for child in children if type(child) is not DropoutCell][-1:]
     elif type(planned) not in (BidirectionalCell, ResidualCell):
@@ -353,7 +353,7 @@ class _FusedUnroll(BaseRNNCell):
     def __repr__(self) -> str:
         return 'fuse(%s)' % _described(_plan(self._cell))
 
-    def _children(self) -> list[BaseRNNCell]:
+    def _inner_cells(self) -> list[BaseRNNCell]:
         return [self._cell] if hasattr(self, '_cell') else []
 
     @property
@@ -375,7 +375,8 @@ class _FusedUnroll(BaseRNNCell):
     def pack_weights(self, args: Weights) -> Weights:
         return self._cell.pack_weights(args)
 
-    def __call__(self, inputs, states):
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         return self._cell(inputs, states)
 
     def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
@@ -398,5 +399,5 @@ def _described(planned: BaseRNNCell) -> str:
         return repr(planned)
     if type(planned) in _TRANSPARENT:
         return '%s(%s)' % (type(planned).__name__,
-                           ', '.join(map(_described, planned._children())))
+                           ', '.join(map(_described, planned._inner_cells())))
     return '%r [not fused: %s]' % (planned, _layer(planned))

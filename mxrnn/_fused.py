@@ -19,7 +19,7 @@ from ._base import (
 from ._compose import BidirectionalCell, SequentialRNNCell
 from ._dense import GRUCell, LSTMCell, RNNCell
 from ._gates import GROUPS, KINDS, MODES, gate_array
-from ._modifiers import DropoutCell
+from ._modifiers import DropoutCell, drop
 from ._mxnet import mx
 from ._padded import padded_layer
 from ._sequence import arrange, check_states, known_shape, mask, time_axis, time_major
@@ -154,7 +154,8 @@ class FusedRNNCell(BaseRNNCell):
     get_next_state : bool
         Whether `unroll` returns the states after the last step; else it returns [].
     forget_bias : float
-        What the forget gates' i2h_bias is initialised to (mode 'lstm').
+        What the forget gates' biases, i2h and h2h, are initialised to (mode 'lstm'), each: their
+        sum is twice that of ordinary cells, as in mxnet.rnn.
     prefix : str, optional
         Prefix of the names of nodes, and of weights if `params` is None; the mode and '_' if
         None.
@@ -256,7 +257,8 @@ class FusedRNNCell(BaseRNNCell):
 
     # Graphs
 
-    def __call__(self, inputs, states):
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         raise NotImplementedError('%r cannot be stepped, since it is one operator for all steps: '
                                   'use unroll, or unfuse() and step the result' % self)
 
@@ -303,7 +305,7 @@ class FusedRNNCell(BaseRNNCell):
         size = len(self._directions)
         for layer in range(self._num_layers):
             if layer and between:
-                inputs = mx.sym.Dropout(inputs, p=between)
+                inputs = drop(inputs, between)
             own = slice(layer * size, (layer + 1) * size)
             inputs, states = padded_layer(
                 self._mode, self._num_hidden, arrays[own], inputs, begin[own], valid_length,

@@ -29,7 +29,7 @@ __all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell', 'Variat
 TRAINING: contextvars.ContextVar = contextvars.ContextVar('TRAINING', default=None)
 
 
-def _dropout(data: mx.sym.Symbol, probability: float, **kwargs: Any) -> mx.sym.Symbol:
+def drop(data: mx.sym.Symbol, probability: float, **kwargs: Any) -> mx.sym.Symbol:
     """Dropout in training; `kwargs` are of sym.Dropout."""
     training = TRAINING.get()
     if probability == 1:  # for which sym.Dropout divides by 0
@@ -69,10 +69,11 @@ class DropoutCell(BaseRNNCell):
     def state_info(self) -> list[dict[str, Any]]:
         return []
 
-    def __call__(self, inputs, states):
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         check_symbol('inputs', inputs)
         if self.dropout > 0:
-            inputs = _dropout(inputs, self.dropout)
+            inputs = drop(inputs, self.dropout)
         return inputs, states
 
     def _unroll(self, length, inputs, begin_state, layout, merge_outputs, valid_length=None,
@@ -98,7 +99,7 @@ class ModifierCell(BaseRNNCell):
     """
 
     def __init__(self, base_cell: BaseRNNCell) -> None:
-        _check.instance('base_cell', base_cell, BaseRNNCell, 'a cell')
+        _check.instance('base_cell', base_cell, BaseRNNCell, 'a cell of mxrnn')
         super().__init__()
         base_cell._modified = True
         self.base_cell = base_cell
@@ -106,7 +107,7 @@ class ModifierCell(BaseRNNCell):
     def __repr__(self) -> str:
         return '%s(%r)' % (type(self).__name__, self.base_cell)
 
-    def _children(self) -> list[BaseRNNCell]:
+    def _inner_cells(self) -> list[BaseRNNCell]:
         return [self.base_cell] if hasattr(self, 'base_cell') else []
 
     @contextlib.contextmanager
@@ -142,7 +143,7 @@ class ModifierCell(BaseRNNCell):
 
 
 def _check_steps(base_cell: BaseRNNCell, modifier: str) -> None:
-    _check.instance('base_cell', base_cell, BaseRNNCell, 'a cell')
+    _check.instance('base_cell', base_cell, BaseRNNCell, 'a cell of mxrnn')
     blocker = base_cell._blocker()
     if blocker is not None:
         raise ValueError('base_cell must be a cell that can be stepped, which %r cannot: put '
@@ -204,11 +205,12 @@ class ZoneoutCell(ModifierCell):
             return mx.sym.zeros(unknown((0, 0)))
         return mx.sym.zeros_like(output)
 
-    def __call__(self, inputs, states):
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         def mix(probability, new, old):
             if probability == 0:
                 return new
-            keep = _dropout(mx.sym.ones_like(new), probability)
+            keep = drop(mx.sym.ones_like(new), probability)
             return mx.sym.where(keep, new, old)
 
         states = flatten(states)
@@ -247,7 +249,8 @@ class ResidualCell(ModifierCell):
             raise ValueError('inputs of %r must have the shape of its output to be added to it, '
                              'got %s for %s (0: not known)' % (self, given, made))
 
-    def __call__(self, inputs, states):
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         output, states = self.base_cell(inputs, states)
         return self._add(output, inputs), states
 
@@ -309,11 +312,12 @@ class VariationalDropoutCell(ModifierCell):
             return data
         mask = getattr(self, what + '_mask')
         if mask is None:
-            mask = _dropout(mx.sym.ones_like(data), probability)
+            mask = drop(mx.sym.ones_like(data), probability)
             setattr(self, what + '_mask', mask)
         return data * mask
 
-    def __call__(self, inputs, states):
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         check_symbol('inputs', inputs)
         states = flatten(states)
         if states:
@@ -326,7 +330,7 @@ class VariationalDropoutCell(ModifierCell):
             return super()._unroll(length, inputs, begin_state, layout, merge_outputs, **options)
         # Nothing between the steps: the base cell may unroll in its own way.
         if self.drop_inputs > 0:
-            inputs = _dropout(arrange(length, inputs, layout, True), self.drop_inputs,
+            inputs = drop(arrange(length, inputs, layout, True), self.drop_inputs,
                               axes=(time_axis(layout),))
         merge = True if self.drop_outputs > 0 else merge_outputs
         with self._base_unmodified() as base:
@@ -334,6 +338,6 @@ class VariationalDropoutCell(ModifierCell):
                 base, length, inputs=inputs, begin_state=begin_state, layout=layout,
                 merge_outputs=merge, **options)
         if self.drop_outputs > 0:
-            outputs = _dropout(outputs, self.drop_outputs, axes=(time_axis(layout),))
+            outputs = drop(outputs, self.drop_outputs, axes=(time_axis(layout),))
             outputs = arrange(length, outputs, layout, merge_outputs)
         return outputs, states

@@ -166,6 +166,10 @@ def _import() -> Any:
     clashes = _cuda.clashes()
     for clash in clashes:
         warnings.warn(clash, stacklevel=2)
+    # An import that failed before has left modules that a new one would not bind in their package.
+    if 'mxnet' not in sys.modules:
+        for name in [name for name in sys.modules if name.startswith('mxnet.')]:
+            del sys.modules[name]
     gone = _gone()
     asked: set[str] = set()
     try:

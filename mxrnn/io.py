@@ -90,6 +90,10 @@ def encode_sentences(sentences: Iterable[Iterable[Hashable]],
     return encoded, vocab
 
 
+class _UnknownWord(KeyError):
+    """A word that the vocabulary given by the caller does not have."""
+
+
 class _Words(dict):
     """Words and their ids; `missing` gives the id of a word that is not there, if any does."""
 
@@ -100,7 +104,7 @@ class _Words(dict):
 
     def __missing__(self, word: Hashable) -> int:
         if self.missing is None:
-            raise KeyError(word)
+            raise _UnknownWord(word)
         self[word] = new = self.missing(word)
         return new
 
@@ -115,7 +119,7 @@ def _encode(sentences: Iterable[Iterable[Hashable]], words: _Words) -> list[list
                 ids: list[int] = []
                 encoded.append(ids)  # now: what is in it when a word fails tells which one it was
                 ids.extend(map(lookup, sentence))
-    except KeyError as error:
+    except _UnknownWord as error:
         raise ValueError(
             'sentences[%d][%d] must be a word of vocab, which has no %r; unknown_token names the '
             'entry to use for such words' % (len(encoded) - 1, len(encoded[-1]), error.args[0])

@@ -59,7 +59,7 @@ def rnn_unroll(cell: Any, length: int, inputs: Any = None, begin_state: Any = No
     warnings.warn('rnn_unroll is deprecated, call the unroll method of the cell',
                   DeprecationWarning, stacklevel=2)
     if not hasattr(cell, 'unroll'):
-        _check.instance('cell', cell, (), 'a cell')
+        _check.instance('cell', cell, (), 'a cell of mxrnn')
     if inputs is None:
         _check.instance('input_prefix', input_prefix, str, 'a string')
         inputs = [mx.sym.Variable('%st%d_data' % (input_prefix, step))
@@ -188,7 +188,7 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
             if epoch is not None:
                 raise
             broken.append(str(error))
-            _log.warning('Skipped a checkpoint: %s', error)
+            _log.warning('Skipped a checkpoint: %.300s', error)
     raise CheckpointError('no checkpoint of %s can be read: %s'
                           % (prefix, '; '.join(broken) or 'there is no %s-*.params' % prefix))
 

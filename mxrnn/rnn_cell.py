@@ -1,7 +1,7 @@
 """The cells, under the name that their module has in MXNet."""
 from __future__ import annotations
 
-from ._base import BaseRNNCell, RNNParams
+from ._base import BaseRNNCell, MissingWeightsError, RNNParams
 from ._compose import BidirectionalCell, SequentialRNNCell
 from ._conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from ._dense import GRUCell, LSTMCell, RNNCell
@@ -17,4 +17,4 @@ from ._modifiers import (
 __all__ = ['RNNParams', 'BaseRNNCell', 'RNNCell', 'LSTMCell', 'GRUCell', 'FusedRNNCell',
            'SequentialRNNCell', 'DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell',
            'BidirectionalCell', 'BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell',
-           'VariationalDropoutCell']
+           'VariationalDropoutCell', 'MissingWeightsError']

@@ -266,3 +266,14 @@ def test_values_of_states_given_are_used(name):
     one, other = (run_symbols(outputs, [], shapes, values={
         'x_begin_state_0': random_value('state', (2, 3), seed)}) for seed in (1, 2))
     assert abs(one.outputs - other.outputs).max() > 1e-3
+
+
+def test_names_that_programs_give_to_attributes_stay_free():
+    class Counting(rnn.LSTMCell):
+        def __init__(self, num_hidden):
+            super().__init__(num_hidden)
+            self._num_gates = 4
+            self._children = []
+
+    outputs, _ = Counting(3).unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    assert outputs.infer_shape(data=(1, 2, 5))[1] == [(1, 2, 3)]

@@ -68,6 +68,30 @@ def test_nothing_is_left_behind():
     assert all(cure.startswith(start) for cure, start in zip(cures, needed))
 
 
+def test_an_import_that_failed_before_does_no_harm(tmp_path):
+    fake = fake_mxnet(tmp_path, '''
+        import builtins
+        from . import part
+        if not hasattr(builtins, 'again'):
+            raise AttributeError('the first time')
+        __version__ = '1.9.1'
+        ''')
+    (tmp_path / 'mxnet' / 'part.py').write_text('')
+    for name in ('runtime', 'util'):
+        (tmp_path / 'mxnet' / (name + '.py')).write_text('')
+    result = run('''
+        import builtins, sys
+        try:
+            import mxnet
+        except AttributeError:
+            builtins.again = True
+        assert 'mxnet' not in sys.modules and 'mxnet.part' in sys.modules
+        from mxrnn import _mxnet
+        assert _mxnet.mx.part is sys.modules['mxnet.part']
+        ''', fake)
+    assert result.returncode == 0, result.stderr
+
+
 def test_an_imported_mxnet_is_left_alone(tmp_path):
     fake = fake_mxnet(tmp_path, '''
         import numpy as np

@@ -593,3 +593,12 @@ def test_bad_input():
             if named not in str(error) or 'keyword' in str(error):
                 obscure.append((name, options, error))
     assert not obscure
+
+
+def test_errors_of_a_generator_are_its_own():
+    def broken():
+        yield ['a']
+        raise KeyError('configuration')
+
+    with pytest.raises(KeyError, match='configuration'):
+        rnn.encode_sentences(broken())

@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import mxrnn
+
 README = os.path.join(os.path.dirname(__file__), os.pardir, 'README.md')
 
 
@@ -19,6 +21,18 @@ def test_the_tests_of_the_differences_exist():
     named = set(re.findall(r'`(test_\w+)`', table))
     assert len(named) > 50
     assert not {name for name in named if 'def %s(' % name not in sources}
+
+
+def test_the_names_of_the_tables_exist():
+    with open(README, encoding='utf-8') as file:
+        tables = file.read().partition('## Cells and functions')[2].partition('\n## ')[0]
+    first_cells = ' '.join(re.findall(r'^\| (`.*?) \|', tables, re.MULTILINE))
+    names = [name for name in re.findall(r'`([\w.]+)`', first_cells)]
+    assert len(names) > 30
+    for name in names:
+        owner = mxrnn
+        for part in name.split('.'):
+            owner = getattr(owner, part)
 
 
 def test_the_blocks_of_python_run(tmp_path):

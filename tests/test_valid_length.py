@@ -228,6 +228,29 @@ def test_lengths_out_of_range_count_as_the_nearest(case):
 
 
 @differs
+def test_lengths_below_zero_in_a_loop():
+    outputs, _ = rnn.dynamic_unroll(rnn.RNNCell(2), mx.sym.Variable('data'),
+                                    valid_length=mx.sym.Variable('lengths'))
+    bound = outputs.simple_bind(mx.cpu(), data=(2, 3, 2), lengths=(2,))
+    for array in bound.arg_arrays:
+        array[:] = 1
+    bound.arg_dict['lengths'][:] = mx.nd.array([-1, 2])
+    got = bound.forward()[0].asnumpy()
+    assert not got[0].any() and got[1, :2].all() and not got[1, 2].any()
+
+
+@differs
+def test_dropout_of_everything_between_fused_layers():
+    cell = rnn.FusedRNNCell(3, 2, 'rnn_tanh', dropout=1.)
+    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), layout='TNC',
+                             valid_length=mx.sym.Variable('lengths'))
+    bound = outputs.simple_bind(mx.cpu(), data=(2, 3, 4), lengths=(3,))
+    for array in bound.arg_arrays:
+        array[:] = 1
+    assert np.isfinite(bound.forward(is_train=True)[0].asnumpy()).all()
+
+
+@differs
 @each_variant
 def test_default_begin_states(case):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, begin=None, dtype='float32')
