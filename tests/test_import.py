@@ -71,14 +71,17 @@ def test_nothing_is_left_behind():
 def test_an_import_that_failed_before_does_no_harm(tmp_path):
     fake = fake_mxnet(tmp_path, '''
         import builtins
-        from . import part
+        import mxnet._ctypes.ndarray, mxnet._ctypes.symbol, mxnet.io.io, mxnet.symbol.symbol
+        from . import part, runtime
         if not hasattr(builtins, 'again'):
             raise AttributeError('the first time')
         __version__ = '1.9.1'
         ''')
-    (tmp_path / 'mxnet' / 'part.py').write_text('')
-    for name in ('runtime', 'util'):
-        (tmp_path / 'mxnet' / (name + '.py')).write_text('')
+    for name in ('part', 'runtime', '_ctypes/__init__', '_ctypes/ndarray', '_ctypes/symbol',
+                 'io/__init__', 'io/io', 'symbol/__init__', 'symbol/symbol'):
+        path = tmp_path / 'mxnet' / (name + '.py')
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('')
     result = run('''
         import builtins, sys
         try:
