@@ -171,7 +171,7 @@ def torch_loader() -> Any:
     return make
 
 
-# ---- helpers
+# ---- what the measurements share
 
 def sentences(count: int, words: list[Any]) -> list[list[Any]]:
     """Random sentences of these words, the word of rank r being as frequent as 1 / r."""
