@@ -37,9 +37,10 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     Notes
     -----
     Fused are LSTMCell, GRUCell, RNNCell with 'tanh' or 'relu', and a BidirectionalCell of two
-    alike, each as one operator; with a CUDA build of MXNet, layers of LSTMCells or GRUCells of one
-    width with nothing between them share one. The others, subclasses among them, are unrolled as
-    ever, in the same place. In between, sequences stay time-major.
+    alike; layers of LSTMCells or GRUCells of one width with nothing between them share an operator.
+    (With a CPU build of MXNet, short sequences get one for each layer, which then is faster.) The
+    others, subclasses among them, are unrolled as ever, in the same place. In between, sequences
+    stay time-major.
 
     Raises
     ------
@@ -73,10 +74,12 @@ def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symb
         rows = []
         for direction, cell in zip('lr', layer):
             own = '%s%d_' % (direction, i)
-            (weight, _, *biases), last = _arrays(cell, row, width, dtype, name + own)
-            # In rows of num_hidden most of the matrices need no copy.
-            arrays[own + 'i2h_weight'] = cell._iW if width == units else _rows(weight, units)
-            arrays[own + 'h2h_weight'] = cell._hW
+            (i2h, h2h, *biases), last = _arrays(cell, row, width, dtype, name + own)
+            if dtype is not None:  # In rows of num_hidden most of the matrices need no copy.
+                h2h = cell._hW
+                i2h = cell._iW if width == units else i2h
+            arrays[own + 'i2h_weight'] = i2h if width == units else _rows(i2h, units)
+            arrays[own + 'h2h_weight'] = h2h
             for group, bias in zip(GROUPS, biases):
                 arrays[own + gate_array(group, 'bias')] = _rows(bias, units)
             rows.append(last)
@@ -91,7 +94,8 @@ def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symb
 def _row(inputs: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
     """One row as wide as time-major `inputs`, of zeros, through which no gradient comes."""
     step = mx.sym.slice_axis(inputs, axis=0, begin=0, end=1, name=name + 'step')
-    return mx.sym.zeros_like(mx.sym.slice_axis(step, axis=1, begin=0, end=1, name=name + 'part'),
+    part = mx.sym.slice_axis(step, axis=1, begin=0, end=1, name=name + 'part')
+    return mx.sym.zeros_like(mx.sym.Reshape(part, shape=(-3, 0), name=name + 'first'),
                              name=name + 'row')
 
 
@@ -106,11 +110,10 @@ def _arrays(cell: BaseRNNCell, row: mx.sym.Symbol, width: int, dtype: Any, name:
     weights, biases = [], []
     for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
         array = '%s%s_' % (name, group)
-        shape = _shape(weight, len(cell._gate_names) * units, width, row, dtype, array)
+        weight, shape = _known(weight, len(cell._gate_names) * units, width, row, dtype, array)
+        weights.append(weight)
         biases.append(mx.sym._internal._identity_with_attr_like_rhs(bias, shape,
                                                                     name=array + 'bias'))
-        weights.append(mx.sym.reshape_like(weight, shape, lhs_begin=0, lhs_end=1, rhs_begin=0,
-                                           rhs_end=1, name=array + 'weight'))
         row, width = _first(shape, units), units
     return weights + biases, row
 
@@ -125,23 +128,25 @@ def _first(vector: mx.sym.Symbol, length: int) -> mx.sym.Symbol:
     return mx.sym.Reshape(part, shape=(1, length), name=vector.name + '_row')
 
 
-def _shape(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol, dtype: Any,
-           name: str) -> mx.sym.Symbol:
-    """A vector as long as `weight` has rows, made so that the shape of `weight` is inferred.
+def _known(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol, dtype: Any,
+           name: str) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+    """`weight` with a shape that is inferred, and a vector as long as it has rows.
 
-    Its values are not for use. Looking up a few rows costs nothing, neither forwards nor (as no
-    gradient comes to it) backwards; where the width of `weight` is not known (0) or its type is
-    not (None), a projection of `row` has it inferred from the data.
+    The vector's values are not for use. Looking up a few rows costs nothing, neither forwards nor
+    (as no gradient comes to it) backwards; where the width of `weight` is not known (0) or its type
+    is not (None), both come from copies of `row`.
     """
     if width and dtype is not None:
         indices = mx.sym.zeros((-(-length // width),), name=name + 'indices')
-        vector = mx.sym.Embedding(indices, weight, input_dim=length, output_dim=width,
-                                  dtype=dtype, name=name + 'lookup')
+        some = mx.sym.Embedding(indices, weight, input_dim=length, output_dim=width, dtype=dtype,
+                                name=name + 'lookup')
     else:
-        vector = mx.sym.FullyConnected(row, weight, no_bias=True, num_hidden=length,
-                                       name=name + 'projection')
-    return mx.sym.slice_axis(mx.sym.Reshape(vector, shape=(-1,), name=name + 'vector'), axis=0,
-                             begin=0, end=length, name=name + 'shape')
+        some = mx.sym.broadcast_axis(row, axis=0, size=length, name=name + 'copies')
+        weight = mx.sym._internal._identity_with_attr_like_rhs(weight, some, name=name + 'like')
+    shape = mx.sym.slice_axis(mx.sym.Reshape(some, shape=(-1,), name=name + 'vector'), axis=0,
+                              begin=0, end=length, name=name + 'shape')
+    return mx.sym.reshape_like(weight, shape, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=1,
+                               name=name + 'weight'), shape
 
 
 class _Layer(NamedTuple):
@@ -158,13 +163,15 @@ class _Layer(NamedTuple):
     @property
     def stacks(self) -> bool:
         """Whether several such layers become one operator."""
-        return STACK and self.mode in ('lstm', 'gru')
+        return DEEP_GRADIENTS and self.mode in ('lstm', 'gru')
 
 
 #: Whether the gradients of deep operators are right on CPUs (in float64 not for the modes of
-#: RNNCell), and whether operators get several layers: that is faster on GPUs, but slower on CPUs.
+#: RNNCell).
 DEEP_GRADIENTS = tuple(map(int, mx.__version__.split('.')[:2])) >= (1, 7)
-STACK = DEEP_GRADIENTS and mx.runtime.Features().is_enabled('CUDA')
+#: From how many steps on layers share an operator. On CPUs the shared one takes less memory a step,
+#: but longer to be given new weights, for which dozens of steps are needed to make up.
+SHARED_FROM = 1 if mx.runtime.Features().is_enabled('CUDA') else 100
 
 
 def _layer(cell: BaseRNNCell) -> _Layer | str:
@@ -198,7 +205,7 @@ _TRANSPARENT = (SequentialRNNCell, BidirectionalCell, ResidualCell)
 
 
 class _Operator(BaseRNNCell):
-    """Layers of one kind and width as one sym.RNN, time-major. States must be given."""
+    """Layers of one kind and width through sym.RNN, time-major. States must be given."""
 
     can_step = False
 
@@ -229,46 +236,48 @@ class _Operator(BaseRNNCell):
             inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1), name=name + 'channels')
         count = len(first.cells[0].state_info)
         states = check_states(begin_state, len(cells) * count, self)
-        if valid_length is not None:
-            outputs, by_cell = self._padded(inputs, states, valid_length)
-            return arrange(length, outputs, layout, merge_outputs), by_cell
-        dtype = known_type(states[0])
-        states = [_stacked(states[k::count], '%sstate_%d' % (name, k)) for k in range(count)]
-        outputs, *states = mx.sym.RNN(
-            inputs, operator_vector([layer.cells for layer in self._layers], inputs, name,
-                                    self._width_of(inputs), dtype),
-            *states, state_size=first.num_hidden, num_layers=len(self._layers),
-            bidirectional=len(first.cells) == 2, mode=first.mode, state_outputs=True,
-            name=name + 'rnn')
-        states = zip(*[mx.sym.SliceChannel(state, num_outputs=len(cells), axis=0,
-                                           squeeze_axis=True, name='%slast_%d' % (name, k))
-                       for k, state in enumerate(states)])
-        by_cell = [list(own) for own in states]
+        rest, dtype = iter(states), known_type(states[0])
+        width = self._width or (known_shape(inputs) or (0,))[-1]
+        shared = valid_length is None and length >= SHARED_FROM
+        by_cell: list[Any] = []
+        for layers in [self._layers] if shared else [[layer] for layer in self._layers]:
+            own = [[next(rest) for _ in cell.state_info]
+                   for layer in layers for cell in layer.cells]
+            inputs, finals = (_operator(layers, inputs, own, width, dtype)
+                              if valid_length is None else
+                              _padded(layers[0], inputs, own, width, dtype, valid_length))
+            width = first.num_hidden * len(first.cells)
+            by_cell += finals
         if len(first.cells) == 1:
             by_cell = sum(by_cell, [])
-        return arrange(length, outputs, layout, merge_outputs), by_cell
-
-    def _padded(self, inputs, states, valid_length):
-        """Sequences of different lengths, layer by layer."""
-        rest, width, dtype = iter(states), self._width_of(inputs), known_type(states[0])
-        by_cell: list[Any] = []
-        for layer in self._layers:
-            names = [cell._prefix + 'fused_' for cell in layer.cells]
-            arrays = [_arrays(cell, _row(inputs, name), width, dtype, name)[0]
-                      for cell, name in zip(layer.cells, names)]
-            inputs, finals = padded_layer(
-                layer.mode, layer.num_hidden, arrays, inputs,
-                [[next(rest) for _ in cell.state_info] for cell in layer.cells], valid_length,
-                True, [name + 'rnn' for name in names])
-            width = layer.num_hidden * len(layer.cells)
-            by_cell += finals
-        return inputs, by_cell if len(self._layers[0].cells) == 2 else sum(by_cell, [])
-
-    def _width_of(self, inputs):
-        return self._width or (known_shape(inputs) or (0,))[-1]
+        return arrange(length, inputs, layout, merge_outputs), by_cell
 
 
-def _stacked(states: list[mx.sym.Symbol], name: str) -> mx.sym.Symbol:
+def _operator(layers, inputs, states, width, dtype):
+    """Layers as one operator: outputs, and by cell the final states."""
+    first, name = layers[0], layers[0].cells[0]._prefix + 'fused_'
+    vector = operator_vector([layer.cells for layer in layers], inputs, name, width, dtype)
+    outputs, *finals = mx.sym.RNN(
+        inputs, vector, *[_stacked(each, '%sstate_%d' % (name, k))
+                          for k, each in enumerate(zip(*states))],
+        state_size=first.num_hidden, num_layers=len(layers), bidirectional=len(first.cells) == 2,
+        mode=first.mode, state_outputs=True, name=name + 'rnn')
+    finals = zip(*[mx.sym.SliceChannel(final, num_outputs=len(states), axis=0, squeeze_axis=True,
+                                       name='%slast_%d' % (name, k))
+                   for k, final in enumerate(finals)])
+    return outputs, list(map(list, finals))
+
+
+def _padded(layer, inputs, states, width, dtype, valid_length):
+    """A layer over sequences of different lengths: outputs, and by cell the final states."""
+    names = [cell._prefix + 'fused_' for cell in layer.cells]
+    arrays = [_arrays(cell, _row(inputs, name), width, dtype, name)[0]
+              for cell, name in zip(layer.cells, names)]
+    return padded_layer(layer.mode, layer.num_hidden, arrays, inputs, states, valid_length, True,
+                        [name + 'rnn' for name in names])
+
+
+def _stacked(states: Sequence[mx.sym.Symbol], name: str) -> mx.sym.Symbol:
     """States of shape (batch, num_hidden) as one of shape (count, batch, num_hidden)."""
     states = [mx.sym.expand_dims(state, axis=0, name='%s_%d' % (name, i))
               for i, state in enumerate(states)]

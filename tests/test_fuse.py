@@ -109,12 +109,12 @@ def deep(kind, layers, both):
         else make(5, 'l%d_' % i) for i in range(layers)])
 
 
-@pytest.fixture(params=[False, True], ids=['layer', 'stack'])
-def stacking(request, monkeypatch):
-    """Whether alike layers share an operator, as with a CUDA build, or not."""
+@pytest.fixture(params=[False, True], ids=['short', 'long'])
+def shared(request, monkeypatch):
+    """Whether sequences are long enough for alike layers to share an operator."""
     if request.param and not importlib.import_module('mxrnn._fuse').DEEP_GRADIENTS:
         pytest.skip('deep operators have wrong gradients in this MXNet')
-    monkeypatch.setattr('mxrnn._fuse.STACK', request.param)
+    monkeypatch.setattr('mxrnn._fuse.SHARED_FROM', 1 if request.param else 1000)
     return request.param
 
 
@@ -122,12 +122,12 @@ def stacking(request, monkeypatch):
 @pytest.mark.parametrize('both', [False, True])
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
 @pytest.mark.parametrize('width', [5, 3])
-def test_three_layers(kind, both, dtype, width, stacking):
+def test_three_layers(kind, both, dtype, width, shared):
     ours = run(rnn.fuse(deep(kind, 3, both)), (width,), 4, 3, dtype=dtype)
     assert_same(ours, run(deep(kind, 3, both), (width,), 4, 3, dtype=dtype))
 
 
-def test_which_layers_share_an_operator(stacking):
+def test_which_layers_share_an_operator(shared):
     cell = rnn.fuse(stack(
         rnn, rnn.LSTMCell(4, 'a_'), stack(rnn, rnn.LSTMCell(4, 'b_')), rnn.LSTMCell(3, 'c_'),
         rnn.GRUCell(3, 'd_'), rnn.DropoutCell(0.2), rnn.GRUCell(3, 'e_'), rnn.RNNCell(3),
@@ -135,8 +135,24 @@ def test_which_layers_share_an_operator(stacking):
     outputs, _ = cell.unroll(5, mx.sym.Variable('data'), merge_outputs=True)
     nodes = [node for node in json.loads(outputs.tojson())['nodes'] if node['op'] == 'RNN']
     layers = [int(node['attrs']['num_layers']) for node in nodes]
-    assert layers == ([2, 1, 1, 1, 1, 1] if stacking else [1] * 7)
-    assert ("LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in repr(cell)) == stacking
+    assert layers == ([2, 1, 1, 1, 1, 1] if shared else [1] * 7)
+    assert "sym.RNN('lstm', 4: LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in repr(cell)
+
+
+def test_layers_of_long_sequences_share_an_operator():
+    module, layers = importlib.import_module('mxrnn._fuse'), 3
+
+    def count(length):
+        outputs, _ = rnn.fuse(deep('lstm', layers, False)).unroll(
+            length, mx.sym.Variable('data'), merge_outputs=True)
+        return operators(outputs)['RNN']
+
+    length = module.SHARED_FROM
+    assert count(length) == (1 if module.DEEP_GRADIENTS else layers)
+    if length > 1:  # a CPU build
+        assert count(length - 1) == layers
+    assert_same(run(rnn.fuse(deep('lstm', layers, False)), (5,), length, 2),
+                run(deep('lstm', layers, False), (5,), length, 2))
 
 
 def test_a_list_of_steps_is_one_node():
@@ -167,7 +183,7 @@ def test_repr_says_what_is_fused_and_why_the_rest_is_not():
     text = repr(rnn.fuse(stack(
         rnn, rnn.LSTMCell(4, 'a_'), rnn.LSTMCell(4, 'b_'), rnn.RNNCell(4, 'sigmoid'),
         rnn.ZoneoutCell(rnn.GRUCell(4)), Mine(4, 'mine_'), rnn.FusedRNNCell(4))))
-    assert "sym.RNN('lstm', 4: LSTMCell(prefix='b_'))" in text
+    assert "sym.RNN('lstm', 4: LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in text
     assert "RNNCell(prefix='rnn_') [not fused: sym.RNN has no activation 'sigmoid']" in text
     assert 'ZoneoutCell(GRUCell(prefix=\'gru_\')) [not fused: it changes' in text
     assert "Mine(prefix='mine_') [not fused: Mine may compute something else]" in text
@@ -227,11 +243,11 @@ def test_a_modifier_or_a_stack_takes_it():
         inner.begin_state()
 
 
-def test_fuse_of_fused_is_fused_as_a_whole(stacking):
+def test_fuse_of_fused_is_fused_as_a_whole(shared):
     cell = rnn.fuse(rnn.fuse(stack(rnn, rnn.fuse(rnn.LSTMCell(3, 'a_')), rnn.LSTMCell(3, 'b_'))))
     assert_same(run(cell, (4,)),
                 run(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')), (4,)))
-    assert repr(cell).count('sym.RNN') == 2 - stacking and repr(cell).count('fuse') == 1
+    assert repr(cell).count('sym.RNN') == 1 and repr(cell).count('fuse') == 1
 
 
 def test_the_cell_stays_as_it_was():
