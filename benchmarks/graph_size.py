@@ -1,9 +1,10 @@
 """How does a graph grow with the number of time steps?
 
 Two LSTM layers, unrolled over T steps by the cells of mxnet.rnn and of mxrnn, by `fuse` and by
-`dynamic_unroll`: nodes, time to build and to bind for training (medians over interleaved rounds),
-how many times as fast as mxnet.rnn both together are (`to_stock`), and the memory that binding and
-one step of training add at their peak, measured in a process of its own (Linux).
+`dynamic_unroll`: nodes, time to build and to bind for training (medians over interleaved rounds, of
+which short graphs get more), how many times as fast as mxnet.rnn both together are (`to_stock`),
+and the memory that binding and one step of training add at their peak, measured in a process of its
+own (Linux).
 """
 from __future__ import annotations
 
@@ -72,15 +73,16 @@ def memory(name: str, length: int, context: mx.Context) -> int:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument('--rounds', type=int, default=5, help='rounds a length (default: 5)')
+    options.add_argument('--rounds', type=int, default=5,
+                         help='rounds for 1000 steps or more; the fewer steps, the more rounds, up '
+                              'to 20 times as many (default: 5)')
     options.add_argument('--memory', nargs=2, help=argparse.SUPPRESS)  # the process of its own
     options = parse(options)
     if options.memory:
         name, length = options.memory
         print(memory(name, int(length), options.context))
         return
-    rounds = 1 if options.quick else options.rounds
-    configuration([options.context], rounds=rounds, layers=LAYERS, H=UNITS, N=BATCH)
+    configuration([options.context], rounds=options.rounds, layers=LAYERS, H=UNITS, N=BATCH)
     table = Table('T', 'implementation', 'nodes', 'build_ms', 'bind_ms', 'to_stock', 'step_mb')
     for length in QUICK if options.quick else LENGTHS:
         symbols = {name: build(length) for name, build in BUILD.items()}
@@ -89,6 +91,7 @@ def main() -> None:
             work[name + ' build'] = lambda build=build, length=length: build(length)
             work[name + ' bind'] = lambda symbol=symbols[name], length=length: bind(
                 symbol, length, options.context)
+        rounds = 1 if options.quick else options.rounds * max(1, min(20, 1000 // length))
         times = measure(work, rounds)
         both = {name: [sum(pair) for pair in zip(times[name + ' build'], times[name + ' bind'])]
                 for name in BUILD}

@@ -1,22 +1,28 @@
 """How long does a step take: inference, and forward + backward, of recurrent layers?
 
 Compares unrolled cells of mxnet.rnn and of mxrnn, `fuse`, FusedRNNCell of both, Gluon's layers and,
-where torch is installed, torch.nn's, all time-major and on the same number of threads. Every
-implementation also computes the gradient of its input, as under an embedding. Ratios are medians
-over interleaved rounds: how many times as fast as the unrolled cells of mxnet.rnn (`to_stock`), as
-FusedRNNCell (`to_fused`) and as torch (`to_torch`). GFLOP/s count the matrix products alone;
-`of_product` is their share of what one product of 1024 x 1024 matrices reached in the same rounds.
+where torch is installed, torch.nn's, all time-major and on the same number of threads, each in a
+process of its own, as programs have them: in one process, the memory that one library has freed
+makes another one faster. Every implementation also computes the gradient of its input, as under an
+embedding. Each round times a step that follows another. Ratios are medians over interleaved rounds:
+how many times as fast as the unrolled cells of mxnet.rnn (`to_stock`), as FusedRNNCell (`to_fused`)
+and as torch (`to_torch`). GFLOP/s count the matrix products alone; `of_product` is their share of
+what one product of 1024 x 1024 matrices reached in the same rounds.
 """
 from __future__ import annotations
 
+import multiprocessing
+import time
 import warnings
 from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any, Callable
 
 import numpy as np
 from _common import (
     Table,
     configuration,
+    contexts,
     figure,
     measure,
     median,
@@ -45,7 +51,7 @@ GATES = {'lstm': 4, 'gru': 3}
 PASSES = ('training', 'inference')
 SIZE = 1024  #: of the matrix product
 
-STOCK, FUSE, FUSED, TORCH = 'mxnet.rnn cells', 'mxrnn.fuse', 'mxrnn FusedRNNCell', 'torch.nn'
+STOCK, FUSED, TORCH, PRODUCT = 'mxnet.rnn cells', 'mxrnn FusedRNNCell', 'torch.nn', 'product'
 
 
 def stack(module: Any, mode: str, layers: int, units: int) -> Any:
@@ -113,25 +119,55 @@ def pytorch(mode: str, layers: int, shape: tuple[int, int, int], context: mx.Con
     return step
 
 
-def jobs(mode: str, layers: int, shape: tuple[int, int, int], context: mx.Context,
-         train: bool) -> dict[str, Callable[[], Any]]:
-    """A step of every implementation, and the matrix product."""
-    units = shape[2]
-    symbol = partial(symbolic, shape=shape, context=context, train=train)
-    left, right, product = (mx.nd.ones((SIZE, SIZE), ctx=context) for _ in range(3))
-    multiply = partial(mx.nd.FullyConnected, left, right, no_bias=True, num_hidden=SIZE,
-                       out=product)  # twice as fast as mx.nd.dot on a CPU
-    return {
-        STOCK: symbol(stack(mx.rnn, mode, layers, units)),
-        'mxrnn cells': symbol(stack(mxrnn, mode, layers, units)),
-        FUSE: symbol(mxrnn.fuse(stack(mxrnn, mode, layers, units))),
-        'mxnet.rnn FusedRNNCell': symbol(mx.rnn.FusedRNNCell(units, layers, mode)),
-        FUSED: symbol(mxrnn.FusedRNNCell(units, layers, mode)),
-        'gluon.rnn': gluon(mode, layers, shape, context, train),
-        **({TORCH: pytorch(mode, layers, shape, context, train)} if torch and (
-            context.device_type == 'cpu' or torch.cuda.is_available()) else {}),
-        'product': multiply,
-    }
+def product(context: mx.Context) -> Callable[[], None]:
+    """A product of matrices."""
+    left, right, out = (mx.nd.ones((SIZE, SIZE), ctx=context) for _ in range(3))
+    return partial(mx.nd.FullyConnected, left, right, no_bias=True, num_hidden=SIZE,
+                   out=out)  # twice as fast as mx.nd.dot on a CPU
+
+
+#: (mode, layers, (T, N, H), context, train) -> a step.
+BUILD: dict[str, Callable[..., Callable[[], Any]]] = {
+    STOCK: lambda mode, layers, shape, *how: symbolic(
+        stack(mx.rnn, mode, layers, shape[2]), shape, *how),
+    'mxrnn cells': lambda mode, layers, shape, *how: symbolic(
+        stack(mxrnn, mode, layers, shape[2]), shape, *how),
+    'mxrnn.fuse': lambda mode, layers, shape, *how: symbolic(
+        mxrnn.fuse(stack(mxrnn, mode, layers, shape[2])), shape, *how),
+    'mxnet.rnn FusedRNNCell': lambda mode, layers, shape, *how: symbolic(
+        mx.rnn.FusedRNNCell(shape[2], layers, mode), shape, *how),
+    FUSED: lambda mode, layers, shape, *how: symbolic(
+        mxrnn.FusedRNNCell(shape[2], layers, mode), shape, *how),
+    'gluon.rnn': gluon,
+    TORCH: pytorch,
+    PRODUCT: lambda mode, layers, shape, context, train: product(context),
+}
+
+
+def serve(pipe: Connection, name: str, gpus: list[int]) -> None:
+    """Build the step of each case that comes through `pipe`; for a None, send its seconds."""
+    context, = contexts(gpus)
+    if torch:
+        torch.set_num_threads(threads())
+    step: Any = None
+    for case in iter(pipe.recv, 'end'):
+        if case is not None:
+            step = None  # its memory is free before the next one is built
+            mode, layers, shape, train = case
+            step = BUILD[name](mode, layers, shape, context, train)
+            continue
+        step()
+        mx.nd.waitall()
+        start = time.perf_counter()
+        step()
+        mx.nd.waitall()
+        pipe.send(time.perf_counter() - start)
+
+
+def seconds(pipe: Connection) -> float:
+    """What a step takes in the process behind `pipe`."""
+    pipe.send(None)
+    return pipe.recv()
 
 
 def main() -> None:
@@ -139,28 +175,35 @@ def main() -> None:
     options.add_argument('--rounds', type=int, default=10, help='rounds a case (default: 10)')
     options = parse(options)
     rounds = 2 if options.quick else options.rounds
-    if torch:
-        torch.set_num_threads(threads())
     configuration([options.context], rounds=rounds, dtype='float32',
                   torch=torch.__version__ if torch else 'not installed')
     table = Table('cell', 'T', 'N', 'layers', 'H', 'pass', 'implementation', 'ms', 'to_stock',
                   'to_fused', 'to_torch', 'gflops', 'of_product')
     lines: dict[tuple[str, str], list[float]] = {}
     cases = QUICK if options.quick else CASES
+    spawn, gpus = multiprocessing.get_context('spawn'), [0] if options.ctx == 'gpu' else []
+    pipes = {}
+    for name in BUILD:
+        if name != TORCH or torch and (not gpus or torch.cuda.is_available()):
+            pipes[name], end = spawn.Pipe()
+            spawn.Process(target=serve, args=(end, name, gpus), daemon=True).start()
     for mode, length, batch, layers, units in cases:
         work = 2 * length * batch * layers * GATES[mode] * units * 2 * units
         for name in PASSES:
             train = name == 'training'
-            times = measure(jobs(mode, layers, (length, batch, units), options.context, train),
-                            rounds)
-            product = 2 * SIZE ** 3 / median(times.pop('product')) / 1e9
-            for implementation, seconds in times.items():
-                speed = (3 if train else 1) * work / median(seconds) / 1e9
+            for pipe in pipes.values():
+                pipe.send((mode, layers, (length, batch, units), train))
+            times = measure({job: partial(seconds, pipe) for job, pipe in pipes.items()}, rounds)
+            rate = 2 * SIZE ** 3 / median(times.pop(PRODUCT)) / 1e9
+            for implementation, taken in times.items():
+                speed = (3 if train else 1) * work / median(taken) / 1e9
                 ratios = [ratio(times, other, implementation) if other in times else ''
                           for other in (STOCK, FUSED, TORCH)]
                 table.add(mode, length, batch, layers, units, name, implementation,
-                          median(seconds) * 1e3, *ratios, speed, speed / product)
+                          median(taken) * 1e3, *ratios, speed, speed / rate)
                 lines.setdefault((implementation, name), []).append(ratios[0])
+    for pipe in pipes.values():
+        pipe.send('end')
     if options.plot:
         with figure(options.plot, 'T, N, layers, H',
                     'times as fast as the cells of mxnet.rnn') as axes:
