@@ -31,6 +31,9 @@ __all__ = ['RNNParams', 'BaseRNNCell', 'MissingWeightsError', 'Weights']
 
 Weights = Dict[str, mx.nd.NDArray]
 
+#: Arguments of `unroll` that mxnet.rnn does not have.
+OPTIONS = {'dtype', 'valid_length'}
+
 #: What weights may come as.
 ARRAYS = (mx.nd.NDArray, np.ndarray)
 
@@ -499,12 +502,14 @@ class BaseRNNCell:
     @staticmethod
     def _unroll_inner(cell: BaseRNNCell, length: int, **arguments: Any) -> tuple[Inputs, list[Any]]:
         """Unroll a cell in this one. A cell of a program may know the original arguments only."""
-        takes = inspect.signature(cell.unroll).parameters.values()
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
-            for name in set(arguments) - {parameter.name for parameter in takes}:
-                raise NotImplementedError(
-                    '%s must be an argument of unroll of %r, which has been redefined without it: '
-                    'add it and pass it on to the base class' % (name, cell))
+        options = arguments.keys() & OPTIONS
+        if options:
+            takes = inspect.signature(cell.unroll).parameters.values()
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+                for name in options - {parameter.name for parameter in takes}:
+                    raise NotImplementedError(
+                        '%s must be an argument of unroll of %r, which has been redefined without '
+                        'it: add it and pass it on to the base class' % (name, cell))
         return cell.unroll(length, **arguments)
 
 

@@ -27,10 +27,11 @@ class _DenseCell(GatedCell):
 
     def _project(self, inputs, states, name):
         units = self._num_hidden * len(self._recurrence.gates)
-        return [mx.sym.FullyConnected(data=data, weight=weight, bias=bias, num_hidden=units,
-                                      name=name + node)
-                for node, data, weight, bias in zip(self._projection, (inputs, states[0]),
-                                                    (self._iW, self._hW), (self._iB, self._hB))]
+        i2h, h2h = self._projection
+        return (mx.sym.FullyConnected(data=inputs, weight=self._iW, bias=self._iB,
+                                      num_hidden=units, name=name + i2h),
+                mx.sym.FullyConnected(data=states[0], weight=self._hW, bias=self._hB,
+                                      num_hidden=units, name=name + h2h))
 
 
 class RNNCell(_DenseCell):

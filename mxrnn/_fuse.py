@@ -75,10 +75,10 @@ def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symb
         for direction, cell in zip('lr', layer):
             own = '%s%d_' % (direction, i)
             (i2h, h2h, *biases), last = _arrays(cell, row, width, dtype, name + own)
-            if dtype is not None:  # In rows of num_hidden most of the matrices need no copy.
-                h2h = cell._hW
-                i2h = cell._iW if width == units else i2h
-            arrays[own + 'i2h_weight'] = i2h if width == units else _rows(i2h, units)
+            fits = width == units
+            if dtype is not None:  # in rows of num_hidden most of the matrices need no copy
+                i2h, h2h = cell._iW if fits else i2h, cell._hW
+            arrays[own + 'i2h_weight'] = i2h if fits else _rows(i2h, units)
             arrays[own + 'h2h_weight'] = h2h
             for group, bias in zip(GROUPS, biases):
                 arrays[own + gate_array(group, 'bias')] = _rows(bias, units)

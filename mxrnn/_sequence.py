@@ -10,6 +10,8 @@ __all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'check_symbol',
            'check_valid_length', 'flatten', 'hold', 'known_shape', 'known_type', 'mask', 'reverse',
            'steps_of', 'time_axis', 'time_major', 'unknown']
 
+_Symbol = mx.sym.Symbol
+
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
 
@@ -29,7 +31,8 @@ def time_axis(layout: str) -> int:
 
 def check_symbol(name: str, value: Any, what: str = 'a Symbol') -> mx.sym.Symbol:
     """Return `value` if it is a Symbol of one output; `what` describes it in the refusal."""
-    _check.instance(name, value, mx.sym.Symbol, what)
+    if type(value) is not _Symbol:  # quick, as steps ask it
+        _check.instance(name, value, _Symbol, what)
     if len(value) != 1:
         raise ValueError('%s must be %s, got a group of %d outputs (%s)'
                          % (name, what, len(value), ', '.join(value.list_outputs()[:3])))
@@ -49,8 +52,9 @@ def check_inputs(length: int | None, inputs: Inputs) -> None:
     if not isinstance(inputs, (list, tuple)):
         raise TypeError('inputs must be a Symbol or a list of Symbols, one a step, got %s'
                         % type(inputs).__name__)
-    for i, step in enumerate(inputs):
-        check_symbol('inputs[%d]' % i, step)
+    if not _all_single(inputs):
+        for i, step in enumerate(inputs):
+            check_symbol('inputs[%d]' % i, step)
     if not inputs or length not in (None, len(inputs)):
         raise ValueError('inputs must have one Symbol for each of length=%s steps, got %d Symbols'
                          % (length, len(inputs)))
@@ -66,10 +70,17 @@ def check_valid_length(valid_length: Any) -> mx.sym.Symbol:
     return valid_length
 
 
+def _all_single(symbols: Sequence[Any]) -> bool:
+    """Whether all of `symbols` are Symbols of one output each."""
+    for symbol in symbols:
+        if type(symbol) is not _Symbol or len(symbol) != 1:
+            return False
+    return True
+
+
 def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
     """Return `states`, nested as they may be, as a flat list of `count` Symbols."""
-    if type(states) is list and len(states) == count and all(
-            type(state) is mx.sym.Symbol and len(state) == 1 for state in states):
+    if type(states) is list and len(states) == count and _all_single(states):
         return states  # the usual case, once a step
     flat = flatten(states)
     if len(flat) != count:
