@@ -452,9 +452,9 @@ class BaseRNNCell:
         dtype : str or type, optional
             Type of the zeros where `begin_state` is None; float32 if None.
         valid_length : Symbol, optional
-            Number of steps of each sequence, from 0 to `length` (more counts as `length`), of
-            shape (batch,) and of any numeric type. What lies behind is padding, which is not
-            read. All steps are valid if None.
+            Number of steps of each sequence, whole numbers from 0 to `length` (more counts as
+            `length`) of any numeric type, in the shape (batch,). What lies behind is padding,
+            which is not read. All steps are valid if None.
 
         Returns
         -------

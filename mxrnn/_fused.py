@@ -228,6 +228,13 @@ class FusedRNNCell(BaseRNNCell):
         return width
 
     def unpack_weights(self, args: Weights) -> Weights:
+        """Split the vector into the arrays that ordinary cells would have, by gate.
+
+        In place of ``lstm_parameters``, ``lstm_l0_i2h_i_weight`` of shape (num_hidden, num_input)
+        and so on for each layer, direction, group, gate and kind; the width of the input follows
+        from the vector's size. What else is in `args`, and what is raised, is as in
+        `BaseRNNCell.unpack_weights`.
+        """
         args = copy_weights(args)
         if self._parameter.name not in args and all(name in args for name, _ in self._layout(0)):
             return args
@@ -240,6 +247,7 @@ class FusedRNNCell(BaseRNNCell):
         return args
 
     def pack_weights(self, args: Weights) -> Weights:
+        """Join the arrays of all gates into the vector: the inverse of `unpack_weights`."""
         args = copy_weights(args)
         layout = self._layout(0)
         if self._parameter.name in args and not any(name in args for name, _ in layout):

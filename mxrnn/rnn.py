@@ -91,6 +91,9 @@ def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symb
     ------
     CheckpointError
         If a file could not be written. Other checkpoints are as they were.
+    MissingWeightsError, ValueError
+        If `arg_params` lacks weights of `cells` (a KeyError that lists them), or has them in
+        another shape. Nothing is written then.
 
     Notes
     -----
