@@ -31,9 +31,6 @@ __all__ = ['RNNParams', 'BaseRNNCell', 'MissingWeightsError', 'Weights']
 
 Weights = Dict[str, mx.nd.NDArray]
 
-#: Arguments of `unroll` that mxnet.rnn does not have.
-OPTIONS = {'dtype', 'valid_length'}
-
 #: What weights may come as.
 ARRAYS = (mx.nd.NDArray, np.ndarray)
 
@@ -502,11 +499,10 @@ class BaseRNNCell:
     @staticmethod
     def _unroll_inner(cell: BaseRNNCell, length: int, **arguments: Any) -> tuple[Inputs, list[Any]]:
         """Unroll a cell in this one. A cell of a program may know the original arguments only."""
-        options = arguments.keys() & OPTIONS
-        if options:
+        if getattr(cell.unroll, '__func__', None) is not BaseRNNCell.unroll:
             takes = inspect.signature(cell.unroll).parameters.values()
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
-                for name in options - {parameter.name for parameter in takes}:
+                for name in set(arguments) - {parameter.name for parameter in takes}:
                     raise NotImplementedError(
                         '%s must be an argument of unroll of %r, which has been redefined without '
                         'it: add it and pass it on to the base class' % (name, cell))

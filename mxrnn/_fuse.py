@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import copy
+import os
 from typing import Any, Iterator, NamedTuple, Sequence
+
+import numpy as np
 
 from . import _check
 from ._base import BaseRNNCell, RNNParams, Weights
@@ -38,7 +41,8 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     -----
     Fused are LSTMCell, GRUCell, RNNCell with 'tanh' or 'relu', and a BidirectionalCell of two
     alike; layers of LSTMCells or GRUCells of one width with nothing between them share an operator.
-    (With a CPU build of MXNet, short sequences get one for each layer, which then is faster.) The
+    (They have one each if `valid_length` is given, if the type of the begin states is not known to
+    be float32 or float16, and, with a CPU build of MXNet, if there are fewer than 500 steps.) The
     others, subclasses among them, are unrolled as ever, in the same place. In between, sequences
     stay time-major.
 
@@ -95,8 +99,7 @@ def _row(inputs: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
     """One row as wide as time-major `inputs`, of zeros, through which no gradient comes."""
     step = mx.sym.slice_axis(inputs, axis=0, begin=0, end=1, name=name + 'step')
     part = mx.sym.slice_axis(step, axis=1, begin=0, end=1, name=name + 'part')
-    return mx.sym.zeros_like(mx.sym.Reshape(part, shape=(-3, 0), name=name + 'first'),
-                             name=name + 'row')
+    return mx.sym.zeros_like(mx.sym.Flatten(part, name=name + 'flat'), name=name + 'row')
 
 
 def _arrays(cell: BaseRNNCell, row: mx.sym.Symbol, width: int, dtype: Any, name: str
@@ -110,11 +113,11 @@ def _arrays(cell: BaseRNNCell, row: mx.sym.Symbol, width: int, dtype: Any, name:
     weights, biases = [], []
     for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
         array = '%s%s_' % (name, group)
-        weight, shape = _known(weight, len(cell._gate_names) * units, width, row, dtype, array)
+        weight, vector = _inferred(weight, len(cell._gate_names) * units, width, row, dtype, array)
         weights.append(weight)
-        biases.append(mx.sym._internal._identity_with_attr_like_rhs(bias, shape,
+        biases.append(mx.sym._internal._identity_with_attr_like_rhs(bias, vector,
                                                                     name=array + 'bias'))
-        row, width = _first(shape, units), units
+        row, width = _first(vector, units), units
     return weights + biases, row
 
 
@@ -128,7 +131,7 @@ def _first(vector: mx.sym.Symbol, length: int) -> mx.sym.Symbol:
     return mx.sym.Reshape(part, shape=(1, length), name=vector.name + '_row')
 
 
-def _known(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol, dtype: Any,
+def _inferred(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol, dtype: Any,
            name: str) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
     """`weight` with a shape that is inferred, and a vector as long as it has rows.
 
@@ -143,10 +146,10 @@ def _known(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol, d
     else:
         some = mx.sym.broadcast_axis(row, axis=0, size=length, name=name + 'copies')
         weight = mx.sym._internal._identity_with_attr_like_rhs(weight, some, name=name + 'like')
-    shape = mx.sym.slice_axis(mx.sym.Reshape(some, shape=(-1,), name=name + 'vector'), axis=0,
-                              begin=0, end=length, name=name + 'shape')
-    return mx.sym.reshape_like(weight, shape, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=1,
-                               name=name + 'weight'), shape
+    vector = mx.sym.slice_axis(mx.sym.Reshape(some, shape=(-1,), name=name + 'flat'), axis=0,
+                               begin=0, end=length, name=name + 'vector')
+    return mx.sym.reshape_like(weight, vector, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=1,
+                               name=name + 'weight'), vector
 
 
 class _Layer(NamedTuple):
@@ -162,16 +165,23 @@ class _Layer(NamedTuple):
 
     @property
     def stacks(self) -> bool:
-        """Whether several such layers become one operator."""
-        return DEEP_GRADIENTS and self.mode in ('lstm', 'gru')
+        """Whether several such layers can become one operator."""
+        return self.mode in ('lstm', 'gru')
 
 
-#: Whether the gradients of deep operators are right on CPUs (in float64 not for the modes of
-#: RNNCell).
-DEEP_GRADIENTS = tuple(map(int, mx.__version__.split('.')[:2])) >= (1, 7)
-#: From how many steps on layers share an operator. On CPUs the shared one takes less memory a step,
-#: but longer to be given new weights, for which dozens of steps are needed to make up.
-SHARED_FROM = 1 if mx.runtime.Features().is_enabled('CUDA') else 100
+_FEATURES = mx.runtime.Features()
+
+#: Types of which layers share an operator. MXNet's own CPU operator, which oneDNN takes the place
+#: of in float32 alone, has wrong gradients of deep layers where the input needs none.
+SHARED_TYPES = (np.float16,)
+if (tuple(map(int, mx.__version__.split('.')[:2])) >= (1, 7)
+        and any(_FEATURES.is_enabled(name) for name in ('MKLDNN', 'ONEDNN') if name in _FEATURES)
+        and '0' not in map(os.environ.get, ('MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED'))):
+    SHARED_TYPES += (np.float32,)
+
+#: From how many steps on layers share an operator. On CPUs that takes less memory for each step,
+#: but the operator takes longer to get its weights.
+SHARED_FROM = 1 if _FEATURES.is_enabled('CUDA') else 500
 
 
 def _layer(cell: BaseRNNCell) -> _Layer | str:
@@ -238,7 +248,8 @@ class _Operator(BaseRNNCell):
         states = check_states(begin_state, len(cells) * count, self)
         rest, dtype = iter(states), known_type(states[0])
         width = self._width or (known_shape(inputs) or (0,))[-1]
-        shared = valid_length is None and length >= SHARED_FROM
+        shared = (valid_length is None and length is not None and length >= SHARED_FROM
+                  and dtype in SHARED_TYPES)
         by_cell: list[Any] = []
         for layers in [self._layers] if shared else [[layer] for layer in self._layers]:
             own = [[next(rest) for _ in cell.state_info]
@@ -395,6 +406,8 @@ class _FusedUnroll(BaseRNNCell):
         states = self._first_states(begin_state, options.get('dtype'))
         if isinstance(inputs, mx.sym.Symbol):
             inputs = time_major(inputs, layout)
+        else:
+            length = len(inputs)
         outputs, states = plan.unroll(length, inputs, states, 'TNC', merge_outputs, **options)
         if merge_outputs is None and 'valid_length' not in options and _gives_steps(plan):
             outputs = arrange(length, outputs, 'TNC', False)

@@ -10,7 +10,7 @@ __all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'check_symbol',
            'check_valid_length', 'flatten', 'hold', 'known_shape', 'known_type', 'mask', 'reverse',
            'steps_of', 'time_axis', 'time_major', 'unknown']
 
-_Symbol = mx.sym.Symbol
+Symbol = mx.sym.Symbol
 
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
@@ -31,8 +31,8 @@ def time_axis(layout: str) -> int:
 
 def check_symbol(name: str, value: Any, what: str = 'a Symbol') -> mx.sym.Symbol:
     """Return `value` if it is a Symbol of one output; `what` describes it in the refusal."""
-    if type(value) is not _Symbol:  # quick, as steps ask it
-        _check.instance(name, value, _Symbol, what)
+    if type(value) is not Symbol:  # quick, as steps ask it
+        _check.instance(name, value, Symbol, what)
     if len(value) != 1:
         raise ValueError('%s must be %s, got a group of %d outputs (%s)'
                          % (name, what, len(value), ', '.join(value.list_outputs()[:3])))
@@ -73,7 +73,7 @@ def check_valid_length(valid_length: Any) -> mx.sym.Symbol:
 def _all_single(symbols: Sequence[Any]) -> bool:
     """Whether all of `symbols` are Symbols of one output each."""
     for symbol in symbols:
-        if type(symbol) is not _Symbol or len(symbol) != 1:
+        if type(symbol) is not Symbol or len(symbol) != 1:
             return False
     return True
 

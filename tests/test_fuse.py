@@ -112,7 +112,7 @@ def deep(kind, layers, both):
 @pytest.fixture(params=[False, True], ids=['short', 'long'])
 def shared(request, monkeypatch):
     """Whether sequences are long enough for alike layers to share an operator."""
-    if request.param and not importlib.import_module('mxrnn._fuse').DEEP_GRADIENTS:
+    if request.param and np.float32 not in importlib.import_module('mxrnn._fuse').SHARED_TYPES:
         pytest.skip('deep operators have wrong gradients in this MXNet')
     monkeypatch.setattr('mxrnn._fuse.SHARED_FROM', 1 if request.param else 1000)
     return request.param
@@ -142,17 +142,64 @@ def test_which_layers_share_an_operator(shared):
 def test_layers_of_long_sequences_share_an_operator():
     module, layers = importlib.import_module('mxrnn._fuse'), 3
 
-    def count(length):
+    def count(length, dtype=None):
         outputs, _ = rnn.fuse(deep('lstm', layers, False)).unroll(
-            length, mx.sym.Variable('data'), merge_outputs=True)
+            length, mx.sym.Variable('data'), merge_outputs=True, dtype=dtype)
         return operators(outputs)['RNN']
 
     length = module.SHARED_FROM
-    assert count(length) == (1 if module.DEEP_GRADIENTS else layers)
+    assert count(length) == (1 if np.float32 in module.SHARED_TYPES else layers)
+    assert count(length, 'float64') == layers
     if length > 1:  # a CPU build
         assert count(length - 1) == layers
+    length = min(length, 100)
     assert_same(run(rnn.fuse(deep('lstm', layers, False)), (5,), length, 2),
                 run(deep('lstm', layers, False), (5,), length, 2))
+
+
+@pytest.mark.parametrize('kind', ['lstm', 'gru'])
+@pytest.mark.parametrize('both', [False, True])
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_gradients_where_the_data_needs_none(kind, both, dtype, shared):
+    """As in a Module, where MXNet's own operator has wrong ones in lower layers."""
+    def gradients(wrap):
+        outputs, states = wrap(deep(kind, 3, both)).unroll(
+            4, mx.sym.Variable('data'), merge_outputs=True, dtype=dtype)
+        bound = mx.sym.Group([outputs, *flat(states)]).simple_bind(
+            mx.cpu(), data=(2, 4, 3), type_dict={'data': dtype},
+            grad_req={name: 'null' if name == 'data' else 'write'
+                      for name in outputs.list_arguments()})
+        for name, array in bound.arg_dict.items():
+            array[:] = random_value(name, array.shape)
+        bound.forward(is_train=True)
+        bound.backward([mx.nd.ones(each.shape, dtype=dtype) for each in bound.outputs])
+        return {name: grad.asnumpy() for name, grad in bound.grad_dict.items() if name != 'data'}
+
+    ours, theirs = gradients(rnn.fuse), gradients(lambda cell: cell)
+    assert ours.keys() == theirs.keys() and len(ours) == 12 * (1 + both)
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize('both', [False, True])
+def test_lengths_of_sequences_in_layers_that_could_share(both, shared):
+    def values(wrap):
+        outputs, states = wrap(deep('lstm', 3, both)).unroll(
+            4, mx.sym.Variable('data'), merge_outputs=True,
+            valid_length=mx.sym.Variable('lengths'))
+        result = run_symbols(outputs, states, {'data': (3, 4, 5), 'lengths': (3,)},
+                             values={'lengths': np.array([4, 1, 2])})
+        del result.grads['lengths']  # of which the operators leave what was in memory
+        return result
+
+    assert_same(values(rnn.fuse), values(lambda cell: cell))
+
+
+def test_the_length_of_a_list_need_not_be_given():
+    cell = rnn.fuse(stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.GRUCell(4, 'b_')))
+    for merge in (True, None):
+        ours = cell.unroll(None, inputs('list', 3), merge_outputs=merge)
+        assert form(ours) == form(cell.unroll(3, inputs('list', 3), merge_outputs=merge))
 
 
 def test_a_list_of_steps_is_one_node():
@@ -295,7 +342,7 @@ def test_channels_of_more_axes_are_flattened():
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
-def test_types_that_only_binding_tells(dtype):
+def test_types_that_only_binding_tells(dtype, shared):
     def graph(wrap):
         cell = wrap(lm_cell())
         outputs, states = cell.unroll(4, mx.sym.Variable('data'),
@@ -346,14 +393,14 @@ def trained(cell, steps, tmp_path=None, **kwargs):
     return {name: array.asnumpy() for name, array in module.get_params()[0].items()}
 
 
-def test_training_traces_stay_together_over_buckets():
+def test_training_traces_stay_together_over_buckets(shared):
     ours, theirs = trained(rnn.fuse(lm_cell()), 50), trained(lm_cell(), 50)
     assert ours.keys() == theirs.keys()
     for name in ours:
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4, err_msg=name)
 
 
-def test_fixed_parameters_by_name():
+def test_fixed_parameters_by_name(shared):
     fixed = ['l0_i2h_weight', 'l1_h2h_bias']
     start, end = (trained(rnn.fuse(lm_cell()), steps, fixed_param_names=fixed) for steps in (0, 3))
     assert [name for name in start if np.array_equal(start[name], end[name])] == sorted(fixed)
@@ -396,7 +443,7 @@ def test_weights_shared_with_steps_in_one_graph():
         np.testing.assert_allclose(grad, results[1][name], atol=1e-5, err_msg=name)
 
 
-def test_states_of_one_unroll_begin_the_next():
+def test_states_of_one_unroll_begin_the_next(shared):
     def two(cell):
         _, states = cell.unroll(2, mx.sym.Variable('first'), merge_outputs=True)
         outputs, states = cell.unroll(3, mx.sym.Variable('second'), states, merge_outputs=True)
