@@ -5,6 +5,8 @@ import math
 import warnings
 from typing import Any, Callable, Iterator, Sequence
 
+import numpy as np
+
 from . import _check
 from ._base import (
     ARRAYS,
@@ -22,7 +24,15 @@ from ._gates import GROUPS, KINDS, MODES, gate_array
 from ._modifiers import DropoutCell, drop
 from ._mxnet import mx
 from ._padded import padded_layer
-from ._sequence import arrange, check_states, known_shape, mask, time_axis, time_major
+from ._sequence import (
+    arrange,
+    check_states,
+    known_shape,
+    known_type,
+    mask,
+    time_axis,
+    time_major,
+)
 
 __all__ = ['FusedRNN', 'FusedRNNCell', 'fused_layout']
 
@@ -54,6 +64,11 @@ def _register(initializer: Any) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', '.*overriding existing', UserWarning)
         return mx.init.register(initializer)
+
+
+def _cpu_build() -> bool:
+    """Whether this MXNet has operators for CPUs alone."""
+    return not mx.runtime.Features().is_enabled('CUDA')
 
 
 class _Once:
@@ -191,7 +206,7 @@ class FusedRNNCell(BaseRNNCell):
         self._parameter = self._params.get('parameters', init=FusedRNN(
             None, self._num_hidden, self._num_layers, mode, self._bidirectional,
             self._forget_bias))
-        if dropout > 0 and num_layers > 1 and not mx.runtime.Features().is_enabled('CUDA'):
+        if dropout > 0 and num_layers > 1 and _cpu_build():
             _Once.warn("FusedRNNCell's dropout is not applied in training by MXNet's CPU operator; "
                        'unfuse() gives cells with DropoutCells between them, which apply it', 2)
 
@@ -283,6 +298,10 @@ class FusedRNNCell(BaseRNNCell):
         inputs = time_major(inputs, layout)
         states = check_states(self._first_states(begin_state, dtype), len(self.state_info),
                               self)
+        if self._num_layers > 1 and known_type(states[0]) == np.float64 and _cpu_build():
+            _Once.warn("in float64 MXNet's CPU operator has wrong gradients of all layers but the "
+                       'last if the inputs of a FusedRNNCell need no gradient, as in a Module '
+                       'without inputs_need_grad=True; unfuse() gives cells with right ones', 3)
         outputs, states = (self._operator(inputs, self._parameter, states, self._get_next_state)
                            if valid_length is None else
                            self._operators(inputs, states, valid_length))

@@ -679,6 +679,20 @@ def test_dropout_on_a_build_with_cuda_is_no_matter(monkeypatch, unwarned):
 
 
 @differs
+def test_wrong_gradients_in_float64_are_said_once(monkeypatch, unwarned):
+    monkeypatch.setattr(mx.runtime.Features, 'is_enabled', lambda self, name: False)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        rnn.FusedRNNCell(3, 2).unroll(3, X, layout='TNC')
+        rnn.FusedRNNCell(3).unroll(3, X, layout='TNC', dtype='float64')
+        assert not found
+        for _ in range(2):
+            rnn.FusedRNNCell(3, 2).unroll(3, X, layout='TNC', dtype='float64')
+    assert [warning.filename for warning in found] == [__file__]
+    assert 'float64' in str(found[0].message) and 'unfuse()' in str(found[0].message)
+
+
+@differs
 def test_time_major_layout_is_advised_once(unwarned):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter('always')
