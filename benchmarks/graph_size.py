@@ -82,8 +82,9 @@ def main() -> None:
         name, length = options.memory
         print(memory(name, int(length), options.context))
         return
-    configuration([options.context], rounds=options.rounds, layers=LAYERS, H=UNITS, N=BATCH)
-    table = Table('T', 'implementation', 'nodes', 'build_ms', 'bind_ms', 'to_stock', 'step_mb')
+    configuration([options.context], layers=LAYERS, H=UNITS, N=BATCH)
+    table = Table('T', 'rounds', 'implementation', 'nodes', 'build_ms', 'bind_ms', 'to_stock',
+                  'step_mb')
     for length in QUICK if options.quick else LENGTHS:
         symbols = {name: build(length) for name, build in BUILD.items()}
         work: dict[str, Callable[[], Any]] = {}
@@ -98,15 +99,15 @@ def main() -> None:
         for name in BUILD:
             peak = subprocess.check_output([sys.executable, __file__, '--ctx', options.ctx,
                                             '--memory', name, str(length)], text=True)
-            table.add(length, name, len(json.loads(symbols[name].tojson())['nodes']),
+            table.add(length, rounds, name, len(json.loads(symbols[name].tojson())['nodes']),
                       median(times[name + ' build']) * 1e3, median(times[name + ' bind']) * 1e3,
                       median(a / b for a, b in zip(both[STOCK], both[name])),
                       int(peak.split()[-1]) / 1e6)
     if options.plot:
         with figure(options.plot, 'time steps', 'ms to build and bind') as axes:
             for name in BUILD:
-                rows = [row for row in table.rows if row[1] == name]
-                axes.loglog([row[0] for row in rows], [row[3] + row[4] for row in rows],
+                rows = [row for row in table.rows if row[2] == name]
+                axes.loglog([row[0] for row in rows], [row[4] + row[5] for row in rows],
                             marker='o', label=name)
 
 

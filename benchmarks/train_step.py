@@ -11,10 +11,12 @@ what one product of 1024 x 1024 matrices reached in the same rounds.
 """
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import time
 import warnings
 from functools import partial
+from importlib import metadata
 from multiprocessing.connection import Connection
 from typing import Any, Callable
 
@@ -36,11 +38,6 @@ from _common import (
 import mxrnn
 
 warnings.filterwarnings('ignore', message='.*time-major')
-
-try:
-    import torch
-except ImportError:
-    torch = None
 
 #: T, N, layers, H.
 SHAPES = [(35, 32, 2, 200), (35, 20, 2, 650), (100, 16, 1, 512), (200, 8, 1, 256),
@@ -101,6 +98,9 @@ def gluon(mode: str, layers: int, shape: tuple[int, int, int], context: mx.Conte
 def pytorch(mode: str, layers: int, shape: tuple[int, int, int], context: mx.Context,
             train: bool) -> Callable[[], None]:
     """A step of torch's layer; cuDNN's on a GPU."""
+    import torch
+
+    torch.set_num_threads(threads())
     device = 'cuda' if context.device_type == 'gpu' else 'cpu'
     layer = {'lstm': torch.nn.LSTM, 'gru': torch.nn.GRU}[mode](
         shape[2], shape[2], layers).to(device).train(train)
@@ -144,11 +144,20 @@ BUILD: dict[str, Callable[..., Callable[[], Any]]] = {
 }
 
 
+def torch_version(gpus: list[int]) -> str:
+    """The version of torch, '' if it is not there or has no GPU where one is to be used."""
+    if importlib.util.find_spec('torch') is None:
+        return ''
+    if gpus:
+        import torch
+
+        return torch.__version__ if torch.cuda.is_available() else ''
+    return metadata.version('torch')
+
+
 def serve(pipe: Connection, name: str, gpus: list[int]) -> None:
     """Build the step of each case that comes through `pipe`; for a None, send its seconds."""
     context, = contexts(gpus)
-    if torch:
-        torch.set_num_threads(threads())
     step: Any = None
     for case in iter(pipe.recv, 'end'):
         if case is not None:
@@ -164,10 +173,13 @@ def serve(pipe: Connection, name: str, gpus: list[int]) -> None:
         pipe.send(time.perf_counter() - start)
 
 
-def seconds(pipe: Connection) -> float:
-    """What a step takes in the process behind `pipe`."""
-    pipe.send(None)
-    return pipe.recv()
+def seconds(name: str, pipe: Connection) -> float:
+    """What a step of the implementation `name` takes in the process behind `pipe`."""
+    try:
+        pipe.send(None)
+        return pipe.recv()
+    except (EOFError, OSError):
+        raise SystemExit('The process of %s has died' % name) from None
 
 
 def main() -> None:
@@ -175,25 +187,28 @@ def main() -> None:
     options.add_argument('--rounds', type=int, default=10, help='rounds a case (default: 10)')
     options = parse(options)
     rounds = 2 if options.quick else options.rounds
-    configuration([options.context], rounds=rounds, dtype='float32',
-                  torch=torch.__version__ if torch else 'not installed')
+    gpus = [0] if options.ctx == 'gpu' else []
+    torch = torch_version(gpus)
+    configuration([options.context], rounds=rounds, dtype='float32', torch=torch or 'none')
     table = Table('cell', 'T', 'N', 'layers', 'H', 'pass', 'implementation', 'ms', 'to_stock',
                   'to_fused', 'to_torch', 'gflops', 'of_product')
     lines: dict[tuple[str, str], list[float]] = {}
     cases = QUICK if options.quick else CASES
-    spawn, gpus = multiprocessing.get_context('spawn'), [0] if options.ctx == 'gpu' else []
+    spawn = multiprocessing.get_context('spawn')
     pipes = {}
     for name in BUILD:
-        if name != TORCH or torch and (not gpus or torch.cuda.is_available()):
+        if name != TORCH or torch:
             pipes[name], end = spawn.Pipe()
             spawn.Process(target=serve, args=(end, name, gpus), daemon=True).start()
+            end.close()  # so that the process's own is the last one
     for mode, length, batch, layers, units in cases:
         work = 2 * length * batch * layers * GATES[mode] * units * 2 * units
         for name in PASSES:
             train = name == 'training'
             for pipe in pipes.values():
                 pipe.send((mode, layers, (length, batch, units), train))
-            times = measure({job: partial(seconds, pipe) for job, pipe in pipes.items()}, rounds)
+            times = measure({job: partial(seconds, job, pipe) for job, pipe in pipes.items()},
+                            rounds)
             rate = 2 * SIZE ** 3 / median(times.pop(PRODUCT)) / 1e9
             for implementation, taken in times.items():
                 speed = (3 if train else 1) * work / median(taken) / 1e9
