@@ -126,18 +126,19 @@ def product(context: mx.Context) -> Callable[[], None]:
                    out=out)  # twice as fast as mx.nd.dot on a CPU
 
 
+def unrolled(make: Callable[[str, int, int], Any]) -> Callable[..., Callable[[], None]]:
+    """What builds a step of the cell that `make` makes of mode, layers and units."""
+    return lambda mode, layers, shape, *how: symbolic(make(mode, layers, shape[2]), shape, *how)
+
+
 #: (mode, layers, (T, N, H), context, train) -> a step.
 BUILD: dict[str, Callable[..., Callable[[], Any]]] = {
-    STOCK: lambda mode, layers, shape, *how: symbolic(
-        stack(mx.rnn, mode, layers, shape[2]), shape, *how),
-    'mxrnn cells': lambda mode, layers, shape, *how: symbolic(
-        stack(mxrnn, mode, layers, shape[2]), shape, *how),
-    'mxrnn.fuse': lambda mode, layers, shape, *how: symbolic(
-        mxrnn.fuse(stack(mxrnn, mode, layers, shape[2])), shape, *how),
-    'mxnet.rnn FusedRNNCell': lambda mode, layers, shape, *how: symbolic(
-        mx.rnn.FusedRNNCell(shape[2], layers, mode), shape, *how),
-    FUSED: lambda mode, layers, shape, *how: symbolic(
-        mxrnn.FusedRNNCell(shape[2], layers, mode), shape, *how),
+    STOCK: unrolled(partial(stack, mx.rnn)),
+    'mxrnn cells': unrolled(partial(stack, mxrnn)),
+    'mxrnn.fuse': unrolled(lambda *cells: mxrnn.fuse(stack(mxrnn, *cells))),
+    'mxnet.rnn FusedRNNCell': unrolled(
+        lambda mode, layers, units: mx.rnn.FusedRNNCell(units, layers, mode)),
+    FUSED: unrolled(lambda mode, layers, units: mxrnn.FusedRNNCell(units, layers, mode)),
     'gluon.rnn': gluon,
     TORCH: pytorch,
     PRODUCT: lambda mode, layers, shape, context, train: product(context),

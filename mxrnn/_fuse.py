@@ -132,7 +132,7 @@ def _first(vector: mx.sym.Symbol, length: int) -> mx.sym.Symbol:
 
 
 def _inferred(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol, dtype: Any,
-           name: str) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+              name: str) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
     """`weight` with a shape that is inferred, and a vector as long as it has rows.
 
     The vector's values are not for use. Looking up a few rows costs nothing, neither forwards nor

@@ -298,13 +298,20 @@ class FusedRNNCell(BaseRNNCell):
         inputs = time_major(inputs, layout)
         states = check_states(self._first_states(begin_state, dtype), len(self.state_info),
                               self)
-        if self._num_layers > 1 and known_type(states[0]) == np.float64 and _cpu_build():
-            _Once.warn("in float64 MXNet's CPU operator has wrong gradients of all layers but the "
-                       'last if the inputs of a FusedRNNCell need no gradient, as in a Module '
-                       'without inputs_need_grad=True; unfuse() gives cells with right ones', 3)
-        outputs, states = (self._operator(inputs, self._parameter, states, self._get_next_state)
-                           if valid_length is None else
-                           self._operators(inputs, states, valid_length))
+        between = self._dropout if self._num_layers > 1 else 0
+        if valid_length is not None and (self._bidirectional or self._get_next_state or between):
+            outputs, states = self._operators(inputs, states, valid_length, between)
+        else:
+            if self._num_layers > 1 and known_type(states[0]) == np.float64 and _cpu_build():
+                _Once.warn("in float64 MXNet's CPU operator has wrong gradients of all layers but "
+                           'the last if the inputs of a FusedRNNCell need no gradient, as in a '
+                           'Module without inputs_need_grad=True; unfuse() gives cells with right '
+                           'ones', 3)
+            if valid_length is not None:
+                inputs = mask(None, inputs, 'TNC', valid_length)
+            outputs, states = self._operator(inputs, self._parameter, states, self._get_next_state)
+            if valid_length is not None:
+                outputs = mask(None, outputs, 'TNC', valid_length)
         for state in states:
             state._set_attr(__layout__='LNC')
         return arrange(length, time_major(outputs, layout), layout, merge_outputs), states
@@ -318,13 +325,9 @@ class FusedRNNCell(BaseRNNCell):
                          name=self._prefix + 'rnn', **dict(zip(('state', 'state_cell'), states)))
         return (rnn[0], list(rnn)[1:]) if next_states else (rnn, [])
 
-    def _operators(self, inputs, states, valid_length):
-        """Sequences of different lengths: one operator where that is right, or one a layer."""
-        between = self._dropout if self._num_layers > 1 else 0
-        if not (self._bidirectional or self._get_next_state or between):
-            outputs, _ = self._operator(mask(None, inputs, 'TNC', valid_length), self._parameter,
-                                        states, False)
-            return mask(None, outputs, 'TNC', valid_length), []
+    def _operators(self, inputs, states, valid_length, between):
+        """Sequences of different lengths: one operator for each layer and direction, with dropout
+        of the probability `between` in between."""
         arrays = self._arrays(inputs, states)
         begin = list(zip(*[mx.sym.SliceChannel(state, num_outputs=len(arrays), axis=0,
                                                squeeze_axis=True) for state in states]))

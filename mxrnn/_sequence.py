@@ -10,7 +10,7 @@ __all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'check_symbol',
            'check_valid_length', 'flatten', 'hold', 'known_shape', 'known_type', 'mask', 'reverse',
            'steps_of', 'time_axis', 'time_major', 'unknown']
 
-Symbol = mx.sym.Symbol
+Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]

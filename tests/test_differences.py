@@ -685,6 +685,8 @@ def test_wrong_gradients_in_float64_are_said_once(monkeypatch, unwarned):
         warnings.simplefilter('always')
         rnn.FusedRNNCell(3, 2).unroll(3, X, layout='TNC')
         rnn.FusedRNNCell(3).unroll(3, X, layout='TNC', dtype='float64')
+        rnn.FusedRNNCell(3, 2, get_next_state=True).unroll(  # an operator for each layer
+            3, X, layout='TNC', dtype='float64', valid_length=mx.sym.Variable('lengths'))
         assert not found
         for _ in range(2):
             rnn.FusedRNNCell(3, 2).unroll(3, X, layout='TNC', dtype='float64')

@@ -239,14 +239,20 @@ def test_lengths_below_zero_in_a_loop():
     assert not got[0].any() and got[1, :2].all() and not got[1, 2].any()
 
 
-@differs
-def test_dropout_of_everything_between_fused_layers():
-    cell = rnn.FusedRNNCell(3, 2, 'rnn_tanh', dropout=1.)
+def bound_with_dropout(units, mode, dropout, **values):
+    """Two fused layers over 2 steps of 3 sequences, bound, each argument filled with its value."""
+    cell = rnn.FusedRNNCell(units, 2, mode, dropout=dropout)
     outputs, _ = cell.unroll(2, mx.sym.Variable('data'), layout='TNC',
                              valid_length=mx.sym.Variable('lengths'))
     bound = outputs.simple_bind(mx.cpu(), data=(2, 3, 4), lengths=(3,))
-    for array in bound.arg_arrays:
-        array[:] = 1
+    for name, array in bound.arg_dict.items():
+        array[:] = values.get(name, 0.1)
+    return bound
+
+
+@differs
+def test_dropout_of_everything_between_fused_layers():
+    bound = bound_with_dropout(3, 'rnn_tanh', 1., lengths=1)
     assert np.isfinite(bound.forward(is_train=True)[0].asnumpy()).all()
 
 
@@ -268,12 +274,7 @@ def test_fused_in_float64(case):
 
 @differs
 def test_dropout_between_fused_layers():
-    cell = rnn.FusedRNNCell(50, 2, 'rnn_relu', dropout=0.5)
-    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), layout='TNC',
-                             valid_length=mx.sym.Variable('lengths'))
-    bound = outputs.simple_bind(mx.cpu(), data=(2, 3, 4), lengths=(3,))
-    for name, array in bound.arg_dict.items():
-        array[:] = 2 if name == 'lengths' else 0.1
+    bound = bound_with_dropout(50, 'rnn_relu', 0.5, lengths=2)
     trained, again = (bound.forward(is_train=True)[0].asnumpy() for _ in range(2))
     assert not np.array_equal(trained, again)
     assert len(np.unique(bound.forward(is_train=False)[0].asnumpy()[0])) == 1
