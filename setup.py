@@ -3,12 +3,12 @@ import re
 import runpy
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r"^__version__ = '(.+)'", (HERE / 'mxrnn' / '__init__.py').read_text(), re.M)
 # This module needs neither MXNet nor the rest of the package.
-CUDA = runpy.run_path(str(HERE / 'mxrnn' / '_cuda.py'))
+CUDA = runpy.run_path(str(HERE / 'mxrnn' / '_runtime' / 'cuda.py'))
 
 # The newest NumPy with which `import mxnet` works by itself; from Python 3.12 on there is none,
 # and `import mxrnn` has to come first.
@@ -26,7 +26,7 @@ setup(
     license='Apache-2.0',
     classifiers=['Programming Language :: Python :: 3'] + [
         'Programming Language :: Python :: 3.%d' % minor for minor in range(8, 14)],
-    packages=['mxrnn'],
+    packages=find_packages(include=['mxrnn', 'mxrnn.*']),
     package_data={'mxrnn': ['py.typed']},
     zip_safe=False,
     python_requires='>=3.8',

@@ -31,8 +31,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np  # noqa: E402
 
 import mxrnn  # noqa: E402
-from mxrnn._mxnet import mx  # noqa: E402
-from mxrnn._report import gpu_context, gpu_name  # noqa: E402
+from mxrnn._runtime.mxnet import mx  # noqa: E402
+from mxrnn._runtime.report import gpu_context, gpu_name  # noqa: E402
 
 __all__ = ['Table', 'configuration', 'contexts', 'figure', 'measure', 'median', 'mx', 'parse',
            'parser', 'ratio', 'threads']

@@ -13,11 +13,11 @@ import sys
 
 from . import init as init
 from . import io, rnn, rnn_cell
-from ._carry import carry_states
-from ._dynamic import dynamic_unroll
-from ._fuse import fuse
-from ._mxnet import mx
-from ._report import device_report
+from ._cells.carry import carry_states
+from ._cells.loop import dynamic_unroll
+from ._operator.fuse import fuse
+from ._runtime.mxnet import mx
+from ._runtime.report import device_report
 from .io import *  # noqa: F403
 from .rnn import *  # noqa: F403
 from .rnn_cell import *  # noqa: F403

@@ -1,4 +1,4 @@
 """``python -m mxrnn`` prints the report on what MXNet runs on here."""
-from mxrnn import _report
+from mxrnn._runtime import report
 
-print(_report.device_report())
+print(report.device_report())

@@ -1,6 +1,6 @@
 """Initialisers, beside those of ``mx.init``."""
 from __future__ import annotations
 
-from ._fused import FusedRNN
+from ._operator.fused import FusedRNN
 
 __all__ = ['FusedRNN']

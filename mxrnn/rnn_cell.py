@@ -1,18 +1,18 @@
 """The cells, under the name that their module has in MXNet."""
 from __future__ import annotations
 
-from ._base import BaseRNNCell, MissingWeightsError, RNNParams
-from ._compose import BidirectionalCell, SequentialRNNCell
-from ._conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
-from ._dense import GRUCell, LSTMCell, RNNCell
-from ._fused import FusedRNNCell
-from ._modifiers import (
+from ._cells.base import BaseRNNCell, MissingWeightsError, RNNParams
+from ._cells.containers import BidirectionalCell, SequentialRNNCell
+from ._cells.conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
+from ._cells.dense import GRUCell, LSTMCell, RNNCell
+from ._cells.modifiers import (
     DropoutCell,
     ModifierCell,
     ResidualCell,
     VariationalDropoutCell,
     ZoneoutCell,
 )
+from ._operator.fused import FusedRNNCell
 
 __all__ = ['RNNParams', 'BaseRNNCell', 'RNNCell', 'LSTMCell', 'GRUCell', 'FusedRNNCell',
            'SequentialRNNCell', 'DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell',

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mxrnn._mxnet import mx
+from mxrnn._runtime.mxnet import mx
 
 rnn = importlib.import_module(os.environ.get('MXRNN_TEST_MODULE', 'mxrnn'))
 

@@ -1,4 +1,4 @@
-"""The README's 'Differences from mxnet.rnn': one test a row, which mxnet.rnn itself fails.
+"""The table of differences (docs/differences.md): one test a row, which mxnet.rnn itself fails.
 
 Where a row has an exact counterpart, that what works there stays as it is, it is tested beside it.
 """

@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 #: Runs the script given in the arguments, and keeps the parameters that this worker ends with.
 WORKER = '''
 import os, runpy, sys
-from mxrnn._mxnet import mx  # scheduler and server stay in here until all is over
+from mxrnn._runtime.mxnet import mx  # scheduler and server stay in here until all is over
 
 fit = mx.mod.BucketingModule.fit
 

@@ -112,9 +112,10 @@ def deep(kind, layers, both):
 @pytest.fixture(params=[False, True], ids=['short', 'long'])
 def shared(request, monkeypatch):
     """Whether sequences are long enough for alike layers to share an operator."""
-    if request.param and np.float32 not in importlib.import_module('mxrnn._fuse').SHARED_TYPES:
+    module = importlib.import_module('mxrnn._operator.fuse')
+    if request.param and np.float32 not in module.SHARED_TYPES:
         pytest.skip('deep operators have wrong gradients in this MXNet')
-    monkeypatch.setattr('mxrnn._fuse.SHARED_FROM', 1 if request.param else 1000)
+    monkeypatch.setattr(module, 'SHARED_FROM', 1 if request.param else 1000)
     return request.param
 
 
@@ -140,7 +141,7 @@ def test_which_layers_share_an_operator(shared):
 
 
 def test_layers_of_long_sequences_share_an_operator():
-    module, layers = importlib.import_module('mxrnn._fuse'), 3
+    module, layers = importlib.import_module('mxrnn._operator.fuse'), 3
 
     def count(length, dtype=None):
         outputs, _ = rnn.fuse(deep('lstm', layers, False)).unroll(

@@ -25,8 +25,8 @@ SCRIPTS = [path for path in sorted((ROOT / 'benchmarks').glob('*.py'))
 CARD = '''
 import sys
 
-from mxrnn import _report
-from mxrnn._mxnet import mx
+from mxrnn._runtime import report as _report
+from mxrnn._runtime.mxnet import mx
 
 
 class Card(mx.Context):

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mxrnn import _cuda, _mxnet
+from mxrnn._runtime import cuda as _cuda
+from mxrnn._runtime import mxnet as _mxnet
 
 from . import mx
 
@@ -43,7 +44,7 @@ def test_nothing_is_left_behind():
         import numpy, numpy.fft, numpy.linalg, numpy.random, numpy.testing
         names, getter = set(vars(numpy)), vars(numpy).get('__getattr__')
         options = numpy.get_printoptions()
-        from mxrnn import _mxnet
+        from mxrnn._runtime import mxnet as _mxnet
         new = {name for name in set(vars(numpy)) - names
                if 'numpy.' + name not in sys.modules}  # submodules come by being imported
         assert not new, new
@@ -89,7 +90,7 @@ def test_an_import_that_failed_before_does_no_harm(tmp_path):
         except AttributeError:
             builtins.again = True
         assert 'mxnet' not in sys.modules and 'mxnet.part' in sys.modules
-        from mxrnn import _mxnet
+        from mxrnn._runtime import mxnet as _mxnet
         assert _mxnet.mx.part is sys.modules['mxnet.part']
         ''', fake)
     assert result.returncode == 0, result.stderr
@@ -103,7 +104,7 @@ def test_an_imported_mxnet_is_left_alone(tmp_path):
     result = run('''
         import mxnet, numpy
         before, modules = dict(vars(numpy)), set(sys.modules)
-        from mxrnn import _mxnet
+        from mxrnn._runtime import mxnet as _mxnet
         assert _mxnet.mx is mxnet and mxnet.np is numpy and _mxnet.cures == []
         assert vars(numpy) == before and 'distutils' not in set(sys.modules) - modules
         ''', fake)
@@ -227,7 +228,7 @@ def test_orthogonal_initialiser_in_every_thread():
 @pytest.mark.parametrize('mxnet, needed', [('1.9.1', False), ('2.0.0beta1', True)])
 def test_numpy_semantics_of_mxnet_2_are_switched_off(tmp_path, mxnet, needed):
     result = run('''
-        from mxrnn import _mxnet
+        from mxrnn._runtime import mxnet as _mxnet
         print(_mxnet.mx.calls, 'mx.npx.reset_np()' in _mxnet.cures)
         ''', fake_mxnet(tmp_path, '''
         from types import SimpleNamespace, ModuleType
@@ -265,7 +266,7 @@ def test_without_mxnet(monkeypatch, python, command):
 
 
 def test_an_mxnet_that_cannot_be_cured(tmp_path):
-    result = run('from mxrnn import _mxnet', fake_mxnet(tmp_path, '''
+    result = run('from mxrnn._runtime import mxnet as _mxnet', fake_mxnet(tmp_path, '''
         import numpy
         numpy.gone_from_some_later_numpy
         '''))

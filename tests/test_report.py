@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mxrnn import _cuda, _report
+from mxrnn._runtime import cuda as _cuda
+from mxrnn._runtime import report as _report
 
 from . import mx
 

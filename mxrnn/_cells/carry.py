@@ -4,10 +4,10 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from . import _check
-from ._base import BaseRNNCell
-from ._mxnet import mx
-from ._sequence import check_states
+from .. import _check
+from .._runtime.mxnet import mx
+from .base import BaseRNNCell
+from .sequence import check_states
 
 __all__ = ['CarriedStates', 'carry_states']
 

@@ -20,7 +20,7 @@ import tempfile
 import zlib
 from typing import Any, BinaryIO, Iterator
 
-from ._mxnet import mx
+from .._runtime.mxnet import mx
 
 __all__ = ['CheckpointError', 'check_params', 'check_symbol', 'epochs', 'is_remote', 'path_of',
            'read_states', 'remove', 'save']

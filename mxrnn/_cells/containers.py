@@ -4,10 +4,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from . import _check
-from ._base import BaseRNNCell, RNNParams, Weights
-from ._mxnet import mx
-from ._sequence import arrange, check_states, mask, reverse, steps_of, time_axis, time_major
+from .. import _check
+from .._runtime.mxnet import mx
+from .base import BaseRNNCell, RNNParams, Weights
+from .sequence import arrange, check_states, mask, reverse, steps_of, time_axis, time_major
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from . import _check
-from ._base import BaseRNNCell
-from ._modifiers import TRAINING
-from ._mxnet import mx
-from ._sequence import (
+from .. import _check
+from .._runtime.mxnet import mx
+from .base import BaseRNNCell
+from .modifiers import TRAINING
+from .sequence import (
     check_inputs,
     check_states,
     check_valid_length,

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from typing import Any, Sequence, Union
 
-from . import _check
-from ._mxnet import mx
+from .. import _check
+from .._runtime.mxnet import mx
 
 __all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'check_symbol',
            'check_valid_length', 'flatten', 'hold', 'known_shape', 'known_type', 'mask', 'reverse',

@@ -7,8 +7,8 @@ from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
-from . import _check
-from ._base import (
+from .. import _check
+from .._cells.base import (
     ARRAYS,
     BaseRNNCell,
     RNNParams,
@@ -18,13 +18,11 @@ from ._base import (
     join_weights,
     take_weights,
 )
-from ._compose import BidirectionalCell, SequentialRNNCell
-from ._dense import GRUCell, LSTMCell, RNNCell
-from ._gates import GROUPS, KINDS, MODES, gate_array
-from ._modifiers import DropoutCell, drop
-from ._mxnet import mx
-from ._padded import padded_layer
-from ._sequence import (
+from .._cells.containers import BidirectionalCell, SequentialRNNCell
+from .._cells.dense import GRUCell, LSTMCell, RNNCell
+from .._cells.gates import GROUPS, KINDS, MODES, gate_array
+from .._cells.modifiers import DropoutCell, drop
+from .._cells.sequence import (
     arrange,
     check_states,
     known_shape,
@@ -33,6 +31,8 @@ from ._sequence import (
     time_axis,
     time_major,
 )
+from .._runtime.mxnet import mx
+from .padded import padded_layer
 
 __all__ = ['FusedRNN', 'FusedRNNCell', 'fused_layout']
 

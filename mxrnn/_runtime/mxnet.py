@@ -22,7 +22,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from . import _cuda
+from . import cuda as _cuda
 
 __all__ = ['cures', 'mx']
 

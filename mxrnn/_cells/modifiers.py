@@ -7,10 +7,10 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from . import _check
-from ._base import BaseRNNCell, RNNParams, Weights
-from ._mxnet import mx
-from ._sequence import (
+from .. import _check
+from .._runtime.mxnet import mx
+from .base import BaseRNNCell, RNNParams, Weights
+from .sequence import (
     arrange,
     check_symbol,
     flatten,

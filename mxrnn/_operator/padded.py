@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from ._mxnet import mx
-from ._sequence import mask, reverse
+from .._cells.sequence import mask, reverse
+from .._runtime.mxnet import mx
 
 __all__ = ['padded_layer']
 

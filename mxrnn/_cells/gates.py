@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Sequence
 
-from ._mxnet import mx
+from .._runtime.mxnet import mx
 
 __all__ = ['ACTIVATIONS', 'GROUPS', 'KINDS', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU',
            'activate', 'gate_array']

@@ -4,10 +4,10 @@ from __future__ import annotations
 import functools
 from typing import Any, Sequence
 
-from . import _check
-from ._base import GatedCell, RNNParams
-from ._gates import ACTIVATIONS, GRU, LSTM, RNN
-from ._mxnet import mx
+from .. import _check
+from .._runtime.mxnet import mx
+from .base import GatedCell, RNNParams
+from .gates import ACTIVATIONS, GRU, LSTM, RNN
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']
 

@@ -8,8 +8,9 @@ from typing import Any, Callable, Iterable, NamedTuple
 
 import numpy as np
 
-from . import _check, _cuda
-from ._mxnet import cures, mx
+from .. import _check
+from . import cuda as _cuda
+from .mxnet import cures, mx
 
 __all__ = ['Gpu', 'device_report', 'gpu_context', 'gpu_name', 'gpus']
 
@@ -120,7 +121,7 @@ def _fit(gpu: Gpu, code: list[tuple[bool, int]]) -> str:
 # -- The report ------------------------------------------------------------------------------------
 
 def _mxrnn() -> Iterable[str]:
-    from . import __version__
+    from .. import __version__
     yield '%s in %s' % (__version__, os.path.dirname(__file__))
 
 

@@ -10,10 +10,10 @@ from typing import Any, Callable, Dict, Iterator
 
 import numpy as np
 
-from . import _check
-from ._gates import GROUPS, KINDS, activate, gate_array
-from ._mxnet import mx
-from ._sequence import (
+from .. import _check
+from .._runtime.mxnet import mx
+from .gates import GROUPS, KINDS, activate, gate_array
+from .sequence import (
     Inputs,
     arrange,
     check_inputs,

@@ -7,17 +7,17 @@ from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from . import _check
-from ._base import BaseRNNCell, RNNParams, Weights
-from ._compose import BidirectionalCell, SequentialRNNCell
-from ._conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
-from ._dense import GRUCell, LSTMCell, RNNCell
-from ._fused import FusedRNNCell, fused_layout
-from ._gates import GROUPS, MODES, gate_array
-from ._modifiers import DropoutCell, ResidualCell, ZoneoutCell
-from ._mxnet import mx
-from ._padded import padded_layer
-from ._sequence import arrange, check_states, known_shape, known_type, time_major
+from .. import _check
+from .._cells.base import BaseRNNCell, RNNParams, Weights
+from .._cells.containers import BidirectionalCell, SequentialRNNCell
+from .._cells.conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
+from .._cells.dense import GRUCell, LSTMCell, RNNCell
+from .._cells.gates import GROUPS, MODES, gate_array
+from .._cells.modifiers import DropoutCell, ResidualCell, ZoneoutCell
+from .._cells.sequence import arrange, check_states, known_shape, known_type, time_major
+from .._runtime.mxnet import mx
+from .fused import FusedRNNCell, fused_layout
+from .padded import padded_layer
 
 __all__ = ['fuse', 'operator_vector']
 

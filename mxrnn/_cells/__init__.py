@@ -1,0 +1,1 @@
+"""The cells: layouts and lengths, gates, the base, layers, containers, modifiers, loops."""

@@ -1,0 +1,1 @@
+"""Sentences as numbers, and the iterators that make batches of them."""
