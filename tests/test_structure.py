@@ -1,0 +1,74 @@
+"""The house: which package may import which, and that nothing goes round in circles."""
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / 'mxrnn'
+
+#: In reading order: each may import from those before it. What is not listed is a face, which
+#: gathers names for users: everything below is open to it, and nothing here may import it.
+ORDER = ['_check', '_runtime', '_cells', '_operator', '_checkpoint', '_data', '_inference',
+         'interop']
+
+MODULES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
+           for path in PACKAGE.rglob('*.py')}
+
+
+def imports(module: str) -> set[str]:
+    """Modules of the package, relative to it, that `module` imports anywhere."""
+    found = set()
+    inside = module.split('.')[:-1]
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = ['%s.%s' % (node.module, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = inside[:len(inside) - node.level + 1] + (node.module or '').split('.')
+            names = ['.'.join(['mxrnn', *filter(None, base), alias.name]) for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split('.')
+            if parts[0] != 'mxrnn':
+                continue
+            while len(parts) > 1 and '.'.join(parts[1:]) not in MODULES:
+                if '.'.join([*parts[1:], '__init__']) in MODULES:
+                    parts.append('__init__')
+                    break
+                parts.pop()
+            if len(parts) > 1:
+                found.add('.'.join(parts[1:]))
+    return found - {module}
+
+
+def rank(module: str) -> int:
+    package = module.partition('.')[0]
+    return ORDER.index(package) if package in ORDER else len(ORDER)
+
+
+@pytest.mark.parametrize('module', sorted(MODULES))
+def test_imports_go_downwards_only(module):
+    wrong = {other for other in imports(module) if rank(other) > rank(module)}
+    assert not wrong, '%s imports from above: %s' % (module, ', '.join(sorted(wrong)))
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {module: imports(module) for module in MODULES if rank(module) < len(ORDER)}
+    done: set[str] = set()
+    while True:
+        free = {module for module in graph if module not in done
+                and graph[module] & graph.keys() <= done}
+        if not free:
+            break
+        done |= free
+    assert not graph.keys() - done, 'in circles: %s' % ', '.join(sorted(graph.keys() - done))
+
+
+def test_every_package_has_its_place():
+    packages = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
+    assert packages <= set(ORDER)
