@@ -1,0 +1,79 @@
+"""The pages keep their word: their Python runs as it stands, one block after the other, and what
+they name and link is there."""
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mxrnn
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted(path.relative_to(ROOT).as_posix() for folder in ('.', 'docs', 'benchmarks')
+               for path in (ROOT / folder).glob('*.md'))
+
+#: What only some machines have; the page that uses it is run where it is there.
+OPTIONAL = ('torch', 'onnx', 'onnxruntime')
+
+#: Lines that must be among what a page prints.
+PRINTED = {'README.md': ['tue', 'wed', 'thu', 'fri', 'sat', 'sun', 'mon'],
+           'CONTRIBUTING.md': ['[(4, 10, 16)]']}
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text(encoding='utf-8')
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r'^```python\n(.*?)^```', text(page), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize('page', [page for page in PAGES if blocks(page)])
+def test_the_python_of_a_page_runs(page, tmp_path):
+    code = '\n'.join(blocks(page))
+    for module in OPTIONAL:
+        if re.search(r'\b%s\b' % module, code):
+            pytest.importorskip(module)
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(
+        [str(ROOT)] + os.environ.get('PYTHONPATH', '').split(os.pathsep)))
+    done = subprocess.run([sys.executable, '-c', code], cwd=str(tmp_path), text=True,
+                          stdout=subprocess.PIPE, env=environment, check=True)
+    rest = iter(done.stdout.splitlines())
+    assert all(line in rest for line in PRINTED.get(page, []))
+
+
+def test_the_pages_are_found():
+    assert {'README.md', 'CONTRIBUTING.md', 'docs/differences.md'} <= set(PAGES)
+    assert len(blocks('README.md')) >= 4
+
+
+def test_the_tests_of_the_differences_exist():
+    sources = '\n'.join(path.read_text(encoding='utf-8')
+                        for path in Path(__file__).parent.rglob('*.py'))
+    named = set(re.findall(r'`(test_\w+)`', text('docs/differences.md')))
+    assert len(named) > 50
+    assert not {name for name in named if 'def %s(' % name not in sources}
+
+
+def test_the_names_of_the_tables_exist():
+    tables = text('README.md').partition('## Cells and functions')[2].partition('\n## ')[0]
+    first_cells = ' '.join(re.findall(r'^\| (`.*?) \|', tables, re.MULTILINE))
+    names = re.findall(r'`([\w.]+)`', first_cells)
+    assert len(names) > 30
+    for name in names:
+        owner = mxrnn
+        for part in name.split('.'):
+            owner = getattr(owner, part)
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_the_links_of_a_page_lead_somewhere(page):
+    prose = re.sub(r'```.*?```', '', text(page), flags=re.DOTALL)
+    targets = re.findall(r'\]\(([^)#\s]+)[^)]*\)', prose)
+    missing = [target for target in targets if '://' not in target
+               and not (ROOT / page).parent.joinpath(target).exists()]
+    assert not missing
