@@ -1,14 +1,10 @@
 """Checkpoints that every kind of cell can read, and the deprecated `rnn_unroll`."""
 from __future__ import annotations
 
-from ._checkpoint.files import CheckpointError
-from ._checkpoint.functions import (
-    Checkpoint,
-    do_rnn_checkpoint,
-    load_rnn_checkpoint,
-    rnn_unroll,
-    save_rnn_checkpoint,
-)
+from ._cells.rnn_unroll import rnn_unroll
+from ._checkpoint.callbacks import do_rnn_checkpoint
+from ._checkpoint.errors import CheckpointError
+from ._checkpoint.functions import Checkpoint, load_rnn_checkpoint, save_rnn_checkpoint
 
 __all__ = ['Checkpoint', 'CheckpointError', 'do_rnn_checkpoint', 'load_rnn_checkpoint',
            'rnn_unroll', 'save_rnn_checkpoint']

@@ -842,18 +842,20 @@ def test_folders(saved, tmp_path):
 @differs
 def test_leftovers_of_dead_processes_are_deleted(saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved
-    gone = subprocess.Popen([sys.executable, '-c', ''])
-    gone.wait()
+    fcntl = pytest.importorskip('fcntl')
     host = socket.gethostname()
-    names = ['.mxrnn-%s-%d-abc_1x.tmp' % (host, gone.pid),
-             '.mxrnn-%s-%d-abc_1x.tmp' % (host, os.getpid()),
-             '.mxrnn-%s-elsewhere-%d-abc_1x.tmp' % (host, gone.pid), '.mxrnn-notes']
+    names = ['.mxrnn-%s-abc_1x.tmp' % host, '.mxrnn-%s-no_lock.tmp' % host,
+             '.mxrnn-%s-locked.tmp' % host, '.mxrnn-%s-elsewhere-abc_1x.tmp' % host, '.mxrnn-notes']
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / 'model-0007.params').write_bytes(b'half')
-    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
+        if 'no_lock' not in name:
+            (tmp_path / name / 'lock').write_bytes(b'')
+    with open(str(tmp_path / names[2] / 'lock')) as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
     assert sorted(name for name in os.listdir(str(tmp_path)) if name.startswith('.')) == sorted(
-        names[1:])
+        names[2:])
     assert rnn.load_rnn_checkpoint(cell, prefix).epoch == 1
 
 

@@ -1,0 +1,135 @@
+"""Writing files whole or not at all."""
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import tempfile
+from typing import Iterator, Sequence
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ['replacing', 'without_stage']
+
+_LOCK = 'lock'  #: the file in a stage that the process which writes there keeps locked
+
+#: A stage is a hidden folder: its name has the host, and what `mkdtemp` adds.
+_STAGE = re.compile(r'\.mxrnn-(?P<host>[^/\\]+)-\w+\.tmp[/\\]?')
+
+
+@contextlib.contextmanager
+def replacing(targets: Sequence[str]) -> Iterator[str]:
+    """Replace the files `targets` by those that the block writes.
+
+    The block gets a hidden folder, the stage, and writes a file of each target's name into it.
+    Then the files are flushed to the disk and renamed one after the other, in the order of
+    `targets`. If the block fails, nothing is renamed. A target that is a symbolic link stays one:
+    the file that it points to is replaced. A process that is killed leaves its stage behind; the
+    next process that writes into the same folder deletes it.
+
+    Parameters
+    ----------
+    targets : sequence of str
+        Paths of files with different names. Missing folders are made.
+    """
+    real = [os.path.realpath(target) for target in targets]
+    folders = list(dict.fromkeys(map(os.path.dirname, real)))
+    with contextlib.ExitStack() as stack:
+        stages = {}
+        for folder in folders:
+            os.makedirs(folder, exist_ok=True)
+            _sweep(folder)
+            stages[folder] = stack.enter_context(_stage(folder))
+        written = stages[folders[0]]
+        yield written
+        staged = []
+        for target, path in zip(targets, real):
+            source = os.path.join(written, os.path.basename(target))
+            beside = os.path.join(stages[os.path.dirname(path)], os.path.basename(target))
+            if beside != source:  # another folder may be another file system
+                shutil.copyfile(source, beside)
+            _flush(beside)
+            staged.append(beside)
+        for beside, path in zip(staged, real):
+            os.replace(beside, path)
+    if os.name == 'posix':
+        for folder in folders:
+            _flush(folder)
+
+
+def without_stage(message: str) -> str:
+    """`message` without the names of stages, which nobody will find."""
+    return _STAGE.sub('', message)
+
+
+@contextlib.contextmanager
+def _stage(folder: str) -> Iterator[str]:
+    descriptor = None
+    while descriptor is None:
+        stage = tempfile.mkdtemp('.tmp', '.mxrnn-%s-' % socket.gethostname(), folder)
+        descriptor = _locked(stage)
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _locked(stage: str) -> int | None:
+    """Lock `stage`, and return what holds the lock; None if another process has it or has deleted
+    the stage.
+
+    A process number would tell less: two containers that share the folder may have the same
+    numbers, and neither sees the other's processes.
+    """
+    path = os.path.join(stage, _LOCK)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:  # a file system without locks, where no stage will be found unlocked either
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _sweep(folder: str) -> None:
+    """Delete what processes of this machine that are gone have left unfinished in `folder`."""
+    if fcntl is None:
+        return
+    for name in os.listdir(folder):
+        match = _STAGE.fullmatch(name)
+        # Some network file systems keep locks to the machine, so others' stages are left alone.
+        if match and match.group('host') == socket.gethostname():
+            _sweep_stage(os.path.join(folder, name))
+
+
+def _sweep_stage(stage: str) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(os.path.join(stage, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(stage, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+def _flush(path: str) -> None:
+    directory = os.path.isdir(path)
+    descriptor = os.open(path, os.O_RDONLY if directory else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,108 @@
+"""Whether the parameters of a file fit the graph and the cells that they are for."""
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Sequence
+
+import numpy as np
+
+from .._runtime.mxnet import mx
+
+__all__ = ['faults']
+
+
+def faults(cells: Sequence[Any], symbol: Any, nodes: list[dict], read: dict, arg_params: dict,
+           aux_params: dict) -> list[str]:
+    """What does not fit, in words; an empty list if everything does.
+
+    Parameters
+    ----------
+    cells : sequence of BaseRNNCell
+        The cells that packed the weights.
+    symbol, nodes
+        The graph, and its nodes as its JSON has them.
+    read, arg_params, aux_params : dict of str to NDArray
+        The parameters as they were read, the same with packed weights, and auxiliary states.
+    """
+    return (_wrong_names(cells, symbol, nodes, read, arg_params, aux_params)
+            + _wrong_shapes(nodes, arg_params) + _wrong_types(symbol, read, aux_params))
+
+
+#: Ends of the names that operators give to parameters which are not handed to them.
+_PARAMETERS = ('weight', 'bias', 'gamma', 'beta')
+
+
+def _wrong_names(cells: Sequence[Any], symbol: Any, nodes: list[dict], read: dict,
+                 arg_params: dict, aux_params: dict) -> list[str]:
+    """What is in the file and nobody knows, and what is not in it and nobody else can know."""
+    arguments, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
+    # What packing has made is known to a cell, whether or not it is one of the cell's variables.
+    known = set(arguments).union(*map(_weights, cells))
+    extra = (set(read) & set(arg_params)) - known | set(aux_params) - set(auxiliary)
+    # Which variables are data, the graph does not say; what is called as a parameter is none.
+    missing = {'%s_%s' % (node['name'], end) for node in nodes for end in _PARAMETERS}
+    missing &= {nodes[entry[0]]['name'] for node in nodes for entry in node['inputs']}
+    missing = missing & set(arguments) - set(read) - set(arg_params)
+    missing |= set(auxiliary) - set(aux_params)
+    faults = ['left over %s' % ', '.join(sorted(extra))] if extra else []
+    faults += ['missing %s' % ', '.join(sorted(missing))] if missing else []
+    if extra:
+        faults.append('arguments of the graph without a value are %s' % (', '.join(
+            name for name in arguments if name not in arg_params and name not in read) or 'none'))
+    return faults
+
+
+def _weights(cell: Any) -> set[str]:
+    """Names of the variables of a cell and of those that it is made of."""
+    inner = list(getattr(cell, '_cells', [])) + [getattr(cell, 'base_cell', None)]
+    own = getattr(getattr(cell, '_params', None), '_params', ())
+    return set(own).union(*(_weights(c) for c in inner if c is not None))
+
+
+#: Sizes of parameters that operators state, by position among their inputs.
+_STATED = {
+    'FullyConnected': {1: ('num_hidden',), 2: ('num_hidden',)},
+    'Convolution': {1: ('num_filter',), 2: ('num_filter',)},
+    'Embedding': {1: ('input_dim', 'output_dim')},
+}
+
+
+def _wrong_shapes(nodes: list[dict], arg_params: dict) -> list[str]:
+    """The parameters whose first sizes are not what the operators that take them state."""
+    faults = {}
+    for node in nodes:
+        for position, keys in _STATED.get(node['op'], {}).items():
+            needed = tuple(int(node['attrs'][key]) for key in keys)
+            for entry in node['inputs'][position:position + 1]:
+                name = nodes[entry[0]]['name']
+                if name in arg_params and arg_params[name].shape[:len(needed)] != needed:
+                    faults[name] = '%s has the shape %s, which %s needs to begin with %s' % (
+                        name, arg_params[name].shape, node['name'], needed)
+    return [faults[name] for name in sorted(faults)]
+
+
+def _wrong_types(symbol: Any, params: dict, aux_params: dict) -> list[str]:
+    """The parameters of integers that the graph needs to be reals: one damaged bit does that."""
+    def inferred(types: dict) -> dict | None:
+        """Types of the auxiliary states, or None if those of the arguments are impossible."""
+        for kind in set(types.values()):  # of the data, which the graph does not tell
+            with contextlib.suppress(mx.base.MXNetError):
+                result = symbol.infer_type_partial(**dict(dict.fromkeys(arguments, kind), **types))
+                return dict(zip(symbol.list_auxiliary_states(), result[2]))
+        return None
+
+    integers = {name for values in (params, aux_params) for name, array in values.items()
+                if np.dtype(array.dtype).kind in 'iu'}
+    if not integers:
+        return []
+    arguments = symbol.list_arguments()
+    types = {name: params[name].dtype for name in arguments if name in params}
+    odd = integers & set(params) - set(types)  # of cells, which never are that
+    auxiliary = inferred(types)
+    if auxiliary is None:  # those are wrong, if it can be done without them
+        auxiliary = inferred({name: np.float32 if name in integers else kind
+                              for name, kind in types.items()})
+        odd |= integers & set(types) if auxiliary is not None else set()
+    odd |= {name for name in integers & set(aux_params)
+            if (auxiliary or {}).get(name) not in (None, aux_params[name].dtype)}
+    return ['integers are in %s' % ', '.join(sorted(odd))] if odd else []

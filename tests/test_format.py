@@ -1,0 +1,148 @@
+"""The file formats without MXNet: what it reads and writes is what MXNet writes and reads."""
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mxrnn._checkpoint import format
+from mxrnn._checkpoint.errors import CheckpointError
+
+from . import mx
+from .test_checkpoint import CPU_FLOAT, DATA, OLD, V1, V2, array_list, u32, u64
+
+KINDS = ['float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool']
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('shape', [(1,), (3, 4), (2, 1, 3, 5)], ids=str)
+def test_dense_arrays_are_mxnets_bytes_both_ways(kind, shape, tmp_path):
+    theirs, ours = str(tmp_path / 'theirs'), str(tmp_path / 'ours')
+    values = (np.arange(np.prod(shape)).reshape(shape) % 3).astype(kind)
+    arrays = {'arg:weight': values, 'arg:äöü': values[:1] + values[:1], 'aux:mean': values}
+    mx.nd.save(theirs, {name: mx.nd.array(array, dtype=kind) for name, array in arrays.items()})
+    format.write_arrays(ours, arrays)
+    assert open(ours, 'rb').read() == open(theirs, 'rb').read()
+    read = format.read_arrays(theirs)
+    assert list(read) == list(arrays)
+    for name, array in arrays.items():
+        assert read[name].dtype == array.dtype
+        np.testing.assert_array_equal(read[name], array)
+
+
+def test_bfloat16_is_the_type_that_mxnet_shows_numpy(tmp_path):
+    theirs, ours = str(tmp_path / 'theirs'), str(tmp_path / 'ours')
+    mx.nd.save(theirs, {'a': mx.nd.array([1, -2.5]).astype(format.BFLOAT16)})
+    read = format.read_arrays(theirs)
+    assert read['a'].dtype == format.BFLOAT16
+    wide = read['a']['bfloat16'].astype('uint32') << 16
+    assert wide.view('float32').tolist() == [1, -2.5]
+    format.write_arrays(ours, read)
+    assert open(ours, 'rb').read() == open(theirs, 'rb').read()
+
+
+def test_sparse_arrays(tmp_path):
+    path = str(tmp_path / 'sparse')
+    dense = np.array([[0, 1, 2], [0, 0, 0], [3, 0, 0], [0, 0, 0]], 'float32')
+    mx.nd.save(path, {stype: mx.nd.array(dense).tostype(stype) for stype in ('csr', 'row_sparse')})
+    for stype, read in format.read_arrays(path).items():
+        assert (read.stype, read.shape) == (stype, (4, 3))
+        np.testing.assert_array_equal(read.dense(), dense)
+    assert format.read_arrays(path)['row_sparse'].indices.tolist() == [0, 2]
+    assert format.read_arrays(path)['csr'].indptr.tolist() == [0, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize('array, shape', [
+    (OLD, (2, 3)), (V1 + u32(2) + u64(2, 3) + CPU_FLOAT + DATA, (2, 3)),
+    (V2 + u32(0, 2) + u64(2, 3) + CPU_FLOAT + DATA, (2, 3)),
+    (u32(0xF993FACA, 0, 0) + CPU_FLOAT + DATA[4:8], ())], ids=['0.9', '0.11', '1.x', 'NumPy'])
+def test_files_of_every_version(array, shape, tmp_path):
+    path = tmp_path / 'old'
+    path.write_bytes(array_list(array))
+    read = format.read_arrays(str(path))['arg:a']
+    assert read.shape == shape and read.ravel().tolist() == (list(range(6)) if shape else [1])
+    if shape:
+        np.testing.assert_array_equal(mx.nd.load(str(path))['arg:a'].asnumpy(), read)
+
+
+def test_parameters_by_kind(tmp_path):
+    prefix = str(tmp_path / 'model')
+    arg_params = {'weight': np.ones((2, 3), 'float32'), 'bias': np.zeros(2, 'float32')}
+    aux_params = {'mean': np.full(4, 7, 'float32')}
+    format.write_params(prefix + '-0001.params', arg_params, aux_params)
+    mx.model.save_checkpoint(prefix, 2, None, *(
+        {name: mx.nd.array(array) for name, array in params.items()}
+        for params in (arg_params, aux_params)))
+    one, two = (open(prefix + '-%04d.params' % epoch, 'rb').read() for epoch in (1, 2))
+    assert one == two
+    read = format.read_params(prefix + '-0001.params')
+    for ours, given in zip(read, (arg_params, aux_params)):
+        assert list(ours) == list(given)
+        for name in given:
+            np.testing.assert_array_equal(ours[name], given[name])
+    format.write_arrays(prefix, {'weight': np.ones(1)})
+    with pytest.raises(CheckpointError, match='weight begins with neither arg: nor aux:'):
+        format.read_params(prefix)
+
+
+@pytest.mark.parametrize('array, error, said', [
+    ([1.0], TypeError, 'list'), (np.array(1.0), ValueError, r'\(\)'),
+    (np.zeros((2, 0)), ValueError, r'\(2, 0\)'), (np.zeros(2, 'complex64'), TypeError, 'complex64'),
+    (np.zeros(2, 'U3'), TypeError, '<U3'), (np.zeros((1,) * 33) if np.__version__ >= '2' else
+                                            np.array(1.0), ValueError, 'shape')])
+def test_arrays_that_a_file_cannot_hold(array, error, said, tmp_path):
+    path = tmp_path / 'model-0001.params'
+    path.write_bytes(b'before')
+    with pytest.raises(error, match='arg:bad must .*' + said):
+        format.write_params(str(path), {'good': np.ones(2), 'bad': array}, {})
+    assert path.read_bytes() == b'before'
+
+
+def test_big_endian_and_strided_arrays_are_written_alike(tmp_path):
+    plain = np.arange(12, dtype='float32').reshape(3, 4)
+    written = []
+    for array in (plain, plain.astype('>f4'), np.asfortranarray(plain)):
+        format.write_arrays(str(tmp_path / 'a'), {'a': array})
+        written.append((tmp_path / 'a').read_bytes())
+    assert written[1:] == written[:1] * 2
+
+
+def test_mxnet_is_not_imported(tmp_path):
+    """Formats and their error work without MXNet, and the error is one of MXNet's afterwards."""
+    code = '''
+import sys, types, pickle
+sys.modules['mxnet'] = None  # an import of it fails
+package = types.ModuleType('mxrnn')
+package.__path__ = [%r]
+sys.modules['mxrnn'] = package
+import numpy as np
+from mxrnn._checkpoint import atomic, errors, files, format, graph
+with atomic.replacing(['new/p-0001.params']) as stage:
+    format.write_params(stage + '/p-0001.params', {'a': np.ones(2)}, {})
+assert files.epochs('new/p') == [1]
+assert format.read_params('new/p-0001.params')[0]['a'].tolist() == [1, 1]
+try:
+    graph.check_symbol('none-symbol.json')
+except KeyError as error:
+    assert type(error) is errors.CheckpointError and str(error).startswith('cannot read none-')
+class MXNetError(RuntimeError):
+    pass
+sys.modules['mxnet'] = types.ModuleType('mxnet')
+sys.modules['mxnet.base'] = types.ModuleType('mxnet.base')
+sys.modules['mxnet.base'].MXNetError = MXNetError
+for kind in (errors.CheckpointError, MXNetError, KeyError):
+    try:
+        format.check_params('none.params')
+    except kind as error:
+        assert type(error).__name__ == 'CheckpointError'
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error) and str(again) == str(error) and "'" not in str(error)
+print('done', type(errors.CheckpointError('x')) is type(errors.CheckpointError('y')))
+'''
+    package = str(Path(__file__).resolve().parents[1] / 'mxrnn')
+    result = subprocess.run([sys.executable, '-c', code % package], cwd=str(tmp_path), text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.stdout == 'done True\n'
