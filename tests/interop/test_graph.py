@@ -1,0 +1,179 @@
+"""The reader of symbol files: what it gives is what MXNet gives, and damage is refused."""
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from mxrnn.interop.graph import Entry, attr_value, graph_from_json
+
+from .. import mx, rnn
+from ..cases import CASES, OURS, flat, inputs
+
+V = mx.sym.Variable
+DATA = V('data')
+
+#: Operators whose outputs have names of their own, several or hidden ones, or auxiliary states.
+OPERATORS = {
+    'batch_norm': lambda: mx.sym.BatchNorm(DATA, name='x'),
+    'batch_norm_v1': lambda: mx.sym.BatchNorm_v1(DATA, name='x'),
+    'sync_batch_norm': lambda: mx.sym.contrib.SyncBatchNorm(DATA, key='k', name='x'),
+    'layer_norm': lambda: mx.sym.LayerNorm(DATA, name='x'),
+    'instance_norm': lambda: mx.sym.InstanceNorm(DATA, name='x'),
+    'dropout': lambda: mx.sym.Dropout(DATA, name='x'),
+    'rnn': lambda: mx.sym.RNN(DATA, state_size=3, num_layers=1, mode='gru', name='x'),
+    'rnn_states': lambda: mx.sym.RNN(DATA, state_size=3, num_layers=1, mode='rnn_tanh',
+                                     state_outputs=True, name='x'),
+    'lstm_states': lambda: mx.sym.RNN(DATA, state_size=3, num_layers=1, mode='lstm',
+                                      state_outputs=True, name='x'),
+    'l2_norm': lambda: mx.sym.L2Normalization(DATA, name='x'),
+    'pooling': lambda: mx.sym.Pooling(DATA, kernel=(2, 2), pool_type='max', name='x'),
+    'ctc': lambda: mx.sym.CTCLoss(DATA, V('label'), name='x'),
+    'rrelu': lambda: mx.sym.LeakyReLU(DATA, act_type='rrelu', name='x'),
+    'leaky': lambda: mx.sym.LeakyReLU(DATA, name='x'),
+    'softmax_output': lambda: mx.sym.SoftmaxOutput(DATA, name='x'),
+    'topk': lambda: mx.sym.topk(DATA, name='x'),
+    'topk_value': lambda: mx.sym.topk(DATA, ret_typ='value', name='x'),
+    'topk_both': lambda: mx.sym.topk(DATA, ret_typ='both', name='x'),
+    'sort': lambda: mx.sym.sort(DATA, name='x'),
+    'slice_one': lambda: mx.sym.SliceChannel(DATA, num_outputs=1, name='x'),
+    'slice_two': lambda: mx.sym.SliceChannel(DATA, num_outputs=2, name='x')[1],
+    'split_v2': lambda: mx.sym.split_v2(DATA, 3, axis=0),
+    'moments': lambda: mx.sym.moments(DATA, name='x'),
+    'multinomial': lambda: mx.sym.sample_multinomial(DATA, get_prob=True, name='x'),
+    'variable': lambda: mx.sym.Group([V('a'), DATA]),
+    'kl_reg': lambda: mx.sym.IdentityAttachKLSparseReg(DATA, name='x'),
+}
+
+
+def like_mxnet(symbol):
+    graph = graph_from_json(symbol.tojson())
+    assert graph.arguments == symbol.list_arguments()
+    assert graph.auxiliary == symbol.list_auxiliary_states()
+    assert graph.outputs == symbol.list_outputs()
+    return graph
+
+
+@pytest.mark.parametrize('name', OPERATORS)
+def test_names_are_those_of_mxnet(name):
+    like_mxnet(OPERATORS[name]())
+
+
+@pytest.mark.parametrize('case', CASES + OURS, ids=str)
+def test_graphs_of_cells_are_read(case):
+    outputs, states = case.make(rnn).unroll(3, inputs('symbol', 3), merge_outputs=True)
+    like_mxnet(mx.sym.Group([outputs] + flat(states)))
+
+
+def test_the_body_of_a_loop_is_a_graph():
+    outputs, states = rnn.dynamic_unroll(rnn.LSTMCell(3), DATA)
+    graph = like_mxnet(mx.sym.Group([outputs] + states))
+    loop, = [node for node in graph.nodes if node.op == '_foreach']
+    body, = loop.subgraphs
+    assert len(body.arguments) == len(loop.inputs)
+    assert len(body.outputs) == loop.num_outputs == 3
+    assert 'FullyConnected' in {node.op for node in graph.walk()}
+
+
+@pytest.mark.parametrize('text, value', [
+    ('(2L, 3L)', (2, 3)), ('[0, 1]', (0, 1)), ('()', ()), ('(3,)', (3,)), ('1e-05', 1e-5),
+    ('-1', -1), ('True', True), ('None', None), ('tanh', 'tanh'), ('', ''), ('0.5', .5),
+    ('inf', float('inf')), ('float32', 'float32'), ('(1, None)', (1, None)), ('(', '('),
+    ('3 hands', '3 hands'), ('["lstmbias", {"forget_bias": 1.0}]',
+                             ('lstmbias', {'forget_bias': 1.0}))])
+def test_attributes_are_read_as_values(text, value):
+    result = attr_value(text)
+    assert result == value and type(result) is type(value)
+
+
+def respelled(symbol, rename):
+    content = json.loads(symbol.tojson())
+    for node in content['nodes']:
+        rename(node)
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize('old', ['attr', 'param'])
+def test_old_spellings_of_attributes(old):
+    def rename(node):
+        if 'attrs' in node:
+            node[old] = node.pop('attrs')
+        node['backward_source_id'] = -1
+        node['inputs'] = [entry[:2] for entry in node['inputs']]
+
+    cell = rnn.FusedRNNCell(3, 2, 'gru', True, get_next_state=True)
+    outputs, states = cell.unroll(3, DATA, merge_outputs=True)
+    symbol = mx.sym.Group([outputs] + states)
+    text = respelled(symbol, rename)
+    assert graph_from_json(text).nodes == graph_from_json(symbol.tojson()).nodes
+
+
+def test_notes_of_programs_without_underscores():
+    text = json.dumps({'nodes': [{'op': 'null', 'name': 'a', 'attr': {'lr_mult': '0.1'},
+                                  'inputs': []}], 'arg_nodes': [0], 'heads': [[0, 0]]})
+    node, = graph_from_json(text).nodes
+    assert node.attrs == {'__lr_mult__': '0.1'} and node.is_variable
+
+
+@pytest.mark.parametrize('old, new', [
+    ('_Plus', 'elemwise_add'), ('_PlusScalar', '_plus_scalar'), ('_RMinusScalar', '_rminus_scalar'),
+    ('_Greater_Equal', '_greater_equal'), ('_GreaterEqualScalar', '_greater_equal_scalar'),
+    ('_LesserScalar', '_lesser_scalar'), ('_RDivScalar', '_rdiv_scalar'), ('_Mod', '_mod'),
+    ('Softmax', 'SoftmaxOutput'), ('_sparse_dot', 'dot'), ('_sparse_retain', '_sparse_retain'),
+    ('_foreach', '_foreach'), ('_Maximum', '_maximum'), ('_sparse_concat', 'Concat')])
+def test_old_names_of_operators(old, new):
+    text = json.dumps({'nodes': [{'op': old, 'name': 'x', 'inputs': []}], 'heads': [[0, 0]]})
+    assert graph_from_json(text).nodes[0].op == new
+
+
+def test_consumers_and_values_of_a_node():
+    symbol = mx.sym.FullyConnected(DATA, num_hidden=4, name='fc') + DATA
+    graph = graph_from_json(symbol.tojson())
+    assert [(node.op, at) for node, at in graph.consumers(0)] == [
+        ('FullyConnected', 0), ('elemwise_add', 1)]
+    fc = graph.nodes[graph.heads[0].node].inputs[0]
+    assert fc == Entry(3, 0) and graph.nodes[3].get('num_hidden') == 4
+    assert graph.nodes[3].get('no_bias', False) is False and graph.version >= 10000
+
+
+DAMAGE = {
+    'no JSON': lambda g: '{',
+    'a list': lambda g: [],
+    'no nodes': lambda g: g.pop('nodes'),
+    'nodes is a number': lambda g: g.update(nodes=3),
+    'no heads': lambda g: g.pop('heads'),
+    'a head beyond the end': lambda g: g['heads'].append([99, 0, 0]),
+    'a head that is no pair': lambda g: g['heads'].append([0]),
+    'a negative head': lambda g: g['heads'].append([-1, 0, 0]),
+    'a node that is a number': lambda g: g['nodes'].insert(0, 7),
+    'a node without inputs': lambda g: g['nodes'][-1].pop('inputs'),
+    'a node without an operator': lambda g: g['nodes'][-1].pop('op'),
+    'an input that comes later': lambda g: g['nodes'][2]['inputs'].append([2, 0, 0]),
+    'an input of text': lambda g: g['nodes'][-1]['inputs'].append(['a', 0, 0]),
+    'an output that is not there': lambda g: g['nodes'][-1]['inputs'].append([0, 5, 0]),
+    'an attribute that is no text': lambda g: g['nodes'][-1].update(attrs={'a': 3}),
+    'a variable with inputs': lambda g: [node for node in g['nodes'] if node['op'] == 'null'][
+        -1].update(inputs=[[0, 0, 0]]),
+    'rows that do not fit': lambda g: g['node_row_ptr'].pop(),
+    'rows of text': lambda g: g.update(node_row_ptr='a'),
+    'a subgraph that is a number': lambda g: g['nodes'][-1].update(subgraphs=[3]),
+    'outputs that are no number': lambda g: g['nodes'][-1].update(
+        op='SliceChannel', attrs={'num_outputs': 'many'}),
+}
+
+
+@pytest.mark.parametrize('what', DAMAGE)
+def test_damage_is_refused(what):
+    outputs, _ = rnn.LSTMCell(3).unroll(2, DATA, merge_outputs=True)
+    content = json.loads(outputs.tojson())
+    changed = copy.deepcopy(content)
+    other = DAMAGE[what](changed)
+    text = other if isinstance(other, str) else json.dumps([] if what == 'a list' else changed)
+    with pytest.raises(ValueError):
+        graph_from_json(text)
+
+
+def test_deep_nesting_is_refused():
+    with pytest.raises(ValueError, match='nested'):
+        graph_from_json('[' * 100000)
