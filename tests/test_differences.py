@@ -653,8 +653,8 @@ def test_initialising_a_vector_does_not_use_mxnet_rnn(monkeypatch, registered):
 @pytest.fixture
 def unwarned(monkeypatch):
     """Forgets which warnings were given."""
-    if hasattr(rnn, '_fused'):
-        monkeypatch.setattr(rnn._fused._Once, 'given', set())
+    if rnn.__name__ == 'mxrnn':
+        monkeypatch.setattr(rnn._operator.fused._Once, 'given', set())
 
 
 @differs

@@ -1,14 +1,16 @@
 """valid_length: a batch of padded sequences against each of them alone, at its own length."""
 from __future__ import annotations
 
+import collections
 import functools
+import json
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import BOUND, OURS, Case, begin_state, flat, quiet, random_value
+from .cases import BOUND, OURS, Case, begin_state, flat, quiet, random_value, stack
 
 LENGTH = 4
 LENGTHS = [4, 0, 1, 3]
@@ -160,27 +162,152 @@ def assert_same(got: Result, want: Result, tolerance: float = 1e-6) -> None:
         close(got.grads[name], want.grads[name], name)
 
 
-@differs
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-@pytest.mark.parametrize('case', CASES, ids=str)
-def test_each_sequence_as_if_alone(case, layout):
-    assert_same(evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS), alone(case))
+#: What lies in the padding must not matter, neither forwards nor backwards.
+each_padding = pytest.mark.parametrize('layout, padding', [('NTC', np.nan), ('TNC', 1e30)])
 
 
 @differs
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@each_padding
 @pytest.mark.parametrize('case', CASES, ids=str)
-def test_fused_sequences_as_if_alone(case, layout):
-    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, wrap=rnn.fuse)
+def test_each_sequence_as_if_alone(case, layout, padding):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding)
     assert_same(got, alone(case))
 
 
 @differs
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@each_padding
+@pytest.mark.parametrize('case', CASES, ids=str)
+def test_fused_sequences_as_if_alone(case, layout, padding):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding,
+                   wrap=rnn.fuse)
+    assert_same(got, alone(case))
+
+
+@differs
+@each_padding
 @pytest.mark.parametrize('case', LOOPED, ids=str)
-def test_looped_sequences_as_if_alone(case, layout):
-    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, loop=True)
+def test_looped_sequences_as_if_alone(case, layout, padding):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding,
+                   loop=True)
     assert_same(got, alone(case))
+
+
+def count_nodes(cell, length, **kwargs):
+    outputs, states = cell.unroll(length, mx.sym.Variable('data'),
+                                  valid_length=mx.sym.Variable('lengths'), **kwargs)
+    graph = mx.sym.Group(flat(outputs) + flat(states))
+    return collections.Counter(node['op'] for node in json.loads(graph.tojson())['nodes'])
+
+
+@differs
+@pytest.mark.parametrize('merge', [None, True])
+def test_lengths_are_looked_at_once(merge):
+    cell = rnn.SequentialRNNCell()
+    for i in range(3):
+        cell.add(rnn.LSTMCell(3, 'l%d_' % i))
+    count = count_nodes(cell, 50, merge_outputs=merge)
+    assert count['clip'] == 1
+    assert count['SequenceMask'] <= 2
+    assert count['_greater_scalar'] <= 50
+    # Each step is split off once; nothing but the last layer's output is joined.
+    assert count['SliceChannel'] == 1 + 3 * 50 and count['Concat'] == 1
+
+
+@differs
+@pytest.mark.parametrize('wrap', [lambda cell: rnn.BidirectionalCell(cell, rnn.GRUCell(3)),
+                                  lambda cell: rnn.ResidualCell(cell),
+                                  lambda cell: rnn.ZoneoutCell(cell, 0.2)],
+                         ids=['both', 'residual', 'zoneout'])
+def test_lengths_are_looked_at_once_in_other_cells(wrap):
+    count = count_nodes(wrap(rnn.LSTMCell(3)), 5)
+    assert count['clip'] == 1 and count['SequenceMask'] <= 2 and count['_greater_scalar'] <= 5
+
+
+@differs
+@pytest.mark.parametrize('kind', ['uint8', 'int8'])
+@pytest.mark.parametrize('make', [
+    lambda: rnn.LSTMCell(2), lambda: rnn.GRUCell(2),
+    lambda: rnn.BidirectionalCell(rnn.RNNCell(2, prefix='l_'), rnn.RNNCell(2, prefix='r_'))])
+def test_short_types_of_lengths_in_long_sequences(make, kind):
+    def final(kind):
+        outputs, states = make().unroll(300, mx.sym.Variable('data'), merge_outputs=True,
+                                        valid_length=mx.sym.Variable('lengths'))
+        bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
+            mx.cpu(), type_dict={'data': 'float32', 'lengths': kind}, data=(3, 300, 2),
+            lengths=(3,))
+        for name, array in bound.arg_dict.items():
+            array[:] = random_value(name, array.shape)
+        bound.arg_dict['lengths'][:] = mx.nd.array([60, 127, 3])
+        return [each.asnumpy() for each in bound.forward()]
+
+    for got, want in zip(final(kind), final('int32')):
+        np.testing.assert_array_equal(got, want)
+
+
+class Doubled(rnn.LSTMCell):
+    """A cell of a program, whose `unroll` is its own."""
+
+    called = False
+
+    def unroll(self, length, inputs, begin_state=None, layout='NTC', merge_outputs=None,
+               **options):
+        outputs, states = super().unroll(length, inputs, begin_state, layout, True, **options)
+        self.called = True
+        return outputs * 2, states
+
+
+@differs
+@pytest.mark.parametrize('lengths', [None, LENGTHS])
+@pytest.mark.parametrize('wrap', [
+    lambda cell: stack(rnn, rnn.RNNCell(4, prefix='below_'), cell),
+    lambda cell: rnn.ResidualCell(cell),
+    lambda cell: rnn.BidirectionalCell(cell, rnn.GRUCell(3, 'other_')),
+    lambda cell: rnn.VariationalDropoutCell(cell),
+    lambda cell: rnn.fuse(cell),
+    lambda cell: rnn.fuse(stack(rnn, cell, rnn.GRUCell(2)))],
+    ids=['stack', 'residual', 'both', 'variational', 'fuse', 'fuse_stack'])
+def test_an_unroll_of_a_program_is_called_by_the_cells_around(wrap, lengths):
+    cell = Doubled(4, 'own_')
+    case = Case('own_unroll', lambda rnn: wrap(cell))
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=lengths)
+    assert cell.called
+    if lengths:
+        assert_same(got, alone(Case('own_unroll', lambda rnn: wrap(Doubled(4, 'own_')))))
+
+
+OPEN = {
+    'lstm': lambda: rnn.LSTMCell(3),
+    'both': lambda: rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(3, 'r_')),
+    'fused': lambda: rnn.FusedRNNCell(3, 2, get_next_state=True),
+    'fuse': lambda: rnn.fuse(rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_')))}
+
+
+@differs
+@pytest.mark.parametrize('name, listed', [('lstm', True), ('both', True), ('fused', True),
+                                          ('fuse', True), ('fused', False), ('fuse', False)])
+def test_lengths_with_an_open_number_of_steps(name, listed):
+    def results(length):
+        data = mx.sym.Variable('data')
+        if listed:
+            data = list(mx.sym.split(data, num_outputs=3, axis=1, squeeze_axis=True))
+        outputs, states = OPEN[name]().unroll(length, data, merge_outputs=True,
+                                              valid_length=mx.sym.Variable('lengths'))
+        bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
+            mx.cpu(), data=(4, 3, 2), lengths=(4,))
+        for argument, array in bound.arg_dict.items():
+            array[:] = random_value(argument, array.shape)
+        bound.arg_dict['lengths'][:] = mx.nd.array([3, -5, 900, 2])
+        return [each.asnumpy() for each in bound.forward()]
+
+    for got, want in zip(results(None), results(3)):
+        np.testing.assert_array_equal(got, want)
+
+
+@differs
+@pytest.mark.parametrize('name', ['lstm', 'both'])
+def test_lengths_with_steps_that_cannot_be_counted(name):
+    with pytest.raises(ValueError, match='length must be given'):
+        OPEN[name]().unroll(None, mx.sym.Variable('data'), valid_length=mx.sym.Variable('n'))
 
 
 @differs

@@ -13,19 +13,8 @@ import numpy as np
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import GROUPS, KINDS, activate, gate_array
-from .sequence import (
-    Inputs,
-    arrange,
-    check_inputs,
-    check_states,
-    check_symbol,
-    check_valid_length,
-    hold,
-    mask,
-    steps_of,
-    time_axis,
-    unknown,
-)
+from .sequence import Inputs, check_states, check_symbol, unknown
+from .unroll import Options, unroll, unroll_steps
 
 __all__ = ['RNNParams', 'BaseRNNCell', 'MissingWeightsError', 'Weights']
 
@@ -165,6 +154,8 @@ class BaseRNNCell:
 
     #: Whether the cell can be called for a single step.
     can_step = True
+    #: Whether `_unroll` itself reads no padding and gives zeros there.
+    _masks_padding = False
 
     def __init__(self, prefix: str = '', params: RNNParams | None = None) -> None:
         self._prefix = _check.instance('prefix', prefix, str, 'a str')
@@ -465,48 +456,31 @@ class BaseRNNCell:
         TypeError, ValueError
             At once, for inputs, states or a layout that do not fit; the cell then is as before.
         """
-        time_axis(layout)
-        check_inputs(length, inputs)
-        if merge_outputs is not None:
-            merge_outputs = bool(_check.flag('merge_outputs', merge_outputs))
-        options = {} if dtype is None else {'dtype': _check.dtype('dtype', dtype)}
-        if valid_length is not None:
-            # Operators that reverse or pick would read behind the array.
-            options['valid_length'] = mx.sym.clip(check_valid_length(valid_length), 0, length)
-        with self._unchanged_on_error():
-            self.reset()
-            return self._unroll(length, inputs, begin_state, layout, merge_outputs, **options)
+        return unroll(self, inputs, begin_state,
+                      Options(length, layout, merge_outputs, dtype, valid_length))
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None,
-                valid_length=None):
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
         """What `unroll` builds, of checked arguments; cells that don't go step by step redefine
-        it. Options that were not given are not among the arguments."""
-        if valid_length is not None:
-            inputs = mask(length, inputs, layout, valid_length)
-        steps = steps_of(length, inputs, layout)
-        states = self._first_states(begin_state, dtype)
-        outputs: Any = []
-        for t, step in enumerate(steps):
-            before = states
-            output, states = self(step, before)
-            if valid_length is not None:
-                states = hold(valid_length > t, states, before)
-            outputs.append(output)
-        if valid_length is not None:
-            outputs = mask(length, outputs, layout, valid_length)
-        return arrange(length, outputs, layout, merge_outputs), states
+        it. In padding, inputs are finite and outputs may be anything finite."""
+        return unroll_steps(self, inputs, begin_state, options)
 
-    @staticmethod
-    def _unroll_inner(cell: BaseRNNCell, length: int, **arguments: Any) -> tuple[Inputs, list[Any]]:
-        """Unroll a cell in this one. A cell of a program may know the original arguments only."""
-        if getattr(cell.unroll, '__func__', None) is not BaseRNNCell.unroll:
-            takes = inspect.signature(cell.unroll).parameters.values()
-            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
-                for name in set(arguments) - {parameter.name for parameter in takes}:
-                    raise NotImplementedError(
-                        '%s must be an argument of unroll of %r, which has been redefined without '
-                        'it: add it and pass it on to the base class' % (name, cell))
-        return cell.unroll(length, **arguments)
+    def _unroll_within(self, inputs: Inputs, begin_state: Any, options: Options
+                       ) -> tuple[Inputs, list[Any]]:
+        """Unroll as a part of another cell: by `_unroll`, or by the `unroll` of a program, which
+        may know the original arguments only."""
+        if getattr(self.unroll, '__func__', None) is BaseRNNCell.unroll:
+            self.reset()
+            return self._unroll(inputs, begin_state, options)
+        keywords = options.keywords()
+        takes = inspect.signature(self.unroll).parameters.values()
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+            for name in keywords.keys() - {parameter.name for parameter in takes}:
+                raise NotImplementedError(
+                    '%s must be an argument of unroll of %r, which has been redefined without '
+                    'it: add it and pass it on to the base class' % (name, self))
+        return self.unroll(options.length, inputs=inputs, begin_state=begin_state,
+                           layout=options.layout, merge_outputs=options.merge_outputs, **keywords)
 
 
 class GatedCell(BaseRNNCell):

@@ -7,7 +7,16 @@ from typing import Any
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, RNNParams, Weights
-from .sequence import arrange, check_states, mask, reverse, steps_of, time_axis, time_major
+from .sequence import (
+    Inputs,
+    arrange,
+    check_states,
+    reverse,
+    steps_of,
+    time_axis,
+    time_major,
+)
+from .unroll import Options
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
 
@@ -62,6 +71,10 @@ class _Container(BaseRNNCell):
         if func is not None:
             kwargs['func'] = func
         return sum((cell.begin_state(**kwargs) for cell in self._cells), [])
+
+    @property
+    def _masks_padding(self) -> bool:  # type: ignore[override]
+        return bool(self._cells) and all(cell._masks_padding for cell in self._cells)
 
     def _states_by_cell(self, states: Any) -> list[list[mx.sym.Symbol]]:
         counts = [len(cell.state_info) for cell in self._cells]
@@ -118,17 +131,15 @@ class SequentialRNNCell(_Container):
             next_states.extend(own)
         return inputs, next_states
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
-        states = self._states_by_cell(self._first_states(begin_state, options.get('dtype')))
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
+        states = self._states_by_cell(self._first_states(begin_state, options.dtype))
         next_states: list[Any] = []
+        between = options._replace(merge_outputs=None)
         for i, (cell, own) in enumerate(zip(self._cells, states)):
-            merge = merge_outputs if i == len(self._cells) - 1 else None
-            inputs, own = self._unroll_inner(cell, length, inputs=inputs, begin_state=own,
-                                             layout=layout, merge_outputs=merge, **options)
+            inputs, own = cell._unroll_within(
+                inputs, own, options if i == len(self._cells) - 1 else between)
             next_states.extend(own)
-        if not self._cells and 'valid_length' in options:
-            inputs = arrange(length, mask(length, inputs, layout, options['valid_length']), layout,
-                             merge_outputs)
         return inputs, next_states
 
 
@@ -170,14 +181,15 @@ class BidirectionalCell(_Container):
         raise NotImplementedError('%r cannot be stepped, since its backward cell begins at the '
                                   'end of the sequence: use unroll' % self)
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
-        if 'valid_length' in options:
-            return self._unroll_valid(length, inputs, begin_state, layout, merge_outputs, **options)
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
+        if options.valid_length is not None:
+            return self._unroll_valid(inputs, begin_state, options)
+        length, layout, merge_outputs = options[:3]
         axis = time_axis(layout)
         steps = steps_of(length, inputs, layout)
-        states = self._states_by_cell(self._first_states(begin_state, options.get('dtype')))
-        results = [self._unroll_inner(cell, length, inputs=given, begin_state=own, layout=layout,
-                                      merge_outputs=merge_outputs, **options)
+        states = self._states_by_cell(self._first_states(begin_state, options.dtype))
+        results = [cell._unroll_within(given, own, options)
                    for cell, given, own in zip(self._cells, (steps, steps[::-1]), states)]
         outputs = [result[0] for result in results]
         if merge_outputs is None:
@@ -201,15 +213,16 @@ class BidirectionalCell(_Container):
         layouts = [info.get('__layout__', '') for info in self.state_info]
         return 3 if 'NHWC' in layouts else 1
 
-    def _unroll_valid(self, length, inputs, begin_state, layout, merge_outputs, valid_length,
-                      **options):
+    def _unroll_valid(self, inputs: Inputs, begin_state: Any, options: Options
+                      ) -> tuple[Inputs, list[Any]]:
         """Each sequence reversed within its own length: padding stays behind, in both cells."""
+        length, layout, merge_outputs = options[:3]
+        valid_length = options.valid_length
         inputs = time_major(arrange(length, inputs, layout, True), layout)
-        states = self._states_by_cell(self._first_states(begin_state, options.get('dtype')))
+        states = self._states_by_cell(self._first_states(begin_state, options.dtype))
+        whole = options._replace(layout='TN' + layout[2:], merge_outputs=True)
         (forward, *left), (backward, *right) = (
-            self._unroll_inner(cell, length, inputs=given, begin_state=own,
-                               layout='TN' + layout[2:], merge_outputs=True,
-                               valid_length=valid_length, **options)
+            cell._unroll_within(given, own, whole)
             for cell, given, own in zip(self._cells, (inputs, reverse(inputs, valid_length)),
                                         states))
         joined = mx.sym.Concat(forward, reverse(backward, valid_length),

@@ -11,15 +11,16 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, RNNParams, Weights
 from .sequence import (
+    Inputs,
     arrange,
     check_symbol,
     flatten,
     known_shape,
     known_type,
-    mask,
     time_axis,
     unknown,
 )
+from .unroll import Options
 
 __all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell', 'VariationalDropoutCell',
            'TRAINING']
@@ -76,14 +77,12 @@ class DropoutCell(BaseRNNCell):
             inputs = drop(inputs, self.dropout)
         return inputs, states
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, valid_length=None,
-                **options):
-        if valid_length is not None:
-            inputs = mask(length, inputs, layout, valid_length)
-        inputs = arrange(length, inputs, layout, merge_outputs)
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
+        inputs = arrange(options.length, inputs, options.layout, options.merge_outputs)
         if isinstance(inputs, mx.sym.Symbol):
             return self(inputs, [])
-        return super()._unroll(length, inputs, begin_state, layout, merge_outputs, **options)
+        return super()._unroll(inputs, begin_state, options)
 
 
 class ModifierCell(BaseRNNCell):
@@ -254,20 +253,18 @@ class ResidualCell(ModifierCell):
         output, states = self.base_cell(inputs, states)
         return self._add(output, inputs), states
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
         with self._base_unmodified() as base:
-            outputs, states = self._unroll_inner(
-                base, length, inputs=inputs, begin_state=begin_state, layout=layout,
-                merge_outputs=merge_outputs, **options)
-        merge = isinstance(outputs, mx.sym.Symbol) if merge_outputs is None else merge_outputs
-        inputs = arrange(length, inputs, layout, merge)
+            outputs, states = base._unroll_within(inputs, begin_state, options)
+        merge = options.merge_outputs
+        if merge is None:
+            merge = isinstance(outputs, mx.sym.Symbol)
+        inputs = arrange(options.length, inputs, options.layout, merge)
         self._check_sizes(*((outputs, inputs) if merge else (outputs[0], inputs[0])))
-        total: Any = self._add(outputs, inputs) if merge else [
-            self._add(*pair) for pair in zip(outputs, inputs)]
-        if 'valid_length' in options:
-            total = arrange(length, mask(length, total, layout, options['valid_length']), layout,
-                            merge_outputs)
-        return total, states
+        if merge:
+            return self._add(outputs, inputs), states
+        return [self._add(*pair) for pair in zip(outputs, inputs)], states
 
 
 class VariationalDropoutCell(ModifierCell):
@@ -325,18 +322,19 @@ class VariationalDropoutCell(ModifierCell):
         output, states = self.base_cell(self._drop('drop_inputs', inputs), states)
         return self._drop('drop_outputs', output), states
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
         if self.drop_states > 0:
-            return super()._unroll(length, inputs, begin_state, layout, merge_outputs, **options)
+            return super()._unroll(inputs, begin_state, options)
         # Nothing between the steps: the base cell may unroll in its own way.
+        length, layout, merge_outputs = options[:3]
         if self.drop_inputs > 0:
             inputs = drop(arrange(length, inputs, layout, True), self.drop_inputs,
-                              axes=(time_axis(layout),))
-        merge = True if self.drop_outputs > 0 else merge_outputs
+                          axes=(time_axis(layout),))
+        if self.drop_outputs > 0:
+            options = options._replace(merge_outputs=True)
         with self._base_unmodified() as base:
-            outputs, states = self._unroll_inner(
-                base, length, inputs=inputs, begin_state=begin_state, layout=layout,
-                merge_outputs=merge, **options)
+            outputs, states = base._unroll_within(inputs, begin_state, options)
         if self.drop_outputs > 0:
             outputs = drop(outputs, self.drop_outputs, axes=(time_axis(layout),))
             outputs = arrange(length, outputs, layout, merge_outputs)

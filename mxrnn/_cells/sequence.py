@@ -1,14 +1,14 @@
 """Layouts, and a sequence as one Symbol, as a list of steps, and back."""
 from __future__ import annotations
 
-from typing import Any, Sequence, Union
+from typing import Any, Dict, Sequence, Union
 
 from .. import _check
 from .._runtime.mxnet import mx
 
-__all__ = ['Inputs', 'arrange', 'check_inputs', 'check_states', 'check_symbol',
-           'check_valid_length', 'flatten', 'hold', 'known_shape', 'known_type', 'mask', 'reverse',
-           'steps_of', 'time_axis', 'time_major', 'unknown']
+__all__ = ['Inputs', 'Running', 'arrange', 'check_inputs', 'check_states', 'check_symbol',
+           'check_valid_length', 'clip', 'flatten', 'hold', 'known_shape', 'known_type', 'mask',
+           'reverse', 'steps_of', 'time_axis', 'time_major', 'unknown']
 
 Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 
@@ -159,6 +159,40 @@ def time_major(inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
 
 # Sequences of different lengths. The operators take valid_length in any numeric type. Those that
 # select write constants or copy, never multiply: not even NaN gets out of padding.
+
+def clip(valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout: str
+         ) -> mx.sym.Symbol:
+    """`valid_length` from 0 to `length` (None: what `inputs` have once they are bound).
+
+    Operators that reverse or pick would read outside of the array for other numbers.
+    """
+    if length is not None:
+        return mx.sym.clip(valid_length, 0, length)
+    steps = mx.sym.slice_axis(inputs, axis=1 - time_axis(layout), begin=0, end=1)
+    steps = mx.sym.slice_axis(mx.sym.Reshape(time_major(steps, layout), shape=(0, -1)), axis=1,
+                              begin=0, end=1)
+    count = mx.sym.sum(mx.sym.ones_like(steps))
+    return mx.sym.broadcast_minimum(mx.sym.maximum(valid_length, 0), count)
+
+
+_BLOCK = 127
+
+
+class Running(Dict[int, mx.sym.Symbol]):
+    """By step, which sequences have not ended; each is made where it is first asked for."""
+
+    def __init__(self, valid_length: mx.sym.Symbol) -> None:
+        super().__init__()
+        self._behind = [valid_length]  #: steps left after 0, _BLOCK, 2 * _BLOCK, ...
+
+    def __missing__(self, step: int) -> mx.sym.Symbol:
+        # Lengths of 8 bits compare with small numbers only: the scalar would wrap around.
+        block, rest = divmod(step, _BLOCK)
+        while block >= len(self._behind):
+            self._behind.append(mx.sym.maximum(self._behind[-1], _BLOCK) - _BLOCK)
+        self[step] = self._behind[block] > rest
+        return self[step]
+
 
 def mask(length: int | None, inputs: Inputs, layout: str,
          valid_length: mx.sym.Symbol) -> mx.sym.Symbol:

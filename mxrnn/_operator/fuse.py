@@ -14,7 +14,15 @@ from .._cells.conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from .._cells.dense import GRUCell, LSTMCell, RNNCell
 from .._cells.gates import GROUPS, MODES, gate_array
 from .._cells.modifiers import DropoutCell, ResidualCell, ZoneoutCell
-from .._cells.sequence import arrange, check_states, known_shape, known_type, time_major
+from .._cells.sequence import (
+    Inputs,
+    arrange,
+    check_states,
+    known_shape,
+    known_type,
+    time_major,
+)
+from .._cells.unroll import Options
 from .._runtime.mxnet import mx
 from .fused import FusedRNNCell, fused_layout
 from .padded import padded_layer
@@ -218,6 +226,7 @@ class _Operator(BaseRNNCell):
     """Layers of one kind and width through sym.RNN, time-major. States must be given."""
 
     can_step = False
+    _masks_padding = True
 
     def __init__(self, layer: _Layer) -> None:
         super().__init__()
@@ -236,8 +245,9 @@ class _Operator(BaseRNNCell):
     def state_info(self) -> list[dict[str, Any]]:
         return sum((cell.state_info for cell in self._cells_in_order()), [])
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None,
-                valid_length=None):
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
+        length, layout, merge_outputs, _, valid_length, _ = options
         first, cells = self._layers[0], self._cells_in_order()
         name = first.cells[0]._prefix + 'fused_'
         if not isinstance(inputs, mx.sym.Symbol):
@@ -385,6 +395,10 @@ class _FusedUnroll(BaseRNNCell):
     def state_info(self) -> list[dict[str, Any]]:
         return self._cell.state_info
 
+    @property
+    def _masks_padding(self) -> bool:  # type: ignore[override]
+        return _plan(self._cell)._masks_padding
+
     def begin_state(self, *args: Any, **kwargs: Any) -> list[mx.sym.Symbol]:
         self._check_unmodified()
         return self._cell.begin_state(*args, **kwargs)
@@ -399,17 +413,20 @@ class _FusedUnroll(BaseRNNCell):
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         return self._cell(inputs, states)
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, **options):
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
         plan = _plan(self._cell)
         if not _has_operator(plan):
-            return self._cell.unroll(length, inputs, begin_state, layout, merge_outputs, **options)
-        states = self._first_states(begin_state, options.get('dtype'))
+            return self._cell._unroll_within(inputs, begin_state, options)
+        length, layout, merge_outputs = options[:3]
+        states = self._first_states(begin_state, options.dtype)
         if isinstance(inputs, mx.sym.Symbol):
             inputs = time_major(inputs, layout)
         else:
             length = len(inputs)
-        outputs, states = plan.unroll(length, inputs, states, 'TNC', merge_outputs, **options)
-        if merge_outputs is None and 'valid_length' not in options and _gives_steps(plan):
+        outputs, states = plan._unroll_within(inputs, states,
+                                              options._replace(length=length, layout='TNC'))
+        if merge_outputs is None and options.valid_length is None and _gives_steps(plan):
             outputs = arrange(length, outputs, 'TNC', False)
         if isinstance(outputs, mx.sym.Symbol):
             outputs = time_major(outputs, layout)

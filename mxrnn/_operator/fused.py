@@ -23,6 +23,7 @@ from .._cells.dense import GRUCell, LSTMCell, RNNCell
 from .._cells.gates import GROUPS, KINDS, MODES, gate_array
 from .._cells.modifiers import DropoutCell, drop
 from .._cells.sequence import (
+    Inputs,
     arrange,
     check_states,
     known_shape,
@@ -31,6 +32,7 @@ from .._cells.sequence import (
     time_axis,
     time_major,
 )
+from .._cells.unroll import Options
 from .._runtime.mxnet import mx
 from .padded import padded_layer
 
@@ -188,6 +190,7 @@ class FusedRNNCell(BaseRNNCell):
     """
 
     can_step = False
+    _masks_padding = True
 
     def __init__(self, num_hidden: int, num_layers: int = 1, mode: str = 'lstm',
                  bidirectional: bool = False, dropout: float = 0., get_next_state: bool = False,
@@ -285,8 +288,9 @@ class FusedRNNCell(BaseRNNCell):
         raise NotImplementedError('%r cannot be stepped, since it is one operator for all steps: '
                                   'use unroll, or unfuse() and step the result' % self)
 
-    def _unroll(self, length, inputs, begin_state, layout, merge_outputs, dtype=None,
-                valid_length=None):
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
+        length, layout, merge_outputs, dtype, valid_length, _ = options
         inputs = arrange(length, inputs, layout, True)
         shape = known_shape(inputs)
         if len(shape) not in (0, 3):
@@ -294,7 +298,7 @@ class FusedRNNCell(BaseRNNCell):
                              % (self, layout, shape))
         if time_axis(layout) == 1:
             _Once.warn("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
-                       "transpositions that 'NTC' needs", 3)
+                       "transpositions that 'NTC' needs", 5)
         inputs = time_major(inputs, layout)
         states = check_states(self._first_states(begin_state, dtype), len(self.state_info),
                               self)
@@ -306,7 +310,7 @@ class FusedRNNCell(BaseRNNCell):
                 _Once.warn("in float64 MXNet's CPU operator has wrong gradients of all layers but "
                            'the last if the inputs of a FusedRNNCell need no gradient, as in a '
                            'Module without inputs_need_grad=True; unfuse() gives cells with right '
-                           'ones', 3)
+                           'ones', 5)
             if valid_length is not None:
                 inputs = mask(None, inputs, 'TNC', valid_length)
             outputs, states = self._operator(inputs, self._parameter, states, self._get_next_state)

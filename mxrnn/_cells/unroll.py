@@ -1,0 +1,97 @@
+"""Unrolling: what is asked for, the door at which it is checked, and the loop over the steps.
+
+`BaseRNNCell.unroll` is the door: it checks everything once, clips the lengths and masks the
+sequence. Behind it, cells hand `Options` on to the cells in them (`BaseRNNCell._unroll`), and
+nothing is checked, clipped or masked again.
+"""
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .. import _check
+from .._runtime.mxnet import mx
+from .sequence import (
+    Inputs,
+    Running,
+    arrange,
+    check_inputs,
+    check_valid_length,
+    clip,
+    hold,
+    mask,
+    steps_of,
+    time_axis,
+)
+
+__all__ = ['Options', 'unroll', 'unroll_masked', 'unroll_steps']
+
+
+class Options(NamedTuple):
+    """What `unroll` was asked for. Another option is another field, under its keyword's name,
+    and its check in `_checked`."""
+
+    length: int | None
+    layout: str
+    merge_outputs: bool | None
+    dtype: Any = None
+    valid_length: mx.sym.Symbol | None = None
+    #: Follows from `valid_length`: which sequences go on in each step.
+    running: Running | None = None
+
+    def keywords(self) -> dict[str, Any]:
+        """Those options of `unroll` that mxnet.rnn does not know, as far as they were given."""
+        return {name: value for name, value in list(self._asdict().items())[3:]
+                if name != 'running' and value is not None}
+
+
+def _checked(inputs: Inputs, options: Options) -> Options:
+    length, layout, merge_outputs, dtype, valid_length, _ = options
+    time_axis(layout)
+    check_inputs(length, inputs)
+    if merge_outputs is not None:
+        options = options._replace(merge_outputs=bool(_check.flag('merge_outputs', merge_outputs)))
+    if dtype is not None:
+        _check.dtype('dtype', dtype)
+    if valid_length is None:
+        return options
+    check_valid_length(valid_length)
+    if length is None and not isinstance(inputs, mx.sym.Symbol):
+        length = len(inputs)
+    clipped = clip(valid_length, length, inputs, layout)
+    return options._replace(length=length, valid_length=clipped, running=Running(clipped))
+
+
+def unroll(cell: Any, inputs: Inputs, begin_state: Any, options: Options
+           ) -> tuple[Inputs, list[Any]]:
+    """Unroll `cell` for a program: see `BaseRNNCell.unroll`."""
+    options = _checked(inputs, options)
+    with cell._unchanged_on_error():
+        cell.reset()
+        return unroll_masked(cell, inputs, begin_state, options)
+
+
+def unroll_masked(cell: Any, inputs: Inputs, begin_state: Any, options: Options
+                  ) -> tuple[Inputs, list[Any]]:
+    """Unroll `cell` so that it reads zeros in padding and gives zeros there."""
+    if options.valid_length is None or cell._masks_padding:
+        return cell._unroll(inputs, begin_state, options)
+    inputs = mask(options.length, inputs, options.layout, options.valid_length)
+    outputs, states = cell._unroll(inputs, begin_state, options)
+    outputs = mask(options.length, outputs, options.layout, options.valid_length)
+    return arrange(options.length, outputs, options.layout, options.merge_outputs), states
+
+
+def unroll_steps(cell: Any, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
+    """Call `cell` for one step after the other; where a sequence has ended, hold its states."""
+    steps = steps_of(options.length, inputs, options.layout)
+    states = cell._first_states(begin_state, options.dtype)
+    running = options.running
+    outputs: Any = []
+    for t, step in enumerate(steps):
+        before = states
+        output, states = cell(step, before)
+        if running is not None and before:
+            states = hold(running[t], states, before)
+        outputs.append(output)
+    return arrange(options.length, outputs, options.layout, options.merge_outputs), states
