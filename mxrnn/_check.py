@@ -1,13 +1,14 @@
 """Checks of arguments, so that every refusal reads alike: name, what is allowed, what came."""
 from __future__ import annotations
 
+import math
 import numbers
 import sys
 from typing import Any, Callable, Iterable, Iterator
 
 import numpy as np
 
-__all__ = ['LARGEST', 'instance', 'integer', 'units', 'number', 'choice', 'function', 'initializer',
+__all__ = ['LARGEST', 'instance', 'integer', 'whole', 'units', 'number', 'choice', 'function', 'initializer',
            'dtype', 'activation', 'flag', 'integers', 'iterable']
 
 #: The largest integer that operators' parameters hold.
@@ -39,6 +40,16 @@ def integer(name: str, value: Any, least: int | None = None,
     if most is not None and value > most:
         raise ValueError('%s must be at most %d, got %s' % (name, most, _shown(value)))
     return int(value)
+
+
+def whole(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
+    """Return `value` as an int, as `integer` does; floats that are whole numbers count, too.
+
+    For arguments of which mxnet.rnn takes 3.0 as 3.
+    """
+    if isinstance(value, (float, np.floating)) and math.isfinite(value) and value == int(value):
+        value = int(value)
+    return integer(name, value, least, most)
 
 
 def units(value: Any) -> int:

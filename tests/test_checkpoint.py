@@ -170,6 +170,17 @@ def test_says_what_it_saved(saved, caplog):
     assert caplog.messages == ['Saved checkpoint to "%s-12345.params"' % prefix]
 
 
+@pytest.mark.parametrize('epoch', [3.0, np.float32(3), np.int64(3), np.array(3)[()]])
+def test_whole_numbers_are_epochs(epoch, saved, tmp_path):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    rnn.save_rnn_checkpoint(cell, prefix, epoch, symbol, arg_params, aux_params)
+    assert (tmp_path / 'model-0003.params').exists()
+    loaded = rnn.load_rnn_checkpoint(cell, prefix, epoch)
+    assert same(loaded[1], arg_params)
+    if rnn.__name__ != 'mxnet.rnn':
+        assert loaded.epoch == 3 and type(loaded.epoch) is int
+
+
 def test_prefix_without_a_folder(saved, tmp_path, monkeypatch):
     cell, _, symbol, arg_params, aux_params = saved
     monkeypatch.chdir(tmp_path)
@@ -961,7 +972,8 @@ def test_bad_arguments_of_save(change, error, saved, tmp_path):
 @differs
 @pytest.mark.parametrize('change, error', [
     ({'cells': None}, TypeError), ({'prefix': None}, TypeError), ({'epoch': -1}, ValueError),
-    ({'epoch': 1.0}, TypeError), ({'epoch': 'newest'}, TypeError), ({'module': 3}, TypeError),
+    ({'epoch': 1.5}, TypeError), ({'epoch': float('nan')}, TypeError),
+    ({'epoch': float('inf')}, TypeError), ({'epoch': -1.0}, ValueError), ({'epoch': 'newest'}, TypeError), ({'module': 3}, TypeError),
 ], ids=str)
 def test_bad_arguments_of_load(change, error, saved):
     arguments = dict(zip(['cells', 'prefix'], saved), epoch=1)

@@ -66,7 +66,7 @@ def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symb
 def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params: Any,
          aux_params: Any, optimizer_states: bytes | None = None) -> None:
     """Write a checkpoint, with the states of the optimiser if there are any to write."""
-    epoch = _check.integer('epoch', epoch, 0)
+    epoch = _check.whole('epoch', epoch, 0)
     _check.instance('symbol', symbol, (mx.sym.Symbol, type(None)), 'a Symbol or None')
     for name, params in (('arg_params', arg_params), ('aux_params', aux_params)):
         _check.instance(name, params, dict, 'a dict of NDArrays')
@@ -179,7 +179,7 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
     check_module(module)
     _check.flag('strict', strict)
     if epoch is not None:
-        epochs = [_check.integer('epoch', epoch, 0)]
+        epochs = [_check.whole('epoch', epoch, 0)]
     elif files.is_remote(prefix):
         raise ValueError('epoch must be given for a remote prefix, got None with %s' % prefix)
     else:
