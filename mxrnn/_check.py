@@ -8,8 +8,8 @@ from typing import Any, Callable, Iterable, Iterator
 
 import numpy as np
 
-__all__ = ['LARGEST', 'instance', 'integer', 'whole', 'units', 'number', 'choice', 'function', 'initializer',
-           'dtype', 'activation', 'flag', 'integers', 'iterable']
+__all__ = ['LARGEST', 'instance', 'integer', 'whole', 'units', 'number', 'choice', 'function',
+           'initializer', 'dtype', 'activation', 'flag', 'integers', 'iterable']
 
 #: The largest integer that operators' parameters hold.
 LARGEST = 2**31 - 1
