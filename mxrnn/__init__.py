@@ -1,39 +1,116 @@
 """A drop-in replacement for ``mxnet.rnn``, MXNet's symbolic RNN cell API.
 
     import mxrnn as rnn
+    from mxrnn import mx    # MXNet, importable on current Python and NumPy
 
 Cells (`rnn_cell`) build `mx.sym` graphs of one step or, with `unroll`, of a whole sequence;
 `FusedRNNCell` is one operator for layers, directions and steps, and `fuse` unrolls ordinary cells
 through it, `dynamic_unroll` as a loop over any length. The checkpoint functions (`rnn`) store
 weights so that every kind of cell can read them. `io` makes batches of sentences.
+
+``import mxrnn`` does not import MXNet; the first use of a name that needs it does. From
+``import mxrnn`` on, ``import mxnet`` works on current Python and NumPy as well.
 """
 from __future__ import annotations
 
-import sys
+from ._runtime import finder as _finder
 
-from . import init as init
-from . import io, rnn, rnn_cell
-from ._cells.carry import carry_states
-from ._cells.loop import dynamic_unroll
-from ._operator.fuse import fuse
-from ._runtime.mxnet import mx
-from ._runtime.report import device_report
-from .io import *  # noqa: F403
-from .rnn import *  # noqa: F403
-from .rnn_cell import *  # noqa: F403
-
-__all__ = ['__version__', 'carry_states', 'device_report', 'dynamic_unroll', 'fuse',
-           'install', *rnn_cell.__all__, *rnn.__all__, *io.__all__]
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the names of the table below, for programs that read types
+    from . import init as init
+    from . import interop as interop
+    from . import io as io
+    from . import rnn as rnn
+    from . import rnn_cell as rnn_cell
+    from ._cells.carry import carry_states as carry_states
+    from ._cells.loop import dynamic_unroll as dynamic_unroll
+    from ._operator.fuse import fuse as fuse
+    from ._runtime.mxnet import mx as mx
+    from ._runtime.report import device_report as device_report
+    from .io import *  # noqa: F403
+    from .rnn import *  # noqa: F403
+    from .rnn_cell import *  # noqa: F403
 
 __version__ = '0.1.0'
+
+#: Public names, and the modules that have them, which are imported when a name is first used.
+_PUBLIC = {
+    'mx': '._runtime.mxnet',
+    'device_report': '._runtime.report',
+    # cells
+    'RNNParams': '.rnn_cell',
+    'BaseRNNCell': '.rnn_cell',
+    'RNNCell': '.rnn_cell',
+    'LSTMCell': '.rnn_cell',
+    'GRUCell': '.rnn_cell',
+    'FusedRNNCell': '.rnn_cell',
+    'SequentialRNNCell': '.rnn_cell',
+    'DropoutCell': '.rnn_cell',
+    'ModifierCell': '.rnn_cell',
+    'ZoneoutCell': '.rnn_cell',
+    'ResidualCell': '.rnn_cell',
+    'BidirectionalCell': '.rnn_cell',
+    'BaseConvRNNCell': '.rnn_cell',
+    'ConvRNNCell': '.rnn_cell',
+    'ConvLSTMCell': '.rnn_cell',
+    'ConvGRUCell': '.rnn_cell',
+    'VariationalDropoutCell': '.rnn_cell',
+    'MissingWeightsError': '.rnn_cell',
+    'carry_states': '._cells.carry',
+    'dynamic_unroll': '._cells.loop',
+    'fuse': '._operator.fuse',
+    # checkpoints
+    'Checkpoint': '.rnn',
+    'CheckpointError': '.rnn',
+    'do_rnn_checkpoint': '.rnn',
+    'load_rnn_checkpoint': '.rnn',
+    'rnn_unroll': '.rnn',
+    'save_rnn_checkpoint': '.rnn',
+    # data
+    'BucketSentenceIter': '.io',
+    'StreamIter': '.io',
+    'encode_sentences': '.io',
+}
+
+#: Public modules, which are imported when they are first used.
+_MODULES = ('init', 'interop', 'io', 'rnn', 'rnn_cell')
+
+if not TYPE_CHECKING:  # type checkers can't follow a table; they know the names from above
+    __all__ = ['__version__', 'install', *_PUBLIC]
+
+    def __getattr__(name):
+        import importlib
+        if name in _PUBLIC:
+            value = getattr(importlib.import_module(_PUBLIC[name], __name__), name)
+        elif name in _MODULES:
+            value = importlib.import_module('.' + name, __name__)
+        else:
+            raise AttributeError('module %r has no attribute %r' % (__name__, name))
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    special = [name for name in globals() if name.startswith('__')]
+    return sorted({*special, *_PUBLIC, *_MODULES, 'install'})
 
 
 def install() -> None:
     """Put this package in the place of ``mxnet.rnn``, for programs that can't be edited.
 
     From then on ``mx.rnn``, ``import mxnet.rnn`` and ``from mxnet.rnn import ...`` give mxrnn;
-    what a program has imported from the original before stays the original's.
+    what a program has imported from the original before stays the original's. MXNet is not
+    imported by this, but when the program imports it.
+
+    Examples
+    --------
+    >>> import mxrnn
+    >>> mxrnn.install()
+    >>> import mxnet as mx
+    >>> mx.rnn is mxrnn
+    True
     """
-    for name in ('', '.rnn_cell', '.rnn', '.io'):
-        sys.modules['mxnet.rnn' + name] = sys.modules[__name__ + name]
-    mx.rnn = sys.modules[__name__]
+    _finder.replace_rnn()
+
+
+_finder.enable()

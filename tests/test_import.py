@@ -1,5 +1,8 @@
 """MXNet imports on this Python and NumPy, and leaves both as they were."""
+import ast
+import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 import textwrap
@@ -10,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mxrnn
 from mxrnn._runtime import cuda as _cuda
+from mxrnn._runtime import cures as _cures
 from mxrnn._runtime import mxnet as _mxnet
 
 from . import mx
 
 PACKAGE = str(Path(__file__).resolve().parents[1] / 'mxrnn')
-NUMPY, MXNET = (_mxnet._version(module.__version__) for module in (np, mx))
+NUMPY, MXNET = (_cures.version(module.__version__) for module in (np, mx))
 
 
 def run(code, *paths):
@@ -74,15 +79,16 @@ def test_an_import_that_failed_before_does_no_harm(tmp_path):
         import builtins
         import mxnet._ctypes.ndarray, mxnet._ctypes.symbol, mxnet.io.io, mxnet.symbol.symbol
         from . import part, runtime
+        from .other import anything  # binds `other` in the package only if this imports it
         if not hasattr(builtins, 'again'):
             raise AttributeError('the first time')
         __version__ = '1.9.1'
         ''')
-    for name in ('part', 'runtime', '_ctypes/__init__', '_ctypes/ndarray', '_ctypes/symbol',
-                 'io/__init__', 'io/io', 'symbol/__init__', 'symbol/symbol'):
+    for name in ('part', 'other', 'runtime', '_ctypes/__init__', '_ctypes/ndarray',
+                 '_ctypes/symbol', 'io/__init__', 'io/io', 'symbol/__init__', 'symbol/symbol'):
         path = tmp_path / 'mxnet' / (name + '.py')
         path.parent.mkdir(exist_ok=True)
-        path.write_text('')
+        path.write_text('anything = 1')
     result = run('''
         import builtins, sys
         try:
@@ -92,6 +98,7 @@ def test_an_import_that_failed_before_does_no_harm(tmp_path):
         assert 'mxnet' not in sys.modules and 'mxnet.part' in sys.modules
         from mxrnn._runtime import mxnet as _mxnet
         assert _mxnet.mx.part is sys.modules['mxnet.part']
+        assert _mxnet.mx.other is sys.modules['mxnet.other']
         ''', fake)
     assert result.returncode == 0, result.stderr
 
@@ -111,30 +118,130 @@ def test_an_imported_mxnet_is_left_alone(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+def lazily(code, *paths):
+    """Run `code` in a new Python, which finds mxrnn and, before all else, what lies in `paths`."""
+    return subprocess.run([sys.executable, '-c', textwrap.dedent(code)],
+                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(
+                              [*map(str, paths), os.path.dirname(PACKAGE)])),
+                          capture_output=True, text=True)
+
+
+def test_importing_mxrnn_imports_neither_mxnet_nor_numpy():
+    result = lazily('''
+        import sys
+        before = set(sys.modules)
+        import mxrnn
+        mxrnn.install()
+        assert dir(mxrnn) and 'LSTMCell' in dir(mxrnn) and 'rnn_cell' in dir(mxrnn)
+        new = {name.partition('.')[0] for name in set(sys.modules) - before}
+        assert new <= {'mxrnn', '__future__'}, new
+        try:
+            mxrnn.nonesuch
+        except AttributeError as error:
+            assert str(error) == "module 'mxrnn' has no attribute 'nonesuch'"
+        assert 'mxnet' not in sys.modules
+        assert mxrnn.LSTMCell(4).unroll and 'mxnet' in sys.modules
+        assert mxrnn.mx is sys.modules['mxnet'] and mxrnn.mx.rnn is mxrnn
+        ''')
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize('code', [
+    'import mxrnn\nimport mxnet as mx',
+    'from mxrnn import mx',
+    'import mxrnn.rnn_cell\nfrom mxrnn import io, mx',
+    'from mxrnn import *',
+    'import mxrnn\nimport mxnet.ndarray, mxnet.rnn\nmx = mxnet\nassert mx.rnn is not mxrnn'])
+def test_every_way_to_mxnet_is_cured(code):
+    result = lazily(code + '''
+import numpy as np, mxrnn
+from mxrnn._runtime.cures import cures
+assert mxrnn.mx is mx and mx.sym.Variable('a', shape=(np.int64(2),)).attr('__shape__') == '(2,)'
+assert type(mx.__loader__) is type(np.__loader__) is type(mx.__spec__.loader)
+print('; '.join(cures))
+assert mxrnn.init.FusedRNN and mxrnn.rnn_cell.LSTMCell is mxrnn.LSTMCell
+''')
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == '; '.join(_cures.cures)
+
+
+def test_mxnet_can_be_reloaded():
+    result = lazily('import mxrnn, mxnet, importlib\n'
+                    'assert importlib.reload(mxnet) is mxnet and mxrnn.LSTMCell(3)')
+    assert result.returncode == 0, result.stderr
+
+
+def test_without_mxnet_only_names_that_need_it_fail():
+    result = lazily('''
+        import importlib.machinery, sys
+        find = importlib.machinery.PathFinder.find_spec
+        importlib.machinery.PathFinder.find_spec = staticmethod(
+            lambda name, *rest: None if name == 'mxnet' else find(name, *rest))
+        import mxrnn
+        mxrnn.install()
+        for attempt in ('mxrnn.LSTMCell', 'mxrnn.mx', 'mxrnn.rnn_cell', 'from mxrnn import io'):
+            try:
+                exec(attempt)
+            except ImportError as error:
+                assert str(error).startswith('MXNet is not installed.'), error
+                assert 'pip install' in str(error)
+            else:
+                sys.exit(attempt + ' ought to have failed')
+        assert mxrnn.__version__
+        ''')
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_table_of_public_names_is_whole():
+    assert len(set(mxrnn.__all__)) == len(mxrnn.__all__)
+    for name in mxrnn.__all__:
+        assert getattr(mxrnn, name) is not None
+    for face in (mxrnn.rnn_cell, mxrnn.rnn, mxrnn.io):
+        assert set(face.__all__) <= set(mxrnn.__all__), face.__name__
+
+
+def test_type_checkers_see_every_public_name():
+    with open(os.path.join(PACKAGE, '__init__.py'), encoding='utf-8') as file:
+        tree = ast.parse(file.read())
+    seen = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    seen |= {target.id for node in tree.body if isinstance(node, ast.Assign)
+             for target in node.targets}
+    block = next(node for node in tree.body if isinstance(node, ast.If)
+                 and isinstance(node.test, ast.Name) and node.test.id == 'TYPE_CHECKING')
+    for node in block.body:
+        for alias in node.names:
+            if alias.name == '*':
+                seen |= set(importlib.import_module('mxrnn.' + node.module).__all__)
+            elif alias.asname == alias.name:  # what makes a name public to type checkers
+                seen.add(alias.name)
+    wanted = set(mxrnn.__all__) | set(mxrnn._MODULES)
+    assert not wanted - seen, 'missing under TYPE_CHECKING in mxrnn/__init__.py'
+
+
 def test_numpy_answers_for_names_that_are_gone(monkeypatch):
     monkeypatch.setattr(np, '__version__', '1.26.4')
     getter, asked = vars(np)['__getattr__'], set()
-    with _mxnet._gone_from_numpy({'nonesuch': 7, 'neither': 8}, asked):
+    with _cures._gone_from_numpy({'nonesuch': 7, 'neither': 8}, asked):
         assert np.nonesuch == 7 and asked == {'nonesuch'}
         with pytest.raises(AttributeError):
             _ = np.unheard_of
     assert vars(np)['__getattr__'] is getter and not hasattr(np, 'nonesuch')
-    with pytest.raises(KeyError), _mxnet._gone_from_numpy({'nonesuch': 7}, asked):
+    with pytest.raises(KeyError), _cures._gone_from_numpy({'nonesuch': 7}, asked):
         raise KeyError
     assert vars(np)['__getattr__'] is getter
 
 
 def test_numpy_up_to_1_23_is_left_alone(monkeypatch):
     monkeypatch.setattr(np, '__version__', '1.23.5')
-    with _mxnet._gone_from_numpy({'nonesuch': 7}, set()):
+    with _cures._gone_from_numpy({'nonesuch': 7}, set()):
         assert not hasattr(np, 'nonesuch')
 
 
 def test_values_of_names_that_are_gone(monkeypatch):
     monkeypatch.setattr(np, '__version__', '1.26.4')
-    assert _mxnet._gone() == {'bool': bool, 'int': int}
+    assert _cures._gone() == {'bool': bool, 'int': int}
     monkeypatch.setattr(np, '__version__', '2.1.0')
-    gone = _mxnet._gone()
+    gone = _cures._gone()
     assert set(gone) >= set(
         'PZERO NZERO NINF PINF NAN NaN Inf alltrue sometrue round_ product in1d msort trapz '
         'mirr npv pmt ppmt pv rate'.split())
@@ -150,13 +257,13 @@ def test_a_stand_in_for_distutils(monkeypatch):
     for name in [name for name in sys.modules if name.partition('.')[0] == 'distutils']:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
-    with _mxnet._distutils() as needed:
+    with _cures._distutils() as needed:
         assert needed
         from distutils.version import LooseVersion, StrictVersion
         assert LooseVersion('1.9.3') < LooseVersion('1.17') <= LooseVersion('1.17.0rc1')
         assert StrictVersion('2.0.0') >= StrictVersion('1.26.4')
     assert 'distutils' not in sys.modules and 'distutils.version' not in sys.modules
-    with pytest.raises(KeyError), _mxnet._distutils():
+    with pytest.raises(KeyError), _cures._distutils():
         raise KeyError
     assert 'distutils' not in sys.modules
 
@@ -164,7 +271,7 @@ def test_a_stand_in_for_distutils(monkeypatch):
 def test_a_distutils_that_is_there_is_left_alone(monkeypatch):
     there = types.ModuleType('distutils')
     monkeypatch.setitem(sys.modules, 'distutils', there)
-    with _mxnet._distutils() as needed:
+    with _cures._distutils() as needed:
         assert not needed and sys.modules['distutils'] is there
     assert sys.modules['distutils'] is there
 
@@ -178,7 +285,7 @@ def test_mxnets_own_modules_keep_what_is_gone(monkeypatch):
         if name.partition('.')[0] == 'mxnet':
             for key in [key for key, value in vars(module).items() if value is np]:
                 monkeypatch.setattr(module, key, np)
-    _mxnet._keep_for_mxnet({'nonesuch': 7, 'zeros': None})
+    _cures._keep_for_mxnet({'nonesuch': 7, 'zeros': None})
     assert own.onp.nonesuch == 7 and own.onp.zeros is np.zeros and own.mx is mx
     assert other.onp is np and not hasattr(np, 'nonesuch')
 
@@ -190,7 +297,7 @@ def test_functions_of_mxnet_that_ask_for_names_that_are_gone():
 
 
 def test_attributes_show_numbers_of_numpy_plainly():
-    shown = _mxnet._PlainStr
+    shown = _cures._PlainStr
     assert shown((np.int64(4), 3)) == '(4, 3)'
     assert shown([(np.float32(0.1),), np.bool_(True)]) == '[(0.1,), True]'
     assert shown('np.int64(4)') == 'np.int64(4)' and shown() == '' and shown(None) == 'None'
@@ -257,6 +364,7 @@ def test_states_of_unknown_batch_size():
 def test_without_mxnet(monkeypatch, python, command):
     monkeypatch.setattr(sys, 'version_info', python)
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    monkeypatch.delitem(sys.modules, 'mxnet')
     with pytest.raises(ModuleNotFoundError) as caught:
         _mxnet._import()
     lines = str(caught.value).splitlines()
@@ -278,15 +386,21 @@ def test_an_mxnet_that_cannot_be_cured(tmp_path):
 
 
 def test_a_failure_says_what_libraries_are_missing(monkeypatch):
-    def fail(name):
-        raise OSError('libcudnn.so.8: cannot open shared object file')
+    class Loader:
+        def exec_module(self, module):
+            raise OSError('libcudnn.so.8: cannot open shared object file')
 
     monkeypatch.setattr(_cuda, 'load', lambda path: {'libcudnn.so.8': 'not found'})
     monkeypatch.setattr(_cuda, 'installed', lambda: {'mxnet': '1.9.1', 'mxnet-cu112': '1.9.1'})
-    monkeypatch.setattr(importlib, 'import_module', fail)
-    with pytest.warns(UserWarning, match='installed at once'), \
-            pytest.raises(ImportError) as caught:
-        _mxnet._import()
+    before = dict(sys.modules)
+    try:
+        with pytest.warns(UserWarning, match='installed at once'), \
+                pytest.raises(ImportError) as caught:
+            module = types.ModuleType('mxnet')
+            module.__file__ = '/nonesuch/mxnet/__init__.py'
+            _cures.execute(Loader(), module)
+    finally:
+        sys.modules.update(before)
     first, missing, cure, clash = str(caught.value).splitlines()
     assert first.startswith('MXNet (mxnet 1.9.1, mxnet-cu112 1.9.1) cannot be imported')
     assert missing.startswith('libcudnn.so.8 cannot be loaded (not found)')

@@ -121,8 +121,8 @@ def _fit(gpu: Gpu, code: list[tuple[bool, int]]) -> str:
 # -- The report ------------------------------------------------------------------------------------
 
 def _mxrnn() -> Iterable[str]:
-    from .. import __version__
-    yield '%s in %s' % (__version__, os.path.dirname(__file__))
+    import mxrnn
+    yield '%s in %s' % (mxrnn.__version__, os.path.dirname(mxrnn.__file__))
 
 
 def _python() -> Iterable[str]:

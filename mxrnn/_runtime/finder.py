@@ -1,0 +1,82 @@
+"""Stands in Python's way to `import mxnet`, so that whoever imports it first gets it cured.
+
+This module is imported at every start of a program that uses mxrnn, so it imports nothing.
+"""
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+__all__ = ['enable', 'replace_rnn', 'settle']
+
+#: Set by `replace_rnn`: whether mxrnn takes the place of mxnet.rnn when MXNet is imported.
+_replaces_rnn = False
+
+
+class _CuringLoader:
+    """The loader of the package `mxnet`, with the cures around the running of its code."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:  # create_module, get_code, get_data, ...
+        return getattr(self._loader, name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        from . import cures
+        # Those who look at the module afterwards find what they would find without mxrnn.
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        cures.execute(self._loader, module)
+        if _replaces_rnn:
+            import importlib
+            importlib.import_module('.mxnet', __package__)  # which ends with `settle`
+
+
+class _Finder:
+    """Finds the package `mxnet` where the other finders do, and cures its loader."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != 'mxnet':
+            return None
+        for finder in sys.meta_path:
+            find = getattr(finder, 'find_spec', None)
+            if find is not None and not isinstance(finder, _Finder):
+                spec: ModuleSpec | None = find(name, path, target)
+                if spec is not None:
+                    if spec.origin is not None and hasattr(spec.loader, 'exec_module'):
+                        spec.loader = _CuringLoader(spec.loader)  # type: ignore[assignment]
+                    return spec
+        return None
+
+
+def enable() -> None:
+    """Cure MXNet when it is imported, by whomever, from now on."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path
+                        if type(finder).__module__ != __name__]  # of a mxrnn imported before
+    sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+
+
+def replace_rnn() -> None:
+    """Put mxrnn in the place of mxnet.rnn, now or as soon as MXNet is imported."""
+    global _replaces_rnn
+    _replaces_rnn = True
+    if 'mxnet' in sys.modules:
+        settle(sys.modules['mxnet'])
+
+
+def settle(mxnet: ModuleType) -> None:
+    """Put mxrnn in the place of mxnet.rnn if that was asked for, now that MXNet is there."""
+    if not _replaces_rnn:
+        return
+    import importlib
+    package = __name__.split('.')[0]
+    for name in ('', '.rnn_cell', '.rnn', '.io'):
+        sys.modules['mxnet.rnn' + name] = importlib.import_module(package + name)
+    mxnet.rnn = sys.modules[package]  # type: ignore[attr-defined]
