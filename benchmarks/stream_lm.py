@@ -42,7 +42,7 @@ def train_model(carry: bool, train: rnn.StreamIter, valid: rnn.StreamIter, words
     network = carried.group(predict(outputs, words, options), states)
     model = mx.mod.Module(network, state_names=carried.state_names,
                           logger=QUIET, context=options.context)
-    callbacks = [carried] if carry else []  # without it, the states stay as they are made: zero
+    callbacks = [carried if carry else lambda param: carried.zero(model)]
     steps = options.batch_size * options.bptt
     progress = Progress(table, steps, 'carried' if carry else 'zero')
     mx.random.seed(options.seed)

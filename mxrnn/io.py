@@ -1,6 +1,8 @@
 """Sentences as numbers, and the iterators that hand them out in batches."""
 from __future__ import annotations
 
-from ._data.iterators import BucketSentenceIter, StreamIter, encode_sentences
+from ._data.sentences import BucketSentenceIter
+from ._data.stream import StreamIter
+from ._data.vocabulary import decode_sentences, encode_sentences
 
-__all__ = ['BucketSentenceIter', 'StreamIter', 'encode_sentences']
+__all__ = ['BucketSentenceIter', 'StreamIter', 'decode_sentences', 'encode_sentences']

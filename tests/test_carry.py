@@ -1,8 +1,11 @@
 """carry_states: batches of a stream give what one long unroll gives."""
 from __future__ import annotations
 
+import copy
 import doctest
 import importlib
+import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -116,12 +119,108 @@ def test_batches_are_one_long_unroll(make, devices):
 
 
 @each_cell
-def test_without_it_they_are_not(make):
-    _, module = prepared(make)
+def test_zeroed_states_are_not_one_long_unroll(make):
+    carried, module = prepared(make)
     seen: list[np.ndarray] = []
-    module.score(Parts(), metric(), batch_end_callback=seen_by(seen))
+    module.score(Parts(), metric(), batch_end_callback=[
+        seen_by(seen), lambda param: carried.zero(param.locals['self'])])
     difference = abs(np.concatenate(seen) - whole(make, module)).max(axis=(1, 2))
     assert (difference[:STEPS] < 1e-6).all() and (difference[STEPS:] > 1e-4).any()
+
+
+def counting(batches: list[int]) -> Any:
+    return lambda param: batches.append(param.nbatch)
+
+
+@each_devices
+def test_fit_without_its_callback_stops_at_the_second_batch(devices):
+    _, module = prepared(CELLS['lstm'], devices)
+    batches: list[int] = []
+    with pytest.raises(RuntimeError, match='batch_end_callback of fit'):
+        module.fit(Parts(), None, metric(), num_epoch=1, batch_end_callback=counting(batches))
+    assert batches == [0]
+
+
+@each_devices
+def test_evaluation_without_its_callback_stops_at_the_second_batch(devices):
+    carried, module = prepared(CELLS['lstm'], devices)
+    trained: list[int] = []
+    evaluated: list[int] = []
+    with pytest.raises(RuntimeError, match='eval_batch_end_callback of fit, batch_end_callback of '
+                                           'score'):
+        module.fit(Parts(), Parts(), metric(), num_epoch=1,
+                   batch_end_callback=[counting(trained), carried],
+                   eval_batch_end_callback=counting(evaluated), eval_end_callback=carried)
+    assert (trained, evaluated) == ([0, 1, 2, 3], [0])
+    carried.zero(module)
+    with pytest.raises(RuntimeError, match='carry'):
+        module.predict(Parts())
+
+
+def test_evaluation_that_does_not_end_stops_the_next_epoch():
+    carried, module = prepared(CELLS['lstm'])
+    batches: list[tuple] = []
+    with pytest.raises(RuntimeError, match='eval_end_callback'):
+        module.fit(Parts(), Parts(), metric(), num_epoch=2, eval_batch_end_callback=carried,
+                   batch_end_callback=[lambda param: batches.append((param.epoch, param.nbatch)),
+                                       carried])
+    assert batches == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]
+
+
+def test_a_graph_bound_by_hand_is_carried_by_hand():
+    cell = rnn.LSTMCell(3)
+    bound = graph(cell, rnn.carry_states(cell)).simple_bind(mx.cpu(), data=DATA[:STEPS].shape)
+    for _ in range(3):
+        bound.forward()
+
+
+def test_a_copy_of_the_graph_is_the_same_graph():
+    cell = rnn.LSTMCell(3)
+    grouped = graph(cell, rnn.carry_states(cell))
+    for twin in (copy.copy(grouped), copy.deepcopy(grouped), pickle.loads(pickle.dumps(grouped))):
+        assert twin.tojson() == grouped.tojson()
+        assert twin.list_outputs() == grouped.list_outputs()
+
+
+@pytest.mark.parametrize('wrap', [
+    lambda data: data, mx.io.PrefetchingIter, lambda data: mx.io.ResizeIter(data, 3)])
+@pytest.mark.parametrize('make', [rnn.BucketSentenceIter, mx.rnn.BucketSentenceIter],
+                         ids=['ours', 'theirs'])
+def test_an_iterator_that_does_not_continue_stops_the_first_batch(make, wrap):
+    def fit(data: Any, **evaluation: Any) -> None:
+        cell = rnn.LSTMCell(3)
+        carried = rnn.carry_states(cell)
+        embedded = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=2)
+        outputs, states = cell.unroll(3, embedded, carried.begin_state, merge_outputs=True)
+        loss = mx.sym.MakeLoss(mx.sym.mean(outputs, axis=2) + mx.sym.Variable('softmax_label'),
+                               name='loss')
+        module = mx.mod.Module(carried.group(loss, states), state_names=carried.state_names)
+        module.fit(data, eval_metric=metric(), num_epoch=1,
+                   batch_end_callback=[counting(batches), carried],
+                   eval_batch_end_callback=carried, eval_end_callback=carried, **evaluation)
+
+    def stream() -> Any:
+        return rnn.StreamIter([i % 9 for i in range(30)], 2, 3)
+
+    for options, name in (({'data': wrap(make([[1, 2, 3]] * 8, 2))}, 'train_data'),
+                          ({'data': stream(), 'eval_data': wrap(make([[1, 2, 3]] * 8, 2))},
+                           'eval_data')):
+        batches: list[int] = []
+        with pytest.raises(ValueError, match=name + ' must be batches that continue'):
+            fit(**options)
+        assert batches == [0]
+    batches = []
+    fit(wrap(stream()), eval_data=wrap(stream()))
+    assert len(batches) > 2
+
+
+@each_devices
+def test_final_states_of_all_devices_are_joined_along_the_batch(devices):
+    _, module = prepared(CELLS['fused'], devices)
+    module.forward(next(Parts()), is_train=False)
+    found = dict(zip(module.output_names, module.get_outputs()))
+    finals = [found[name].shape for name in found if 'begin_state' in name]
+    assert finals == [(2, BATCH, 3)] * 2
 
 
 @each_devices
@@ -157,7 +256,8 @@ def test_fit_trains_on_carried_states():
         carried, module = prepared(CELLS['lstm'])
         seen: list[np.ndarray] = []
         module.fit(Parts(), None, metric(), num_epoch=1, optimizer_params={'learning_rate': 0.0},
-                   batch_end_callback=[seen_by(seen)] + ([carried] if callback else []))
+                   batch_end_callback=[seen_by(seen), carried if callback else
+                                       lambda param: carried.zero(param.locals['self'])])
         return np.concatenate(seen), whole(CELLS['lstm'], module)
 
     got, want = outputs_of_fit(True)
@@ -262,6 +362,19 @@ def test_wrong_arguments():
         rnn.carry_states('lstm')
     with pytest.raises(ValueError, match='cell must have states'):
         rnn.carry_states(rnn.DropoutCell(0.5))
+    both = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))
+    fused = rnn.FusedRNNCell(3, bidirectional=True, get_next_state=True)
+    for backward in (both, fused, stack(rnn, rnn.LSTMCell(3), fused), rnn.ResidualCell(both),
+                     rnn.fuse(stack(rnn, both))):
+        with pytest.raises(ValueError, match='cell must run forwards only, but %s' % re.escape(
+                repr(fused if 'Fused' in repr(backward) else both))):
+            rnn.carry_states(backward)
+    for no_states in (rnn.FusedRNNCell(3), stack(rnn, rnn.LSTMCell(3, 'l0_'),
+                                                 rnn.FusedRNNCell(3, prefix='l1_'))):
+        begun = rnn.carry_states(no_states)
+        outputs, states = no_states.unroll(STEPS, mx.sym.Variable('data'), begun.begin_state, 'TNC')
+        with pytest.raises(ValueError, match='states must .*FusedRNNCell.*get_next_state=True'):
+            begun.group(outputs, states)
     with pytest.raises(ValueError, match='different names'):
         rnn.carry_states(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'a_')))
     with pytest.raises(ValueError, match='states'):

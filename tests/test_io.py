@@ -180,6 +180,87 @@ def test_encoding_leaves_the_garbage_collector_as_it_was():
         gc.enable()
 
 
+@differs
+@pytest.mark.parametrize('options', [
+    {}, {'unknown_token': '<unk>'}, {'start_label': 5, 'invalid_label': 7},
+    {'vocab': {'the': 3, 'cat': 9, 'sat': 0, 'end': 1, 'a': 4, '\n': -1}},
+    {'vocab': {'the': 3, '<unk>': 5}, 'unknown_token': '<unk>'},
+    {'vocab': {'the': 3, 'cat': 9}, 'unknown_token': '<unk>'},
+    {'vocab': {'the': 3, 'cat': 9, 'sat': 0, 'end': 1, 'a': 4, '\n': -1}, 'unknown_token': 'x'}])
+def test_lazy_encoding_reads_one_sentence_at_a_time(options):
+    expected, expected_vocab = rnn.encode_sentences(WORDS, **options)
+    read = []
+
+    def reading():
+        for i, words in enumerate(WORDS):
+            read.append(i)
+            yield words
+
+    before = dict(options.get('vocab', {}))
+    encoded, vocab = rnn.encode_sentences(reading(), **options, lazy=True)
+    assert read == []
+    assert next(encoded) == expected[0] and read == [0]
+    assert [expected[0], *encoded] == expected
+    assert list(vocab.items()) == list(expected_vocab.items()) and type(vocab) is dict
+    assert options.get('vocab', {}) == before
+
+
+@differs
+def test_lazy_encoding_keeps_only_the_vocabulary():
+    encoded, vocab = rnn.encode_sentences(
+        ([str(i % 7), 'new %d' % i] for i in range(20000)),
+        {str(i): i for i in range(7)}, unknown_token='<unk>', lazy=True)
+    next(encoded)
+    tracemalloc.start()
+    for _ in encoded:
+        pass
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10000
+    assert len(vocab) == 8
+
+
+@differs
+def test_lazy_encoding_names_the_unknown_word():
+    encoded, _ = rnn.encode_sentences([['a'], ['a', 'new']], {'a': 0}, lazy=True)
+    assert next(encoded) == [0]
+    with pytest.raises(ValueError, match=r"sentences\[1\]\[1\].*'new'"):
+        next(encoded)
+
+
+# decode_sentences
+
+@differs
+@pytest.mark.parametrize('options', [{}, {'start_label': 5}, {'invalid_label': 0}])
+@pytest.mark.parametrize('words', [WORDS, [], [(1, 2.0, 2), (None, 'a')]])
+def test_decoding_is_the_inverse_of_encoding(words, options):
+    encoded, vocab = rnn.encode_sentences(words, **options)
+    assert rnn.decode_sentences(encoded, vocab) == [list(sentence) for sentence in words]
+    assert rnn.decode_sentences((iter(ids) for ids in encoded), vocab) == list(map(list, words))
+
+
+@differs
+@pytest.mark.parametrize('kind', [np.float32, np.int64, mx.nd.array])
+def test_decoding_rows_of_arrays_without_their_padding(kind):
+    vocab = {'\n': -1, 'a': 0, 'b': 1}
+    rows = kind(np.array([[0, 1, -1, -1], [-1, -1, -1, -1], [1, -1, 0, -1]]))
+    assert rnn.decode_sentences(rows, vocab, -1) == [['a', 'b'], [], ['b', '\n', 'a']]
+    assert rnn.decode_sentences(rows[:1], vocab) == [['a', 'b', '\n', '\n']]
+    assert rnn.decode_sentences(list(rows)[2:], vocab, -1.0) == [['b', '\n', 'a']]
+
+
+@differs
+def test_decoding_takes_the_first_word_of_an_id():
+    assert rnn.decode_sentences([[0, 1]], {'a': 0, 'b': 1, 'c': 0}) == [['a', 'b']]
+
+
+@differs
+@pytest.mark.parametrize('number', [7, -1, 0.5, float('nan'), '0', None, [0]])
+def test_decoding_an_id_that_is_no_words(number):
+    with pytest.raises(ValueError, match=r'sentences\[1\]\[2\] must be the id of a word'):
+        rnn.decode_sentences([[0], [0, 1, number]], {'a': 0, 'b': 1})
+
+
 # BucketSentenceIter: what is read, and what is lost
 
 @differs
@@ -190,10 +271,16 @@ def test_losses_are_logged_not_printed(caplog, capfd):
     record, = caplog.records
     assert (record.name, record.levelname) == ('mxrnn.io', 'WARNING')
     assert '26 sentences: 6 discarded and 0 truncated' in record.getMessage()
-    assert 'leaves out 4' in record.getMessage()
-    caplog.clear()
-    rnn.BucketSentenceIter(SMALL, 2, [4])
-    assert [record.levelname for record in caplog.records] == ['INFO']
+    assert "leaves out 4" in record.getMessage() and "last_batch='pad'" in record.getMessage()
+    for options, levelname in (({}, 'INFO'), ({'last_batch': 'pad', 'batch_size': 4}, 'INFO'),
+                               ({'buckets': [3], 'last_batch': 'pad'}, 'WARNING')):
+        caplog.clear()
+        rnn.BucketSentenceIter(SMALL, **{'batch_size': 2, 'buckets': [4], **options})
+        record, = caplog.records
+        assert record.levelname == levelname
+        lost = 'discarded' in record.getMessage()
+        assert lost is (levelname == 'WARNING')
+        assert 'leaves out' not in record.getMessage()
     assert capfd.readouterr() == ('', '')
 
 
@@ -218,6 +305,37 @@ def test_empty_sentences_go_into_the_smallest_bucket():
         assert sentences.buckets == [2]
         assert sentences.remainder == 1
         assert {2} == {batch.data[0].shape[1] for batch in sentences}
+
+
+@differs
+@pytest.mark.parametrize('options', [{}, {'shuffle': False}, {'last_batch': 'pad'}])
+def test_sentences_that_are_all_empty(options):
+    sentences = rnn.BucketSentenceIter([[], []], 1, buckets=[2], provide_length=True, **options)
+    batches = list(sentences)
+    assert [batch.data[0].asnumpy().tolist() for batch in batches] == [[[-1, -1]]] * 2
+    assert [batch.label[0].asnumpy().tolist() for batch in batches] == [[[-1, -1]]] * 2
+    assert [batch.data[1].asnumpy().tolist() for batch in batches] == [[0]] * 2
+    assert [data.tolist() for data in sentences.data] == [[[-1, -1]] * 2]
+
+
+@differs
+def test_what_batches_do_not_come_from_cannot_be_changed():
+    sentences = rnn.BucketSentenceIter(SMALL, 2, [2, 4])
+    with pytest.raises(ValueError, match='read-only'):
+        sentences.data[0][0, 0] = 7
+    for name in ('nddata', 'ndlabel'):
+        with pytest.raises(ValueError, match='readonly'):
+            getattr(sentences, name)[0][0] = 7
+        with pytest.raises(ValueError, match='readonly'):
+            getattr(sentences, name)[0] += 7
+    for name in ('data', 'nddata', 'ndlabel'):
+        with pytest.raises(AttributeError, match="^%s of Shifted cannot be set.*next" % name):
+            class Shifted(rnn.BucketSentenceIter):
+                def reset(self, name=name):
+                    super().reset()
+                    setattr(self, name, [array + 1 for array in getattr(self, name)])
+
+            Shifted(SMALL, 2, [4])
 
 
 @differs
@@ -497,11 +615,16 @@ def test_stream_tells_where_an_epoch_begins():
 def test_stream_losses_are_logged(caplog):
     caplog.set_level(logging.INFO)
     rnn.StreamIter(range(50), 4, 5)
+    rnn.StreamIter(range(42), 4, 5)
     rnn.StreamIter(range(41), 4, 5)
     rnn.StreamIter(range(51), 4, 5, last_batch='pad')
-    assert [record.levelname for record in caplog.records] == ['WARNING', 'INFO', 'WARNING']
-    assert [record.getMessage().split(',')[0] for record in caplog.records] == [
-        '50 tokens: 9 discarded', '41 tokens: 0 discarded', '51 tokens: 2 discarded']
+    found = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert [level for level, _ in found] == ['WARNING', 'WARNING', 'INFO', 'WARNING']
+    assert [text.split(',')[0] for _, text in found] == [
+        '50 tokens: 9 discarded', '42 tokens: 1 discarded', '41 tokens: none is left out',
+        '51 tokens: 2 discarded']
+    assert ["last_batch='pad' hands out all but 1" in text for _, text in found] == [
+        True, False, False, False]  # padding gains nothing in the others
 
 
 @differs
@@ -540,7 +663,13 @@ BAD = [('encode_sentences', options, named) for options, named in [
     ({'start_label': 'a'}, 'start_label'), ({'start_label': 1.5}, 'start_label'),
     ({'start_label': [0]}, 'start_label'), ({'invalid_key': ['x']}, 'invalid_key'),
     ({'invalid_key': (['x'],)}, 'invalid_key'), ({'unknown_token': {}}, 'unknown_token'),
-    ({'unknown_token': ['u'], 'vocab': {'a': 1}}, 'unknown_token')]]
+    ({'unknown_token': ['u'], 'vocab': {'a': 1}}, 'unknown_token'), ({'lazy': None}, 'lazy'),
+    ({'lazy': 'yes'}, 'lazy'), ({'lazy': True, 'sentences': 5}, 'sentences'),
+    ({'lazy': True, 'vocab': 5}, 'vocab')]]
+BAD += [('decode_sentences', options, named) for options, named in [
+    ({'sentences': 5}, 'sentences'), ({'sentences': [5]}, r'sentences'), ({'vocab': None}, 'vocab'),
+    ({'vocab': {'a': 'b'}}, 'vocab'), ({'vocab': ['a']}, 'vocab'),
+    ({'invalid_label': 'x'}, 'invalid_label'), ({'invalid_label': NAN}, 'invalid_label')]]
 
 BAD_SENTENCES = [None, 5, [], iter([]), {}, '', 'words', ['words'], [['two', 'words']], [['1']],
                  [5, 5], [None], [[None]], [[1], 5], [[1], [[2]]], [[[1, 2]]], [[1, [2, 3]]],
@@ -578,6 +707,7 @@ BAD += [(iterator, {name: value}, name) for iterator in ('BucketSentenceIter', '
         for value in values]
 
 GOOD = {'encode_sentences': {'sentences': [['a']]},
+        'decode_sentences': {'sentences': [[0]], 'vocab': {'a': 0}},
         'BucketSentenceIter': {'sentences': [[1, 2], [3, 4]], 'batch_size': 1, 'buckets': [2]},
         'StreamIter': {'tokens': range(20), 'batch_size': 3, 'bptt': 2}}
 

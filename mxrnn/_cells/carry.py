@@ -7,6 +7,7 @@ from typing import Any
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
+from .containers import BidirectionalCell
 from .sequence import check_states
 
 __all__ = ['CarriedStates', 'carry_states']
@@ -25,10 +26,14 @@ def carry_states(cell: BaseRNNCell, **kwargs: Any) -> CarriedStates:
       device. The returned object does it as a callback of `Module.fit` and `Module.score`.
     - Where an epoch, or a pass over evaluation data, ends, it zeroes them.
 
+    A module that runs its next batch without any of that, since a callback is missing or
+    `Module.predict` takes none, raises an error which names the missing argument.
+
     Parameters
     ----------
     cell : BaseRNNCell
-        The cell that will be unrolled; a FusedRNNCell needs ``get_next_state=True``.
+        The cell that will be unrolled; a FusedRNNCell needs ``get_next_state=True``. Cells with a
+        backward direction are refused: its final state belongs to the begin of the batch.
     **kwargs
         For `mx.sym.Variable`, such as ``dtype='float64'``.
 
@@ -79,6 +84,10 @@ class CarriedStates:
 
     def __init__(self, cell: BaseRNNCell, **kwargs: Any) -> None:
         _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
+        for inner in cell._all_cells():
+            if isinstance(inner, BidirectionalCell) or getattr(inner, '_bidirectional', False):
+                raise ValueError('cell must run forwards only, but %r has a backward direction, '
+                                 'whose final state belongs to the begin of a batch' % inner)
         self._cell = cell
         self._layouts = [info.get('__layout__') for info in cell.state_info]
         self.begin_state = cell.begin_state(func=mx.sym.Variable, **kwargs)
@@ -91,6 +100,7 @@ class CarriedStates:
         self._next_names = [name + '_next' for name in self.state_names]
         self._used: weakref.WeakSet = weakref.WeakSet()  #: modules whose states are not zero
         self._filled: list[Any] = []
+        self._ran: weakref.WeakSet = weakref.WeakSet()  #: executors whose states are out of date
 
     def group(self, outputs: Any, states: Any) -> mx.sym.Symbol:
         """The graph for the module: its outputs and, behind, the final states without gradient.
@@ -101,15 +111,29 @@ class CarriedStates:
             What the graph is for, such as a loss.
         states : list of Symbol
             As `unroll` returns them.
+
+        Returns
+        -------
+        Symbol
+            Modules made of it raise RuntimeError if their states are not carried on.
         """
         if not isinstance(outputs, (list, tuple)):
             outputs = [outputs]
         for output in outputs:
             _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
-        finals = check_states(states, len(self.begin_state), self._cell)
-        return mx.sym.Group([*outputs, *(
+        try:
+            finals = check_states(states, len(self.begin_state), self._cell)
+        except ValueError as error:
+            keeping = [each for each in self._cell._all_cells()
+                       if not getattr(each, '_get_next_state', True)]
+            if keeping:
+                raise ValueError('states must be those of the last step, which %r returns if it is '
+                                 'made with get_next_state=True' % keeping[0]) from error
+            raise
+        grouped = mx.sym.Group([*outputs, *(
             mx.sym.BlockGrad(state, name=name, attr={'__layout__': layout} if layout else {})
             for state, name, layout in zip(finals, self._next_names, self._layouts))])
+        return _Carried(grouped, self)
 
     def __call__(self, param: Any) -> None:
         """Callback at the end of a batch or of a pass; `param` is MXNet's BatchEndParam."""
@@ -118,6 +142,8 @@ class CarriedStates:
             raise TypeError('param must be what Module.fit and Module.score give their batch and '
                             'evaluation callbacks, got %r' % (param,))
         module = where['self']
+        for name in ('train_data', 'eval_data'):
+            _check_continues(name, where.get(name))
         if 'end_of_batch' in where:  # fit
             ends = where['end_of_batch']
         else:  # score, whose end has left the last batch behind
@@ -154,12 +180,39 @@ class CarriedStates:
         for each in self._filled:
             each.set_states(states=states)
         self._used.add(module)
+        self._up_to_date(self._filled)
 
     def zero(self, module: Any) -> None:
         """Zero the begin states of `module`."""
-        for each in self._modules(module):
+        modules = self._modules(module)
+        for each in modules:
             each.set_states(value=0)
         self._used.discard(module)
+        self._up_to_date(modules)
+
+    def _up_to_date(self, modules: list[Any]) -> None:
+        """Note that what these modules run next begins with states that were just set."""
+        for each in modules:
+            for executor in each._exec_group.execs:
+                self._ran.discard(executor)
+
+    def _watch(self, executor: Any) -> None:
+        """Make a module's executor refuse to run twice on the same states."""
+        run = type(executor).forward
+        mine = weakref.ref(executor)
+
+        def forward(is_train: bool = False, **kwargs: Any) -> Any:
+            if mine() in self._ran:
+                raise RuntimeError(
+                    'a batch began with the states that the batch before it began with: give what '
+                    'carry_states returned as %s, or call its carry(module) after each batch, '
+                    'and its zero(module) before one that begins anew'
+                    % ('batch_end_callback of fit' if is_train else
+                       'eval_batch_end_callback of fit, batch_end_callback of score'))
+            self._ran.add(mine())
+            return run(mine(), is_train, **kwargs)
+
+        executor.forward = forward
 
     def _modules(self, module: Any) -> list[Any]:
         """The module that holds the states; of a BucketingModule all, the current one first."""
@@ -170,3 +223,35 @@ class CarriedStates:
                              % (self.state_names, names))
         buckets = getattr(module, '_buckets', {}).values()
         return [current] + [each for each in buckets if each is not current]
+
+
+class _Carried(mx.sym.Symbol):
+    """The graph that `group` returns: what modules bind of it is watched."""
+
+    __slots__ = ['carried']
+
+    def __init__(self, symbol: mx.sym.Symbol, carried: CarriedStates) -> None:
+        super().__init__(symbol.handle)
+        symbol.handle = None  # which would be freed twice
+        self.carried = carried
+
+    def __reduce__(self) -> Any:
+        return mx.sym.load_json, (self.tojson(),)  # a copy, or another process, has no watch
+
+    def simple_bind(self, *args: Any, **kwargs: Any) -> Any:
+        executor = super().simple_bind(*args, **kwargs)
+        if 'shared_buffer' in kwargs:  # a module's; programs that bind by hand carry by hand
+            self.carried._watch(executor)
+        return executor
+
+
+def _check_continues(name: str, iterator: Any) -> None:
+    """Refuse an iterator that is known not to continue its batches."""
+    inner = [*getattr(iterator, 'iters', []), getattr(iterator, 'data_iter', None)]
+    for each in inner:  # of PrefetchingIter and ResizeIter
+        if each is not None:
+            _check_continues(name, each)
+    original = getattr(getattr(mx, 'rnn', None), 'BucketSentenceIter', ())
+    if getattr(iterator, 'continues', True) is False or isinstance(iterator, original):
+        raise ValueError('%s must be batches that continue each other, as those of StreamIter do, '
+                         'for carry_states; a %s makes others' % (name, type(iterator).__name__))

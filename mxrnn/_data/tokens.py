@@ -115,6 +115,8 @@ def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int
     What is past the size is `padding`, a NumPy number of the type of the result.
     """
     step = np.arange(steps)
+    if not packed.size:  # only empty sequences
+        return np.full((starts.size, steps), padding)
     rows = packed.take(np.add.outer(starts, step), mode='clip').astype(padding.dtype, copy=False)
     np.copyto(rows, padding, where=step >= sizes[:, None])
     return rows

@@ -1,0 +1,113 @@
+"""StreamIter: one long text in batches that continue each other."""
+from __future__ import annotations
+
+import logging
+from typing import Any, Iterable, Sequence
+
+import numpy as np
+
+from .. import _check
+from .._runtime.mxnet import mx
+from . import tokens as _tokens
+from .batches import TokenIter, extent
+
+__all__ = ['StreamIter']
+
+_log = logging.getLogger('mxrnn.io')
+
+
+class StreamIter(TokenIter):
+    """One long text in batches that go on where the batch before ended.
+
+    The text is cut into `batch_size` streams of equal length, one after the other in the text
+    (Zaremba et al. 2014, https://arxiv.org/abs/1409.2329). Each batch holds the next `bptt` steps
+    of every stream: row b of a batch continues row b of the batch before, so that the states that
+    an RNN ends one batch with are those to begin the next one with. The label of each step is
+    the next token, also where that is in the next batch or the next stream.
+
+    Shapes are (batch_size, bptt) with `layout='NT'`, (bptt, batch_size) with 'TN'.
+
+    States are to be zeroed where an epoch begins: there, `batch.new_epoch` is True, and the first
+    entry of `batch.index` is 0 (which is what `mx.io.PrefetchingIter` hands on).
+
+    Parameters
+    ----------
+    tokens : iterable of int
+        The encoded text, such as `itertools.chain.from_iterable(encoded_sentences)`.
+    batch_size : int
+        Streams to cut the text into. Tokens that are too few for one more step are left out.
+    bptt : int
+        Steps in a batch, through which gradients are propagated.
+    invalid_label : number
+        The label of steps behind a stream's end.
+    data_name, label_name, dtype, layout
+        As for `BucketSentenceIter`.
+    last_batch : {'discard', 'pad'}
+        What becomes of the last steps of the streams if they are fewer than `bptt`: left out, or
+        filled up with steps whose label is `invalid_label`.
+
+    Attributes
+    ----------
+    curr_idx, num_batches : int
+        The batch that comes next, and how many there are in an epoch.
+    discarded : int
+        Tokens that are no step's label (the first one, which none can be, not counted).
+    """
+
+    continues = True
+
+    def __init__(self, tokens: Iterable[int], batch_size: int, bptt: int,
+                 invalid_label: float = -1, data_name: str = 'data',
+                 label_name: str = 'softmax_label', dtype: Any = 'float32', layout: str = 'NT', *,
+                 last_batch: str = 'discard') -> None:
+        super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout)
+        self.bptt = self.default_bucket_key = extent('bptt', bptt, 1)
+        self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad'))
+        if not isinstance(tokens, (Sequence, np.ndarray)):
+            tokens = list(_check.iterable('tokens', tokens, 'numbers'))
+        values = _tokens.numbers('tokens', tokens)
+        self._tokens = _tokens.pack('tokens', [values], values.size, self._dtype)
+        steps = (values.size - 1) // self.batch_size
+        pads = self.last_batch == 'pad'
+        if steps < (1 if pads else self.bptt):
+            raise ValueError('tokens must be at least %d for one batch with batch_size=%d, bptt=%d '
+                             'and last_batch=%r, got %d'
+                             % (self.batch_size * (1 if pads else self.bptt) + 1, self.batch_size,
+                                self.bptt, self.last_batch, values.size))
+        self._steps = steps if pads else steps - steps % self.bptt
+        self._starts = np.arange(self.batch_size) * self._steps
+        self.num_batches = -(-self._steps // self.bptt)
+        self.discarded = values.size - 1 - self.batch_size * self._steps
+        self._log_losses(values.size)
+        self.provide_data, self.provide_label = self._describe(self.bptt)
+        self.reset()
+
+    def _log_losses(self, count: int) -> None:
+        """Say in one line what is left out, as a warning if anything is."""
+        if not self.discarded:
+            _log.info('%d tokens: none is left out', count)
+        elif self.discarded == (count - 1) % self.batch_size:  # last_batch='pad' gains nothing
+            _log.warning('%d tokens: %d discarded, too few for one more step of %d streams', count,
+                         self.discarded, self.batch_size)
+        else:
+            _log.warning("%d tokens: %d discarded, too few for one more batch of %d steps of %d "
+                         "streams; last_batch='pad' hands out all but %d", count, self.discarded,
+                         self.bptt, self.batch_size, (count - 1) % self.batch_size)
+
+    def reset(self) -> None:
+        """Begin an epoch: the next batch is the first one."""
+        self.curr_idx = 0
+
+    def next(self) -> mx.io.DataBatch:
+        """Return the next batch of this epoch."""
+        if self.curr_idx >= self.num_batches:
+            raise StopIteration
+        done = self.curr_idx * self.bptt
+        starts = self._starts + done
+        sizes = np.full(self.batch_size, self._steps - done + 1)
+        data, label = self._split(_tokens.gather(self._tokens, starts, sizes, self.bptt + 1,
+                                                 self._padding))
+        batch = self._batch([data], label, self.bptt, index=starts)
+        batch.new_epoch = self.curr_idx == 0
+        self.curr_idx += 1
+        return batch

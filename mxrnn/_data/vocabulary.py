@@ -1,0 +1,256 @@
+"""Words to ids and back."""
+from __future__ import annotations
+
+import gc
+import numbers
+from contextlib import contextmanager
+from itertools import count
+from typing import Any, Callable, Hashable, Iterable, Iterator, Literal, Mapping, overload
+
+import numpy as np
+
+from .. import _check
+from .._runtime.mxnet import mx
+
+__all__ = ['decode_sentences', 'encode_sentences']
+
+
+@overload
+def encode_sentences(sentences: Iterable[Iterable[Hashable]],
+                     vocab: Mapping[Hashable, int] | None = ..., invalid_label: int = ...,
+                     invalid_key: Hashable = ..., start_label: int = ...,
+                     unknown_token: Hashable | None = ..., *, lazy: Literal[False] = ...
+                     ) -> tuple[list[list[int]], Mapping[Hashable, int]]: ...
+
+
+@overload
+def encode_sentences(sentences: Iterable[Iterable[Hashable]],
+                     vocab: Mapping[Hashable, int] | None = ..., invalid_label: int = ...,
+                     invalid_key: Hashable = ..., start_label: int = ...,
+                     unknown_token: Hashable | None = ..., *, lazy: Literal[True]
+                     ) -> tuple[Iterator[list[int]], Mapping[Hashable, int]]: ...
+
+
+def encode_sentences(sentences: Iterable[Iterable[Hashable]],
+                     vocab: Mapping[Hashable, int] | None = None, invalid_label: int = -1,
+                     invalid_key: Hashable = '\n', start_label: int = 0,
+                     unknown_token: Hashable | None = None, *, lazy: bool = False
+                     ) -> tuple[Iterable[list[int]], Mapping[Hashable, int]]:
+    """Replace each word by its id, building the vocabulary unless one is given.
+
+    Parameters
+    ----------
+    sentences : iterable of iterable of str
+        The sentences, each a series of words (a str is a series of characters).
+    vocab : dict of str to int, optional
+        The ids to use. It is never changed. None builds a vocabulary: each new word gets the
+        next id, in order of appearance.
+    invalid_label : int
+        The id of `invalid_key` in a new vocabulary; no other word gets it.
+    invalid_key : str
+        The word that stands for 'no word', such as the end of a sentence.
+    start_label : int
+        The lowest id that is handed out.
+    unknown_token : str, optional
+        The word whose id the words missing from `vocab` get. Where it is missing itself, a copy
+        of `vocab` is extended by it, with the first free id from `start_label` on. A new
+        vocabulary, in which no word is missing, gets it as its last entry. An empty str counts
+        as None.
+    lazy : bool
+        Return an iterator that encodes each sentence when it is asked for, so that memory holds
+        one sentence and the vocabulary, whatever the size of the corpus (see `write_tokens`).
+
+    Returns
+    -------
+    encoded : list of list of int
+        The sentences as ids; with `lazy` an iterator of them.
+    vocab : dict of str to int
+        The given vocabulary itself where nothing had to be added to it, else the new one. With
+        `lazy`, a dict that fills while `encoded` is read, and is complete at its end.
+
+    Raises
+    ------
+    ValueError
+        If a word is missing from the given vocabulary and there is no `unknown_token`; with
+        `lazy`, when its sentence is asked for.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> encoded, vocab = rnn.encode_sentences([['the', 'cat'], ['the', 'end']])
+    >>> encoded, vocab
+    ([[0, 1], [0, 2]], {'\\n': -1, 'the': 0, 'cat': 1, 'end': 2})
+    """
+    _check.flag('lazy', lazy)
+    words = _words(vocab, invalid_label, invalid_key, start_label, unknown_token)
+    sentences = _check.iterable('sentences', sentences, 'sentences')
+    last = unknown_token if vocab is None and unknown_token else None
+    if lazy:
+        return _encoded(sentences, words, last), words.known
+    encoded: list[list[int]] = []
+    with _no_collection():
+        encoded.extend(_encoded(sentences, words, last))
+    if vocab is not None and len(words.known) == len(vocab):
+        return encoded, vocab
+    return encoded, words.known
+
+
+def decode_sentences(sentences: Iterable[Iterable[int]], vocab: Mapping[Hashable, int],
+                     invalid_label: float | None = None) -> list[list[Hashable]]:
+    """Replace each id by its word: the inverse of `encode_sentences`.
+
+    Parameters
+    ----------
+    sentences : iterable of iterable of int
+        Ids: lists, or an array or NDArray with a sentence in each row. Whole floats, such as a
+        batch of `BucketSentenceIter` holds, are ids as well.
+    vocab : dict of str to int
+        As `encode_sentences` returned it. If several words have one id, the first of them is used.
+    invalid_label : number, optional
+        Ids that are equal to it at the end of a sentence are padding, and left out.
+
+    Returns
+    -------
+    list of list of str
+        The sentences as words.
+
+    Raises
+    ------
+    ValueError
+        If an id is no word's.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> encoded, vocab = rnn.encode_sentences([['the', 'cat'], ['the', 'end']])
+    >>> rnn.decode_sentences(encoded, vocab)
+    [['the', 'cat'], ['the', 'end']]
+    >>> batch = next(rnn.BucketSentenceIter(encoded, 2, [4], shuffle=False))
+    >>> rnn.decode_sentences(batch.data[0], vocab, invalid_label=-1)
+    [['the', 'cat'], ['the', 'end']]
+    """
+    _check_vocabulary(vocab)
+    if invalid_label is not None:
+        _check.number('invalid_label', invalid_label)
+    words: dict[int, Hashable] = {}
+    for word, number in vocab.items():
+        words.setdefault(number, word)
+    decoded = []
+    for i, sentence in enumerate(_check.iterable('sentences', _plain(sentences), 'sentences')):
+        ids = list(_check.iterable('sentences[%d]' % i, _plain(sentence), 'ids'))
+        if invalid_label is not None:
+            while ids and ids[-1] == invalid_label:
+                ids.pop()
+        for j, number in enumerate(ids):
+            if not isinstance(number, numbers.Real) or number not in words:
+                raise ValueError('sentences[%d][%d] must be the id of a word of vocab, got %r'
+                                 % (i, j, number))
+        decoded.append([words[number] for number in ids])
+    return decoded
+
+
+def _plain(values: Any) -> Any:
+    """Arrays and NDArrays as lists, all else as it is."""
+    values = values.asnumpy() if isinstance(values, mx.nd.NDArray) else values
+    return values.tolist() if isinstance(values, np.ndarray) else values
+
+
+class _UnknownWord(KeyError):
+    """A word that the vocabulary given by the caller does not have."""
+
+
+class _Words(dict):
+    """A table to look words up in. A word that is not in it gets the id that `missing` gives.
+
+    `known` is the vocabulary to return, as far as the words seen so far tell.
+    """
+
+    def __init__(self, known: Mapping[Hashable, int]) -> None:
+        super().__init__(known)
+        self.known = known
+        self.missing: Callable[[Hashable], int] | None = None
+
+    def __missing__(self, word: Hashable) -> int:
+        if self.missing is None:
+            raise _UnknownWord(word)
+        return self.missing(word)
+
+
+def _words(vocab: Mapping[Hashable, int] | None, invalid_label: int, invalid_key: Hashable,
+           start_label: int, unknown_token: Hashable | None) -> _Words:
+    """Check the arguments of `encode_sentences`; return the table for them."""
+    _check.integer('invalid_label', invalid_label)
+    _check.integer('start_label', start_label)
+    for name, value in (('invalid_key', invalid_key), ('unknown_token', unknown_token)):
+        try:
+            hash(value)
+        except TypeError as error:
+            raise TypeError('%s must be hashable, as words are, got %r' % (name, value)) from error
+    if vocab is None:
+        words = _Words({invalid_key: invalid_label})
+        ids = (i for i in count(start_label) if i != invalid_label)
+
+        def add(word: Hashable) -> int:
+            words[word] = words.known[word] = new = next(ids)
+            return new
+
+        words.missing = add
+        return words
+    _check_vocabulary(vocab)
+    words = _Words(vocab)
+    if unknown_token and unknown_token in vocab:
+        unknown = vocab[unknown_token]
+        words.missing = lambda word: unknown
+    elif unknown_token:
+        taken = {invalid_label, *vocab.values()}
+        free = next(i for i in count(start_label) if i not in taken)
+        words.known = dict(vocab)
+
+        def add_unknown(word: Hashable) -> int:
+            words.known[unknown_token] = free
+            return free
+
+        words.missing = add_unknown
+    return words
+
+
+def _check_vocabulary(vocab: Any) -> None:
+    _check.instance('vocab', vocab, Mapping, 'a dict of words to ids, or None')
+    for kind in set(map(type, vocab.values())):
+        if not issubclass(kind, numbers.Real):
+            raise TypeError('vocab must map words to numbers, got a %s' % kind.__name__)
+
+
+def _encoded(sentences: Iterator[Iterable[Hashable]], words: _Words, last: Hashable | None
+             ) -> Iterator[list[int]]:
+    """The ids of each sentence, as soon as it is read; the word `last` is added at the end."""
+    lookup = words.__getitem__
+    number = -1
+    ids: list[int] = []
+    try:
+        for sentence in sentences:
+            number += 1
+            ids = []  # what is in it when a word fails tells which one it was
+            ids.extend(map(lookup, sentence))
+            yield ids
+    except _UnknownWord as error:
+        raise ValueError(
+            'sentences[%d][%d] must be a word of vocab, which has no %r; unknown_token names the '
+            'entry to use for such words' % (number, len(ids), error.args[0])) from None
+    except TypeError as error:
+        raise TypeError('sentences must hold iterables of hashable words; number %d does not: %s'
+                        % (number, error)) from error
+    if last is not None:
+        lookup(last)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold the garbage collector off: it would walk a growing million of lists for nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
