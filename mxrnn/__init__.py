@@ -69,6 +69,7 @@ _PUBLIC = {
     # data
     'BucketSentenceIter': '.io',
     'StreamIter': '.io',
+    'decode_sentences': '.io',
     'encode_sentences': '.io',
 }
 

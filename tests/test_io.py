@@ -19,7 +19,8 @@ IDS = [[i * j % 50 for j in range(1 + i % 11)] for i in range(150)]
 
 @pytest.mark.parametrize('options', [
     {}, {'start_label': 5}, {'start_label': -3}, {'invalid_label': 1}, {'invalid_label': 0},
-    {'invalid_key': 'sat', 'invalid_label': 7}, {'invalid_key': None}, {'unknown_token': ''},
+    {'invalid_key': 'sat', 'invalid_label': 7}, {'invalid_key': None}, {'invalid_label': 0.0},
+    {'invalid_label': 1.0, 'start_label': 1.0}, {'unknown_token': ''},
     {'vocab': {'the': 3, 'cat': 9, 'sat': 0, 'end': 1, 'a': 4, '\n': -1}},
     {'vocab': {'the': 3, 'cat': 9, 'sat': 0, 'end': 1, 'a': 4, '\n': -1}, 'unknown_token': 'x'}])
 @pytest.mark.parametrize('words', [WORDS, [], ['some', 'text'], [(1, 2.0, 2), (None, 'a')]])

@@ -179,8 +179,8 @@ class _Words(dict):
 def _words(vocab: Mapping[Hashable, int] | None, invalid_label: int, invalid_key: Hashable,
            start_label: int, unknown_token: Hashable | None) -> _Words:
     """Check the arguments of `encode_sentences`; return the table for them."""
-    _check.integer('invalid_label', invalid_label)
-    _check.integer('start_label', start_label)
+    _check.whole('invalid_label', invalid_label)
+    _check.whole('start_label', start_label)
     for name, value in (('invalid_key', invalid_key), ('unknown_token', unknown_token)):
         try:
             hash(value)
