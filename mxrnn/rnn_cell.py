@@ -1,7 +1,7 @@
 """The cells, under the name that their module has in MXNet."""
 from __future__ import annotations
 
-from ._cells.base import BaseRNNCell, MissingWeightsError, RNNParams
+from ._cells.base import BaseRNNCell
 from ._cells.containers import BidirectionalCell, SequentialRNNCell
 from ._cells.conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from ._cells.dense import GRUCell, LSTMCell, RNNCell
@@ -12,6 +12,8 @@ from ._cells.modifiers import (
     VariationalDropoutCell,
     ZoneoutCell,
 )
+from ._cells.params import RNNParams
+from ._cells.weights import MissingWeightsError
 from ._operator.fused import FusedRNNCell
 
 __all__ = ['RNNParams', 'BaseRNNCell', 'RNNCell', 'LSTMCell', 'GRUCell', 'FusedRNNCell',

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from . import mx, rnn
+from . import differs, mx, rnn
 from .cases import BOUND, each_bound, inputs, random_value, run, stack
 
 GATES = {'RNNCell': ('',), 'LSTMCell': ('_i', '_f', '_c', '_o'), 'GRUCell': ('_r', '_z', '_o')}
@@ -147,3 +147,24 @@ def test_unpacked_vector_is_where_the_unfused_cells_look():
                                                                mx.nd.array(vector)}))
     outputs, _ = cell.unfuse().unroll(2, inputs('symbol', 2), merge_outputs=True)
     assert set(separate) == set(outputs.list_arguments()) - {'data'}
+
+
+@differs
+@pytest.mark.parametrize('name', GATES)
+def test_weights_under_another_prefix_are_said_to_be_so(name):
+    args = {**weights(getattr(rnn, name)(3, prefix='theirs_')), 'fc_weight': mx.nd.ones((2, 2))}
+    cell = getattr(rnn, name)(3, prefix='ours_')
+    for method, given in (('unpack_weights', args),
+                          ('pack_weights', getattr(rnn, name)(3, prefix='theirs_').unpack_weights(
+                              args))):
+        with pytest.raises(KeyError, match="begin with 'theirs_', but those of this cell with "
+                                           "'ours_'"):
+            getattr(cell, method)(given)
+
+
+@differs
+def test_weights_of_another_kind_under_the_same_prefix_are_listed():
+    args = rnn.GRUCell(3, prefix='x_').unpack_weights(weights(rnn.GRUCell(3, prefix='x_')))
+    with pytest.raises(KeyError, match='x_i2h_i_weight of shape .*it has: x_h2h_o_bias') as error:
+        rnn.LSTMCell(3, prefix='x_').pack_weights(args)
+    assert 'but those of this cell' not in str(error.value)

@@ -1,140 +1,20 @@
-"""RNNParams, and BaseRNNCell: naming, states, the one unroll, weights by gate."""
+"""BaseRNNCell: what a cell is, its names, its weights, its states, its graphs."""
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import inspect
-import mmap
-from typing import Any, Callable, Dict, Iterator
-
-import numpy as np
+from typing import Any, Callable, Iterator
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gates import GROUPS, KINDS, activate, gate_array
+from .gates import activate
+from .params import RNNParams, in_constructor_of
 from .sequence import Inputs, check_states, check_symbol, unknown
 from .unroll import Options, unroll, unroll_steps
+from .weights import Weights, copy_weights, group_weights, pack_gates, unpack_gates
 
-__all__ = ['RNNParams', 'BaseRNNCell', 'MissingWeightsError', 'Weights']
-
-Weights = Dict[str, mx.nd.NDArray]
-
-#: What weights may come as.
-ARRAYS = (mx.nd.NDArray, np.ndarray)
-
-
-class MissingWeightsError(KeyError):
-    """Weights to pack or unpack are not there; a KeyError, as in mxnet.rnn, that can be read."""
-
-    def __str__(self) -> str:
-        return self.args[0]
-
-
-def _written(shape: tuple) -> str:
-    return '(%s)' % ', '.join('...' if n is ... else str(n or 'any') for n in shape)
-
-
-def take_weights(args: Weights, shapes: dict[str, tuple], whose: Any) -> list[Any]:
-    """Remove the weights named in `shapes` from `args` and return them in that order.
-
-    A 0 in a shape stands for any length, an Ellipsis at its end for any further axes.
-    """
-    missing = [name for name in shapes if name not in args]
-    if missing:
-        raise MissingWeightsError('args of %r must have the weights %s; it has: %s' % (
-            whose, ', '.join('%s of shape %s' % (name, _written(shapes[name])) for name in missing),
-            ', '.join(sorted(map(str, args))) or 'none'))
-    for name, shape in shapes.items():
-        _check.instance(name, args[name], ARRAYS, 'an NDArray')
-        fixed = tuple(n for n in shape if n is not ...)
-        has = args[name].shape
-        if len(has) < len(fixed) or (len(has) > len(fixed) and shape[-1:] != (...,)) or any(
-                want not in (0, came) for want, came in zip(fixed, has)):
-            raise ValueError('%s of %r must have the shape %s, got %s'
-                             % (name, whose, _written(shape), has))
-    return [args.pop(name) for name in shapes]
-
-
-def join_weights(name: str, pieces: list[Any]) -> mx.nd.NDArray:
-    """`pieces` of the weight `name` along the first axis, of the first one's type and device."""
-    first = pieces[0]
-    widths = {piece.shape[1:] for piece in pieces}
-    if len(widths) > 1:
-        raise ValueError('the gates of %s must have the same number of inputs, got the shapes %s'
-                         % (name, ', '.join(str(piece.shape) for piece in pieces)))
-    shape = (sum(len(piece) for piece in pieces),) + first.shape[1:]
-    if all(isinstance(piece, mx.nd.NDArray) and piece.dtype == np.float32
-           and piece.context.device_type == 'cpu' for piece in pieces):
-        joined = _room(shape)
-        mx.nd.concat(*pieces, dim=0, out=joined)
-        return joined
-    joined = mx.nd.empty(shape, ctx=getattr(first, 'context', None), dtype=first.dtype)
-    begin = 0
-    for piece in pieces:
-        joined[begin:begin + len(piece)] = piece
-        begin += len(piece)
-    return joined
-
-
-def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
-    """An array of float32 on the CPU, to be filled.
-
-    The system is asked for large pages, as NumPy does: MXNet's own memory comes in small ones,
-    and takes longer to get than to fill.
-    """
-    room = mx.nd.empty(shape)
-    if hasattr(mmap, 'MADV_HUGEPAGE'):
-        address = ctypes.c_void_p()
-        mx.base.check_call(mx.base._LIB.MXNDArrayGetData(room.handle, ctypes.byref(address)))
-        begin = address.value + -address.value % mmap.PAGESIZE
-        length = address.value + 4 * room.size - begin
-        if length >= 1 << 22:
-            ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(length),
-                                      mmap.MADV_HUGEPAGE)  # refused where there are none
-    return room
-
-
-def copy_rows(array: Any, begin: int, end: int) -> Any:
-    """A copy of a part along the first axis: of an NDArray in one operation, without a view."""
-    if isinstance(array, np.ndarray):
-        return array[begin:end].copy()
-    return mx.nd.slice_axis(array, axis=0, begin=begin, end=end)
-
-
-def copy_weights(args: Any) -> Weights:
-    """A copy of a dictionary of weights; the arrays stay the same."""
-    return _check.instance('args', args, dict, 'a dict of weights by name').copy()
-
-
-class RNNParams:
-    """Variables by name, for cells to share.
-
-    Parameters
-    ----------
-    prefix : str
-        What each variable's name begins with.
-    """
-
-    def __init__(self, prefix: str = '') -> None:
-        self._prefix = _check.instance('prefix', prefix, str, 'a str')
-        self._params: dict[str, mx.sym.Symbol] = {}
-
-    def get(self, name: str, **kwargs: Any) -> mx.sym.Symbol:
-        """Return the variable `name`, made at its first use.
-
-        Parameters
-        ----------
-        name : str
-            Name without the container's prefix.
-        **kwargs
-            Of `mx.sym.Variable` (`shape`, `dtype`, `init`, `lr_mult`, ...); they count only when
-            the variable is made.
-        """
-        name = self._prefix + _check.instance('name', name, str, 'a str')
-        if name not in self._params:
-            self._params[name] = mx.sym.Variable(name, **kwargs)
-        return self._params[name]
+__all__ = ['BaseRNNCell', 'GatedCell']
 
 
 class BaseRNNCell:
@@ -219,34 +99,26 @@ class BaseRNNCell:
 
     @property
     def params(self) -> RNNParams:
-        """The container of this cell's weights; whoever reads it is taken to share it."""
-        self._own_params = False
-        return self._params
+        """The container of this cell's weights.
 
-    def _take_params_of(self, shared: RNNParams) -> None:
-        """Use the variables of `shared` wherever it has one of the same name, and add the rest."""
-        own = self._params._params
-        for attribute, value in list(vars(self).items()):
-            if isinstance(value, mx.sym.Symbol) and value is own.get(value.name):
-                setattr(self, attribute, shared._params.get(value.name, value))
-        own.update(shared._params)
-        shared._params.update(own)
-        for child in self._inner_cells():
-            child._take_params_of(shared)
+        Who reads it is taken to share it, but for the constructor of the cell itself; containers
+        with `params=` then refuse the cell.
+        """
+        if not in_constructor_of(self):
+            self._own_params = False
+        return self._shared_params()
+
+    def _shared_params(self) -> RNNParams:
+        return self._params
 
     @property
     def _gate_names(self) -> Any:
         return ()
 
-    def _group_weights(self, prefix: str, gates: Any = ('',)) -> list[str]:
-        """Names of this cell's arrays: by group, then gate, then kind."""
-        return [prefix + gate_array(group, kind, gate)
-                for group in GROUPS for gate in gates for kind in KINDS]
-
     def _weight_prefix(self, args: Weights) -> str:
         """What the names of this cell's weights begin with in `args`: the prefix of the container,
         as in graphs, or, where such are there, that of the cell, as mxnet.rnn has it."""
-        own = self._group_weights(self._prefix, ('', *self._gate_names))
+        own = group_weights(self._prefix, ('', *self._gate_names))
         return self._prefix if any(name in args for name in own) else self._params._prefix
 
     def unpack_weights(self, args: Weights) -> Weights:
@@ -273,21 +145,8 @@ class BaseRNNCell:
             An array has another shape.
         """
         args = copy_weights(args)
-        gates = self._gate_names
-        if not gates:
-            return args
-        prefix = self._weight_prefix(args)
-        packed, unpacked = self._group_weights(prefix), self._group_weights(prefix, gates)
-        if not any(name in args for name in packed) and all(name in args for name in unpacked):
-            return args
-        h = self._num_hidden
-        taken = dict(zip(packed, take_weights(
-            args, {name: (len(gates) * h, ...) for name in packed}, self)))
-        for group in GROUPS:
-            for j, gate in enumerate(gates):
-                for kind in KINDS:
-                    args[prefix + gate_array(group, kind, gate)] = copy_rows(
-                        taken[prefix + gate_array(group, kind)], j * h, (j + 1) * h)
+        if self._gate_names:
+            unpack_gates(args, self._weight_prefix(args), self._gate_names, self._num_hidden, self)
         return args
 
     def pack_weights(self, args: Weights) -> Weights:
@@ -311,23 +170,8 @@ class BaseRNNCell:
             An array has another shape.
         """
         args = copy_weights(args)
-        gates = self._gate_names
-        if not gates:
-            return args
-        prefix = self._weight_prefix(args)
-        packed, unpacked = self._group_weights(prefix), self._group_weights(prefix, gates)
-        if packed != unpacked and all(name in args for name in packed) and not any(
-                name in args for name in unpacked):
-            take_weights(args.copy(), {name: (len(gates) * self._num_hidden, ...)
-                                       for name in packed}, self)  # refuses other shapes
-            return args
-        taken = dict(zip(unpacked, take_weights(
-            args, {name: (self._num_hidden, ...) for name in unpacked}, self)))
-        for group in GROUPS:
-            for kind in KINDS:
-                name = prefix + gate_array(group, kind)
-                args[name] = join_weights(name, [
-                    taken[prefix + gate_array(group, kind, gate)] for gate in gates])
+        if self._gate_names:
+            pack_gates(args, self._weight_prefix(args), self._gate_names, self._num_hidden, self)
         return args
 
     # States

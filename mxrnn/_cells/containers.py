@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell, RNNParams, Weights
+from .base import BaseRNNCell
+from .params import RNNParams, share
 from .sequence import (
     Inputs,
     arrange,
@@ -17,6 +18,7 @@ from .sequence import (
     time_major,
 )
 from .unroll import Options
+from .weights import Weights
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
 
@@ -44,7 +46,7 @@ class _Container(BaseRNNCell):
                                  'cells in it, not to both' % (name, type(self).__name__))
         for cell in cells:
             if self._override_cell_params:
-                cell._take_params_of(self._params)
+                share(cell, self._params)
             self._warn_of_equal_names(cell.params)
             self._params._params.update(cell.params._params)
             self._cells.append(cell)

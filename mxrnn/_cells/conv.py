@@ -6,8 +6,9 @@ from typing import Any, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import GatedCell, RNNParams
+from .base import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
+from .params import RNNParams
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell, RNNParams, Weights
+from .base import BaseRNNCell
+from .params import RNNParams
 from .sequence import (
     Inputs,
     arrange,
@@ -21,6 +22,7 @@ from .sequence import (
     unknown,
 )
 from .unroll import Options
+from .weights import Weights
 
 __all__ = ['DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell', 'VariationalDropoutCell',
            'TRAINING']
@@ -118,9 +120,7 @@ class ModifierCell(BaseRNNCell):
         finally:
             self.base_cell._modified = was
 
-    @property
-    def params(self) -> RNNParams:
-        self._own_params = False
+    def _shared_params(self) -> RNNParams:
         return self.base_cell.params
 
     @property

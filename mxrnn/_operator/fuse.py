@@ -8,12 +8,13 @@ from typing import Any, Iterator, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
-from .._cells.base import BaseRNNCell, RNNParams, Weights
+from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from .._cells.dense import GRUCell, LSTMCell, RNNCell
 from .._cells.gates import GROUPS, MODES, gate_array
 from .._cells.modifiers import DropoutCell, ResidualCell, ZoneoutCell
+from .._cells.params import RNNParams
 from .._cells.sequence import (
     Inputs,
     arrange,
@@ -23,6 +24,7 @@ from .._cells.sequence import (
     time_major,
 )
 from .._cells.unroll import Options
+from .._cells.weights import Weights
 from .._runtime.mxnet import mx
 from .fused import FusedRNNCell, fused_layout
 from .padded import padded_layer
@@ -386,9 +388,7 @@ class _FusedUnroll(BaseRNNCell):
     def _inner_cells(self) -> list[BaseRNNCell]:
         return [self._cell] if hasattr(self, '_cell') else []
 
-    @property
-    def params(self) -> RNNParams:
-        self._own_params = False
+    def _shared_params(self) -> RNNParams:
         return self._cell.params
 
     @property

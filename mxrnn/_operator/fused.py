@@ -8,20 +8,12 @@ from typing import Any, Callable, Iterator, Sequence
 import numpy as np
 
 from .. import _check
-from .._cells.base import (
-    ARRAYS,
-    BaseRNNCell,
-    RNNParams,
-    Weights,
-    copy_rows,
-    copy_weights,
-    join_weights,
-    take_weights,
-)
+from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, RNNCell
 from .._cells.gates import GROUPS, KINDS, MODES, gate_array
 from .._cells.modifiers import DropoutCell, drop
+from .._cells.params import RNNParams
 from .._cells.sequence import (
     Inputs,
     arrange,
@@ -33,6 +25,14 @@ from .._cells.sequence import (
     time_major,
 )
 from .._cells.unroll import Options
+from .._cells.weights import (
+    ARRAYS,
+    Weights,
+    copy_rows,
+    copy_weights,
+    join_weights,
+    take_weights,
+)
 from .._runtime.mxnet import mx
 from .padded import padded_layer
 

@@ -1,0 +1,134 @@
+"""Variables by name, and how cells come to use those of others."""
+from __future__ import annotations
+
+import sys
+from typing import Any, Iterator
+
+from .. import _check
+from .._runtime.mxnet import mx
+
+__all__ = ['RNNParams', 'in_constructor_of', 'share']
+
+
+class RNNParams:
+    """Variables by name, for cells to share.
+
+    Parameters
+    ----------
+    prefix : str
+        What each variable's name begins with.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> params = rnn.RNNParams('tied_')
+    >>> first, second = rnn.GRUCell(4, 'first_', params), rnn.GRUCell(4, 'second_', params)
+    >>> params.get('i2h_weight').name
+    'tied_i2h_weight'
+    """
+
+    def __init__(self, prefix: str = '') -> None:
+        self._prefix = _check.instance('prefix', prefix, str, 'a str')
+        self._params: dict[str, mx.sym.Symbol] = {}
+
+    def get(self, name: str, **kwargs: Any) -> mx.sym.Symbol:
+        """Return the variable `name`, made at its first use.
+
+        Parameters
+        ----------
+        name : str
+            Name without the container's prefix.
+        **kwargs
+            Of `mx.sym.Variable` (`shape`, `dtype`, `init`, `lr_mult`, ...); they count only when
+            the variable is made.
+        """
+        name = self._prefix + _check.instance('name', name, str, 'a str')
+        if name not in self._params:
+            self._params[name] = mx.sym.Variable(name, **kwargs)
+        return self._params[name]
+
+
+def in_constructor_of(cell: Any) -> bool:
+    """Whether this is called, however deep, by the constructor of `cell`."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == '__init__' and any(
+                frame.f_locals.get(name) is cell for name in code.co_varnames[:1]):
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def share(cell: Any, shared: RNNParams) -> None:
+    """Let `cell`, and all that is in it, use the variables of `shared`, by name.
+
+    What `shared` lacks is added to it. Variables are looked for in the attributes of cells, in
+    lists, tuples and dicts too.
+
+    Raises
+    ------
+    ValueError
+        A cell keeps something that it made of a variable, in which the variable can't be replaced.
+    """
+    cell.reset()  # forgets what it made in steps
+    cells = _cells_of(cell)
+    containers = {id(each._params): each._params for each in cells}.values()
+    new = dict(shared._params)
+    for container in containers:
+        for name, variable in container._params.items():
+            new.setdefault(name, variable)
+    replaced = {id(variable): (variable, new[name]) for container in containers
+                for name, variable in container._params.items() if new[name] is not variable}
+    names = {old.name for old, _ in replaced.values()}
+    for each in cells:
+        for symbol in _symbols(vars(each)):
+            if id(symbol) not in replaced and not names.isdisjoint(symbol.list_arguments()) and \
+                    not any(symbol is variable for variable in new.values()):
+                raise ValueError(
+                    'params of a container must be able to replace the weights of %r, but it '
+                    'keeps %s, which is made of them: make it in each step' % (each, symbol.name))
+    for each in cells:
+        vars(each).update(_with_replaced(vars(each), replaced))
+    shared._params.update(new)
+    for container in containers:  # one dict, so that all find what any of them asks for later
+        container._params = shared._params
+
+
+def _cells_of(cell: Any) -> list[Any]:
+    """`cell`, those under it, and those that they keep as attributes."""
+    found: list[Any] = []
+    waiting = [cell]
+    while waiting:
+        each = waiting.pop()
+        if not any(each is other for other in found):
+            found.append(each)
+            waiting += each._inner_cells()
+            waiting += [value for value in vars(each).values() if hasattr(value, '_inner_cells')]
+    return found
+
+
+def _symbols(value: Any) -> Iterator[mx.sym.Symbol]:
+    if isinstance(value, mx.sym.Symbol):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _symbols(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _symbols(item)
+
+
+def _with_replaced(value: Any, replaced: dict[int, tuple[Any, Any]]) -> Any:
+    """`value` with variables replaced: lists and dicts themselves, tuples as copies."""
+    if isinstance(value, mx.sym.Symbol):
+        return replaced.get(id(value), (None, value))[1]
+    if isinstance(value, dict):
+        for key in value:
+            value[key] = _with_replaced(value[key], replaced)
+    elif isinstance(value, list):
+        value[:] = [_with_replaced(item, replaced) for item in value]
+    elif isinstance(value, tuple) and any(True for _ in _symbols(value)):
+        items = [_with_replaced(item, replaced) for item in value]
+        return type(value)(*items) if hasattr(value, '_fields') else type(value)(items)
+    return value

@@ -1,0 +1,168 @@
+"""Weights as arrays: taken out of a dict by name and shape, and packed and unpacked by gate."""
+from __future__ import annotations
+
+import ctypes
+import mmap
+import re
+from typing import Any, Dict, Sequence
+
+import numpy as np
+
+from .. import _check
+from .._runtime.mxnet import mx
+from .gates import GROUPS, KINDS, gate_array
+
+__all__ = ['ARRAYS', 'MissingWeightsError', 'Weights', 'copy_rows', 'copy_weights', 'group_weights',
+           'join_weights', 'pack_gates', 'take_weights', 'unpack_gates']
+
+Weights = Dict[str, mx.nd.NDArray]
+
+#: What weights may come as.
+ARRAYS = (mx.nd.NDArray, np.ndarray)
+
+
+class MissingWeightsError(KeyError):
+    """Weights to pack or unpack are not there; a KeyError, as in mxnet.rnn, that can be read."""
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+# Arrays
+
+def copy_weights(args: Any) -> Weights:
+    """A copy of a dictionary of weights; the arrays stay the same."""
+    return _check.instance('args', args, dict, 'a dict of weights by name').copy()
+
+
+def copy_rows(array: Any, begin: int, end: int) -> Any:
+    """A copy of a part along the first axis: of an NDArray in one operation, without a view."""
+    if isinstance(array, np.ndarray):
+        return array[begin:end].copy()
+    return mx.nd.slice_axis(array, axis=0, begin=begin, end=end)
+
+
+def join_weights(name: str, pieces: list[Any]) -> mx.nd.NDArray:
+    """`pieces` of the weight `name` along the first axis, of the first one's type and device."""
+    first = pieces[0]
+    widths = {piece.shape[1:] for piece in pieces}
+    if len(widths) > 1:
+        raise ValueError('the gates of %s must have the same number of inputs, got the shapes %s'
+                         % (name, ', '.join(str(piece.shape) for piece in pieces)))
+    shape = (sum(len(piece) for piece in pieces),) + first.shape[1:]
+    if all(isinstance(piece, mx.nd.NDArray) and piece.dtype == np.float32
+           and piece.context.device_type == 'cpu' for piece in pieces):
+        joined = _room(shape)
+        mx.nd.concat(*pieces, dim=0, out=joined)
+        return joined
+    joined = mx.nd.empty(shape, ctx=getattr(first, 'context', None), dtype=first.dtype)
+    begin = 0
+    for piece in pieces:
+        joined[begin:begin + len(piece)] = piece
+        begin += len(piece)
+    return joined
+
+
+def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
+    """An array of float32 on the CPU, to be filled.
+
+    The system is asked for large pages, as NumPy does: MXNet's own memory comes in small ones,
+    and takes longer to get than to fill.
+    """
+    room = mx.nd.empty(shape)
+    if hasattr(mmap, 'MADV_HUGEPAGE'):
+        address = ctypes.c_void_p()
+        mx.base.check_call(mx.base._LIB.MXNDArrayGetData(room.handle, ctypes.byref(address)))
+        begin = address.value + -address.value % mmap.PAGESIZE
+        length = address.value + 4 * room.size - begin
+        if length >= 1 << 22:
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(length),
+                                      mmap.MADV_HUGEPAGE)  # refused where there are none
+    return room
+
+
+# By name and shape
+
+def take_weights(args: Weights, shapes: dict[str, tuple], whose: Any) -> list[Any]:
+    """Remove the weights named in `shapes` from `args` and return them in that order.
+
+    A 0 in a shape stands for any length, an Ellipsis at its end for any further axes.
+    """
+    missing = [name for name in shapes if name not in args]
+    if missing:
+        others = _other_prefixes(args, shapes, whose)
+        wanted = ['%s of shape %s' % (name, _written(shapes[name])) for name in missing]
+        raise MissingWeightsError('args of %r must have the weights %s; it has: %s%s' % (
+            whose, _some(wanted, 2 if others else 32), _some(sorted(map(str, args)), 8) or 'none',
+            others))
+    for name, shape in shapes.items():
+        _check.instance(name, args[name], ARRAYS, 'an NDArray')
+        fixed = tuple(n for n in shape if n is not ...)
+        has = args[name].shape
+        if len(has) < len(fixed) or (len(has) > len(fixed) and shape[-1:] != (...,)) or any(
+                want not in (0, came) for want, came in zip(fixed, has)):
+            raise ValueError('%s of %r must have the shape %s, got %s'
+                             % (name, whose, _written(shape), has))
+    return [args.pop(name) for name in shapes]
+
+
+def _written(shape: tuple) -> str:
+    return '(%s)' % ', '.join('...' if n is ... else str(n or 'any') for n in shape)
+
+
+def _some(names: list[str], most: int) -> str:
+    more = ['... (%d in all)' % len(names)] if len(names) > most else []
+    return ', '.join(names[:most] + more)
+
+
+def _other_prefixes(args: Weights, shapes: dict[str, tuple], whose: Any) -> str:
+    """Says so if the weights in `args` seem to be those of a cell of another prefix."""
+    if any(name in args for name in shapes):
+        return ''
+    found = {re.sub(r'[lr]\d+_$', '', name.rpartition(group)[0])  # layers of a FusedRNNCell
+             for name in map(str, args) for group in GROUPS if group in name}
+    if not found or whose._prefix in found:
+        return ''
+    return '. Its weights begin with %s, but those of this cell with %r: make the cell with the ' \
+           'prefix of the weights' % (' or '.join(map(repr, sorted(found)[:4])), whose._prefix)
+
+
+# By gate
+
+def group_weights(prefix: str, gates: Sequence[str] = ('',)) -> list[str]:
+    """Names of a cell's arrays: by group, then gate, then kind."""
+    return [prefix + gate_array(group, kind, gate)
+            for group in GROUPS for gate in gates for kind in KINDS]
+
+
+def unpack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
+                 whose: Any) -> None:
+    """Give each gate of a cell arrays of its own in `args`."""
+    packed, unpacked = group_weights(prefix), group_weights(prefix, gates)
+    if not any(name in args for name in packed) and all(name in args for name in unpacked):
+        return
+    taken = dict(zip(packed, take_weights(
+        args, {name: (len(gates) * units, ...) for name in packed}, whose)))
+    for group in GROUPS:
+        for j, gate in enumerate(gates):
+            for kind in KINDS:
+                args[prefix + gate_array(group, kind, gate)] = copy_rows(
+                    taken[prefix + gate_array(group, kind)], j * units, (j + 1) * units)
+
+
+def pack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
+               whose: Any) -> None:
+    """Join the arrays of a cell's gates in `args`."""
+    packed, unpacked = group_weights(prefix), group_weights(prefix, gates)
+    if packed != unpacked and all(name in args for name in packed) and not any(
+            name in args for name in unpacked):
+        take_weights(args.copy(), {name: (len(gates) * units, ...) for name in packed},
+                     whose)  # refuses other shapes
+        return
+    taken = dict(zip(unpacked, take_weights(
+        args, {name: (units, ...) for name in unpacked}, whose)))
+    for group in GROUPS:
+        for kind in KINDS:
+            name = prefix + gate_array(group, kind)
+            args[name] = join_weights(name, [
+                taken[prefix + gate_array(group, kind, gate)] for gate in gates])

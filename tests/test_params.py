@@ -1,0 +1,190 @@
+"""params= of containers: every cell in them uses the variables given, wherever it keeps them."""
+from __future__ import annotations
+
+import pytest
+
+from . import differs, mx, rnn
+from .cases import stack
+
+pytestmark = differs
+
+
+def marked(*names):
+    """Params whose variables can be told from all others of their names."""
+    params = rnn.RNNParams()
+    for name in names:
+        params.get(name, lr_mult=7)
+    return params
+
+
+def assert_used(cell, params, *names, step=(3,)):
+    """The graph of `cell` has each of its arguments once, and those `names` of `params`."""
+    outputs, states = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    arguments = outputs.list_arguments()
+    assert len(set(arguments)) == len(arguments)
+    attributes = outputs.attr_dict()
+    assert {name for name in arguments if '__lr_mult__' in attributes.get(name, {})} == set(names)
+    outputs.simple_bind(mx.cpu(), data=(2, 2) + step)
+    for name in names:
+        assert params._params[name].list_attr()['__lr_mult__'] == '7'
+
+
+def names_of(prefix, *kinds):
+    return ['%s%s' % (prefix, kind) for kind in
+            kinds or ('i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias')]
+
+
+def test_around_cells_that_share_one_container():
+    tied = rnn.RNNParams('tied_')
+    inner = stack(rnn, rnn.GRUCell(3, 'a_', tied), rnn.GRUCell(3, 'b_', tied))
+    params = marked(*names_of('tied_'))
+    assert_used(stack(rnn, inner, params=params), params, *names_of('tied_'))
+
+
+@pytest.mark.parametrize('wrap', [rnn.ResidualCell, rnn.ZoneoutCell, getattr(rnn, 'fuse', None),
+                                  lambda cell: stack(rnn, cell)],
+                         ids=['residual', 'zoneout', 'fuse', 'stack'])
+def test_around_cells_around_a_cell(wrap):
+    params = marked(*names_of('lstm_'))
+    cell = stack(rnn, wrap(rnn.LSTMCell(3)), params=params)
+    assert_used(cell, params, *names_of('lstm_'))
+
+
+class Kept(rnn.BaseRNNCell):
+    """Keeps its weights in the way that `keep` says."""
+
+    def __init__(self, keep, prefix='kept_', params=None):
+        super().__init__(prefix, params)
+        weights = [self.params.get(kind) for kind in ('weight', 'bias')]
+        self.kept = keep(*weights)
+
+    @property
+    def state_info(self):
+        return [{'shape': (0, 3), '__layout__': 'NC'}]
+
+    def __call__(self, inputs, states):
+        self._counter += 1
+        weight, bias = ([self.kept['w'], *self.kept['rest']] if isinstance(self.kept, dict) else
+                        self.kept)
+        output = mx.sym.FullyConnected(inputs, weight, bias, num_hidden=3) + states[0]
+        return output, [output]
+
+
+@pytest.mark.parametrize('keep', [
+    lambda *weights: list(weights), lambda *weights: weights, lambda w, b: {'w': w, 'rest': [b]}],
+    ids=['list', 'tuple', 'dict'])
+def test_around_weights_in_lists_tuples_and_dicts(keep):
+    params = marked('kept_weight', 'kept_bias')
+    assert_used(stack(rnn, Kept(keep), params=params), params, 'kept_weight', 'kept_bias')
+
+
+def test_around_a_cell_in_an_attribute():
+    class Outer(rnn.BaseRNNCell):
+        def __init__(self):
+            super().__init__('outer_')
+            self.inside = rnn.RNNCell(3, prefix='inside_')
+
+        @property
+        def state_info(self):
+            return self.inside.state_info
+
+        def __call__(self, inputs, states):
+            return self.inside(inputs, states)
+
+    params = marked(*names_of('inside_'))
+    assert_used(stack(rnn, Outer(), params=params), params, *names_of('inside_'))
+
+
+def test_what_is_made_of_weights_is_refused():
+    class Scaled(rnn.RNNCell):
+        def __init__(self):
+            super().__init__(3)
+            self._scaled = self._iW * 2
+
+    with pytest.raises(ValueError, match=r"params .* Scaled\(prefix='rnn_'\).*each step"):
+        stack(rnn, Scaled(), params=marked('rnn_i2h_weight'))
+    stack(rnn, Scaled(), params=marked('other'))
+
+
+@pytest.mark.parametrize('used', [rnn.ZoneoutCell, getattr(rnn, 'VariationalDropoutCell', None)])
+def test_a_cell_that_was_used_before(used):
+    cell = used(rnn.LSTMCell(3), 0.5, 0.5)
+    cell(mx.sym.Variable('x'), cell.begin_state())
+    params = marked(*names_of('lstm_'))
+    assert_used(stack(rnn, cell, params=params), params, *names_of('lstm_'))
+
+
+def test_what_several_cells_ask_for_in_their_steps_is_one_variable():
+    class Late(rnn.RNNCell):
+        def __call__(self, inputs, states):
+            late = mx.sym.FullyConnected(inputs, self._params.get('late_weight'), no_bias=True,
+                                         num_hidden=3)
+            return super().__call__(late, states)
+
+    params = marked()
+    cell = stack(rnn, Late(3), Late(3), stack(rnn, Late(3)), params=params)
+    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    names = outputs.list_arguments()
+    assert len(names) == len(set(names)) == 6
+    assert 'rnn_late_weight' in params._params
+
+
+def test_three_cells_of_one_name_share_what_the_first_has():
+    params = rnn.RNNParams()
+    cell = stack(rnn, rnn.RNNCell(3), rnn.RNNCell(3), rnn.RNNCell(3), params=params)
+    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    assert sorted(outputs.list_arguments()) == sorted(['data', *names_of('rnn_')])
+    assert [each._iW is cell._cells[0]._iW for each in cell._cells] == [True] * 3
+
+
+class LightGRUCell(rnn.BaseRNNCell):
+    """As the documentation shows a cell of one's own: it reads `params` where it is made."""
+
+    def __init__(self, num_hidden, prefix='light_', params=None):
+        super().__init__(prefix=prefix, params=params)
+        self._num_hidden = num_hidden
+        self._make()
+
+    def _make(self):
+        self._iW = self.params.get('i2h_weight')
+        self._iB = self.params.get('i2h_bias')
+
+    @property
+    def state_info(self):
+        return [{'shape': (0, self._num_hidden), '__layout__': 'NC'}]
+
+    def __call__(self, inputs, states):
+        output = mx.sym.FullyConnected(inputs, self._iW, self._iB,
+                                       num_hidden=self._num_hidden) + states[0]
+        return output, [output]
+
+
+def test_a_constructor_that_reads_params_shares_nothing():
+    params = marked('light_i2h_weight')
+    assert_used(stack(rnn, LightGRUCell(3), params=params), params, 'light_i2h_weight')
+    cell = LightGRUCell(3)
+    assert cell.params is cell._params  # whereas from now on it does
+    with pytest.raises(ValueError, match='cell already shares its params'):
+        stack(rnn, cell, params=rnn.RNNParams())
+
+
+def test_reading_the_params_of_what_fuse_returns_shares_them():
+    cell = rnn.fuse(rnn.LSTMCell(3))
+    assert 'lstm_i2h_weight' in cell.params._params
+    with pytest.raises(ValueError, match='cell already shares its params'):
+        stack(rnn, cell, params=rnn.RNNParams())
+
+
+def test_a_modifier_in_whose_constructor_params_are_read():
+    class Named(rnn.ModifierCell):
+        def __init__(self, base_cell):
+            super().__init__(base_cell)
+            self.known = sorted(self.params._params)
+
+        def __call__(self, inputs, states):
+            return self.base_cell(inputs, states)
+
+    params = marked(*names_of('gru_'))
+    cell = Named(rnn.GRUCell(3))
+    assert cell.known == sorted(names_of('gru_'))
+    assert_used(stack(rnn, cell, params=params), params, *names_of('gru_'))
