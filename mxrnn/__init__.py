@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
     from . import rnn_cell as rnn_cell
     from ._cells.carry import carry_states as carry_states
     from ._cells.loop import dynamic_unroll as dynamic_unroll
+    from ._inference.fold import fold as fold
+    from ._inference.stepper import Stepper as Stepper
     from ._operator.fuse import fuse as fuse
     from ._runtime.mxnet import mx as mx
     from ._runtime.report import device_report as device_report
@@ -66,6 +68,9 @@ _PUBLIC = {
     'load_rnn_checkpoint': '.rnn',
     'rnn_unroll': '.rnn',
     'save_rnn_checkpoint': '.rnn',
+    # inference
+    'Stepper': '._inference.stepper',
+    'fold': '._inference.fold',
     # data
     'BucketSentenceIter': '.io',
     'StreamIter': '.io',

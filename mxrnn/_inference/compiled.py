@@ -1,0 +1,74 @@
+"""A graph with its weights, ready to be run on states and inputs of any shapes."""
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Sequence
+
+from .._runtime.mxnet import mx
+from .states import States
+
+__all__ = ['Compiled']
+
+#: How many forms of a graph, each for other shapes of its inputs, are kept.
+_KEPT = 64
+
+
+class Compiled:
+    """A graph with its weights.
+
+    It runs as MXNet's CachedOp, as Gluon's blocks do: unlike an executor, that takes its inputs
+    without copying them, gives arrays of their own at each call, and writes no line about the
+    subgraph backend.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        The graph; no two of its outputs share an array.
+    weights : dict of str to NDArray
+        Those among its inputs.
+    states : list of str
+        Names of the states, in the order in which they come.
+    static : bool
+        Whether to keep the memory of the calculation from one call to the next.
+    """
+
+    def __init__(self, symbol: mx.sym.Symbol, weights: dict[str, mx.nd.NDArray],
+                 states: Sequence[str], static: bool) -> None:
+        self.symbol = symbol
+        names = symbol.list_inputs()
+        self.weights = weights
+        self._values = [weights.get(name) for name in names]
+        places = {name: i for i, name in enumerate(names)}
+        #: Positions of the states that the graph reads: among the states and among its inputs.
+        self._states = [(i, places[state]) for i, state in enumerate(states)
+                        if state in places]
+        taken = set(states)
+        self.inputs = [name for name in names if name not in weights and name not in taken]
+        self._inputs = [places[name] for name in self.inputs]
+        varying = [place for _, place in self._states] + self._inputs
+        self._flags: tuple[tuple[str, Any], ...] = ()
+        if static:
+            self._flags = (('static_alloc', True), ('static_shape', True),
+                           ('data_indices', varying),
+                           ('param_indices', [i for i in range(len(names)) if i not in varying]))
+        self._ops: OrderedDict[Any, Any] = OrderedDict()
+
+    def __call__(self, states: States, inputs: dict[str, mx.nd.NDArray]) -> list[mx.nd.NDArray]:
+        """The outputs, each an array of its own."""
+        arrays = [inputs[name] for name in self.inputs]
+        shapes = tuple([array.shape for array in states] + [array.shape for array in arrays])
+        op = self._ops.get(shapes)
+        if op is None:
+            op = mx.nd.CachedOp(self.symbol, self._flags)
+        values = self._values[:]
+        for i, place in self._states:
+            values[place] = states[i]
+        for place, array in zip(self._inputs, arrays):
+            values[place] = array
+        with mx.autograd.pause(train_mode=False):
+            results = op(*values)
+        if shapes not in self._ops:  # now that the graph has accepted them
+            self._ops[shapes] = op
+            if len(self._ops) > _KEPT:
+                self._ops.popitem(last=False)
+        return results if isinstance(results, list) else [results]

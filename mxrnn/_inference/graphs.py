@@ -1,0 +1,144 @@
+"""What stepping, predicting and folding share: outputs of their own, weights, quiet binds."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from typing import Any, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from .. import _check
+from .._cells.base import MissingWeightsError
+from .._runtime.mxnet import mx
+
+__all__ = ['Weights', 'apart', 'brief', 'check_weights', 'common_context', 'context_of', 'misfit',
+           'on', 'params_of', 'quiet', 'unknown_weights']
+
+Weights = Mapping[str, mx.nd.NDArray]
+
+#: What operators call their parameters, behind the name of the node.
+_PARAMETERS = ('weight', 'bias', 'gamma', 'beta', 'parameters', 'moving_mean', 'moving_var')
+
+
+def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
+    """`outputs` as a group in which no two share an array, nor one and an input of the graph."""
+    heads = json.loads(mx.sym.Group(list(outputs)).tojson())
+    seen: set[tuple[int, int]] = set()
+    own = []
+    with mx.name.NameManager():  # automatic names of the program go on as if nothing were made
+        for output, (node, index, *_) in zip(outputs, heads['heads']):
+            if (node, index) in seen or heads['nodes'][node]['op'] == 'null':
+                output = mx.sym.identity(output)
+            seen.add((node, index))
+            own.append(output)
+    return mx.sym.Group(own)
+
+
+def brief(error: Exception) -> str:
+    """What an error of MXNet says, without its backtrace."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    reasons = [line for line in lines if 'Error' in line and not line.startswith('Traceback')]
+    return (reasons or lines or [''])[-1].strip()[:300]
+
+
+def context_of(ctx: Any) -> mx.Context:
+    """The context `ctx`, by default the current one."""
+    return mx.current_context() if ctx is None else _check.instance(
+        'ctx', ctx, mx.Context, 'a Context, such as mx.cpu()')
+
+
+def check_weights(name: str, weights: Any) -> Weights:
+    """Return `weights`, the argument `name`, if it is a dict of arrays."""
+    if weights is None and name == 'aux_params':
+        return {}
+    _check.instance(name, weights, Mapping, 'a dict of weights by name')
+    for key, value in weights.items():
+        _check.instance('%s[%r]' % (name, key), value, (mx.nd.NDArray, np.ndarray), 'an NDArray')
+    return weights
+
+
+def on(context: mx.Context, array: Any) -> mx.nd.NDArray:
+    """`array` on a device; itself if it is there."""
+    if isinstance(array, mx.nd.NDArray):
+        return array.as_in_context(context)
+    return mx.nd.array(array, ctx=context, dtype=array.dtype)
+
+
+def params_of(symbol: mx.sym.Symbol, arg_params: Weights, aux_params: Weights,
+              needed: Iterable[str] = ()) -> dict[str, mx.nd.NDArray]:
+    """The weights among the inputs of `symbol`, by name.
+
+    `needed` are names that can be nothing but weights. Raises MissingWeightsError where one of
+    them, or what an operator calls its parameter, has no value.
+    """
+    given = {**arg_params, **aux_params}
+    missing = unknown_weights(symbol, given, needed)
+    if missing:
+        raise MissingWeightsError('arg_params must have the weights %s; it has: %s' % (
+            ', '.join(missing), ', '.join(sorted(map(str, given))) or 'none'))
+    return {name: given[name] for name in symbol.list_inputs() if name in given}
+
+
+def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str] = ()) -> list[str]:
+    """The names of weights of `symbol` that are not among `given`."""
+    graph = json.loads(symbol.tojson())['nodes']
+    called = {'%s_%s' % (node['name'], end) for node in graph for end in _PARAMETERS
+              if node['op'] != 'null'}
+    called |= set(needed) | set(symbol.list_auxiliary_states())
+    return [name for name in symbol.list_inputs() if name in called and name not in given]
+
+
+def misfit(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]]
+           ) -> tuple[str, tuple[int, ...]] | None:
+    """The one input whose shape does not fit the others in the graph, and the shape that would.
+
+    `shapes` are those of all inputs, the suspicious ones first. None if all fit, or if it takes
+    more than one to be wrong.
+    """
+    arguments = symbol.list_arguments()
+    known = {name: shape for name, shape in shapes.items() if name in arguments}
+    for name in known:
+        rest = {other: shape for other, shape in known.items() if other != name}
+        try:
+            inferred = dict(zip(arguments, symbol.infer_shape_partial(**rest)[0] or ()))
+        except mx.base.MXNetError:
+            continue
+        if inferred.get(name) not in (None, (), known[name]):
+            return name, inferred[name]
+    return None
+
+
+_VERBOSE = 'MXNET_SUBGRAPH_VERBOSE'
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MXNet from writing a line about its subgraph backend at each bind in the block.
+
+    A variable in the environment says so; a value that the program has set stays in force, and
+    where there was none, there is none afterwards.
+    """
+    global _quiet_depth
+    with _quiet_lock:  # blocks in several threads: the first one in sets it, the last one removes
+        ours = _quiet_depth > 0 or _VERBOSE not in os.environ
+        if ours:
+            _quiet_depth += 1
+            os.environ[_VERBOSE] = '0'
+    try:
+        yield
+    finally:
+        if ours:
+            with _quiet_lock:
+                _quiet_depth -= 1
+                if not _quiet_depth:
+                    os.environ.pop(_VERBOSE, None)
+
+
+def common_context(arrays: Weights) -> mx.Context:
+    """Where most of `arrays` are; the current context if there are none."""
+    contexts = [array.context for array in arrays.values() if isinstance(array, mx.nd.NDArray)]
+    return max(contexts, key=contexts.count, default=mx.current_context())

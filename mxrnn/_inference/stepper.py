@@ -1,0 +1,416 @@
+"""Stepper: a network one step at a time, with states that belong to the caller."""
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any, Callable, List, Sequence, Union
+
+import numpy as np
+
+from .. import _check
+from .._cells.base import BaseRNNCell
+from .._cells.sequence import flatten
+from .._operator.fuse import fuse
+from .._runtime.mxnet import mx
+from . import graphs
+from .compiled import Compiled
+from .states import States, StateSpecs
+
+__all__ = ['Stepper']
+
+Outputs = Union[mx.nd.NDArray, List[mx.nd.NDArray]]
+#: Takes what applies the cell to a Symbol, returns the outputs.
+Network = Callable[[Callable[[mx.sym.Symbol], mx.sym.Symbol]], Any]
+
+#: How many graphs of sequences, each for another length, are kept.
+_LENGTHS = 8
+_LENGTH = '%valid length'  #: no variable of a program is called so
+
+
+class Stepper:
+    """Run a network one step at a time, from states to new states.
+
+    States are lists of arrays that belong to the caller. A step reads them and gives new ones;
+    neither the states nor the outputs of one step are changed by another, so that the states of
+    many sequences can be kept, saved, copied and reordered.
+
+    Parameters
+    ----------
+    cell : BaseRNNCell
+        A cell that can be stepped. For the weights of a FusedRNNCell that is ``cell.unfuse()``;
+        `load_rnn_checkpoint` packs them for it.
+    network : callable
+        ``network(run)`` builds what is around the cell and returns its outputs, a Symbol or a list
+        of Symbols. It calls ``run(inputs)`` once to apply the cell to a Symbol. Its Variables that
+        are no weights are the inputs of each step.
+    arg_params, aux_params : dict of str to NDArray
+        The weights, which are not copied: Steppers made of the same arrays share them. Others
+        may be among them.
+    ctx : Context, optional
+        Where to run; the current context if None.
+
+    Attributes
+    ----------
+    input_names : list of str
+        The inputs of a step.
+    state_names : list of str
+        The names of the states, in their order.
+
+    Raises
+    ------
+    MissingWeightsError
+        A weight has no value; a KeyError that lists what is missing and what there is.
+    TypeError, ValueError, NotImplementedError
+        For an argument of another kind, or a cell that cannot be stepped.
+
+    Notes
+    -----
+    The graph is made ready once for each shape of its inputs, which for most networks means once
+    for each batch size. One Stepper serves one call at a time; a call while another one runs
+    raises RuntimeError. So threads have a Stepper each, or a lock.
+
+    Examples
+    --------
+    >>> import mxnet as mx, mxrnn as rnn
+    >>> cell = rnn.GRUCell(8)
+    >>> def network(run):
+    ...     words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=5, output_dim=4,
+    ...                              name='embed')
+    ...     return mx.sym.FullyConnected(run(words), num_hidden=5, flatten=False, name='score')
+    >>> shapes = {'embed_weight': (5, 4), 'gru_i2h_weight': (24, 4), 'gru_i2h_bias': (24,),
+    ...           'gru_h2h_weight': (24, 8), 'gru_h2h_bias': (24,), 'score_weight': (5, 8),
+    ...           'score_bias': (5,)}
+    >>> weights = {name: mx.nd.random.uniform(-1, 1, shape) for name, shape in shapes.items()}
+    >>> stepper = rnn.Stepper(cell, network, weights)
+    >>> scores, states = stepper.read(stepper.begin(2), data=[[1, 2, 3], [3, 2, 1]])
+    >>> scores.shape
+    (2, 3, 5)
+    >>> scores, states = stepper.step(states, data=[4, 0])
+    >>> scores.shape, [state.shape for state in states]
+    ((2, 5), [(2, 8)])
+    """
+
+    def __init__(self, cell: BaseRNNCell, network: Network, arg_params: graphs.Weights,
+                 aux_params: graphs.Weights | None = None, *, ctx: mx.Context | None = None
+                 ) -> None:
+        _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
+        _check.function('network', network)
+        blocker = cell._blocker()
+        if blocker is not None:
+            advice = ': use its unfuse() and load_rnn_checkpoint(unfused, prefix), or pack its ' \
+                'weights with unfused.pack_weights(cell.unpack_weights(weights))'
+            raise NotImplementedError('cell must be one that can be stepped, which %r cannot%s' % (
+                blocker, advice if hasattr(blocker, 'unfuse') else ''))
+        self._cell, self._network = cell, network
+        cell.reset()
+        begin = cell.begin_state(func=mx.sym.Variable)
+        self._begin = begin
+        outputs, states = self._built(cell, network, lambda inputs: cell(inputs, begin))
+        self._set_up(outputs, begin, states, arg_params, aux_params, ctx)
+
+    @classmethod
+    def from_symbols(cls, outputs: Any, begin_state: Sequence[mx.sym.Symbol],
+                     states: Sequence[mx.sym.Symbol], arg_params: graphs.Weights,
+                     aux_params: graphs.Weights | None = None, *, ctx: mx.Context | None = None
+                     ) -> Stepper:
+        """Make a Stepper of the graph of one step, or of several.
+
+        Parameters
+        ----------
+        outputs : Symbol or list of Symbol
+            What a step is for.
+        begin_state : list of Symbol
+            The Variables that stand for the states before. `begin` needs their shapes, 0 for the
+            batch, as ``cell.begin_state(mx.sym.Variable)`` has them.
+        states : list of Symbol
+            The states after, in the same order.
+        arg_params, aux_params, ctx
+            As for the class.
+        """
+        stepper = cls.__new__(cls)
+        for name, symbols in (('begin_state', begin_state), ('states', states)):
+            _check.instance(name, symbols, (list, tuple), 'a list of Symbols')
+            for i, symbol in enumerate(symbols):
+                _check.instance('%s[%d]' % (name, i), symbol, mx.sym.Symbol, 'a Symbol')
+        if len(begin_state) != len(states):
+            raise ValueError('states must be as many Symbols as begin_state, %d, got %d'
+                             % (len(begin_state), len(states)))
+        stepper._cell = stepper._network = None
+        stepper._begin = list(begin_state)
+        stepper._set_up(outputs, begin_state, states, arg_params, aux_params, ctx)
+        return stepper
+
+    def _set_up(self, outputs: Any, begin: Sequence[mx.sym.Symbol],
+                states: Sequence[mx.sym.Symbol], arg_params: Any, aux_params: Any,
+                ctx: Any) -> None:
+        self._context = graphs.context_of(ctx)
+        self._arg_params = graphs.check_weights('arg_params', arg_params)
+        self._aux_params = graphs.check_weights('aux_params', aux_params)
+        self._single = isinstance(outputs, mx.sym.Symbol) and len(outputs) == 1
+        self._specs = StateSpecs(begin)
+        self.state_names = self._specs.names
+        self._placed: dict[str, mx.nd.NDArray] = {}
+        self._step = self._graph(outputs, states, static=True)
+        self.input_names = self._step.inputs
+        types = self._types(self._step)
+        self._input_types = {name: types.get(name) or np.float32 for name in self.input_names}
+        self._state_types = [types.get(name) or np.float32 for name in self.state_names]
+        self._readers: OrderedDict[Any, Compiled] = OrderedDict()
+        self._busy = threading.Lock()
+
+    # Building
+
+    def _built(self, cell: BaseRNNCell, network: Network,
+               apply: Callable[[mx.sym.Symbol], tuple[mx.sym.Symbol, Any]]
+               ) -> tuple[Any, list[mx.sym.Symbol]]:
+        """The network's outputs and the cell's states, where `apply` is what the cell does."""
+        found: list[Any] = []
+
+        def run(inputs: mx.sym.Symbol) -> mx.sym.Symbol:
+            if found:
+                raise ValueError('network must call run once, and called it again')
+            output, states = apply(_check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol'))
+            found.append(flatten(states))
+            return output
+
+        with cell._unchanged_on_error(), mx.name.NameManager():
+            cell.reset()
+            outputs = network(run)
+            cell.reset()
+        if not found:
+            raise ValueError('network must call run, which it is given, to apply the cell')
+        return outputs, found[0]
+
+    def _graph(self, outputs: Any, states: Sequence[mx.sym.Symbol], static: bool) -> Compiled:
+        outputs = list(outputs) if isinstance(outputs, (list, tuple, mx.sym.Symbol)) else [outputs]
+        for output in outputs:
+            _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
+        if not outputs + list(states):
+            raise ValueError('outputs must be a Symbol or a list of Symbols, got none')
+        symbol = graphs.apart(outputs + list(states))
+        needed = {name for each in self._cell._all_cells() for name in each._params._params
+                  } if self._cell is not None else ()
+        weights = graphs.params_of(symbol, self._arg_params, self._aux_params, needed)
+        clash = sorted(set(weights).intersection(self.state_names))
+        if clash:
+            raise ValueError('arg_params must have no array called as a state, got %s'
+                             % ', '.join(clash))
+        for name, array in weights.items():
+            if name not in self._placed:
+                self._placed[name] = graphs.on(self._context, array)
+        return Compiled(symbol, {name: self._placed[name] for name in weights},
+                        self.state_names, static)
+
+    @staticmethod
+    def _types(compiled: Compiled) -> dict[str, Any]:
+        """Types of the graph's arguments, as far as those of the weights tell."""
+        symbol, arguments = compiled.symbol, compiled.symbol.list_arguments()
+        known = {name: array.dtype for name, array in compiled.weights.items()
+                 if name in arguments}
+        try:
+            return dict(zip(arguments, symbol.infer_type_partial(**known)[0] or ()))
+        except mx.base.MXNetError:
+            return {}
+
+    # Use
+
+    def begin(self, batch_size: int = 1) -> States:
+        """States to begin `batch_size` sequences with: zeros, each an array of its own.
+
+        Raises ValueError where the shape of a state is not known.
+        """
+        _check.integer('batch_size', batch_size, 1, _check.LARGEST)
+        return self._specs.zeros(batch_size, self._context, self._state_types)
+
+    def step(self, states: States, /, **inputs: Any) -> tuple[Outputs, States]:
+        """Take one step.
+
+        Parameters
+        ----------
+        states : list of NDArray
+            As from `begin`, an earlier call or `take`; they are not changed.
+        **inputs : NDArray, or what NumPy makes an array of
+            The inputs by name, the batch first.
+
+        Returns
+        -------
+        outputs : NDArray or list of NDArray
+            As the network has them.
+        states : list of NDArray
+            The states after the step. No later call changes them, nor the outputs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Names, types or shapes do not fit; `states` are as before.
+        RuntimeError
+            Another call of this Stepper is running.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise self._overlap()
+        try:
+            return self._run(self._step, states, self._arrays(inputs))
+        finally:
+            self._busy.release()
+
+    def read(self, states: States, /, *, valid_length: Any = None, **inputs: Any
+             ) -> tuple[Outputs, States]:
+        """Read whole sequences, through `fuse` where the cell allows it.
+
+        Parameters
+        ----------
+        states : list of NDArray
+            As for `step`.
+        valid_length : NDArray or list of int, optional
+            Number of steps of each sequence; what lies behind is padding. All are valid if None.
+        **inputs
+            As for `step`, but sequences: of shape (batch, length, ...). The network's function
+            then gets to see Symbols with that further axis; a FullyConnected needs
+            ``flatten=False``.
+
+        Returns
+        -------
+        outputs : NDArray or list of NDArray
+            Of all steps.
+        states : list of NDArray
+            After the last step, or each sequence's last valid one, to go on from with `step`.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As `step`; also ValueError for a Stepper that was made of Symbols.
+
+        Notes
+        -----
+        Each length has a graph of its own; the eight that were used last are kept.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise self._overlap()
+        try:
+            if self._cell is None or self._network is None:
+                raise ValueError('read needs a Stepper that was made of a cell: make a Stepper of '
+                                 'the Symbols of the unrolled graph, whose states fit this one')
+            arrays = self._arrays(inputs)
+            if valid_length is not None:
+                arrays[_LENGTH] = self._array('valid_length', valid_length, np.float32)
+            reader = self._reader(self._cell, self._network, arrays)
+            return self._run(reader, states, arrays)
+        finally:
+            self._busy.release()
+
+    def take(self, states: States, indices: Any) -> States:
+        """The states of the sequences `indices`, in their order: copies, for a batch of that size.
+
+        Parameters
+        ----------
+        states : list of NDArray
+            As for `step`.
+        indices : sequence of int
+            From 0 to below the batch size, as often and in the order as is wanted: in beam search,
+            the sequences that the best ones go on from; or one index, to take a sequence out.
+
+        Examples
+        --------
+        >>> import mxnet as mx, mxrnn as rnn
+        >>> cell = rnn.RNNCell(2)
+        >>> weights = {name: mx.nd.ones(shape) for name, shape in (
+        ...     ('rnn_i2h_weight', (2, 3)), ('rnn_i2h_bias', (2,)), ('rnn_h2h_weight', (2, 2)),
+        ...     ('rnn_h2h_bias', (2,)))}
+        >>> stepper = rnn.Stepper(cell, lambda run: run(mx.sym.Variable('data')), weights)
+        >>> _, states = stepper.step(stepper.begin(2), data=[[0, 0, 0], [-1, -1, -1]])
+        >>> state, = stepper.take(states, [1, 1, 0])
+        >>> (state > 0).asnumpy().tolist()
+        [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
+        """
+        return self._specs.take(states, indices, self._context)
+
+    @staticmethod
+    def _overlap() -> RuntimeError:
+        return RuntimeError('a Stepper serves one call at a time, and another one is running: '
+                            'give each thread a Stepper of its own (they share the weights), or '
+                            'hold a lock around the calls')
+
+    # Running
+
+    def _run(self, compiled: Compiled, states: States, inputs: dict[str, mx.nd.NDArray]
+             ) -> tuple[Outputs, States]:
+        self._specs.check(states)
+        try:
+            results = compiled(states, inputs)
+        except mx.base.MXNetError as error:
+            raise self._refusal(compiled, states, inputs, error) from error
+        count = len(results) - len(self._specs)
+        outputs = results[0] if self._single and count == 1 else results[:count]
+        return outputs, results[count:]
+
+    def _arrays(self, inputs: dict[str, Any]) -> dict[str, mx.nd.NDArray]:
+        """The inputs as arrays, by name."""
+        if inputs.keys() != self._input_types.keys():
+            raise TypeError('the inputs must be %s, got %s' % (
+                ', '.join(self.input_names) or 'none', ', '.join(sorted(inputs)) or 'none'))
+        return {name: self._array(name, inputs[name], dtype)
+                for name, dtype in self._input_types.items()}
+
+    def _array(self, name: str, value: Any, dtype: Any) -> mx.nd.NDArray:
+        if isinstance(value, mx.nd.NDArray):
+            return value
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            array = np.asarray(None)
+        if array.dtype.kind not in 'biuf':
+            raise TypeError('%s must be an array of numbers, got %.80r' % (name, value))
+        return mx.nd.array(array, ctx=self._context, dtype=dtype)
+
+    def _refusal(self, compiled: Compiled, states: States, inputs: dict[str, mx.nd.NDArray],
+                 error: Exception) -> Exception:
+        """What is wrong with what the graph did not accept."""
+        named = {**inputs, **dict(zip(self.state_names, states))}
+        for name, array in named.items():
+            if array.context != self._context:
+                return ValueError('%s must be on %s, where the Stepper runs, got %s'
+                                  % (name, self._context, array.context))
+        for name, state, dtype in zip(self.state_names, states, self._state_types):
+            if state.dtype != dtype:
+                return TypeError('states must be of type %s, but that of %s is %s' % (
+                    np.dtype(dtype).name, name, np.dtype(state.dtype).name))
+        wrong = graphs.misfit(compiled.symbol, {
+            name: array.shape for name, array in (*named.items(), *compiled.weights.items())})
+        if wrong is not None and wrong[0] in compiled.weights:
+            return ValueError('arg_params must fit the network: %s must be of shape %s, got %s'
+                              % (*wrong, compiled.weights[wrong[0]].shape))
+        return ValueError(
+            'the inputs must fit the network and the batch size of the states: got %s%s; MXNet '
+            'says: %s' % (', '.join('%s of shape %s and type %s' % (
+                name, array.shape, np.dtype(array.dtype).name) for name, array in named.items()),
+                ', where %s should be of shape %s' % wrong if wrong else '', graphs.brief(error)))
+
+    def _reader(self, cell: BaseRNNCell, network: Network, inputs: dict[str, mx.nd.NDArray]
+                ) -> Compiled:
+        """The graph that reads sequences of the length that the inputs have."""
+        key = tuple((name, array.shape[1:]) for name, array in inputs.items())
+        if key in self._readers:
+            self._readers.move_to_end(key)
+            return self._readers[key]
+        shapes = {name: array.shape for name, array in (*self._placed.items(), *inputs.items())}
+        options = {'valid_length': mx.sym.Variable(_LENGTH)} if _LENGTH in inputs else {}
+
+        def unroll(sequence: mx.sym.Symbol) -> tuple[mx.sym.Symbol, Any]:
+            known = set(sequence.list_arguments())
+            inferred = sequence.infer_shape_partial(**{
+                name: shape for name, shape in shapes.items() if name in known})[1]
+            shape = inferred[0] if inferred else ()
+            if len(shape) < 3 or shape[1] < 1:
+                raise ValueError('the inputs must be sequences, which the network brings into '
+                                 'the shape (batch, length, ...), got %s' % ', '.join(
+                                     '%s of shape %s' % (name, array.shape)
+                                     for name, array in inputs.items()))
+            return fuse(cell).unroll(shape[1], sequence, self._begin, merge_outputs=True,
+                                     **options)
+
+        outputs, states = self._built(cell, network, unroll)
+        reader = self._graph(outputs, states, static=False)
+        self._readers[key] = reader
+        if len(self._readers) > _LENGTHS:
+            self._readers.popitem(last=False)
+        return reader

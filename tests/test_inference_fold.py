@@ -1,0 +1,143 @@
+"""fold: the same numbers from fewer operators."""
+from __future__ import annotations
+
+import collections
+import doctest
+import importlib
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .cases import BOUND, OURS, quiet, random_value, stack
+
+pytestmark = differs
+
+LENGTH, BATCH = 3, 2
+
+
+def operators(symbol: Any) -> list[str]:
+    return [node['op'] for node in json.loads(symbol.tojson())['nodes'] if node['op'] != 'null']
+
+
+def bound(symbol: Any, given: dict[str, Any], shape: tuple[int, ...]) -> list[np.ndarray]:
+    executor = symbol.simple_bind(mx.cpu(), grad_req='null', data=shape)
+    executor.copy_params_from(given)
+    data = random_value('data', shape).astype('float32')
+    return [each.asnumpy() for each in executor.forward(is_train=False, data=mx.nd.array(data))]
+
+
+def weights_of(symbol: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    shapes, _, _ = symbol.infer_shape(data=shape)
+    return {name: mx.nd.array(random_value(name, size))
+            for name, size in zip(symbol.list_arguments(), shapes) if name != 'data'}
+
+
+def unrolled(cell: Any) -> Any:
+    outputs, _ = cell.unroll(LENGTH, mx.sym.Variable('data'), merge_outputs=True)
+    return outputs
+
+
+@pytest.mark.parametrize('case', [case for case in BOUND + OURS if case.binds], ids=str)
+def test_numbers_are_the_same(case):
+    shape = (BATCH, LENGTH) + case.step
+    symbol = unrolled(rnn.fuse(quiet(case.make(rnn))))
+    weights = weights_of(symbol, shape)
+    folded, arrays = rnn.fold(symbol, weights)
+    assert set(arrays) == set(folded.list_arguments()) - {'data'}
+    for got, want in zip(bound(folded, arrays, shape), bound(symbol, weights, shape)):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize('known', [(), (0, LENGTH, 4)], ids=['open', 'known'])
+def test_fuse_then_costs_what_the_fused_operator_does(known):
+    cell = stack(rnn, rnn.LSTMCell(4, 'l0_'), rnn.LSTMCell(4, 'l1_'))
+    data = mx.sym.Variable('data', shape=known) if known else mx.sym.Variable('data')
+    symbol, _ = rnn.fuse(cell).unroll(LENGTH, data, merge_outputs=True)
+    folded, arrays = rnn.fold(symbol, weights_of(symbol, (BATCH, LENGTH, 4)))
+    assert set(folded.list_arguments()) == {'data', 'l0_fused_parameters', 'l1_fused_parameters'}
+    layer = {'_zeros': 2, 'expand_dims': 2, 'RNN': 1}
+    assert collections.Counter(operators(folded)) == {
+        'SwapAxis': 2, **{name: 2 * count for name, count in layer.items()}}
+
+
+def test_the_rest_of_the_graph_stays():
+    data, weight = mx.sym.Variable('data'), mx.sym.Variable('weight')
+    inner = mx.sym.tanh(weight * 2, name='inner')
+    symbol = mx.sym.Group([mx.sym.dot(data, inner, name='outer'), mx.sym.sum(inner, name='sum'),
+                           mx.sym.identity(data, name='same')])
+    folded, arrays = rnn.fold(symbol, {'weight': mx.nd.ones((2, 2)), 'other': mx.nd.ones(1)})
+    assert folded.list_arguments() == ['data', 'inner', 'sum']
+    assert operators(folded) == ['dot', '_copy']
+    assert set(arrays) == {'inner', 'sum'}
+    np.testing.assert_allclose(arrays['inner'].asnumpy(), np.tanh(2 * np.ones((2, 2))), rtol=1e-6)
+
+
+def test_nothing_to_fold():
+    symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='score')
+    weights = weights_of(symbol, (2, 4))
+    folded, arrays = rnn.fold(symbol, weights)
+    assert folded.tojson() == symbol.tojson()
+    assert all(arrays[name] is weights[name] for name in arrays) and len(arrays) == 2
+
+
+def test_random_numbers_are_drawn_at_each_call():
+    weight = mx.sym.Variable('weight')
+    symbol = mx.sym.Group([mx.sym.Dropout(weight * 2, p=0.5, mode='always'),
+                           mx.sym.random.normal(weight, weight)])
+    folded, _ = rnn.fold(symbol, {'weight': mx.nd.ones(3)})
+    assert 'Dropout' in operators(folded) and '_sample_normal' in operators(folded)
+
+
+def test_names_that_are_taken():
+    weight = mx.sym.Variable('weight')
+    symbol = mx.sym.Variable('data') + mx.sym.tanh(weight, name='a') * mx.sym.Variable('a')
+    folded, arrays = rnn.fold(symbol, {'weight': mx.nd.ones(1)})
+    assert folded.list_arguments() == ['data', 'a_folded1', 'a'] and set(arrays) == {'a_folded1'}
+
+
+def test_loops_keep_their_bodies():
+    cell = rnn.GRUCell(3)
+    symbol, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
+    shape = (BATCH, LENGTH, 4)
+    weights = weights_of(symbol, shape)
+    folded, arrays = rnn.fold(symbol * mx.sym.exp(mx.sym.Variable('scale')),
+                              dict(weights, scale=mx.nd.zeros((1, 1, 1))).copy())
+    folded, arrays = rnn.fold(symbol, weights)
+    np.testing.assert_allclose(bound(folded, arrays, shape)[0], bound(symbol, weights, shape)[0])
+
+
+def test_attributes_of_variables_stay():
+    data = mx.sym.Variable('data', shape=(0, 2), attr={'__layout__': 'NC'})
+    symbol = data + mx.sym.tanh(mx.sym.Variable('weight'), name='a')
+    folded, _ = rnn.fold(symbol, {'weight': mx.nd.ones((1, 2))})
+    assert folded.attr_dict()['data'] == symbol.attr_dict()['data']
+
+
+def test_the_arrays_that_came_are_not_changed():
+    symbol = unrolled(rnn.fuse(rnn.LSTMCell(3)))
+    weights = weights_of(symbol, (BATCH, LENGTH, 4))
+    before = {name: array.asnumpy() for name, array in weights.items()}
+    rnn.fold(symbol, weights)
+    for name, array in weights.items():
+        np.testing.assert_array_equal(array.asnumpy(), before[name])
+
+
+def test_wrong_arguments():
+    symbol = unrolled(rnn.fuse(rnn.LSTMCell(3)))
+    with pytest.raises(TypeError, match='symbol must be'):
+        rnn.fold('graph', {})
+    for params in ([], {'a': 1}):
+        with pytest.raises(TypeError, match='arg_params'):
+            rnn.fold(symbol, params)
+    weights = weights_of(symbol, (BATCH, LENGTH, 4))
+    weights['lstm_h2h_weight'] = mx.nd.ones((12, 5))
+    with pytest.raises(ValueError, match='arg_params must fit'):
+        rnn.fold(symbol, weights)
+
+
+def test_examples():
+    result = doctest.testmod(importlib.import_module(rnn.fold.__module__))
+    assert result.attempted > 5 and not result.failed

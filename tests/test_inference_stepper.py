@@ -1,0 +1,512 @@
+"""Stepper: steps that equal unroll, states that stay what they are, one bind a batch size."""
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .cases import OURS, STEPPED, quiet, random_value, run_symbols, stack
+
+pytestmark = differs
+
+BATCH, LENGTH, WORDS, UNITS = 3, 4, 7, 5
+CASES = [case for case in STEPPED + OURS if case.can_step and case.binds]
+each_case = pytest.mark.parametrize('case', CASES, ids=str)
+
+
+def bare(run: Any) -> Any:
+    """A network of the cell alone."""
+    return run(mx.sym.Variable('data'))
+
+
+def weights_of(outputs: Any, **shapes: Any) -> dict[str, Any]:
+    """Random weights for a graph whose other arguments are `shapes`."""
+    found, _, _ = outputs.infer_shape(**shapes)
+    return {name: mx.nd.array(random_value(name, shape))
+            for name, shape in zip(outputs.list_arguments(), found) if name not in shapes}
+
+
+def language_model(run: Any) -> Any:
+    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=4, name='embed')
+    return mx.sym.FullyConnected(run(words), num_hidden=WORDS, flatten=False, name='score')
+
+
+def make_cell() -> Any:
+    return stack(rnn, rnn.LSTMCell(UNITS, 'l0_'), rnn.GRUCell(UNITS, 'l1_'))
+
+
+def make_weights(cell: Any = None) -> dict[str, Any]:
+    cell = cell or make_cell()
+    outputs = language_model(lambda words: cell.unroll(2, words, merge_outputs=True)[0])
+    return weights_of(outputs, data=(1, 2))
+
+
+def make_stepper(**options: Any) -> Any:
+    return rnn.Stepper(make_cell(), language_model, make_weights(), **options)
+
+
+def values(states: Any) -> list[np.ndarray]:
+    return [state.asnumpy() for state in states]
+
+
+def close(got: Any, want: Any) -> None:
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
+# ---- the same as unroll
+
+def unrolled(case: Any) -> tuple[np.ndarray, list[np.ndarray], dict[str, Any], np.ndarray]:
+    """Outputs and last states of the whole sequence from zeros, the weights, the sequence."""
+    data = random_value('data', (BATCH, LENGTH) + case.step)
+    outputs, states = quiet(case.make(rnn)).unroll(LENGTH, mx.sym.Variable('data'),
+                                                   merge_outputs=True)
+    result = run_symbols(outputs, states, {'data': data.shape}, values={'data': data}, train=False,
+                         grad=False)
+    weights = {name: mx.nd.array(value) for name, value in result.args.items() if name != 'data'}
+    return result.outputs, result.states, weights, data
+
+
+@each_case
+def test_steps_are_unroll(case):
+    outputs, last, weights, data = unrolled(case)
+    stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
+    states = stepper.begin(BATCH)
+    for t in range(LENGTH):
+        output, states = stepper.step(states, data=data[:, t])
+        close(output.asnumpy(), outputs[:, t])
+    for got, want in zip(values(states), last):
+        close(got, want)
+
+
+@each_case
+def test_reading_and_then_stepping_is_unroll(case):
+    outputs, last, weights, data = unrolled(case)
+    stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
+    read, states = stepper.read(stepper.begin(BATCH), data=data[:, :LENGTH - 1])
+    close(read.asnumpy(), outputs[:, :-1])
+    output, states = stepper.step(states, data=data[:, -1])
+    close(output.asnumpy(), outputs[:, -1])
+    for got, want in zip(values(states), last):
+        close(got, want)
+
+
+def test_a_fused_cell_steps_by_its_weights():
+    fused = rnn.FusedRNNCell(UNITS, 2, prefix='l_', get_next_state=True)
+    outputs, states = fused.unroll(LENGTH, mx.sym.Variable('data'), merge_outputs=True)
+    data = random_value('data', (BATCH, LENGTH, 4))
+    result = run_symbols(outputs, states, {'data': data.shape}, values={'data': data}, train=False,
+                         grad=False)
+    cells = fused.unfuse()
+    packed = {'l_parameters': mx.nd.array(result.args['l_parameters'])}
+    with pytest.raises(NotImplementedError, match='unfuse'):
+        rnn.Stepper(fused, bare, packed)
+    stepper = rnn.Stepper(cells, bare, cells.pack_weights(fused.unpack_weights(packed)))
+    states = stepper.begin(BATCH)
+    for t in range(LENGTH):
+        output, states = stepper.step(states, data=data[:, t])
+        close(output.asnumpy(), result.outputs[:, t])
+
+
+def test_prompts_of_different_lengths():
+    stepper = make_stepper()
+    words = np.array([[1, 2, 3, 4], [5, 6, 0, 0], [2, 0, 0, 0]])
+    _, states = stepper.read(stepper.begin(3), data=words, valid_length=[4, 2, 1])
+    for i, length in enumerate((4, 2, 1)):
+        _, alone = stepper.read(stepper.begin(1), data=words[i:i + 1, :length])
+        for got, want in zip(values(stepper.take(states, [i])), values(alone)):
+            close(got, want)
+
+
+def test_several_inputs_and_outputs():
+    cell = rnn.LSTMCell(UNITS)
+
+    def network(run):
+        output = run(mx.sym.concat(mx.sym.Variable('word'), mx.sym.Variable('context'), dim=1))
+        return [mx.sym.softmax(output, name='chances'), output]
+
+    step, _ = cell(mx.sym.Variable('data'), cell.begin_state())
+    weights = weights_of(step, data=(1, 6))
+    stepper = rnn.Stepper(cell, network, weights)
+    assert stepper.input_names == ['word', 'context']
+    word, context = np.ones((2, 2)), np.full((2, 4), 0.5)
+    (chances, output), states = stepper.step(stepper.begin(2), context=context, word=word)
+    joined = rnn.Stepper(cell, bare, weights)
+    want, _ = joined.step(joined.begin(2), data=np.concatenate([word, context], 1))
+    close(output.asnumpy(), want.asnumpy())
+    close(chances.asnumpy().sum(axis=1), [1, 1])
+    assert len(states) == 2
+
+
+def test_a_graph_of_symbols():
+    cell = make_cell()
+    begin = cell.begin_state(func=mx.sym.Variable)
+    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=4, name='embed')
+    outputs, states = cell.unroll(2, words, begin, merge_outputs=True)  # two steps at once
+    pairs = rnn.Stepper.from_symbols(outputs, begin, states, make_weights())
+    stepper = make_stepper()
+    _, after = pairs.step(pairs.begin(2), data=[[1, 2], [3, 4]])
+    _, again = stepper.step(stepper.begin(2), data=[1, 3])
+    _, again = stepper.step(again, data=[2, 4])
+    for got, want in zip(values(after), values(again)):
+        close(got, want)
+    with pytest.raises(ValueError, match='made of a cell'):
+        pairs.read(after, data=[[1, 2], [3, 4]])
+
+
+def test_states_of_symbols_without_shapes_come_from_the_caller():
+    before, data = mx.sym.Variable('before'), mx.sym.Variable('data')
+    stepper = rnn.Stepper.from_symbols(before * data, [before], [before + data], {})
+    with pytest.raises(ValueError, match='before'):
+        stepper.begin(2)
+    output, states = stepper.step([mx.nd.array([[1.], [2.]])], data=[[3.], [4.]])
+    assert output.asnumpy().tolist() == [[3], [8]] and states[0].asnumpy().tolist() == [[4], [6]]
+
+
+@pytest.mark.parametrize('dtype', ['float64', 'float32'])
+def test_the_type_is_that_of_the_weights(dtype):
+    cell = make_cell()
+    weights = weights_of(cell.unroll(1, mx.sym.Variable('data'))[0][0], data=(1, 1, 4))
+    stepper = rnn.Stepper(cell, bare, {name: array.astype(dtype)
+                                       for name, array in weights.items()})
+    output, states = stepper.step(stepper.begin(2), data=np.ones((2, 4)))
+    assert {array.dtype for array in [output, *states]} == {np.dtype(dtype).type}
+
+
+# ---- states and outputs belong to the caller
+
+def test_begin_gives_each_state_an_array_of_its_own():
+    states = rnn.Stepper(rnn.LSTMCell(UNITS), bare, weights_of(
+        rnn.LSTMCell(UNITS).unroll(1, mx.sym.Variable('data'))[0][0], data=(1, 1, 4))).begin(2)
+    states[0][:] = 1
+    assert not states[1].asnumpy().any()
+
+
+@each_case
+def test_kept_arrays_stay_what_they_are(case):
+    _, _, weights, data = unrolled(case)
+    stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
+    kept = [stepper.begin(BATCH)]
+    outputs = []
+    for t in range(3):
+        output, states = stepper.step(kept[-1], data=data[:, t])
+        outputs.append(output)
+        kept.append(states)
+    arrays = outputs + [state for states in kept for state in states]
+    before = values(arrays)
+    states = kept[-1]
+    for t in range(100):
+        _, states = stepper.step(states, data=data[:, t % LENGTH])
+    for got, want in zip(values(arrays), before):
+        np.testing.assert_array_equal(got, want)
+
+
+@each_case
+def test_no_two_arrays_share_memory(case):
+    _, _, weights, data = unrolled(case)
+    stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
+    given = stepper.begin(BATCH)
+    sequence = mx.nd.array(data[:, 0])
+    output, states = stepper.step(given, data=sequence)
+    arrays = [output, sequence, *given, *states]
+    for i, array in enumerate(arrays):
+        before = values(arrays)
+        array[:] = 100 + i
+        for j, (got, want) in enumerate(zip(values(arrays), before)):
+            assert j == i or (got == want).all(), (i, j)
+
+
+def test_one_array_in_two_places_of_the_outputs():
+    def network(run):
+        output = run(mx.sym.Variable('data'))
+        return [output, output, mx.sym.BlockGrad(output), mx.sym.reshape(output, shape=(-1,))]
+
+    cell = rnn.RNNCell(UNITS)
+    weights = weights_of(cell(mx.sym.Variable('data'), cell.begin_state())[0], data=(1, 4))
+    stepper = rnn.Stepper(cell, network, weights)
+    outputs, states = stepper.step(stepper.begin(1), data=np.ones((1, 4)))
+    for i, array in enumerate(outputs + states):
+        array[:] = i
+    assert [array.asnumpy().max() for array in outputs + states] == [0, 1, 2, 3, 4]
+
+
+def test_states_can_be_saved_and_kept_for_many_clients(tmp_path):
+    stepper = make_stepper()
+    words = {client: np.random.RandomState(client).randint(0, WORDS, 6) for client in range(5)}
+    whole = {client: stepper.read(stepper.begin(1), data=[sentence])[0].asnumpy()[0]
+             for client, sentence in words.items()}
+    states = {client: stepper.begin(1) for client in words}
+    for t in range(6):
+        for client in words:  # in turn, as they come to a server
+            scores, states[client] = stepper.step(states[client], data=words[client][t:t + 1])
+            close(scores.asnumpy()[0], whole[client][t])
+        path = str(tmp_path / 'states')
+        mx.nd.save(path, states[t % 5])
+        states[t % 5] = mx.nd.load(path)
+        states[4] = pickle.loads(pickle.dumps(states[4]))
+
+
+def test_take_reorders_repeats_and_drops():
+    stepper = make_stepper()
+    _, states = stepper.step(stepper.begin(3), data=[1, 2, 3])
+    before = values(states)
+    for indices in ([2, 0, 1], [1], [0, 0, 2, 2, 1], np.array([2, 1]), mx.nd.array([0, 2])):
+        order = np.asarray(indices if not isinstance(indices, mx.nd.NDArray) else
+                           indices.asnumpy()).astype(int)
+        taken = stepper.take(states, indices)
+        for got, want in zip(values(taken), before):
+            np.testing.assert_array_equal(got, want[order])
+        taken[0][:] = 5  # a copy
+        np.testing.assert_array_equal(states[0].asnumpy(), before[0])
+    scores, _ = stepper.step(stepper.take(states, [2, 0]), data=[4, 4])
+    whole, _ = stepper.step(states, data=[4, 4, 4])
+    close(scores.asnumpy(), whole.asnumpy()[[2, 0]])
+
+
+def test_take_knows_the_axis_of_the_batch():
+    state = mx.sym.Variable('state', shape=(2, 0, 3), attr={'__layout__': 'LNC'})
+    stepper = rnn.Stepper.from_symbols(mx.sym.sum(state), [state], [state + 1], {})
+    states = [mx.nd.arange(12).reshape((2, 2, 3))]
+    np.testing.assert_array_equal(stepper.take(states, [1, 1, 0])[0].asnumpy(),
+                                  states[0].asnumpy()[:, [1, 1, 0]])
+    assert stepper.begin(4)[0].shape == (2, 4, 3)
+
+
+# ---- what it costs
+
+@pytest.fixture
+def binds(monkeypatch):
+    """Counts the graphs that MXNet makes ready."""
+    made = []
+
+    class Counted(mx.nd.CachedOp):
+        __slots__ = ()
+
+        def __init__(self, *args):
+            made.append(args)
+            super().__init__(*args)
+
+    monkeypatch.setattr(mx.nd, 'CachedOp', Counted)
+    return made
+
+
+def test_one_bind_for_each_batch_size(binds):
+    stepper = make_stepper()
+    for _ in range(3):
+        for size in (1, 4, 2):
+            states = stepper.begin(size)
+            for _ in range(5):
+                _, states = stepper.step(states, data=[1] * size)
+    assert len(binds) == 3
+
+
+def test_weights_are_shared_not_copied():
+    weights = make_weights()
+    one, other = (rnn.Stepper(make_cell(), language_model, weights) for _ in range(2))
+    before, _ = one.step(one.begin(1), data=[1])
+    again, _ = other.step(other.begin(1), data=[1])
+    close(before.asnumpy(), again.asnumpy())
+    weights['score_bias'][:] += 1  # both see it, at any batch size
+    for stepper in (one, other):
+        for size in (1, 2):
+            after, _ = stepper.step(stepper.begin(size), data=[1] * size)
+            close(after.asnumpy()[0], before.asnumpy()[0] + 1)
+
+
+QUIET = """
+import os
+os.environ.pop('MXNET_SUBGRAPH_VERBOSE', None)
+import mxrnn as rnn
+import numpy as np
+from mxrnn._runtime.mxnet import mx
+cell = rnn.RNNCell(3)
+weights = {'rnn_i2h_weight': mx.nd.ones((3, 2)), 'rnn_i2h_bias': mx.nd.ones(3),
+           'rnn_h2h_weight': mx.nd.ones((3, 3)), 'rnn_h2h_bias': mx.nd.ones(3)}
+stepper = rnn.Stepper(cell, lambda run: run(mx.sym.Variable('data')), weights)
+_, states = stepper.read(stepper.begin(1), data=[[[0, 1], [1, 0]]])
+stepper.step(states, data=[[0, 1]])
+def network(length):
+    outputs, _ = rnn.fuse(cell).unroll(length, mx.sym.Variable('data'), merge_outputs=True)
+    return outputs, ['data'], []
+rnn.fold(network(3)[0], weights)
+assert 'MXNET_SUBGRAPH_VERBOSE' not in os.environ
+print('done')
+"""
+
+
+def test_no_line_about_the_subgraph_backend():
+    environment = {name: value for name, value in os.environ.items()
+                   if name != 'MXNET_SUBGRAPH_VERBOSE'}
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    done = subprocess.run([sys.executable, '-c', QUIET], cwd=root, env=environment,
+                          capture_output=True, text=True)
+    assert done.stdout == 'done\n', done.stderr
+    assert 'ubgraph' not in done.stderr
+    loud = 'from mxrnn._runtime.mxnet import mx; mx.sym.Variable("a").simple_bind(mx.cpu(), a=(1,))'
+    done = subprocess.run([sys.executable, '-c', loud], cwd=root, env=environment,
+                          stderr=subprocess.PIPE, text=True)
+    if 'ubgraph' not in done.stderr:
+        pytest.skip('this MXNet says nothing about a subgraph backend')
+
+
+# ---- threads, gradients
+
+def test_a_call_while_another_runs_is_refused():
+    stepper = make_stepper()
+    states = stepper.begin(1)
+    raised = []
+
+    class Slow:
+        """An input that takes a step while it is being read."""
+
+        def __array__(self, *args, **kwargs):
+            for call in (lambda: stepper.step(states, data=[1]),
+                         lambda: stepper.read(states, data=[[1, 2]])):
+                with pytest.raises(RuntimeError, match='one call at a time'):
+                    call()
+                raised.append(True)
+            return np.array([1.])
+
+    want, _ = stepper.step(states, data=[1])
+    got, _ = stepper.step(states, data=Slow())
+    assert len(raised) == 2
+    close(got.asnumpy(), want.asnumpy())
+    stepper.step(states, data=[1])  # it is free again
+
+
+def test_threads_with_a_stepper_each_share_the_weights():
+    weights = make_weights()
+    words = np.random.RandomState(0).randint(0, WORDS, (4, 30))
+    results: dict[int, list[np.ndarray]] = {}
+
+    def work(client: int) -> None:
+        stepper = rnn.Stepper(make_cell(), language_model, weights)
+        states, results[client] = stepper.begin(1), []
+        for word in words[client]:
+            scores, states = stepper.step(states, data=[word])
+            results[client].append(scores.asnumpy()[0])
+
+    threads = [threading.Thread(target=work, args=(client,)) for client in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stepper = rnn.Stepper(make_cell(), language_model, weights)
+    whole, _ = stepper.read(stepper.begin(4), data=words)
+    for client in range(4):
+        close(np.array(results[client]), whole.asnumpy()[client])
+
+
+def test_it_predicts_also_where_gradients_are_recorded():
+    cell = stack(rnn, rnn.RNNCell(UNITS), rnn.DropoutCell(0.5))
+    weights = weights_of(cell.unroll(1, mx.sym.Variable('data'))[0][0], data=(1, 1, 4))
+    stepper = rnn.Stepper(cell, bare, weights)
+    data = np.ones((2, 4))
+    want, _ = stepper.step(stepper.begin(2), data=data)
+    with mx.autograd.record():
+        got, _ = stepper.step(stepper.begin(2), data=data)
+        assert mx.autograd.is_recording() and mx.autograd.is_training()
+    close(got.asnumpy(), want.asnumpy())
+
+
+# ---- bad input
+
+def test_wrong_arguments_of_the_constructor():
+    weights = make_weights()
+    cell = make_cell()
+    both = rnn.BidirectionalCell(rnn.LSTMCell(2, 'l_'), rnn.LSTMCell(2, 'r_'))
+    for arguments, error, words in (
+            (('lstm', bare, weights), TypeError, 'cell must be'),
+            ((cell, 'network', weights), TypeError, 'network must be callable'),
+            ((cell, language_model, [1]), TypeError, 'arg_params must be'),
+            ((cell, language_model, {'a': 1}), TypeError, r"arg_params\['a'\] must be"),
+            ((cell, language_model, weights, 3), TypeError, 'aux_params must be'),
+            ((both, bare, {}), NotImplementedError, 'stepped'),
+            ((cell, lambda run: mx.sym.Variable('a'), weights), ValueError, 'must call run'),
+            ((cell, lambda run: run(run(mx.sym.Variable('a'))), weights), ValueError, 'once'),
+            ((cell, lambda run: run(3), weights), TypeError, 'inputs must be a Symbol'),
+            ((cell, lambda run: [run(mx.sym.Variable('a')), 3], weights), TypeError, 'outputs')):
+        with pytest.raises(error, match=words):
+            rnn.Stepper(*arguments)
+    with pytest.raises(TypeError, match='ctx must be'):
+        rnn.Stepper(cell, language_model, weights, ctx='cpu')
+    with pytest.raises(ValueError, match='as many'):
+        rnn.Stepper.from_symbols(mx.sym.Variable('a'), [mx.sym.Variable('b')], [], {})
+    with pytest.raises(ValueError, match='different names'):
+        two = stack(rnn, rnn.LSTMCell(2, 'a_', params=rnn.RNNParams('p_')),
+                    rnn.LSTMCell(2, 'a_', params=rnn.RNNParams('q_')))
+        rnn.Stepper(two, bare, {})
+
+
+@pytest.mark.parametrize('name', ['l0_i2h_weight', 'l1_h2h_bias', 'embed_weight', 'score_bias'])
+def test_missing_weights_are_named(name):
+    weights = make_weights()
+    del weights[name]
+    with pytest.raises(rnn.MissingWeightsError, match=name):
+        rnn.Stepper(make_cell(), language_model, weights)
+
+
+def test_weights_of_other_shapes_are_named():
+    weights = make_weights()
+    weights['l1_h2h_weight'] = mx.nd.ones((3 * UNITS, UNITS + 1))
+    stepper = rnn.Stepper(make_cell(), language_model, weights)
+    with pytest.raises(ValueError, match=r'l1_h2h_weight must be of shape \(15, 5\)'):
+        stepper.step(stepper.begin(1), data=[1])
+
+
+def test_bad_calls_name_what_is_wrong_and_leave_the_states():
+    stepper = make_stepper()
+    _, states = stepper.step(stepper.begin(2), data=[1, 2])
+    before = values(states)
+    want, _ = stepper.step(states, data=[3, 4])
+    three = stepper.begin(3)
+    double = [state.astype('float64') for state in states]
+    elsewhere = [state.as_in_context(mx.cpu(1)) for state in states]
+    for given, inputs, error, words in (
+            (states, {}, TypeError, 'must be data, got none'),
+            (states, {'word': [1, 2]}, TypeError, 'must be data, got word'),
+            (states, {'data': [1, 2], 'more': [1]}, TypeError, 'got data, more'),
+            (states, {'data': ['a', 'b']}, TypeError, 'data must be an array of numbers'),
+            (states, {'data': None}, TypeError, 'data must be an array of numbers'),
+            (states, {'data': [[1], [2, 3]]}, TypeError, 'data must be an array of numbers'),
+            (states, {'data': [1, 2, 3]}, ValueError, r'data of shape \(3,\)'),
+            (three, {'data': [1, 2]}, ValueError, r'data of shape \(2,\)'),
+            (states[:1], {'data': [1, 2]}, ValueError, 'l0_begin_state_0, l0_begin_state_1'),
+            ([states[0], three[1], states[2]], {'data': [1, 2]}, ValueError, 'l0_begin_state_1'),
+            ([state[:, :3] for state in states], {'data': [1, 2]}, ValueError,
+             r'l0_begin_state_0 must have the shape \(2, 5\), got the shape \(2, 3\)'),
+            (double, {'data': [1, 2]}, TypeError, 'float32, but that of l0_begin_state_0'),
+            (elsewhere, {'data': [1, 2]}, ValueError, r'l0_begin_state_0 must be on cpu\(0\)'),
+            (None, {'data': [1, 2]}, TypeError, 'states must be a list'),
+            (before, {'data': [1, 2]}, TypeError, 'l0_begin_state_0 is a ndarray')):
+        with pytest.raises(error, match=words):
+            stepper.step(given, **inputs)
+        got, _ = stepper.step(states, data=[3, 4])
+        np.testing.assert_array_equal(got.asnumpy(), want.asnumpy())
+        for now, then in zip(values(states), before):
+            np.testing.assert_array_equal(now, then)
+    with pytest.raises(ValueError, match='batch, length'):
+        stepper.read(states, data=[1, 2])
+    with pytest.raises(ValueError, match='batch size'):
+        stepper.read(states, data=[[1, 2]])
+    for size, error in ((0, ValueError), (1.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match='batch_size'):
+            stepper.begin(size)
+    for indices, error in (([0, 2], ValueError), ([-1], ValueError), ([], TypeError),
+                           ([0.5], TypeError), ('a', TypeError), ([[0]], TypeError)):
+        with pytest.raises(error, match='indices'):
+            stepper.take(states, indices)
+
+
+def test_examples():
+    module = importlib.import_module(rnn.Stepper.__module__)
+    result = doctest.testmod(module)
+    assert result.attempted > 10 and not result.failed
