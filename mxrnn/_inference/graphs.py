@@ -10,7 +10,7 @@ from typing import Any, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from .. import _check
-from .._cells.base import MissingWeightsError
+from .._cells.weights import MissingWeightsError
 from .._runtime.mxnet import mx
 
 __all__ = ['Weights', 'apart', 'brief', 'check_weights', 'common_context', 'context_of', 'misfit',
