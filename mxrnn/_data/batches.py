@@ -1,7 +1,7 @@
 """What the iterators share: arguments, descriptions of batches, and positions to go on from."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +18,10 @@ class TokenIter(mx.io.DataIter):
     #: Whether row b of a batch goes on where row b of the batch before ended.
     continues = False
 
+    _tokens: np.ndarray
+    _offsets: np.ndarray  #: where each sequence begins in `_tokens`, and where the last one ends
+    curr_idx: int
+
     def __init__(self, batch_size: int, invalid_label: float, data_name: str, label_name: str,
                  dtype: Any, layout: str, **names: str) -> None:
         super().__init__(extent('batch_size', batch_size, 1))
@@ -30,9 +34,109 @@ class TokenIter(mx.io.DataIter):
         self.dtype = dtype
         self.layout = _check.choice('layout', layout, ('NT', 'TN', 'NTC', 'TNC'))
         self.major_axis = layout.find('N')
+        self._checksum: int | None = None
+
+    def __len__(self) -> int:
+        """The number of batches in this epoch."""
+        raise NotImplementedError
 
     def __bool__(self) -> bool:
         return True  # also where an epoch has no batch
+
+    def state_dict(self, batches: int | None = None) -> dict[str, Any]:
+        """Return the position in the data, to go on from with `load_state_dict`.
+
+        The position is a number of batches in an epoch, and what the epoch's order was drawn from
+        (the seed, or the states in which the shared generators were at each `reset`): a few
+        kilobytes, whatever the size of the data.
+
+        Parameters
+        ----------
+        batches : int, optional
+            The number of this epoch's batches that are done, if that is not the number of those
+            handed out: `Module.fit` has asked for one batch more than it has trained when it calls
+            its batch-end callbacks (there, `param.nbatch + 1` are done), and
+            `mx.io.PrefetchingIter` for still one more.
+
+        Returns
+        -------
+        dict
+            Of str, numbers, lists and NumPy arrays. Parts of one corpus (`part_index`) have equal
+            positions: one of them goes for all.
+
+        Examples
+        --------
+        >>> import mxrnn as rnn
+        >>> def batches_of():
+        ...     return rnn.BucketSentenceIter([[1, 2], [3, 4], [5, 6]], 1, seed=1)
+        >>> iterator = batches_of()
+        >>> first, position = next(iterator), iterator.state_dict()
+        >>> other = batches_of()
+        >>> other.load_state_dict(position)
+        >>> next(other).data[0].asnumpy().tolist() == next(iterator).data[0].asnumpy().tolist()
+        True
+        """
+        done = (self.curr_idx if batches is None else
+                _check.integer('batches', batches, 0, len(self)))
+        return {'iterator': self._kind(), 'batches': done, 'settings': self._settings(),
+                'data': self._identity(), 'epochs': self._epochs()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a position: the next batch is the one that follows it.
+
+        An iterator inside of `mx.io.PrefetchingIter` has to be told before it is put in there.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned, of an iterator of the same data and the same arguments.
+
+        Raises
+        ------
+        ValueError
+            It is the position of another iterator, other data or other arguments, such as another
+            seed; the message names what differs. The iterator then stays where it was.
+        """
+        _check.instance('state', state, Mapping, 'a dict, as state_dict() returns it')
+        lacking = [name for name in ('iterator', 'batches', 'settings', 'data', 'epochs')
+                   if name not in state]
+        if lacking:
+            raise ValueError('state must be what state_dict() returned, but has no %r' % lacking[0])
+        if state['iterator'] != self._kind():
+            raise ValueError('state must be of a %s, but is of a %s'
+                             % (self._kind(), state['iterator']))
+        for what, here in (('settings', self._settings()), ('data', self._identity())):
+            for name, value in here.items():
+                saved = _check.instance('state[%r]' % what, state[what], Mapping,
+                                        'a dict').get(name)
+                if saved != value:
+                    raise ValueError('state must be of the same %s, but was saved with %s=%r, and '
+                                     'here it is %r' % (what, name, saved, value))
+        done = _check.integer("state['batches']", state['batches'], 0)
+        self._go_to(done, state['epochs'])
+
+    def _kind(self) -> str:
+        """Name of the public class."""
+        return next(kind.__name__ for kind in type(self).__mro__ if '_settings' in vars(kind))
+
+    def _settings(self) -> dict[str, Any]:
+        """The arguments that decide what the batches are, and in which order they come."""
+        raise NotImplementedError
+
+    def _identity(self) -> dict[str, Any]:
+        """What tells these data from others."""
+        if self._checksum is None:
+            self._checksum = _tokens.checksum(self._tokens, self._offsets)
+        return {'sequences': self._offsets.size - 1, 'tokens': self._tokens.size,
+                'checksum': self._checksum}
+
+    def _epochs(self) -> list[dict[str, Any]]:
+        """What this epoch's order was drawn from."""
+        return []
+
+    def _go_to(self, done: int, epochs: Sequence[Mapping[str, Any]]) -> None:
+        """Go to a position, or refuse it and stay."""
+        raise NotImplementedError
 
     def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
         """provide_data and provide_label of a batch of this length."""

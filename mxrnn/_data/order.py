@@ -2,53 +2,93 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from .. import _check
 
-__all__ = ['Order', 'generators']
+__all__ = ['Order', 'check_seed']
 
 
-def generators(seed: Any) -> tuple[random.Random, np.random.RandomState]:
-    """The pair of generators that `seed` stands for: one for batches, one for sentences."""
+def check_seed(seed: Any) -> int | None:
+    """Return `seed` if both generators take it."""
+    if seed is None:
+        return None
     if not 0 <= _check.integer('seed', seed) < 2 ** 32:
         raise ValueError('seed must be from 0 to 2**32 - 1, got %r' % seed)
-    return random.Random(int(seed)), np.random.RandomState(int(seed))
+    return int(seed)
+
+
+class _Generators(NamedTuple):
+    """What draws the order of batches (`python`) and of the sentences in them (`numpy`)."""
+
+    python: Any
+    numpy: Any
+
+    @classmethod
+    def seeded(cls, seed: int) -> _Generators:
+        return cls(random.Random(seed), np.random.RandomState(seed))
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> _Generators:
+        found = cls.seeded(0)
+        python, (*keys, at) = state['python'], state['numpy']
+        found.python.setstate((3, tuple(map(int, python)), None))
+        found.numpy.set_state(('MT19937', np.array(keys, np.uint32), int(at)))
+        return found
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What `of_state` makes them of; empty if a program gave NumPy another generator."""
+        state = self.numpy.get_state(legacy=False)
+        if state['bit_generator'] != 'MT19937':
+            return {}
+        keys, at = state['state']['key'], state['state']['pos']
+        return {'python': np.array(self.python.getstate()[1], np.uint32),
+                'numpy': np.append(keys, np.uint32(at))}
 
 
 class Order:
-    """The sentences of each bucket in an epoch's order.
+    """The sentences of each bucket in an epoch's order, and how that came about.
 
-    Shuffling is done in place, as mxnet.rnn does it: an epoch's order comes from the order of the
-    epoch before.
+    Shuffling is done in place, as mxnet.rnn does it: an epoch's order comes from that of the epoch
+    before. To get to an order again, `replay` draws all epochs anew.
+
+    Parameters
+    ----------
+    rows : list of numpy.ndarray
+        The numbers of each bucket's sentences, ascending.
+    batch_size, shuffle, last_batch
+        As for BucketSentenceIter.
+    seed : int, optional
+        None draws from the generators that all programs share.
 
     Attributes
     ----------
-    rows : list of numpy.ndarray
-        The numbers of each bucket's sentences.
     epoch : list of numpy.ndarray
-        The same, led by those that the epoch before left over where remainders roll over.
+        The sentences of each bucket in this epoch: `rows`, led by those that the epoch before left
+        over where remainders roll over.
     """
 
-    def __init__(self, rows: list[np.ndarray], batch_size: int, shuffle: bool, last_batch: str
-                 ) -> None:
-        self.rows = rows
-        self.epoch = rows
+    def __init__(self, rows: list[np.ndarray], batch_size: int, shuffle: bool, last_batch: str,
+                 seed: int | None) -> None:
+        self.epoch = self._rows = rows
         self._carried = [numbers[:0] for numbers in rows]
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._last_batch = last_batch
+        self._seed = seed
+        self._generators = None if seed is None else _Generators.seeded(seed)
+        self._begun: list[dict[str, Any]] = []  #: of each epoch: how it began
+        self._after: dict[str, np.ndarray] = {}  #: the shared generators after the last draw
 
     def batches(self) -> list[tuple[int, int]]:
-        """Bucket and first sentence of each batch of this epoch."""
+        """Bucket and first sentence of each batch of this epoch, unshuffled."""
         least = 1 if self._last_batch == 'pad' else self._batch_size
         return [(bucket, first) for bucket, numbers in enumerate(self.epoch)
                 for first in range(0, numbers.size - least + 1, self._batch_size)]
 
-    def begin(self, batches: list[tuple[int, int]], ended: bool, draw: Any, draw_rows: Any
-              ) -> list[tuple[int, int]]:
+    def begin(self, batches: list[tuple[int, int]], ended: bool) -> list[tuple[int, int]]:
         """Begin an epoch; return its batches in the order in which they come.
 
         Parameters
@@ -57,18 +97,78 @@ class Order:
             Those of the epoch before. It is shuffled in place unless remainders roll over.
         ended : bool
             Whether that epoch came to its end.
-        draw, draw_rows : generators
-            What shuffles the batches, and the sentences.
         """
-        if self._shuffle:
-            for numbers in self.rows:
-                draw_rows.shuffle(numbers)
+        if not self._shuffle or self._seed is not None:
+            self._begun.append({'ended': bool(ended), 'generators': None})
+            return self._draw(batches, ended, self._generators)
+        shared = _Generators(random, np.random)
+        before = shared.state()
+        goes_on = bool(before and self._after) and all(
+            (before[name] == self._after[name]).all() for name in before)
+        self._begun.append({'ended': bool(ended), 'generators': None if goes_on else before})
+        batches = self._draw(batches, ended, shared)
+        self._after = shared.state()
+        return batches
+
+    def _draw(self, batches: list[tuple[int, int]], ended: bool, generators: _Generators | None
+              ) -> list[tuple[int, int]]:
+        if generators is not None and self._shuffle:
+            for numbers in self._rows:
+                generators.numpy.shuffle(numbers)
         if self._last_batch == 'roll_over':
             if ended:
                 self._carried = [numbers[numbers.size - numbers.size % self._batch_size:]
                                  for numbers in self.epoch]
-            self.epoch = [np.concatenate(both) for both in zip(self._carried, self.rows)]
+            self.epoch = [np.concatenate(both) for both in zip(self._carried, self._rows)]
             batches = self.batches()
-        if self._shuffle:
-            draw.shuffle(batches)
+        if generators is not None and self._shuffle:
+            generators.python.shuffle(batches)
         return batches
+
+    def begun(self) -> list[dict[str, Any]]:
+        """How each epoch began: whether the one before had come to its end, and the state that the
+        generators were in, None where that is the one that the draws before left them in.
+
+        Raises
+        ------
+        RuntimeError
+            The state of the generators cannot be stored.
+        """
+        if any(epoch['generators'] == {} for epoch in self._begun):
+            raise RuntimeError('the position cannot be stored, since numpy.random draws from '
+                               'another generator than its MT19937: give seed')
+        return [dict(epoch) for epoch in self._begun]
+
+    def replayed(self, begun: Sequence[Mapping[str, Any]]
+                 ) -> tuple[Order, list[tuple[int, int]]]:
+        """Return the order of the last of the epochs that `begun` returned, and its batches.
+
+        The generators that all programs share stay as they are.
+
+        Raises
+        ------
+        ValueError
+            `begun` is not of that form.
+        """
+        order = Order([np.sort(numbers) for numbers in self._rows], self._batch_size,
+                      self._shuffle, self._last_batch, self._seed)
+        generators = order._generators
+        batches = order.batches()
+        try:
+            for epoch in begun:
+                if epoch['generators'] is not None:
+                    generators = _Generators.of_state(epoch['generators'])
+                if self._shuffle and generators is None:
+                    raise ValueError('the first one has no generators')
+                batches = order._draw(batches, bool(epoch['ended']), generators)
+                order._begun.append(dict(epoch))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError('state must be what state_dict() returned, but its epochs are not: %r'
+                             % error) from error
+        if not order._begun:
+            raise ValueError('state must be what state_dict() returned, but it has no epochs')
+        if self._seed is not None:
+            order._generators = generators
+        elif generators is not None:
+            order._after = generators.state()
+        return order, batches

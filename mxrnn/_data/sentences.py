@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import logging
-import random
 from itertools import compress
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
 from .batches import TokenIter, extent
-from .order import Order, generators
+from .order import Order, check_seed
 
 __all__ = ['BucketSentenceIter']
 
@@ -76,6 +75,8 @@ class BucketSentenceIter(TokenIter):
     data, nddata, ndlabel : list
         Per bucket all sentences in this epoch's order, padded, as NumPy array and NDArray, and
         the labels. Made when they are read, and read-only: batches do not come from them.
+    seed : int or None
+        As given.
     discarded, truncated, remainder : int
         Sentences that were left out or cut because of their length, and those that an epoch
         leaves out because they fill no batch.
@@ -94,7 +95,7 @@ class BucketSentenceIter(TokenIter):
         self.shuffle = _check.flag('shuffle', shuffle)
         self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad', 'roll_over'))
         self.too_long = _check.choice('too_long', too_long, ('discard', 'truncate'))
-        self._generators = None if seed is None else generators(seed)
+        self.seed = check_seed(seed)
 
         if not isinstance(sentences, (Sequence, np.ndarray)):
             sentences = list(_check.iterable('sentences', sentences, 'sentences'))
@@ -122,16 +123,15 @@ class BucketSentenceIter(TokenIter):
         if not sizes.size:
             raise ValueError('buckets must reach the shortest sentence, got %r, but no sentence '
                              'is shorter than %d' % (buckets, most + 1))
-        self._ends = sizes.cumsum()
-        self._sizes = sizes.astype(np.int32)
+        self._offsets = np.append(0, sizes.cumsum())
         self._tokens = _tokens.pack('sentences', _tokens.joined('sentences', kept),
-                                    self._ends[-1], self._dtype)
+                                    self._offsets[-1], self._dtype)
 
         places = np.searchsorted(buckets, sizes)
         used, counts = np.unique(places, return_counts=True)
         self.buckets = [buckets[i] for i in used]
         rows = np.split(places.argsort(kind='stable'), counts.cumsum()[:-1])
-        self._order = Order(rows, self.batch_size, self.shuffle, self.last_batch)
+        self._order = Order(rows, self.batch_size, self.shuffle, self.last_batch, self.seed)
         left = counts % self.batch_size if self.last_batch == 'discard' else counts * 0
         self.remainder = int(left.sum())
         self._log_losses(over.size, most)
@@ -193,8 +193,8 @@ class BucketSentenceIter(TokenIter):
 
     def _padded(self, length: int, rows: np.ndarray) -> np.ndarray:
         """The sentences of these numbers, padded to one step more than their bucket's length."""
-        sizes = self._sizes[rows]
-        return _tokens.gather(self._tokens, self._ends[rows] - sizes, sizes, length + 1,
+        starts = self._offsets[rows]
+        return _tokens.gather(self._tokens, starts, self._offsets[rows + 1] - starts, length + 1,
                               self._padding)
 
     def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
@@ -205,11 +205,32 @@ class BucketSentenceIter(TokenIter):
 
     def reset(self) -> None:
         """Begin an epoch, in a new order if `shuffle`."""
-        draw, draw_rows = self._generators or (random, np.random)
-        ended = self.curr_idx >= len(self.idx)
-        self.idx = self._order.begin(self.idx, ended, draw, draw_rows)
+        self.idx = self._order.begin(self.idx, ended=self.curr_idx >= len(self.idx))
         self._ready: dict[tuple[int, int], tuple[mx.nd.NDArray, ...]] = {}
         self.curr_idx = 0
+
+    def __len__(self) -> int:
+        return len(self.idx)
+
+    def __repr__(self) -> str:
+        return '%s(%d sentences, buckets %r, %d batches of %d)' % (
+            type(self).__name__, self._offsets.size - 1, self.buckets, len(self), self.batch_size)
+
+    def _settings(self) -> dict[str, Any]:
+        return {'batch_size': self.batch_size, 'buckets': self.buckets, 'shuffle': self.shuffle,
+                'seed': self.seed, 'last_batch': self.last_batch, 'too_long': self.too_long}
+
+    def _epochs(self) -> list[dict[str, Any]]:
+        return self._order.begun()
+
+    def _go_to(self, done: int, epochs: Sequence[Mapping[str, Any]]) -> None:
+        order, batches = self._order.replayed(epochs)
+        if done > len(batches):
+            raise ValueError("state['batches'] must be at most %d, the batches of that epoch, got "
+                             "%d" % (len(batches), done))
+        self._order, self.idx = order, batches
+        self._ready = {}
+        self.curr_idx = done
 
     def next(self) -> mx.io.DataBatch:
         """Return the next batch of this epoch."""
@@ -234,7 +255,8 @@ class BucketSentenceIter(TokenIter):
             padded = self._padded(self.buckets[bucket], rows.ravel())
             arrays = self._split(padded.reshape(rows.shape + (-1,)))
             if self.provide_length:
-                arrays.append(mx.nd.array(self._sizes[rows], dtype='float32'))
+                arrays.append(mx.nd.array(self._offsets[rows + 1] - self._offsets[rows],
+                                          dtype='float32'))
             self._ready.update(zip(keys, zip(*arrays)))
 
 

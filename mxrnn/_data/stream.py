@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -67,6 +67,7 @@ class StreamIter(TokenIter):
             tokens = list(_check.iterable('tokens', tokens, 'numbers'))
         values = _tokens.numbers('tokens', tokens)
         self._tokens = _tokens.pack('tokens', [values], values.size, self._dtype)
+        self._offsets = np.array([0, values.size])
         steps = (values.size - 1) // self.batch_size
         pads = self.last_batch == 'pad'
         if steps < (1 if pads else self.bptt):
@@ -97,6 +98,22 @@ class StreamIter(TokenIter):
     def reset(self) -> None:
         """Begin an epoch: the next batch is the first one."""
         self.curr_idx = 0
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __repr__(self) -> str:
+        return '%s(%d tokens, %d batches of %d steps of %d streams)' % (
+            type(self).__name__, self._tokens.size, len(self), self.bptt, self.batch_size)
+
+    def _settings(self) -> dict[str, Any]:
+        return {'batch_size': self.batch_size, 'bptt': self.bptt, 'last_batch': self.last_batch}
+
+    def _go_to(self, done: int, epochs: Sequence[Mapping[str, Any]]) -> None:
+        if done > len(self):
+            raise ValueError("state['batches'] must be at most %d, the batches of an epoch, got %d"
+                             % (len(self), done))
+        self.curr_idx = done
 
     def next(self) -> mx.io.DataBatch:
         """Return the next batch of this epoch."""
