@@ -30,6 +30,25 @@ class BaseRNNCell:
         Prefix of the names of nodes, and of weights if `params` is None.
     params : RNNParams, optional
         Container of the weights; a new one if None.
+
+    Examples
+    --------
+    A cell that keeps the mean of its inputs and its state, without weights:
+
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> class Smooth(rnn.BaseRNNCell):
+    ...     @property
+    ...     def state_info(self):
+    ...         return [{'shape': (0, 5), '__layout__': 'NC'}]
+    ...     def __call__(self, inputs, states):
+    ...         self._counter += 1
+    ...         output = mx.sym.elemwise_add(inputs / 2, states[0] / 2,
+    ...                                      name='%st%d_out' % (self._prefix, self._counter))
+    ...         return output, [output]
+    >>> outputs, states = Smooth('smooth_').unroll(3, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.eval(x=mx.nd.ones((1, 3, 5)))[0][0, :, 0].asnumpy().tolist()
+    [0.5, 0.75, 0.875]
     """
 
     #: Whether the cell can be called for a single step.

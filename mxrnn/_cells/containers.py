@@ -106,6 +106,18 @@ class SequentialRNNCell(_Container):
     -----
     States are those of the cells, one after the other. What the last cell does with
     `merge_outputs` decides the form of the outputs.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> stack = rnn.SequentialRNNCell()
+    >>> stack.add(rnn.LSTMCell(16, prefix='l0_'))
+    >>> stack.add(rnn.DropoutCell(0.5))
+    >>> stack.add(rnn.GRUCell(8, prefix='l1_'))
+    >>> outputs, states = stack.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(4, 20, 5))[1], len(states)
+    ([(4, 20, 8)], 3)
     """
 
     def __init__(self, params: RNNParams | None = None) -> None:
@@ -163,6 +175,15 @@ class BidirectionalCell(_Container):
     -----
     It cannot be stepped. `unroll` returns the states as a list of two lists, one a cell;
     `begin_state` is a flat list, and `unroll` takes either.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.BidirectionalCell(rnn.GRUCell(8, prefix='l_'), rnn.GRUCell(8, prefix='r_'))
+    >>> outputs, states = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(4, 20, 5))[1]
+    [(4, 20, 16)]
     """
 
     can_step = False

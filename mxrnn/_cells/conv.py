@@ -45,7 +45,16 @@ _PARAMETERS = """
 
 class BaseConvRNNCell(GatedCell):
     """What the convolutional cells have in common; abstract. `ConvRNNCell` explains the
-    arguments, none of which has a default here."""
+    arguments, none of which has a default here.
+
+    Examples
+    --------
+    Use `ConvRNNCell`, `ConvLSTMCell` or `ConvGRUCell`, which derive from it:
+
+    >>> import mxrnn as rnn
+    >>> issubclass(rnn.ConvLSTMCell, rnn.BaseConvRNNCell)
+    True
+    """
 
     def __init__(self, input_shape: Sequence[int], num_hidden: int,
                  h2h_kernel: Sequence[int], h2h_dilate: Sequence[int],
@@ -157,6 +166,17 @@ class ConvRNNCell(BaseConvRNNCell):
     Notes
     -----
     One state: the output, of shape (batch, num_hidden, height, width) in 'NCHW'.
+
+    Examples
+    --------
+    Two sequences of 5 images of 3 channels, 16 by 16:
+
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.ConvRNNCell(input_shape=(2, 3, 16, 16), num_hidden=8)
+    >>> outputs, states = cell.unroll(5, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(2, 5, 3, 16, 16))[1]
+    [(2, 5, 8, 16, 16)]
     """
 
     _recurrence = RNN
@@ -175,6 +195,17 @@ class ConvLSTMCell(BaseConvRNNCell):
     -----
     Gates lie in the weights as i, f, c (the candidate g), o. Two states: the output h and the
     memory c, of shape (batch, num_hidden, height, width) each in 'NCHW'.
+
+    Examples
+    --------
+    Two sequences of 5 images of 3 channels, 16 by 16:
+
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.ConvLSTMCell(input_shape=(2, 3, 16, 16), num_hidden=8)
+    >>> outputs, states = cell.unroll(5, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(2, 5, 3, 16, 16))[1]
+    [(2, 5, 8, 16, 16)]
     """
 
     _recurrence = LSTM
@@ -199,6 +230,17 @@ class ConvGRUCell(BaseConvRNNCell):
     -----
     Gates lie in the weights as r, z, o (the candidate n). One state: the output, of shape
     (batch, num_hidden, height, width) in 'NCHW'.
+
+    Examples
+    --------
+    Two sequences of 5 images of 3 channels, 16 by 16:
+
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.ConvGRUCell(input_shape=(2, 3, 16, 16), num_hidden=8)
+    >>> outputs, states = cell.unroll(5, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(2, 5, 3, 16, 16))[1]
+    [(2, 5, 8, 16, 16)]
     """
 
     _recurrence = GRU

@@ -55,6 +55,15 @@ class RNNCell(_DenseCell):
     -----
     Weights: i2h_weight (num_hidden, channels), h2h_weight (num_hidden, num_hidden), i2h_bias and
     h2h_bias (num_hidden,). One state: the output, (batch, num_hidden).
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.RNNCell(16, activation='relu', prefix='rnn_')
+    >>> outputs, states = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(8, 20, 5))[1]
+    [(8, 20, 16)]
     """
 
     _recurrence = RNN
@@ -94,6 +103,17 @@ class LSTMCell(_DenseCell):
     Gates lie in the weights as i, f, c (the candidate g), o. Weights: i2h_weight
     (4 * num_hidden, channels), h2h_weight (4 * num_hidden, num_hidden), i2h_bias and h2h_bias
     (4 * num_hidden,). Two states: the output h and the memory c, (batch, num_hidden) each.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.LSTMCell(16, prefix='lstm_')
+    >>> outputs, (output, memory) = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(8, 20, 5))[1], memory.infer_shape(x=(8, 20, 5))[1]
+    ([(8, 20, 16)], [(8, 16)])
+    >>> outputs.list_arguments()
+    ['x', 'lstm_i2h_weight', 'lstm_i2h_bias', 'lstm_h2h_weight', 'lstm_h2h_bias']
     """
 
     _recurrence = LSTM
@@ -132,6 +152,17 @@ class GRUCell(_DenseCell):
     Gates lie in the weights as r, z, o (the candidate n). Weights: i2h_weight
     (3 * num_hidden, channels), h2h_weight (3 * num_hidden, num_hidden), i2h_bias and h2h_bias
     (3 * num_hidden,). One state: the output, (batch, num_hidden).
+
+    Examples
+    --------
+    One step at a time:
+
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.GRUCell(16, prefix='gru_')
+    >>> output, states = cell(mx.sym.Variable('x'), cell.begin_state())
+    >>> output.name, output.infer_shape(x=(8, 5))[1]
+    ('gru_t0_out', [(8, 16)])
     """
 
     _recurrence = GRU

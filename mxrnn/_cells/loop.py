@@ -68,6 +68,16 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
         A class of one's own keeps Symbols from one step to the next outside the states, or
         contains operators that behave otherwise in training, which MXNet does not tell a loop.
         DropoutCell and ZoneoutCell work.
+
+    Examples
+    --------
+    One graph for every length:
+
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> outputs, states = rnn.dynamic_unroll(rnn.LSTMCell(16, prefix='lstm_'), mx.sym.Variable('x'))
+    >>> [outputs.infer_shape(x=(4, length, 5))[1][0] for length in (3, 200)]
+    [(4, 3, 16), (4, 200, 16)]
     """
     _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
     blocker = cell._blocker()

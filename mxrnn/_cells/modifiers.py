@@ -61,6 +61,14 @@ class DropoutCell(BaseRNNCell):
     Notes
     -----
     No states. A sequence given as one Symbol that need not be split gets one mask for all of it.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> output, _ = rnn.DropoutCell(0.5).unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> bool(output.eval(x=mx.nd.ones((4, 20, 5)))[0].min() == 1)  # dropped in training only
+    True
     """
 
     def __init__(self, dropout: float, prefix: str = 'dropout_',
@@ -97,6 +105,20 @@ class ModifierCell(BaseRNNCell):
     ----------
     base_cell : BaseRNNCell
         The cell to change.
+
+    Examples
+    --------
+    A cell that doubles the output of another:
+
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> class Doubled(rnn.ModifierCell):
+    ...     def __call__(self, inputs, states):
+    ...         output, states = self.base_cell(inputs, states)
+    ...         return output * 2, states
+    >>> cell = Doubled(rnn.LSTMCell(16, prefix='lstm_'))
+    >>> cell.unroll(3, mx.sym.Variable('x'))[0][0].infer_shape(x=(4, 3, 5))[1]
+    [(4, 16)]
     """
 
     def __init__(self, base_cell: BaseRNNCell) -> None:
@@ -174,6 +196,16 @@ class ZoneoutCell(ModifierCell):
     -----
     Before the first step the output is 0; a state, also one that is the output, is its begin
     state.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.ZoneoutCell(rnn.LSTMCell(16, prefix='lstm_'), zoneout_outputs=0.1,
+    ...                        zoneout_states=0.1)
+    >>> outputs, states = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(4, 20, 5))[1]
+    [(4, 20, 16)]
     """
 
     def __init__(self, base_cell: BaseRNNCell, zoneout_outputs: float = 0.,
@@ -236,6 +268,15 @@ class ResidualCell(ModifierCell):
     ----------
     base_cell : BaseRNNCell
         A cell whose output is as wide as its input.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.ResidualCell(rnn.GRUCell(16, prefix='gru_'))     # 16 channels in, 16 out
+    >>> outputs, states = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(4, 20, 16))[1]
+    [(4, 20, 16)]
     """
 
     def _add(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> mx.sym.Symbol:
@@ -288,6 +329,16 @@ class VariationalDropoutCell(ModifierCell):
     -----
     In steps, masks are drawn in the first one after `reset`. A loop of `dynamic_unroll` has no
     first step and refuses this cell.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.VariationalDropoutCell(rnn.LSTMCell(16, prefix='lstm_'), drop_inputs=0.3,
+    ...                                   drop_states=0.3)
+    >>> outputs, states = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(4, 20, 5))[1]
+    [(4, 20, 16)]
     """
 
     def __init__(self, base_cell: BaseRNNCell, drop_inputs: float = 0., drop_states: float = 0.,

@@ -35,6 +35,15 @@ def rnn_unroll(cell: Any, length: int, inputs: Any = None, begin_state: Any = No
     outputs : Symbol or list of Symbol
     states : nested list of Symbol
         Both as from `BaseRNNCell.unroll`.
+
+    Examples
+    --------
+    >>> import warnings, mxrnn as rnn
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter('ignore')         # call the method unroll of the cell instead
+    ...     outputs, states = rnn.rnn_unroll(rnn.LSTMCell(4, prefix='lstm_'), 3)
+    >>> len(outputs), len(states)
+    (3, 2)
     """
     warnings.warn('rnn_unroll is deprecated, call the unroll method of the cell',
                   DeprecationWarning, stacklevel=2)

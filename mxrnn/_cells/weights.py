@@ -22,7 +22,17 @@ ARRAYS = (mx.nd.NDArray, np.ndarray)
 
 
 class MissingWeightsError(KeyError):
-    """Weights to pack or unpack are not there; a KeyError, as in mxnet.rnn, that can be read."""
+    """Weights to pack or unpack are not there; a KeyError, as in mxnet.rnn, that can be read.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> try:
+    ...     rnn.LSTMCell(4, prefix='lstm_').pack_weights({})
+    ... except rnn.MissingWeightsError as error:
+    ...     print(str(error)[:60])  # doctest: +ELLIPSIS
+    args of LSTMCell...
+    """
 
     def __str__(self) -> str:
         return self.args[0]

@@ -48,6 +48,22 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
     callable
         ``callback(epoch, symbol, arg_params, aux_params)``, to be passed as `epoch_end_callback`.
         It raises `CheckpointError` as `save_rnn_checkpoint` does.
+
+    Examples
+    --------
+    >>> import os, tempfile, mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.LSTMCell(4, prefix='lstm_')
+    >>> outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    >>> module = mx.mod.Module(mx.sym.LinearRegressionOutput(outputs, name='out'), ['data'],
+    ...                        ['out_label'])
+    >>> batches = mx.io.NDArrayIter(mx.nd.ones((8, 3, 5)), mx.nd.ones((8, 3, 4)), 4,
+    ...                             label_name='out_label')
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     module.fit(batches, num_epoch=3, eval_metric='mse', epoch_end_callback=
+    ...                rnn.do_rnn_checkpoint(cell, folder + '/model', module=module, keep=1))
+    ...     sorted(os.listdir(folder))
+    ['model-0003.params', 'model-0003.states', 'model-symbol.json']
     """
     cells, prefix = cell_list(cells), path_prefix(prefix)
     period = int(max(1, _check.number('period', period)))

@@ -59,6 +59,19 @@ def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symb
     A local checkpoint is written beside its place and then renamed, so that a process that is
     killed, or a disk that is full, leaves whole checkpoints only. ``.mxrnn-….tmp`` folders are
     what killed processes leave; the next save into that folder deletes them.
+
+    Examples
+    --------
+    >>> import tempfile, mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.LSTMCell(4, prefix='lstm_')
+    >>> outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    >>> weights = {'lstm_i2h_weight': mx.nd.ones((16, 5)), 'lstm_h2h_weight': mx.nd.ones((16, 4)),
+    ...            'lstm_i2h_bias': mx.nd.zeros(16), 'lstm_h2h_bias': mx.nd.zeros(16)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rnn.save_rnn_checkpoint(cell, folder + '/model', 7, outputs, weights, {})
+    ...     mx.nd.load(folder + '/model-0007.params')['arg:lstm_i2h_i_weight'].shape
+    (4, 5)
     """
     save(cell_list(cells), path_prefix(prefix), epoch, symbol, arg_params, aux_params)
 
@@ -128,7 +141,23 @@ def _unlogged(stage: str) -> Iterator[None]:
 
 
 class Checkpoint(collections.namedtuple('Checkpoint', ['symbol', 'arg_params', 'aux_params'])):
-    """What `load_rnn_checkpoint` returns: a tuple of three that knows which epoch it is of."""
+    """What `load_rnn_checkpoint` returns: a tuple of three that knows which epoch it is of.
+
+    Examples
+    --------
+    >>> import tempfile, mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.LSTMCell(4, prefix='lstm_')
+    >>> outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    >>> weights = {'lstm_i2h_weight': mx.nd.ones((16, 5)), 'lstm_h2h_weight': mx.nd.ones((16, 4)),
+    ...            'lstm_i2h_bias': mx.nd.zeros(16), 'lstm_h2h_bias': mx.nd.zeros(16)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rnn.save_rnn_checkpoint(cell, folder + '/model', 7, outputs, weights, {})
+    ...     loaded = rnn.load_rnn_checkpoint(cell, folder + '/model')
+    >>> symbol, arg_params, aux_params = loaded
+    >>> loaded.epoch
+    7
+    """
 
     epoch: int
 
@@ -174,6 +203,20 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
     CheckpointError
         If a file is missing, truncated or foreign, or if names are missing or left over or shapes
         or types are wrong, which are all listed. It is an `MXNetError` and a `KeyError`.
+
+    Examples
+    --------
+    >>> import tempfile, mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.LSTMCell(4, prefix='lstm_')
+    >>> outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    >>> weights = {'lstm_i2h_weight': mx.nd.ones((16, 5)), 'lstm_h2h_weight': mx.nd.ones((16, 4)),
+    ...            'lstm_i2h_bias': mx.nd.zeros(16), 'lstm_h2h_bias': mx.nd.zeros(16)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rnn.save_rnn_checkpoint(cell, folder + '/model', 7, outputs, weights, {})
+    ...     loaded = rnn.load_rnn_checkpoint(cell, folder + '/model')      # the newest epoch
+    >>> loaded.epoch, loaded.arg_params['lstm_i2h_weight'].shape
+    (7, (16, 5))
     """
     cells, prefix = cell_list(cells), path_prefix(prefix)
     check_module(module)

@@ -80,6 +80,16 @@ class BucketSentenceIter(TokenIter):
     discarded, truncated, remainder : int
         Sentences that were left out or cut because of their length, and those that an epoch
         leaves out because they fill no batch.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> batches = rnn.BucketSentenceIter([[1, 2, 3], [4, 5], [1, 4, 2], [3, 5]], batch_size=2,
+    ...                                  invalid_label=0, shuffle=False)
+    >>> for batch in batches:
+    ...     print(batch.bucket_key, batch.data[0].asnumpy().tolist())
+    2 [[4.0, 5.0], [3.0, 5.0]]
+    3 [[1.0, 2.0, 3.0], [1.0, 4.0, 2.0]]
     """
 
     def __init__(self, sentences: Sequence[Sequence[int]], batch_size: int,

@@ -52,6 +52,15 @@ class StreamIter(TokenIter):
         The batch that comes next, and how many there are in an epoch.
     discarded : int
         Tokens that are no step's label (the first one, which none can be, not counted).
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> stream = rnn.StreamIter(range(9), batch_size=2, bptt=2)
+    >>> for batch in stream:
+    ...     print(batch.data[0].asnumpy().tolist(), batch.label[0].asnumpy().tolist())
+    [[0.0, 1.0], [4.0, 5.0]] [[1.0, 2.0], [5.0, 6.0]]
+    [[2.0, 3.0], [6.0, 7.0]] [[3.0, 4.0], [7.0, 8.0]]
     """
 
     continues = True

@@ -60,6 +60,20 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     ------
     TypeError
         `cell` is no cell.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> stack = rnn.SequentialRNNCell()
+    >>> stack.add(rnn.LSTMCell(16, prefix='l0_'))
+    >>> stack.add(rnn.ZoneoutCell(rnn.LSTMCell(16, prefix='l1_'), 0.1))
+    >>> fast = rnn.fuse(stack)
+    >>> fast  # doctest: +ELLIPSIS
+    fuse(SequentialRNNCell(sym.RNN('lstm', 16: LSTMCell(...)), ZoneoutCell(...) [not fused: ...]))
+    >>> outputs, states = fast.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(4, 20, 5))[1]
+    [(4, 20, 16)]
     """
     return _FusedUnroll(_check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn'))
 

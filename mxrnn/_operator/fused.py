@@ -187,6 +187,17 @@ class FusedRNNCell(BaseRNNCell):
     It cannot be stepped; `unfuse` gives the same function as a stack of cells that can.
     With `valid_length` each layer and direction is an operator of its own, unless there is one
     direction, no dropout between layers and no state to return.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.FusedRNNCell(16, num_layers=2, mode='lstm', prefix='lstm_')
+    >>> outputs, _ = cell.unroll(20, mx.sym.Variable('x'), layout='TNC', merge_outputs=True)
+    >>> outputs.infer_shape(x=(20, 4, 5))[1]
+    [(20, 4, 16)]
+    >>> outputs.list_arguments()
+    ['x', 'lstm_parameters']
     """
 
     can_step = False

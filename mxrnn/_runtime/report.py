@@ -180,6 +180,12 @@ def device_report() -> str:
     Python, NumPy, MXNet and its features, what was done to have it imported, the CUDA libraries
     and the file each came from, and the GPUs with their compute capability and whether this MXNet
     holds code for them. ``python -m mxrnn`` prints it.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> print(rnn.device_report())  # doctest: +ELLIPSIS
+    mxrnn ...
     """
     lines = []
     for title, section in _SECTIONS.items():

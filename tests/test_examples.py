@@ -1,0 +1,21 @@
+"""Every public name has an example in its docstring, and the examples run."""
+from __future__ import annotations
+
+import doctest
+
+import pytest
+
+import mxrnn
+
+NAMES = [name for name in mxrnn.__all__ if name not in ('__version__', 'mx')]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_example_of_a_public_name_runs(name):
+    value = getattr(mxrnn, name)
+    found = doctest.DocTestParser().get_doctest(value.__doc__ or '', {}, name, None, 0)
+    assert found.examples, '%s has no example' % name
+    report: list[str] = []
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    doctest.DocTestRunner(optionflags=flags).run(found, out=report.append)
+    assert not report, ''.join(report)
