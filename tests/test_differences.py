@@ -651,51 +651,92 @@ def test_initialising_a_vector_does_not_use_mxnet_rnn(monkeypatch, registered):
 # Warnings of FusedRNNCell
 
 @pytest.fixture
-def unwarned(monkeypatch):
-    """Forgets which warnings were given."""
-    if rnn.__name__ == 'mxrnn':
-        monkeypatch.setattr(rnn._operator.fused._Once, 'given', set())
+def build(request, monkeypatch):
+    """What a program may meet: a type, what the environment says of oneDNN, a build with CUDA."""
+    monkeypatch.setattr(mx.runtime.Features, 'is_enabled',
+                        lambda self, name: (name == 'CUDA') == (request.param == 'cuda'))
+    for variable, off in (('MXNET_USE_MKLDNN_RNN', request.param == 'own'),
+                          ('MXNET_MKLDNN_ENABLED', request.param == 'disabled')):
+        monkeypatch.setenv(variable, '0' if off else '1')
+    return request.param
 
 
-@differs
-def test_dropout_that_is_not_applied_is_said_once(monkeypatch, unwarned):
-    monkeypatch.setattr(mx.runtime.Features, 'is_enabled', lambda self, name: False)
+def warned(build, *cells, **kwargs):
+    """The warnings of unrolling `cells` twice."""
+    dtype = 'float64' if build == 'float64' else 'float32'
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter('always')
-        rnn.FusedRNNCell(3, dropout=0.5)  # one layer: no dropout between layers
-        assert not found
-        for _ in range(2):
-            rnn.FusedRNNCell(3, 2, dropout=0.5)
-    assert [warning.filename for warning in found] == [__file__]
-    assert 'dropout is not applied' in str(found[0].message)
-    assert 'unfuse()' in str(found[0].message)
+        for cell in 2 * cells:
+            cell.unroll(3, X, layout='TNC', begin_state=cell.begin_state(dtype=dtype), **kwargs)
+    assert {warning.filename for warning in found} <= {__file__}
+    return [str(warning.message) for warning in found]
 
 
-def test_dropout_on_a_build_with_cuda_is_no_matter(monkeypatch, unwarned):
-    monkeypatch.setattr(mx.runtime.Features, 'is_enabled', lambda self, name: True)
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        rnn.FusedRNNCell(3, 2, dropout=0.5)
+def expects(messages, *parts):
+    """Whether there is one message for each of `parts`, with it and the remedy."""
+    return len(messages) == len(parts) and all(
+        part in message and 'unfuse()' in message for part, message in zip(parts, messages))
 
 
-@differs
-def test_wrong_gradients_in_float64_are_said_once(monkeypatch, unwarned):
-    monkeypatch.setattr(mx.runtime.Features, 'is_enabled', lambda self, name: False)
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter('always')
-        rnn.FusedRNNCell(3, 2).unroll(3, X, layout='TNC')
-        rnn.FusedRNNCell(3).unroll(3, X, layout='TNC', dtype='float64')
-        rnn.FusedRNNCell(3, 2, get_next_state=True).unroll(  # an operator for each layer
-            3, X, layout='TNC', dtype='float64', valid_length=mx.sym.Variable('lengths'))
-        assert not found
-        for _ in range(2):
-            rnn.FusedRNNCell(3, 2).unroll(3, X, layout='TNC', dtype='float64')
-    assert [warning.filename for warning in found] == [__file__]
-    assert 'float64' in str(found[0].message) and 'unfuse()' in str(found[0].message)
+def each_build(*builds):
+    return pytest.mark.parametrize('build', builds, indirect=True)
+
+
+needs_onednn = pytest.mark.skipif(mx.__version__ < '1.7',
+                                  reason='oneDNN has no sym.RNN in this MXNet')
+
+SAID = {'float32': ['not applied in training'], 'disabled': ['breaks'],
+        'float64': ['wrong gradients', 'in inference'], 'own': ['wrong gradients', 'in inference']}
 
 
 @differs
-def test_time_major_layout_is_advised_once(unwarned):
+@needs_onednn
+@each_build(*SAID)
+def test_dropout_that_is_not_applied_is_said_once(build):
+    assert expects(warned(build, rnn.FusedRNNCell(3, 2, dropout=0.5)), *SAID[build])
+
+
+@differs
+@needs_onednn
+@each_build('float64', 'own', 'disabled')
+def test_wrong_gradients_of_deep_layers_are_said_once(build):
+    assert expects(warned(build, rnn.FusedRNNCell(3, 2)), *SAID[build][:1])
+
+
+@needs_onednn
+@each_build('float32', 'cuda')
+def test_nothing_is_said_of_deep_layers_that_are_right(build):
+    assert not warned(build, rnn.FusedRNNCell(3, 2))
+
+
+@each_build('cuda')
+def test_dropout_on_a_build_with_cuda_is_no_matter(build):
+    assert not warned(build, rnn.FusedRNNCell(3, 2, dropout=0.5))
+
+
+@differs
+@needs_onednn
+@each_build('disabled')
+def test_one_layer_is_warned_of_where_it_fails(build):
+    assert expects(warned(build, rnn.FusedRNNCell(3, dropout=0.5)), 'breaks')
+
+
+@needs_onednn
+@each_build('float32', 'float64', 'own', 'cuda')
+def test_nothing_is_said_of_one_layer(build):
+    assert not warned(build, rnn.FusedRNNCell(3, dropout=0.5))
+
+
+@differs
+@needs_onednn
+@each_build('float32', 'float64', 'own', 'cuda')
+def test_nothing_is_said_of_layers_that_lengths_part(build):
+    assert not warned(build, rnn.FusedRNNCell(3, 2, dropout=0.5),
+                      valid_length=mx.sym.Variable('lengths'))
+
+
+@differs
+def test_time_major_layout_is_advised_once():
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter('always')
         for _ in range(2):
@@ -703,3 +744,11 @@ def test_time_major_layout_is_advised_once(unwarned):
         rnn.FusedRNNCell(3).unroll(3, X, layout='TNC')
     assert [warning.filename for warning in found] == [__file__]
     assert "'TNC'" in str(found[0].message)
+
+
+@differs
+def test_warnings_name_the_line_of_the_program():
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        stack(rnn, lstm(), rnn.BidirectionalCell(rnn.FusedRNNCell(3), rnn.GRUCell(3))).unroll(3, X)
+    assert [warning.filename for warning in found] == [__file__]

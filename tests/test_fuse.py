@@ -113,7 +113,7 @@ def deep(kind, layers, both):
 def shared(request, monkeypatch):
     """Whether sequences are long enough for alike layers to share an operator."""
     module = importlib.import_module('mxrnn._operator.fuse')
-    if request.param and np.float32 not in module.SHARED_TYPES:
+    if request.param and not module.onednn(np.float32):
         pytest.skip('deep operators have wrong gradients in this MXNet')
     monkeypatch.setattr(module, 'SHARED_FROM', 1 if request.param else 1000)
     return request.param
@@ -149,7 +149,7 @@ def test_layers_of_long_sequences_share_an_operator():
         return operators(outputs)['RNN']
 
     length = module.SHARED_FROM
-    assert count(length) == (1 if np.float32 in module.SHARED_TYPES else layers)
+    assert count(length) == (1 if module.onednn(np.float32) else layers)
     assert count(length, 'float64') == layers
     if length > 1:  # a CPU build
         assert count(length - 1) == layers

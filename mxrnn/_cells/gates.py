@@ -11,13 +11,9 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple, Sequence
 
 from .._runtime.mxnet import mx
+from .names import GATES
 
-__all__ = ['ACTIVATIONS', 'GROUPS', 'KINDS', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU',
-           'activate', 'gate_array']
-
-#: The projections that a cell has, and the arrays of each.
-GROUPS = ('i2h', 'h2h')
-KINDS = ('weight', 'bias')
+__all__ = ['ACTIVATIONS', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU', 'activate']
 
 #: What sym.Activation knows by name.
 ACTIVATIONS = ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')
@@ -29,11 +25,6 @@ class Recurrence(NamedTuple):
     gates: Sequence[str]
     num_states: int
     step: Callable[..., Any]
-
-
-def gate_array(group: str, kind: str, gate: str = '') -> str:
-    """Name of one gate's array, 'i2h_f_weight', or of all gates', 'i2h_weight'."""
-    return '%s%s_%s' % (group, gate, kind)
 
 
 def activate(inputs: mx.sym.Symbol, activation: Any, **kwargs: Any) -> mx.sym.Symbol:
@@ -77,9 +68,9 @@ def _gru_step(i2h, h2h, states, activate, name, axis=None):
     return output, [output]
 
 
-RNN = Recurrence(('',), 1, _rnn_step)
-LSTM = Recurrence(['_i', '_f', '_c', '_o'], 2, _lstm_step)
-GRU = Recurrence(['_r', '_z', '_o'], 1, _gru_step)
+RNN = Recurrence(GATES['rnn_tanh'], 1, _rnn_step)
+LSTM = Recurrence(list(GATES['lstm']), 2, _lstm_step)
+GRU = Recurrence(list(GATES['gru']), 1, _gru_step)
 
 #: The modes of sym.RNN and their recurrences.
 MODES = {'rnn_relu': RNN, 'rnn_tanh': RNN, 'lstm': LSTM, 'gru': GRU}

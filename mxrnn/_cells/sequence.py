@@ -6,9 +6,9 @@ from typing import Any, Dict, Sequence, Union
 from .. import _check
 from .._runtime.mxnet import mx
 
-__all__ = ['Inputs', 'Running', 'arrange', 'check_inputs', 'check_states', 'check_symbol',
-           'check_valid_length', 'clip', 'flatten', 'hold', 'known_shape', 'known_type', 'mask',
-           'reverse', 'steps_of', 'time_axis', 'time_major', 'unknown']
+__all__ = ['Inputs', 'Running', 'arrange', 'check_inputs', 'check_length', 'check_states',
+           'check_symbol', 'check_valid_length', 'clip', 'flatten', 'hold', 'known_shape',
+           'known_type', 'mask', 'reverse', 'steps_of', 'time_axis', 'time_major', 'unknown']
 
 Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 
@@ -126,18 +126,22 @@ def known_type(symbol: mx.sym.Symbol) -> Any:
         return None
 
 
+def check_length(length: int | None, shape: tuple, layout: str) -> None:
+    """Refuse a sequence whose `shape`, as far as it is known, has another number of steps."""
+    axis = time_axis(layout)
+    if length is not None and shape[axis:axis + 1] not in ((), (0,), (length,)):
+        raise ValueError('length must be the number of steps of inputs, whose shape %s has %d in '
+                         'layout %r, got %d' % (shape, shape[axis], layout, length))
+
+
 def steps_of(length: int | None, inputs: Inputs, layout: str) -> list[mx.sym.Symbol]:
     """`inputs` as a list of steps."""
     if not isinstance(inputs, mx.sym.Symbol):
         return list(inputs)
     if length is None:
         raise ValueError('length must be given to split a Symbol into steps, got None')
-    axis = time_axis(layout)
-    shape = known_shape(inputs)
-    if shape[axis:axis + 1] not in ((), (0,), (length,)):
-        raise ValueError('length must be the number of steps of inputs, whose shape %s has %d in '
-                         'layout %r, got %d' % (shape, shape[axis], layout, length))
-    return list(mx.sym.split(inputs, axis=axis, num_outputs=length, squeeze_axis=1))
+    check_length(length, known_shape(inputs), layout)
+    return list(mx.sym.split(inputs, axis=time_axis(layout), num_outputs=length, squeeze_axis=1))
 
 
 def arrange(length: int | None, inputs: Inputs, layout: str, merge: bool | None) -> Inputs:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gates import GROUPS, KINDS, gate_array
+from .names import GROUPS, KINDS, gate_array
 
 __all__ = ['ARRAYS', 'MissingWeightsError', 'Weights', 'copy_rows', 'copy_weights', 'group_weights',
            'join_weights', 'pack_gates', 'take_weights', 'unpack_gates']

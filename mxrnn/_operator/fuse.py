@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
@@ -12,8 +11,9 @@ from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from .._cells.dense import GRUCell, LSTMCell, RNNCell
-from .._cells.gates import GROUPS, MODES, gate_array
+from .._cells.gates import MODES
 from .._cells.modifiers import DropoutCell, ResidualCell, ZoneoutCell
+from .._cells.names import GROUPS, gate_array
 from .._cells.params import RNNParams
 from .._cells.sequence import (
     Inputs,
@@ -26,7 +26,9 @@ from .._cells.sequence import (
 from .._cells.unroll import Options
 from .._cells.weights import Weights
 from .._runtime.mxnet import mx
-from .fused import FusedRNNCell, fused_layout
+from .environment import cpu_build, onednn
+from .fused import FusedRNNCell
+from .layout import FusedLayout
 from .padded import padded_layer
 
 __all__ = ['fuse', 'operator_vector']
@@ -78,12 +80,14 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     return _FusedUnroll(_check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn'))
 
 
-def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symbol,
+def operator_vector(mode: str, layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symbol,
                     name: str, width: int = 0, dtype: Any = None) -> mx.sym.Symbol:
     """The vector of sym.RNN, assembled in the graph from the weights of ordinary cells.
 
     Parameters
     ----------
+    mode : str
+        Of sym.RNN.
     layers : list of list of RNNCell, LSTMCell or GRUCell
         The cells of each layer, one for each direction; all of one kind and width.
     inputs : Symbol
@@ -114,8 +118,9 @@ def operator_vector(layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symb
         row, width = rows[0], units * len(layer)
         if len(rows) > 1:
             row = mx.sym.Concat(*rows, dim=1, name='%s%d_row' % (name, i))
-    order = fused_layout(('',), 0, units, len(layers), 'lr'[:len(layers[0])])
-    joined = mx.sym.Concat(*[arrays[array] for array, _ in order], dim=0, name=name + 'rows')
+    layout = FusedLayout(mode, units, len(layers), len(layers[0]) == 2)
+    joined = mx.sym.Concat(*[arrays[array.name] for array in layout.arrays(0, by_gate=False)],
+                           dim=0, name=name + 'rows')
     return mx.sym.Reshape(joined, shape=(-1,), name=name + 'parameters')
 
 
@@ -193,19 +198,9 @@ class _Layer(NamedTuple):
         return self.mode in ('lstm', 'gru')
 
 
-_FEATURES = mx.runtime.Features()
-
-#: Types of which layers share an operator. MXNet's own CPU operator, which oneDNN takes the place
-#: of in float32 alone, has wrong gradients of deep layers where the input needs none.
-SHARED_TYPES = (np.float16,)
-if (tuple(map(int, mx.__version__.split('.')[:2])) >= (1, 7)
-        and any(_FEATURES.is_enabled(name) for name in ('MKLDNN', 'ONEDNN') if name in _FEATURES)
-        and '0' not in map(os.environ.get, ('MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED'))):
-    SHARED_TYPES += (np.float32,)
-
 #: From how many steps on layers share an operator. On CPUs that takes less memory for each step,
 #: but the operator takes longer to get its weights.
-SHARED_FROM = 1 if _FEATURES.is_enabled('CUDA') else 500
+SHARED_FROM = 500 if cpu_build() else 1
 
 
 def _layer(cell: BaseRNNCell) -> _Layer | str:
@@ -275,7 +270,7 @@ class _Operator(BaseRNNCell):
         rest, dtype = iter(states), known_type(states[0])
         width = self._width or (known_shape(inputs) or (0,))[-1]
         shared = (valid_length is None and length is not None and length >= SHARED_FROM
-                  and dtype in SHARED_TYPES)
+                  and (onednn(dtype) or dtype == np.float16))
         by_cell: list[Any] = []
         for layers in [self._layers] if shared else [[layer] for layer in self._layers]:
             own = [[next(rest) for _ in cell.state_info]
@@ -293,7 +288,8 @@ class _Operator(BaseRNNCell):
 def _operator(layers, inputs, states, width, dtype):
     """Layers as one operator: outputs, and by cell the final states."""
     first, name = layers[0], layers[0].cells[0]._prefix + 'fused_'
-    vector = operator_vector([layer.cells for layer in layers], inputs, name, width, dtype)
+    vector = operator_vector(first.mode, [layer.cells for layer in layers], inputs, name,
+                             width, dtype)
     outputs, *finals = mx.sym.RNN(
         inputs, vector, *[_stacked(each, '%sstate_%d' % (name, k))
                           for k, each in enumerate(zip(*states))],

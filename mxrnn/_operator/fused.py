@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 import math
-import warnings
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable
 
 import numpy as np
 
@@ -11,12 +10,14 @@ from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, RNNCell
-from .._cells.gates import GROUPS, KINDS, MODES, gate_array
+from .._cells.gates import MODES
 from .._cells.modifiers import DropoutCell, drop
+from .._cells.names import GROUPS
 from .._cells.params import RNNParams
 from .._cells.sequence import (
     Inputs,
     arrange,
+    check_length,
     check_states,
     known_shape,
     known_type,
@@ -34,9 +35,12 @@ from .._cells.weights import (
     take_weights,
 )
 from .._runtime.mxnet import mx
+from .environment import cpu_build, disabled, onednn, warn_once
+from .initialiser import FusedRNN
+from .layout import FusedLayout
 from .padded import padded_layer
 
-__all__ = ['FusedRNN', 'FusedRNNCell', 'fused_layout']
+__all__ = ['FusedRNNCell']
 
 #: The ordinary cell of each mode: (num_hidden, prefix, forget_bias) -> cell.
 _ORDINARY: dict[str, Callable[..., BaseRNNCell]] = {
@@ -47,107 +51,8 @@ _ORDINARY: dict[str, Callable[..., BaseRNNCell]] = {
 }
 
 
-def fused_layout(gates: Sequence[str], num_input: int, num_hidden: int, num_layers: int,
-                 directions: Sequence[str]) -> Iterator[tuple[str, tuple]]:
-    """Yield name ('l0_i2h_f_weight') and shape of each array in the order of sym.RNN's vector."""
-    for kind in KINDS:
-        for layer in range(num_layers):
-            for direction in directions:
-                for group in GROUPS:
-                    width = (num_hidden if group == 'h2h' else
-                             num_input if layer == 0 else num_hidden * len(directions))
-                    for gate in gates:
-                        yield ('%s%d_%s' % (direction, layer, gate_array(group, kind, gate)),
-                               (num_hidden, width) if kind == 'weight' else (num_hidden,))
-
-
-def _register(initializer: Any) -> Any:
-    """Let MXNet find `initializer` by its name, in the place of its own."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', '.*overriding existing', UserWarning)
-        return mx.init.register(initializer)
-
-
-def _cpu_build() -> bool:
-    """Whether this MXNet has operators for CPUs alone."""
-    return not mx.runtime.Features().is_enabled('CUDA')
-
-
-class _Once:
-    """Warnings that are given once in a process."""
-
-    given: set = set()
-
-    @classmethod
-    def warn(cls, message: str, stacklevel: int) -> None:
-        """Warn of the line that is `stacklevel` calls above this one."""
-        if message not in cls.given:
-            cls.given.add(message)
-            warnings.warn(message, stacklevel=stacklevel + 1)
-
-
-@_register
-class FusedRNN(mx.init.Initializer):
-    """Initialises the vector of a FusedRNNCell array by array, like those of ordinary cells.
-
-    FusedRNNCell gives it to its vector, so that the initialiser of a model need not know of it.
-    To be used where that is not enough: with initialisers that get no attributes of variables, or
-    for `mx.init.Mixed` to tell arrays from each other, ``Mixed(['.*_parameters', '.*'],
-    [FusedRNN(Mixed(...), ...), Xavier()])``.
-
-    Parameters
-    ----------
-    init : Initializer or callable, str, optional
-        Called with each array and its name, such as 'lstm_l0_i2h_i_weight'; as a str, what its
-        `dumps` gives. The model's own initialiser if None.
-    num_hidden, num_layers, mode, bidirectional, forget_bias
-        Of the FusedRNNCell. In mode 'lstm', the forget gates' biases of both i2h and h2h are set
-        to `forget_bias`.
-
-    Notes
-    -----
-    It gives the values, and the attribute of the variable, that ``mx.init.FusedRNN`` gives.
-    """
-
-    def __init__(self, init: Any, num_hidden: int, num_layers: int, mode: str,
-                 bidirectional: bool = False, forget_bias: float = 1.0) -> None:
-        if isinstance(init, str):
-            try:
-                init = mx.init.create(init)
-            except (AssertionError, ValueError) as error:
-                raise ValueError('init must be the name of an initialiser, got %r: %s'
-                                 % (init, error)) from None
-        if init is not None:
-            _check.function('init', init)
-        self._cell = {'num_hidden': _check.units(num_hidden),
-                      'num_layers': _check.integer('num_layers', num_layers, 1, _check.LARGEST),
-                      'mode': _check.choice('mode', mode, MODES),
-                      'bidirectional': _check.flag('bidirectional', bidirectional),
-                      'forget_bias': _check.number('forget_bias', forget_bias)}
-        super().__init__(init=init.dumps() if hasattr(init, 'dumps') else init, **self._cell)
-        self._init = init
-
-    def _init_weight(self, desc, arr):
-        init = getattr(desc, 'global_init', None) if self._init is None else self._init
-        while hasattr(init, '_init') and type(init).__name__ == 'FusedRNN':  # the model's
-            init = init._init
-        if init is None:
-            raise ValueError('init of a FusedRNN that initialises %s by itself must be an '
-                             'initialiser, got None' % desc)
-        if len(arr.shape) != 1:  # another parameter of the model
-            init(desc, arr)
-            return
-        prefix = desc[:-len('parameters')] if desc.endswith('parameters') else desc + '_'
-        cell = FusedRNNCell(prefix=prefix, **self._cell)
-        arrays = cell.unpack_weights({prefix + 'parameters': arr})
-        for name, array in arrays.items():
-            if name.endswith('_f_bias'):
-                array[:] = self._cell['forget_bias']
-            else:
-                init(mx.init.InitDesc(name, global_init=init), array)
-        arr[:] = cell.pack_weights(arrays)[prefix + 'parameters']
-
-    _init_default = _init_weight  # a name that ends in 'parameters' says nothing to MXNet
+#: What MXNet runs where oneDNN does not.
+_OWN = "MXNet's own CPU operator, which computes float64, and float32 without oneDNN,"
 
 
 class FusedRNNCell(BaseRNNCell):
@@ -166,8 +71,9 @@ class FusedRNNCell(BaseRNNCell):
     bidirectional : bool
         Read the sequence in both directions; the output then has 2 * num_hidden channels.
     dropout : float
-        Probability, from 0 to 1, of dropout between layers, in training. MXNet's CPU operator
-        does not apply it; with `valid_length` it is applied everywhere.
+        Probability, from 0 to 1, of dropout between layers, in training. MXNet's operators for
+        CPUs do not, or apply it in inference, too: `unroll` warns of it. With `valid_length` it is
+        right everywhere.
     get_next_state : bool
         Whether `unroll` returns the states after the last step; else it returns [].
     forget_bias : float
@@ -182,11 +88,11 @@ class FusedRNNCell(BaseRNNCell):
     Notes
     -----
     One vector, ``<prefix>parameters``, holds all weights and then all biases, each in the order
-    layer, direction ('l', 'r'), i2h then h2h, gate (`fused_layout`). States have the shape
+    layer, direction ('l', 'r'), i2h then h2h, gate (`_operator/layout.py`). States have the shape
     (num_layers * directions, batch, num_hidden): the output, and for 'lstm' the memory.
     It cannot be stepped; `unfuse` gives the same function as a stack of cells that can.
     With `valid_length` each layer and direction is an operator of its own, unless there is one
-    direction, no dropout between layers and no state to return.
+    direction, no dropout between layers, no state to return, and another mode than 'rnn_relu'.
 
     Examples
     --------
@@ -220,9 +126,6 @@ class FusedRNNCell(BaseRNNCell):
         self._parameter = self._params.get('parameters', init=FusedRNN(
             None, self._num_hidden, self._num_layers, mode, self._bidirectional,
             self._forget_bias))
-        if dropout > 0 and num_layers > 1 and _cpu_build():
-            _Once.warn("FusedRNNCell's dropout is not applied in training by MXNet's CPU operator; "
-                       'unfuse() gives cells with DropoutCells between them, which apply it', 2)
 
     @property
     def state_info(self) -> list[dict[str, Any]]:
@@ -240,21 +143,23 @@ class FusedRNNCell(BaseRNNCell):
 
     # Weights
 
-    def _layout(self, num_input: int) -> list[tuple[str, tuple]]:
-        return [(self._prefix + name, shape) for name, shape in fused_layout(
-            self._gate_names, num_input, self._num_hidden, self._num_layers, self._directions)]
+    @property
+    def _layout(self) -> FusedLayout:
+        return FusedLayout(self._mode, self._num_hidden, self._num_layers, self._bidirectional)
 
-    def _size(self, num_input: int) -> int:
-        return sum(math.prod(shape) for _, shape in self._layout(num_input))
+    def _shapes(self, num_input: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the vector's arrays by their names, which begin with the cell's prefix."""
+        return {self._prefix + array.name: array.shape for array in self._layout.arrays(num_input)}
 
-    def _input_width(self, size: int) -> int:
-        """Number of input channels for which the vector has `size` elements."""
-        fixed, each = self._size(0), self._size(1) - self._size(0)
-        width, rest = divmod(size - fixed, each)
-        if width < 1 or rest:
-            raise ValueError('%s must have %d + %d * (number of input channels) elements for %r, '
-                             'got %d' % (self._parameter.name, fixed, each, self, size))
-        return width
+    def _slice_weights(self, arr: mx.nd.NDArray, li: int, lh: int) -> Weights:
+        """Parts of the vector `arr` by name, in its memory, for `li` input channels and `lh`
+        units."""
+        layout = self._layout._replace(num_hidden=lh)
+        if arr.size != layout.size(li):
+            raise ValueError('arr must have %d elements for %r and %d input channels, got %d'
+                             % (layout.size(li), layout, li, arr.size))
+        return {self._prefix + array.name: arr[array.begin:array.end].reshape(array.shape)
+                for array in layout.arrays(li)}
 
     def unpack_weights(self, args: Weights) -> Weights:
         """Split the vector into the arrays that ordinary cells would have, by gate.
@@ -265,31 +170,30 @@ class FusedRNNCell(BaseRNNCell):
         `BaseRNNCell.unpack_weights`.
         """
         args = copy_weights(args)
-        if self._parameter.name not in args and all(name in args for name, _ in self._layout(0)):
+        vector_name = self._parameter.name
+        if vector_name not in args and all(name in args for name in self._shapes(0)):
             return args
-        vector, = take_weights(args, {self._parameter.name: (0,)}, self)
-        begin = 0
-        for name, shape in self._layout(self._input_width(vector.size)):
-            end = begin + math.prod(shape)
-            args[name] = copy_rows(vector, begin, end).reshape(shape)
-            begin = end
+        vector, = take_weights(args, {vector_name: (0,)}, self)
+        for array in self._layout.arrays(self._layout.num_input(vector.size, vector_name)):
+            args[self._prefix + array.name] = copy_rows(vector, array.begin,
+                                                        array.end).reshape(array.shape)
         return args
 
     def pack_weights(self, args: Weights) -> Weights:
         """Join the arrays of all gates into the vector: the inverse of `unpack_weights`."""
         args = copy_weights(args)
-        layout = self._layout(0)
-        if self._parameter.name in args and not any(name in args for name, _ in layout):
-            vector, = take_weights(args.copy(), {self._parameter.name: (0,)}, self)
-            self._input_width(vector.size)  # refuses other sizes
+        vector_name, shapes = self._parameter.name, self._shapes(0)
+        if vector_name in args and not any(name in args for name in shapes):
+            vector, = take_weights(args.copy(), {vector_name: (0,)}, self)
+            self._layout.num_input(vector.size, vector_name)  # refuses other sizes
             return args
-        first = args.get(layout[0][0])
+        first = args.get(next(iter(shapes)))
         if isinstance(first, ARRAYS) and len(first.shape) == 2:
-            layout = self._layout(first.shape[1])
-        pieces = take_weights(args, dict(layout), self)
+            shapes = self._shapes(first.shape[1])
+        pieces = take_weights(args, shapes, self)
         # In rows: MXNet's operator is many times as fast along the first of two axes as of one.
         rows = [piece.reshape((-1, self._num_hidden)) for piece in pieces]
-        args[self._parameter.name] = join_weights(self._parameter.name, rows).reshape((-1,))
+        args[vector_name] = join_weights(vector_name, rows).reshape((-1,))
         return args
 
     # Graphs
@@ -307,35 +211,56 @@ class FusedRNNCell(BaseRNNCell):
         if len(shape) not in (0, 3):
             raise ValueError('inputs of %r must have 3 axes (%s), got shape %s'
                              % (self, layout, shape))
+        check_length(length, shape, layout)
         if time_axis(layout) == 1:
-            _Once.warn("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
-                       "transpositions that 'NTC' needs", 5)
+            warn_once("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
+                      "transpositions that 'NTC' needs")
         inputs = time_major(inputs, layout)
         states = check_states(self._first_states(begin_state, dtype), len(self.state_info),
                               self)
         between = self._dropout if self._num_layers > 1 else 0
-        if valid_length is not None and (self._bidirectional or self._get_next_state or between):
+        # Where nothing is picked, reversed or dropped, and padding can't grow, masks are enough.
+        if valid_length is not None and (self._bidirectional or self._get_next_state or between
+                                         or self._mode == 'rnn_relu'):
             outputs, states = self._operators(inputs, states, valid_length, between)
         else:
-            if self._num_layers > 1 and known_type(states[0]) == np.float64 and _cpu_build():
-                _Once.warn("in float64 MXNet's CPU operator has wrong gradients of all layers but "
-                           'the last if the inputs of a FusedRNNCell need no gradient, as in a '
-                           'Module without inputs_need_grad=True; unfuse() gives cells with right '
-                           'ones', 5)
+            self._warn_of_defects(known_type(states[0]) or np.float32, between)
             if valid_length is not None:
                 inputs = mask(None, inputs, 'TNC', valid_length)
-            outputs, states = self._operator(inputs, self._parameter, states, self._get_next_state)
+            outputs, states = self._operator(inputs, self._parameter, states,
+                                             self._get_next_state, self._dropout)
             if valid_length is not None:
                 outputs = mask(None, outputs, 'TNC', valid_length)
         for state in states:
             state._set_attr(__layout__='LNC')
         return arrange(length, time_major(outputs, layout), layout, merge_outputs), states
 
-    def _operator(self, inputs, parameters, states, next_states):
+    def _warn_of_defects(self, dtype: Any, dropout: float) -> None:
+        """Say what CPUs get wrong if all layers are one operator, as they are in mxnet.rnn."""
+        if not cpu_build():
+            return
+        if disabled(dtype):
+            warn_once('MXNET_MKLDNN_ENABLED=0 breaks FusedRNNCell in float32: outputs are zeros or '
+                      'what lay in memory, or there is an error. Set MXNET_USE_MKLDNN_RNN=0 as '
+                      'well, or use unfuse()')
+        elif not onednn(dtype) and self._num_layers > 1:
+            warn_once("%s has wrong gradients of all layers but the last if the inputs of a "
+                      'FusedRNNCell need no gradient, as in a Module without '
+                      'inputs_need_grad=True; unfuse() gives cells with right ones' % _OWN)
+            if dropout:
+                warn_once("%s applies a FusedRNNCell's dropout in inference, too, if gradients are "
+                          'bound, and gradients of lower layers are then wrong; unfuse() gives '
+                          'cells with DropoutCells between them, which are right' % _OWN)
+        elif dropout:
+            warn_once("FusedRNNCell's dropout is not applied in training by oneDNN's CPU operator, "
+                      'which computes float32; unfuse() gives cells with DropoutCells between '
+                      'them, which apply it')
+
+    def _operator(self, inputs, parameters, states, next_states, dropout=0.):
         """All layers as one operator over time-major inputs."""
         rnn = mx.sym.RNN(data=inputs, parameters=parameters,
                          state_size=self._num_hidden, num_layers=self._num_layers,
-                         bidirectional=self._bidirectional, p=self._dropout,
+                         bidirectional=self._bidirectional, p=dropout,
                          state_outputs=next_states, mode=self._mode,
                          name=self._prefix + 'rnn', **dict(zip(('state', 'state_cell'), states)))
         return (rnn[0], list(rnn)[1:]) if next_states else (rnn, [])
@@ -377,19 +302,26 @@ class FusedRNNCell(BaseRNNCell):
             return list(mx.sym.SliceChannel(mx.sym.reshape(array, shape=(number, -1)),
                                             num_outputs=number, axis=0))
 
-        directions, units = len(self._directions), self._num_hidden
-        rows, upper = units * self._num_gates, directions * (self._num_layers - 1)
-        biases = -2 * rows * (directions + upper)
-        others = biases - upper * rows * units * (directions + 1)
-        by_layer = equal_parts(slices(0, others), directions)
+        size = self._layout.size(0)
+        arrays = list(self._layout.arrays(0, by_gate=False))
+        weights = [array for array in arrays if array.kind == 'weight']
+        first = [array for array in weights if array.layer == 0]
+        upper, biases = weights[len(first):], arrays[len(weights):]
+        end, last = first[-1].end - size, biases[0].begin - size
+        by_cell = equal_parts(slices(0, end), len(self._directions))
         if upper:
-            by_layer += equal_parts(slices(others, biases), upper)
-        biases = equal_parts(mx.sym.broadcast_add(
-            slices(biases, None), mx.sym.sum(mx.sym.zeros_like(step))), 2 * len(by_layer))
-        arrays = [[mx.sym.slice_axis(weights, axis=1, begin=0, end=-rows * units),
-                   mx.sym.slice_axis(weights, axis=1, begin=-rows * units, end=None),
-                   *biases[2 * i:2 * i + 2]] for i, weights in enumerate(by_layer)]
-        return [[mx.sym.reshape(array, shape=(rows, -1)) for array in own] for own in arrays]
+            by_cell += equal_parts(slices(end, last), len(upper) // len(GROUPS))
+        vectors = equal_parts(mx.sym.broadcast_add(
+            slices(last, None), mx.sym.sum(mx.sym.zeros_like(step))), len(biases))
+        found = []
+        for i, weight in enumerate(by_cell):
+            i2h, h2h = weights[2 * i:2 * i + 2]
+            border = -math.prod(h2h.shape)
+            found.append([mx.sym.reshape(array, shape=(shape[0], -1)) for array, shape in (
+                (mx.sym.slice_axis(weight, axis=1, begin=0, end=border), i2h.shape),
+                (mx.sym.slice_axis(weight, axis=1, begin=border, end=None), h2h.shape),
+                (vectors[2 * i], i2h.shape), (vectors[2 * i + 1], h2h.shape))])
+        return found
 
     def unfuse(self) -> SequentialRNNCell:
         """The same function as a stack of ordinary cells, which can be stepped.

@@ -1,0 +1,84 @@
+"""The initialiser of sym.RNN's vector."""
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from .. import _check
+from .._cells.names import GATES
+from .._runtime.mxnet import mx
+from .layout import FusedLayout
+
+__all__ = ['FusedRNN']
+
+
+def _register(initializer: Any) -> Any:
+    """Let MXNet find `initializer` by its name, in the place of its own."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', '.*overriding existing', UserWarning)
+        return mx.init.register(initializer)
+
+
+@_register
+class FusedRNN(mx.init.Initializer):
+    """Initialises the vector of a FusedRNNCell array by array, like those of ordinary cells.
+
+    FusedRNNCell gives it to its vector, so that the initialiser of a model need not know of it.
+    To be used where that is not enough: with initialisers that get no attributes of variables, or
+    for `mx.init.Mixed` to tell arrays from each other, ``Mixed(['.*_parameters', '.*'],
+    [FusedRNN(Mixed(...), ...), Xavier()])``.
+
+    Parameters
+    ----------
+    init : Initializer or callable, str, optional
+        Called with each array and its name, such as 'lstm_l0_i2h_i_weight'; as a str, what its
+        `dumps` gives. The model's own initialiser if None.
+    num_hidden, num_layers, mode, bidirectional, forget_bias
+        Of the FusedRNNCell. In mode 'lstm', the forget gates' biases of both i2h and h2h are set
+        to `forget_bias`.
+
+    Notes
+    -----
+    It gives the values, and the attribute of the variable, that ``mx.init.FusedRNN`` gives.
+    """
+
+    def __init__(self, init: Any, num_hidden: int, num_layers: int, mode: str,
+                 bidirectional: bool = False, forget_bias: float = 1.0) -> None:
+        if isinstance(init, str):
+            try:
+                init = mx.init.create(init)
+            except (AssertionError, ValueError) as error:
+                raise ValueError('init must be the name of an initialiser, got %r: %s'
+                                 % (init, error)) from None
+        if init is not None:
+            _check.function('init', init)
+        self._layout = FusedLayout(
+            _check.choice('mode', mode, GATES), _check.units(num_hidden),
+            _check.integer('num_layers', num_layers, 1, _check.LARGEST),
+            _check.flag('bidirectional', bidirectional))
+        self._forget_bias = _check.number('forget_bias', forget_bias)
+        super().__init__(init=init.dumps() if hasattr(init, 'dumps') else init,
+                         num_hidden=self._layout.num_hidden, num_layers=self._layout.num_layers,
+                         mode=mode, bidirectional=self._layout.bidirectional,
+                         forget_bias=self._forget_bias)
+        self._init = init
+
+    def _init_weight(self, desc, arr):
+        init = getattr(desc, 'global_init', None) if self._init is None else self._init
+        while hasattr(init, '_init') and type(init).__name__ == 'FusedRNN':  # the model's
+            init = init._init
+        if init is None:
+            raise ValueError('init of a FusedRNN that initialises %s by itself must be an '
+                             'initialiser, got None' % desc)
+        if len(arr.shape) != 1:  # another parameter of the model
+            init(desc, arr)
+            return
+        prefix = desc[:-len('parameters')] if desc.endswith('parameters') else desc + '_'
+        for part in self._layout.arrays(self._layout.num_input(arr.size, str(desc))):
+            array = arr[part.begin:part.end].reshape(part.shape)  # in the memory of `arr`
+            if (part.gate, part.kind) == ('_f', 'bias'):
+                array[:] = self._forget_bias
+            else:
+                init(mx.init.InitDesc(prefix + part.name, global_init=init), array)
+
+    _init_default = _init_weight  # a name that ends in 'parameters' says nothing to MXNet

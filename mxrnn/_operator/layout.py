@@ -1,0 +1,73 @@
+"""The layout of sym.RNN's vector, which holds the weights of all layers. Needs no MXNet."""
+from __future__ import annotations
+
+import math
+from typing import Iterator, NamedTuple
+
+from .._cells.names import GATES, GROUPS, KINDS, gate_array
+
+__all__ = ['FusedArray', 'FusedLayout']
+
+
+class FusedArray(NamedTuple):
+    """One array in the vector: what it is, its shape, and its place from `begin` to `end`."""
+
+    layer: int
+    direction: str
+    group: str
+    gate: str
+    kind: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        """Such as 'l0_i2h_f_weight', as ordinary cells with the prefix 'l0_' have it."""
+        return '%s%d_%s' % (self.direction, self.layer,
+                            gate_array(self.group, self.kind, self.gate))
+
+
+class FusedLayout(NamedTuple):
+    """The arrays of the vector: all weights, then all biases, each by layer, direction ('l', 'r'),
+    group (i2h, h2h) and gate. cuDNN has them so, and MXNet follows it."""
+
+    mode: str
+    num_hidden: int
+    num_layers: int = 1
+    bidirectional: bool = False
+
+    @property
+    def directions(self) -> str:
+        return 'lr' if self.bidirectional else 'l'
+
+    def arrays(self, num_input: int, by_gate: bool = True) -> Iterator[FusedArray]:
+        """Yield the arrays in order, for an input of `num_input` channels: one for each gate, or
+        one for all gates of a projection, as cells have it in their graphs."""
+        gates, units = (GATES[self.mode], self.num_hidden) if by_gate else (
+            ('',), self.num_hidden * len(GATES[self.mode]))
+        end = 0
+        for kind in KINDS:
+            for layer in range(self.num_layers):
+                for direction in self.directions:
+                    for group in GROUPS:
+                        width = (self.num_hidden if group == 'h2h' else num_input if layer == 0
+                                 else self.num_hidden * len(self.directions))
+                        shape = (units, width) if kind == 'weight' else (units,)
+                        for gate in gates:
+                            begin, end = end, end + math.prod(shape)
+                            yield FusedArray(layer, direction, group, gate, kind, shape, begin, end)
+
+    def size(self, num_input: int) -> int:
+        """Number of elements of the vector, for an input of `num_input` channels."""
+        return max(array.end for array in self.arrays(num_input, by_gate=False))
+
+    def num_input(self, size: int, name: str) -> int:
+        """Number of input channels for which the vector, called `name`, has `size` elements."""
+        fixed = self.size(0)
+        each = self.size(1) - fixed
+        width, rest = divmod(size - fixed, each)
+        if width < 1 or rest:
+            raise ValueError('%s must have %d + %d * (number of input channels) elements for %r, '
+                             'got %d' % (name, fixed, each, self, size))
+        return width
