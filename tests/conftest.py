@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from . import mx
+from . import mx, rnn
+from .checkpoints import CELLS, network, parameters
 
 os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 
@@ -23,3 +24,24 @@ def fresh_start():
         environment.GIVEN.clear()  # what is said once in a process is said once in each test
     with mx.name.NameManager(), mx.AttrScope():
         yield
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    """A checkpoint of epoch 1: (cell, prefix, symbol, arg_params, aux_params)."""
+    monkeypatch.chdir(tmp_path)  # where mxnet.rnn writes what it should have refused
+    cell = CELLS['fused']()
+    symbol = network(cell)
+    params = parameters(symbol)
+    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'model'), 1, symbol, *params)
+    return (cell, str(tmp_path / 'model'), symbol) + params
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A checkpoint of epoch 1 with few parameters: (cell, prefix, arg_params, aux_params)."""
+    cell = rnn.FusedRNNCell(2, 1, 'rnn_tanh', prefix='rnn_')
+    symbol = network(cell)
+    params = parameters(symbol)
+    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'model'), 1, symbol, *params)
+    return (cell, str(tmp_path / 'model')) + params

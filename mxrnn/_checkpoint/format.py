@@ -242,11 +242,14 @@ def _entry(reader: _Reader, what: str) -> _Entry:
     fits = True
     if storage == _DENSE:
         stored = whole
-    elif storage == _ROW_SPARSE:
-        fits = stored[1:] == whole[1:] and indices[0][1] == stored[:1] <= whole[:1]
-    else:  # of CSR, MXNet may have saved no elements where the indices tell how many there are
-        fits = indices[0][1] == (whole[0] + 1,) and stored in ((0,), indices[1][1])
-        stored = indices[1][1]
+    else:  # MXNet may write 0 for what is stored, where it is still computed; the indices are right
+        count = indices[-1][1]
+        fits = stored[:1] in ((0,), count) and len(count) == 1
+        if storage == _ROW_SPARSE:
+            fits = fits and stored[1:] == whole[1:] and count <= whole[:1]
+        else:
+            fits = fits and len(stored) == 1 and indices[0][1] == (whole[0] + 1,)
+        stored = count + stored[1:]
     if not fits:
         raise ValueError('%s has indices that do not fit its shape %s' % (what, whole))
     parts = []

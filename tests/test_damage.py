@@ -1,0 +1,253 @@
+"""Checkpoints that are damaged, foreign or for other cells are refused by name."""
+from __future__ import annotations
+
+import json
+import re
+import struct
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .checkpoints import CELLS, CPU_FLOAT, DATA, OLD, V1, V2, array_list, refusal, same, u32, u64
+
+
+@differs
+def test_missing_files(saved, tmp_path):
+    cell, prefix = saved[:2]
+    assert 'model-0002.params' in refusal(cell, prefix, 2)
+    assert 'no-such' in refusal(cell, str(tmp_path / 'no-such' / 'model'), 1)
+    assert 'no-such' in refusal(cell, str(tmp_path / 'no-such' / 'model'), None)
+    assert 'other-' in refusal(cell, str(tmp_path / 'other'), None)
+    (tmp_path / 'model-symbol.json').unlink()
+    assert 'model-symbol.json' in refusal(cell, prefix)
+    (tmp_path / 'model-symbol.json').mkdir()
+    assert 'model-symbol.json' in refusal(cell, prefix)
+
+
+@differs
+def test_weights_of_other_cells_are_listed(saved):
+    _, prefix = saved[:2]
+    message = refusal(rnn.FusedRNNCell(3, 1, 'lstm', True, prefix='lstm_'), prefix)
+    assert 'model-0001.params' in message and 'left over' in message
+    assert 'lstm_l1_i2h_i_weight' in message and 'lstm_r1_h2h_o_bias' in message
+    message = refusal(rnn.FusedRNNCell(3, 2, 'lstm', True, prefix='gru_'), prefix)
+    assert "begin with 'lstm_', but those of this cell with 'gru_'" in message
+    assert message.count('_bias') + message.count('_weight') <= 12
+    message = refusal(rnn.FusedRNNCell(5, 2, 'lstm', True, prefix='lstm_'), prefix)
+    assert 'lstm_l0_i2h_i_weight' in message and '(3, 4)' in message and '(5, ' in message
+    assert 'left over' in refusal([], prefix)
+
+
+@differs
+@pytest.mark.parametrize('change, said', [
+    ({'output_weight': None}, 'missing output_weight'),
+    ({'norm_gamma': None, 'output_bias': None}, 'missing norm_gamma, output_bias'),
+    ({'aux:norm_moving_var': None}, 'missing norm_moving_var'),
+    ({'extra': (2,), 'more': (3,)}, 'left over extra, more'),
+    ({'aux:extra': (2,)}, 'left over extra'),
+    ({'output_weight': (8, 6)}, r'output_weight has the shape \(8, 6\), .* \(7,\)'),
+    ({'embed_weight': (7, 5)}, r'embed_weight has the shape \(7, 5\), .* \(7, 4\)'),
+    ({'embed_weight': (8, 4), 'output_bias': (5,)}, 'embed_weight .*; output_bias'),
+    ({'lstm_parameters': (100,)}, 'lstm_parameters'),
+])
+def test_names_and_shapes_are_listed(change, said, saved, tmp_path):
+    cell, _, symbol, arg_params, aux_params = saved
+    prefix = str(tmp_path / 'changed')
+    everything = {'arg:' + name: array for name, array in arg_params.items()}
+    everything.update(('aux:' + name, array) for name, array in aux_params.items())
+    for name, shape in change.items():
+        name = name if name.startswith('aux:') else 'arg:' + name
+        everything.pop(name, None)
+        if shape is not None:
+            everything[name] = mx.nd.ones(shape)
+    mx.nd.save(prefix + '-0001.params', everything)
+    symbol.save(prefix + '-symbol.json')
+    message = refusal(cell, prefix)
+    assert 'changed-0001.params' in message
+    assert re.search(said, message)
+
+
+@differs
+def test_not_strict(saved, tmp_path):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    changed = dict(arg_params, extra=mx.nd.ones(2))
+    del changed['output_bias']
+    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, changed, aux_params)
+    loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, strict=False)
+    assert same(loaded.arg_params, changed)
+
+
+@differs
+@pytest.mark.parametrize('kind', sorted(CELLS))
+def test_packed_files_of_mxnet(kind, saved, tmp_path):
+    cell, _, symbol, arg_params, aux_params = saved
+    prefix = str(tmp_path / 'packed')
+    mx.model.save_checkpoint(prefix, 1, symbol, arg_params, aux_params)
+    if kind == 'fused':
+        assert same(rnn.load_rnn_checkpoint(cell, prefix, 1).arg_params, arg_params)
+    else:  # another packing than theirs
+        assert 'lstm_l0_i2h_i_weight' in refusal(CELLS[kind](), prefix)
+
+
+def header_bytes(content):
+    """Positions of the bytes of a file of dense float32 arrays that are no elements."""
+    at, found = 24, list(range(24))
+    for _ in range(struct.unpack('<Q', content[16:24])[0]):
+        rank, = struct.unpack_from('<I', content, at + 8)
+        shape = struct.unpack_from('<%dq' % rank, content, at + 12)
+        end = at + 12 + 8 * rank + 12
+        found += range(at, end)
+        at = end + 4 * int(np.prod(shape))
+    return found + list(range(at, len(content)))
+
+
+@differs
+def test_truncated_files(small, tmp_path):
+    cell, prefix = small[:2]
+    path = tmp_path / 'model-0001.params'
+    whole = path.read_bytes()
+    headers = header_bytes(whole)
+    inside = sorted(set(range(len(whole))) - set(headers))
+    lengths = headers + inside[::97] + [len(whole) - 1]
+    for length in sorted(set(lengths)):
+        path.write_bytes(whole[:length])
+        assert 'model-0001.params' in refusal(cell, prefix)
+    assert len(lengths) > 700
+
+
+@differs
+def test_flipped_bits_in_headers(small, tmp_path):
+    cell, prefix, arg_params, aux_params = small
+    path = tmp_path / 'model-0001.params'
+    whole = path.read_bytes()
+    refused = read = 0
+    for at in header_bytes(whole):
+        for bit in {at % 8, (at + 3) % 8, 2}:  # bit 2 makes integers of reals
+            content = bytearray(whole)
+            content[at] ^= 1 << bit
+            path.write_bytes(bytes(content))
+            try:
+                loaded = rnn.load_rnn_checkpoint(cell, prefix, 1)
+            except rnn.CheckpointError as error:
+                assert 'model-0001.params' in str(error)
+                refused += 1
+            else:
+                assert same(loaded.arg_params, arg_params) and same(loaded.aux_params, aux_params)
+                read += 1
+    assert refused > 1000 and read > 100
+
+
+@differs
+def test_damaged_graphs(small, tmp_path):
+    cell, prefix, arg_params, _ = small
+    path = tmp_path / 'model-symbol.json'
+    whole = path.read_bytes()
+    random = np.random.RandomState(1)
+    refused = 0
+    for trial in range(600):
+        content = bytearray(whole)
+        at = random.randint(len(whole))
+        if trial % 3 == 0:
+            content[at] ^= 1 << random.randint(8)
+        elif trial % 3 == 1:
+            del content[at:]
+        else:  # a wrong number anywhere
+            digits = [m.span() for m in re.finditer(rb'\d+', whole)]
+            begin, end = digits[random.randint(len(digits))]
+            content[begin:end] = [b'0', b'9', b'77777', b'-1', b'4000000000'][random.randint(5)]
+        path.write_bytes(bytes(content))
+        try:
+            loaded = rnn.load_rnn_checkpoint(cell, prefix, 1)
+        except rnn.CheckpointError as error:
+            refused += 1
+            assert 'model-symbol.json' in str(error) or 'does not fit' in str(error)
+        else:
+            loaded.symbol.infer_shape_partial()  # which does not crash
+            assert same(loaded.arg_params, arg_params)
+    assert refused > 300
+
+
+@pytest.mark.parametrize('content', [
+    array_list(OLD), array_list(V1 + u32(2) + u64(2, 3) + CPU_FLOAT + DATA),
+    array_list(V2 + u32(0, 2) + u64(2, 3) + CPU_FLOAT + DATA)], ids=['0.9', '0.11', '1.x'])
+def test_files_of_every_version(content, tmp_path):
+    prefix = str(tmp_path / 'old')
+    (tmp_path / 'old-0001.params').write_bytes(content)
+    mx.sym.Variable('a').save(prefix + '-symbol.json')
+    loaded = rnn.load_rnn_checkpoint([], prefix, 1)
+    assert np.array_equal(loaded[1]['a'].asnumpy(), [[0, 1, 2], [3, 4, 5]])
+
+
+def test_sparse_parameters(tmp_path):
+    prefix = str(tmp_path / 'sparse')
+    dense = mx.nd.array([[0, 1, 2], [0, 0, 0], [3, 0, 0], [0, 0, 0]])
+    params = {'csr': dense.tostype('csr'), 'rows': dense.tostype('row_sparse')}
+    symbol = mx.sym.Group([mx.sym.Variable('csr'), mx.sym.Variable('rows')])
+    rnn.save_rnn_checkpoint([], prefix, 1, symbol, params, {})
+    loaded = rnn.load_rnn_checkpoint([], prefix, 1)[1]
+    assert {name: array.stype for name, array in loaded.items()} == {
+        'csr': 'csr', 'rows': 'row_sparse'}
+    assert same({name: array.tostype('default') for name, array in loaded.items()},
+                {name: array.tostype('default') for name, array in params.items()})
+
+
+@differs
+@pytest.mark.parametrize('content, said', [
+    (b'', 'header'),
+    (b'hello, world, this is no file of arrays', 'does not begin'),
+    (array_list(OLD, magic=0x113), 'does not begin'),
+    (array_list(OLD, names=()), '1 arrays and 0 names'),
+    (array_list(OLD, counts=(2 ** 60, 1)), 'array 2 of'),
+    (array_list(OLD, counts=(1, 2 ** 60)), '1 arrays and'),
+    (array_list(OLD) + b'x', '1 bytes follow'),
+    (array_list(OLD, names=(b'a',)), 'a begins with neither'),
+    (array_list(OLD, OLD, names=(b'arg:a', b'arg:a')), 'arg:a is there twice'),
+    (array_list(OLD, names=(b'arg:\xff',)), 'decode'),
+    (array_list(V2 + u32(0, 2) + u64(2 ** 62, 2 ** 62) + CPU_FLOAT + DATA), 'takes'),
+    (array_list(V2 + u32(0, 2) + u64(2 ** 63, 1) + CPU_FLOAT + DATA), 'shape'),
+    (array_list(V2 + u32(0, 2 ** 31) + u64(2, 3) + CPU_FLOAT + DATA), 'rank'),
+    (array_list(V2 + u32(0, 0)), 'rank 0'),
+    (array_list(V2 + u32(7, 2) + u64(2, 3) + CPU_FLOAT + DATA), 'storage 7'),
+    (array_list(V2 + u32(0, 2) + u64(2, 3) + u32(1, 0, 99) + DATA), 'type 99'),
+    (array_list(V2 + u32(1, 2) + u64(2, 3) + u32(2) + u64(9, 4) + CPU_FLOAT + u32(6, 1) + u64(2)
+                + DATA + u64(0, 1)), 'indices'),
+    (array_list(V2 + u32(2, 1) + u64(6) + u32(2) + u64(2, 3) + CPU_FLOAT + u32(6, 1) + u64(2)
+                + u32(6, 1) + u64(6) + DATA + u64(0, 6) + u64(*range(6))), 'indices'),
+])
+def test_foreign_files(content, said, tmp_path):
+    prefix = str(tmp_path / 'foreign')
+    (tmp_path / 'foreign-0001.params').write_bytes(content)
+    mx.sym.Variable('a').save(prefix + '-symbol.json')
+    message = refusal([], prefix)
+    assert 'foreign-0001.params' in message and said in message
+
+
+@differs
+@pytest.mark.parametrize('change, said', [
+    (lambda graph: graph.pop('heads'), 'heads'),
+    (lambda graph: graph['heads'].append([9999, 0, 0]), 'node 9999'),
+    (lambda graph: graph['heads'].append([0, 7, 0]), 'output 7'),
+    (lambda graph: graph['nodes'][2]['inputs'].append([2, 0, 0]), 'node 2 of 2'),
+    (lambda graph: graph['nodes'][2].pop('inputs'), 'inputs'),
+    (lambda graph: graph['node_row_ptr'].pop(), 'outputs of'),
+    (lambda graph: graph['nodes'][-1].update(op='NoSuchOperator'), 'NoSuchOperator'),
+    (lambda graph: graph.clear(), 'nodes'),
+])
+def test_foreign_graphs(change, said, saved, tmp_path):
+    cell, prefix = saved[:2]
+    path = tmp_path / 'model-symbol.json'
+    graph = json.loads(path.read_text())
+    change(graph)
+    path.write_text(json.dumps(graph))
+    assert said in refusal(cell, prefix)
+
+
+@differs
+def test_fewer_outputs_than_are_referred_to(tmp_path):
+    parts = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=4, name='split')
+    prefix = str(tmp_path / 'model')
+    rnn.save_rnn_checkpoint([], prefix, 1, parts[3] + parts[0], {}, {})
+    path = tmp_path / 'model-symbol.json'
+    path.write_text(path.read_text().replace('"num_outputs": "4"', '"num_outputs": "2"'))
+    assert 'model-symbol.json' in refusal([], prefix)

@@ -1,0 +1,141 @@
+"""A save that fails or is killed leaves what was there before."""
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from . import differs, mx, rnn
+from .checkpoints import CELLS, content, fit, module_of, parameters, same
+
+
+@differs
+def test_killed_processes_leave_whole_checkpoints(tmp_path):
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-m', 'tests.kill_saves', str(tmp_path), '100'],
+        cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), timeout=280, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.returncode == 0, result.stdout
+    inside, whole = re.search(r'100 .* killed, (\d+) .* save; (\d+)', result.stdout).groups()
+    assert int(inside) > 10 and int(whole) > 10
+
+
+@contextlib.contextmanager
+def file_size_limit(size):
+    """As a disk that has room for so many bytes of each file."""
+    resource = pytest.importorskip('resource')
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@differs
+def test_full_disk(saved, tmp_path):
+    cell, prefix, symbol, _, _ = saved
+    before = content(tmp_path)
+    sizes = sorted(len(each) for each in before.values())
+    limits = sorted({0, 1, 8, 23, 24, 40, 4095, 4096, 4097} | set(range(100, sizes[1], 1001))
+                    | {size - less for size in sizes for less in (1, 2, 100)})
+    others = parameters(symbol, seed=1)
+    for limit in limits:
+        for epoch in (1, 2):
+            with pytest.raises(rnn.CheckpointError, match='model-000%d.params' % epoch):
+                with file_size_limit(limit):
+                    rnn.save_rnn_checkpoint(cell, prefix, epoch, symbol, *others)
+            assert content(tmp_path) == before
+    with file_size_limit(sizes[-1]):
+        rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, *others)
+    assert content(tmp_path) != before
+
+
+@differs
+def test_full_disk_for_the_states(tmp_path, monkeypatch):
+    prefix = str(tmp_path / 'model')
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
+    fit(module, data, 1, callback)
+    before = content(tmp_path)
+    monkeypatch.setattr(module._updater, 'get_states', lambda dump_optimizer: bytes(10 ** 5))
+    for less in (1, 20, 500):
+        with pytest.raises(rnn.CheckpointError, match='model-0002'):
+            with file_size_limit(10 ** 5 - less):
+                callback(1, module.symbol, *module.get_params())
+        assert content(tmp_path) == before
+
+
+@differs
+def test_folders(saved, tmp_path):
+    cell, _, symbol, arg_params, aux_params = saved
+
+    def save(*path):
+        rnn.save_rnn_checkpoint(cell, str(tmp_path.joinpath(*path)), 1, symbol, arg_params,
+                                aux_params)
+    save('new', 'folders', 'model')
+    assert sorted(content(tmp_path / 'new' / 'folders')) == ['model-0001.params',
+                                                             'model-symbol.json']
+    with pytest.raises(rnn.CheckpointError, match='model-0001.params.* exists'):
+        save('model-0001.params', 'model')
+    (tmp_path / 'taken-0001.params').mkdir()
+    with pytest.raises(rnn.CheckpointError, match='taken-0001.params'):
+        save('taken')
+    (tmp_path / 'other-symbol.json').mkdir()
+    with pytest.raises(rnn.CheckpointError, match='other-symbol.json'):
+        save('other')
+    (tmp_path / 'locked').mkdir(mode=0o500)
+    if os.geteuid():
+        with pytest.raises(rnn.CheckpointError, match='locked'):
+            save('locked', 'model')
+    assert not [name for name in os.listdir(str(tmp_path)) if name.startswith('.')]
+
+
+@differs
+def test_leftovers_of_dead_processes_are_deleted(saved, tmp_path):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    fcntl = pytest.importorskip('fcntl')
+    host = socket.gethostname()
+    names = ['.mxrnn-%s-abc_1x.tmp' % host, '.mxrnn-%s-no_lock.tmp' % host,
+             '.mxrnn-%s-locked.tmp' % host, '.mxrnn-%s-elsewhere-abc_1x.tmp' % host, '.mxrnn-notes']
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'model-0007.params').write_bytes(b'half')
+        if 'no_lock' not in name:
+            (tmp_path / name / 'lock').write_bytes(b'')
+    with open(str(tmp_path / names[2] / 'lock')) as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
+    assert sorted(name for name in os.listdir(str(tmp_path)) if name.startswith('.')) == sorted(
+        names[2:])
+    assert rnn.load_rnn_checkpoint(cell, prefix).epoch == 1
+
+
+@differs
+@pytest.mark.parametrize('prefix', ['s3://bucket/model', 'hdfs://host/model'])
+def test_remote_prefixes_go_to_mxnet(prefix, saved, monkeypatch, caplog):
+    cell, local, symbol, arg_params, aux_params = saved
+    calls = []
+    monkeypatch.setattr(mx.model, 'save_checkpoint', lambda *args: calls.append(args))
+    rnn.save_rnn_checkpoint(cell, prefix, 3, symbol, arg_params, aux_params)
+    assert calls[0][:3] == (prefix, 3, symbol) and calls[0][4] is aux_params
+    assert sorted(calls[0][3]) == sorted(cell.unpack_weights(arg_params))
+    load = mx.model.load_checkpoint
+    monkeypatch.setattr(mx.model, 'load_checkpoint',
+                        lambda at, epoch: calls.append((at, epoch)) or load(local, 1))
+    assert same(rnn.load_rnn_checkpoint(cell, prefix, 3).arg_params, arg_params)
+    assert calls[1] == (prefix, 3)
+    with pytest.raises(ValueError, match='epoch'):
+        rnn.load_rnn_checkpoint(cell, prefix)
+    with pytest.raises(ValueError, match='keep'):
+        rnn.do_rnn_checkpoint(cell, prefix, keep=1)
+    module, data = module_of('module', cell)
+    fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module))
+    assert [call[0] for call in calls[2:]] == [prefix] * 2
+    assert len([text for text in caplog.messages if 'remote' in text]) == 1
