@@ -1,8 +1,10 @@
 """Checkpoints: the original's files, readable by every kind of cell."""
 from __future__ import annotations
 
+import copy
 import logging
 import os
+import pickle
 import sys
 import types
 
@@ -92,6 +94,41 @@ def test_takes_a_cell_or_a_list(cells, saved, tmp_path):
     loaded = rnn.load_rnn_checkpoint(cells(cell), prefix, 1)
     assert isinstance(loaded, tuple) and len(loaded) == 3
     assert same(loaded[1], arg_params) and same(loaded[2], aux_params)
+
+
+@pytest.mark.parametrize('collect', [
+    lambda cell: {'a': cell}.values(), lambda cell: {cell}, lambda cell: (c for c in [cell]),
+    lambda cell: np.array([cell, None])[:1], lambda cell: iter([cell])])
+def test_takes_cells_in_anything_that_holds_them(collect, saved, tmp_path):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    rnn.save_rnn_checkpoint(collect(cell), str(tmp_path / 'again'), 1, symbol, arg_params,
+                            aux_params)
+    assert ((tmp_path / 'again-0001.params').read_bytes()
+            == (tmp_path / 'model-0001.params').read_bytes())
+    assert same(rnn.load_rnn_checkpoint(collect(cell), prefix, 1)[1], arg_params)
+
+
+@differs
+def test_a_generator_of_cells_serves_every_epoch(saved, tmp_path):
+    cell, _, symbol, arg_params, aux_params = saved
+    callback = rnn.do_rnn_checkpoint((each for each in [cell]), str(tmp_path / 'called'))
+    for epoch in range(2):
+        callback(epoch, symbol, arg_params, aux_params)
+        assert ((tmp_path / ('called-%04d.params' % (epoch + 1))).read_bytes()
+                == (tmp_path / 'model-0001.params').read_bytes())
+
+
+@differs
+def test_copies_of_what_is_loaded_know_their_epoch(saved):
+    loaded = rnn.load_rnn_checkpoint(*saved[:2])
+    again = pickle.loads(pickle.dumps(loaded))
+    for other in (loaded._replace(aux_params={}), copy.copy(loaded), copy.deepcopy(loaded), again):
+        assert type(other) is rnn.Checkpoint and other.epoch == 1 and len(other) == 3
+    assert same(again.arg_params, saved[3]) and loaded._replace(aux_params={}).aux_params == {}
+    symbol, arg_params, aux_params = loaded
+    assert symbol is loaded.symbol and loaded == (symbol, arg_params, aux_params)
+    assert rnn.Checkpoint(symbol, {}, {}).epoch is None
+    assert rnn.Checkpoint(symbol, {}, {}, epoch=4).epoch == 4
 
 
 def test_arguments_are_not_changed(saved):

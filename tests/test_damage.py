@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .checkpoints import CELLS, CPU_FLOAT, DATA, OLD, V1, V2, array_list, refusal, same, u32, u64
+from .checkpoints import (
+    CELLS,
+    CPU_FLOAT,
+    DATA,
+    OLD,
+    V1,
+    V2,
+    array_list,
+    parameters,
+    refusal,
+    same,
+    u32,
+    u64,
+)
 
 
 @differs
@@ -251,3 +264,86 @@ def test_fewer_outputs_than_are_referred_to(tmp_path):
     path = tmp_path / 'model-symbol.json'
     path.write_text(path.read_text().replace('"num_outputs": "4"', '"num_outputs": "2"'))
     assert 'model-symbol.json' in refusal([], prefix)
+
+
+# ---- integers, which some graphs have and damage makes
+
+def taken():
+    hidden = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=4, name='fc')
+    symbol = mx.sym.take(hidden, mx.sym.Variable('index'), axis=1)
+    return symbol, {'fc_weight': ((4, 3), 'float32'), 'fc_bias': ((4,), 'float32'),
+                    'index': ((2,), 'int32')}
+
+
+def one_hot():
+    places = mx.sym.one_hot(mx.sym.Variable('index'), depth=2)
+    return mx.sym.dot(places, mx.sym.Variable('data')), {'index': ((2,), 'int64')}
+
+
+def masked():
+    mask = mx.sym.cast(mx.sym.Variable('mask'), 'float32')
+    return mx.sym.broadcast_mul(mx.sym.Variable('data'), mask), {'mask': ((1, 4), 'uint8')}
+
+
+def scaled():
+    weight = mx.sym.broadcast_mul(mx.sym.cast(mx.sym.Variable('weight'), 'float16'),
+                                  mx.sym.Variable('scale'))
+    symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), weight, no_bias=True, num_hidden=4)
+    return symbol, {'weight': ((4, 3), 'int8'), 'scale': ((1, 1), 'float16')}
+
+
+@pytest.mark.parametrize('make', [taken, one_hot, masked, scaled])
+def test_integers_that_the_graph_takes(make, tmp_path):
+    symbol, arrays = make()
+    prefix = str(tmp_path / 'model')
+    params = {name: mx.nd.ones(shape, dtype=kind) for name, (shape, kind) in arrays.items()}
+    rnn.save_rnn_checkpoint([], prefix, 1, symbol, params, {})
+    assert same(rnn.load_rnn_checkpoint([], prefix, 1)[1], params)
+
+
+def test_integers_of_cells(tmp_path):
+    # Of a cell's gates each, and packed into an argument of the graph that takes integers.
+    cell, prefix = rnn.LSTMCell(2, prefix='q_'), str(tmp_path / 'model')
+    symbol = sum(mx.sym.sum(mx.sym.cast(mx.sym.Variable(name), 'float32')) for name in (
+        'q_i2h_weight', 'q_i2h_bias', 'q_h2h_weight', 'q_h2h_bias'))
+    shapes = {'q_i2h_weight': (8, 3), 'q_i2h_bias': (8,), 'q_h2h_weight': (8, 2),
+              'q_h2h_bias': (8,)}
+    params = {name: mx.nd.ones(shape, dtype='int8') for name, shape in shapes.items()}
+    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, params, {})
+    assert same(rnn.load_rnn_checkpoint(cell, prefix, 1)[1], params)
+
+
+@differs
+def test_one_gate_of_integers_is_damage(tmp_path):
+    cell, prefix = rnn.LSTMCell(2, prefix='lstm_'), str(tmp_path / 'model')
+    symbol = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)[0]
+    params = parameters(symbol, data=(2, 2, 3))[0]
+    unpacked = cell.unpack_weights(params)
+    for name in ('lstm_i2h_i_weight', 'lstm_i2h_f_weight', 'lstm_h2h_o_bias'):
+        changed = dict(unpacked)
+        changed[name] = unpacked[name].astype('int32')
+        rnn.save_rnn_checkpoint([], prefix, 1, symbol, changed, {})
+        assert 'integers are in' in refusal(cell, prefix)
+        assert name.rsplit('_', 2)[0] in refusal(cell, prefix)
+
+
+# ---- one walk over cells
+
+@pytest.mark.parametrize('wrap', [
+    lambda cell: rnn.ResidualCell(cell), lambda cell: rnn.fuse(rnn.ResidualCell(cell)),
+    lambda cell: rnn.fuse(cell), lambda cell: rnn.ZoneoutCell(rnn.ResidualCell(cell), 0.1, 0.1),
+    lambda cell: stack(rnn.ResidualCell(cell))] if hasattr(rnn, 'fuse') else [rnn.ResidualCell])
+@pytest.mark.parametrize('make', [rnn.RNNCell, rnn.LSTMCell])
+def test_cells_in_cells_know_their_weights(make, wrap, tmp_path):
+    prefix = str(tmp_path / 'model')
+    symbol = make(3, prefix='in_').unroll(2, mx.sym.Variable('data'), merge_outputs=True)[0]
+    params = parameters(symbol, data=(2, 2, 3))[0]
+    # The graph lacks the cell, as that of another bucket may: only the cell knows the weights.
+    rnn.save_rnn_checkpoint(make(3, prefix='in_'), prefix, 1, mx.sym.Variable('data'), params, {})
+    assert same(rnn.load_rnn_checkpoint(wrap(make(3, prefix='in_')), prefix, 1)[1], params)
+
+
+def stack(cell):
+    stacked = rnn.SequentialRNNCell()
+    stacked.add(cell)
+    return stacked

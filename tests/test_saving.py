@@ -13,12 +13,15 @@ import pytest
 from . import differs, mx, rnn
 from .checkpoints import CELLS, content, fit, module_of, parameters, same
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
 
 @differs
+@pytest.mark.slow
 def test_killed_processes_leave_whole_checkpoints(tmp_path):
     result = subprocess.run(
         [sys.executable, '-W', 'ignore', '-m', 'tests.kill_saves', str(tmp_path), '100'],
-        cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), timeout=280, text=True,
+        cwd=ROOT, timeout=280, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert result.returncode == 0, result.stdout
     inside, whole = re.search(r'100 .* killed, (\d+) .* save; (\d+)', result.stdout).groups()
@@ -95,6 +98,62 @@ def test_folders(saved, tmp_path):
         with pytest.raises(rnn.CheckpointError, match='locked'):
             save('locked', 'model')
     assert not [name for name in os.listdir(str(tmp_path)) if name.startswith('.')]
+
+
+@differs
+def test_symbolic_links_are_written_through(saved, tmp_path):
+    cell, _, symbol, arg_params, aux_params = saved
+    (tmp_path / 'store').mkdir()
+    (tmp_path / 'links').mkdir()
+    files = {'p-0001.params': 'weights', 'p-symbol.json': 'graph', 'p-0002.params': 'new'}
+    for name, target in files.items():
+        (tmp_path / 'links' / name).symlink_to(tmp_path / 'store' / target)
+    (tmp_path / 'store' / 'weights').write_bytes(b'before')
+    prefix = str(tmp_path / 'links' / 'p')
+
+    def save(epoch):
+        rnn.save_rnn_checkpoint(cell, prefix, epoch, symbol, arg_params, aux_params)
+
+    with pytest.raises(rnn.CheckpointError), file_size_limit(100):
+        save(1)
+    assert content(tmp_path / 'store') == {'weights': b'before'}
+    for epoch in (1, 2, 3):
+        save(epoch)
+        assert same(rnn.load_rnn_checkpoint(cell, prefix, epoch)[1], arg_params)
+    assert all((tmp_path / 'links' / name).is_symlink() for name in files)
+    assert sorted(content(tmp_path / 'store')) == sorted(files.values())
+    assert sorted(content(tmp_path / 'links')) == sorted([*files, 'p-0003.params'])
+
+
+@differs
+@pytest.mark.slow
+def test_processes_that_cannot_see_each_other_save_into_one_folder(tmp_path):
+    """Two containers of one host name: equal process numbers, and neither sees the other's."""
+    unshare = ['unshare', '--user', '--map-root-user', '--pid', '--fork']
+    try:
+        allowed = subprocess.run(unshare + ['true'], stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        allowed = False
+    if not allowed:
+        pytest.skip('namespaces of processes are not allowed here')
+    # Other numbers than the other's, so that each takes the other's process for a dead one.
+    code = 'for i in $(seq %d); do true & done; wait; %s -W ignore -c "$CODE" %s %d'
+    save = """
+import sys
+from tests.kill_saves import save
+for epoch in range(1, 61):
+    save(sys.argv[1], epoch, int(sys.argv[2]))
+"""
+    processes = [subprocess.Popen(
+        unshare + ['sh', '-c', code % (500 * number + 1, sys.executable,
+                                       tmp_path / ('p%d' % number), number)],
+        cwd=ROOT, env=dict(os.environ, CODE=save), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True) for number in (0, 1)]
+    said = [process.communicate(timeout=100)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert sorted(os.listdir(str(tmp_path))) == sorted(
+        name for number in (0, 1) for name in ['p%d-symbol.json' % number] + [
+            'p%d-%04d.params' % (number, epoch) for epoch in range(1, 61)])
 
 
 @differs

@@ -11,10 +11,17 @@ __all__ = ['cell_list', 'check_module', 'path_prefix']
 
 
 def cell_list(cells: Any) -> list[Any]:
-    found = list(cells) if isinstance(cells, (list, tuple)) else [cells]
+    """A list of the cells in `cells`, which is one cell or anything that holds cells."""
+    if hasattr(cells, 'pack_weights'):
+        found = [cells]
+    else:
+        found = list(_check.iterable('cells', cells, 'cells'))
     for cell in found:
+        if isinstance(cell, type) and hasattr(cell, 'pack_weights'):
+            raise TypeError('each of cells must be a cell, got the class %s: call it'
+                            % cell.__name__)
         if not (hasattr(cell, 'pack_weights') and hasattr(cell, 'unpack_weights')):
-            _check.instance('cells', cells, (), 'a cell or a list of cells')
+            _check.instance('each of cells', cell, (), 'a cell')
     return found
 
 

@@ -25,7 +25,7 @@ def faults(cells: Sequence[Any], symbol: Any, nodes: list[dict], read: dict, arg
         The parameters as they were read, the same with packed weights, and auxiliary states.
     """
     return (_wrong_names(cells, symbol, nodes, read, arg_params, aux_params)
-            + _wrong_shapes(nodes, arg_params) + _wrong_types(symbol, read, aux_params))
+            + _wrong_shapes(nodes, arg_params) + _wrong_types(symbol, read, arg_params, aux_params))
 
 
 #: Ends of the names that operators give to parameters which are not handed to them.
@@ -54,9 +54,9 @@ def _wrong_names(cells: Sequence[Any], symbol: Any, nodes: list[dict], read: dic
 
 def _weights(cell: Any) -> set[str]:
     """Names of the variables of a cell and of those that it is made of."""
-    inner = list(getattr(cell, '_cells', [])) + [getattr(cell, 'base_cell', None)]
-    own = getattr(getattr(cell, '_params', None), '_params', ())
-    return set(own).union(*(_weights(c) for c in inner if c is not None))
+    if not hasattr(cell, '_all_cells'):  # a cell of mxnet.rnn
+        return set(cell.params._params)
+    return {name for each in cell._all_cells() for name in each._params._params}
 
 
 #: Sizes of parameters that operators state, by position among their inputs.
@@ -81,28 +81,34 @@ def _wrong_shapes(nodes: list[dict], arg_params: dict) -> list[str]:
     return [faults[name] for name in sorted(faults)]
 
 
-def _wrong_types(symbol: Any, params: dict, aux_params: dict) -> list[str]:
+def _wrong_types(symbol: Any, read: dict, arg_params: dict, aux_params: dict) -> list[str]:
     """The parameters of integers that the graph needs to be reals: one damaged bit does that."""
     def inferred(types: dict) -> dict | None:
         """Types of the auxiliary states, or None if those of the arguments are impossible."""
-        for kind in set(types.values()):  # of the data, which the graph does not tell
+        # The graph does not tell the types of the data.
+        for kind in [*dict.fromkeys(types.values()), np.float32, np.float64, np.float16, np.int32]:
             with contextlib.suppress(mx.base.MXNetError):
                 result = symbol.infer_type_partial(**dict(dict.fromkeys(arguments, kind), **types))
                 return dict(zip(symbol.list_auxiliary_states(), result[2]))
         return None
 
-    integers = {name for values in (params, aux_params) for name, array in values.items()
-                if np.dtype(array.dtype).kind in 'iu'}
-    if not integers:
+    def integers(params: dict) -> set[str]:
+        return {name for name, array in params.items() if np.dtype(array.dtype).kind in 'iu'}
+
+    if not integers(read) and not integers(aux_params):
         return []
     arguments = symbol.list_arguments()
-    types = {name: params[name].dtype for name in arguments if name in params}
-    odd = integers & set(params) - set(types)  # of cells, which never are that
+    types = {name: arg_params[name].dtype for name in arguments if name in arg_params}
+    suspects = integers(arg_params) & set(types)
+    # What a cell has packed is of the type of the first gate; the graph then judges the whole.
+    packed = {np.dtype(arg_params[name].dtype) for name in suspects - set(read)}
+    odd = {name for name in integers(read) - set(arguments)
+           if np.dtype(read[name].dtype) not in packed}
     auxiliary = inferred(types)
     if auxiliary is None:  # those are wrong, if it can be done without them
-        auxiliary = inferred({name: np.float32 if name in integers else kind
+        auxiliary = inferred({name: np.float32 if name in suspects else kind
                               for name, kind in types.items()})
-        odd |= integers & set(types) if auxiliary is not None else set()
-    odd |= {name for name in integers & set(aux_params)
+        odd |= suspects if auxiliary is not None else set()
+    odd |= {name for name in integers(aux_params)
             if (auxiliary or {}).get(name) not in (None, aux_params[name].dtype)}
     return ['integers are in %s' % ', '.join(sorted(odd))] if odd else []

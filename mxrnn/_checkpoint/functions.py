@@ -143,23 +143,33 @@ def _unlogged(stage: str) -> Iterator[None]:
 class Checkpoint(collections.namedtuple('Checkpoint', ['symbol', 'arg_params', 'aux_params'])):
     """What `load_rnn_checkpoint` returns: a tuple of three that knows which epoch it is of.
 
+    Parameters
+    ----------
+    symbol : Symbol
+    arg_params, aux_params : dict of str to NDArray
+    epoch : int, optional
+
     Examples
     --------
-    >>> import tempfile, mxrnn as rnn
-    >>> from mxrnn import mx
-    >>> cell = rnn.LSTMCell(4, prefix='lstm_')
-    >>> outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
-    >>> weights = {'lstm_i2h_weight': mx.nd.ones((16, 5)), 'lstm_h2h_weight': mx.nd.ones((16, 4)),
-    ...            'lstm_i2h_bias': mx.nd.zeros(16), 'lstm_h2h_bias': mx.nd.zeros(16)}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     rnn.save_rnn_checkpoint(cell, folder + '/model', 7, outputs, weights, {})
-    ...     loaded = rnn.load_rnn_checkpoint(cell, folder + '/model')
-    >>> symbol, arg_params, aux_params = loaded
-    >>> loaded.epoch
-    7
+    >>> import mxrnn as rnn
+    >>> symbol, arg_params, aux_params = rnn.Checkpoint(None, {}, {}, epoch=3)
+    >>> rnn.Checkpoint(None, {}, {}, epoch=3)._replace(arg_params={'a': 1}).epoch
+    3
     """
 
-    epoch: int
+    epoch: int | None = None
+
+    def __new__(cls, symbol: Any, arg_params: Any, aux_params: Any,
+                epoch: int | None = None) -> Checkpoint:
+        made = super().__new__(cls, symbol, arg_params, aux_params)
+        made.epoch = epoch
+        return made
+
+    def _replace(self, **changes: Any) -> Checkpoint:
+        made = super()._replace(**{name: value for name, value in changes.items()
+                                   if name != 'epoch'})
+        made.epoch = changes.get('epoch', self.epoch)
+        return made
 
 
 def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
@@ -264,6 +274,4 @@ def _load(cells: Sequence[Any], prefix: str, epoch: int, strict: bool) -> Checkp
         if found:
             raise CheckpointError('%s does not fit the graph and the cells: %s'
                                   % (path, '; '.join(found)))
-    loaded = Checkpoint(symbol, arg_params, aux_params)
-    loaded.epoch = epoch
-    return loaded
+    return Checkpoint(symbol, arg_params, aux_params, epoch)
