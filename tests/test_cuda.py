@@ -141,7 +141,7 @@ def test_advice_for_missing_libraries_names_every_package(machine):
     lines = _cuda.advice(_cuda.load(machine.library))
     assert [line.split(' ')[0] for line in lines[:-1]] == ['libnvToolsExt.so.1', 'libnccl.so.2',
                                                           'libcudnn.so.8']
-    assert lines[-1] == ("pip can bring it: python -m pip install 'nvidia-nvtx-cu11==11.8.86' "
+    assert lines[-1] == ("pip can bring it: pip install 'nvidia-nvtx-cu11==11.8.86' "
                          "'nvidia-nccl-cu11==2.21.5' 'nvidia-cudnn-cu11==8.9.6.50'")
 
 
@@ -150,7 +150,7 @@ def test_advice_for_cudnn_9(machine):
     there = machine.pip('cudnn', 'libcudnn.so.9')
     lines = _cuda.advice(_cuda.load(machine.library))
     assert '%s is of another version' % os.path.join(there, 'libcudnn.so.9') in lines[0]
-    assert lines[1] == "pip can bring it: python -m pip install 'nvidia-cudnn-cu11==8.9.6.50'"
+    assert lines[1] == "pip can bring it: pip install 'nvidia-cudnn-cu11==8.9.6.50'"
 
 
 def test_advice_for_a_library_that_does_not_load(machine):
@@ -195,7 +195,7 @@ def test_several_mxnets_at_once(distributions):
     distributions['mxnet'] = '1.9.1'
     line, = _cuda.clashes()
     assert line.startswith('mxnet and mxnet-cu112 are installed at once')
-    assert 'python -m pip uninstall -y mxnet mxnet-cu112,' in line
+    assert 'pip uninstall -y mxnet mxnet-cu112,' in line
 
 
 def test_requirements_of_the_extras():

@@ -9,16 +9,19 @@ import textwrap
 import threading
 import types
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import mxrnn
+from mxrnn._runtime import commands, failures
 from mxrnn._runtime import cuda as _cuda
 from mxrnn._runtime import cures as _cures
 from mxrnn._runtime import mxnet as _mxnet
 
 from . import mx
+from .test_cuda import elf
 
 PACKAGE = str(Path(__file__).resolve().parents[1] / 'mxrnn')
 NUMPY, MXNET = (_cures.version(module.__version__) for module in (np, mx))
@@ -355,22 +358,26 @@ def test_states_of_unknown_batch_size():
     assert zeros.infer_shape(x=(3, 4))[1] == [(3, 4)]
 
 
-@pytest.mark.parametrize('python, command', [
-    ((3, 8), "python -m pip install mxnet==1.9.1 'numpy<1.24'"),
-    ((3, 11), "python -m pip install mxnet==1.9.1 'numpy<1.24'"),
-    ((3, 12), "python -m pip install mxnet==1.9.1 'numpy<2'"),
-    ((3, 13), 'python -m pip install --no-deps mxnet==1.9.1 && '
-              'python -m pip install numpy requests "graphviz<0.9"')])
-def test_without_mxnet(monkeypatch, python, command):
-    monkeypatch.setattr(sys, 'version_info', python)
+def test_without_mxnet(monkeypatch):
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
     monkeypatch.delitem(sys.modules, 'mxnet')
     with pytest.raises(ModuleNotFoundError) as caught:
         _mxnet._import()
-    lines = str(caught.value).splitlines()
-    assert lines[0] == 'MXNet is not installed.' and caught.value.name == 'mxnet'
-    assert lines[1] == 'For Python %d.%d without a GPU: %s' % (python + (command,))
-    assert lines[2].endswith("python -m pip install '.[cu112]'")
+    assert caught.value.name == 'mxnet' and str(caught.value).splitlines() == [
+        'MXNet is not installed.',
+        'Without a GPU: pip install --no-deps mxnet==1.9.1',
+        "With an NVIDIA GPU, in mxrnn's folder: pip install '.[cu112]' && "
+        "pip install --no-deps mxnet-cu112==1.9.1"]
+
+
+def test_the_readme_has_the_commands_of_the_messages():
+    readme = (Path(PACKAGE).parent / 'README.md').read_text(encoding='utf-8').splitlines()
+    assert 'pip install . && %s && python benchmarks/bucketing_lm.py' % commands.mxnet() in readme
+    assert "%s && %s && python -m pytest" % (
+        commands.packages('.[test]'), commands.mxnet()) in readme
+    assert commands.with_gpu() in readme
+    installs = [line for line in readme if 'pip install' in line and 'mxnet' in line]
+    assert all('--no-deps mxnet' in line and '==' + commands.RELEASE in line for line in installs)
 
 
 def test_an_mxnet_that_cannot_be_cured(tmp_path):
@@ -381,28 +388,98 @@ def test_an_mxnet_that_cannot_be_cured(tmp_path):
     last = result.stderr[result.stderr.rindex('ImportError: '):].splitlines()
     assert 'cannot be imported with Python %d.%d' % sys.version_info[:2] in last[0]
     assert 'NumPy ' + np.__version__ in last[0] and 'gone_from_some_later_numpy' in last[0]
-    assert any('without a GPU: python -m pip install ' in line for line in last)
+    assert last[1:] == commands.how_to_install()
     assert 'AttributeError' in result.stderr  # the first error is shown as the cause
 
 
-def test_a_failure_says_what_libraries_are_missing(monkeypatch):
+def failure(error):
+    """What an import of MXNet that ends in `error` says, by lines."""
     class Loader:
         def exec_module(self, module):
-            raise OSError('libcudnn.so.8: cannot open shared object file')
+            raise error
 
-    monkeypatch.setattr(_cuda, 'load', lambda path: {'libcudnn.so.8': 'not found'})
-    monkeypatch.setattr(_cuda, 'installed', lambda: {'mxnet': '1.9.1', 'mxnet-cu112': '1.9.1'})
-    before = dict(sys.modules)
+    module = types.ModuleType('mxnet')
+    module.__file__ = '/nonesuch/mxnet/__init__.py'
+    before = {name: sys.modules[name] for name in sys.modules if name.startswith('mxnet')}
     try:
-        with pytest.warns(UserWarning, match='installed at once'), \
-                pytest.raises(ImportError) as caught:
-            module = types.ModuleType('mxnet')
-            module.__file__ = '/nonesuch/mxnet/__init__.py'
+        with pytest.raises(ImportError) as caught:
             _cures.execute(Loader(), module)
     finally:
         sys.modules.update(before)
-    first, missing, cure, clash = str(caught.value).splitlines()
+    assert caught.value.__cause__ is error and caught.value.name == 'mxnet'
+    return str(caught.value).splitlines()
+
+
+def test_a_failure_says_what_libraries_are_missing(monkeypatch):
+    monkeypatch.setattr(_cuda, 'load', lambda path: {'libcudnn.so.8': 'not found'})
+    monkeypatch.setattr(_cuda, 'installed', lambda: {'mxnet': '1.9.1', 'mxnet-cu112': '1.9.1'})
+    with pytest.warns(UserWarning, match='installed at once'):
+        first, missing, cure, clash = failure(
+            OSError('libcudnn.so.8: cannot open shared object file'))
     assert first.startswith('MXNet (mxnet 1.9.1, mxnet-cu112 1.9.1) cannot be imported')
     assert missing.startswith('libcudnn.so.8 cannot be loaded (not found)')
     assert cure.endswith("'nvidia-cudnn-cu11==8.9.6.50'")
     assert clash.startswith('mxnet and mxnet-cu112 are installed at once')
+
+
+def test_a_module_that_mxnet_lacks_is_named():
+    lines = failure(ModuleNotFoundError("No module named 'requests'", name='requests'))
+    assert lines[1:] == ["MXNet needs that module: pip install 'requests'"]
+
+
+def test_two_times_o_is_told_apart(monkeypatch):
+    error = TypeError('sequence item 0: expected str instance, NoneType found')
+    assert failure(error)[1:] == commands.how_to_install()
+    monkeypatch.setattr(failures.sys, 'flags', types.SimpleNamespace(optimize=2))
+    line, = failure(error)[1:]
+    assert line.startswith('Python runs with -OO (or PYTHONOPTIMIZE=2)')
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """Puts libraries into MXNet's folder: names, and what each links to. `lacks` of the system."""
+    lacks = set()
+    monkeypatch.setattr(failures, '_loads', lambda name: name not in lacks)
+
+    def make(**files):
+        for name, names in files.items():
+            elf(tmp_path / (name + '.so'), names)
+        return SimpleNamespace(lacks=lacks, folder=str(tmp_path))
+
+    return make
+
+
+def test_libraries_that_a_slim_system_lacks(wheel):
+    machine = wheel(libmxnet=['libgomp.so.1', 'libm.so.6', 'libother.so'],
+                    libgfortran=['libquadmath.so.0'], libother=[])
+    assert failures.missing_libraries(machine.folder) == []
+    machine.lacks.add('libquadmath.so.0')
+    assert failures.missing_libraries(machine.folder)[1:] == [
+        'Debian and Ubuntu: apt-get install libquadmath0', 'Fedora: dnf install libquadmath']
+    machine.lacks.add('libgomp.so.1')
+    what, debian, fedora = failures.missing_libraries(machine.folder)
+    assert what.startswith('libgomp.so.1 and libquadmath.so.0: this system lacks')
+    assert debian.endswith('apt-get install libgomp1 libquadmath0')
+    assert fedora.endswith('dnf install libgomp libquadmath')
+
+
+def test_libraries_that_arm_lacks(wheel):
+    machine = wheel(libmxnet=['libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so', 'libc.so.6'])
+    machine.lacks.update({'libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so'})
+    what, debian, *links = failures.missing_libraries(machine.folder)
+    assert 'Arm Performance Libraries' in what
+    assert debian.endswith('apt-get install liblapacke libopenblas0-pthread libgomp1')
+    assert [line.split()[-1] for line in links] == [
+        os.path.join(machine.folder, name)
+        for name in ('libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so')]
+    assert [r'liblapacke\.so\.3' in links[0], r'libm\.so\.6' in links[1],
+            r'libc\.so\.6' in links[2]] == [True] * 3
+
+
+def test_a_missing_library_is_in_the_error(wheel, monkeypatch):
+    machine = wheel(libmxnet=['libgomp.so.1'])
+    machine.lacks.add('libgomp.so.1')
+    monkeypatch.setattr(failures.os.path, 'dirname', lambda path: machine.folder)
+    lines = failure(OSError('libgomp.so.1: cannot open shared object file'))
+    assert 'Debian and Ubuntu: apt-get install libgomp1' in lines
+    assert not any('pip install' in line for line in lines)

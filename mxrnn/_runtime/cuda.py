@@ -15,6 +15,8 @@ import struct
 from importlib import metadata
 from typing import Callable, NamedTuple, Sequence
 
+from . import commands
+
 __all__ = ['DISTRIBUTIONS', 'DRIVER', 'LIBRARIES', 'WHEELS', 'advice', 'clashes',
            'compute_capabilities', 'installed', 'linked', 'load', 'mxnet_library', 'origin',
            'pip_packages', 'runs_on', 'wanted']
@@ -242,11 +244,11 @@ def advice(failed: dict[str, str]) -> list[str]:
         lines.append('%s cannot be loaded (%s)%s.' % (
             soname, error, ', and %s is of another version' % others[0] if others else ''))
         if soname in packages:
-            install.append("'%s'" % packages[soname])
+            install.append(packages[soname])
         else:
             toolkit.append(soname)
     if install:
-        lines.append('pip can bring it: python -m pip install ' + ' '.join(install))
+        lines.append('pip can bring it: ' + commands.packages(*install))
     if toolkit:
         lines.append('No pip package brings %s: have LD_LIBRARY_PATH name the libraries of the '
                      'CUDA toolkit that this wheel was built with, or install a wheel of MXNet '
@@ -259,5 +261,5 @@ def clashes() -> list[str]:
     names = installed()
     if len(names) < 2:
         return []
-    return ['%s are installed at once and have overwritten each other: python -m pip uninstall -y '
+    return ['%s are installed at once and have overwritten each other: pip uninstall -y '
             '%s, then install the one that you want.' % (' and '.join(names), ' '.join(names))]

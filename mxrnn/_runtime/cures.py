@@ -13,7 +13,6 @@ import importlib
 import importlib.util
 import math
 import os
-import platform
 import re
 import sys
 import types
@@ -22,9 +21,9 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from . import cuda as _cuda
+from . import cuda, failures
 
-__all__ = ['cures', 'execute', 'how_to_install', 'version']
+__all__ = ['cures', 'execute', 'version']
 
 #: What was done to have MXNet imported, in words.
 cures: list[str] = []
@@ -139,29 +138,11 @@ def _keep_for_mxnet(gone: dict[str, Any]) -> None:
                     setattr(module, name, view)
 
 
-def _command() -> str:
-    """Return the command that installs the wheel for this Python."""
-    if sys.version_info < (3, 12):
-        return "python -m pip install mxnet==1.9.1 'numpy<1.24'"
-    if sys.version_info < (3, 13):
-        return "python -m pip install mxnet==1.9.1 'numpy<2'"
-    return ('python -m pip install --no-deps mxnet==1.9.1 && '
-            'python -m pip install numpy requests "graphviz<0.9"')
-
-
-def how_to_install() -> list[str]:
-    python = 'For Python %d.%d' % sys.version_info[:2]
-    return ['%s without a GPU: %s' % (python, _command()),
-            "%s with an NVIDIA GPU: one of mxrnn's extras cu112 to cu117, which bring CUDA's "
-            "libraries as well: python -m pip install '.[cu112]'" % python]
-
-
 def execute(loader: Any, module: types.ModuleType) -> None:
     """Run MXNet's code with its own `loader`, cured of what keeps it from being imported."""
-    origin = module.__file__ or ''
-    failed = _cuda.load(_cuda.mxnet_library(os.path.dirname(origin)))
-    clashes = _cuda.clashes()
-    for clash in clashes:
+    file = module.__file__ or ''
+    failed = cuda.load(cuda.mxnet_library(os.path.dirname(file)))
+    for clash in cuda.clashes():
         warnings.warn(clash, stacklevel=2)
     if '__version__' not in vars(module):  # else it is being reloaded
         # An import that failed has left modules that a new one would not bind in their package.
@@ -173,13 +154,7 @@ def execute(loader: Any, module: types.ModuleType) -> None:
         with _distutils() as stand_in, _gone_from_numpy(gone, asked):
             loader.exec_module(module)
     except Exception as error:
-        what = 'MXNet (%s) cannot be imported with Python %s and NumPy %s: %s: %s' % (
-            ', '.join('%s %s' % each for each in _cuda.installed().items()) or origin,
-            platform.python_version(), np.__version__, type(error).__name__, error)
-        lines = [what] + _cuda.advice(failed) + clashes
-        if not failed or _cuda.DRIVER in failed:
-            lines += how_to_install()
-        raise ImportError('\n'.join(lines), name='mxnet') from error
+        raise ImportError(failures.explanation(error, file, failed), name='mxnet') from error
     if stand_in:
         cures.append('stand-in for distutils.version')
     if asked:

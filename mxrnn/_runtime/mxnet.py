@@ -7,8 +7,8 @@ import importlib.util
 import sys
 from typing import Any
 
-from . import finder
-from .cures import cures, how_to_install, version
+from . import commands, finder
+from .cures import cures, version
 
 __all__ = ['cures', 'mx']
 
@@ -19,8 +19,8 @@ def _import() -> Any:
         finder.enable()
         spec = importlib.util.find_spec('mxnet')
         if spec is None or spec.origin is None:
-            raise ModuleNotFoundError('\n'.join(['MXNet is not installed.'] + how_to_install()),
-                                      name='mxnet')
+            raise ModuleNotFoundError(
+                '\n'.join(['MXNet is not installed.'] + commands.how_to_install()), name='mxnet')
     return importlib.import_module('mxnet')
 
 

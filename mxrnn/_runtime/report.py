@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterable, NamedTuple
 import numpy as np
 
 from .. import _check
+from . import commands
 from . import cuda as _cuda
 from .mxnet import cures, mx
 
@@ -88,8 +89,8 @@ def gpu_context(index: int = 0) -> Any:
     """
     if not mx.runtime.Features().is_enabled('CUDA'):
         raise RuntimeError('MXNet %s is built for the CPU alone; a GPU needs one of the wheels '
-                           'mxnet-cu112 to mxnet-cu117 (the extras cu112 to cu117)'
-                           % mx.__version__)
+                           'mxnet-cu112 to mxnet-cu117: uninstall this one, then, in the folder '
+                           'of mxrnn, %s' % (mx.__version__, commands.with_gpu()))
     gpu = _gpu(index)
     code = _cuda.compute_capabilities(_library())
     if code and not _cuda.runs_on(code, gpu.capability):
