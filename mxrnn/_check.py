@@ -37,7 +37,7 @@ def integer(name: str, value: Any, least: int | None = None,
         raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
     if least is not None and value < least:
         raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
-    if most is not None and value > most:
+    if most is not None and int(value) > most:
         raise ValueError('%s must be at most %d, got %s' % (name, most, _shown(value)))
     return int(value)
 
@@ -65,7 +65,7 @@ def number(name: str, value: Any, least: float = -_FINITE, most: float = _FINITE
     what = 'a finite number' if most == _FINITE else 'a number from %g to %g' % (least, most)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
-    if not least <= value <= most:  # as NaN fails every comparison
+    if not least <= value <= most:  # type: ignore[operator]  # as NaN fails every comparison
         raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
     if isinstance(value, numbers.Integral):
         return int(value)

@@ -13,7 +13,7 @@ import mmap
 import os
 import struct
 from importlib import metadata
-from typing import Callable, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 from . import commands
 
@@ -95,7 +95,7 @@ def _text(data: mmap.mmap, at: int) -> str:
     return data[at:data.find(b'\0', at)].decode()
 
 
-def _read(path: str | None, reader: Callable[[mmap.mmap], list]) -> list:
+def _read(path: str | None, reader: Callable[[mmap.mmap], list[Any]]) -> list[Any]:
     """Return what `reader` finds in a 64-bit little-endian ELF file, and [] of any other."""
     if path is None:
         return []

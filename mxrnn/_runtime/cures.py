@@ -73,7 +73,7 @@ def _gone_from_numpy(gone: dict[str, Any], asked: set[str]) -> Iterator[None]:
         vars(np)['__getattr__'] = numpys
 
 
-class _Version(tuple):
+class _Version(tuple):  # type: ignore[type-arg]  # not written so in Python 3.8
     """As much of distutils' version classes as MXNet uses: comparing releases of NumPy."""
 
     def __new__(cls, text: str) -> _Version:

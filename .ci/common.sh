@@ -1,0 +1,98 @@
+# Sourced by the scripts in this folder: finding Pythons, making environments, the README's commands.
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PROGRESS_BAR=off OMP_NUM_THREADS=1
+unset PYTHONPATH MXRNN_TEST_MODULE VIRTUAL_ENV
+
+MINORS='8 9 10 11 12 13 14 15'
+
+# What the script that sources this says of itself: the comment at its top.
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" | sed '$d'; }
+
+# An interpreter of release $1, if there is one that can make virtual environments; $debian/usr/bin
+# has those that .ci/debian-python fetched.
+python_of() {
+    local candidate
+    for candidate in $(ls -d ~/.pyenv/versions/"$1".*/bin/python 2> /dev/null | sort -rV) \
+            "python$1" python3 python "${debian:-/nonexistent}/usr/bin/python$1"; do
+        if "$candidate" -c "import sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != '$1')" \
+                2> /dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+# Fills `pythons`, oldest first; fetches Debian's 3.14 and 3.15 into $1 where they are not installed.
+find_pythons() {
+    local minor found missing=()
+    debian=$1 pythons=()
+    for minor in 14 15; do
+        [ -n "$(python_of "3.$minor")" ] || missing+=("3.$minor")
+    done
+    if [ ${#missing[@]} -gt 0 ] && ! .ci/debian-python "$debian" "${missing[@]}" > "$1.log" 2>&1; then
+        rm -rf "$debian"
+        echo "Python ${missing[*]} are not here: $(tail -n 1 "$1.log")"
+    fi
+    for minor in $MINORS; do
+        found=$(python_of "3.$minor")
+        [ -n "$found" ] && pythons+=("$found")
+    done
+    [ ${#pythons[@]} -gt 0 ] || { echo 'no Python from 3.8 to 3.15 was found'; exit 1; }
+}
+
+# A virtual environment of $1 at $2, with pip. Debian's Python may lack ensurepip or what it needs: a
+# wheel of pip beside the interpreter serves, or another Python's pip.
+make_environment() {
+    local helper wheel
+    "$1" -m venv "$2" > /dev/null 2>&1 && return
+    "$1" -m venv --clear --without-pip "$2" || return
+    for wheel in "$(dirname "$1")"/../share/python-wheels/pip-*.whl; do
+        "$2/bin/python" "$wheel/pip" install -q --no-index "$wheel" 2> /dev/null && return
+    done
+    for helper in "$1" "${pythons[@]}"; do
+        "$helper" -m pip --python "$2/bin/python" install -q pip 2> /dev/null && return
+    done
+    echo "no pip for $1: it has no ensurepip (Debian: apt-get install python3-venv), no other Python pip"
+    return 1
+}
+
+# The command of the README that ends in $1, without that end.
+readme_command() {
+    grep -F -- "&& $1" README.md | head -n 1 | sed "s|^ *||; s| && $1.*||"
+}
+
+# Runs the README's command $2 with the environment $1; nothing red may come from pip.
+run_command() {
+    local log
+    log=$(PATH=$1/bin:$PATH bash -c "$2" 2>&1) || { echo "$log"; return 1; }
+    echo "$log"
+    ! grep -q '^ERROR' <<< "$log"
+}
+
+# `pip check` may name graphviz and NumPy for MXNet, as the README says, and nothing else.
+check_environment() {
+    local log
+    log=$("$1/bin/python" -m pip check 2>&1)
+    echo "$log"
+    ! grep -v -e '^No broken' -e '^mxnet.* requires graphviz' -e '^mxnet.* has requirement numpy<' \
+        -e '^mxnet.* has requirement graphviz<' <<< "$log"
+}
+
+# The project as it stands, without what was built in it, as $1/project.
+copy_project() {
+    tar -cf - --exclude=./.git --exclude=./build --exclude='*.egg-info' . |
+        tar -xf - -C "$1" --one-top-level=project
+}
+
+# Python, NumPy and MXNet of the environment $1.
+versions() {
+    "$1/bin/python" - << 'EOF' 2>&1 | tail -n 1
+import platform
+from importlib.metadata import version
+print('Python %s, NumPy %s, MXNet %s' % (platform.python_version(), version('numpy'), version('mxnet')))
+EOF
+}
+
+# How pytest closed, without the line around it.
+closing() {
+    tail -n 1 "$1" | sed 's/^=* *//; s/ *=*$//'
+}
