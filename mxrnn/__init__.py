@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
     from ._cells.carry import carry_states as carry_states
     from ._cells.loop import dynamic_unroll as dynamic_unroll
     from ._inference.fold import fold as fold
+    from ._inference.predictor import Predictor as Predictor
     from ._inference.stepper import Stepper as Stepper
     from ._operator.fuse import fuse as fuse
     from ._runtime.mxnet import mx as mx
@@ -69,6 +70,7 @@ _PUBLIC = {
     'rnn_unroll': '.rnn',
     'save_rnn_checkpoint': '.rnn',
     # inference
+    'Predictor': '._inference.predictor',
     'Stepper': '._inference.stepper',
     'fold': '._inference.fold',
     # data

@@ -336,6 +336,7 @@ stepper.step(states, data=[[0, 1]])
 def network(length):
     outputs, _ = rnn.fuse(cell).unroll(length, mx.sym.Variable('data'), merge_outputs=True)
     return outputs, ['data'], []
+rnn.Predictor(network, weights, buckets=[2, 4])([np.ones((3, 2)), np.ones((5, 2))])
 rnn.fold(network(3)[0], weights)
 assert 'MXNET_SUBGRAPH_VERBOSE' not in os.environ
 print('done')

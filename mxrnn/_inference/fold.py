@@ -198,10 +198,12 @@ def _values(graph: dict[str, Any], wanted: list[_Entry], names: dict[_Entry, str
     given = {name: graphs.on(context, array) for name, array in given.items()}
     try:
         with graphs.quiet(), mx.autograd.pause(train_mode=False):
-            results = part.bind(context, given, grad_req='null').forward(is_train=False)
+            executor = part.bind(context, given, grad_req='null')
+            results = [each.asnumpy() for each in executor.forward(is_train=False)]
     except mx.base.MXNetError as error:
         raise ValueError('arg_params must fit the graph, but %s' % graphs.brief(error)) from error
-    return {names[entry]: result.copy() for entry, result in zip(wanted, results)}
+    return {names[entry]: mx.nd.array(result, ctx=context, dtype=result.dtype)
+            for entry, result in zip(wanted, results)}
 
 
 def _replaced(graph: dict[str, Any], names: dict[_Entry, str]) -> mx.sym.Symbol:

@@ -13,8 +13,8 @@ from .. import _check
 from .._cells.weights import MissingWeightsError
 from .._runtime.mxnet import mx
 
-__all__ = ['Weights', 'apart', 'brief', 'check_weights', 'common_context', 'context_of', 'misfit',
-           'on', 'params_of', 'quiet', 'unknown_weights']
+__all__ = ['OneCall', 'Weights', 'apart', 'brief', 'check_weights', 'common_context', 'context_of',
+           'known_types', 'misfit', 'on', 'params_of', 'quiet', 'unknown_weights']
 
 Weights = Mapping[str, mx.nd.NDArray]
 
@@ -79,6 +79,35 @@ def params_of(symbol: mx.sym.Symbol, arg_params: Weights, aux_params: Weights,
         raise MissingWeightsError('arg_params must have the weights %s; it has: %s' % (
             ', '.join(missing), ', '.join(sorted(map(str, given))) or 'none'))
     return {name: given[name] for name in symbol.list_inputs() if name in given}
+
+
+def known_types(symbol: mx.sym.Symbol, weights: Weights) -> dict[str, Any]:
+    """Types of the arguments of `symbol`, as far as those of the weights tell."""
+    arguments = symbol.list_arguments()
+    known = {name: array.dtype for name, array in weights.items() if name in arguments}
+    try:
+        types = symbol.infer_type_partial(**known)[0] or ()
+    except mx.base.MXNetError:  # binding will say where
+        return {}
+    return {name: kind for name, kind in zip(arguments, types) if kind is not None}
+
+
+class OneCall:
+    """Refuses a call that begins while another one runs."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(
+                'a %s serves one call at a time, and another one is running: give each thread a '
+                '%s of its own (they share the weights), or hold a lock around the calls'
+                % (self._what, self._what))
+
+    def __exit__(self, *_: Any) -> None:
+        self._lock.release()
 
 
 def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str] = ()) -> list[str]:

@@ -1,7 +1,6 @@
 """Stepper: a network one step at a time, with states that belong to the caller."""
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import Any, Callable, List, Sequence, Union
 
@@ -152,11 +151,11 @@ class Stepper:
         self._placed: dict[str, mx.nd.NDArray] = {}
         self._step = self._graph(outputs, states, static=True)
         self.input_names = self._step.inputs
-        types = self._types(self._step)
-        self._input_types = {name: types.get(name) or np.float32 for name in self.input_names}
-        self._state_types = [types.get(name) or np.float32 for name in self.state_names]
+        types = graphs.known_types(self._step.symbol, self._step.weights)
+        self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
+        self._state_types = [types.get(name, np.float32) for name in self.state_names]
         self._readers: OrderedDict[Any, Compiled] = OrderedDict()
-        self._busy = threading.Lock()
+        self._one_call = graphs.OneCall('Stepper')
 
     # Building
 
@@ -201,17 +200,6 @@ class Stepper:
         return Compiled(symbol, {name: self._placed[name] for name in weights},
                         self.state_names, static)
 
-    @staticmethod
-    def _types(compiled: Compiled) -> dict[str, Any]:
-        """Types of the graph's arguments, as far as those of the weights tell."""
-        symbol, arguments = compiled.symbol, compiled.symbol.list_arguments()
-        known = {name: array.dtype for name, array in compiled.weights.items()
-                 if name in arguments}
-        try:
-            return dict(zip(arguments, symbol.infer_type_partial(**known)[0] or ()))
-        except mx.base.MXNetError:
-            return {}
-
     # Use
 
     def begin(self, batch_size: int = 1) -> States:
@@ -246,12 +234,8 @@ class Stepper:
         RuntimeError
             Another call of this Stepper is running.
         """
-        if not self._busy.acquire(blocking=False):
-            raise self._overlap()
-        try:
+        with self._one_call:
             return self._run(self._step, states, self._arrays(inputs))
-        finally:
-            self._busy.release()
 
     def read(self, states: States, /, *, valid_length: Any = None, **inputs: Any
              ) -> tuple[Outputs, States]:
@@ -284,9 +268,7 @@ class Stepper:
         -----
         Each length has a graph of its own; the eight that were used last are kept.
         """
-        if not self._busy.acquire(blocking=False):
-            raise self._overlap()
-        try:
+        with self._one_call:
             if self._cell is None or self._network is None:
                 raise ValueError('read needs a Stepper that was made of a cell: make a Stepper of '
                                  'the Symbols of the unrolled graph, whose states fit this one')
@@ -295,8 +277,6 @@ class Stepper:
                 arrays[_LENGTH] = self._array('valid_length', valid_length, np.float32)
             reader = self._reader(self._cell, self._network, arrays)
             return self._run(reader, states, arrays)
-        finally:
-            self._busy.release()
 
     def take(self, states: States, indices: Any) -> States:
         """The states of the sequences `indices`, in their order: copies, for a batch of that size.
@@ -323,12 +303,6 @@ class Stepper:
         [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
         """
         return self._specs.take(states, indices, self._context)
-
-    @staticmethod
-    def _overlap() -> RuntimeError:
-        return RuntimeError('a Stepper serves one call at a time, and another one is running: '
-                            'give each thread a Stepper of its own (they share the weights), or '
-                            'hold a lock around the calls')
 
     # Running
 

@@ -1,0 +1,388 @@
+"""Predictor: the outputs of each sequence alone, in order, without padding."""
+from __future__ import annotations
+
+import doctest
+import importlib
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .cases import random_value, stack
+
+pytestmark = differs
+
+WORDS, UNITS, BUCKETS = 6, 4, [2, 4, 7]
+LENGTHS = [3, 7, 1, 2, 4, 9, 3, 3, 12, 5, 2, 2, 1, 9, 6, 4, 7, 2, 10]
+
+
+def sentences(lengths: Any = LENGTHS, seed: int = 0) -> list[list[int]]:
+    draws = np.random.RandomState(seed)
+    return [draws.randint(1, WORDS, length).tolist() for length in lengths]
+
+
+def embedded(data: Any) -> Any:
+    return mx.sym.Embedding(data, input_dim=WORDS, output_dim=3, name='embed')
+
+
+def cells() -> Any:
+    return stack(rnn, rnn.LSTMCell(UNITS, 'l0_'), rnn.GRUCell(UNITS, 'l1_'))
+
+
+def both() -> Any:
+    return rnn.BidirectionalCell(rnn.LSTMCell(UNITS, 'l_'), rnn.LSTMCell(UNITS, 'r_'))
+
+
+# Networks, as BucketingModule takes them
+
+def merged(length: int) -> Any:
+    """(batch, length, words)."""
+    outputs, _ = rnn.fuse(cells()).unroll(length, embedded(mx.sym.Variable('data')),
+                                          merge_outputs=True)
+    scores = mx.sym.FullyConnected(outputs, num_hidden=WORDS, flatten=False, name='score')
+    return mx.sym.softmax(scores), ('data',), None
+
+
+def with_loss(length: int) -> Any:
+    """(batch * length, words), and a label whose shape the graph does not tell."""
+    outputs, _ = cells().unroll(length, embedded(mx.sym.Variable('data')), merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-1, UNITS)), num_hidden=WORDS,
+                                   name='score')
+    label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
+    return mx.sym.SoftmaxOutput(scores, label, name='softmax'), ['data'], ['softmax_label']
+
+
+def time_major(length: int) -> Any:
+    """(length * batch, words)."""
+    outputs, _ = rnn.FusedRNNCell(UNITS, 2, prefix='f_').unroll(
+        length, embedded(mx.sym.Variable('data')), layout='TNC', merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-1, UNITS)), num_hidden=WORDS,
+                                   name='score')
+    label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
+    return mx.sym.SoftmaxOutput(scores, label, name='softmax'), ['data'], ['softmax_label']
+
+
+def classes(length: int) -> Any:
+    """(batch, classes), of as many classes as a bucket has steps, and of a label of one each."""
+    _, states = both().unroll(length, embedded(mx.sym.Variable('data')),
+                              valid_length=mx.sym.Variable('length'), merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.concat(*sum(states, []), dim=1), num_hidden=4,
+                                   name='score')
+    loss = mx.sym.SoftmaxOutput(scores, mx.sym.Variable('class'), name='softmax')
+    return loss, ['data', 'length'], ['class']
+
+
+def several(length: int) -> Any:
+    """Steps in both directions, final states, one number for each step."""
+    outputs, states = rnn.fuse(both()).unroll(length, embedded(mx.sym.Variable('data')),
+                                              valid_length=mx.sym.Variable('length'),
+                                              merge_outputs=True)
+    return mx.sym.Group([outputs, *states[0], mx.sym.sum(outputs, axis=2)]), ['data', 'length'], []
+
+
+NETWORKS = {'merged': (merged, 'NT'), 'loss': (with_loss, 'NT'), 'time': (time_major, 'TN'),
+            'classes': (classes, 'NT'), 'several': (several, 'NT')}
+each_network = pytest.mark.parametrize('network,layout', NETWORKS.values(), ids=NETWORKS)
+
+
+def weights_of(network: Callable[[int], Any]) -> dict[str, Any]:
+    symbol, data, labels = network(2)
+    known = {'data': (2, 2), 'length': (2,), 'softmax_label': (2, 2), 'class': (2,)}
+    given = {name: known[name] for name in [*data, *(labels or ())]}
+    shapes, _, _ = symbol.infer_shape(**given)
+    return {name: mx.nd.array(random_value(name, shape) * 2)
+            for name, shape in zip(symbol.list_arguments(), shapes) if name not in given}
+
+
+def alone(network: Callable[[int], Any], weights: dict[str, Any], sentence: list[int],
+          layout: str) -> list[np.ndarray]:
+    """The outputs of a sentence in a graph of its own length."""
+    length = len(sentence)
+    symbol, data, _ = network(length)
+    shape = (1, length) if layout == 'NT' else (length, 1)
+    known = {'data': shape, 'length': (1,), 'softmax_label': shape, 'class': (1,)}
+    bound = symbol.simple_bind(mx.cpu(), grad_req='null', **{
+        name: known[name] for name in symbol.list_arguments() if name in known})
+    bound.copy_params_from(weights)
+    bound.arg_dict['data'][:] = np.reshape(sentence, shape)
+    if 'length' in data:
+        bound.arg_dict['length'][:] = length
+    results = [each.asnumpy() for each in bound.forward(is_train=False)]
+    return [each if each.shape[0] == length and network in (with_loss, time_major) else each[0]
+            for each in results]
+
+
+@each_network
+@pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
+@pytest.mark.parametrize('batch_size', [1, 4])
+def test_each_sequence_as_alone(network, layout, fold, batch_size):
+    weights = weights_of(network)
+    predict = rnn.Predictor(network, weights, buckets=BUCKETS, batch_size=batch_size,
+                            layout=layout, fold=fold)
+    for seed in range(2):  # what an earlier call left behind does not matter
+        given = sentences(seed=seed)
+        results = predict(given)
+        assert len(results) == len(given)
+        for sentence, result in zip(given, results):
+            found = result if isinstance(result, list) else [result]
+            for got, want in zip(found, alone(network, weights, sentence, layout)):
+                assert got.shape == want.shape
+                np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_any_order_and_form():
+    predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4)
+    given = sentences()
+    want = predict(given)
+    order = np.random.RandomState(1).permutation(len(given))
+    for form in (list, np.array, lambda sentence: mx.nd.array(sentence), tuple):
+        for place, got in zip(order, predict([form(given[i]) for i in order])):
+            np.testing.assert_allclose(got, want[place], rtol=1e-5, atol=1e-6)
+    assert predict([]) == []
+    np.testing.assert_allclose(predict([given[3]])[0], want[3], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('layout', ['NT', 'TN'])
+def test_sequences_of_arrays(layout):
+    def network(length):
+        cell = rnn.GRUCell(UNITS)
+        outputs, _ = cell.unroll(length, mx.sym.Variable('data'), layout=layout + 'C',
+                                 merge_outputs=True)
+        return outputs, ['data'], []
+
+    symbol = network(2)[0]
+    shapes, _, _ = symbol.infer_shape(data=(2, 2, 3))
+    weights = {name: mx.nd.array(random_value(name, shape))
+               for name, shape in zip(symbol.list_arguments(), shapes) if name != 'data'}
+    predict = rnn.Predictor(network, weights, buckets=BUCKETS, batch_size=4, layout=layout,
+                            padding=np.nan)  # which no output of a cell that reads forwards sees
+    given = [random_value(str(i), (length, 3)) for i, length in enumerate(LENGTHS)]
+    stepper = rnn.Stepper(rnn.GRUCell(UNITS), lambda run: run(mx.sym.Variable('data')), weights)
+    for sequence, got in zip(given, predict(given)):
+        want, _ = stepper.read(stepper.begin(1), data=sequence[None])
+        np.testing.assert_allclose(got, want.asnumpy()[0], rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r'one shape, which is \(3,\), got \(2,\)'):
+        predict([np.ones((2, 2))])
+
+
+def test_several_inputs():
+    def network(length):
+        joined = mx.sym.broadcast_add(embedded(mx.sym.Variable('data')), mx.sym.expand_dims(
+            mx.sym.Variable('other'), axis=2))
+        outputs, _ = rnn.RNNCell(UNITS).unroll(length, joined, merge_outputs=True)
+        return outputs, ['data', 'other'], []
+
+    weights = {'embed_weight': mx.nd.ones((WORDS, 3)), 'rnn_i2h_weight': mx.nd.ones((UNITS, 3)),
+               'rnn_i2h_bias': mx.nd.zeros(UNITS), 'rnn_h2h_weight': mx.nd.ones((UNITS, UNITS)),
+               'rnn_h2h_bias': mx.nd.zeros(UNITS)}
+    predict = rnn.Predictor(network, weights, buckets=BUCKETS, batch_size=4)
+    other = [[-1.] * length for length in LENGTHS]  # 1 - 1 is nothing
+    for got, length in zip(predict({'data': sentences(), 'other': other}), LENGTHS):
+        assert got.shape == (length, UNITS) and not got.any()
+    with pytest.raises(TypeError, match='dict of lists'):
+        predict(sentences())
+    with pytest.raises(ValueError, match='names data, other'):
+        predict({'data': sentences()})
+    with pytest.raises(ValueError, match='as many and as long'):
+        predict({'data': sentences(), 'other': other[:-1]})
+
+
+def test_a_bidirectional_network_needs_the_lengths():
+    """Without valid_length padding reaches the steps of a backward cell: as in training."""
+    weights = weights_of(several)
+    predict = rnn.Predictor(several, weights, buckets=[7], batch_size=4)
+    want = alone(several, weights, [1, 2, 3], 'NT')[0]
+    np.testing.assert_allclose(predict([[1, 2, 3]])[0][0], want, rtol=1e-5, atol=1e-6)
+
+
+def test_devices_take_turns():
+    weights = weights_of(merged)
+    want = rnn.Predictor(merged, weights, buckets=BUCKETS, batch_size=4)(sentences())
+    predict = rnn.Predictor(merged, weights, buckets=BUCKETS, batch_size=4,
+                            ctx=[mx.cpu(0), mx.cpu(1), mx.cpu(2)])
+    for got, each in zip(predict(sentences()), want):
+        np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture
+def binds(monkeypatch):
+    """Notes each executor and the one whose memory it shares."""
+    made: list[Any] = []
+    original = mx.sym.Symbol.bind
+
+    def bind(self, *args, **kwargs):
+        executor = original(self, *args, **kwargs)
+        made.append((executor, kwargs.get('shared_exec')))
+        return executor
+
+    monkeypatch.setattr(mx.sym.Symbol, 'bind', bind)
+    return made
+
+
+def allocated(executor: Any) -> float:
+    line, = (line for line in executor.debug_str().splitlines() if 'MB allocated' in line)
+    return float(line.split()[1])
+
+
+def test_binds_are_kept_and_share_memory(binds):
+    predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4, fold=False)
+    within = [3, 7, 1, 2] * 8
+    predict(sentences(within))
+    count = len(binds)
+    assert count == len(BUCKETS)
+    predict(sentences(within, seed=1))
+    assert len(binds) == count
+    first = binds[0][0]
+    assert first.arg_dict['data'].shape == (4, 7)  # the largest, whose memory the others use
+    assert all(shared is first for _, shared in binds[1:])
+    predict(sentences([9] * 4 + [11, 10]))
+    assert len(binds) == count + 2
+    predict(sentences([9] * 4))
+    assert len(binds) == count + 3  # a length beyond the buckets is not kept
+
+
+def test_few_sequences_run_in_few_rows(binds):
+    predict = rnn.Predictor(merged, weights_of(merged), buckets=[4], batch_size=32, fold=False)
+    for count in (1, 3, 20, 32, 33):
+        predict(sentences([3] * count))
+    assert [each.arg_dict['data'].shape[0] for each, _ in binds] == [32, 1, 4]
+
+
+def test_folded_weights_are_there_once():
+    predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4)
+    predict(sentences())
+    vectors = {id(graph.weights['l0_fused_parameters']) for graph in predict._graphs.values()}
+    assert len(predict._graphs) == 3 and len(vectors) == 1
+
+
+def test_a_stream_is_read_as_it_is_needed():
+    predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4)
+    given, read = sentences(), []
+
+    def source():
+        for sentence in given:
+            read.append(sentence)
+            yield sentence
+
+    stream = predict.stream(source(), window=5)
+    assert not read
+    found = [next(stream)]
+    assert len(read) == 5
+    found += list(stream)
+    for got, want in zip(found, predict(given)):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+    assert len(found) == len(given)
+
+
+def test_results_do_not_change_with_the_next_call():
+    predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4)
+    results = predict(sentences())
+    before = [each.copy() for each in results]
+    predict(sentences(seed=3))
+    for got, want in zip(results, before):
+        np.testing.assert_array_equal(got, want)
+        assert got.base is None  # no larger array is kept alive
+
+
+def test_a_checkpoint(tmp_path):
+    weights = weights_of(time_major)
+    fused = rnn.FusedRNNCell(UNITS, 2, prefix='f_')
+    prefix = str(tmp_path / 'model')
+    rnn.save_rnn_checkpoint(fused, prefix, 3, time_major(2)[0], weights, {})
+    want = rnn.Predictor(time_major, weights, buckets=BUCKETS, layout='TN')(sentences())
+    for options in ({}, {'epoch': 3}):
+        predict = rnn.Predictor.from_checkpoint(time_major, fused, prefix, buckets=BUCKETS,
+                                                layout='TN', **options)
+        for got, each in zip(predict(sentences()), want):
+            np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-6)
+    with pytest.raises(rnn.CheckpointError):
+        rnn.Predictor.from_checkpoint(time_major, fused, prefix, 4, buckets=BUCKETS)
+
+
+def test_auxiliary_states():
+    def network(length):
+        outputs, _ = rnn.RNNCell(UNITS).unroll(length, embedded(mx.sym.Variable('data')),
+                                               merge_outputs=True)
+        return mx.sym.BatchNorm(outputs, axis=2, fix_gamma=False, name='norm'), ['data'], []
+
+    symbol = network(2)[0]
+    shapes, _, auxiliary = symbol.infer_shape(data=(1, 2))
+    weights = {name: mx.nd.array(random_value(name, shape))
+               for name, shape in zip(symbol.list_arguments(), shapes) if name != 'data'}
+    aux = {name: mx.nd.array(random_value(name, shape) ** 2 + 1)
+           for name, shape in zip(symbol.list_auxiliary_states(), auxiliary)}
+    predict = rnn.Predictor(network, weights, aux, buckets=BUCKETS, batch_size=2)
+    bound = symbol.bind(mx.cpu(), dict(weights, data=mx.nd.array([[1, 2]])), aux_states=aux)
+    want = bound.forward(is_train=False)[0].asnumpy()[0]
+    np.testing.assert_allclose(predict([[1, 2]])[0], want, rtol=1e-5, atol=1e-6)
+    with pytest.raises(rnn.MissingWeightsError, match='norm_moving_mean'):
+        rnn.Predictor(network, weights, buckets=BUCKETS)
+
+
+def test_a_call_while_another_runs_is_refused():
+    predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS)
+    seen = []
+
+    class Slow:
+        def __array__(self, *args, **kwargs):
+            with pytest.raises(RuntimeError, match='one call at a time'):
+                predict([[1]])
+            seen.append(1)
+            return np.array([1., 2.])
+
+    predict([Slow()])
+    assert seen
+    predict([[1]])
+
+
+def test_bad_input():
+    weights = weights_of(merged)
+    for options, error, words in (
+            ({'buckets': []}, ValueError, 'buckets'),
+            ({'buckets': [0]}, ValueError, 'each of buckets'),
+            ({'buckets': 4}, TypeError, 'buckets'),
+            ({'batch_size': 0}, ValueError, 'batch_size'),
+            ({'ctx': 'cpu'}, TypeError, 'ctx must be'),
+            ({'ctx': []}, ValueError, 'ctx must'),
+            ({'padding': 'x'}, TypeError, 'padding'),
+            ({'layout': 'NTC'}, ValueError, 'layout'),
+            ({'fold': 'yes'}, TypeError, 'fold'),
+            ({'length_name': 3}, TypeError, 'length_name')):
+        with pytest.raises(error, match=words):
+            rnn.Predictor(merged, weights, **{'buckets': BUCKETS, **options})
+    for network, error, words in (
+            (3, TypeError, 'network must be callable'),
+            (lambda length: merged(length)[0], TypeError, 'network must return'),
+            (lambda length: ('graph', ['data'], []), TypeError, 'must be a Symbol'),
+            (lambda length: (merged(length)[0], ['word'], []), ValueError, 'word is none'),
+            (lambda length: (several(length)[0], ['length'], []), rnn.MissingWeightsError, 'data')):
+        with pytest.raises(error, match=words):
+            rnn.Predictor(network, dict(weights_of(several), **weights), buckets=BUCKETS)
+    for name in weights:
+        rest = {other: array for other, array in weights.items() if other != name}
+        with pytest.raises(rnn.MissingWeightsError, match=name):
+            rnn.Predictor(merged, rest, buckets=BUCKETS)
+    predict = rnn.Predictor(merged, dict(weights, score_bias=mx.nd.ones(3)), buckets=BUCKETS)
+    with pytest.raises(ValueError, match=r'score_bias should have the shape \(6,\)'):
+        predict([[1, 2]])
+    predict = rnn.Predictor(merged, weights, buckets=BUCKETS)
+    want = predict([[1, 2]])[0]
+    for given, error, words in (
+            (3, TypeError, 'sequences must be an iterable'),
+            ([3], TypeError, 'number 0'),
+            ([[1], ['a']], TypeError, 'number 1'),
+            ([[1], []], ValueError, 'at least one step, which number 1'),
+            ([[1], [[1, 2], [3]]], TypeError, 'number 1'),
+            ([[[1, 2]]], ValueError, 'one shape')):
+        with pytest.raises(error, match=words):
+            predict(given)
+        np.testing.assert_allclose(predict([[1, 2]])[0], want, rtol=1e-6)
+    for window, error in ((0, ValueError), ('a', TypeError)):
+        with pytest.raises(error, match='window'):
+            predict.stream([], window)
+
+
+def test_examples():
+    result = doctest.testmod(importlib.import_module(rnn.Predictor.__module__))
+    assert result.attempted > 5 and not result.failed
