@@ -8,8 +8,8 @@ from typing import Any, Callable, Iterable, Iterator
 
 import numpy as np
 
-__all__ = ['LARGEST', 'instance', 'integer', 'whole', 'units', 'number', 'choice', 'function',
-           'initializer', 'dtype', 'activation', 'flag', 'integers', 'iterable']
+__all__ = ['LARGEST', 'shown', 'instance', 'integer', 'whole', 'units', 'number', 'choice',
+           'function', 'initializer', 'dtype', 'activation', 'flag', 'integers', 'iterable']
 
 #: The largest integer that operators' parameters hold.
 LARGEST = 2**31 - 1
@@ -17,15 +17,29 @@ LARGEST = 2**31 - 1
 _FINITE = sys.float_info.max
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def shown(value: Any) -> str:
+    """`value` in a few words, for a refusal: never the numbers of an array, which may be many."""
+    text = _brief(value)
     return '%s (%s)' % (text if len(text) <= 80 else text[:77] + '...', type(value).__name__)
+
+
+def _brief(value: Any) -> str:
+    shape = getattr(value, 'shape', None)
+    if hasattr(value, 'asnumpy') or isinstance(value, np.ndarray) and shape:
+        return 'an array of shape %s' % (shape,)
+    if type(value) in (list, tuple) and value:
+        items = [_brief(item) for item in value[:4]] + ['...'] * (len(value) > 4)
+        return ('[%s]' if type(value) is list else '(%s)') % ', '.join(items)
+    if type(value) is dict and value:
+        return '{%s, ...}' % ', '.join('%r: %s' % (key, _brief(value[key]))
+                                       for key in list(value)[:2])
+    return repr(value)
 
 
 def instance(name: str, value: Any, types: Any, what: str) -> Any:
     """Return `value` if it is an instance of `types`; `what` describes them in the refusal."""
     if not isinstance(value, types):
-        raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
+        raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
     return value
 
 
@@ -34,11 +48,11 @@ def integer(name: str, value: Any, least: int | None = None,
     """Return `value` as an int; NumPy integers count as integers, bools do not."""
     what = 'an integer' if least is None else 'an integer of at least %d' % least
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
+        raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
     if least is not None and value < least:
-        raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
+        raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
     if most is not None and int(value) > most:
-        raise ValueError('%s must be at most %d, got %s' % (name, most, _shown(value)))
+        raise ValueError('%s must be at most %d, got %s' % (name, most, shown(value)))
     return int(value)
 
 
@@ -64,9 +78,9 @@ def number(name: str, value: Any, least: float = -_FINITE, most: float = _FINITE
     """
     what = 'a finite number' if most == _FINITE else 'a number from %g to %g' % (least, most)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
+        raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
     if not least <= value <= most:  # type: ignore[operator]  # as NaN fails every comparison
-        raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
+        raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
     if isinstance(value, numbers.Integral):
         return int(value)
     return float(str(value)) if isinstance(value, np.floating) else float(value)
@@ -77,16 +91,16 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     allowed = list(allowed)
     what = 'one of ' + ', '.join(map(repr, allowed))
     if not isinstance(value, str):
-        raise TypeError('%s must be %s, got %s' % (name, what, _shown(value)))
+        raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
     if value not in allowed:
-        raise ValueError('%s must be %s, got %s' % (name, what, _shown(value)))
+        raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
     return value
 
 
 def function(name: str, value: Any) -> Callable[..., Any]:
     """Return `value` if it can be called."""
     if not callable(value):
-        raise TypeError('%s must be callable, got %s' % (name, _shown(value)))
+        raise TypeError('%s must be callable, got %s' % (name, shown(value)))
     return value
 
 
@@ -95,20 +109,21 @@ def initializer(name: str, value: Any) -> Any:
     if not (value is None or isinstance(value, str) or
             hasattr(value, 'dumps') and not isinstance(value, type)):
         raise TypeError('%s must be an Initializer, its name or None, got %s'
-                        % (name, _shown(value)))
+                        % (name, shown(value)))
     return value
 
 
 def dtype(name: str, value: Any) -> Any:
     """Return `value` if it names a type of numbers that arrays can have."""
     try:
-        known = value is not None and (
+        array = isinstance(value, np.ndarray) or hasattr(value, 'asnumpy')
+        known = value is not None and not array and (
             isinstance(value, str) and value == 'bfloat16' or np.dtype(value).kind in 'biuf')
     except (TypeError, NotImplementedError):
         known = False
     if not known:
         raise TypeError("%s must be a type of numbers, such as 'float32', got %s"
-                        % (name, _shown(value)))
+                        % (name, shown(value)))
     return value
 
 
@@ -121,7 +136,7 @@ def flag(name: str, value: Any) -> Any:
     """Return `value` if it is true or false (0 and 1 count), as Python's own."""
     if not isinstance(value, (bool, np.bool_)) and not (
             isinstance(value, numbers.Integral) and value in (0, 1)):
-        raise TypeError('%s must be True or False, got %s' % (name, _shown(value)))
+        raise TypeError('%s must be True or False, got %s' % (name, shown(value)))
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -129,7 +144,7 @@ def integers(name: str, value: Any, count: int, least: int) -> Any:
     """Return the tuple or list `value`, of ints, if it is `count` integers of at least `least`."""
     if not isinstance(value, (tuple, list)) or len(value) != count:
         what = TypeError if not isinstance(value, (tuple, list)) else ValueError
-        raise what('%s must be a tuple of %d integers, got %s' % (name, count, _shown(value)))
+        raise what('%s must be a tuple of %d integers, got %s' % (name, count, shown(value)))
     return (list if isinstance(value, list) else tuple)(
         integer('each of %s' % name, item, least, LARGEST) for item in value)
 
@@ -140,4 +155,4 @@ def iterable(name: str, value: Any, what: str) -> Iterator[Any]:
         return iter(value)
     except TypeError:
         raise TypeError('%s must be an iterable of %s, got %s'
-                        % (name, what, _shown(value))) from None
+                        % (name, what, shown(value))) from None

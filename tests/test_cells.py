@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from . import mx, reference, rnn
+from . import differs, mx, reference, rnn
 from .cases import (
     BOUND,
     LEAKY,
@@ -277,3 +277,27 @@ def test_names_that_programs_give_to_attributes_stay_free():
 
     outputs, _ = Counting(3).unroll(2, mx.sym.Variable('data'), merge_outputs=True)
     assert outputs.infer_shape(data=(1, 2, 5))[1] == [(1, 2, 3)]
+
+
+@differs
+@pytest.mark.parametrize('shape', [(2, 3, 4), (0, 3, 4)])
+@pytest.mark.parametrize('make', [
+    lambda: rnn.LSTMCell(3), lambda: rnn.ResidualCell(rnn.LSTMCell(4)),
+    lambda: rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))])
+def test_a_sequence_of_another_length_is_refused(make, shape):
+    data = mx.sym.Variable('data', shape=shape)
+    for length in (2, 5):
+        with pytest.raises(ValueError, match=r'length must be .*has 3 .*got %d' % length):
+            make().unroll(length, data)
+    for length in (2, 4):
+        with pytest.raises(ValueError, match='length=%d steps, got 3 Symbols' % length):
+            make().unroll(length, inputs('list', 3))
+    make().unroll(3, data)
+
+
+@differs
+def test_unknown_sizes_of_numpy_are_unknown():
+    with mx.util.np_shape(True):
+        data = mx.sym.Variable('data', shape=(2, -1, 5))
+        outputs, _ = rnn.LSTMCell(3).unroll(3, data, merge_outputs=True)
+        assert outputs.infer_shape(data=(2, 3, 5))[1] == [(2, 3, 3)]

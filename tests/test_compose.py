@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from . import mx, reference, rnn
+from . import differs, mx, reference, rnn
 from .cases import flat, inputs, run, run_symbols, stack, step
 
 ZEROS = [np.zeros((2, 3))] * 2
@@ -149,3 +149,35 @@ def test_a_slice_of_a_group_of_outputs_is_a_list():
     data = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=3, axis=1, squeeze_axis=True)
     outputs, _ = rnn.LSTMCell(3).unroll(3, list(data), merge_outputs=True)
     assert outputs.infer_shape(data=(2, 3, 4))[1] == [(2, 3, 3)]
+
+
+@differs
+@pytest.mark.parametrize('lengths', [False, True])
+def test_both_directions_of_nhwc_are_joined_along_the_channels(lengths):
+    cell = rnn.BidirectionalCell(
+        rnn.ConvRNNCell((1, 4, 3, 2), 2, prefix='l_', conv_layout='NHWC'),
+        rnn.ConvRNNCell((1, 4, 3, 2), 5, prefix='r_', conv_layout='NHWC'))
+    options = {'valid_length': mx.sym.Variable('n')} if lengths else {}
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True, **options)
+    shapes = {'data': (6, 3, 4, 3, 2), **({'n': (6,)} if lengths else {})}
+    assert outputs.infer_shape(**shapes)[1] == [(6, 3, 4, 3, 7)]
+
+
+@differs
+def test_names_of_begin_states_through_fuse():
+    def names(wrap):
+        found = []
+        for make in (lambda: rnn.LSTMCell(3, 'a_'),
+                     lambda: stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')),
+                     lambda: stack(rnn, rnn.RNNCell(3, prefix='a_'), rnn.DropoutCell(0.1),
+                                   rnn.ZoneoutCell(rnn.GRUCell(3, 'b_'), 0.1)),
+                     lambda: rnn.ResidualCell(rnn.LSTMCell(3, 'a_')),
+                     lambda: rnn.BidirectionalCell(rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_'))):
+            cell = wrap(make())
+            cell.unroll(2, mx.sym.Variable('data'))
+            found.append([state.name for state in cell.begin_state(func=mx.sym.Variable)])
+            cell.unroll(2, mx.sym.Variable('data'), cell.begin_state(func=mx.sym.Variable))
+            found.append([state.name for state in cell.begin_state(func=mx.sym.Variable)])
+        return found
+
+    assert names(rnn.fuse) == names(lambda cell: cell)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from . import mx, reference, rnn
+from . import differs, mx, reference, rnn
 from .cases import inputs, run, step
 
 RECURRENCES = {'ConvRNNCell': (reference.rnn, 1), 'ConvLSTMCell': (reference.lstm, 2),
@@ -119,3 +119,24 @@ def test_names_of_steps():
     output, states = step(rnn.ConvLSTMCell((1, 2, 4, 4), 3, prefix='x_'), 2)
     assert [each.name for each in output] == ['x_t0_out', 'x_t1_out']
     assert [each.name for each in states] == ['x_t1_out', 'x_t1_state']
+
+
+@differs
+@each_cell
+def test_the_batch_may_be_left_open(name):
+    open_, fixed = (getattr(rnn, name)((batch, 2, 4, 3), 2) for batch in (0, 7))
+    assert open_.state_info == fixed.state_info
+    data = mx.sym.Variable('data')
+    assert open_.unroll(2, data, merge_outputs=True)[0].infer_shape(data=(5, 2, 2, 4, 3))[1] == [
+        (5, 2, 2, 4, 3)]
+
+
+@each_cell
+def test_a_projection_that_a_program_redefines_is_used(name):
+    class Scaled(getattr(rnn, name)):
+        def _conv_forward(self, inputs, states, name):
+            i2h, h2h = super()._conv_forward(inputs, states, name)
+            return i2h * 0, h2h
+
+    found = run(Scaled((1, 2, 4, 3), 2, prefix='x_'), (2, 4, 3))
+    assert not abs(found.grads['data']).max() and abs(found.grads['x_h2h_weight']).max()

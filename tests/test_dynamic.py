@@ -218,3 +218,58 @@ def test_a_state_that_is_not_read():
             return output, [output]
 
     assert_same(run_dynamic(Ignores(3), (4,), begin='zeros'), run(Ignores(3), (4,), begin='zeros'))
+
+
+def test_batch_norm_is_refused_by_its_name():
+    class Normed(rnn.RNNCell):
+        def __call__(self, inputs, states):
+            return super().__call__(mx.sym.BatchNorm(inputs, name='bn%d' % self._counter), states)
+
+    with pytest.raises(ValueError, match='uses BatchNorm'):
+        rnn.dynamic_unroll(Normed(3), mx.sym.Variable('data'))
+
+
+def test_names_in_and_behind_a_loop():
+    cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.DropoutCell(0.1))
+    with mx.name.NameManager():
+        rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
+        outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
+        behind = mx.sym.FullyConnected(outputs, num_hidden=2).name
+        assert cell._cells[0]._counter == 0  # as after one step
+    with mx.name.NameManager():
+        for _ in range(2):
+            rnn.dynamic_unroll(rnn.RNNCell(3), mx.sym.Variable('data'))
+        assert mx.sym.FullyConnected(mx.sym.Variable('x'), num_hidden=2).name == behind
+    assert behind == 'fullyconnected0'
+    body = json.loads(outputs.tojson())['nodes']
+    names = [node['name'] for each in body for graph in each.get('subgraphs', ())
+             for node in graph['nodes']]
+    assert 'a_t0_i2h' in names and not any('t1_' in name for name in names)
+
+
+def test_automatic_names_of_later_layers_do_not_depend_on_what_a_step_makes():
+    """The body is built twice; what the first time uses up is given back."""
+    class Unnamed(rnn.RNNCell):
+        def __call__(self, inputs, states):
+            return super().__call__(mx.sym.FullyConnected(inputs, num_hidden=3), states)
+
+    with mx.name.NameManager():
+        outputs, _ = rnn.dynamic_unroll(Unnamed(3), mx.sym.Variable('data'))
+        assert mx.sym.FullyConnected(outputs, num_hidden=2).name == 'fullyconnected1'
+    assert 'fullyconnected0_weight' in outputs.list_arguments()
+
+
+@pytest.mark.parametrize('kind', ['int8', 'uint8'])
+def test_short_types_of_lengths_in_long_loops(kind):
+    def final(kind):
+        outputs, states = rnn.dynamic_unroll(rnn.RNNCell(2), mx.sym.Variable('data'),
+                                             valid_length=mx.sym.Variable('n'))
+        bound = mx.sym.Group([outputs] + states).simple_bind(
+            mx.cpu(), type_dict={'data': 'float32', 'n': kind}, data=(3, 300, 2), n=(3,))
+        for name, array in bound.arg_dict.items():
+            array[:] = random_value(name, array.shape)
+        bound.arg_dict['n'][:] = mx.nd.array([60, 127, 3])
+        return [each.asnumpy() for each in bound.forward()]
+
+    for got, want in zip(final(kind), final('int32')):
+        np.testing.assert_array_equal(got, want)

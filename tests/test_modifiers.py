@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from . import mx, rnn
+from . import differs, mx, rnn
 from .cases import flat, inputs, run, run_symbols, stack, step
 
 
@@ -131,3 +131,111 @@ def test_modifiers_in_a_stack_keep_the_states_in_order():
     assert len(flat(states)) == 3
     assert cell.state_shape == [(0, 4)] * 3
     assert outputs.infer_shape(data=(7, 2, 4))[1] == [(7, 2, 4)]
+
+
+@differs
+@pytest.mark.parametrize('count', [0, 1, 3])
+@pytest.mark.parametrize('make', [
+    lambda base: rnn.ZoneoutCell(base, 0, 0.3), lambda base: rnn.ZoneoutCell(base, 0.3),
+    lambda base: rnn.ResidualCell(rnn.ZoneoutCell(base, 0.3, 0.3)),
+    lambda base: rnn.VariationalDropoutCell(base, 0.1, 0.1)],
+    ids=['states', 'outputs', 'residual', 'variational'])
+@pytest.mark.parametrize('own', [False, True])
+def test_a_wrong_number_of_states_under_a_modifier(make, count, own):
+    class Own(rnn.BaseRNNCell):
+        state_info = [{'shape': (0, 3), '__layout__': 'NC'}] * 2
+
+        def __call__(self, inputs, states):
+            return inputs, [inputs, inputs]
+
+    if own and not isinstance(make(Own()), rnn.ZoneoutCell):
+        pytest.skip('cells of programs that no cell of ours looks into')
+    cell = make(Own() if own else rnn.LSTMCell(3))
+    states = [mx.sym.Variable('s%d' % i) for i in range(count)]
+    with pytest.raises(ValueError, match='states of .* must be 2 Symbols.*got %d' % count):
+        cell(mx.sym.Variable('x'), states)
+
+
+@differs
+def test_a_cell_that_hands_on_other_states_than_it_takes():
+    class Grows(rnn.BaseRNNCell):
+        state_info = [{'shape': (0, 3), '__layout__': 'NC'}]
+
+        def __call__(self, inputs, states):
+            return inputs, [inputs, inputs]
+
+    with pytest.raises(ValueError, match='as many before a step as after it, got 1 and 2'):
+        Grows().unroll(2, mx.sym.Variable('x'), valid_length=mx.sym.Variable('n'))
+
+
+@differs
+@pytest.mark.parametrize('make', [rnn.ZoneoutCell, rnn.ResidualCell])
+def test_two_names_of_one_argument_are_not_both_given(make):
+    cell = make(rnn.LSTMCell(3))
+    with pytest.raises(TypeError, match='init_sym and func of begin_state.*got both'):
+        cell.begin_state(mx.sym.Variable, func=mx.sym.ones)
+    assert cell.begin_state(func=mx.sym.ones)[0].list_arguments() == []
+    assert cell.begin_state(mx.sym.Variable)[0].list_arguments() == ['lstm_begin_state_2']
+
+
+def bare(cell, dtype=None, **kwargs):
+    """Begin states that say nothing of themselves but their shapes."""
+    return [mx.sym.Variable('s%d' % i, shape=(2,) + shape[1:], **kwargs)
+            for i, shape in enumerate(cell.state_shape)]
+
+
+IMAGES = {'lengths': lambda cell: {'valid_length': mx.sym.Variable('n')},
+          'variables': lambda cell: {'begin_state': bare(cell)},
+          'both': lambda cell: {'valid_length': mx.sym.Variable('n'), 'begin_state': bare(cell)}}
+
+
+@differs
+@pytest.mark.parametrize('options', IMAGES.values(), ids=IMAGES)
+@pytest.mark.parametrize('name', ['ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell'])
+def test_zoneout_of_outputs_of_images(name, options):
+    cell = rnn.ZoneoutCell(getattr(rnn, name)((1, 2, 5, 6), 3), 0.3)
+    outputs, states = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True, **options(cell))
+    shapes = {'data': (2, 3, 2, 5, 6), **({'n': (2,)} if 'n' in outputs.list_arguments() else {})}
+    bound = mx.sym.Group([outputs] + states).simple_bind(mx.cpu(), **shapes)
+    for array in bound.arg_arrays:
+        array[:] = 0.5
+    bound.arg_dict.get('n', mx.nd.zeros((2,)))[:] = 2
+    assert np.isfinite(bound.forward(is_train=True)[0].asnumpy()).all()
+
+
+FLOAT64 = {
+    'stateless': lambda: (rnn.ZoneoutCell(rnn.DropoutCell(0.2), 0.3, 0.3), None),
+    'variables': lambda: (lambda cell: (cell, bare(cell)))(
+        rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3)),
+    'states': lambda: (lambda cell: (cell, bare(cell)))(rnn.ZoneoutCell(rnn.LSTMCell(3), 0, 0.3)),
+    'typed': lambda: (lambda cell: (cell, bare(cell, dtype='float64')))(
+        rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3)),
+    'zeros': lambda: (rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3), None)}
+
+
+@differs
+@pytest.mark.parametrize('way', ['unroll', 'dynamic'])
+@pytest.mark.parametrize('make', FLOAT64.values(), ids=FLOAT64)
+def test_zoneout_in_float64(make, way):
+    cell, begin = make()
+    data = mx.sym.Variable('data')
+    outputs, states = (
+        cell.unroll(3, data, begin, merge_outputs=True, dtype='float64') if way == 'unroll' else
+        rnn.dynamic_unroll(cell, data, begin, dtype='float64'))
+    bound = mx.sym.Group([outputs] + states).simple_bind(mx.cpu(), type_dict={'data': 'float64'},
+                                                         data=(2, 3, 4))
+    for array in bound.arg_arrays:
+        array[:] = 0.5
+    bound.forward(is_train=True)
+    bound.backward([mx.nd.ones(each.shape, dtype='float64') for each in bound.outputs])
+    assert bound.outputs[0].dtype == np.float64
+    assert np.isfinite(bound.grad_dict['data'].asnumpy()).all()
+
+
+@differs
+def test_begin_states_of_a_stack_are_asked_of_the_modifier_around_it():
+    for inner in (rnn.SequentialRNNCell(),
+                  rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))):
+        rnn.ResidualCell(inner)
+        with pytest.raises(ValueError, match='must be asked of the modifier'):
+            inner.begin_state()

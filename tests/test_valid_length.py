@@ -209,8 +209,8 @@ def test_lengths_are_looked_at_once(merge):
     assert count['clip'] == 1
     assert count['SequenceMask'] <= 2
     assert count['_greater_scalar'] <= 50
-    # Each step is split off once; nothing but the last layer's output is joined.
-    assert count['SliceChannel'] == 1 + 3 * 50 and count['Concat'] == 1
+    # Each step is split off once; nothing but the last layer's output and the mask is joined.
+    assert count['SliceChannel'] == 1 + 3 * 50 and count['Concat'] == 2
 
 
 @differs
@@ -450,3 +450,25 @@ def test_wrong_lengths(case, wrong):
         wrong = mx.sym.Variable('lengths', shape=(2, 3))
     with pytest.raises((TypeError, ValueError), match='valid_length must be'):
         case.make(rnn).unroll(2, mx.sym.Variable('data'), valid_length=wrong)
+
+
+@differs
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('types', [{'lengths': 'int32'}, {'data': 'float64'}, None,
+                                   {'lengths': 'uint8', 'data': 'float32'}], ids=str)
+def test_types_given_when_the_graph_is_bound(types, layout):
+    cell = stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(2))
+    kind = (types or {}).get('data')
+    outputs, states = cell.unroll(3, mx.sym.Variable('data'), layout=layout, merge_outputs=True,
+                                  valid_length=mx.sym.Variable('lengths'), dtype=kind)
+    bound = mx.sym.Group([outputs] + states).simple_bind(
+        mx.cpu(), type_dict=types, data=(2, 3, 4) if layout == 'NTC' else (3, 2, 4), lengths=(2,))
+    for name, value in (types or {}).items():
+        assert bound.arg_dict[name].dtype == np.dtype(value)
+    bound.arg_dict['lengths'][:] = mx.nd.array([1, 3])
+    for name, array in bound.arg_dict.items():
+        if name != 'lengths':
+            array[:] = 0.5
+    got = bound.forward()[0].asnumpy()
+    got = got if layout == 'NTC' else got.swapaxes(0, 1)
+    assert not got[0, 1:].any() and got[0, 0].all() and got[1].all()

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 from typing import Any, Callable, Iterator
 
@@ -10,11 +9,11 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .gates import activate
 from .params import RNNParams, in_constructor_of
-from .sequence import Inputs, check_states, check_symbol, unknown
+from .sequence import Inputs, unknown
 from .unroll import Options, unroll, unroll_steps
 from .weights import Weights, copy_weights, group_weights, pack_gates, unpack_gates
 
-__all__ = ['BaseRNNCell', 'GatedCell']
+__all__ = ['BaseRNNCell', 'check_cell']
 
 
 class BaseRNNCell:
@@ -96,9 +95,10 @@ class BaseRNNCell:
             cells.extend(cell._inner_cells())
         return cells
 
-    def _carried(self) -> dict[str, Callable[[list[mx.sym.Symbol]], mx.sym.Symbol]]:
-        """Attributes that hold a Symbol from one step to the next, besides the states, and what
-        makes the first one of the first states."""
+    def _kept_between_steps(self, states: list[mx.sym.Symbol], dtype: Any
+                            ) -> dict[str, mx.sym.Symbol | None]:
+        """Attributes that hold a Symbol from one step to the next, besides the states: what is in
+        them before the first step from `states`, or None if no step reads them."""
         return {}
 
     @contextlib.contextmanager
@@ -246,10 +246,11 @@ class BaseRNNCell:
             try:
                 states.append(func(name=name, **kwargs))
             except mx.base.MXNetError as error:
-                lines = str(error).strip().splitlines()
+                lines = str(error).strip().splitlines() or ['nothing']
+                reason = lines[-1] if 'Traceback' in lines[0] else lines[0]
                 raise TypeError('func of begin_state must make a Symbol of the arguments name, %s; '
                                 '%s says: %s' % (', '.join(kwargs), getattr(func, '__name__', func),
-                                                 lines[-('Traceback' in lines[0])])) from error
+                                                 reason)) from error
         return states
 
     def _first_states(self, begin_state: Any, dtype: Any) -> Any:
@@ -301,7 +302,8 @@ class BaseRNNCell:
         merge_outputs : bool, optional
             True: one Symbol in `layout`; False: a list of steps; None: what needs no more work.
         dtype : str or type, optional
-            Type of the zeros where `begin_state` is None; float32 if None.
+            Type of the zeros that the graph begins with, where `begin_state` is None or a
+            ZoneoutCell keeps its output; float32 if None.
         valid_length : Symbol, optional
             Number of steps of each sequence, whole numbers from 0 to `length` (more counts as
             `length`) of any numeric type, in the shape (batch,). What lies behind is padding,
@@ -346,26 +348,17 @@ class BaseRNNCell:
                            layout=options.layout, merge_outputs=options.merge_outputs, **keywords)
 
 
-class GatedCell(BaseRNNCell):
-    """A cell of one recurrence: the subclass says how input and output are projected."""
-
-    _recurrence: Any = None
-    _activation: Any = 'tanh'
-    _gate_axis: int | None = None  #: axis of the gates in a projection, where it must be said
-
-    @property
-    def _gate_names(self) -> Any:
-        return self._recurrence.gates[:]
-
-    def _project(self, inputs, states, name):
-        raise NotImplementedError('%s does not define _project' % type(self).__name__)
-
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-        check_symbol('inputs', inputs)
-        states = check_states(states, self._recurrence.num_states, self)
-        self._counter += 1
-        name = '%st%d_' % (self._prefix, self._counter)
-        i2h, h2h = self._project(inputs, states, name)
-        activate = functools.partial(self._get_activation, activation=self._activation)
-        return self._recurrence.step(i2h, h2h, states, activate, name, self._gate_axis)
+def check_cell(name: str, value: Any) -> BaseRNNCell:
+    """Return `value` if it is a cell; what it is instead is said in words that help."""
+    if isinstance(value, BaseRNNCell):
+        return value
+    kind = value if isinstance(value, type) else type(value)
+    if isinstance(value, type) and issubclass(value, BaseRNNCell):
+        raise TypeError('%s must be a cell of mxrnn, got the class %s itself: call it to make a '
+                        'cell, %s(...)' % (name, kind.__name__, kind.__name__))
+    for module, whose in (('mxnet.gluon', "Gluon, whose cells don't share weights or graphs with "
+                                          'these'), ('mxnet.rnn', 'mxnet.rnn itself')):
+        if kind.__module__.startswith(module):
+            raise TypeError('%s must be a cell of mxrnn, got %s of %s: use one of mxrnn, such as '
+                            'mxrnn.LSTMCell or mxrnn.FusedRNNCell' % (name, kind.__name__, whose))
+    return _check.instance(name, value, BaseRNNCell, 'a cell of mxrnn')

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell
+from .base import BaseRNNCell, check_cell
 from .containers import BidirectionalCell
 from .sequence import check_states
 
@@ -83,7 +83,7 @@ class CarriedStates:
     """
 
     def __init__(self, cell: BaseRNNCell, **kwargs: Any) -> None:
-        _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
+        check_cell('cell', cell)
         for inner in cell._all_cells():
             if isinstance(inner, BidirectionalCell) or getattr(inner, '_bidirectional', False):
                 raise ValueError('cell must run forwards only, but %r has a backward direction, '

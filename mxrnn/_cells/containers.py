@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell
+from .base import BaseRNNCell, check_cell
 from .params import RNNParams, share
 from .sequence import (
     Inputs,
@@ -37,7 +37,7 @@ class _Container(BaseRNNCell):
     def _include(self, name: str, *cells: BaseRNNCell) -> None:
         """Append `cells`, which came as the argument `name`, and share their weights."""
         for cell in cells:
-            _check.instance(name, cell, BaseRNNCell, 'a cell of mxrnn')
+            check_cell(name, cell)
             if self in cell._all_cells():
                 raise ValueError('%s must be another cell than the container itself, and not one '
                                  'around it' % name)
@@ -192,8 +192,8 @@ class BidirectionalCell(_Container):
                  output_prefix: str = 'bi_') -> None:
         super().__init__(params)
         self._output_prefix = _check.instance('output_prefix', output_prefix, str, 'a str')
-        _check.instance('l_cell', l_cell, BaseRNNCell, 'a cell of mxrnn')
-        _check.instance('r_cell', r_cell, BaseRNNCell, 'a cell of mxrnn')
+        check_cell('l_cell', l_cell)
+        check_cell('r_cell', r_cell)
         self._include('l_cell or r_cell', l_cell, r_cell)
 
     def _blocker(self) -> BaseRNNCell | None:

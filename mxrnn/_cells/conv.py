@@ -6,7 +6,7 @@ from typing import Any, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import GatedCell
+from .gated import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
 from .params import RNNParams
 
@@ -99,7 +99,8 @@ class BaseConvRNNCell(GatedCell):
         # of the user keep the automatic names that their checkpoints have.
         output = self._input_convolution(mx.sym.Variable('data'), self._num_hidden)
         try:
-            shape = output.infer_shape(data=tuple(self._input_shape))[1][0]
+            batch, *image = self._input_shape
+            shape = output.infer_shape(data=(batch or 1, *image))[1][0]
         except mx.base.MXNetError:
             raise ValueError('input_shape %s is too small for i2h_kernel %s with i2h_dilate %s and '
                              'i2h_pad %s, or not in conv_layout %r' % (
@@ -131,7 +132,9 @@ class BaseConvRNNCell(GatedCell):
                                  name=name + 'h2h')
         return i2h, h2h
 
-    _project = _conv_forward
+    def _project(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
+                 ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+        return self._conv_forward(inputs, states, name)  # which a program may redefine
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import GatedCell
+from .gated import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
 from .params import RNNParams
 

@@ -1,4 +1,17 @@
-"""dynamic_unroll: a cell as a loop in the graph, for sequences of any length."""
+"""dynamic_unroll: a cell as a loop in the graph, for sequences of any length.
+
+`sym.contrib.foreach` calls a function, the body, with Symbols for one step and for the states,
+and makes a subgraph of what it returns. Three things about it shape this module:
+
+- It treats all variables that were made while it called the body as the loop's own, and marks
+  them. A parameter that the cell asks for in its first step would be marked, too, and would not be
+  that of other graphs. So the body runs twice: the first time, outside of `foreach`, makes the
+  parameters, with a NameManager of its own, so that automatic names begin anew the second time.
+- Its outputs depend on copies of the variables that the body uses. So the graph is read once more
+  from its outputs, with the copies and the inputs replaced by the actual Symbols (`actual`).
+- MXNet tells no operator in a loop that it is being trained. Dropout gets a Symbol that says so
+  (TRAINING), and the body's graph is searched for other operators that would have to know.
+"""
 from __future__ import annotations
 
 import json
@@ -6,7 +19,7 @@ from typing import Any
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell
+from .base import BaseRNNCell, check_cell
 from .modifiers import TRAINING
 from .sequence import (
     check_inputs,
@@ -79,7 +92,7 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
     >>> [outputs.infer_shape(x=(4, length, 5))[1][0] for length in (3, 200)]
     [(4, 3, 16), (4, 200, 16)]
     """
-    _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
+    check_cell('cell', cell)
     blocker = cell._blocker()
     if blocker is not None:
         raise NotImplementedError('cell must be one that can be stepped, which %r cannot: use '
@@ -96,7 +109,7 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
         inputs = time_major(inputs, layout)
         if valid_length is not None:
             inputs = mask(None, inputs, 'TNC', valid_length)
-        outputs, *states = _Loop(cell, states)(inputs, states, valid_length)
+        outputs, *states = _Loop(cell, states, dtype)(inputs, states, valid_length)
         if valid_length is not None:
             outputs = mask(None, outputs, 'TNC', valid_length)
         return time_major(outputs, layout), states
@@ -105,12 +118,14 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
 class _Loop:
     """A cell's step as the body of a loop."""
 
-    def __init__(self, cell: BaseRNNCell, states: list[mx.sym.Symbol]) -> None:
+    def __init__(self, cell: BaseRNNCell, states: list[mx.sym.Symbol], dtype: Any) -> None:
         self._cell = cell
         self._cells = list({id(each): each for each in cell._all_cells()}.values())
-        #: What the loop carries besides the states: (cell, attribute) and its first value.
-        self._carried = {(each, name): first(states) for each in self._cells
-                         for name, first in each._carried().items()}
+        kept = {(each, name): first for each in self._cells
+                for name, first in each._kept_between_steps(states, dtype).items()}
+        #: Further states of the loop: the cell and the attribute that holds it, its first value.
+        self._further = {key: first for key, first in kept.items() if first is not None}
+        self._unread = kept.keys() - self._further.keys()
         self._variables: dict[str, mx.sym.Symbol] = {}
 
     def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol],
@@ -118,31 +133,29 @@ class _Loop:
         steps = {_STEP: inputs}
         if valid_length is not None and states:
             steps[_RUNNING] = _running(inputs, valid_length)
-        states = states + list(self._carried.values())
+        states = states + list(self._further.values())
         names = [_STATE.format(i) for i in range(len(states))]
         variables = [mx.sym.Variable(name) for name in names]
         sequences = [mx.sym.Variable(name) for name in steps]
-        with mx.name.NameManager():  # parameters that a cell asks for in its step are made here,
-            self._body(sequences, variables)  # and are not marked as the loop's
+        with mx.name.NameManager():
+            self._body(sequences, variables)
         self._cell.reset()
-        # foreach copies the variables that its body uses, so that they could not be used again
-        # outside. Here its copies, and the inputs, get replaced.
         outputs, last = mx.sym.contrib.foreach(self._body, sequences, variables)
         loop = mx.sym.Group([outputs] + last)
         actual = {**self._variables, **steps, _TRAINING: _training(inputs),
                   **dict(zip(names, states))}
         outputs, *last = loop(**{name: actual[name] for name in loop.list_arguments()})
-        count = len(last) - len(self._carried)
-        for (each, name), value in zip(self._carried, last[count:]):
+        count = len(last) - len(self._further)
+        for (each, name), value in zip(self._further, last[count:]):
             setattr(each, name, value)
         return [outputs] + last[:count]
 
     def _body(self, steps: list[mx.sym.Symbol],
               states: list[mx.sym.Symbol]) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-        count = len(states) - len(self._carried)
+        count = len(states) - len(self._further)
         # The backward pass of a loop fails where a gradient reaches an input as it came.
         step, *inner = map(mx.sym.identity, steps[:1] + states)
-        for (each, name), value in zip(self._carried, inner[count:]):
+        for (each, name), value in zip(self._further, inner[count:]):
             setattr(each, name, value)
         before = [dict(vars(each)) for each in self._cells]
         token = TRAINING.set(mx.sym.Variable(_TRAINING))
@@ -153,7 +166,7 @@ class _Loop:
         new = check_states(new, count, self._cell)
         for running in steps[1:]:
             new = hold(running, new, inner[:count])
-        new += [getattr(each, name) for each, name in self._carried]
+        new += [getattr(each, name) for each, name in self._further]
         graph = mx.sym.Group([output] + new)
         self._check(graph, before)
         used = graph.list_arguments()
@@ -169,7 +182,8 @@ class _Loop:
         for each, attributes in zip(self._cells, before):
             for name, value in vars(each).items():
                 if (isinstance(value, mx.sym.Symbol) and value is not attributes.get(name)
-                        and (each, name) not in self._carried):
+                        and (each, name) not in self._further
+                        and (each, name) not in self._unread):
                     raise ValueError('cell must hand on Symbols as states in a loop, but %r keeps '
                                      'one as %s' % (each, name))
         for node in json.loads(graph.tojson())['nodes']:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell
+from .base import BaseRNNCell, check_cell
 from .params import RNNParams
 from .sequence import (
     Inputs,
@@ -122,7 +122,7 @@ class ModifierCell(BaseRNNCell):
     """
 
     def __init__(self, base_cell: BaseRNNCell) -> None:
-        _check.instance('base_cell', base_cell, BaseRNNCell, 'a cell of mxrnn')
+        check_cell('base_cell', base_cell)
         super().__init__()
         base_cell._modified = True
         self.base_cell = base_cell
@@ -153,6 +153,9 @@ class ModifierCell(BaseRNNCell):
                     **kwargs: Any) -> list[mx.sym.Symbol]:
         """The base cell's; `init_sym` and `func` are two names of one argument."""
         self._check_unmodified()
+        if func is not None and init_sym is not mx.sym.zeros:
+            raise TypeError('init_sym and func of begin_state are two names of one argument: give '
+                            'one of them, got both')
         with self._base_unmodified() as base:
             return base.begin_state(init_sym if func is None else func, **kwargs)
 
@@ -164,7 +167,7 @@ class ModifierCell(BaseRNNCell):
 
 
 def _check_steps(base_cell: BaseRNNCell, modifier: str) -> None:
-    _check.instance('base_cell', base_cell, BaseRNNCell, 'a cell of mxrnn')
+    check_cell('base_cell', base_cell)
     blocker = base_cell._blocker()
     if blocker is not None:
         raise ValueError('base_cell must be a cell that can be stepped, which %r cannot: put '
@@ -215,26 +218,36 @@ class ZoneoutCell(ModifierCell):
         self.consistent = _check.flag('consistent', consistent)
         self.zoneout_outputs = _check.number('zoneout_outputs', zoneout_outputs, 0, 1)
         self.zoneout_states = _check.number('zoneout_states', zoneout_states, 0, 1)
-        self.prev_output = None
-
-    def _carried(self) -> dict[str, Any]:
-        return {'prev_output': self._zeros}
 
     def reset(self) -> None:
         super().reset()
         self.prev_output = None
+        self._dtype: Any = None  #: of the output, where `unroll` was told
 
-    def _zeros(self, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
-        """The output before the first step, where that is not known yet."""
-        rank = len(next(iter(self.base_cell.state_shape), (0, 0)))
-        return mx.sym.zeros(unknown((0,) * rank), dtype=_other_type(states))
+    # The output before the first step: zeros.
+
+    def _rank(self, output: mx.sym.Symbol | None = None) -> int:
+        shapes = self.base_cell.state_shape or ([] if output is None else [known_shape(output)])
+        return len(shapes[0]) if shapes and shapes[0] else 2
+
+    def _kept_between_steps(self, states: list[mx.sym.Symbol], dtype: Any
+                            ) -> dict[str, mx.sym.Symbol | None]:
+        if self.zoneout_outputs == 0:
+            return {'prev_output': None}
+        return {'prev_output': mx.sym.zeros(unknown((0,) * self._rank()),
+                                            dtype=dtype or _other_type(states))}
 
     def _before_first(self, output: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
         # mxnet.rnn knows no other output than a matrix of float32.
-        if self.zoneout_outputs == 0 or (
-                len(known_shape(output)) in (0, 2) and _other_type(states) is None):
+        if self.zoneout_outputs == 0 or self._rank(output) == 2 and (
+                self._dtype or _other_type([*states, output])) in (None, 'float32', np.float32):
             return mx.sym.zeros(unknown((0, 0)))
         return mx.sym.zeros_like(output)
+
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
+        self._dtype = options.dtype
+        return super()._unroll(inputs, begin_state, options)
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
@@ -246,6 +259,9 @@ class ZoneoutCell(ModifierCell):
 
         states = flatten(states)
         output, new_states = self.base_cell(inputs, states)
+        if len(states) != len(new_states):
+            raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d'
+                             % (self, len(new_states), len(states)))
         one = [self.consistent and new is output for new in new_states]
         if not any(one):
             previous = self.prev_output

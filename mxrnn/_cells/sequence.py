@@ -22,7 +22,7 @@ def time_axis(layout: str) -> int:
     What follows the first two letters is free, so that images may be named ('NTCHW').
     """
     if not isinstance(layout, str):
-        raise TypeError("layout must be 'NTC' or 'TNC', got %r" % (layout,))
+        raise TypeError("layout must be 'NTC' or 'TNC', got %s" % _check.shown(layout))
     if layout[:2] not in ('NT', 'TN') or len(set(layout)) != len(layout):
         raise ValueError("layout must be 'NTC' (batch, time, channels) or 'TNC' (time, batch, "
                          'channels), got %r' % layout)
@@ -197,6 +197,19 @@ class Running(Dict[int, mx.sym.Symbol]):
         self[step] = self._behind[block] > rest
         return self[step]
 
+    def mask(self, length: int, inputs: Inputs, layout: str) -> mx.sym.Symbol:
+        """As `mask`, of the sequence that a program gives. SequenceMask would have to know its
+        type, which may be inferred later only."""
+        rows = mx.sym.Concat(*[self[step] for step in range(length)], dim=0)
+        shape = (-4, length, -1, -2)
+        if time_axis(layout) == 1:
+            rows = mx.sym.transpose(mx.sym.Reshape(rows, shape=(length, -1)))
+            rows = mx.sym.Reshape(rows, shape=(-1,))
+            shape = (-4, -1, length, -2)
+        inputs = mx.sym.Reshape(arrange(length, inputs, layout, True), shape=(-3, -2))
+        inputs = mx.sym.where(rows, inputs, mx.sym.zeros_like(inputs))
+        return mx.sym.Reshape(inputs, shape=shape)
+
 
 def mask(length: int | None, inputs: Inputs, layout: str,
          valid_length: mx.sym.Symbol) -> mx.sym.Symbol:
@@ -212,4 +225,8 @@ def reverse(inputs: mx.sym.Symbol, valid_length: mx.sym.Symbol) -> mx.sym.Symbol
 
 def hold(running: mx.sym.Symbol, new: Any, old: Any) -> list[mx.sym.Symbol]:
     """The `new` states of the sequences that are `running`, the `old` ones of the others."""
-    return [mx.sym.where(running, *pair) for pair in zip(flatten(new), flatten(old))]
+    new, old = flatten(new), flatten(old)
+    if len(new) != len(old):
+        raise ValueError('states must be as many before a step as after it, got %d and %d'
+                         % (len(old), len(new)))
+    return [mx.sym.where(running, *pair) for pair in zip(new, old)]

@@ -75,7 +75,10 @@ def unroll_masked(cell: Any, inputs: Inputs, begin_state: Any, options: Options
     """Unroll `cell` so that it reads zeros in padding and gives zeros there."""
     if options.valid_length is None or cell._masks_padding:
         return cell._unroll(inputs, begin_state, options)
-    inputs = mask(options.length, inputs, options.layout, options.valid_length)
+    if options.length is None or options.running is None:
+        inputs = mask(None, inputs, options.layout, options.valid_length)
+    else:
+        inputs = options.running.mask(options.length, inputs, options.layout)
     outputs, states = cell._unroll(inputs, begin_state, options)
     outputs = mask(options.length, outputs, options.layout, options.valid_length)
     return arrange(options.length, outputs, options.layout, options.merge_outputs), states

@@ -6,8 +6,7 @@ from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
-from .. import _check
-from .._cells.base import BaseRNNCell
+from .._cells.base import BaseRNNCell, check_cell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.conv import ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from .._cells.dense import GRUCell, LSTMCell, RNNCell
@@ -77,7 +76,7 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     >>> outputs.infer_shape(x=(4, 20, 5))[1]
     [(4, 20, 16)]
     """
-    return _FusedUnroll(_check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn'))
+    return _FusedUnroll(check_cell('cell', cell))
 
 
 def operator_vector(mode: str, layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symbol,
@@ -234,14 +233,14 @@ _TRANSPARENT = (SequentialRNNCell, BidirectionalCell, ResidualCell)
 
 
 class _Operator(BaseRNNCell):
-    """Layers of one kind and width through sym.RNN, time-major. States must be given."""
+    """Layers of one kind and width through sym.RNN, time-major."""
 
     can_step = False
     _masks_padding = True
 
     def __init__(self, layer: _Layer) -> None:
-        super().__init__()
         self._layers = [layer]
+        super().__init__()
         self._width = 0  #: of the input, 0 if it is not known
 
     def __repr__(self) -> str:
@@ -249,12 +248,27 @@ class _Operator(BaseRNNCell):
         return 'sym.RNN(%r, %d: %s)' % (first.mode, first.num_hidden,
                                         ', '.join(map(repr, self._cells_in_order())))
 
+    def reset(self) -> None:
+        super().reset()
+        for cell in self._cells_in_order():
+            cell.reset()
+
     def _cells_in_order(self) -> list[BaseRNNCell]:
         return sum((layer.cells for layer in self._layers), [])
 
     @property
     def state_info(self) -> list[dict[str, Any]]:
         return sum((cell.state_info for cell in self._cells_in_order()), [])
+
+    def begin_state(self, *args: Any, **kwargs: Any) -> list[mx.sym.Symbol]:
+        states = []
+        for cell in self._cells_in_order():
+            was, cell._modified = cell._modified, False  # the modifier around it asks
+            try:
+                states += cell.begin_state(*args, **kwargs)
+            finally:
+                cell._modified = was
+        return states
 
     def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
                 ) -> tuple[Inputs, list[Any]]:
@@ -266,7 +280,10 @@ class _Operator(BaseRNNCell):
         if len(known_shape(inputs)) > 3:  # which FullyConnected takes as channels, too
             inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1), name=name + 'channels')
         count = len(first.cells[0].state_info)
-        states = check_states(begin_state, len(cells) * count, self)
+        states = check_states(self._first_states(begin_state, options.dtype), len(cells) * count,
+                              self)
+        if len(cells) > 1:  # as the cells within a BidirectionalCell are
+            self.reset()
         rest, dtype = iter(states), known_type(states[0])
         width = self._width or (known_shape(inputs) or (0,))[-1]
         shared = (valid_length is None and length is not None and length >= SHARED_FROM
@@ -429,13 +446,13 @@ class _FusedUnroll(BaseRNNCell):
         if not _has_operator(plan):
             return self._cell._unroll_within(inputs, begin_state, options)
         length, layout, merge_outputs = options[:3]
-        states = self._first_states(begin_state, options.dtype)
         if isinstance(inputs, mx.sym.Symbol):
             inputs = time_major(inputs, layout)
         else:
             length = len(inputs)
-        outputs, states = plan._unroll_within(inputs, states,
-                                              options._replace(length=length, layout='TNC'))
+        # Not reset as cells in a cell are: begin states then have the names that `cell` gives them.
+        outputs, states = plan._unroll(inputs, begin_state,
+                                       options._replace(length=length, layout='TNC'))
         if merge_outputs is None and options.valid_length is None and _gives_steps(plan):
             outputs = arrange(length, outputs, 'TNC', False)
         if isinstance(outputs, mx.sym.Symbol):

@@ -1,0 +1,37 @@
+"""GatedCell: the step that dense and convolutional cells have in common."""
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .._runtime.mxnet import mx
+from .base import BaseRNNCell
+from .sequence import check_states, check_symbol
+
+__all__ = ['GatedCell']
+
+
+class GatedCell(BaseRNNCell):
+    """A cell of one recurrence: the subclass says how input and output are projected."""
+
+    _recurrence: Any = None
+    _activation: Any = 'tanh'
+    _gate_axis: int | None = None  #: axis of the gates in a projection, where it must be said
+
+    @property
+    def _gate_names(self) -> Any:
+        return self._recurrence.gates[:]
+
+    def _project(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
+                 ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+        raise NotImplementedError('%s does not define _project' % type(self).__name__)
+
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+        check_symbol('inputs', inputs)
+        states = check_states(states, self._recurrence.num_states, self)
+        self._counter += 1
+        name = '%st%d_' % (self._prefix, self._counter)
+        i2h, h2h = self._project(inputs, states, name)
+        activate = functools.partial(self._get_activation, activation=self._activation)
+        return self._recurrence.step(i2h, h2h, states, activate, name, self._gate_axis)

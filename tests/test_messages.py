@@ -1,0 +1,86 @@
+"""What refusals say: what came, what is allowed, and what to use in its place."""
+from __future__ import annotations
+
+import mxnet.rnn as stock
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .cases import stack
+
+pytestmark = differs
+
+HUGE = mx.nd.full((100, 100), 12345)
+
+TAKERS = {
+    'stack': lambda cell: stack(rnn, cell),
+    'both': lambda cell: rnn.BidirectionalCell(rnn.LSTMCell(3), cell),
+    'residual': lambda cell: rnn.ResidualCell(cell),
+    'zoneout': lambda cell: rnn.ZoneoutCell(cell, 0.1),
+    'variational': lambda cell: rnn.VariationalDropoutCell(cell, 0.1),
+    'fuse': lambda cell: rnn.fuse(cell),
+    'dynamic_unroll': lambda cell: rnn.dynamic_unroll(cell, mx.sym.Variable('data')),
+    'carry_states': lambda cell: rnn.carry_states(cell),
+}
+each_taker = pytest.mark.parametrize('take', TAKERS.values(), ids=TAKERS)
+
+
+@each_taker
+def test_a_cell_of_gluon_is_said_to_be_one(take):
+    for cell in (mx.gluon.rnn.LSTMCell(3), mx.gluon.rnn.LSTM(3)):
+        with pytest.raises(TypeError, match='must be a cell of mxrnn, got .* of Gluon.*mxrnn.LSTM'):
+            take(cell)
+
+
+@each_taker
+def test_a_cell_of_the_original_is_said_to_be_one(take):
+    with pytest.raises(TypeError, match='must be a cell of mxrnn, got GRUCell of mxnet.rnn itself'):
+        take(stock.GRUCell(3))
+
+
+@each_taker
+def test_a_class_is_to_be_called(take):
+    with pytest.raises(TypeError, match=r'got the class GRUCell itself: call it.*GRUCell\(\.\.\.'):
+        take(rnn.GRUCell)
+
+
+@pytest.mark.parametrize('wrong', [HUGE, [HUGE], {'a': HUGE}, (1, HUGE), HUGE.asnumpy()],
+                         ids=['array', 'list', 'dict', 'tuple', 'numpy'])
+@pytest.mark.parametrize('call', [
+    lambda wrong: rnn.LSTMCell(wrong), lambda wrong: rnn.LSTMCell(3, prefix=wrong),
+    lambda wrong: rnn.RNNCell(3, activation=wrong), lambda wrong: rnn.DropoutCell(wrong),
+    lambda wrong: stack(rnn, wrong), lambda wrong: rnn.LSTMCell(3).begin_state(wrong),
+    lambda wrong: rnn.LSTMCell(3).begin_state(dtype=wrong),
+    lambda wrong: rnn.LSTMCell(3).unroll(2, mx.sym.Variable('x'), layout=wrong),
+    lambda wrong: rnn.LSTMCell(3).unroll(2, mx.sym.Variable('x'), valid_length=wrong),
+    lambda wrong: rnn.LSTMCell(3).unroll(wrong, mx.sym.Variable('x')),
+    lambda wrong: rnn.LSTMCell(3).unroll(2, mx.sym.Variable('x'), merge_outputs=wrong),
+    lambda wrong: rnn.LSTMCell(3).unroll(2, wrong), lambda wrong: rnn.LSTMCell(3)(wrong, []),
+    lambda wrong: rnn.LSTMCell(3)(mx.sym.Variable('x'), wrong),
+    lambda wrong: rnn.LSTMCell(3).unroll(2, mx.sym.Variable('x'), wrong)])
+def test_the_numbers_of_arrays_are_not_printed(call, wrong):
+    with pytest.raises((TypeError, ValueError)) as error:
+        call(wrong)
+    assert '12345' not in str(error.value) and '\n' not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_an_array_is_described_by_its_shape():
+    with pytest.raises(TypeError, match=r'got an array of shape \(100, 100\) \(NDArray\)'):
+        rnn.LSTMCell(HUGE)
+    with pytest.raises(TypeError, match=r'got \[an array of shape \(100, 100\), 3\] \(list\)'):
+        rnn.LSTMCell([HUGE.asnumpy(), 3])
+    with pytest.raises(TypeError, match=r'got \[1, 2, 3, 4, \.\.\.\] \(list\)'):
+        rnn.LSTMCell([1, 2, 3, 4, 5])
+    with pytest.raises(TypeError, match=r'got array\(3'):
+        rnn.LSTMCell(np.array(3.))
+
+
+@pytest.mark.parametrize('message', ['', '\n', 'why', 'Traceback:\nwhy'])
+def test_begin_states_that_cannot_be_made(message):
+    def func(**kwargs):
+        raise mx.base.MXNetError(message)
+
+    with pytest.raises(TypeError, match='func of begin_state must make a Symbol.*func says: %s'
+                                        % ('why' if 'why' in message else 'nothing')):
+        rnn.LSTMCell(3).begin_state(func)
