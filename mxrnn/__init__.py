@@ -78,6 +78,8 @@ _PUBLIC = {
     'StreamIter': '.io',
     'decode_sentences': '.io',
     'encode_sentences': '.io',
+    'read_tokens': '.io',
+    'write_tokens': '.io',
 }
 
 #: Public modules, which are imported when they are first used.

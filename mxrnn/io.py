@@ -1,8 +1,10 @@
 """Sentences as numbers, and the iterators that hand them out in batches."""
 from __future__ import annotations
 
+from ._data.corpus import read_tokens, write_tokens
 from ._data.sentences import BucketSentenceIter
 from ._data.stream import StreamIter
 from ._data.vocabulary import decode_sentences, encode_sentences
 
-__all__ = ['BucketSentenceIter', 'StreamIter', 'decode_sentences', 'encode_sentences']
+__all__ = ['BucketSentenceIter', 'StreamIter', 'decode_sentences', 'encode_sentences',
+           'read_tokens', 'write_tokens']

@@ -8,6 +8,7 @@ import numpy as np
 from .. import _check
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
+from .corpus import Corpus
 
 __all__ = ['TokenIter', 'extent']
 
@@ -18,12 +19,10 @@ class TokenIter(mx.io.DataIter):
     #: Whether row b of a batch goes on where row b of the batch before ended.
     continues = False
 
-    _tokens: np.ndarray
-    _offsets: np.ndarray  #: where each sequence begins in `_tokens`, and where the last one ends
     curr_idx: int
 
     def __init__(self, batch_size: int, invalid_label: float, data_name: str, label_name: str,
-                 dtype: Any, layout: str, **names: str) -> None:
+                 dtype: Any, layout: str, num_parts: int, part_index: int, **names: str) -> None:
         super().__init__(extent('batch_size', batch_size, 1))
         self._dtype = _tokens.data_type('dtype', dtype)
         self._padding = _padding('invalid_label', invalid_label, self._dtype)
@@ -34,6 +33,12 @@ class TokenIter(mx.io.DataIter):
         self.dtype = dtype
         self.layout = _check.choice('layout', layout, ('NT', 'TN', 'NTC', 'TNC'))
         self.major_axis = layout.find('N')
+        self.num_parts = _check.integer('num_parts', num_parts, 1)
+        self.part_index = _check.integer('part_index', part_index, 0)
+        if self.part_index >= self.num_parts:
+            raise ValueError('part_index must be from 0 to %d, as num_parts is %d, got %d'
+                             % (self.num_parts - 1, self.num_parts, self.part_index))
+        self._corpus: Corpus | None = None
         self._checksum: int | None = None
 
     def __len__(self) -> int:
@@ -123,10 +128,23 @@ class TokenIter(mx.io.DataIter):
         """The arguments that decide what the batches are, and in which order they come."""
         raise NotImplementedError
 
+    def _hold(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
+        """Keep tokens in memory, and where each sequence of them begins and the last one ends."""
+        self._packed = tokens, offsets
+
+    @property
+    def _tokens(self) -> np.ndarray:
+        return self._packed[0] if self._corpus is None else self._corpus.tokens
+
+    @property
+    def _offsets(self) -> np.ndarray:
+        return self._packed[1] if self._corpus is None else self._corpus.offsets
+
     def _identity(self) -> dict[str, Any]:
         """What tells these data from others."""
         if self._checksum is None:
-            self._checksum = _tokens.checksum(self._tokens, self._offsets)
+            self._checksum = (_tokens.checksum(*self._packed) if self._corpus is None else
+                              self._corpus.checksum)
         return {'sequences': self._offsets.size - 1, 'tokens': self._tokens.size,
                 'checksum': self._checksum}
 

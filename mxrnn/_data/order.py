@@ -8,8 +8,9 @@ import numpy as np
 
 from .. import _check
 
-__all__ = ['Order', 'check_seed']
+__all__ = ['Order', 'check_seed', 'rows_of_buckets']
 
+_PIECE = 2 ** 18  # sentences looked at once
 
 def check_seed(seed: Any) -> int | None:
     """Return `seed` if both generators take it."""
@@ -18,6 +19,51 @@ def check_seed(seed: Any) -> int | None:
     if not 0 <= _check.integer('seed', seed) < 2 ** 32:
         raise ValueError('seed must be from 0 to 2**32 - 1, got %r' % seed)
     return int(seed)
+
+
+def rows_of_buckets(offsets: np.ndarray, buckets: list[int], counts: np.ndarray, truncate: bool,
+                    longest: int, num_parts: int, part_index: int, last_batch: str
+                    ) -> list[np.ndarray]:
+    """Return the numbers of each bucket's sentences, ascending, of those that are in this part.
+
+    A bucket's sentences are dealt out to the parts one by one. Where remainders are padded, a part
+    may have one more than another; else all have as many, and what is left over is in none.
+
+    Parameters
+    ----------
+    offsets : numpy.ndarray
+        Where each sentence begins, and where the last one ends.
+    buckets : list of int
+        Lengths, ascending.
+    counts : numpy.ndarray
+        Sentences in each bucket.
+    truncate : bool
+        Whether those longer than all buckets go into the last one; else they go into none.
+    longest : int
+        Length of the longest sentence.
+    num_parts, part_index, last_batch
+        As for BucketSentenceIter.
+    """
+    count = offsets.size - 1
+    own = [(n + num_parts - 1 - part_index if last_batch == 'pad' else n) // num_parts
+           for n in counts.tolist()]
+    rows = [np.empty(n, np.int32 if count < 2 ** 31 else np.int64) for n in own]
+    # The bucket of each length, and one entry more for all that is longer
+    places = np.searchsorted(buckets, np.arange(min(buckets[-1], longest) + 2))
+    places = places.clip(max=len(buckets) - 1 if truncate else None).astype(
+        np.min_scalar_type(len(buckets)))
+    seen, filled = [0] * len(buckets), [0] * len(buckets)
+    for first in range(0, count, _PIECE):
+        lengths = np.diff(offsets[first:first + _PIECE + 1])
+        place = places[lengths.clip(max=places.size - 1)]
+        order = place.argsort(kind='stable')
+        ends = np.bincount(place, minlength=len(buckets)).cumsum()[:len(buckets)]
+        for i, numbers in enumerate(np.split(order, ends)[:len(buckets)]):
+            mine = numbers[(part_index - seen[i]) % num_parts::num_parts][:own[i] - filled[i]]
+            rows[i][filled[i]:filled[i] + mine.size] = mine + first
+            seen[i] += numbers.size
+            filled[i] += mine.size
+    return rows
 
 
 class _Generators(NamedTuple):
@@ -58,6 +104,9 @@ class Order:
     ----------
     rows : list of numpy.ndarray
         The numbers of each bucket's sentences, ascending.
+    fill : list of int
+        How many sentences of each bucket batches are made for, where remainders are padded: as
+        many as the part with most of them has.
     batch_size, shuffle, last_batch
         As for BucketSentenceIter.
     seed : int, optional
@@ -70,9 +119,10 @@ class Order:
         over where remainders roll over.
     """
 
-    def __init__(self, rows: list[np.ndarray], batch_size: int, shuffle: bool, last_batch: str,
-                 seed: int | None) -> None:
+    def __init__(self, rows: list[np.ndarray], fill: list[int], batch_size: int, shuffle: bool,
+                 last_batch: str, seed: int | None) -> None:
         self.epoch = self._rows = rows
+        self._fill = fill
         self._carried = [numbers[:0] for numbers in rows]
         self._batch_size = batch_size
         self._shuffle = shuffle
@@ -84,9 +134,11 @@ class Order:
 
     def batches(self) -> list[tuple[int, int]]:
         """Bucket and first sentence of each batch of this epoch, unshuffled."""
-        least = 1 if self._last_batch == 'pad' else self._batch_size
-        return [(bucket, first) for bucket, numbers in enumerate(self.epoch)
-                for first in range(0, numbers.size - least + 1, self._batch_size)]
+        size = self._batch_size
+        ends = (self._fill if self._last_batch == 'pad' else
+                [numbers.size - size + 1 for numbers in self.epoch])
+        return [(bucket, first) for bucket, end in enumerate(ends)
+                for first in range(0, end, size)]
 
     def begin(self, batches: list[tuple[int, int]], ended: bool) -> list[tuple[int, int]]:
         """Begin an epoch; return its batches in the order in which they come.
@@ -150,7 +202,7 @@ class Order:
         ValueError
             `begun` is not of that form.
         """
-        order = Order([np.sort(numbers) for numbers in self._rows], self._batch_size,
+        order = Order([np.sort(numbers) for numbers in self._rows], self._fill, self._batch_size,
                       self._shuffle, self._last_batch, self._seed)
         generators = order._generators
         batches = order.batches()

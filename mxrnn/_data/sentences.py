@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from itertools import compress
 from typing import Any, Iterator, Mapping, Sequence
 
@@ -11,7 +12,8 @@ from .. import _check
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
 from .batches import TokenIter, extent
-from .order import Order, check_seed
+from .corpus import is_corpus, open_corpus
+from .order import Order, check_seed, rows_of_buckets
 
 __all__ = ['BucketSentenceIter']
 
@@ -33,8 +35,10 @@ class BucketSentenceIter(TokenIter):
 
     Parameters
     ----------
-    sentences : sequence of sequence of int
-        Encoded sentences: lists, tuples or one-dimensional arrays (see `encode_sentences`).
+    sentences : sequence of sequence of int, or path
+        Encoded sentences: lists, tuples or one-dimensional arrays (see `encode_sentences`), or a
+        corpus on disk, as its path or as `read_tokens` gives it. From disk come the same batches;
+        memory then holds 6 bytes for each sentence or less, and no tokens.
     batch_size : int
         Sentences in a batch.
     buckets : sequence of int, optional
@@ -65,6 +69,10 @@ class BucketSentenceIter(TokenIter):
         further data entry: float32 of shape (batch_size,).
     length_name : str
         Name of that entry.
+    num_parts, part_index : int
+        How many workers share the sentences, and which of them this is, from 0 on. No sentence is
+        in two parts. All parts have as many batches, and with equal seeds batch for batch the
+        same bucket: give all the same `seed`.
 
     Attributes
     ----------
@@ -79,7 +87,7 @@ class BucketSentenceIter(TokenIter):
         As given.
     discarded, truncated, remainder : int
         Sentences that were left out or cut because of their length, and those that an epoch
-        leaves out because they fill no batch.
+        leaves out because they fill no batch; of all parts together.
 
     Examples
     --------
@@ -92,70 +100,97 @@ class BucketSentenceIter(TokenIter):
     3 [[1.0, 2.0, 3.0], [1.0, 4.0, 2.0]]
     """
 
-    def __init__(self, sentences: Sequence[Sequence[int]], batch_size: int,
-                 buckets: Sequence[int] | None = None, invalid_label: float = -1,
+    def __init__(self, sentences: Sequence[Sequence[int]] | str | os.PathLike[str],
+                 batch_size: int, buckets: Sequence[int] | None = None, invalid_label: float = -1,
                  data_name: str = 'data', label_name: str = 'softmax_label',
                  dtype: Any = 'float32', layout: str = 'NT', *, shuffle: bool = True,
                  seed: int | None = None, last_batch: str = 'discard', too_long: str = 'discard',
-                 provide_length: bool = False, length_name: str = 'length') -> None:
+                 provide_length: bool = False, length_name: str = 'length', num_parts: int = 1,
+                 part_index: int = 0) -> None:
         self.provide_length = _check.flag('provide_length', provide_length)
         self.length_name = length_name
         super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout,
+                         num_parts, part_index,
                          **({'length_name': length_name} if provide_length else {}))
         self.shuffle = _check.flag('shuffle', shuffle)
         self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad', 'roll_over'))
         self.too_long = _check.choice('too_long', too_long, ('discard', 'truncate'))
         self.seed = check_seed(seed)
 
-        if not isinstance(sentences, (Sequence, np.ndarray)):
-            sentences = list(_check.iterable('sentences', sentences, 'sentences'))
-        sizes = _tokens.sizes('sentences', sentences)
-        if not sizes.size:
+        if is_corpus(sentences):
+            self._corpus = open_corpus('sentences', sentences, self._dtype)
+            lengths = _tokens.lengths(self._offsets)
+        else:
+            if not isinstance(sentences, (Sequence, np.ndarray)):
+                sentences = list(_check.iterable('sentences', sentences, 'sentences'))
+            sizes = _tokens.sizes('sentences', sentences)
+            lengths = np.bincount(sizes)
+        if not lengths.sum():
             raise ValueError('sentences must not be empty')
-        self._store(sentences, sizes, _buckets(buckets, sizes, self.batch_size))
+        buckets = _buckets(buckets, lengths, self.batch_size * self.num_parts)
+        longer = int(lengths[buckets[-1] + 1:].sum())
+        cut = self.too_long == 'truncate'
+        self.discarded, self.truncated = (0, longer) if cut else (longer, 0)
+        if longer == lengths.sum() and not cut:
+            raise ValueError('buckets must reach the shortest sentence, got %r, but no sentence '
+                             'is shorter than %d' % (buckets, buckets[-1] + 1))
+        if self._corpus is None:
+            self._hold(*self._pack(sentences, sizes, buckets[-1]))
+        self._sort(buckets, lengths)
         self.default_bucket_key = self.buckets[-1]
         self.provide_data, self.provide_label = self._describe(self.default_bucket_key)
         self._ahead = max(1, _BLOCK // (self.batch_size * self.default_bucket_key))
         self.idx = self._order.batches()
+        if self.num_parts > 1 and not self.idx:
+            raise ValueError('num_parts must leave each part a batch of %d sentences of one '
+                             'bucket, got %d' % (self.batch_size, self.num_parts))
+        self._log_losses(int(lengths.sum()))
         self.curr_idx = -1  # no epoch has begun
         self.reset()
 
-    def _store(self, sentences: Sequence[Sequence[int]], sizes: np.ndarray, buckets: list[int]
-               ) -> None:
-        """Pack the sentences, sort them into buckets, and say what is lost."""
-        most = buckets[-1]
+    def _pack(self, sentences: Sequence[Sequence[int]], sizes: np.ndarray, most: int
+              ) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens of all sentences that are not discarded, and where each begins."""
         over = sizes > most
-        cut = self.too_long == 'truncate'
-        self.discarded, self.truncated = (0, int(over.sum())) if cut else (int(over.sum()), 0)
-        kept = ((s[:most] if long else s for s, long in zip(sentences, over)) if cut
-                else compress(sentences, ~over))
-        sizes = sizes.clip(max=most) if cut else sizes[~over]
-        if not sizes.size:
-            raise ValueError('buckets must reach the shortest sentence, got %r, but no sentence '
-                             'is shorter than %d' % (buckets, most + 1))
-        self._offsets = np.append(0, sizes.cumsum())
-        self._tokens = _tokens.pack('sentences', _tokens.joined('sentences', kept),
-                                    self._offsets[-1], self._dtype)
+        if self.truncated:
+            kept: Any = (s[:most] if long else s for s, long in zip(sentences, over))
+            sizes = sizes.clip(max=most)
+        else:
+            kept = compress(sentences, ~over)
+            sizes = sizes[~over]
+        offsets = np.append(0, sizes.cumsum())
+        return _tokens.pack('sentences', _tokens.joined('sentences', kept), offsets[-1],
+                            self._dtype), offsets
 
-        places = np.searchsorted(buckets, sizes)
-        used, counts = np.unique(places, return_counts=True)
-        self.buckets = [buckets[i] for i in used]
-        rows = np.split(places.argsort(kind='stable'), counts.cumsum()[:-1])
-        self._order = Order(rows, self.batch_size, self.shuffle, self.last_batch, self.seed)
-        left = counts % self.batch_size if self.last_batch == 'discard' else counts * 0
-        self.remainder = int(left.sum())
-        self._log_losses(over.size, most)
+    def _sort(self, buckets: list[int], lengths: np.ndarray) -> None:
+        """Sort this part's sentences into the buckets that get any, and count what is left out."""
+        bounds = [0, *(length + 1 for length in buckets)]
+        if self.truncated:
+            bounds[-1] = max(bounds[-1], lengths.size)
+        counts = np.array([lengths[low:high].sum() for low, high in zip(bounds, bounds[1:])])
+        self.buckets = [length for length, n in zip(buckets, counts) if n]
+        counts = counts[counts > 0]
+        rows = rows_of_buckets(self._offsets, self.buckets, counts, bool(self.truncated),
+                               lengths.size - 1, self.num_parts, self.part_index, self.last_batch)
+        fill = (-(-counts // self.num_parts)).tolist()
+        self._order = Order(rows, fill, self.batch_size, self.shuffle, self.last_batch, self.seed)
+        if self.last_batch == 'pad':
+            self.remainder = 0
+        else:
+            whole = self.num_parts * (self.batch_size if self.last_batch == 'discard' else 1)
+            self.remainder = int((counts % whole).sum())
 
-    def _log_losses(self, count: int, most: int) -> None:
+    def _log_losses(self, count: int) -> None:
         """Say in one line what is left out, as a warning if anything is."""
         lost = []
         if self.discarded or self.truncated:
             lost.append('%d discarded and %d truncated, being longer than %d tokens'
-                        % (self.discarded, self.truncated, most))
+                        % (self.discarded, self.truncated, self.buckets[-1]))
         if self.remainder:
-            lost.append("each epoch leaves out %d, too few to fill a batch of %d from their "
-                        "bucket; last_batch='pad' hands them out, too"
-                        % (self.remainder, self.batch_size))
+            lost.append("each epoch leaves out %d, too few to fill a batch of %d%s from their "
+                        "bucket; last_batch='pad' hands them out, too" % (
+                            self.remainder, self.batch_size,
+                            ' in %d parts' % self.num_parts if self.num_parts > 1 else ''))
         _log.log(logging.WARNING if lost else logging.INFO, '%d sentences: %s', count,
                  '; '.join(lost) or 'none is left out')
 
@@ -203,9 +238,15 @@ class BucketSentenceIter(TokenIter):
 
     def _padded(self, length: int, rows: np.ndarray) -> np.ndarray:
         """The sentences of these numbers, padded to one step more than their bucket's length."""
-        starts = self._offsets[rows]
-        return _tokens.gather(self._tokens, starts, self._offsets[rows + 1] - starts, length + 1,
+        return _tokens.gather(self._tokens, *self._starts_and_sizes(rows), length + 1,
                               self._padding)
+
+    def _starts_and_sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the sentences of these numbers begin, and how many tokens they have."""
+        offsets = self._offsets
+        starts = offsets[rows]
+        sizes = offsets[rows + 1] - starts
+        return starts, sizes.clip(max=self.buckets[-1]) if self.truncated else sizes
 
     def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
         data, label = super()._describe(length)
@@ -219,6 +260,9 @@ class BucketSentenceIter(TokenIter):
         self._ready: dict[tuple[int, int], tuple[mx.nd.NDArray, ...]] = {}
         self.curr_idx = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), '_ready': {}}  # copies make their batches again
+
     def __len__(self) -> int:
         return len(self.idx)
 
@@ -228,7 +272,8 @@ class BucketSentenceIter(TokenIter):
 
     def _settings(self) -> dict[str, Any]:
         return {'batch_size': self.batch_size, 'buckets': self.buckets, 'shuffle': self.shuffle,
-                'seed': self.seed, 'last_batch': self.last_batch, 'too_long': self.too_long}
+                'seed': self.seed, 'last_batch': self.last_batch, 'too_long': self.too_long,
+                'num_parts': self.num_parts}
 
     def _epochs(self) -> list[dict[str, Any]]:
         return self._order.begun()
@@ -252,7 +297,8 @@ class BucketSentenceIter(TokenIter):
         self.curr_idx += 1
         data, label, *lengths = self._ready.pop(key)
         return self._batch([data, *lengths], label, self.buckets[bucket],
-                           pad=max(0, first + self.batch_size - self._order.epoch[bucket].size))
+                           pad=min(max(0, first + self.batch_size - self._order.epoch[bucket].size),
+                                   self.batch_size))
 
     def _prepare(self, batches: list[tuple[int, int]]) -> None:
         """Make these batches, those of one bucket in one go."""
@@ -260,13 +306,16 @@ class BucketSentenceIter(TokenIter):
         for bucket in {bucket for bucket, _ in batches}:
             keys = [key for key in batches if key[0] == bucket]
             where = np.add.outer([first for _, first in keys], np.arange(self.batch_size))
-            # 'wrap' fills up with the bucket's first ones
-            rows = self._order.epoch[bucket].take(where, mode='wrap')
-            padded = self._padded(self.buckets[bucket], rows.ravel())
-            arrays = self._split(padded.reshape(rows.shape + (-1,)))
+            own = self._order.epoch[bucket]
+            if own.size:  # 'wrap' fills up with the bucket's first ones
+                starts, sizes = self._starts_and_sizes(own.take(where.ravel(), mode='wrap'))
+            else:  # other parts have some
+                starts = sizes = np.zeros(where.size, np.int64)
+            padded = _tokens.gather(self._tokens, starts, sizes, self.buckets[bucket] + 1,
+                                    self._padding)
+            arrays = self._split(padded.reshape(where.shape + (-1,)))
             if self.provide_length:
-                arrays.append(mx.nd.array(self._offsets[rows + 1] - self._offsets[rows],
-                                          dtype='float32'))
+                arrays.append(mx.nd.array(sizes.reshape(where.shape), dtype='float32'))
             self._ready.update(zip(keys, zip(*arrays)))
 
 
@@ -279,8 +328,11 @@ class _ReadOnly(mx.nd.NDArray):
         raise ValueError('nddata and ndlabel are readonly: batches do not come from them')
 
 
-def _buckets(buckets: Any, sizes: np.ndarray, batch_size: int) -> list[int]:
-    """Return the buckets asked for, or those of which there are enough sentences, sorted."""
+def _buckets(buckets: Any, lengths: np.ndarray, least: int) -> list[int]:
+    """Return the buckets asked for, sorted, or every length of which there are `least` sentences.
+
+    `lengths` has the number of sentences of each length.
+    """
     if buckets is not None:
         given = {extent('each of buckets', bucket, 0) for bucket in
                  _check.iterable('buckets', buckets, 'integers')}
@@ -288,9 +340,9 @@ def _buckets(buckets: Any, sizes: np.ndarray, batch_size: int) -> list[int]:
         if given and not buckets:
             raise ValueError('buckets must hold a length of at least 1, got only 0')
     if not buckets:
-        buckets = [size for size in np.flatnonzero(np.bincount(sizes) >= batch_size).tolist()
-                   if size]
+        buckets = [length for length in np.flatnonzero(lengths >= least).tolist() if length]
         if not buckets:
-            raise ValueError('buckets must be given: there are no %d sentences (batch_size) of '
-                             'one length, which would make a bucket by itself' % batch_size)
+            raise ValueError('buckets must be given: there are no %d sentences (batch_size times '
+                             'num_parts) of one length, which would make a bucket by itself'
+                             % least)
     return buckets

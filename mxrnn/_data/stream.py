@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
 from .batches import TokenIter, extent
+from .corpus import is_corpus, open_corpus
 
 __all__ = ['StreamIter']
 
@@ -32,8 +34,9 @@ class StreamIter(TokenIter):
 
     Parameters
     ----------
-    tokens : iterable of int
-        The encoded text, such as `itertools.chain.from_iterable(encoded_sentences)`.
+    tokens : iterable of int, or path
+        The encoded text, such as `itertools.chain.from_iterable(encoded_sentences)`, or a corpus
+        on disk, as its path or as `read_tokens` gives it, whose sentences are one text.
     batch_size : int
         Streams to cut the text into. Tokens that are too few for one more step are left out.
     bptt : int
@@ -45,13 +48,17 @@ class StreamIter(TokenIter):
     last_batch : {'discard', 'pad'}
         What becomes of the last steps of the streams if they are fewer than `bptt`: left out, or
         filled up with steps whose label is `invalid_label`.
+    num_parts, part_index : int
+        How many workers share the text, and which of them this is, from 0 on. The text is cut into
+        `batch_size` streams for each of them.
 
     Attributes
     ----------
     curr_idx, num_batches : int
         The batch that comes next, and how many there are in an epoch.
     discarded : int
-        Tokens that are no step's label (the first one, which none can be, not counted).
+        Tokens that are no step's label (the first one, which none can be, not counted), in no
+        part.
 
     Examples
     --------
@@ -65,44 +72,51 @@ class StreamIter(TokenIter):
 
     continues = True
 
-    def __init__(self, tokens: Iterable[int], batch_size: int, bptt: int,
+    def __init__(self, tokens: Iterable[int] | str | os.PathLike[str], batch_size: int, bptt: int,
                  invalid_label: float = -1, data_name: str = 'data',
                  label_name: str = 'softmax_label', dtype: Any = 'float32', layout: str = 'NT', *,
-                 last_batch: str = 'discard') -> None:
-        super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout)
+                 last_batch: str = 'discard', num_parts: int = 1, part_index: int = 0) -> None:
+        super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout,
+                         num_parts, part_index)
         self.bptt = self.default_bucket_key = extent('bptt', bptt, 1)
         self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad'))
-        if not isinstance(tokens, (Sequence, np.ndarray)):
-            tokens = list(_check.iterable('tokens', tokens, 'numbers'))
-        values = _tokens.numbers('tokens', tokens)
-        self._tokens = _tokens.pack('tokens', [values], values.size, self._dtype)
-        self._offsets = np.array([0, values.size])
-        steps = (values.size - 1) // self.batch_size
+        if is_corpus(tokens):
+            self._corpus = open_corpus('tokens', tokens, self._dtype)
+            count = self._tokens.size
+        else:
+            if not isinstance(tokens, (Sequence, np.ndarray)):
+                tokens = list(_check.iterable('tokens', tokens, 'numbers'))
+            values = _tokens.numbers('tokens', tokens)
+            count = values.size
+            self._hold(_tokens.pack('tokens', [values], count, self._dtype), np.array([0, count]))
+        streams = self.batch_size * self.num_parts
+        steps = (count - 1) // streams
         pads = self.last_batch == 'pad'
         if steps < (1 if pads else self.bptt):
-            raise ValueError('tokens must be at least %d for one batch with batch_size=%d, bptt=%d '
-                             'and last_batch=%r, got %d'
-                             % (self.batch_size * (1 if pads else self.bptt) + 1, self.batch_size,
-                                self.bptt, self.last_batch, values.size))
+            raise ValueError('tokens must be at least %d for one batch with batch_size=%d, '
+                             'bptt=%d, last_batch=%r and num_parts=%d, got %d'
+                             % (streams * (1 if pads else self.bptt) + 1, self.batch_size,
+                                self.bptt, self.last_batch, self.num_parts, count))
         self._steps = steps if pads else steps - steps % self.bptt
-        self._starts = np.arange(self.batch_size) * self._steps
+        first = self.batch_size * self.part_index
+        self._starts = np.arange(first, first + self.batch_size) * self._steps
         self.num_batches = -(-self._steps // self.bptt)
-        self.discarded = values.size - 1 - self.batch_size * self._steps
-        self._log_losses(values.size)
+        self.discarded = count - 1 - streams * self._steps
+        self._log_losses(count, streams)
         self.provide_data, self.provide_label = self._describe(self.bptt)
         self.reset()
 
-    def _log_losses(self, count: int) -> None:
+    def _log_losses(self, count: int, streams: int) -> None:
         """Say in one line what is left out, as a warning if anything is."""
         if not self.discarded:
             _log.info('%d tokens: none is left out', count)
-        elif self.discarded == (count - 1) % self.batch_size:  # last_batch='pad' gains nothing
+        elif self.discarded == (count - 1) % streams:  # last_batch='pad' gains nothing
             _log.warning('%d tokens: %d discarded, too few for one more step of %d streams', count,
-                         self.discarded, self.batch_size)
+                         self.discarded, streams)
         else:
             _log.warning("%d tokens: %d discarded, too few for one more batch of %d steps of %d "
                          "streams; last_batch='pad' hands out all but %d", count, self.discarded,
-                         self.bptt, self.batch_size, (count - 1) % self.batch_size)
+                         self.bptt, streams, (count - 1) % streams)
 
     def reset(self) -> None:
         """Begin an epoch: the next batch is the first one."""
@@ -116,7 +130,8 @@ class StreamIter(TokenIter):
             type(self).__name__, self._tokens.size, len(self), self.bptt, self.batch_size)
 
     def _settings(self) -> dict[str, Any]:
-        return {'batch_size': self.batch_size, 'bptt': self.bptt, 'last_batch': self.last_batch}
+        return {'batch_size': self.batch_size, 'bptt': self.bptt, 'last_batch': self.last_batch,
+                'num_parts': self.num_parts}
 
     def _go_to(self, done: int, epochs: Sequence[Mapping[str, Any]]) -> None:
         if done > len(self):

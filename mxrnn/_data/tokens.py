@@ -10,13 +10,14 @@ from typing import Any, Iterable, Iterator, Sequence, Sized
 
 import numpy as np
 
-__all__ = ['checksum', 'data_type', 'fits', 'gather', 'joined', 'numbers', 'pack', 'sizes']
+__all__ = ['checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather', 'joined', 'joint',
+           'lengths', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
 
 #: What an NDArray can hold, and so what `dtype` may be.
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
 
 _PIECE = 2 ** 18  # numbers looked at once
-_CHUNK = 8192  # sequences read at once: few enough for the cache, enough to hide the overhead
+_CHUNK = 8192  # sequences read at once
 
 
 def data_type(name: str, value: Any) -> np.dtype:
@@ -65,15 +66,36 @@ def numbers(name: str, values: Any) -> np.ndarray:
 
 def joined(name: str, sequences: Iterable[Any]) -> Iterator[np.ndarray]:
     """Join the sequences of numbers, some thousands at a time."""
+    return (values for _, values in chunks(name, sequences))
+
+
+def chunks(name: str, sequences: Iterable[Any]) -> Iterator[tuple[list[Any], np.ndarray]]:
+    """Some thousands of the sequences at a time, and their numbers joined."""
     sequences = iter(sequences)
     first = 0
-    for chunk in iter(lambda: list(islice(sequences, _CHUNK)), []):
+    for chunk in iter(lambda: _some(sequences), []):
         try:
-            yield _integers(chunk)
+            yield chunk, _integers(chunk)
         except (TypeError, OverflowError, DeprecationWarning):
             arrays = [numbers('%s[%d]' % (name, i), s) for i, s in enumerate(chunk, first)]
-            yield np.concatenate([a for a in arrays if a.size] or arrays)
+            yield chunk, np.concatenate([a for a in arrays if a.size] or arrays)
         first += len(chunk)
+
+
+def _some(sequences: Iterator[Any]) -> list[Any]:
+    """The next sequences: few enough for the cache, and enough to hide the overhead."""
+    chunk: list[Any] = []
+    total = 0
+    while total < _PIECE and len(chunk) < _CHUNK:
+        more = list(islice(sequences, 64))
+        if not more:
+            break
+        chunk += more
+        try:
+            total += sum(map(len, more))
+        except TypeError:  # no sequences: whoever joins them will say so
+            total += len(more)
+    return chunk
 
 
 def _integers(chunk: list[Any]) -> np.ndarray:
@@ -99,12 +121,11 @@ def pack(name: str, arrays: Iterable[np.ndarray], total: int, dtype: np.dtype) -
         if not values.size:
             continue
         if not fits(values, dtype):
-            wrong = next(value for value in values if not fits(np.asarray(value), dtype))
             raise ValueError('%s must hold numbers that dtype %s can represent, got %r'
-                             % (name, dtype.name, wrong))
+                             % (name, dtype.name, first_unfit(values, dtype)))
         least, most = min(least, values.min()), max(most, values.max())
         whole = whole and (values.dtype.kind != 'f' or (values == np.rint(values)).all())
-        packed = packed.astype(_narrowest(least, most, dtype) if whole else dtype, copy=False)
+        packed = packed.astype(narrowest(least, most, dtype) if whole else dtype, copy=False)
         packed[at:at + values.size] = values
         at += values.size
     return packed
@@ -124,19 +145,49 @@ def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int
     return rows
 
 
+def first_unfit(values: np.ndarray, dtype: np.dtype) -> Any:
+    """The first of `values` that `dtype` does not hold."""
+    return next(value for value in values if not fits(np.asarray(value), dtype))
+
+
+def pieces(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut a long array in pieces, so that what is made of each takes little memory."""
+    return (values[first:first + _PIECE] for first in range(0, values.size, _PIECE))
+
+
 def checksum(packed: np.ndarray, offsets: np.ndarray) -> int:
     """Return a number that tells these sequences from others, whatever type they are packed in."""
+    return joint(_checksum(packed), _checksum(offsets))
+
+
+def joint(tokens: int, offsets: int) -> int:
+    """One number of both checksums."""
+    return tokens << 32 | offsets
+
+
+def _checksum(values: np.ndarray) -> int:
     found = 0
-    for values in (offsets, packed):
-        for first in range(0, values.size, _PIECE):
-            piece = values[first:first + _PIECE]
-            if piece.dtype.kind != 'f' or (piece == np.rint(piece)).all():
-                piece = piece.astype('<i8')
-            found = zlib.crc32(np.ascontiguousarray(piece, piece.dtype.newbyteorder('<')), found)
+    for piece in pieces(values):
+        if piece.dtype.kind != 'f' or (piece == np.rint(piece)).all():
+            piece = piece.astype('<i8')
+        found = zlib.crc32(np.ascontiguousarray(piece, piece.dtype.newbyteorder('<')), found)
     return found
 
 
-def _narrowest(least: int, most: int, dtype: np.dtype) -> np.dtype:
+def lengths(offsets: np.ndarray) -> np.ndarray:
+    """How many sequences there are of each length, from 0 on."""
+    found = np.zeros(1, np.int64)
+    for first in range(0, offsets.size - 1, _PIECE):
+        sizes = np.diff(offsets[first:first + _PIECE + 1])
+        if sizes.min() < 0:
+            raise ValueError('offsets must ascend, but do not behind sequence %d' % first)
+        counts = np.bincount(sizes, minlength=found.size)
+        counts[:found.size] += found
+        found = counts
+    return found
+
+
+def narrowest(least: int, most: int, dtype: np.dtype) -> np.dtype:
     for kind in map(np.dtype, (np.uint8, np.int8, np.uint16, np.int16, np.int32)):
         bounds = np.iinfo(kind)
         if kind.itemsize < dtype.itemsize and bounds.min <= least and most <= bounds.max:

@@ -1,0 +1,299 @@
+"""Encoded sentences in files that are mapped into memory: corpora larger than memory."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import zlib
+from typing import Any, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from .. import _check
+from .._checkpoint.atomic import replacing
+from . import tokens as _tokens
+
+__all__ = ['Corpus', 'is_corpus', 'open_corpus', 'read_tokens', 'write_tokens']
+
+_FORMAT = 'mxrnn tokens 1'
+_INDEX = 'index.json'  #: written last: without it, or where it names other files, nothing is whole
+_ARRAY = re.compile(r'(tokens|offsets)-[0-9a-f]{16}\.npy')
+_HEADER = 128  # bytes of a NumPy file before its numbers
+
+
+class Corpus(Sequence):
+    """The encoded sentences of a folder that `write_tokens` wrote. `read_tokens` opens it.
+
+    A sequence of read-only arrays, one for each sentence. Nothing is read before it is looked at,
+    and what was read stays in memory only as long as the system finds place for it.
+
+    Attributes
+    ----------
+    path : str
+        The folder.
+    tokens : numpy.ndarray
+        All tokens, one sentence after the other.
+    offsets : numpy.ndarray
+        Where each sentence begins in `tokens`, and, as one entry more, where the last one ends.
+    least, most : int
+        The smallest and the largest token.
+    """
+
+    def __init__(self, path: str, tokens: np.ndarray, offsets: np.ndarray, least: int, most: int,
+                 checksum: int) -> None:
+        self.path = path
+        self.tokens = tokens
+        self.offsets = offsets
+        self.least = least
+        self.most = most
+        self.checksum = checksum
+
+    def __len__(self) -> int:
+        return self.offsets.size - 1
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        i = range(len(self))[index]
+        return self.tokens[self.offsets[i]:self.offsets[i + 1]]
+
+    def __repr__(self) -> str:
+        return 'Corpus(%r, %d sentences, %d tokens of type %s)' % (
+            self.path, len(self), self.tokens.size, self.tokens.dtype.name)
+
+    def __reduce__(self) -> Any:
+        return read_tokens, (self.path,)  # copies and other processes map the same files
+
+
+def write_tokens(path: str | os.PathLike[str], sentences: Iterable[Sequence[int]]) -> Corpus:
+    """Write encoded sentences to a folder, in one pass and with some thousands in memory at a time.
+
+    The folder gets two NumPy files, of tokens (in the narrowest type that holds all) and of the
+    sentences' offsets, and an index, which is written last. Until then whatever was in the folder
+    stays as it was, and a process that is killed leaves nothing that `read_tokens` takes for
+    whole. One process at a time may write to a folder.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder: a new or empty one, or one that this function wrote, which is replaced.
+    sentences : iterable of sequence of int
+        Encoded sentences, such as ``encode_sentences(..., lazy=True)`` hands out one by one.
+
+    Returns
+    -------
+    Corpus
+        What `read_tokens` would return.
+
+    Raises
+    ------
+    ValueError, TypeError
+        `path` holds other files, or `sentences` is empty or holds something else than whole
+        numbers of 64 bits. What was in the folder stays.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import mxrnn as rnn
+    >>> folder = os.path.join(tempfile.mkdtemp(), 'corpus')
+    >>> encoded, vocab = rnn.encode_sentences((line.split() for line in ['a b c', 'b a']),
+    ...                                       lazy=True)
+    >>> corpus = rnn.write_tokens(folder, encoded)
+    >>> [sentence.tolist() for sentence in corpus]
+    [[0, 1, 2], [1, 0]]
+    >>> rnn.BucketSentenceIter(folder, batch_size=1)
+    BucketSentenceIter(2 sentences, buckets [2, 3], 2 batches of 1)
+    """
+    folder = _folder(path)
+    made = not os.path.isdir(folder)
+    others = [] if made else [name for name in os.listdir(folder)
+                              if name != _INDEX and not _ARRAY.fullmatch(name)
+                              and not name.startswith('.mxrnn-')]
+    if others:
+        raise ValueError('path must be a new folder, or one that write_tokens wrote; in %r is %r'
+                         % (folder, others[0]))
+    sentences = _check.iterable('sentences', sentences, 'sentences')
+    key = os.urandom(8).hex()
+    names = ['%s-%s.npy' % (kind, key) for kind in ('tokens', 'offsets')]
+    try:
+        with replacing([os.path.join(folder, name) for name in [*names, _INDEX]]) as stage:
+            files = [os.path.join(stage, name) for name in names]
+            index = {'format': _FORMAT, 'files': names, **_write(*files, sentences)}
+            with open(os.path.join(stage, _INDEX), 'w', encoding='ascii') as file:
+                json.dump(index, file)
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        raise
+    for name in os.listdir(folder):  # of the corpus before, and of writing that was interrupted
+        if _ARRAY.fullmatch(name) and name not in names:
+            with contextlib.suppress(OSError):
+                os.remove(os.path.join(folder, name))
+    return read_tokens(folder)
+
+
+def read_tokens(path: str | os.PathLike[str]) -> Corpus:
+    """Open a folder that `write_tokens` wrote. Its files are mapped into memory, not read.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder.
+
+    Returns
+    -------
+    Corpus
+        To be given to `BucketSentenceIter` or `StreamIter`, which take the path as well.
+
+    Raises
+    ------
+    ValueError
+        The folder is not there, is not one of `write_tokens`, was not written to its end, or its
+        files are not those of its index (in size, type or shape). The message names the file.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import mxrnn as rnn
+    >>> folder = os.path.join(tempfile.mkdtemp(), 'corpus')
+    >>> corpus = rnn.write_tokens(folder, [[1, 2], [3, 300]])
+    >>> rnn.read_tokens(folder).tokens
+    array([  1,   2,   3, 300], dtype=uint16)
+    """
+    folder = _folder(path)
+    try:
+        with open(os.path.join(folder, _INDEX), encoding='ascii') as file:
+            index = json.load(file)
+        if not isinstance(index, dict) or index.get('format') != _FORMAT:
+            raise ValueError('%s is of another format' % _INDEX)
+        tokens, offsets = (
+            _mapped(folder, name, kind, index[count] + extra)
+            for name, kind, count, extra in zip(
+                index['files'], (index['dtype'], '<i8'), ('tokens', 'sentences'), (0, 1)))
+        if (offsets[0], offsets[-1]) != (0, tokens.size):
+            raise ValueError('%s has other offsets' % index['files'][1])
+        return Corpus(folder, tokens, offsets, index['least'], index['most'], index['checksum'])
+    except FileNotFoundError as error:
+        raise ValueError('path must be a folder that write_tokens wrote to its end, but there is '
+                         'no %s' % error.filename) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError('path must be a folder that write_tokens wrote, and undamaged, but in %r '
+                         '%s' % (folder, error)) from error
+
+
+def is_corpus(value: Any) -> bool:
+    """Whether an iterator is given tokens on disk."""
+    return isinstance(value, (str, os.PathLike, Corpus))
+
+
+def open_corpus(name: str, value: Any, dtype: np.dtype) -> Corpus:
+    """Return the corpus that the argument `value` is, or is the path of, if `dtype` holds it."""
+    try:
+        corpus = value if isinstance(value, Corpus) else read_tokens(value)
+    except ValueError as error:
+        raise ValueError('%s must be sequences of numbers or tokens on disk: %s'
+                         % (name, error)) from error
+    bounds = np.array([corpus.least, corpus.most])
+    exact = dtype.kind != 'f' or max(-corpus.least, corpus.most) <= 2 ** (np.finfo(dtype).nmant + 1)
+    if not _tokens.fits(bounds, dtype) or not exact and not all(
+            _tokens.fits(piece, dtype) for piece in _tokens.pieces(corpus.tokens)):
+        raise ValueError('%s must hold numbers that dtype %s can represent, got some from %d to %d'
+                         % (name, dtype.name, corpus.least, corpus.most))
+    return corpus
+
+
+# ---- files
+
+def _folder(path: Any) -> str:
+    _check.instance('path', path, (str, os.PathLike), 'a path')
+    folder = os.fspath(path)
+    if not isinstance(folder, str) or not folder:
+        raise ValueError('path must be the name of a folder, got %r' % (path,))
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise ValueError('path must be a folder, but %r is a file' % folder)
+    return folder
+
+
+def _write(tokens_file: str, offsets_file: str, sentences: Iterator[Sequence[int]]
+           ) -> dict[str, Any]:
+    """Write both files; return what the index says of them."""
+    least = most = 0
+    int64 = np.dtype('<i8')
+    with _Column(tokens_file, np.dtype(np.uint8)) as tokens, _Column(offsets_file, int64) as ends:
+        ends.append(np.zeros(1, int64))
+        for chunk, values in _tokens.chunks('sentences', sentences):
+            lengths = _tokens.sizes('sentences', chunk)
+            if not _tokens.fits(values, int64):
+                raise ValueError('sentences must hold whole numbers of at most 64 bits, got %r'
+                                 % _tokens.first_unfit(values, int64))
+            ends.append(tokens.size + lengths.cumsum(dtype=int64))
+            if values.size:
+                least, most = min(least, int(values.min())), max(most, int(values.max()))
+                tokens.append(values.astype(int64), _tokens.narrowest(least, most, int64))
+        if ends.size == 1:
+            raise ValueError('sentences must not be empty')
+    return {'sentences': ends.size - 1, 'tokens': tokens.size, 'dtype': tokens.dtype.str,
+            'least': least, 'most': most, 'checksum': _tokens.joint(tokens.crc, ends.crc)}
+
+
+class _Column:
+    """A NumPy file of one dimension that grows, in a type that grows wider."""
+
+    def __init__(self, path: str, dtype: np.dtype) -> None:
+        self._path = path
+        self.dtype = dtype
+        self.size = 0
+        self.crc = 0  #: of the numbers in 64 bits
+
+    def __enter__(self) -> _Column:
+        self._file = open(self._path, 'xb')
+        self._file.write(bytes(_HEADER))
+        return self
+
+    def append(self, values: np.ndarray, dtype: np.dtype | None = None) -> None:
+        """Add integers of 64 bits, and go over to `dtype` if it is another."""
+        if dtype is not None and dtype != self.dtype:
+            self._widen(dtype)
+        self.crc = zlib.crc32(np.ascontiguousarray(values, '<i8'), self.crc)
+        self._file.write(values.astype(self.dtype.newbyteorder('<')))
+        self.size += values.size
+
+    def _widen(self, dtype: np.dtype) -> None:
+        self._file.close()
+        narrow = self._path + '.narrow'
+        os.rename(self._path, narrow)
+        self._file = open(self._path, 'xb')
+        self._file.write(bytes(_HEADER))
+        if self.size:
+            before = np.memmap(narrow, self.dtype.newbyteorder('<'), 'r', _HEADER, (self.size,))
+            for piece in _tokens.pieces(before):
+                self._file.write(piece.astype(dtype.newbyteorder('<')))
+            del before, piece
+        os.remove(narrow)
+        self.dtype = dtype
+
+    def __exit__(self, *error: Any) -> None:
+        described = "{'descr': %r, 'fortran_order': False, 'shape': (%d,), }" % (
+            self.dtype.newbyteorder('<').str, self.size)
+        text = described.ljust(_HEADER - 11).encode('ascii') + b'\n'
+        self._file.seek(0)
+        self._file.write(b'\x93NUMPY\x01\x00' + len(text).to_bytes(2, 'little') + text)
+        self._file.close()
+
+
+def _mapped(folder: str, name: str, dtype: str, size: int) -> np.ndarray:
+    """Map a NumPy file that has to be of this type and size."""
+    if not _ARRAY.fullmatch(name):
+        raise ValueError('%s names another file: %r' % (_INDEX, name))
+    path = os.path.join(folder, name)
+    expected = _HEADER + size * np.dtype(dtype).itemsize
+    if os.path.getsize(path) != expected:
+        raise ValueError('%s has %d bytes, not %d' % (name, os.path.getsize(path), expected))
+    if not size:
+        return np.zeros(0, dtype)
+    found = np.load(path, mmap_mode='r', allow_pickle=False)
+    if (found.dtype, found.shape) != (np.dtype(dtype), (size,)):
+        raise ValueError('%s holds %s of shape %r' % (name, found.dtype, found.shape))
+    return found.view(np.ndarray)
