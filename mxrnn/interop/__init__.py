@@ -1,6 +1,28 @@
 """Graphs and weights of MXNet's programs, without MXNet."""
 from __future__ import annotations
 
-from .graph import Entry, Graph, Node, attr_value, graph_from_json
+from typing import Any
 
-__all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'graph_from_json']
+from .graph import Entry, Graph, Node, attr_value, graph_from_json
+from .model import Model
+
+__all__ = ['Entry', 'Graph', 'Model', 'Node', 'attr_value', 'graph_from_json', 'register',
+           'to_torch']
+
+#: Names that need torch, and where they are.
+_TORCH = {'to_torch': 'module', 'UnsupportedError': 'module', 'GraphModule': 'module',
+          'register': 'table'}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TORCH:
+        raise AttributeError('module %r has no attribute %r' % (__name__, name))
+    import importlib
+    try:
+        module = importlib.import_module('._torch.' + _TORCH[name], __name__)
+    except ModuleNotFoundError as error:
+        if error.name != 'torch':
+            raise
+        raise ModuleNotFoundError('interop.%s needs torch: pip install torch' % name,
+                                  name='torch') from error
+    return getattr(module, name)

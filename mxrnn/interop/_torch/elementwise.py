@@ -1,0 +1,207 @@
+"""Operators that work element by element: functions, arithmetic, comparisons, activations."""
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..graph import Node
+from .table import OPERATORS, Operator, Run, dtype_of, operator
+
+__all__: list[str] = []
+
+
+def _round(x: Tensor) -> Tensor:
+    """To the nearest integer, halves away from zero."""
+    return torch.sign(x) * torch.floor(torch.abs(x) + .5)
+
+
+def _cube_root(x: Tensor) -> Tensor:
+    return torch.sign(x) * torch.abs(x) ** (1 / 3)
+
+
+UNARY: dict[str, Callable[[Tensor], Tensor]] = {
+    'abs': torch.abs, 'sign': torch.sign, 'ceil': torch.ceil, 'floor': torch.floor,
+    'trunc': torch.trunc, 'fix': torch.trunc, 'round': _round,
+    'rint': lambda x: torch.ceil(x - .5), 'square': torch.square, 'sqrt': torch.sqrt,
+    'rsqrt': torch.rsqrt, 'cbrt': _cube_root, 'rcbrt': lambda x: 1 / _cube_root(x),
+    'exp': torch.exp, 'expm1': torch.expm1, 'log': torch.log, 'log10': torch.log10,
+    'log2': torch.log2, 'log1p': torch.log1p, 'sin': torch.sin, 'cos': torch.cos,
+    'tan': torch.tan, 'arcsin': torch.asin, 'arccos': torch.acos, 'arctan': torch.atan,
+    'sinh': torch.sinh, 'cosh': torch.cosh, 'tanh': torch.tanh, 'arcsinh': torch.asinh,
+    'arccosh': torch.acosh, 'arctanh': torch.atanh, 'degrees': torch.rad2deg,
+    'radians': torch.deg2rad, 'gamma': lambda x: torch.exp(torch.lgamma(x)) * _gamma_sign(x),
+    'gammaln': torch.lgamma, 'erf': torch.erf, 'erfinv': torch.erfinv, 'negative': torch.neg,
+    'reciprocal': torch.reciprocal, 'relu': torch.relu, 'sigmoid': torch.sigmoid,
+    'softsign': F.softsign, 'logical_not': lambda x: (x == 0).to(x.dtype),
+    '_copy': lambda x: x, 'BlockGrad': torch.detach, 'zeros_like': torch.zeros_like,
+    'ones_like': torch.ones_like, 'softrelu': F.softplus,
+    '_identity_with_attr_like_rhs': lambda x, like: x,
+}
+
+
+def _gamma_sign(x: Tensor) -> Tensor:
+    """The sign of the gamma function, which alternates below 0."""
+    below = torch.floor(x.detach())
+    return torch.where((below < 0) & (torch.remainder(below, 2) == 1), -1., 1.).to(x.dtype)
+
+
+def _mod(x: Tensor, y: Tensor) -> Tensor:
+    """The remainder with the divisor's sign; 0 where the divisor is 0."""
+    zero = y == 0
+    return torch.where(zero, torch.zeros_like(x), torch.remainder(x, torch.where(zero, 1, y)))
+
+
+# At a tie MXNet gives the whole gradient to one side, torch half of it to each.
+def _maximum(x: Tensor, y: Tensor) -> Tensor:
+    return torch.where(x >= y, x, y)
+
+
+def _minimum(x: Tensor, y: Tensor) -> Tensor:
+    return torch.where(x <= y, x, y)
+
+
+def _compared(compare: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+    """Comparisons give 0 and 1 in the type of what they compare."""
+    def run(x: Any, y: Any) -> Tensor:
+        return compare(x, y).to(x.dtype if isinstance(x, Tensor) else y.dtype)
+    return run
+
+
+def _truth(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], Tensor]:
+    return _compared(lambda x, y: combine(x != 0, torch.as_tensor(y != 0, device=x.device)))
+
+
+#: Functions of two arrays, by the name that they have behind 'broadcast_' and '_'.
+BINARY: dict[str, Callable[[Any, Any], Tensor]] = {
+    'mod': _mod, 'power': torch.pow, 'maximum': _maximum, 'minimum': _minimum,
+    'hypot': torch.hypot,
+    'equal': _compared(torch.eq), 'not_equal': _compared(torch.ne),
+    'greater': _compared(torch.gt), 'greater_equal': _compared(torch.ge),
+    'lesser': _compared(torch.lt), 'lesser_equal': _compared(torch.le),
+    'logical_and': _truth(torch.logical_and), 'logical_or': _truth(torch.logical_or),
+    'logical_xor': _truth(torch.logical_xor),
+}
+ARITHMETIC: dict[str, Callable[[Any, Any], Tensor]] = {
+    'add': torch.add, 'sub': torch.sub, 'mul': torch.mul, 'div': torch.div}
+
+#: Functions of an array and a number, by what stands between '_' and '_scalar'.
+SCALAR: dict[str, Callable[[Tensor, Any], Tensor]] = {
+    'plus': torch.add, 'minus': torch.sub, 'rminus': torch.rsub, 'mul': torch.mul,
+    'div': torch.div, 'rdiv': lambda x, number: number / x, 'power': torch.pow,
+    'rpower': lambda x, number: torch.pow(number, x),
+    'maximum': lambda x, number: torch.where(x >= number, x, number),
+    'minimum': lambda x, number: torch.where(x <= number, x, number),
+    'mod': lambda x, number: _mod(x, torch.full_like(x, number)),
+    'rmod': lambda x, number: _mod(torch.full_like(x, number), x),
+    'hypot': lambda x, number: torch.hypot(x, torch.full_like(x, number)),
+    **{name: BINARY[name] for name in BINARY if 'equal' in name or name in (
+        'greater', 'lesser', 'logical_and', 'logical_or', 'logical_xor')},
+}
+
+
+def _always(run: Run, **kwargs: Any) -> Operator:
+    """An operator without parameters."""
+    return Operator(lambda node: run, **kwargs)
+
+
+for _name, _function in UNARY.items():
+    OPERATORS[_name] = _always(_function)
+for _name, _function in ARITHMETIC.items():
+    OPERATORS['elemwise_' + _name] = _always(_function, equal_shapes=True)
+    OPERATORS['broadcast_' + _name] = _always(_function)
+for _name, _function in BINARY.items():
+    OPERATORS['_' + _name] = _always(_function, equal_shapes=True)
+    OPERATORS['broadcast_' + _name] = _always(_function)
+
+
+def _with_number(function: Callable[[Tensor, Any], Tensor], node: Node) -> Run:
+    number = float(node.get('scalar', 1))
+    whole = int(number) if math.isfinite(number) and number == int(number) else number
+    return lambda x: function(x, number if x.is_floating_point() else whole)
+
+
+for _name, _function in SCALAR.items():
+    OPERATORS['_%s_scalar' % _name] = Operator(functools.partial(_with_number, _function))
+
+
+@operator('add_n', equal_shapes=True)
+def _add_n(node: Node) -> Run:
+    return lambda first, *others: functools.reduce(torch.add, others, first)
+
+
+@operator('where')
+def _where(node: Node) -> Run:
+    def run(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        chosen = condition != 0
+        if chosen.dim() == 1 and x.dim() > 1:  # which chooses rows
+            chosen = chosen.reshape(-1, *[1] * (x.dim() - 1))
+        return torch.where(chosen, x, y)
+    return run
+
+
+@operator('clip')
+def _clip(node: Node) -> Run:
+    least, most = node.get('a_min'), node.get('a_max')
+    return lambda x: torch.clamp(x, least, most)
+
+
+@operator('Cast', 'amp_cast')
+def _cast(node: Node) -> Run:
+    dtype = dtype_of(node, 'float32')
+    return lambda x: x.to(dtype)
+
+
+@operator('smooth_l1')
+def _smooth_l1(node: Node) -> Run:
+    square = float(node.get('scalar', 1)) ** 2
+
+    def run(x: Tensor) -> Tensor:
+        size = torch.abs(x)
+        return torch.where(size < 1 / square, .5 * square * x * x, size - .5 / square)
+    return run
+
+
+@operator('hard_sigmoid')
+def _hard_sigmoid(node: Node) -> Run:
+    alpha, beta = node.get('alpha', .2), node.get('beta', .5)
+    return lambda x: torch.clamp(alpha * x + beta, 0, 1)
+
+
+ACTIVATIONS = {name: UNARY[name] for name in ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')}
+
+
+@operator('Activation')
+def _activation(node: Node) -> Run:
+    return ACTIVATIONS[node.get('act_type')]
+
+
+@operator('LeakyReLU', training=True)
+def _leaky_relu(node: Node) -> Run:
+    # A parameter of 32 bits, whatever the type of the data.
+    kind, slope = node.get('act_type', 'leaky'), float(np.float32(node.get('slope', .25)))
+    low, high = node.get('lower_bound', .125), node.get('upper_bound', .334)
+    functions = {
+        'leaky': lambda x: F.leaky_relu(x, slope),
+        'elu': lambda x: F.elu(x, slope),
+        'selu': F.selu, 'gelu': F.gelu,
+    }
+    if kind == 'prelu':
+        def prelu(training: bool, x: Tensor, gamma: Tensor) -> Tensor:
+            if gamma.dim() == 1 and gamma.numel() > 1 and x.dim() > 1:  # one for each channel
+                gamma = gamma.reshape(-1, *[1] * (x.dim() - 2))
+            return torch.where(x > 0, x, gamma * x)
+        return prelu
+    if kind == 'rrelu':
+        def rrelu(training: bool, x: Tensor) -> tuple[Tensor, Tensor]:
+            mask = (torch.empty_like(x).uniform_(low, high) if training
+                    else torch.full_like(x, (low + high) / 2))
+            return torch.where(x > 0, x, x * mask), mask
+        return rrelu
+    function = functions[kind]
+    return lambda training, x: function(x)

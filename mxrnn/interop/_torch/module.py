@@ -1,0 +1,167 @@
+"""A graph as a torch.nn.Module."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ... import _check
+from ..graph import Graph
+from ..model import Model
+from .opened import find_sources
+from .schedule import Schedule, UnsupportedError, faults_of, label_nodes
+
+__all__ = ['GraphModule', 'UnsupportedError', 'to_torch']
+
+
+def to_torch(model: Model) -> GraphModule:
+    """Make a torch.nn.Module that computes what the graph of `model` computes.
+
+    Parameters
+    ----------
+    model : Model
+        As `load` gives it.
+
+    Returns
+    -------
+    GraphModule
+        In inference mode, as after ``.eval()``. Parameters and buffers (auxiliary states) have
+        MXNet's names in its ``state_dict``.
+
+    Raises
+    ------
+    UnsupportedError
+        The graph has operators that are not known here; all of them are listed, each with its
+        nodes.
+    ValueError
+        Two variables of the graph have one name.
+
+    Examples
+    --------
+    >>> from mxrnn import interop
+    >>> graph = interop.graph_from_json('''{"nodes": [
+    ...     {"op": "null", "name": "data", "inputs": []},
+    ...     {"op": "Activation", "name": "act", "attrs": {"act_type": "relu"},
+    ...      "inputs": [[0, 0, 0]]}], "arg_nodes": [0], "heads": [[1, 0, 0]]}''')
+    >>> module = interop.to_torch(interop.Model(graph, {}, {}))
+    >>> module(data=torch.tensor([-1., 2.]))
+    tensor([0., 2.])
+    """
+    _check.instance('model', model, Model, 'a Model, as load gives it')
+    return GraphModule(model.graph, model.arg_params, model.aux_params).eval()
+
+
+class GraphModule(nn.Module):
+    """Computes the outputs of a graph of MXNet's.
+
+    Called with the graph's inputs by name, or in the order of `inputs`, it returns its outputs in
+    the order of `outputs`: a Tensor if there is one, otherwise a tuple of them. Labels of loss
+    heads may be left out where no gradient is computed. Loss heads give predictions and have
+    MXNet's gradients, so that any gradient of the outputs will do, as in
+    ``outputs.backward(torch.ones_like(outputs))``.
+
+    Parameters
+    ----------
+    graph : Graph
+    arg_params, aux_params : dict of str to numpy.ndarray
+        Values of the graph's parameters and auxiliary states. Arguments without a value are
+        inputs; values of other names are not used.
+
+    Attributes
+    ----------
+    graph : Graph
+    inputs, outputs : list of str
+        Names, in the graph's order.
+    """
+
+    def __init__(self, graph: Graph, arg_params: dict[str, Any],
+                 aux_params: dict[str, Any]) -> None:
+        super().__init__()
+        faults = faults_of(graph)
+        if faults:
+            raise UnsupportedError('the graph has operators that cannot be run: %s' % '; '.join(
+                '%s, %d times: %s' % (what, len(nodes), ', '.join(nodes[:5]) + (
+                    ', …' if len(nodes) > 5 else '')) for what, nodes in sorted(faults.items())))
+        arguments, auxiliary = graph.arguments, graph.auxiliary
+        twice = sorted({name for name in arguments + auxiliary
+                        if (arguments + auxiliary).count(name) > 1})
+        if twice:
+            raise ValueError('variables must have names of their own, but there are several '
+                             'called %s' % ', '.join(twice))
+        if 'training' in arguments + auxiliary:
+            raise ValueError("no variable can be called training, which torch's modules keep")
+        missing = [name for name in auxiliary if name not in aux_params]
+        if missing:
+            raise ValueError('aux_params must have the auxiliary states %s' % ', '.join(missing))
+        self.graph = graph
+        self.inputs = [name for name in arguments if name not in arg_params]
+        self.outputs = graph.outputs
+        # The dictionaries are filled directly: MXNet's names may be those of attributes of Module.
+        for name in arguments:
+            if name in arg_params:
+                value = tensor(arg_params[name])
+                self._parameters[name] = nn.Parameter(value, value.is_floating_point())
+        for name in auxiliary:
+            self._buffers[name] = tensor(aux_params[name])
+        self._sources: dict[int, dict[int, tuple[int, int]]] = {}
+        self._build()
+
+    def _build(self) -> None:
+        self._schedule = Schedule(self.graph)
+        self._schedule.settle(self._sources)
+        self._open = sum(len(step.run.open) for step in self._schedule.creations)
+        self._labels = {self.graph.nodes[i].name for i in label_nodes(self.graph)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The schedule consists of functions; it is made again.
+        return {name: value for name, value in super().__getstate__().items()
+                if name != '_schedule'}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._build()
+
+    def extra_repr(self) -> str:
+        return 'inputs=%s, outputs=%s, %d nodes' % (self.inputs, self.outputs,
+                                                    len(self.graph.nodes))
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Any:
+        """Compute the outputs."""
+        given = self._given(args, kwargs)
+        variables = {**self._parameters, **self._buffers, **given}
+        device = next((value.device for value in variables.values() if value is not None), 'cpu')
+        known = sum(map(len, self._sources.values()))
+        if known < self._open and not torch.compiler.is_compiling():
+            self._sources = find_sources(self._schedule, variables)
+            self._schedule.settle(self._sources)
+        results = self._schedule.run(variables, self.training, device)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _given(self, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> dict[str, Tensor]:
+        if len(args) > len(self.inputs):
+            raise TypeError('there are %d inputs, %s, got %d'
+                            % (len(self.inputs), self.inputs, len(args)))
+        given = dict(zip(self.inputs, args))
+        unknown = [name for name in kwargs if name not in self.inputs or name in given]
+        missing = [name for name in self.inputs if name not in given and name not in kwargs
+                   and name not in self._labels]
+        if unknown or missing:
+            raise TypeError('the inputs must be %s, got %s' % (
+                ', '.join(self.inputs), ', '.join([*given, *kwargs]) or 'none'))
+        given.update(kwargs)
+        for name, value in given.items():
+            _check.instance(name, value, Tensor, 'a torch.Tensor')
+        return given
+
+
+def tensor(array: Any) -> Tensor:
+    """A tensor with a copy of the elements of `array`, of the same type.
+
+    Arrays of bfloat16 come as MXNet shows them to NumPy, in a field of 16-bit integers.
+    """
+    array = np.ascontiguousarray(array)
+    if array.dtype.names == ('bfloat16',):
+        return torch.from_numpy(array['bfloat16'].astype(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array.copy())

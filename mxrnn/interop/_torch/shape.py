@@ -1,0 +1,281 @@
+"""Operators that move elements: shapes, axes, parts, joins."""
+from __future__ import annotations
+
+import math
+from typing import Any, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..graph import Node
+from .table import Run, axis_of, operator
+
+__all__ = ['reshaped']
+
+
+def reshaped(sizes: Sequence[int], codes: Sequence[int], reverse: bool = False) -> list[int]:
+    """The shape that the `codes` of MXNet's Reshape make of an array of `sizes`.
+
+    0 keeps a size, -1 takes what is left over, -2 keeps all that follow, -3 joins two, and -4
+    splits one into the two that follow the code.
+    """
+    if reverse:
+        return reshaped(sizes[::-1], codes[::-1])[::-1]
+    result: list[int] = []
+    at = i = 0
+    while i < len(codes):
+        code = codes[i]
+        if code == -2:
+            result += sizes[at:]
+            at = len(sizes)
+        elif code == -3:
+            result.append(sizes[at] * sizes[at + 1])
+            at += 2
+        elif code == -4:
+            left, right = codes[i + 1], codes[i + 2]
+            if left == -1:
+                left = sizes[at] // right
+            result += [left, sizes[at] // left if right == -1 else right]
+            at += 1
+            i += 2
+        else:
+            result.append(sizes[at] if code == 0 else code)
+            at += 1
+        i += 1
+    return result
+
+
+@operator('Reshape')
+def _reshape(node: Node) -> Run:
+    codes, reverse = node.get('shape', ()), node.get('reverse', False)
+    if not codes:  # the form of versions before 0.9
+        codes = node.get('target_shape', ())
+    codes = codes if isinstance(codes, tuple) else (codes,)
+    if not reverse and all(code > 0 or code == -1 for code in codes):
+        return lambda x: x.reshape(codes)
+    return lambda x: x.reshape(reshaped(list(x.shape), codes, reverse))
+
+
+@operator('reshape_like')
+def _reshape_like(node: Node) -> Run:
+    ends = [node.get(key) for key in ('lhs_begin', 'lhs_end', 'rhs_begin', 'rhs_end')]
+
+    def run(x: Tensor, like: Tensor) -> Tensor:
+        begin, end = slice(*ends[:2]).indices(x.dim())[:2]
+        middle = like.shape[slice(*ends[2:])]
+        return x.reshape(x.shape[:begin] + middle + x.shape[end:])
+    return run
+
+
+@operator('Flatten')
+def _flatten(node: Node) -> Run:
+    return lambda x: x.reshape(x.shape[0], -1)
+
+
+@operator('transpose')
+def _transpose(node: Node) -> Run:
+    axes = node.get('axes', ())
+    if not axes:
+        return lambda x: x.permute(*range(x.dim() - 1, -1, -1))
+    return lambda x: x.permute(axes)
+
+
+@operator('SwapAxis')
+def _swap_axis(node: Node) -> Run:
+    one, other = node.get('dim1', 0), node.get('dim2', 0)
+    return lambda x: x.transpose(one, other)
+
+
+@operator('expand_dims')
+def _expand_dims(node: Node) -> Run:
+    axis = node.get('axis')
+    return lambda x: x.unsqueeze(axis)
+
+
+@operator('squeeze')
+def _squeeze(node: Node) -> Run:
+    axes = axis_of(node.get('axis'))
+    if axes is None:
+        return lambda x: x.reshape([size for size in x.shape if size != 1] or [1])
+    return lambda x: x.squeeze(axes)
+
+
+# ---- parts
+
+@operator('slice_axis')
+def _slice_axis(node: Node) -> Run:
+    axis, begin, end = node.get('axis'), node.get('begin', 0), node.get('end')
+
+    def run(x: Tensor) -> Tensor:
+        size = x.shape[axis]
+        first = begin + size if begin < 0 else begin
+        last = size if end is None else end + size if end < 0 else end
+        return x.narrow(axis, first, last - first)
+    return run
+
+
+def _part(x: Tensor, axis: int, begin: Any, end: Any, step: Any) -> Tensor:
+    if step is None or step > 0:
+        return x[(slice(None),) * axis + (slice(begin, end, step),)]
+    size = x.shape[axis]
+    places = range(*slice(begin, end, step).indices(size))
+    return x.index_select(axis, torch.tensor(list(places), device=x.device))
+
+
+@operator('slice')
+def _slice(node: Node) -> Run:
+    begin, end, step = (axis_of(node.get(key)) or () for key in ('begin', 'end', 'step'))
+    parts = [(b, e, step[i] if i < len(step) else None) for i, (b, e) in enumerate(zip(begin, end))]
+
+    def run(x: Tensor) -> Tensor:
+        for axis, part in enumerate(parts):
+            x = _part(x, axis, *part)
+        return x
+    return run
+
+
+@operator('slice_like')
+def _slice_like(node: Node) -> Run:
+    axes = axis_of(node.get('axes'))
+
+    def run(x: Tensor, like: Tensor) -> Tensor:
+        for axis in range(x.dim()) if axes is None else axes:
+            x = x.narrow(axis, 0, like.shape[axis])
+        return x
+    return run
+
+
+def _split(x: Tensor, number: int, axis: int, squeeze: bool) -> Sequence[Tensor]:
+    if squeeze:
+        return x.unbind(axis)
+    return x.split(x.shape[axis] // number, axis)
+
+
+@operator('SliceChannel')
+def _slice_channel(node: Node) -> Run:
+    number, axis = node.get('num_outputs'), node.get('axis', 1)
+    squeeze = node.get('squeeze_axis', False)
+    return lambda x: _split(x, number, axis, squeeze)
+
+
+@operator('_split_v2')
+def _split_v2(node: Node) -> Run:
+    axis, squeeze = node.get('axis', 1), node.get('squeeze_axis', False)
+    sections, places = node.get('sections', 0), axis_of(node.get('indices')) or ()
+    if sections:
+        return lambda x: _split(x, sections, axis, squeeze)
+
+    def run(x: Tensor) -> Sequence[Tensor]:
+        ends = [*places[1:], x.shape[axis]]
+        parts = [x.narrow(axis, begin, end - begin) for begin, end in zip(places, ends)]
+        return [part.squeeze(axis) for part in parts] if squeeze else parts
+    return run
+
+
+# ---- joins and copies
+
+@operator('Concat', '_rnn_param_concat', equal_shapes=True)
+def _concat(node: Node) -> Run:
+    axis = node.get('dim', 1)
+    return lambda *parts: torch.cat(parts, axis)
+
+
+@operator('stack', equal_shapes=True)
+def _stack(node: Node) -> Run:
+    axis = node.get('axis', 0)
+    return lambda *parts: torch.stack(parts, axis)
+
+
+@operator('tile')
+def _tile(node: Node) -> Run:
+    times = axis_of(node.get('reps')) or ()
+    return lambda x: torch.tile(x, times)
+
+
+@operator('repeat')
+def _repeat(node: Node) -> Run:
+    times, axis = node.get('repeats'), node.get('axis')
+    return lambda x: torch.repeat_interleave(x, times, axis)
+
+
+@operator('Pad')
+def _pad(node: Node) -> Run:
+    mode = {'constant': 'constant', 'edge': 'replicate', 'reflect': 'reflect'}[node.get('mode')]
+    widths, value = node.get('pad_width'), float(node.get('constant_value', 0))
+    pairs = list(zip(widths[::2], widths[1::2]))
+    flat = [width for pair in reversed(pairs) for width in pair]
+    if mode == 'constant':
+        return lambda x: F.pad(x, flat, mode, value)
+    inner = flat[:2 * (len(pairs) - 2)]  # the first two axes are batch and channels
+    return lambda x: F.pad(x, inner, mode)
+
+
+@operator('reverse')
+def _reverse(node: Node) -> Run:
+    axes = axis_of(node.get('axis'))
+    return lambda x: torch.flip(x, axes)
+
+
+@operator('broadcast_to')
+def _broadcast_to(node: Node) -> Run:
+    sizes = node.get('shape')
+    return lambda x: x.expand([old if new == 0 else new for old, new in zip(x.shape, sizes)])
+
+
+@operator('broadcast_axis')
+def _broadcast_axis(node: Node) -> Run:
+    axes, sizes = axis_of(node.get('axis')) or (), axis_of(node.get('size')) or ()
+
+    def run(x: Tensor) -> Tensor:
+        result = list(x.shape)
+        for axis, size in zip(axes, sizes):
+            result[axis] = size
+        return x.expand(result)
+    return run
+
+
+@operator('broadcast_like')
+def _broadcast_like(node: Node) -> Run:
+    own, other = axis_of(node.get('lhs_axes')), axis_of(node.get('rhs_axes'))
+
+    def run(x: Tensor, like: Tensor) -> Tensor:
+        if own is None or other is None:
+            return x.expand(like.shape)
+        result = list(x.shape)
+        for axis, place in zip(own, other):
+            result[axis] = like.shape[place]
+        return x.expand(result)
+    return run
+
+
+@operator('depth_to_space')
+def _depth_to_space(node: Node) -> Run:
+    size = node.get('block_size')
+
+    def run(x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        x = x.reshape(n, size, size, c // size ** 2, h, w).permute(0, 3, 4, 1, 5, 2)
+        return x.reshape(n, c // size ** 2, h * size, w * size)
+    return run
+
+
+@operator('space_to_depth')
+def _space_to_depth(node: Node) -> Run:
+    size = node.get('block_size')
+
+    def run(x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        x = x.reshape(n, c, h // size, size, w // size, size).permute(0, 3, 5, 1, 2, 4)
+        return x.reshape(n, c * size ** 2, h // size, w // size)
+    return run
+
+
+@operator('shape_array')
+def _shape_array(node: Node) -> Run:
+    return lambda x: torch.tensor(list(x.shape), device=x.device)
+
+
+@operator('size_array')
+def _size_array(node: Node) -> Run:
+    return lambda x: torch.tensor([math.prod(x.shape)], device=x.device)

@@ -1,0 +1,279 @@
+"""What a program does with the module: training, devices, saving, copies, export, refusals."""
+from __future__ import annotations
+
+import copy
+import io
+import json
+import warnings
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+
+from .. import mx, rnn
+from ..cases import random_value
+from .compare import torch
+
+V = mx.sym.Variable
+DATA = V('data')
+
+
+def make(outputs, shapes, **kwargs):
+    """A module with random weights; `shapes` are those of the inputs."""
+    symbol = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
+    arguments, _, auxiliary = symbol.infer_shape(**shapes)
+    params = {name: random_value(name, shape).astype('float32')
+              for name, shape in zip(symbol.list_arguments(), arguments) if name not in shapes}
+    states = {name: np.ones(shape, 'float32')
+              for name, shape in zip(symbol.list_auxiliary_states(), auxiliary)}
+    graph = interop.graph_from_json(symbol.tojson())
+    return interop.to_torch(interop.Model(graph, params, states))
+
+
+def language_model(cell=None, length=4):
+    """Embedding, cell, decoder, SoftmaxOutput; data is (batch, length)."""
+    cell = cell or rnn.fuse(rnn.LSTMCell(6, prefix='lstm_'))
+    embed = mx.sym.Embedding(DATA, input_dim=9, output_dim=5, name='embed')
+    outputs, _ = cell.unroll(length, embed, merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-3, 0)), num_hidden=9, name='fc')
+    return mx.sym.SoftmaxOutput(scores, mx.sym.Reshape(V('softmax_label'), shape=(-1,)),
+                                name='softmax')
+
+
+SHAPES = {'data': (2, 4), 'softmax_label': (2, 4)}
+TOKENS = torch.tensor([[1, 2, 3, 4], [8, 7, 6, 5]])
+
+
+def test_names_are_those_of_mxnet():
+    symbol = language_model()
+    module = make(symbol, SHAPES)
+    assert list(module.state_dict()) == [name for name in symbol.list_arguments()
+                                         if name not in SHAPES]
+    assert module.inputs == ['data', 'softmax_label'] and module.outputs == ['softmax_output']
+    assert not module.training
+    assert "inputs=['data', 'softmax_label']" in repr(module)
+
+
+def test_names_of_attributes_of_modules_are_names_like_others():
+    symbol = mx.sym.FullyConnected(DATA, V('parameters'), V('forward'), num_hidden=2)
+    module = make(symbol, {'data': (1, 3)})
+    assert set(module.state_dict()) == {'parameters', 'forward'}
+    assert module(torch.ones(1, 3)).shape == (1, 2)
+    make(symbol, {'data': (1, 3)}).load_state_dict(module.state_dict())
+    with pytest.raises(ValueError, match='training'):
+        make(mx.sym.FullyConnected(DATA, V('training'), num_hidden=2), {'data': (1, 3)})
+
+
+def test_any_batch_and_integers_for_tokens():
+    module = make(language_model(), SHAPES)
+    for batch in (1, 2, 5, 1):
+        assert module(data=torch.ones(batch, 4, dtype=torch.int64)).shape == (4 * batch, 9)
+    torch.testing.assert_close(module(data=TOKENS), module(data=TOKENS.float()))
+
+
+def test_any_length_where_the_graph_has_none_in_it():
+    module = make(language_model(), SHAPES)
+    first = module(data=TOKENS).reshape(2, 4, 9)
+    torch.testing.assert_close(module(data=TOKENS[:, :2]).reshape(2, 2, 9), first[:, :2])
+
+
+def test_labels_are_needed_for_gradients_alone():
+    module = make(language_model(), SHAPES)
+    output = module(data=TOKENS)
+    with pytest.raises(ValueError, match='softmax must be given'):
+        output.backward(torch.ones_like(output))
+    output = module(data=TOKENS, softmax_label=TOKENS)
+    output.backward(torch.ones_like(output))
+    assert all(parameter.grad is not None for parameter in module.parameters())
+
+
+def test_inputs_are_checked():
+    module = make(language_model(), SHAPES)
+    with pytest.raises(TypeError, match='data, softmax_label, got none'):
+        module()
+    with pytest.raises(TypeError, match='must be data, softmax_label, got data, words'):
+        module(data=TOKENS, words=TOKENS)
+    with pytest.raises(TypeError, match='2 inputs'):
+        module(TOKENS, TOKENS, TOKENS)
+    with pytest.raises(TypeError, match='data must be a torch.Tensor'):
+        module(data=[[1, 2, 3, 4]])
+    torch.testing.assert_close(module(TOKENS), module(data=TOKENS))
+
+
+@pytest.mark.parametrize('cell, state', [
+    (lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), .3, .3), None),
+    (lambda: rnn.VariationalDropoutCell(rnn.LSTMCell(3), .3, .3, .3), None),
+    (lambda: rnn.FusedRNNCell(3, 2, dropout=.5), None),
+    (lambda: rnn.DropoutCell(.5), None)])
+def test_draws_happen_in_training_alone(cell, state):
+    outputs, _ = cell().unroll(4, DATA, merge_outputs=True)
+    module = make(outputs, {'data': (2, 4, 5)})
+    data = torch.rand(2, 4, 5)
+    torch.testing.assert_close(module(data), module(data), rtol=0, atol=0)
+    module.train()
+    assert not torch.equal(module(data), module(data))
+
+
+def test_masks_differ_within_the_batch():
+    """A mask that is drawn of a begin state of unknown batch size has the batch of the data."""
+    cell = rnn.VariationalDropoutCell(rnn.RNNCell(50), drop_states=.5)
+    outputs, _ = cell.unroll(3, DATA, merge_outputs=True)
+    module = make(outputs, {'data': (2, 3, 4)}).train()
+    for batch in (3, 6):
+        rows = module(torch.ones(batch, 3, 4))
+        assert len(torch.unique(rows, dim=0)) == batch
+
+
+def test_dropout_keeps_a_share_and_scales_the_rest():
+    outputs, _ = rnn.DropoutCell(.25).unroll(1, DATA, merge_outputs=True)
+    module = make(outputs, {'data': (1, 1, 5)}).train()
+    result = module(torch.ones(100, 1, 400))
+    assert abs((result == 0).float().mean() - .25) < .02
+    assert torch.unique(result).tolist() == pytest.approx([0, 4 / 3])
+
+
+def test_samplers_draw_what_mxnet_draws():
+    kinds = {'uniform': ({'low': -1, 'high': 3}, 1, 4 / 3),
+             'normal': ({'loc': 2, 'scale': 3}, 2, 9),
+             'exponential': ({'lam': 2}, .5, .25), 'gamma': ({'alpha': 3, 'beta': 2}, 6, 12),
+             'poisson': ({'lam': 4}, 4, 4), 'negative_binomial': ({'k': 3, 'p': .4}, 4.5, 11.25),
+             'generalized_negative_binomial': ({'mu': 2, 'alpha': .5}, 2, 4)}
+    torch.manual_seed(0)
+    for name, (numbers, mean, variance) in kinds.items():
+        drawn = [getattr(mx.sym, 'random_' + name)(shape=(20000,), **numbers),
+                 getattr(mx.sym.random, name + '_like')(data=DATA, **numbers),
+                 getattr(mx.sym, 'sample_' + name)(*[
+                     mx.sym.full((2,), value) for value in numbers.values()], shape=(10000,))]
+        for result in make(drawn, {'data': (200, 100)})(torch.ones(200, 100)):
+            assert result.numel() == 20000
+            assert abs(result.mean() - mean) < .15 * mean
+            assert abs(result.var() - variance) < .15 * variance
+    drawn = make([mx.sym.sample_multinomial(DATA, shape=(5000,)), mx.sym.shuffle(DATA),
+                  mx.sym.random.randint(2, 5, shape=(3000,))], {'data': (2, 2)})(
+        torch.tensor([[.2, .8], [1., 0.]]))
+    assert drawn[0].shape == (2, 5000) and drawn[0].dtype == torch.int32
+    assert abs(drawn[0][0].float().mean() - .8) < .05 and not drawn[0][1].any()
+    assert sorted(drawn[1][:, 0].tolist()) == pytest.approx([.2, 1.])
+    assert set(drawn[2].tolist()) == {2, 3, 4}
+
+
+def test_batch_norm_trains_and_infers():
+    module = make(mx.sym.BatchNorm(DATA, name='bn'), {'data': (4, 3)})
+    data = torch.randn(4, 3)
+    expected = (data - 1) / (1 + 1e-3) ** .5 + module.get_parameter('bn_beta')
+    torch.testing.assert_close(module(data), expected)
+    module.train()(data)
+    torch.testing.assert_close(module.get_buffer('bn_moving_mean'), .9 + .1 * data.mean(0))
+
+
+def test_copies_and_pickles_are_whole(tmp_path):
+    module = make(language_model(), SHAPES)
+    before = module(data=TOKENS)
+    again = copy.deepcopy(module)
+    torch.save(module, tmp_path / 'module.pt')
+    loaded = torch.load(tmp_path / 'module.pt', weights_only=False)
+    for other in (again, loaded):
+        assert other.training == module.training
+        torch.testing.assert_close(other(data=TOKENS), before, rtol=0, atol=0)
+        with torch.no_grad():
+            other.get_parameter('fc_bias').add_(1)
+        assert not torch.equal(other.get_parameter('fc_bias'), module.get_parameter('fc_bias'))
+
+
+def test_a_state_dict_is_safe_to_load():
+    module = make(language_model(), SHAPES)
+    stream = io.BytesIO()
+    torch.save(module.state_dict(), stream)
+    stream.seek(0)
+    state = torch.load(stream, weights_only=True)
+    other = make(language_model(), SHAPES)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    other.load_state_dict(state)
+    torch.testing.assert_close(other(data=TOKENS), module(data=TOKENS), rtol=0, atol=0)
+
+
+def test_another_type():
+    module = make(mx.sym.FullyConnected(DATA, num_hidden=3, name='fc'), {'data': (2, 4)})
+    assert module.to(torch.float64)(torch.ones(2, 4, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_export_with_any_batch():
+    outputs, _ = rnn.fuse(rnn.LSTMCell(6)).unroll(4, DATA, merge_outputs=True)
+    module = make(outputs, {'data': (2, 4, 5)})
+    data = torch.rand(3, 4, 5)
+    expected = module(data)  # open sizes are found by the first call
+    exported = torch.export.export(module, (data,), dynamic_shapes={
+        'args': ({0: torch.export.Dim('batch', min=2, max=64)},)}).module()
+    torch.testing.assert_close(exported(data), expected)
+    data = torch.rand(7, 4, 5)
+    torch.testing.assert_close(exported(data), module(data))
+
+
+def test_compile():
+    module = make(language_model(), SHAPES)
+    expected = module(TOKENS)
+    compiled = torch.compile(module, backend='eager')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.testing.assert_close(compiled(TOKENS), expected)
+
+
+# ---- operators that are not known
+
+def unknown(*names):
+    nodes = [{'op': 'null', 'name': 'data', 'inputs': []}]
+    for i, name in enumerate(names):
+        nodes.append({'op': name, 'name': 'node%d' % i, 'inputs': [[i, 0, 0]]})
+    text = json.dumps({'nodes': nodes, 'arg_nodes': [0], 'heads': [[len(names), 0, 0]]})
+    return interop.Model(interop.graph_from_json(text), {}, {})
+
+
+def test_all_unknown_operators_are_named_at_once():
+    with pytest.raises(interop.UnsupportedError) as caught:
+        interop.to_torch(unknown('Custom', 'tanh', '_contrib_Proposal', 'Custom'))
+    text = str(caught.value)
+    assert 'Custom, 2 times: node0, node3' in text and '_contrib_Proposal, 1 times' in text
+    assert 'tanh' not in text
+
+
+def test_parameters_that_cannot_be_are_named_too():
+    outputs = mx.sym.RNN(DATA, state_size=3, num_layers=1, mode='lstm', projection_size=2,
+                         name='projected')
+    model = interop.Model(interop.graph_from_json(outputs.tojson()), {}, {})
+    with pytest.raises(interop.UnsupportedError, match=r'RNN \(projection_size is not supported'):
+        interop.to_torch(model)
+
+
+def test_fifty_unknown_operators():
+    names = ['_contrib_Unknown%d' % i for i in range(50)]
+    with pytest.raises(interop.UnsupportedError) as caught:
+        interop.to_torch(unknown(*names))
+    assert all(name in str(caught.value) for name in names)
+
+
+def test_register():
+    interop.register('MyScale', lambda node: lambda x: x * node.get('factor', 3))
+    interop.register('MyNoise', lambda node: lambda training, x: x + training, training=True)
+    try:
+        module = interop.to_torch(unknown('MyScale', 'MyNoise'))
+        assert module(torch.ones(2)).tolist() == [3, 3]
+        assert module.train()(torch.ones(2)).tolist() == [4, 4]
+    finally:
+        from mxrnn.interop._torch.table import OPERATORS
+        del OPERATORS['MyScale'], OPERATORS['MyNoise']
+    with pytest.raises(TypeError, match='make must be callable'):
+        interop.register('MyScale', 3)
+    with pytest.raises(TypeError, match='model must be a Model'):
+        interop.to_torch('model')
+
+
+def test_two_variables_of_one_name_are_refused():
+    text = json.dumps({'nodes': [{'op': 'null', 'name': 'a', 'inputs': []},
+                                 {'op': 'null', 'name': 'a', 'inputs': []},
+                                 {'op': 'elemwise_add', 'name': 'b', 'inputs': [[0, 0], [1, 0]]}],
+                       'heads': [[2, 0]]})
+    with pytest.raises(ValueError, match='names of their own'):
+        interop.to_torch(interop.Model(interop.graph_from_json(text), {}, {}))

@@ -1,0 +1,311 @@
+"""Each operator by itself: outputs and gradients are MXNet's."""
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+
+from .. import mx
+from ..cases import random_value
+from .compare import assert_equal, run_both, torch
+
+S = mx.sym
+INTERNAL = S._internal
+A, B, C, D = map(S.Variable, 'abcd')
+SHAPE = (3, 4, 5)
+POSITIVE = np.abs(random_value('positive', SHAPE)) + .2
+WHOLE = np.arange(60).reshape(SHAPE) % 7 - 3.
+
+
+class Op:
+    """What to build, with which inputs."""
+
+    def __init__(self, build: Callable[[], Any], fixed: str = '', train: bool = True,
+                 **inputs: Any) -> None:
+        self.build, self.fixed, self.train = build, fixed, train
+        self.inputs = inputs or {'a': SHAPE}
+
+
+OPS: dict[str, Op] = {}
+for _name in ('abs sign ceil floor trunc fix round rint square exp expm1 sin cos tan arcsin arccos '
+              'arctan sinh cosh tanh arcsinh arctanh degrees radians erf erfinv negative relu '
+              'sigmoid softsign logical_not identity BlockGrad zeros_like ones_like cbrt '
+              'hard_sigmoid smooth_l1').split():
+    OPS[_name] = Op(lambda name=_name: getattr(S, name)(A))
+for _name in 'sqrt rsqrt log log10 log2 log1p gamma gammaln reciprocal rcbrt'.split():
+    OPS[_name] = Op(lambda name=_name: getattr(S, name)(A), a=POSITIVE)
+for _name in ('arccosh',):
+    OPS[_name] = Op(lambda name=_name: getattr(S, name)(A), a=POSITIVE + 1)
+for _name in ('elemwise_add elemwise_sub elemwise_mul elemwise_div').split():
+    OPS[_name] = Op(lambda name=_name: getattr(S, name)(A, B), a=SHAPE, b=SHAPE)
+for _name in ('mod power maximum minimum hypot equal not_equal greater greater_equal lesser '
+              'lesser_equal logical_and logical_or logical_xor').split():
+    _value = POSITIVE if _name in ('power', 'hypot', 'mod') else WHOLE
+    OPS['broadcast_' + _name] = Op(lambda name=_name: getattr(S, 'broadcast_' + name)(A, B),
+                                   a=_value, b=_value[:, :1])
+    OPS['_' + _name] = Op(lambda name=_name: getattr(INTERNAL, '_' + name)(A, B), a=_value,
+                          b=np.flip(_value, 1).copy())
+for _name in 'add sub mul div'.split():
+    OPS['broadcast_' + _name] = Op(lambda name=_name: getattr(S, 'broadcast_' + name)(A, B),
+                                   a=SHAPE, b=POSITIVE[:, :1])
+for _name in ('plus minus rminus mul div rdiv power rpower maximum minimum mod rmod hypot equal '
+              'not_equal greater greater_equal lesser lesser_equal logical_and logical_or '
+              'logical_xor').split():
+    _value = WHOLE if 'e' in _name and 'power' not in _name else POSITIVE
+    OPS['_%s_scalar' % _name] = Op(lambda name=_name: getattr(INTERNAL, '_%s_scalar' % name)(
+        A, scalar=2.), a=_value)
+for _name in 'sum mean prod max min nansum nanprod'.split():
+    for _key, _kwargs in {'': {}, '_axis': {'axis': 1}, '_keep': {'axis': (0, 2), 'keepdims': True},
+                          '_exclude': {'axis': 1, 'exclude': True}}.items():
+        OPS[_name + _key] = Op(lambda name=_name, kwargs=_kwargs: getattr(S, name)(A, **kwargs),
+                               a=WHOLE if _name in ('max', 'min') else SHAPE)
+for _name in 'argmax argmin'.split():
+    OPS[_name] = Op(lambda name=_name: getattr(S, name)(A))
+    OPS[_name + '_axis'] = Op(lambda name=_name: getattr(S, name)(A, axis=1, keepdims=True))
+for _name in ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh'):
+    OPS['Activation_' + _name] = Op(lambda name=_name: S.Activation(A, act_type=name))
+for _name in ('leaky', 'elu', 'selu', 'gelu'):  # MXNet's gradient of selu is wrong
+    OPS['LeakyReLU_' + _name] = Op(lambda name=_name: S.LeakyReLU(A, act_type=name, slope=.3),
+                                   train=_name != 'selu')
+for _name in ('instance', 'channel', 'spatial'):
+    OPS['L2Normalization_' + _name] = Op(lambda name=_name: S.L2Normalization(A, mode=name))
+
+LABELS = np.array([1, 0, 3.])
+GRID = np.array([[1, 0, 3, 2, 1], [0, -1, 2, -1, 3], [2, 2, -1, 1, 0.]])
+IMAGE = (2, 3, 7, 8)
+
+OPS.update({
+    'add_n': Op(lambda: S.add_n(A, B, C), a=SHAPE, b=SHAPE, c=SHAPE),
+    'where': Op(lambda: S.where(A, B, C), 'a', a=WHOLE, b=SHAPE, c=SHAPE),
+    'where_rows': Op(lambda: S.where(A, B, C), 'a', a=np.array([1, 0, 2.]), b=SHAPE, c=SHAPE),
+    'clip': Op(lambda: S.clip(A, -1, 2), a=WHOLE),
+    'Cast': Op(lambda: S.Cast(S.Cast(A, dtype='float64'), dtype='float32')),
+    'Cast_int': Op(lambda: S.Cast(A, dtype='int32'), train=False, a=WHOLE + .5),
+    'smooth_l1_scalar': Op(lambda: S.smooth_l1(A, scalar=3.)),
+    'prelu': Op(lambda: S.LeakyReLU(A, gamma=B, act_type='prelu'), a=SHAPE, b=(4,)),
+    'rrelu': Op(lambda: S.LeakyReLU(A, act_type='rrelu')[0], train=False),
+    'identity_like': Op(lambda: INTERNAL._identity_with_attr_like_rhs(A, B), 'b', a=SHAPE, b=SHAPE),
+    # Shapes
+    'Reshape': Op(lambda: S.Reshape(A, shape=(-1, 10))),
+    'Reshape_0': Op(lambda: S.Reshape(A, shape=(0, -1))),
+    'Reshape_2': Op(lambda: S.Reshape(A, shape=(0, -2))),
+    'Reshape_3': Op(lambda: S.Reshape(A, shape=(-3, 0))),
+    'Reshape_4': Op(lambda: S.Reshape(A, shape=(0, -4, 2, -1, 0))),
+    'Reshape_reverse': Op(lambda: S.Reshape(A, shape=(-1, 0), reverse=True)),
+    'reshape_like': Op(lambda: S.reshape_like(A, B), 'b', a=SHAPE, b=(6, 10)),
+    'reshape_like_part': Op(lambda: S.reshape_like(A, B, lhs_begin=0, lhs_end=2, rhs_begin=0,
+                                                   rhs_end=1), 'b', a=SHAPE, b=(12, 2)),
+    'Flatten': Op(lambda: S.Flatten(A)),
+    'transpose': Op(lambda: S.transpose(A)),
+    'transpose_axes': Op(lambda: S.transpose(A, axes=(1, 0, 2))),
+    'SwapAxis': Op(lambda: S.SwapAxis(A, dim1=0, dim2=2)),
+    'expand_dims': Op(lambda: S.expand_dims(A, axis=-1)),
+    'squeeze': Op(lambda: S.squeeze(A), a=(3, 1, 4, 1)),
+    'squeeze_axis': Op(lambda: S.squeeze(A, axis=1), a=(3, 1, 4, 1)),
+    'slice_axis': Op(lambda: S.slice_axis(A, axis=1, begin=1, end=3)),
+    'slice_axis_end': Op(lambda: S.slice_axis(A, axis=-1, begin=-3, end=None)),
+    'slice_axis_negative': Op(lambda: S.slice_axis(A, axis=2, begin=0, end=-2)),
+    'slice': Op(lambda: S.slice(A, begin=(0, 1), end=(2, None))),
+    'slice_step': Op(lambda: S.slice(A, begin=(None, 3), end=(None, 0), step=(2, -1))),
+    'slice_like': Op(lambda: S.slice_like(A, B), 'b', a=SHAPE, b=(2, 3, 4)),
+    'slice_like_axes': Op(lambda: S.slice_like(A, B, axes=(1,)), 'b', a=SHAPE, b=(2, 3, 4)),
+    'SliceChannel': Op(lambda: S.SliceChannel(A, num_outputs=2)),
+    'SliceChannel_squeeze': Op(lambda: S.SliceChannel(A, num_outputs=3, axis=0,
+                                                      squeeze_axis=True)),
+    'split_v2': Op(lambda: S.split_v2(A, (1, 3), axis=2)),
+    'split_v2_equal': Op(lambda: S.split_v2(A, 2, axis=1)),
+    'Concat': Op(lambda: S.Concat(A, B, dim=1), a=SHAPE, b=(3, 2, 5)),
+    'stack': Op(lambda: S.stack(A, B, axis=1), a=SHAPE, b=SHAPE),
+    'rnn_param_concat': Op(lambda: INTERNAL._rnn_param_concat(A, B, dim=0), a=(6,), b=(4,)),
+    'tile': Op(lambda: S.tile(A, reps=(2, 1, 3))),
+    'tile_more': Op(lambda: S.tile(A, reps=(2, 1, 1, 3))),
+    'repeat': Op(lambda: S.repeat(A, repeats=2, axis=1)),
+    'repeat_flat': Op(lambda: S.repeat(A, repeats=2)),
+    'Pad': Op(lambda: S.Pad(A, mode='constant', pad_width=(0, 0, 0, 0, 1, 2, 2, 1),
+                            constant_value=3), a=IMAGE),
+    'Pad_edge': Op(lambda: S.Pad(A, mode='edge', pad_width=(0, 0, 0, 0, 1, 2, 2, 1)), a=IMAGE),
+    'Pad_reflect': Op(lambda: S.Pad(A, mode='reflect', pad_width=(0, 0, 0, 0, 1, 2, 2, 1)),
+                      a=IMAGE),
+    'reverse': Op(lambda: S.reverse(A, axis=1)),
+    'flip': Op(lambda: S.flip(A, axis=(0, 2))),
+    'broadcast_to': Op(lambda: S.broadcast_to(A, shape=(0, 6)), a=(3, 1)),
+    'broadcast_axis': Op(lambda: S.broadcast_axis(A, axis=(1,), size=(6,)), a=(3, 1)),
+    'broadcast_like': Op(lambda: S.broadcast_like(A, B), 'b', a=(3, 1), b=(3, 5)),
+    'broadcast_like_axes': Op(lambda: S.broadcast_like(A, B, lhs_axes=(1,), rhs_axes=(0,)), 'b',
+                              a=(3, 1), b=(4, 5)),
+    'depth_to_space': Op(lambda: S.depth_to_space(A, block_size=2), a=(2, 8, 3, 4)),
+    'space_to_depth': Op(lambda: S.space_to_depth(A, block_size=2), a=(2, 2, 4, 6)),
+    'shape_array': Op(lambda: S.shape_array(A), train=False),
+    'size_array': Op(lambda: S.size_array(A), train=False),
+    # Constants
+    'zeros': Op(lambda: S.broadcast_add(A, S.zeros((1, 4, 1)))),
+    'ones': Op(lambda: S.broadcast_add(A, S.ones((1, 4, 1)))),
+    'full': Op(lambda: S.broadcast_add(A, S.full((1, 4, 1), 2.5))),
+    'arange': Op(lambda: S.broadcast_add(A, S.Reshape(S.arange(1, 3, .5), shape=(1, 4, 1)))),
+    'arange_stop': Op(lambda: S.broadcast_add(A, S.Reshape(S.arange(5), shape=(1, 1, 5)))),
+    'arange_repeat': Op(lambda: S.broadcast_add(A, S.Reshape(S.arange(0, 2, repeat=2),
+                                                             shape=(1, 4, 1)))),
+    'arange_like': Op(lambda: S.contrib.arange_like(A, axis=1), train=False),
+    'arange_like_all': Op(lambda: S.contrib.arange_like(A, start=2, step=.5), train=False),
+    'linspace': Op(lambda: S.broadcast_add(A, S.Reshape(S.linspace(0, 1, 5), shape=(1, 1, 5)))),
+    'eye': Op(lambda: S.dot(A, S.eye(5, 6, 1))),
+    # Reductions and order
+    'norm': Op(lambda: S.norm(A)),
+    'norm_1': Op(lambda: S.norm(A, ord=1, axis=1, keepdims=True)),
+    'norm_2': Op(lambda: S.norm(A, axis=(0, 2))),
+    'moments': Op(lambda: S.moments(A, axes=(0, 2))),
+    'cumsum': Op(lambda: S.cumsum(A, axis=1)),
+    'cumsum_flat': Op(lambda: S.cumsum(A)),
+    'argmax_channel': Op(lambda: S.argmax_channel(A), train=False, a=(3, 4)),
+    'sort': Op(lambda: S.sort(A, axis=1)),
+    'sort_down': Op(lambda: S.sort(A, is_ascend=False), train=False),
+    'argsort': Op(lambda: S.argsort(A, axis=0)),
+    'topk': Op(lambda: S.topk(A, k=2)),
+    'topk_value': Op(lambda: S.topk(A, k=2, axis=1, ret_typ='value', is_ascend=True)),
+    'topk_both': Op(lambda: S.topk(A, k=3, ret_typ='both'), train=False),
+    'topk_mask': Op(lambda: S.topk(A, k=2, ret_typ='mask')),
+    'topk_flat': Op(lambda: S.topk(A, k=4, axis=None)),
+    # Look-ups and products
+    'Embedding': Op(lambda: S.Embedding(A, B, input_dim=6, output_dim=3), 'a',
+                    a=np.abs(WHOLE[0]), b=(6, 3)),
+    'take': Op(lambda: S.take(A, B), 'b', a=SHAPE, b=np.array([[0, 2], [1, 7.]])),
+    'take_axis': Op(lambda: S.take(A, B, axis=1, mode='wrap'), 'b', a=SHAPE,
+                    b=np.array([0, 5, -1.])),
+    'batch_take': Op(lambda: S.batch_take(A, B), 'b', train=False, a=(3, 4),
+                     b=np.array([0, 3, 1], 'int32')),
+    'pick': Op(lambda: S.pick(A, B, axis=1), 'b', a=SHAPE, b=np.abs(GRID)),
+    'pick_keep': Op(lambda: S.pick(A, B, keepdims=True), 'b', a=(3, 4), b=LABELS),
+    'gather_nd': Op(lambda: S.gather_nd(A, B), 'b', a=SHAPE, b=np.array([[0, 2, 1], [3, 1, 0.]])),
+    'scatter_nd': Op(lambda: S.scatter_nd(A, B, shape=(3, 4)), 'b', a=(3,),
+                     b=np.array([[0, 2, 1], [3, 1, 0.]])),
+    'one_hot': Op(lambda: S.one_hot(A, depth=4, on_value=2, off_value=-1), train=False, a=GRID),
+    'dot': Op(lambda: S.dot(A, B), a=(3, 4), b=(4, 5)),
+    'dot_transposed': Op(lambda: S.dot(A, B, transpose_a=True, transpose_b=True), a=(4, 3),
+                         b=(5, 4)),
+    'dot_vectors': Op(lambda: S.dot(A, B), a=(4,), b=(4,)),
+    'dot_many': Op(lambda: S.dot(A, B), a=SHAPE, b=(5, 2)),
+    'batch_dot': Op(lambda: S.batch_dot(A, B), a=(2, 3, 4), b=(2, 4, 5)),
+    'batch_dot_transposed': Op(lambda: S.batch_dot(A, B, transpose_a=True, transpose_b=True),
+                               a=(2, 4, 3), b=(2, 5, 4)),
+    'gemm2': Op(lambda: S.linalg.gemm2(A, B, transpose_b=True, alpha=.5), a=(2, 3, 4),
+                b=(2, 5, 4)),
+    # Layers
+    'FullyConnected': Op(lambda: S.FullyConnected(A, B, C, num_hidden=6), a=SHAPE, b=(6, 20),
+                         c=(6,)),
+    'FullyConnected_rows': Op(lambda: S.FullyConnected(A, B, num_hidden=6, no_bias=True,
+                                                       flatten=False), a=SHAPE, b=(6, 5)),
+    'Convolution_1': Op(lambda: S.Convolution(A, kernel=(3,), num_filter=4, pad=(1,)),
+                        a=(2, 3, 7)),
+    'Convolution_2': Op(lambda: S.Convolution(A, kernel=(3, 2), num_filter=4, stride=(2, 1),
+                                              pad=(1, 0), dilate=(1, 2)), a=IMAGE),
+    'Convolution_3': Op(lambda: S.Convolution(A, kernel=(2, 2, 2), num_filter=4, no_bias=True),
+                        a=(2, 3, 4, 5, 4)),
+    'Convolution_groups': Op(lambda: S.Convolution(A, kernel=(3, 3), num_filter=6, num_group=3),
+                             a=IMAGE),
+    'Deconvolution': Op(lambda: S.Deconvolution(A, kernel=(3, 2), num_filter=4, stride=(2, 1),
+                                                pad=(1, 0), adj=(1, 0)), a=IMAGE),
+    'UpSampling': Op(lambda: S.UpSampling(A, scale=2, sample_type='nearest'), a=IMAGE),
+    'BatchNorm': Op(lambda: S.BatchNorm(A), a=IMAGE),
+    'BatchNorm_gamma': Op(lambda: S.BatchNorm(A, fix_gamma=False, eps=1e-4, momentum=.7), a=IMAGE),
+    'BatchNorm_axis': Op(lambda: S.BatchNorm(A, fix_gamma=False, axis=2), a=SHAPE),
+    'BatchNorm_global': Op(lambda: S.BatchNorm(A, fix_gamma=False, use_global_stats=True), a=IMAGE),
+    'LayerNorm': Op(lambda: S.LayerNorm(A)),
+    'LayerNorm_axis': Op(lambda: S.LayerNorm(A, axis=1, eps=1e-3)),
+    'InstanceNorm': Op(lambda: S.InstanceNorm(A), a=IMAGE),
+    'GroupNorm': Op(lambda: S.GroupNorm(A, num_groups=2), a=(2, 4, 7, 8)),
+    'LRN': Op(lambda: S.LRN(A, nsize=3, alpha=.1), a=IMAGE),
+    'div_sqrt_dim': Op(lambda: S.contrib.div_sqrt_dim(A)),
+    'softmax': Op(lambda: S.softmax(A)),
+    'softmax_axis': Op(lambda: S.softmax(A, axis=1, temperature=2.)),
+    'softmax_length': Op(lambda: S.softmax(A, B, axis=1, use_length=True), 'b', train=False,
+                         a=(3, 4), b=np.array([1, 4, 2], 'int32')),
+    'log_softmax': Op(lambda: S.log_softmax(A)),
+    'softmin': Op(lambda: S.softmin(A, axis=1)),
+    'SoftmaxActivation': Op(lambda: S.SoftmaxActivation(A), a=(3, 4)),
+    'SoftmaxActivation_rows': Op(lambda: S.SoftmaxActivation(A), train=False),
+    'SoftmaxActivation_channel': Op(lambda: S.SoftmaxActivation(A, mode='channel'), a=IMAGE),
+    'Dropout': Op(lambda: S.Dropout(A, p=.5) + B, train=False, a=SHAPE, b=SHAPE),
+    # Sequences
+    'SequenceMask': Op(lambda: S.SequenceMask(A, B, use_sequence_length=True, value=-2), 'b',
+                       a=SHAPE, b=np.array([1, 3, 2, 0.])),
+    'SequenceMask_axis': Op(lambda: S.SequenceMask(A, B, use_sequence_length=True, axis=1), 'b',
+                            a=SHAPE, b=np.array([1, 3, 4.])),
+    'SequenceMask_none': Op(lambda: S.SequenceMask(A)),
+    'SequenceLast': Op(lambda: S.SequenceLast(A, B, use_sequence_length=True), 'b', a=SHAPE,
+                       b=np.array([1, 3, 2, 1.])),
+    'SequenceLast_axis': Op(lambda: S.SequenceLast(A, B, use_sequence_length=True, axis=1), 'b',
+                            a=SHAPE, b=np.array([1, 3, 2.])),
+    'SequenceLast_none': Op(lambda: S.SequenceLast(A)),
+    'SequenceReverse': Op(lambda: S.SequenceReverse(A, B, use_sequence_length=True), 'b', a=SHAPE,
+                          b=np.array([1, 3, 2, 0.])),
+    'SequenceReverse_none': Op(lambda: S.SequenceReverse(A)),
+    # Losses
+    'LinearRegressionOutput': Op(lambda: S.LinearRegressionOutput(A, B, grad_scale=2), 'b',
+                                 a=(3, 4), b=(3, 4)),
+    'LinearRegressionOutput_flat': Op(lambda: S.LinearRegressionOutput(A, B), 'b', a=(3, 1),
+                                      b=(3,)),
+    'LogisticRegressionOutput': Op(lambda: S.LogisticRegressionOutput(A, B), 'b', a=(3, 4),
+                                   b=(3, 4)),
+    'MAERegressionOutput': Op(lambda: S.MAERegressionOutput(A, B), 'b', a=(3, 4), b=(3, 4)),
+    'MakeLoss': Op(lambda: S.MakeLoss(S.square(A), grad_scale=3)),
+    'MakeLoss_batch': Op(lambda: S.MakeLoss(S.square(A), normalization='batch')),
+    'MakeLoss_valid': Op(lambda: S.MakeLoss(S.square(A), normalization='valid', valid_thresh=.1)),
+    'make_loss': Op(lambda: S.make_loss(S.square(A))),
+    'SVMOutput': Op(lambda: S.SVMOutput(A, B, margin=.7, regularization_coefficient=.5), 'b',
+                    a=(3, 4), b=LABELS),
+    'SVMOutput_linear': Op(lambda: S.SVMOutput(A, B, use_linear=True), 'b', a=(3, 4), b=LABELS),
+    'softmax_cross_entropy': Op(lambda: S.softmax_cross_entropy(A, B), 'b', a=(3, 4), b=LABELS),
+    'CTCLoss': Op(lambda: S.CTCLoss(A, B), 'b', a=(6, 2, 5), b=np.array([[1, 2, 0], [3, 3, 4.]])),
+    'CTCLoss_last': Op(lambda: S.CTCLoss(A, B, blank_label='last'), 'b', a=(6, 2, 5),
+                       b=np.array([[1, 2, -1], [3, 3, 0.]])),
+    'CTCLoss_lengths': Op(lambda: S.CTCLoss(A, B, C, D, use_data_lengths=True,
+                                            use_label_lengths=True), 'bcd', a=(6, 2, 5),
+                          b=np.array([[1, 2, 0], [3, 3, 4.]]), c=np.array([6, 5.]),
+                          d=np.array([1, 2.])),
+})
+for _kind in ('max', 'avg', 'sum'):
+    for _key, _kwargs in {
+            '': {'kernel': (2, 3)}, '_pad': {'kernel': (3, 3), 'pad': (1, 1), 'stride': (2, 2)},
+            '_full': {'kernel': (3, 3), 'stride': (2, 2), 'pooling_convention': 'full'},
+            '_global': {'kernel': (1, 1), 'global_pool': True}}.items():
+        if (_kind, _key) != ('sum', '_full'):
+            OPS['Pooling_%s%s' % (_kind, _key)] = Op(lambda kind=_kind, kwargs=_kwargs: S.Pooling(
+                A, pool_type=kind, **kwargs), a=IMAGE)
+OPS['Pooling_1'] = Op(lambda: S.Pooling(A, pool_type='max', kernel=(2,)), a=(2, 3, 7))
+OPS['Pooling_3'] = Op(lambda: S.Pooling(A, pool_type='avg', kernel=(2, 2, 2), pad=(1, 0, 0),
+                                        count_include_pad=False), a=(2, 3, 4, 5, 4))
+for _how in ('null', 'batch', 'valid'):
+    for _ignore in (False, True):
+        for _out in (False, True):
+            _kwargs = {'normalization': _how, 'use_ignore': _ignore, 'out_grad': _out,
+                       'grad_scale': 1.5, 'ignore_label': 1 if _ignore else -1}
+            _key = '_%s%s%s' % (_how, '_ignore' * _ignore, '_out' * _out)
+            OPS['SoftmaxOutput' + _key] = Op(lambda kwargs=_kwargs: S.SoftmaxOutput(
+                A, B, **kwargs), 'b', a=(3, 4), b=LABELS)
+            OPS['SoftmaxOutput_multi' + _key] = Op(lambda kwargs=_kwargs: S.SoftmaxOutput(
+                A, B, multi_output=True, **kwargs), 'b', a=(3, 4, 5), b=np.abs(GRID))
+            OPS['SoftmaxOutput_keep' + _key] = Op(lambda kwargs=_kwargs: S.SoftmaxOutput(
+                A, B, preserve_shape=True, **kwargs), 'b', a=(3, 5, 4), b=np.abs(GRID))
+OPS['SoftmaxOutput_smooth'] = Op(lambda: S.SoftmaxOutput(A, B, smooth_alpha=.1), 'b', a=(3, 4),
+                                 b=LABELS)
+OPS['SoftmaxOutput_probabilities'] = Op(lambda: S.SoftmaxOutput(A, B, grad_scale=2), 'b',
+                                        a=(3, 4), b=(3, 4))
+OPS['SoftmaxOutput_padding'] = Op(lambda: S.SoftmaxOutput(
+    A, B, use_ignore=True, ignore_label=-1, normalization='valid', multi_output=True), 'b',
+    a=(3, 4, 5), b=GRID)
+
+
+def run(op: Op) -> Any:
+    values = {name: value for name, value in op.inputs.items() if isinstance(value, np.ndarray)}
+    shapes = {name: getattr(value, 'shape', value) for name, value in op.inputs.items()}
+    return run_both(list(op.build()), shapes, train=op.train, values=values, fixed=op.fixed)
+
+
+@pytest.mark.parametrize('name', OPS)
+def test_like_mxnet(name):
+    both = run(OPS[name])
+    assert_equal(both, 2e-6, 2e-5)
+    for state in both.module.graph.auxiliary:  # the moving averages of BatchNorm
+        torch.testing.assert_close(both.module.get_buffer(state).numpy(),
+                                   both.executor.aux_dict[state].asnumpy())
