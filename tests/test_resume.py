@@ -26,6 +26,109 @@ def test_resumed_training_ends_as_if_never_interrupted(kind, optimizer, settings
     assert 'init_optimizer' not in vars(module)
 
 
+class OwnOptimizer(mx.optimizer.Adam):
+    """An optimiser of a program that counts for itself, lazily, and lowers its own rate."""
+
+    def update(self, index, weight, grad, state):
+        self.seen = getattr(self, 'seen', 0) + 1
+        self.norms = dict(getattr(self, 'norms', {}), **{str(index): grad.norm()})
+        self.lr *= 0.99
+        super().update(index, weight, grad / (1 + 0.1 * self.seen + self.norms[str(index)]), state)
+
+
+class OwnScheduler(mx.lr_scheduler.LRScheduler):
+    """A scheduler of a program that counts its calls."""
+
+    calls = 0
+
+    def __call__(self, update):
+        self.calls += 1
+        return self.base_lr / (1 + 0.01 * self.calls)
+
+
+def halved(update):
+    return 0.5 ** update
+
+
+OwnOptimizer.register(OwnOptimizer)
+FACTOR = {'lr_scheduler': lambda: mx.lr_scheduler.FactorScheduler(2, 0.7)}
+
+
+@differs
+@pytest.mark.parametrize('optimizer, settings', [
+    ('lars', dict(FACTOR, momentum=0.9)), ('lbsgd', {'batch_scale': 3, 'updates_per_epoch': 4}),
+    ('ownoptimizer', {}), ('ownoptimizer', FACTOR), ('adam', {'lr_scheduler': OwnScheduler})])
+@pytest.mark.parametrize('order', ['load first', 'callback first'])
+def test_all_that_an_optimiser_has_changed_is_resumed(order, optimizer, settings, tmp_path):
+    prefix = str(tmp_path / 'model')
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    if optimizer == 'lars' and not hasattr(mx.optimizer, 'LARS'):
+        pytest.skip('this MXNet has no LARS')
+    whole = fit(module, data, 6, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
+                optimizer, **settings)
+    for begin, end in ((2, 4), (4, 6)):  # twice: what is resumed is saved, too
+        cell = CELLS['fused']()
+        module, data = module_of('module', cell)
+        if order == 'callback first':
+            callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
+        loaded = rnn.load_rnn_checkpoint(cell, prefix, begin, module=module)
+        if order == 'load first':
+            callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
+        resumed = fit(module, data, end, callback, loaded, optimizer, **settings)
+    assert same(whole[0], resumed[0])
+
+
+@differs
+def test_settings_that_are_given_anew_stay(tmp_path, caplog):
+    prefix = str(tmp_path / 'model')
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'ownoptimizer')
+    reached = module._optimizer.lr
+    for rate, after, warned in ((0.02, reached, 0), (0.5, 0.5, 1)):
+        module, data = module_of('module', cell)
+        rnn.load_rnn_checkpoint(cell, prefix, 2, module=module)
+        module.bind(data.provide_data, data.provide_label)
+        module.init_params()
+        module.init_optimizer(optimizer='ownoptimizer', optimizer_params={'learning_rate': rate})
+        assert module._optimizer.lr == after and module._optimizer.seen > 0
+        assert len([text for text in caplog.messages if 'lr of the OwnOptimizer' in text]) == warned
+
+
+@differs
+def test_methods_are_not_replaced_by_what_a_file_has(tmp_path):
+    prefix = str(tmp_path / 'model')
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
+    fit(module, data, 1)
+    module._optimizer.update = dict
+    callback(0, module.symbol, *module.get_params())
+    module, data = module_of('module', cell)
+    fit(module, data, 2, None, rnn.load_rnn_checkpoint(cell, prefix, 1, module=module))
+    assert 'update' not in vars(module._optimizer)
+
+
+@differs
+@pytest.mark.parametrize('kind', ['module', 'buckets'])
+def test_shapes_that_differ_from_the_modules_are_named(kind, tmp_path):
+    prefix = str(tmp_path / 'model')
+    cell = rnn.FusedRNNCell(4, 2, 'lstm', True, prefix='lstm_')
+    module, data = module_of(kind, cell)
+    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
+    cell_of_module = CELLS['fused']()
+    module, data = module_of(kind, cell_of_module)
+    loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+    said = (r'model-0001\.params does not fit the module: lstm_parameters has the shape '
+            r'\(\d+,\), in the module \(\d+,\); .*output_weight has the shape \(7, 8\), in the '
+            r'module \(7, 6\)')
+    with pytest.raises(rnn.CheckpointError, match=said):
+        fit(module, data, 2, None, loaded)
+    with pytest.raises(rnn.CheckpointError, match=said):  # bound by now
+        rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+
+
 @differs
 def test_resumed_training_on_several_devices(tmp_path):
     prefix = str(tmp_path / 'model')

@@ -8,9 +8,10 @@ from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
-from . import files, states
+from . import files, resume
 from .arguments import cell_list, check_module, path_prefix
 from .functions import save
+from .progress import Begun
 
 __all__ = ['do_rnn_checkpoint']
 
@@ -75,21 +76,34 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
             raise ValueError('keep must be None for a remote prefix, got %d with %s'
                              % (keep, prefix))
     told: list[bool] = []
+    begun: list[Begun] = []
+
+    def note() -> Begun | None:
+        """What the module's optimiser was like before it worked."""
+        optimizer = resume.optimizer_of(module)
+        if optimizer is not None and not (begun and begun[0].optimizer is optimizer):
+            begun[:] = [Begun(optimizer)]
+        return begun[0] if begun else None
+
+    if module is not None:
+        resume.when_done(module, 'init_optimizer', module.optimizer_initialized, note)
 
     def callback(iter_no: int, sym: Any = None, arg: Any = None, aux: Any = None) -> None:
         epoch = iter_no + 1
         if epoch % period or _rank(module):
             return
-        optimizer_states = None
+        optimizer_states, extra = None, {}
         if module is not None and module.optimizer_initialized:
             if not files.is_remote(prefix):
-                optimizer_states = states.dump(module, prefix)
+                optimizer_states = resume.dump(module, prefix)
+                extra = {'changed': known.changed()} if (known := note()) else {}
             if optimizer_states is None and not told:
                 told.append(True)
                 _log.warning('The states of the optimiser are not saved with %s: %s', prefix,
                              'the prefix is remote' if files.is_remote(prefix)
                              else 'they are not kept by this process')
-        save(cells, prefix, epoch, _pinned(symbol, module, sym), arg, aux, optimizer_states)
+        save(cells, prefix, epoch, _pinned(symbol, module, sym), arg, aux, optimizer_states,
+             extra)
         if keep is not None:
             for old in [e for e in files.epochs(prefix) if e <= epoch][:-keep]:
                 files.remove(prefix, old)
@@ -110,7 +124,7 @@ def _rank(module: Any) -> int:
     if horovod is not None and horovod.is_initialized():
         return horovod.rank()
     if module is not None:
-        stores = [getattr(states.trained(module), '_kvstore', None)]
+        stores = [getattr(resume.trained(module), '_kvstore', None)]
     else:
         # MXNet keeps no list of its stores, and to make one would wait for the other workers.
         kind = mx.kv.KVStoreBase if hasattr(mx.kv, 'KVStoreBase') else mx.kv.KVStore

@@ -18,6 +18,7 @@ Nothing here imports MXNet, so that a program without it can read and write such
 """
 from __future__ import annotations
 
+import io
 import os
 import struct
 from typing import BinaryIO, Mapping, NamedTuple, Sequence, Union
@@ -26,8 +27,8 @@ import numpy as np
 
 from .errors import CheckpointError, named
 
-__all__ = ['Array', 'BFLOAT16', 'SparseArray', 'check_params', 'read_arrays', 'read_params',
-           'write_arrays', 'write_params']
+__all__ = ['Array', 'BFLOAT16', 'SparseArray', 'check_array', 'check_params', 'read_arrays',
+           'read_params', 'write_arrays', 'write_params']
 
 #: How MXNet shows bfloat16 to NumPy, which has no such type: the upper halves of float32.
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
@@ -102,8 +103,8 @@ class _Reader:
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
-        self.size = os.fstat(stream.fileno()).st_size
-        self.at = 0
+        self.size = stream.seek(0, os.SEEK_END)
+        self.at = stream.seek(0)
 
     def skip(self, count: int, what: str) -> None:
         if count > self.size - self.at:
@@ -136,6 +137,14 @@ def check_params(path: str) -> None:
     """
     with named(path), open(path, 'rb') as stream:
         _parameters(path, _walk(_Reader(stream))[1])
+
+
+def check_array(content: bytes) -> None:
+    """Refuse, with a ValueError, bytes that are not one whole array."""
+    reader = _Reader(io.BytesIO(content))
+    _entry(reader, 'an array')
+    if reader.at != reader.size:
+        raise ValueError('%d bytes follow the end of an array' % (reader.size - reader.at))
 
 
 def read_params(path: str) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import functools
 import logging
 import os
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from . import atomic, files, fitting, states
+from . import atomic, files, fitting, resume, states
 from .arguments import cell_list, check_module, path_prefix
 from .errors import CheckpointError, brief
 from .format import check_params
 from .graph import check_symbol
+from .trusted import named_things
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint', 'save', 'save_rnn_checkpoint']
 
@@ -77,8 +77,9 @@ def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symb
 
 
 def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params: Any,
-         aux_params: Any, optimizer_states: bytes | None = None) -> None:
-    """Write a checkpoint, with the states of the optimiser if there are any to write."""
+         aux_params: Any, optimizer_states: bytes | None = None,
+         extra: dict[str, Any] | None = None) -> None:
+    """Write a checkpoint; with the states of the optimiser, and what goes with them, if given."""
     epoch = _check.whole('epoch', epoch, 0)
     _check.instance('symbol', symbol, (mx.sym.Symbol, type(None)), 'a Symbol or None')
     for name, params in (('arg_params', arg_params), ('aux_params', aux_params)):
@@ -91,11 +92,11 @@ def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params:
     if files.is_remote(prefix):
         mx.model.save_checkpoint(prefix, epoch, symbol, arg_params, aux_params)
     else:
-        _write(prefix, epoch, symbol, arg_params, aux_params, optimizer_states)
+        _write(prefix, epoch, symbol, arg_params, aux_params, optimizer_states, extra or {})
 
 
 def _write(prefix: str, epoch: int, symbol: Any, arg_params: dict, aux_params: dict,
-           optimizer_states: bytes | None) -> None:
+           optimizer_states: bytes | None, extra: dict[str, Any]) -> None:
     """Write the files of a checkpoint so that, whatever happens, what was there before stays.
 
     They are renamed in this order: states, parameters, graph. So parameters never lack their
@@ -113,7 +114,7 @@ def _write(prefix: str, epoch: int, symbol: Any, arg_params: dict, aux_params: d
             params_path = files.path_of(staged, 'params', epoch)
             if optimizer_states is not None:
                 with open(files.path_of(staged, 'states', epoch), 'wb') as stream:
-                    stream.write(optimizer_states + states.seal(optimizer_states, params_path))
+                    stream.write(states.encode(optimizer_states, extra, params_path))
             # MXNet does not notice a disk that fills up when it closes a file.
             check_params(params_path)
             if symbol is not None:
@@ -174,7 +175,7 @@ class Checkpoint(collections.namedtuple('Checkpoint', ['symbol', 'arg_params', '
 
 def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
                         module: mx.mod.BaseModule | None = None,
-                        strict: bool = True) -> Checkpoint:
+                        strict: bool = True, trusted: Iterable[Any] = ()) -> Checkpoint:
     """Read a checkpoint and pack the weights as `cells` have them.
 
     It may have been written for other cells with the same weights (fused or not), by any version
@@ -193,7 +194,8 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
         The states of its optimiser are read too, from the checkpoint that `do_rnn_checkpoint`
         wrote with the same option: at once if the module has an optimiser, otherwise as soon as
         `fit` or `init_optimizer` gives it one. The settings of that optimiser, such as the
-        learning rate, stay; only its progress is taken over. To go on with training::
+        learning rate, stay; only its progress is taken over: what the one before had changed in
+        itself. To go on with training::
 
             loaded = rnn.load_rnn_checkpoint(cells, prefix, module=module)
             module.fit(..., arg_params=loaded.arg_params, aux_params=loaded.aux_params,
@@ -201,6 +203,11 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
     strict : bool, default True
         Refuse a file with parameters that neither its graph nor a cell knows, without parameters
         that the graph has, or with shapes or types that do not fit the graph.
+    trusted : iterable of class or function
+        What the states of the optimiser may name besides arrays, numbers, containers, MXNet's
+        optimisers and schedulers, and the classes of the module's own optimiser and scheduler:
+        for instance the class of an object that this optimiser keeps. Anything else is refused
+        before it is called, since the file may be from somebody else.
 
     Returns
     -------
@@ -212,7 +219,9 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
     ------
     CheckpointError
         If a file is missing, truncated or foreign, or if names are missing or left over or shapes
-        or types are wrong, which are all listed. It is an `MXNetError` and a `KeyError`.
+        or types are wrong, or do not fit the module; all are listed. It is an `MXNetError` and a
+        `KeyError`. What can be seen only when the module is bound or has its optimiser is raised
+        then, by `fit`.
 
     Examples
     --------
@@ -231,6 +240,8 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
     cells, prefix = cell_list(cells), path_prefix(prefix)
     check_module(module)
     _check.flag('strict', strict)
+    trusted = list(_check.iterable('trusted', trusted, 'classes or functions'))
+    named_things(trusted)  # which refuses others
     if epoch is not None:
         epochs = [_check.whole('epoch', epoch, 0)]
     elif files.is_remote(prefix):
@@ -242,9 +253,7 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
         try:
             loaded = _load(cells, prefix, each, strict)
             if module is not None:
-                found = states.read(prefix, each)
-                states.when_initialised(module, functools.partial(
-                    states.restore, module, *found, files.path_of(prefix, 'states', each)))
+                _resume(module, loaded, prefix, trusted)
             return loaded
         except CheckpointError as error:
             if epoch is not None:
@@ -253,6 +262,23 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
             _log.warning('Skipped a checkpoint: %.300s', error)
     raise CheckpointError('no checkpoint of %s can be read: %s'
                           % (prefix, '; '.join(broken) or 'there is no %s-*.params' % prefix))
+
+
+def _resume(module: Any, loaded: Checkpoint, prefix: str, trusted: list[Any]) -> None:
+    """Let `module` go on from a checkpoint, as soon as it is bound and has its optimiser."""
+    path, content = states.read(prefix, loaded.epoch)
+    states.decode(path, content, trusted + resume.classes_of(module),
+                  placeholders=not module.optimizer_initialized)
+
+    def check_shapes() -> None:
+        resume.check_shapes(module, loaded.arg_params, loaded.aux_params,
+                            files.path_of(prefix, 'params', loaded.epoch))
+
+    def restore() -> None:
+        resume.restore(module, states.decode(path, content, trusted + resume.classes_of(module)))
+
+    resume.when_done(module, 'bind', module.binded, check_shapes, instead=True)
+    resume.when_done(module, 'init_optimizer', module.optimizer_initialized, restore, instead=True)
 
 
 def _load(cells: Sequence[Any], prefix: str, epoch: int, strict: bool) -> Checkpoint:

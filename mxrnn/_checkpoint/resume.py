@@ -1,0 +1,146 @@
+"""A module goes on where a checkpoint was saved: its optimiser gets states and progress."""
+from __future__ import annotations
+
+import functools
+import logging
+import pickle
+import types
+from typing import Any, Callable, NamedTuple
+
+from .._runtime.mxnet import mx
+from . import progress
+from .errors import CheckpointError, brief
+from .states import States
+
+__all__ = ['check_shapes', 'classes_of', 'dump', 'optimizer_of', 'restore', 'trained', 'when_done']
+
+_log = logging.getLogger('mxrnn.rnn')
+
+
+def trained(module: Any) -> Any:
+    """The module that holds the optimiser: of a BucketingModule, one of its buckets."""
+    return getattr(module, '_curr_module', None) or module
+
+
+def _updater(module: Any) -> Any:
+    """What applies the optimiser and keeps its states, or None if servers do that."""
+    holder = trained(module)
+    return (getattr(holder, '_updater', None)
+            or getattr(getattr(holder, '_kvstore', None), '_updater', None))
+
+
+def dump(module: Any, prefix: str) -> bytes | None:
+    """What goes into the file of states, or None if this process does not have them."""
+    updater = _updater(module)
+    try:
+        return None if updater is None else updater.get_states(dump_optimizer=True)
+    except Exception as error:  # of the pickling of whatever an optimiser was given
+        raise CheckpointError('cannot save the states of the optimiser with %s: %s'
+                              % (prefix, brief(error))) from error
+
+
+def optimizer_of(module: Any) -> Any:
+    """The optimiser of a module, or None if it has none or servers have it."""
+    return getattr(_updater(module), 'optimizer', None)
+
+
+def when_done(module: Any, method: str, done: bool, act: Callable[[], None],
+              instead: bool = False) -> None:
+    """Call `act` now if `done`, else once `module` has run its `method`.
+
+    With `instead`, it is called after all others, and in the place of the one that came with
+    `instead` before.
+    """
+    if done:
+        act()
+        return
+    waiting = getattr(vars(module).get(method), 'waiting', None)
+    if waiting is None:
+        waiting = _Waiting([], [])
+
+        @functools.wraps(getattr(type(module), method))
+        def run(*args: Any, **kwargs: Any) -> Any:
+            result = getattr(type(module), method)(module, *args, **kwargs)
+            delattr(module, method)  # that of the class again
+            for each in waiting.all + waiting.last:
+                each()
+            return result
+
+        run.waiting = waiting  # type: ignore[attr-defined]
+        setattr(module, method, run)
+    if instead:
+        waiting.last[:] = [act]
+    else:
+        waiting.all.append(act)
+
+
+class _Waiting(NamedTuple):
+    """What waits for a method to be called; `last` has one at most."""
+
+    all: list[Callable[[], None]]
+    last: list[Callable[[], None]]
+
+
+def classes_of(module: Any) -> list[Any]:
+    """What the pickle of a module's own optimiser names: its class, and that of its scheduler."""
+    optimizer = optimizer_of(module)
+    scheduler = getattr(optimizer, 'lr_scheduler', None)
+    if optimizer is None:
+        return []
+    if scheduler is None or isinstance(scheduler, types.FunctionType):
+        return [type(optimizer)] + [scheduler] * (scheduler is not None)
+    return [type(optimizer), type(scheduler)]
+
+
+def restore(module: Any, states: States) -> None:
+    """Give the optimiser of a module the states, and the progress of the one that had them."""
+    updater = _updater(module)
+    if updater is None:
+        raise CheckpointError('%s cannot be used: the states of this optimiser are not kept by '
+                              'this process' % states.path)
+    optimizer = updater.optimizer
+    _check_states(trained(module), optimizer, states.by_parameter, states.path)
+    updater.set_states(pickle.dumps(states.by_parameter))
+    if states.optimizer is None:
+        _log.warning('%s has states but not how many updates they come from', states.path)
+    else:
+        changed = states.extra.get('changed') or progress.unseen(states.optimizer)
+        progress.carry(states.optimizer, optimizer, changed, states.path)
+
+
+def check_shapes(module: Any, arg_params: dict, aux_params: dict, path: str) -> None:
+    """Refuse parameters of other shapes than those of a module that is bound."""
+    holder = trained(module)
+    differ = ['%s has the shape %s, in the module %s' % (name, params[name].shape, array.shape)
+              for params, bound in ((arg_params, holder._arg_params),
+                                    (aux_params, holder._aux_params))
+              for name, array in sorted((bound or {}).items())
+              if name in params and params[name].shape != array.shape]
+    if differ:
+        raise CheckpointError('%s does not fit the module: %s' % (path, '; '.join(differ)))
+
+
+def _check_states(holder: Any, optimizer: Any, states: dict, path: str) -> None:
+    """Refuse states of another number of devices, other parameters or another optimiser."""
+    names, copies = holder._param_names, len(holder._context)
+    if holder._update_on_kvstore:
+        owners = {name: name for name in names}
+    else:
+        owners = dict(enumerate(name for name in names for _ in range(copies)))
+    for key, state in states.items():
+        needed = 'no place'
+        if key in owners:
+            needed = _shapes(optimizer.create_state_multi_precision(
+                key, holder._arg_params[owners[key]]))
+        if _shapes(state) != needed:
+            raise CheckpointError(
+                '%s does not fit the module: the state of %s has the shapes %s, in the module %s; '
+                'the cells, the devices and the optimiser must be those that it was saved with'
+                % (path, owners.get(key, key), _shapes(state), needed))
+
+
+def _shapes(state: Any) -> Any:
+    """The shapes in a state, nested as it is."""
+    if isinstance(state, (list, tuple)):
+        return [_shapes(part) for part in state]
+    return state.shape if isinstance(state, mx.nd.NDArray) else None

@@ -1,0 +1,184 @@
+"""Reading pickles that strangers may have written: only what is named here is built or called.
+
+A pickle is a program: it names callables and has them called. The states of optimisers are
+pickles, since that is how MXNet writes them. This reader looks every name up in a table, imports
+nothing and follows no attributes. A name that is not in the table is refused before anything is
+called. What is in the table builds values and does nothing else.
+"""
+from __future__ import annotations
+
+import collections
+import functools
+import io
+import pickle
+from typing import Any, Callable, Iterable, Iterator
+
+import numpy as np
+
+from .. import _check
+from .._runtime.mxnet import mx
+from . import format
+
+__all__ = ['load_all', 'named_things']
+
+
+def load_all(content: bytes, further: Iterable[Any] = (), placeholders: bool = False
+             ) -> Iterator[Any]:
+    """Yield what the pickles in `content` hold, which follow one another.
+
+    Parameters
+    ----------
+    content : bytes
+        Nothing but pickles.
+    further : iterable of class or function
+        What may be built or called besides NumPy's arrays, MXNet's arrays, optimisers and
+        schedulers, and plain containers.
+    placeholders : bool
+        Whether the program's own optimisers and schedulers are let through, as objects that do
+        nothing. Which of them may be built is known when a module has one.
+
+    Raises
+    ------
+    pickle.UnpicklingError
+        A name that is not allowed.
+    """
+    names = {**_plain(), **_of_mxnet(), **named_things(further)}
+    stream = io.BytesIO(content)
+    while stream.tell() < len(content):
+        yield _Unpickler(stream, names, placeholders).load()
+
+
+def named_things(things: Iterable[Any]) -> dict[tuple[str, str], Any]:
+    """The classes and functions `things` by the names that pickles have for them."""
+    found = {}
+    for thing in things:
+        if not (callable(thing) and hasattr(thing, '__qualname__')):
+            _check.instance('each of trusted', thing, (), 'a class or a function')
+        found[thing.__module__, thing.__qualname__] = (
+            _sealed(thing) if isinstance(thing, type) else thing)
+    return found
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, names: dict[tuple[str, str], Any], placeholders: bool
+                 ) -> None:
+        super().__init__(stream)
+        self._names, self._placeholders = names, placeholders
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in self._names:
+            return self._names[module, name]
+        if self._placeholders and (module, name) in {
+                (kind.__module__, kind.__qualname__) for kind in _subclasses(_bases())}:
+            return _Placeholder
+        raise pickle.UnpicklingError(
+            'it names %s.%s, which is not allowed in the states of an optimiser; if the file is '
+            'yours and %s is part of its optimiser, give it in trusted' % (module, name, name))
+
+    def persistent_load(self, identity: Any) -> Any:
+        raise pickle.UnpicklingError('it refers to an object outside of the file')
+
+
+@functools.lru_cache(maxsize=None)
+def _sealed(kind: type) -> type:
+    """A subclass of `kind` that a pickle cannot change, and whose objects become `kind` again.
+
+    Where a pickle would set attributes of a class itself, Python calls `__setstate__` of that
+    class, here with an argument too few.
+    """
+    def __setstate__(self: Any, state: Any) -> None:
+        object.__setattr__(self, '__class__', kind)
+        if hasattr(kind, '__setstate__'):
+            self.__setstate__(state)
+            return
+        values, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, {})
+        vars(self).update(values or {})
+        for name, value in (slots or {}).items():
+            setattr(self, name, value)
+
+    return type(kind)(kind.__name__, (kind,), {'__setstate__': __setstate__})
+
+
+class _Placeholder:
+    """Stands for an object of the program that is not built yet."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> _Placeholder:
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _plain() -> dict[tuple[str, str], Any]:
+    """Plain containers, and NumPy's arrays and numbers."""
+    found: dict[tuple[str, str], Any] = {
+        ('builtins', kind.__name__): kind
+        for kind in (bool, bytearray, bytes, complex, dict, float, frozenset, int, list, range, set,
+                     slice, str, tuple)}
+    found['collections', 'OrderedDict'] = collections.OrderedDict
+    for core in ('numpy.core', 'numpy._core'):  # before NumPy 2 and since
+        found[core + '.multiarray', '_reconstruct'] = np.empty(1).__reduce__()[0]
+        found[core + '.multiarray', 'scalar'] = np.float32(0).__reduce__()[0]
+        found[core + '.numeric', '_frombuffer'] = _FromBuffer
+    found['numpy', 'ndarray'], found['numpy', 'dtype'] = np.ndarray, np.dtype
+    for kind in _subclasses([np.generic]):
+        if kind.__module__ == 'numpy':
+            found['numpy', kind.__name__] = kind
+    return found
+
+
+class _FromBuffer:
+    """In the place of NumPy's function of this purpose, whose attributes a pickle could set."""
+
+    def __new__(cls, *args: Any) -> Any:
+        return np.empty(1).__reduce_ex__(5)[0](*args)
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _bases() -> list[type]:
+    return [mx.optimizer.Optimizer, mx.lr_scheduler.LRScheduler]
+
+
+def _subclasses(kinds: Iterable[type]) -> Iterator[type]:
+    for kind in kinds:
+        yield kind
+        yield from _subclasses(kind.__subclasses__())
+
+
+def _of_mxnet() -> dict[tuple[str, str], Any]:
+    """MXNet's arrays, optimisers and schedulers."""
+    found: dict[tuple[str, str], Any] = {}
+    for kind in _subclasses(_bases()):
+        if kind.__module__.partition('.')[0] == 'mxnet':
+            found[kind.__module__, kind.__qualname__] = _sealed(kind)
+    arrays = [mx.nd.NDArray, mx.nd.sparse.CSRNDArray, mx.nd.sparse.RowSparseNDArray]
+    for kind in arrays:
+        found[kind.__module__, kind.__qualname__] = _checked_array(kind)
+    return found
+
+
+@functools.lru_cache(maxsize=None)
+def _checked_array(kind: Any) -> Callable[..., Any]:
+    """Makes an array of MXNet from bytes, which MXNet would take at their word."""
+    class Array(kind):  # type: ignore[misc]
+        __slots__ = ()
+
+        def __init__(self, handle: None = None) -> None:
+            super().__init__(None)
+            if handle is not None:
+                raise pickle.UnpicklingError('it makes an array of an address')
+
+        def __setstate__(self, state: Any) -> None:
+            content = state['handle']
+            if content is not None:
+                format.check_array(bytes(content))
+                content = bytearray(content)
+            self.__class__ = kind
+            kind.__setstate__(self, {'handle': content})
+
+    return Array

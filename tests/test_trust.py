@@ -1,0 +1,239 @@
+"""Files from strangers: the states of an optimiser are a pickle, and run nothing here."""
+from __future__ import annotations
+
+import copyreg
+import os
+import pickle
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .checkpoints import CELLS, fit, module_of
+
+MARK = 'mark-of-the-stranger'
+SHELL = 'touch ' + MARK
+
+
+class Reduced:
+    """What pickles as a call of a function."""
+
+    def __init__(self, *reduced):
+        self.reduced = reduced
+
+    def __reduce__(self):
+        return self.reduced
+
+
+def text(value):
+    return b'V' + value.encode() + b'\n'
+
+
+def called(module, name, *arguments):
+    """A pickle that calls what is found by a dotted name, as a file from a stranger may."""
+    short = [b'\x8c' + bytes([len(part)]) + part.encode() for part in (module, name)]
+    return (b'\x80\x04' + short[0] + short[1] + b'\x93(' + b''.join(map(text, arguments)) + b'tR.')
+
+
+def built(module, name, state):
+    """A pickle that sets attributes of the class itself."""
+    return b'c%s\n%s\n' % (module.encode(), name.encode()) + state + b'b.'
+
+
+SGD = ('mxnet.optimizer.optimizer', 'SGD')
+
+
+def in_dict(value):
+    return {0: value}
+
+
+REFUSED = {
+    'system': (pickle.dumps(in_dict(Reduced(os.system, (SHELL,)))), '%s.system' % os.name),
+    'eval': (pickle.dumps(in_dict(Reduced(eval, ('open(%r, "w")' % MARK,)))), 'builtins.eval'),
+    'exec': (pickle.dumps(in_dict(Reduced(exec, ('open(%r, "w")' % MARK,)))), 'builtins.exec'),
+    'getattr': (pickle.dumps(in_dict(Reduced(getattr, (np.float32(1), 'tofile')))),
+                'builtins.getattr'),
+    'open': (pickle.dumps(in_dict(Reduced(open, (MARK, 'w')))), 'io.open'),
+    'process': (pickle.dumps(in_dict(Reduced(subprocess.Popen, (SHELL,)))), 'subprocess.Popen'),
+    'import': (called('builtins', '__import__', 'strange'), 'builtins.__import__'),
+    'module': (called('strange', 'run'), 'strange.run'),
+    'nested': (called('mxnet.optimizer.optimizer', 'pickle.loads', 'x'), 'optimizer.pickle.loads'),
+    'chain': (called('numpy', 'ndarray.tofile.__class__.__base__.__subclasses__'),
+              'numpy.ndarray.tofile.__class__'),
+    'chain of an optimiser': (called('mxnet.optimizer.optimizer',
+                                     'SGD.__init__.__globals__.__getitem__', 'pickle'),
+                              'SGD.__init__.__globals__'),
+    'NumPy': (called('numpy', 'load', MARK), 'numpy.load'),
+    'MXNet': (called('mxnet.ndarray.utils', 'load', MARK), 'mxnet.ndarray.utils.load'),
+    'registry': (called('mxnet.optimizer.optimizer', 'Optimizer.opt_registry.__setitem__'),
+                 'opt_registry'),
+    'old copy': (b'ccopy_reg\n_reconstructor\n.', '_reconstructor'),
+    'instance': (b"(ios\nsystem\n.", 'os.system'),
+    'persistent': (b'Pmark\n.', 'outside of the file'),
+    'class': (built(*SGD, b'(dVupdate\nN' + b's'), '__setstate__'),
+    'slots of a class': (built(*SGD, b'(N(dVupdate\nNst'), '__setstate__'),
+    'NumPy function': (built('numpy.core.numeric', '_frombuffer', b'(N(dV__code__\nNst'),
+                       '__setstate__'),
+    'array': (built('mxnet.ndarray.ndarray', 'NDArray', b'(N(dVasnumpy\nNst'), '__setstate__'),
+    'address': (b'cmxnet.ndarray.ndarray\nNDArray\n(I140000000000000\ntR.', 'address'),
+    'second': (pickle.dumps(({}, None)) + pickle.dumps(Reduced(os.system, (SHELL,))),
+               '%s.system' % os.name),
+}
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    """A checkpoint with states, and a module that would go on from it: (cell, prefix, module)."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'strange.py').write_text('open(%r, "w")\nrun = print\n' % MARK)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    prefix = str(tmp_path / 'model')
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
+    return cell, prefix, module
+
+
+@differs
+@pytest.mark.parametrize('initialised', [False, True])
+@pytest.mark.parametrize('name', sorted(REFUSED))
+def test_what_a_file_must_not_do_is_refused_by_name(name, initialised, checkpoint, tmp_path):
+    cell, prefix, module = checkpoint
+    content, said = REFUSED[name]
+    (tmp_path / 'model-0001.states').write_bytes(content)
+    attributes = [dict(vars(kind)) for kind in (mx.optimizer.SGD, mx.nd.NDArray)]
+    if not initialised:
+        module, _ = module_of('module', cell)
+    with pytest.raises(rnn.CheckpointError, match=r'model-0001\.states has no states.*' + said):
+        rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+    assert not (tmp_path / MARK).exists() and 'strange' not in sys.modules
+    assert attributes == [dict(vars(kind)) for kind in (mx.optimizer.SGD, mx.nd.NDArray)]
+
+
+@differs
+def test_registered_extensions_are_names_as_well(checkpoint, tmp_path):
+    cell, prefix, module = checkpoint
+    copyreg.add_extension(os.name, 'system', 241)
+    try:
+        (tmp_path / 'model-0001.states').write_bytes(b'\x80\x02\x82\xf1' + text(SHELL) + b'\x85R.')
+        with pytest.raises(rnn.CheckpointError, match='system'):
+            rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+    finally:
+        copyreg.remove_extension(os.name, 'system', 241)
+    assert not (tmp_path / MARK).exists()
+
+
+@differs
+def test_arrays_with_wrong_lengths_are_refused(checkpoint, tmp_path):
+    # MXNet takes the lengths in an array's bytes at their word, which costs the process.
+    cell, prefix, module = checkpoint
+    states = {0: mx.nd.ones((3, 4))}
+    whole = pickle.dumps(states, protocol=4)
+    at = whole.index(struct.pack('<2q', 3, 4))
+    for shape in ((3, 2 ** 40), (2 ** 62, 4), (-3, 4), (3, 5)):
+        (tmp_path / 'model-0001.states').write_bytes(
+            whole[:at] + struct.pack('<2q', *shape) + whole[at + 16:])
+        with pytest.raises(rnn.CheckpointError, match='array'):
+            rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+
+
+@differs
+@pytest.mark.parametrize('protocol', [3, 4, 5])
+def test_what_states_are_made_of_is_built(protocol, checkpoint):
+    from mxrnn._checkpoint import trusted
+    values = {
+        'numbers': (1, 2.5, 3j, True, None, np.float32(1.5), np.int64(7)),
+        'texts': ['ä', b'x', bytearray(b'y')],
+        'containers': [{1}, frozenset([2]), {'a': (1,)}, slice(1, 2), range(3)],
+        'arrays': [np.arange(6.).reshape(2, 3), np.array(['a'], dtype=object),
+                   np.zeros(3, [('a', '<i4')])]}
+    content = pickle.dumps(values, protocol=min(protocol, pickle.HIGHEST_PROTOCOL))
+    loaded, = trusted.load_all(content)
+    assert repr(loaded) == repr(values)
+    arrays = [mx.nd.array([[1, 2]]), mx.nd.array([[0, 1]]).tostype('csr'),
+              mx.nd.array([[0], [2]]).tostype('row_sparse'), mx.nd.ones(2, dtype='float16')]
+    optimizers = [mx.optimizer.create(name) for name in ('sgd', 'adam', 'nadam', 'rmsprop')]
+    optimizers[0].lr_scheduler = mx.lr_scheduler.PolyScheduler(10)
+    mx.nd.waitall()
+    loaded, = trusted.load_all(pickle.dumps([arrays, optimizers], protocol=protocol))
+    for ours, theirs in zip(loaded[0], arrays):
+        assert type(ours) is type(theirs) and ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours.asnumpy(), theirs.asnumpy())
+    for ours, theirs in zip(loaded[1], optimizers):
+        assert type(ours) is type(theirs) and sorted(vars(ours)) == sorted(vars(theirs))
+    assert type(loaded[1][0].lr_scheduler) is mx.lr_scheduler.PolyScheduler
+
+
+class Window:
+    """An object that an optimiser of a program keeps."""
+
+    def __init__(self):
+        self.seen = []
+
+    class Inner:
+        pass
+
+
+class Windowed(mx.optimizer.Adam):
+    """An optimiser of a program with objects of the program's own classes."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.window, self.inner = Window(), Window.Inner()
+
+    def update(self, index, weight, grad, state):
+        self.window.seen.append(index)
+        super().update(index, weight, grad * (1 + len(self.window.seen) / 100), state)
+
+
+class Unrelated(mx.optimizer.SGD):
+    """Another optimiser of the program, which is not the module's own."""
+
+
+Windowed.register(Windowed)
+Unrelated.register(Unrelated)
+
+
+@differs
+def test_further_classes_are_named_by_the_program(tmp_path):
+    prefix = str(tmp_path / 'model')
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    whole = fit(module, data, 3, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
+                'windowed')
+    module, data = module_of('module', cell)
+    for given, missing in (((), 'Window'), ((Window,), 'Window.Inner'), ({Window.Inner}, 'Window')):
+        said = r'names .*\.%s, which .* in trusted' % missing
+        with pytest.raises(rnn.CheckpointError, match=said):
+            rnn.load_rnn_checkpoint(cell, prefix, 1, module=module, trusted=given)
+    loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module, trusted=[Window, Window.Inner])
+    resumed = fit(module, data, 3, None, loaded, 'windowed')
+    assert {name: array.asnumpy().tolist() for name, array in whole[0].items()} == {
+        name: array.asnumpy().tolist() for name, array in resumed[0].items()}
+    assert type(module._optimizer.window) is Window
+
+
+@differs
+def test_only_the_modules_own_optimiser_is_built(tmp_path):
+    prefix = str(tmp_path / 'model')
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'unrelated')
+    module, data = module_of('module', cell)
+    loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+    with pytest.raises(rnn.CheckpointError, match=r'names .*\.Unrelated, which is not allowed'):
+        fit(module, data, 2, None, loaded)
+    module, data = module_of('module', cell)
+    loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+    fit(module, data, 2, None, loaded, 'unrelated')
+
+
+@differs
+@pytest.mark.parametrize('given', [3, 'os.system', [3], ['os.system'], [None]])
+def test_trusted_takes_classes_and_functions(given, checkpoint):
+    cell, prefix, module = checkpoint
+    with pytest.raises(TypeError, match='trusted must be'):
+        rnn.load_rnn_checkpoint(cell, prefix, 1, module=module, trusted=given)
