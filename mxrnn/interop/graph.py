@@ -148,6 +148,7 @@ def attr_value(text: str) -> Any:
 _NAMED = {
     'RNN': ('output', 'state_output', 'statecell_output'),
     'LeakyReLU': ('output', 'mask'),
+    'make_loss': ('loss',),
     **dict.fromkeys(
         ('BatchNorm', 'BatchNorm_v1', 'CuDNNBatchNorm', '_contrib_SyncBatchNorm',
          '_contrib_BatchNormWithReLU', 'LayerNorm', 'GroupNorm', 'InstanceNorm', 'Dropout', 'LRN',

@@ -1,0 +1,267 @@
+"""What a converter writes with: nodes of ONNX, constants, folding, and sizes read at run time."""
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from .sizes import Axis, Size, SizeError, Source, product, resolve, same
+
+__all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type']
+
+#: The opset of the files, and the version of ONNX's file format that came with it.
+OPSET, IR_VERSION = 17, 8
+
+#: Operators that give something else each time.
+_RANDOM = ('RandomNormalLike', 'RandomUniformLike', 'Multinomial', 'Scan')
+
+
+def element_type(dtype: Any) -> int:
+    """ONNX's number for a type of NumPy's."""
+    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+class Value(NamedTuple):
+    """An array of the ONNX graph: its name, its shape as far as it is known, its type."""
+
+    name: str
+    shape: tuple[Size, ...]
+    dtype: np.dtype
+
+    @property
+    def rank(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
+
+
+class Record(NamedTuple):
+    """A node that will be written."""
+
+    op: str
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any]
+    body: Scope | None = None
+
+
+class Scope:
+    """A graph that is being built: the file's own, or the body of a loop in it."""
+
+    def __init__(self, outer: Scope | None = None) -> None:
+        self.outer = outer
+        self.records: list[Record] = []
+        self.inputs: list[Value] = []
+        self.outputs: list[Value] = []
+        #: What is filled in when all sizes are known: (name of the vector, sizes).
+        self.vectors: list[tuple[str, tuple[Size, ...]]] = []
+
+    def sees(self, other: Any) -> bool:
+        """Whether arrays of `other` can be read here."""
+        return other is self or self.outer is not None and self.outer.sees(other)
+
+
+class Builder:
+    """Collects the nodes of a file.
+
+    Nodes all of whose inputs are constants are computed at once, by ONNX's own reference
+    implementation, so that the file holds only their results.
+    """
+
+    def __init__(self) -> None:
+        self.scope = Scope()
+        self.constants: dict[str, np.ndarray] = {}
+        #: Conditions, by the numbers 0 and 1 that they were turned into.
+        self.conditions: dict[str, str] = {}
+        #: How the node that is being converted is called: names derive from it.
+        self.current = 'node'
+        self._names: set[str] = set()
+        self._shared: dict[tuple[Any, ...], str] = {}
+
+    def name(self, wanted: str) -> str:
+        """A name that is not in use, `wanted` if possible."""
+        name, count = wanted, 0
+        while name in self._names:
+            count += 1
+            name = '%s_%d' % (wanted, count)
+        self._names.add(name)
+        return name
+
+    def constant(self, array: Any, dtype: Any = None, name: str = '') -> Value:
+        """An array that is known at export. Small ones without a name are shared."""
+        array = np.asarray(array, dtype=dtype)
+        shape = tuple(array.shape)
+        key = (array.dtype.str, shape, array.tobytes()) if not name and array.size <= 64 else ()
+        if key and key in self._shared:
+            return Value(self._shared[key], shape, array.dtype)
+        name = self.name(name or self.current + '_constant')
+        self.constants[name] = array
+        if key:
+            self._shared[key] = name
+        return Value(name, shape, array.dtype)
+
+    def known(self, value: Value) -> np.ndarray | None:
+        """The numbers of `value` if they are known at export."""
+        return self.constants.get(value.name)
+
+    def axis(self, name: str, axis: int) -> Axis:
+        """The size of an axis of the array `name` that only the file, when it runs, can know."""
+        return Axis(Source(name, axis, self.scope))
+
+    def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Any],
+             dtype: Any = None, **attributes: Any) -> Value:
+        """A node of one output; a size of None in `shape` is read when the file runs."""
+        return self.nodes(op, inputs, [shape], dtype, **attributes)[0]
+
+    def nodes(self, op: str, inputs: Sequence[Value | None], shapes: Sequence[Sequence[Any]],
+              dtype: Any = None, body: Scope | None = None, **attributes: Any) -> list[Value]:
+        """A node of several outputs, of the type of its first input if `dtype` is None."""
+        if dtype is None:
+            dtype = next(value.dtype for value in inputs if value is not None)
+        names = [self.name(self.current if len(shapes) == 1 else '%s_%d' % (self.current, i))
+                 for i in range(len(shapes))]
+        inside = ['' if value is None else value.name for value in inputs]
+        while inside and not inside[-1]:
+            inside.pop()
+        record = Record(op, names[0], inside, names, attributes, body)
+        if op not in _RANDOM and all(not name or name in self.constants for name in inside):
+            return self._fold(record)
+        self.scope.records.append(record)
+        dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
+        return [Value(name, tuple(self.axis(name, i) if size is None else resolve(size)
+                                  for i, size in enumerate(shape)), np.dtype(kind))
+                for name, shape, kind in zip(names, shapes, dtypes)]
+
+    def _fold(self, record: Record) -> list[Value]:
+        """Compute a node whose inputs are all known."""
+        node = onnx.helper.make_node(record.op, record.inputs, record.outputs, **record.attributes)
+        feeds = {name: self.constants[name] for name in record.inputs if name}
+        graph = onnx.helper.make_graph(
+            [node], 'fold', [onnx.helper.make_tensor_value_info(
+                name, element_type(array.dtype), array.shape) for name, array in feeds.items()],
+            [onnx.ValueInfoProto(name=name) for name in record.outputs])
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', OPSET)])
+        with np.errstate(all='ignore'):
+            arrays = [np.asarray(array) for array in ReferenceEvaluator(model).run(None, feeds)]
+        self.constants.update(zip(record.outputs, arrays))
+        return [Value(name, tuple(array.shape), array.dtype)
+                for name, array in zip(record.outputs, arrays)]
+
+    def vector(self, sizes: Sequence[Size]) -> Value:
+        """The sizes as a vector of int64: a constant, or put together when the file runs."""
+        sizes = tuple(map(resolve, sizes))
+        numbers = [size for size in sizes if isinstance(size, int)]
+        if len(numbers) == len(sizes):
+            return self.constant(numbers, 'int64')
+        name = self.name(self.current + '_shape')
+        self.scope.vectors.append((name, sizes))
+        return Value(name, (len(sizes),), np.dtype('int64'))
+
+    def reshape(self, value: Value, shape: Sequence[Size]) -> Value:
+        """`value` in another shape of as many elements."""
+        shape = tuple(map(resolve, shape))
+        if len(shape) == value.rank and all(map(same, shape, value.shape)):
+            return value
+        target: list[Any] = list(shape)
+        for i, size in enumerate(target):  # 0 copies the axis in the same place
+            if not isinstance(size, int) and i < value.rank and same(size, value.shape[i]):
+                target[i] = 0
+        free = [i for i, size in enumerate(target) if not isinstance(size, int)]
+        if len(free) == 1:
+            target[free[0]] = -1
+        vector = self.vector(shape if len(free) > 1 else target)
+        return self.node('Reshape', [value, vector], shape)
+
+    def cast(self, value: Value, dtype: Any) -> Value:
+        """`value` as another type."""
+        if value.dtype == np.dtype(dtype):
+            return value
+        if np.dtype(dtype) == bool and value.name in self.conditions:
+            return Value(self.conditions[value.name], value.shape, np.dtype(bool))
+        return self.node('Cast', [value], value.shape, dtype, to=element_type(dtype))
+
+    def numbers(self, condition: Value, dtype: Any) -> Value:
+        """A condition as MXNet gives it, in 0 and 1."""
+        value = self.cast(condition, dtype)
+        self.conditions[value.name] = condition.name
+        return value
+
+    def scalar(self, number: float, like: Value) -> Value:
+        """A number of the type of `like`."""
+        return self.constant(number, like.dtype)
+
+    def where(self, condition: Value, yes: Value, no: Value, shape: Sequence[Size]) -> Value:
+        """`yes` where the condition holds, `no` elsewhere, broadcast to `shape`."""
+        return self.node('Where', [condition, yes, no], shape, yes.dtype)
+
+    def fill(self, number: float, shape: Sequence[Size], dtype: Any) -> Value:
+        """An array in which every element is `number`."""
+        shape = tuple(map(resolve, shape))
+        if all(isinstance(size, int) for size in shape):
+            return self.constant(np.full(shape, number), dtype)  # type: ignore[arg-type]
+        return self.node('Expand', [self.constant(number, dtype), self.vector(shape)], shape)
+
+    def transpose(self, value: Value, order: Sequence[int]) -> Value:
+        """`value` with its axes in another order."""
+        if list(order) == list(range(value.rank)):
+            return value
+        return self.node('Transpose', [value], [value.shape[i] for i in order], perm=list(order))
+
+    def squeeze(self, value: Value, axis: int) -> Value:
+        """`value` without an axis of size 1."""
+        return self.node('Squeeze', [value, self.constant([axis], 'int64')],
+                         value.shape[:axis] + value.shape[axis + 1:])
+
+    def unsqueeze(self, value: Value, axis: int) -> Value:
+        """`value` with a new axis of size 1."""
+        return self.node('Unsqueeze', [value, self.constant([axis], 'int64')],
+                         value.shape[:axis] + (1,) + value.shape[axis:])
+
+    def slice(self, value: Value, axis: int, begin: int, end: int | None, size: Any,
+              step: int = 1) -> Value:
+        """A range of one axis, `size` long (None: as long as it is when the file runs)."""
+        last = (2**62 if step > 0 else -2**62) if end is None else end
+        ints = [self.constant([n], 'int64') for n in (begin, last, axis, step)]
+        return self.node('Slice', [value, *ints],
+                         value.shape[:axis] + (size,) + value.shape[axis + 1:])
+
+    # What is not known before the whole graph has been seen.
+
+    def finish(self, scope: Scope) -> None:
+        """Put together the vectors of sizes that a scope asked for."""
+        before, self.scope = self.scope, scope
+        dims: dict[tuple[str, int], Value] = {}
+        for name, sizes in scope.vectors:
+            self.current = name
+            parts = [self._dim(resolve(size), dims) for size in sizes]
+            if all(part.name in self.constants for part in parts):
+                self.constants[name] = np.concatenate(
+                    [self.constants[part.name] for part in parts])
+            else:
+                scope.records.append(Record('Concat', name, [part.name for part in parts], [name],
+                                            {'axis': 0}))
+        self.scope = before
+
+    def _dim(self, size: Size, dims: dict[tuple[str, int], Value]) -> Value:
+        """A size as a vector of one element."""
+        if isinstance(size, int):
+            return self.constant([size], 'int64')
+        if not isinstance(size, Axis):
+            result = self.constant([size.factor], 'int64')
+            for axis in size.axes:
+                result = self.node('Mul', [result, self._dim(axis, dims)], (1,))
+            return result
+        source = size.source
+        if source is None or not self.scope.sees(source.scope):
+            raise SizeError('a size that nothing in the graph tells')
+        key = (source.array, source.axis)
+        if key not in dims:
+            dims[key] = self.node('Shape', [Value(source.array, (), np.dtype('int64'))], (1,),
+                                  'int64', start=source.axis, end=source.axis + 1)
+        return dims[key]
+
+    def size_of(self, value: Value) -> Size:
+        """How many elements `value` has."""
+        return product(value.shape)

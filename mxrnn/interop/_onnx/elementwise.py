@@ -1,0 +1,290 @@
+"""Operators that treat each element alone: arithmetic, comparisons, functions of one number."""
+from __future__ import annotations
+
+import math
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from .builder import Builder, Value
+from .sizes import broadcast, unify_all
+from .table import Attributes, Converter, Unsupported, converts
+
+__all__ = ['activate', 'binary', 'equal_shapes']
+
+_ARITHMETIC = {'add': 'Add', 'sub': 'Sub', 'mul': 'Mul', 'div': 'Div', 'power': 'Pow',
+               'maximum': 'Max', 'minimum': 'Min'}
+_COMPARISONS = {'equal': 'Equal', 'greater': 'Greater', 'greater_equal': 'GreaterOrEqual',
+                'lesser': 'Less', 'lesser_equal': 'LessOrEqual', 'not_equal': 'NotEqual'}
+_LOGIC = {'logical_and': 'And', 'logical_or': 'Or', 'logical_xor': 'Xor'}
+
+#: Functions of one number that are an operator of ONNX.
+_UNARY = {'abs': 'Abs', 'negative': 'Neg', 'exp': 'Exp', 'log': 'Log', 'sqrt': 'Sqrt',
+          'sin': 'Sin', 'cos': 'Cos', 'tan': 'Tan', 'arcsin': 'Asin', 'arccos': 'Acos',
+          'arctan': 'Atan', 'sinh': 'Sinh', 'cosh': 'Cosh', 'arcsinh': 'Asinh',
+          'arccosh': 'Acosh', 'arctanh': 'Atanh', 'tanh': 'Tanh', 'sigmoid': 'Sigmoid',
+          'relu': 'Relu', 'softsign': 'Softsign', 'erf': 'Erf', 'sign': 'Sign', 'floor': 'Floor',
+          'ceil': 'Ceil', 'rint': 'Round', 'reciprocal': 'Reciprocal'}
+
+#: Names that older graphs, or MXNet itself, have for the same operators.
+_ALSO = {'add': ('elemwise_add', '_plus', '_Plus', '_add', '_grad_add'),
+         'sub': ('elemwise_sub', '_minus', '_Minus', '_sub'),
+         'mul': ('elemwise_mul', '_mul', '_Mul'), 'div': ('elemwise_div', '_div', '_Div'),
+         'power': ('_power', '_Power'), 'maximum': ('_maximum', '_Maximum'),
+         'minimum': ('_minimum', '_Minimum')}
+
+
+def equal_shapes(values: Sequence[Value]) -> tuple[Any, ...]:
+    """The one shape that all `values` have."""
+    shape = values[0].shape
+    for value in values[1:]:
+        shape = unify_all(shape, value.shape)
+    return shape
+
+
+def binary(builder: Builder, op: str, first: Value, second: Value,
+           shape: Sequence[Any] | None = None) -> Value:
+    """An operator of ONNX on two arrays, broadcast if their shapes differ."""
+    shape = broadcast(first.shape, second.shape) if shape is None else shape
+    if op in _ARITHMETIC.values():
+        return builder.node(op, [first, second], shape)
+    if op == 'NotEqual':
+        equal = builder.node('Equal', [first, second], shape, bool)
+        return builder.numbers(builder.node('Not', [equal], shape, bool), first.dtype)
+    return builder.numbers(builder.node(op, [first, second], shape, bool), first.dtype)
+
+
+def _logic(builder: Builder, op: str, first: Value, second: Value, shape: Any = None) -> Value:
+    shape = broadcast(first.shape, second.shape) if shape is None else shape
+    sides = [builder.cast(side, bool) for side in (first, second)]
+    return builder.numbers(builder.node(op, sides, shape, bool), first.dtype)
+
+
+def _enter_binary() -> None:
+    for table, combine in ((_ARITHMETIC, binary), (_COMPARISONS, binary), (_LOGIC, _logic)):
+        for name, op in table.items():
+            def elementwise(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
+                            op: str = op, combine: Callable[..., Value] = combine) -> Value:
+                return combine(builder, op, *inputs, shape=equal_shapes(inputs))
+
+            def broadcasting(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
+                             op: str = op, combine: Callable[..., Value] = combine) -> Value:
+                return combine(builder, op, *inputs)
+
+            def scalar(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
+                       op: str = op, combine: Callable[..., Value] = combine,
+                       swapped: bool = False) -> Value:
+                number = _scalar(builder, attributes, inputs[0])
+                pair = (number, inputs[0]) if swapped else (inputs[0], number)
+                return combine(builder, op, *pair)
+
+            def swapped(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
+                        scalar: Callable[..., Value] = scalar) -> Value:
+                return scalar(builder, attributes, inputs, swapped=True)
+
+            converts('_' + name, *_ALSO.get(name, ()))(elementwise)
+            converts('broadcast_' + name)(broadcasting)
+            word = {'add': 'plus', 'sub': 'minus'}.get(name, name)
+            capital = '_' + word.title() + 'Scalar'
+            converts('_%s_scalar' % word, capital)(scalar)
+            if name in ('sub', 'div', 'power'):
+                converts('_r%s_scalar' % word, '_R' + word.title() + 'Scalar')(swapped)
+
+
+def _scalar(builder: Builder, attributes: Attributes, like: Value) -> Value:
+    """The attribute 'scalar', of the type of `like`."""
+    number = attributes.number('scalar', 1.0)
+    if like.dtype.kind not in 'f' and number != int(number):
+        raise Unsupported('a number (%s) that the type %s cannot hold' % (number, like.dtype))
+    return builder.scalar(number, like)
+
+
+_enter_binary()
+converts('broadcast_plus')(lambda builder, attributes, inputs: binary(builder, 'Add', *inputs))
+converts('broadcast_minus')(lambda builder, attributes, inputs: binary(builder, 'Sub', *inputs))
+
+
+def _enter_unary() -> None:
+    for name, op in _UNARY.items():
+        def unary(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
+                  op: str = op) -> Value:
+            return builder.node(op, inputs, inputs[0].shape)
+        converts(name)(unary)
+
+
+_enter_unary()
+
+
+def _chain(*steps: Any) -> Converter:
+    """A converter of one input: each step an operator of ONNX, alone or with a number."""
+    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+        value = inputs[0]
+        for step in steps:
+            op, *numbers = (step,) if isinstance(step, str) else step
+            others = [builder.scalar(number, value) for number in numbers]
+            value = builder.node(op, [value, *others], value.shape)
+        return value
+    return convert
+
+
+converts('rsqrt')(_chain('Sqrt', 'Reciprocal'))
+converts('log2')(_chain('Log', ('Mul', 1 / math.log(2))))
+converts('log10')(_chain('Log', ('Mul', 1 / math.log(10))))
+converts('log1p')(_chain(('Add', 1), 'Log'))
+converts('expm1')(_chain('Exp', ('Sub', 1)))
+converts('degrees')(_chain(('Mul', 180 / math.pi)))
+converts('radians')(_chain(('Mul', math.pi / 180)))
+
+
+@converts('square')
+def _square(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    return builder.node('Mul', [inputs[0], inputs[0]], inputs[0].shape)
+
+
+@converts('cbrt', 'rcbrt')
+def _cube_root(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data = inputs[0]
+    size = builder.node('Pow', [builder.node('Abs', [data], data.shape),
+                                builder.scalar(1 / 3, data)], data.shape)
+    return builder.node('Mul', [builder.node('Sign', [data], data.shape), size], data.shape)
+
+
+@converts('trunc', 'fix')
+def _truncate(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data = inputs[0]
+    whole = builder.node('Floor', [builder.node('Abs', [data], data.shape)], data.shape)
+    return builder.node('Mul', [builder.node('Sign', [data], data.shape), whole], data.shape)
+
+
+@converts('round')
+def _round(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data = inputs[0]  # halves away from zero; ONNX rounds them to the even number
+    size = builder.node('Add', [builder.node('Abs', [data], data.shape),
+                                builder.scalar(0.5, data)], data.shape)
+    whole = builder.node('Floor', [size], data.shape)
+    return builder.node('Mul', [builder.node('Sign', [data], data.shape), whole], data.shape)
+
+
+@converts('logical_not')
+def _not(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    condition = builder.cast(inputs[0], bool)
+    return builder.numbers(builder.node('Not', [condition], condition.shape, bool),
+                           inputs[0].dtype)
+
+
+@converts('broadcast_hypot', '_hypot')
+def _hypotenuse(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    squares = [builder.node('Mul', [side, side], side.shape) for side in inputs]
+    total = binary(builder, 'Add', *squares)
+    return builder.node('Sqrt', [total], total.shape)
+
+
+@converts('_mod_scalar', '_rmod_scalar', 'broadcast_mod', '_mod')
+def _modulo(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    raise Unsupported('a modulo, of which ONNX has another definition')
+
+
+@converts('add_n', 'ElementWiseSum', '_sum')
+def _add_all(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    return builder.node('Sum', inputs, equal_shapes(inputs))
+
+
+@converts('clip')
+def _clip(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data = inputs[0]
+    ends = [builder.scalar(attributes.number(name), data) for name in ('a_min', 'a_max')]
+    return builder.node('Clip', [data, *ends], data.shape)
+
+
+@converts('smooth_l1')
+def _smooth_l1(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data, square = inputs[0], attributes.number('scalar', 1.0) ** 2
+    size = builder.node('Abs', [data], data.shape)
+    small = builder.node('Mul', [builder.node('Mul', [data, data], data.shape),
+                                 builder.scalar(0.5 * square, data)], data.shape)
+    large = builder.node('Sub', [size, builder.scalar(0.5 / square, data)], data.shape)
+    near = builder.node('Less', [size, builder.scalar(1 / square, data)], data.shape, bool)
+    return builder.where(near, small, large, data.shape)
+
+
+@converts('hard_sigmoid')
+def _hard_sigmoid(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    return builder.node('HardSigmoid', inputs, inputs[0].shape,
+                        alpha=attributes.number('alpha', 0.2),
+                        beta=attributes.number('beta', 0.5))
+
+
+def activate(builder: Builder, data: Value, kind: str) -> Value:
+    """The activation that MXNet calls `kind`."""
+    ops = {'relu': 'Relu', 'sigmoid': 'Sigmoid', 'tanh': 'Tanh', 'softrelu': 'Softplus',
+           'softsign': 'Softsign'}
+    if kind not in ops:
+        raise Unsupported('the activation %r' % kind)
+    return builder.node(ops[kind], [data], data.shape)
+
+
+@converts('Activation')
+def _activation(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    return activate(builder, inputs[0], attributes.text('act_type'))
+
+
+@converts('LeakyReLU')
+def _leaky(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data, kind = inputs[0], attributes.text('act_type', 'leaky')
+    slope = attributes.number('slope', 0.25)
+    if kind == 'rrelu':  # the mean of its random slopes, when not training
+        slope = (attributes.number('lower_bound', 0.125) +
+                 attributes.number('upper_bound', 0.334)) / 2
+    if kind in ('leaky', 'rrelu'):
+        return builder.node('LeakyRelu', [data], data.shape, alpha=slope)
+    if kind == 'elu':
+        return builder.node('Elu', [data], data.shape, alpha=slope)
+    if kind == 'selu':
+        return builder.node('Selu', [data], data.shape)
+    if kind == 'gelu':
+        inner = builder.node('Erf', [builder.node(
+            'Mul', [data, builder.scalar(math.sqrt(0.5), data)], data.shape)], data.shape)
+        whole = builder.node('Add', [inner, builder.scalar(1, data)], data.shape)
+        half = builder.node('Mul', [data, builder.scalar(0.5, data)], data.shape)
+        return builder.node('Mul', [half, whole], data.shape)
+    if kind == 'prelu':
+        slopes = inputs[1]
+        if slopes.rank == 1 and data.rank > 1:
+            shape = [1] * data.rank
+            shape[1] = slopes.shape[0]  # type: ignore[call-overload]
+            slopes = builder.reshape(slopes, shape)
+        return builder.node('PRelu', [data, slopes], data.shape)
+    raise Unsupported('act_type %r' % kind)
+
+
+@converts('where')
+def _where(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    condition, *sides = inputs
+    shape = equal_shapes(sides)
+    chosen = builder.cast(condition, bool)
+    if condition.rank == 1 and len(shape) > 1:  # one condition for each row
+        chosen = builder.reshape(chosen, (condition.shape[0],) + (1,) * (len(shape) - 1))
+    else:
+        shape = unify_all(shape, condition.shape)
+    return builder.where(chosen, *sides, shape)
+
+
+@converts('Cast', 'amp_cast', 'cast')
+def _cast(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    name = attributes.text('dtype')
+    if name == 'bfloat16':
+        raise Unsupported('the type bfloat16')
+    return builder.cast(inputs[0], np.dtype(name))
+
+
+@converts('_copy', 'BlockGrad', 'stop_gradient', 'make_loss', 'identity', '_CrossDeviceCopy',
+          'IdentityAttachKLSparseReg')
+@converts('_identity_with_attr_like_rhs', uses=1)
+def _identity(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    return inputs[0]
+
+
+@converts('amp_multicast')
+def _cast_all(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> list[Value]:
+    widest = max((value.dtype for value in inputs), key=lambda dtype: dtype.itemsize)
+    return [builder.cast(value, widest) for value in inputs]

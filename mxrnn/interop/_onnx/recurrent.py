@@ -1,0 +1,157 @@
+"""sym.RNN as one node of ONNX a layer, and the loops of `contrib.foreach` as Scan."""
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
+
+from .builder import Builder, Value
+from .sizes import resolve, same, unify
+from .shapes import concat
+from .table import Attributes, Unsupported, converts
+
+__all__ = ['MODES', 'Mode']
+
+
+class Mode(NamedTuple):
+    """What a mode of sym.RNN is in ONNX."""
+
+    op: str
+    #: Where ONNX's gates are among MXNet's: LSTM i o f c of i f c o, GRU z r h of r z o.
+    gates: tuple[int, ...]
+    attributes: dict[str, Any]
+
+
+MODES = {'lstm': Mode('LSTM', (0, 3, 1, 2), {}),
+         'gru': Mode('GRU', (1, 0, 2), {'linear_before_reset': 1}),
+         'rnn_tanh': Mode('RNN', (0,), {}),
+         'rnn_relu': Mode('RNN', (0,), {'activations': ['Relu']})}
+
+
+class _Vector:
+    """Cuts the vector of parameters of sym.RNN from its begin."""
+
+    def __init__(self, builder: Builder, vector: Value, gates: Sequence[int], units: int) -> None:
+        self._builder, self._vector, self._gates = builder, vector, gates
+        self._units, self._start = units, 0
+
+    def take(self, *width: int) -> Value:
+        """The next array of gates * units rows, or elements if no width is given; ONNX's order."""
+        builder, gates = self._builder, self._gates
+        shape = (len(gates), self._units, *width)
+        length = len(gates) * self._units * (width[0] if width else 1)
+        part = builder.slice(self._vector, 0, self._start, self._start + length, length)
+        self._start += length
+        part = builder.reshape(part, shape)
+        if len(gates) > 1:
+            order = builder.constant(gates, 'int64')
+            part = builder.node('Gather', [part, order], shape, axis=0)
+        return builder.reshape(part, (len(gates) * self._units, *width))
+
+
+def _input_width(size: Any, gates: int, units: int, layers: int, directions: int) -> int:
+    """Channels of the first layer's input, told by the length of the vector of parameters."""
+    size = resolve(size)
+    if not isinstance(size, int):
+        raise Unsupported('a vector of parameters whose length is not known')
+    rows = gates * units
+    deeper = (layers - 1) * directions * rows * (directions * units + units + 2)
+    width, rest = divmod(size - deeper - directions * rows * (units + 2), directions * rows)
+    if rest or width < 1:
+        raise Unsupported('a vector of %d parameters, which is no length for %d layers of %d units'
+                          % (size, layers, units))
+    return width
+
+
+@converts('RNN')
+def _rnn(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> list[Value]:
+    mode = attributes.text('mode')
+    if mode not in MODES:
+        raise Unsupported('mode %r' % mode)
+    for name in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
+        if name in attributes:
+            raise Unsupported('%s, which ONNX has not' % name)
+    data, vector, state, *others = inputs
+    memory = others.pop(0) if mode == 'lstm' else None
+    units, layers = attributes.integer('state_size'), attributes.integer('num_layers')
+    directions = 2 if attributes.flag('bidirectional') else 1
+    width = _input_width(vector.shape[0], len(MODES[mode].gates), units, layers, directions)
+    if data.rank != 3:
+        raise Unsupported('data of %d axes' % data.rank)
+    unify(data.shape[2], width)
+    for value in [state] if memory is None else [state, memory]:
+        for size, wanted in zip(value.shape, (layers * directions, data.shape[1], units)):
+            unify(size, wanted)
+    lengths = None
+    if attributes.flag('use_sequence_length'):
+        lengths = builder.cast(others.pop(0), 'int32')
+        unify(lengths.shape[0], data.shape[1])
+    weights = _weights(_Vector(builder, vector, MODES[mode].gates, units), builder, width, units,
+                       layers, directions)
+    finals: list[list[Value]] = [[], []]
+    for i, layer in enumerate(weights):
+        begin = [None if value is None else
+                 value if layers == 1 else
+                 builder.slice(value, 0, i * directions, (i + 1) * directions, directions)
+                 for value in (state, memory)]
+        data, last = _layer(builder, MODES[mode], units, directions, data, layer, begin, lengths)
+        for states, value in zip(finals, last):
+            states.append(value)
+    outputs = [data]
+    if attributes.flag('state_outputs'):
+        outputs += [concat(builder, states, 0) for states in finals if states]
+    return outputs
+
+
+def _weights(cut: _Vector, builder: Builder, width: int, units: int, layers: int,
+             directions: int) -> list[list[Value]]:
+    """W, R and B of each layer, the directions in them."""
+    matrices = [[[cut.take(width if i == 0 else units * directions), cut.take(units)]
+                 for _ in range(directions)] for i in range(layers)]
+    biases = [[concat(builder, [cut.take(), cut.take()], 0) for _ in range(directions)]
+              for _ in range(layers)]
+    result = []
+    for pairs, vectors in zip(matrices, biases):
+        kinds = [*zip(*pairs), vectors]
+        result.append([concat(builder, [builder.unsqueeze(value, 0) for value in kind], 0)
+                       for kind in kinds])
+    return result
+
+
+def _layer(builder: Builder, mode: Mode, units: int, directions: int, data: Value,
+           weights: Sequence[Value], begin: Sequence[Value | None], lengths: Value | None
+           ) -> tuple[Value, list[Value]]:
+    """Output and final states of one layer."""
+    time, batch = data.shape[:2]
+    attributes = dict(mode.attributes)
+    if 'activations' in attributes:
+        attributes['activations'] = attributes['activations'] * directions
+    least = None if lengths is None else builder.node(
+        'Max', [lengths, builder.constant(1, 'int32')], lengths.shape)
+    states = [value for value in begin if value is not None]
+    final = (directions, batch, units)
+    output, *last = builder.nodes(
+        mode.op, [data, *weights, least, *states],
+        [(time, directions, batch, units)] + [final] * len(states), data.dtype,
+        hidden_size=units, direction='bidirectional' if directions == 2 else 'forward',
+        **attributes)
+    if lengths is not None:  # runtimes differ in what a length of 0 gives
+        some = builder.node('Greater', [lengths, builder.constant(0, 'int32')], (batch,), bool)
+        column = builder.reshape(some, (batch, 1))
+        output = builder.where(column, output, builder.scalar(0, output), output.shape)
+        last = [builder.where(column, value, old, final)
+                for value, old in zip(last, states)]
+    if directions == 1:
+        return builder.squeeze(output, 1), last
+    output = builder.transpose(output, (0, 2, 1, 3))
+    return builder.reshape(output, (time, batch, directions * units)), last
+
+
+def bind_states(before: Sequence[Value], after: Sequence[Value]) -> None:
+    """Hold the states that a loop's body returns to the shapes of those that it got."""
+    for old, new in zip(before, after):
+        if old.rank != new.rank:
+            raise Unsupported('a loop whose states change their shape')
+        for pair in zip(old.shape, new.shape):
+            if not same(*pair):
+                unify(*pair)
+
+

@@ -1,0 +1,92 @@
+"""Graphs as files of ONNX, run by onnxruntime and compared with MXNet."""
+from __future__ import annotations
+
+import types
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from mxrnn.interop.graph import graph_from_json
+
+from .. import mx
+from ..cases import flat, random_value
+
+pytest.importorskip('onnx')
+runtime = pytest.importorskip('onnxruntime')
+
+from mxrnn.interop._onnx.export import exportable  # noqa: E402
+
+__all__ = ['bound', 'compare', 'exported', 'grouped', 'session']
+
+
+def grouped(outputs: Any, states: Any = ()) -> Any:
+    """Outputs, one Symbol or a list, and nested states as one Symbol."""
+    return mx.sym.Group(flat([outputs]) + flat(list(states)))
+
+
+def bound(symbol: Any, shapes: Mapping[str, Sequence[int]], params: Mapping[str, Any],
+          data: Mapping[str, Any]) -> Any:
+    """`symbol` bound to `shapes`; arguments get `params` and `data`, or values by their names."""
+    kinds = {name: np.dtype(data[name].dtype) if name in data else 'float32' for name in shapes}
+    executor = symbol.simple_bind(mx.cpu(), grad_req='null', type_dict=kinds, **shapes)
+    for name, array in {**executor.arg_dict, **executor.aux_dict}.items():
+        if name in params and params[name].shape == array.shape:  # labels grow with the batch
+            array[:] = params[name]
+        elif name in executor.aux_dict:  # of a variance, too
+            array[:] = abs(random_value(name, array.shape)) + 0.1
+        else:
+            array[:] = data.get(name, random_value(name, array.shape))
+    return executor
+
+
+def exported(symbol: Any, params: Mapping[str, Any], inputs: Any, **options: Any) -> bytes:
+    """The file of `symbol`."""
+    auxiliary = symbol.list_auxiliary_states()
+    model = types.SimpleNamespace(
+        graph=graph_from_json(symbol.tojson()),
+        arg_params={name: array for name, array in params.items() if name not in auxiliary},
+        aux_params={name: params[name] for name in auxiliary})
+    return exportable(model, inputs, **options)
+
+
+def session(content: bytes) -> Any:
+    """The file in onnxruntime, on one thread."""
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return runtime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
+
+
+def compare(symbol: Any, inputs: Mapping[str, Sequence[Any]],
+            runs: Sequence[Mapping[str, Sequence[int]]], *, values: Any = None,
+            tolerance: float = 1e-5, **options: Any) -> float:
+    """Export `symbol` once, run it with the shapes of each of `runs` here and there.
+
+    `values` gives, from the name and the shape of an input, its data, or None for random numbers.
+    Returns the largest difference, relative to the largest value of its output.
+    """
+    params: dict[str, Any] = {}
+    worst, serving = 0.0, None
+    for shapes in runs:
+        data = {}
+        for name, shape in shapes.items():
+            value = values(name, shape, shapes) if values else None
+            data[name] = random_value(name, shape).astype('f') if value is None else value
+        executor = bound(symbol, shapes, params, data)
+        if serving is None:
+            params = {name: array.asnumpy() for name, array in
+                      {**executor.arg_dict, **executor.aux_dict}.items() if name not in shapes}
+            serving = session(exported(symbol, params, inputs, **options))
+            names = [output.name for output in serving.get_outputs()]
+            assert names == ([name if name not in symbol.list_inputs() else name + '_output'
+                              for name in symbol.list_outputs()])
+        wanted = [output.asnumpy() for output in executor.forward(is_train=False)]
+        got = serving.run(None, {each.name: data[each.name] for each in serving.get_inputs()})
+        for name, ours, theirs in zip(symbol.list_outputs(), got, wanted):
+            assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), name
+            if ours.size:
+                difference = np.abs(ours.astype('f8') - theirs.astype('f8')).max()
+                worst = max(worst, difference / max(1, np.abs(theirs).max()))
+                assert worst <= tolerance, (name, worst, ours, theirs)
+    return worst
