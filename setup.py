@@ -28,5 +28,6 @@ setup(
         **{wheel: pip_packages(wheel) for wheel, served in WHEELS.items() if served},
         'test': ['pytest', 'hypothesis'],
         'bench': ['matplotlib'],
+        'onnx': ['onnx>=1.13'],
     },
 )

@@ -5,9 +5,10 @@ from typing import Any
 
 from .graph import Entry, Graph, Node, attr_value, graph_from_json
 from .model import Model
+from .onnx_files import ExportError, to_onnx
 
-__all__ = ['Entry', 'Graph', 'Model', 'Node', 'attr_value', 'graph_from_json', 'register',
-           'to_torch']
+__all__ = ['Entry', 'ExportError', 'Graph', 'Model', 'Node', 'attr_value', 'graph_from_json',
+           'register', 'to_onnx', 'to_torch']
 
 #: Names that need torch, and where they are.
 _TORCH = {'to_torch': 'module', 'UnsupportedError': 'module', 'GraphModule': 'module',

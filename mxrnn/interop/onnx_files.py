@@ -5,13 +5,10 @@ import os
 from typing import Any, Mapping, Sequence
 
 from .._checkpoint.atomic import replacing
+from ._onnx.errors import ExportError
 from .graph import Graph
 
 __all__ = ['ExportError', 'to_onnx', 'without_onnx']
-
-
-class ExportError(ValueError):
-    """A model cannot be written as ONNX; the message names the nodes and says why."""
 
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]], *,

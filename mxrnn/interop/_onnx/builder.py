@@ -23,6 +23,10 @@ def element_type(dtype: Any) -> int:
     return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
+#: Operators that only move the elements of their first input, Concat those of all.
+_MOVES = ('Concat', 'Expand', 'Reshape', 'Slice', 'Squeeze', 'Transpose', 'Unsqueeze')
+
+
 class Value(NamedTuple):
     """An array of the ONNX graph: its name, its shape as far as it is known, its type."""
 
@@ -75,6 +79,8 @@ class Builder:
         self.constants: dict[str, np.ndarray] = {}
         #: Conditions, by the numbers 0 and 1 that they were turned into.
         self.conditions: dict[str, str] = {}
+        #: Arrays of nothing but zeros.
+        self.zeros: set[str] = set()
         #: How the node that is being converted is called: names derive from it.
         self.current = 'node'
         self._names: set[str] = set()
@@ -129,6 +135,8 @@ class Builder:
         if op not in _RANDOM and all(not name or name in self.constants for name in inside):
             return self._fold(record)
         self.scope.records.append(record)
+        if op in _MOVES and self.zeros.issuperset(inside if op == 'Concat' else inside[:1]):
+            self.zeros.update(names)
         dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
         return [Value(name, tuple(self.axis(name, i) if size is None else resolve(size)
                                   for i, size in enumerate(shape)), np.dtype(kind))
@@ -200,8 +208,12 @@ class Builder:
         """An array in which every element is `number`."""
         shape = tuple(map(resolve, shape))
         if all(isinstance(size, int) for size in shape):
-            return self.constant(np.full(shape, number), dtype)  # type: ignore[arg-type]
-        return self.node('Expand', [self.constant(number, dtype), self.vector(shape)], shape)
+            value = self.constant(np.full(shape, number), dtype)  # type: ignore[arg-type]
+        else:
+            value = self.node('Expand', [self.constant(number, dtype), self.vector(shape)], shape)
+        if number == 0:
+            self.zeros.add(value.name)
+        return value
 
     def transpose(self, value: Value, order: Sequence[int]) -> Value:
         """`value` with its axes in another order."""

@@ -7,8 +7,9 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from .builder import Builder, Value
+from .errors import Unsupported
 from .sizes import broadcast, unify_all
-from .table import Attributes, Converter, Unsupported, converts
+from .table import Attributes, Converter, converts
 
 __all__ = ['activate', 'binary', 'equal_shapes']
 
@@ -250,8 +251,8 @@ def _leaky(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) ->
     if kind == 'prelu':
         slopes = inputs[1]
         if slopes.rank == 1 and data.rank > 1:
-            shape = [1] * data.rank
-            shape[1] = slopes.shape[0]  # type: ignore[call-overload]
+            shape: list[Any] = [1] * data.rank
+            shape[1] = slopes.shape[0]
             slopes = builder.reshape(slopes, shape)
         return builder.node('PRelu', [data, slopes], data.shape)
     raise Unsupported('act_type %r' % kind)
@@ -259,14 +260,14 @@ def _leaky(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) ->
 
 @converts('where')
 def _where(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    condition, *sides = inputs
-    shape = equal_shapes(sides)
+    condition, yes, no = inputs
+    shape = equal_shapes([yes, no])
     chosen = builder.cast(condition, bool)
     if condition.rank == 1 and len(shape) > 1:  # one condition for each row
         chosen = builder.reshape(chosen, (condition.shape[0],) + (1,) * (len(shape) - 1))
     else:
         shape = unify_all(shape, condition.shape)
-    return builder.where(chosen, *sides, shape)
+    return builder.where(chosen, yes, no, shape)
 
 
 @converts('Cast', 'amp_cast', 'cast')

@@ -7,12 +7,24 @@ import numpy as np
 
 from ... import _check
 from ..graph import Graph, Node
-from ..onnx_files import ExportError
-from . import creation, elementwise, indexing, layers, recurrent, shapes  # noqa: F401
+from . import (  # noqa: F401
+    creation,
+    cutting,
+    elementwise,
+    indexing,
+    layers,
+    products,
+    recurrent,
+    reductions,
+    repeating,
+    sequences,
+    shapes,
+)
 from .builder import Builder, Record, Value
+from .errors import ExportError, Unsupported
 from .loops import foreach
 from .sizes import Axis, Size, SizeError, Source
-from .table import CONVERTERS, Attributes, Unsupported
+from .table import CONVERTERS, Attributes
 from .writing import write_model
 
 __all__ = ['exportable', 'unknown_operators']

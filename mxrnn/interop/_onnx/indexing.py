@@ -1,4 +1,4 @@
-"""Operators that reduce, order and look up."""
+"""Operators that look up."""
 from __future__ import annotations
 
 from typing import Any, Sequence
@@ -6,138 +6,11 @@ from typing import Any, Sequence
 import numpy as np
 
 from .builder import Builder, Value
+from .errors import Unsupported
 from .sizes import resolve, unify
-from .table import Attributes, Converter, Unsupported, converts, positive
+from .table import Attributes, converts, positive
 
-__all__ = ['count_up', 'indices', 'lookup', 'reduce']
-
-
-def reduce(builder: Builder, op: str, data: Value, axes: Sequence[int], keep: bool) -> Value:
-    """A reduction of ONNX over `axes`, which stay with size 1 if `keep`."""
-    shape = [1 if i in axes else size for i, size in enumerate(data.shape)
-             if keep or i not in axes]
-    if op == 'ReduceSum':  # the one that takes them as an input in this opset
-        return builder.node(op, [data, builder.constant(axes, 'int64')], shape,
-                            keepdims=int(keep))
-    return builder.node(op, [data], shape, axes=list(axes), keepdims=int(keep))
-
-
-def _axes(attributes: Attributes, rank: int) -> list[int]:
-    axes = attributes.integers('axis', ())
-    chosen = sorted({positive(axis, rank) for axis in axes})
-    if attributes.flag('exclude'):
-        return [axis for axis in range(rank) if axis not in chosen]
-    return chosen or list(range(rank))
-
-
-def _enter_reductions() -> None:
-    ops = {'sum': 'ReduceSum', 'mean': 'ReduceMean', 'prod': 'ReduceProd', 'max': 'ReduceMax',
-           'min': 'ReduceMin', 'nansum': 'ReduceSum', 'nanprod': 'ReduceProd'}
-    for name, op in ops.items():
-        def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
-                    op: str = op, neutral: Any = {'nansum': 0, 'nanprod': 1}.get(name)) -> Value:
-            data = inputs[0]
-            if neutral is not None:
-                lost = builder.node('IsNaN', [data], data.shape, bool)
-                data = builder.where(lost, builder.scalar(neutral, data), data, data.shape)
-            return _reduced(builder, attributes, op, data)
-        converts(name, *{'sum': ('sum_axis',), 'max': ('max_axis',),
-                         'min': ('min_axis',)}.get(name, ()))(convert)
-
-
-def _reduced(builder: Builder, attributes: Attributes, op: str, data: Value) -> Value:
-    """A reduction over the attribute 'axis'; what is left of all axes has the shape (1,)."""
-    axes, keep = _axes(attributes, data.rank), attributes.flag('keepdims')
-    result = reduce(builder, op, data, axes, keep)
-    return result if result.rank else builder.reshape(result, (1,))
-
-
-_enter_reductions()
-
-
-@converts('norm')
-def _norm(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    kind = attributes.integer('ord', 2)
-    if kind not in (1, 2):
-        raise Unsupported('a norm of order %d' % kind)
-    return _reduced(builder, attributes, 'ReduceL%d' % kind, inputs[0])
-
-
-def _extreme(op: str) -> Converter:
-    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-        data, keep = inputs[0], attributes.flag('keepdims')
-        if 'axis' not in attributes:
-            flat = builder.reshape(data, (builder.size_of(data),))
-            index = builder.node(op, [flat], (1,), np.int64, axis=0, keepdims=1)
-            index = builder.reshape(index, (1,) * (data.rank if keep else 1))
-        else:
-            axis = positive(attributes.integer('axis'), data.rank)
-            shape = data.shape[:axis] + ((1,) if keep else ()) + data.shape[axis + 1:]
-            index = builder.node(op, [data], shape, np.int64, axis=axis, keepdims=int(keep))
-        return builder.cast(index if index.rank else builder.reshape(index, (1,)), data.dtype)
-    return convert
-
-
-converts('argmax')(_extreme('ArgMax'))
-converts('argmin')(_extreme('ArgMin'))
-
-
-@converts('argmax_channel')
-def _argmax_channel(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    index = builder.node('ArgMax', [data], data.shape[:1] + data.shape[2:], np.int64, axis=1,
-                         keepdims=0)
-    return builder.cast(index, data.dtype)
-
-
-def _ordered(builder: Builder, data: Value, axis: int, count: int, ascending: bool
-             ) -> tuple[Value, Value]:
-    """The first `count` (0: all) elements along `axis`, and where they were."""
-    size = count if count > 0 else data.shape[axis]
-    shape = data.shape[:axis] + (size,) + data.shape[axis + 1:]
-    values, places = builder.nodes('TopK', [data, builder.vector([size])], [shape, shape],
-                                   [data.dtype, np.int64], axis=axis, largest=int(not ascending))
-    return values, places
-
-
-def _axis_or_flat(builder: Builder, attributes: Attributes, data: Value) -> tuple[Value, int]:
-    """The data, flat if the attribute 'axis' is None, and the axis."""
-    if attributes.text('axis', '-1') == 'None':
-        data = builder.reshape(data, (builder.size_of(data),))
-    return data, positive(attributes.integer('axis', -1), data.rank)
-
-
-@converts('topk')
-def _topk(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Any:
-    data, axis = _axis_or_flat(builder, attributes, inputs[0])
-    values, places = _ordered(builder, data, axis, attributes.integer('k', 1),
-                              attributes.flag('is_ascend'))
-    kind = attributes.text('ret_typ', 'indices')
-    dtype = np.dtype(attributes.text('dtype', 'float32'))
-    if kind == 'value':
-        return values
-    if kind == 'indices':
-        return builder.cast(places, dtype)
-    if kind == 'both':
-        return [values, builder.cast(places, dtype)]
-    if kind != 'mask':
-        raise Unsupported('ret_typ %r' % kind)
-    ones = builder.fill(1, places.shape, data.dtype)
-    zeros = builder.fill(0, data.shape, data.dtype)
-    return builder.node('ScatterElements', [zeros, places, ones], data.shape, axis=axis)
-
-
-@converts('sort')
-def _sort(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, axis = _axis_or_flat(builder, attributes, inputs[0])
-    return _ordered(builder, data, axis, 0, attributes.flag('is_ascend', True))[0]
-
-
-@converts('argsort')
-def _argsort(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, axis = _axis_or_flat(builder, attributes, inputs[0])
-    places = _ordered(builder, data, axis, 0, attributes.flag('is_ascend', True))[1]
-    return builder.cast(places, attributes.text('dtype', 'float32'))
+__all__ = ['indices', 'lookup']
 
 
 def indices(builder: Builder, value: Value, size: Any, mode: str = 'clip') -> Value:
@@ -217,19 +90,9 @@ def _one_hot(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) 
     index = builder.unsqueeze(builder.cast(inputs[0], 'int64'), inputs[0].rank)
     shape = inputs[0].shape + (depth,)
     hit = builder.node('Equal', [index, builder.constant(np.arange(depth), 'int64')], shape, bool)
-    sides = [builder.constant(attributes.number(name, default), dtype)
-             for name, default in (('on_value', 1.0), ('off_value', 0.0))]
-    return builder.where(hit, *sides, shape)
-
-
-def count_up(builder: Builder, size: Any) -> Value:
-    """0, 1, … as int64, `size` of them."""
-    size = resolve(size)
-    if isinstance(size, int):
-        return builder.constant(np.arange(size), 'int64')
-    ends = [builder.constant(0, 'int64'), builder.reshape(builder.vector([size]), ()),
-            builder.constant(1, 'int64')]
-    return builder.node('Range', ends, (size,))
+    yes, no = (builder.constant(attributes.number(name, default), dtype)
+               for name, default in (('on_value', 1.0), ('off_value', 0.0)))
+    return builder.where(hit, yes, no, shape)
 
 
 @converts('fill_element_0index')
@@ -243,119 +106,3 @@ def _fill_element(builder: Builder, attributes: Attributes, inputs: Sequence[Val
 @converts('diag')
 def _diagonal(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     raise Unsupported('a diagonal')
-
-
-def _matrix(builder: Builder, value: Value, axis: int) -> Value:
-    """`value` as a matrix, of its `axis` (the first or the last) and all others."""
-    if value.rank == 2:
-        return value
-    size = builder.size_of(value._replace(shape=value.shape[1:] if axis == 0 else
-                                          value.shape[:-1]))
-    shape = (value.shape[0], size) if axis == 0 else (size, value.shape[-1])
-    return builder.reshape(value, shape)
-
-
-@converts('dot')
-def _dot(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    left, right = inputs
-    first, second = attributes.flag('transpose_a'), attributes.flag('transpose_b')
-    outer = left.shape[1:] if first else left.shape[:-1]
-    inner = right.shape[:-1] if second else right.shape[1:]
-    if left.rank == 1 and right.rank == 1:
-        unify(left.shape[0], right.shape[0])
-        product = builder.node('Mul', [left, right], left.shape)
-        return reduce(builder, 'ReduceSum', product, [0], True)
-    unify(left.shape[0 if first else -1], right.shape[-1 if second else 0])
-    if left.rank == 1:
-        left, first = builder.unsqueeze(left, 0), False
-    else:
-        left = _matrix(builder, left, 0 if first else left.rank - 1)
-    if right.rank == 1:
-        right, second = builder.unsqueeze(right, 1), False
-    else:
-        right = _matrix(builder, right, right.rank - 1 if second else 0)
-    left = builder.transpose(left, (1, 0)) if first else left
-    right = builder.transpose(right, (1, 0)) if second else right
-    result = builder.node('MatMul', [left, right], (left.shape[0], right.shape[1]))
-    return builder.reshape(result, tuple(outer) + tuple(inner))
-
-
-@converts('batch_dot')
-def _batch_dot(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    sides = []
-    for value, name in zip(inputs, ('transpose_a', 'transpose_b')):
-        sides.append(builder.transpose(value, (0, 2, 1)) if attributes.flag(name) else value)
-    left, right = sides
-    unify(left.shape[2], right.shape[1])
-    batch = unify(left.shape[0], right.shape[0])
-    return builder.node('MatMul', sides, (batch, left.shape[1], right.shape[2]))
-
-
-@converts('_linalg_gemm2')
-def _gemm2(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    sides = []
-    for value, name in zip(inputs, ('transpose_a', 'transpose_b')):
-        order = list(range(value.rank))
-        order[-2:] = order[:-3:-1] if attributes.flag(name) else order[-2:]
-        sides.append(builder.transpose(value, order))
-    left, right = sides
-    unify(left.shape[-1], right.shape[-2])
-    result = builder.node('MatMul', sides, left.shape[:-1] + right.shape[-1:])
-    alpha = attributes.number('alpha', 1.0)
-    if alpha == 1:
-        return result
-    return builder.node('Mul', [result, builder.scalar(alpha, result)], result.shape)
-
-
-@converts('SequenceMask')
-def _sequence_mask(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    if not attributes.flag('use_sequence_length'):
-        return data
-    inside = _inside(builder, data, inputs[1], attributes.integer('axis', 0))
-    value = builder.scalar(attributes.number('value', 0.0), data)
-    return builder.where(inside, data, value, data.shape)
-
-
-def _inside(builder: Builder, data: Value, lengths: Value, axis: int) -> Value:
-    """Where a sequence has not ended, of the shape (time, batch, 1, …) or (batch, time, 1, …)."""
-    if axis not in (0, 1) or lengths.rank != 1:
-        raise Unsupported('sequences along axis %d' % axis)
-    unify(data.shape[1 - axis], lengths.shape[0])
-    time = builder.cast(count_up(builder, data.shape[axis]), lengths.dtype)
-    ones = (1,) * (data.rank - 2)
-    shapes = [(size, 1) if axis == place else (1, size)
-              for place, size in ((0, data.shape[axis]), (1, lengths.shape[0]))]
-    steps, ends = (builder.reshape(each, tuple(shape) + ones)
-                   for each, shape in zip((time, lengths), shapes))
-    whole = tuple(data.shape[:2]) + ones
-    return builder.node('Less', [steps, ends], whole, bool)
-
-
-@converts('SequenceLast')
-def _sequence_last(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, axis = inputs[0], positive(attributes.integer('axis', 0), inputs[0].rank)
-    if not attributes.flag('use_sequence_length'):
-        return builder.squeeze(builder.slice(data, axis, -1, None, 1), axis)
-    if axis not in (0, 1):
-        raise Unsupported('sequences along axis %d' % axis)
-    lengths = inputs[1]
-    batch = unify(data.shape[1 - axis], lengths.shape[0])
-    if axis == 0:
-        data = builder.transpose(data, [1, 0, *range(2, data.rank)])
-    last = builder.node('Sub', [builder.cast(lengths, 'int64'), builder.constant(1, 'int64')],
-                        lengths.shape)
-    places = builder.unsqueeze(indices(builder, last, data.shape[1]), 1)
-    return builder.node('GatherND', [data, places], (batch,) + data.shape[2:], batch_dims=1)
-
-
-@converts('SequenceReverse')
-def _sequence_reverse(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    if not attributes.flag('use_sequence_length'):
-        return builder.slice(data, 0, -1, None, data.shape[0], -1)
-    lengths = builder.cast(inputs[1], 'int64')
-    unify(data.shape[1], lengths.shape[0])
-    return builder.node('ReverseSequence', [data, lengths], data.shape, batch_axis=1, time_axis=0)
-
-

@@ -8,9 +8,11 @@ import numpy as np
 
 from .builder import Builder, Value
 from .elementwise import activate, binary
-from .indexing import _inside, reduce
+from .errors import Unsupported
+from .reductions import reduce
+from .sequences import inside
 from .sizes import SizeError, product, resolve, unify
-from .table import Attributes, Unsupported, converts, positive
+from .table import Attributes, converts, positive
 
 __all__: list[str] = []
 
@@ -229,19 +231,19 @@ def _softmax(op: str, sign: int = 1) -> Any:
         factor = sign / attributes.number('temperature', 1.0)
         if 'dtype' in attributes:
             data = builder.cast(data, attributes.text('dtype'))
-        inside = None
+        within = None
         if attributes.flag('use_length') and len(inputs) > 1:
             if (data.rank, axis) != (2, 1):
                 raise Unsupported('a softmax with lengths of %d axes' % data.rank)
-            inside = _inside(builder, data, inputs[1], 1)
+            within = inside(builder, data, inputs[1], 1)
         if factor != 1:
             data = builder.node('Mul', [data, builder.scalar(factor, data)], data.shape)
-        if inside is None:
+        if within is None:
             return builder.node(op, [data], data.shape, axis=axis)
         lowest = builder.scalar(np.finfo(data.dtype).min, data)
-        data = builder.where(inside, data, lowest, data.shape)
+        data = builder.where(within, data, lowest, data.shape)
         result = builder.node(op, [data], data.shape, axis=axis)
-        return builder.where(inside, result, builder.scalar(0, result), data.shape)
+        return builder.where(within, result, builder.scalar(0, result), data.shape)
     return convert
 
 

@@ -5,8 +5,9 @@ from typing import Any, Sequence
 
 from ..graph import Graph
 from .builder import Builder, Record, Scope, Value
+from .errors import Unsupported
 from .sizes import Size, resolve, unify
-from .table import Attributes, Unsupported
+from .table import Attributes
 
 __all__ = ['foreach']
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Sequence
 
 from .builder import Builder, Value
-from .sizes import resolve, same, unify
-from .shapes import concat
-from .table import Attributes, Unsupported, converts
+from .cutting import concat
+from .errors import Unsupported
+from .sizes import resolve, unify
+from .table import Attributes, converts
 
 __all__ = ['MODES', 'Mode']
 
@@ -128,8 +129,9 @@ def _layer(builder: Builder, mode: Mode, units: int, directions: int, data: Valu
         'Max', [lengths, builder.constant(1, 'int32')], lengths.shape)
     states = [value for value in begin if value is not None]
     final = (directions, batch, units)
+    given = [None if value.name in builder.zeros else value for value in states]
     output, *last = builder.nodes(
-        mode.op, [data, *weights, least, *states],
+        mode.op, [data, *weights, least, *given],
         [(time, directions, batch, units)] + [final] * len(states), data.dtype,
         hidden_size=units, direction='bidirectional' if directions == 2 else 'forward',
         **attributes)
@@ -143,15 +145,3 @@ def _layer(builder: Builder, mode: Mode, units: int, directions: int, data: Valu
         return builder.squeeze(output, 1), last
     output = builder.transpose(output, (0, 2, 1, 3))
     return builder.reshape(output, (time, batch, directions * units)), last
-
-
-def bind_states(before: Sequence[Value], after: Sequence[Value]) -> None:
-    """Hold the states that a loop's body returns to the shapes of those that it got."""
-    for old, new in zip(before, after):
-        if old.rank != new.rank:
-            raise Unsupported('a loop whose states change their shape')
-        for pair in zip(old.shape, new.shape):
-            if not same(*pair):
-                unify(*pair)
-
-

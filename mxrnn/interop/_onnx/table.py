@@ -5,12 +5,9 @@ import ast
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from .builder import Builder, Value
+from .errors import Unsupported
 
-__all__ = ['CONVERTERS', 'Attributes', 'Converter', 'Entry', 'Unsupported', 'converts', 'positive']
-
-
-class Unsupported(Exception):
-    """What a node asks for has no counterpart in ONNX; the message says what."""
+__all__ = ['CONVERTERS', 'Attributes', 'Converter', 'Entry', 'converts', 'positive']
 
 
 class Attributes:

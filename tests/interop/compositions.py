@@ -1,0 +1,68 @@
+"""Random compositions of cells, as programs could build them."""
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from .. import rnn
+
+__all__ = ['composition']
+
+WIDTH = 4  #: features of the input
+
+
+def composition(seed: int) -> tuple[Any, dict[str, Any]]:
+    """A random cell, and options of `unroll` for it."""
+    draw = random.Random(seed)
+    cell = _stack(draw, WIDTH, draw.randint(1, 3), [0])
+    return cell, {'layout': draw.choice(['NTC', 'TNC']), 'merge_outputs': draw.random() < 0.8}
+
+
+def _stack(draw: random.Random, width: int, depth: int, count: list[int]) -> Any:
+    """A stack of `depth` layers over `width` features, or its one layer."""
+    layers = []
+    for _ in range(depth):
+        layer, width = _layer(draw, width, count)
+        layers.append(layer)
+        if draw.random() < 0.2:
+            layers.append(rnn.DropoutCell(0.3))
+    if len(layers) == 1:
+        return layers[0]
+    outer = rnn.SequentialRNNCell()
+    for layer in layers:
+        outer.add(layer)
+    return outer
+
+
+def _layer(draw: random.Random, width: int, count: list[int]) -> tuple[Any, int]:
+    """A cell, and how many features it gives."""
+    units = width if draw.random() < 0.4 else draw.randint(1, 6)
+    kind = draw.random()
+    if kind < 0.15:
+        directions = draw.randint(1, 2)
+        count[0] += 1
+        cell = rnn.FusedRNNCell(units, draw.randint(1, 2), draw.choice(
+            ['lstm', 'gru', 'rnn_tanh', 'rnn_relu']), directions == 2, get_next_state=True,
+            prefix='f%d_' % count[0])
+        units *= directions
+    elif kind < 0.35:
+        sides = [_dense(draw, units, count) for _ in 'lr']
+        cell, units = rnn.BidirectionalCell(*sides, output_prefix='b%d_' % count[0]), 2 * units
+    else:
+        cell = _dense(draw, units, count)
+        if draw.random() < 0.2:
+            cell = rnn.ZoneoutCell(cell, 0.2, 0.3)
+    if units == width and draw.random() < 0.6:
+        cell = rnn.ResidualCell(cell)
+    return cell, units
+
+
+def _dense(draw: random.Random, units: int, count: list[int]) -> Any:
+    count[0] += 1
+    prefix = 'c%d_' % count[0]
+    kind = draw.randint(0, 3)
+    if kind == 0:
+        return rnn.LSTMCell(units, prefix=prefix, forget_bias=draw.choice([0.0, 1.0]))
+    if kind == 1:
+        return rnn.GRUCell(units, prefix=prefix)
+    return rnn.RNNCell(units, draw.choice(['tanh', 'relu', 'sigmoid', 'softsign']), prefix=prefix)

@@ -1,0 +1,308 @@
+"""to_onnx over whole graphs, in onnxruntime against MXNet."""
+from __future__ import annotations
+
+import os
+import types
+
+import numpy as np
+import pytest
+
+from .. import cases, mx, rnn
+from .compositions import WIDTH, composition
+from .onnx_runs import bound, compare, exported, grouped, session
+
+onnx = pytest.importorskip('onnx')
+
+from mxrnn.interop.graph import graph_from_json  # noqa: E402
+from mxrnn.interop.onnx_files import ExportError, to_onnx, without_onnx  # noqa: E402
+
+ALL = [case for case in cases.CASES + cases.OURS if case.binds]
+#: In which MXNet itself cannot bind the graph.
+NOT_BOUND = {('conv_zoneout_outputs', 'lengths')}
+FORMS = ['fuse', 'lengths', 'fuse_lengths', 'loop', 'loop_lengths', 'steps']
+#: How many random compositions are tried.
+COMPOSITIONS = int(os.environ.get('MXRNN_COMPOSITIONS', 25))
+
+LENGTHS = mx.sym.Variable('lengths')
+
+
+def unrolled(cell, form, layout='NTC'):
+    """The cell unrolled over `data` in a form, as one Symbol with its states."""
+    data = mx.sym.Variable('data')
+    lengths = LENGTHS if 'lengths' in form else None
+    if form.startswith('loop'):
+        return grouped(*rnn.dynamic_unroll(cell, data, layout=layout, valid_length=lengths))
+    if form.startswith('fuse'):
+        cell = rnn.fuse(cell)
+    return grouped(*cell.unroll(3, data, layout=layout, merge_outputs=form != 'steps',
+                                valid_length=lengths))
+
+
+def serve(symbol, step, layout='NTC', free=None):
+    """Compare at several batch sizes and, where the graph has none in it, lengths.
+
+    `free` says whether it has none, None that either may be. Returns which it was.
+    """
+    def shapes(batch, time):
+        data = (batch, time) if layout == 'NTC' else (time, batch)
+        both = {'data': data + tuple(step), 'lengths': (batch,)}
+        return {name: shape for name, shape in both.items() if name in symbol.list_arguments()}
+
+    def value(name, shape, runs):
+        if name == 'lengths':
+            time = runs['data'][layout.index('T')]
+            return np.random.RandomState(shape[0]).randint(0, time + 1, shape).astype('f')
+        return None
+    if free is not False:
+        try:
+            compare(symbol, shapes('batch', 'time'), [shapes(*pair) for pair in
+                                                      [(2, 3), (5, 3), (1, 3), (4, 7), (3, 1)]],
+                    values=value)
+            return True
+        except ExportError as error:
+            if free or 'which may be any size' not in str(error):
+                raise
+    compare(symbol, shapes('batch', 3), [shapes(*pair) for pair in [(2, 3), (5, 3), (1, 3)]],
+            values=value)
+    return False
+
+
+@pytest.mark.parametrize('case', ALL, ids=str)
+def test_every_cell_unrolled(case):
+    serve(unrolled(case.make(rnn), 'whole'), case.step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('case', ALL, ids=str)
+def test_every_cell_in_every_form(case, form):
+    if (case.name, form.replace('fuse_', '')) in NOT_BOUND:
+        pytest.skip('MXNet cannot bind it')
+    try:
+        symbol = unrolled(case.make(rnn), form)
+    except (NotImplementedError, ValueError):
+        pytest.skip('not in this form')
+    serve(symbol, case.step, free=True if form.startswith('loop') else None)
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('name', ['lstm', 'gru', 'rnn_relu', 'conv_lstm', 'stack_residual',
+                                  'zoneout_both', 'fused_lstm_2_both_states'])
+def test_forms_of_unrolling(name, form):
+    case, = [case for case in ALL if case.name == name]
+    if form.startswith('loop') and not case.can_step:
+        pytest.skip('not in a loop')
+    free = serve(unrolled(case.make(rnn), form), case.step)
+    assert free or form in ('steps', 'lengths') or case.name in (
+        'conv_lstm', 'zoneout_both') and not form.startswith('loop')
+
+
+@pytest.mark.parametrize('seed', range(COMPOSITIONS))
+def test_random_compositions(seed):
+    cell, options = composition(seed)
+    symbol = grouped(*cell.unroll(3, mx.sym.Variable('data'), **options))
+    serve(symbol, (WIDTH,), options['layout'])
+    if options['merge_outputs']:
+        with mx.name.NameManager():
+            serve(unrolled(cell, 'fuse', options['layout']), (WIDTH,), options['layout'])
+
+
+def language_model(time=None, layers=2, states=False):
+    """Embedding, a fused LSTM, a projection and a loss, as most programs had it."""
+    data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=11, output_dim=5, name='embed')
+    cell = rnn.FusedRNNCell(6, layers, 'lstm', get_next_state=states, prefix='lstm_')
+    outputs, final = cell.unroll(time or 3, data, merge_outputs=True, layout='NTC')
+    flat = mx.sym.Reshape(outputs, shape=(-3, -2))
+    scores = mx.sym.FullyConnected(flat, num_hidden=11, name='scores')
+    loss = mx.sym.SoftmaxOutput(scores, mx.sym.Reshape(mx.sym.Variable('softmax_label'),
+                                                       shape=(-1,)), name='softmax')
+    return mx.sym.Group([loss] + list(final)) if states else loss
+
+
+#: Shapes of its inputs.
+TOKENS = {'data': (2, 3), 'softmax_label': (2, 3)}
+
+
+def words(name, shape, shapes):
+    return np.random.RandomState(shape[0]).randint(0, 11, shape).astype('f')
+
+
+def test_a_language_model_is_served_at_any_length_and_without_labels():
+    symbol = language_model()
+    runs = [{'data': shape, 'softmax_label': shape} for shape in [(2, 3), (5, 9), (1, 1)]]
+    compare(symbol, {'data': ('batch', 'time')}, runs, values=words)
+    params = parameters(symbol, TOKENS)
+    serving = session(exported(symbol, params, {'data': ('batch', 'time')}))
+    assert [(each.name, each.shape) for each in serving.get_inputs()] == [
+        ('data', ['batch', 'time'])]
+    assert [each.name for each in serving.get_outputs()] == ['softmax_output']
+
+
+def parameters(symbol, shapes):
+    executor = bound(symbol, shapes, {}, {})
+    return {name: array.asnumpy() for name, array in executor.arg_dict.items()
+            if name not in shapes}
+
+
+def test_words_may_be_integers():
+    symbol = language_model()
+    params = parameters(symbol, TOKENS)
+    inputs = {'data': ('batch', 'time')}
+    floats = session(exported(symbol, params, inputs))
+    integers = session(exported(symbol, params, inputs, types={'data': 'int64'}))
+    data = words('data', (2, 5), {})
+    assert integers.get_inputs()[0].type == 'tensor(int64)'
+    np.testing.assert_array_equal(floats.run(None, {'data': data})[0],
+                                  integers.run(None, {'data': data.astype('int64')})[0])
+
+
+def test_a_fused_layer_is_one_node_and_the_vector_is_assembled_at_export():
+    params = parameters(language_model(), TOKENS)
+    content = exported(language_model(), params, {'data': ('batch', 'time')})
+    nodes = [node.op_type for node in onnx.load_from_string(content).graph.node]
+    assert nodes.count('LSTM') == 2 and 'Slice' not in nodes
+    cell = rnn.SequentialRNNCell()
+    for i in range(2):
+        cell.add(rnn.LSTMCell(6, 'l%d_' % i))
+    outputs, _ = rnn.fuse(cell).unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    content = exported(outputs, parameters(outputs, {'data': (2, 3, 4)}),
+                       {'data': ('batch', 'time', 4)})
+    graph = onnx.load_from_string(content).graph
+    assert [node.op_type for node in graph.node].count('LSTM') == 2
+    assert len(graph.node) < 20
+    assert not {each.name for each in graph.initializer} & set(outputs.list_arguments())
+
+
+def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
+    data, state, cell = map(mx.sym.Variable, ('data', 'state', 'cell'))
+    symbol = mx.sym.RNN(mx.sym.swapaxes(data, dim1=0, dim2=1), mx.sym.Variable('parameters'),
+                        state, cell, mx.sym.Variable('lengths'), use_sequence_length=True,
+                        state_size=3, num_layers=1, mode='lstm', state_outputs=True, name='rnn')
+    shapes = {'data': (4, 5, 2), 'state': (1, 4, 3), 'cell': (1, 4, 3), 'lengths': (4,)}
+    sizes = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))
+    values = {name: cases.random_value(name, shape).astype('f') for name, shape in sizes.items()}
+    serving = session(exported(symbol, {'parameters': values['parameters']}, {
+        'data': ('batch', 'time', 2), 'state': (1, 'batch', 3), 'cell': (1, 'batch', 3),
+        'lengths': ('batch',)}))
+    values['lengths'] = np.array([5, 0, 1, 3], 'f')
+    output, *final = serving.run(None, {each.name: values[each.name]
+                                        for each in serving.get_inputs()})
+    # MXNet ignores lengths on the CPU: each sequence is run alone, as long as it is.
+    plain = mx.sym.RNN(mx.sym.swapaxes(data, dim1=0, dim2=1), mx.sym.Variable('parameters'),
+                       state, cell, state_size=3, num_layers=1, mode='lstm', state_outputs=True)
+    for i, length in enumerate([5, 0, 1, 3]):
+        assert not output[length:, i].any()
+        if length:
+            own = {'data': values['data'][i:i + 1, :length], 'state': values['state'][:, i:i + 1],
+                   'cell': values['cell'][:, i:i + 1]}
+            executor = bound(plain, {name: each.shape for name, each in own.items()},
+                             {'parameters': values['parameters']}, own)
+            want = [each.asnumpy() for each in executor.forward()]
+            np.testing.assert_allclose(output[:length, i:i + 1], want[0], atol=1e-6)
+        else:
+            want = [None, values['state'][:, i:i + 1], values['cell'][:, i:i + 1]]
+        for ours, theirs in zip(final, want[1:]):
+            np.testing.assert_allclose(ours[:, i:i + 1], theirs, atol=1e-6)
+
+
+def test_dropout_in_a_loop_acts_in_training_only():
+    cell = rnn.SequentialRNNCell()
+    cell.add(rnn.LSTMCell(3, 'a_'))
+    cell.add(rnn.DropoutCell(0.5))
+    symbol = grouped(*rnn.dynamic_unroll(cell, mx.sym.Variable('data'), layout='NTC'))
+    assert serve(symbol, (4,), free=True)
+
+
+def test_names_and_order_of_outputs_are_kept_and_repeated_ones_are_numbered():
+    data = mx.sym.Variable('data')
+    last = mx.sym.Activation(data, act_type='tanh', name='last')
+    symbol = mx.sym.Group([last, data, last, mx.sym.split(last, num_outputs=2, name='cut')[1]])
+    serving = session(exported(symbol, {}, {'data': ('batch', 4)}))
+    assert [each.name for each in serving.get_outputs()] == [
+        'last_output', 'data_output', 'last_output_1', 'cut_output1']
+    value = np.arange(8, dtype='f').reshape(2, 4)
+    want = [np.tanh(value), value, np.tanh(value), np.tanh(value)[:, 2:]]
+    for ours, theirs in zip(serving.run(None, {'data': value}), want):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_float16_and_float64():
+    for kind in ('float16', 'float64'):
+        cell = rnn.LSTMCell(3)
+        outputs, _ = cell.unroll(2, mx.sym.Variable('data'), cell.begin_state(dtype=kind),
+                                 merge_outputs=True)
+        sizes = dict(zip(outputs.list_arguments(), outputs.infer_shape(data=(2, 2, 4))[0]))
+        params = {name: cases.random_value(name, shape).astype(kind)
+                  for name, shape in sizes.items() if name != 'data'}
+        content = exported(outputs, params, {'data': ('batch', 2, 4)})
+        kinds = {each.type.tensor_type.elem_type for each in [
+            *onnx.load_from_string(content).graph.input,
+            *onnx.load_from_string(content).graph.output]}
+        assert kinds == {onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))}
+
+
+# ---- refusals
+
+def model_of(symbol, params=None):
+    return types.SimpleNamespace(graph=graph_from_json(symbol.tojson()), arg_params=params or {},
+                                 aux_params={})
+
+
+def test_unknown_operators_are_refused_all_at_once_and_nothing_is_written(tmp_path):
+    data = mx.sym.Variable('data')
+    symbol = mx.sym.gamma(data, name='one') + mx.sym.gamma(data, name='two')
+    symbol = mx.sym.depth_to_space(mx.sym.tanh(symbol), 2, name='deep')
+    path = tmp_path / 'model.onnx'
+    path.write_bytes(b'before')
+    with pytest.raises(ExportError) as caught:
+        to_onnx(model_of(symbol), path, {'data': (1, 4, 2, 2)})
+    assert 'gamma (2 times: one, two)' in str(caught.value)
+    assert 'depth_to_space (1 times: deep)' in str(caught.value)
+    assert path.read_bytes() == b'before' and os.listdir(tmp_path) == ['model.onnx']
+    assert without_onnx(model_of(symbol).graph) == {'gamma': ['one', 'two'],
+                                                    'depth_to_space': ['deep']}
+
+
+def test_what_nodes_ask_for_is_refused_all_at_once(tmp_path):
+    data = mx.sym.Variable('data')
+    symbol = mx.sym.Group([
+        mx.sym.Pooling(data, kernel=(2, 2), stride=(2, 2), pool_type='lp', p_value=2, name='pool'),
+        mx.sym.SoftmaxActivation(data, name='soft')])
+    with pytest.raises(ExportError, match=r"(?s)node pool \(Pooling\): .*'lp'.*node soft"):
+        to_onnx(model_of(symbol), tmp_path / 'a.onnx', {'data': (1, 2, 5, 5)})
+    assert not os.listdir(tmp_path)
+
+
+def test_a_length_in_the_graph_is_named():
+    outputs, _ = rnn.LSTMCell(3).unroll(7, mx.sym.Variable('data'), merge_outputs=True)
+    params = parameters(outputs, {'data': (2, 7, 4)})
+    with pytest.raises(ExportError, match='time, which may be any size, and 7 .*unrolled'):
+        exported(outputs, params, {'data': ('batch', 'time', 4)})
+    with pytest.raises(ExportError, match='6 and 7'):
+        exported(outputs, params, {'data': ('batch', 6, 4)})
+
+
+@pytest.mark.parametrize('inputs, error, match', [
+    (['data'], TypeError, 'inputs must be a dict'),
+    ({'date': ('batch', 'time')}, ValueError, "arguments of the model, such as .*'date'"),
+    ({'data': 'batch'}, TypeError, r"inputs\['data'\] must be a tuple of names and integers"),
+    ({'data': ('batch', 0)}, ValueError, 'at least 1, got 0'),
+    ({'data': ('batch', 2.5)}, TypeError, 'integer of at least 1, got 2.5'),
+    ({}, ExportError, 'inputs must have the shape of data'),
+    ({'data': ('batch',)}, ExportError, 'RNN|SwapAxis|swapaxes'),
+])
+def test_bad_inputs(inputs, error, match):
+    symbol = language_model()
+    with pytest.raises(error, match=match):
+        exported(symbol, parameters(symbol, TOKENS), inputs)
+
+
+def test_missing_weights_and_wrong_ones_are_named():
+    symbol = language_model()
+    params = parameters(symbol, TOKENS)
+    with pytest.raises(ExportError, match='shape of lstm_parameters'):
+        exported(symbol, {name: array for name, array in params.items()
+                          if name != 'lstm_parameters'}, {'data': ('batch', 'time')})
+    params['lstm_parameters'] = params['lstm_parameters'][:-1]
+    with pytest.raises(ExportError, match='no length for 2 layers'):
+        exported(symbol, params, {'data': ('batch', 'time')})
