@@ -55,6 +55,9 @@ class BaseRNNCell:
     #: Whether `_unroll` itself reads no padding and gives zeros there.
     _masks_padding = False
 
+    #: What cells of a class are to `fuse`: see `_operator/plan.py`. Subclasses do not inherit it.
+    _in_fuse: str
+
     def __init__(self, prefix: str = '', params: RNNParams | None = None) -> None:
         self._prefix = _check.instance('prefix', prefix, str, 'a str')
         self._own_params = params is None
@@ -329,6 +332,15 @@ class BaseRNNCell:
         """What `unroll` builds, of checked arguments; cells that don't go step by step redefine
         it. In padding, inputs are finite and outputs may be anything finite."""
         return unroll_steps(self, inputs, begin_state, options)
+
+    def _gives_states(self) -> bool:
+        """Whether `unroll` returns the final states."""
+        return True
+
+    def _gives_steps(self, steps: bool) -> bool:
+        """Whether `unroll` gives a list of steps where merge_outputs is None; `steps` says whether
+        its inputs are one."""
+        return True
 
     def _unroll_within(self, inputs: Inputs, begin_state: Any, options: Options
                        ) -> tuple[Inputs, list[Any]]:

@@ -120,6 +120,8 @@ class SequentialRNNCell(_Container):
     ([(4, 20, 8)], 3)
     """
 
+    _in_fuse = 'stack'
+
     def __init__(self, params: RNNParams | None = None) -> None:
         super().__init__(params)
 
@@ -144,6 +146,11 @@ class SequentialRNNCell(_Container):
             inputs, own = cell(inputs, own)
             next_states.extend(own)
         return inputs, next_states
+
+    def _gives_steps(self, steps: bool) -> bool:
+        for cell in self._cells:
+            steps = cell._gives_steps(steps)
+        return steps
 
     def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
                 ) -> tuple[Inputs, list[Any]]:
@@ -187,6 +194,7 @@ class BidirectionalCell(_Container):
     """
 
     can_step = False
+    _in_fuse = 'directions'
 
     def __init__(self, l_cell: BaseRNNCell, r_cell: BaseRNNCell, params: RNNParams | None = None,
                  output_prefix: str = 'bi_') -> None:
@@ -203,6 +211,9 @@ class BidirectionalCell(_Container):
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         raise NotImplementedError('%r cannot be stepped, since its backward cell begins at the '
                                   'end of the sequence: use unroll' % self)
+
+    def _gives_steps(self, steps: bool) -> bool:
+        return any(cell._gives_steps(True) for cell in self._cells)
 
     def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
                 ) -> tuple[Inputs, list[Any]]:

@@ -183,6 +183,7 @@ class ConvRNNCell(BaseConvRNNCell):
     """
 
     _recurrence = RNN
+    _in_fuse = 'sym.RNN does not convolve'
     __init__ = _constructor('ConvRNN_')
 
 
@@ -212,6 +213,7 @@ class ConvLSTMCell(BaseConvRNNCell):
     """
 
     _recurrence = LSTM
+    _in_fuse = 'sym.RNN does not convolve'
     __init__ = _constructor('ConvLSTM_')
 
     @property
@@ -247,6 +249,7 @@ class ConvGRUCell(BaseConvRNNCell):
     """
 
     _recurrence = GRU
+    _in_fuse = 'sym.RNN does not convolve'
     __init__ = _constructor('ConvGRU_')
 
     @property

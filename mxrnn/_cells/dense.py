@@ -16,6 +16,7 @@ class _DenseCell(GatedCell):
     """Projects inputs of shape (batch, channels) with sym.FullyConnected."""
 
     _projection = 'i2h', 'h2h'  #: names of its nodes, behind the step's
+    _modes: dict[str, str] = {}  #: of sym.RNN, by activation: what the cell is there
 
     def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None) -> None:
         super().__init__(prefix=prefix, params=params)
@@ -67,6 +68,8 @@ class RNNCell(_DenseCell):
     """
 
     _recurrence = RNN
+    _in_fuse = 'layer'
+    _modes = {'tanh': 'rnn_tanh', 'relu': 'rnn_relu'}
 
     def __init__(self, num_hidden: int, activation: Any = 'tanh', prefix: str = 'rnn_',
                  params: RNNParams | None = None) -> None:
@@ -117,6 +120,8 @@ class LSTMCell(_DenseCell):
     """
 
     _recurrence = LSTM
+    _in_fuse = 'layer'
+    _modes = {'tanh': 'lstm'}
 
     def __init__(self, num_hidden: int, prefix: str = 'lstm_', params: RNNParams | None = None,
                  forget_bias: float = 1.0) -> None:
@@ -166,6 +171,8 @@ class GRUCell(_DenseCell):
     """
 
     _recurrence = GRU
+    _in_fuse = 'layer'
+    _modes = {'tanh': 'gru'}
     _projection = '_i2h', '_h2h'
 
     def __init__(self, num_hidden: int, prefix: str = 'gru_',

@@ -71,6 +71,8 @@ class DropoutCell(BaseRNNCell):
     True
     """
 
+    _in_fuse = 'dropout'
+
     def __init__(self, dropout: float, prefix: str = 'dropout_',
                  params: RNNParams | None = None) -> None:
         super().__init__(prefix, params)
@@ -86,6 +88,9 @@ class DropoutCell(BaseRNNCell):
         if self.dropout > 0:
             inputs = drop(inputs, self.dropout)
         return inputs, states
+
+    def _gives_steps(self, steps: bool) -> bool:
+        return steps
 
     def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
                 ) -> tuple[Inputs, list[Any]]:
@@ -211,6 +216,8 @@ class ZoneoutCell(ModifierCell):
     [(4, 20, 16)]
     """
 
+    _in_fuse = 'it changes what one step hands to the next'
+
     def __init__(self, base_cell: BaseRNNCell, zoneout_outputs: float = 0.,
                  zoneout_states: float = 0., *, consistent: bool = False) -> None:
         _check_steps(base_cell, 'ZoneoutCell')
@@ -295,6 +302,8 @@ class ResidualCell(ModifierCell):
     [(4, 20, 16)]
     """
 
+    _in_fuse = 'residual'
+
     def _add(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> mx.sym.Symbol:
         return mx.sym.elemwise_add(output, inputs, name='%s_plus_residual' % output.name)
 
@@ -309,6 +318,9 @@ class ResidualCell(ModifierCell):
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         output, states = self.base_cell(inputs, states)
         return self._add(output, inputs), states
+
+    def _gives_steps(self, steps: bool) -> bool:
+        return self.base_cell._gives_steps(steps)
 
     def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
                 ) -> tuple[Inputs, list[Any]]:
@@ -388,6 +400,12 @@ class VariationalDropoutCell(ModifierCell):
             states[0] = self._drop('drop_states', states[0])
         output, states = self.base_cell(self._drop('drop_inputs', inputs), states)
         return self._drop('drop_outputs', output), states
+
+    def _gives_steps(self, steps: bool) -> bool:
+        if self.drop_states > 0:
+            return True
+        return self.drop_outputs == 0 and self.base_cell._gives_steps(
+            steps and self.drop_inputs == 0)
 
     def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
                 ) -> tuple[Inputs, list[Any]]:

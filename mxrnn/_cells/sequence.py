@@ -84,8 +84,11 @@ def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
         return states  # the usual case, once a step
     flat = flatten(states)
     if len(flat) != count:
-        raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d'
-                         % (whose, count, len(flat)))
+        silent = [cell for cell in whose._all_cells() if not cell._gives_states()]
+        raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d%s'
+                         % (whose, count, len(flat), ''.join(
+                             '; unroll of %r returns its states with get_next_state=True only'
+                             % cell for cell in silent[:1])))
     return flat
 
 

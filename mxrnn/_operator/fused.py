@@ -108,6 +108,7 @@ class FusedRNNCell(BaseRNNCell):
 
     can_step = False
     _masks_padding = True
+    _in_fuse = 'it is sym.RNN'
 
     def __init__(self, num_hidden: int, num_layers: int = 1, mode: str = 'lstm',
                  bidirectional: bool = False, dropout: float = 0., get_next_state: bool = False,
@@ -198,6 +199,12 @@ class FusedRNNCell(BaseRNNCell):
 
     # Graphs
 
+    def _gives_states(self) -> bool:
+        return self._get_next_state
+
+    def _gives_steps(self, steps: bool) -> bool:
+        return False
+
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         raise NotImplementedError('%r cannot be stepped, since it is one operator for all steps: '
@@ -222,7 +229,8 @@ class FusedRNNCell(BaseRNNCell):
         # Where nothing is picked, reversed or dropped, and padding can't grow, masks are enough.
         if valid_length is not None and (self._bidirectional or self._get_next_state or between
                                          or self._mode == 'rnn_relu'):
-            outputs, states = self._operators(inputs, states, valid_length, between)
+            outputs, states = self._operators(inputs, states, valid_length, between,
+                                              known_type(states[0]))
         else:
             self._warn_of_defects(known_type(states[0]) or np.float32, between)
             if valid_length is not None:
@@ -265,7 +273,7 @@ class FusedRNNCell(BaseRNNCell):
                          name=self._prefix + 'rnn', **dict(zip(('state', 'state_cell'), states)))
         return (rnn[0], list(rnn)[1:]) if next_states else (rnn, [])
 
-    def _operators(self, inputs, states, valid_length, between):
+    def _operators(self, inputs, states, valid_length, between, dtype):
         """Sequences of different lengths: one operator for each layer and direction, with dropout
         of the probability `between` in between."""
         arrays = self._arrays(inputs, states)
@@ -280,7 +288,7 @@ class FusedRNNCell(BaseRNNCell):
             inputs, states = padded_layer(
                 self._mode, self._num_hidden, arrays[own], inputs, begin[own], valid_length,
                 self._get_next_state, ['%s%s%d_rnn' % (self._prefix, direction, layer)
-                                       for direction in self._directions])
+                                       for direction in self._directions], dtype)
             finals += states
         return inputs, [mx.sym.stack(*each, axis=0) for each in zip(*finals)]
 

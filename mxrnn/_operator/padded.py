@@ -1,4 +1,4 @@
-"""sym.RNN over sequences of different lengths.
+"""One layer of sym.RNN over sequences of different lengths.
 
 MXNet's CPU operator ignores `use_sequence_length`, so lengths are kept outside of it: each layer
 and direction is an operator of its own, whose input is padded behind, also where it is read
@@ -11,11 +11,15 @@ from typing import Any, Sequence
 
 from .._cells.sequence import mask, reverse
 from .._runtime.mxnet import mx
+from .gradients import wanted
 
 __all__ = ['padded_layer']
 
 #: Added to a gate before its sigmoid, opens or closes it exactly.
 _OPEN = 1e4
+
+#: Subtracted from a sum before relu, leaves 0: as much as a type holds, or nearly.
+_LARGE, _LARGE_HALF = 1e30, 6e4
 
 
 def _join(*arrays):
@@ -24,18 +28,31 @@ def _join(*arrays):
     return mx.sym.reshape(joined, shape=(-3, 0, 0))
 
 
-def _hold_memory(inputs, arrays, valid_length):
-    """Make an LSTM keep its memory through padding, where the operator's final one then is right.
-
-    A further input channel, 1 in padding, closes the input gate and opens the forget gate.
-    """
-    weight, *others = arrays
+def _with_padding(inputs, weight, column, valid_length):
+    """A further input channel, 1 in padding, with `column` as its weights."""
     channel = mx.sym.slice_axis(mx.sym.zeros_like(inputs), axis=2, begin=0, end=1)
     padding = mx.sym.SequenceMask(channel, valid_length, use_sequence_length=True, value=1)
-    zero = mx.sym.SliceChannel(mx.sym.reshape(mx.sym.zeros_like(others[-1]), shape=(4, -1, 1)),
+    return _join(inputs, padding), mx.sym.Concat(weight, column, dim=1)
+
+
+def _memory_column(bias):
+    """Weights that make an LSTM keep its memory, by closing the input gate and opening the forget
+    gate: the operator's final memory then is right."""
+    zero = mx.sym.SliceChannel(mx.sym.reshape(mx.sym.zeros_like(bias), shape=(4, -1, 1)),
                                num_outputs=4, axis=0, squeeze_axis=True)[0]
-    column = mx.sym.Concat(zero - _OPEN, zero + _OPEN, zero, zero, dim=0)
-    return _join(inputs, padding), [mx.sym.Concat(weight, column, dim=1), *others]
+    return mx.sym.Concat(zero - _OPEN, zero + _OPEN, zero, zero, dim=0)
+
+
+def _relu_column(bias):
+    """Weights that make the state of 'rnn_relu' 0, which could grow without end: infinity would
+    make gradients NaN."""
+    zero = mx.sym.reshape(mx.sym.zeros_like(bias), shape=(-1, 1))
+    large = zero + _LARGE  # infinite in float16
+    return -mx.sym.where(large > large / 2, large, zero + _LARGE_HALF)
+
+
+#: What keeps padding from the states, by mode. In others they stay finite, and no one sees them.
+_COLUMNS = {'lstm': _memory_column, 'rnn_relu': _relu_column}
 
 
 def _last(outputs, valid_length, begin):
@@ -45,26 +62,28 @@ def _last(outputs, valid_length, begin):
     return mx.sym.where(valid_length > 0, last, begin)
 
 
-def _direction(mode, units, arrays, inputs, states, valid_length, next_states, name):
+def _direction(mode, units, arrays, inputs, states, valid_length, next_states, name, dtype):
     """A layer in one direction, forwards: outputs, whatever they are in padding, and states."""
-    hold = next_states and mode == 'lstm'
-    if hold:
-        inputs, arrays = _hold_memory(inputs, arrays, valid_length)
-    rows = [mx.sym.reshape(array, shape=(-1, units)) for array in arrays]
+    weight, *others = arrays
+    memory = next_states and mode == 'lstm'
+    if memory or mode == 'rnn_relu':
+        inputs, weight = _with_padding(inputs, weight, _COLUMNS[mode](others[-1]), valid_length)
     begin = [mx.sym.expand_dims(state, axis=0) for state in states]
+    others[-1] = wanted(others[-1], [inputs, *begin], dtype)
+    rows = [mx.sym.reshape(array, shape=(-1, units)) for array in (weight, *others)]
     rnn = mx.sym.RNN(data=inputs, parameters=mx.sym.reshape(mx.sym.Concat(*rows, dim=0), shape=-1),
-                     state_size=units, num_layers=1, mode=mode, state_outputs=hold, name=name,
+                     state_size=units, num_layers=1, mode=mode, state_outputs=memory, name=name,
                      **dict(zip(('state', 'state_cell'), begin)))
     if not next_states:
         return rnn, []
     last = _last(rnn[0], valid_length, states[0])
-    return rnn[0], [last, mx.sym.reshape(rnn[2], shape=(-3, 0))] if hold else [last]
+    return rnn[0], [last, mx.sym.reshape(rnn[2], shape=(-3, 0))] if memory else [last]
 
 
 def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]],
                  inputs: mx.sym.Symbol, states: Sequence[Sequence[mx.sym.Symbol]],
-                 valid_length: mx.sym.Symbol, next_states: bool, names: Sequence[str]
-                 ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
+                 valid_length: mx.sym.Symbol, next_states: bool, names: Sequence[str],
+                 dtype: Any) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
     """One layer of sym.RNN over padded sequences.
 
     Parameters
@@ -85,6 +104,8 @@ def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]
         Whether final states are asked for.
     names : list of str
         Of the operator of each direction.
+    dtype : type or None
+        Of all of them, if it is known.
 
     Returns
     -------
@@ -99,7 +120,7 @@ def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]
     for i, name in enumerate(names):
         output, own = _direction(mode, units, arrays[i],
                                  reverse(inputs, valid_length) if i else inputs, states[i],
-                                 valid_length, next_states, name)
+                                 valid_length, next_states, name, dtype)
         outputs.append(reverse(output, valid_length) if i else output)
         finals.append(own)
     joined = outputs[0] if len(outputs) == 1 else _join(*outputs)

@@ -1,0 +1,132 @@
+"""Ordinary cells as layers of sym.RNN: the cell that `fuse` puts in their place."""
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+from .._cells.base import BaseRNNCell
+from .._cells.sequence import Inputs, arrange, check_states, known_shape, known_type
+from .._cells.unroll import Options
+from .._runtime.mxnet import mx
+from .environment import cpu_build, onednn
+from .gradients import apart
+from .padded import padded_layer
+from .vector import cell_arrays, operator_vector, zero_row
+
+__all__ = ['Layer', 'OperatorCell']
+
+#: From how many steps on layers share an operator. On CPUs that takes less memory for each step,
+#: but the operator takes longer to get its weights.
+SHARED_FROM = 500 if cpu_build() else 1
+
+
+class Layer(NamedTuple):
+    """What one layer of sym.RNN can do: its mode, its width, its cell for each direction."""
+
+    mode: str
+    num_hidden: int
+    cells: list[BaseRNNCell]
+
+    def alike(self, other: Layer) -> bool:
+        return (self.mode, self.num_hidden, len(self.cells)) == (
+            other.mode, other.num_hidden, len(other.cells))
+
+    @property
+    def width(self) -> int:
+        """Channels of its output."""
+        return self.num_hidden * len(self.cells)
+
+
+class OperatorCell(BaseRNNCell):
+    """Layers of one kind and width through sym.RNN, time-major. States must be given."""
+
+    can_step = False
+    _masks_padding = True
+
+    def __init__(self, layers: list[Layer], width: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self._width = width  #: of the input, 0 if it is not known
+        self._cells = [cell for layer in layers for cell in layer.cells]  # reset with this one
+
+    def __repr__(self) -> str:
+        first = self.layers[0]
+        return 'sym.RNN(%r, %d: %s)' % (first.mode, first.num_hidden,
+                                        ', '.join(map(repr, self._cells)))
+
+    def joined(self, other: OperatorCell) -> OperatorCell | None:
+        """This operator with the layers of `other` on top, if one operator can be both."""
+        first, second = self.layers[0], other.layers[0]
+        if first.mode in ('lstm', 'gru') and first.alike(second):
+            return OperatorCell(self.layers + other.layers, self._width)
+        return None
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        return sum((cell.state_info for cell in self._cells), [])
+
+    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
+        length, layout, merge_outputs, _, valid_length, _ = options
+        first = self.layers[0]
+        name = first.cells[0]._prefix + 'fused_'
+        if not isinstance(inputs, mx.sym.Symbol):
+            inputs = mx.sym.stack(*inputs, axis=0, name=name + 'inputs')
+        if len(known_shape(inputs)) > 3:  # which FullyConnected takes as channels, too
+            inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1), name=name + 'channels')
+        states = check_states(begin_state, len(self.state_info), self)
+        rest, dtype = iter(states), known_type(states[0])
+        width = self._width or (known_shape(inputs) or (0,))[-1]
+        shared = (valid_length is None and length is not None and length >= SHARED_FROM
+                  and (onednn(dtype) or dtype == np.float16))
+        by_cell: list[Any] = []
+        for layers in [self.layers] if shared else [[layer] for layer in self.layers]:
+            own = [[next(rest) for _ in cell.state_info]
+                   for layer in layers for cell in layer.cells]
+            inputs, finals = (_operator(layers, inputs, own, width, dtype)
+                              if valid_length is None else
+                              _padded(layers[0], inputs, own, width, dtype, valid_length))
+            width = first.width
+            by_cell += finals
+        for cell in self._cells:  # the next step is named as after so many steps
+            cell._counter += length or 0
+        if len(first.cells) == 1:
+            by_cell = sum(by_cell, [])
+        return arrange(length, inputs, layout, merge_outputs), by_cell
+
+
+def _operator(layers: list[Layer], inputs: mx.sym.Symbol, states: list[list[mx.sym.Symbol]],
+              width: int, dtype: Any) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
+    """Layers as one operator: outputs, and by cell the final states."""
+    first, name = layers[0], layers[0].cells[0]._prefix + 'fused_'
+    inputs = apart(inputs, dtype, name + 'data_')
+    begin = [_stacked(each, '%sstate_%d' % (name, k)) for k, each in enumerate(zip(*states))]
+    vector = operator_vector(first.mode, [layer.cells for layer in layers], inputs, begin, name,
+                             width, dtype)
+    outputs, *finals = mx.sym.RNN(
+        inputs, vector, *begin, state_size=first.num_hidden, num_layers=len(layers),
+        bidirectional=len(first.cells) == 2, mode=first.mode, state_outputs=True,
+        name=name + 'rnn')
+    finals = zip(*[mx.sym.SliceChannel(final, num_outputs=len(states), axis=0, squeeze_axis=True,
+                                       name='%slast_%d' % (name, k))
+                   for k, final in enumerate(finals)])
+    return outputs, list(map(list, finals))
+
+
+def _padded(layer: Layer, inputs: mx.sym.Symbol, states: list[list[mx.sym.Symbol]], width: int,
+            dtype: Any, valid_length: mx.sym.Symbol
+            ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
+    """A layer over sequences of different lengths: outputs, and by cell the final states."""
+    names = [cell._prefix + 'fused_' for cell in layer.cells]
+    arrays = [cell_arrays(cell, zero_row(inputs, name), width, dtype, name)[0]
+              for cell, name in zip(layer.cells, names)]
+    return padded_layer(layer.mode, layer.num_hidden, arrays, inputs, states, valid_length, True,
+                        [name + 'rnn' for name in names], dtype)
+
+
+def _stacked(states: Sequence[mx.sym.Symbol], name: str) -> mx.sym.Symbol:
+    """States of shape (batch, num_hidden) as one of shape (count, batch, num_hidden)."""
+    states = [mx.sym.expand_dims(state, axis=0, name='%s_%d' % (name, i))
+              for i, state in enumerate(states)]
+    return states[0] if len(states) == 1 else mx.sym.Concat(*states, dim=0, name=name)

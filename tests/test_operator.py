@@ -1,0 +1,492 @@
+"""What sym.RNN gets wrong, and does not through `fuse` and FusedRNNCell: each against the cells
+that go step by step, or said."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .cases import flat, inputs, random_value, stack
+
+pytestmark = pytest.mark.filterwarnings('ignore:FusedRNNCell', 'ignore:MXNet.s own')
+
+DATA = mx.sym.Variable('data')
+LENGTHS = mx.sym.Variable('lengths')
+
+each_dtype = pytest.mark.parametrize('dtype', ['float32', 'float64'])
+each_kind = pytest.mark.parametrize('kind', ['lstm', 'gru', 'tanh', 'relu'])
+each_layout = pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+
+
+def layer(kind: str, prefix: str, units: int = 4) -> Any:
+    return {'lstm': lambda: rnn.LSTMCell(units, prefix), 'gru': lambda: rnn.GRUCell(units, prefix),
+            'tanh': lambda: rnn.RNNCell(units, 'tanh', prefix),
+            'relu': lambda: rnn.RNNCell(units, 'relu', prefix)}[kind]()
+
+
+def plain(cell: Any) -> Any:
+    return cell
+
+
+def fuse(cell: Any) -> Any:
+    fused = rnn.fuse(cell)
+    assert 'sym.RNN(' in repr(fused)
+    return fused
+
+
+def gradients(symbol: Any, shapes: dict[str, tuple[int, ...]], dtype: str = 'float32',
+              frozen: str = '$', req: str = 'write', values: dict[str, Any] | None = None
+              ) -> dict[str, np.ndarray]:
+    """Outputs and gradients of `symbol`; arguments that match `frozen` get none."""
+    bound = symbol.simple_bind(
+        mx.cpu(), type_dict={name: dtype for name in symbol.list_arguments() if name != 'lengths'},
+        grad_req={name: 'null' if re.match(frozen, name) or name == 'lengths' else req
+                  for name in symbol.list_arguments()}, **shapes)
+    for name, array in bound.arg_dict.items():
+        array[:] = (values or {}).get(name, random_value(name, array.shape))
+    found = {}
+    for array in bound.grad_dict.values():
+        if array is not None:
+            array[:] = 1
+    for i, output in enumerate(bound.forward(is_train=True)):
+        found['output %d' % i] = output.asnumpy()
+    bound.backward([mx.nd.array(random_value('head %d' % i, output.shape), dtype=dtype)
+                    for i, output in enumerate(bound.outputs)])
+    found.update((name, array.asnumpy()) for name, array in bound.grad_dict.items()
+                 if array is not None)
+    return found
+
+
+def assert_close(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> None:
+    assert got.keys() == want.keys()
+    for name in want:
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def unrolled(cell: Any, length: Any = 3, dtype: str = 'float32', **kwargs: Any) -> Any:
+    """Outputs and states as one Symbol, each of them a node of its own."""
+    outputs, states = cell.unroll(length, DATA, cell.begin_state(dtype=dtype), merge_outputs=True,
+                                  **kwargs)
+    return mx.sym.Group([mx.sym.identity(each) for each in [outputs, *flat(states)]])
+
+
+# Gradients
+
+@differs
+@each_kind
+@each_dtype
+@each_layout
+@pytest.mark.parametrize('lengths', [False, True])
+def test_gradients_below_a_frozen_layer(kind, dtype, layout, lengths):
+    def found(wrap):
+        symbol = unrolled(wrap(stack(rnn, layer(kind, 'low_'), layer(kind, 'top_'))), dtype=dtype,
+                          layout=layout, **({'valid_length': LENGTHS} if lengths else {}))
+        shape = (2, 3, 5) if layout == 'NTC' else (3, 2, 5)
+        return gradients(symbol, {'data': shape, **({'lengths': (2,)} if lengths else {})}, dtype,
+                         frozen='top_', values={'lengths': [2, 3]})
+
+    assert_close(found(fuse), found(plain))
+
+
+@differs
+@each_kind
+@each_dtype
+def test_gradients_of_states_before_a_frozen_cell(kind, dtype):
+    def found(wrap):
+        cell = wrap(rnn.BidirectionalCell(layer(kind, 'l_'), layer(kind, 'r_')))
+        outputs, _ = cell.unroll(3, DATA, cell.begin_state(func=mx.sym.Variable, dtype=dtype),
+                                 merge_outputs=True)
+        return gradients(outputs, {'data': (2, 3, 5)}, dtype, frozen='[lr]_[ih]2h|data')
+
+    assert_close(found(fuse), found(plain))
+
+
+@differs
+@each_kind
+@each_dtype
+def test_gradients_of_data_before_a_frozen_vector_with_lengths(kind, dtype):
+    """The vector of a FusedRNNCell that has an operator for each layer."""
+    mode = kind if kind in ('lstm', 'gru') else 'rnn_' + kind
+
+    def found(wrap):
+        cell = rnn.FusedRNNCell(4, 2, mode, prefix='x_', get_next_state=True)
+        symbol = unrolled(wrap(cell), dtype=dtype, valid_length=LENGTHS)[0]
+        vector = random_value('vector', (cell._layout.size(5),))
+        values = {name: value.asnumpy() for name, value in cell.unfuse().pack_weights(
+            cell.unpack_weights({'x_parameters': mx.nd.array(vector, dtype=dtype)})).items()}
+        return gradients(symbol, {'data': (2, 3, 5), 'lengths': (2,)}, dtype, frozen='x_',
+                         values={'lengths': [3, 2], 'x_parameters': vector, **values})
+
+    ours, theirs = found(plain), found(lambda cell: cell.unfuse())
+    assert_close(ours, theirs)
+
+
+@differs
+@each_kind
+@each_dtype
+@each_layout
+def test_gradients_that_are_added(kind, dtype, layout):
+    def found(wrap):
+        symbol = unrolled(wrap(layer(kind, 'a_')), dtype=dtype, layout=layout)
+        return gradients(symbol, {'data': (3, 3, 5)}, dtype, req='add')
+
+    assert_close(found(fuse), found(plain))
+
+
+@differs
+@each_kind
+@each_dtype
+@each_layout
+def test_many_cells_over_one_symbol(kind, dtype, layout):
+    def found(wrap):
+        symbols = [unrolled(wrap(layer(kind, 'l%d_' % i)), dtype=dtype, layout=layout)[0]
+                   for i in range(9)]
+        return gradients(mx.sym.Group(symbols), {'data': (3, 3, 5)}, dtype)
+
+    assert_close(found(fuse), found(plain))
+
+
+@differs
+@each_dtype
+@pytest.mark.parametrize('wrap', ['fuse', 'fused', 'fused with states', 'both directions'])
+def test_relu_that_would_grow_over_padding(wrap, dtype):
+    """Twice as large in each step: infinite long before step 200, if padding were read."""
+    values = {'data': np.ones((2, 200, 2)), 'lengths': [3, 5]}
+
+    def weights(prefix):
+        return {prefix + 'i2h_weight': np.eye(2), prefix + 'h2h_weight': 2 * np.eye(2),
+                prefix + 'i2h_bias': np.zeros(2), prefix + 'h2h_bias': np.zeros(2)}
+
+    prefixes = ['l0_', 'r0_'] if wrap == 'both directions' else ['l0_']
+    for prefix in prefixes:
+        values.update(weights(prefix))
+    fused = rnn.FusedRNNCell(2, 1, 'rnn_relu', len(prefixes) == 2, prefix='',
+                             get_next_state=wrap != 'fused')
+    values['parameters'] = fused.pack_weights({
+        name: mx.nd.array(value) for name, value in values.items() if name[1:3] == '0_'}
+    )['parameters'].asnumpy()
+    want, got = (gradients(unrolled(cell, 200, dtype, valid_length=LENGTHS)[0],
+                           {'data': (2, 200, 2), 'lengths': (2,)}, dtype, values=values)
+                 for cell in (fused.unfuse(), fuse(fused.unfuse()) if wrap == 'fuse' else fused))
+    if 'parameters' in got:
+        got.update((name, value.asnumpy()) for name, value in fused.unpack_weights(
+            {'parameters': mx.nd.array(got.pop('parameters') - 1)}).items())
+        for name in got:
+            if name[1:3] == '0_':
+                got[name] += 1
+    assert all(np.isfinite(value).all() for value in got.values())
+    assert_close(got, want)
+
+
+@differs
+@each_dtype
+def test_dropout_of_everything_with_lengths(dtype):
+    cell = rnn.FusedRNNCell(3, 2, 'gru', dropout=1.)
+    found = gradients(unrolled(cell, dtype=dtype, valid_length=LENGTHS),
+                      {'data': (2, 3, 4), 'lengths': (2,)}, dtype, values={'lengths': [1, 3]})
+    assert all(np.isfinite(value).all() for value in found.values())
+
+
+@differs
+@pytest.mark.parametrize('layers', [2, 3])
+def test_dropout_is_between_layers_only(layers):
+    """In front of the first, it would drop the input."""
+    cell = rnn.FusedRNNCell(3, layers, dropout=0.5)
+    nodes = json.loads(unrolled(cell, valid_length=LENGTHS).tojson())['nodes']
+    dropped = [node for node in nodes if node['op'] == 'Dropout']
+    assert len(dropped) == layers - 1
+    for node in dropped:
+        above, names = [node['inputs'][0][0]], set()
+        while above:
+            one = nodes[above.pop()]
+            names.add(one['op'])
+            above += [each[0] for each in one['inputs']]
+        assert 'RNN' in names
+
+
+@differs
+def test_the_last_step_of_a_sequence_without_steps_is_not_picked():
+    """SequenceLast reads before the array for a length of 0."""
+    nodes = json.loads(unrolled(rnn.fuse(rnn.GRUCell(3)), valid_length=LENGTHS).tojson())['nodes']
+    picks = [node for node in nodes if node['op'] == 'SequenceLast']
+    lengths = [nodes[node['inputs'][1][0]] for node in picks]
+    assert [(node['op'], float(node['attrs']['scalar'])) for node in lengths] == [
+        ('_maximum_scalar', 1)]
+
+
+# The number of steps
+
+def longer(cell, layout, shape=None):
+    data = mx.sym.Variable('data', shape=shape)
+    return cell.unroll(5, data, layout=layout, merge_outputs=True)[0]
+
+
+@differs
+@each_layout
+@pytest.mark.parametrize('steps', [3, 10])
+def test_more_steps_than_the_data_has(layout, steps):
+    shape = (2, steps, 4) if layout == 'NTC' else (steps, 2, 4)
+    stacked = stack(rnn, rnn.DropoutCell(0.1), rnn.LSTMCell(3, 'a_'), rnn.GRUCell(3, 'b_'))
+    for cell in (rnn.fuse(rnn.LSTMCell(3)), rnn.fuse(stacked)):
+        with pytest.raises(mx.base.MXNetError):
+            longer(cell, layout).infer_shape(data=shape)
+        fits = tuple(5 if n == steps else n for n in shape)
+        assert longer(cell, layout).infer_shape(data=fits)[1] == [fits[:2] + (3,)]
+    for cell in (rnn.fuse(rnn.LSTMCell(3)), rnn.fuse(stacked), rnn.FusedRNNCell(3)):
+        with pytest.raises(ValueError, match=r'length must be the number of steps of inputs, '
+                                             r'whose shape .* has %d.*got 5' % steps):
+            longer(cell, layout, shape)
+
+
+@differs
+@each_layout
+def test_an_open_number_of_steps_stays_open(layout):
+    for cell in (rnn.fuse(rnn.LSTMCell(3)), rnn.FusedRNNCell(3)):
+        outputs, _ = cell.unroll(None, mx.sym.Variable('data'), layout=layout, merge_outputs=True)
+        for shape in ((2, 7, 4), (5, 2, 4)):
+            assert outputs.infer_shape(data=shape)[1] == [shape[:2] + (3,)]
+
+
+# The environment
+
+COMPARISON = '''
+import sys
+import warnings
+
+import numpy as np
+
+import mxrnn as rnn
+from mxrnn import mx
+from mxrnn._operator import layers
+
+warnings.simplefilter('ignore')
+layers.SHARED_FROM = 1
+
+
+def found(wrap, kind, both, lengths):
+    def make(prefix):
+        return {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell,
+                'tanh': lambda n, prefix: rnn.RNNCell(n, 'tanh', prefix),
+                'relu': lambda n, prefix: rnn.RNNCell(n, 'relu', prefix)}[kind](4, prefix=prefix)
+
+    stack = rnn.SequentialRNNCell()
+    for i in range(3):
+        stack.add(rnn.BidirectionalCell(make('l%d_' % i), make('r%d_' % i)) if both
+                  else make('l%d_' % i))
+    cell = wrap(stack)
+    outputs, _ = cell.unroll(5, mx.sym.Variable('data'), merge_outputs=True, **lengths)
+    bound = outputs.simple_bind(mx.cpu(), data=(2, 5, 4), grad_req={
+        name: 'null' if name in ('data', 'l1_i2h_weight', 'l1_i2h_bias', 'l1_h2h_weight',
+                                 'l1_h2h_bias', 'lengths') else 'write'
+        for name in outputs.list_arguments()}, **dict.fromkeys(
+            {'lengths'} & set(outputs.list_arguments()), (2,)))
+    for name, array in sorted(bound.arg_dict.items()):
+        random = np.random.RandomState(sum(map(ord, name)))
+        array[:] = random.uniform(-.5, .5, array.shape) if name != 'lengths' else [2, 4]
+    results = [bound.forward(is_train=True)[0].asnumpy()]
+    bound.backward(mx.nd.ones(results[0].shape) / 100)
+    return results + [grad.asnumpy() for name, grad in sorted(bound.grad_dict.items())
+                      if grad is not None]
+
+
+for kind in ('lstm', 'gru', 'tanh', 'relu'):
+    for both in (False, True):
+        for lengths in ({}, {'valid_length': mx.sym.Variable('lengths')}):
+            ours = found(rnn.fuse, kind, both, lengths)
+            for one, other in zip(ours, found(lambda cell: cell, kind, both, lengths)):
+                np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+print('sym.RNN(' in repr(rnn.fuse(rnn.LSTMCell(3))), repr(rnn.fuse(rnn.LSTMCell(3))))
+'''
+
+
+@pytest.mark.skipif(mx.__version__ < '1.7', reason='oneDNN has no sym.RNN in this MXNet')
+@pytest.mark.parametrize('off, fused', [
+    (['MXNET_USE_MKLDNN_RNN'], True), (['MXNET_MKLDNN_ENABLED'], False),
+    (['MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED'], True)],
+    ids=lambda value: '-'.join(value) if isinstance(value, list) else str(value))
+def test_fuse_without_onednn(off, fused):
+    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[1]))
+    for variable in ('MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED'):
+        environment.pop(variable, None)
+    environment.update(dict.fromkeys(off, '0'))
+    done = subprocess.run([sys.executable, '-c', COMPARISON], capture_output=True, text=True,
+                          env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(fused))
+    assert fused or 'MXNET_MKLDNN_ENABLED=0' in done.stdout
+
+
+# Forms, names, states
+
+@differs
+def test_forms_where_merging_is_left_open():
+    def form(nested):
+        return 'Symbol' if isinstance(nested, mx.sym.Symbol) else [form(each) for each in nested]
+
+    def cells():
+        own = rnn.LSTMCell
+        return [stack(rnn, own(4, 'a_'), rnn.ResidualCell(rnn.DropoutCell(0.3))),
+                stack(rnn, own(4, 'a_'), rnn.ResidualCell(stack(rnn))),
+                stack(rnn, own(4, 'a_'), rnn.VariationalDropoutCell(rnn.DropoutCell(0.3))),
+                stack(rnn, own(4, 'a_'), rnn.VariationalDropoutCell(rnn.DropoutCell(0.3), 0.2)),
+                stack(rnn, own(4, 'a_'), rnn.VariationalDropoutCell(
+                    rnn.DropoutCell(0.3), drop_outputs=0.2)),
+                stack(rnn, own(4, 'a_'), rnn.ZoneoutCell(rnn.GRUCell(4), 0.2)),
+                stack(rnn, own(4, 'a_'), rnn.FusedRNNCell(4), rnn.DropoutCell(0.1)),
+                stack(rnn, own(4, 'a_'), rnn.BidirectionalCell(rnn.DropoutCell(0.1),
+                                                               rnn.DropoutCell(0.1))),
+                stack(rnn, rnn.BidirectionalCell(own(4, 'l_'), rnn.GRUCell(3)))]
+
+    for one, other in zip(cells(), cells()):
+        for kind in ('symbol', 'list'):
+            ours, _ = fuse(one).unroll(3, inputs(kind, 3))
+            theirs, _ = other.unroll(3, inputs(kind, 3))
+            assert form(ours) == form(theirs), one
+
+
+@differs
+@pytest.mark.parametrize('kind', ['cell', 'stack', 'both', 'residual'])
+def test_names_go_on_as_those_of_the_cell(kind):
+    def make():
+        return {'cell': lambda: rnn.LSTMCell(4, 'a_'),
+                'stack': lambda: stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.ZoneoutCell(
+                    rnn.GRUCell(4, 'b_')), stack(rnn, rnn.LSTMCell(4, 'c_'))),
+                'both': lambda: rnn.BidirectionalCell(rnn.GRUCell(4, 'a_'), rnn.GRUCell(4, 'b_')),
+                'residual': lambda: rnn.ResidualCell(rnn.GRUCell(4, 'a_'))}[kind]()
+
+    def names(wrap):
+        cell = wrap(make())
+        cell.unroll(3, DATA)
+        repr(cell)
+        found = [state.name for state in cell.begin_state(func=mx.sym.Variable)]
+        if kind != 'both':
+            found += cell(mx.sym.Variable('x'), cell.begin_state())[0].list_outputs()
+        return found
+
+    assert names(fuse) == names(plain)
+
+
+@differs
+def test_a_cell_with_an_unroll_of_its_own_is_named():
+    class Old(rnn.LSTMCell):
+        def unroll(self, length, inputs, begin_state=None, layout='NTC', merge_outputs=None):
+            return super().unroll(length, inputs, begin_state, layout, merge_outputs)
+
+    cell = rnn.fuse(Old(3, 'old_'))
+    cell.unroll(2, DATA)
+    with pytest.raises(NotImplementedError, match=r"valid_length.*Old\(prefix='old_'\)"):
+        cell.unroll(2, DATA, valid_length=LENGTHS)
+
+
+@differs
+def test_checkpoints_of_a_modifier_that_is_fused(tmp_path):
+    def cell():
+        return rnn.ResidualCell(rnn.RNNCell(4, prefix='a_'))
+
+    symbol = unrolled(cell())
+    args = {name: mx.nd.array(random_value(name, shape)) for name, shape in zip(
+        symbol.list_arguments(), symbol.infer_shape(data=(2, 3, 4))[0]) if name != 'data'}
+    prefix = str(tmp_path / 'model')
+    rnn.save_rnn_checkpoint(fuse(cell()), prefix, 1, symbol, args, {})
+    for wrap in (fuse, plain):
+        _, found, _ = rnn.load_rnn_checkpoint(wrap(cell()), prefix, 1)
+        assert found.keys() == args.keys()
+
+
+@differs
+def test_states_that_were_not_asked_for_name_the_argument():
+    cell = rnn.FusedRNNCell(3)
+    _, states = cell.unroll(2, DATA)
+    with pytest.raises(ValueError, match='must be 2 Symbols.* got 0.*get_next_state=True'):
+        cell.unroll(2, DATA, states)
+    stacked = stack(rnn, rnn.LSTMCell(3, 'a_'), cell)
+    _, states = stacked.unroll(2, DATA)
+    with pytest.raises(ValueError, match='must be 4 Symbols.* got 2.*get_next_state=True'):
+        stacked.unroll(2, DATA, states)
+    with pytest.raises(ValueError) as other:
+        rnn.LSTMCell(3).unroll(2, DATA, [])
+    assert 'get_next_state' not in str(other.value)
+
+
+# What is fused
+
+@differs
+def test_directions_of_several_widths_are_operators_of_their_own():
+    def found(wrap):
+        cell = wrap(rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(4, 'r_')))
+        return gradients(unrolled(cell), {'data': (2, 3, 5)})
+
+    assert_close(found(fuse), found(plain))
+
+
+@differs
+def test_the_width_behind_a_cell_that_is_not_fused():
+    """It is not that in front of the cell, nor is it known."""
+    def found(wrap):
+        cell = wrap(stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.ZoneoutCell(rnn.GRUCell(3, 'b_')),
+                          rnn.LSTMCell(5, 'c_'), rnn.DropoutCell(0.), rnn.LSTMCell(2, 'd_')))
+        return gradients(unrolled(cell), {'data': (2, 3, 6)})
+
+    assert_close(found(fuse), found(plain))
+
+
+@differs
+def test_reading_its_params_shares_them():
+    """A stack with params of its own would replace them."""
+    read, unread = rnn.fuse(rnn.LSTMCell(3, 'a_')), rnn.fuse(rnn.LSTMCell(3, 'b_'))
+    assert read.params is read._cell.params
+    container = rnn.SequentialRNNCell(params=rnn.RNNParams('all_'))
+    container.add(unread)
+    with pytest.raises(ValueError, match='already shares its params'):
+        container.add(read)
+
+
+@differs
+def test_a_subclass_is_nothing_to_the_operator():
+    """It may compute something else, whatever its base says of itself."""
+    for base, args in ((rnn.SequentialRNNCell, []), (rnn.ResidualCell, [rnn.LSTMCell(4)]),
+                       (rnn.BidirectionalCell, [rnn.LSTMCell(4), rnn.LSTMCell(4)]),
+                       (rnn.GRUCell, [4]), (rnn.DropoutCell, [0.1])):
+        cell = type('Mine', (base,), {})(*args)
+        assert 'Mine may compute something else' in repr(rnn.fuse(cell))
+        assert 'may compute' not in repr(rnn.fuse(base(*args)))
+        for each in args:
+            if isinstance(each, rnn.BaseRNNCell):
+                each._modified = False
+
+
+def test_parts_of_the_vector():
+    """The slices have the names, shapes and values of mxnet.rnn's, and are the vector's memory."""
+    for mode in ('lstm', 'gru', 'rnn_relu'):
+        cells = [module.FusedRNNCell(3, 2, mode, True, prefix='x_') for module in (rnn, mx.rnn)]
+        vector = mx.nd.arange(rnn.FusedRNNCell(3, 2, mode, True, prefix='x_').pack_weights(
+            {name: mx.nd.zeros(shape) for name, shape in shapes(mode)})['x_parameters'].size)
+        ours, theirs = (cell._slice_weights(vector, 5, 3) for cell in cells)
+        assert list(ours) == sorted(ours, key=list(ours).index) and ours.keys() == theirs.keys()
+        for name in theirs:
+            assert np.array_equal(ours[name].asnumpy(), theirs[name].asnumpy()), name
+        next(iter(ours.values()))[:] = -1
+        assert vector[0].asscalar() == -1
+
+
+def shapes(mode: str) -> list[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the arrays of two layers of 3 units over 5 channels."""
+    gates = {'lstm': ['_i', '_f', '_c', '_o'], 'gru': ['_r', '_z', '_o']}.get(mode, [''])
+    return [('x_%s%d_%s%s_%s' % (direction, i, group, gate, kind),
+             (3,) if kind == 'bias' else (3, 3 if group == 'h2h' else 6 if i else 5))
+            for i in range(2) for direction in 'lr' for group in ('i2h', 'h2h') for gate in gates
+            for kind in ('weight', 'bias')]
+
+
+@differs
+def test_the_vector_of_another_size_is_not_sliced():
+    with pytest.raises(ValueError, match='arr must have 136 elements .*got 141'):
+        rnn.FusedRNNCell(4, 1, 'rnn_tanh', True)._slice_weights(mx.nd.zeros((141,)), 11, 4)
