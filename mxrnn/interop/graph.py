@@ -10,7 +10,8 @@ import json
 import re
 from typing import Any, Iterator, NamedTuple, Sequence
 
-__all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'graph_from_json']
+__all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'graph_from_json',
+           'graph_to_json']
 
 
 class Entry(NamedTuple):
@@ -252,6 +253,35 @@ def graph_from_json(text: str) -> Graph:
     except RecursionError:
         raise ValueError('the JSON is nested too deeply') from None
     return _graph(content, 0)
+
+
+def graph_to_json(graph: Graph) -> str:
+    """The JSON of a graph, for MXNet 1.9 to read.
+
+    Examples
+    --------
+    >>> node = Node('', 'data', {}, ())
+    >>> graph_from_json(graph_to_json(Graph((node,), (Entry(0, 0),)))).outputs
+    ['data']
+    """
+    return json.dumps(_content(graph), indent=2)
+
+
+def _content(graph: Graph) -> dict[str, Any]:
+    nodes, rows = [], [0]
+    for node in graph.nodes:
+        item: dict[str, Any] = {'op': node.op or 'null', 'name': node.name}
+        if node.attrs:
+            item['attrs'] = node.attrs
+        item['inputs'] = [[*entry, 0] for entry in node.inputs]
+        if node.subgraphs:
+            item['subgraphs'] = [_content(each) for each in node.subgraphs]
+        nodes.append(item)
+        rows.append(rows[-1] + node.num_outputs)
+    return {'nodes': nodes, 'node_row_ptr': rows,
+            'arg_nodes': [i for i, node in enumerate(graph.nodes) if node.is_variable],
+            'heads': [[*entry, 0] for entry in graph.heads],
+            'attrs': {'mxnet_version': ['int', graph.version or 10901]}}
 
 
 def _graph(content: Any, depth: int) -> Graph:

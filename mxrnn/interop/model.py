@@ -1,13 +1,22 @@
-"""A model: graph and weights, as a checkpoint has them."""
+"""A model, which is a graph and its weights, read from a checkpoint and written to one."""
 from __future__ import annotations
 
-from typing import NamedTuple
+import logging
+import os
+from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .graph import Graph
+from .. import _check
+from .._checkpoint import atomic, files
+from .._checkpoint.errors import CheckpointError, brief, named
+from .._checkpoint.format import SparseArray, check_params, read_arrays, write_arrays
+from .graph import Graph, graph_from_json, graph_to_json
+from .packing import Packing, packings, vector_layouts
 
-__all__ = ['Model']
+__all__ = ['Model', 'load', 'save']
+
+_log = logging.getLogger('mxrnn')
 
 
 class Model(NamedTuple):
@@ -18,13 +27,217 @@ class Model(NamedTuple):
     graph : Graph
     arg_params, aux_params : dict of str to numpy.ndarray
         Values of arguments and of auxiliary states, under the names that the graph has for them.
+        Arrays of bfloat16 are MXNet's: a field called 'bfloat16' of 16-bit integers.
+    epoch : int or None
+        Of the checkpoint that it was read from.
+    text : str
+        The graph as the file has it, so that it is written as it was.
+    names : tuple of str
+        The arrays of the file, in its order.
+    packed : tuple of Packing
+        The arguments that the file has by gate.
     """
 
     graph: Graph
     arg_params: dict[str, np.ndarray]
     aux_params: dict[str, np.ndarray]
+    epoch: int | None = None
+    text: str = ''
+    names: tuple[str, ...] = ()
+    packed: tuple[Packing, ...] = ()
 
     @property
     def inputs(self) -> list[str]:
         """The arguments of the graph without a value: data, labels, begin states."""
         return [name for name in self.graph.arguments if name not in self.arg_params]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the graph's outputs."""
+        return self.graph.outputs
+
+
+def load(prefix: str, epoch: int | None = None, *,
+         gates: Mapping[str, Sequence[str]] | None = None) -> Model:
+    """Read a checkpoint, without MXNet and without the cells that made its graph.
+
+    Parameters
+    ----------
+    prefix : str
+        Path without the ends ``-symbol.json`` and ``-0007.params``.
+    epoch : int, optional
+        The newest that can be read if None; each one that is skipped is logged as a warning.
+    gates : dict of str to sequence of str, optional
+        Orders of gates, by prefix of the weights, of cells that are a program's own:
+        ``{'highway_': ['_transform', '_carry']}``. Those of mxrnn's cells are known.
+
+    Returns
+    -------
+    Model
+        Weights that the file has by gate are packed, as the graph takes them.
+
+    Raises
+    ------
+    CheckpointError
+        A file cannot be read, is damaged, or graph and weights do not fit each other.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from mxrnn import interop
+    >>> graph = interop.graph_from_json('''{"nodes": [
+    ...     {"op": "null", "name": "data", "inputs": []},
+    ...     {"op": "null", "name": "scale", "inputs": []},
+    ...     {"op": "broadcast_mul", "name": "out", "inputs": [[0, 0, 0], [1, 0, 0]]}],
+    ...     "arg_nodes": [0, 1], "heads": [[2, 0, 0]]}''')
+    >>> model = interop.Model(graph, {'scale': np.ones((1, 3), 'float32')}, {})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     interop.save(model, folder + '/days', 4)
+    ...     again = interop.load(folder + '/days')
+    >>> again.epoch, again.inputs, again.outputs
+    (4, ['data'], ['out_output'])
+    """
+    prefix = os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
+    gates = _check.instance('gates', {} if gates is None else gates, Mapping, 'a dict')
+    if files.is_remote(prefix):
+        raise ValueError('prefix must be a path on this machine, got %s' % prefix)
+    if epoch is not None:
+        return _load(prefix, _check.whole('epoch', epoch, 0), gates)
+    broken = []
+    for each in reversed(files.epochs(prefix)):
+        try:
+            return _load(prefix, each, gates)
+        except CheckpointError as error:
+            broken.append(str(error))
+            _log.warning('Skipped a checkpoint: %.300s', error)
+    raise CheckpointError('no checkpoint of %s can be read: %s'
+                          % (prefix, '; '.join(broken) or 'there is no %s-*.params' % prefix))
+
+
+def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
+    graph_path, path = files.path_of(prefix, 'symbol'), files.path_of(prefix, 'params', epoch)
+    with named(graph_path):
+        with open(graph_path, encoding='utf-8', newline='') as stream:
+            text = stream.read()
+        graph = graph_from_json(text)
+    check_params(path)
+    arrays = {name: array.dense() if isinstance(array, SparseArray) else array
+              for name, array in read_arrays(path).items()}
+    args, auxiliary = ({name[len(kind):]: array for name, array in arrays.items()
+                        if name.startswith(kind)} for kind in ('arg:', 'aux:'))
+    try:
+        packed = tuple(packings(graph, args, gates))
+        values = {packing.name: packing.pack(args) for packing in packed}
+        parts = {part for packing in packed for part in packing.parts}
+        args = {**{name: array for name, array in args.items() if name not in parts}, **values}
+        faults = _faults(graph, args, auxiliary)
+        if faults:
+            raise ValueError('; '.join(faults))
+    except (ValueError, TypeError, LookupError) as error:
+        raise CheckpointError('%s does not fit the graph in %s: %s'
+                              % (path, graph_path, brief(error))) from error
+    return Model(graph, args, auxiliary, epoch, text, tuple(arrays), packed)
+
+
+#: What operators call their parameters that are not handed to them.
+_PARAMETERS = ('weight', 'bias', 'gamma', 'beta')
+
+#: Sizes of parameters that operators state, by position among their inputs.
+_STATED = {
+    'FullyConnected': {1: ('num_hidden',), 2: ('num_hidden',)},
+    'Convolution': {1: ('num_filter',), 2: ('num_filter',)},
+    'Embedding': {1: ('input_dim', 'output_dim')},
+}
+
+
+def _faults(graph: Graph, args: Mapping[str, np.ndarray],
+            auxiliary: Mapping[str, np.ndarray]) -> list[str]:
+    """What the arrays lack, and those whose sizes are not what the operators state."""
+    missing = [name for name in graph.auxiliary if name not in auxiliary]
+    faults = {}
+    for node in graph.nodes:
+        for at, entry in enumerate(node.inputs):
+            source = graph.nodes[entry.node]
+            if not source.is_variable:
+                continue
+            if source.name not in args:
+                if source.name in ['%s_%s' % (node.name, end) for end in _PARAMETERS]:
+                    missing.append(source.name)
+                continue
+            keys = _STATED.get(node.op, {}).get(at, ())
+            needed = tuple(node.get(key) for key in keys)
+            if args[source.name].shape[:len(needed)] != needed:
+                faults[source.name] = '%s has the shape %s, which %s needs to begin with %s' % (
+                    source.name, args[source.name].shape, node.name, needed)
+    return (['missing %s' % ', '.join(dict.fromkeys(missing))] if missing else []) + [
+        faults[name] for name in sorted(faults)]
+
+
+def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) -> None:
+    """Write a checkpoint that MXNet loads, without MXNet.
+
+    Parameters
+    ----------
+    model : Model
+    prefix : str
+        Path without the ends ``-symbol.json`` and ``-0007.params``. Missing folders are made.
+    epoch : int
+    by_gate : bool, optional
+        Whether weights are written by gate, as the checkpoint functions of mxrnn read them, or
+        packed, as the graph takes them. If None, they are written as they were read: unchanged
+        arrays and the graph then give the same bytes.
+
+    Raises
+    ------
+    ValueError
+        `by_gate` is True, and there are weights of which neither the file that they come from nor
+        the graph says the gates.
+    CheckpointError
+        The files cannot be written; those that were there are still there.
+    """
+    _check.instance('model', model, Model, 'a Model, as load gives it')
+    prefix = os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
+    epoch = _check.whole('epoch', epoch, 0)
+    arrays = _arrays(model, by_gate)
+    targets = [files.path_of(prefix, 'params', epoch), files.path_of(prefix, 'symbol')]
+    try:
+        with atomic.replacing(targets) as stage:
+            path, graph_path = (os.path.join(stage, os.path.basename(each)) for each in targets)
+            write_arrays(path, arrays)
+            with open(graph_path, 'w', encoding='utf-8', newline='') as stream:
+                stream.write(model.text or graph_to_json(model.graph))
+    except OSError as error:
+        raise CheckpointError('cannot save %s: %s' % (
+            targets[0], atomic.without_stage(brief(error)))) from error
+
+
+def _arrays(model: Model, by_gate: bool | None) -> dict[str, np.ndarray]:
+    """The arrays to write, in order."""
+    if by_gate is None or by_gate:
+        by_name = {packing.name: packing for packing in model.packed}
+    else:
+        by_name = {}
+    if by_gate:
+        by_name = {**{each.name: each for each in _known(model)}, **by_name}
+        unknown = [name for name in model.arg_params if name not in by_name and
+                   name.endswith(('i2h_weight', 'h2h_weight', 'parameters'))]
+        if unknown:
+            raise ValueError('by_gate must not be True where the gates are unknown: of %s'
+                             % ', '.join(unknown))
+    arrays: dict[str, np.ndarray] = {}
+    for name, value in model.arg_params.items():
+        parts = by_name[name].unpack(value) if name in by_name else {name: value}
+        arrays.update({'arg:' + part: array for part, array in parts.items()})
+    arrays.update({'aux:' + name: value for name, value in model.aux_params.items()})
+    return {**{name: arrays[name] for name in model.names if name in arrays}, **arrays}
+
+
+def _known(model: Model) -> list[Packing]:
+    """The vectors of sym.RNN, whose gates the graph says."""
+    found = []
+    for name, layouts in vector_layouts(model.graph).items():
+        if name in model.arg_params and len(layouts) == 1:
+            (prefix, layout), = layouts.items()
+            found.append(Packing(name, tuple(prefix + array.name for array in layout.arrays(1)),
+                                 layout))
+    return found

@@ -13,7 +13,7 @@ from ..model import Model
 from .opened import find_sources
 from .schedule import Schedule, UnsupportedError, faults_of, label_nodes
 
-__all__ = ['GraphModule', 'UnsupportedError', 'to_torch']
+__all__ = ['GraphModule', 'UnsupportedError', 'from_torch', 'to_torch']
 
 
 def to_torch(model: Model) -> GraphModule:
@@ -51,6 +51,52 @@ def to_torch(model: Model) -> GraphModule:
     """
     _check.instance('model', model, Model, 'a Model, as load gives it')
     return GraphModule(model.graph, model.arg_params, model.aux_params).eval()
+
+
+def from_torch(module: GraphModule, model: Model) -> Model:
+    """Take the weights of a module back, to be saved as a checkpoint.
+
+    Parameters
+    ----------
+    module : GraphModule
+        As `to_torch` made it of `model`, and as training has left it.
+    model : Model
+
+    Returns
+    -------
+    Model
+        `model` with the module's parameters and buffers, of the types that `model` has.
+
+    Raises
+    ------
+    ValueError
+        The module is of another graph.
+
+    Examples
+    --------
+    >>> from mxrnn import interop
+    >>> graph = interop.graph_from_json('''{"nodes": [
+    ...     {"op": "null", "name": "data", "inputs": []},
+    ...     {"op": "null", "name": "scale", "inputs": []},
+    ...     {"op": "broadcast_mul", "name": "out", "inputs": [[0, 0, 0], [1, 0, 0]]}],
+    ...     "arg_nodes": [0, 1], "heads": [[2, 0, 0]]}''')
+    >>> model = interop.Model(graph, {'scale': np.ones((1, 3), 'float32')}, {})
+    >>> module = interop.to_torch(model)
+    >>> with torch.no_grad():
+    ...     _ = module.get_parameter('scale').mul_(2)
+    >>> interop.from_torch(module, model).arg_params['scale'].tolist()
+    [[2.0, 2.0, 2.0]]
+    """
+    _check.instance('module', module, GraphModule, 'a module of to_torch')
+    _check.instance('model', model, Model, 'a Model, as load gives it')
+    if module.graph != model.graph:
+        raise ValueError('module must be of the graph of model')
+    params, states = dict(model.arg_params), dict(model.aux_params)
+    for values, target in ((module._parameters, params), (module._buffers, states)):
+        for name, value in values.items():
+            if value is not None:
+                target[name] = array_of(value, target[name].dtype)
+    return model._replace(arg_params=params, aux_params=states)
 
 
 class GraphModule(nn.Module):
@@ -165,3 +211,11 @@ def tensor(array: Any) -> Tensor:
     if array.dtype.names == ('bfloat16',):
         return torch.from_numpy(array['bfloat16'].astype(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array.copy())
+
+
+def array_of(value: Tensor, dtype: Any) -> np.ndarray:
+    """A copy of a tensor as an array of MXNet's: the inverse of `tensor`."""
+    value = value.detach().cpu()
+    if dtype.names == ('bfloat16',):
+        return value.to(torch.bfloat16).view(torch.int16).numpy().astype(np.uint16).view(dtype)
+    return np.array(value.numpy(), dtype)
