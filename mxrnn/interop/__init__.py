@@ -3,12 +3,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._checkpoint.errors import CheckpointError
 from .graph import Entry, Graph, Node, attr_value, graph_from_json, graph_to_json
 from .model import Model, load, save
 from .onnx_files import ExportError, to_onnx
 
-__all__ = ['Entry', 'ExportError', 'Graph', 'Model', 'Node', 'attr_value', 'from_torch',
-           'graph_from_json', 'graph_to_json', 'load', 'register', 'save', 'to_onnx', 'to_torch']
+__all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'attr_value',
+           'from_torch', 'graph_from_json', 'graph_to_json', 'load', 'register', 'save',
+           'to_onnx', 'to_torch']
 
 #: Names that need torch, and where they are.
 _TORCH = {'to_torch': 'module', 'from_torch': 'module', 'UnsupportedError': 'module',

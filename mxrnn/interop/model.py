@@ -219,8 +219,10 @@ def _arrays(model: Model, by_gate: bool | None) -> dict[str, np.ndarray]:
         by_name = {}
     if by_gate:
         by_name = {**{each.name: each for each in _known(model)}, **by_name}
-        unknown = [name for name in model.arg_params if name not in by_name and
-                   name.endswith(('i2h_weight', 'h2h_weight', 'parameters'))]
+        # The weight of the state has as many rows for each gate as it has columns.
+        unknown = [name for name, value in model.arg_params.items() if name not in by_name
+                   and (name.endswith('parameters') or name.endswith('h2h_weight')
+                        and value.shape[0] not in (value.shape[1], value.shape[-1]))]
         if unknown:
             raise ValueError('by_gate must not be True where the gates are unknown: of %s'
                              % ', '.join(unknown))

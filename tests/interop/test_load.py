@@ -1,0 +1,296 @@
+"""Checkpoints without MXNet: what is read is what MXNet and the cells read, what is written too."""
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+
+import numpy as np
+import pytest
+
+import mxrnn
+from mxrnn import interop
+
+from .. import mx, rnn
+from ..cases import CASES, OURS, flat, quiet, random_value
+
+pytestmark = [
+    pytest.mark.skipif(rnn is not mxrnn, reason='the checkpoint functions of mxrnn are meant'),
+    pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training|deprecated)')]
+
+BOUND = [case for case in CASES + OURS if case.binds]
+
+#: Gates of the cells of programs.
+GATES = {'highway_': ('_transform', '_carry')}
+
+
+def write(cell, step, prefix, form='unroll', epoch=3):
+    """Save the cell with random weights; the graph, the weights as packed."""
+    options = {}
+    if form.endswith('valid_length'):
+        options['valid_length'] = mx.sym.Variable('lengths')
+    if form == 'dynamic':
+        outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
+    else:
+        unrolled = rnn.fuse(cell) if form.startswith('fuse') else cell
+        outputs, states = unrolled.unroll(3, mx.sym.Variable('data'), merge_outputs=True,
+                                          **options)
+    symbol = mx.sym.Group([outputs, *flat(states)])
+    shapes = {'data': (2, 3, *step), 'lengths': (2,)}
+    arguments, _, _ = symbol.infer_shape(**{
+        name: shape for name, shape in shapes.items() if name in symbol.list_arguments()})
+    weights = {name: mx.nd.array(random_value(name, shape))
+               for name, shape in zip(symbol.list_arguments(), arguments) if name not in shapes}
+    rnn.save_rnn_checkpoint(cell, prefix, epoch, symbol, weights, {})
+    return symbol, {name: array.asnumpy() for name, array in weights.items()}
+
+
+def same(left, right):
+    assert set(left) == set(right)
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+        assert left[name].dtype == right[name].dtype
+
+
+def content(*paths):
+    result = []
+    for path in paths:
+        with open(path, 'rb') as stream:
+            result.append(stream.read())
+    return result
+
+
+@pytest.mark.parametrize('form', ['unroll', 'fuse', 'valid_length', 'fuse valid_length', 'dynamic'])
+@pytest.mark.parametrize('case', BOUND, ids=str)
+def test_weights_are_packed_and_written_as_they_were(case, form, tmp_path):
+    cell = quiet(case.make(rnn))
+    if form == 'dynamic' and (not case.can_step or case.name.startswith('own_')):
+        pytest.skip('no cell for a loop')
+    before = str(tmp_path / 'before')
+    try:
+        symbol, weights = write(cell, case.step, before, form)
+    except ValueError as error:
+        if 'valid_length' not in str(error):
+            raise
+        pytest.skip('the cell has no lengths')
+    model = interop.load(before, 3, gates=GATES)
+    same(model.arg_params, weights)
+    assert model.graph == interop.graph_from_json(symbol.tojson()) and model.epoch == 3
+    interop.save(model, str(tmp_path / 'after'), 3)
+    assert content(tmp_path / 'before-0003.params', tmp_path / 'before-symbol.json') == content(
+        tmp_path / 'after-0003.params', tmp_path / 'after-symbol.json')
+
+
+@pytest.mark.parametrize('case', [case for case in BOUND if not case.name.startswith('own_')][::4],
+                         ids=str)
+def test_both_forms_are_what_mxnet_and_the_cells_read(case, tmp_path):
+    cell = quiet(case.make(rnn))
+    _, weights = write(cell, case.step, str(tmp_path / 'before'))
+    model = interop.load(str(tmp_path / 'before'), 3)
+    changed = {name: array + 1 for name, array in model.arg_params.items()}
+    model = model._replace(arg_params=changed)
+    prefix = str(tmp_path / 'packed')
+    interop.save(model, prefix, 4, by_gate=False)
+    symbol, args, _ = mx.model.load_checkpoint(prefix, 4)
+    same({name: array.asnumpy() for name, array in args.items()}, changed)
+    prefix = str(tmp_path / 'gates')
+    interop.save(model, prefix, 4, by_gate=True)
+    loaded = rnn.load_rnn_checkpoint(cell, prefix, 4)
+    same({name: array.asnumpy() for name, array in loaded.arg_params.items()}, changed)
+    same(interop.load(prefix).arg_params, changed)
+
+
+def test_the_prefix_is_that_of_the_cell_and_not_of_its_container(tmp_path):
+    cell = rnn.FusedRNNCell(3, 2, 'gru', True, prefix='a_', params=rnn.RNNParams('enc_'))
+    _, weights = write(cell, (4,), str(tmp_path / 'm'))
+    assert list(weights) == ['enc_parameters']
+    names = interop.load(str(tmp_path / 'm')).names
+    assert 'arg:a_l0_i2h_r_weight' in names
+    same(interop.load(str(tmp_path / 'm')).arg_params, weights)
+
+
+def test_a_vector_saved_as_it_is_gets_its_gates_from_the_graph(tmp_path):
+    cell = rnn.FusedRNNCell(3, 2, prefix='a_', params=rnn.RNNParams('enc_'))
+    symbol, weights = write(cell, (4,), str(tmp_path / 'm'))
+    model = interop.load(str(tmp_path / 'm'))
+    interop.save(model, str(tmp_path / 'p'), 1, by_gate=False)
+    packed = interop.load(str(tmp_path / 'p'))
+    assert not packed.packed
+    interop.save(packed, str(tmp_path / 'g'), 3, by_gate=True)
+    assert content(tmp_path / 'g-0003.params') == content(tmp_path / 'm-0003.params')
+
+
+def test_rows_saved_as_they_are_have_no_gates_to_write(tmp_path):
+    write(rnn.LSTMCell(3), (4,), str(tmp_path / 'm'))
+    model = interop.load(str(tmp_path / 'm'))
+    interop.save(model, str(tmp_path / 'p'), 1, by_gate=False)
+    with pytest.raises(ValueError, match='gates are unknown: of lstm_h2h_weight'):
+        interop.save(interop.load(str(tmp_path / 'p')), str(tmp_path / 'g'), 1, by_gate=True)
+    assert not (tmp_path / 'g-0001.params').exists()
+
+
+def test_gates_of_a_program_are_not_guessed(tmp_path):
+    case, = [case for case in CASES if case.name == 'own_base']
+    write(case.make(rnn), case.step, str(tmp_path / 'm'))
+    with pytest.raises(interop.CheckpointError, match=r"gates=\{'highway_'"):
+        interop.load(str(tmp_path / 'm'), 3)
+    with pytest.raises(interop.CheckpointError, match='is to have the gates _a, _b'):
+        interop.load(str(tmp_path / 'm'), 3, gates={'highway_': ['_a', '_b']})
+    model = interop.load(str(tmp_path / 'm'), 3, gates=GATES)
+    assert model.arg_params['highway_i2h_weight'].shape == (6, 4)
+
+
+def shared_vector(tmp_path):
+    params = rnn.RNNParams('enc_')
+    cells = [rnn.FusedRNNCell(3, prefix=prefix, params=params) for prefix in ('a_', 'b_')]
+    outputs = [cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)[0] for cell in cells]
+    vector = random_value('enc_parameters', (4 * 3 * (4 + 3) + 24,)).astype('float32')
+    symbol = mx.sym.Group(outputs)
+    rnn.save_rnn_checkpoint(cells[1], str(tmp_path / 'm'), 1, symbol,
+                            {'enc_parameters': mx.nd.array(vector)}, {})
+    return vector
+
+
+def test_one_vector_of_two_cells(tmp_path):
+    vector = shared_vector(tmp_path)
+    same(interop.load(str(tmp_path / 'm')).arg_params, {'enc_parameters': vector})
+
+
+def test_arrays_that_fit_in_two_ways_are_refused(tmp_path):
+    shared_vector(tmp_path)
+    model = interop.load(str(tmp_path / 'm'))
+    _, args, _ = mx.model.load_checkpoint(str(tmp_path / 'm'), 1)
+    args.update({name.replace('b_', 'a_', 1): array for name, array in args.items()})
+    mx.nd.save(str(tmp_path / 'm-0002.params'), {'arg:' + name: array
+                                                 for name, array in args.items()})
+    with pytest.raises(interop.CheckpointError, match='of several cells'):
+        interop.load(str(tmp_path / 'm'), 2)
+    assert model.arg_params
+
+
+def test_both_forms_at_once_are_refused(tmp_path):
+    write(rnn.LSTMCell(3), (4,), str(tmp_path / 'm'))
+    _, args, _ = mx.model.load_checkpoint(str(tmp_path / 'm'), 3)
+    args.update(rnn.LSTMCell(3).pack_weights(args))
+    mx.nd.save(str(tmp_path / 'm-0004.params'),
+               {'arg:' + name: array for name, array in args.items()})
+    _, both, _ = mx.model.load_checkpoint(str(tmp_path / 'm'), 3)
+    both['lstm_i2h_weight'] = args['lstm_i2h_weight']
+    mx.nd.save(str(tmp_path / 'm-0005.params'),
+               {'arg:' + name: array for name, array in both.items()})
+    with pytest.raises(interop.CheckpointError, match='both lstm_i2h_weight and its gates _c, _f'):
+        interop.load(str(tmp_path / 'm'), 5)
+
+
+def test_missing_weights_are_named(tmp_path):
+    write(rnn.LSTMCell(3), (4,), str(tmp_path / 'm'))
+    _, args, _ = mx.model.load_checkpoint(str(tmp_path / 'm'), 3)
+    del args['lstm_i2h_f_weight']
+    mx.nd.save(str(tmp_path / 'm-0004.params'),
+               {'arg:' + name: array for name, array in args.items()})
+    with pytest.raises(interop.CheckpointError, match='the gates of lstm_h2h_weight'):
+        interop.load(str(tmp_path / 'm'), 4)
+    cell = rnn.FusedRNNCell(3)
+    write(cell, (4,), str(tmp_path / 'f'))
+    _, args, _ = mx.model.load_checkpoint(str(tmp_path / 'f'), 3)
+    del args['lstm_l0_i2h_f_weight']
+    mx.nd.save(str(tmp_path / 'f-0004.params'),
+               {'arg:' + name: array for name, array in args.items()})
+    with pytest.raises(interop.CheckpointError, match='missing lstm_l0_i2h_f_weight'):
+        interop.load(str(tmp_path / 'f'), 4)
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'float64', 'int32', 'uint8'])
+def test_types_are_kept(dtype, tmp_path):
+    symbol = mx.sym.Variable('a') + mx.sym.Variable('data')
+    mx.model.save_checkpoint(str(tmp_path / 'm'), 1, symbol, {
+        'a': mx.nd.array([1, 2], dtype=dtype)}, {})
+    model = interop.load(str(tmp_path / 'm'), 1)
+    assert model.arg_params['a'].dtype == dtype and model.inputs == ['data']
+    interop.save(model, str(tmp_path / 'n'), 1)
+    assert content(tmp_path / 'm-0001.params') == content(tmp_path / 'n-0001.params')
+
+
+def test_sparse_weights_are_read(tmp_path):
+    weight = mx.nd.array([[0, 0], [1, 2], [0, 0]])
+    symbol = mx.sym.dot(mx.sym.Variable('data'), mx.sym.Variable('a'))
+    for kind in ('row_sparse', 'csr'):
+        mx.model.save_checkpoint(str(tmp_path / kind), 1, symbol, {'a': weight.tostype(kind)}, {})
+        np.testing.assert_array_equal(interop.load(str(tmp_path / kind), 1).arg_params['a'],
+                                      weight.asnumpy())
+
+
+def test_the_newest_epoch_that_can_be_read(tmp_path, caplog):
+    for epoch in (1, 2, 12):
+        write(rnn.LSTMCell(3), (4,), str(tmp_path / 'm'), epoch=epoch)
+    assert interop.load(str(tmp_path / 'm')).epoch == 12
+    (tmp_path / 'm-0012.params').write_bytes(b'abc')
+    with caplog.at_level(logging.WARNING):
+        assert interop.load(str(tmp_path / 'm')).epoch == 2
+    assert 'm-0012.params' in caplog.text
+    with pytest.raises(interop.CheckpointError, match='m-0012.params'):
+        interop.load(str(tmp_path / 'm'), 12)
+    with pytest.raises(interop.CheckpointError, match='no checkpoint'):
+        interop.load(str(tmp_path / 'none'))
+
+
+def test_arguments_are_checked(tmp_path):
+    with pytest.raises(TypeError, match='prefix must be a path'):
+        interop.load(3)
+    with pytest.raises(ValueError, match='epoch'):
+        interop.load(str(tmp_path / 'm'), -1)
+    with pytest.raises(TypeError, match='gates must be a dict'):
+        interop.load(str(tmp_path / 'm'), 1, gates=['_a'])
+    with pytest.raises(ValueError, match='path on this machine'):
+        interop.load('s3://bucket/m', 1)
+    with pytest.raises(TypeError, match='model must be a Model'):
+        interop.save('model', str(tmp_path / 'm'), 1)
+
+
+def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
+    write(rnn.LSTMCell(3), (4,), str(tmp_path / 'm'))
+    before = content(tmp_path / 'm-0003.params', tmp_path / 'm-symbol.json')
+    model = interop.load(str(tmp_path / 'm'))
+    monkeypatch.setattr(os, 'fsync', lambda descriptor: (_ for _ in ()).throw(OSError('full')))
+    with pytest.raises(interop.CheckpointError, match='cannot save .*m-0003.params: full'):
+        interop.save(model, str(tmp_path / 'm'), 3)
+    assert content(tmp_path / 'm-0003.params', tmp_path / 'm-symbol.json') == before
+    assert sorted(os.listdir(tmp_path)) == ['m-0003.params', 'm-symbol.json']
+
+
+def test_a_graph_without_its_text_is_written_for_mxnet(tmp_path):
+    outputs, states = rnn.dynamic_unroll(rnn.LSTMCell(3), mx.sym.Variable('data'))
+    symbol = mx.sym.Group([outputs, *states])
+    graph = interop.graph_from_json(symbol.tojson())
+    interop.save(interop.Model(graph, {'a': np.ones(2, 'float32')}, {}), str(tmp_path / 'm'), 1)
+    again, _, _ = mx.model.load_checkpoint(str(tmp_path / 'm'), 1)
+    assert json.loads(again.tojson()) == json.loads(symbol.tojson())
+
+
+@pytest.mark.parametrize('seed', range(200))
+def test_damaged_files_are_refused_with_a_clear_error(seed, tmp_path):
+    """Bytes changed, cut off, put in, or attributes of the graph changed; never another error."""
+    draw = random.Random(seed)
+    cell = draw.choice([rnn.LSTMCell(3), rnn.FusedRNNCell(3, 2), rnn.GRUCell(2)])
+    write(cell, (4,), str(tmp_path / 'm'))
+    path = tmp_path / draw.choice(['m-0003.params', 'm-symbol.json'])
+    data = bytearray(path.read_bytes())
+    kind = draw.randrange(4)
+    if kind == 0:
+        del data[draw.randrange(len(data)):]
+    elif kind == 1:
+        at = draw.randrange(len(data))
+        data[at:at + 8] = bytes(draw.randrange(256) for _ in range(8))
+    elif kind == 2:
+        data[draw.randrange(len(data)):0] = b'\xff\x00"['
+    else:
+        at = draw.randrange(len(data))
+        del data[at:at + draw.randrange(1, 40)]
+    path.write_bytes(bytes(data))
+    try:
+        model = interop.load(str(tmp_path / 'm'), 3)
+    except interop.CheckpointError as error:
+        assert str(tmp_path) in str(error) and len(str(error)) < 3000
+    else:  # only numbers, names of nodes or notes were hit
+        assert set(model.arg_params) and model.graph.nodes
