@@ -155,6 +155,10 @@ def _rows(name: str, arrays: Weights, gates: Gates) -> Packing | None:
     prefix, group, kind = match.group('prefix', 'group', 'kind')
     known = [order for order in (GATES['lstm'], GATES['gru']) if set(order) == has]
     order = tuple(gates[prefix]) if prefix in gates else known[0] if known else None
+    more = [order for order in (GATES['lstm'], GATES['gru']) if has < set(order)]
+    if order is None and len(more) == 1:
+        raise ValueError('%s cannot be packed: missing %s' % (name, ', '.join(
+            prefix + gate_array(group, kind, gate) for gate in more[0] if gate not in has)))
     if order is None:
         raise ValueError('the gates of %s, %s, are those of no cell of mxrnn; their order must be '
                          'given as gates={%r: [...]}' % (name, ', '.join(sorted(has)), prefix))

@@ -1,0 +1,114 @@
+"""What needs no MXNet: files of old versions, read, run, trained and written.
+
+`test_with_mxnet_blocked` runs the other tests of this module where MXNet cannot be imported.
+"""
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+
+torch = pytest.importorskip('torch', reason='torch is not installed')
+
+DATA = Path(__file__).parent / 'data'
+VERSIONS = ['0.10', '1.2', '1.5']
+
+
+def stored(version, kind):
+    """The model of an old version, its input and the outputs that MXNet gave."""
+    model = interop.load(str(DATA / ('%s-%s' % (version, kind))), 1)
+    with np.load(DATA / (version + '.npz')) as arrays:
+        return model, torch.tensor(arrays['data']), arrays[kind]
+
+
+@pytest.mark.parametrize('kind', ['cells', 'fused'])
+@pytest.mark.parametrize('version', VERSIONS)
+def test_files_of_old_versions(version, kind):
+    model, data, expected = stored(version, kind)
+    assert 0 < model.graph.version < 10600 or version == '0.10'
+    output = interop.to_torch(model)(data=data)
+    output = output[0] if kind == 'fused' else output
+    np.testing.assert_allclose(output.detach().numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize('version', VERSIONS[1:])
+def test_old_files_are_written_as_they_were(version, tmp_path):
+    for kind in ('cells', 'fused'):
+        name = '%s-%s' % (version, kind)
+        interop.save(interop.load(str(DATA / name), 1), str(tmp_path / name), 1)
+        for end in ('-0001.params', '-symbol.json'):
+            assert (tmp_path / (name + end)).read_bytes() == (DATA / (name + end)).read_bytes()
+
+
+def test_the_oldest_file_is_written_anew(tmp_path):
+    """Its arrays have another form, which MXNet reads and does not write any more."""
+    model, data, expected = stored('0.10', 'cells')
+    interop.save(model, str(tmp_path / 'm'), 1)
+    again = interop.load(str(tmp_path / 'm'))
+    assert again.names == model.names
+    output = interop.to_torch(again)(data=data)
+    np.testing.assert_allclose(output.detach().numpy(), expected, atol=1e-6)
+
+
+def test_training_goes_on_and_goes_back(tmp_path):
+    model, data, _ = stored('1.2', 'cells')
+    label = torch.roll(data, -1, 1).reshape(-1)
+    module = interop.to_torch(model).train()
+    optimiser = torch.optim.SGD(module.parameters(), lr=.05)
+    losses = []
+    for _ in range(30):
+        optimiser.zero_grad()
+        output = module(data=data, softmax_label=label)
+        output.backward(torch.ones_like(output))
+        optimiser.step()
+        chosen = output.detach().gather(1, label.long().unsqueeze(1))
+        losses.append(-chosen.log().mean().item())
+    assert losses[-1] < .8 * losses[0]
+    trained = interop.from_torch(module, model)
+    interop.save(trained, str(tmp_path / 'm'), 2)
+    again = interop.to_torch(interop.load(str(tmp_path / 'm')))
+    torch.testing.assert_close(again(data=data), module.eval()(data=data), rtol=0, atol=0)
+    assert interop.load(str(tmp_path / 'm')).names == model.names
+
+
+def test_other_modules_are_refused():
+    model, _, _ = stored('1.2', 'cells')
+    with pytest.raises(TypeError, match='module must be a module of to_torch'):
+        interop.from_torch(torch.nn.Linear(2, 2), model)
+    other, _, _ = stored('1.2', 'fused')
+    with pytest.raises(ValueError, match='of the graph of model'):
+        interop.from_torch(interop.to_torch(other), model)
+
+
+def test_bfloat16_goes_there_and_back(tmp_path):
+    graph = interop.graph_from_json('''{"nodes": [
+        {"op": "null", "name": "data", "inputs": []}, {"op": "null", "name": "a", "inputs": []},
+        {"op": "elemwise_add", "name": "b", "inputs": [[0, 0], [1, 0]]}], "heads": [[2, 0]]}''')
+    bits = np.array([0x3f80, 0xc000, 0x4049], '<u2').view([('bfloat16', '<u2')])
+    model = interop.Model(graph, {'a': bits}, {})
+    interop.save(model, str(tmp_path / 'm'), 1)
+    model = interop.load(str(tmp_path / 'm'))
+    module = interop.to_torch(model)
+    assert module.get_parameter('a').tolist() == [1., -2., 3.140625]
+    back = interop.from_torch(module, model).arg_params['a']
+    assert back.dtype == bits.dtype and (back == bits).all()
+
+
+BLOCKED = '''
+import sys
+sys.modules['mxnet'] = None
+import pytest
+sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '--noconftest', '-k', 'not blocked', %r]))
+'''
+
+
+def test_with_mxnet_blocked():
+    result = subprocess.run([sys.executable, '-c', BLOCKED % __file__], capture_output=True,
+                            text=True, cwd=str(Path(__file__).parents[2]))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'passed' in result.stdout and 'skipped' not in result.stdout
