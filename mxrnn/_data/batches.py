@@ -38,6 +38,7 @@ class TokenIter(mx.io.DataIter):
         if self.part_index >= self.num_parts:
             raise ValueError('part_index must be from 0 to %d, as num_parts is %d, got %d'
                              % (self.num_parts - 1, self.num_parts, self.part_index))
+        self._described: dict[int, Any] = {}  #: provide_data and provide_label of each length
         self._corpus: Corpus | None = None
         self._checksum: int | None = None
 
@@ -158,21 +159,34 @@ class TokenIter(mx.io.DataIter):
 
     def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
         """provide_data and provide_label of a batch of this length."""
-        shape = (self.batch_size, length) if self.major_axis == 0 else (length, self.batch_size)
+        shape = self._shape(length)
         return ([mx.io.DataDesc(self.data_name, shape, self._dtype.type, self.layout)],
                 [mx.io.DataDesc(self.label_name, shape, layout=self.layout)])
 
-    def _split(self, rows: np.ndarray) -> list[mx.nd.NDArray]:
-        """Data and label from rows of one step more: all but the last, and all but the first."""
-        return [mx.nd.array(part if self.major_axis == 0 else part.swapaxes(-1, -2),
-                            dtype=self.dtype)
-                for part in (rows[..., :-1], rows[..., 1:])]
+    def _split(self, rows: np.ndarray) -> mx.nd.NDArray:
+        """Data and label, in turn, of batches whose rows have one step more: all but the last, and
+        all but the first.
+
+        `rows` is of shape (batches, batch_size, steps + 1).
+        """
+        rows = rows if self.major_axis == 0 else rows.swapaxes(1, 2)
+        steps = 2 - self.major_axis
+        count, length = len(rows), rows.shape[steps] - 1
+        both = np.empty((count, 2) + self._shape(length), rows.dtype)
+        for i, part in enumerate((slice(0, length), slice(1, length + 1))):
+            both[:, i] = rows[:, :, part] if steps == 2 else rows[:, part]
+        return mx.nd.array(both.reshape((2 * count,) + both.shape[2:]), dtype=self.dtype)
+
+    def _shape(self, length: int) -> tuple[int, int]:
+        return (self.batch_size, length) if self.major_axis == 0 else (length, self.batch_size)
 
     def _batch(self, data: list[mx.nd.NDArray], label: mx.nd.NDArray, length: int,
                pad: int = 0, index: Any = None) -> mx.io.DataBatch:
-        provide_data, provide_label = self._describe(length)
+        if length not in self._described:
+            self._described[length] = self._describe(length)
+        provide_data, provide_label = self._described[length]
         return mx.io.DataBatch(data, [label], pad=pad, index=index, bucket_key=length,
-                               provide_data=provide_data, provide_label=provide_label)
+                               provide_data=provide_data[:], provide_label=provide_label[:])
 
 
 def extent(name: str, value: Any, least: int) -> int:

@@ -19,7 +19,7 @@ __all__ = ['BucketSentenceIter']
 
 _log = logging.getLogger('mxrnn.io')
 
-_BLOCK = 2 ** 18  # tokens that are made ready at once, so that small batches come quickly
+_BLOCK = 2 ** 19  # tokens that are made ready at once, so that small batches come quickly
 
 
 class BucketSentenceIter(TokenIter):
@@ -257,7 +257,7 @@ class BucketSentenceIter(TokenIter):
     def reset(self) -> None:
         """Begin an epoch, in a new order if `shuffle`."""
         self.idx = self._order.begin(self.idx, ended=self.curr_idx >= len(self.idx))
-        self._ready: dict[tuple[int, int], tuple[mx.nd.NDArray, ...]] = {}
+        self._ready: dict[tuple[int, int], tuple[int, mx.nd.NDArray, Any]] = {}
         self.curr_idx = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -295,10 +295,13 @@ class BucketSentenceIter(TokenIter):
         if key not in self._ready:
             self._prepare(self.idx[self.curr_idx:self.curr_idx + self._ahead])
         self.curr_idx += 1
-        data, label, *lengths = self._ready.pop(key)
-        return self._batch([data, *lengths], label, self.buckets[bucket],
-                           pad=min(max(0, first + self.batch_size - self._order.epoch[bucket].size),
-                                   self.batch_size))
+        i, both, lengths = self._ready.pop(key)
+        data = [both._at(2 * i)]  # as both[2 * i], in less time
+        if lengths is not None:
+            data.append(lengths[i])
+        short = first + self.batch_size - self._order.epoch[bucket].size
+        return self._batch(data, both._at(2 * i + 1), self.buckets[bucket],
+                           pad=min(max(0, short), self.batch_size))
 
     def _prepare(self, batches: list[tuple[int, int]]) -> None:
         """Make these batches, those of one bucket in one go."""
@@ -313,10 +316,10 @@ class BucketSentenceIter(TokenIter):
                 starts = sizes = np.zeros(where.size, np.int64)
             padded = _tokens.gather(self._tokens, starts, sizes, self.buckets[bucket] + 1,
                                     self._padding)
-            arrays = self._split(padded.reshape(where.shape + (-1,)))
-            if self.provide_length:
-                arrays.append(mx.nd.array(sizes.reshape(where.shape), dtype='float32'))
-            self._ready.update(zip(keys, zip(*arrays)))
+            both = self._split(padded.reshape(where.shape + (-1,)))
+            lengths = (mx.nd.array(sizes.reshape(where.shape), dtype='float32')
+                       if self.provide_length else None)
+            self._ready.update((key, (i, both, lengths)) for i, key in enumerate(keys))
 
 
 class _ReadOnly(mx.nd.NDArray):

@@ -146,8 +146,8 @@ class StreamIter(TokenIter):
         done = self.curr_idx * self.bptt
         starts = self._starts + done
         sizes = np.full(self.batch_size, self._steps - done + 1)
-        data, label = self._split(_tokens.gather(self._tokens, starts, sizes, self.bptt + 1,
-                                                 self._padding))
+        rows = _tokens.gather(self._tokens, starts, sizes, self.bptt + 1, self._padding)
+        data, label = self._split(rows[None])
         batch = self._batch([data], label, self.bptt, index=starts)
         batch.new_epoch = self.curr_idx == 0
         self.curr_idx += 1
