@@ -7,6 +7,11 @@ the same and, for equal seeds, hand out the same batches, or the script stops.
 
     python benchmarks/data.py
     python benchmarks/data.py --sentences 100000 --batch 32 --layout TN
+    python benchmarks/data.py --disk --sentences 33000000   # a billion tokens
+
+With --disk, a corpus is written to a temporary folder (2.3 GB for a billion tokens) and read from
+there: the memory that is taken beyond the mapped files, and the speed against the same sentences in
+memory and against mxnet.rnn, at a size that fits (--fits). It needs Linux.
 
 If torch is installed, the last column is a Dataset of tensors with a shuffling DataLoader whose
 collate_fn pads data and labels: what one writes there, not the same thing, since it has no buckets.
@@ -28,6 +33,7 @@ from typing import Any, Iterator
 
 import numpy as np
 from _common import Table, configuration, figure, median, mx, parse, parser, threads
+from _disk import TASKS, compare
 
 SHORTEST, LONGEST, WORDS = 5, 60, 30000
 BUCKETS = [10, 20, 30, 40, 50, 60]
@@ -38,8 +44,13 @@ def main() -> None:
     options = arguments()
     logging.getLogger('mxrnn').setLevel(logging.ERROR)  # what fills no batch is no news here
     if options.measure:
-        task, library = options.measure
-        print(json.dumps({'encode': encode, 'iterate': iterate}[task](library, options)))
+        task, *rest = options.measure
+        print(json.dumps(TASKS[task](*rest) if task in TASKS else
+                         {'encode': encode, 'iterate': iterate}[task](*rest, options)))
+        return
+    if options.disk:
+        configuration(batch=options.batch, layout=options.layout, rounds=options.rounds)
+        compare(options, in_a_process)
         return
     torch = importlib.util.find_spec('torch') is not None
     configuration(sentences=options.sentences, words=WORDS, batch=options.batch,
@@ -77,20 +88,25 @@ def arguments() -> argparse.Namespace:
     options.add_argument('--batch', type=int, default=64)
     options.add_argument('--layout', choices=['NT', 'TN'], default='NT')
     options.add_argument('--rounds', type=int, default=3)
-    options.add_argument('--measure', nargs=2, help=argparse.SUPPRESS)  # in a process of its own
+    options.add_argument('--disk', action='store_true', help='measure corpora on disk instead')
+    options.add_argument('--fits', type=int, default=1000000,
+                         help='sentences to compare disk, memory and mxnet.rnn with')
+    options.add_argument('--folder', help='where the corpus is written for a while')
+    options.add_argument('--measure', nargs='+', help=argparse.SUPPRESS)  # in its own process
     result = parse(options)
     if result.quick:
-        result.sentences, result.rounds = 20000, 1
-    if min(result.sentences // len(BUCKETS), result.batch, result.rounds) < 1:
-        options.error('--sentences must be at least %d, --batch and --rounds at least 1'
+        result.sentences, result.fits, result.rounds = 20000, 20000, 1
+    if min(result.sentences // len(BUCKETS), result.fits // len(BUCKETS), result.batch,
+           result.rounds) < 1:
+        options.error('--sentences and --fits must be at least %d, --batch and --rounds at least 1'
                       % len(BUCKETS))
     return result
 
 
-def in_a_process(task: str, library: str) -> dict[str, float]:
-    """What this script measures when it is run for one task and library alone."""
-    output = subprocess.run([sys.executable, *sys.argv, '--measure', task, library], check=True,
-                            stdout=subprocess.PIPE, text=True).stdout
+def in_a_process(task: str, *arguments: Any) -> dict[str, float]:
+    """What this script measures when it is run for one task (and library) alone."""
+    output = subprocess.run([sys.executable, *sys.argv, '--measure', task, *map(str, arguments)],
+                            check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])
 
 
