@@ -40,3 +40,10 @@ def test_carried_states_know_what_an_earlier_batch_said(tmp_path) -> None:
     zero, carried = (float(found[i]['valid_perplexity']) for i in (3, 7))
     assert zero > 1.15  # the cube root of two, less what is seen in passing from one to the other
     assert carried < 1.08
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/status'), reason='needs Linux')
+def test_corpora_on_disk_are_measured_and_give_the_batches_of_mxnet() -> None:
+    found = {row['measure']: row['value'] for row in rows('data.py', '--disk')}
+    assert found['sentences'] == found['sentences that fit into memory'] == '20000'
+    assert all(float(value) > 0 for name, value in found.items() if 'memory beyond' not in name)
