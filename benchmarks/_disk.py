@@ -35,7 +35,7 @@ def compare(options: argparse.Namespace, in_a_process: Callable[..., dict[str, f
         table.add('sentences', '', options.sentences)
         table.add('tokens', '', int(found['tokens']))
         table.add('write_tokens', 's', found['seconds'])
-        table.add('write_tokens, most memory', 'MB', found['memory'] / 2 ** 20)
+        table.add('most memory of write_tokens', 'MB', found['memory'] / 2 ** 20)
         table.add('size of the files', 'MB', found['bytes'] / 2 ** 20)
         found = in_a_process('epoch', whole, options.batch)
         for name in ('construct', 'reset', 'epoch'):
@@ -51,16 +51,16 @@ def compare(options: argparse.Namespace, in_a_process: Callable[..., dict[str, f
                 rounds.setdefault(source, []).append(
                     in_a_process('speed', part, options.batch, source, options.layout))
         for source in rounds:
-            table.add('batches a second, %s' % source, '1/s', median(
+            table.add('batches a second of %s' % source, '1/s', median(
                 result['batches'] for result in rounds[source]))
         for what, name, fast, slow in (
-                ('batches a second, disk / memory', 'batches', 'memory', 'disk'),
-                ('batches a second, memory / mxnet.rnn', 'batches', 'mxnet.rnn', 'memory'),
-                ('batches a second, disk / mxnet.rnn', 'batches', 'mxnet.rnn', 'disk'),
-                ('epoch with its reset, mxnet.rnn / disk', 'epoch', 'disk', 'mxnet.rnn'),
-                ('construct, mxnet.rnn / memory', 'construct', 'memory', 'mxnet.rnn'),
-                ('construct, mxnet.rnn / disk', 'construct', 'disk', 'mxnet.rnn'),
-                ('reset, mxnet.rnn / disk', 'reset', 'disk', 'mxnet.rnn')):
+                ('speed of batches: disk / memory', 'batches', 'memory', 'disk'),
+                ('speed of batches: memory / mxnet.rnn', 'batches', 'mxnet.rnn', 'memory'),
+                ('speed of batches: disk / mxnet.rnn', 'batches', 'mxnet.rnn', 'disk'),
+                ('epoch with its reset: mxnet.rnn / disk', 'epoch', 'disk', 'mxnet.rnn'),
+                ('construct: mxnet.rnn / memory', 'construct', 'memory', 'mxnet.rnn'),
+                ('construct: mxnet.rnn / disk', 'construct', 'disk', 'mxnet.rnn'),
+                ('reset: mxnet.rnn / disk', 'reset', 'disk', 'mxnet.rnn')):
             table.add(what, 'ratio', median(a[name] / b[name] for a, b in
                                             zip(rounds[slow], rounds[fast])))
         if len({result['check'] for found in rounds.values() for result in found}) > 1:
