@@ -48,7 +48,7 @@ def _zeros_like(builder: Builder, attributes: Attributes, inputs: Sequence[Value
     return builder.fill(0, inputs[0].shape, inputs[0].dtype)
 
 
-@converts('ones_like', '_ones_like')
+@converts('ones_like')
 def _ones_like(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     return builder.fill(1, inputs[0].shape, inputs[0].dtype)
 

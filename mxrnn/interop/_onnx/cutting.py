@@ -36,7 +36,7 @@ def _slice_axis(builder: Builder, attributes: Attributes, inputs: Sequence[Value
     return builder.slice(data, axis, begin, end, interval(begin, end, data.shape[axis]))
 
 
-@converts('slice', 'crop')
+@converts('slice')
 def _slice(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data = inputs[0]
     begins, ends = attributes.integers('begin'), attributes.integers('end')
@@ -65,11 +65,6 @@ def _slice_like(builder: Builder, attributes: Attributes, inputs: Sequence[Value
     return data
 
 
-@converts('Crop')
-def _crop(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    raise Unsupported('a crop of images')
-
-
 def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
     """The values one behind the other along `axis`."""
     if len(values) == 1:
@@ -90,7 +85,7 @@ def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
     return builder.node('Concat', values, shape, axis=axis)
 
 
-@converts('Concat', 'concat')
+@converts('Concat')
 def _concat(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     return concat(builder, inputs, positive(attributes.integer('dim', 1), inputs[0].rank))
 
@@ -110,7 +105,7 @@ def _stack(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) ->
     return concat(builder, [builder.unsqueeze(value, axis) for value in inputs], axis)
 
 
-@converts('SliceChannel', 'split')
+@converts('SliceChannel')
 def _split(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> list[Value]:
     data, count = inputs[0], attributes.integer('num_outputs')
     axis = positive(attributes.integer('axis', 1), data.rank)
@@ -123,7 +118,7 @@ def _split(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) ->
     return [builder.squeeze(part, axis) for part in parts] if squeezed else parts
 
 
-@converts('_split_v2', 'split_v2')
+@converts('_split_v2')
 def _split_at(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> list[Value]:
     data, axis = inputs[0], positive(attributes.integer('axis', 1), inputs[0].rank)
     sections, size = attributes.integer('sections', 0), resolve(data.shape[axis])
@@ -144,7 +139,7 @@ def _split_at(builder: Builder, attributes: Attributes, inputs: Sequence[Value])
     return parts
 
 
-@converts('reverse', 'flip', '_flip')
+@converts('reverse')
 def _reverse(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data = inputs[0]
     for axis in attributes.integers('axis'):

@@ -8,7 +8,7 @@ import numpy as np
 
 from .builder import Builder, Value
 from .errors import Unsupported
-from .sizes import broadcast, unify_all
+from .sizes import broadcast, unify, unify_all
 from .table import Attributes, Converter, converts
 
 __all__ = ['activate', 'binary', 'equal_shapes']
@@ -26,14 +26,6 @@ _UNARY = {'abs': 'Abs', 'negative': 'Neg', 'exp': 'Exp', 'log': 'Log', 'sqrt': '
           'arccosh': 'Acosh', 'arctanh': 'Atanh', 'tanh': 'Tanh', 'sigmoid': 'Sigmoid',
           'relu': 'Relu', 'softsign': 'Softsign', 'erf': 'Erf', 'sign': 'Sign', 'floor': 'Floor',
           'ceil': 'Ceil', 'rint': 'Round', 'reciprocal': 'Reciprocal'}
-
-#: Names that older graphs, or MXNet itself, have for the same operators.
-_ALSO = {'add': ('elemwise_add', '_plus', '_Plus', '_add', '_grad_add'),
-         'sub': ('elemwise_sub', '_minus', '_Minus', '_sub'),
-         'mul': ('elemwise_mul', '_mul', '_Mul'), 'div': ('elemwise_div', '_div', '_Div'),
-         'power': ('_power', '_Power'), 'maximum': ('_maximum', '_Maximum'),
-         'minimum': ('_minimum', '_Minimum')}
-
 
 def equal_shapes(values: Sequence[Value]) -> tuple[Any, ...]:
     """The one shape that all `values` have."""
@@ -83,13 +75,13 @@ def _enter_binary() -> None:
                         scalar: Callable[..., Value] = scalar) -> Value:
                 return scalar(builder, attributes, inputs, swapped=True)
 
-            converts('_' + name, *_ALSO.get(name, ()))(elementwise)
+            arithmetic = name in ('add', 'sub', 'mul', 'div')
+            converts(('elemwise_' if arithmetic else '_') + name)(elementwise)
             converts('broadcast_' + name)(broadcasting)
             word = {'add': 'plus', 'sub': 'minus'}.get(name, name)
-            capital = '_' + word.title() + 'Scalar'
-            converts('_%s_scalar' % word, capital)(scalar)
+            converts('_%s_scalar' % word)(scalar)
             if name in ('sub', 'div', 'power'):
-                converts('_r%s_scalar' % word, '_R' + word.title() + 'Scalar')(swapped)
+                converts('_r%s_scalar' % word)(swapped)
 
 
 def _scalar(builder: Builder, attributes: Attributes, like: Value) -> Value:
@@ -101,8 +93,6 @@ def _scalar(builder: Builder, attributes: Attributes, like: Value) -> Value:
 
 
 _enter_binary()
-converts('broadcast_plus')(lambda builder, attributes, inputs: binary(builder, 'Add', *inputs))
-converts('broadcast_minus')(lambda builder, attributes, inputs: binary(builder, 'Sub', *inputs))
 
 
 def _enter_unary() -> None:
@@ -142,12 +132,18 @@ def _square(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -
     return builder.node('Mul', [inputs[0], inputs[0]], inputs[0].shape)
 
 
-@converts('cbrt', 'rcbrt')
+@converts('cbrt')
 def _cube_root(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data = inputs[0]
     size = builder.node('Pow', [builder.node('Abs', [data], data.shape),
                                 builder.scalar(1 / 3, data)], data.shape)
     return builder.node('Mul', [builder.node('Sign', [data], data.shape), size], data.shape)
+
+
+@converts('rcbrt')
+def _inverse_cube_root(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    root = _cube_root(builder, attributes, inputs)
+    return builder.node('Reciprocal', [root], root.shape)
 
 
 @converts('trunc', 'fix')
@@ -173,19 +169,40 @@ def _not(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> V
                            inputs[0].dtype)
 
 
-@converts('broadcast_hypot', '_hypot')
+@converts('broadcast_hypot', '_hypot', '_hypot_scalar')
 def _hypotenuse(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    if len(inputs) == 1:
+        inputs = [inputs[0], _scalar(builder, attributes, inputs[0])]
     squares = [builder.node('Mul', [side, side], side.shape) for side in inputs]
     total = binary(builder, 'Add', *squares)
     return builder.node('Sqrt', [total], total.shape)
 
 
-@converts('_mod_scalar', '_rmod_scalar', 'broadcast_mod', '_mod')
+@converts('broadcast_mod', '_mod')
 def _modulo(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    raise Unsupported('a modulo, of which ONNX has another definition')
+    return _remainder(builder, *inputs)
 
 
-@converts('add_n', 'ElementWiseSum', '_sum')
+@converts('_mod_scalar')
+def _modulo_number(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    return _remainder(builder, inputs[0], _scalar(builder, attributes, inputs[0]))
+
+
+@converts('_rmod_scalar')
+def _number_modulo(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    return _remainder(builder, _scalar(builder, attributes, inputs[0]), inputs[0])
+
+
+def _remainder(builder: Builder, whole: Value, part: Value) -> Value:
+    """What division leaves, of the sign of `part`: ONNX's Mod has that for integers alone."""
+    if whole.dtype.kind != 'f':
+        return builder.node('Mod', [whole, part], broadcast(whole.shape, part.shape))
+    times = binary(builder, 'Div', whole, part)
+    times = builder.node('Floor', [times], times.shape)
+    return binary(builder, 'Sub', whole, binary(builder, 'Mul', times, part))
+
+
+@converts('add_n')
 def _add_all(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     return builder.node('Sum', inputs, equal_shapes(inputs))
 
@@ -264,13 +281,14 @@ def _where(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) ->
     shape = equal_shapes([yes, no])
     chosen = builder.cast(condition, bool)
     if condition.rank == 1 and len(shape) > 1:  # one condition for each row
+        unify(condition.shape[0], shape[0])
         chosen = builder.reshape(chosen, (condition.shape[0],) + (1,) * (len(shape) - 1))
     else:
         shape = unify_all(shape, condition.shape)
     return builder.where(chosen, yes, no, shape)
 
 
-@converts('Cast', 'amp_cast', 'cast')
+@converts('Cast', 'amp_cast')
 def _cast(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     name = attributes.text('dtype')
     if name == 'bfloat16':
@@ -278,8 +296,7 @@ def _cast(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> 
     return builder.cast(inputs[0], np.dtype(name))
 
 
-@converts('_copy', 'BlockGrad', 'stop_gradient', 'make_loss', 'identity', '_CrossDeviceCopy',
-          'IdentityAttachKLSparseReg')
+@converts('_copy', 'BlockGrad', 'make_loss', '_CrossDeviceCopy')
 @converts('_identity_with_attr_like_rhs', uses=1)
 def _identity(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     return inputs[0]

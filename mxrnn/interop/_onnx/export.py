@@ -43,6 +43,11 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]],
     if unknown:
         raise ExportError('ONNX has no counterpart of %s' % '; '.join(
             '%s (%d times: %s)' % (op, len(nodes), _some(nodes)) for op, nodes in unknown.items()))
+    names = [node.name for node in graph.nodes if node.is_variable]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ExportError('variables must have names of their own, but there are several called %s'
+                          % ', '.join(twice))
     needed = _needed(graph)
     missing = [node.name for i, node in enumerate(graph.nodes) if i in needed
                and node.is_variable and node.name not in params and node.name not in inputs]

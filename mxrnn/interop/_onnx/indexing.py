@@ -52,7 +52,7 @@ def _take(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> 
     return lookup(builder, table, indices(builder, places, table.shape[axis], mode), axis)
 
 
-@converts('pick', 'choose_element_0index')
+@converts('pick')
 def _pick(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data, index = inputs
     axis = positive(attributes.integer('axis', -1), data.rank)
@@ -93,16 +93,3 @@ def _one_hot(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) 
     yes, no = (builder.constant(attributes.number(name, default), dtype)
                for name, default in (('on_value', 1.0), ('off_value', 0.0)))
     return builder.where(hit, yes, no, shape)
-
-
-@converts('fill_element_0index')
-def _fill_element(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, values, index = inputs
-    places = builder.unsqueeze(indices(builder, index, data.shape[1]), 1)
-    return builder.node('ScatterElements', [data, places, builder.unsqueeze(values, 1)],
-                        data.shape, axis=1)
-
-
-@converts('diag')
-def _diagonal(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    raise Unsupported('a diagonal')

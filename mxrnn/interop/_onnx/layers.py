@@ -11,7 +11,7 @@ from .elementwise import activate, binary
 from .errors import Unsupported
 from .reductions import reduce
 from .sequences import inside
-from .sizes import SizeError, product, resolve, unify
+from .sizes import SizeError, divide, product, resolve, unify
 from .table import Attributes, converts, positive
 
 __all__: list[str] = []
@@ -160,7 +160,7 @@ def _along(builder: Builder, value: Value, axis: int, rank: int) -> Value:
     return builder.reshape(value, shape)
 
 
-@converts('BatchNorm', 'BatchNorm_v1', 'CuDNNBatchNorm')
+@converts('BatchNorm', 'BatchNorm_v1', 'CuDNNBatchNorm', '_contrib_SyncBatchNorm')
 def _batch_norm(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data, gamma, beta, mean, variance = inputs
     axis = positive(attributes.integer('axis', 1), data.rank)
@@ -222,6 +222,30 @@ def _local_response(builder: Builder, attributes: Attributes, inputs: Sequence[V
                         beta=attributes.number('beta', 0.75), bias=attributes.number('knorm', 2.0))
 
 
+@converts('depth_to_space')
+def _depth_to_space(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data, size = inputs[0], attributes.integer('block_size')
+    batch, depth, *sides = data.shape
+    return builder.node('DepthToSpace', [data], (batch, divide(depth, size * size), *[
+        product([side], size) for side in sides]), blocksize=size)
+
+
+@converts('space_to_depth')
+def _space_to_depth(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data, size = inputs[0], attributes.integer('block_size')
+    batch, depth, *sides = data.shape
+    return builder.node('SpaceToDepth', [data], (batch, product([depth], size * size), *[
+        divide(side, size) for side in sides]), blocksize=size)
+
+
+@converts('_contrib_div_sqrt_dim')
+def _scaled(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data, width = inputs[0], resolve(inputs[0].shape[-1])
+    if not isinstance(width, int):
+        raise Unsupported('a width that is not known')
+    return builder.node('Div', [data, builder.scalar(math.sqrt(width), data)], data.shape)
+
+
 # The softmax family
 
 def _softmax(op: str, sign: int = 1) -> Any:
@@ -274,7 +298,7 @@ def _softmax_activation(builder: Builder, attributes: Attributes,
 
 # Loss heads become their predictions: labels are no inputs of the file.
 
-@converts('SoftmaxOutput', 'Softmax', uses=1)
+@converts('SoftmaxOutput', uses=1)
 def _softmax_output(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data = inputs[0]
     if attributes.flag('preserve_shape'):
@@ -303,10 +327,3 @@ def _cross_entropy(builder: Builder, attributes: Attributes, inputs: Sequence[Va
     picked = builder.node('GatherElements', [logs, places], places.shape, axis=1)
     total = reduce(builder, 'ReduceSum', picked, [0, 1], False)
     return builder.reshape(builder.node('Neg', [total], ()), (1,))
-
-
-@converts('CTCLoss', 'ctc_loss', '_contrib_CTCLoss', '_contrib_ctc_loss')
-def _ctc(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    raise Unsupported('a loss that ONNX has not: export the graph up to its input')
-
-

@@ -43,8 +43,7 @@ def _enter_reductions() -> None:
                 lost = builder.node('IsNaN', [data], data.shape, bool)
                 data = builder.where(lost, builder.scalar(neutral, data), data, data.shape)
             return _reduced(builder, attributes, op, data)
-        converts(name, *{'sum': ('sum_axis',), 'max': ('max_axis',),
-                         'min': ('min_axis',)}.get(name, ()))(convert)
+        converts(name)(convert)
 
 
 def _reduced(builder: Builder, attributes: Attributes, op: str, data: Value) -> Value:

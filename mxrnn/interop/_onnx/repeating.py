@@ -37,7 +37,7 @@ def _repeat(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -
                            shape[axis + 1:])
 
 
-@converts('Pad', 'pad')
+@converts('Pad')
 def _pad(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data, widths = inputs[0], attributes.integers('pad_width')
     if len(widths) != 2 * data.rank:
@@ -54,7 +54,7 @@ def _pad(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> V
                         mode=mode)
 
 
-@converts('broadcast_axis', 'broadcast_axes')
+@converts('broadcast_axis')
 def _broadcast_axis(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data, shape = inputs[0], list(inputs[0].shape)
     for axis, size in zip(attributes.integers('axis', ()), attributes.integers('size', ())):

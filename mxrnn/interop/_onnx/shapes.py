@@ -13,7 +13,7 @@ from .table import Attributes, converts, positive
 __all__: list[str] = []
 
 
-@converts('Reshape', 'reshape')
+@converts('Reshape')
 def _reshape(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     codes = attributes.integers('shape', ())
     if not codes:
@@ -96,7 +96,7 @@ def _reshape_like(builder: Builder, attributes: Attributes, inputs: Sequence[Val
     return builder.reshape(data, data.shape[:first] + like.shape[begin:end] + data.shape[last:])
 
 
-@converts('Flatten', 'flatten')
+@converts('Flatten')
 def _flatten(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data = inputs[0]
     return builder.reshape(data, (data.shape[0], product(data.shape[1:])))
@@ -112,7 +112,7 @@ def _transpose(builder: Builder, attributes: Attributes, inputs: Sequence[Value]
     return builder.transpose(inputs[0], order)
 
 
-@converts('SwapAxis', 'swapaxes')
+@converts('SwapAxis')
 def _swap(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     rank = inputs[0].rank
     first, second = (positive(attributes.integer(name, 0), rank) for name in ('dim1', 'dim2'))

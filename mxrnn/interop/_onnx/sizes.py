@@ -126,6 +126,11 @@ def unify(first: Size, second: Size) -> Size:
         raise SizeError('%d and %d' % (first, second))
     if isinstance(first, Product) or isinstance(second, Product):
         return _unify_products(first, second)
+    return _unify_known(first, second)
+
+
+def _unify_known(first: Size, second: Size) -> Size:
+    """Refuse a number where an axis may be any size; otherwise believe that they fit."""
     for one, other in ((first, second), (second, first)):
         if isinstance(one, Axis) and isinstance(other, int):
             if one.label:
@@ -145,6 +150,16 @@ def _unify_products(first: Size, second: Size) -> Size:
             if rest is not None:
                 unify(unknown[0], rest)
                 return resolve(other)
+    factor, axes = _parts(first)
+    divisor, others = _parts(second)
+    for axis in list(axes):
+        if axis in others:
+            axes.remove(axis)
+            others.remove(axis)
+    for (count, left), (number, none) in (((factor, axes), (divisor, others)),
+                                          ((divisor, others), (factor, axes))):
+        if len(left) == 1 and not none and number % count == 0:
+            _unify_known(left[0], number // count)
     return first if isinstance(second, Product) else second
 
 
