@@ -295,7 +295,7 @@ def test_samplers_draw_from_the_same_distribution_each_time_anew(draw, mean, dev
         assert abs(first.mean() - mean) < 0.1 and abs(first.std() - deviation) < 0.1
 
 
-#: Converters of operators that are tested elsewhere, or that MXNet's CPU builds make or run nowhere.
+#: Converters of operators that are tested elsewhere, or that MXNet's CPU builds do not run.
 ELSEWHERE = {'RNN', 'Dropout', '_random_normal', '_random_normal_like', '_random_uniform',
              '_random_uniform_like', '_identity_with_attr_like_rhs', '_CrossDeviceCopy',
              '_zeros_without_dtype', 'BatchNorm_v1', 'Convolution_v1', 'CuDNNBatchNorm',
