@@ -133,24 +133,25 @@ def test_modifiers_in_a_stack_keep_the_states_in_order():
     assert outputs.infer_shape(data=(7, 2, 4))[1] == [(7, 2, 4)]
 
 
+class Own(rnn.BaseRNNCell):
+    """A cell of a program, which does not look how many states it gets."""
+
+    state_info = [{'shape': (0, 3), '__layout__': 'NC'}] * 2
+
+    def __call__(self, inputs, states):
+        return inputs, [inputs, inputs]
+
+
 @differs
 @pytest.mark.parametrize('count', [0, 1, 3])
 @pytest.mark.parametrize('make', [
-    lambda base: rnn.ZoneoutCell(base, 0, 0.3), lambda base: rnn.ZoneoutCell(base, 0.3),
-    lambda base: rnn.ResidualCell(rnn.ZoneoutCell(base, 0.3, 0.3)),
-    lambda base: rnn.VariationalDropoutCell(base, 0.1, 0.1)],
-    ids=['states', 'outputs', 'residual', 'variational'])
-@pytest.mark.parametrize('own', [False, True])
-def test_a_wrong_number_of_states_under_a_modifier(make, count, own):
-    class Own(rnn.BaseRNNCell):
-        state_info = [{'shape': (0, 3), '__layout__': 'NC'}] * 2
-
-        def __call__(self, inputs, states):
-            return inputs, [inputs, inputs]
-
-    if own and not isinstance(make(Own()), rnn.ZoneoutCell):
-        pytest.skip('cells of programs that no cell of ours looks into')
-    cell = make(Own() if own else rnn.LSTMCell(3))
+    lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), 0, 0.3), lambda: rnn.ZoneoutCell(Own(), 0, 0.3),
+    lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3), lambda: rnn.ZoneoutCell(Own(), 0.3),
+    lambda: rnn.ResidualCell(rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3)),
+    lambda: rnn.VariationalDropoutCell(rnn.LSTMCell(3), 0.1, 0.1)],
+    ids=['states', 'states_own', 'outputs', 'outputs_own', 'residual', 'variational'])
+def test_a_wrong_number_of_states_under_a_modifier(make, count):
+    cell = make()
     states = [mx.sym.Variable('s%d' % i) for i in range(count)]
     with pytest.raises(ValueError, match='states of .* must be 2 Symbols.*got %d' % count):
         cell(mx.sym.Variable('x'), states)
@@ -230,6 +231,15 @@ def test_zoneout_in_float64(make, way):
     bound.backward([mx.nd.ones(each.shape, dtype='float64') for each in bound.outputs])
     assert bound.outputs[0].dtype == np.float64
     assert np.isfinite(bound.grad_dict['data'].asnumpy()).all()
+
+
+@differs
+def test_a_loop_takes_the_type_that_binding_gives_where_outputs_are_not_kept():
+    cell = rnn.ZoneoutCell(rnn.LSTMCell(3), 0, 0.3)
+    outputs, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'), bare(cell), 'TNC')
+    bound = outputs.simple_bind(mx.cpu(), data=(3, 2, 4),
+                                type_dict={'data': 'float64', 's0': 'float64', 's1': 'float64'})
+    assert bound.forward(is_train=True)[0].dtype == np.float64
 
 
 @differs

@@ -1,16 +1,14 @@
 """BaseRNNCell: what a cell is, its names, its weights, its states, its graphs."""
 from __future__ import annotations
 
-import contextlib
-import inspect
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import activate
 from .params import RNNParams, in_constructor_of
 from .sequence import Inputs, unknown
-from .unroll import Options, unroll, unroll_steps
+from .unroll import Options, call_unroll, unroll, unroll_steps
 from .weights import Weights, copy_weights, group_weights, pack_gates, unpack_gates
 
 __all__ = ['BaseRNNCell', 'check_cell']
@@ -103,19 +101,6 @@ class BaseRNNCell:
         """Attributes that hold a Symbol from one step to the next, besides the states: what is in
         them before the first step from `states`, or None if no step reads them."""
         return {}
-
-    @contextlib.contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Put back the attributes of this cell and those under it if the block fails."""
-        cells = self._all_cells()
-        before = [dict(vars(cell)) for cell in cells]
-        try:
-            yield
-        except BaseException:
-            for cell, attributes in zip(cells, before):
-                vars(cell).clear()
-                vars(cell).update(attributes)
-            raise
 
     # Weights
 
@@ -342,6 +327,10 @@ class BaseRNNCell:
         its inputs are one."""
         return True
 
+    def _later_step(self) -> Callable[..., Any]:
+        """What takes the steps of `unroll` after the first one."""
+        return self
+
     def _unroll_within(self, inputs: Inputs, begin_state: Any, options: Options
                        ) -> tuple[Inputs, list[Any]]:
         """Unroll as a part of another cell: by `_unroll`, or by the `unroll` of a program, which
@@ -349,15 +338,7 @@ class BaseRNNCell:
         if getattr(self.unroll, '__func__', None) is BaseRNNCell.unroll:
             self.reset()
             return self._unroll(inputs, begin_state, options)
-        keywords = options.keywords()
-        takes = inspect.signature(self.unroll).parameters.values()
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
-            for name in keywords.keys() - {parameter.name for parameter in takes}:
-                raise NotImplementedError(
-                    '%s must be an argument of unroll of %r, which has been redefined without '
-                    'it: add it and pass it on to the base class' % (name, self))
-        return self.unroll(options.length, inputs=inputs, begin_state=begin_state,
-                           layout=options.layout, merge_outputs=options.merge_outputs, **keywords)
+        return call_unroll(self, inputs, begin_state, options)
 
 
 def check_cell(name: str, value: Any) -> BaseRNNCell:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Callable
 
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
@@ -29,7 +29,14 @@ class GatedCell(BaseRNNCell):
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         check_symbol('inputs', inputs)
-        states = check_states(states, self._recurrence.num_states, self)
+        return self._step(inputs, check_states(states, self._recurrence.num_states, self))
+
+    def _later_step(self) -> Callable[..., Any]:
+        # Without checks: its states are its own by then. The __call__ of a program is called.
+        return self._step if type(self).__call__ is GatedCell.__call__ else self
+
+    def _step(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]
+              ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         self._counter += 1
         name = '%st%d_' % (self._prefix, self._counter)
         i2h, h2h = self._project(inputs, states, name)

@@ -27,9 +27,9 @@ from .sequence import (
     check_valid_length,
     hold,
     mask,
-    time_axis,
     time_major,
 )
+from .unroll import unchanged_on_error
 
 __all__ = ['dynamic_unroll']
 
@@ -98,12 +98,11 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
         raise NotImplementedError('cell must be one that can be stepped, which %r cannot: use '
                                   'unroll' % blocker)
     _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol that holds the whole sequence')
-    check_inputs(None, inputs)
+    check_inputs(None, inputs, layout)
     if valid_length is not None:
         # Operators that mask would write before the array.
         valid_length = mx.sym.maximum(check_valid_length(valid_length), 0)
-    time_axis(layout)
-    with cell._unchanged_on_error():
+    with unchanged_on_error(cell):
         cell.reset()
         states = check_states(cell._first_states(begin_state, dtype), len(cell.state_info), cell)
         inputs = time_major(inputs, layout)

@@ -39,15 +39,18 @@ def check_symbol(name: str, value: Any, what: str = 'a Symbol') -> mx.sym.Symbol
     return value
 
 
-def check_inputs(length: int | None, inputs: Inputs) -> None:
+def check_inputs(length: int | None, inputs: Inputs, layout: str) -> None:
     """Refuse what is no sequence of `length` steps; None leaves the length open."""
+    time_axis(layout)
     if length is not None:
         _check.integer('length', length, 1, _check.LARGEST)
     if isinstance(inputs, mx.sym.Symbol):
         check_symbol('inputs', inputs, 'one Symbol, or a list of Symbols such as list(group)')
-        if len(known_shape(inputs)) == 1:
+        shape = known_shape(inputs)
+        if len(shape) == 1:
             raise ValueError('inputs must have axes for batch and time, got the shape %s'
-                             % (known_shape(inputs),))
+                             % (shape,))
+        check_length(length, shape, layout)
         return
     if not isinstance(inputs, (list, tuple)):
         raise TypeError('inputs must be a Symbol or a list of Symbols, one a step, got %s'
@@ -109,6 +112,8 @@ def flatten(states: Any) -> list[mx.sym.Symbol]:
 def known_shape(symbol: mx.sym.Symbol) -> tuple:
     """Shape of `symbol` as far as its own graph tells: () if not even the rank is known,
     0 for each axis that isn't."""
+    if symbol.get_children() is None and symbol.attr('__shape__') is None:
+        return ()  # a variable that says nothing: the usual input, answered quickly
     try:
         shape = symbol.infer_shape_partial()[1][0] or ()
         return tuple(max(n, 0) for n in shape)  # -1 under NumPy's semantics
@@ -143,7 +148,6 @@ def steps_of(length: int | None, inputs: Inputs, layout: str) -> list[mx.sym.Sym
         return list(inputs)
     if length is None:
         raise ValueError('length must be given to split a Symbol into steps, got None')
-    check_length(length, known_shape(inputs), layout)
     return list(mx.sym.split(inputs, axis=time_axis(layout), num_outputs=length, squeeze_axis=1))
 
 

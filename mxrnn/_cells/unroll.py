@@ -6,7 +6,9 @@ nothing is checked, clipped or masked again.
 """
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import contextlib
+import inspect
+from typing import Any, Iterator, NamedTuple
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -20,10 +22,10 @@ from .sequence import (
     hold,
     mask,
     steps_of,
-    time_axis,
 )
 
-__all__ = ['Options', 'unroll', 'unroll_masked', 'unroll_steps']
+__all__ = ['Options', 'call_unroll', 'unchanged_on_error', 'unroll', 'unroll_masked',
+           'unroll_steps']
 
 
 class Options(NamedTuple):
@@ -46,8 +48,7 @@ class Options(NamedTuple):
 
 def _checked(inputs: Inputs, options: Options) -> Options:
     length, layout, merge_outputs, dtype, valid_length, _ = options
-    time_axis(layout)
-    check_inputs(length, inputs)
+    check_inputs(length, inputs, layout)
     if merge_outputs is not None:
         options = options._replace(merge_outputs=bool(_check.flag('merge_outputs', merge_outputs)))
     if dtype is not None:
@@ -65,9 +66,37 @@ def unroll(cell: Any, inputs: Inputs, begin_state: Any, options: Options
            ) -> tuple[Inputs, list[Any]]:
     """Unroll `cell` for a program: see `BaseRNNCell.unroll`."""
     options = _checked(inputs, options)
-    with cell._unchanged_on_error():
+    with unchanged_on_error(cell):
         cell.reset()
         return unroll_masked(cell, inputs, begin_state, options)
+
+
+@contextlib.contextmanager
+def unchanged_on_error(cell: Any) -> Iterator[None]:
+    """Put back the attributes of `cell` and of those under it if the block fails."""
+    cells = cell._all_cells()
+    before = [dict(vars(each)) for each in cells]
+    try:
+        yield
+    except BaseException:
+        for each, attributes in zip(cells, before):
+            vars(each).clear()
+            vars(each).update(attributes)
+        raise
+
+
+def call_unroll(cell: Any, inputs: Inputs, begin_state: Any, options: Options
+                ) -> tuple[Inputs, list[Any]]:
+    """Call the `unroll` of a cell of a program, which may know the original arguments only."""
+    keywords = options.keywords()
+    takes = inspect.signature(cell.unroll).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+        for name in keywords.keys() - {parameter.name for parameter in takes}:
+            raise NotImplementedError(
+                '%s must be an argument of unroll of %r, which has been redefined without it: add '
+                'it and pass it on to the base class' % (name, cell))
+    return cell.unroll(options.length, inputs=inputs, begin_state=begin_state,
+                       layout=options.layout, merge_outputs=options.merge_outputs, **keywords)
 
 
 def unroll_masked(cell: Any, inputs: Inputs, begin_state: Any, options: Options
@@ -89,11 +118,14 @@ def unroll_steps(cell: Any, inputs: Inputs, begin_state: Any, options: Options
     """Call `cell` for one step after the other; where a sequence has ended, hold its states."""
     steps = steps_of(options.length, inputs, options.layout)
     states = cell._first_states(begin_state, options.dtype)
+    take_step = cell
     running = options.running
     outputs: Any = []
     for t, step in enumerate(steps):
         before = states
-        output, states = cell(step, before)
+        output, states = take_step(step, before)
+        if t == 0:
+            take_step = cell._later_step()
         if running is not None and before:
             states = hold(running[t], states, before)
         outputs.append(output)

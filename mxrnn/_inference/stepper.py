@@ -9,6 +9,7 @@ import numpy as np
 from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.sequence import flatten
+from .._cells.unroll import unchanged_on_error
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import graphs
@@ -172,7 +173,7 @@ class Stepper:
             found.append(flatten(states))
             return output
 
-        with cell._unchanged_on_error(), mx.name.NameManager():
+        with unchanged_on_error(cell), mx.name.NameManager():
             cell.reset()
             outputs = network(run)
             cell.reset()
