@@ -1,4 +1,48 @@
-"""``python -m mxrnn`` prints the report on what MXNet runs on here."""
-from mxrnn._runtime import report
+"""``python -m mxrnn``: a report on what MXNet runs on here; ways to run programs as they are."""
+from __future__ import annotations
 
-print(report.device_report())
+import argparse
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='python -m mxrnn',
+        description='Without a command: what MXNet runs on here, for bug reports.')
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND')
+    run = commands.add_parser(
+        'run', help='run a program, with MXNet importable and mxrnn as its mx.rnn',
+        description='Run a program as it is. `import mxnet` works in it on current Python and '
+                    'NumPy, and mx.rnn is mxrnn; so, too, in processes that multiprocessing '
+                    'starts for it.')
+    run.add_argument('-m', dest='as_module', action='store_true',
+                     help='PROGRAM is the name of a module or package, as in python -m')
+    run.add_argument('program', metavar='PROGRAM', help='a script, or a module after -m')
+    run.add_argument('arguments', metavar='...', nargs=argparse.REMAINDER,
+                     help='arguments of the program')
+    enable = commands.add_parser(
+        'enable', help='let `import mxnet` work in every program of this environment',
+        description='Let `import mxnet` work on current Python and NumPy in every program of this '
+                    'environment, by two small files in its site-packages.')
+    enable.add_argument('--replace', action='store_true', help='put mxrnn in the place of mx.rnn')
+    commands.add_parser('disable', help='undo enable')
+    return parser
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    if options.command == 'run':
+        from ._runtime.launch import run
+        run(options.program, options.arguments, options.as_module)
+    elif options.command == 'enable':
+        from ._runtime.environment import enable
+        print(enable(options.replace))
+    elif options.command == 'disable':
+        from ._runtime.environment import disable
+        print(disable())
+    else:
+        from ._runtime.report import device_report
+        print(device_report())
+
+
+if __name__ == '__main__':
+    main()

@@ -56,11 +56,18 @@ class _Finder:
         return None
 
 
-def enable() -> None:
+def enable() -> _Finder:
     """Cure MXNet when it is imported, by whomever, from now on."""
-    sys.meta_path[:] = [finder for finder in sys.meta_path
-                        if type(finder).__module__ != __name__]  # of a mxrnn imported before
-    sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+    global _replaces_rnn
+    others = []
+    for finder in sys.meta_path:
+        if type(finder).__module__ == '_mxrnn_startup':  # which only waits for this module
+            _replaces_rnn = _replaces_rnn or finder.replaces_rnn  # type: ignore[attr-defined]
+        elif type(finder).__module__ != __name__:  # else of a mxrnn that was imported before
+            others.append(finder)
+    ours = _Finder()
+    sys.meta_path[:] = [ours, *others]  # type: ignore[list-item]
+    return ours
 
 
 def replace_rnn() -> None:

@@ -1,0 +1,103 @@
+"""``python -m mxrnn run``: a program as it stands, with MXNet cured and mxrnn as its ``mx.rnn``.
+
+Nothing is imported earlier than by the program itself. Processes that it starts with
+multiprocessing import MXNet anew if they are not forked: those that are spawned, or come from a
+fork server, begin with `mxrnn._runtime.child`, which does there what `run` does here.
+"""
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import runpy
+import sys
+import types
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import Any, Sequence
+
+from . import finder
+
+__all__ = ['main_of_child', 'run']
+
+#: The environment variable that tells children what the main module is.
+_MAIN = 'MXRNN_MAIN_OF_CHILDREN'
+_CHILD = 'mxrnn._runtime.child'
+
+
+def run(program: str, arguments: Sequence[str], as_module: bool = False) -> None:
+    """Run the script, folder or zip file `program`, or a module or package, as Python would."""
+    finder.replace_rnn()
+    _prepare_children()
+    sys.argv[:] = [program, *arguments]
+    spec: ModuleSpec | None
+    if as_module:
+        spec = _module(program)
+        sys.argv[0] = spec.origin or program
+    else:
+        spec = PathFinder.find_spec('__main__', [program])  # of a folder or a zip file
+        if not getattr(sys.flags, 'safe_path', False):
+            sys.path[0] = program if spec else os.path.dirname(os.path.realpath(program))
+    _keep_findable()
+    # This module stays when the program has ended: threads and exit handlers may outlive it.
+    main = types.ModuleType('__main__')
+    sys.modules['__main__'] = sys.modules['__mp_main__'] = main
+    if spec is None:
+        with io.open_code(program) as file:
+            code = compile(file.read(), program, 'exec', dont_inherit=True)
+        vars(main).update(__file__=program)
+    else:
+        code = spec.loader.get_code(spec.name)  # type: ignore[union-attr]
+        vars(main).update(__file__=spec.origin, __loader__=spec.loader, __package__=spec.parent,
+                          __spec__=spec)
+    exec(code, vars(main))
+
+
+def _module(name: str) -> ModuleSpec:
+    """Find the module `name`, or the module `__main__` of the package `name`."""
+    spec = importlib.util.find_spec(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(name + '.__main__')
+    if spec is None or not hasattr(spec.loader, 'get_code'):
+        raise SystemExit('%s is no module, nor a package with a __main__, that can be run' % name)
+    return spec
+
+
+def _keep_findable() -> None:
+    """Let children find this mxrnn, where it is not installed but lies in the current folder."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    found = PathFinder.find_spec('mxrnn')
+    if found is None or os.path.dirname(os.path.abspath(found.origin or '')) != package:
+        sys.path.insert(1, os.path.dirname(package))
+
+
+def _prepare_children() -> None:
+    """Have multiprocessing tell spawned children to begin with `_CHILD`."""
+    from multiprocessing import spawn
+    original = spawn.get_preparation_data
+
+    def get_preparation_data(name: str) -> dict[str, Any]:
+        data = original(name)
+        ways = {way: data.pop(way) for way in ('init_main_from_name', 'init_main_from_path')
+                if way in data}
+        os.environ[_MAIN] = json.dumps(ways)
+        data['init_main_from_name'] = _CHILD
+        return data
+
+    spawn.get_preparation_data = get_preparation_data
+
+
+def main_of_child() -> dict[str, Any]:
+    """Return what the main module of this process, which `run` has a hand in, has to hold."""
+    finder.replace_rnn()
+    ways = json.loads(os.environ.get(_MAIN, '{}'))
+    content: dict[str, Any] = {}
+    name = ways.get('init_main_from_name', '__main__')
+    if 'init_main_from_path' in ways:
+        content = runpy.run_path(ways['init_main_from_path'], run_name='__mp_main__')
+    elif name.rpartition('.')[2] != '__main__':  # which multiprocessing does not run again
+        content = runpy.run_module(name, run_name='__mp_main__', alter_sys=True)
+    # Without what tells multiprocessing that processes of this one's begin with `_CHILD`, too.
+    for special in ('__spec__', '__loader__', '__package__', '__cached__', '__builtins__'):
+        content.pop(special, None)
+    return content

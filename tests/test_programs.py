@@ -1,0 +1,216 @@
+"""Programs that can't be edited: ``python -m mxrnn run``, ``enable`` and ``disable``."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mxrnn._runtime import environment
+
+from . import mx
+
+ROOT = str(Path(__file__).resolve().parents[1])
+
+
+def start(*command, cwd, path=(ROOT,), python=sys.executable):
+    """Run Python with `command` and return what it was, having succeeded."""
+    environ = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    if path:
+        environ['PYTHONPATH'] = os.pathsep.join(path)
+    return subprocess.run([python, *map(str, command)], cwd=str(cwd), env=environ, text=True,
+                          capture_output=True, timeout=300)
+
+
+def written(folder, name, code):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(code), encoding='utf-8')
+    return path
+
+
+#: What Sockeye 1.18 does: it refuses to start where MXNet is imported before its own settings.
+SOCKEYE = '''
+    import sys
+    assert 'mxnet' not in sys.modules
+    import os
+    import mxnet as mx
+    from mxnet.rnn import LSTMCell
+    from mxnet.rnn.rnn_cell import GRUCell
+    import helper
+    print(__name__, sys.argv[1:], mx.rnn.__name__, LSTMCell.__module__, GRUCell.__module__)
+    print(os.path.abspath(sys.path[0]), os.path.abspath(__file__), helper.there)
+    if len(sys.argv) > 3:
+        sys.exit(int(sys.argv[3]))
+    '''
+
+
+@pytest.mark.parametrize('as_module', [False, True])
+def test_a_program_runs_as_it_is(tmp_path, as_module):
+    there = tmp_path / 'there'
+    script = written(there, 'old.py', SOCKEYE)
+    written(there, 'helper.py', 'there = __name__')
+    if as_module:
+        done = start('-m', 'mxrnn', 'run', '-m', 'old', '-m', '--x', cwd=there)
+    else:
+        done = start('-m', 'mxrnn', 'run', os.path.join('there', 'old.py'), '-m', '--x', '3',
+                     cwd=tmp_path)
+    assert done.returncode == (0 if as_module else 3), done.stderr
+    first, second = done.stdout.splitlines()
+    arguments = ['-m', '--x'] if as_module else ['-m', '--x', '3']
+    assert first == '__main__ %s mxrnn mxrnn._cells.dense mxrnn._cells.dense' % arguments
+    assert second == '%s %s helper' % (there.resolve(), script.resolve())
+
+
+def test_folders_and_packages_run(tmp_path):
+    written(tmp_path, 'package/__init__.py', '')
+    written(tmp_path, 'package/__main__.py', 'import sys; print(__name__, __spec__.name,'
+            ' "mxrnn._runtime.launch" in sys.modules, "mxnet" in sys.modules)')
+    for name, target in (('__main__', ['package']), ('package.__main__', ['-m', 'package'])):
+        done = start('-m', 'mxrnn', 'run', *target, cwd=tmp_path)
+        assert done.stdout == '__main__ %s True False\n' % name, done.stderr
+    assert 'is no module' in start('-m', 'mxrnn', 'run', '-m', 'nonesuch', cwd=tmp_path).stderr
+
+
+def test_an_error_of_the_program_is_its_own(tmp_path):
+    script = written(tmp_path, 'old.py', 'raise KeyError(17)')
+    done = start('-m', 'mxrnn', 'run', script, cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.endswith('KeyError: 17\n')
+    assert 'old.py", line 1' in done.stderr
+
+
+CHILDREN = '''
+    import multiprocessing
+    import sys
+    import mxnet as mx
+    from mxnet.rnn import LSTMCell
+
+    class Told:
+        def __init__(self, *what):
+            self.what = what
+
+    def child(number):
+        main = sys.modules['__main__']
+        assert main.Told is Told and main.__file__ == __file__
+        return Told(number, mx.rnn.__name__, LSTMCell.__module__, __name__)
+
+    if __name__ == '__main__':
+        for method in sys.argv[1:]:
+            with multiprocessing.get_context(method).Pool(1) as pool:
+                print(pool.map(child, [1])[0].what)
+    '''
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='there is no fork server')
+def test_children_are_cured(tmp_path):
+    script = written(tmp_path, 'old.py', CHILDREN)
+    done = start('-m', 'mxrnn', 'run', script, 'spawn', 'forkserver', cwd=tmp_path)
+    assert done.stdout.splitlines() == [
+        "(1, 'mxrnn', 'mxrnn._cells.dense', '__mp_main__')"] * 2, done.stderr
+
+
+def test_children_of_children_are_cured(tmp_path):
+    script = written(tmp_path, 'old.py', '''
+        import multiprocessing
+        import mxnet as mx
+
+        def inner(queue):
+            queue.put((mx.rnn.__name__, __name__))
+
+        def outer(queue):
+            process = multiprocessing.get_context('spawn').Process(target=inner, args=(queue,))
+            process.start()
+            process.join()
+
+        if __name__ == '__main__':
+            queue = multiprocessing.get_context('spawn').Queue()
+            process = multiprocessing.get_context('spawn').Process(target=outer, args=(queue,))
+            process.start()
+            process.join()
+            print(queue.get(timeout=1))
+        ''')
+    done = start('-m', 'mxrnn', 'run', script, cwd=tmp_path)
+    assert done.stdout == "('mxrnn', '__mp_main__')\n", done.stderr
+
+
+@pytest.fixture
+def environment_of(tmp_path):
+    """A new environment that sees MXNet and NumPy, and mxrnn while `sees_mxrnn` is there."""
+    folder = tmp_path / 'environment'
+    venv.EnvBuilder(with_pip=False, symlinks=os.name != 'nt').create(str(folder))
+    scripts = 'Scripts' if os.name == 'nt' else 'bin'
+    python = str(folder / scripts / 'python')
+    site = Path(start('-c', 'import sysconfig; print(sysconfig.get_path("purelib"))',
+                      cwd=tmp_path, python=python, path=()).stdout.strip())
+    libraries = {str(Path(module.__path__[0]).parent) for module in (mx, np)}
+    (site / 'libraries.pth').write_text('\n'.join(libraries) + '\n', encoding='utf-8')
+    (site / 'sees_mxrnn.pth').write_text(ROOT + '\n', encoding='utf-8')
+
+    def run(*command):
+        return start(*command, cwd=tmp_path, python=python, path=())
+
+    run.site = site
+    return run
+
+
+IMPORT = '''
+import sys
+assert not any(name.startswith('mxrnn') or name == 'numpy' for name in sys.modules)
+import mxnet
+print(mxnet.rnn.__name__, 'mxrnn._runtime.cures' in sys.modules)
+'''
+
+
+def test_an_environment_is_enabled_and_disabled(environment_of):
+    before = {path.name for path in environment_of.site.iterdir()}
+    done = environment_of('-m', 'mxrnn', 'enable')
+    new = {path.name for path in environment_of.site.iterdir()} - before - {'__pycache__'}
+    starter = 'mxrnn-enable.start' if sys.version_info >= (3, 15) else 'mxrnn-enable.pth'
+    assert new == {'_mxrnn_startup.py', starter}, done.stderr
+    assert all(str(environment_of.site / name) in done.stdout for name in new)
+
+    done = environment_of('-W', 'error::DeprecationWarning:site', '-c', IMPORT)
+    assert done.stdout == 'mxnet.rnn True\n' and not done.stderr
+
+    assert 'mx.rnn is mxrnn' in environment_of('-m', 'mxrnn', 'enable', '--replace').stdout
+    assert environment_of('-c', IMPORT).stdout == 'mxrnn True\n'
+    # mxrnn itself first: one finder, which still replaces
+    assert environment_of('-c', 'import sys, mxrnn, mxnet\n'
+                          'assert [type(each).__module__ for each in sys.meta_path].count('
+                          '"mxrnn._runtime.finder") == 1 and mxnet.rnn is mxrnn').returncode == 0
+
+    done = environment_of('-m', 'mxrnn', 'disable')
+    assert all(str(environment_of.site / name) in done.stdout for name in new)
+    assert {path.name for path in environment_of.site.iterdir()} - {'__pycache__'} == before
+    assert 'was not enabled' in environment_of('-m', 'mxrnn', 'disable').stdout
+
+
+def test_an_enabled_environment_without_mxrnn_is_as_before(environment_of):
+    assert environment_of('-m', 'mxrnn', 'enable', '--replace').returncode == 0
+    (environment_of.site / 'sees_mxrnn.pth').unlink()
+    done = environment_of('-c', 'import sys, importlib.util\n'
+                          'assert importlib.util.find_spec("mxnet").loader and not any('
+                          'name.startswith("mxrnn") for name in sys.modules)')
+    assert done.returncode == 0 and not done.stderr
+
+
+def test_an_environment_without_mxrnn_is_not_enabled(environment_of, monkeypatch):
+    (environment_of.site / 'sees_mxrnn.pth').unlink()
+    before = set(environment_of.site.iterdir())
+    done = environment_of('-c', 'import sys, runpy; sys.path.insert(0, %r)\n'
+                          'sys.argv = ["mxrnn", "enable"]; runpy.run_module("mxrnn", '
+                          'run_name="__main__")' % ROOT)
+    assert done.returncode == 1 and 'pip install .' in done.stderr
+    assert set(environment_of.site.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, '_check_installed', lambda: None)
+    monkeypatch.setattr(environment, '_folder', lambda: str(tmp_path / 'nonesuch'))
+    with pytest.raises(SystemExit, match='_mxrnn_startup.py cannot be written'):
+        environment.enable()
