@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Small arrays, and often another process of the tests beside this one.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 try:
     from mxrnn._runtime.mxnet import mx
 except ImportError:  # tests/interop/test_without_mxnet.py runs all the same, with --noconftest

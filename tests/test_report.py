@@ -66,7 +66,8 @@ def section(title):
 def test_report_of_this_machine():
     text = _report.device_report()
     assert [line.split('  ')[0] for line in text.splitlines() if line[0] != ' '] == [
-        'mxrnn', 'Python', 'NumPy', 'MXNet', 'features', 'cures', 'CUDA libraries', 'GPUs']
+        'mxrnn', 'Python', 'NumPy', 'MXNet', 'features', 'cures', 'threads',
+        'CUDA libraries', 'GPUs']
     assert section('Python')[0].startswith('%d.%d.%d on ' % sys.version_info[:3])
     assert section('NumPy') == [np.__version__]
     assert section('MXNet')[0] == '%s in %s' % (mx.__version__, mx.__path__[0])

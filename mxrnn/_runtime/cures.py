@@ -21,7 +21,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from . import cuda, failures
+from . import cuda, failures, threads
 
 __all__ = ['cures', 'execute', 'version']
 
@@ -151,7 +151,7 @@ def execute(loader: Any, module: types.ModuleType) -> None:
     gone = _gone()
     asked: set[str] = set()
     try:
-        with _distutils() as stand_in, _gone_from_numpy(gone, asked):
+        with threads.chosen(), _distutils() as stand_in, _gone_from_numpy(gone, asked):
             loader.exec_module(module)
     except Exception as error:
         raise ImportError(failures.explanation(error, file, failed), name='mxnet') from error

@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, NamedTuple
 import numpy as np
 
 from .. import _check
-from . import commands
+from . import commands, threads
 from . import cuda as _cuda
 from .mxnet import cures, mx
 
@@ -150,6 +150,11 @@ def _cures() -> Iterable[str]:
     return cures or ['none']
 
 
+def _threads() -> Iterable[str]:
+    number, reason = threads.choice
+    yield '%s%s' % ('' if number is None else '%d: ' % number, reason)
+
+
 def _cuda_libraries() -> Iterable[str]:
     wanted = _cuda.wanted(_library())
     for soname in wanted:
@@ -171,16 +176,16 @@ def _gpus() -> Iterable[str]:
 
 
 _SECTIONS = {'mxrnn': _mxrnn, 'Python': _python, 'NumPy': _numpy, 'MXNet': _mxnet,
-             'features': _features, 'cures': _cures, 'CUDA libraries': _cuda_libraries,
-             'GPUs': _gpus}
+             'features': _features, 'cures': _cures, 'threads': _threads,
+             'CUDA libraries': _cuda_libraries, 'GPUs': _gpus}
 
 
 def device_report() -> str:
     """Return, as text, what MXNet runs on here; meant for bug reports, so it never raises.
 
-    Python, NumPy, MXNet and its features, what was done to have it imported, the CUDA libraries
-    and the file each came from, and the GPUs with their compute capability and whether this MXNet
-    holds code for them. ``python -m mxrnn`` prints it.
+    Python, NumPy, MXNet and its features, what was done to have it imported, how many threads it
+    uses on the CPU, the CUDA libraries and the file each came from, and the GPUs with their compute
+    capability and whether this MXNet holds code for them. ``python -m mxrnn`` prints it.
 
     Examples
     --------

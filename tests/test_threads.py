@@ -1,0 +1,157 @@
+"""How many threads MXNet is given, on machines and in containers made up for the purpose."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mxrnn._runtime import report, threads
+
+ROOT = str(Path(__file__).resolve().parents[1])
+
+
+def files(folder, **contents):
+    for name, text in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + '\n', encoding='utf-8')
+
+
+@pytest.mark.parametrize('siblings, processors, cores', [
+    (['0', '1'], {0, 1}, 2),
+    (['0-1', '0-1', '2-3', '2-3'], {0, 1, 2, 3}, 2),
+    (['0,4', '1,5', '2,6', '3,7', '0,4', '1,5', '2,6', '3,7'], {0, 1, 4}, 2),
+    (['0-1', '0-1'], {1}, 1)])
+def test_physical_cores(tmp_path, siblings, processors, cores):
+    for number, text in enumerate(siblings):
+        files(tmp_path, **{'cpu%d/topology/thread_siblings_list' % number: text})
+    assert threads.physical_cores(processors, str(tmp_path)) == cores
+
+
+def test_a_kernel_that_does_not_tell_of_cores(tmp_path):
+    assert threads.physical_cores({0, 1, 2}, str(tmp_path)) == 3
+
+
+V1 = ('30 25 0:26 %s /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n'
+      '31 25 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory')
+V2 = '30 25 0:26 %s /sys/fs/cgroup rw,nosuid - cgroup2 cgroup rw,nsdelegate'
+
+
+def machine(folder, mountinfo, cgroup, **limits):
+    files(folder, **{'proc/self/mountinfo': '22 1 0:1 / / rw - ext4 /dev/root rw\n' + mountinfo,
+                     'proc/self/cgroup': cgroup})
+    files(folder, **{'sys/fs/cgroup/' + name: text for name, text in limits.items()})
+    return threads.quota(str(folder))
+
+
+@pytest.mark.parametrize('text, wanted', [
+    ('max 100000', None), ('100000 100000', 1), ('150000 100000', 1.5), ('', None)])
+def test_a_quota_of_version_2(tmp_path, text, wanted):
+    assert machine(tmp_path, V2 % '/', '0::/a/b', **{'a/b/cpu.max': text}) == wanted
+
+
+def test_the_smallest_quota_of_the_groups_around(tmp_path):
+    assert machine(tmp_path, V2 % '/', '0::/a/b/c', **{
+        'a/b/c/cpu.max': 'max 100000', 'a/b/cpu.max': '400000 100000',
+        'a/cpu.max': '200000 100000', 'b/cpu.max': '100000 100000'}) == 2
+
+
+def test_a_container_of_version_2_sees_itself_as_the_top(tmp_path):
+    assert machine(tmp_path, V2 % '/', '0::/', **{'cpu.max': '300000 100000'}) == 3
+
+
+@pytest.mark.parametrize('time, wanted', [('-1', None), ('50000', .5), ('200000', 2)])
+def test_a_quota_of_version_1(tmp_path, time, wanted):
+    assert machine(tmp_path, V1 % '/', '4:memory:/m\n3:cpu,cpuacct:/a', **{
+        'cpu,cpuacct/a/cpu.cfs_quota_us': time,
+        'cpu,cpuacct/a/cpu.cfs_period_us': '100000',
+        'memory/m/cpu.cfs_quota_us': '10000',
+        'memory/m/cpu.cfs_period_us': '100000'}) == wanted
+
+
+def test_a_container_of_version_1_whose_paths_are_the_hosts(tmp_path):
+    limits = {'cpu,cpuacct/cpu.cfs_quota_us': '250000',
+              'cpu,cpuacct/cpu.cfs_period_us': '100000'}
+    assert machine(tmp_path, V1 % '/docker/12ab', '3:cpuacct,cpu:/docker/12ab', **limits) == 2.5
+    assert machine(tmp_path, V1 % '/', '3:cpuacct,cpu:/docker/12ab', **limits) == 2.5
+
+
+def test_a_system_without_control_groups(tmp_path):
+    assert threads.quota(str(tmp_path)) is None
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """A process that nobody has told how many threads to use; with these cores, this quota."""
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    monkeypatch.delenv('MXNET_OMP_MAX_THREADS', raising=False)
+
+    def make(processors, cores, limit):
+        monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(processors)),
+                            raising=False)
+        monkeypatch.setattr(threads, 'physical_cores', lambda processors: cores)
+        monkeypatch.setattr(threads, 'quota', lambda: limit)
+        return threads._choose()
+    return make
+
+
+@pytest.mark.parametrize('processors, cores, limit, number, words', [
+    (8, 4, None, 4, '4 physical cores among the 8 processors'),
+    (2, 2, 4., 2, '2 physical cores among the 2 processors'),
+    (64, 32, 3.5, 3, 'a quota of 3.5 processors; 32 physical cores'),
+    (2, 2, .5, 1, 'a quota of 0.5 processors')])
+def test_the_number_and_why(alone, processors, cores, limit, number, words):
+    choice = alone(processors, cores, limit)
+    assert choice.threads == number and choice.reason.startswith(words)
+
+
+@pytest.mark.parametrize('name', ['OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'])
+def test_who_has_chosen_keeps_it(alone, monkeypatch, name):
+    monkeypatch.setenv(name, '7')
+    assert alone(8, 4, None) == (None, name + ' is 7')
+
+
+def test_the_report_tells(monkeypatch):
+    for choice, line in (((3, 'so'), 'threads         3: so'),
+                         ((None, 'so'), 'threads         so')):
+        monkeypatch.setattr(threads, 'choice', threads.Choice(*choice))
+        assert line in report.device_report().splitlines()
+
+
+def test_the_variable_is_there_while_mxnet_is_imported_alone(alone, monkeypatch):
+    alone(8, 4, None)
+    monkeypatch.setattr(threads, 'choice', threads.choice)
+    with pytest.raises(KeyError), threads.chosen():
+        assert os.environ['MXNET_OMP_MAX_THREADS'] == '4' and threads.choice.threads == 4
+        raise KeyError
+    assert 'MXNET_OMP_MAX_THREADS' not in os.environ
+    monkeypatch.setenv('MXNET_OMP_MAX_THREADS', '7')
+    with threads.chosen():
+        pass
+    assert os.environ['MXNET_OMP_MAX_THREADS'] == '7'
+
+
+@pytest.mark.skipif(not hasattr(os, 'sched_getaffinity') or len(os.sched_getaffinity(0)) < 2,
+                    reason='one processor: there is nothing to choose')
+def test_mxnet_takes_the_number(tmp_path):
+    """As many threads of the process more as OpenMP was given."""
+    code = '''
+import os, mxrnn
+from mxrnn._runtime import threads
+threads.physical_cores = lambda processors: %d
+threads.quota = lambda: None
+mx = mxrnn.mx
+ones = mx.nd.ones((512, 512))
+mx.nd.FullyConnected(ones, ones, no_bias=True, num_hidden=512).wait_to_read()
+print(len(os.listdir('/proc/self/task')))
+'''
+    environ = {name: value for name, value in os.environ.items()
+               if name not in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS')}
+    environ['PYTHONPATH'] = ROOT
+    one, two = (int(subprocess.run([sys.executable, '-c', code % number], text=True, check=True,
+                                   env=environ, stdout=subprocess.PIPE).stdout)
+                for number in (1, 2))
+    assert two == one + 1
