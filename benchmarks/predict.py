@@ -1,0 +1,344 @@
+"""What does prediction cost: a step, a sequence, many kept states, many sentences?
+
+A step is one of LSTM layers whose states are fed back and whose output is waited for: `Stepper`,
+a bare executor that is bound once, Gluon's layer and, where they are installed, torch's and
+onnxruntime's. The executor's states are copied from its outputs to its arguments for each next
+step, which overwrites them; the Stepper's stay. A sequence is 35 steps in one call: `Stepper.read`,
+an executor of `fuse`, plain and folded, and the others' layers.
+
+Kept states are 10,000 of batch 1: the MB of their numbers, of plain arrays that hold as many, and
+of those that a Stepper gave.
+
+Sentences are 10,000 of 5 to 60 words in a language model of 2 layers: `Predictor`, a loop over
+BucketingModule, whose outputs are neither cut nor put in order, and one sentence at a time, of
+which fewer are run.
+
+`times_as_good` is the ratio to the bare executor, to the plain arrays, to one at a time: times are
+medians over interleaved rounds.
+"""
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Any, Callable
+
+import numpy as np
+from _common import (
+    Table,
+    configuration,
+    figure,
+    measure,
+    median,
+    mx,
+    parse,
+    parser,
+    ratio,
+    threads,
+)
+
+import mxrnn
+
+#: Units, layers.
+SHAPES = [(64, 1), (512, 1), (650, 2)]
+BATCHES = (1, 32)
+LENGTH = 35
+BUCKETS = [10, 20, 30, 40, 50, 60]
+WORDS = 1000
+
+Job = Callable[[], Any]
+
+
+def stack(units: int, layers: int) -> Any:
+    """LSTM layers."""
+    cell = mxrnn.SequentialRNNCell()
+    for i in range(layers):
+        cell.add(mxrnn.LSTMCell(units, prefix='l%d_' % i))
+    return cell
+
+
+def random_weights(symbol: Any, context: mx.Context, **shapes: tuple[int, ...]) -> dict[str, Any]:
+    """Weights for a graph whose other inputs are of these shapes."""
+    found, _, _ = symbol.infer_shape(**shapes)
+    return {name: mx.nd.random.uniform(-.1, .1, shape, ctx=context)
+            for name, shape in zip(symbol.list_arguments(), found) if name not in shapes}
+
+
+def bare(run: Callable[[Any], Any]) -> Any:
+    """The cell and nothing around it."""
+    return run(mx.sym.Variable('data'))
+
+
+# ---- a step and a sequence
+
+def with_stepper(stepper: Any, data: Any, batch: int, steps: int, read: bool) -> Job:
+    """Steps of a Stepper, or sequences that it reads."""
+    call = stepper.read if read else stepper.step
+
+    def job() -> None:
+        states = stepper.begin(batch)
+        for _ in range(steps):
+            output, states = call(states, data=data)
+            output.wait_to_read()
+    return job
+
+
+def with_executor(cell: Any, weights: dict[str, Any], data: Any, steps: int, read: bool,
+                  fold: bool = False) -> Job:
+    """Steps of an executor that is bound once, or sequences through it."""
+    begin = cell.begin_state(func=mx.sym.Variable)
+    inputs = mx.sym.Variable('data')
+    if read:
+        outputs, states = cell.unroll(LENGTH, inputs, begin, merge_outputs=True)
+    else:
+        outputs, states = cell(inputs, begin)
+    symbol = mx.sym.Group([outputs, *states])
+    if fold:
+        symbol, weights = mxrnn.fold(symbol, weights)
+    shapes = {state.name: (len(data), *info['shape'][1:])
+              for state, info in zip(begin, cell.state_info)}
+    bound = symbol.simple_bind(data.context, grad_req='null', data=data.shape, **shapes)
+    bound.copy_params_from(weights)
+    arguments = [bound.arg_dict[name] for name in shapes]
+
+    def job() -> None:
+        for argument in arguments:
+            argument[:] = 0
+        for _ in range(steps):
+            output, *new = bound.forward(is_train=False, data=data)
+            for argument, state in zip(arguments, new):
+                state.copyto(argument)
+            output.wait_to_read()
+    return job
+
+
+def with_gluon(units: int, layers: int, data: Any, steps: int, read: bool) -> Job:
+    """Gluon's layer, for a step with a sequence of one."""
+    layer = mx.gluon.rnn.LSTM(units, layers, input_size=units)
+    layer.initialize(mx.init.Uniform(.1), ctx=data.context)
+    layer.hybridize(static_alloc=True, static_shape=True)
+    sequence = data.swapaxes(0, 1).copy() if read else data.expand_dims(0)
+
+    def job() -> None:
+        states = layer.begin_state(len(data), ctx=data.context)
+        for _ in range(steps):
+            output, states = layer(sequence, states)
+            output.wait_to_read()
+    return job
+
+
+def with_torch(units: int, layers: int, data: np.ndarray, steps: int, read: bool) -> Job:
+    """torch's layer, for a step with a sequence of one."""
+    import torch
+
+    torch.set_num_threads(threads())
+    layer = torch.nn.LSTM(units, units, layers).eval()
+    sequence = torch.tensor(data.swapaxes(0, 1).copy() if read else data[None])
+
+    def job() -> None:
+        states = (torch.zeros(layers, len(data), units),) * 2
+        with torch.inference_mode():
+            for _ in range(steps):
+                _, states = layer(sequence, states)
+    return job
+
+
+def with_onnxruntime(units: int, layers: int, data: np.ndarray, steps: int, read: bool) -> Job:
+    """An ONNX model of LSTM operators in onnxruntime."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, weights, inputs, outputs = [], [], [], []
+    name = 'data'
+    for i in range(layers):
+        for kind, shape in (('W', (1, 4 * units, units)), ('R', (1, 4 * units, units)),
+                            ('B', (1, 8 * units))):
+            weights.append(numpy_helper.from_array(
+                np.random.uniform(-.1, .1, shape).astype('float32'), '%s%d' % (kind, i)))
+        ends = ['%s%d' % (kind, i) for kind in ('h', 'c')]
+        nodes.append(helper.make_node(
+            'LSTM', [name, 'W%d' % i, 'R%d' % i, 'B%d' % i, '', *ends],
+            ['y%d' % i, *(end + '_new' for end in ends)], hidden_size=units))
+        nodes.append(helper.make_node('Squeeze', ['y%d' % i, 'axis'], ['x%d' % i]))
+        name = 'x%d' % i
+        inputs += ends
+        outputs += [end + '_new' for end in ends]
+    weights.append(numpy_helper.from_array(np.array([1]), 'axis'))
+    state = (1, len(data), units)
+    graph = helper.make_graph(nodes, 'lstm', [
+        helper.make_tensor_value_info(each, TensorProto.FLOAT, shape) for each, shape in
+        [('data', (None, len(data), units))] + [(end, state) for end in inputs]], [
+        helper.make_tensor_value_info(each, TensorProto.FLOAT, shape) for each, shape in
+        [(name, (None, len(data), units))] + [(end, state) for end in outputs]], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)])
+    model.ir_version = 8
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options,
+                                           providers=['CPUExecutionProvider'])
+    sequence = data.swapaxes(0, 1).copy() if read else data[None].copy()
+
+    def job() -> None:
+        states = [np.zeros(state, 'float32')] * len(inputs)
+        for _ in range(steps):
+            _, *states = session.run(None, {'data': sequence, **dict(zip(inputs, states))})
+    return job
+
+
+def call_jobs(units: int, layers: int, batch: int, read: bool, steps: int, context: mx.Context
+              ) -> dict[str, Job]:
+    """What is compared for one step, or one sequence."""
+    cell = stack(units, layers)
+    shape = (batch, LENGTH, units) if read else (batch, units)
+    data = mx.nd.random.uniform(-1, 1, shape, ctx=context)
+    weights = random_weights(cell.unroll(1, mx.sym.Variable('data'))[0][0], context,
+                             data=(batch, 1, units))
+    stepper = mxrnn.Stepper(cell, bare, weights, ctx=context)
+    jobs = {'bare executor': with_executor(mxrnn.fuse(cell) if read else cell, weights, data,
+                                           steps, read),
+            'Stepper': with_stepper(stepper, data, batch, steps, read),
+            'gluon.rnn': with_gluon(units, layers, data, steps, read)}
+    if read:
+        jobs['folded fuse'] = with_executor(mxrnn.fuse(cell), weights, data, steps, read, True)
+    if context.device_type == 'cpu':
+        values = data.asnumpy()
+        for name, module, make in (('torch.nn', 'torch', with_torch),
+                                   ('onnxruntime', 'onnxruntime', with_onnxruntime)):
+            if importlib.util.find_spec(module):
+                jobs[name] = make(units, layers, values, steps, read)
+    return jobs
+
+
+# ---- kept states
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    with open('/proc/self/statm') as numbers:
+        return int(numbers.read().split()[1]) * 4096
+
+
+def kept_states(units: int, layers: int, count: int, context: mx.Context) -> dict[str, float]:
+    """MB that `count` states take: their numbers, plain arrays that hold them, a Stepper's."""
+    cell = stack(units, layers)
+    weights = random_weights(cell.unroll(1, mx.sym.Variable('data'))[0][0], context,
+                             data=(1, 1, units))
+    stepper = mxrnn.Stepper(cell, bare, weights, ctx=context)
+    data = mx.nd.zeros((1, units), ctx=context)
+
+    def after(make: Callable[[], Any]) -> float:
+        make()
+        mx.nd.waitall()
+        before = resident()
+        kept = [make() for _ in range(count)]
+        mx.nd.waitall()
+        return (resident() - before) / 1e6 * (len(kept) == count)
+
+    begin = stepper.begin(1)
+    found = {'Stepper': after(lambda: stepper.step(begin, data=data)[1]),
+             'arrays': after(lambda: [mx.nd.zeros((1, units), ctx=context)
+                                      for _ in range(2 * layers)])}
+    return {'numbers': count * 2 * layers * units * 4 / 1e6, **found}
+
+
+# ---- sentences
+
+def sentence_jobs(sentences: list[list[int]], few: int, units: int, context: mx.Context
+                  ) -> dict[str, tuple[int, Job]]:
+    """How many sentences each one runs, and the job."""
+    def network(length: int) -> Any:
+        words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=units,
+                                 name='embed')
+        outputs, _ = mxrnn.fuse(stack(units, 2)).unroll(length, words, merge_outputs=True)
+        scores = mx.sym.FullyConnected(outputs, num_hidden=WORDS, flatten=False, name='score')
+        return mx.sym.argmax(scores, axis=2), ['data'], []
+
+    weights = random_weights(network(1)[0], context, data=(1, 1))
+    predict = mxrnn.Predictor(network, weights, buckets=BUCKETS, ctx=context)
+    data = mxrnn.BucketSentenceIter([sentence + [0] for sentence in sentences], 32,
+                                    [length + 1 for length in BUCKETS], invalid_label=0,
+                                    shuffle=False, last_batch='pad')
+
+    def module(iterator: Any, key: int, batch: int) -> Any:
+        made = mx.mod.BucketingModule(network, key, context=context)
+        made.bind([mx.io.DataDesc('data', (batch, key))], for_training=False)
+        made.set_params(weights, {})
+        return made
+
+    batches = module(data, max(data.buckets), 32)
+    single = module(None, max(BUCKETS), 1)
+
+    def loop() -> None:
+        data.reset()
+        for batch in data:
+            batch.provide_label = None
+            batches.forward(batch, is_train=False)
+            batches.get_outputs()[0].asnumpy()
+
+    def one_at_a_time() -> None:
+        for sentence in sentences[:few]:
+            shape = (1, len(sentence))
+            single.forward(mx.io.DataBatch([mx.nd.array([sentence])], bucket_key=shape[1],
+                                           provide_data=[mx.io.DataDesc('data', shape)]),
+                           is_train=False)
+            single.get_outputs()[0].asnumpy()
+
+    return {'BucketingModule': (len(sentences), loop),
+            'Predictor': (len(sentences), lambda: predict(sentences)),
+            'one at a time': (few, one_at_a_time)}
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument('--rounds', type=int, default=10, help='rounds a case (default: 10)')
+    options = parse(options)
+    quick = options.quick
+    rounds = 2 if quick else options.rounds
+    configuration([options.context], rounds=rounds, dtype='float32')
+    table = Table('what', 'H', 'layers', 'batch', 'implementation', 'value', 'unit',
+                  'times_as_good')
+    points: dict[str, list[float]] = {}
+    cases: list[str] = []
+    for units, layers in [(8, 1)] if quick else SHAPES:
+        for read in (False, True):
+            for batch in BATCHES:
+                what = 'sequence' if read else 'step'
+                steps = 3 if quick else (5 if read else 100)
+                times = measure(call_jobs(units, layers, batch, read, steps, options.context),
+                                rounds)
+                cases.append('%s\n%d, %d, %d' % (what, units, layers, batch))
+                for name, taken in times.items():
+                    speed = ratio(times, 'bare executor', name)
+                    table.add(what, units, layers, batch, name, median(taken) / steps * 1e6,
+                              'us', speed)
+                    points.setdefault(name, [np.nan] * (len(cases) - 1)).append(speed)
+                for values in points.values():
+                    values += [np.nan] * (len(cases) - len(values))
+    if sys.platform == 'linux' and options.context.device_type == 'cpu':
+        count = 100 if quick else 10000
+        for units, layers in [(8, 1)] if quick else SHAPES:
+            megabytes = kept_states(units, layers, count, options.context)
+            for name, value in megabytes.items():
+                table.add('%d states' % count, units, layers, 1, name, value, 'MB',
+                          megabytes['arrays'] / value if value else '')
+    draws = np.random.RandomState(0)
+    count, few, units = (40, 5, 8) if quick else (10000, 300, 200)
+    sentences = [draws.randint(1, WORDS, length).tolist()
+                 for length in draws.randint(5, 61, count)]
+    jobs = sentence_jobs(sentences, few, units, options.context)
+    times = measure({name: job for name, (_, job) in jobs.items()}, 2 if quick else 3)
+    for name, (number, _) in jobs.items():
+        each = [seconds / number for seconds in times[name]]
+        table.add('sentence', units, 2, 1 if number == few else 32, name, median(each) * 1e6, 'us',
+                  ratio({'one': [seconds / few for seconds in times['one at a time']],
+                         'this': each}, 'one', 'this'))
+    if options.plot:
+        with figure(options.plot, 'H, layers, batch',
+                    'times as fast as a bare executor') as axes:
+            axes.axhline(1, color='grey', linewidth=0.8)
+            for name, values in points.items():
+                if name != 'bare executor':
+                    axes.plot(values, marker='o', linestyle='', label=name)
+            axes.set_xticks(range(len(cases)), cases, fontsize='x-small')
+
+
+if __name__ == '__main__':
+    main()
