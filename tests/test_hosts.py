@@ -1,0 +1,125 @@
+"""The page about several machines, followed to the letter on hosts that are network namespaces."""
+from __future__ import annotations
+
+import ast
+import collections
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import mxrnn as rnn
+
+from .hosts import Hosts, why_not
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / 'docs' / 'distributed.md').read_text(encoding='utf-8')
+FIRST_HOST, SECOND_HOST, ROLES = re.findall(r'^```bash\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)
+PREPARE, TRAIN = re.findall(r'^```python\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)
+
+#: What `python` runs on the hosts: the script that it is given. When it is done, it says which
+#: sentences it was given in each epoch.
+SPY = '''
+import os, runpy, sys
+sys.path.insert(0, {root!r})
+from mxrnn import mx
+import mxrnn as rnn
+
+seen = [[]]
+hand_out, begin = rnn.BucketSentenceIter.next, rnn.BucketSentenceIter.reset
+
+def next_batch(self):
+    batch = hand_out(self)
+    seen[-1] += [[int(i) for i in row if i] for row in batch.data[0].asnumpy().T]
+    return batch
+
+def reset(self):
+    seen.append([])
+    begin(self)
+
+rnn.BucketSentenceIter.next, rnn.BucketSentenceIter.reset = next_batch, reset
+runpy.run_path(sys.argv[1], run_name='__main__')
+print('seen', [epoch for epoch in seen if epoch])
+'''
+
+
+def training(folder: Path) -> dict[str, str]:
+    """Put the page's scripts into a folder; return the environment to run them in."""
+    (folder / 'bin').mkdir(parents=True)
+    (folder / 'bin' / 'spy.py').write_text(SPY.format(root=str(ROOT)), encoding='utf-8')
+    python = folder / 'bin' / 'python'
+    python.write_text('#!/bin/sh\nexec %s %s "$@"\n' % (sys.executable, folder / 'bin' / 'spy.py'),
+                      encoding='utf-8')
+    python.chmod(0o755)
+    for name, text in (('prepare.py', PREPARE), ('train.py', TRAIN), ('roles.sh', ROLES)):
+        (folder / name).write_text(text, encoding='utf-8')
+    environment = dict(os.environ, OMP_NUM_THREADS='1', MXNET_SUBGRAPH_VERBOSE='0',
+                       PATH='%s:%s' % (folder / 'bin', os.environ['PATH']))
+    subprocess.run(['python', 'prepare.py'], cwd=str(folder), env=environment, check=True,
+                   stdout=subprocess.PIPE)
+    return environment
+
+
+def results(printed: str) -> tuple[list[str], list[list[list[list[int]]]]]:
+    """The sums of weights in what workers printed, and the sentences that each saw by epoch."""
+    return (re.findall('^worker . of 2: the weights add up to (.*)', printed, re.MULTILINE),
+            [ast.literal_eval(line) for line in re.findall(r'^seen (\[\[.*)', printed,
+                                                          re.MULTILINE)])
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not() or 'this can be run')
+def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
+    with Hosts(2) as hosts:
+        assert hosts.addresses == sorted(set(re.findall(r'10\.0\.0\.\d', PAGE)))
+
+        # As it is meant to be
+        folder = tmp_path / 'whole'
+        environment = training(folder)
+        started = [hosts.start(host, ['bash', '-c', commands], cwd=str(folder), env=environment)
+                   for host, commands in enumerate((FIRST_HOST, SECOND_HOST))]
+        printed = ''.join(process.communicate(timeout=100)[0] for process in started)
+        assert [process.returncode for process in started] == [0, 0], printed
+        sums, seen = results(printed)
+        assert len(sums) == 2 and sums[0] == sums[1], printed
+        sentences = sorted(sentence.tolist() for sentence in rnn.read_tokens(folder / 'corpus'))
+        assert [len(worker) for worker in seen] == [6, 6]
+        for one, two in zip(*seen):  # every sentence once, in every epoch, in one of the parts
+            assert sorted(one + two) == sentences
+        parts = [{tuple(map(tuple, sorted(epoch))) for epoch in worker} for worker in seen]
+        assert [len(part) for part in parts] == [1, 1] and parts[0] != parts[1]
+
+        # The worker of the second host is killed in the middle of an epoch
+        folder = tmp_path / 'killed'
+        environment = training(folder)
+        started = [hosts.start(host, ['bash', '-c', commands], cwd=str(folder), env=environment)
+                   for host, commands in enumerate((FIRST_HOST, SECOND_HOST))]
+        before = time.monotonic()
+        while not list(folder.glob('checkpoints/lm-0002.params')):
+            assert time.monotonic() < before + 100
+            time.sleep(0.002)
+        os.killpg(started[1].pid, signal.SIGKILL)
+        started[1].communicate()
+        with pytest.raises(subprocess.TimeoutExpired):  # the others wait without a word
+            started[0].communicate(timeout=3)
+        assert not list(folder.glob('checkpoints/lm-0006.params'))
+        hosts.kill()
+
+        # All are started again, by rank as mpirun would
+        started = [hosts.start(rank == 3, ['bash', 'roles.sh', 'python', 'train.py'],
+                               cwd=str(folder), env=dict(
+                                   environment, DMLC_PS_ROOT_URI='10.0.0.1',
+                                   OMPI_COMM_WORLD_RANK=str(rank)))
+                   for rank in range(4)]
+        printed = ''.join(process.communicate(timeout=100)[0] for process in started)
+        assert [process.returncode for process in started] == [0, 0, 0, 0], printed
+        again, seen = results(printed)
+        assert again == sums
+        assert all(2 <= len(worker) < 6 for worker in seen)
+        for one, two in zip(*seen):
+            assert collections.Counter(map(tuple, one + two)) == collections.Counter(
+                map(tuple, sentences))
