@@ -27,6 +27,9 @@ from _text import END, RARE, read_text, unigram_perplexity
 
 import mxrnn
 
+#: The ways to add up gradients, of several GPUs and of several workers.
+STORES = ['local', 'device', 'nccl', 'dist_sync', 'dist_device_sync', 'dist_async']
+
 PADDING = 0  # what fills a sentence up to the length of its bucket; no word has this number
 QUIET = logging.getLogger('fit')  # what fit logs by itself is in the table
 QUIET.setLevel(logging.ERROR)
@@ -115,21 +118,29 @@ def load_data(rnn: Any, options: argparse.Namespace) -> tuple[Any, Any, dict[str
                                    for part in (train, valid)))
     print('# %d and %d sentences, %d different words, unigram perplexity %.3f'
           % (len(train), len(valid), len(vocabulary), unigram), flush=True)
-    parts = (fill(train, options.buckets, options.batch_size * options.workers)[
-                 options.rank::options.workers],
-             fill(valid, options.buckets, options.batch_size))
-    iterators = [rnn.BucketSentenceIter(part, options.batch_size, list(options.buckets),
-                                        invalid_label=PADDING, layout='TN') for part in parts]
+    train = fill(train, options.buckets, options.batch_size * options.workers)
+    parts: dict[str, int] = {}
+    if options.stock:
+        train = train[options.rank::options.workers]
+    else:
+        parts = {'num_parts': options.workers, 'part_index': options.rank}
+    iterators = [rnn.BucketSentenceIter(sentences, options.batch_size, list(options.buckets),
+                                        invalid_label=PADDING, layout='TN', **part)
+                 for sentences, part in ((train, parts),
+                                         (fill(valid, options.buckets, options.batch_size), {}))]
     return iterators[0], iterators[1], vocabulary, unigram
 
 
 # ---- training
 
 def seed(options: argparse.Namespace, epoch: int) -> None:
-    """Seed everything random in an epoch: the order of sentences, dropout, the first weights."""
+    """Seed everything random in an epoch: the order of sentences, dropout, the first weights.
+
+    Workers draw the same order and the same first weights, and each a dropout of its own.
+    """
     random.seed(options.seed + epoch)
     np.random.seed(options.seed + epoch)
-    mx.random.seed((options.seed + epoch) * options.workers + options.rank)
+    mx.random.seed((options.seed + epoch) * options.workers + (options.rank if epoch else 0))
 
 
 class Progress:
@@ -271,8 +282,8 @@ def read_options(argv: list[str]) -> argparse.Namespace:
     add('--lr', type=float, default=0.002, help='learning rate (default: %(default)s)')
     add('--seed', type=int, default=1, help='(default: %(default)s)')
     add('--gpus', type=integers, default=[], metavar='N,...', help='(default: the CPU)')
-    add('--kv-store', default='local', help='device for several GPUs; dist_sync for several '
-        'workers, started with the DMLC_ variables of MXNet')
+    add('--kv-store', default='local', choices=STORES, help='device for several GPUs; dist_sync '
+        'for several workers, started as docs/distributed.md says')
     add('--checkpoint', metavar='PREFIX', help='of the files (default: in a temporary folder)')
     add('--resume', type=positive, default=0, metavar='EPOCH', help='go on from this checkpoint')
     add('--stock', action='store_true', help='the same with mxnet.rnn')
@@ -291,10 +302,23 @@ def read_options(argv: list[str]) -> argparse.Namespace:
     if options.resume and (options.stock or not options.checkpoint):
         result.error('--resume needs --checkpoint and the states of the optimiser beside it, '
                      'which mxnet.rnn (--stock) does not save')
-    if 'dist' in options.kv_store and 'DMLC_ROLE' not in os.environ:
-        result.error('--kv-store %s needs the DMLC_ variables, by which MXNet finds the others'
-                     % options.kv_store)
+    check_store(result, options)
     return options
+
+
+def check_store(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse a store of several workers where MXNet is not told how to find them."""
+    if 'dist' in options.kv_store and 'DMLC_ROLE' not in os.environ:
+        parser.error('--kv-store %s needs the DMLC_ variables, by which MXNet finds the others: '
+                     'see docs/distributed.md' % options.kv_store)
+
+
+def open_store(options: argparse.Namespace) -> None:
+    """Set `store`, what fit is given, and `rank` and `workers` of the options."""
+    options.store, options.rank, options.workers = options.kv_store, 0, 1
+    if 'dist' in options.kv_store:
+        options.store = mx.kv.create(options.kv_store)
+        options.rank, options.workers = options.store.rank, options.store.num_workers
 
 
 def main() -> int:
@@ -303,11 +327,7 @@ def main() -> int:
     configuration(**vars(options))
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     rnn = mx.rnn if options.stock else mxrnn
-    options.store, options.rank, options.workers = options.kv_store, 0, 1
-    if 'dist' in options.kv_store:
-        options.store = mx.kv.create(options.kv_store)
-        options.rank, options.workers = options.store.rank, options.store.num_workers
-
+    open_store(options)
     seed(options, 0)
     train, valid, vocabulary, unigram = load_data(rnn, options)
     kinds = [options.kind, 'unfused' if options.kind == 'fused' else 'fused']

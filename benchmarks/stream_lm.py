@@ -20,9 +20,12 @@ from _text import END, RARE, read_text, unigram_perplexity
 from bucketing_lm import (
     PADDING,
     QUIET,
+    STORES,
     Progress,
     build_cell,
+    check_store,
     embed,
+    open_store,
     perplexity,
     positive,
     predict,
@@ -48,6 +51,7 @@ def train_model(carry: bool, train: rnn.StreamIter, valid: rnn.StreamIter, words
     mx.random.seed(options.seed)
     train.reset()
     model.fit(train, eval_data=valid, eval_metric=perplexity(), validation_metric=perplexity(),
+              kvstore=options.store,
               optimizer='adam', optimizer_params={'learning_rate': options.lr},
               initializer=mx.init.Xavier(), num_epoch=options.epochs,
               batch_end_callback=[progress.batch_end, mx.callback.Speedometer(steps, 50),
@@ -74,9 +78,17 @@ def read_options() -> argparse.Namespace:
     add('--epochs', type=positive, default=10, help='(default: %(default)s)')
     add('--lr', type=float, default=0.002, help='learning rate (default: %(default)s)')
     add('--seed', type=int, default=1, help='(default: %(default)s)')
+    add('--states', choices=['zero', 'carried'], action='append', help='train one way only')
+    add('--kv-store', default='local', choices=STORES, help='dist_sync for several workers, '
+        'started as docs/distributed.md says; needs --states, since their servers train one model')
     if '--quick' in sys.argv:
         result.set_defaults(hidden=32, embedding=32, epochs=4, lr=0.01, bptt=8)
-    return parse(result)
+    options = parse(result)
+    check_store(result, options)
+    options.states = options.states or ['zero', 'carried']
+    if 'dist' in options.kv_store and len(options.states) > 1:
+        result.error('--kv-store %s needs --states zero or --states carried' % options.kv_store)
+    return options
 
 
 def main() -> None:
@@ -93,17 +105,21 @@ def main() -> None:
     unigram = unigram_perplexity(*texts)
     print('# %d and %d words, %d different ones, unigram perplexity %.3f'
           % (*map(len, texts), len(vocabulary), unigram))
+    open_store(options)
+    parts = {'num_parts': options.workers, 'part_index': options.rank}
     train, valid = (rnn.StreamIter(text, options.batch_size, options.bptt, PADDING, layout='TN',
-                                   last_batch='pad') for text in texts)
+                                   last_batch='pad', **part)
+                    for text, part in zip(texts, (parts, {})))
 
     table = Table('states', 'epoch', 'train_perplexity', 'valid_perplexity', 'words_per_second')
-    for carry in (False, True):
-        train_model(carry, train, valid, len(vocabulary), table, options)
+    for states in options.states:
+        train_model(states == 'carried', train, valid, len(vocabulary), table, options)
     found = {kind: [float(row[3]) for row in table.rows if row[0] == kind]
-             for kind in ('zero', 'carried')}
-    print('# best validation perplexity: zero states %.3f, carried states %.3f, ratio %.3f'
-          % (min(found['zero']), min(found['carried']),
-             min(found['zero']) / min(found['carried'])))
+             for kind in options.states}
+    if len(found) > 1:
+        print('# best validation perplexity: zero states %.3f, carried states %.3f, ratio %.3f'
+              % (min(found['zero']), min(found['carried']),
+                 min(found['zero']) / min(found['carried'])))
     if options.plot:
         with figure(options.plot, 'epoch', 'validation perplexity') as axes:
             for kind, values in found.items():

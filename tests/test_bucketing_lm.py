@@ -101,6 +101,7 @@ def test_files_of_text(tmp_path) -> None:
     ('--optimizer none', "argument --optimizer: invalid choice: 'none'"),
     ('--train missing.txt', 'missing.txt cannot be read'),
     ('--kv-store dist_sync', '--kv-store dist_sync needs the DMLC_ variables'),
+    ('--kv-store dist_sink', "argument --kv-store: invalid choice: 'dist_sink'"),
 ])
 def test_refuses_what_cannot_be_had(options: str, message: str, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(os.path.dirname(COMMAND[1]))

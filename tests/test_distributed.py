@@ -17,45 +17,58 @@ WORKER = '''
 import os, runpy, sys
 from mxrnn._runtime.mxnet import mx  # scheduler and server stay in here until all is over
 
-fit = mx.mod.BucketingModule.fit
+fit = mx.mod.BaseModule.fit
 
 def fit_and_keep(module, *args, **kwargs):
     fit(module, *args, **kwargs)
     mx.nd.save(os.environ['PARAMETERS'], module.get_params()[0])
 
-mx.mod.BucketingModule.fit = fit_and_keep
+mx.mod.BaseModule.fit = fit_and_keep
 sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name='__main__')
 '''
 
 
-def test_two_workers_end_with_equal_parameters_and_one_of_them_saves(tmp_path) -> None:
+def train_together(folder, *command: str) -> list[dict]:
+    """Run a script of benchmarks/ in all roles; return the parameters that the workers end with.
+
+    In the command, %d stands for a number of each process's own.
+    """
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
+    script, *options = command
     processes = []
     for number, role in enumerate(['scheduler', 'server', 'worker', 'worker']):
         environment = dict(
             os.environ, OMP_NUM_THREADS='1', PYTHONPATH=ROOT, DMLC_ROLE=role,
             DMLC_PS_ROOT_URI='127.0.0.1', DMLC_PS_ROOT_PORT=str(port), DMLC_NUM_SERVER='1',
-            DMLC_NUM_WORKER='2', PARAMETERS=str(tmp_path / ('parameters-%d' % number)))
+            DMLC_NUM_WORKER='2', PARAMETERS=str(folder / ('parameters-%d' % number)))
         processes.append(subprocess.Popen(
-            [sys.executable, '-c', WORKER, os.path.join(ROOT, 'benchmarks', 'bucketing_lm.py'),
-             '--quick', '--epochs', '1', '--hidden', '24', '--kv-store', 'dist_sync',
-             '--checkpoint', str(tmp_path / ('saved-%d' % number))],
+            [sys.executable, '-c', WORKER, os.path.join(ROOT, 'benchmarks', script), '--quick',
+             '--epochs', '1', '--hidden', '24', '--kv-store', 'dist_sync',
+             *(option.replace('%d', str(number)) for option in options)],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
     try:
-        ended = [process.communicate(timeout=55) for process in processes]
+        ended = [process.communicate(timeout=110) for process in processes]
     finally:
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0, 0, 0, 0], ended
+    return [mx.nd.load(str(folder / ('parameters-%d' % number))) for number in (2, 3)]
 
-    one, two = (mx.nd.load(str(tmp_path / ('parameters-%d' % number))) for number in (2, 3))
+
+def check_equal(one: dict, two: dict) -> None:
     assert one.keys() == two.keys()
     for name, value in one.items():
         np.testing.assert_array_equal(value.asnumpy(), two[name].asnumpy(), err_msg=name)
+
+
+def test_two_workers_end_with_equal_parameters_and_one_of_them_saves(tmp_path) -> None:
+    one, two = train_together(tmp_path, 'bucketing_lm.py', '--checkpoint',
+                              str(tmp_path / 'saved-%d'))
+    check_equal(one, two)
 
     # Each worker was given a prefix of its own, and only the one of rank 0 wrote to its.
     saved = sorted(path.name for path in tmp_path.glob('saved-*'))
@@ -64,3 +77,7 @@ def test_two_workers_end_with_equal_parameters_and_one_of_them_saves(tmp_path) -
     _, stored, _ = mx.model.load_checkpoint(str(tmp_path / prefix), 1)
     for name in ('embed_weight', 'decode_bias'):
         np.testing.assert_array_equal(stored[name].asnumpy(), one[name].asnumpy())
+
+
+def test_two_workers_read_the_streams_of_one_text(tmp_path) -> None:
+    check_equal(*train_together(tmp_path, 'stream_lm.py', '--states', 'carried'))
