@@ -324,6 +324,20 @@ def test_fuse_without_onednn(off, fused):
     assert fused or 'MXNET_MKLDNN_ENABLED=0' in done.stdout
 
 
+@differs
+@each_layout
+@pytest.mark.parametrize('name', ['fuse', 'fused', 'fused with states'])
+def test_types_of_lengths_alone(name, layout):
+    """A program that says of what type lengths are need not say it of the data."""
+    cell = {'fuse': lambda: fuse(rnn.LSTMCell(3)), 'fused': lambda: rnn.FusedRNNCell(3),
+            'fused with states': lambda: rnn.FusedRNNCell(3, get_next_state=True)}[name]()
+    outputs, _ = cell.unroll(3, DATA, layout=layout, valid_length=LENGTHS, merge_outputs=True)
+    bound = outputs.simple_bind(mx.cpu(), data=(3, 3, 4), lengths=(3,),
+                                type_dict={'lengths': 'int32'})
+    assert bound.arg_dict['lengths'].dtype == np.int32
+    assert bound.arg_dict['data'].dtype == bound.forward()[0].dtype == np.float32
+
+
 # Forms, names, states
 
 @differs
@@ -441,12 +455,14 @@ def test_the_width_behind_a_cell_that_is_not_fused():
 @differs
 def test_reading_its_params_shares_them():
     """A stack with params of its own would replace them."""
-    read, unread = rnn.fuse(rnn.LSTMCell(3, 'a_')), rnn.fuse(rnn.LSTMCell(3, 'b_'))
-    assert read.params is read._cell.params
+    inner = rnn.LSTMCell(3, 'a_')
+    read, unread = rnn.fuse(inner), rnn.fuse(rnn.LSTMCell(3, 'b_'))
+    assert isinstance(read.params, rnn.RNNParams)  # which reads it
     container = rnn.SequentialRNNCell(params=rnn.RNNParams('all_'))
     container.add(unread)
-    with pytest.raises(ValueError, match='already shares its params'):
-        container.add(read)
+    for cell in (read, inner):
+        with pytest.raises(ValueError, match='already shares its params'):
+            container.add(cell)
 
 
 @differs

@@ -285,7 +285,8 @@ OPEN = {
 @differs
 @pytest.mark.parametrize('name, listed', [('lstm', True), ('both', True), ('fused', True),
                                           ('fuse', True), ('fused', False), ('fuse', False)])
-def test_lengths_with_an_open_number_of_steps(name, listed):
+@pytest.mark.parametrize('kind', ['float32', 'float64', 'int32', 'int8'])
+def test_lengths_with_an_open_number_of_steps(name, listed, kind):
     def results(length):
         data = mx.sym.Variable('data')
         if listed:
@@ -293,10 +294,11 @@ def test_lengths_with_an_open_number_of_steps(name, listed):
         outputs, states = OPEN[name]().unroll(length, data, merge_outputs=True,
                                               valid_length=mx.sym.Variable('lengths'))
         bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
-            mx.cpu(), data=(4, 3, 2), lengths=(4,))
+            mx.cpu(), data=(4, 3, 2), lengths=(4,),
+            type_dict={'lengths': kind, 'data': 'float32'})
         for argument, array in bound.arg_dict.items():
             array[:] = random_value(argument, array.shape)
-        bound.arg_dict['lengths'][:] = mx.nd.array([3, -5, 900, 2])
+        bound.arg_dict['lengths'][:] = mx.nd.array([3, -5, 100, 2])
         return [each.asnumpy() for each in bound.forward()]
 
     for got, want in zip(results(None), results(3)):

@@ -179,11 +179,12 @@ def clip(valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout
     """
     if length is not None:
         return mx.sym.clip(valid_length, 0, length)
-    steps = mx.sym.slice_axis(inputs, axis=1 - time_axis(layout), begin=0, end=1)
-    steps = mx.sym.slice_axis(mx.sym.Reshape(time_major(steps, layout), shape=(0, -1)), axis=1,
-                              begin=0, end=1)
+    one = mx.sym.slice_axis(inputs, axis=1 - time_axis(layout), begin=0, end=1)
+    steps = mx.sym.slice_axis(mx.sym.Reshape(one, shape=(-3, -1)), axis=1, begin=0, end=1)
     count = mx.sym.sum(mx.sym.ones_like(steps))
-    return mx.sym.broadcast_minimum(mx.sym.maximum(valid_length, 0), count)
+    # Cast, since lengths and data may be of two types, and a minimum takes one.
+    return mx.sym.broadcast_minimum(mx.sym.Cast(mx.sym.maximum(valid_length, 0), dtype='float32'),
+                                    mx.sym.Cast(count, dtype='float32'))
 
 
 _BLOCK = 127

@@ -6,10 +6,19 @@ from typing import Any
 from .._cells.base import BaseRNNCell, check_cell
 from .._cells.modifiers import ModifierCell
 from .._cells.params import RNNParams
-from .._cells.sequence import Inputs, arrange, check_length, known_shape, time_major
+from .._cells.sequence import (
+    Inputs,
+    arrange,
+    check_length,
+    flatten,
+    known_shape,
+    known_type,
+    time_major,
+)
 from .._cells.unroll import Options
 from .._cells.weights import Weights
 from .._runtime.mxnet import mx
+from .padded import typed
 from .plan import plan
 
 __all__ = ['fuse']
@@ -37,7 +46,9 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     (They have one each if `valid_length` is given, if the type of the begin states is not known to
     be float32 or float16, and, with a CPU build of MXNet, if there are fewer than 500 steps.) The
     others, subclasses among them, are unrolled as ever, in the same place. In between, sequences
-    stay time-major.
+    stay time-major. Nothing is fused where MXNET_MKLDNN_ENABLED=0, since that breaks sym.RNN,
+    unless MXNET_USE_MKLDNN_RNN=0 as well. What else is known of sym.RNN is in
+    ``docs/mxnet-defects.md``; `fuse` goes round it.
 
     Raises
     ------
@@ -113,6 +124,8 @@ class _FusedUnroll(BaseRNNCell):
         if steps:
             length = len(inputs)
         else:
+            if options.valid_length is not None:
+                inputs = typed(inputs, known_type(flatten(states)[0]))
             inputs = self._of_length(length, inputs, layout)
         # Counters end as where the cells are unrolled one by one: those in a container are reset
         # when its states are made, a cell in a modifier makes its own.

@@ -38,7 +38,7 @@ from .._runtime.mxnet import mx
 from .environment import cpu_build, disabled, onednn, warn_once
 from .initialiser import FusedRNN
 from .layout import FusedLayout
-from .padded import padded_layer
+from .padded import padded_layer, typed
 
 __all__ = ['FusedRNNCell']
 
@@ -222,9 +222,11 @@ class FusedRNNCell(BaseRNNCell):
         if time_axis(layout) == 1:
             warn_once("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
                       "transpositions that 'NTC' needs")
-        inputs = time_major(inputs, layout)
         states = check_states(self._first_states(begin_state, dtype), len(self.state_info),
                               self)
+        if valid_length is not None:
+            inputs = typed(inputs, known_type(states[0]))
+        inputs = time_major(inputs, layout)
         between = self._dropout if self._num_layers > 1 else 0
         # Where nothing is picked, reversed or dropped, and padding can't grow, masks are enough.
         if valid_length is not None and (self._bidirectional or self._get_next_state or between

@@ -13,7 +13,7 @@ from .._cells.sequence import mask, reverse
 from .._runtime.mxnet import mx
 from .gradients import wanted
 
-__all__ = ['padded_layer']
+__all__ = ['padded_layer', 'typed']
 
 #: Added to a gate before its sigmoid, opens or closes it exactly.
 _OPEN = 1e4
@@ -78,6 +78,17 @@ def _direction(mode, units, arrays, inputs, states, valid_length, next_states, n
         return rnn, []
     last = _last(rnn[0], valid_length, states[0])
     return rnn[0], [last, mx.sym.reshape(rnn[2], shape=(-3, 0))] if memory else [last]
+
+
+def typed(inputs: mx.sym.Symbol, dtype: Any) -> mx.sym.Symbol:
+    """`inputs` in a graph that infers their type, if `dtype`, which it is, is known.
+
+    A program that binds lengths of integers may leave it open, and the operators that move and
+    mask sequences would have to know it.
+    """
+    if dtype is None:
+        return inputs
+    return mx.sym.broadcast_add(inputs, mx.sym.zeros((1,), dtype=dtype))
 
 
 def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]],
