@@ -4,7 +4,7 @@ from __future__ import annotations
 from ._cells.base import BaseRNNCell
 from ._cells.containers import BidirectionalCell, SequentialRNNCell
 from ._cells.conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
-from ._cells.dense import GRUCell, LSTMCell, RNNCell
+from ._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from ._cells.modifiers import (
     DropoutCell,
     ModifierCell,
@@ -12,6 +12,7 @@ from ._cells.modifiers import (
     VariationalDropoutCell,
     ZoneoutCell,
 )
+from ._cells.normalised import LayerNormGRUCell, LayerNormLSTMCell
 from ._cells.params import RNNParams
 from ._cells.weights import MissingWeightsError
 from ._operator.fused import FusedRNNCell
@@ -19,4 +20,5 @@ from ._operator.fused import FusedRNNCell
 __all__ = ['RNNParams', 'BaseRNNCell', 'RNNCell', 'LSTMCell', 'GRUCell', 'FusedRNNCell',
            'SequentialRNNCell', 'DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell',
            'BidirectionalCell', 'BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell',
-           'VariationalDropoutCell', 'MissingWeightsError']
+           'VariationalDropoutCell', 'LSTMPCell', 'LayerNormLSTMCell', 'LayerNormGRUCell',
+           'MissingWeightsError']

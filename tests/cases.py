@@ -423,6 +423,20 @@ OURS = [
     _case('conv_gru_nhwc',
           lambda rnn: rnn.ConvGRUCell((1, 5, 6, 2), 3, conv_layout='NHWC'), 'graph',
           step=(5, 6, 2)),
+    _case('lstmp', lambda rnn: rnn.LSTMPCell(5, 3)),
+    _case('lstmp_both',
+          lambda rnn: rnn.BidirectionalCell(rnn.LSTMPCell(5, 3, 'l_'), rnn.LSTMPCell(3, 2, 'r_')),
+          'whole'),
+    _case('lstmp_in_stack',
+          lambda rnn: stack(rnn, rnn.LSTMPCell(5, 3, 'l0_'), rnn.DropoutCell(0.2),
+                            rnn.ResidualCell(rnn.ZoneoutCell(rnn.LSTMPCell(5, 3, 'l1_'), 0.1, 0.2)),
+                            rnn.LSTMCell(2, 'l2_')), 'random'),
+    _case('layer_norm_lstm', lambda rnn: rnn.LayerNormLSTMCell(3)),
+    _case('layer_norm_gru', lambda rnn: rnn.LayerNormGRUCell(3)),
+    _case('layer_norm_both',
+          lambda rnn: rnn.BidirectionalCell(
+              rnn.LayerNormLSTMCell(3, 'l_'), rnn.VariationalDropoutCell(
+                  rnn.LayerNormGRUCell(2, 'r_'))), 'whole'),
     _conv('conv_zoneout_outputs',
           lambda rnn: rnn.ZoneoutCell(rnn.ConvLSTMCell((1,) + IMAGE, 3), 0.3), 'random'),
 ]

@@ -13,8 +13,8 @@ import numpy as np
 
 from .cases import random_value
 
-__all__ = ['convolve', 'dense', 'gradients', 'gru', 'leaky', 'loss', 'lstm', 'rnn', 'sigmoid',
-           'unroll']
+__all__ = ['convolve', 'dense', 'gradients', 'gru', 'leaky', 'loss', 'lstm', 'lstmp', 'normalise',
+           'normalised_lstm', 'rnn', 'sigmoid', 'unroll']
 
 Array = np.ndarray
 Activation = Callable[[Array], Array]
@@ -43,6 +43,24 @@ def gru(i2h: Array, h2h: Array, states: list[Array], activation: Activation) -> 
     candidate = activation(i_n + sigmoid(i_r + h_r) * h_n)
     update = sigmoid(i_z + h_z)
     return [update * states[0] + (1 - update) * candidate]
+
+
+def lstmp(i2h: Array, h2h: Array, states: list[Array], activation: Activation,
+          projection: Array) -> list[Array]:
+    hidden, memory = lstm(i2h, h2h, states, activation)
+    return [hidden @ projection.T, memory]
+
+
+def normalise(x: Array, gamma: Array, beta: Array, epsilon: float = 1e-5) -> Array:
+    centred = x - x.mean(axis=1, keepdims=True)
+    return gamma * centred / np.sqrt(x.var(axis=1, keepdims=True) + epsilon) + beta
+
+
+def normalised_lstm(i2h: Array, h2h: Array, states: list[Array], activation: Activation,
+                    gamma: Array, beta: Array) -> list[Array]:
+    i, f, c, o = np.split(i2h + h2h, 4, axis=1)
+    memory = sigmoid(f) * states[1] + sigmoid(i) * activation(c)
+    return [sigmoid(o) * activation(normalise(memory, gamma, beta)), memory]
 
 
 def dense(data: Array, weight: Array, bias: Array) -> Array:

@@ -9,10 +9,10 @@ from .gated import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
 from .params import RNNParams
 
-__all__ = ['RNNCell', 'LSTMCell', 'GRUCell']
+__all__ = ['DenseCell', 'RNNCell', 'LSTMCell', 'LSTMPCell', 'GRUCell']
 
 
-class _DenseCell(GatedCell):
+class DenseCell(GatedCell):
     """Projects inputs of shape (batch, channels) with sym.FullyConnected."""
 
     _projection = 'i2h', 'h2h'  #: names of its nodes, behind the step's
@@ -36,7 +36,7 @@ class _DenseCell(GatedCell):
                                       num_hidden=units, name=name + h2h))
 
 
-class RNNCell(_DenseCell):
+class RNNCell(DenseCell):
     r"""The simple recurrent cell (Elman 1990).
 
     .. math:: h_t = \mathrm{act}(W_{i2h} x_t + b_{i2h} + W_{h2h} h_{t-1} + b_{h2h})
@@ -81,7 +81,7 @@ class RNNCell(_DenseCell):
         self._hB = self._params.get('h2h_bias')
 
 
-class LSTMCell(_DenseCell):
+class LSTMCell(DenseCell):
     r"""Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
 
     .. math::
@@ -133,7 +133,76 @@ class LSTMCell(_DenseCell):
         self._hB = self._params.get('h2h_bias')
 
 
-class GRUCell(_DenseCell):
+class LSTMPCell(DenseCell):
+    r"""Long short-term memory with a recurrent projection (Sak et al. 2014,
+    https://arxiv.org/abs/1402.1128): the output is narrower than the memory, and so are the
+    products with it.
+
+    .. math::
+        i, f, g, o &= W_{i2h} x_t + b_{i2h} + W_{h2h} r_{t-1} + b_{h2h} \\
+        c_t &= \sigma(f) \circ c_{t-1} + \sigma(i) \circ \tanh(g) \\
+        r_t &= W_{h2r} (\sigma(o) \circ \tanh(c_t))
+
+    Parameters
+    ----------
+    num_hidden : int
+        Number of units of the memory.
+    projection_size : int
+        Number of units of the output.
+    prefix : str
+        Prefix of the names of nodes, and of weights if `params` is None.
+    params : RNNParams, optional
+        Container of the weights; a new one if None.
+    forget_bias : float
+        As in `LSTMCell`.
+
+    Notes
+    -----
+    Equations, names and order of the gates are those of Gluon's ``contrib.rnn.LSTMPCell`` and of
+    ``torch.nn.LSTM(proj_size=)``. Gates lie in the weights as i, f, c (the candidate g), o.
+    Weights: i2h_weight (4 * num_hidden, channels), h2h_weight (4 * num_hidden, projection_size),
+    i2h_bias and h2h_bias (4 * num_hidden,), h2r_weight (projection_size, num_hidden), which has no
+    gates and stays as it is in `unpack_weights`. Two states: the output r, (batch,
+    projection_size), and the memory c, (batch, num_hidden). `fuse` leaves the cell unrolled.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.LSTMPCell(512, 128, prefix='l0_')
+    >>> outputs, (output, memory) = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(8, 20, 5))[1], memory.infer_shape(x=(8, 20, 5))[1]
+    ([(8, 20, 128)], [(8, 512)])
+    """
+
+    _recurrence = LSTM
+    _in_fuse = 'sym.RNN with a projection does not train on CPUs'
+
+    def __init__(self, num_hidden: int, projection_size: int, prefix: str = 'lstmp_',
+                 params: RNNParams | None = None, forget_bias: float = 1.0) -> None:
+        super().__init__(num_hidden, prefix, params)
+        self._projection_size = _check.integer('projection_size', projection_size, 1,
+                                               _check.LARGEST)
+        self._forget_bias = _check.number('forget_bias', forget_bias)
+        self._iW = self._params.get('i2h_weight')
+        self._hW = self._params.get('h2h_weight')
+        self._iB = self._params.get('i2h_bias', init=mx.init.LSTMBias(self._forget_bias))
+        self._hB = self._params.get('h2h_bias')
+        self._rW = self._params.get('h2r_weight')
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        return [{'shape': (0, units), '__layout__': 'NC'}
+                for units in (self._projection_size, self._num_hidden)]
+
+    def _recur(self, i2h, h2h, states, activate, name):
+        hidden, (_, memory) = super()._recur(i2h, h2h, states, activate, name)
+        output = mx.sym.FullyConnected(hidden, self._rW, num_hidden=self._projection_size,
+                                       no_bias=True, name=name + 'projection')
+        return output, [output, memory]
+
+
+class GRUCell(DenseCell):
     r"""Gated recurrent unit in cuDNN's form, which applies the reset gate after the product
     (Cho et al. 2014 apply it before).
 

@@ -41,4 +41,10 @@ class GatedCell(BaseRNNCell):
         name = '%st%d_' % (self._prefix, self._counter)
         i2h, h2h = self._project(inputs, states, name)
         activate = functools.partial(self._get_activation, activation=self._activation)
+        return self._recur(i2h, h2h, states, activate, name)
+
+    def _recur(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
+               activate: Callable[..., mx.sym.Symbol], name: str
+               ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+        """Output and new states from the projections; `name` begins the names of the step."""
         return self._recurrence.step(i2h, h2h, states, activate, name, self._gate_axis)

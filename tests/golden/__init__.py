@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import mx
-from ..cases import CASES, flat
+from ..cases import CASES, OURS, flat
 
-__all__ = ['CELLS', 'describe', 'path', 'write']
+__all__ = ['CELLS', 'OWN_CELLS', 'describe', 'path', 'write']
 
 #: The case that stands for each cell.
 CELLS = {
@@ -20,6 +20,9 @@ CELLS = {
     'ModifierCell': 'own_modifier', 'DropoutCell': 'dropout', 'ZoneoutCell': 'zoneout_both',
     'ResidualCell': 'residual', 'ConvRNNCell': 'conv_rnn', 'ConvLSTMCell': 'conv_lstm',
     'ConvGRUCell': 'conv_gru'}
+#: The same for cells that mxnet.rnn has not.
+OWN_CELLS = {'LSTMPCell': 'lstmp', 'LayerNormLSTMCell': 'layer_norm_lstm',
+             'LayerNormGRUCell': 'layer_norm_gru', 'VariationalDropoutCell': 'variational'}
 
 
 def path(name: str) -> Path:
@@ -32,7 +35,8 @@ def describe(module: Any, name: str) -> Any:
 
     Shapes are for a batch of two.
     """
-    case = next(case for case in CASES if case.name == CELLS[name])
+    wanted = {**CELLS, **OWN_CELLS}[name]
+    case = next(case for case in CASES + OURS if case.name == wanted)
     with mx.name.NameManager():
         cell = case.make(module)
         states = cell.state_info
@@ -51,6 +55,6 @@ def describe(module: Any, name: str) -> Any:
 
 def write(module: Any) -> None:
     """Write the golden file of every cell."""
-    for name in CELLS:
+    for name in (*CELLS, *OWN_CELLS):
         text = json.dumps(describe(module, name), indent=1, sort_keys=True)
         path(name).write_text(text + '\n', encoding='utf-8')

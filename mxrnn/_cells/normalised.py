@@ -1,0 +1,141 @@
+"""Cells whose projections are normalised (Ba et al. 2016, https://arxiv.org/abs/1607.06450)."""
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .. import _check
+from .._runtime.mxnet import mx
+from .dense import DenseCell
+from .gates import GRU, LSTM
+from .params import RNNParams
+
+__all__ = ['LayerNormLSTMCell', 'LayerNormGRUCell']
+
+
+class _NormalisedCell(DenseCell):
+    """Normalises each projection over all gates; the biases are what it is shifted by."""
+
+    _in_fuse = 'sym.RNN does not normalise'
+
+    def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None, i2h_bias: Any = None
+                 ) -> None:
+        super().__init__(num_hidden, prefix, params)
+        self._iW = self._params.get('i2h_weight')
+        self._hW = self._params.get('h2h_weight')
+        self._iB = self._params.get('i2h_bias', init=i2h_bias)
+        self._hB = self._params.get('h2h_bias')
+        self._iG = self._params.get('i2h_gamma')
+        self._hG = self._params.get('h2h_gamma')
+
+    def _project(self, inputs, states, name):
+        units = self._num_hidden * len(self._recurrence.gates)
+        i2h, h2h = (mx.sym.FullyConnected(data, weight, num_hidden=units, no_bias=True,
+                                          name=name + group)
+                    for group, data, weight in (('i2h', inputs, self._iW),
+                                                ('h2h', states[0], self._hW)))
+        # LayerNorm does not infer the shape of its input, which that of begin states follows from.
+        h2h = mx.sym._internal._identity_with_attr_like_rhs(h2h, i2h, name=name + 'h2h_like')
+        return (mx.sym.LayerNorm(i2h, self._iG, self._iB, name=name + 'i2h_norm'),
+                mx.sym.LayerNorm(h2h, self._hG, self._hB, name=name + 'h2h_norm'))
+
+
+class LayerNormLSTMCell(_NormalisedCell):
+    r"""Long short-term memory with layer normalisation (Ba et al. 2016).
+
+    .. math::
+        i, f, g, o &= \mathrm{LN}(W_{i2h} x_t; \gamma_{i2h}, b_{i2h})
+                      + \mathrm{LN}(W_{h2h} h_{t-1}; \gamma_{h2h}, b_{h2h}) \\
+        c_t &= \sigma(f) \circ c_{t-1} + \sigma(i) \circ \tanh(g) \\
+        h_t &= \sigma(o) \circ \tanh(\mathrm{LN}(c_t; \gamma_c, \beta_c)) \\
+        \mathrm{LN}(a; \gamma, b) &= \gamma \circ (a - \mathrm{mean}(a))
+                                    / \sqrt{\mathrm{var}(a) + 10^{-5}} + b
+
+    Mean and variance are those of all elements of one row, of all gates together.
+
+    Parameters
+    ----------
+    num_hidden : int
+        Number of units.
+    prefix : str
+        Prefix of the names of nodes, and of weights if `params` is None.
+    params : RNNParams, optional
+        Container of the weights; a new one if None.
+    forget_bias : float
+        What `mx.init.LSTMBias` sets the forget gate's i2h_bias to when weights are initialised.
+
+    Notes
+    -----
+    Gates lie in the weights as i, f, c (the candidate g), o. Weights and biases are named and
+    packed as those of `LSTMCell`. Besides there are i2h_gamma and h2h_gamma (4 * num_hidden,),
+    c_gamma and c_beta (num_hidden,), which stay as they are in `unpack_weights`; MXNet initialises
+    them to 1 and 0. Two states: the output h and the memory c, (batch, num_hidden) each. `fuse`
+    leaves the cell unrolled.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.LayerNormLSTMCell(16, prefix='l0_')
+    >>> outputs, states = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> [name for name in outputs.list_arguments() if 'gamma' in name or 'beta' in name]
+    ['l0_i2h_gamma', 'l0_h2h_gamma', 'l0_c_gamma', 'l0_c_beta']
+    """
+
+    _recurrence = LSTM
+    _in_fuse = _NormalisedCell._in_fuse
+
+    def __init__(self, num_hidden: int, prefix: str = 'lnlstm_', params: RNNParams | None = None,
+                 forget_bias: float = 1.0) -> None:
+        self._forget_bias = _check.number('forget_bias', forget_bias)
+        super().__init__(num_hidden, prefix, params, mx.init.LSTMBias(self._forget_bias))
+        self._cG = self._params.get('c_gamma')
+        self._cB = self._params.get('c_beta')
+
+    def _recur(self, i2h, h2h, states, activate, name):
+        return LSTM.step(i2h, h2h, states, activate, name, normalise=functools.partial(
+            mx.sym.LayerNorm, gamma=self._cG, beta=self._cB, name=name + 'state_norm'))
+
+
+class LayerNormGRUCell(_NormalisedCell):
+    r"""Gated recurrent unit with layer normalisation (Ba et al. 2016), in the form of `GRUCell`.
+
+    .. math::
+        a &= \mathrm{LN}(W_{i2h} x_t; \gamma_{i2h}, b_{i2h}) \\
+        u &= \mathrm{LN}(W_{h2h} h_{t-1}; \gamma_{h2h}, b_{h2h}) \\
+        r &= \sigma(a^r + u^r), \quad z = \sigma(a^z + u^z) \\
+        n &= \tanh(a^o + r \circ u^o) \\
+        h_t &= (1 - z) \circ n + z \circ h_{t-1}
+
+    with LN as in `LayerNormLSTMCell`.
+
+    Parameters
+    ----------
+    num_hidden : int
+        Number of units.
+    prefix : str
+        Prefix of the names of nodes, and of weights if `params` is None.
+    params : RNNParams, optional
+        Container of the weights; a new one if None.
+
+    Notes
+    -----
+    Gates lie in the weights as r, z, o (the candidate n). Weights and biases are named and packed
+    as those of `GRUCell`; i2h_gamma and h2h_gamma (3 * num_hidden,) stay as they are in
+    `unpack_weights`. One state: the output, (batch, num_hidden). `fuse` leaves the cell unrolled.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> outputs, _ = rnn.LayerNormGRUCell(16).unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(8, 20, 5))[1]
+    [(8, 20, 16)]
+    """
+
+    _recurrence = GRU
+    _in_fuse = _NormalisedCell._in_fuse
+
+    def __init__(self, num_hidden: int, prefix: str = 'lngru_',
+                 params: RNNParams | None = None) -> None:
+        super().__init__(num_hidden, prefix, params)

@@ -1,0 +1,146 @@
+"""Cells that mxnet.rnn has not: projections and layer normalisation."""
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from . import differs, mx, reference, rnn
+from .cases import run, stack
+
+pytestmark = differs
+
+
+def normalised(args, prefix, group):
+    """The product of a group, normalised; the bias comes after it."""
+    gamma = args['%s%s_gamma' % (prefix, group)]
+    return lambda data, weight, bias: reference.normalise(data @ weight.T, gamma, bias)
+
+
+def projected(args, prefix):
+    return functools.partial(reference.lstmp, projection=args[prefix + 'h2r_weight']), {}
+
+
+def normal_lstm(args, prefix):
+    step = functools.partial(reference.normalised_lstm, gamma=args[prefix + 'c_gamma'],
+                             beta=args[prefix + 'c_beta'])
+    return step, {group: normalised(args, prefix, group) for group in ('i2h', 'h2h')}
+
+
+def normal_gru(args, prefix):
+    return reference.gru, {group: normalised(args, prefix, group) for group in ('i2h', 'h2h')}
+
+
+CELLS = {
+    'lstmp': (lambda prefix: rnn.LSTMPCell(4, 3, prefix), projected),
+    'layer_norm_lstm': (lambda prefix: rnn.LayerNormLSTMCell(3, prefix), normal_lstm),
+    'layer_norm_gru': (lambda prefix: rnn.LayerNormGRUCell(3, prefix), normal_gru)}
+each_cell = pytest.mark.parametrize('make, step', CELLS.values(), ids=CELLS)
+
+
+@each_cell
+def test_recurrence_and_gradients(make, step):
+    cell = make('x_')
+    found = run(cell, (2,), length=3, batch=2, begin='variable', dtype='float64')
+
+    def forward(args):
+        recurrence, products = step(args, 'x_')
+        states = [args['x_begin_state_%d' % i] for i in range(len(cell.state_info))]
+        return reference.unroll(recurrence, args, 'x_', states, np.tanh, **products)
+
+    outputs, final = forward(found.args)
+    assert_allclose(found.outputs, outputs, rtol=1e-9, atol=1e-11)
+    for ours, theirs in zip(found.states, final):
+        assert_allclose(ours, theirs, rtol=1e-9, atol=1e-11)
+    grads = reference.gradients(lambda args: reference.loss(*forward(args)), found.args)
+    assert set(grads) == set(found.grads)
+    for argument, grad in grads.items():
+        assert_allclose(found.grads[argument], grad, rtol=1e-5, atol=1e-7, err_msg=argument)
+
+
+@each_cell
+def test_weights_are_packed_by_gate(make, step):
+    cell = make('x_')
+    args = {name: mx.nd.array(value) for name, value in run(cell, (2,), train=False).args.items()
+            if name != 'data'}
+    unpacked = cell.unpack_weights(args)
+    further = [name for name in args if name.endswith(('h2r_weight', 'gamma', 'beta'))]
+    assert all(unpacked[name] is args[name] for name in further) and further
+    assert len(unpacked) == 4 * len(cell._gate_names) + len(further)
+    packed = cell.pack_weights(unpacked)
+    assert packed.keys() == args.keys()
+    for name, value in args.items():
+        assert (packed[name].asnumpy() == value.asnumpy()).all()
+
+
+@each_cell
+def test_checkpoints(make, step, tmp_path):
+    cell = make('x_')
+    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    args = {name: mx.nd.array(value) for name, value in run(cell, (2,), train=False).args.items()
+            if name != 'data'}
+    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'model'), 1, outputs, args, {})
+    loaded = rnn.load_rnn_checkpoint(make('x_'), str(tmp_path / 'model'), 1)
+    assert loaded[0].tojson() == outputs.tojson() and loaded[1].keys() == args.keys()
+    for name, value in args.items():
+        assert (loaded[1][name].asnumpy() == value.asnumpy()).all()
+
+
+@each_cell
+def test_initial_values(make, step):
+    outputs, _ = make('x_').unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    module = mx.mod.Module(outputs, label_names=None)
+    module.bind([('data', (2, 2, 5))])
+    module.init_params(mx.init.Xavier())
+    args = {name: value.asnumpy() for name, value in module.get_params()[0].items()}
+    for name, value in args.items():
+        if name.endswith('gamma'):
+            assert (value == 1).all()
+        elif name.endswith(('beta', 'h2h_bias')):
+            assert not value.any()
+        elif name.endswith('_weight'):
+            assert value.any()
+    gates = make('x_')._gate_names
+    for gate, rows in zip(gates, np.split(args['x_i2h_bias'], len(gates))):
+        assert (rows == (1 if gate == '_f' else 0)).all()
+
+
+@each_cell
+def test_fuse_says_why_it_leaves_them(make, step):
+    text = repr(rnn.fuse(stack(rnn, make('x_'), rnn.LSTMCell(3))))
+    assert 'not fused: sym.RNN ' in text and "sym.RNN('lstm', 3" in text
+
+
+def test_projection_of_gluon_in_numbers():
+    ours = rnn.LSTMPCell(5, 3, 'x_')
+    found = run(ours, (4,), length=3, batch=2, train=False)
+    theirs = mx.gluon.contrib.rnn.LSTMPCell(5, 3, input_size=4)
+    theirs.initialize()
+    for kind in ('i2h_weight', 'h2h_weight', 'h2r_weight', 'i2h_bias', 'h2h_bias'):
+        getattr(theirs, kind).set_data(mx.nd.array(found.args['x_' + kind]))
+    outputs, states = theirs.unroll(3, mx.nd.array(found.args['data']), merge_outputs=True)
+    assert_allclose(found.outputs, outputs.asnumpy(), rtol=1e-6, atol=1e-6)
+    for mine, its in zip(found.states, states):
+        assert_allclose(mine, its.asnumpy(), rtol=1e-6, atol=1e-6)
+
+
+def test_projection_of_torch_in_numbers():
+    torch = pytest.importorskip('torch')
+    found = run(rnn.LSTMPCell(5, 3, 'x_'), (4,), length=3, batch=2, train=False)
+    theirs = torch.nn.LSTM(4, 5, proj_size=3, batch_first=True)
+    names = {'weight_ih_l0': 'i2h_weight', 'weight_hh_l0': 'h2h_weight', 'bias_ih_l0': 'i2h_bias',
+             'bias_hh_l0': 'h2h_bias', 'weight_hr_l0': 'h2r_weight'}
+    theirs.load_state_dict({name: torch.tensor(found.args['x_' + ours])
+                            for name, ours in names.items()})
+    outputs, states = theirs(torch.tensor(found.args['data']))
+    assert_allclose(found.outputs, outputs.detach().numpy(), rtol=1e-6, atol=1e-6)
+    for mine, its in zip(found.states, states):
+        assert_allclose(mine, its[0].detach().numpy(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize('wrong', [None, '3', 2.5, 0, -3, True, 2 ** 31, [3]])
+def test_wrong_sizes_of_projections(wrong):
+    with pytest.raises((TypeError, ValueError), match='projection_size must be'):
+        rnn.LSTMPCell(3, wrong)
