@@ -181,3 +181,23 @@ def test_names_of_begin_states_through_fuse():
         return found
 
     assert names(rnn.fuse) == names(lambda cell: cell)
+
+
+@differs
+def test_a_stack_is_counted_and_indexed():
+    cells = [rnn.LSTMCell(3, 'a_'), rnn.GRUCell(4, 'b_'), rnn.RNNCell(5, prefix='c_')]
+    outer = stack(rnn, *cells)
+    assert len(outer) == 3 and list(outer) == cells and outer[-1] is cells[2]
+    assert outer[1:] == cells[1:]
+    with pytest.raises(IndexError):
+        outer[3]
+    assert rnn.SequentialRNNCell() and not len(rnn.SequentialRNNCell())  # as in mxnet.rnn, true
+
+
+@differs
+def test_repr_tells_sizes():
+    assert repr(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.ResidualCell(rnn.GRUCell(3, 'b_')))) == (
+        "SequentialRNNCell(LSTMCell(3, prefix='a_'), ResidualCell(GRUCell(3, prefix='b_')))")
+    assert repr(rnn.FusedRNNCell(4, 2, 'gru', bidirectional=True, prefix='f_')) == (
+        "FusedRNNCell(4, num_layers=2, 'gru', bidirectional, prefix='f_')")
+    assert repr(rnn.ConvLSTMCell((1, 2, 5, 6), 3, prefix='c_')) == "ConvLSTMCell(3, prefix='c_')"

@@ -137,7 +137,7 @@ def test_which_layers_share_an_operator(shared):
     nodes = [node for node in json.loads(outputs.tojson())['nodes'] if node['op'] == 'RNN']
     layers = [int(node['attrs']['num_layers']) for node in nodes]
     assert layers == ([2, 1, 1, 1, 1, 1] if shared else [1] * 7)
-    assert "sym.RNN('lstm', 4: LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in repr(cell)
+    assert "sym.RNN('lstm', 4: LSTMCell(4, prefix='a_'), LSTMCell(4, prefix='b_'))" in repr(cell)
 
 
 def test_layers_of_long_sequences_share_an_operator():
@@ -230,11 +230,12 @@ def test_repr_says_what_is_fused_and_why_the_rest_is_not():
     text = repr(rnn.fuse(stack(
         rnn, rnn.LSTMCell(4, 'a_'), rnn.LSTMCell(4, 'b_'), rnn.RNNCell(4, 'sigmoid'),
         rnn.ZoneoutCell(rnn.GRUCell(4)), Mine(4, 'mine_'), rnn.FusedRNNCell(4))))
-    assert "sym.RNN('lstm', 4: LSTMCell(prefix='a_'), LSTMCell(prefix='b_'))" in text
-    assert "RNNCell(prefix='rnn_') [not fused: sym.RNN has no activation 'sigmoid']" in text
-    assert 'ZoneoutCell(GRUCell(prefix=\'gru_\')) [not fused: it changes' in text
-    assert "Mine(prefix='mine_') [not fused: Mine may compute something else]" in text
-    assert "FusedRNNCell(prefix='lstm_') [not fused: it is sym.RNN]" in text
+    assert "sym.RNN('lstm', 4: LSTMCell(4, prefix='a_'), LSTMCell(4, prefix='b_'))" in text
+    assert "RNNCell(4, prefix='rnn_') [not fused: sym.RNN has no activation 'sigmoid']" in text
+    assert 'ZoneoutCell(GRUCell(4, prefix=\'gru_\')) [not fused: it changes' in text
+    assert "Mine(4, prefix='mine_') [not fused: Mine may compute something else]" in text
+    assert ("FusedRNNCell(4, num_layers=1, 'lstm', prefix='lstm_') "
+            '[not fused: it is sym.RNN]') in text
 
 
 def test_what_may_compute_something_else_is_not_fused():

@@ -67,7 +67,13 @@ class BaseRNNCell:
         self.reset()
 
     def __repr__(self) -> str:
-        return '%s(prefix=%r)' % (type(self).__name__, self._prefix)
+        return '%s(%s)' % (type(self).__name__,
+                           ', '.join([*self._sizes(), 'prefix=%r' % self._prefix]))
+
+    def _sizes(self) -> list[str]:
+        """What `repr` tells besides the prefix."""
+        units = vars(self).get('_num_hidden')
+        return [] if units is None else [str(units)]
 
     # Structure
 

@@ -105,7 +105,8 @@ class SequentialRNNCell(_Container):
     Notes
     -----
     States are those of the cells, one after the other. What the last cell does with
-    `merge_outputs` decides the form of the outputs.
+    `merge_outputs` decides the form of the outputs. `len` and indexing give the number of cells
+    and the cells.
 
     Examples
     --------
@@ -132,6 +133,16 @@ class SequentialRNNCell(_Container):
         both the stack and the cell were given `params`.
         """
         self._include('cell', cell)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __bool__(self) -> bool:
+        return True  # an empty stack is a cell, too
+
+    def __getitem__(self, index: Any) -> Any:
+        """The cell of this number, or for a slice a list of cells."""
+        return self._cells[index]
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:

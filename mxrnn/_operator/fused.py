@@ -128,6 +128,10 @@ class FusedRNNCell(BaseRNNCell):
             None, self._num_hidden, self._num_layers, mode, self._bidirectional,
             self._forget_bias))
 
+    def _sizes(self) -> list[str]:
+        return [*super()._sizes(), 'num_layers=%d' % self._num_layers, repr(self._mode),
+                *(['bidirectional'] if self._bidirectional else [])]
+
     @property
     def state_info(self) -> list[dict[str, Any]]:
         layers = self._num_layers * len(self._directions)
