@@ -16,8 +16,8 @@ __all__ = ['dropout_mask']
 def _shape(attributes: Attributes) -> tuple[Size, ...]:
     """The attribute 'shape', in which 0 and -1 are for the rest of the graph to say."""
     sizes = attributes.integers('shape', ())
-    if not sizes:
-        raise Unsupported('an array whose number of axes is not given')
+    if not sizes or min(sizes) < -1:
+        raise Unsupported('an array of the shape %s' % (sizes,))
     return tuple(size if size > 0 else Axis() for size in sizes)
 
 

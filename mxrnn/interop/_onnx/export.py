@@ -203,7 +203,7 @@ class _Conversion:
             fault = 'ONNX has no counterpart of %s' % error
         except SizeError as error:
             fault = ('these sizes have to be equal: %s (a graph that was unrolled has its length '
-                     'in it)' % error)
+                     'in it: give that number, or unroll through `fuse` with length=None)' % error)
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, ZeroDivisionError,
                 RuntimeError, NotImplementedError) as error:
             fault = 'its inputs of shapes %s do not fit it: %s' % (

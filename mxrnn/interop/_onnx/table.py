@@ -29,7 +29,7 @@ class Attributes:
 
     def _value(self, name: str, default: Any) -> Any:
         text = self.text(name, '' if default is not Ellipsis else None)
-        if not text:
+        if not text and default is not Ellipsis:
             return default
         try:
             return ast.literal_eval(text.replace('L', ''))

@@ -7,6 +7,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
+from .errors import ExportError
 from .sizes import Axis, SizeError, resolve
 
 __all__ = ['write_model']
@@ -36,7 +37,10 @@ def write_model(builder: Builder) -> bytes:
         [numpy_helper.from_array(array, name) for name, array in constants.items()])
     model = helper.make_model(graph, producer_name='mxrnn', ir_version=IR_VERSION,
                               opset_imports=[helper.make_opsetid('', OPSET)])
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # onnx has classes of its own, by version
+        raise ExportError("the file does not pass ONNX's checks: %s" % error) from None
     return bytes(model.SerializeToString())
 
 

@@ -1,0 +1,208 @@
+"""The commands export, inspect and compare of ``python -m mxrnn``; none needs MXNet."""
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import sys
+import textwrap
+from typing import Any, Sequence
+
+__all__ = ['add_commands', 'run_command']
+
+#: Where lines end, whatever the terminal: outputs go into files and reports, too.
+_COLUMNS = 79
+
+
+def add_commands(commands: Any) -> None:
+    """Add the parsers of the commands to the subparsers `commands`."""
+    export = commands.add_parser(
+        'export', help='write a checkpoint as a file of ONNX or torch',
+        description='Write the network of a checkpoint, PREFIX-symbol.json and '
+                    'PREFIX-0004.params for EPOCH 4, as a file of ONNX or of torch.')
+    _add_checkpoint(export)
+    target = export.add_mutually_exclusive_group(required=True)
+    target.add_argument('--onnx', metavar='FILE', help='file of ONNX')
+    target.add_argument('--torch', metavar='FILE',
+                        help='file of torch.save, which torch.load(FILE, weights_only=False) reads '
+                             'where mxrnn is installed')
+    _add_shapes(export, 'shape of an input of the file of ONNX; names are axes of any size: '
+                        'data=batch,time,200')
+    export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
+                        help='type of an input of the file of ONNX: data=int64')
+    export.set_defaults(act=_export)
+    inspect = commands.add_parser(
+        'inspect', help='list what a checkpoint holds, and what of it cannot be exported',
+        description='List inputs, outputs, operators and parameters of a checkpoint, and the '
+                    'operators that ONNX or torch have no counterpart of.')
+    _add_checkpoint(inspect)
+    inspect.set_defaults(act=_inspect)
+    compare = commands.add_parser(
+        'compare', help='compare an exported file with the checkpoint',
+        description='Run the checkpoint in MXNet, or in torch where there is no MXNet, and the '
+                    'exported file on the same data. Prints the largest difference for each '
+                    'output, relative to its largest value if that is above 1, and ends with '
+                    'status 1 if one is above the tolerance.')
+    _add_checkpoint(compare, epoch_needed=True)
+    compare.add_argument('file', metavar='FILE', help='of `export`: F.onnx, or else of torch')
+    _add_shapes(compare, 'shape of an input: data=8,20; otherwise axes of any size get 2, 3, ...')
+    compare.add_argument('--data', metavar='FILE.npz',
+                         help='arrays of numpy.savez by names of inputs, instead of random ones')
+    compare.add_argument('--tolerance', metavar='X', type=float, default=1e-5,
+                         help='largest difference allowed (1e-5)')
+    compare.add_argument('--seed', metavar='N', type=int, default=0, help='of the random data (0)')
+    compare.set_defaults(act=_compare)
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser, epoch_needed: bool = False) -> None:
+    parser.add_argument('prefix', metavar='PREFIX', help='of the files of the checkpoint')
+    parser.add_argument('epoch', metavar='EPOCH', type=int, nargs=None if epoch_needed else '?',
+                        help='of the checkpoint' + ('' if epoch_needed else ', else the last one'))
+
+
+def _add_shapes(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument('--input', metavar='NAME=SIZES', action='append', default=[], help=text)
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run the command that was parsed; returns the status to exit with.
+
+    What the user can put right (a file that is missing or damaged, a package to install, a shape to
+    give) is said in one message, without a traceback.
+    """
+    from .._checkpoint.errors import CheckpointError
+    try:
+        status: int = options.act(options)
+        return status
+    except (ImportError, ValueError, TypeError, OSError, CheckpointError) as error:
+        print('error: %s' % error, file=sys.stderr)
+        return 2
+
+
+def _load(options: argparse.Namespace) -> Any:
+    from . import load
+    return load(options.prefix, options.epoch)
+
+
+def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Options of the form NAME=VALUE."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition('=')
+        if not (name and equals and value):
+            raise ValueError('%s must be NAME=VALUE, got %s' % (option, text))
+        pairs[name] = value
+    return pairs
+
+
+def shapes_of(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """The shapes that ``--input`` gives: integers and names."""
+    return {name: tuple(int(size) if size.strip().isdigit() else size.strip()
+                        for size in value.split(','))
+            for name, value in _pairs('--input', texts).items()}
+
+
+def _export(options: argparse.Namespace) -> int:
+    if options.torch is None:
+        from .onnx_files import to_onnx
+        model = _load(options)
+        shapes = {**_shapes_of_words(model), **shapes_of(options.input)}
+        to_onnx(model, options.onnx, shapes, types=_pairs('--type', options.type))
+    else:
+        if options.input or options.type:
+            raise ValueError('--input and --type are for files of ONNX: a module of torch takes '
+                             'data of any shape')
+        from . import to_torch  # says what to install, before anything is read
+        _save_module(to_torch(_load(options)), options.torch)
+    path = options.torch if options.onnx is None else options.onnx
+    print('%s: %d bytes' % (path, os.path.getsize(path)))
+    return 0
+
+
+def _shapes_of_words(model: Any) -> dict[str, tuple[str, ...]]:
+    """Shapes of the inputs that an Embedding reads: these are (batch, time) in nearly all programs.
+
+    Those that are not say so with ``--input``.
+    """
+    graph = model.graph
+    return {node.name: ('batch', 'time') for place, node in enumerate(graph.nodes)
+            if node.is_variable and node.name in model.inputs
+            and any(reader.op == 'Embedding' and at == 0
+                    for reader, at in graph.consumers(place))}
+
+
+def _save_module(module: Any, path: str) -> None:
+    import torch
+
+    from .._checkpoint.atomic import replacing
+    with replacing([path]) as stage:
+        torch.save(module, os.path.join(stage, os.path.basename(path)))
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    model = _load(options)
+    graph = model.graph
+    operators = collections.Counter(node.op for node in graph.walk() if not node.is_variable)
+    arrays = {**model.arg_params, **model.aux_params}
+    version = graph.version
+    _say('written by', 'MXNet %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100)
+         if version else 'an MXNet that does not say its version')
+    _say('inputs', ', '.join(model.inputs) or 'none')
+    _say('outputs', ', '.join(graph.outputs))
+    _say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
+    for name, verdict in (('ONNX', _onnx_verdict), ('torch', _torch_verdict)):
+        try:
+            _say(name, verdict(graph))
+        except ImportError as error:
+            _say(name, 'not known: %s' % error)
+    _say('parameters', '%d, of %d numbers' % (len(arrays), sum(map(_size, arrays.values()))))
+    for name, array in arrays.items():
+        print('  %s %s %s' % (name, tuple(array.shape), array.dtype))
+    return 0
+
+
+def _size(array: Any) -> int:
+    size = 1
+    for length in array.shape:
+        size *= length
+    return size
+
+
+def _say(title: str, text: str) -> None:
+    print(textwrap.fill(text, _COLUMNS, initial_indent='%-12s' % (title + ':'),
+                        subsequent_indent=' ' * 12, break_on_hyphens=False))
+
+
+def _verdict(unknown: dict[str, Any]) -> str:
+    if not unknown:
+        return 'every operator has a counterpart'
+    return 'no counterpart of ' + '; '.join(
+        '%s (%d times: %s)' % (op, len(nodes), ', '.join(nodes[:3]) + ', ...' * (len(nodes) > 3))
+        for op, nodes in sorted(unknown.items()))
+
+
+def _onnx_verdict(graph: Any) -> str:
+    from .onnx_files import without_onnx
+    return _verdict(without_onnx(graph))
+
+
+def _torch_verdict(graph: Any) -> str:
+    from . import to_torch  # noqa: F401  (says what to install)
+    from ._torch.schedule import faults_of
+    return _verdict(faults_of(graph))
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from .comparison import compare
+    differences = compare(_load(options), options.file, shapes_of(options.input), options.data,
+                          options.seed)
+    print('checkpoint in %s' % differences.runner)
+    print('data: %s' % ', '.join('%s %s' % (name, tuple(shape))
+                                 for name, shape in differences.shapes.items()))
+    worst = 0.0
+    for name, difference in differences.outputs:
+        print('%-10.3g %s' % (difference, name))
+        worst = max(worst, difference) if difference == difference else float('inf')
+    above = not worst <= options.tolerance
+    print('%s the tolerance of %g' % ('above' if above else 'within', options.tolerance))
+    return int(above)

@@ -1,0 +1,261 @@
+"""An exported file against its checkpoint, on the same data."""
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from .graph import Graph
+from .model import Model
+
+__all__ = ['Differences', 'compare']
+
+
+class Differences(NamedTuple):
+    """What `compare` found.
+
+    Attributes
+    ----------
+    runner : str
+        What ran the checkpoint: 'MXNet' or 'torch'.
+    shapes : dict
+        Of the inputs, by name.
+    outputs : list of (str, float)
+        The largest difference for each output, relative to its largest value if that is above 1;
+        NaN where the shapes differ or one is not a number.
+    """
+
+    runner: str
+    shapes: dict[str, tuple[int, ...]]
+    outputs: list[tuple[str, float]]
+
+
+def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
+            data_path: str | None = None, seed: int = 0) -> Differences:
+    """Run `model` in MXNet, or in torch where there is no MXNet, and the file, on the same data.
+
+    Parameters
+    ----------
+    model : Model
+    path : str
+        A file of ONNX if it ends in '.onnx', else one of `torch.save`. Such a file can run any
+        code: compare only files that you trust.
+    shapes : dict
+        Of inputs, by name.
+    data_path : str, optional
+        File of `numpy.savez` with the data; random data otherwise.
+    seed : int
+        Of the random data.
+
+    Raises
+    ------
+    ImportError
+        A package that is needed is not installed.
+    ValueError
+        A shape is missing, or does not fit.
+    """
+    given: dict[str, np.ndarray] = {}
+    if data_path is not None:
+        with np.load(data_path) as arrays:
+            given = {name: arrays[name] for name in arrays.files}
+    unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
+    if unknown:
+        raise ValueError('inputs must be of %s, got %s' % (', '.join(model.inputs),
+                                                           ', '.join(unknown)))
+    run = _onnx_file(path) if path.endswith('.onnx') else _torch_file(path, model)
+    data = _data(model.graph, run.inputs, shapes, given, np.random.RandomState(seed))
+    runner, wanted = _reference(model, data)
+    got = run.outputs(data)
+    if len(got) != len(wanted):
+        raise ValueError('%s has %d outputs, the checkpoint %d' % (path, len(got), len(wanted)))
+    return Differences(runner, {name: array.shape for name, array in data.items()},
+                       [(name, _difference(*pair)) for name, pair in
+                        zip(model.graph.outputs, zip(got, wanted))])
+
+
+def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
+    if got.shape != wanted.shape:
+        return float('nan')
+    if not got.size:
+        return 0.0
+    one, other = got.astype('float64'), wanted.astype('float64')
+    return float(np.abs(one - other).max() / max(1.0, np.abs(other).max()))
+
+
+class _File(NamedTuple):
+    """A file that is ready to run."""
+
+    #: Name, shape (None or a name for any size) and type of each input.
+    inputs: list[tuple[str, Sequence[Any] | None, Any]]
+    outputs: Any
+
+
+def _onnx_file(path: str) -> _File:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ImportError('files of ONNX are run by onnxruntime: pip install onnxruntime') from None
+    try:
+        session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    except Exception as error:  # its own classes, which derive from Exception alone
+        raise ValueError('onnxruntime cannot read %s: %s' % (path, error)) from None
+    kinds = {'tensor(float)': 'float32', 'tensor(double)': 'float64'}
+    inputs = [(each.name, each.shape, np.dtype(kinds.get(each.type, each.type[7:-1])))
+              for each in session.get_inputs()]
+
+    def outputs(data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        arrays: list[np.ndarray] = session.run(None, {
+            name: data[name].astype(kind) for name, _, kind in inputs})
+        return arrays
+    return _File(inputs, outputs)
+
+
+def _torch_file(path: str, model: Model) -> _File:
+    try:
+        import torch
+    except ImportError:
+        raise ImportError('files of torch are run by torch: pip install torch') from None
+    try:
+        module = torch.load(path, weights_only=False)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError('torch cannot read %s: %s' % (path, error)) from None
+    return _File([(name, None, np.dtype('float32')) for name in _without_labels(model)],
+                 lambda data: _run_module(module, data))
+
+
+def _run_module(module: Any, data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    import torch
+    with torch.no_grad():
+        results = module.eval()(**{name: torch.from_numpy(array) for name, array in data.items()})
+    return [each.numpy() for each in (results if isinstance(results, tuple) else (results,))]
+
+
+#: Loss heads, of which MXNet computes predictions without the label.
+_HEADS = ('SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput',
+          'MAERegressionOutput', 'SVMOutput')
+
+
+def _without_labels(model: Model) -> list[str]:
+    """The inputs that outputs depend on."""
+    graph = model.graph
+    needed: set[int] = set()
+    pending = [head.node for head in graph.heads]
+    while pending:
+        place = pending.pop()
+        if place not in needed:
+            needed.add(place)
+            node = graph.nodes[place]
+            pending += [entry.node for entry in node.inputs[:1 if node.op in _HEADS else None]]
+    return [name for name in model.inputs
+            if any(graph.nodes[place].name == name for place in needed)]
+
+
+# ---- data
+
+def _data(graph: Graph, inputs: Sequence[tuple[str, Any, Any]],
+          shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray],
+          random: np.random.RandomState) -> dict[str, np.ndarray]:
+    """The given data, or random data: numbers of words for an Embedding, lengths where there is
+    one axis, and otherwise normal numbers."""
+    sizes: dict[str, int] = {}
+    result: dict[str, np.ndarray] = {}
+    settled = {name: _settled(name, shape, shapes.get(name), sizes)
+               for name, shape, _ in inputs if name not in given}
+    steps = min([size for shape in settled.values() if len(shape) > 1 for size in shape[:2]] or [1])
+    for name, _, kind in inputs:
+        if name in given:
+            result[name] = given[name]
+            continue
+        words = _words(graph, name)
+        if words:
+            result[name] = random.randint(0, words, settled[name]).astype('float32')
+        elif len(settled[name]) == 1:
+            result[name] = random.randint(1, steps + 1, settled[name]).astype('float32')
+        else:
+            result[name] = random.normal(size=settled[name]).astype(kind)
+    return result
+
+
+def _settled(name: str, shape: Any, wanted: Sequence[Any] | None, sizes: dict[str, int]
+             ) -> tuple[int, ...]:
+    """The shape of an input; axes of any size with the same name get the same one: 2, 3, …"""
+    chosen = shape if wanted is None else wanted
+    if chosen is None:
+        raise ValueError('the shape of %s must be given: --input %s=8,20' % (name, name))
+    if wanted is not None and not all(isinstance(size, int) for size in wanted):
+        raise ValueError('the shape of %s must be integers, got %s' % (name, tuple(wanted)))
+    return tuple(size if isinstance(size, int) else
+                 sizes.setdefault(str(size), 2 + len(sizes)) for size in chosen)
+
+
+def _words(graph: Graph, name: str) -> int:
+    """How many words the Embedding has that reads an input; 0 if none does."""
+    for place, node in enumerate(graph.nodes):
+        if node.is_variable and node.name == name:
+            for reader, at in graph.consumers(place):
+                if reader.op == 'Embedding' and at == 0:
+                    return int(reader.get('input_dim', 0))
+    return 0
+
+
+# ---- the checkpoint itself
+
+def _reference(model: Model, data: Mapping[str, np.ndarray]) -> tuple[str, list[np.ndarray]]:
+    """What the checkpoint gives, and what ran it."""
+    try:
+        from .._runtime.mxnet import mx
+        mx.nd  # noqa: B018  (imported when it is first used)
+    except ImportError:
+        try:
+            from . import to_torch
+            module = to_torch(model)
+        except ImportError:
+            raise ImportError('the checkpoint is run by MXNet or by torch, and neither is '
+                              'installed: pip install torch') from None
+        return 'torch', _run_module(module, data)
+    return 'MXNet', _run_mxnet(mx, model, data)
+
+
+def _run_mxnet(mx: Any, model: Model, data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
+    symbol = mx.sym.load_json(_predictions(model.graph))
+    shapes = {name: array.shape for name, array in data.items()}
+    shapes.update((name, array.shape) for name, array in model.arg_params.items())
+    kinds = {name: array.dtype for name, array in {**model.arg_params, **data}.items()}
+    try:
+        executor = symbol.simple_bind(mx.cpu(), grad_req='null', type_dict=kinds, **shapes)
+    except (mx.base.MXNetError, RuntimeError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise ValueError('MXNet cannot run the checkpoint on this data: %s' % lines[-1]) from None
+    for target, arrays in ((executor.arg_dict, model.arg_params), (executor.arg_dict, data),
+                           (executor.aux_dict, model.aux_params)):
+        for name, array in arrays.items():
+            if name in target:
+                target[name][:] = array
+    return [each.asnumpy() for each in executor.forward(is_train=False)]
+
+
+def _predictions(graph: Graph) -> str:
+    """JSON of the graph in which loss heads read a label's variable as it is.
+
+    Its shape then follows from the prediction's, whatever the program makes of its labels.
+    """
+    nodes = []
+    for node in graph.nodes:
+        inputs = [[entry.node, entry.output, 0] for entry in node.inputs]
+        if node.op in _HEADS:
+            for entry in inputs[1:2]:
+                while graph.nodes[entry[0]].inputs:
+                    entry[:2] = graph.nodes[entry[0]].inputs[0]
+        nodes.append({'op': node.op or 'null', 'name': node.name, 'attrs': node.attrs,
+                      'inputs': inputs, **({'subgraphs': [
+                          json.loads(_predictions(each)) for each in node.subgraphs]}
+                          if node.subgraphs else {})})
+    return json.dumps({
+        'nodes': nodes, 'heads': [[head.node, head.output, 0] for head in graph.heads],
+        'arg_nodes': [i for i, node in enumerate(graph.nodes) if node.is_variable],
+        'node_row_ptr': [], 'attrs': {'mxnet_version': ['int', graph.version or 10901]}})

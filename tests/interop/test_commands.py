@@ -1,0 +1,298 @@
+"""The commands export, inspect and compare."""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+from mxrnn.interop.commands import add_commands, run_command
+from mxrnn.interop.comparison import compare
+
+from .. import mx, rnn
+
+pytest.importorskip('onnx')
+
+WORDS = 11
+
+
+def network(length=None):
+    """A language model, and its cell."""
+    cell = rnn.SequentialRNNCell()
+    for i in range(2):
+        cell.add(rnn.LSTMCell(6, 'lstm_l%d_' % i))
+    cell = rnn.fuse(cell)
+    data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=5, name='embed')
+    outputs, _ = cell.unroll(length, data, merge_outputs=True, layout='NTC')
+    scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-3, -2)), num_hidden=WORDS,
+                                   name='scores')
+    label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
+    return mx.sym.SoftmaxOutput(scores, label, name='softmax'), cell
+
+
+def save(prefix, symbol, cell, shapes):
+    sizes = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))
+    args = {name: mx.nd.array(np.random.uniform(-0.5, 0.5, shape)) for name, shape in sizes.items()
+            if name not in shapes}
+    rnn.save_rnn_checkpoint(cell, str(prefix), 4, symbol, args, {})
+
+
+@pytest.fixture
+def prefix(tmp_path):
+    """The prefix of a checkpoint of the rnn functions, weights by gate."""
+    save(tmp_path / 'days', *network(), {'data': (2, 3), 'softmax_label': (2, 3)})
+    return str(tmp_path / 'days')
+
+
+def command(*arguments):
+    """The status of a command."""
+    parser = argparse.ArgumentParser(prog='python -m mxrnn')
+    add_commands(parser.add_subparsers(dest='command'))
+    return run_command(parser.parse_args([str(each) for each in arguments]))
+
+
+def test_export_and_compare(prefix, tmp_path, capsys):
+    pytest.importorskip('onnxruntime')
+    path = tmp_path / 'days.onnx'
+    assert command('export', prefix, '--onnx', path) == 0
+    assert capsys.readouterr().out == '%s: %d bytes\n' % (path, os.path.getsize(path))
+    assert command('compare', prefix, 4, path, '--input', 'data=8,20') == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ['checkpoint in MXNet', 'data: data (8, 20)']
+    assert lines[2].split()[1] == 'softmax_output' and 0 <= float(lines[2].split()[0]) < 1e-5
+    assert lines[3] == 'within the tolerance of 1e-05'
+    np.savez(tmp_path / 'data.npz', data=np.arange(6).reshape(2, 3))
+    assert command('compare', prefix, 4, path, '--data', tmp_path / 'data.npz') == 0
+    assert 'data: data (2, 3)' in capsys.readouterr().out
+
+
+def test_compare_ends_with_1_above_the_tolerance(prefix, tmp_path, capsys):
+    pytest.importorskip('onnxruntime')
+    path = tmp_path / 'days.onnx'
+    assert command('export', prefix, 4, '--onnx', path) == 0
+    assert command('compare', prefix, 4, path, '--tolerance', 0) in (0, 1)
+    other = interop.load(prefix, 4)
+    other.arg_params['scores_bias'] = other.arg_params['scores_bias'] + np.arange(
+        WORDS, dtype='float32')
+    interop.save(other, prefix, 5)
+    assert command('compare', prefix, 5, path) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == 'above the tolerance of 1e-05'
+
+
+def test_torch(prefix, tmp_path, capsys):
+    pytest.importorskip('torch')
+    path = tmp_path / 'days.pt'
+    assert command('export', prefix, '--torch', path) == 0
+    assert command('compare', prefix, 4, path, '--input', 'data=2,3') == 0
+    assert 'softmax_output' in capsys.readouterr().out
+    assert command('compare', prefix, 4, path) == 2
+    assert '--input data=8,20' in capsys.readouterr().err
+    assert command('export', prefix, '--torch', path, '--input', 'data=batch,time') == 2
+
+
+def test_lengths_and_states_get_data_that_fits(tmp_path, capsys):
+    pytest.importorskip('onnxruntime')
+    cell = rnn.fuse(rnn.LSTMCell(6, 'lstm_'))
+    outputs, states = cell.unroll(None, mx.sym.Variable('data'), merge_outputs=True,
+                                  begin_state=cell.begin_state(mx.sym.Variable),
+                                  valid_length=mx.sym.Variable('lengths'))
+    symbol = mx.sym.Group([outputs] + states)
+    begin = [name for name in symbol.list_arguments() if 'begin_state' in name]
+    save(tmp_path / 'a', symbol, cell, {'data': (2, 3, 4), 'lengths': (2,),
+                                        **dict.fromkeys(begin, (2, 6))})
+    shapes = ['--input', 'data=batch,time,4', '--input', 'lengths=batch']
+    for name in begin:
+        shapes += ['--input', name + '=batch,6']
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', *shapes) == 0
+    assert command('compare', tmp_path / 'a', 4, tmp_path / 'a.onnx') == 0
+    found = compare(interop.load(tmp_path / 'a', 4), str(tmp_path / 'a.onnx'), {})
+    assert found.shapes['data'] == (2, 3, 4) and found.shapes['lengths'] == (2,)
+    assert [name for name, _ in found.outputs] == symbol.list_outputs()
+
+
+def test_inspect(prefix, capsys):
+    assert command('inspect', prefix) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 80
+    assert lines[:3] == ['written by: MXNet %s' % mx.__version__,
+                         'inputs:     data, softmax_label', 'outputs:    softmax_output']
+    assert 'ONNX:       every operator has a counterpart' in lines
+    assert '  lstm_l0_i2h_weight (24, 5) float32' in lines
+
+
+def rewritten(prefix, change):
+    """Change the graph in the file."""
+    path = prefix + '-symbol.json'
+    with open(path) as file:
+        graph = json.load(file)
+    change(graph)
+    with open(path, 'w') as file:
+        json.dump(graph, file)
+
+
+def test_what_cannot_leave_is_listed_and_not_written(prefix, tmp_path, capsys):
+    def change(graph):
+        for node in graph['nodes']:
+            if node['op'] == 'FullyConnected':
+                node['op'] = '_contrib_boolean_mask'
+    rewritten(prefix, change)
+    assert command('inspect', prefix) == 0
+    assert ('ONNX:       no counterpart of _contrib_boolean_mask (1 times: scores)'
+            in capsys.readouterr().out)
+    before = os.listdir(tmp_path)
+    assert command('export', prefix, '--onnx', tmp_path / 'days.onnx') == 2
+    assert '_contrib_boolean_mask (1 times: scores)' in capsys.readouterr().err
+    assert os.listdir(tmp_path) == before
+
+
+def test_a_length_in_the_graph_is_told(tmp_path, capsys):
+    save(tmp_path / 'a', *network(3), {'data': (2, 3), 'softmax_label': (2, 3)})
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx') == 2
+    assert 'time, which may be any size, and 3' in capsys.readouterr().err
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx',
+                   '--input', 'data=batch,3') == 0
+
+
+@pytest.mark.parametrize('arguments, text', [
+    (['inspect', 'none'], 'none'),
+    (['export', 'none', '--onnx', 'a.onnx'], 'none'),
+    (['export', 'PREFIX', '7', '--onnx', 'a.onnx'], '0007.params'),
+    (['export', 'PREFIX', '--onnx', 'a.onnx', '--input', 'data'], '--input must be NAME=VALUE'),
+    (['export', 'PREFIX', '--onnx', 'a.onnx', '--input', 'date=1'], "got 'date'"),
+    (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'data=word'], "types['data'] must be"),
+    (['compare', 'PREFIX', '4', 'none.onnx'], 'none.onnx'),
+    (['compare', 'PREFIX', '4', 'none.pt'], 'none.pt'),
+    (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
+])
+def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monkeypatch, capsys,
+                                                           arguments, text):
+    if arguments[0] == 'compare':
+        pytest.importorskip('onnxruntime')
+        pytest.importorskip('torch')
+    monkeypatch.chdir(tmp_path)
+    assert command(*[prefix if each == 'PREFIX' else each for each in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('error: ') and text in error and 'Traceback' not in error
+    assert not os.path.exists('a.onnx')
+
+
+@pytest.mark.parametrize('arguments, blocked, text', [
+    (['export', 'PREFIX', '--onnx', 'a.onnx'], 'onnx', 'pip install "onnx'),
+    (['export', 'PREFIX', '--torch', 'a.pt'], 'torch', 'pip install torch'),
+    (['compare', 'PREFIX', '4', 'a.onnx'], 'onnxruntime', 'pip install onnxruntime'),
+    (['compare', 'PREFIX', '4', 'a.pt'], 'torch', 'pip install torch'),
+])
+def test_a_package_that_is_missing_is_named_with_the_command(prefix, arguments, blocked, text):
+    done = without(blocked, *[prefix if each == 'PREFIX' else each for each in arguments])
+    assert done.returncode == 2 and text in done.stderr and 'Traceback' not in done.stderr
+
+
+def without(blocked, *arguments):
+    """Run a command in a process in which packages cannot be imported."""
+    code = ('import argparse, sys\n'
+            'for name in %r.split(): sys.modules[name] = None\n'
+            'from mxrnn.interop.commands import add_commands, run_command\n'
+            'parser = argparse.ArgumentParser()\n'
+            "add_commands(parser.add_subparsers(dest='command'))\n"
+            'sys.exit(run_command(parser.parse_args(sys.argv[1:])))\n' % blocked)
+    return subprocess.run([sys.executable, '-c', code, *map(str, arguments)], text=True,
+                          capture_output=True)
+
+
+def test_nothing_needs_mxnet(prefix, tmp_path):
+    done = without('mxnet onnx torch', 'inspect', prefix)
+    assert done.returncode == 0 and 'not known: ' in done.stdout and 'pip install' in done.stdout
+    path = tmp_path / 'a.onnx'
+    assert without('mxnet torch', 'export', prefix, '--onnx', path).returncode == 0
+    pytest.importorskip('onnxruntime')
+    done = without('mxnet torch', 'compare', prefix, 4, path)
+    assert done.returncode == 2 and 'pip install torch' in done.stderr
+    pytest.importorskip('torch')
+    done = without('mxnet', 'compare', prefix, 4, path)
+    assert done.returncode == 0 and done.stdout.startswith('checkpoint in torch')
+
+
+# ---- damage
+
+def truncations(prefix, end, count, draw):
+    """Files cut off at random places."""
+    with open(prefix + end, 'rb') as file:
+        content = file.read().rstrip()
+    for _ in range(count):
+        yield prefix + end, content[:draw.randrange(len(content))]
+
+
+def senseless(prefix, count, draw):
+    """Graphs in which an attribute that an operator needs makes no sense."""
+    with open(prefix + '-symbol.json') as file:
+        text = file.read()
+    places = [(i, key) for i, node in enumerate(json.loads(text)['nodes'])
+              for key in ('num_hidden', 'input_dim', 'output_dim', 'state_size', 'num_layers',
+                          'mode') if key in node.get('attrs', {})
+              and (node['op'] == 'RNN' or node['name'] in ('embed', 'scores'))]
+    for _ in range(count):
+        graph = json.loads(text)
+        i, key = draw.choice(places)
+        graph['nodes'][i]['attrs'][key] = draw.choice(['', 'word', '(', '-7', '1e9', 'None'])
+        yield prefix + '-symbol.json', json.dumps(graph).encode()
+
+
+def misfits(prefix, count, draw):
+    """Weights that are missing or have another shape."""
+    symbol, args, aux = mx.model.load_checkpoint(prefix, 4)
+    for _ in range(count):
+        name, changed = draw.choice(sorted(args)), dict(args)
+        array = changed.pop(name)
+        if draw.random() < 0.5:
+            changed[name] = mx.nd.concat(array, array, dim=0)
+        path = prefix + '-other.params'
+        mx.nd.save(path, {'arg:' + key: value for key, value in changed.items()})
+        with open(path, 'rb') as file:
+            content = file.read()
+        os.remove(path)
+        yield prefix + '-0004.params', content
+
+
+@pytest.mark.parametrize('kind', ['params', 'json', 'attributes', 'weights'])
+def test_damaged_files_are_refused_and_nothing_is_written(prefix, tmp_path, capsys, kind):
+    draw = random.Random(7)
+    damages = {'params': lambda: truncations(prefix, '-0004.params', 60, draw),
+               'json': lambda: truncations(prefix, '-symbol.json', 60, draw),
+               'attributes': lambda: senseless(prefix, 40, draw),
+               'weights': lambda: misfits(prefix, 40, draw)}[kind]()
+    before = sorted(os.listdir(tmp_path))
+    for path, content in list(damages):
+        with open(path, 'rb') as file:
+            whole = file.read()
+        with open(path, 'wb') as file:
+            file.write(content)
+        assert command('export', prefix, 4, '--onnx', tmp_path / 'a.onnx') == 2, content[-80:]
+        error = capsys.readouterr().err
+        assert error.startswith('error: ') and len(error) > 30
+        assert sorted(os.listdir(tmp_path)) == before
+        with open(path, 'wb') as file:
+            file.write(whole)
+
+
+def test_50_unknown_operators_are_refused_at_once(prefix, tmp_path, capsys):
+    names = ['Unknown%d' % i for i in range(50)]
+
+    def change(graph):
+        head = graph['heads'][0]
+        for name in names:
+            graph['nodes'].append({'op': name, 'name': name.lower(), 'inputs': [head]})
+            head = [len(graph['nodes']) - 1, 0, 0]
+        graph['heads'] = [head]
+        graph.pop('node_row_ptr', None)
+    rewritten(prefix, change)
+    before = sorted(os.listdir(tmp_path))
+    assert command('export', prefix, 4, '--onnx', tmp_path / 'a.onnx') == 2
+    error = capsys.readouterr().err
+    assert all('%s (1 times: %s)' % (name, name.lower()) in error for name in names)
+    assert sorted(os.listdir(tmp_path)) == before
