@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
+
+from ._commands import add_commands, run_command
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -25,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
                     'environment, by two small files in its site-packages.')
     enable.add_argument('--replace', action='store_true', help='put mxrnn in the place of mx.rnn')
     commands.add_parser('disable', help='undo enable')
+    add_commands(commands)
     return parser
 
 
@@ -39,6 +43,8 @@ def main() -> None:
     elif options.command == 'disable':
         from ._runtime.environment import disable
         print(disable())
+    elif options.command is not None:
+        sys.exit(run_command(options))
     else:
         from ._runtime.report import device_report
         print(device_report())

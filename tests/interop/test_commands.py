@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn.interop.commands import add_commands, run_command
+from mxrnn._commands import add_commands, run_command
 from mxrnn.interop.comparison import compare
 
 from .. import mx, rnn
@@ -195,12 +195,9 @@ def test_a_package_that_is_missing_is_named_with_the_command(prefix, arguments, 
 
 def without(blocked, *arguments):
     """Run a command in a process in which packages cannot be imported."""
-    code = ('import argparse, sys\n'
+    code = ('import runpy, sys\n'
             'for name in %r.split(): sys.modules[name] = None\n'
-            'from mxrnn.interop.commands import add_commands, run_command\n'
-            'parser = argparse.ArgumentParser()\n'
-            "add_commands(parser.add_subparsers(dest='command'))\n"
-            'sys.exit(run_command(parser.parse_args(sys.argv[1:])))\n' % blocked)
+            "runpy.run_module('mxrnn', run_name='__main__', alter_sys=True)\n" % blocked)
     return subprocess.run([sys.executable, '-c', code, *map(str, arguments)], text=True,
                           capture_output=True)
 
@@ -296,3 +293,8 @@ def test_50_unknown_operators_are_refused_at_once(prefix, tmp_path, capsys):
     error = capsys.readouterr().err
     assert all('%s (1 times: %s)' % (name, name.lower()) in error for name in names)
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_the_parser_imports_no_numpy():
+    code = 'import sys, mxrnn.__main__; sys.exit("numpy" in sys.modules)'
+    assert subprocess.run([sys.executable, '-c', code]).returncode == 0

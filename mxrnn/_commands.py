@@ -1,4 +1,8 @@
-"""The commands export, inspect and compare of ``python -m mxrnn``; none needs MXNet."""
+"""The commands export, inspect and compare of ``python -m mxrnn``; none needs MXNet.
+
+The package interop is imported when one of them runs: it needs NumPy, which `run` leaves to the
+program to import.
+"""
 from __future__ import annotations
 
 import argparse
@@ -70,7 +74,7 @@ def run_command(options: argparse.Namespace) -> int:
     What the user can put right (a file that is missing or damaged, a package to install, a shape to
     give) is said in one message, without a traceback.
     """
-    from .._checkpoint.errors import CheckpointError
+    from ._checkpoint.errors import CheckpointError
     try:
         status: int = options.act(options)
         return status
@@ -80,7 +84,7 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace) -> Any:
-    from . import load
+    from .interop import load
     return load(options.prefix, options.epoch)
 
 
@@ -104,7 +108,7 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 
 def _export(options: argparse.Namespace) -> int:
     if options.torch is None:
-        from .onnx_files import to_onnx
+        from .interop.onnx_files import to_onnx
         model = _load(options)
         shapes = {**_shapes_of_words(model), **shapes_of(options.input)}
         to_onnx(model, options.onnx, shapes, types=_pairs('--type', options.type))
@@ -112,7 +116,7 @@ def _export(options: argparse.Namespace) -> int:
         if options.input or options.type:
             raise ValueError('--input and --type are for files of ONNX: a module of torch takes '
                              'data of any shape')
-        from . import to_torch  # says what to install, before anything is read
+        from .interop import to_torch  # says what to install, before anything is read
         _save_module(to_torch(_load(options)), options.torch)
     path = options.torch if options.onnx is None else options.onnx
     print('%s: %d bytes' % (path, os.path.getsize(path)))
@@ -134,7 +138,7 @@ def _shapes_of_words(model: Any) -> dict[str, tuple[str, ...]]:
 def _save_module(module: Any, path: str) -> None:
     import torch
 
-    from .._checkpoint.atomic import replacing
+    from ._checkpoint.atomic import replacing
     with replacing([path]) as stage:
         torch.save(module, os.path.join(stage, os.path.basename(path)))
 
@@ -182,18 +186,18 @@ def _verdict(unknown: dict[str, Any]) -> str:
 
 
 def _onnx_verdict(graph: Any) -> str:
-    from .onnx_files import without_onnx
+    from .interop.onnx_files import without_onnx
     return _verdict(without_onnx(graph))
 
 
 def _torch_verdict(graph: Any) -> str:
-    from . import to_torch  # noqa: F401  (says what to install)
-    from ._torch.schedule import faults_of
+    from .interop import to_torch  # noqa: F401  (says what to install)
+    from .interop._torch.schedule import faults_of
     return _verdict(faults_of(graph))
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from .comparison import compare
+    from .interop.comparison import compare
     differences = compare(_load(options), options.file, shapes_of(options.input), options.data,
                           options.seed)
     print('checkpoint in %s' % differences.runner)
