@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import ast
 import collections
+import csv
+import importlib.util
 import os
 import re
 import signal
@@ -15,9 +17,11 @@ import pytest
 
 import mxrnn as rnn
 
-from .hosts import Hosts, why_not
-
 ROOT = Path(__file__).resolve().parent.parent
+SPEC = importlib.util.spec_from_file_location('_hosts', ROOT / 'benchmarks' / '_hosts.py')
+_hosts = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(_hosts)
+on_hosts = pytest.mark.skipif(bool(_hosts.why_not()), reason=_hosts.why_not() or 'never')
 PAGE = (ROOT / 'docs' / 'distributed.md').read_text(encoding='utf-8')
 FIRST_HOST, SECOND_HOST, ROLES = re.findall(r'^```bash\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)
 PREPARE, TRAIN = re.findall(r'^```python\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)
@@ -72,9 +76,9 @@ def results(printed: str) -> tuple[list[str], list[list[list[list[int]]]]]:
                                                           re.MULTILINE)])
 
 
-@pytest.mark.skipif(bool(why_not()), reason=why_not() or 'this can be run')
+@on_hosts
 def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
-    with Hosts(2) as hosts:
+    with _hosts.Hosts(2) as hosts:
         assert hosts.addresses == sorted(set(re.findall(r'10\.0\.0\.\d', PAGE)))
 
         # As it is meant to be
@@ -123,3 +127,16 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
         for one, two in zip(*seen):
             assert collections.Counter(map(tuple, one + two)) == collections.Counter(
                 map(tuple, sentences))
+
+
+@on_hosts
+def test_what_goes_over_the_network_is_every_weight_once_each_way() -> None:
+    printed = subprocess.run(
+        [sys.executable, str(ROOT / 'benchmarks' / 'workers.py'), '--quick'], check=True,
+        stdout=subprocess.PIPE, text=True, env=dict(os.environ, OMP_NUM_THREADS='1')).stdout
+    rows = list(csv.DictReader(line for line in printed.splitlines() if line[0] != '#'))
+    assert [row['weights'] for row in rows] == ['cells', 'fuse', 'FusedRNNCell']
+    for row in rows:
+        weights = 4e-6 * int(row['parameters'])
+        for direction in ('sent_mb', 'received_mb'):
+            assert weights < float(row[direction]) < 1.3 * weights  # with what frames it

@@ -774,6 +774,8 @@ def test_positions_do_not_grow_with_the_data():
      'same data.*checksum='),
     (lambda: rnn.BucketSentenceIter([s[1:] + s[:1] for s in SMALL[:-1]] + [[250, 252]], 3, [2, 4],
                                     seed=5), 'same data.*checksum='),
+    (lambda: rnn.BucketSentenceIter([[i + 0.25 for i in s] for s in SMALL], 3, [2, 4], seed=5),
+     'same data.*checksum='),
     (lambda: rnn.StreamIter(TEXT, 3, 4), 'of a StreamIter, but is of a BucketSentenceIter')])
 def test_a_position_of_something_else_is_named(make, name):
     position = POSITIONS['seeded']().state_dict()
@@ -990,6 +992,34 @@ def test_tokens_on_disk_are_exact_in_the_narrowest_type(tmp_path, least, most):
 def test_sentences_of_every_kind_on_disk(tmp_path, sentences):
     corpus = written(tmp_path, sentences)
     assert [sentence.tolist() for sentence in corpus] == [list(s) for s in sentences]
+
+
+@differs
+@pytest.mark.parametrize('options', [
+    {}, {'too_long': 'truncate'}, {'num_parts': 3, 'part_index': 1, 'last_batch': 'pad'},
+    {'num_parts': 2, 'part_index': 1}])
+def test_long_arrays_are_looked_at_piece_by_piece(tmp_path, monkeypatch, options):
+    def found():
+        corpus = rnn.write_tokens(tmp_path / 'corpus', [*UNIQUE, [2 ** 24]])
+        iterator = rnn.BucketSentenceIter(corpus, 3, [4, 7], shuffle=False, seed=1, **options)
+        position = iterator.state_dict()
+        assert position == rnn.BucketSentenceIter(
+            rnn.read_tokens(tmp_path / 'corpus'), 3, [4, 7], shuffle=False, seed=1,
+            **options).state_dict()
+        return position, iterator.discarded, iterator.remainder, run(iterator, len(iterator))
+
+    whole = found()
+    for module in ('order', 'tokens'):
+        monkeypatch.setattr('mxrnn._data.%s._PIECE' % module, 7)
+    assert found() == whole
+
+
+def test_a_sentence_longer_than_small_integers_count():
+    sentence = [i % 200 for i in range(40000)]
+    batch = rnn.BucketSentenceIter([sentence, sentence[:39000]], 2, [40001]).next()
+    found = batch.data[0].asnumpy()
+    assert sorted(row[row >= 0].tolist() for row in found) == [sentence[:39000], sentence]
+    assert sorted((row >= 0).sum() for row in batch.label[0].asnumpy()) == [38999, 39999]
 
 
 @differs

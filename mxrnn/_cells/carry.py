@@ -98,9 +98,10 @@ class CarriedStates:
             raise ValueError('cell must have states of different names, got %s: give the cells in '
                              'it a prefix each' % ', '.join(self.state_names))
         self._next_names = [name + '_next' for name in self.state_names]
-        self._used: weakref.WeakSet = weakref.WeakSet()  #: modules whose states are not zero
+        self._used: weakref.WeakSet[Any] = weakref.WeakSet()  #: modules whose states are not zero
         self._filled: list[Any] = []
-        self._ran: weakref.WeakSet = weakref.WeakSet()  #: executors whose states are out of date
+        #: Executors that ran since their states were set
+        self._ran: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def group(self, outputs: Any, states: Any) -> mx.sym.Symbol:
         """The graph for the module: its outputs and, behind, the final states without gradient.

@@ -22,7 +22,7 @@ _ARRAY = re.compile(r'(tokens|offsets)-[0-9a-f]{16}\.npy')
 _HEADER = 128  # bytes of a NumPy file before its numbers
 
 
-class Corpus(Sequence):
+class Corpus(Sequence[np.ndarray]):
     """The encoded sentences of a folder that `write_tokens` wrote. `read_tokens` opens it.
 
     A sequence of read-only arrays, one for each sentence. Nothing is read before it is looked at,
@@ -119,7 +119,7 @@ def write_tokens(path: str | os.PathLike[str], sentences: Iterable[Sequence[int]
     try:
         with replacing([os.path.join(folder, name) for name in [*names, _INDEX]]) as stage:
             files = [os.path.join(stage, name) for name in names]
-            index = {'format': _FORMAT, 'files': names, **_write(*files, sentences)}
+            index = {'format': _FORMAT, 'files': names, **_write(files[0], files[1], sentences)}
             with open(os.path.join(stage, _INDEX), 'w', encoding='ascii') as file:
                 json.dump(index, file)
     except BaseException:
@@ -256,8 +256,8 @@ class _Column:
         """Add integers of 64 bits, and go over to `dtype` if it is another."""
         if dtype is not None and dtype != self.dtype:
             self._widen(dtype)
-        self.crc = zlib.crc32(np.ascontiguousarray(values, '<i8'), self.crc)
-        self._file.write(values.astype(self.dtype.newbyteorder('<')))
+        self.crc = zlib.crc32(np.ascontiguousarray(values, '<i8').data, self.crc)
+        self._file.write(values.astype(self.dtype.newbyteorder('<')).data)
         self.size += values.size
 
     def _widen(self, dtype: np.dtype) -> None:
@@ -269,7 +269,7 @@ class _Column:
         if self.size:
             before = np.memmap(narrow, self.dtype.newbyteorder('<'), 'r', _HEADER, (self.size,))
             for piece in _tokens.pieces(before):
-                self._file.write(piece.astype(dtype.newbyteorder('<')))
+                self._file.write(piece.astype(dtype.newbyteorder('<')).data)
             del before, piece
         os.remove(narrow)
         self.dtype = dtype

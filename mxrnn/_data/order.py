@@ -50,8 +50,9 @@ def rows_of_buckets(offsets: np.ndarray, buckets: list[int], counts: np.ndarray,
     rows = [np.empty(n, np.int32 if count < 2 ** 31 else np.int64) for n in own]
     # The bucket of each length, and one entry more for all that is longer
     places = np.searchsorted(buckets, np.arange(min(buckets[-1], longest) + 2))
-    places = places.clip(max=len(buckets) - 1 if truncate else None).astype(
-        np.min_scalar_type(len(buckets)))
+    if truncate:
+        places = places.clip(max=len(buckets) - 1)
+    places = places.astype(np.min_scalar_type(len(buckets)))
     seen, filled = [0] * len(buckets), [0] * len(buckets)
     for first in range(0, count, _PIECE):
         lengths = np.diff(offsets[first:first + _PIECE + 1])

@@ -148,7 +148,7 @@ class BucketSentenceIter(TokenIter):
         self.curr_idx = -1  # no epoch has begun
         self.reset()
 
-    def _pack(self, sentences: Sequence[Sequence[int]], sizes: np.ndarray, most: int
+    def _pack(self, sentences: Any, sizes: np.ndarray, most: int
               ) -> tuple[np.ndarray, np.ndarray]:
         """The tokens of all sentences that are not discarded, and where each begins."""
         over = sizes > most

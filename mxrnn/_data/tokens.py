@@ -149,7 +149,7 @@ def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int
         end = packed[starts[i]:]
         rows[i, :end.size] = end
     shortest = min(int(sizes.min()), steps) if sizes.size else 0
-    narrow = np.int16 if steps < 2 ** 15 else np.int64  # compares faster
+    narrow: Any = np.int16 if steps < 2 ** 15 else np.int64  # compares faster
     ends = sizes.clip(max=steps).astype(narrow)
     np.copyto(rows[:, shortest:], padding,
               where=np.arange(shortest, steps, dtype=narrow) >= ends[:, None])
@@ -181,7 +181,7 @@ def _checksum(values: np.ndarray) -> int:
     for piece in pieces(values):
         if piece.dtype.kind != 'f' or (piece == np.rint(piece)).all():
             piece = piece.astype('<i8')
-        found = zlib.crc32(np.ascontiguousarray(piece, piece.dtype.newbyteorder('<')), found)
+        found = zlib.crc32(np.ascontiguousarray(piece, piece.dtype.newbyteorder('<')).data, found)
     return found
 
 
@@ -199,8 +199,8 @@ def lengths(offsets: np.ndarray) -> np.ndarray:
 
 
 def narrowest(least: int, most: int, dtype: np.dtype) -> np.dtype:
-    for kind in map(np.dtype, (np.uint8, np.int8, np.uint16, np.int16, np.int32)):
-        bounds = np.iinfo(kind)
+    for kind in map(np.dtype, ('uint8', 'int8', 'uint16', 'int16', 'int32')):
+        bounds = np.iinfo(kind)  # type: ignore[type-var]
         if kind.itemsize < dtype.itemsize and bounds.min <= least and most <= bounds.max:
             return kind
     return dtype

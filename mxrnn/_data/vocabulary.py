@@ -5,7 +5,7 @@ import gc
 import numbers
 from contextlib import contextmanager
 from itertools import count
-from typing import Any, Callable, Hashable, Iterable, Iterator, Literal, Mapping, overload
+from typing import Any, Callable, Dict, Hashable, Iterable, Iterator, Literal, Mapping, overload
 
 import numpy as np
 
@@ -159,7 +159,7 @@ class _UnknownWord(KeyError):
     """A word that the vocabulary given by the caller does not have."""
 
 
-class _Words(dict):
+class _Words(Dict[Hashable, int]):
     """A table to look words up in. A word that is not in it gets the id that `missing` gives.
 
     `known` is the vocabulary to return, as far as the words seen so far tell.
@@ -187,11 +187,12 @@ def _words(vocab: Mapping[Hashable, int] | None, invalid_label: int, invalid_key
         except TypeError as error:
             raise TypeError('%s must be hashable, as words are, got %r' % (name, value)) from error
     if vocab is None:
-        words = _Words({invalid_key: invalid_label})
+        fresh = {invalid_key: invalid_label}
+        words = _Words(fresh)
         ids = (i for i in count(start_label) if i != invalid_label)
 
         def add(word: Hashable) -> int:
-            words[word] = words.known[word] = new = next(ids)
+            words[word] = fresh[word] = new = next(ids)
             return new
 
         words.missing = add
@@ -204,10 +205,10 @@ def _words(vocab: Mapping[Hashable, int] | None, invalid_label: int, invalid_key
     elif unknown_token:
         taken = {invalid_label, *vocab.values()}
         free = next(i for i in count(start_label) if i not in taken)
-        words.known = dict(vocab)
+        words.known = extended = dict(vocab)
 
         def add_unknown(word: Hashable) -> int:
-            words.known[unknown_token] = free
+            extended[unknown_token] = free
             return free
 
         words.missing = add_unknown

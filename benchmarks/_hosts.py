@@ -1,4 +1,7 @@
-"""Hosts that are network namespaces, joined by a bridge: several machines on one."""
+"""Hosts that are network namespaces, joined by a bridge: several machines on one.
+
+For `workers.py`, and for the tests of docs/distributed.md. Needs root, Linux and iproute2.
+"""
 from __future__ import annotations
 
 import contextlib
