@@ -280,6 +280,8 @@ def test_losses_are_logged_not_printed(caplog, capfd):
     assert (record.name, record.levelname) == ('mxrnn.io', 'WARNING')
     assert '26 sentences: 6 discarded and 0 truncated' in record.getMessage()
     assert "leaves out 4" in record.getMessage() and "last_batch='pad'" in record.getMessage()
+    rnn.BucketSentenceIter([[1]] * 4 + [[1] * 9] * 2, 2, [2, 7])  # no sentence is in bucket 7
+    assert '2 discarded and 0 truncated, being longer than 7' in caplog.records[-1].getMessage()
     for options, levelname in (({}, 'INFO'), ({'last_batch': 'pad', 'batch_size': 4}, 'INFO'),
                                ({'buckets': [3], 'last_batch': 'pad'}, 'WARNING')):
         caplog.clear()

@@ -144,7 +144,7 @@ class BucketSentenceIter(TokenIter):
         if self.num_parts > 1 and not self.idx:
             raise ValueError('num_parts must leave each part a batch of %d sentences of one '
                              'bucket, got %d' % (self.batch_size, self.num_parts))
-        self._log_losses(int(lengths.sum()))
+        self._log_losses(int(lengths.sum()), buckets[-1])
         self.curr_idx = -1  # no epoch has begun
         self.reset()
 
@@ -180,12 +180,12 @@ class BucketSentenceIter(TokenIter):
             whole = self.num_parts * (self.batch_size if self.last_batch == 'discard' else 1)
             self.remainder = int((counts % whole).sum())
 
-    def _log_losses(self, count: int) -> None:
+    def _log_losses(self, count: int, most: int) -> None:
         """Say in one line what is left out, as a warning if anything is."""
         lost = []
         if self.discarded or self.truncated:
             lost.append('%d discarded and %d truncated, being longer than %d tokens'
-                        % (self.discarded, self.truncated, self.buckets[-1]))
+                        % (self.discarded, self.truncated, most))
         if self.remainder:
             lost.append("each epoch leaves out %d, too few to fill a batch of %d%s from their "
                         "bucket; last_batch='pad' hands them out, too" % (
