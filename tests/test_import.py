@@ -392,14 +392,14 @@ def test_an_mxnet_that_cannot_be_cured(tmp_path):
     assert 'AttributeError' in result.stderr  # the first error is shown as the cause
 
 
-def failure(error):
-    """What an import of MXNet that ends in `error` says, by lines."""
+def failure(error, folder='/nonesuch/mxnet'):
+    """What an import of MXNet in `folder` that ends in `error` says, by lines."""
     class Loader:
         def exec_module(self, module):
             raise error
 
     module = types.ModuleType('mxnet')
-    module.__file__ = '/nonesuch/mxnet/__init__.py'
+    module.__file__ = folder + '/__init__.py'
     before = {name: sys.modules[name] for name in sys.modules if name.startswith('mxnet')}
     try:
         with pytest.raises(ImportError) as caught:
@@ -430,7 +430,8 @@ def test_a_module_that_mxnet_lacks_is_named():
 def test_two_times_o_is_told_apart(monkeypatch):
     error = TypeError('sequence item 0: expected str instance, NoneType found')
     assert failure(error)[1:] == commands.how_to_install()
-    monkeypatch.setattr(failures.sys, 'flags', types.SimpleNamespace(optimize=2))
+    flags = SimpleNamespace(optimize=2)
+    monkeypatch.setattr(failures, 'sys', SimpleNamespace(flags=flags))
     line, = failure(error)[1:]
     assert line.startswith('Python runs with -OO (or PYTHONOPTIMIZE=2)')
 
@@ -476,10 +477,9 @@ def test_libraries_that_arm_lacks(wheel):
             r'libc\.so\.6' in links[2]] == [True] * 3
 
 
-def test_a_missing_library_is_in_the_error(wheel, monkeypatch):
+def test_a_missing_library_is_in_the_error(wheel):
     machine = wheel(libmxnet=['libgomp.so.1'])
     machine.lacks.add('libgomp.so.1')
-    monkeypatch.setattr(failures.os.path, 'dirname', lambda path: machine.folder)
-    lines = failure(OSError('libgomp.so.1: cannot open shared object file'))
+    lines = failure(OSError('libgomp.so.1: cannot open shared object file'), machine.folder)
     assert 'Debian and Ubuntu: apt-get install libgomp1' in lines
     assert not any('pip install' in line for line in lines)
