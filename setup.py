@@ -17,7 +17,16 @@ setup(
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    classifiers=['Programming Language :: Python :: 3'] + [
+    license_files=['LICENSE'],
+    keywords=['mxnet', 'rnn', 'lstm', 'gru', 'recurrent neural networks'],
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Typing :: Typed',
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3 :: Only'] + [
         'Programming Language :: Python :: 3.%d' % minor for minor in range(8, 16)],
     packages=find_packages(include=['mxrnn', 'mxrnn.*']),
     package_data={'mxrnn': ['py.typed']},

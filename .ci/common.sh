@@ -4,6 +4,14 @@ unset PYTHONPATH MXRNN_TEST_MODULE VIRTUAL_ENV
 
 MINORS='8 9 10 11 12 13 14 15'
 
+# What this machine's apt takes Debian's packages from, and the key that they are signed with: a line
+# of both with | between them.
+apt_source() {
+    apt-get indextargets --format '$(REPO_URI)|$(SIGNED_BY)' 'Created-By: Packages' \
+        'Component: main' 2> /dev/null | grep -v -e security -e ubuntu | head -n 1 |
+        sed 's/|[^/].*/|/'  # not a key, but its number
+}
+
 # What the script that sources this says of itself: the comment at its top.
 usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" | sed '$d'; }
 

@@ -22,8 +22,19 @@ import time
 from statistics import median
 from typing import Any, Callable, Iterator
 
-# OpenMP and MXNet read these once, when they are loaded.
-os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+def _threads_wanted() -> str:
+    """What follows --threads, which counts before MXNet is loaded; it is parsed again later."""
+    for argument, after in zip(sys.argv, [*sys.argv[1:], '']):
+        if argument.startswith('--threads'):
+            return argument.partition('=')[2] or after
+    return '1'
+
+
+# OpenMP and MXNet read these once, when they are loaded. With --threads default each library, and
+# MXNet under mxrnn, takes what it takes where nobody says how many.
+if _threads_wanted() != 'default':
+    os.environ.setdefault('OMP_NUM_THREADS', _threads_wanted())
 os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 # The package beside this folder is the one measured, installed or not.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -31,6 +42,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np  # noqa: E402
 
 import mxrnn  # noqa: E402
+from mxrnn._runtime import threads as runtime_threads  # noqa: E402
 from mxrnn._runtime.mxnet import mx  # noqa: E402
 from mxrnn._runtime.report import gpu_context, gpu_name  # noqa: E402
 
@@ -83,16 +95,16 @@ def _processor() -> str:
 
 def threads() -> int:
     """Threads for the arithmetic of MXNet, for the libraries that it is compared with too."""
-    return int(os.environ['OMP_NUM_THREADS'])
+    return int(os.environ.get('OMP_NUM_THREADS') or runtime_threads.choice.threads or 1)
 
 
 def configuration(contexts: list[mx.Context] | None = None, **settings: Any) -> None:
     """Print the `#` lines: versions, machine, threads, cards, and the settings given."""
     print('# Python %s, NumPy %s, MXNet %s, mxrnn %s'
           % (platform.python_version(), np.__version__, mx.__version__, mxrnn.__version__))
-    print('# %s %s, %s, %d processors, OMP_NUM_THREADS=%d'
+    print('# %s %s, %s, %d processors, %d thread%s (%s)'
           % (platform.system(), platform.machine(), _processor(), os.cpu_count() or 1,
-             threads()))
+             threads(), 's' * (threads() > 1), runtime_threads.choice.reason))
     for context in contexts or []:
         if context.device_type == 'gpu':
             print('# %s: %s' % (context, gpu_name(context.device_id)))

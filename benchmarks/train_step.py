@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 import multiprocessing
+import os
 import time
 import warnings
 from functools import partial
@@ -100,7 +101,8 @@ def pytorch(mode: str, layers: int, shape: tuple[int, int, int], context: mx.Con
     """A step of torch's layer; cuDNN's on a GPU."""
     import torch
 
-    torch.set_num_threads(threads())
+    if 'OMP_NUM_THREADS' in os.environ:
+        torch.set_num_threads(threads())
     device = 'cuda' if context.device_type == 'gpu' else 'cpu'
     layer = {'lstm': torch.nn.LSTM, 'gru': torch.nn.GRU}[mode](
         shape[2], shape[2], layers).to(device).train(train)
@@ -186,6 +188,9 @@ def seconds(name: str, pipe: Connection) -> float:
 def main() -> None:
     options = parser(__doc__)
     options.add_argument('--rounds', type=int, default=10, help='rounds a case (default: 10)')
+    options.add_argument('--threads', default='1', metavar='N',
+                         help='threads of each library (default: 1), or "default" for what each '
+                              'takes where nobody says how many')
     options = parse(options)
     rounds = 2 if options.quick else options.rounds
     gpus = [0] if options.ctx == 'gpu' else []
