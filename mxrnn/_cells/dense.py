@@ -1,7 +1,7 @@
 """The cells of fully connected layers."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -195,7 +195,9 @@ class LSTMPCell(DenseCell):
         return [{'shape': (0, units), '__layout__': 'NC'}
                 for units in (self._projection_size, self._num_hidden)]
 
-    def _recur(self, i2h, h2h, states, activate, name):
+    def _recur(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
+               activate: Callable[..., mx.sym.Symbol], name: str
+               ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         hidden, (_, memory) = super()._recur(i2h, h2h, states, activate, name)
         output = mx.sym.FullyConnected(hidden, self._rW, num_hidden=self._projection_size,
                                        no_bias=True, name=name + 'projection')

@@ -20,7 +20,7 @@ from typing import Any
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
-from .modifiers import TRAINING
+from .dropout import TRAINING
 from .sequence import (
     check_inputs,
     check_states,

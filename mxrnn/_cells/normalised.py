@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -28,7 +28,8 @@ class _NormalisedCell(DenseCell):
         self._iG = self._params.get('i2h_gamma')
         self._hG = self._params.get('h2h_gamma')
 
-    def _project(self, inputs, states, name):
+    def _project(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
+                 ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         units = self._num_hidden * len(self._recurrence.gates)
         i2h, h2h = (mx.sym.FullyConnected(data, weight, num_hidden=units, no_bias=True,
                                           name=name + group)
@@ -92,9 +93,13 @@ class LayerNormLSTMCell(_NormalisedCell):
         self._cG = self._params.get('c_gamma')
         self._cB = self._params.get('c_beta')
 
-    def _recur(self, i2h, h2h, states, activate, name):
-        return LSTM.step(i2h, h2h, states, activate, name, normalise=functools.partial(
-            mx.sym.LayerNorm, gamma=self._cG, beta=self._cB, name=name + 'state_norm'))
+    def _recur(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
+               activate: Callable[..., mx.sym.Symbol], name: str
+               ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+        normalise = functools.partial(mx.sym.LayerNorm, gamma=self._cG, beta=self._cB,
+                                      name=name + 'state_norm')
+        output, new = LSTM.step(i2h, h2h, states, activate, name, normalise=normalise)
+        return output, new
 
 
 class LayerNormGRUCell(_NormalisedCell):

@@ -10,8 +10,8 @@ from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, RNNCell
+from .._cells.dropout import DropoutCell, drop
 from .._cells.gates import MODES
-from .._cells.modifiers import DropoutCell, drop
 from .._cells.names import GROUPS
 from .._cells.params import RNNParams
 from .._cells.sequence import (
