@@ -96,8 +96,9 @@ def with_executor(cell: Any, weights: dict[str, Any], data: Any, steps: int, rea
         symbol, weights = mxrnn.fold(symbol, weights)
     shapes = {state.name: (len(data), *info['shape'][1:])
               for state, info in zip(begin, cell.state_info)}
-    bound = symbol.simple_bind(data.context, grad_req='null', data=data.shape, **shapes)
-    bound.copy_params_from(weights)
+    zeros = {name: mx.nd.zeros(shape, ctx=data.context) for name, shape in shapes.items()}
+    bound = symbol.bind(data.context, {**weights, **zeros, 'data': mx.nd.zeros_like(data)},
+                        grad_req='null')
     arguments = [bound.arg_dict[name] for name in shapes]
 
     def job() -> None:
@@ -224,18 +225,24 @@ def kept_states(units: int, layers: int, count: int, context: mx.Context) -> dic
     stepper = mxrnn.Stepper(cell, bare, weights, ctx=context)
     data = mx.nd.zeros((1, units), ctx=context)
 
-    def after(make: Callable[[], Any]) -> float:
-        make()
+    begin = stepper.begin(1)
+
+    def step() -> Any:
+        output, states = stepper.step(begin, data=data)
+        output.wait_to_read()  # as programs do: steps that are under way take memory, too
+        return states
+
+    jobs = {'arrays': lambda: [mx.nd.zeros((1, units), ctx=context) for _ in begin],
+            'Stepper': step}
+    found, kept = {}, []
+    for name, make in jobs.items():
+        for _ in range(100):
+            make()
         mx.nd.waitall()
         before = resident()
-        kept = [make() for _ in range(count)]
+        kept += [make() for _ in range(count)]  # all to the end: freed memory would be used again
         mx.nd.waitall()
-        return (resident() - before) / 1e6 * (len(kept) == count)
-
-    begin = stepper.begin(1)
-    found = {'Stepper': after(lambda: stepper.step(begin, data=data)[1]),
-             'arrays': after(lambda: [mx.nd.zeros((1, units), ctx=context)
-                                      for _ in range(2 * layers)])}
+        found[name] = (resident() - before) / 1e6
     return {'numbers': count * 2 * layers * units * 4 / 1e6, **found}
 
 
