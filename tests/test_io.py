@@ -905,6 +905,9 @@ def test_what_is_left_out_of_all_parts_is_counted(caplog):
 def test_parts_that_would_get_no_batch_are_refused():
     with pytest.raises(ValueError, match='num_parts must leave each part a batch'):
         in_parts(8, UNIQUE, 19, [10])
+    assert in_parts(2, UNIQUE, 7, None)[0].buckets == list(range(1, 11))
+    with pytest.raises(ValueError, match='buckets must be given: there are no 16 sentences'):
+        in_parts(2, UNIQUE, 8, None)
     with pytest.raises(ValueError, match='tokens must be at least .* num_parts=50'):
         rnn.StreamIter(TEXT, 2, 1, num_parts=50)
 
@@ -1144,6 +1147,7 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
     rnn.write_tokens(folder, IDS)
     saved = {path.name: path.read_bytes() for path in folder.iterdir()}
     tokens, offsets = sorted(saved, reverse=True)[0], sorted(saved)[1]
+    (tmp_path / 'x.npy').write_bytes(saved[tokens])  # whole, but not of this folder
     index = json.loads(saved['index.json'])
     damages = [(name, saved[name][:size]) for name in saved for size in (0, 50, -1)]
     damages += [(name, saved[name] + b'0') for name in (tokens, offsets)]
@@ -1203,6 +1207,17 @@ def test_tokens_on_disk_that_dtype_cannot_hold(tmp_path, token, dtype):
 
 
 # Sizes
+
+@pytest.mark.parametrize('make', [
+    lambda: rnn.BucketSentenceIter(SMALL, 3, [4]),
+    pytest.param(lambda: rnn.StreamIter(TEXT, 3, 4), marks=differs)])
+def test_what_a_batch_says_of_itself_is_its_own(make):
+    iterator = make()
+    batch, expected = iterator.next(), described(iterator.next())
+    batch.provide_data.clear()
+    batch.provide_label.clear()
+    assert described(iterator.next()) == expected
+
 
 @differs
 def test_sizes_of_iterators():

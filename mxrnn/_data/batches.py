@@ -90,6 +90,9 @@ class TokenIter(mx.io.DataIter):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a position: the next batch is the one that follows it.
 
+        The orders of all epochs up to this one are drawn anew, since each comes from the one
+        before: that takes as long as a `reset` for each of them.
+
         An iterator inside of `mx.io.PrefetchingIter` has to be told before it is put in there.
 
         Parameters
