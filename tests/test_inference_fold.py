@@ -64,6 +64,21 @@ def test_fuse_then_costs_what_the_fused_operator_does(known):
     assert counts == {'_zeros': 4, 'expand_dims': 4, 'RNN': 2}
 
 
+def test_fuse_folds_with_begin_states_of_a_type_that_is_not_known():
+    cell = stack(rnn, rnn.LSTMCell(4, 'l0_'), rnn.LSTMCell(4, 'l1_'))
+    begin = cell.begin_state(func=mx.sym.Variable)
+    symbol, _ = rnn.fuse(cell).unroll(LENGTH, mx.sym.Variable('data'), begin, merge_outputs=True)
+    shapes, _, _ = symbol.infer_shape(data=(BATCH, LENGTH, 4))
+    weights = {name: mx.nd.array(random_value(name, size))
+               for name, size in zip(symbol.list_arguments(), shapes)
+               if name.endswith(('weight', 'bias'))}
+    folded, arrays = rnn.fold(symbol, weights)
+    assert set(arrays) == {'l0_fused_parameters', 'l1_fused_parameters'}
+    for got, want in zip(bound(folded, arrays, (BATCH, LENGTH, 4)),
+                         bound(symbol, weights, (BATCH, LENGTH, 4))):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
 def test_the_rest_of_the_graph_stays():
     data, weight = mx.sym.Variable('data'), mx.sym.Variable('weight')
     inner = mx.sym.tanh(weight * 2, name='inner')

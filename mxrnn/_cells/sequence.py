@@ -112,7 +112,8 @@ def flatten(states: Any) -> list[mx.sym.Symbol]:
 def known_shape(symbol: mx.sym.Symbol) -> tuple:
     """Shape of `symbol` as far as its own graph tells: () if not even the rank is known,
     0 for each axis that isn't."""
-    if symbol.get_children() is None and symbol.attr('__shape__') is None:
+    if (symbol.get_children() is None and symbol.list_arguments()
+            and symbol.attr('__shape__') is None):
         return ()  # a variable that says nothing: the usual input, answered quickly
     try:
         shape = symbol.infer_shape_partial()[1][0] or ()

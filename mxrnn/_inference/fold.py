@@ -5,6 +5,7 @@ import json
 from typing import Any, Dict, List, Mapping, Tuple
 
 from .. import _check
+from .._operator.gradients import ADDS_NOTHING
 from .._runtime.mxnet import mx
 from . import graphs
 
@@ -96,7 +97,8 @@ def _skip_hints(nodes: _Nodes, params: Mapping[str, Any]) -> None:
     """Let those who take a value and a hint of its shape take the value, now that it has one.
 
     `_identity_with_attr_like_rhs` gives its first input; so does `reshape_like` where it replaces
-    one axis by one, which then are equally long.
+    one axis by one, which then are equally long. What is there for gradients alone gives its first
+    input, too.
     """
     same: dict[_Entry, _Entry] = {}
     from_params: set[_Entry] = set()
@@ -115,11 +117,11 @@ def _follow(same: dict[_Entry, _Entry], entry: list[int]) -> list[int]:
 
 
 def _hinted(node: dict[str, Any]) -> bool:
-    if node['op'] == '_identity_with_attr_like_rhs':
+    attributes = node.get('attrs', {})
+    if node['op'] == '_identity_with_attr_like_rhs' or ADDS_NOTHING in attributes:
         return True
     if node['op'] != 'reshape_like':
         return False
-    attributes = node.get('attrs', {})
     ends = [attributes.get(key, 'None') for key in ('lhs_begin', 'lhs_end', 'rhs_begin', 'rhs_end')]
     if not all(end.lstrip('-').isdigit() for end in ends):
         return False

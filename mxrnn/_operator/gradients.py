@@ -9,7 +9,10 @@ from typing import Any, Sequence
 from .._runtime.mxnet import mx
 from .environment import onednn
 
-__all__ = ['apart', 'wanted']
+__all__ = ['ADDS_NOTHING', 'apart', 'wanted']
+
+#: Marks a node that gives its first input's values and is there for gradients alone.
+ADDS_NOTHING = '__adds_nothing__'
 
 
 def _named(name: str | None, what: str) -> dict[str, str]:
@@ -41,4 +44,5 @@ def wanted(bias: mx.sym.Symbol, arrays: Sequence[mx.sym.Symbol], dtype: Any,
     total = mx.sym.add_n(*some, **_named(name, 'total'))
     zero = mx.sym.zeros_like(total, **_named(name, 'zero'))
     nothing = mx.sym.where(zero, total, zero, **_named(name, 'nothing'))
-    return mx.sym.broadcast_add(bias, nothing, **_named(name, 'wanted'))
+    return mx.sym.broadcast_add(bias, nothing, attr={ADDS_NOTHING: 'True'},
+                                **_named(name, 'wanted'))
