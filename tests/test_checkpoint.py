@@ -30,8 +30,9 @@ def test_files_are_those_of_the_original(case, tmp_path):
             cells[name] = cell = case.make(module)
             outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
         params = parameters(outputs, data=(2, 2) + case.step)
+        options = {} if module is original else {'checksum': False}
         try:
-            module.save_rnn_checkpoint(cell, prefix, 12, outputs, *params)
+            module.save_rnn_checkpoint(cell, prefix, 12, outputs, *params, **options)
         except KeyError:  # the names of shared weights are not those that the cell asks for
             assert module is original
             cells[name] = None

@@ -22,6 +22,7 @@ from .checkpoints import (
     same,
     u32,
     u64,
+    without_checksum,
 )
 
 
@@ -257,6 +258,26 @@ def test_foreign_graphs(change, said, saved, tmp_path):
 
 
 @differs
+@pytest.mark.parametrize('change, said', [
+    (lambda inner: inner['nodes'][-1]['inputs'][0].__setitem__(0, 9999), 'node 9999'),
+    (lambda inner: inner['heads'].append([9999, 0, 0]), 'node 9999'),
+    (lambda inner: inner['nodes'][-1].pop('inputs'), 'inputs')])
+def test_foreign_graphs_of_loops(change, said, tmp_path):
+    prefix = str(tmp_path / 'model')
+    cell = rnn.LSTMCell(3, prefix='lstm_')
+    symbol, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'), layout='TNC')
+    params = parameters(symbol, data=(2, 2, 3))[0]
+    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, params, {})
+    assert same(rnn.load_rnn_checkpoint(cell, prefix, 1)[1], params)
+    path = tmp_path / 'model-symbol.json'
+    graph = json.loads(path.read_text())
+    inner, = [sub for node in graph['nodes'] for sub in node.get('subgraphs', [])]
+    change(inner)
+    path.write_text(json.dumps(graph))
+    assert said in refusal(cell, prefix)
+
+
+@differs
 def test_fewer_outputs_than_are_referred_to(tmp_path):
     parts = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=4, name='split')
     prefix = str(tmp_path / 'model')
@@ -264,6 +285,65 @@ def test_fewer_outputs_than_are_referred_to(tmp_path):
     path = tmp_path / 'model-symbol.json'
     path.write_text(path.read_text().replace('"num_outputs": "4"', '"num_outputs": "2"'))
     assert 'model-symbol.json' in refusal([], prefix)
+
+
+# ---- checksums
+
+def dense(prefix):
+    cell = rnn.LSTMCell(2, prefix='lstm_')
+    symbol = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)[0]
+    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, parameters(symbol, data=(2, 2, 3))[0], {})
+    return cell
+
+
+def sparse(prefix):
+    values = mx.nd.array([[0, 1], [0, 0], [2, 3]])
+    params = {'rows': values.tostype('row_sparse'), 'csr': values.tostype('csr')}
+    mx.nd.waitall()
+    rnn.save_rnn_checkpoint([], prefix, 1, mx.sym.Variable('rows') + mx.sym.Variable('csr'),
+                            params, {})
+    return []
+
+
+def several_types(prefix):
+    params = {kind: mx.nd.ones((3, 5), dtype=kind) for kind in ('float16', 'float64', 'int8')}
+    symbol = sum(mx.sym.cast(mx.sym.Variable(kind), 'float32') for kind in params)
+    rnn.save_rnn_checkpoint([], prefix, 1, symbol, params, {'mean': mx.nd.ones(1)})
+    return []
+
+
+@differs
+@pytest.mark.parametrize('make', [dense, sparse, several_types])
+def test_a_flipped_bit_in_any_byte_is_found(make, tmp_path):
+    prefix = str(tmp_path / 'model')
+    cells = make(prefix)
+    rnn.load_rnn_checkpoint(cells, prefix, 1, strict=False)
+    path = tmp_path / 'model-0001.params'
+    whole = path.read_bytes()
+    assert len(whole) > 300
+    for at in range(len(whole)):
+        for bit in range(8) if 8 <= at < 16 else {at % 8, (at + 3) % 8}:
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1:])
+            with pytest.raises(rnn.CheckpointError, match=r'model-0001\.params'):
+                rnn.load_rnn_checkpoint(cells, prefix, 1, strict=False)
+
+
+@differs
+def test_a_checksum_is_where_mxnet_does_not_look(saved, tmp_path):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    with_it = (tmp_path / 'model-0001.params').read_bytes()
+    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params, checksum=False)
+    without = (tmp_path / 'model-0001.params').read_bytes()
+    assert with_it != without == without_checksum(with_it) and without[8:16] == bytes(8)
+    rnn.do_rnn_checkpoint(cell, prefix, checksum=False)(1, symbol, arg_params, aux_params)
+    assert (tmp_path / 'model-0002.params').read_bytes() == without
+    for content in (without, with_it):
+        (tmp_path / 'model-0001.params').write_bytes(content)
+        assert same(rnn.load_rnn_checkpoint(cell, prefix, 1)[1], arg_params)
+        _, read, _ = mx.model.load_checkpoint(prefix, 1)
+        assert same(cell.pack_weights(read), arg_params)
+    with pytest.raises(TypeError, match='checksum must be'):
+        rnn.save_rnn_checkpoint(*saved[:2], 1, *saved[2:], checksum='crc')
 
 
 # ---- integers, which some graphs have and damage makes

@@ -12,7 +12,7 @@ from mxrnn._checkpoint import format
 from mxrnn._checkpoint.errors import CheckpointError
 
 from . import mx
-from .checkpoints import CPU_FLOAT, DATA, OLD, V1, V2, array_list, u32, u64
+from .checkpoints import CPU_FLOAT, DATA, OLD, V1, V2, array_list, u32, u64, without_checksum
 
 KINDS = ['float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool']
 
@@ -112,6 +112,20 @@ def test_big_endian_and_strided_arrays_are_written_alike(tmp_path):
     assert written[1:] == written[:1] * 2
 
 
+def test_a_checksum_is_read_with_the_arrays(tmp_path):
+    path = tmp_path / 'model-0001.params'
+    format.write_params(str(path), {'weight': np.ones((2, 3), 'float32')}, {})
+    plain = path.read_bytes()
+    format.add_checksum(str(path))
+    sealed = path.read_bytes()
+    assert without_checksum(sealed) == plain and sealed != plain
+    assert format.read_params(str(path))[0]['weight'].tolist() == [[1] * 3] * 2
+    for at in (8, 12, len(sealed) - 20):
+        path.write_bytes(sealed[:at] + bytes([sealed[at] ^ 4]) + sealed[at + 1:])
+        with pytest.raises(CheckpointError, match='model-0001.params is not whole'):
+            format.read_params(str(path))
+
+
 def test_mxnet_is_not_imported(tmp_path):
     """Formats and their error work without MXNet, and the error is one of MXNet's afterwards."""
     code = '''
@@ -124,7 +138,7 @@ import numpy as np
 from mxrnn._checkpoint import atomic, errors, files, format, graph
 with atomic.replacing(['new/p-0001.params']) as stage:
     format.write_params(stage + '/p-0001.params', {'a': np.ones(2)}, {})
-assert files.epochs('new/p') == [1]
+assert files.places('new/p') == [(1, 0)]
 assert format.read_params('new/p-0001.params')[0]['a'].tolist() == [1, 1]
 try:
     graph.check_symbol('none-symbol.json')

@@ -100,6 +100,65 @@ def test_folders(saved, tmp_path):
     assert not [name for name in os.listdir(str(tmp_path)) if name.startswith('.')]
 
 
+def calls(monkeypatch, saved):
+    """What saves do to their folder from now on, in order: (call, kind of the file)."""
+    folder = os.path.dirname(saved[1])
+    happened = []
+
+    def kind_of(path):
+        if os.path.isdir(path):
+            return 'folder' if os.path.samefile(path, folder) else 'other folder'
+        return os.path.basename(path).rpartition('-')[2].rpartition('.')[2]
+
+    def fsync(descriptor, call=os.fsync):
+        happened.append(('flush', kind_of(os.readlink('/proc/self/fd/%d' % descriptor))))
+        call(descriptor)
+
+    def replace(old, new, call=os.replace):
+        call(old, new)
+        if os.path.dirname(os.path.realpath(new)) == os.path.realpath(folder):
+            happened.append(('rename', kind_of(new)))
+
+    def remove(path, call=os.remove):
+        call(path)
+        if os.path.dirname(path) == folder:
+            happened.append(('remove', kind_of(path)))
+    monkeypatch.setattr(os, 'fsync', fsync)
+    monkeypatch.setattr(os, 'replace', replace)
+    monkeypatch.setattr(os, 'remove', remove)
+    return happened
+
+
+@differs
+@pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='names of open files are unknown')
+def test_files_are_flushed_then_renamed_states_first(saved, tmp_path, monkeypatch):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    module, data = module_of('module', cell)
+    fit(module, data, 1)
+    save = rnn.do_rnn_checkpoint(cell, prefix, module=module, keep=1)
+    happened = calls(monkeypatch, saved)
+    save(0, module.symbol, *module.get_params())
+    # After a power cut or a kill at any place, parameters are whole and have their states.
+    assert [each for each in happened if each[0] != 'remove'] == [
+        ('flush', 'states'), ('flush', 'params'), ('flush', 'json'),
+        ('rename', 'states'), ('rename', 'params'), ('rename', 'json'), ('flush', 'folder')]
+
+
+@differs
+@pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='names of open files are unknown')
+def test_old_checkpoints_lose_their_parameters_first(saved, tmp_path, monkeypatch):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    module, data = module_of('module', cell)
+    fit(module, data, 1)
+    save = rnn.do_rnn_checkpoint(cell, prefix, module=module, keep=1)
+    save(0, module.symbol, *module.get_params())
+    happened = calls(monkeypatch, saved)
+    save(1, module.symbol, *module.get_params())
+    # Killed in between, what is left passes for no checkpoint.
+    assert [each for each in happened if each[0] == 'remove'] == [
+        ('remove', 'params'), ('remove', 'states')]
+
+
 @differs
 def test_symbolic_links_are_written_through(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved

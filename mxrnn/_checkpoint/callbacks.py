@@ -8,10 +8,10 @@ from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
-from . import files, resume
+from . import files, position, resume
 from .arguments import cell_list, check_module, path_prefix
-from .functions import save
 from .progress import Begun
+from .saving import Companion, save
 
 __all__ = ['do_rnn_checkpoint']
 
@@ -21,8 +21,9 @@ _log = logging.getLogger('mxrnn.rnn')
 def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
                       symbol: mx.sym.Symbol | None = None,
                       module: mx.mod.BaseModule | None = None,
-                      keep: int | None = None) -> Callable[..., None]:
-    """Make a callback for `fit` that writes a checkpoint at the end of epochs.
+                      keep: int | None = None, data: Any = None, batches: int | None = None,
+                      checksum: bool = True) -> Callable[..., None]:
+    """Make a callback for `fit` that writes a checkpoint at the end of epochs, or of batches.
 
     In distributed training only the worker of rank 0 writes.
 
@@ -43,6 +44,19 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
         `prefix` is remote, they cannot be saved, which a warning says once.
     keep : int, optional
         Delete older checkpoints of this prefix, so that this many remain up to the new one.
+    data : DataIter, optional
+        The iterator that is trained on, `BucketSentenceIter` or `StreamIter`, not what it may be
+        wrapped in. Its position is saved with the states of the optimiser, and so are the random
+        generators (MXNet's is seeded anew at each save, since it cannot be read) and the states
+        of `carry_states`. `load_rnn_checkpoint` with the same option then goes on exactly. Not for
+        several workers. An `eval_data` that shuffles needs a seed of its own, since a resumed run
+        does not evaluate again. It needs `module`.
+    batches : int, optional
+        Also write after every so many batches of an epoch, and delete the one before. The callback
+        has to be passed as `batch_end_callback`, too, behind what `carry_states` returned. It needs
+        `data`.
+    checksum : bool, default True
+        As for `save_rnn_checkpoint`.
 
     Returns
     -------
@@ -75,40 +89,118 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
         if files.is_remote(prefix):
             raise ValueError('keep must be None for a remote prefix, got %d with %s'
                              % (keep, prefix))
-    told: list[bool] = []
-    begun: list[Begun] = []
+    _check_position(data, batches, module, prefix)
+    return _Saver(cells, prefix, period, symbol, module, keep, data, batches,
+                  _check.flag('checksum', checksum))
 
-    def note() -> Begun | None:
-        """What the module's optimiser was like before it worked."""
-        optimizer = resume.optimizer_of(module)
-        if optimizer is not None and not (begun and begun[0].optimizer is optimizer):
-            begun[:] = [Begun(optimizer)]
-        return begun[0] if begun else None
 
-    if module is not None:
-        resume.when_done(module, 'init_optimizer', module.optimizer_initialized, note)
+def _check_position(data: Any, batches: Any, module: Any, prefix: str) -> None:
+    if batches is not None:
+        _check.integer('batches', batches, 1)
+        if data is None:
+            raise ValueError('data must be given with batches, got None')
+    if data is not None:
+        if not hasattr(data, 'state_dict'):
+            _check.instance('data', data, (), 'an iterator with state_dict, or None')
+        if module is None:
+            raise ValueError('module must be given with data, got None')
+        if files.is_remote(prefix):
+            raise ValueError('data must be None for a remote prefix, got %s' % prefix)
 
-    def callback(iter_no: int, sym: Any = None, arg: Any = None, aux: Any = None) -> None:
-        epoch = iter_no + 1
-        if epoch % period or _rank(module):
+
+class _Saver:
+    """The callback that `do_rnn_checkpoint` makes."""
+
+    def __init__(self, cells: list[Any], prefix: str, period: int, symbol: Any, module: Any,
+                 keep: int | None, data: Any, batches: int | None, checksum: bool) -> None:
+        self._cells, self._prefix, self._period = cells, prefix, period
+        self._symbol, self._module, self._keep = symbol, module, keep
+        self._data, self._batches, self._checksum = data, batches, checksum
+        self._told = False
+        self._begun: Begun | None = None
+        if module is not None:
+            resume.when_done(module, 'init_optimizer', module.optimizer_initialized,
+                             self._note_optimizer)
+
+    def __call__(self, iter_no: Any, sym: Any = None, arg: Any = None, aux: Any = None) -> None:
+        if hasattr(iter_no, 'nbatch'):
+            self._after_batch(iter_no)
+        elif (iter_no + 1) % self._period == 0 and not _rank(self._module):
+            self._save_epoch(iter_no + 1, sym, arg, aux)
+
+    def _save_epoch(self, epoch: int, sym: Any, arg: Any, aux: Any) -> None:
+        where = None
+        if self._data is not None:
+            where = len(self._data), True
+        self._save(epoch, 0, sym, arg, aux, where)
+        if self._keep is not None:
+            for old in [place for place in files.places(self._prefix)
+                        if place[0] <= epoch][:-self._keep]:
+                files.remove(self._prefix, *old)
+
+    def _after_batch(self, param: Any) -> None:
+        if self._batches is None:
+            raise ValueError('batches must be given to do_rnn_checkpoint for a batch_end_callback, '
+                             'got None')
+        where = getattr(param, 'locals', None) or {}
+        done = position.batches_done(self._module, param.epoch, param.nbatch + 1)
+        position.check_callbacks(self, where, self._module)
+        ended = where.get('end_of_batch', False)
+        if ended:
+            called = where.get('epoch_end_callback')
+            if called is self or isinstance(called, (list, tuple)) and self in called:
+                return  # it is called again in a moment
+        elif done % self._batches:
             return
-        optimizer_states, extra = None, {}
-        if module is not None and module.optimizer_initialized:
-            if not files.is_remote(prefix):
-                optimizer_states = resume.dump(module, prefix)
-                extra = {'changed': known.changed()} if (known := note()) else {}
-            if optimizer_states is None and not told:
-                told.append(True)
-                _log.warning('The states of the optimiser are not saved with %s: %s', prefix,
-                             'the prefix is remote' if files.is_remote(prefix)
-                             else 'they are not kept by this process')
-        save(cells, prefix, epoch, _pinned(symbol, module, sym), arg, aux, optimizer_states,
-             extra)
-        if keep is not None:
-            for old in [e for e in files.epochs(prefix) if e <= epoch][:-keep]:
-                files.remove(prefix, old)
+        arg, aux = self._module.get_params()
+        if len(resume.trained(self._module)._context) > 1:
+            self._module.set_params(arg, aux)  # devices differ in averages until fit does it
+        if ended:
+            self._save_epoch(param.epoch + 1, self._module.symbol, arg, aux)
+        else:
+            self._save(param.epoch, done, self._module.symbol, arg, aux, (done, False))
 
-    return callback
+    def _save(self, epoch: int, batch: int, sym: Any, arg: Any, aux: Any,
+              where: tuple[int, bool] | None) -> None:
+        companion = self._companion(where)
+        save(self._cells, self._prefix, epoch, _pinned(self._symbol, self._module, sym), arg, aux,
+             batch=batch, companion=companion, checksum=self._checksum)
+        if self._batches is not None:
+            for old in files.places(self._prefix, batches=True):
+                if old[1] and old != (epoch, batch):
+                    files.remove(self._prefix, *old)
+
+    def _companion(self, where: tuple[int, bool] | None) -> Companion | None:
+        """The states of the optimiser, what it has changed in itself, and the position."""
+        module = self._module
+        if module is None or not module.optimizer_initialized:
+            return None
+        if where is not None and _workers(module) > 1:
+            raise ValueError('data must be None where several workers train: each has generators '
+                             'of its own')
+        remote = files.is_remote(self._prefix)
+        dumped = None if remote else resume.dump(module, self._prefix)
+        if dumped is None:
+            if not self._told:
+                self._told = True
+                _log.warning('The states of the optimiser are not saved with %s: %s', self._prefix,
+                             'the prefix is remote' if remote
+                             else 'they are not kept by this process')
+            return None
+        extra: dict[str, Any] = {}
+        if where is not None:
+            extra['position'] = position.take(resume.trained(module), self._data, *where)
+        self._note_optimizer()
+        if self._begun is not None:
+            extra['changed'] = self._begun.changed()
+        return Companion(dumped, extra)
+
+    def _note_optimizer(self) -> None:
+        """Note what the module's optimiser is like before it works."""
+        optimizer = resume.optimizer_of(self._module)
+        if optimizer is not None and (self._begun is None
+                                      or self._begun.optimizer is not optimizer):
+            self._begun = Begun(optimizer)
 
 
 def _pinned(symbol: Any, module: Any, current: Any) -> Any:
@@ -122,11 +214,24 @@ def _rank(module: Any) -> int:
     """The rank of this process in distributed training; 0 if it is on its own."""
     horovod = sys.modules.get('horovod.mxnet')
     if horovod is not None and horovod.is_initialized():
-        return horovod.rank()
+        return int(horovod.rank())
+    return max((store.rank for store in _stores(module)), default=0)
+
+
+def _workers(module: Any) -> int:
+    """How many processes train together."""
+    horovod = sys.modules.get('horovod.mxnet')
+    if horovod is not None and horovod.is_initialized():
+        return int(horovod.size())
+    return max((store.num_workers for store in _stores(module)), default=1)
+
+
+def _stores(module: Any) -> list[Any]:
     if module is not None:
-        stores = [getattr(resume.trained(module), '_kvstore', None)]
-    else:
-        # MXNet keeps no list of its stores, and to make one would wait for the other workers.
-        kind = mx.kv.KVStoreBase if hasattr(mx.kv, 'KVStoreBase') else mx.kv.KVStore
-        stores = [found for found in gc.get_objects() if issubclass(type(found), kind)]
-    return max((store.rank for store in stores if store is not None), default=0)
+        store = getattr(resume.trained(module), '_kvstore', None)
+        return [] if store is None else [store]
+    # Without a module, the store that `fit` made is known to nobody: MXNet keeps no list of them,
+    # a second one would wait for the other workers, and the rank is in no environment variable
+    # (the scheduler gives it). So the garbage collector is asked, which knows every object.
+    kind = mx.kv.KVStoreBase if hasattr(mx.kv, 'KVStoreBase') else mx.kv.KVStore
+    return [found for found in gc.get_objects() if issubclass(type(found), kind)]

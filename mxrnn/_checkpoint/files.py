@@ -2,7 +2,8 @@
 
 A checkpoint of the prefix ``p`` and epoch 7 is ``p-0007.params`` with the parameters and
 ``p-symbol.json`` with the graph, which all epochs share; ``p-0007.states``, if there, has the
-optimiser's states.
+optimiser's states. One that was saved after 120 batches of the next epoch is
+``p-0007.batch-0120.params``, with its ``.states``.
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import re
 
 from .errors import CheckpointError
 
-__all__ = ['epochs', 'is_remote', 'path_of', 'remove']
+__all__ = ['epochs', 'is_remote', 'numbered', 'path_of', 'places', 'remove']
 
 
 def is_remote(prefix: str) -> bool:
@@ -20,26 +21,49 @@ def is_remote(prefix: str) -> bool:
     return '://' in prefix
 
 
-def path_of(prefix: str, kind: str, epoch: int = 0) -> str:
+def numbered(prefix: str, epoch: int, batch: int = 0) -> tuple[str, int]:
+    """The prefix and the number under which MXNet writes a checkpoint's parameters."""
+    return ('%s-%04d.batch' % (prefix, epoch), batch) if batch else (prefix, epoch)
+
+
+def path_of(prefix: str, kind: str, epoch: int = 0, batch: int = 0) -> str:
     """The file of a `kind`: ``'symbol'``, ``'params'`` or ``'states'``."""
-    return prefix + '-symbol.json' if kind == 'symbol' else '%s-%04d.%s' % (prefix, epoch, kind)
+    if kind == 'symbol':
+        return prefix + '-symbol.json'
+    return '%s-%04d.%s' % (*numbered(prefix, epoch, batch), kind)
+
+
+def places(prefix: str, batches: bool = False) -> list[tuple[int, int]]:
+    """Epoch and batch of the checkpoints with a file of parameters, in ascending order.
+
+    The batch is 0 at the end of an epoch. Checkpoints within epochs are among them if `batches`.
+    """
+    folder, base = os.path.split(prefix)
+    pattern = re.compile(re.escape(base) + r'-(\d{4,})(?:\.batch-(\d{4,}))?\.params')
+    try:
+        names = os.listdir(folder or '.')
+    except OSError as error:
+        raise CheckpointError('no checkpoint %s-*.params: %s' % (prefix, error)) from error
+    found = []
+    for name in names:
+        match = pattern.fullmatch(name)
+        if match:
+            place = int(match.group(1)), int(match.group(2) or 0)
+            # '%04d' writes no leading zero before five digits, and neither does a name of ours.
+            if os.path.basename(path_of(prefix, 'params', *place)) == name and (
+                    batches or not match.group(2)):
+                found.append(place)
+    return sorted(found)
 
 
 def epochs(prefix: str) -> list[int]:
-    """The epochs with a file of parameters, in ascending order."""
-    folder, base = os.path.split(prefix)
-    pattern = re.compile(re.escape(base) + r'-(\d{4,})\.params')
-    try:
-        found = [pattern.fullmatch(name) for name in os.listdir(folder or '.')]
-    except OSError as error:
-        raise CheckpointError('no checkpoint %s-*.params: %s' % (prefix, error)) from error
-    # '%04d' writes no leading zero before five digits, and neither does a name that is ours.
-    return sorted(int(m.group(1)) for m in found if m and '%04d' % int(m.group(1)) == m.group(1))
+    """The epochs at whose end there is a file of parameters, in ascending order."""
+    return [epoch for epoch, _ in places(prefix)]
 
 
-def remove(prefix: str, epoch: int) -> None:
-    """Delete the checkpoint of an epoch. The graph stays, for other epochs share it."""
+def remove(prefix: str, epoch: int, batch: int = 0) -> None:
+    """Delete a checkpoint. The graph stays, for others share it."""
     # The file of parameters goes first: without it the other one passes for nothing.
     for kind in ('params', 'states'):
         with contextlib.suppress(FileNotFoundError):
-            os.remove(path_of(prefix, kind, epoch))
+            os.remove(path_of(prefix, kind, epoch, batch))

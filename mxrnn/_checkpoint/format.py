@@ -1,7 +1,8 @@
 """MXNet's file of arrays (``.params``): looked over, read and written without MXNet.
 
 The layout is that of ``NDArray::Save`` in MXNet's ``src/ndarray/ndarray.cc``, little-endian: the
-number 0x112, a reserved word, the arrays one after the other, their names. An array is a magic
+number 0x112, a reserved word, the arrays one after the other, their names. MXNet writes 0 as the
+reserved word and does not look at it; mxrnn puts a checksum of the rest there. An array is a magic
 number, which tells the version, then the kind of storage, the shape, the device, the type and the
 elements; sparse arrays have the shape of what is stored and their indices in between.
 
@@ -18,17 +19,20 @@ Nothing here imports MXNet, so that a program without it can read and write such
 """
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
-from typing import BinaryIO, Mapping, NamedTuple, Sequence, Union
+import zlib
+from concurrent import futures
+from typing import BinaryIO, Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
 from .errors import CheckpointError, named
 
-__all__ = ['Array', 'BFLOAT16', 'SparseArray', 'check_array', 'check_params', 'read_arrays',
-           'read_params', 'write_arrays', 'write_params']
+__all__ = ['Array', 'BFLOAT16', 'SparseArray', 'add_checksum', 'check_array', 'check_params',
+           'checked', 'read_arrays', 'read_params', 'write_arrays', 'write_params']
 
 #: How MXNet shows bfloat16 to NumPy, which has no such type: the upper halves of float32.
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
@@ -40,6 +44,8 @@ _TYPES = {0: np.dtype('<f4'), 1: np.dtype('<f8'), 2: np.dtype('<f2'), 3: np.dtyp
 _NUMBERS = {kind: number for number, kind in _TYPES.items()}
 
 _LIST_MAGIC = 0x112
+_WORD_AT = 8  #: where the reserved word is
+_MARK = 0x31435243  #: stands behind a checksum in the reserved word: 'CRC1'
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _DENSE, _ROW_SPARSE, _CSR = 0, 1, 2
 _MOST_DIMENSIONS = 32
@@ -125,18 +131,65 @@ class _Reader:
 
 
 def check_params(path: str) -> None:
-    """Refuse a file of parameters that MXNet did not write to its end.
+    """Refuse a file of parameters that is damaged, or that MXNet did not write to its end.
 
     MXNet takes every length in the file at its word. A wrong one costs the process or all of its
-    memory, so this walks over the file from header to header before MXNet reads it.
+    memory, so this walks over the file from header to header before MXNet reads it. If the file
+    has a checksum, that is compared, too.
 
     Raises
     ------
     CheckpointError
         The file cannot be read, is not whole or is no file of parameters.
     """
+    with checked(path):
+        pass
+
+
+@contextlib.contextmanager
+def checked(path: str) -> Iterator[None]:
+    """Refuse a file as `check_params` does; the checksum is compared while the block runs.
+
+    When the block begins, all lengths in the file are known to be right.
+    """
     with named(path), open(path, 'rb') as stream:
-        _parameters(path, _walk(_Reader(stream))[1])
+        _, names, checksum = _walk(_Reader(stream))
+        _parameters(path, names)
+    with futures.ThreadPoolExecutor(1) as thread:
+        found = None if checksum is None else thread.submit(_checksum, path)
+        yield
+        with named(path):
+            if found and found.result() != checksum:
+                raise ValueError('its checksum does not match')
+
+
+def add_checksum(path: str) -> None:
+    """Put a checksum into a file of parameters, if it is whole.
+
+    It takes the place of the reserved word: the CRC-32 of all other bytes, then a mark.
+
+    Raises
+    ------
+    CheckpointError
+        As from `check_params`.
+    """
+    check_params(path)
+    with named(path), open(path, 'r+b') as stream:
+        stream.seek(_WORD_AT)
+        stream.write(struct.pack('<II', _checksum(path), _MARK))
+
+
+def _checksum(path: str) -> int:
+    """CRC-32 of all bytes but the reserved word."""
+    with open(path, 'rb', buffering=0) as stream:
+        checksum = zlib.crc32(stream.read(_WORD_AT) or b'')
+        stream.seek(_WORD_AT + 8)
+        block = memoryview(bytearray(1 << 17))
+        while True:
+            count = stream.readinto(block)
+            if not count:
+                return checksum
+            checksum = zlib.crc32(block[:count], checksum)
 
 
 def check_array(content: bytes) -> None:
@@ -175,8 +228,10 @@ def read_params(path: str) -> tuple[dict[str, Array], dict[str, Array]]:
 def read_arrays(path: str) -> dict[str, Array]:
     """Read any file of named arrays without MXNet, as `mx.nd.save` writes a dict."""
     with named(path), open(path, 'rb') as stream:
-        entries, names = _walk(_Reader(stream))
+        entries, names, checksum = _walk(_Reader(stream))
         _refuse(path, _repeated(names))
+        if checksum not in (None, _checksum(path)):
+            raise ValueError('its checksum does not match')
         return {name: _array(stream, entry) for name, entry in zip(names, entries)}
 
 
@@ -197,11 +252,11 @@ def _refuse(path: str, faults: list[str]) -> None:
         raise CheckpointError('%s is no file of parameters: %s' % (path, '; '.join(faults)))
 
 
-def _walk(reader: _Reader) -> tuple[list[_Entry], list[str]]:
-    """Where the arrays are, and their names."""
+def _walk(reader: _Reader) -> tuple[list[_Entry], list[str], int | None]:
+    """Where the arrays are, their names, and the checksum if there is one."""
     if reader.number('Q', 'the header') != _LIST_MAGIC:
         raise ValueError('it does not begin as a file of arrays does')
-    reader.skip(8, 'the header')
+    checksum, mark = reader.number('I', 'the header'), reader.number('I', 'the header')
     count = reader.number('Q', 'the header')
     entries = []
     for i in range(count):
@@ -215,7 +270,9 @@ def _walk(reader: _Reader) -> tuple[list[_Entry], list[str]]:
         names.append(reader.take(length, 'a name').decode('utf-8'))
     if reader.at != reader.size:
         raise ValueError('%d bytes follow its end' % (reader.size - reader.at))
-    return entries, names
+    if mark != _MARK and (checksum, mark) != (0, 0):
+        raise ValueError('its reserved word is neither empty nor a checksum')
+    return entries, names, checksum if mark == _MARK else None
 
 
 def _entry(reader: _Reader, what: str) -> _Entry:

@@ -53,7 +53,7 @@ def _seal(content: bytes, params_path: str) -> bytes:
     return _SEAL + b'%08x %08x' % (zlib.crc32(content), checksum)
 
 
-def read(prefix: str, epoch: int) -> tuple[str, bytes]:
+def read(prefix: str, epoch: int, batch: int = 0) -> tuple[str, bytes]:
     """Return the path of the states of a checkpoint, and their bytes if these are undamaged.
 
     Raises
@@ -61,13 +61,13 @@ def read(prefix: str, epoch: int) -> tuple[str, bytes]:
     CheckpointError
         The file cannot be read, is damaged or belongs to other parameters.
     """
-    path = files.path_of(prefix, 'states', epoch)
+    path = files.path_of(prefix, 'states', epoch, batch)
     with named(path):
         with open(path, 'rb') as stream:
             content = stream.read()
         before, mark, sums = content.rpartition(_SEAL)
         if mark:
-            intact = _seal(before, files.path_of(prefix, 'params', epoch))
+            intact = _seal(before, files.path_of(prefix, 'params', epoch, batch))
             if intact[:-8] != mark + sums[:-8]:
                 raise ValueError('its checksum does not match')
             if intact != mark + sums:

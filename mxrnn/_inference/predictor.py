@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Se
 import numpy as np
 
 from .. import _check
-from .._checkpoint.functions import load_rnn_checkpoint
+from .._checkpoint.loading import load_rnn_checkpoint
 from .._runtime.mxnet import mx
 from . import graphs
 from .fold import fold as folded

@@ -1,0 +1,221 @@
+"""load_rnn_checkpoint: weights packed as the cells have them, and a module that goes on."""
+from __future__ import annotations
+
+import collections
+import logging
+from typing import Any, Iterable, Sequence
+
+from .. import _check
+from .._runtime.mxnet import mx
+from . import files, fitting, position, resume, states
+from .arguments import cell_list, check_module, path_prefix
+from .errors import CheckpointError, brief
+from .format import checked
+from .graph import check_symbol
+from .trusted import named_things
+
+__all__ = ['Checkpoint', 'load_rnn_checkpoint']
+
+_log = logging.getLogger('mxrnn.rnn')
+
+
+class Checkpoint(collections.namedtuple('Checkpoint', ['symbol', 'arg_params', 'aux_params'])):
+    """What `load_rnn_checkpoint` returns: a tuple of three that knows which epoch it is of.
+
+    Parameters
+    ----------
+    symbol : Symbol
+    arg_params, aux_params : dict of str to NDArray
+    epoch : int, optional
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> symbol, arg_params, aux_params = rnn.Checkpoint(None, {}, {}, epoch=3)
+    >>> rnn.Checkpoint(None, {}, {}, epoch=3)._replace(arg_params={'a': 1}).epoch
+    3
+    """
+
+    epoch: int | None = None
+
+    def __new__(cls, symbol: Any, arg_params: Any, aux_params: Any,
+                epoch: int | None = None) -> Checkpoint:
+        made = super().__new__(cls, symbol, arg_params, aux_params)
+        made.epoch = epoch
+        return made
+
+    def _replace(self, **changes: Any) -> Checkpoint:
+        made = super()._replace(**{name: value for name, value in changes.items()
+                                   if name != 'epoch'})
+        made.epoch = changes.get('epoch', self.epoch)
+        return made
+
+
+def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
+                        module: mx.mod.BaseModule | None = None, data: Any = None,
+                        strict: bool = True, trusted: Iterable[Any] = ()) -> Checkpoint:
+    """Read a checkpoint and pack the weights as `cells` have them.
+
+    It may have been written for other cells with the same weights (fused or not), by any version
+    of mxnet.rnn, or by `mx.model.save_checkpoint` with the weights still packed.
+
+    Parameters
+    ----------
+    cells : BaseRNNCell or list of BaseRNNCell
+        The cells of the network that the parameters are for.
+    prefix : str
+        Path that the names of the files begin with.
+    epoch : int, optional
+        Which one; by default the newest that can be read. Newer ones that cannot are named in a
+        warning.
+    module : BaseModule, optional
+        The states of its optimiser are read too, from the checkpoint that `do_rnn_checkpoint`
+        wrote with the same option: at once if the module has an optimiser, otherwise as soon as
+        `fit` or `init_optimizer` gives it one. The settings of that optimiser, such as the
+        learning rate, stay; only its progress is taken over: what the one before had changed in
+        itself. To go on with training::
+
+            loaded = rnn.load_rnn_checkpoint(cells, prefix, module=module)
+            module.fit(..., arg_params=loaded.arg_params, aux_params=loaded.aux_params,
+                       begin_epoch=loaded.epoch)
+    data : DataIter, optional
+        The iterator that `do_rnn_checkpoint` was given as `data`, made with the same arguments:
+        `BucketSentenceIter` or `StreamIter`. It goes to where the checkpoint was saved, and so do
+        the random generators, when the module gets its optimiser. Checkpoints within an epoch
+        count then, too, and the first epoch of `fit` is the rest of that one. Put the iterator
+        into a `mx.io.PrefetchingIter` after this. It needs `module`.
+    strict : bool, default True
+        Refuse a file with parameters that neither its graph nor a cell knows, without parameters
+        that the graph has, or with shapes or types that do not fit the graph.
+    trusted : iterable of class or function
+        What the states of the optimiser may name besides arrays, numbers, containers, MXNet's
+        optimisers and schedulers, and the classes of the module's own optimiser and scheduler:
+        for instance the class of an object that this optimiser keeps. Anything else is refused
+        before it is called, since the file may be from somebody else.
+
+    Returns
+    -------
+    Checkpoint
+        A tuple (symbol, arg_params, aux_params), with the attribute `epoch`. The symbol is the one
+        that was saved: if that was of other cells, build it again with `cells`.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, truncated or foreign, or if names are missing or left over or shapes
+        or types are wrong, or do not fit the module; all are listed. It is an `MXNetError` and a
+        `KeyError`. What can be seen only when the module is bound or has its optimiser is raised
+        then, by `fit`.
+    ValueError
+        If the position is of other data than `data`, or of other arguments, such as another seed.
+
+    Examples
+    --------
+    >>> import tempfile, mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.LSTMCell(4, prefix='lstm_')
+    >>> outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    >>> weights = {'lstm_i2h_weight': mx.nd.ones((16, 5)), 'lstm_h2h_weight': mx.nd.ones((16, 4)),
+    ...            'lstm_i2h_bias': mx.nd.zeros(16), 'lstm_h2h_bias': mx.nd.zeros(16)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rnn.save_rnn_checkpoint(cell, folder + '/model', 7, outputs, weights, {})
+    ...     loaded = rnn.load_rnn_checkpoint(cell, folder + '/model')      # the newest epoch
+    >>> loaded.epoch, loaded.arg_params['lstm_i2h_weight'].shape
+    (7, (16, 5))
+    """
+    cells, prefix = cell_list(cells), path_prefix(prefix)
+    check_module(module)
+    _check.flag('strict', strict)
+    trusted = list(_check.iterable('trusted', trusted, 'classes or functions'))
+    named_things(trusted)  # which refuses others
+    _check_data(data, module)
+    if epoch is not None:
+        places = [(_check.whole('epoch', epoch, 0), 0)]
+    elif files.is_remote(prefix):
+        raise ValueError('epoch must be given for a remote prefix, got None with %s' % prefix)
+    else:
+        places = files.places(prefix, batches=data is not None)
+    broken = []
+    for place in reversed(places):
+        try:
+            loaded = _load(cells, prefix, *place, strict)
+            if module is not None:
+                _resume(module, data, loaded, prefix, place, trusted)
+            return loaded
+        except CheckpointError as error:
+            if epoch is not None:
+                raise
+            broken.append(str(error))
+            _log.warning('Skipped a checkpoint: %.300s', error)
+    raise CheckpointError('no checkpoint of %s can be read: %s'
+                          % (prefix, '; '.join(broken) or 'there is no %s-*.params' % prefix))
+
+
+def _check_data(data: Any, module: Any) -> None:
+    if data is not None:
+        if not hasattr(data, 'load_state_dict'):
+            _check.instance('data', data, (), 'an iterator with load_state_dict, or None')
+        if module is None:
+            raise ValueError('module must be given with data, got None')
+
+
+def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: tuple[int, int],
+            trusted: list[Any]) -> None:
+    """Let `module` go on from a checkpoint, as soon as it is bound and has its optimiser."""
+    path, content = states.read(prefix, *place)
+    found = states.decode(path, content, trusted + resume.classes_of(module),
+                          placeholders=not module.optimizer_initialized)
+    go_on = None
+    if data is not None:
+        if 'position' not in found.extra:
+            raise CheckpointError('%s has no position in the data: it was saved without data='
+                                  % path)
+        go_on = position.go_to(found.extra['position'], module, data, place[0], path)
+
+    def check_shapes() -> None:
+        resume.check_shapes(module, loaded.arg_params, loaded.aux_params,
+                            files.path_of(prefix, 'params', *place))
+
+    def restore() -> None:
+        resume.restore(module, states.decode(path, content, trusted + resume.classes_of(module)))
+        if go_on is not None:
+            go_on(resume.trained(module))
+
+    resume.when_done(module, 'bind', module.binded, check_shapes, instead=True)
+    resume.when_done(module, 'init_optimizer', module.optimizer_initialized, restore, instead=True)
+
+
+def _load(cells: Sequence[Any], prefix: str, epoch: int, batch: int, strict: bool) -> Checkpoint:
+    path = files.path_of(prefix, 'params', epoch, batch)
+    graph_path = files.path_of(prefix, 'symbol')
+    try:
+        if files.is_remote(prefix):
+            symbol, read, aux_params = mx.model.load_checkpoint(prefix, epoch)
+        else:
+            symbol, read, aux_params = _read(path, graph_path)
+        arg_params = read
+        for cell in cells:
+            arg_params = cell.pack_weights(arg_params)
+    except CheckpointError:
+        raise
+    except (mx.base.MXNetError, LookupError, ValueError, AssertionError) as error:
+        raise CheckpointError('cannot load %s with %s: %s'
+                              % (path, graph_path, brief(error))) from error
+    if strict:
+        graph = check_symbol(graph_path, symbol.tojson())
+        found = fitting.faults(cells, symbol, graph['nodes'], read, arg_params, aux_params)
+        if found:
+            raise CheckpointError('%s does not fit the graph and the cells: %s'
+                                  % (path, '; '.join(found)))
+    return Checkpoint(symbol, arg_params, aux_params, epoch)
+
+
+def _read(path: str, graph_path: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """The graph, the parameters and the auxiliary states of local files that were looked over."""
+    with checked(path):
+        check_symbol(graph_path)
+        symbol = mx.sym.load(graph_path)
+        arrays = mx.nd.load(path) or {}  # a list where there is none
+    params, auxiliary = ({name[4:]: array for name, array in arrays.items()
+                          if name.startswith(kind)} for kind in ('arg:', 'aux:'))
+    return symbol, params, auxiliary

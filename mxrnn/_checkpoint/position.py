@@ -1,0 +1,123 @@
+"""Where training stands: in the data, in the random generators, and the states carried along.
+
+MXNet's generator can be seeded but not read. So a save draws a seed from it, stores the seed and
+seeds the generator anew: training goes on from there as a run does that was resumed.
+"""
+from __future__ import annotations
+
+import contextlib
+import random
+import weakref
+from typing import Any, Callable, Iterator
+
+import numpy as np
+
+from .._cells.carry import CarriedStates
+from .._runtime.mxnet import mx
+from .errors import CheckpointError
+
+__all__ = ['batches_done', 'check_callbacks', 'go_to', 'take']
+
+#: Of modules that go on within an epoch: the epoch, and the batches that were done before.
+_resumed: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def take(holder: Any, data: Any, batches: int, ended: bool) -> dict[str, Any]:
+    """The position, of plain values and NumPy arrays; seeds MXNet's generator anew.
+
+    Parameters
+    ----------
+    holder : Module
+        Which is trained; of a BucketingModule, the current bucket.
+    data : DataIter
+        With a `state_dict`.
+    batches : int
+        How many batches of the epoch are done.
+    ended : bool
+        Whether these are all.
+    """
+    carried = []
+    if getattr(holder, '_state_names', None):
+        carried = [[array.asnumpy() for array in arrays]
+                   for arrays in holder.get_states(merge_multi_context=False)]
+    seed = int(mx.nd.random.randint(0, 2 ** 31 - 1, shape=(1,)).asscalar())
+    mx.random.seed(seed)
+    return {'batches': batches, 'ended': ended, 'data': data.state_dict(batches), 'seed': seed,
+            'carried': carried, 'random': _generators()}
+
+
+def go_to(position: dict[str, Any], module: Any, data: Any, epoch: int, path: str
+          ) -> Callable[[], None]:
+    """Let `data` go to the position, and return what lets `module` and the generators go there.
+
+    Raises
+    ------
+    ValueError
+        The position is of other data, or of an iterator with other arguments.
+    """
+    data.load_state_dict(position['data'])
+    generators, batches = position['random'], position['batches']
+    if position['ended']:  # what fit does before the next epoch
+        with _as_they_are():
+            _set_generators(generators, path)
+            data.reset()
+            generators, batches = _generators(), 0
+
+    def go_on(holder: Any) -> None:
+        carried = position['carried']
+        if carried:
+            holder.set_states(states=[[mx.nd.array(array, dtype=array.dtype) for array in arrays]
+                                      for arrays in carried])
+        _resumed[module] = epoch, batches
+        mx.random.seed(position['seed'])
+        _set_generators(generators, path)
+
+    return go_on
+
+
+def batches_done(module: Any, epoch: int, since: int) -> int:
+    """How many batches of the epoch are done, if `since` are since `fit` began it."""
+    resumed = _resumed.get(module)
+    if resumed and resumed[0] == epoch:
+        return since + int(resumed[1])
+    _resumed.pop(module, None)
+    return since
+
+
+def check_callbacks(callback: Any, where: dict[str, Any], module: Any) -> None:
+    """Refuse to save carried states that are not those of the next batch."""
+    called = where.get('batch_end_callback')
+    called = list(called) if isinstance(called, (list, tuple)) else [called]
+    later = called[called.index(callback) + 1:] if callback in called else []
+    if any(isinstance(each, CarriedStates) for each in later):
+        raise ValueError('batch_end_callback must have what carry_states returned before what '
+                         'do_rnn_checkpoint returned, so that the states saved are those that the '
+                         'next batch begins with')
+    if len(getattr(module, '_buckets', ())) > 1 and getattr(
+            module._curr_module, '_state_names', None):
+        raise ValueError('batches must be None for a BucketingModule that carries states through '
+                         'several buckets: only one of them would be resumed')
+
+
+def _generators() -> dict[str, Any]:
+    return {'python': random.getstate(), 'numpy': np.random.get_state()}
+
+
+def _set_generators(states: dict[str, Any], path: str) -> None:
+    try:
+        random.setstate(states['python'])
+        np.random.set_state(states['numpy'])
+    except (ValueError, TypeError, LookupError) as error:
+        raise CheckpointError('%s has no states of random generators: %s'
+                              % (path, error)) from error
+
+
+@contextlib.contextmanager
+def _as_they_are() -> Iterator[None]:
+    """Leave the generators as they are before the block."""
+    before = _generators()
+    try:
+        yield
+    finally:
+        random.setstate(before['python'])
+        np.random.set_state(before['numpy'])

@@ -1,0 +1,138 @@
+"""save_rnn_checkpoint: weights by gate, in the files of `mx.model.save_checkpoint`."""
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from typing import Any, Iterator, NamedTuple, Sequence
+
+from .. import _check
+from .._runtime.mxnet import mx
+from . import atomic, files, states
+from .arguments import cell_list, path_prefix
+from .errors import CheckpointError, brief
+from .format import add_checksum, check_params
+from .graph import check_symbol
+
+__all__ = ['Companion', 'save', 'save_rnn_checkpoint']
+
+
+def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symbol | None,
+                        arg_params: dict[str, mx.nd.NDArray],
+                        aux_params: dict[str, mx.nd.NDArray], *, checksum: bool = True) -> None:
+    """Write a checkpoint with the weights of `cells` unpacked.
+
+    Parameters
+    ----------
+    cells : BaseRNNCell or list of BaseRNNCell
+        The cells whose weights `arg_params` has; weights that are unpacked already stay so.
+    prefix : str
+        Path that the names of the files begin with. Missing folders are made: what was learned in
+        an epoch is worth more than a guess at a slip of the pen. A remote prefix (``s3://``,
+        ``hdfs://``) goes to MXNet as it is.
+    epoch : int
+        Number of epochs trained, at least 0.
+    symbol : Symbol or None
+        The graph, saved as ``<prefix>-symbol.json``; with None that file stays as it is.
+    arg_params, aux_params : dict of str to NDArray
+        Parameters and auxiliary states, saved as ``<prefix>-<epoch, 4 digits>.params``.
+    checksum : bool, default True
+        Whether the file of parameters gets a checksum, by which loading finds any damage. It is in
+        a word that MXNet reserves, writes as 0 and does not look at. With False the file is byte
+        for byte that of mxnet.rnn.
+
+    Raises
+    ------
+    CheckpointError
+        If a file could not be written. Other checkpoints are as they were.
+    MissingWeightsError, ValueError
+        If `arg_params` lacks weights of `cells` (a KeyError that lists them), or has them in
+        another shape. Nothing is written then.
+
+    Notes
+    -----
+    A local checkpoint is written beside its place and then renamed, so that a process that is
+    killed, or a disk that is full, leaves whole checkpoints only. ``.mxrnn-….tmp`` folders are
+    what killed processes leave; the next save into that folder deletes them.
+
+    Examples
+    --------
+    >>> import tempfile, mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.LSTMCell(4, prefix='lstm_')
+    >>> outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    >>> weights = {'lstm_i2h_weight': mx.nd.ones((16, 5)), 'lstm_h2h_weight': mx.nd.ones((16, 4)),
+    ...            'lstm_i2h_bias': mx.nd.zeros(16), 'lstm_h2h_bias': mx.nd.zeros(16)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rnn.save_rnn_checkpoint(cell, folder + '/model', 7, outputs, weights, {})
+    ...     mx.nd.load(folder + '/model-0007.params')['arg:lstm_i2h_i_weight'].shape
+    (4, 5)
+    """
+    save(cell_list(cells), path_prefix(prefix), epoch, symbol, arg_params, aux_params,
+         checksum=_check.flag('checksum', checksum))
+
+
+class Companion(NamedTuple):
+    """What is saved beside parameters: an optimiser's states, and what mxrnn adds to them."""
+
+    optimizer_states: bytes
+    extra: dict[str, Any]
+
+
+def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params: Any,
+         aux_params: Any, *, batch: int = 0, companion: Companion | None = None,
+         checksum: bool = True) -> None:
+    """Write a checkpoint, at the end of an epoch or after a `batch` of the next one."""
+    epoch = _check.whole('epoch', epoch, 0)
+    _check.instance('symbol', symbol, (mx.sym.Symbol, type(None)), 'a Symbol or None')
+    for name, params in (('arg_params', arg_params), ('aux_params', aux_params)):
+        _check.instance(name, params, dict, 'a dict of NDArrays')
+        for key, value in params.items():
+            _check.instance('each name in %s' % name, key, str, 'a str')
+            _check.instance('%s[%r]' % (name, key), value, mx.nd.NDArray, 'an NDArray')
+    for cell in cells:
+        arg_params = cell.unpack_weights(arg_params)
+    if files.is_remote(prefix):
+        mx.model.save_checkpoint(prefix, epoch, symbol, arg_params, aux_params)
+        return
+    kinds = ['params'] + ['symbol'] * (symbol is not None)
+    if companion is not None:
+        kinds.insert(0, 'states')
+    # In this order they are renamed: parameters never lack their states.
+    targets = {kind: files.path_of(prefix, kind, epoch, batch) for kind in kinds}
+    try:
+        with atomic.replacing(list(targets.values())) as stage:
+            staged = {kind: os.path.join(stage, os.path.basename(target))
+                      for kind, target in targets.items()}
+            base, number = files.numbered(os.path.basename(prefix), epoch, batch)
+            with _unlogged(stage):
+                mx.model.save_checkpoint(os.path.join(stage, base), number, symbol, arg_params,
+                                         aux_params)
+            if symbol is not None:
+                os.replace(os.path.join(stage, base + '-symbol.json'), staged['symbol'])
+                check_symbol(staged['symbol'])
+            # MXNet does not notice a disk that fills up when it closes a file.
+            (add_checksum if checksum else check_params)(staged['params'])
+            if companion is not None:
+                with open(staged['states'], 'wb') as stream:
+                    stream.write(states.encode(*companion, staged['params']))
+    except (OSError, mx.base.MXNetError) as error:
+        raise CheckpointError('cannot save %s: %s' % (
+            targets['params'], atomic.without_stage(brief(error)))) from error
+    # As MXNet says it, with the name that the file has in the end.
+    logging.info('Saved checkpoint to "%s"', targets['params'])
+    if companion is not None:
+        logging.info('Saved optimizer states to "%s"', targets['states'])
+
+
+@contextlib.contextmanager
+def _unlogged(stage: str) -> Iterator[None]:
+    """Drop the messages that name the folder `stage`, which nobody will find."""
+    def other(record: logging.LogRecord) -> bool:
+        return stage not in record.getMessage()
+
+    logging.root.addFilter(other)
+    try:
+        yield
+    finally:
+        logging.root.removeFilter(other)

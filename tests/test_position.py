@@ -1,0 +1,242 @@
+"""Training goes on at the next batch, bit for bit: data, generators, optimiser, carried states."""
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+from .checkpoints import same
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+SENTENCES = [[1 + (i * k) % 5 for k in range(2 + i % 5)] for i in range(40)]
+
+
+class Training:
+    """A network with dropout, its data, and `fit` over them."""
+
+    def __init__(self, seed):
+        random.seed(seed)
+        np.random.seed(seed)
+        mx.random.seed(seed)
+        with mx.name.NameManager():
+            self.cell = rnn.SequentialRNNCell()
+            self.cell.add(rnn.LSTMCell(4, prefix='lstm_'))
+            self.cell.add(rnn.DropoutCell(0.5))
+            self.make()
+
+    def scores(self, outputs):
+        hidden = mx.sym.Dropout(mx.sym.reshape(outputs, shape=(-3, -2)), p=0.3, name='drop')
+        hidden = mx.sym.BatchNorm(hidden, name='norm')
+        hidden = mx.sym.FullyConnected(hidden, num_hidden=7, name='output')
+        label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
+        return mx.sym.SoftmaxOutput(hidden, label, name='softmax')
+
+    def embedded(self):
+        return mx.sym.Embedding(mx.sym.Variable('data'), input_dim=7, output_dim=3, name='embed')
+
+    before = ()  #: callbacks before that which saves
+
+    def fit(self, save=None, loaded=None, epochs=3, after=(), as_epoch_end=True):
+        train = self.data if not self.prefetched else mx.io.PrefetchingIter(self.data)
+        given = {} if loaded is None else {'arg_params': loaded.arg_params,
+                                           'aux_params': loaded.aux_params,
+                                           'begin_epoch': loaded.epoch}
+        self.module.fit(
+            train, num_epoch=epochs, optimizer='adam', initializer=mx.init.Uniform(0.3),
+            eval_metric=mx.metric.Perplexity(None, output_names=['softmax_output'],
+                                             label_names=['softmax_label']),
+            optimizer_params={'learning_rate': 0.02},
+            batch_end_callback=[*self.before, *[save] * (save is not None), *after],
+            epoch_end_callback=save if as_epoch_end else None, **given)
+        return self.module.get_params()
+
+    prefetched = False
+
+
+class Buckets(Training):
+    arguments: dict = {}
+
+    def make(self):
+        self.data = rnn.BucketSentenceIter(SENTENCES, 2, buckets=[3, 6], invalid_label=0,
+                                           **self.arguments)
+
+        def generate(length):
+            self.cell.reset()
+            outputs, _ = self.cell.unroll(length, self.embedded(), merge_outputs=True)
+            return self.scores(outputs), ['data'], ['softmax_label']
+        self.module = mx.mod.BucketingModule(generate, self.data.default_bucket_key)
+
+
+class Seeded(Buckets):
+    arguments = {'seed': 5, 'last_batch': 'roll_over'}
+
+
+class Carried(Training):
+    def make(self):
+        carried = rnn.carry_states(self.cell)
+        outputs, states = self.cell.unroll(3, self.embedded(), carried.begin_state,
+                                           merge_outputs=True)
+        self.module = mx.mod.Module(carried.group(self.scores(outputs), states),
+                                    state_names=carried.state_names)
+        self.data = rnn.StreamIter([1, 2, 3, 4, 5, 6] * 10, batch_size=2, bptt=3)
+        self.before = (carried,)
+
+
+class Prefetched(Carried):
+    prefetched = True
+
+
+KINDS = {kind.__name__: kind for kind in (Buckets, Seeded, Prefetched, Carried)}
+
+
+@differs
+@pytest.mark.parametrize('as_epoch_end', [True, False])
+@pytest.mark.parametrize('kind', sorted(KINDS))
+def test_training_goes_on_at_the_next_batch(kind, as_epoch_end, tmp_path):
+    if not as_epoch_end and kind != 'Buckets':
+        pytest.skip('one kind is enough')
+    folder, prefix = tmp_path / 'now', str(tmp_path / 'now' / 'model')
+    folder.mkdir()
+    whole = KINDS[kind](seed=1)
+    saver = rnn.do_rnn_checkpoint(whole.cell, prefix, module=whole.module, data=whole.data,
+                                  batches=4)
+    kept = []
+
+    def keep(*_):
+        names = sorted(os.listdir(str(folder)))
+        if names and (not kept or kept[-1][0] != names):
+            kept.append((names, tmp_path / str(len(kept))))
+            shutil.copytree(str(folder), str(kept[-1][1]))
+    expected = whole.fit(saver, after=[keep], as_epoch_end=as_epoch_end)
+    keep()
+    within = [names for names, _ in kept if any('batch' in name for name in names)]
+    assert len(within) >= 6 and len(kept) - len(within) >= (3 if as_epoch_end else 2)
+    assert all(sum('.batch-' in name for name in names) in (0, 2) for names, _ in kept)
+
+    for names, place in kept:
+        again = KINDS[kind](seed=99)  # other generators than those that were saved
+        prefix = str(place / 'model')
+        loaded = rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+        random.random(), np.random.rand(), mx.nd.random.uniform(shape=(1,)).asscalar()
+        if loaded.epoch == 3:
+            resumed = loaded.arg_params, loaded.aux_params
+        else:
+            resumed = again.fit(rnn.do_rnn_checkpoint(
+                again.cell, prefix, module=again.module, data=again.data, batches=4), loaded,
+                as_epoch_end=as_epoch_end)
+        assert same(resumed[0], expected[0]) and same(resumed[1], expected[1]), names
+
+
+@differs
+def test_checkpoints_within_an_epoch_need_the_data(tmp_path):
+    prefix = str(tmp_path / 'model')
+    first = Carried(seed=1)
+    saver = rnn.do_rnn_checkpoint(first.cell, prefix, module=first.module, data=first.data,
+                                  batches=2)
+
+    def stop(param):
+        if (param.epoch, param.nbatch) == (1, 6):
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        first.fit(saver, after=[stop])
+    assert sorted(os.listdir(str(tmp_path))) == [
+        'model-0001.batch-0006.params', 'model-0001.batch-0006.states', 'model-0001.params',
+        'model-0001.states', 'model-symbol.json']
+    again = Carried(seed=2)
+    plain = rnn.load_rnn_checkpoint(again.cell, prefix)
+    assert plain.epoch == 1
+    within = rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+    assert within.epoch == 1 and not same(within.arg_params, plain.arg_params)
+    os.remove(prefix + '-0001.batch-0006.states')
+    again = Carried(seed=2)
+    loaded = rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+    assert same(loaded.arg_params, plain.arg_params)
+
+
+@differs
+def test_other_data_and_other_seeds_are_refused(tmp_path):
+    prefix = str(tmp_path / 'model')
+    first = Seeded(seed=1)
+    first.fit(rnn.do_rnn_checkpoint(first.cell, prefix, module=first.module, data=first.data,
+                                    batches=4), epochs=1)
+    again = Seeded(seed=1)
+    for data in (rnn.BucketSentenceIter(SENTENCES, 2, buckets=[3, 6], invalid_label=0, seed=6,
+                                        last_batch='roll_over'),
+                 rnn.BucketSentenceIter(SENTENCES[1:], 2, buckets=[3, 6], invalid_label=0, seed=5,
+                                        last_batch='roll_over'),
+                 rnn.StreamIter([1, 2, 3] * 9, 2, 3)):
+        with pytest.raises(ValueError, match='state must be of'):
+            rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=data)
+    rnn.do_rnn_checkpoint(first.cell, str(tmp_path / 'plain'), module=first.module)(
+        0, first.module.symbol, *first.module.get_params())
+    with pytest.raises(rnn.CheckpointError, match='plain-0001.states has no position'):
+        rnn.load_rnn_checkpoint(again.cell, str(tmp_path / 'plain'), module=again.module,
+                                data=again.data)
+
+
+@differs
+def test_carried_states_are_saved_after_they_are_carried(tmp_path):
+    training = Carried(seed=1)
+    saver = rnn.do_rnn_checkpoint(training.cell, str(tmp_path / 'model'), module=training.module,
+                                  data=training.data, batches=2)
+    carried, = training.before
+    training.before = ()
+    with pytest.raises(ValueError, match='batch_end_callback must have what carry_states'):
+        training.fit(saver, after=[carried])
+
+
+@differs
+@pytest.mark.parametrize('arguments, said', [
+    ({'batches': 2, 'module': True}, 'data must be given with batches'),
+    ({'data': True}, 'module must be given with data'),
+    ({'data': True, 'module': True, 'batches': 0}, 'batches must be'),
+    ({'data': True, 'module': True, 'prefix': 's3://bucket/model'}, 'data must be None'),
+])
+def test_what_a_position_needs(arguments, said, tmp_path):
+    training = Carried(seed=1)
+    arguments = dict({'prefix': str(tmp_path / 'model')}, **arguments)
+    for name in ('data', 'module'):
+        if name in arguments:
+            arguments[name] = getattr(training, name)
+    with pytest.raises(ValueError, match=said):
+        rnn.do_rnn_checkpoint(training.cell, **arguments)
+
+
+@differs
+def test_iterators_without_a_position_are_refused(tmp_path):
+    training = Carried(seed=1)
+    data = mx.io.NDArrayIter(np.ones((4, 2)))
+    with pytest.raises(TypeError, match='data must be an iterator with state_dict'):
+        rnn.do_rnn_checkpoint(training.cell, str(tmp_path / 'm'), module=training.module, data=data)
+    with pytest.raises(TypeError, match='data must be an iterator with load_state_dict'):
+        rnn.load_rnn_checkpoint(training.cell, str(tmp_path / 'm'), module=training.module,
+                                data=data)
+    with pytest.raises(ValueError, match='module must be given with data'):
+        rnn.load_rnn_checkpoint(training.cell, str(tmp_path / 'm'), data=training.data)
+
+
+@differs
+def test_after_batches_only_with_batches(tmp_path):
+    training = Carried(seed=1)
+    with pytest.raises(ValueError, match='batches must be given'):
+        training.fit(rnn.do_rnn_checkpoint(training.cell, str(tmp_path / 'model')))
+
+
+@differs
+@pytest.mark.slow
+def test_killed_training_goes_on_and_ends_alike(tmp_path):
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-m', 'tests.kill_training', str(tmp_path), '50'],
+        cwd=ROOT, timeout=900, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.returncode == 0, result.stdout[-3000:]
+    kills, within = re.search(r'(\d+) kills, (\d+) resumed within an epoch; all equal',
+                              result.stdout).groups()
+    assert int(kills) >= 50 and int(within) > 10
