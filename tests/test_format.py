@@ -9,17 +9,24 @@ import numpy as np
 import pytest
 
 from mxrnn._checkpoint import format
-from mxrnn._checkpoint.errors import CheckpointError
+from mxrnn._checkpoint.errors import CheckpointError, brief
 
-from . import mx
+from . import mx, rnn
 from .checkpoints import CPU_FLOAT, DATA, OLD, V1, V2, array_list, u32, u64, without_checksum
 
 KINDS = ['float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool']
 
 
+def skip_without(kind):
+    known = [np.dtype(each) for each in mx.nd.ndarray._DTYPE_NP_TO_MX if each is not None]
+    if np.dtype(kind) not in known:
+        pytest.skip('this MXNet has no %s' % kind)
+
+
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('shape', [(1,), (3, 4), (2, 1, 3, 5)], ids=str)
 def test_dense_arrays_are_mxnets_bytes_both_ways(kind, shape, tmp_path):
+    skip_without(kind)
     theirs, ours = str(tmp_path / 'theirs'), str(tmp_path / 'ours')
     values = (np.arange(np.prod(shape)).reshape(shape) % 3).astype(kind)
     arrays = {'arg:weight': values, 'arg:äöü': values[:1] + values[:1], 'aux:mean': values}
@@ -34,6 +41,7 @@ def test_dense_arrays_are_mxnets_bytes_both_ways(kind, shape, tmp_path):
 
 
 def test_bfloat16_is_the_type_that_mxnet_shows_numpy(tmp_path):
+    skip_without(format.BFLOAT16)
     theirs, ours = str(tmp_path / 'theirs'), str(tmp_path / 'ours')
     mx.nd.save(theirs, {'a': mx.nd.array([1, -2.5]).astype(format.BFLOAT16)})
     read = format.read_arrays(theirs)
@@ -124,6 +132,28 @@ def test_a_checksum_is_read_with_the_arrays(tmp_path):
         path.write_bytes(sealed[:at] + bytes([sealed[at] ^ 4]) + sealed[at + 1:])
         with pytest.raises(CheckpointError, match='model-0001.params is not whole'):
             format.read_params(str(path))
+
+
+@pytest.mark.parametrize('text, reason', [
+    ('Traceback (most recent call last):\n  [bt] (8) libmxnet.so(+0x1) [0x2]\n'
+     '  File "../src/core/op.cc", line 75\nMXNetError: Operator NoSuch is not registered',
+     'MXNetError: Operator NoSuch is not registered'),
+    ('[02:51:55] src/core/op.cc:74: Operator NoSuch is not registered\nStack trace:\n'
+     '  [bt] (0) libmxnet.so(+0x3) [0x7f]\n  [bt] (1) libmxnet.so(+0x4) [0x7f]\n\n',
+     '[02:51:55] src/core/op.cc:74: Operator NoSuch is not registered'),
+    ('', 'MXNetError'), ('Stack trace:\n  [bt] (0) libmxnet.so', 'MXNetError')],
+    ids=['1.7 and later', '1.5 and 1.6', 'empty', 'a stack only'])
+def test_the_reason_in_errors_of_every_mxnet(text, reason):
+    assert brief(mx.base.MXNetError(text)) == reason
+
+
+@pytest.mark.parametrize('count', [0, 1])
+def test_files_of_no_or_one_array_are_read_by_every_mxnet(count, tmp_path):
+    prefix = str(tmp_path / 'model')
+    params = {'a': mx.nd.ones(2)} if count else {}
+    rnn.save_rnn_checkpoint([], prefix, 1, mx.sym.Variable('a'), params, {})
+    loaded = rnn.load_rnn_checkpoint([], prefix, 1)
+    assert list(loaded[1]) == ['a'] * count and loaded[2] == {}
 
 
 def test_mxnet_is_not_imported(tmp_path):

@@ -57,7 +57,8 @@ def brief(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     base = _mxnet_error()
     if base is not None and isinstance(error, base) and not isinstance(error, CheckpointError):
-        lines = lines[-1:]
+        # The stack stands before the reason from MXNet 1.7 on, behind it in 1.5 and 1.6.
+        lines = [line for line in lines if not line.startswith(('[bt]', 'Stack trace:'))][-1:]
     return ' '.join(lines) or type(error).__name__
 
 
