@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mxrnn._checkpoint import arrays as stored
 from mxrnn._checkpoint import format
 from mxrnn._checkpoint.errors import CheckpointError, brief
 
@@ -31,9 +32,9 @@ def test_dense_arrays_are_mxnets_bytes_both_ways(kind, shape, tmp_path):
     values = (np.arange(np.prod(shape)).reshape(shape) % 3).astype(kind)
     arrays = {'arg:weight': values, 'arg:äöü': values[:1] + values[:1], 'aux:mean': values}
     mx.nd.save(theirs, {name: mx.nd.array(array, dtype=kind) for name, array in arrays.items()})
-    format.write_arrays(ours, arrays)
+    stored.write_arrays(ours, arrays)
     assert open(ours, 'rb').read() == open(theirs, 'rb').read()
-    read = format.read_arrays(theirs)
+    read = stored.read_arrays(theirs)
     assert list(read) == list(arrays)
     for name, array in arrays.items():
         assert read[name].dtype == array.dtype
@@ -44,11 +45,11 @@ def test_bfloat16_is_the_type_that_mxnet_shows_numpy(tmp_path):
     skip_without(format.BFLOAT16)
     theirs, ours = str(tmp_path / 'theirs'), str(tmp_path / 'ours')
     mx.nd.save(theirs, {'a': mx.nd.array([1, -2.5]).astype(format.BFLOAT16)})
-    read = format.read_arrays(theirs)
+    read = stored.read_arrays(theirs)
     assert read['a'].dtype == format.BFLOAT16
     wide = read['a']['bfloat16'].astype('uint32') << 16
     assert wide.view('float32').tolist() == [1, -2.5]
-    format.write_arrays(ours, read)
+    stored.write_arrays(ours, read)
     assert open(ours, 'rb').read() == open(theirs, 'rb').read()
 
 
@@ -58,11 +59,11 @@ def test_sparse_arrays(tmp_path):
     arrays = {stype: mx.nd.array(dense).tostype(stype) for stype in ('csr', 'row_sparse')}
     mx.nd.waitall()  # or MXNet saves sizes that it does not know yet
     mx.nd.save(path, arrays)
-    for stype, read in format.read_arrays(path).items():
+    for stype, read in stored.read_arrays(path).items():
         assert (read.stype, read.shape) == (stype, (4, 3))
         np.testing.assert_array_equal(read.dense(), dense)
-    assert format.read_arrays(path)['row_sparse'].indices.tolist() == [0, 2]
-    assert format.read_arrays(path)['csr'].indptr.tolist() == [0, 2, 2, 3, 3]
+    assert stored.read_arrays(path)['row_sparse'].indices.tolist() == [0, 2]
+    assert stored.read_arrays(path)['csr'].indptr.tolist() == [0, 2, 2, 3, 3]
 
 
 @pytest.mark.parametrize('array, shape', [
@@ -72,7 +73,7 @@ def test_sparse_arrays(tmp_path):
 def test_files_of_every_version(array, shape, tmp_path):
     path = tmp_path / 'old'
     path.write_bytes(array_list(array))
-    read = format.read_arrays(str(path))['arg:a']
+    read = stored.read_arrays(str(path))['arg:a']
     assert read.shape == shape and read.ravel().tolist() == (list(range(6)) if shape else [1])
     if shape:
         np.testing.assert_array_equal(mx.nd.load(str(path))['arg:a'].asnumpy(), read)
@@ -82,20 +83,20 @@ def test_parameters_by_kind(tmp_path):
     prefix = str(tmp_path / 'model')
     arg_params = {'weight': np.ones((2, 3), 'float32'), 'bias': np.zeros(2, 'float32')}
     aux_params = {'mean': np.full(4, 7, 'float32')}
-    format.write_params(prefix + '-0001.params', arg_params, aux_params)
+    stored.write_params(prefix + '-0001.params', arg_params, aux_params)
     mx.model.save_checkpoint(prefix, 2, None, *(
         {name: mx.nd.array(array) for name, array in params.items()}
         for params in (arg_params, aux_params)))
     one, two = (open(prefix + '-%04d.params' % epoch, 'rb').read() for epoch in (1, 2))
     assert one == two
-    read = format.read_params(prefix + '-0001.params')
+    read = stored.read_params(prefix + '-0001.params')
     for ours, given in zip(read, (arg_params, aux_params)):
         assert list(ours) == list(given)
         for name in given:
             np.testing.assert_array_equal(ours[name], given[name])
-    format.write_arrays(prefix, {'weight': np.ones(1)})
+    stored.write_arrays(prefix, {'weight': np.ones(1)})
     with pytest.raises(CheckpointError, match='weight begins with neither arg: nor aux:'):
-        format.read_params(prefix)
+        stored.read_params(prefix)
 
 
 @pytest.mark.parametrize('array, error, said', [
@@ -107,7 +108,7 @@ def test_arrays_that_a_file_cannot_hold(array, error, said, tmp_path):
     path = tmp_path / 'model-0001.params'
     path.write_bytes(b'before')
     with pytest.raises(error, match='arg:bad must .*' + said):
-        format.write_params(str(path), {'good': np.ones(2), 'bad': array}, {})
+        stored.write_params(str(path), {'good': np.ones(2), 'bad': array}, {})
     assert path.read_bytes() == b'before'
 
 
@@ -115,23 +116,23 @@ def test_big_endian_and_strided_arrays_are_written_alike(tmp_path):
     plain = np.arange(12, dtype='float32').reshape(3, 4)
     written = []
     for array in (plain, plain.astype('>f4'), np.asfortranarray(plain)):
-        format.write_arrays(str(tmp_path / 'a'), {'a': array})
+        stored.write_arrays(str(tmp_path / 'a'), {'a': array})
         written.append((tmp_path / 'a').read_bytes())
     assert written[1:] == written[:1] * 2
 
 
 def test_a_checksum_is_read_with_the_arrays(tmp_path):
     path = tmp_path / 'model-0001.params'
-    format.write_params(str(path), {'weight': np.ones((2, 3), 'float32')}, {})
+    stored.write_params(str(path), {'weight': np.ones((2, 3), 'float32')}, {})
     plain = path.read_bytes()
     format.add_checksum(str(path))
     sealed = path.read_bytes()
     assert without_checksum(sealed) == plain and sealed != plain
-    assert format.read_params(str(path))[0]['weight'].tolist() == [[1] * 3] * 2
+    assert stored.read_params(str(path))[0]['weight'].tolist() == [[1] * 3] * 2
     for at in (8, 12, len(sealed) - 20):
         path.write_bytes(sealed[:at] + bytes([sealed[at] ^ 4]) + sealed[at + 1:])
         with pytest.raises(CheckpointError, match='model-0001.params is not whole'):
-            format.read_params(str(path))
+            stored.read_params(str(path))
 
 
 @pytest.mark.parametrize('text, reason', [
@@ -165,11 +166,11 @@ package = types.ModuleType('mxrnn')
 package.__path__ = [%r]
 sys.modules['mxrnn'] = package
 import numpy as np
-from mxrnn._checkpoint import atomic, errors, files, format, graph
+from mxrnn._checkpoint import arrays as stored, atomic, errors, files, format, graph
 with atomic.replacing(['new/p-0001.params']) as stage:
-    format.write_params(stage + '/p-0001.params', {'a': np.ones(2)}, {})
+    stored.write_params(stage + '/p-0001.params', {'a': np.ones(2)}, {})
 assert files.places('new/p') == [(1, 0)]
-assert format.read_params('new/p-0001.params')[0]['a'].tolist() == [1, 1]
+assert stored.read_params('new/p-0001.params')[0]['a'].tolist() == [1, 1]
 try:
     graph.check_symbol('none-symbol.json')
 except KeyError as error:

@@ -11,8 +11,8 @@ from .._runtime.mxnet import mx
 __all__ = ['faults']
 
 
-def faults(cells: Sequence[Any], symbol: Any, nodes: list[dict], read: dict, arg_params: dict,
-           aux_params: dict) -> list[str]:
+def faults(cells: Sequence[Any], symbol: Any, nodes: list[dict[str, Any]], read: dict[str, Any],
+           arg_params: dict[str, Any], aux_params: dict[str, Any]) -> list[str]:
     """What does not fit, in words; an empty list if everything does.
 
     Parameters
@@ -32,8 +32,9 @@ def faults(cells: Sequence[Any], symbol: Any, nodes: list[dict], read: dict, arg
 _PARAMETERS = ('weight', 'bias', 'gamma', 'beta')
 
 
-def _wrong_names(cells: Sequence[Any], symbol: Any, nodes: list[dict], read: dict,
-                 arg_params: dict, aux_params: dict) -> list[str]:
+def _wrong_names(cells: Sequence[Any], symbol: Any, nodes: list[dict[str, Any]],
+                 read: dict[str, Any], arg_params: dict[str, Any], aux_params: dict[str, Any]
+                 ) -> list[str]:
     """What is in the file and nobody knows, and what is not in it and nobody else can know."""
     arguments, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
     # What packing has made is known to a cell, whether or not it is one of the cell's variables.
@@ -60,14 +61,14 @@ def _weights(cell: Any) -> set[str]:
 
 
 #: Sizes of parameters that operators state, by position among their inputs.
-_STATED = {
+_STATED: dict[str, dict[int, tuple[str, ...]]] = {
     'FullyConnected': {1: ('num_hidden',), 2: ('num_hidden',)},
     'Convolution': {1: ('num_filter',), 2: ('num_filter',)},
     'Embedding': {1: ('input_dim', 'output_dim')},
 }
 
 
-def _wrong_shapes(nodes: list[dict], arg_params: dict) -> list[str]:
+def _wrong_shapes(nodes: list[dict[str, Any]], arg_params: dict[str, Any]) -> list[str]:
     """The parameters whose first sizes are not what the operators that take them state."""
     faults = {}
     for node in nodes:
@@ -81,9 +82,10 @@ def _wrong_shapes(nodes: list[dict], arg_params: dict) -> list[str]:
     return [faults[name] for name in sorted(faults)]
 
 
-def _wrong_types(symbol: Any, read: dict, arg_params: dict, aux_params: dict) -> list[str]:
+def _wrong_types(symbol: Any, read: dict[str, Any], arg_params: dict[str, Any],
+                 aux_params: dict[str, Any]) -> list[str]:
     """The parameters of integers that the graph needs to be reals: one damaged bit does that."""
-    def inferred(types: dict) -> dict | None:
+    def inferred(types: dict[str, Any]) -> dict[str, Any] | None:
         """Types of the auxiliary states, or None if those of the arguments are impossible."""
         # The graph does not tell the types of the data.
         for kind in [*dict.fromkeys(types.values()), np.float32, np.float64, np.float16, np.int32]:
@@ -92,7 +94,7 @@ def _wrong_types(symbol: Any, read: dict, arg_params: dict, aux_params: dict) ->
                 return dict(zip(symbol.list_auxiliary_states(), result[2]))
         return None
 
-    def integers(params: dict) -> set[str]:
+    def integers(params: dict[str, Any]) -> set[str]:
         return {name for name, array in params.items() if np.dtype(array.dtype).kind in 'iu'}
 
     if not integers(read) and not integers(aux_params):

@@ -1,4 +1,4 @@
-"""MXNet's file of arrays (``.params``): looked over, read and written without MXNet.
+"""MXNet's file of arrays (``.params``): its layout, and looking it over without MXNet.
 
 The layout is that of ``NDArray::Save`` in MXNet's ``src/ndarray/ndarray.cc``, little-endian: the
 number 0x112, a reserved word, the arrays one after the other, their names. MXNet writes 0 as the
@@ -15,7 +15,7 @@ V2     1.0        the kind of storage
 V3     1.6        a rank of 0 is an array of one element (NumPy's semantics of shapes)
 ====== ========== ===================================================================
 
-Nothing here imports MXNet, so that a program without it can read and write such files.
+Nothing here imports MXNet, so that a program without it can read such files (`arrays`).
 """
 from __future__ import annotations
 
@@ -25,83 +25,47 @@ import os
 import struct
 import zlib
 from concurrent import futures
-from typing import BinaryIO, Iterator, Mapping, NamedTuple, Sequence, Union
+from typing import Any, BinaryIO, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
 from .errors import CheckpointError, named
 
-__all__ = ['Array', 'BFLOAT16', 'SparseArray', 'add_checksum', 'check_array', 'check_params',
-           'checked', 'read_arrays', 'read_params', 'write_arrays', 'write_params']
+__all__ = ['BFLOAT16', 'DENSE', 'Entry', 'LIST_MAGIC', 'MOST_DIMENSIONS', 'ROW_SPARSE', 'TYPES',
+           'V2', 'add_checksum', 'check_array', 'check_params', 'checked', 'checksum_of',
+           'refuse_names', 'walk']
 
 #: How MXNet shows bfloat16 to NumPy, which has no such type: the upper halves of float32.
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
 
 #: Types of elements, by MXNet's number of the type.
-_TYPES = {0: np.dtype('<f4'), 1: np.dtype('<f8'), 2: np.dtype('<f2'), 3: np.dtype('u1'),
-          4: np.dtype('<i4'), 5: np.dtype('i1'), 6: np.dtype('<i8'), 7: np.dtype('?'),
-          8: np.dtype('<i2'), 12: BFLOAT16}
-_NUMBERS = {kind: number for number, kind in _TYPES.items()}
+TYPES: dict[int, np.dtype[Any]] = {
+    0: np.dtype('<f4'), 1: np.dtype('<f8'), 2: np.dtype('<f2'), 3: np.dtype('u1'),
+    4: np.dtype('<i4'), 5: np.dtype('i1'), 6: np.dtype('<i8'), 7: np.dtype('?'),
+    8: np.dtype('<i2'), 12: BFLOAT16}
 
-_LIST_MAGIC = 0x112
+LIST_MAGIC = 0x112
 _WORD_AT = 8  #: where the reserved word is
 _MARK = 0x31435243  #: stands behind a checksum in the reserved word: 'CRC1'
-_V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
-_DENSE, _ROW_SPARSE, _CSR = 0, 1, 2
-_MOST_DIMENSIONS = 32
+V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
+DENSE, ROW_SPARSE, CSR = 0, 1, 2
+MOST_DIMENSIONS = 32
 
 
-class SparseArray(NamedTuple):
-    """A sparse array as the file has it.
-
-    Attributes
-    ----------
-    stype : {'row_sparse', 'csr'}
-        MXNet's name of the kind of storage.
-    shape : tuple of int
-        Of the whole array.
-    data : numpy.ndarray
-        The rows that are stored, or the elements that are (CSR).
-    indices : numpy.ndarray
-        The number of each stored row, or the column of each stored element.
-    indptr : numpy.ndarray or None
-        Of CSR: where each row begins in `data`, and where the last one ends.
-    """
-
-    stype: str
-    shape: tuple[int, ...]
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray | None = None
-
-    def dense(self) -> np.ndarray:
-        """The whole array, zero where nothing is stored."""
-        whole = np.zeros(self.shape, self.data.dtype)
-        if self.indptr is None:
-            whole[self.indices] = self.data
-        else:
-            rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-            whole[rows, self.indices] = self.data
-        return whole
-
-
-Array = Union[np.ndarray, SparseArray]
-
-
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """Elements in the file: where they begin, their type and their shape."""
 
     at: int
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """An array in the file: its storage, its shape, its elements, then its indices."""
 
     storage: int
     shape: tuple[int, ...]
-    parts: Sequence[_Part]
+    parts: Sequence[Part]
 
 
 class _Reader:
@@ -153,10 +117,10 @@ def checked(path: str) -> Iterator[None]:
     When the block begins, all lengths in the file are known to be right.
     """
     with named(path), open(path, 'rb') as stream:
-        _, names, checksum = _walk(_Reader(stream))
-        _parameters(path, names)
+        _, names, checksum = walk(stream)
+        refuse_names(path, names)
     with futures.ThreadPoolExecutor(1) as thread:
-        found = None if checksum is None else thread.submit(_checksum, path)
+        found = None if checksum is None else thread.submit(checksum_of, path)
         yield
         with named(path):
             if found and found.result() != checksum:
@@ -176,10 +140,10 @@ def add_checksum(path: str) -> None:
     check_params(path)
     with named(path), open(path, 'r+b') as stream:
         stream.seek(_WORD_AT)
-        stream.write(struct.pack('<II', _checksum(path), _MARK))
+        stream.write(struct.pack('<II', checksum_of(path), _MARK))
 
 
-def _checksum(path: str) -> int:
+def checksum_of(path: str) -> int:
     """CRC-32 of all bytes but the reserved word."""
     with open(path, 'rb', buffering=0) as stream:
         checksum = zlib.crc32(stream.read(_WORD_AT) or b'')
@@ -200,61 +164,21 @@ def check_array(content: bytes) -> None:
         raise ValueError('%d bytes follow the end of an array' % (reader.size - reader.at))
 
 
-def read_params(path: str) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Read a file of parameters without MXNet.
-
-    Parameters
-    ----------
-    path : str
-        As `mx.model.save_checkpoint` and `save_rnn_checkpoint` write it.
-
-    Returns
-    -------
-    arg_params, aux_params : dict of str to numpy.ndarray or SparseArray
-        By name, in the order of the file. bfloat16 comes as the type `BFLOAT16`.
-
-    Raises
-    ------
-    CheckpointError
-        As from `check_params`.
-    """
-    arrays = read_arrays(path)
-    _parameters(path, list(arrays))
-    arg_params, aux_params = ({name[4:]: array for name, array in arrays.items()
-                               if name.startswith(kind)} for kind in ('arg:', 'aux:'))
-    return arg_params, aux_params
-
-
-def read_arrays(path: str) -> dict[str, Array]:
-    """Read any file of named arrays without MXNet, as `mx.nd.save` writes a dict."""
-    with named(path), open(path, 'rb') as stream:
-        entries, names, checksum = _walk(_Reader(stream))
-        _refuse(path, _repeated(names))
-        if checksum not in (None, _checksum(path)):
-            raise ValueError('its checksum does not match')
-        return {name: _array(stream, entry) for name, entry in zip(names, entries)}
-
-
-def _parameters(path: str, names: list[str]) -> None:
-    """Refuse names that are not those of parameters."""
-    _refuse(path, ['%s begins with neither arg: nor aux:' % name for name in names
-                   if not name.startswith(('arg:', 'aux:'))] + _repeated(names))
-
-
-def _repeated(names: list[str]) -> list[str]:
-    if len(set(names)) == len(names):
-        return []
-    return ['%s is there twice' % name for name in sorted(set(names)) if names.count(name) > 1]
-
-
-def _refuse(path: str, faults: list[str]) -> None:
+def refuse_names(path: str, names: list[str], parameters: bool = True) -> None:
+    """Refuse names that are there twice or, of `parameters`, do not say of which kind."""
+    faults = ['%s begins with neither arg: nor aux:' % name for name in names
+              if parameters and not name.startswith(('arg:', 'aux:'))]
+    if len(set(names)) < len(names):
+        faults += ['%s is there twice' % name for name in sorted(set(names))
+                   if names.count(name) > 1]
     if faults:
         raise CheckpointError('%s is no file of parameters: %s' % (path, '; '.join(faults)))
 
 
-def _walk(reader: _Reader) -> tuple[list[_Entry], list[str], int | None]:
+def walk(stream: BinaryIO) -> tuple[list[Entry], list[str], int | None]:
     """Where the arrays are, their names, and the checksum if there is one."""
-    if reader.number('Q', 'the header') != _LIST_MAGIC:
+    reader = _Reader(stream)
+    if reader.number('Q', 'the header') != LIST_MAGIC:
         raise ValueError('it does not begin as a file of arrays does')
     checksum, mark = reader.number('I', 'the header'), reader.number('I', 'the header')
     count = reader.number('Q', 'the header')
@@ -275,30 +199,30 @@ def _walk(reader: _Reader) -> tuple[list[_Entry], list[str], int | None]:
     return entries, names, checksum if mark == _MARK else None
 
 
-def _entry(reader: _Reader, what: str) -> _Entry:
+def _entry(reader: _Reader, what: str) -> Entry:
     magic = reader.number('I', what)
-    storage = reader.number('i', what) if magic in (_V2, _V3) else _DENSE
-    if storage not in (_DENSE, _ROW_SPARSE, _CSR):
+    storage = reader.number('i', what) if magic in (V2, V3) else DENSE
+    if storage not in (DENSE, ROW_SPARSE, CSR):
         raise ValueError('%s has the unknown kind of storage %d' % (what, storage))
 
     def shape() -> tuple[int, ...]:
-        if magic in (_V1, _V2, _V3):
+        if magic in (V1, V2, V3):
             rank, form = reader.number('i', what), 'q'
         else:
             rank, form = magic, 'I'
-        least = 0 if magic == _V3 else 1  # a rank below it means an array that was never filled
-        if not least <= rank <= _MOST_DIMENSIONS:
+        least = 0 if magic == V3 else 1  # a rank below it means an array that was never filled
+        if not least <= rank <= MOST_DIMENSIONS:
             raise ValueError('%s has the rank %d' % (what, rank))
         sizes = tuple(reader.number(form, what) for _ in range(rank))
         if min(sizes, default=0) < 0:
             raise ValueError('%s has the shape %s' % (what, sizes))
         return sizes
 
-    def dtype() -> np.dtype:
+    def dtype() -> np.dtype[Any]:
         number = reader.number('i', what)
-        if number not in _TYPES:
+        if number not in TYPES:
             raise ValueError('%s has the unknown type %d' % (what, number))
-        return _TYPES[number]
+        return TYPES[number]
 
     stored = shape() if storage else ()
     whole = shape()
@@ -306,12 +230,12 @@ def _entry(reader: _Reader, what: str) -> _Entry:
     kind = dtype()
     indices = [(dtype(), shape()) for _ in range(storage)]  # one array, or two for CSR
     fits = True
-    if storage == _DENSE:
+    if storage == DENSE:
         stored = whole
     else:  # MXNet may write 0 for what is stored, where it is still computed; the indices are right
         count = indices[-1][1]
         fits = stored[:1] in ((0,), count) and len(count) == 1
-        if storage == _ROW_SPARSE:
+        if storage == ROW_SPARSE:
             fits = fits and stored[1:] == whole[1:] and count <= whole[:1]
         else:
             fits = fits and len(stored) == 1 and indices[0][1] == (whole[0] + 1,)
@@ -320,65 +244,9 @@ def _entry(reader: _Reader, what: str) -> _Entry:
         raise ValueError('%s has indices that do not fit its shape %s' % (what, whole))
     parts = []
     for item, sizes in [(kind, stored)] + indices:
-        parts.append(_Part(reader.at, item, sizes))
+        parts.append(Part(reader.at, item, sizes))
         length = item.itemsize
         for size in sizes:  # of any size, where NumPy's integers would wrap
             length *= size
         reader.skip(length, what)
-    return _Entry(storage, whole, parts)
-
-
-def _array(stream: BinaryIO, entry: _Entry) -> Array:
-    found = []
-    for at, dtype, shape in entry.parts:
-        stream.seek(at)
-        count = int(np.prod(shape, dtype=np.int64))
-        found.append(np.fromfile(stream, dtype, count).reshape(shape))
-    if entry.storage == _DENSE:
-        return found[0]
-    if entry.storage == _ROW_SPARSE:
-        return SparseArray('row_sparse', entry.shape, found[0], found[1])
-    return SparseArray('csr', entry.shape, found[0], found[2], found[1])
-
-
-def write_params(path: str, arg_params: Mapping[str, np.ndarray],
-                 aux_params: Mapping[str, np.ndarray]) -> None:
-    """Write a file of parameters without MXNet, byte for byte as `mx.model.save_checkpoint` does.
-
-    Parameters
-    ----------
-    path : str
-        The file, which is written in place.
-    arg_params, aux_params : dict of str to numpy.ndarray
-        Dense arrays of at least one dimension, of the types that MXNet has.
-
-    Raises
-    ------
-    ValueError, TypeError
-        An array that such a file cannot hold. Nothing is written then.
-    """
-    write_arrays(path, {**{'arg:' + name: array for name, array in arg_params.items()},
-                        **{'aux:' + name: array for name, array in aux_params.items()}})
-
-
-def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write any file of named dense arrays without MXNet, as `mx.nd.save` writes a dict."""
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or array.dtype.newbyteorder('<') not in _NUMBERS:
-            raise TypeError('%s must be a NumPy array of one of the types %s, got %s' % (
-                name, ', '.join(str(kind) for kind in _TYPES.values()),
-                getattr(array, 'dtype', type(array).__name__)))
-        if not 1 <= array.ndim <= _MOST_DIMENSIONS or not array.size:
-            raise ValueError('%s must have elements and at least one dimension, got the shape %s'
-                             % (name, array.shape))
-    with open(path, 'wb') as stream:
-        stream.write(struct.pack('<QQQ', _LIST_MAGIC, 0, len(arrays)))
-        for array in arrays.values():
-            dtype = array.dtype.newbyteorder('<')
-            stream.write(struct.pack('<Iii%dqiii' % array.ndim, _V2, _DENSE, array.ndim,
-                                     *array.shape, 1, 0, _NUMBERS[dtype]))  # 1, 0: cpu(0)
-            np.ascontiguousarray(array, dtype).tofile(stream)
-        stream.write(struct.pack('<Q', len(arrays)))
-        for name in arrays:
-            text = name.encode('utf-8')
-            stream.write(struct.pack('<Q', len(text)) + text)
+    return Entry(storage, whole, parts)

@@ -19,7 +19,7 @@ from .errors import CheckpointError
 __all__ = ['batches_done', 'check_callbacks', 'go_to', 'take']
 
 #: Of modules that go on within an epoch: the epoch, and the batches that were done before.
-_resumed: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_resumed: weakref.WeakKeyDictionary[Any, tuple[int, int]] = weakref.WeakKeyDictionary()
 
 
 def take(holder: Any, data: Any, batches: int, ended: bool) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def take(holder: Any, data: Any, batches: int, ended: bool) -> dict[str, Any]:
 
 
 def go_to(position: dict[str, Any], module: Any, data: Any, epoch: int, path: str
-          ) -> Callable[[], None]:
+          ) -> Callable[[Any], None]:
     """Let `data` go to the position, and return what lets `module` and the generators go there.
 
     Raises

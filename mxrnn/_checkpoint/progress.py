@@ -105,7 +105,7 @@ def _settings(thing: Any) -> set[str]:
     names = {'lr', 'lr_mult', 'wd_mult', 'idx2name', 'aggregate_num'}  # by other ways
     for kind in type(thing).__mro__:
         if '__init__' in vars(kind) and kind is not object:
-            names.update(inspect.signature(kind.__init__).parameters)
+            names.update(inspect.signature(vars(kind)['__init__']).parameters)
     return names
 
 
@@ -121,6 +121,7 @@ def _equal(one: Any, other: Any) -> bool:
         return _equal(one.asnumpy(), other.asnumpy())
     if isinstance(one, np.ndarray):
         return one.dtype == other.dtype and np.array_equal(one, other)
-    if type(one).__eq__ is object.__eq__ and hasattr(one, '__dict__'):
+    compare: Any = type(one).__eq__
+    if compare is object.__eq__ and hasattr(one, '__dict__'):
         return one is other or _equal(vars(one), vars(other))
     return bool(one == other)

@@ -108,7 +108,8 @@ def restore(module: Any, states: States) -> None:
         progress.carry(states.optimizer, optimizer, changed, states.path)
 
 
-def check_shapes(module: Any, arg_params: dict, aux_params: dict, path: str) -> None:
+def check_shapes(module: Any, arg_params: dict[str, Any], aux_params: dict[str, Any], path: str
+                 ) -> None:
     """Refuse parameters of other shapes than those of a module that is bound."""
     holder = trained(module)
     differ = ['%s has the shape %s, in the module %s' % (name, params[name].shape, array.shape)
@@ -120,7 +121,7 @@ def check_shapes(module: Any, arg_params: dict, aux_params: dict, path: str) -> 
         raise CheckpointError('%s does not fit the module: %s' % (path, '; '.join(differ)))
 
 
-def _check_states(holder: Any, optimizer: Any, states: dict, path: str) -> None:
+def _check_states(holder: Any, optimizer: Any, states: dict[str, Any], path: str) -> None:
     """Refuse states of another number of devices, other parameters or another optimiser."""
     names, copies = holder._param_names, len(holder._context)
     if holder._update_on_kvstore:

@@ -134,7 +134,8 @@ class _FromBuffer:
     """In the place of NumPy's function of this purpose, whose attributes a pickle could set."""
 
     def __new__(cls, *args: Any) -> Any:
-        return np.empty(1).__reduce_ex__(5)[0](*args)
+        build: Any = np.empty(1).__reduce_ex__(5)[0]
+        return build(*args)
 
     def __setstate__(self, state: Any) -> None:
         pass

@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import _check
 from .._checkpoint import atomic, files
+from .._checkpoint.arrays import SparseArray, read_arrays, write_arrays
 from .._checkpoint.errors import CheckpointError, brief, named
-from .._checkpoint.format import SparseArray, check_params, read_arrays, write_arrays
+from .._checkpoint.format import check_params
 from .graph import Graph, graph_from_json, graph_to_json
 from .packing import Packing, packings, vector_layouts
 

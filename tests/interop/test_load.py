@@ -14,6 +14,7 @@ from mxrnn import interop
 
 from .. import mx, rnn
 from ..cases import CASES, OURS, flat, quiet, random_value
+from ..checkpoints import without_checksum
 
 pytestmark = [
     pytest.mark.skipif(rnn is not mxrnn, reason='the checkpoint functions of mxrnn are meant'),
@@ -57,7 +58,7 @@ def content(*paths):
     result = []
     for path in paths:
         with open(path, 'rb') as stream:
-            result.append(stream.read())
+            result.append(without_checksum(stream.read()))
     return result
 
 
