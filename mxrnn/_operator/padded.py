@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from .._cells.sequence import mask, reverse
+from .._cells.sequence import known_shape, mask, reverse, unknown
 from .._runtime.mxnet import mx
 from .gradients import wanted
 
@@ -88,7 +88,8 @@ def typed(inputs: mx.sym.Symbol, dtype: Any) -> mx.sym.Symbol:
     """
     if dtype is None:
         return inputs
-    return mx.sym.broadcast_add(inputs, mx.sym.zeros((1,), dtype=dtype))
+    shape = unknown((0,) * (len(known_shape(inputs)) or 3))
+    return mx.sym._internal._identity_with_attr_like_rhs(inputs, mx.sym.zeros(shape, dtype=dtype))
 
 
 def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]],

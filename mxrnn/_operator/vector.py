@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from .._cells.base import BaseRNNCell
 from .._cells.names import GROUPS, gate_array
 from .._runtime.mxnet import mx
 from .gradients import wanted
@@ -12,7 +11,7 @@ from .layout import FusedLayout
 __all__ = ['cell_arrays', 'operator_vector', 'zero_row']
 
 
-def operator_vector(mode: str, layers: Sequence[Sequence[BaseRNNCell]], inputs: mx.sym.Symbol,
+def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: mx.sym.Symbol,
                     states: Sequence[mx.sym.Symbol], name: str, width: int = 0,
                     dtype: Any = None) -> mx.sym.Symbol:
     """The vector of sym.RNN, assembled in the graph from the weights of ordinary cells.
@@ -35,7 +34,7 @@ def operator_vector(mode: str, layers: Sequence[Sequence[BaseRNNCell]], inputs: 
         Of the weights, if it is known.
     """
     units = layers[0][0]._num_hidden
-    arrays = {}
+    arrays: dict[str, mx.sym.Symbol] = {}
     row = zero_row(inputs, name)
     for i, layer in enumerate(layers):
         rows = []
@@ -68,7 +67,7 @@ def zero_row(inputs: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
     return mx.sym.zeros_like(mx.sym.Flatten(part, name=name + 'flat'), name=name + 'row')
 
 
-def cell_arrays(cell: BaseRNNCell, row: mx.sym.Symbol, width: int, dtype: Any, name: str
+def cell_arrays(cell: Any, row: mx.sym.Symbol, width: int, dtype: Any, name: str
             ) -> tuple[list[mx.sym.Symbol], mx.sym.Symbol]:
     """The weights and then the biases of `cell`, with shapes that are inferred though a Concat
     takes them; and one row as wide as its output.
