@@ -721,6 +721,14 @@ def test_one_layer_is_warned_of_where_it_fails(build):
     assert expects(warned(build, rnn.FusedRNNCell(3, dropout=0.5)), 'breaks')
 
 
+@differs
+@needs_onednn
+@each_build('disabled')
+def test_layers_that_lengths_part_are_warned_of_where_they_fail(build):
+    assert expects(warned(build, rnn.FusedRNNCell(3, 2, get_next_state=True),
+                          valid_length=mx.sym.Variable('lengths')), 'breaks')
+
+
 @needs_onednn
 @each_build('float32', 'float64', 'own', 'cuda')
 def test_nothing_is_said_of_one_layer(build):

@@ -233,12 +233,13 @@ class FusedRNNCell(BaseRNNCell):
         inputs = time_major(inputs, layout)
         between = self._dropout if self._num_layers > 1 else 0
         # Where nothing is picked, reversed or dropped, and padding can't grow, masks are enough.
-        if valid_length is not None and (self._bidirectional or self._get_next_state or between
-                                         or self._mode == 'rnn_relu'):
+        parted = valid_length is not None and (self._bidirectional or self._get_next_state
+                                               or between > 0 or self._mode == 'rnn_relu')
+        self._warn_of_defects(known_type(states[0]) or np.float32, parted)
+        if parted:
             outputs, states = self._operators(inputs, states, valid_length, between,
                                               known_type(states[0]))
         else:
-            self._warn_of_defects(known_type(states[0]) or np.float32, between)
             if valid_length is not None:
                 inputs = mask(None, inputs, 'TNC', valid_length)
             outputs, states = self._operator(inputs, self._parameter, states,
@@ -249,14 +250,18 @@ class FusedRNNCell(BaseRNNCell):
             state._set_attr(__layout__='LNC')
         return arrange(length, time_major(outputs, layout), layout, merge_outputs), states
 
-    def _warn_of_defects(self, dtype: Any, dropout: float) -> None:
-        """Say what CPUs get wrong if all layers are one operator, as they are in mxnet.rnn."""
+    def _warn_of_defects(self, dtype: Any, parted: bool) -> None:
+        """Say what CPUs get wrong, most of it only where layers are not `parted`, but one operator
+        as in mxnet.rnn."""
+        dropout = self._dropout > 0 and self._num_layers > 1
         if not cpu_build():
             return
         if disabled(dtype):
             warn_once('MXNET_MKLDNN_ENABLED=0 breaks FusedRNNCell in float32: outputs are zeros or '
                       'what lay in memory, or there is an error. Set MXNET_USE_MKLDNN_RNN=0 as '
                       'well, or use unfuse()')
+        elif parted:
+            return
         elif not onednn(dtype) and self._num_layers > 1:
             warn_once("%s has wrong gradients of all layers but the last if the inputs of a "
                       'FusedRNNCell need no gradient, as in a Module without '
