@@ -36,10 +36,10 @@ def test_the_walks_of_the_page(tmp_path):
     printed = []
     for arguments in commands():
         done = subprocess.run([sys.executable, *arguments], cwd=str(tmp_path), text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+                              capture_output=True, env=environment)
         assert done.returncode == 0, (arguments, done.stdout, done.stderr[-2000:])
         printed.append(done.stdout)
     assert len(printed) == 9
     text = '\n'.join(printed)
     assert text.count('within the tolerance') == 3 and 'ONNX:       every operator' in text
-    assert '(4, 10) after 3 4 5 6 comes' in text
+    assert '(4, 10) after 3 4 5 6 comes 7\n' in text
