@@ -31,6 +31,7 @@ def commands():
                 yield arguments
 
 
+@pytest.mark.slow
 def test_the_walks_of_the_page(tmp_path):
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     printed = []
