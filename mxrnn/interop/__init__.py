@@ -9,18 +9,24 @@ from .model import Model, load, save
 from .onnx_files import ExportError, to_onnx
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'attr_value',
-           'from_torch', 'graph_from_json', 'graph_to_json', 'load', 'register', 'save',
-           'to_onnx', 'to_torch']
+           'from_gluon_params', 'from_torch', 'from_torch_state_dict', 'gluon_params',
+           'graph_from_json', 'graph_to_json', 'load', 'register', 'save', 'to_onnx', 'to_torch',
+           'torch_state_dict']
 
 #: Names that need torch, and where they are.
 _TORCH = {'to_torch': 'module', 'from_torch': 'module', 'UnsupportedError': 'module',
           'GraphModule': 'module', 'register': 'table'}
 
+#: Names that take cells and so need MXNet.
+_CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict')
+
 
 def __getattr__(name: str) -> Any:
+    import importlib
+    if name in _CELLS:
+        return getattr(importlib.import_module('.layers', __name__), name)
     if name not in _TORCH:
         raise AttributeError('module %r has no attribute %r' % (__name__, name))
-    import importlib
     try:
         module = importlib.import_module('._torch.' + _TORCH[name], __name__)
     except ModuleNotFoundError as error:

@@ -1,0 +1,327 @@
+"""Weights alone: of cells that are one torch.nn.LSTM, GRU or RNN, or one layer of Gluon's."""
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Iterator, Mapping, NamedTuple
+
+import numpy as np
+
+from .. import _check
+from .._cells.base import BaseRNNCell
+from .._cells.containers import BidirectionalCell, SequentialRNNCell
+from .._cells.dense import GRUCell, LSTMCell, RNNCell
+from .._cells.modifiers import DropoutCell
+from .._cells.names import GATES, GROUPS, KINDS, gate_array
+from .._operator.fused import FusedRNNCell
+from .._operator.layout import FusedLayout
+
+__all__ = ['from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict']
+
+#: Of each projection's arrays, what torch calls them.
+_TORCH = {'i2h': 'ih', 'h2h': 'hh'}
+
+
+class _Part(NamedTuple):
+    """One direction of one layer, or all of a fused cell: its kind, its width and its arrays."""
+
+    mode: str
+    num_hidden: int
+    #: Names of i2h_weight, i2h_bias, h2h_weight, h2h_bias, or of the one vector.
+    names: tuple[str, ...]
+    layout: FusedLayout | None = None
+
+
+class _Layer(NamedTuple):
+    """One layer: for each direction the part that has its arrays, and its number in there."""
+
+    directions: tuple[_Part, ...]
+    number: int = 0
+
+
+def _layers(cell: BaseRNNCell) -> Iterator[_Layer]:
+    """The layers of `cell`, lowest first."""
+    kind = type(cell)
+    if kind is SequentialRNNCell:
+        for inner in cell._cells:
+            yield from _layers(inner)
+    elif kind is FusedRNNCell:
+        layout = FusedLayout(cell._mode, cell._num_hidden, cell._num_layers, cell._bidirectional)
+        part = _Part(cell._mode, cell._num_hidden, (cell._parameter.name,), layout)
+        for number in range(cell._num_layers):
+            yield _Layer((part,) * len(layout.directions), number)
+    elif kind is BidirectionalCell:
+        sides = [list(_layers(side)) for side in cell._cells]
+        if any(len(side) != 1 or len(side[0].directions) != 1 or side[0].directions[0].layout
+               for side in sides):
+            raise ValueError('a direction of %r is more than one layer' % cell)
+        yield _Layer(tuple(side[0].directions[0] for side in sides))
+    elif kind is not DropoutCell:  # which has no weights
+        yield _Layer((_plain(cell),))
+
+
+def _plain(cell: BaseRNNCell) -> _Part:
+    kind = type(cell)
+    if kind not in (RNNCell, LSTMCell, GRUCell):
+        raise ValueError('a %s is none of their layers' % kind.__name__)
+    mode = {LSTMCell: 'lstm', GRUCell: 'gru'}.get(kind, 'rnn_%s' % (cell._activation,))
+    if mode not in GATES:
+        raise ValueError('their layers have no activation %r' % (cell._activation,))
+    names = tuple(cell._params._prefix + gate_array(group, kind)
+                  for group in GROUPS for kind in KINDS)
+    return _Part(mode, cell._num_hidden, names)
+
+
+def _stack(cell: BaseRNNCell) -> list[_Layer]:
+    """The layers of `cell`, all of one kind; else what is wrong is raised."""
+    _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
+    try:
+        layers = list(_layers(cell))
+        kinds = {(part.mode, part.num_hidden, len(layer.directions))
+                 for layer in layers for part in layer.directions}
+        if not layers:
+            raise ValueError('it has no layers')
+        if len(kinds) > 1:
+            raise ValueError('its layers differ: %s' % ', '.join(
+                '%s of %d units, %d directions' % each for each in sorted(kinds)))
+        owners: list[tuple[Any, ...]] = [(part.names, layer.number if part.layout else at)
+                                         for layer in layers
+                                         for at, part in enumerate(layer.directions)]
+        if any(not layer.directions[0].layout for layer in layers) and len(
+                {names for names, _ in owners}) < len(owners):
+            raise ValueError('it has layers that share weights')
+    except ValueError as error:
+        raise ValueError('cell must be what one layer of torch or Gluon is, which %r is not: %s'
+                         % (cell, error)) from None
+    return layers
+
+
+def _given(cell: BaseRNNCell, params: Any, name: str) -> dict[str, np.ndarray]:
+    """The packed weights of `cell` as NumPy's arrays."""
+    _check.instance(name, params, Mapping, 'a dict of weights by name')
+    return {each: value.asnumpy() if hasattr(value, 'asnumpy') else np.asarray(value)
+            for each, value in cell.pack_weights(dict(params)).items()}
+
+
+def _read(cell: BaseRNNCell, params: dict[str, np.ndarray],
+          named: Callable[[int, int, str, str], str]) -> dict[str, np.ndarray]:
+    """The arrays of each layer and direction, under the names that `named` gives them."""
+    found = {}
+    for i, layer in enumerate(_stack(cell)):
+        for side, part in enumerate(layer.directions):
+            if part.layout is None:
+                arrays = {gate_array(group, kind): params[name] for name, (group, kind) in zip(
+                    part.names, [(group, kind) for group in GROUPS for kind in KINDS])}
+            else:
+                vector = params[part.names[0]]
+                width = part.layout.num_input(vector.size, part.names[0])
+                arrays = {gate_array(each.group, each.kind):
+                          vector[each.begin:each.end].reshape(each.shape)
+                          for each in part.layout.arrays(width, by_gate=False)
+                          if (each.layer, each.direction) == (layer.number, 'lr'[side])}
+            for group in GROUPS:
+                for kind in KINDS:
+                    found[named(i, side, group, kind)] = arrays[gate_array(group, kind)]
+    return found
+
+
+def _write(cell: BaseRNNCell, given: Mapping[str, np.ndarray], what: str,
+           named: Callable[[int, int, str, str], str]) -> dict[str, np.ndarray]:
+    """The weights of `cell`, packed, of arrays under the names that `named` gives them."""
+    layers = _stack(cell)
+    needed = [named(i, side, group, kind) for i, layer in enumerate(layers)
+              for side in range(len(layer.directions)) for group in GROUPS for kind in KINDS]
+    missing = [name for name in needed if name not in given]
+    extra = [name for name in given if name not in needed]
+    if missing or extra:
+        raise ValueError('%s must have the arrays of %r; missing %s, unknown %s' % (
+            what, cell, ', '.join(missing) or 'none', ', '.join(extra) or 'none'))
+    result: dict[str, np.ndarray] = {}
+    vectors: dict[str, dict[tuple[int, str, str, str], np.ndarray]] = {}
+    widths: dict[str, tuple[FusedLayout, int]] = {}
+    width = given[needed[0]].shape[-1]
+    for i, layer in enumerate(layers):
+        for side, part in enumerate(layer.directions):
+            rows = part.num_hidden * len(GATES[part.mode])
+            own = {(group, kind): given[named(i, side, group, kind)]
+                   for group in GROUPS for kind in KINDS}
+            for (group, kind), array in own.items():
+                shape = (rows,) if kind == 'bias' else (
+                    rows, part.num_hidden if group == 'h2h' else width)
+                if array.shape != shape:
+                    raise ValueError('%s of %s must have the shape %s, got %s' % (
+                        named(i, side, group, kind), what, shape, array.shape))
+            if part.layout is None:
+                for name, key in zip(part.names, own):
+                    result[name] = own[key]
+            else:
+                vectors.setdefault(part.names[0], {}).update(
+                    {(layer.number, 'lr'[side], *key): array for key, array in own.items()})
+                widths.setdefault(part.names[0], (part.layout, width))
+        width = layer.directions[0].num_hidden * len(layer.directions)
+    for name, arrays in vectors.items():
+        layout, width = widths[name]
+        result[name] = np.concatenate([
+            arrays[each.layer, each.direction, each.group, each.kind].reshape(-1)
+            for each in layout.arrays(width, by_gate=False)])
+    return result
+
+
+def _torch_name(layer: int, side: int, group: str, kind: str) -> str:
+    return '%s_%s_l%d%s' % (kind, _TORCH[group], layer, '_reverse' * side)
+
+
+def _gluon_name(layer: int, side: int, group: str, kind: str) -> str:
+    return '%s%d_%s_%s' % ('lr'[side], layer, group, kind)
+
+
+#: Ends of the names in Gluon's layers, and the whole names in its files.
+_IN_LAYERS = re.compile(r'.*?([lr]\d+_(?:i2h|h2h)_(?:weight|bias))')
+_IN_FILES = re.compile(r'_unfused\.(\d+)\.(?:([lr])_cell\.)?((?:i2h|h2h)_(?:weight|bias))')
+
+
+def _gluon_key(name: str) -> str:
+    """The name of an array in a Gluon layer, less the layer's prefix."""
+    found = _IN_LAYERS.fullmatch(name)
+    if found:
+        return found.group(1)
+    found = _IN_FILES.fullmatch(name)
+    return '%s%s_%s' % (found.group(2) or 'l', found.group(1), found.group(3)) if found else name
+
+
+def torch_state_dict(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights of a cell as the state_dict of torch.nn.LSTM, GRU or RNN.
+
+    Parameters
+    ----------
+    cell : BaseRNNCell
+        A FusedRNNCell, an LSTMCell, GRUCell or RNNCell with 'tanh' or 'relu', a BidirectionalCell
+        of two of these, or a stack of such layers of one kind, width and number of directions.
+        DropoutCells between them have no weights.
+    arg_params : dict of str to NDArray or numpy.ndarray
+        The weights of the cell, packed or by gate; others are not used.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        For ``load_state_dict``. The numbers are the same, bit for bit: torch has the gates in
+        MXNet's order.
+
+    Raises
+    ------
+    ValueError
+        The cell is no such layer: the message says why.
+    MissingWeightsError
+        A weight of the cell is not in `arg_params`.
+
+    Examples
+    --------
+    >>> import mxrnn, torch
+    >>> from mxrnn import interop, mx
+    >>> cell = mxrnn.LSTMCell(4)
+    >>> args = {'lstm_i2h_weight': mx.nd.ones((16, 3)), 'lstm_i2h_bias': mx.nd.zeros((16,)),
+    ...         'lstm_h2h_weight': mx.nd.ones((16, 4)), 'lstm_h2h_bias': mx.nd.zeros((16,))}
+    >>> torch.nn.LSTM(3, 4).load_state_dict(interop.torch_state_dict(cell, args))
+    <All keys matched successfully>
+    """
+    from ._torch.module import tensor
+    _stack(cell)
+    found = _read(cell, _given(cell, arg_params, 'arg_params'), _torch_name)
+    return {name: tensor(array) for name, array in found.items()}
+
+
+def from_torch_state_dict(cell: BaseRNNCell, state_dict: Mapping[str, Any]
+                          ) -> dict[str, np.ndarray]:
+    """The weights of a cell from the state_dict of torch.nn.LSTM, GRU or RNN.
+
+    Parameters
+    ----------
+    cell : BaseRNNCell
+        As for `torch_state_dict`.
+    state_dict : dict of str to torch.Tensor
+        Of a layer with biases and without projections.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Packed, as the cell's graphs take them; ``cell.unpack_weights`` gives them by gate.
+
+    Raises
+    ------
+    ValueError
+        The cell is no such layer, or the arrays are not those of the cell.
+
+    Examples
+    --------
+    >>> import mxrnn, torch
+    >>> from mxrnn import interop
+    >>> state = torch.nn.GRU(3, 4, 2).state_dict()
+    >>> weights = interop.from_torch_state_dict(mxrnn.FusedRNNCell(4, 2, 'gru'), state)
+    >>> {name: array.shape for name, array in weights.items()}
+    {'gru_parameters': (228,)}
+    """
+    _check.instance('state_dict', state_dict, Mapping, 'a dict of tensors by name')
+    given = {name: value.detach().cpu().numpy().copy() for name, value in state_dict.items()}
+    return _write(cell, given, 'state_dict', _torch_name)
+
+
+def gluon_params(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The weights of a cell as those of gluon.rnn.LSTM, GRU or RNN.
+
+    Parameters and errors are those of `torch_state_dict`.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        By the names that Gluon's layers have for them, less their prefix: 'l0_i2h_weight',
+        'r0_h2h_bias' and so on. A layer takes them by ``parameter.set_data(params[name])`` for
+        each name and parameter in ``layer.collect_params()``, the prefix taken off the name.
+
+    Examples
+    --------
+    >>> import mxrnn, numpy as np
+    >>> from mxrnn import interop
+    >>> args = {'gru_parameters': np.zeros(108, 'float32')}
+    >>> sorted(interop.gluon_params(mxrnn.FusedRNNCell(4, mode='gru'), args))
+    ['l0_h2h_bias', 'l0_h2h_weight', 'l0_i2h_bias', 'l0_i2h_weight']
+    """
+    _stack(cell)
+    return _read(cell, _given(cell, arg_params, 'arg_params'), _gluon_name)
+
+
+def from_gluon_params(cell: BaseRNNCell, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The weights of a cell from those of a layer of Gluon's: the inverse of `gluon_params`.
+
+    Parameters
+    ----------
+    cell : BaseRNNCell
+        As for `torch_state_dict`.
+    params : dict of str to NDArray, numpy.ndarray or gluon.Parameter
+        As ``layer.collect_params()`` names them, with the prefix or without, or as
+        ``layer.save_parameters`` does in its file.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Packed, as the cell's graphs take them.
+
+    Raises
+    ------
+    ValueError
+        The cell is no such layer, or the arrays are not those of the cell.
+
+    Examples
+    --------
+    >>> import mxrnn, numpy as np
+    >>> from mxrnn import interop
+    >>> arrays = {'l0_i2h_weight': np.zeros((4, 3)), 'l0_i2h_bias': np.zeros(4),
+    ...           'l0_h2h_weight': np.zeros((4, 4)), 'l0_h2h_bias': np.zeros(4)}
+    >>> sorted(interop.from_gluon_params(mxrnn.RNNCell(4), arrays))
+    ['rnn_h2h_bias', 'rnn_h2h_weight', 'rnn_i2h_bias', 'rnn_i2h_weight']
+    """
+    if not callable(getattr(params, 'items', None)):  # Gluon's ParameterDict is no dict
+        raise TypeError('params must be a dict of weights by name, got %s' % type(params).__name__)
+    given = {}
+    for name, value in params.items():
+        value = value.data() if callable(getattr(value, 'data', None)) else value
+        given[_gluon_key(name)] = value.asnumpy() if hasattr(value, 'asnumpy') else np.array(value)
+    return _write(cell, given, 'params', _gluon_name)

@@ -1,0 +1,143 @@
+"""Weights alone: to torch's and Gluon's layers and back, bit for bit."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import mxrnn
+from mxrnn import interop
+
+from .. import mx, rnn
+from ..cases import random_value
+
+torch = pytest.importorskip('torch', reason='torch is not installed')
+
+pytestmark = [pytest.mark.skipif(rnn is not mxrnn, reason='cells of mxrnn are meant'),
+              pytest.mark.filterwarnings('ignore:.*time-major')]
+
+TORCH = {'lstm': torch.nn.LSTM, 'gru': torch.nn.GRU, 'rnn_tanh': torch.nn.RNN,
+         'rnn_relu': torch.nn.RNN}
+GLUON = {'lstm': mx.gluon.rnn.LSTM, 'gru': mx.gluon.rnn.GRU, 'rnn_tanh': mx.gluon.rnn.RNN,
+         'rnn_relu': mx.gluon.rnn.RNN}
+SHAPE = (4, 2, 5)  # length, batch, input
+
+
+def cells(mode, layers, both):
+    """The same layers as one fused cell, as ordinary cells, as fused cells of a layer each."""
+    fused = rnn.FusedRNNCell(3, layers, mode, both)
+    split = rnn.SequentialRNNCell()
+    for i in range(layers):
+        split.add(rnn.FusedRNNCell(3, 1, mode, both, prefix='f%d_' % i))
+        split.add(rnn.DropoutCell(0.))
+    return {'fused': fused, 'ordinary': fused.unfuse(), 'split': split}
+
+
+def weights(cell):
+    """Outputs of the cell, and random weights."""
+    outputs, _ = cell.unroll(SHAPE[0], mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
+    arguments, _, _ = outputs.infer_shape(data=SHAPE)
+    return outputs, {name: random_value(name, shape).astype('float32')
+                     for name, shape in zip(outputs.list_arguments(), arguments) if name != 'data'}
+
+
+def run(outputs, args, data):
+    bound = outputs.simple_bind(mx.cpu(), data=data.shape, grad_req='null')
+    for name, value in args.items():
+        bound.arg_dict[name][:] = value
+    return bound.forward(data=mx.nd.array(data))[0].asnumpy()
+
+
+each_layer = pytest.mark.parametrize('mode, layers, both', [
+    (mode, layers, both) for mode in TORCH for layers in (1, 2, 3) for both in (False, True)])
+each_form = pytest.mark.parametrize('form', ['fused', 'ordinary', 'split'])
+
+
+@each_form
+@each_layer
+def test_torch(mode, layers, both, form):
+    cell = cells(mode, layers, both)[form]
+    outputs, args = weights(cell)
+    kind = {'nonlinearity': mode[4:]} if mode.startswith('rnn') else {}
+    layer = TORCH[mode](5, 3, layers, bidirectional=both, **kind)
+    layer.load_state_dict(interop.torch_state_dict(cell, args))
+    data = random_value('data', SHAPE).astype('float32')
+    np.testing.assert_allclose(layer(torch.tensor(data))[0].detach().numpy(),
+                               run(outputs, args, data), atol=1e-6)
+    same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+    by_gate = cell.unpack_weights({name: mx.nd.array(value) for name, value in args.items()})
+    again = interop.torch_state_dict(cell, by_gate)
+    assert all(torch.equal(again[name], value) for name, value in layer.state_dict().items())
+
+
+@each_form
+@each_layer
+def test_gluon(mode, layers, both, form, tmp_path):
+    cell = cells(mode, layers, both)[form]
+    outputs, args = weights(cell)
+    kind = {'activation': mode[4:]} if mode.startswith('rnn') else {}
+    layer = GLUON[mode](3, layers, bidirectional=both, input_size=5, **kind)
+    layer.initialize()
+    given = interop.gluon_params(cell, args)
+    parameters = layer.collect_params()
+    assert {name[len(layer.prefix):] for name in parameters} == set(given)
+    for name, parameter in parameters.items():
+        parameter.set_data(mx.nd.array(given[name[len(layer.prefix):]]))
+    data = random_value('data', SHAPE).astype('float32')
+    np.testing.assert_allclose(layer(mx.nd.array(data)).asnumpy(), run(outputs, args, data),
+                               atol=1e-6)
+    same(interop.from_gluon_params(cell, parameters), args)
+    layer.save_parameters(str(tmp_path / 'layer'))
+    same(interop.from_gluon_params(cell, mx.nd.load(str(tmp_path / 'layer'))), args)
+
+
+def same(left, right):
+    assert set(left) == set(right)
+    for name, value in right.items():
+        assert left[name].dtype == value.dtype
+        np.testing.assert_array_equal(left[name], value)
+
+
+def stack(*inner):
+    outer = rnn.SequentialRNNCell()
+    for cell in inner:
+        outer.add(cell)
+    return outer
+
+
+@pytest.mark.parametrize('make, why', [
+    (lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), .1), 'a ZoneoutCell is none of their layers'),
+    (lambda: rnn.ResidualCell(rnn.LSTMCell(3)), 'a ResidualCell is none'),
+    (lambda: rnn.VariationalDropoutCell(rnn.LSTMCell(3), .1), 'a VariationalDropoutCell is none'),
+    (lambda: stack(rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(4, 'b_')), 'lstm of 3 units, 1 direction'),
+    (lambda: stack(rnn.LSTMCell(3, 'a_'), rnn.GRUCell(3, 'b_')), 'its layers differ: gru of 3'),
+    (lambda: rnn.RNNCell(3, 'sigmoid'), "no activation 'sigmoid'"),
+    (lambda: rnn.SequentialRNNCell(), 'it has no layers'),
+    (lambda: rnn.BidirectionalCell(stack(rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')),
+                                   rnn.LSTMCell(3, 'c_')), 'is more than one layer'),
+    (lambda: rnn.ConvLSTMCell((1, 2, 4, 4), 2), 'a ConvLSTMCell is none'),
+    (lambda: type('Own', (rnn.LSTMCell,), {})(3), 'a Own is none'),
+    (lambda: (lambda params: stack(rnn.LSTMCell(3, 'a_', params), rnn.LSTMCell(3, 'b_', params)))(
+        rnn.RNNParams('tied_')), 'share weights')])
+def test_what_has_no_counterpart_is_refused(make, why):
+    for function in (interop.torch_state_dict, interop.from_torch_state_dict,
+                     interop.gluon_params, interop.from_gluon_params):
+        with pytest.raises(ValueError, match=why):
+            function(make(), {})
+
+
+def test_arrays_of_another_layer_are_refused():
+    cell = rnn.LSTMCell(3)
+    with pytest.raises(ValueError, match='unknown weight_hr_l0'):
+        interop.from_torch_state_dict(cell, torch.nn.LSTM(5, 3, proj_size=2).state_dict())
+    with pytest.raises(ValueError, match='missing bias_ih_l0, bias_hh_l0'):
+        interop.from_torch_state_dict(cell, torch.nn.LSTM(5, 3, bias=False).state_dict())
+    with pytest.raises(ValueError, match=r'must have the shape \(12, 5\), got \(16, 5\)'):
+        interop.from_torch_state_dict(cell, torch.nn.LSTM(5, 4).state_dict())
+    with pytest.raises(ValueError, match='unknown weight_ih_l1'):
+        interop.from_torch_state_dict(cell, torch.nn.LSTM(5, 3, 2).state_dict())
+    with pytest.raises(mxrnn.MissingWeightsError, match='lstm_i2h_i_weight'):
+        interop.torch_state_dict(cell, {})
+    with pytest.raises(TypeError, match='cell must be a cell'):
+        interop.torch_state_dict('cell', {})
+    with pytest.raises(TypeError, match='state_dict must be a dict'):
+        interop.from_torch_state_dict(cell, [])
