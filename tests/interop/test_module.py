@@ -31,7 +31,7 @@ def make(outputs, shapes, **kwargs):
     return interop.to_torch(interop.Model(graph, params, states))
 
 
-def language_model(cell=None, length=4):
+def language_model(cell=None, length=None):
     """Embedding, cell, decoder, SoftmaxOutput; data is (batch, length)."""
     cell = cell or rnn.fuse(rnn.LSTMCell(6, prefix='lstm_'))
     embed = mx.sym.Embedding(DATA, input_dim=9, output_dim=5, name='embed')
