@@ -38,5 +38,6 @@ setup(
         'test': ['pytest', 'hypothesis'],
         'bench': ['matplotlib'],
         'onnx': ['onnx>=1.13'],
+        'torch': ['torch'],
     },
 )

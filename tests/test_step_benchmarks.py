@@ -3,6 +3,7 @@ can be read."""
 from __future__ import annotations
 
 import csv
+import importlib.util
 import os
 import subprocess
 import sys
@@ -38,3 +39,12 @@ def test_graph_size():
         'mxnet.rnn cells', 'mxrnn cells', 'mxrnn.fuse', 'mxrnn.dynamic_unroll']
     assert table[0]['nodes'] == table[1]['nodes']
     assert all(float(row['build_ms']) > 0 and float(row['step_mb']) > 0 for row in table)
+
+
+@pytest.mark.skipif(importlib.util.find_spec('torch') is None, reason='torch is not installed')
+def test_torch_graph():
+    table = rows('torch_graph.py')
+    assert {row['implementation'] for row in table} == {'torch.nn', 'FusedRNNCell', 'fuse'}
+    assert {(row['cell'], row['pass']) for row in table} == {
+        (cell, each) for cell in ('lstm', 'gru') for each in ('training', 'inference')}
+    assert all(float(row['ms']) > 0 and float(row['from_cpu']) == 0 for row in table)

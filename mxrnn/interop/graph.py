@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 __all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'graph_from_json',
            'graph_to_json']
@@ -157,7 +157,7 @@ _NAMED = {
 }
 
 #: How many outputs the operators have that have more than one, or name a single one '0'.
-_COUNTED = {
+_COUNTED: dict[str, Callable[[Node], Any]] = {
     'SliceChannel': lambda node: node.get('num_outputs', 1),
     'amp_multicast': lambda node: node.get('num_outputs', 1),
     'RNN': lambda node: ((3 if node.get('mode') == 'lstm' else 2)

@@ -38,7 +38,7 @@ class _Layer(NamedTuple):
     number: int = 0
 
 
-def _layers(cell: BaseRNNCell) -> Iterator[_Layer]:
+def _layers(cell: Any) -> Iterator[_Layer]:
     """The layers of `cell`, lowest first."""
     kind = type(cell)
     if kind is SequentialRNNCell:
@@ -59,7 +59,7 @@ def _layers(cell: BaseRNNCell) -> Iterator[_Layer]:
         yield _Layer((_plain(cell),))
 
 
-def _plain(cell: BaseRNNCell) -> _Part:
+def _plain(cell: Any) -> _Part:
     kind = type(cell)
     if kind not in (RNNCell, LSTMCell, GRUCell):
         raise ValueError('a %s is none of their layers' % kind.__name__)

@@ -144,7 +144,7 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
 _PARAMETERS = ('weight', 'bias', 'gamma', 'beta')
 
 #: Sizes of parameters that operators state, by position among their inputs.
-_STATED = {
+_STATED: dict[str, dict[int, tuple[str, ...]]] = {
     'FullyConnected': {1: ('num_hidden',), 2: ('num_hidden',)},
     'Convolution': {1: ('num_filter',), 2: ('num_filter',)},
     'Embedding': {1: ('input_dim', 'output_dim')},

@@ -25,7 +25,7 @@ def _cube_root(x: Tensor) -> Tensor:
     return torch.sign(x) * torch.abs(x) ** (1 / 3)
 
 
-UNARY: dict[str, Callable[[Tensor], Tensor]] = {
+UNARY: dict[str, Callable[..., Tensor]] = {
     'abs': torch.abs, 'sign': torch.sign, 'ceil': torch.ceil, 'floor': torch.floor,
     'trunc': torch.trunc, 'fix': torch.trunc, 'round': _round,
     'rint': lambda x: torch.ceil(x - .5), 'square': torch.square, 'sqrt': torch.sqrt,
@@ -78,7 +78,7 @@ def _truth(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], 
 
 
 #: Functions of two arrays, by the name that they have behind 'broadcast_' and '_'.
-BINARY: dict[str, Callable[[Any, Any], Tensor]] = {
+BINARY: dict[str, Callable[..., Tensor]] = {
     'mod': _mod, 'power': torch.pow, 'maximum': _maximum, 'minimum': _minimum,
     'hypot': torch.hypot,
     'equal': _compared(torch.eq), 'not_equal': _compared(torch.ne),
@@ -87,11 +87,11 @@ BINARY: dict[str, Callable[[Any, Any], Tensor]] = {
     'logical_and': _truth(torch.logical_and), 'logical_or': _truth(torch.logical_or),
     'logical_xor': _truth(torch.logical_xor),
 }
-ARITHMETIC: dict[str, Callable[[Any, Any], Tensor]] = {
+ARITHMETIC: dict[str, Callable[..., Tensor]] = {
     'add': torch.add, 'sub': torch.sub, 'mul': torch.mul, 'div': torch.div}
 
 #: Functions of an array and a number, by what stands between '_' and '_scalar'.
-SCALAR: dict[str, Callable[[Tensor, Any], Tensor]] = {
+SCALAR: dict[str, Callable[..., Tensor]] = {
     'plus': torch.add, 'minus': torch.sub, 'rminus': torch.rsub, 'mul': torch.mul,
     'div': torch.div, 'rdiv': lambda x, number: number / x, 'power': torch.pow,
     'rpower': lambda x, number: torch.pow(number, x),
@@ -120,7 +120,7 @@ for _name, _function in BINARY.items():
     OPERATORS['broadcast_' + _name] = _always(_function)
 
 
-def _with_number(function: Callable[[Tensor, Any], Tensor], node: Node) -> Run:
+def _with_number(function: Callable[..., Tensor], node: Node) -> Run:
     number = float(node.get('scalar', 1))
     whole = int(number) if math.isfinite(number) and number == int(number) else number
     return lambda x: function(x, number if x.is_floating_point() else whole)

@@ -157,7 +157,7 @@ class GraphModule(nn.Module):
     def _build(self) -> None:
         self._schedule = Schedule(self.graph)
         self._schedule.settle(self._sources)
-        self._open = sum(len(step.run.open) for step in self._schedule.creations)
+        self._open = self._schedule.num_open
         self._labels = {self.graph.nodes[i].name for i in label_nodes(self.graph)}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Step(NamedTuple):
     inputs: tuple[int, ...]
     #: The place of its first output; the others follow.
     output: int
-    count: int
+    num_outputs: int
 
 
 class Schedule:
@@ -88,6 +88,11 @@ class Schedule:
         self._arrange()
 
     @property
+    def num_open(self) -> int:
+        """How many sizes the graph leaves open."""
+        return sum(len(step.run.open) for step in self.steps if isinstance(step.run, Creation))
+
+    @property
     def creations(self) -> list[Step]:
         """The steps that make arrays with open sizes."""
         return [step for step in self.steps if isinstance(step.run, Creation) and step.run.open]
@@ -108,7 +113,7 @@ class Schedule:
             for step in waiting:
                 if all(place in made for place in _reads(step)):
                     ordered.append(step)
-                    made.update(range(step.output, step.output + step.count))
+                    made.update(range(step.output, step.output + step.num_outputs))
                 else:
                     later.append(step)
             if len(later) == len(waiting):
