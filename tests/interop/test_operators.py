@@ -1,14 +1,20 @@
 """Each operator by itself: outputs and gradients are MXNet's."""
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
 import pytest
 
+from mxrnn import interop
+
 from .. import mx
 from ..cases import random_value
 from .compare import assert_equal, run_both, torch
+
+from mxrnn.interop._torch.schedule import CREATES, OPERATORS  # noqa: E402, I001  isort: skip
 
 S = mx.sym
 INTERNAL = S._internal
@@ -210,6 +216,14 @@ OPS.update({
     'BatchNorm_gamma': Op(lambda: S.BatchNorm(A, fix_gamma=False, eps=1e-4, momentum=.7), a=IMAGE),
     'BatchNorm_axis': Op(lambda: S.BatchNorm(A, fix_gamma=False, axis=2), a=SHAPE),
     'BatchNorm_global': Op(lambda: S.BatchNorm(A, fix_gamma=False, use_global_stats=True), a=IMAGE),
+    'BatchNorm_v1': Op(lambda: S.BatchNorm_v1(A, fix_gamma=False), a=IMAGE),
+    'SyncBatchNorm': Op(lambda: S.contrib.SyncBatchNorm(A, key='x', fix_gamma=False), a=IMAGE),
+    'Convolution_v1': Op(lambda: S.Convolution_v1(A, kernel=(3, 3), num_filter=4), a=IMAGE),
+    'Pooling_v1': Op(lambda: S.Pooling_v1(A, kernel=(2, 2), stride=(2, 2), pool_type='max'),
+                     a=IMAGE),
+    'SparseEmbedding': Op(lambda: S.contrib.SparseEmbedding(A, B, input_dim=6, output_dim=3), 'a',
+                          a=np.abs(WHOLE[0]), b=(6, 3)),
+    'amp_cast': Op(lambda: S.amp_cast(A, dtype='float32')),
     'LayerNorm': Op(lambda: S.LayerNorm(A)),
     'LayerNorm_axis': Op(lambda: S.LayerNorm(A, axis=1, eps=1e-3)),
     'InstanceNorm': Op(lambda: S.InstanceNorm(A), a=IMAGE),
@@ -309,3 +323,20 @@ def test_like_mxnet(name):
     for state in both.module.graph.auxiliary:  # the moving averages of BatchNorm
         torch.testing.assert_close(both.module.get_buffer(state).numpy(),
                                    both.executor.aux_dict[state].asnumpy())
+
+
+#: Operators that are tested elsewhere: with cells, and by their statistics.
+ELSEWHERE = {'RNN', '_shuffle'} | {name for name in [*OPERATORS, *CREATES]
+                                   if name.startswith(('_random_', '_sample_'))}
+
+
+def test_no_operator_is_without_a_test():
+    tested = {node.op for op in OPS.values() for node in interop.graph_from_json(
+        mx.sym.Group(list(op.build())).tojson()).walk()}
+    assert {*OPERATORS, *CREATES} - tested == ELSEWHERE
+
+
+def test_the_page_lists_the_operators():
+    text = (Path(__file__).parents[2] / 'docs' / 'operators.md').read_text(encoding='utf-8')
+    listed = re.findall(r'`(\w+)`', text.partition('## What runs')[2].partition('\n## ')[0])
+    assert sorted(listed) == sorted([*OPERATORS, *CREATES, '_foreach'])

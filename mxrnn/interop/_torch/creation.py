@@ -31,7 +31,7 @@ def _filled(value: float | None, node: Node) -> Run:
     return lambda shape, device: torch.full(shape, number, dtype=dtype, device=device)
 
 
-CREATES['_zeros'] = CREATES['_zeros_without_dtype'] = functools.partial(_filled, 0)
+CREATES['_zeros'] = functools.partial(_filled, 0)
 CREATES['_ones'] = functools.partial(_filled, 1)
 CREATES['_full'] = functools.partial(_filled, None)
 

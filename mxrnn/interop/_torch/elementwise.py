@@ -40,7 +40,7 @@ UNARY: dict[str, Callable[..., Tensor]] = {
     'reciprocal': torch.reciprocal, 'relu': torch.relu, 'sigmoid': torch.sigmoid,
     'softsign': F.softsign, 'logical_not': lambda x: (x == 0).to(x.dtype),
     '_copy': lambda x: x, 'BlockGrad': torch.detach, 'zeros_like': torch.zeros_like,
-    'ones_like': torch.ones_like, 'softrelu': F.softplus,
+    'ones_like': torch.ones_like,
     '_identity_with_attr_like_rhs': lambda x, like: x,
 }
 
@@ -173,7 +173,8 @@ def _hard_sigmoid(node: Node) -> Run:
     return lambda x: torch.clamp(alpha * x + beta, 0, 1)
 
 
-ACTIVATIONS = {name: UNARY[name] for name in ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')}
+ACTIVATIONS = {'softrelu': F.softplus,
+               **{name: UNARY[name] for name in ('relu', 'sigmoid', 'softsign', 'tanh')}}
 
 
 @operator('Activation')

@@ -122,7 +122,7 @@ def _dropout(node: Node) -> Run:
 
 # ---- norms
 
-@operator('BatchNorm', 'BatchNorm_v1', 'CuDNNBatchNorm', '_contrib_SyncBatchNorm', training=True)
+@operator('BatchNorm', 'BatchNorm_v1', '_contrib_SyncBatchNorm', training=True)
 def _batch_norm(node: Node) -> Run:
     eps, momentum = node.get('eps', 1e-3), node.get('momentum', .9)
     fixed, stored = node.get('fix_gamma', True), node.get('use_global_stats', False)

@@ -61,10 +61,14 @@ def _reshape(node: Node) -> Run:
 def _reshape_like(node: Node) -> Run:
     ends = [node.get(key) for key in ('lhs_begin', 'lhs_end', 'rhs_begin', 'rhs_end')]
 
+    def axes(x: Tensor, begin: int | None, end: int | None) -> tuple[int, int]:
+        first, last = begin or 0, x.dim() if end is None else end
+        return (first + x.dim() if first < 0 else first), (last + x.dim() if last < 0 else last)
+
     def run(x: Tensor, like: Tensor) -> Tensor:
-        begin, end = slice(*ends[:2]).indices(x.dim())[:2]
-        middle = like.shape[slice(*ends[2:])]
-        return x.reshape(x.shape[:begin] + middle + x.shape[end:])
+        begin, end = axes(x, *ends[:2])
+        first, last = axes(like, *ends[2:])
+        return x.reshape(x.shape[:begin] + like.shape[first:last] + x.shape[end:])
     return run
 
 
