@@ -177,7 +177,11 @@ class GraphModule(nn.Module):
         """Compute the outputs."""
         given = self._given(args, kwargs)
         variables = {**self._parameters, **self._buffers, **given}
-        device = next((value.device for value in variables.values() if value is not None), 'cpu')
+        device: Any = 'cpu'
+        for value in variables.values():  # torch.export follows no generators
+            if value is not None:
+                device = value.device
+                break
         known = sum(map(len, self._sources.values()))
         if known < self._open and not torch.compiler.is_compiling():
             self._sources = find_sources(self._schedule, variables)
