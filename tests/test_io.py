@@ -1202,6 +1202,9 @@ def test_tokens_on_disk_that_dtype_cannot_hold(tmp_path, token, dtype):
         rnn.BucketSentenceIter(corpus, 1, [2], 0, dtype=dtype)
     with pytest.raises(ValueError, match='tokens must hold numbers that dtype %s' % dtype):
         rnn.StreamIter(corpus, 1, 1, 0, dtype=dtype)
+    between = written(tmp_path, [[2 ** 24 + 1, 2 ** 25]])  # though the bounds can be held
+    with pytest.raises(ValueError, match='tokens must hold numbers that dtype float32'):
+        rnn.StreamIter(between, 1, 1)
     even = written(tmp_path, [[2 ** 24 + 2, 2 ** 25]])
     assert rnn.StreamIter(even, 1, 1).next().data[0].asnumpy() == 2 ** 24 + 2
 
