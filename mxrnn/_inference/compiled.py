@@ -4,10 +4,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Sequence
 
+import numpy as np
+
 from .._runtime.mxnet import mx
+from . import graphs
 from .states import States
 
-__all__ = ['Compiled']
+__all__ = ['Compiled', 'refusal']
 
 #: How many forms of a graph, each for other shapes of its inputs, are kept.
 _KEPT = 64
@@ -72,3 +75,28 @@ class Compiled:
             if len(self._ops) > _KEPT:
                 self._ops.popitem(last=False)
         return results if isinstance(results, list) else [results]
+
+
+def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequence[Any],
+            inputs: dict[str, mx.nd.NDArray], context: mx.Context, error: Exception) -> Exception:
+    """What is wrong with the states, of which the graph takes `types`, or the inputs, which it did
+    not accept on `context` but raised `error`."""
+    named = {**inputs, **states}
+    for name, array in named.items():
+        if array.context != context:
+            return ValueError('%s must be on %s, where the Stepper runs, got %s'
+                              % (name, context, array.context))
+    for (name, state), dtype in zip(states.items(), types):
+        if state.dtype != dtype:
+            return TypeError('states must be of type %s, but that of %s is %s' % (
+                np.dtype(dtype).name, name, np.dtype(state.dtype).name))
+    wrong = graphs.misfit(compiled.symbol, {
+        name: array.shape for name, array in (*named.items(), *compiled.weights.items())})
+    if wrong is not None and wrong[0] in compiled.weights:
+        return ValueError('arg_params must fit the network: %s must be of shape %s, got %s'
+                          % (*wrong, compiled.weights[wrong[0]].shape))
+    return ValueError(
+        'the inputs must fit the network and the batch size of the states: got %s%s; MXNet '
+        'says: %s' % (', '.join('%s of shape %s and type %s' % (
+            name, array.shape, np.dtype(array.dtype).name) for name, array in named.items()),
+            ', where %s should be of shape %s' % wrong if wrong else '', graphs.brief(error)))

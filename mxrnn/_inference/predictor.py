@@ -11,7 +11,7 @@ import numpy as np
 from .. import _check
 from .._checkpoint.loading import load_rnn_checkpoint
 from .._runtime.mxnet import mx
-from . import graphs
+from . import batching, graphs
 from .fold import fold as folded
 from .outputs import OutputAxes, output_axes
 
@@ -30,14 +30,6 @@ class _Graph(NamedTuple):
     weights: dict[str, mx.nd.NDArray]
     data_names: list[str]
     label_names: list[str]
-
-
-class _Batch(NamedTuple):
-    """Which sequences are run together, in a graph of which length, in how many rows."""
-
-    chosen: np.ndarray
-    length: int
-    rows: int
 
 
 class Predictor:
@@ -179,7 +171,7 @@ class Predictor:
             Another call of this Predictor is running.
         """
         with self._one_call:
-            columns = self._columns(sequences)
+            columns = batching.columns(sequences, self.data_names)
             lengths = self._lengths(columns)
             results: list[Any] = [None] * len(lengths)
             for chosen, outputs in self._run(columns, lengths):
@@ -207,19 +199,6 @@ class Predictor:
 
     # What is asked
 
-    def _columns(self, sequences: Any) -> dict[str, list[np.ndarray]]:
-        """The sequences as arrays, by the name of the input."""
-        if not isinstance(sequences, dict):
-            if len(self.data_names) > 1:
-                raise TypeError('sequences must be a dict of lists, since the network has the '
-                                'inputs %s' % ', '.join(self.data_names))
-            sequences = {self.data_names[0]: sequences}
-        if sequences.keys() != set(self.data_names):
-            raise ValueError('sequences must have the names %s, got %s' % (
-                ', '.join(self.data_names), ', '.join(map(str, sequences))))
-        return {name: [_array(i, each) for i, each in enumerate(_check.iterable(
-            'sequences', sequences[name], 'sequences'))] for name in self.data_names}
-
     def _lengths(self, columns: dict[str, list[np.ndarray]]) -> np.ndarray:
         """How long each sequence is, in all inputs alike."""
         found = [[len(array) for array in arrays] for arrays in columns.values()]
@@ -235,20 +214,6 @@ class Predictor:
                                      'in number %d' % (step, array.shape[1:], i))
         return np.array(found[0], dtype=np.int64)
 
-    def _batches(self, lengths: np.ndarray) -> Iterator[_Batch]:
-        """Sequences that are run together."""
-        places = np.searchsorted(self.buckets, lengths)
-        # Those beyond the buckets come in the order of their lengths, for little padding.
-        order = np.lexsort((np.where(places == len(self.buckets), lengths, 0), places))
-        for place in np.unique(places):
-            inside = order[places[order] == place]
-            for i in range(0, len(inside), self.batch_size):
-                chosen = inside[i:i + self.batch_size]
-                length = (self.buckets[place] if place < len(self.buckets)
-                          else int(lengths[chosen].max()))
-                rows = min(self.batch_size, 1 << (len(chosen) - 1).bit_length())
-                yield _Batch(chosen, length, rows)
-
     # Running
 
     def _run(self, columns: dict[str, list[np.ndarray]], lengths: np.ndarray
@@ -257,8 +222,8 @@ class Predictor:
         if not len(lengths):
             return
         self._learn({name: arrays[0].shape[1:] for name, arrays in columns.items()})
-        batches = self._batches(lengths)
-        running: list[tuple[_Batch, Any]] = []
+        batches = batching.batches(lengths, self.buckets, self.batch_size)
+        running: list[tuple[batching.Batch, Any]] = []
         for group in iter(lambda: list(islice(batches, len(self._contexts))), []):
             filled = [self._filled(batch, columns, lengths) for batch in group]
             for batch, executor in running:  # which computed while the next ones were filled
@@ -274,22 +239,19 @@ class Predictor:
         for batch, executor in running:
             yield batch.chosen, self._collected(batch, executor, lengths)
 
-    def _filled(self, batch: _Batch, columns: dict[str, list[np.ndarray]], lengths: np.ndarray
-                ) -> dict[str, np.ndarray]:
+    def _filled(self, batch: batching.Batch, columns: dict[str, list[np.ndarray]],
+                lengths: np.ndarray) -> dict[str, np.ndarray]:
         """The inputs of a batch, padded."""
-        filled = {}
-        for name, arrays in columns.items():
-            array = np.full((batch.rows, batch.length) + self._steps[name], self._padding,
-                            np.result_type(*{arrays[i].dtype for i in batch.chosen}))
-            for row, i in zip(array, batch.chosen):
-                row[:lengths[i]] = arrays[i]
-            filled[name] = array if self._time == 1 else array.swapaxes(0, 1)
+        filled = {name: batching.padded(batch, arrays, self._steps[name], self._padding)
+                  for name, arrays in columns.items()}
+        if self._time == 0:
+            filled = {name: array.swapaxes(0, 1) for name, array in filled.items()}
         valid = np.ones(batch.rows)
         valid[:len(batch.chosen)] = lengths[batch.chosen]
         filled[self._length_name] = valid
         return filled
 
-    def _collected(self, batch: _Batch, executor: Any, lengths: np.ndarray) -> list[Result]:
+    def _collected(self, batch: batching.Batch, executor: Any, lengths: np.ndarray) -> list[Result]:
         """The outputs of each sequence of a batch."""
         outputs = [axes.by_row(output.asnumpy(), batch.rows, batch.length, self._time)
                    for axes, output in zip(self._outputs, executor.outputs)]
@@ -409,17 +371,3 @@ class Predictor:
         if (name, context) not in self._placed:
             self._placed[name, context] = graphs.on(context, array)
         return self._placed[name, context]
-
-
-def _array(number: int, sequence: Any) -> np.ndarray:
-    """A sequence as an array."""
-    try:
-        array = sequence.asnumpy() if isinstance(sequence, mx.nd.NDArray) else np.asarray(sequence)
-    except ValueError:  # lists of different lengths
-        array = np.asarray(None)
-    if array.ndim < 1 or (array.dtype.kind not in 'biuf' and array.size):
-        raise TypeError('sequences must hold sequences of numbers, got %.80r as number %d'
-                        % (sequence, number))
-    if not len(array):
-        raise ValueError('sequences must have at least one step, which number %d has not' % number)
-    return array

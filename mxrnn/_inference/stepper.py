@@ -13,7 +13,7 @@ from .._cells.unroll import unchanged_on_error
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import graphs
-from .compiled import Compiled
+from .compiled import Compiled, refusal
 from .states import States, StateSpecs
 
 __all__ = ['Stepper']
@@ -313,7 +313,8 @@ class Stepper:
         try:
             results = compiled(states, inputs)
         except mx.base.MXNetError as error:
-            raise self._refusal(compiled, states, inputs, error) from error
+            raise refusal(compiled, dict(zip(self.state_names, states)), self._state_types, inputs,
+                          self._context, error) from error
         count = len(results) - len(self._specs)
         outputs = results[0] if self._single and count == 1 else results[:count]
         return outputs, results[count:]
@@ -336,29 +337,6 @@ class Stepper:
         if array.dtype.kind not in 'biuf':
             raise TypeError('%s must be an array of numbers, got %.80r' % (name, value))
         return mx.nd.array(array, ctx=self._context, dtype=dtype)
-
-    def _refusal(self, compiled: Compiled, states: States, inputs: dict[str, mx.nd.NDArray],
-                 error: Exception) -> Exception:
-        """What is wrong with what the graph did not accept."""
-        named = {**inputs, **dict(zip(self.state_names, states))}
-        for name, array in named.items():
-            if array.context != self._context:
-                return ValueError('%s must be on %s, where the Stepper runs, got %s'
-                                  % (name, self._context, array.context))
-        for name, state, dtype in zip(self.state_names, states, self._state_types):
-            if state.dtype != dtype:
-                return TypeError('states must be of type %s, but that of %s is %s' % (
-                    np.dtype(dtype).name, name, np.dtype(state.dtype).name))
-        wrong = graphs.misfit(compiled.symbol, {
-            name: array.shape for name, array in (*named.items(), *compiled.weights.items())})
-        if wrong is not None and wrong[0] in compiled.weights:
-            return ValueError('arg_params must fit the network: %s must be of shape %s, got %s'
-                              % (*wrong, compiled.weights[wrong[0]].shape))
-        return ValueError(
-            'the inputs must fit the network and the batch size of the states: got %s%s; MXNet '
-            'says: %s' % (', '.join('%s of shape %s and type %s' % (
-                name, array.shape, np.dtype(array.dtype).name) for name, array in named.items()),
-                ', where %s should be of shape %s' % wrong if wrong else '', graphs.brief(error)))
 
     def _reader(self, cell: BaseRNNCell, network: Network, inputs: dict[str, mx.nd.NDArray]
                 ) -> Compiled:
