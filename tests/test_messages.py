@@ -5,10 +5,11 @@ import mxnet.rnn as stock
 import numpy as np
 import pytest
 
-from . import differs, mx, rnn
+from . import mx, rnn
 from .cases import stack
 
-pytestmark = differs
+if rnn.__name__ == 'mxnet.rnn':
+    pytest.skip('mxnet.rnn prints arrays, or takes them', allow_module_level=True)
 
 HUGE = mx.nd.full((100, 100), 12345)
 
