@@ -129,6 +129,21 @@ def lazily(code, *paths):
                           capture_output=True, text=True)
 
 
+@pytest.mark.parametrize('first', ['mxrnn.rnn_cell', 'mxrnn._cells.base', 'mxrnn.io', 'mxnet'])
+def test_installed_modules_come_whole_in_whatever_order(first):
+    result = lazily('''
+        import importlib
+        import mxrnn
+        mxrnn.install()
+        importlib.import_module(%r)
+        import mxnet.rnn.rnn_cell, mxnet.rnn.io, mxnet.rnn.rnn
+        assert mxnet.rnn is mxrnn and mxnet.rnn.rnn_cell is mxrnn.rnn_cell
+        assert mxnet.rnn.rnn_cell.__spec__.name == 'mxrnn.rnn_cell'
+        assert mxnet.rnn.rnn_cell.LSTMCell is mxrnn.LSTMCell
+        ''' % first)
+    assert result.returncode == 0, result.stderr
+
+
 def test_importing_mxrnn_imports_neither_mxnet_nor_numpy():
     result = lazily('''
         import sys

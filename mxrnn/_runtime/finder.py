@@ -39,10 +39,32 @@ class _CuringLoader:
             importlib.import_module('.mxnet', __package__)  # which ends with `settle`
 
 
+#: The modules of mxnet.rnn, each of which mxrnn has one of the same name for.
+_REPLACED = ('mxnet.rnn.rnn_cell', 'mxnet.rnn.rnn', 'mxnet.rnn.io')
+
+
+class _ReplacingLoader:
+    """Gives a module of mxrnn in the place of one of mxnet.rnn."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        import importlib
+        package = __name__.split('.')[0]
+        module = importlib.import_module(package + spec.name[len('mxnet.rnn'):])
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec  # which Python has just set to that of the other name
+
+
 class _Finder:
     """Finds the package `mxnet` where the other finders do, and cures its loader."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        package = sys.modules.get(__name__.split('.')[0])
+        if name in _REPLACED and package is not None and sys.modules.get('mxnet.rnn') is package:
+            from importlib.machinery import ModuleSpec
+            return ModuleSpec(name, _ReplacingLoader())  # type: ignore[arg-type]
         if name != 'mxnet':
             return None
         for finder in sys.meta_path:
@@ -82,8 +104,8 @@ def settle(mxnet: ModuleType) -> None:
     """Put mxrnn in the place of mxnet.rnn if that was asked for, now that MXNet is there."""
     if not _replaces_rnn:
         return
-    import importlib
-    package = __name__.split('.')[0]
-    for name in ('', '.rnn_cell', '.rnn', '.io'):
-        sys.modules['mxnet.rnn' + name] = importlib.import_module(package + name)
-    mxnet.rnn = sys.modules[package]  # type: ignore[attr-defined]
+    package = sys.modules[__name__.split('.')[0]]
+    sys.modules['mxnet.rnn'] = package
+    mxnet.rnn = package  # type: ignore[attr-defined]
+    for name in _REPLACED:  # are found anew, when they are next imported: see _Finder
+        sys.modules.pop(name, None)
