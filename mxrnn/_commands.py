@@ -45,7 +45,7 @@ def add_commands(commands: Any) -> None:
         'compare', help='compare an exported file with the checkpoint',
         description='Run the checkpoint in MXNet, or in torch where there is no MXNet, and the '
                     'exported file on the same data. Prints the largest difference for each '
-                    'output, relative to its largest value if that is above 1, and ends with '
+                    'output, relative to the largest value of the output, and ends with '
                     'status 1 if one is above the tolerance.')
     _add_checkpoint(compare, epoch_needed=True)
     compare.add_argument('file', metavar='FILE', help='of `export`: F.onnx, or else of torch')

@@ -23,8 +23,8 @@ class Differences(NamedTuple):
     shapes : dict
         Of the inputs, by name.
     outputs : list of (str, float)
-        The largest difference for each output, relative to its largest value if that is above 1;
-        NaN where the shapes differ or one is not a number.
+        The largest difference for each output, relative to the output's largest value; NaN where
+        the shapes differ or one is not a number.
     """
 
     runner: str
@@ -81,7 +81,7 @@ def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
     if not got.size:
         return 0.0
     one, other = got.astype('float64'), wanted.astype('float64')
-    return float(np.abs(one - other).max() / max(1.0, np.abs(other).max()))
+    return float(np.abs(one - other).max() / (np.abs(other).max() or 1.0))
 
 
 class _File(NamedTuple):

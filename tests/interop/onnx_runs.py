@@ -88,6 +88,6 @@ def compare(symbol: Any, inputs: Mapping[str, Sequence[Any]],
             assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), name
             if ours.size:
                 difference = np.abs(ours.astype('f8') - theirs.astype('f8')).max()
-                worst = max(worst, difference / max(1, np.abs(theirs).max()))
+                worst = max(worst, difference / (np.abs(theirs).max() or 1))
                 assert worst <= tolerance, (name, worst, ours, theirs)
     return worst

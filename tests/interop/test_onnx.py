@@ -162,7 +162,7 @@ def test_a_fused_layer_is_one_node_and_the_vector_is_assembled_at_export():
     cell = rnn.SequentialRNNCell()
     for i in range(2):
         cell.add(rnn.LSTMCell(6, 'l%d_' % i))
-    outputs, _ = rnn.fuse(cell).unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    outputs, _ = rnn.fuse(cell).unroll(None, mx.sym.Variable('data'), merge_outputs=True)
     content = exported(outputs, parameters(outputs, {'data': (2, 3, 4)}),
                        {'data': ('batch', 'time', 4)})
     graph = onnx.load_from_string(content).graph
