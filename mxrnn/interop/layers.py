@@ -10,7 +10,7 @@ from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, RNNCell
-from .._cells.modifiers import DropoutCell
+from .._cells.dropout import DropoutCell
 from .._cells.names import GATES, GROUPS, KINDS, gate_array
 from .._operator.fused import FusedRNNCell
 from .._operator.layout import FusedLayout
