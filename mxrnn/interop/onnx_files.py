@@ -48,9 +48,17 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]], *,
 
     Examples
     --------
+    >>> import os, tempfile
     >>> from mxrnn import interop
-    >>> model = interop.load('days', 4)  # doctest: +SKIP
-    >>> interop.to_onnx(model, 'days.onnx', {'data': ('batch', 'time')})  # doctest: +SKIP
+    >>> graph = interop.graph_from_json('''{"nodes": [
+    ...     {"op": "null", "name": "data", "inputs": []},
+    ...     {"op": "Activation", "name": "act", "attrs": {"act_type": "relu"},
+    ...      "inputs": [[0, 0, 0]]}], "arg_nodes": [0], "heads": [[1, 0, 0]]}''')
+    >>> model = interop.Model(graph, {}, {})  # or interop.load('days', 4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     interop.to_onnx(model, folder + '/days.onnx', {'data': ('batch', 'time')})
+    ...     os.listdir(folder)
+    ['days.onnx']
     """
     path = os.fspath(path)
     content = _conversion().exportable(model, inputs, types)

@@ -1,8 +1,12 @@
 """to_onnx over whole graphs, in onnxruntime against MXNet."""
 from __future__ import annotations
 
+import doctest
 import os
+import subprocess
+import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from .onnx_runs import bound, compare, exported, grouped, session
 
 onnx = pytest.importorskip('onnx')
 
+from mxrnn import interop  # noqa: E402
 from mxrnn.interop.graph import graph_from_json  # noqa: E402
 from mxrnn.interop.onnx_files import ExportError, to_onnx, without_onnx  # noqa: E402
 
@@ -239,6 +244,13 @@ def test_float16_and_float64():
         assert kinds == {onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))}
 
 
+def test_the_example_runs():
+    found = doctest.DocTestParser().get_doctest(to_onnx.__doc__, {}, 'to_onnx', None, 0)
+    report = []
+    doctest.DocTestRunner().run(found, out=report.append)
+    assert found.examples and not report, ''.join(report)
+
+
 # ---- refusals
 
 def model_of(symbol, params=None):
@@ -304,3 +316,30 @@ def test_missing_weights_and_wrong_ones_are_named():
     params['lstm_parameters'] = params['lstm_parameters'][:-1]
     with pytest.raises(ExportError, match='no length for 2 layers'):
         exported(symbol, params, {'data': ('batch', 'time')})
+
+
+# ---- files of old versions, and no MXNet
+
+DATA = Path(__file__).parent / 'data'
+
+
+@pytest.mark.parametrize('kind', ['cells', 'fused'])
+@pytest.mark.parametrize('version', ['0.10', '1.2', '1.5'])
+def test_files_of_old_versions(version, kind, tmp_path):
+    model = interop.load(str(DATA / ('%s-%s' % (version, kind))), 1)
+    with np.load(DATA / (version + '.npz')) as arrays:
+        data, expected = arrays['data'].astype('float32'), arrays[kind]
+    time = 'time' if kind == 'fused' else data.shape[1]
+    to_onnx(model, tmp_path / 'old.onnx', {'data': ('batch', time)})
+    output = session((tmp_path / 'old.onnx').read_bytes()).run(None, {'data': data})[0]
+    np.testing.assert_allclose(output, expected, atol=1e-6)
+
+
+def test_the_export_imports_no_mxnet(tmp_path):
+    code = ('import sys\n'
+            "sys.modules['mxnet'] = None\n"
+            'from mxrnn import interop\n'
+            'interop.to_onnx(interop.load(%r, 1), %r, {"data": ("batch", "time")})\n'
+            % (str(DATA / '1.2-fused'), str(tmp_path / 'old.onnx')))
+    subprocess.run([sys.executable, '-c', code], check=True)
+    assert session((tmp_path / 'old.onnx').read_bytes())
