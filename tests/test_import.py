@@ -183,6 +183,22 @@ assert mxrnn.init.FusedRNN and mxrnn.rnn_cell.LSTMCell is mxrnn.LSTMCell
     assert result.stdout.strip() == '; '.join(_cures.cures)
 
 
+@pytest.mark.parametrize('first', ['rnn_cell', 'rnn', 'io', 'init', 'fuse', 'carry_states', 'mx',
+                                   'BucketSentenceIter', 'load_rnn_checkpoint'])
+def test_whatever_is_used_first_after_install(first):
+    result = lazily('''
+        import sys, mxrnn
+        mxrnn.install()
+        mxrnn.%s
+        import mxnet.rnn.rnn_cell, mxnet.rnn.io
+        from mxnet.rnn.rnn import save_rnn_checkpoint
+        assert mxnet.rnn is mxrnn and mxnet.rnn.rnn_cell is mxrnn.rnn_cell
+        assert sys.modules['mxnet.rnn.io'] is mxrnn.io and mxrnn.io.__spec__.name == 'mxrnn.io'
+        assert save_rnn_checkpoint is mxrnn.save_rnn_checkpoint
+        ''' % first)
+    assert result.returncode == 0, result.stderr
+
+
 def test_mxnet_can_be_reloaded():
     result = lazily('import mxrnn, mxnet, importlib\n'
                     'assert importlib.reload(mxnet) is mxnet and mxrnn.LSTMCell(3)')

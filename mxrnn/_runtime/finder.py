@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-__all__ = ['enable', 'replace_rnn', 'settle']
+__all__ = ['enable', 'replace_rnn']
+
+_PACKAGE = __name__.split('.')[0]
+
+#: The modules of mxnet.rnn, and those of mxrnn that can take their place.
+_MODULES = {'mxnet.rnn.%s' % name: '%s.%s' % (_PACKAGE, name) for name in ('rnn_cell', 'rnn', 'io')}
 
 #: Set by `replace_rnn`: whether mxrnn takes the place of mxnet.rnn when MXNet is imported.
 _replaces_rnn = False
@@ -35,8 +40,7 @@ class _CuringLoader:
             module.__spec__.loader = self._loader
         cures.execute(self._loader, module)
         if _replaces_rnn:
-            import importlib
-            importlib.import_module('.mxnet', __package__)  # which ends with `settle`
+            _settle(module)
 
 
 #: The modules of mxnet.rnn, each of which mxrnn has one of the same name for.
@@ -97,15 +101,11 @@ def replace_rnn() -> None:
     global _replaces_rnn
     _replaces_rnn = True
     if 'mxnet' in sys.modules:
-        settle(sys.modules['mxnet'])
+        _settle(sys.modules['mxnet'])
 
 
-def settle(mxnet: ModuleType) -> None:
-    """Put mxrnn in the place of mxnet.rnn if that was asked for, now that MXNet is there."""
-    if not _replaces_rnn:
-        return
-    package = sys.modules[__name__.split('.')[0]]
-    sys.modules['mxnet.rnn'] = package
-    mxnet.rnn = package  # type: ignore[attr-defined]
-    for name in _REPLACED:  # are found anew, when they are next imported: see _Finder
+def _settle(mxnet: ModuleType) -> None:
+    # Nothing of mxrnn is imported here: one of its modules may be on the way and wait for MXNet.
+    mxnet.rnn = sys.modules['mxnet.rnn'] = sys.modules[_PACKAGE]  # type: ignore[attr-defined]
+    for name in _MODULES:
         sys.modules.pop(name, None)

@@ -34,5 +34,3 @@ if version(mx.__version__) >= (2,) and mx.util.is_np_shape():
     # In a shape, mxnet.rnn's states among them, 0 means 'unknown' to legacy operators only.
     mx.npx.reset_np()
     cures.append('mx.npx.reset_np()')
-
-finder.settle(mx)
