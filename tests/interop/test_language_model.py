@@ -4,7 +4,6 @@ from __future__ import annotations
 import importlib
 import itertools
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +37,10 @@ def loss(probabilities, label):
 @pytest.mark.parametrize('kind', ['fused', 'fuse'])
 @pytest.mark.parametrize('cell', ['lstm', 'gru'])
 def test_training_has_the_trace_of_mxnet(benchmark, kind, cell):
-    options = types.SimpleNamespace(
-        layers=2, dropout=0., hidden=48, embedding=32, cell=cell, buckets=[12, 20, 40],
-        train=None, valid=None, min_count=3, quick=True, batch_size=16, workers=1, rank=0, seed=1)
+    options = benchmark.read_options([
+        '--quick', '--cell', cell, '--hidden', '48', '--embedding', '32', '--dropout', '0',
+        '--batch-size', '16', '--buckets', '12,20,40'])
+    benchmark.open_store(options)
     benchmark.seed(options, 0)
     batches, _, vocabulary, _ = benchmark.load_data(rnn, options)
     words = len(vocabulary)
