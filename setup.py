@@ -29,7 +29,7 @@ setup(
         'Programming Language :: Python :: 3 :: Only'] + [
         'Programming Language :: Python :: 3.%d' % minor for minor in range(8, 16)],
     packages=find_packages(include=['mxrnn', 'mxrnn.*']),
-    package_data={'mxrnn': ['py.typed']},
+    package_data={'mxrnn': ['py.typed', '_runtime/*.pyi', '_runtime/mxnet_types/*.pyi']},
     zip_safe=False,
     python_requires='>=3.8',
     install_requires=['numpy', 'requests'],  # MXNet's, which is installed without them

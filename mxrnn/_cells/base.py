@@ -1,13 +1,13 @@
 """BaseRNNCell: what a cell is, its names, its weights, its states, its graphs."""
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Literal, overload
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import activate
 from .params import RNNParams, in_constructor_of
-from .sequence import Inputs, unknown
+from .sequence import Inputs, Layout, Outputs, unknown
 from .unroll import Options, call_unroll, unroll, unroll_steps
 from .weights import Weights, copy_weights, group_weights, pack_gates, unpack_gates
 
@@ -55,6 +55,13 @@ class BaseRNNCell:
 
     #: What cells of a class are to `fuse`: see `_operator/plan.py`. Subclasses do not inherit it.
     _in_fuse: str
+
+    # What cells with gates have: the number of units, and the weights in the graph.
+    _num_hidden: int
+    _iW: mx.sym.Symbol
+    _iB: mx.sym.Symbol
+    _hW: mx.sym.Symbol
+    _hB: mx.sym.Symbol
 
     def __init__(self, prefix: str = '', params: RNNParams | None = None) -> None:
         self._prefix = _check.instance('prefix', prefix, str, 'a str')
@@ -195,7 +202,7 @@ class BaseRNNCell:
         raise NotImplementedError('%s does not define state_info' % type(self).__name__)
 
     @property
-    def state_shape(self) -> list[tuple]:
+    def state_shape(self) -> list[tuple[int, ...]]:
         """Shape of each state, 0 for the batch."""
         return [info['shape'] for info in self.state_info]
 
@@ -275,6 +282,27 @@ class BaseRNNCell:
             The new states.
         """
         raise NotImplementedError('%s does not define __call__' % type(self).__name__)
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
+               merge_outputs: None = ..., *, dtype: Any = ...,
+               valid_length: mx.sym.Symbol | None = ...) -> tuple[Outputs, list[Any]]: ...
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
+               merge_outputs: Literal[True] = ..., *, dtype: Any = ...,
+               valid_length: mx.sym.Symbol | None = ...) -> tuple[mx.sym.Symbol, list[Any]]: ...
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
+               merge_outputs: Literal[False] = ..., *, dtype: Any = ...,
+               valid_length: mx.sym.Symbol | None = ...
+               ) -> tuple[list[mx.sym.Symbol], list[Any]]: ...
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
+               merge_outputs: bool | None = ..., *, dtype: Any = ...,
+               valid_length: mx.sym.Symbol | None = ...) -> tuple[Outputs, list[Any]]: ...
 
     def unroll(self, length: int, inputs: Inputs, begin_state: Any = None, layout: str = 'NTC',
                merge_outputs: bool | None = None, *, dtype: Any = None,

@@ -262,14 +262,15 @@ class BidirectionalCell(_Container):
                       ) -> tuple[Inputs, list[Any]]:
         """Each sequence reversed within its own length: padding stays behind, in both cells."""
         length, layout, merge_outputs = options[:3]
-        valid_length = options.valid_length
-        inputs = time_major(arrange(length, inputs, layout, True), layout)
+        valid_length: Any = options.valid_length
+        data = time_major(arrange(length, inputs, layout, True), layout)
         states = self._states_by_cell(self._first_states(begin_state, options.dtype))
         whole = options._replace(layout='TN' + layout[2:], merge_outputs=True)
         (forward, *left), (backward, *right) = (
             cell._unroll_within(given, own, whole)
-            for cell, given, own in zip(self._cells, (inputs, reverse(inputs, valid_length)),
+            for cell, given, own in zip(self._cells, (data, reverse(data, valid_length)),
                                         states))
+        backward = arrange(length, backward, whole.layout, True)
         joined = mx.sym.Concat(forward, reverse(backward, valid_length),
                                dim=self._channel_axis() + 1, name='%sout' % self._output_prefix)
         return arrange(length, time_major(joined, layout), layout, merge_outputs), left + right

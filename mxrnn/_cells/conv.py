@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -13,6 +13,7 @@ from .params import RNNParams
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']
 
 _LAYOUTS = ('NCHW', 'NHWC')
+ConvLayout = Literal['NCHW', 'NHWC']
 _LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.2)
 
 #: Shared by the docstrings of the cells.
@@ -63,7 +64,7 @@ class BaseConvRNNCell(GatedCell):
                  i2h_weight_initializer: Any, h2h_weight_initializer: Any,
                  i2h_bias_initializer: Any, h2h_bias_initializer: Any,
                  activation: Any, prefix: str = '', params: RNNParams | None = None,
-                 conv_layout: str = 'NCHW') -> None:
+                 conv_layout: ConvLayout = 'NCHW') -> None:
         super().__init__(prefix=prefix, params=params)
         self._num_hidden = _check.units(num_hidden)
         self._input_shape = _check.integers('input_shape', input_shape, 4, 0)
@@ -89,12 +90,13 @@ class BaseConvRNNCell(GatedCell):
     def _initialised(self, name: str, init: Any) -> mx.sym.Symbol:
         return self._params.get(name, init=_check.initializer(name + '_initializer', init))
 
-    def _input_convolution(self, data, filters, **kwargs):
+    def _input_convolution(self, data: mx.sym.Symbol, filters: int, **kwargs: Any
+                           ) -> mx.sym.Symbol:
         return mx.sym.Convolution(data=data, num_filter=filters, kernel=self._i2h_kernel,
                                   stride=self._i2h_stride, pad=self._i2h_pad,
                                   dilate=self._i2h_dilate, layout=self._conv_layout, **kwargs)
 
-    def _output_shape(self) -> tuple:
+    def _output_shape(self) -> tuple[int, ...]:
         # Left without a name: it uses up 'convolution0' as mxnet.rnn does, so that later layers
         # of the user keep the automatic names that their checkpoints have.
         output = self._input_convolution(mx.sym.Variable('data'), self._num_hidden)
@@ -122,7 +124,8 @@ class BaseConvRNNCell(GatedCell):
     def _num_gates(self) -> int:
         return len(self._gate_names)
 
-    def _conv_forward(self, inputs, states, name):
+    def _conv_forward(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
+                      ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         filters = self._num_hidden * self._num_gates
         i2h = self._input_convolution(inputs, filters, weight=self._iW, bias=self._iB,
                                       name=name + 'i2h')
@@ -146,14 +149,14 @@ class BaseConvRNNCell(GatedCell):
 
 def _constructor(default_prefix: str) -> Any:
     """The one signature of the convolutional cells, which differs in the default prefix only."""
-    def __init__(self, input_shape: Sequence[int], num_hidden: int,
+    def __init__(self: Any, input_shape: Sequence[int], num_hidden: int,
                  h2h_kernel: Sequence[int] = (3, 3), h2h_dilate: Sequence[int] = (1, 1),
                  i2h_kernel: Sequence[int] = (3, 3), i2h_stride: Sequence[int] = (1, 1),
                  i2h_pad: Sequence[int] = (1, 1), i2h_dilate: Sequence[int] = (1, 1),
                  i2h_weight_initializer: Any = None, h2h_weight_initializer: Any = None,
                  i2h_bias_initializer: Any = 'zeros', h2h_bias_initializer: Any = 'zeros',
                  activation: Any = _LEAKY, prefix: str = default_prefix,
-                 params: RNNParams | None = None, conv_layout: str = 'NCHW') -> None:
+                 params: RNNParams | None = None, conv_layout: ConvLayout = 'NCHW') -> None:
         BaseConvRNNCell.__init__(
             self, input_shape, num_hidden, h2h_kernel, h2h_dilate, i2h_kernel, i2h_stride,
             i2h_pad, i2h_dilate, i2h_weight_initializer, h2h_weight_initializer,
@@ -161,7 +164,21 @@ def _constructor(default_prefix: str) -> Any:
     return __init__
 
 
-class ConvRNNCell(BaseConvRNNCell):
+if TYPE_CHECKING:  # checkers don't see through _constructor
+    class _WithDefaults(BaseConvRNNCell):
+        def __init__(self, input_shape: Sequence[int], num_hidden: int,
+                     h2h_kernel: Sequence[int] = ..., h2h_dilate: Sequence[int] = ...,
+                     i2h_kernel: Sequence[int] = ..., i2h_stride: Sequence[int] = ...,
+                     i2h_pad: Sequence[int] = ..., i2h_dilate: Sequence[int] = ...,
+                     i2h_weight_initializer: Any = ..., h2h_weight_initializer: Any = ...,
+                     i2h_bias_initializer: Any = ..., h2h_bias_initializer: Any = ...,
+                     activation: Any = ..., prefix: str = ..., params: RNNParams | None = ...,
+                     conv_layout: ConvLayout = ...) -> None: ...
+else:
+    _WithDefaults = BaseConvRNNCell
+
+
+class ConvRNNCell(_WithDefaults):
     __doc__ = r"""The simple recurrent cell with convolutions.
 
     .. math:: h_t = \mathrm{act}(W_{i2h} * x_t + b_{i2h} + W_{h2h} * h_{t-1} + b_{h2h})
@@ -184,10 +201,11 @@ class ConvRNNCell(BaseConvRNNCell):
 
     _recurrence = RNN
     _in_fuse = 'sym.RNN does not convolve'
-    __init__ = _constructor('ConvRNN_')
+    if not TYPE_CHECKING:
+        __init__ = _constructor('ConvRNN_')
 
 
-class ConvLSTMCell(BaseConvRNNCell):
+class ConvLSTMCell(_WithDefaults):
     __doc__ = r"""Long short-term memory with convolutions (Shi et al. 2015, without peepholes).
 
     .. math::
@@ -214,14 +232,15 @@ class ConvLSTMCell(BaseConvRNNCell):
 
     _recurrence = LSTM
     _in_fuse = 'sym.RNN does not convolve'
-    __init__ = _constructor('ConvLSTM_')
+    if not TYPE_CHECKING:
+        __init__ = _constructor('ConvLSTM_')
 
     @property
-    def _gate_axis(self):
+    def _gate_axis(self) -> int | None:  # type: ignore[override]
         return self._conv_layout.index('C')
 
 
-class ConvGRUCell(BaseConvRNNCell):
+class ConvGRUCell(_WithDefaults):
     __doc__ = r"""Gated recurrent unit with convolutions, in cuDNN's form (see `GRUCell`).
 
     .. math::
@@ -250,9 +269,10 @@ class ConvGRUCell(BaseConvRNNCell):
 
     _recurrence = GRU
     _in_fuse = 'sym.RNN does not convolve'
-    __init__ = _constructor('ConvGRU_')
+    if not TYPE_CHECKING:
+        __init__ = _constructor('ConvGRU_')
 
     @property
-    def _gate_axis(self):
+    def _gate_axis(self) -> int | None:  # type: ignore[override]
         # mxnet.rnn gives no axis; 1, the operator's default, stays unsaid for equal graphs.
         return None if self._conv_layout == 'NCHW' else self._conv_layout.index('C')

@@ -27,7 +27,8 @@ class DenseCell(GatedCell):
         return [{'shape': (0, self._num_hidden), '__layout__': 'NC'}
                 for _ in range(self._recurrence.num_states)]
 
-    def _project(self, inputs, states, name):
+    def _project(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
+                 ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         units = self._num_hidden * len(self._recurrence.gates)
         i2h, h2h = self._projection
         return (mx.sym.FullyConnected(data=inputs, weight=self._iW, bias=self._iB,

@@ -8,7 +8,7 @@ given, is the axis of channels, along which the gates lie.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
 
 from .._runtime.mxnet import mx
 from .names import GATES
@@ -17,6 +17,10 @@ __all__ = ['ACTIVATIONS', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU', 'activate
 
 #: What sym.Activation knows by name.
 ACTIVATIONS = ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')
+
+States = Sequence[mx.sym.Symbol]
+Step = Tuple[mx.sym.Symbol, List[mx.sym.Symbol]]  #: An output and the new states.
+Activate = Callable[..., mx.sym.Symbol]
 
 
 class Recurrence(NamedTuple):
@@ -39,13 +43,15 @@ def _split(projection: mx.sym.Symbol, gates: int, name: str, axis: int | None) -
     return mx.sym.SliceChannel(projection, num_outputs=gates, name=name, **where)
 
 
-def _rnn_step(i2h, h2h, states, activate, name, axis=None):
+def _rnn_step(i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: States, activate: Activate,
+              name: str, axis: int | None = None) -> Step:
     """h' = activate(i2h + h2h)"""
     output = activate(i2h + h2h, name=name + 'out')
     return output, [output]
 
 
-def _lstm_step(i2h, h2h, states, activate, name, axis=None, normalise=None):
+def _lstm_step(i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: States, activate: Activate,
+               name: str, axis: int | None = None, normalise: Activate | None = None) -> Step:
     """c' = f * c + i * g;  h' = o * activate(c'), or o * activate(normalise(c'))"""
     gates = _split(i2h + h2h, 4, name + 'slice', axis)  # indexing is faster than iteration
     i = mx.sym.Activation(gates[0], act_type='sigmoid', name=name + 'i')
@@ -58,7 +64,8 @@ def _lstm_step(i2h, h2h, states, activate, name, axis=None, normalise=None):
     return output, [output, memory]
 
 
-def _gru_step(i2h, h2h, states, activate, name, axis=None):
+def _gru_step(i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: States, activate: Activate,
+              name: str, axis: int | None = None) -> Step:
     """h' = (1 - z) * activate(i2h_o + r * h2h_o) + z * h"""
     i2h = _split(i2h, 3, name + '_i2h_slice', axis)
     h2h = _split(h2h, 3, name + '_h2h_slice', axis)

@@ -22,6 +22,7 @@ from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
 from .dropout import TRAINING
 from .sequence import (
+    Layout,
     check_inputs,
     check_states,
     check_valid_length,
@@ -42,7 +43,7 @@ _TRAINED = ('Dropout', 'BatchNorm')
 
 
 def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = None,
-                   layout: str = 'NTC', *,
+                   layout: Layout = 'NTC', *,
                    dtype: Any = None, valid_length: mx.sym.Symbol | None = None
                    ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
     """Build the graph of a sequence of any length: a loop (`sym.contrib.foreach`) over `cell`.
@@ -140,7 +141,7 @@ class _Loop:
             self._body(sequences, variables)
         self._cell.reset()
         outputs, last = mx.sym.contrib.foreach(self._body, sequences, variables)
-        loop = mx.sym.Group([outputs] + last)
+        loop: Any = mx.sym.Group([outputs] + last)
         actual = {**self._variables, **steps, _TRAINING: _training(inputs),
                   **dict(zip(names, states))}
         outputs, *last = loop(**{name: actual[name] for name in loop.list_arguments()})

@@ -81,7 +81,8 @@ class ModifierCell(BaseRNNCell):
     def state_info(self) -> list[dict[str, Any]]:
         return self.base_cell.state_info
 
-    def begin_state(self, init_sym: Any = mx.sym.zeros, *, func: Any = None,
+    def begin_state(self, init_sym: Any = mx.sym.zeros, *,  # type: ignore[override]
+                    func: Any = None,
                     **kwargs: Any) -> list[mx.sym.Symbol]:
         """The base cell's; `init_sym` and `func` are two names of one argument."""
         self._check_unmodified()
@@ -155,7 +156,7 @@ class ZoneoutCell(ModifierCell):
 
     def reset(self) -> None:
         super().reset()
-        self.prev_output = None
+        self.prev_output: mx.sym.Symbol | None = None
         self._dtype: Any = None  #: of the output, where `unroll` was told
 
     # The output before the first step: zeros.
@@ -185,7 +186,7 @@ class ZoneoutCell(ModifierCell):
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-        def mix(probability, new, old):
+        def mix(probability: float, new: mx.sym.Symbol, old: mx.sym.Symbol) -> mx.sym.Symbol:
             if probability == 0:
                 return new
             keep = drop(mx.sym.ones_like(new), probability)
@@ -256,10 +257,13 @@ class ResidualCell(ModifierCell):
         merge = options.merge_outputs
         if merge is None:
             merge = isinstance(outputs, mx.sym.Symbol)
-        inputs = arrange(options.length, inputs, options.layout, merge)
-        self._check_sizes(*((outputs, inputs) if merge else (outputs[0], inputs[0])))
         if merge:
-            return self._add(outputs, inputs), states
+            output, residual = (arrange(options.length, each, options.layout, True)
+                                for each in (outputs, inputs))
+            self._check_sizes(output, residual)
+            return self._add(output, residual), states
+        inputs = arrange(options.length, inputs, options.layout, False)
+        self._check_sizes(outputs[0], inputs[0])
         return [self._add(*pair) for pair in zip(outputs, inputs)], states
 
 
@@ -348,6 +352,7 @@ class VariationalDropoutCell(ModifierCell):
         with self._base_unmodified() as base:
             outputs, states = base._unroll_within(inputs, begin_state, options)
         if self.drop_outputs > 0:
-            outputs = drop(outputs, self.drop_outputs, axes=(time_axis(layout),))
+            outputs = drop(arrange(length, outputs, layout, True), self.drop_outputs,
+                           axes=(time_axis(layout),))
             outputs = arrange(length, outputs, layout, merge_outputs)
         return outputs, states

@@ -1,19 +1,22 @@
 """Layouts, and a sequence as one Symbol, as a list of steps, and back."""
 from __future__ import annotations
 
-from typing import Any, Dict, Sequence, Union
+from typing import Any, Dict, List, Literal, Sequence, Union, overload
 
 from .. import _check
 from .._runtime.mxnet import mx
 
-__all__ = ['Inputs', 'Running', 'arrange', 'check_inputs', 'check_length', 'check_states',
-           'check_symbol', 'check_valid_length', 'clip', 'flatten', 'hold', 'known_shape',
-           'known_type', 'mask', 'reverse', 'steps_of', 'time_axis', 'time_major', 'unknown']
+__all__ = ['Inputs', 'Layout', 'Outputs', 'Running', 'arrange', 'check_inputs',
+           'check_length', 'check_states', 'check_symbol', 'check_valid_length', 'clip',
+           'flatten', 'hold', 'known_shape', 'known_type', 'mask', 'reverse', 'steps_of',
+           'time_axis', 'time_major', 'unknown']
 
 Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
+Outputs = Union[mx.sym.Symbol, List[mx.sym.Symbol]]
+Layout = Literal['NTC', 'TNC', 'NT', 'TN', 'NTCHW', 'TNCHW', 'NTHWC', 'TNHWC']
 
 
 def time_axis(layout: str) -> int:
@@ -109,7 +112,7 @@ def flatten(states: Any) -> list[mx.sym.Symbol]:
     return flat
 
 
-def known_shape(symbol: mx.sym.Symbol) -> tuple:
+def known_shape(symbol: mx.sym.Symbol) -> tuple[int, ...]:
     """Shape of `symbol` as far as its own graph tells: () if not even the rank is known,
     0 for each axis that isn't."""
     if (symbol.get_children() is None and symbol.list_arguments()
@@ -122,7 +125,7 @@ def known_shape(symbol: mx.sym.Symbol) -> tuple:
         return ()
 
 
-def unknown(shape: tuple) -> tuple:
+def unknown(shape: tuple[int, ...]) -> tuple[int, ...]:
     """`shape`, with 0 for what is to be inferred, as MXNet writes it under NumPy's semantics."""
     return tuple(n or -1 for n in shape) if mx.util.is_np_shape() else shape
 
@@ -135,7 +138,7 @@ def known_type(symbol: mx.sym.Symbol) -> Any:
         return None
 
 
-def check_length(length: int | None, shape: tuple, layout: str) -> None:
+def check_length(length: int | None, shape: tuple[int, ...], layout: str) -> None:
     """Refuse a sequence whose `shape`, as far as it is known, has another number of steps."""
     axis = time_axis(layout)
     if length is not None and shape[axis:axis + 1] not in ((), (0,), (length,)):
@@ -150,6 +153,15 @@ def steps_of(length: int | None, inputs: Inputs, layout: str) -> list[mx.sym.Sym
     if length is None:
         raise ValueError('length must be given to split a Symbol into steps, got None')
     return list(mx.sym.split(inputs, axis=time_axis(layout), num_outputs=length, squeeze_axis=1))
+
+
+@overload
+def arrange(length: int | None, inputs: Inputs, layout: str, merge: Literal[True]
+            ) -> mx.sym.Symbol: ...
+
+
+@overload
+def arrange(length: int | None, inputs: Inputs, layout: str, merge: bool | None) -> Inputs: ...
 
 
 def arrange(length: int | None, inputs: Inputs, layout: str, merge: bool | None) -> Inputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import re
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Mapping, Sequence
 
 import numpy as np
 
@@ -81,10 +81,11 @@ def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
     """
     room = mx.nd.empty(shape)
     if hasattr(mmap, 'MADV_HUGEPAGE'):
-        address = ctypes.c_void_p()
-        mx.base.check_call(mx.base._LIB.MXNDArrayGetData(room.handle, ctypes.byref(address)))
-        begin = address.value + -address.value % mmap.PAGESIZE
-        length = address.value + 4 * room.size - begin
+        pointer = ctypes.c_void_p()
+        mx.base.check_call(mx.base._LIB.MXNDArrayGetData(room.handle, ctypes.byref(pointer)))
+        address = pointer.value or 0
+        begin = address + -address % mmap.PAGESIZE
+        length = address + 4 * room.size - begin
         if length >= 1 << 22:
             ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(length),
                                       mmap.MADV_HUGEPAGE)  # refused where there are none
@@ -93,7 +94,7 @@ def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
 
 # By name and shape
 
-def take_weights(args: Weights, shapes: dict[str, tuple], whose: Any) -> list[Any]:
+def take_weights(args: Weights, shapes: Mapping[str, tuple[Any, ...]], whose: Any) -> list[Any]:
     """Remove the weights named in `shapes` from `args` and return them in that order.
 
     A 0 in a shape stands for any length, an Ellipsis at its end for any further axes.
@@ -116,7 +117,7 @@ def take_weights(args: Weights, shapes: dict[str, tuple], whose: Any) -> list[An
     return [args.pop(name) for name in shapes]
 
 
-def _written(shape: tuple) -> str:
+def _written(shape: tuple[Any, ...]) -> str:
     return '(%s)' % ', '.join('...' if n is ... else str(n or 'any') for n in shape)
 
 
@@ -125,7 +126,7 @@ def _some(names: list[str], most: int) -> str:
     return ', '.join(names[:most] + more)
 
 
-def _other_prefixes(args: Weights, shapes: dict[str, tuple], whose: Any) -> str:
+def _other_prefixes(args: Weights, shapes: Mapping[str, tuple[Any, ...]], whose: Any) -> str:
     """Says so if the weights in `args` seem to be those of a cell of another prefix."""
     if any(name in args for name in shapes):
         return ''

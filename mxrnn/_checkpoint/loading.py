@@ -1,9 +1,8 @@
 """load_rnn_checkpoint: weights packed as the cells have them, and a module that goes on."""
 from __future__ import annotations
 
-import collections
 import logging
-from typing import Any, Iterable, Sequence
+from typing import Any, Dict, Iterable, NamedTuple, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -19,7 +18,9 @@ __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 _log = logging.getLogger('mxrnn.rnn')
 
 
-class Checkpoint(collections.namedtuple('Checkpoint', ['symbol', 'arg_params', 'aux_params'])):
+class Checkpoint(NamedTuple('Checkpoint', [
+        ('symbol', mx.sym.Symbol), ('arg_params', Dict[str, mx.nd.NDArray]),
+        ('aux_params', Dict[str, mx.nd.NDArray])])):
     """What `load_rnn_checkpoint` returns: a tuple of three that knows which epoch it is of.
 
     Parameters

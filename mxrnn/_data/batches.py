@@ -1,7 +1,7 @@
 """What the iterators share: arguments, descriptions of batches, and positions to go on from."""
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Literal, Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from . import tokens as _tokens
 from .corpus import Corpus
 
 __all__ = ['TokenIter', 'extent']
+
+Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: The axes of batch and time.
 
 
 class TokenIter(mx.io.DataIter):

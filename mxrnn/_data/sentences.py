@@ -4,14 +4,14 @@ from __future__ import annotations
 import logging
 import os
 from itertools import compress
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Iterator, Literal, Mapping, Sequence
 
 import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
-from .batches import TokenIter, extent
+from .batches import Layout, TokenIter, extent
 from .corpus import is_corpus, open_corpus
 from .order import Order, check_seed, rows_of_buckets
 
@@ -103,8 +103,10 @@ class BucketSentenceIter(TokenIter):
     def __init__(self, sentences: Sequence[Sequence[int]] | str | os.PathLike[str],
                  batch_size: int, buckets: Sequence[int] | None = None, invalid_label: float = -1,
                  data_name: str = 'data', label_name: str = 'softmax_label',
-                 dtype: Any = 'float32', layout: str = 'NT', *, shuffle: bool = True,
-                 seed: int | None = None, last_batch: str = 'discard', too_long: str = 'discard',
+                 dtype: Any = 'float32', layout: Layout = 'NT', *, shuffle: bool = True,
+                 seed: int | None = None,
+                 last_batch: Literal['discard', 'pad', 'roll_over'] = 'discard',
+                 too_long: Literal['discard', 'truncate'] = 'discard',
                  provide_length: bool = False, length_name: str = 'length', num_parts: int = 1,
                  part_index: int = 0) -> None:
         self.provide_length = _check.flag('provide_length', provide_length)

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Literal, Mapping, Sequence
 
 import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
-from .batches import TokenIter, extent
+from .batches import Layout, TokenIter, extent
 from .corpus import is_corpus, open_corpus
 
 __all__ = ['StreamIter']
@@ -74,8 +74,9 @@ class StreamIter(TokenIter):
 
     def __init__(self, tokens: Iterable[int] | str | os.PathLike[str], batch_size: int, bptt: int,
                  invalid_label: float = -1, data_name: str = 'data',
-                 label_name: str = 'softmax_label', dtype: Any = 'float32', layout: str = 'NT', *,
-                 last_batch: str = 'discard', num_parts: int = 1, part_index: int = 0) -> None:
+                 label_name: str = 'softmax_label', dtype: Any = 'float32',
+                 layout: Layout = 'NT', *, last_batch: Literal['discard', 'pad'] = 'discard',
+                 num_parts: int = 1, part_index: int = 0) -> None:
         super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout,
                          num_parts, part_index)
         self.bptt = self.default_bucket_key = extent('bptt', bptt, 1)

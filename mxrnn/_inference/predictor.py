@@ -4,7 +4,18 @@ from __future__ import annotations
 import math
 import os
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Literal,
+    NamedTuple,
+    Sequence,
+    Union,
+)
 
 import numpy as np
 
@@ -97,8 +108,9 @@ class Predictor:
 
     def __init__(self, network: Network, arg_params: graphs.Weights,
                  aux_params: graphs.Weights | None = None, *, buckets: Iterable[int],
-                 batch_size: int = 32, ctx: Any = None, padding: float = 0, layout: str = 'NT',
-                 length_name: str = 'length', fold: bool = True) -> None:
+                 batch_size: int = 32, ctx: Any = None, padding: float = 0,
+                 layout: Literal['NT', 'TN'] = 'NT', length_name: str = 'length',
+                 fold: bool = True) -> None:
         self._network = _check.function('network', network)
         self._arg_params = graphs.check_weights('arg_params', arg_params)
         self._aux_params = graphs.check_weights('aux_params', aux_params)
@@ -255,7 +267,7 @@ class Predictor:
         """The outputs of each sequence of a batch."""
         outputs = [axes.by_row(output.asnumpy(), batch.rows, batch.length, self._time)
                    for axes, output in zip(self._outputs, executor.outputs)]
-        rows = [[axes.without_padding(output[i], lengths[place]) for axes, output in
+        rows: list[Any] = [[axes.without_padding(output[i], lengths[place]) for axes, output in
                  zip(self._outputs, outputs)] for i, place in enumerate(batch.chosen)]
         return [row[0] for row in rows] if len(self._outputs) == 1 else rows
 

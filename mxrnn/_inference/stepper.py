@@ -101,7 +101,8 @@ class Stepper:
                 'weights with unfused.pack_weights(cell.unpack_weights(weights))'
             raise NotImplementedError('cell must be one that can be stepped, which %r cannot%s' % (
                 blocker, advice if hasattr(blocker, 'unfuse') else ''))
-        self._cell, self._network = cell, network
+        self._cell: BaseRNNCell | None = cell
+        self._network: Network | None = network
         cell.reset()
         begin = cell.begin_state(func=mx.sym.Variable)
         self._begin = begin
@@ -135,7 +136,7 @@ class Stepper:
         if len(begin_state) != len(states):
             raise ValueError('states must be as many Symbols as begin_state, %d, got %d'
                              % (len(begin_state), len(states)))
-        stepper._cell = stepper._network = None
+        stepper._cell, stepper._network = None, None
         stepper._begin = list(begin_state)
         stepper._set_up(outputs, begin_state, states, arg_params, aux_params, ctx)
         return stepper
@@ -346,13 +347,15 @@ class Stepper:
             self._readers.move_to_end(key)
             return self._readers[key]
         shapes = {name: array.shape for name, array in (*self._placed.items(), *inputs.items())}
-        options = {'valid_length': mx.sym.Variable(_LENGTH)} if _LENGTH in inputs else {}
+        options: dict[str, Any] = {}
+        if _LENGTH in inputs:
+            options['valid_length'] = mx.sym.Variable(_LENGTH)
 
         def unroll(sequence: mx.sym.Symbol) -> tuple[mx.sym.Symbol, Any]:
             known = set(sequence.list_arguments())
             inferred = sequence.infer_shape_partial(**{
                 name: shape for name, shape in shapes.items() if name in known})[1]
-            shape = inferred[0] if inferred else ()
+            shape: tuple[int, ...] = inferred[0] if inferred else ()
             if len(shape) < 3 or shape[1] < 1:
                 raise ValueError('the inputs must be sequences, which the network brings into '
                                  'the shape (batch, length, ...), got %s' % ', '.join(

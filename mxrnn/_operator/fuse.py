@@ -121,7 +121,7 @@ class _FusedUnroll(BaseRNNCell):
         length, layout, merge_outputs = options[:3]
         states = self._first_states(begin_state, options.dtype)
         steps = not isinstance(inputs, mx.sym.Symbol)
-        if steps:
+        if not isinstance(inputs, mx.sym.Symbol):
             length = len(inputs)
         else:
             if options.valid_length is not None:

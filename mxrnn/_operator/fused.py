@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from .._cells.weights import (
 from .._runtime.mxnet import mx
 from .environment import cpu_build, disabled, onednn, warn_once
 from .initialiser import FusedRNN
-from .layout import FusedLayout
+from .layout import FusedLayout, Mode
 from .padded import padded_layer, typed
 
 __all__ = ['FusedRNNCell']
@@ -53,6 +53,8 @@ _ORDINARY: dict[str, Callable[..., BaseRNNCell]] = {
 
 #: What MXNet runs where oneDNN does not.
 _OWN = "MXNet's own CPU operator, which computes float64, and float32 without oneDNN,"
+
+Symbol = mx.sym.Symbol
 
 
 class FusedRNNCell(BaseRNNCell):
@@ -110,7 +112,7 @@ class FusedRNNCell(BaseRNNCell):
     _masks_padding = True
     _in_fuse = 'it is sym.RNN'
 
-    def __init__(self, num_hidden: int, num_layers: int = 1, mode: str = 'lstm',
+    def __init__(self, num_hidden: int, num_layers: int = 1, mode: Mode = 'lstm',
                  bidirectional: bool = False, dropout: float = 0., get_next_state: bool = False,
                  forget_bias: float = 1.0, prefix: str | None = None,
                  params: RNNParams | None = None) -> None:
@@ -236,7 +238,7 @@ class FusedRNNCell(BaseRNNCell):
         parted = valid_length is not None and (self._bidirectional or self._get_next_state
                                                or between > 0 or self._mode == 'rnn_relu')
         self._warn_of_defects(known_type(states[0]) or np.float32, parted)
-        if parted:
+        if parted and valid_length is not None:
             outputs, states = self._operators(inputs, states, valid_length, between,
                                               known_type(states[0]))
         else:
@@ -275,7 +277,8 @@ class FusedRNNCell(BaseRNNCell):
                       'which computes float32; unfuse() gives cells with DropoutCells between '
                       'them, which apply it')
 
-    def _operator(self, inputs, parameters, states, next_states, dropout=0.):
+    def _operator(self, inputs: Symbol, parameters: Symbol, states: Sequence[Symbol],
+                  next_states: bool, dropout: float = 0.) -> tuple[Symbol, list[Symbol]]:
         """All layers as one operator over time-major inputs."""
         rnn = mx.sym.RNN(data=inputs, parameters=parameters,
                          state_size=self._num_hidden, num_layers=self._num_layers,
@@ -284,26 +287,28 @@ class FusedRNNCell(BaseRNNCell):
                          name=self._prefix + 'rnn', **dict(zip(('state', 'state_cell'), states)))
         return (rnn[0], list(rnn)[1:]) if next_states else (rnn, [])
 
-    def _operators(self, inputs, states, valid_length, between, dtype):
+    def _operators(self, inputs: Symbol, states: list[Symbol], valid_length: Symbol,
+                   between: float, dtype: Any) -> tuple[Symbol, list[Symbol]]:
         """Sequences of different lengths: one operator for each layer and direction, with dropout
         of the probability `between` in between."""
         arrays = self._arrays(inputs, states)
-        begin = list(zip(*[mx.sym.SliceChannel(state, num_outputs=len(arrays), axis=0,
-                                               squeeze_axis=True) for state in states]))
+        begin: list[tuple[Symbol, ...]] = list(zip(*[
+            mx.sym.SliceChannel(state, num_outputs=len(arrays), axis=0, squeeze_axis=True)
+            for state in states]))
         finals: list[Any] = []
         size = len(self._directions)
         for layer in range(self._num_layers):
             if layer and between:
                 inputs = drop(inputs, between)
             own = slice(layer * size, (layer + 1) * size)
-            inputs, states = padded_layer(
+            inputs, last = padded_layer(
                 self._mode, self._num_hidden, arrays[own], inputs, begin[own], valid_length,
                 self._get_next_state, ['%s%s%d_rnn' % (self._prefix, direction, layer)
                                        for direction in self._directions], dtype)
-            finals += states
+            finals += last
         return inputs, [mx.sym.stack(*each, axis=0) for each in zip(*finals)]
 
-    def _arrays(self, inputs, states):
+    def _arrays(self, inputs: Symbol, states: list[Symbol]) -> list[list[Symbol]]:
         """The vector's arrays, by layer and direction, in one list.
 
         The width of the inputs is not known here, so places are counted from the vector's end.
@@ -314,10 +319,10 @@ class FusedRNNCell(BaseRNNCell):
         step, _ = self._operator(mx.sym.slice_axis(steps, axis=0, begin=0, end=1), zeros, begin,
                                  False)
 
-        def slices(begin, end):
+        def slices(begin: int, end: int | None) -> Symbol:
             return mx.sym.slice_axis(self._parameter, axis=0, begin=begin, end=end)
 
-        def equal_parts(array, number):
+        def equal_parts(array: Symbol, number: int) -> list[Symbol]:
             return list(mx.sym.SliceChannel(mx.sym.reshape(array, shape=(number, -1)),
                                             num_outputs=number, axis=0))
 
@@ -353,7 +358,7 @@ class FusedRNNCell(BaseRNNCell):
             layers. `unpack_weights` of this cell, then `pack_weights` of the stack carry weights
             over; the checkpoint functions do both.
         """
-        def cell(direction, layer):
+        def cell(direction: str, layer: int) -> BaseRNNCell:
             return _ORDINARY[self._mode](self._num_hidden, '%s%s%d_' % (
                 self._prefix, direction, layer), self._forget_bias)
 
@@ -361,7 +366,7 @@ class FusedRNNCell(BaseRNNCell):
         for layer in range(self._num_layers):
             cells = [cell(direction, layer) for direction in self._directions]
             stack.add(cells[0] if len(cells) == 1 else BidirectionalCell(
-                *cells, output_prefix='%sbi_l%d_' % (self._prefix, layer)))
+                cells[0], cells[1], output_prefix='%sbi_l%d_' % (self._prefix, layer)))
             if self._dropout > 0 and layer < self._num_layers - 1:
                 stack.add(DropoutCell(self._dropout,
                                       prefix='%s_dropout%d_' % (self._prefix, layer)))

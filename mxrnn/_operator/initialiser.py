@@ -7,7 +7,7 @@ from typing import Any
 from .. import _check
 from .._cells.names import GATES
 from .._runtime.mxnet import mx
-from .layout import FusedLayout
+from .layout import FusedLayout, Mode
 
 __all__ = ['FusedRNN']
 
@@ -42,7 +42,7 @@ class FusedRNN(mx.init.Initializer):
     It gives the values, and the attribute of the variable, that ``mx.init.FusedRNN`` gives.
     """
 
-    def __init__(self, init: Any, num_hidden: int, num_layers: int, mode: str,
+    def __init__(self, init: Any, num_hidden: int, num_layers: int, mode: Mode,
                  bidirectional: bool = False, forget_bias: float = 1.0) -> None:
         if isinstance(init, str):
             try:
@@ -63,8 +63,8 @@ class FusedRNN(mx.init.Initializer):
                          forget_bias=self._forget_bias)
         self._init = init
 
-    def _init_weight(self, desc, arr):
-        init = getattr(desc, 'global_init', None) if self._init is None else self._init
+    def _init_weight(self, desc: Any, arr: mx.nd.NDArray) -> None:
+        init: Any = getattr(desc, 'global_init', None) if self._init is None else self._init
         while hasattr(init, '_init') and type(init).__name__ == 'FusedRNN':  # the model's
             init = init._init
         if init is None:

@@ -104,13 +104,13 @@ def _operator(layers: list[Layer], inputs: mx.sym.Symbol, states: list[list[mx.s
     begin = [_stacked(each, '%sstate_%d' % (name, k)) for k, each in enumerate(zip(*states))]
     vector = operator_vector(first.mode, [layer.cells for layer in layers], inputs, begin, name,
                              width, dtype)
-    outputs, *finals = mx.sym.RNN(
+    outputs, *lasts = mx.sym.RNN(
         inputs, vector, *begin, state_size=first.num_hidden, num_layers=len(layers),
         bidirectional=len(first.cells) == 2, mode=first.mode, state_outputs=True,
         name=name + 'rnn')
     finals = zip(*[mx.sym.SliceChannel(final, num_outputs=len(states), axis=0, squeeze_axis=True,
                                        name='%slast_%d' % (name, k))
-                   for k, final in enumerate(finals)])
+                   for k, final in enumerate(lasts)])
     return outputs, list(map(list, finals))
 
 

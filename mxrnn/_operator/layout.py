@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import math
-from typing import Iterator, NamedTuple
+from typing import Iterator, Literal, NamedTuple
 
 from .._cells.names import GATES, GROUPS, KINDS, gate_array
 
-__all__ = ['FusedArray', 'FusedLayout']
+__all__ = ['FusedArray', 'FusedLayout', 'Mode']
+
+Mode = Literal['rnn_relu', 'rnn_tanh', 'lstm', 'gru']
 
 
 class FusedArray(NamedTuple):

@@ -22,20 +22,21 @@ _OPEN = 1e4
 _LARGE, _LARGE_HALF = 1e30, 6e4
 
 
-def _join(*arrays):
+def _join(*arrays: mx.sym.Symbol) -> mx.sym.Symbol:
     """Concatenate channels of time-major arrays, in 4 dimensions, where oneDNN does it."""
     joined = mx.sym.Concat(*[mx.sym.expand_dims(array, axis=0) for array in arrays], dim=3)
     return mx.sym.reshape(joined, shape=(-3, 0, 0))
 
 
-def _with_padding(inputs, weight, column, valid_length):
+def _with_padding(inputs: mx.sym.Symbol, weight: mx.sym.Symbol, column: mx.sym.Symbol,
+                  valid_length: mx.sym.Symbol) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
     """A further input channel, 1 in padding, with `column` as its weights."""
     channel = mx.sym.slice_axis(mx.sym.zeros_like(inputs), axis=2, begin=0, end=1)
     padding = mx.sym.SequenceMask(channel, valid_length, use_sequence_length=True, value=1)
     return _join(inputs, padding), mx.sym.Concat(weight, column, dim=1)
 
 
-def _memory_column(bias):
+def _memory_column(bias: mx.sym.Symbol) -> mx.sym.Symbol:
     """Weights that make an LSTM keep its memory, by closing the input gate and opening the forget
     gate: the operator's final memory then is right."""
     zero = mx.sym.SliceChannel(mx.sym.reshape(mx.sym.zeros_like(bias), shape=(4, -1, 1)),
@@ -43,7 +44,7 @@ def _memory_column(bias):
     return mx.sym.Concat(zero - _OPEN, zero + _OPEN, zero, zero, dim=0)
 
 
-def _relu_column(bias):
+def _relu_column(bias: mx.sym.Symbol) -> mx.sym.Symbol:
     """Weights that make the state of 'rnn_relu' 0, which could grow without end: infinity would
     make gradients NaN."""
     zero = mx.sym.reshape(mx.sym.zeros_like(bias), shape=(-1, 1))
@@ -55,14 +56,17 @@ def _relu_column(bias):
 _COLUMNS = {'lstm': _memory_column, 'rnn_relu': _relu_column}
 
 
-def _last(outputs, valid_length, begin):
+def _last(outputs: mx.sym.Symbol, valid_length: mx.sym.Symbol, begin: mx.sym.Symbol
+          ) -> mx.sym.Symbol:
     """The last valid output of each sequence; where there is none, the begin state."""
     # SequenceLast reads before the array for a length of 0.
     last = mx.sym.SequenceLast(outputs, mx.sym.maximum(valid_length, 1), use_sequence_length=True)
     return mx.sym.where(valid_length > 0, last, begin)
 
 
-def _direction(mode, units, arrays, inputs, states, valid_length, next_states, name, dtype):
+def _direction(mode: str, units: int, arrays: Sequence[mx.sym.Symbol], inputs: mx.sym.Symbol,
+               states: Sequence[mx.sym.Symbol], valid_length: mx.sym.Symbol, next_states: bool,
+               name: str, dtype: Any) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
     """A layer in one direction, forwards: outputs, whatever they are in padding, and states."""
     weight, *others = arrays
     memory = next_states and mode == 'lstm'

@@ -1,0 +1,5 @@
+"""`mx` for type checkers: MXNet has no types of its own, so mxnet_types has some."""
+from . import mxnet_types as mx
+from .cures import cures as cures
+
+__all__ = ['cures', 'mx']

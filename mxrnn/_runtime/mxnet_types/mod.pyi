@@ -1,0 +1,23 @@
+from typing import Any, Callable, Sequence
+
+from .io import DataIter
+from .nd import NDArray
+from .sym import Symbol
+
+class BaseModule:
+    symbol: Symbol
+    def fit(self, train_data: DataIter, **kwargs: Any) -> None: ...
+    def score(self, eval_data: DataIter, eval_metric: Any, **kwargs: Any
+              ) -> list[tuple[str, float]]: ...
+    def get_params(self) -> tuple[dict[str, NDArray], dict[str, NDArray]]: ...
+    def __getattr__(self, name: str) -> Any: ...
+
+class Module(BaseModule):
+    def __init__(self, symbol: Symbol, data_names: Sequence[str] | None = ...,
+                 label_names: Sequence[str] | None = ..., *args: Any, **kwargs: Any) -> None: ...
+
+class BucketingModule(BaseModule):
+    def __init__(self, sym_gen: Callable[[Any], tuple[Symbol, Any, Any]],
+                 default_bucket_key: Any = ..., *args: Any, **kwargs: Any) -> None: ...
+
+def __getattr__(name: str) -> Any: ...
