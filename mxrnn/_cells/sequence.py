@@ -200,34 +200,47 @@ def clip(valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout
                                     mx.sym.Cast(count, dtype='float32'))
 
 
-_BLOCK = 127
-
-
 class Running(Dict[int, mx.sym.Symbol]):
-    """By step, which sequences have not ended; each is made where it is first asked for."""
+    """By step, which sequences have not ended: 1, or 0 behind the end. Made where it is first asked
+    for, and once for all steps.
 
-    def __init__(self, valid_length: mx.sym.Symbol) -> None:
+    It comes from a mask of float32 over ones that have the batch of the inputs. So MXNet infers the
+    shape of the lengths from the inputs, and needs to know the type of neither.
+    """
+
+    def __init__(self, valid_length: mx.sym.Symbol, length: int, inputs: Inputs, layout: str
+                 ) -> None:
         super().__init__()
-        self._behind = [valid_length]  #: steps left after 0, _BLOCK, 2 * _BLOCK, ...
+        self._valid_length, self._length = valid_length, length
+        self._inputs, self._axis = inputs, time_axis(layout)
+        self._steps_by_batch: mx.sym.Symbol | None = None
+
+    def _all(self) -> mx.sym.Symbol:
+        """All steps, of shape (length, batch)."""
+        if self._steps_by_batch is None:
+            first = (mx.sym.slice_axis(self._inputs, axis=self._axis, begin=0, end=1)
+                     if isinstance(self._inputs, mx.sym.Symbol) else
+                     mx.sym.expand_dims(self._inputs[0], axis=self._axis))
+            column = mx.sym.slice_axis(mx.sym.Reshape(first, shape=(-3, -1)), axis=1, begin=0,
+                                       end=1)
+            row = mx.sym.Cast(mx.sym.Reshape(column, shape=(1, -1)), dtype='float32')
+            ones = mx.sym.broadcast_axis(mx.sym.ones_like(row), axis=0, size=self._length)
+            self._steps_by_batch = mask(None, ones, 'TN', self._valid_length)
+        return self._steps_by_batch
 
     def __missing__(self, step: int) -> mx.sym.Symbol:
-        # Lengths of 8 bits compare with small numbers only: the scalar would wrap around.
-        block, rest = divmod(step, _BLOCK)
-        while block >= len(self._behind):
-            self._behind.append(mx.sym.maximum(self._behind[-1], _BLOCK) - _BLOCK)
-        self[step] = self._behind[block] > rest
+        self.update(enumerate(mx.sym.split(self._all(), axis=0, num_outputs=self._length,
+                                           squeeze_axis=1)))
         return self[step]
 
-    def mask(self, length: int, inputs: Inputs, layout: str) -> mx.sym.Symbol:
+    def mask(self, inputs: Inputs, layout: str) -> mx.sym.Symbol:
         """As `mask`, of the sequence that a program gives. SequenceMask would have to know its
         type, which may be inferred later only."""
-        rows = mx.sym.Concat(*[self[step] for step in range(length)], dim=0)
-        shape = (-4, length, -1, -2)
-        if time_axis(layout) == 1:
-            rows = mx.sym.transpose(mx.sym.Reshape(rows, shape=(length, -1)))
-            rows = mx.sym.Reshape(rows, shape=(-1,))
-            shape = (-4, -1, length, -2)
-        inputs = mx.sym.Reshape(arrange(length, inputs, layout, True), shape=(-3, -2))
+        rows, shape = self._all(), (-4, self._length, -1, -2)
+        if self._axis == 1:
+            rows, shape = mx.sym.transpose(rows), (-4, -1, self._length, -2)
+        rows = mx.sym.Reshape(rows, shape=(-1,))
+        inputs = mx.sym.Reshape(arrange(self._length, inputs, layout, True), shape=(-3, -2))
         inputs = mx.sym.where(rows, inputs, mx.sym.zeros_like(inputs))
         return mx.sym.Reshape(inputs, shape=shape)
 

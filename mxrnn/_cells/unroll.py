@@ -59,7 +59,8 @@ def _checked(inputs: Inputs, options: Options) -> Options:
     if length is None and not isinstance(inputs, mx.sym.Symbol):
         length = len(inputs)
     clipped = clip(valid_length, length, inputs, layout)
-    return options._replace(length=length, valid_length=clipped, running=Running(clipped))
+    running = None if length is None else Running(clipped, length, inputs, layout)
+    return options._replace(length=length, valid_length=clipped, running=running)
 
 
 def unroll(cell: Any, inputs: Inputs, begin_state: Any, options: Options
@@ -104,10 +105,10 @@ def unroll_masked(cell: Any, inputs: Inputs, begin_state: Any, options: Options
     """Unroll `cell` so that it reads zeros in padding and gives zeros there."""
     if options.valid_length is None or cell._masks_padding:
         return cell._unroll(inputs, begin_state, options)
-    if options.length is None or options.running is None:
+    if options.running is None:
         inputs = mask(None, inputs, options.layout, options.valid_length)
     else:
-        inputs = options.running.mask(options.length, inputs, options.layout)
+        inputs = options.running.mask(inputs, options.layout)
     outputs, states = cell._unroll(inputs, begin_state, options)
     outputs = mask(options.length, outputs, options.layout, options.valid_length)
     return arrange(options.length, outputs, options.layout, options.merge_outputs), states
