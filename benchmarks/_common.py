@@ -20,7 +20,7 @@ import platform
 import sys
 import time
 from statistics import median
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, NoReturn
 
 
 def _threads_wanted() -> str:
@@ -40,21 +40,29 @@ os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np  # noqa: E402
+from _options import Parser, why_not_written  # noqa: E402
 
 import mxrnn  # noqa: E402
 from mxrnn._runtime import threads as runtime_threads  # noqa: E402
-from mxrnn._runtime.mxnet import mx  # noqa: E402
+
+try:
+    from mxrnn._runtime.mxnet import mx  # noqa: E402
+except ImportError as error:
+    if {'-h', '--help'} & set(sys.argv):
+        print(sys.modules['__main__'].__doc__)
+        print('Its options are listed where MXNet is installed.')
+        sys.exit(0)
+    raise SystemExit(str(error)) from None
 from mxrnn._runtime.report import gpu_context, gpu_name  # noqa: E402
 
 __all__ = ['Table', 'configuration', 'contexts', 'figure', 'measure', 'median', 'mx', 'parse',
-           'parser', 'ratio', 'threads']
+           'parser', 'ratio', 'run', 'threads']
 
 
 def parser(doc: str, ctx: bool = True, quick: bool = True, plot: bool = True,
            ) -> argparse.ArgumentParser:
     """A parser described by the script's docstring, with the options that scripts share."""
-    result = argparse.ArgumentParser(description=doc,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    result = Parser(description=doc)
     if ctx:
         result.add_argument('--ctx', choices=['cpu', 'gpu'], default='cpu',
                             help='where to run (default: cpu)')
@@ -73,8 +81,26 @@ def parse(options: argparse.ArgumentParser, argv: list[str] | None = None) -> ar
     if hasattr(result, 'ctx'):
         result.context = contexts([0] if result.ctx == 'gpu' else [])[0]
     if getattr(result, 'plot', None):
-        _pyplot()
+        _check_plot(options, result.plot)
     return result
+
+
+def _check_plot(options: argparse.ArgumentParser, path: str) -> None:
+    formats = _pyplot().figure().canvas.get_supported_filetypes()
+    if os.path.splitext(path)[1][1:].lower() not in formats:
+        options.error('--plot must end in one of %s, got %s'
+                      % (', '.join('.' + name for name in sorted(formats)), path))
+    if why_not_written(path):
+        options.error('--plot must be a file that can be written, but %s' % why_not_written(path))
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Run the script and exit; Ctrl-C ends it with status 130 and one line."""
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or 'Interrupted.', file=sys.stderr, flush=True)
+        sys.exit(130)
 
 
 def contexts(gpus: list[int]) -> list[mx.Context]:

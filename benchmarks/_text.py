@@ -23,8 +23,12 @@ def read_text(train: str | None, valid: str | None, min_count: int, quick: bool 
     if quick:
         sentences = sentences[:1000]
     parts = [sentences, _file(valid)] if valid else _held_out(sentences)
-    if not all(parts):
-        raise SystemExit('No sentences to train on, or none to validate on.')
+    for part, purpose, path in zip(parts, ('train', 'validate'), (train, valid or train)):
+        if not part:
+            raise SystemExit('There are no sentences to %s on%s%s.' % (
+                purpose, ' in ' + path if path else '',
+                '' if valid or purpose == 'train' else
+                ': the last ten of every hundred are held out; give others by --valid'))
     counts = Counter(word for sentence in parts[0] for word in sentence)
     return [[[word if counts[word] >= min_count else RARE for word in sentence]
              for sentence in part] for part in parts]
@@ -51,7 +55,7 @@ def _python_reference() -> list[list[str]]:
 
 def _file(path: str) -> list[list[str]]:
     try:
-        with open(path, encoding='utf-8') as lines:
+        with open(path, encoding='utf-8-sig') as lines:
             return [words for words in map(str.split, lines) if words]
     except (OSError, UnicodeDecodeError) as error:
         raise SystemExit('%s cannot be read: %s' % (path, error)) from None

@@ -12,27 +12,33 @@ the same validation perplexity; and steps those cells to make up sentences.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import random
 import sys
 import tempfile
-import time
 from bisect import bisect_left
 from typing import Any, Callable
 
 import numpy as np
-from _common import Table, configuration, contexts, figure, median, mx, parse, parser
+from _common import Table, configuration, contexts, figure, mx, parse, parser, run
+from _options import count, integers, learning_rate, probability, seed_number, why_not_written
 from _text import END, RARE, read_text, unigram_perplexity
+from _training import (
+    QUIET,
+    STORES,
+    Progress,
+    check_store,
+    how_to_resume,
+    open_store,
+    show_log,
+)
 
 import mxrnn
 
-#: The ways to add up gradients, of several GPUs and of several workers.
-STORES = ['local', 'device', 'nccl', 'dist_sync', 'dist_device_sync', 'dist_async']
+#: How far the perplexities of the two kinds of cells may differ, relatively.
+LIMIT = 1e-4
 
 PADDING = 0  # what fills a sentence up to the length of its bucket; no word has this number
-QUIET = logging.getLogger('fit')  # what fit logs by itself is in the table
-QUIET.setLevel(logging.ERROR)
 
 
 # ---- the model
@@ -118,6 +124,9 @@ def load_data(rnn: Any, options: argparse.Namespace) -> tuple[Any, Any, dict[str
                                    for part in (train, valid)))
     print('# %d and %d sentences, %d different words, unigram perplexity %.3f'
           % (len(train), len(valid), len(vocabulary), unigram), flush=True)
+    if options.batch_size * options.workers > len(train):
+        raise SystemExit('--batch-size must be at most %d, the sentences that each worker has to '
+                         'train on, got %d' % (len(train) // options.workers, options.batch_size))
     train = fill(train, options.buckets, options.batch_size * options.workers)
     parts: dict[str, int] = {}
     if options.stock:
@@ -143,59 +152,59 @@ def seed(options: argparse.Namespace, epoch: int) -> None:
     mx.random.seed((options.seed + epoch) * options.workers + (options.rank if epoch else 0))
 
 
-class Progress:
-    """Callbacks of fit that print perplexities and speed, a row for each epoch."""
-
-    def __init__(self, table: Table, batch_size: int, *first: str) -> None:
-        self.table = table
-        self.batch_size = batch_size
-        self.first = first
-
-    def batch_end(self, param: Any) -> None:
-        """Start the clock after the first batch; keep the count of those that follow."""
-        if param.nbatch == 0:
-            mx.nd.waitall()
-            self.start = time.perf_counter()
-        self.batches, self.perplexity = param.nbatch, param.eval_metric.get_global()[1]
-
-    def epoch_end(self, *_: Any) -> None:
-        """Stop the clock, before the checkpoint and the validation."""
-        mx.nd.waitall()
-        self.speed = self.batches * self.batch_size / (time.perf_counter() - self.start)
-
-    def eval_end(self, param: Any) -> None:
-        """Print the row."""
-        self.table.add(*self.first, param.epoch + 1, '%.6f' % self.perplexity,
-                       '%.6f' % param.eval_metric.get()[1], round(self.speed, 1))
-
-
 def train_model(rnn: Any, cell: Any, train: Any, valid: Any, words: int, prefix: str,
-                options: argparse.Namespace) -> Table:
+                options: argparse.Namespace) -> Progress:
     """Fit, from the start or from the checkpoint to resume, and save a checkpoint every epoch."""
     model = mx.mod.BucketingModule(language_model(cell, words, options), train.default_bucket_key,
                                    logger=QUIET, context=options.contexts)
-    save = rnn.do_rnn_checkpoint(cell, prefix, **({} if options.stock else {'module': model}))
+    more: dict[str, Any] = {} if options.stock else {
+        'module': model, 'keep': None if options.checkpoint else 2}
+    save = rnn.do_rnn_checkpoint(cell, prefix, **more)
     weights = {}
     if options.resume:
         for epoch in range(1, options.resume + 1):  # each shuffle starts from the one before
             seed(options, epoch)
             valid.reset()
             train.reset()
-        _, arguments, auxiliary = rnn.load_rnn_checkpoint(cell, prefix, options.resume,
-                                                          module=model)  # with its optimiser
+        arguments, auxiliary = resumed(rnn, cell, words, prefix, model, options)
         weights = {'arg_params': arguments, 'aux_params': auxiliary}
     progress = Progress(Table('epoch', 'train_perplexity', 'valid_perplexity',
-                              'samples_per_second'), options.batch_size)
-    model.fit(train, eval_data=valid, eval_metric=perplexity(),
-              validation_metric=perplexity(), kvstore=options.store,
-              optimizer=options.optimizer, optimizer_params={'learning_rate': options.lr},
-              initializer=mx.init.Xavier(), begin_epoch=options.resume, num_epoch=options.epochs,
-              batch_end_callback=[progress.batch_end,
-                                  mx.callback.Speedometer(options.batch_size, 50)],
-              epoch_end_callback=[progress.epoch_end, save,
-                                  lambda epoch, *_: seed(options, epoch + 1)],
-              eval_end_callback=progress.eval_end, **weights)
-    return progress.table
+                              'samples_per_second'), options.batch_size, len(train.idx),
+                        options.epochs, begin=options.resume)
+    try:
+        with progress.interruptible():
+            model.fit(train, eval_data=valid, eval_metric=perplexity(),
+                      validation_metric=perplexity(), kvstore=options.store,
+                      optimizer=options.optimizer, optimizer_params={'learning_rate': options.lr},
+                      initializer=mx.init.Xavier(), begin_epoch=options.resume,
+                      num_epoch=options.epochs, batch_end_callback=progress.batch_end,
+                      epoch_end_callback=[progress.epoch_end, save, progress.after_save,
+                                          lambda epoch, *_: seed(options, epoch + 1)],
+                      eval_batch_end_callback=progress.check,
+                      eval_end_callback=progress.eval_end, **weights)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(how_to_resume(prefix, progress.saved, options)) from None
+    return progress
+
+
+def resumed(rnn: Any, cell: Any, words: int, prefix: str, model: Any,
+            options: argparse.Namespace) -> tuple[Any, Any]:
+    """The weights of the checkpoint to go on from, with the optimiser's states in the model."""
+    try:
+        _, arguments, auxiliary = rnn.load_rnn_checkpoint(cell, prefix, options.resume,
+                                                          module=model)
+    except (OSError, ValueError, mx.base.MXNetError) as error:
+        raise SystemExit('--resume %d cannot be done: %s' % (options.resume, error)) from None
+    graph = language_model(cell, words, options)(options.buckets[0])[0]
+    shape = (options.buckets[0], options.batch_size)
+    shapes, _, _ = graph.infer_shape(data=shape, softmax_label=shape)
+    for name, needed in zip(graph.list_arguments(), shapes):
+        if name not in ('data', 'softmax_label') and arguments[name].shape != needed:
+            raise SystemExit(
+                '--resume %d needs the text and the sizes that the training began with: %s has '
+                'the shape %s in the checkpoint, and %s with these options'
+                % (options.resume, name, arguments[name].shape, needed))
+    return arguments, auxiliary
 
 
 # ---- using the checkpoint
@@ -242,18 +251,6 @@ def sample(cell: Any, checkpoint: Any, vocabulary: dict[str, int], count: int,
 
 # ---- the command
 
-def integers(text: str) -> list[int]:
-    """The numbers in a list such as 0,1."""
-    return sorted(int(number) for number in text.split(','))
-
-
-def positive(text: str) -> int:
-    """A number of things."""
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
-
-
 def read_options(argv: list[str]) -> argparse.Namespace:
     """The options given, with what cannot be had refused."""
     result = parser(__doc__, ctx=False)
@@ -261,44 +258,48 @@ def read_options(argv: list[str]) -> argparse.Namespace:
     add('--train', metavar='FILE', help='text to train on, a sentence a line, words set apart by '
         'spaces (default: the language reference of Python)')
     add('--valid', metavar='FILE', help='text to validate on (default: a tenth of the other)')
-    add('--min-count', type=positive, default=3, help='rarer words become ' + RARE)
+    add('--min-count', type=count, default=3, help='rarer words become ' + RARE)
     add('--cell', choices=['lstm', 'gru', 'rnn_tanh', 'rnn_relu'], default='lstm')
     kind = result.add_mutually_exclusive_group()
     kind.add_argument('--unfused', action='store_const', dest='kind', const='unfused',
                       default='fused', help='train ordinary cells, predict with fused ones')
     kind.add_argument('--fuse', action='store_const', dest='kind', const='fuse',
                       help='the same, but run the ordinary cells through the fused operator')
-    add('--layers', type=positive, default=2, help='(default: %(default)s)')
-    add('--hidden', type=positive, default=200, help='units in a layer (default: %(default)s)')
-    add('--embedding', type=positive, default=200, help='width of a word (default: %(default)s)')
-    add('--dropout', type=float, default=0.5,
+    add('--layers', type=count, default=2, help='(default: %(default)s)')
+    add('--hidden', type=count, default=200, help='units in a layer (default: %(default)s)')
+    add('--embedding', type=count, default=200, help='width of a word (default: %(default)s)')
+    add('--dropout', type=probability, default=0.5,
         help='before each layer and after the last (default: %(default)s)')
-    add('--batch-size', type=positive, default=32, help='(default: %(default)s)')
+    add('--batch-size', type=count, default=32, help='(default: %(default)s)')
     add('--buckets', type=integers, default=[10, 15, 20, 30, 40, 60], metavar='N,...',
         help='lengths, two marks included; longer sentences are cut (default: %(default)s)')
-    add('--epochs', type=positive, default=20, help='(default: %(default)s)')
+    add('--epochs', type=count, default=20, help='(default: %(default)s)')
     add('--optimizer', default='adam', metavar='NAME', help='(default: %(default)s)',
         choices=sorted(mx.optimizer.Optimizer.opt_registry))
-    add('--lr', type=float, default=0.002, help='learning rate (default: %(default)s)')
-    add('--seed', type=int, default=1, help='(default: %(default)s)')
+    add('--lr', type=learning_rate, default=0.002, help='learning rate (default: %(default)s)')
+    add('--seed', type=seed_number, default=1, help='(default: %(default)s)')
     add('--gpus', type=integers, default=[], metavar='N,...', help='(default: the CPU)')
     add('--kv-store', default='local', choices=STORES, help='device for several GPUs; dist_sync '
         'for several workers, started as docs/distributed.md says')
-    add('--checkpoint', metavar='PREFIX', help='of the files (default: in a temporary folder)')
-    add('--resume', type=positive, default=0, metavar='EPOCH', help='go on from this checkpoint')
+    add('--checkpoint', metavar='PREFIX', help='of the files, one for every epoch (default: '
+        'the last two, in a new temporary folder that outlives the run)')
+    add('--resume', type=count, default=0, metavar='EPOCH', help='go on from this checkpoint')
     add('--stock', action='store_true', help='the same with mxnet.rnn')
     if '--quick' in argv:
         result.set_defaults(hidden=32, embedding=32, epochs=4, lr=0.01)
     options = parse(result, argv)
     options.contexts = contexts(options.gpus)
-    if not 0 <= options.dropout < 1:
-        result.error('--dropout must be from 0 to below 1, got %g' % options.dropout)
+    if options.checkpoint and '://' not in options.checkpoint:
+        why = why_not_written(options.checkpoint)
+        if why:
+            result.error('--checkpoint must be a folder and a name to begin with, but ' + why)
     if options.buckets[0] < 3:
         result.error('--buckets must be 3 or more, got %d' % options.buckets[0])
     if options.stock and options.kind == 'fuse':
         result.error('--fuse is not for --stock: mxnet.rnn has no such function')
     if options.resume >= options.epochs:
-        result.error('--resume must be below --epochs, which is %d' % options.epochs)
+        result.error('--resume must be below --epochs, which is %d, got %d'
+                     % (options.epochs, options.resume))
     if options.resume and (options.stock or not options.checkpoint):
         result.error('--resume needs --checkpoint and the states of the optimiser beside it, '
                      'which mxnet.rnn (--stock) does not save')
@@ -306,26 +307,11 @@ def read_options(argv: list[str]) -> argparse.Namespace:
     return options
 
 
-def check_store(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse a store of several workers where MXNet is not told how to find them."""
-    if 'dist' in options.kv_store and 'DMLC_ROLE' not in os.environ:
-        parser.error('--kv-store %s needs the DMLC_ variables, by which MXNet finds the others: '
-                     'see docs/distributed.md' % options.kv_store)
-
-
-def open_store(options: argparse.Namespace) -> None:
-    """Set `store`, what fit is given, and `rank` and `workers` of the options."""
-    options.store, options.rank, options.workers = options.kv_store, 0, 1
-    if 'dist' in options.kv_store:
-        options.store = mx.kv.create(options.kv_store)
-        options.rank, options.workers = options.store.rank, options.store.num_workers
-
-
 def main() -> int:
     """Train, load what was saved into the other kind of cell, compare, sample."""
     options = read_options(sys.argv[1:])
     configuration(**vars(options))
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    show_log()
     rnn = mx.rnn if options.stock else mxrnn
     open_store(options)
     seed(options, 0)
@@ -334,19 +320,18 @@ def main() -> int:
     trained, other = (build_cell(rnn, options, kind) for kind in kinds)
     if options.kind == 'fuse':
         print('# ' + repr(trained).replace('\n', '\n# '), flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        prefix = options.checkpoint or os.path.join(folder, 'lm')
-        table = train_model(rnn, trained, train, valid, len(vocabulary), prefix, options)
-        if options.rank:
-            return 0
-        found = [evaluate(cell, rnn.load_rnn_checkpoint(cell, prefix, options.epochs),
-                          len(vocabulary), valid, options) for cell in (trained, other)]
-        stepping = build_cell(rnn, options, 'unfused')
-        checkpoint = rnn.load_rnn_checkpoint(stepping, prefix, options.epochs)
-        sentences = sample(stepping, checkpoint, vocabulary, 5, options)
+    prefix = options.checkpoint or os.path.join(tempfile.mkdtemp(prefix='bucketing_lm-'), 'lm')
+    progress = train_model(rnn, trained, train, valid, len(vocabulary), prefix, options)
+    if options.rank:
+        return 0
+    found = [evaluate(cell, rnn.load_rnn_checkpoint(cell, prefix, options.epochs),
+                      len(vocabulary), valid, options) for cell in (trained, other)]
+    stepping = build_cell(rnn, options, 'unfused')
+    checkpoint = rnn.load_rnn_checkpoint(stepping, prefix, options.epochs)
+    sentences = sample(stepping, checkpoint, vocabulary, 5, options)
 
     difference = abs(found[1] / found[0] - 1)
-    print('# median %.1f samples per second' % median(row[3] for row in table.rows))
+    print('# ' + progress.speed_line())
     print('# validation perplexity: unigram model %.3f, %s cells as trained %.6f, loaded into '
           '%s cells %.6f, relative difference %.1g'
           % (unigram, kinds[0], found[0], kinds[1], found[1], difference))
@@ -354,12 +339,16 @@ def main() -> int:
         print('# sampled: ' + sentence)
     if options.plot:
         with figure(options.plot, 'epoch', 'perplexity') as axes:
-            epochs, *columns = zip(*table.rows)
+            epochs, *columns = zip(*progress.table.rows)
             axes.plot(epochs, [float(p) for p in columns[0]], label='training, with dropout')
             axes.plot(epochs, [float(p) for p in columns[1]], label='validation')
             axes.axhline(unigram, color='grey', linestyle='--', label='validation, unigram model')
-    return 0 if difference < 1e-4 else 1
+    print('# the last checkpoint is %s-%04d.params' % (prefix, options.epochs))
+    passed = difference < LIMIT
+    print('# %s: the perplexities of %s and %s cells differ by %.1g, where %g is allowed'
+          % ('passed' if passed else 'failed', *kinds, difference, LIMIT))
+    return 0 if passed else 1
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

@@ -10,26 +10,16 @@ states that are zero at the start of each batch, and with states carried over fr
 from __future__ import annotations
 
 import argparse
-import logging
+import math
 import sys
 from itertools import chain
 from typing import Any
 
-from _common import Table, configuration, figure, mx, parse, parser
+from _common import Table, configuration, figure, mx, parse, parser, run
+from _options import count, learning_rate, probability, seed_number
 from _text import END, RARE, read_text, unigram_perplexity
-from bucketing_lm import (
-    PADDING,
-    QUIET,
-    STORES,
-    Progress,
-    build_cell,
-    check_store,
-    embed,
-    open_store,
-    perplexity,
-    positive,
-    predict,
-)
+from _training import QUIET, STORES, Progress, check_store, open_store, show_log
+from bucketing_lm import PADDING, build_cell, embed, perplexity, predict
 
 import mxrnn as rnn
 
@@ -47,17 +37,18 @@ def train_model(carry: bool, train: rnn.StreamIter, valid: rnn.StreamIter, words
                           logger=QUIET, context=options.context)
     callbacks = [carried if carry else lambda param: carried.zero(model)]
     steps = options.batch_size * options.bptt
-    progress = Progress(table, steps, 'carried' if carry else 'zero')
+    progress = Progress(table, steps, len(train), options.epochs, 'carried' if carry else 'zero')
     mx.random.seed(options.seed)
     train.reset()
-    model.fit(train, eval_data=valid, eval_metric=perplexity(), validation_metric=perplexity(),
-              kvstore=options.store,
-              optimizer='adam', optimizer_params={'learning_rate': options.lr},
-              initializer=mx.init.Xavier(), num_epoch=options.epochs,
-              batch_end_callback=[progress.batch_end, mx.callback.Speedometer(steps, 50),
-                                  *callbacks],
-              epoch_end_callback=progress.epoch_end, eval_batch_end_callback=callbacks,
-              eval_end_callback=[progress.eval_end, *callbacks])
+    with progress.interruptible():
+        model.fit(train, eval_data=valid, eval_metric=perplexity(), validation_metric=perplexity(),
+                  kvstore=options.store,
+                  optimizer='adam', optimizer_params={'learning_rate': options.lr},
+                  initializer=mx.init.Xavier(), num_epoch=options.epochs,
+                  batch_end_callback=[progress.batch_end, *callbacks],
+                  epoch_end_callback=progress.epoch_end,
+                  eval_batch_end_callback=[progress.check, *callbacks],
+                  eval_end_callback=[progress.eval_end, *callbacks])
 
 
 def read_options() -> argparse.Namespace:
@@ -66,18 +57,18 @@ def read_options() -> argparse.Namespace:
     add = result.add_argument
     add('--train', metavar='FILE', help='as for bucketing_lm.py')
     add('--valid', metavar='FILE', help='as for bucketing_lm.py')
-    add('--min-count', type=positive, default=3, help='rarer words become ' + RARE)
+    add('--min-count', type=count, default=3, help='rarer words become ' + RARE)
     add('--cell', choices=['lstm', 'gru', 'rnn_tanh', 'rnn_relu'], default='lstm')
-    add('--layers', type=positive, default=2, help='(default: %(default)s)')
-    add('--hidden', type=positive, default=200, help='units in a layer (default: %(default)s)')
-    add('--embedding', type=positive, default=200, help='width of a word (default: %(default)s)')
-    add('--dropout', type=float, default=0.3,
+    add('--layers', type=count, default=2, help='(default: %(default)s)')
+    add('--hidden', type=count, default=200, help='units in a layer (default: %(default)s)')
+    add('--embedding', type=count, default=200, help='width of a word (default: %(default)s)')
+    add('--dropout', type=probability, default=0.3,
         help='before each layer and after the last (default: %(default)s)')
-    add('--batch-size', type=positive, default=20, help='streams (default: %(default)s)')
-    add('--bptt', type=positive, default=35, help='steps in a batch (default: %(default)s)')
-    add('--epochs', type=positive, default=10, help='(default: %(default)s)')
-    add('--lr', type=float, default=0.002, help='learning rate (default: %(default)s)')
-    add('--seed', type=int, default=1, help='(default: %(default)s)')
+    add('--batch-size', type=count, default=20, help='streams (default: %(default)s)')
+    add('--bptt', type=count, default=35, help='steps in a batch (default: %(default)s)')
+    add('--epochs', type=count, default=10, help='(default: %(default)s)')
+    add('--lr', type=learning_rate, default=0.002, help='learning rate (default: %(default)s)')
+    add('--seed', type=seed_number, default=1, help='(default: %(default)s)')
     add('--states', choices=['zero', 'carried'], action='append', help='train one way only')
     add('--kv-store', default='local', choices=STORES, help='dist_sync for several workers, '
         'started as docs/distributed.md says; needs --states, since their servers train one model')
@@ -91,11 +82,11 @@ def read_options() -> argparse.Namespace:
     return options
 
 
-def main() -> None:
+def main() -> int:
     """Train twice, and compare."""
     options = read_options()
     configuration([options.context], **vars(options))
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    show_log()
     parts: list[Any] = [[sentence + [END] for sentence in part] for part in read_text(
         options.train, options.valid, options.min_count, options.quick)]
     parts[0], vocabulary = rnn.encode_sentences(parts[0], invalid_label=PADDING, start_label=1)
@@ -107,9 +98,15 @@ def main() -> None:
           % (*map(len, texts), len(vocabulary), unigram))
     open_store(options)
     parts = {'num_parts': options.workers, 'part_index': options.rank}
-    train, valid = (rnn.StreamIter(text, options.batch_size, options.bptt, PADDING, layout='TN',
-                                   last_batch='pad', **part)
-                    for text, part in zip(texts, (parts, {})))
+    iterators = []
+    for text, part, purpose in zip(texts, (parts, {}), ('train', 'validate')):
+        try:
+            iterators.append(rnn.StreamIter(text, options.batch_size, options.bptt, PADDING,
+                                            layout='TN', last_batch='pad', **part))
+        except ValueError as error:
+            raise SystemExit('--batch-size %d is too much for the text to %s on: %s'
+                             % (options.batch_size, purpose, error)) from None
+    train, valid = iterators
 
     table = Table('states', 'epoch', 'train_perplexity', 'valid_perplexity', 'words_per_second')
     for states in options.states:
@@ -125,7 +122,10 @@ def main() -> None:
             for kind, values in found.items():
                 axes.plot(range(1, len(values) + 1), values, label='states ' + kind)
             axes.axhline(unigram, color='grey', linestyle='--', label='unigram model')
+    passed = all(math.isfinite(value) for values in found.values() for value in values)
+    print('# passed' if passed else '# failed: a perplexity is not a finite number')
+    return 0 if passed else 1
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

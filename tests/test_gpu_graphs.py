@@ -70,7 +70,7 @@ def test_graphs_are_bound_for_the_gpu(script, tmp_path):
     done = subprocess.run(
         [sys.executable, str(script), '--quick'] + options_for_a_gpu(script),
         capture_output=True, text=True, cwd=str(tmp_path),
-        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=path))
+        env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=path, TMPDIR=str(tmp_path)))
     assert done.returncode == 0, done.stderr
     assert 'made up' in done.stdout, done.stdout
     assert 'bound for the made up card' in done.stderr, done.stderr

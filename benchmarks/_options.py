@@ -1,0 +1,92 @@
+"""Options of the scripts in this folder: what each may be, checked before any work begins."""
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+from typing import Any, NoReturn
+
+__all__ = ['Parser', 'count', 'integers', 'learning_rate', 'probability', 'seed_number',
+           'why_not_written']
+
+#: Epochs are added to the seed, and NumPy takes no seed of more than 32 bits.
+LAST_SEED = 10 ** 9
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors in one line that begins with the option: '--epochs must be at least 1, got -3'."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter,
+                         allow_abbrev=False, **arguments)
+
+    def error(self, message: str) -> NoReturn:
+        message = re.sub(r'^argument (\S+): must', r'\1 must', message)
+        self.exit(2, '%s: %s (--help lists the options)\n' % (self.prog, message))
+
+
+def _integer(text: str, least: int, most: int | None = None) -> int:
+    allowed = 'at least %d' % least if most is None else 'from %d to %d' % (least, most)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            'must be a whole number, %s, got %s' % (allowed, text)) from None
+    if number < least or (most is not None and number > most):
+        raise argparse.ArgumentTypeError('must be %s, got %s' % (allowed, text))
+    return number
+
+
+def _float(text: str, allowed: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError('must be %s, got %s' % (allowed, text)) from None
+
+
+def count(text: str) -> int:
+    """A number of things, at least 1."""
+    return _integer(text, 1)
+
+
+def seed_number(text: str) -> int:
+    """A seed that every generator takes."""
+    return _integer(text, 0, LAST_SEED)
+
+
+def integers(text: str) -> list[int]:
+    """The numbers in a list such as 0,1: in order, each once."""
+    try:
+        return sorted({int(number) for number in text.split(',')})
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            'must be whole numbers with commas between them, got %s' % text) from None
+
+
+def learning_rate(text: str) -> float:
+    """A finite number above 0."""
+    number = _float(text, 'a number above 0')
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError('must be a number above 0, got %s' % text)
+    return number
+
+
+def probability(text: str) -> float:
+    """A probability of dropout."""
+    number = _float(text, 'from 0 to below 1')
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError('must be from 0 to below 1, got %s' % text)
+    return number
+
+
+def why_not_written(path: str) -> str:
+    """Why no file can be written at `path`, or ''."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.basename(path) or os.path.isdir(path):
+        return '%s is a folder' % path
+    if not os.path.isdir(folder):
+        return 'there is no folder %s' % folder
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        return '%s may not be written' % (path if os.path.exists(path) else folder)
+    return ''
