@@ -43,17 +43,12 @@ class _CuringLoader:
             _settle(module)
 
 
-#: The modules of mxnet.rnn, each of which mxrnn has one of the same name for.
-_REPLACED = ('mxnet.rnn.rnn_cell', 'mxnet.rnn.rnn', 'mxnet.rnn.io')
-
-
 class _ReplacingLoader:
     """Gives a module of mxrnn in the place of one of mxnet.rnn."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         import importlib
-        package = __name__.split('.')[0]
-        module = importlib.import_module(package + spec.name[len('mxnet.rnn'):])
+        module = importlib.import_module(_MODULES[spec.name])
         self._spec = module.__spec__
         return module
 
@@ -65,8 +60,7 @@ class _Finder:
     """Finds the package `mxnet` where the other finders do, and cures its loader."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        package = sys.modules.get(__name__.split('.')[0])
-        if name in _REPLACED and package is not None and sys.modules.get('mxnet.rnn') is package:
+        if name in _MODULES and sys.modules.get('mxnet.rnn') is sys.modules[_PACKAGE]:
             from importlib.machinery import ModuleSpec
             return ModuleSpec(name, _ReplacingLoader())  # type: ignore[arg-type]
         if name != 'mxnet':
