@@ -4,12 +4,15 @@ from __future__ import annotations
 import math
 import numbers
 import sys
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator, Type, Union
 
 import numpy as np
 
-__all__ = ['LARGEST', 'shown', 'instance', 'integer', 'whole', 'units', 'number', 'choice',
+__all__ = ['LARGEST', 'DType', 'shown', 'instance', 'integer', 'whole', 'units', 'number', 'choice',
            'function', 'initializer', 'dtype', 'activation', 'flag', 'integers', 'iterable']
+
+#: What names a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
+DType = Union[str, Type[Any], 'np.dtype[Any]']
 
 #: The largest integer that operators' parameters hold.
 LARGEST = 2**31 - 1

@@ -285,27 +285,27 @@ class BaseRNNCell:
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: None = ..., *, dtype: Any = ...,
+               merge_outputs: None = ..., *, dtype: _check.DType | None = ...,
                valid_length: mx.sym.Symbol | None = ...) -> tuple[Outputs, list[Any]]: ...
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: Literal[True] = ..., *, dtype: Any = ...,
+               merge_outputs: Literal[True] = ..., *, dtype: _check.DType | None = ...,
                valid_length: mx.sym.Symbol | None = ...) -> tuple[mx.sym.Symbol, list[Any]]: ...
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: Literal[False] = ..., *, dtype: Any = ...,
+               merge_outputs: Literal[False] = ..., *, dtype: _check.DType | None = ...,
                valid_length: mx.sym.Symbol | None = ...
                ) -> tuple[list[mx.sym.Symbol], list[Any]]: ...
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: bool | None = ..., *, dtype: Any = ...,
+               merge_outputs: bool | None = ..., *, dtype: _check.DType | None = ...,
                valid_length: mx.sym.Symbol | None = ...) -> tuple[Outputs, list[Any]]: ...
 
     def unroll(self, length: int, inputs: Inputs, begin_state: Any = None, layout: str = 'NTC',
-               merge_outputs: bool | None = None, *, dtype: Any = None,
+               merge_outputs: bool | None = None, *, dtype: _check.DType | None = None,
                valid_length: mx.sym.Symbol | None = None
                ) -> tuple[Inputs, list[Any]]:
         """Build the graph of a whole sequence.

@@ -44,7 +44,8 @@ _TRAINED = ('Dropout', 'BatchNorm')
 
 def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = None,
                    layout: Layout = 'NTC', *,
-                   dtype: Any = None, valid_length: mx.sym.Symbol | None = None
+                   dtype: _check.DType | None = None,
+                   valid_length: mx.sym.Symbol | None = None
                    ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
     """Build the graph of a sequence of any length: a loop (`sym.contrib.foreach`) over `cell`.
 

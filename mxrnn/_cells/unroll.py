@@ -35,7 +35,7 @@ class Options(NamedTuple):
     length: int | None
     layout: str
     merge_outputs: bool | None
-    dtype: Any = None
+    dtype: _check.DType | None = None
     valid_length: mx.sym.Symbol | None = None
     #: Follows from `valid_length`: which sequences go on in each step.
     running: Running | None = None

@@ -103,7 +103,7 @@ class BucketSentenceIter(TokenIter):
     def __init__(self, sentences: Sequence[Sequence[int]] | str | os.PathLike[str],
                  batch_size: int, buckets: Sequence[int] | None = None, invalid_label: float = -1,
                  data_name: str = 'data', label_name: str = 'softmax_label',
-                 dtype: Any = 'float32', layout: Layout = 'NT', *, shuffle: bool = True,
+                 dtype: _check.DType = 'float32', layout: Layout = 'NT', *, shuffle: bool = True,
                  seed: int | None = None,
                  last_batch: Literal['discard', 'pad', 'roll_over'] = 'discard',
                  too_long: Literal['discard', 'truncate'] = 'discard',

@@ -74,7 +74,7 @@ class StreamIter(TokenIter):
 
     def __init__(self, tokens: Iterable[int] | str | os.PathLike[str], batch_size: int, bptt: int,
                  invalid_label: float = -1, data_name: str = 'data',
-                 label_name: str = 'softmax_label', dtype: Any = 'float32',
+                 label_name: str = 'softmax_label', dtype: _check.DType = 'float32',
                  layout: Layout = 'NT', *, last_batch: Literal['discard', 'pad'] = 'discard',
                  num_parts: int = 1, part_index: int = 0) -> None:
         super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout,

@@ -39,7 +39,7 @@ def brief(error: Exception) -> str:
     return (reasons or lines or [''])[-1].strip()[:300]
 
 
-def context_of(ctx: Any) -> mx.Context:
+def context_of(ctx: mx.Context | None) -> mx.Context:
     """The context `ctx`, by default the current one."""
     return mx.current_context() if ctx is None else _check.instance(
         'ctx', ctx, mx.Context, 'a Context, such as mx.cpu()')

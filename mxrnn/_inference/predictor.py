@@ -108,7 +108,7 @@ class Predictor:
 
     def __init__(self, network: Network, arg_params: graphs.Weights,
                  aux_params: graphs.Weights | None = None, *, buckets: Iterable[int],
-                 batch_size: int = 32, ctx: Any = None, padding: float = 0,
+                 batch_size: int = 32, ctx: mx.Context | None = None, padding: float = 0,
                  layout: Literal['NT', 'TN'] = 'NT', length_name: str = 'length',
                  fold: bool = True) -> None:
         self._network = _check.function('network', network)

@@ -143,7 +143,7 @@ class Stepper:
 
     def _set_up(self, outputs: Any, begin: Sequence[mx.sym.Symbol],
                 states: Sequence[mx.sym.Symbol], arg_params: Any, aux_params: Any,
-                ctx: Any) -> None:
+                ctx: mx.Context | None) -> None:
         self._context = graphs.context_of(ctx)
         self._arg_params = graphs.check_weights('arg_params', arg_params)
         self._aux_params = graphs.check_weights('aux_params', aux_params)

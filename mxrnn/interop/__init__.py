@@ -1,12 +1,17 @@
 """Graphs and weights of MXNet's programs, without MXNet."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._checkpoint.errors import CheckpointError
 from .graph import Entry, Graph, Node, attr_value, graph_from_json, graph_to_json
 from .model import Model, load, save
 from .onnx_files import ExportError, to_onnx
+
+if TYPE_CHECKING:
+    from ._torch.module import from_torch, to_torch
+    from ._torch.table import register
+    from .layers import from_gluon_params, from_torch_state_dict, gluon_params, torch_state_dict
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'attr_value',
            'from_gluon_params', 'from_torch', 'from_torch_state_dict', 'gluon_params',

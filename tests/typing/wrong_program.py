@@ -17,3 +17,4 @@ rnn.BucketSentenceIter([[1, 2]], 1, layout='CN')  # wrong
 rnn.dynamic_unroll(cell, x, layout='CNT')  # wrong
 rnn.fuse(rnn.LSTMCell)  # wrong
 rnn.LTSMCell(8)  # wrong
+cell.unroll(3, x, dtype=32)  # wrong
