@@ -18,6 +18,7 @@ import gc
 import os
 import platform
 import sys
+import textwrap
 import time
 from statistics import median
 from typing import Any, Callable, Iterator, NoReturn
@@ -40,7 +41,7 @@ os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np  # noqa: E402
-from _options import Parser, why_not_written  # noqa: E402
+from _options import Parser, filled, why_not_written  # noqa: E402
 
 import mxrnn  # noqa: E402
 from mxrnn._runtime import threads as runtime_threads  # noqa: E402
@@ -49,8 +50,8 @@ try:
     from mxrnn._runtime.mxnet import mx  # noqa: E402
 except ImportError as error:
     if {'-h', '--help'} & set(sys.argv):
-        print(sys.modules['__main__'].__doc__)
-        print('Its options are listed where MXNet is installed.')
+        print(filled(sys.modules['__main__'].__doc__ or ''))
+        print('\nIts options are listed where MXNet is installed.')
         sys.exit(0)
     raise SystemExit(str(error)) from None
 from mxrnn._runtime.report import gpu_context, gpu_name  # noqa: E402
@@ -62,7 +63,7 @@ __all__ = ['Table', 'configuration', 'contexts', 'figure', 'measure', 'median', 
 def parser(doc: str, ctx: bool = True, quick: bool = True, plot: bool = True,
            ) -> argparse.ArgumentParser:
     """A parser described by the script's docstring, with the options that scripts share."""
-    result = Parser(description=doc)
+    result = Parser(doc)
     if ctx:
         result.add_argument('--ctx', choices=['cpu', 'gpu'], default='cpu',
                             help='where to run (default: cpu)')
@@ -135,7 +136,9 @@ def configuration(contexts: list[mx.Context] | None = None, **settings: Any) -> 
         if context.device_type == 'gpu':
             print('# %s: %s' % (context, gpu_name(context.device_id)))
     if settings:
-        print('# ' + ', '.join('%s: %s' % item for item in settings.items()))
+        print(textwrap.fill(', '.join('%s: %s' % item for item in settings.items()), 79,
+                            initial_indent='# ', subsequent_indent='#   ',
+                            break_on_hyphens=False, break_long_words=False))
     sys.stdout.flush()
 
 

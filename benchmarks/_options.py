@@ -5,10 +5,11 @@ import argparse
 import math
 import os
 import re
+import textwrap
 from typing import Any, NoReturn
 
-__all__ = ['Parser', 'count', 'integers', 'learning_rate', 'probability', 'seed_number',
-           'why_not_written']
+__all__ = ['Parser', 'filled', 'integers', 'learning_rate', 'positive', 'probability',
+           'seed_number', 'threads_number', 'why_not_written']
 
 #: Epochs are added to the seed, and NumPy takes no seed of more than 32 bits.
 LAST_SEED = 10 ** 9
@@ -17,13 +18,26 @@ LAST_SEED = 10 ** 9
 class Parser(argparse.ArgumentParser):
     """Errors in one line that begins with the option: '--epochs must be at least 1, got -3'."""
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, doc: str) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter,
-                         allow_abbrev=False, **arguments)
+                         allow_abbrev=False, description=filled(doc))
+
+    def add_argument(self, *names: Any, **arguments: Any) -> argparse.Action:
+        metavar = {positive: 'N', seed_number: 'N', learning_rate: 'X', probability: 'X'}
+        if arguments.get('type') in metavar:
+            arguments.setdefault('metavar', metavar[arguments['type']])
+        return super().add_argument(*names, **arguments)
 
     def error(self, message: str) -> NoReturn:
         message = re.sub(r'^argument (\S+): must', r'\1 must', message)
         self.exit(2, '%s: %s (--help lists the options)\n' % (self.prog, message))
+
+
+def filled(doc: str) -> str:
+    """Paragraphs for 80 columns; examples, which are indented, as they are."""
+    return '\n\n'.join(paragraph if paragraph.startswith(' ') else
+                       textwrap.fill(paragraph, 79, break_on_hyphens=False)
+                       for paragraph in doc.strip('\n').split('\n\n'))
 
 
 def _integer(text: str, least: int, most: int | None = None) -> int:
@@ -45,7 +59,7 @@ def _float(text: str, allowed: str) -> float:
         raise argparse.ArgumentTypeError('must be %s, got %s' % (allowed, text)) from None
 
 
-def count(text: str) -> int:
+def positive(text: str) -> int:
     """A number of things, at least 1."""
     return _integer(text, 1)
 
@@ -53,6 +67,16 @@ def count(text: str) -> int:
 def seed_number(text: str) -> int:
     """A seed that every generator takes."""
     return _integer(text, 0, LAST_SEED)
+
+
+def threads_number(text: str) -> str:
+    """A number of threads, or 'default'."""
+    if text == 'default':
+        return text
+    try:
+        return str(positive(text))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError("%s (or 'default')" % error) from None
 
 
 def integers(text: str) -> list[int]:

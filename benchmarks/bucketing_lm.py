@@ -6,8 +6,8 @@ epoch; loads the last one with unfused cells (with --unfused the other way round
 the same validation perplexity; and steps those cells to make up sentences.
 
     python benchmarks/bucketing_lm.py
-    python benchmarks/bucketing_lm.py --train text.txt --valid more.txt --cell gru --epochs 5
-    python benchmarks/bucketing_lm.py --stock     # the same, digit for digit, with mxnet.rnn
+    python benchmarks/bucketing_lm.py --train text.txt --valid more.txt
+    python benchmarks/bucketing_lm.py --stock   # the same digits with mxnet.rnn
 """
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ from typing import Any, Callable
 
 import numpy as np
 from _common import Table, configuration, contexts, figure, mx, parse, parser, run
-from _options import count, integers, learning_rate, probability, seed_number, why_not_written
+from _options import (
+    integers,
+    learning_rate,
+    positive,
+    probability,
+    seed_number,
+    why_not_written,
+)
 from _text import END, RARE, read_text, unigram_perplexity
 from _training import (
     QUIET,
@@ -258,32 +265,38 @@ def read_options(argv: list[str]) -> argparse.Namespace:
     add('--train', metavar='FILE', help='text to train on, a sentence a line, words set apart by '
         'spaces (default: the language reference of Python)')
     add('--valid', metavar='FILE', help='text to validate on (default: a tenth of the other)')
-    add('--min-count', type=count, default=3, help='rarer words become ' + RARE)
-    add('--cell', choices=['lstm', 'gru', 'rnn_tanh', 'rnn_relu'], default='lstm')
+    add('--min-count', type=positive, default=3,
+        help='rarer words become %s (default: %%(default)s)' % RARE)
+    add('--cell', choices=['lstm', 'gru', 'rnn_tanh', 'rnn_relu'], default='lstm',
+        help='kind of cell (default: %(default)s)')
     kind = result.add_mutually_exclusive_group()
     kind.add_argument('--unfused', action='store_const', dest='kind', const='unfused',
                       default='fused', help='train ordinary cells, predict with fused ones')
     kind.add_argument('--fuse', action='store_const', dest='kind', const='fuse',
                       help='the same, but run the ordinary cells through the fused operator')
-    add('--layers', type=count, default=2, help='(default: %(default)s)')
-    add('--hidden', type=count, default=200, help='units in a layer (default: %(default)s)')
-    add('--embedding', type=count, default=200, help='width of a word (default: %(default)s)')
+    add('--layers', type=positive, default=2, help='layers of cells (default: %(default)s)')
+    add('--hidden', type=positive, default=200, help='units in a layer (default: %(default)s)')
+    add('--embedding', type=positive, default=200, help='width of a word (default: %(default)s)')
     add('--dropout', type=probability, default=0.5,
         help='before each layer and after the last (default: %(default)s)')
-    add('--batch-size', type=count, default=32, help='(default: %(default)s)')
+    add('--batch-size', type=positive, default=32,
+        help='sentences in a batch (default: %(default)s)')
     add('--buckets', type=integers, default=[10, 15, 20, 30, 40, 60], metavar='N,...',
         help='lengths, two marks included; longer sentences are cut (default: %(default)s)')
-    add('--epochs', type=count, default=20, help='(default: %(default)s)')
-    add('--optimizer', default='adam', metavar='NAME', help='(default: %(default)s)',
+    add('--epochs', type=positive, default=20, help='passes over the text (default: %(default)s)')
+    add('--optimizer', default='adam', metavar='NAME', help='of MXNet (default: %(default)s)',
         choices=sorted(mx.optimizer.Optimizer.opt_registry))
     add('--lr', type=learning_rate, default=0.002, help='learning rate (default: %(default)s)')
-    add('--seed', type=seed_number, default=1, help='(default: %(default)s)')
-    add('--gpus', type=integers, default=[], metavar='N,...', help='(default: the CPU)')
-    add('--kv-store', default='local', choices=STORES, help='device for several GPUs; dist_sync '
+    add('--seed', type=seed_number, default=1, help='of all that is random (default: %(default)s)')
+    add('--gpus', type=integers, default=[], metavar='N,...', help='numbers of the GPUs to run on '
+        '(default: the CPU)')
+    add('--kv-store', default='local', choices=STORES, metavar='STORE',
+        help=', '.join(STORES) + ' (default: %(default)s): device for several GPUs; dist_sync '
         'for several workers, started as docs/distributed.md says')
-    add('--checkpoint', metavar='PREFIX', help='of the files, one for every epoch (default: '
+    add('--checkpoint', metavar='PREFIX', help='path that files of checkpoints begin with, one '
+        'for every epoch (default: '
         'the last two, in a new temporary folder that outlives the run)')
-    add('--resume', type=count, default=0, metavar='EPOCH', help='go on from this checkpoint')
+    add('--resume', type=positive, default=0, metavar='EPOCH', help='go on from this checkpoint')
     add('--stock', action='store_true', help='the same with mxnet.rnn')
     if '--quick' in argv:
         result.set_defaults(hidden=32, embedding=32, epochs=4, lr=0.01)

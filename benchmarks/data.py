@@ -25,6 +25,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import os
 import random
 import subprocess
 import sys
@@ -32,8 +33,9 @@ import time
 from typing import Any, Iterator
 
 import numpy as np
-from _common import Table, configuration, figure, median, mx, parse, parser, threads
+from _common import Table, configuration, figure, median, mx, parse, parser, run, threads
 from _disk import TASKS, compare
+from _options import positive
 
 SHORTEST, LONGEST, WORDS = 5, 60, 30000
 BUCKETS = [10, 20, 30, 40, 50, 60]
@@ -84,22 +86,29 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__, ctx=False)
-    options.add_argument('--sentences', type=int, default=1000000)
-    options.add_argument('--batch', type=int, default=64)
-    options.add_argument('--layout', choices=['NT', 'TN'], default='NT')
-    options.add_argument('--rounds', type=int, default=3)
+    options.add_argument('--sentences', type=positive, default=1000000,
+                         help='how many (default: %(default)s)')
+    options.add_argument('--batch', type=positive, default=64,
+                         help='sentences in a batch (default: %(default)s)')
+    options.add_argument('--layout', choices=['NT', 'TN'], default='NT',
+                         help='of the batches (default: %(default)s)')
+    options.add_argument('--rounds', type=positive, default=3,
+                         help='processes of each library (default: %(default)s)')
     options.add_argument('--disk', action='store_true', help='measure corpora on disk instead')
-    options.add_argument('--fits', type=int, default=1000000,
-                         help='sentences to compare disk, memory and mxnet.rnn with')
-    options.add_argument('--folder', help='where the corpus is written for a while')
+    options.add_argument('--fits', type=positive, default=1000000,
+                         help='sentences to compare disk, memory and mxnet.rnn with '
+                              '(default: %(default)s)')
+    options.add_argument('--folder', metavar='FOLDER', help='where the corpus is '
+                         'written for a while (default: a temporary one)')
     options.add_argument('--measure', nargs='+', help=argparse.SUPPRESS)  # in its own process
     result = parse(options)
     if result.quick:
         result.sentences, result.fits, result.rounds = 20000, 20000, 1
-    if min(result.sentences // len(BUCKETS), result.fits // len(BUCKETS), result.batch,
-           result.rounds) < 1:
-        options.error('--sentences and --fits must be at least %d, --batch and --rounds at least 1'
-                      % len(BUCKETS))
+    if min(result.sentences, result.fits) < len(BUCKETS):
+        options.error('--sentences and --fits must be at least %d, got %d and %d'
+                      % (len(BUCKETS), result.sentences, result.fits))
+    if result.folder and not os.access(result.folder, os.W_OK | os.X_OK):
+        options.error('--folder must be a folder that can be written, got ' + result.folder)
     return result
 
 
@@ -220,4 +229,4 @@ def resident() -> float:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

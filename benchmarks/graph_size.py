@@ -14,7 +14,8 @@ import subprocess
 import sys
 from typing import Any, Callable
 
-from _common import Table, configuration, figure, measure, median, mx, parse, parser
+from _common import Table, configuration, figure, measure, median, mx, parse, parser, run
+from _options import positive
 
 import mxrnn
 
@@ -73,7 +74,7 @@ def memory(name: str, length: int, context: mx.Context) -> int:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument('--rounds', type=int, default=5,
+    options.add_argument('--rounds', type=positive, default=5,
                          help='rounds for 1000 steps or more; the fewer steps, the more rounds, up '
                               'to 20 times as many (default: 5)')
     options.add_argument('--memory', nargs=2, help=argparse.SUPPRESS)  # the process of its own
@@ -112,4 +113,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -33,8 +33,10 @@ from _common import (
     parse,
     parser,
     ratio,
+    run,
     threads,
 )
+from _options import positive
 
 import mxrnn
 
@@ -295,7 +297,7 @@ def sentence_jobs(sentences: list[list[int]], few: int, units: int, context: mx.
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument('--rounds', type=int, default=10, help='rounds a case (default: 10)')
+    options.add_argument('--rounds', type=positive, default=10, help='rounds a case (default: 10)')
     options = parse(options)
     quick = options.quick
     rounds = 2 if quick else options.rounds
@@ -348,4 +350,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

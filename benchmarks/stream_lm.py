@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from _common import Table, configuration, figure, mx, parse, parser, run
-from _options import count, learning_rate, probability, seed_number
+from _options import learning_rate, positive, probability, seed_number
 from _text import END, RARE, read_text, unigram_perplexity
 from _training import QUIET, STORES, Progress, check_store, open_store, show_log
 from bucketing_lm import PADDING, build_cell, embed, perplexity, predict
@@ -57,20 +57,23 @@ def read_options() -> argparse.Namespace:
     add = result.add_argument
     add('--train', metavar='FILE', help='as for bucketing_lm.py')
     add('--valid', metavar='FILE', help='as for bucketing_lm.py')
-    add('--min-count', type=count, default=3, help='rarer words become ' + RARE)
-    add('--cell', choices=['lstm', 'gru', 'rnn_tanh', 'rnn_relu'], default='lstm')
-    add('--layers', type=count, default=2, help='(default: %(default)s)')
-    add('--hidden', type=count, default=200, help='units in a layer (default: %(default)s)')
-    add('--embedding', type=count, default=200, help='width of a word (default: %(default)s)')
+    add('--min-count', type=positive, default=3,
+        help='rarer words become %s (default: %%(default)s)' % RARE)
+    add('--cell', choices=['lstm', 'gru', 'rnn_tanh', 'rnn_relu'], default='lstm',
+        help='kind of cell (default: %(default)s)')
+    add('--layers', type=positive, default=2, help='layers of cells (default: %(default)s)')
+    add('--hidden', type=positive, default=200, help='units in a layer (default: %(default)s)')
+    add('--embedding', type=positive, default=200, help='width of a word (default: %(default)s)')
     add('--dropout', type=probability, default=0.3,
         help='before each layer and after the last (default: %(default)s)')
-    add('--batch-size', type=count, default=20, help='streams (default: %(default)s)')
-    add('--bptt', type=count, default=35, help='steps in a batch (default: %(default)s)')
-    add('--epochs', type=count, default=10, help='(default: %(default)s)')
+    add('--batch-size', type=positive, default=20, help='streams (default: %(default)s)')
+    add('--bptt', type=positive, default=35, help='steps in a batch (default: %(default)s)')
+    add('--epochs', type=positive, default=10, help='passes over the text (default: %(default)s)')
     add('--lr', type=learning_rate, default=0.002, help='learning rate (default: %(default)s)')
-    add('--seed', type=seed_number, default=1, help='(default: %(default)s)')
+    add('--seed', type=seed_number, default=1, help='of all that is random (default: %(default)s)')
     add('--states', choices=['zero', 'carried'], action='append', help='train one way only')
-    add('--kv-store', default='local', choices=STORES, help='dist_sync for several workers, '
+    add('--kv-store', default='local', choices=STORES, metavar='STORE',
+        help=', '.join(STORES) + ' (default: %(default)s): dist_sync for several workers, '
         'started as docs/distributed.md says; needs --states, since their servers train one model')
     if '--quick' in sys.argv:
         result.set_defaults(hidden=32, embedding=32, epochs=4, lr=0.01, bptt=8)

@@ -17,7 +17,8 @@ from functools import partial
 from typing import Any, Callable
 
 import numpy as np
-from _common import Table, configuration, measure, median, mx, parser, ratio, threads
+from _common import Table, configuration, measure, median, mx, parser, ratio, run, threads
+from _options import positive
 from train_step import CASES, PASSES, QUICK, stack
 
 import mxrnn
@@ -80,7 +81,7 @@ def main() -> None:
     options = parser(__doc__, ctx=False, plot=False)
     options.add_argument('--ctx', choices=['cpu', 'gpu'], default='cpu',
                          help='where torch is to run (default: cpu)')
-    options.add_argument('--rounds', type=int, default=10, help='rounds a case (default: 10)')
+    options.add_argument('--rounds', type=positive, default=10, help='rounds a case (default: 10)')
     options = options.parse_args()
     device = 'cuda' if options.ctx == 'gpu' else 'cpu'
     if device == 'cuda' and not torch.cuda.is_available():
@@ -110,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -11,9 +11,11 @@ what one product of 1024 x 1024 matrices reached in the same rounds.
 """
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import multiprocessing
 import os
+import signal
 import time
 import warnings
 from functools import partial
@@ -33,8 +35,10 @@ from _common import (
     parse,
     parser,
     ratio,
+    run,
     threads,
 )
+from _options import positive, threads_number
 
 import mxrnn
 
@@ -160,20 +164,22 @@ def torch_version(gpus: list[int]) -> str:
 
 def serve(pipe: Connection, name: str, gpus: list[int]) -> None:
     """Build the step of each case that comes through `pipe`; for a None, send its seconds."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this process
     context, = contexts(gpus)
     step: Any = None
-    for case in iter(pipe.recv, 'end'):
-        if case is not None:
-            step = None  # its memory is free before the next one is built
-            mode, layers, shape, train = case
-            step = BUILD[name](mode, layers, shape, context, train)
-            continue
-        step()
-        mx.nd.waitall()
-        start = time.perf_counter()
-        step()
-        mx.nd.waitall()
-        pipe.send(time.perf_counter() - start)
+    with contextlib.suppress(EOFError, BrokenPipeError):  # the parent was interrupted
+        for case in iter(pipe.recv, 'end'):
+            if case is not None:
+                step = None  # its memory is free before the next one is built
+                mode, layers, shape, train = case
+                step = BUILD[name](mode, layers, shape, context, train)
+                continue
+            step()
+            mx.nd.waitall()
+            start = time.perf_counter()
+            step()
+            mx.nd.waitall()
+            pipe.send(time.perf_counter() - start)
 
 
 def seconds(name: str, pipe: Connection) -> float:
@@ -187,8 +193,8 @@ def seconds(name: str, pipe: Connection) -> float:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument('--rounds', type=int, default=10, help='rounds a case (default: 10)')
-    options.add_argument('--threads', default='1', metavar='N',
+    options.add_argument('--rounds', type=positive, default=10, help='rounds a case (default: 10)')
+    options.add_argument('--threads', type=threads_number, default='1', metavar='N',
                          help='threads of each library (default: 1), or "default" for what each '
                               'takes where nobody says how many')
     options = parse(options)
@@ -237,4 +243,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -12,7 +12,8 @@ import os
 import tempfile
 from typing import Any, Callable
 
-from _common import Table, configuration, figure, measure, median, mx, parse, parser, ratio
+from _common import Table, configuration, figure, measure, median, mx, parse, parser, ratio, run
+from _options import positive
 
 import mxrnn
 
@@ -80,7 +81,8 @@ def peak(operation: str, kind: str, name: str, units: int, folder: str) -> float
 
 def main() -> None:
     parsed = parser(__doc__, ctx=False)
-    parsed.add_argument('--units', type=int, default=0, help='of each layer and direction')
+    parsed.add_argument('--units', type=positive, default=None, help='of each layer and direction '
+                        '(default: 512)')
     options = parse(parsed)
     units = options.units or (64 if options.quick else 512)
     rounds = 2 if options.quick else 15
@@ -109,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

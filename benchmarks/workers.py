@@ -4,7 +4,7 @@ Two or more workers and a server, each on a host of its own: hosts are network n
 a bridge, and `tc` limits what each of them sends. The network is two layers of LSTM and a small
 decoder, as ordinary cells, through `fuse`, and as FusedRNNCell, whose weights are one array.
 
-    python benchmarks/workers.py                      # as root, on Linux with iproute2
+    python benchmarks/workers.py   # as root, on Linux with iproute2
     python benchmarks/workers.py --workers 3 --rates 1gbit,50mbit --hidden 512
 
 Bytes are those that the network interfaces counted. `least_s` and `most_s` are the formulas of
@@ -21,8 +21,9 @@ import sys
 import time
 from typing import Any
 
-from _common import Table, configuration, median, mx, parse, parser
+from _common import Table, configuration, median, mx, parse, parser, run
 from _hosts import Hosts, why_not
+from _options import positive
 
 import mxrnn as rnn
 
@@ -111,11 +112,14 @@ def measure(kind: str, rate: str, options: argparse.Namespace) -> dict[str, floa
 def main() -> None:
     """Measure every kind with every rate."""
     options = parser(__doc__, ctx=False, plot=False)
-    options.add_argument('--workers', type=int, default=2)
-    options.add_argument('--hidden', type=int, default=256)
+    options.add_argument('--workers', type=positive, default=2,
+                         help='workers (default: %(default)s)')
+    options.add_argument('--hidden', type=positive, default=256,
+                         help='units in a layer (default: %(default)s)')
     options.add_argument('--rates', default='none,1gbit,200mbit,50mbit',
                          help='what each host can send (default: %(default)s)')
-    options.add_argument('--rounds', type=int, default=10)
+    options.add_argument('--rounds', type=positive, default=10,
+                         help='steps to measure (default: %(default)s)')
     options.add_argument('--kind', choices=KINDS, help=argparse.SUPPRESS)  # in a worker
     result = parse(options)
     if result.kind:
@@ -145,4 +149,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 
 from ._commands import add_commands, run_command
 
@@ -32,6 +33,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _for_terminals(report: str) -> str:
+    """The lines of a report, broken before the 80th column."""
+    return '\n'.join(textwrap.fill(line, 79, subsequent_indent=' ' * 16, break_long_words=False,
+                                   break_on_hyphens=False) for line in report.splitlines())
+
+
 def main() -> None:
     options = _parser().parse_args()
     if options.command == 'run':
@@ -46,8 +53,11 @@ def main() -> None:
     elif options.command is not None:
         sys.exit(run_command(options))
     else:
-        from ._runtime.report import device_report
-        print(device_report())
+        try:
+            from ._runtime.report import device_report
+        except ImportError as error:
+            sys.exit(str(error))
+        print(_for_terminals(device_report()))
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """The language model of benchmarks/, from end to end, with little text and few units."""
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -16,6 +17,14 @@ from . import mx
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMAND = [sys.executable, os.path.join(ROOT, 'benchmarks', 'bucketing_lm.py'), '--quick',
            '--hidden', '24', '--embedding', '16', '--buckets', '12,20,40']
+
+
+@pytest.fixture(autouse=True)
+def _log_level():
+    """The scripts choose how much is logged, some of them in this process."""
+    before = logging.getLogger('mxrnn').level
+    yield
+    logging.getLogger('mxrnn').setLevel(before)
 
 
 @pytest.fixture(autouse=True)

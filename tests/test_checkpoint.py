@@ -154,6 +154,18 @@ def test_says_what_it_saved(saved, caplog):
     assert caplog.messages == ['Saved checkpoint to "%s-12345.params"' % prefix]
 
 
+@differs
+def test_what_is_saved_is_logged_by_a_logger_of_the_package(saved, caplog):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    with caplog.at_level(logging.INFO, logger='mxrnn'):
+        rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
+    assert [record.name for record in caplog.records] == ['mxrnn.rnn']
+    caplog.clear()
+    with caplog.at_level(logging.INFO), caplog.at_level(logging.WARNING, logger='mxrnn'):
+        rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize('epoch', [3.0, np.float32(3), np.int64(3), np.array(3)[()]])
 def test_whole_numbers_are_epochs(epoch, saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved

@@ -16,6 +16,8 @@ from .graph import check_symbol
 
 __all__ = ['Companion', 'save', 'save_rnn_checkpoint']
 
+_log = logging.getLogger('mxrnn.rnn')
+
 
 def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symbol | None,
                         arg_params: dict[str, mx.nd.NDArray],
@@ -120,9 +122,9 @@ def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params:
         raise CheckpointError('cannot save %s: %s' % (
             targets['params'], atomic.without_stage(brief(error)))) from error
     # As MXNet says it, with the name that the file has in the end.
-    logging.info('Saved checkpoint to "%s"', targets['params'])
+    _log.info('Saved checkpoint to "%s"', targets['params'])
     if companion is not None:
-        logging.info('Saved optimizer states to "%s"', targets['states'])
+        _log.info('Saved optimizer states to "%s"', targets['states'])
 
 
 @contextlib.contextmanager

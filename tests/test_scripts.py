@@ -1,0 +1,163 @@
+"""The commands of benchmarks/ and of the package: what they say to --help, to wrong options, to
+Ctrl-C, and without MXNet."""
+from __future__ import annotations
+
+import ast
+import importlib.util
+import logging
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = sorted(path.stem for path in (ROOT / 'benchmarks').glob('[a-z]*.py'))
+
+#: A sitecustomize that hides MXNet.
+WITHOUT_MXNET = '''
+import importlib.machinery
+_find = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = staticmethod(
+    lambda name, *rest: None if name == 'mxnet' else _find(name, *rest))
+'''
+
+
+def needs(script: str) -> None:
+    """Skip what needs torch where it is not installed."""
+    if script == 'torch_graph' and importlib.util.find_spec('torch') is None:
+        pytest.skip('torch is not installed')
+
+
+@pytest.fixture(autouse=True)
+def _log_level():
+    """The scripts choose how much is logged, some of them in this process."""
+    before = logging.getLogger('mxrnn').level
+    yield
+    logging.getLogger('mxrnn').setLevel(before)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Runs a script in this process; returns status, output and errors."""
+    def run(script: str, *options: str) -> tuple:
+        needs(script)
+        monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+        monkeypatch.setenv('COLUMNS', '80')
+        path = str(ROOT / 'benchmarks' / (script + '.py'))
+        monkeypatch.setattr(sys, 'argv', [path, *options])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(path, run_name='__main__')
+        return (ended.value.code, *capsys.readouterr())
+    return run
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_help_fits_into_80_columns(script: str, call) -> None:
+    status, printed, _ = call(script, '--help')
+    assert status == 0
+    assert printed.startswith('usage: %s.py ' % script) and '--help' in printed
+    assert [line for line in printed.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize('command', ['', 'run', 'enable', 'disable', 'export', 'inspect',
+                                     'compare'])
+def test_help_of_the_package_fits_into_80_columns(command: str) -> None:
+    printed = subprocess.run(
+        [sys.executable, '-m', 'mxrnn', *command.split(), '--help'], check=True,
+        stdout=subprocess.PIPE, text=True, cwd=str(ROOT), env=dict(os.environ, COLUMNS='80')).stdout
+    assert [line for line in printed.splitlines() if len(line) > 80] == []
+
+
+def without_mxnet(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    (folder / 'sitecustomize.py').write_text(WITHOUT_MXNET, encoding='utf-8')
+    result = subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)])))
+    assert 'Traceback' not in result.stderr
+    return result
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_scripts_without_mxnet(script: str, tmp_path) -> None:
+    needs(script)
+    path = str(ROOT / 'benchmarks' / (script + '.py'))
+    result = without_mxnet(tmp_path, path, '--quick')
+    assert result.returncode == 1 and not result.stdout
+    assert result.stderr.startswith('MXNet is not installed.\n')
+    result = without_mxnet(tmp_path, path, '--help')
+    assert result.returncode == 0 and not result.stderr
+    doc = ast.get_docstring(ast.parse(Path(path).read_text(encoding='utf-8')))
+    assert result.stdout.split()[:20] == doc.split()[:20]
+    assert result.stdout.endswith('Its options are listed where MXNet is installed.\n')
+    assert [line for line in result.stdout.splitlines() if len(line) > 80] == []
+
+
+def test_the_package_without_mxnet(tmp_path) -> None:
+    result = without_mxnet(tmp_path, '-m', 'mxrnn')
+    assert result.returncode == 1 and not result.stdout
+    assert result.stderr.startswith('MXNet is not installed.\n')
+    assert without_mxnet(tmp_path, '-m', 'mxrnn', '--help').returncode == 0
+
+
+@pytest.mark.parametrize('command, message', [
+    ('train_step --rounds 0', '--rounds must be at least 1, got 0'),
+    ('train_step --rounds ten', '--rounds must be a whole number, at least 1, got ten'),
+    ('train_step --threads 0', "--threads must be at least 1, got 0 (or 'default')"),
+    ('train_step --ctx tpu', "argument --ctx: invalid choice: 'tpu'"),
+    ('graph_size --rounds -1', '--rounds must be at least 1, got -1'),
+    ('predict --rounds 0', '--rounds must be at least 1, got 0'),
+    ('weights --units 0', '--units must be at least 1, got 0'),
+    ('weights --round 3', 'unrecognized arguments: --round 3'),
+    ('data --sentences 3', '--sentences and --fits must be at least 6, got 3 and 1000000'),
+    ('data --batch 0', '--batch must be at least 1, got 0'),
+    ('data --folder missing', '--folder must be a folder that can be written, got missing'),
+    ('workers --workers 0', '--workers must be at least 1, got 0'),
+    ('torch_graph --rounds 0', '--rounds must be at least 1, got 0'),
+    ('valid_length --cell rnn', "argument --cell: invalid choice: 'rnn'"),
+    ('valid_length --train missing.txt', 'missing.txt cannot be read'),
+    ('stream_lm --bptt 0', '--bptt must be at least 1, got 0'),
+    ('stream_lm --lr nan', '--lr must be a number above 0, got nan'),
+    ('stream_lm --dropout 1', '--dropout must be from 0 to below 1, got 1'),
+    ('stream_lm --seed -1', '--seed must be from 0 to 1000000000, got -1'),
+    ('stream_lm --kv-store foo', "argument --kv-store: invalid choice: 'foo'"),
+    ('stream_lm --quick --batch-size 9000',
+     '--batch-size 9000 is too much for the text to validate on: tokens must be at least 9001'),
+])
+def test_wrong_options_are_refused_in_one_line(command: str, message: str, call) -> None:
+    status, _, errors = call(*command.split())
+    said = errors if status == 2 else str(status)
+    assert message in said
+    if status == 2:
+        assert errors.count('\n') == 1 and 'usage' not in errors
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='needs signals of POSIX')
+@pytest.mark.parametrize('script', ['train_step', 'stream_lm'])
+def test_interrupted_scripts_end_with_one_line(script: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / 'benchmarks' / (script + '.py')), '--quick'],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=dict(os.environ, OMP_NUM_THREADS='1'),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    for line in iter(process.stdout.readline, ''):
+        if line.count(',') > 2 and not line.startswith('#') and any(map(str.isdigit, line)):
+            break  # the first row
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the processes it has started
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == 'Interrupted.' and 'Traceback' not in errors
+
+
+def test_nothing_is_logged_by_the_root_logger() -> None:
+    for path in [*(ROOT / 'mxrnn').rglob('*.py'), *(ROOT / 'benchmarks').glob('*.py')]:
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                called = ast.dump(node.func.value)
+                root = called.startswith("Name(id='logging'") and node.func.attr in (
+                    'debug', 'info', 'warning', 'error', 'exception', 'critical', 'log')
+                assert not root, '%s:%d' % (path, node.lineno)
+                assert node.func.attr != 'Speedometer', 'which logs so: %s' % path
