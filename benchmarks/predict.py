@@ -85,7 +85,7 @@ def with_stepper(stepper: Any, data: Any, batch: int, steps: int, read: bool) ->
 
 
 def with_executor(cell: Any, weights: dict[str, Any], data: Any, steps: int, read: bool,
-                  fold: bool = False) -> Job:
+                  context: mx.Context, fold: bool = False) -> Job:
     """Steps of an executor that is bound once, or sequences through it."""
     begin = cell.begin_state(func=mx.sym.Variable)
     inputs = mx.sym.Variable('data')
@@ -98,8 +98,8 @@ def with_executor(cell: Any, weights: dict[str, Any], data: Any, steps: int, rea
         symbol, weights = mxrnn.fold(symbol, weights)
     shapes = {state.name: (len(data), *info['shape'][1:])
               for state, info in zip(begin, cell.state_info)}
-    zeros = {name: mx.nd.zeros(shape, ctx=data.context) for name, shape in shapes.items()}
-    bound = symbol.bind(data.context, {**weights, **zeros, 'data': mx.nd.zeros_like(data)},
+    zeros = {name: mx.nd.zeros(shape, ctx=context) for name, shape in shapes.items()}
+    bound = symbol.bind(context, {**weights, **zeros, 'data': mx.nd.zeros_like(data)},
                         grad_req='null')
     arguments = [bound.arg_dict[name] for name in shapes]
 
@@ -197,11 +197,12 @@ def call_jobs(units: int, layers: int, batch: int, read: bool, steps: int, conte
                              data=(batch, 1, units))
     stepper = mxrnn.Stepper(cell, bare, weights, ctx=context)
     jobs = {'bare executor': with_executor(mxrnn.fuse(cell) if read else cell, weights, data,
-                                           steps, read),
+                                           steps, read, context),
             'Stepper': with_stepper(stepper, data, batch, steps, read),
             'gluon.rnn': with_gluon(units, layers, data, steps, read)}
     if read:
-        jobs['folded fuse'] = with_executor(mxrnn.fuse(cell), weights, data, steps, read, True)
+        jobs['folded fuse'] = with_executor(mxrnn.fuse(cell), weights, data, steps, read,
+                                            context, fold=True)
     if context.device_type == 'cpu':
         values = data.asnumpy()
         for name, module, make in (('torch.nn', 'torch', with_torch),

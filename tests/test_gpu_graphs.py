@@ -40,7 +40,9 @@ def on_card(name):
     original = getattr(mx.sym.Symbol, name)
 
     def bind(self, ctx, *args, **kwargs):
-        if not isinstance(ctx, Card):
+        # Folding computes where the weights lie, and those of a made up card lie on the CPU.
+        folds = sys._getframe(1).f_globals['__name__'] == 'mxrnn._inference.fold'
+        if not isinstance(ctx, Card) and not folds:
             raise AssertionError('%s is bound for %s' % (self, ctx))
         if name == 'simple_bind':
             shapes = {key: kwargs[key] for key in self.list_inputs() if key in kwargs}
@@ -76,8 +78,13 @@ def test_graphs_are_bound_for_the_gpu(script, tmp_path):
     assert 'bound for the made up card' in done.stderr, done.stderr
 
 
+#: Measures the network between workers on one machine, each on the CPU.
+ON_CPUS = ['workers']
+
+
 def test_every_graph_is_among_them():
     assert [path.stem for path in SCRIPTS][0] == 'bucketing_lm'
     for path in (ROOT / 'benchmarks').glob('[a-z]*.py'):
         binds = any(word in path.read_text(encoding='utf-8') for word in ('bind(', 'mx.mod.'))
-        assert not binds or path in SCRIPTS, '%s binds graphs but takes no --ctx' % path.name
+        assert not binds or path in SCRIPTS or path.stem in ON_CPUS, (
+            '%s binds graphs but takes no --ctx' % path.name)

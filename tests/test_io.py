@@ -224,7 +224,7 @@ def test_lazy_encoding_keeps_only_the_vocabulary():
         pass
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 10000
+    assert most < 200000  # the 20000 words take more than a million bytes
     assert len(vocab) == 8
 
 

@@ -101,7 +101,7 @@ def test_what_is_made_of_weights_is_refused():
             super().__init__(3)
             self._scaled = self._iW * 2
 
-    with pytest.raises(ValueError, match=r"params .* Scaled\(prefix='rnn_'\).*each step"):
+    with pytest.raises(ValueError, match=r"params .* Scaled\(3, prefix='rnn_'\).*each step"):
         stack(rnn, Scaled(), params=marked('rnn_i2h_weight'))
     stack(rnn, Scaled(), params=marked('other'))
 
