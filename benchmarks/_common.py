@@ -198,12 +198,24 @@ def _pyplot() -> Any:
 
 
 @contextlib.contextmanager
-def figure(path: str, xlabel: str, ylabel: str) -> Iterator[Any]:
-    """Axes to draw labelled lines on, saved with their legend when the block ends."""
-    fig, axes = _pyplot().subplots(figsize=(7, 4.5), layout='constrained')
+def figure(path: str, title: str, xlabel: str, ylabel: str, whole: bool = False,
+           ratio: bool = False) -> Iterator[Any]:
+    """Axes to draw labelled lines on, saved with their legend, beside them, when the block ends.
+
+    Where x is `whole`, so are its ticks. A `ratio` has a line at 1 and a logarithmic axis.
+    """
+    pyplot = _pyplot()
+    fig, axes = pyplot.subplots(figsize=(9, 4.5), layout='constrained')
+    axes.set_title(title)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
+    if whole:
+        axes.xaxis.set_major_locator(pyplot.MaxNLocator(integer=True))
+    if ratio:
+        axes.axhline(1, color='grey', linewidth=0.8)
+        axes.set_yscale('log', base=2)
+        axes.yaxis.set_major_formatter('{x:g}')
     yield axes
-    axes.legend()
+    axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1), fontsize='small')
     fig.savefig(path, dpi=120)
     print('# drawn: %s' % path, flush=True)

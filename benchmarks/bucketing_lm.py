@@ -351,10 +351,12 @@ def main() -> int:
     for sentence in sentences:
         print('# sampled: ' + sentence)
     if options.plot:
-        with figure(options.plot, 'epoch', 'perplexity') as axes:
+        with figure(options.plot, 'Language model of %s cells' % options.cell, 'epoch',
+                    'perplexity', whole=True) as axes:
             epochs, *columns = zip(*progress.table.rows)
-            axes.plot(epochs, [float(p) for p in columns[0]], label='training, with dropout')
-            axes.plot(epochs, [float(p) for p in columns[1]], label='validation')
+            axes.plot(epochs, [float(p) for p in columns[0]], marker='.',
+                      label='training, with dropout')
+            axes.plot(epochs, [float(p) for p in columns[1]], marker='.', label='validation')
             axes.axhline(unigram, color='grey', linestyle='--', label='validation, unigram model')
     print('# the last checkpoint is %s-%04d.params' % (prefix, options.epochs))
     passed = difference < LIMIT

@@ -105,7 +105,8 @@ def main() -> None:
                       median(a / b for a, b in zip(both[STOCK], both[name])),
                       int(peak.split()[-1]) / 1e6)
     if options.plot:
-        with figure(options.plot, 'time steps', 'ms to build and bind') as axes:
+        with figure(options.plot, 'Graphs of %d layers of LSTM' % LAYERS, 'time steps',
+                    'ms to build and bind') as axes:
             for name in BUILD:
                 rows = [row for row in table.rows if row[2] == name]
                 axes.loglog([row[0] for row in rows], [row[4] + row[5] for row in rows],

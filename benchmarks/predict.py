@@ -341,9 +341,8 @@ def main() -> None:
                   ratio({'one': [seconds / few for seconds in times['one at a time']],
                          'this': each}, 'one', 'this'))
     if options.plot:
-        with figure(options.plot, 'H, layers, batch',
-                    'times as fast as a bare executor') as axes:
-            axes.axhline(1, color='grey', linewidth=0.8)
+        with figure(options.plot, 'Prediction', 'H, layers, batch',
+                    'times as fast as a bare executor', ratio=True) as axes:
             for name, values in points.items():
                 if name != 'bare executor':
                     axes.plot(values, marker='o', linestyle='', label=name)

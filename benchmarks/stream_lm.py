@@ -121,9 +121,10 @@ def main() -> int:
               % (min(found['zero']), min(found['carried']),
                  min(found['zero']) / min(found['carried'])))
     if options.plot:
-        with figure(options.plot, 'epoch', 'validation perplexity') as axes:
+        with figure(options.plot, 'States of %s cells between batches' % options.cell, 'epoch',
+                    'validation perplexity', whole=True) as axes:
             for kind, values in found.items():
-                axes.plot(range(1, len(values) + 1), values, label='states ' + kind)
+                axes.plot(range(1, len(values) + 1), values, marker='.', label='states ' + kind)
             axes.axhline(unigram, color='grey', linestyle='--', label='unigram model')
     passed = all(math.isfinite(value) for values in found.values() for value in values)
     print('# passed' if passed else '# failed: a perplexity is not a finite number')

@@ -232,11 +232,14 @@ def main() -> None:
     for pipe in pipes.values():
         pipe.send('end')
     if options.plot:
-        with figure(options.plot, 'T, N, layers, H',
-                    'times as fast as the cells of mxnet.rnn') as axes:
+        with figure(options.plot, 'Steps of recurrent layers', 'T, N, layers, H',
+                    'times as fast as the cells of mxnet.rnn', ratio=True) as axes:
+            names = dict.fromkeys(implementation for implementation, _ in lines)
+            colours = {each: 'C%d' % i for i, each in enumerate(names)}
             for (implementation, name), values in lines.items():
                 if implementation != STOCK:
-                    axes.plot(values, marker='o', linestyle='-' if name == 'training' else ':',
+                    axes.plot(values, linestyle='', marker='o' if name == 'training' else '^',
+                              color=colours[implementation],
                               label='%s, %s' % (implementation, name))
             axes.set_xticks(np.arange(len(cases)), ['%s\n%d, %d, %d, %d' % case for case in cases],
                             fontsize='small')

@@ -152,6 +152,22 @@ def test_interrupted_scripts_end_with_one_line(script: str) -> None:
     assert errors.splitlines()[-1] == 'Interrupted.' and 'Traceback' not in errors
 
 
+def test_figures_have_titles_whole_epochs_and_a_line_at_1(tmp_path, monkeypatch) -> None:
+    pytest.importorskip('matplotlib')
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    from _common import figure
+    path = tmp_path / 'figure.png'
+    with figure(str(path), 'a title', 'epoch', 'times as fast', whole=True, ratio=True) as axes:
+        axes.plot([1, 2], [.5, 8], label='a line')
+    assert path.read_bytes().startswith(b'\x89PNG')
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == (
+        'a title', 'epoch', 'times as fast')
+    assert all(tick == int(tick) for tick in axes.get_xticks())
+    assert list(axes.lines[0].get_ydata()) == [1, 1]
+    data, legend = axes.get_window_extent(), axes.get_legend().get_window_extent()
+    assert not data.overlaps(legend)
+
+
 def test_nothing_is_logged_by_the_root_logger() -> None:
     for path in [*(ROOT / 'mxrnn').rglob('*.py'), *(ROOT / 'benchmarks').glob('*.py')]:
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
