@@ -28,8 +28,7 @@ def add_commands(commands: Any) -> None:
     target = export.add_mutually_exclusive_group(required=True)
     target.add_argument('--onnx', metavar='FILE', help='file of ONNX')
     target.add_argument('--torch', metavar='FILE',
-                        help='file of torch.save, which torch.load(FILE, weights_only=False) reads '
-                             'where mxrnn is installed')
+                        help='file of torch, which mxrnn.interop.load_torch(FILE) reads')
     _add_shapes(export, 'shape of an input of the file of ONNX; names are axes of any size: '
                         'data=batch,time,200')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
@@ -116,8 +115,8 @@ def _export(options: argparse.Namespace) -> int:
         if options.input or options.type:
             raise ValueError('--input and --type are for files of ONNX: a module of torch takes '
                              'data of any shape')
-        from .interop import to_torch  # says what to install, before anything is read
-        _save_module(to_torch(_load(options)), options.torch)
+        from .interop import save_torch, to_torch  # says what to install, before anything is read
+        save_torch(to_torch(_load(options)), options.torch)
     path = options.torch if options.onnx is None else options.onnx
     print('%s: %d bytes' % (path, os.path.getsize(path)))
     return 0
@@ -133,14 +132,6 @@ def _shapes_of_words(model: Any) -> dict[str, tuple[str, ...]]:
             if node.is_variable and node.name in model.inputs
             and any(reader.op == 'Embedding' and at == 0
                     for reader, at in graph.consumers(place))}
-
-
-def _save_module(module: Any, path: str) -> None:
-    import torch
-
-    from ._checkpoint.atomic import replacing
-    with replacing([path]) as stage:
-        torch.save(module, os.path.join(stage, os.path.basename(path)))
 
 
 def _inspect(options: argparse.Namespace) -> int:

@@ -9,18 +9,20 @@ from .model import Model, load, save
 from .onnx_files import ExportError, to_onnx
 
 if TYPE_CHECKING:
+    from ._torch.files import load_torch, save_torch
     from ._torch.module import from_torch, to_torch
     from ._torch.table import register
     from .layers import from_gluon_params, from_torch_state_dict, gluon_params, torch_state_dict
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'attr_value',
            'from_gluon_params', 'from_torch', 'from_torch_state_dict', 'gluon_params',
-           'graph_from_json', 'graph_to_json', 'load', 'register', 'save', 'to_onnx', 'to_torch',
-           'torch_state_dict']
+           'graph_from_json', 'graph_to_json', 'load', 'load_torch', 'register', 'save',
+           'save_torch', 'to_onnx', 'to_torch', 'torch_state_dict']
 
 #: Names that need torch, and where they are.
 _TORCH = {'to_torch': 'module', 'from_torch': 'module', 'UnsupportedError': 'module',
-          'GraphModule': 'module', 'register': 'table'}
+          'GraphModule': 'module', 'register': 'table', 'load_torch': 'files',
+          'save_torch': 'files'}
 
 #: Names that take cells and so need MXNet.
 _CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict')

@@ -40,8 +40,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     ----------
     model : Model
     path : str
-        A file of ONNX if it ends in '.onnx', else one of `torch.save`. Such a file can run any
-        code: compare only files that you trust.
+        A file of ONNX if it ends in '.onnx', else one of `save_torch`.
     shapes : dict
         Of inputs, by name.
     data_path : str, optional
@@ -113,16 +112,8 @@ def _onnx_file(path: str) -> _File:
 
 
 def _torch_file(path: str, model: Model) -> _File:
-    try:
-        import torch
-    except ImportError:
-        raise ImportError('files of torch are run by torch: pip install torch') from None
-    try:
-        module = torch.load(path, weights_only=False)
-    except OSError:
-        raise
-    except Exception as error:
-        raise ValueError('torch cannot read %s: %s' % (path, error)) from None
+    from . import load_torch
+    module = load_torch(path)
     return _File([(name, None, np.dtype('float32')) for name in _without_labels(model)],
                  lambda data: _run_module(module, data))
 

@@ -181,6 +181,38 @@ def test_copies_and_pickles_are_whole(tmp_path):
         assert not torch.equal(other.get_parameter('fc_bias'), module.get_parameter('fc_bias'))
 
 
+def test_a_file_of_torch_is_read_without_running_its_code(tmp_path):
+    path = tmp_path / 'model.pt'
+    module = make(language_model(), SHAPES)
+    interop.save_torch(module, path)
+    assert torch.load(path, weights_only=True)['graph'].startswith('{')
+    loaded = interop.load_torch(path)
+    torch.testing.assert_close(loaded(data=TOKENS), module(data=TOKENS), rtol=0, atol=0)
+    assert loaded.state_dict().keys() == module.state_dict().keys()
+    torch.save(module, path)  # a pickle of the class, which torch refuses to build
+    with pytest.raises(interop.CheckpointError, match='model.pt'):
+        interop.load_torch(path)
+    torch.save({'fc_bias': torch.zeros(3)}, path)
+    with pytest.raises(interop.CheckpointError, match='is no file of save_torch'):
+        interop.load_torch(path)
+    path.write_bytes(b'not a file of torch')
+    with pytest.raises(interop.CheckpointError, match='model.pt'):
+        interop.load_torch(path)
+    with pytest.raises(interop.CheckpointError, match='none.pt'):
+        interop.load_torch(tmp_path / 'none.pt')
+
+
+def test_damaged_files_of_torch_are_refused(tmp_path):
+    path = tmp_path / 'model.pt'
+    interop.save_torch(make(language_model(), SHAPES), path)
+    content = torch.load(path, weights_only=True)
+    for key, value in [('graph', '{}'), ('graph', 3), ('parameters', [1]),
+                       ('parameters', {'fc_bias': 'x'}), ('buffers', None)]:
+        torch.save(dict(content, **{key: value}), path)
+        with pytest.raises(interop.CheckpointError, match='is not whole'):
+            interop.load_torch(path)
+
+
 def test_a_state_dict_is_safe_to_load():
     module = make(language_model(), SHAPES)
     stream = io.BytesIO()

@@ -207,10 +207,12 @@ class GraphModule(nn.Module):
 
 
 def tensor(array: Any) -> Tensor:
-    """A tensor with a copy of the elements of `array`, of the same type.
+    """A tensor with a copy of the elements of `array`, an array or a tensor, of the same type.
 
     Arrays of bfloat16 come as MXNet shows them to NumPy, in a field of 16-bit integers.
     """
+    if isinstance(array, Tensor):
+        return array.detach().clone()
     array = np.ascontiguousarray(array)
     if array.dtype.names == ('bfloat16',):
         return torch.from_numpy(array['bfloat16'].astype(np.int16)).view(torch.bfloat16)

@@ -1,0 +1,109 @@
+"""A GraphModule as one file: its graph as text and its tensors, which torch reads without running
+code of the file (``torch.load(path, weights_only=True)``)."""
+from __future__ import annotations
+
+import os
+import pickle
+from typing import Any
+
+import torch
+
+from ... import _check
+from ..._checkpoint.atomic import replacing
+from ..._checkpoint.errors import CheckpointError
+from ..graph import graph_from_json, graph_to_json
+from .module import GraphModule
+
+__all__ = ['load_torch', 'save_torch']
+
+_FORMAT = 'graph of MXNet with tensors, 1'
+
+
+def save_torch(module: GraphModule, path: str | os.PathLike[str]) -> None:
+    """Write a module as one file, for `load_torch`.
+
+    Parameters
+    ----------
+    module : GraphModule
+        As `to_torch` made it, and as training has left it.
+    path : str
+        The file. If it cannot be written, what was there before stays.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mxrnn import interop
+    >>> graph = interop.graph_from_json('''{"nodes": [
+    ...     {"op": "null", "name": "data", "inputs": []},
+    ...     {"op": "Activation", "name": "act", "attrs": {"act_type": "relu"},
+    ...      "inputs": [[0, 0, 0]]}], "arg_nodes": [0], "heads": [[1, 0, 0]]}''')
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_torch(interop.to_torch(interop.Model(graph, {}, {})), folder + '/act.pt')
+    ...     module = load_torch(folder + '/act.pt')
+    >>> module(data=torch.tensor([-1., 2.]))
+    tensor([0., 2.])
+    """
+    _check.instance('module', module, GraphModule, 'a module of to_torch')
+    path = os.fspath(path)
+    content = {'format': _FORMAT, 'graph': graph_to_json(module.graph),
+               'parameters': _tensors(module._parameters), 'buffers': _tensors(module._buffers)}
+    try:
+        with replacing([path]) as stage:
+            torch.save(content, os.path.join(stage, os.path.basename(path)))
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError('cannot save %s: %s' % (path, error)) from error
+
+
+def load_torch(path: str | os.PathLike[str]) -> GraphModule:
+    """Read a module that `save_torch`, or ``python -m mxrnn export --torch``, has written.
+
+    Parameters
+    ----------
+    path : str
+        The file. It may come from a stranger: nothing in it is run.
+
+    Returns
+    -------
+    GraphModule
+        In inference mode, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be read, is damaged, or is no such file.
+    UnsupportedError
+        The graph has operators that are not known here.
+    """
+    path = os.fspath(path)
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except OSError as error:
+        raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from error
+    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError('%s is no whole file of save_torch: %s' % (
+            path, str(error).splitlines()[0] if str(error) else type(error).__name__)) from error
+    if not isinstance(content, dict) or content.get('format') != _FORMAT:
+        raise CheckpointError('%s is no file of save_torch' % path)
+    try:
+        graph = graph_from_json(content['graph'])
+        values = [_checked(content[kind]) for kind in ('parameters', 'buffers')]
+        return GraphModule(graph, *values).eval()
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError('%s is not whole: %s' % (path, error)) from error
+
+
+def _tensors(values: Any) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu() for name, value in values.items() if value is not None}
+
+
+def _checked(values: Any) -> dict[str, torch.Tensor]:
+    if not isinstance(values, dict) or not all(
+            isinstance(name, str) and isinstance(value, torch.Tensor)
+            for name, value in values.items()):
+        raise ValueError('it has other things than tensors by name')
+    return values
