@@ -147,8 +147,13 @@ def environment_of(tmp_path):
     python = str(folder / scripts / 'python')
     site = Path(start('-c', 'import sysconfig; print(sysconfig.get_path("purelib"))',
                       cwd=tmp_path, python=python, path=()).stdout.strip())
-    libraries = {str(Path(module.__path__[0]).parent) for module in (mx, np)}
-    (site / 'libraries.pth').write_text('\n'.join(libraries) + '\n', encoding='utf-8')
+    libraries = tmp_path / 'libraries'  # all that is installed beside MXNet and NumPy but mxrnn
+    libraries.mkdir()
+    for installed in {Path(module.__path__[0]).parent for module in (mx, np)}:
+        for path in installed.iterdir():
+            if not path.name.startswith('mxrnn') and not (libraries / path.name).exists():
+                (libraries / path.name).symlink_to(path)
+    (site / 'libraries.pth').write_text('%s\n' % libraries, encoding='utf-8')
     (site / 'sees_mxrnn.pth').write_text(ROOT + '\n', encoding='utf-8')
 
     def run(*command):
