@@ -92,6 +92,7 @@ def test_beats_the_unigram_model() -> None:
     assert trained < 0.8 * unigram
 
 
+@pytest.mark.slow
 def test_killed_in_an_epoch_it_resumes_as_if_it_had_not_been(tmp_path) -> None:
     whole = epochs(run('--epochs', '4', '--checkpoint', str(tmp_path / 'whole')))
     process = start('--epochs', '4', '--checkpoint', str(tmp_path / 'killed'))

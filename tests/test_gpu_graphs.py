@@ -65,6 +65,7 @@ mx.context.gpu_memory_info = lambda index: (1 << 30, 2 << 30)
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.stem)
 def test_graphs_are_bound_for_the_gpu(script, tmp_path):
     (tmp_path / 'sitecustomize.py').write_text(CARD)

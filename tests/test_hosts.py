@@ -76,6 +76,7 @@ def results(printed: str) -> tuple[list[str], list[list[list[list[int]]]]]:
                                                           re.MULTILINE)])
 
 
+@pytest.mark.slow
 @on_hosts
 def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
     with _hosts.Hosts(3) as hosts:
@@ -129,6 +130,7 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
                 map(tuple, sentences))
 
 
+@pytest.mark.slow
 @on_hosts
 def test_what_goes_over_the_network_is_every_weight_once_each_way() -> None:
     printed = subprocess.run(

@@ -29,6 +29,7 @@ def test_with_valid_length_padding_changes_neither_perplexity_nor_states() -> No
         assert differs > 0.1 if row['sentences'] == 'padded' else differs < 1e-5
 
 
+@pytest.mark.slow
 def test_carried_states_know_what_an_earlier_batch_said(tmp_path) -> None:
     # Within a batch of three steps, 'go' comes first: nothing tells whether left or right follows.
     text = ''.join('go %s\n' % 'left right'.split()[i // 50 % 2] for i in range(1000))
@@ -42,6 +43,7 @@ def test_carried_states_know_what_an_earlier_batch_said(tmp_path) -> None:
     assert carried < 1.08
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists('/proc/self/status'), reason='needs Linux')
 def test_corpora_on_disk_are_measured_and_give_the_batches_of_mxnet() -> None:
     found = {row['measure']: row['value'] for row in rows('data.py', '--disk')}

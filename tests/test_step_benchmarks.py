@@ -22,6 +22,7 @@ def rows(script):
     return list(csv.DictReader(line for line in lines if not line.startswith('#')))
 
 
+@pytest.mark.slow
 def test_train_step():
     table = rows('train_step.py')
     names = {row['implementation'] for row in table} - {'torch.nn'}
@@ -32,6 +33,7 @@ def test_train_step():
     assert all(float(row['ms']) > 0 and float(row['to_stock']) > 0 for row in table)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists('/proc/self/clear_refs'), reason='needs Linux')
 def test_graph_size():
     table = rows('graph_size.py')

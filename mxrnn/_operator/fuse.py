@@ -35,9 +35,11 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     Returns
     -------
     BaseRNNCell
-        Its `unroll` builds graphs with the arguments of `cell`, name for name, so that
-        checkpoints, initialisers and optimisers see no difference; steps, states, weights and
-        names are those of `cell`. Its `repr` says what is fused, and why the rest is not.
+        Its `unroll` builds graphs with the arguments of `cell`, name for name, so that weights
+        and checkpoints of one serve the other; steps, states and names are those of `cell`. The
+        arguments come in another order, by which MXNet numbers the states of optimisers and draws
+        initial values. So resume training, optimiser included, with what the checkpoint was
+        trained with. Its `repr` says what is fused, and why the rest is not.
 
     Notes
     -----
