@@ -1,6 +1,7 @@
 """How many threads MXNet is given, on machines and in containers made up for the purpose."""
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -79,6 +80,25 @@ def test_a_container_of_version_1_whose_paths_are_the_hosts(tmp_path):
     assert machine(tmp_path, V1 % '/', '3:cpuacct,cpu:/docker/12ab', **limits) == 2.5
 
 
+def test_mounts_with_an_empty_source_or_an_odd_name(tmp_path):
+    odd = '40 22 0:30 / /tmp/a rw - tmpfs  rw\n41 22 0:31 / /mnt/\u2028b rw - tmpfs x rw\n'
+    limits = {'cpu.max': '300000 100000'}
+    assert machine(tmp_path, odd + V2 % '/', '0::/', **limits) == 3
+    mountinfo = tmp_path / 'proc/self/mountinfo'
+    mountinfo.write_bytes(b'40 22 0:30 / /mnt/\xff\xfe rw - tmpfs x rw\n' + mountinfo.read_bytes())
+    assert threads.quota(str(tmp_path)) == 3
+
+
+@pytest.mark.parametrize('name, text', [('mountinfo', 'of another form'), ('cgroup', 'as well')])
+def test_files_that_cannot_be_understood_are_no_limit(alone, tmp_path, name, text):
+    machine(tmp_path, V2 % '/', '0::/', **{'cpu.max': '100000 100000'})
+    files(tmp_path, **{'proc/self/' + name: text})
+    quota = threads.quota
+    with pytest.raises(ValueError):
+        quota(str(tmp_path))
+    assert alone(8, 4, functools.partial(quota, str(tmp_path))).threads == 4
+
+
 def test_a_system_without_control_groups(tmp_path):
     assert threads.quota(str(tmp_path)) is None
 
@@ -93,7 +113,7 @@ def alone(monkeypatch):
         monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(processors)),
                             raising=False)
         monkeypatch.setattr(threads, 'physical_cores', lambda processors: cores)
-        monkeypatch.setattr(threads, 'quota', lambda: limit)
+        monkeypatch.setattr(threads, 'quota', limit if callable(limit) else lambda: limit)
         return threads._choose()
     return make
 

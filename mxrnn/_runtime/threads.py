@@ -34,7 +34,8 @@ choice = Choice(None, 'MXNet was imported before mxrnn, which leaves it as it is
 def _read(*path: str) -> str:
     """Return what a file of the kernel says, '' if it can't be read."""
     try:
-        with open(os.path.join(*path), encoding='utf-8') as file:
+        # Names of mount points and groups are bytes of any kind.
+        with open(os.path.join(*path), encoding='utf-8', errors='surrogateescape') as file:
             return file.read().strip()
     except OSError:
         return ''
@@ -49,16 +50,16 @@ def physical_cores(processors: set[int], folder: str = '/sys/devices/system/cpu'
 
 def _mounts(text: str) -> Iterator[tuple[str, str, str, list[str]]]:
     """Yield root, mount point, type and options of each line of /proc/self/mountinfo."""
-    for line in text.splitlines():
+    for line in text.split('\n') if text else ():
         fields, _, rest = line.partition(' - ')
-        _, _, _, root, point = fields.split()[:5]
-        kind, _, options = rest.split()[:3]
+        _, _, _, root, point = fields.split(' ')[:5]
+        kind, _, options = rest.split(' ')[:3]  # the source, in between, may be empty
         yield root, point, kind, options.split(',')
 
 
 def _groups(text: str) -> Iterator[tuple[list[str], str]]:
     """Yield controllers (none in version 2) and path of each line of /proc/self/cgroup."""
-    for line in text.splitlines():
+    for line in text.split('\n') if text else ():
         _, controllers, path = line.split(':', 2)
         yield controllers.split(',') if controllers else [], path
 
@@ -107,7 +108,10 @@ def _choose() -> Choice:
     cores = physical_cores(processors)
     reason = '%d physical cores among the %d processors that this process may run on' % (
         cores, len(processors))
-    limit = quota()
+    try:
+        limit = quota()
+    except (OSError, ValueError, IndexError):  # files of an unknown form must not stop the import
+        limit = None
     if limit is not None and limit < cores:
         return Choice(max(1, int(limit)), 'a quota of %g processors; %s' % (limit, reason))
     return Choice(cores, reason)
