@@ -1239,7 +1239,6 @@ def test_sizes_of_iterators():
     assert rnn.BucketSentenceIter(SMALL, 100, [4])  # though it has no batch
 
 
-@differs
 def test_examples_of_data():
     for module in ('batches', 'corpus', 'sentences', 'stream', 'vocabulary'):
         result = doctest.testmod(importlib.import_module('mxrnn._data.' + module))

@@ -184,7 +184,6 @@ def test_symbolic_links_are_written_through(saved, tmp_path):
     assert sorted(content(tmp_path / 'links')) == sorted([*files, 'p-0003.params'])
 
 
-@differs
 @pytest.mark.slow
 def test_processes_that_cannot_see_each_other_save_into_one_folder(tmp_path):
     """Two containers of one host name: equal process numbers, and neither sees the other's."""
