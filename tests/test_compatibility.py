@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from . import differs, golden, mx, rnn
 from .cases import (
     CASES,
+    Case,
     begin_state,
     each_case,
     each_stepped,
@@ -398,6 +399,25 @@ CELLS = [name for name, value in vars(stock).items() if isinstance(value, type)
          and issubclass(value, (stock.BaseRNNCell, stock.RNNParams, stock.BucketSentenceIter))]
 FUNCTIONS = ['rnn_unroll', 'save_rnn_checkpoint', 'load_rnn_checkpoint', 'do_rnn_checkpoint',
              'encode_sentences']
+
+
+def with_activation(module, kind):
+    """A cell of a program's subclass that has an activation of its own, of either name."""
+    class Own(getattr(module, kind)):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self._activation = 'relu'
+
+        def _get_activation(self, inputs, act, **kwargs):
+            return super()._get_activation(inputs, act, **kwargs) * 2
+    return Own((2, 3, 5, 5), 4) if kind.startswith('Conv') else Own(4)
+
+
+@pytest.mark.parametrize('kind', ['RNNCell', 'LSTMCell', 'GRUCell', 'ConvRNNCell', 'ConvLSTMCell',
+                                  'ConvGRUCell'])
+def test_activations_of_subclasses_are_heeded_where_they_are_there(kind):
+    case = Case(kind, lambda module: with_activation(module, kind))
+    assert compare(case, unrolled)
 
 
 def test_every_public_name_is_there():

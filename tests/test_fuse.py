@@ -246,10 +246,16 @@ def test_what_may_compute_something_else_is_not_fused():
 
     replaced = rnn.GRUCell(3)
     replaced._get_activation = lambda inputs, activation, **kwargs: inputs
-    other = rnn.LSTMCell(3)
-    other._activation = 'relu'
+    other = rnn.RNNCell(3)
+    other._activation = 'sigmoid'
     for cell in (Own(3), replaced, other):
         assert 'not fused' in repr(rnn.fuse(cell))
+
+
+def test_an_lstm_is_one_whatever_a_program_calls_its_activation():
+    cell = rnn.LSTMCell(3)
+    cell._activation = 'relu'
+    assert 'not fused' not in repr(rnn.fuse(cell))
 
 
 def test_steps_and_states_are_those_of_the_cell():

@@ -57,6 +57,8 @@ class BaseConvRNNCell(GatedCell):
     True
     """
 
+    _has_activation = True
+
     def __init__(self, input_shape: Sequence[int], num_hidden: int,
                  h2h_kernel: Sequence[int], h2h_dilate: Sequence[int],
                  i2h_kernel: Sequence[int], i2h_stride: Sequence[int],

@@ -69,6 +69,7 @@ class RNNCell(DenseCell):
     """
 
     _recurrence = RNN
+    _has_activation = True
     _in_fuse = 'layer'
     _modes = {'tanh': 'rnn_tanh', 'relu': 'rnn_relu'}
 

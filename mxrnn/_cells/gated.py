@@ -6,16 +6,22 @@ from typing import Any, Callable
 
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
+from .gates import activate
 from .sequence import check_states, check_symbol
 
 __all__ = ['GatedCell']
+
+_tanh = functools.partial(activate, activation='tanh')
 
 
 class GatedCell(BaseRNNCell):
     """A cell of one recurrence: the subclass says how input and output are projected."""
 
     _recurrence: Any = None
-    _activation: Any = 'tanh'
+    #: Whether _get_activation applies the cell's _activation; else it is tanh, whatever a program
+    #: has of these names.
+    _has_activation = False
+    _activation: Any
     _gate_axis: int | None = None  #: axis of the gates in a projection, where it must be said
 
     @property
@@ -40,8 +46,11 @@ class GatedCell(BaseRNNCell):
         self._counter += 1
         name = '%st%d_' % (self._prefix, self._counter)
         i2h, h2h = self._project(inputs, states, name)
-        activate = functools.partial(self._get_activation, activation=self._activation)
-        return self._recur(i2h, h2h, states, activate, name)
+        return self._recur(i2h, h2h, states,
+                           self._activate if self._has_activation else _tanh, name)
+
+    def _activate(self, inputs: mx.sym.Symbol, **kwargs: Any) -> mx.sym.Symbol:
+        return self._get_activation(inputs, self._activation, **kwargs)
 
     def _recur(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
                activate: Callable[..., mx.sym.Symbol], name: str

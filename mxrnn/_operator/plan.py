@@ -55,7 +55,7 @@ def _layer(cell: Any) -> Layer | str:
     replaced = [name for name in vars(cell) if callable(getattr(kind, name, None))]
     if replaced:
         return 'its %s is replaced' % replaced[0]
-    activation = cell._activation
+    activation = cell._activation if cell._has_activation else 'tanh'
     mode = kind._modes.get(activation) if isinstance(activation, str) else None
     if mode is None:
         return 'sym.RNN has no activation %r' % (activation,)

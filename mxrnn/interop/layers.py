@@ -63,7 +63,7 @@ def _plain(cell: Any) -> _Part:
     kind = type(cell)
     if kind not in (RNNCell, LSTMCell, GRUCell):
         raise ValueError('a %s is none of their layers' % kind.__name__)
-    mode = {LSTMCell: 'lstm', GRUCell: 'gru'}.get(kind, 'rnn_%s' % (cell._activation,))
+    mode = {LSTMCell: 'lstm', GRUCell: 'gru'}.get(kind) or 'rnn_%s' % (cell._activation,)
     if mode not in GATES:
         raise ValueError('their layers have no activation %r' % (cell._activation,))
     names = tuple(cell._params._prefix + gate_array(group, kind)
