@@ -205,6 +205,25 @@ def test_devices_take_turns():
         np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-6)
 
 
+def test_a_device_that_is_given_twice_runs_one_batch_at_a_time():
+    weights = weights_of(merged)
+    want = rnn.Predictor(merged, weights, buckets=[9], batch_size=1)([[1, 2], [3], [4, 1]])
+    predict = rnn.Predictor(merged, weights, buckets=[9], batch_size=1, ctx=[mx.cpu(), mx.cpu()])
+    for got, each in zip(predict([[1, 2], [3], [4, 1]]), want):
+        np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('padding', [np.nan, -0.5])
+def test_integer_sequences_are_padded_with_the_number_that_was_given(padding):
+    def network(length):
+        steps = mx.sym.Variable('data')  # each output holds the sum of all steps, padding too
+        return mx.sym.broadcast_add(steps * 0, mx.sym.sum(steps, axis=1, keepdims=True)), [
+            'data'], []
+
+    predict = rnn.Predictor(network, {}, buckets=[3], padding=padding)
+    np.testing.assert_allclose(predict([[1, 2]])[0], np.array([3, 3]) + padding)
+
+
 @pytest.fixture
 def binds(monkeypatch):
     """Notes each executor and the one whose memory it shares."""

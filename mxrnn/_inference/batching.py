@@ -65,7 +65,8 @@ def padded(batch: Batch, arrays: Sequence[np.ndarray], step: tuple[int, ...], pa
            ) -> np.ndarray:
     """The arrays of a batch as one, of shape (rows, length, ...); a step has the shape `step`."""
     array = np.full((batch.rows, batch.length) + step, padding,
-                    np.result_type(*{arrays[i].dtype for i in batch.chosen}))
+                    np.result_type(*{arrays[i].dtype for i in batch.chosen},
+                                   np.min_scalar_type(padding)))
     for row, i in zip(array, batch.chosen):
         row[:len(arrays[i])] = arrays[i]
     return array

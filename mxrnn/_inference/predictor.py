@@ -65,7 +65,8 @@ class Predictor:
         How many sequences are run together; fewer, rounded up to a power of 2, where there are
         no more.
     ctx : Context or list of Context, optional
-        Where to run; batches go to the devices in turn. The current context if None.
+        Where to run; batches go to the devices in turn, once to
+        each, also where one is listed twice. The current context if None.
     padding : number, default 0
         What lies behind the end of a sequence; NaN shows whether a network reads it.
     layout : {'NT', 'TN'}
@@ -126,7 +127,7 @@ class Predictor:
         self._length_name = _check.instance('length_name', length_name, str, 'a str')
         self._fold = _check.flag('fold', fold)
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx]
-        self._contexts = [graphs.context_of(each) for each in devices]
+        self._contexts = list(dict.fromkeys(map(graphs.context_of, devices)))
         if not self._contexts:
             raise ValueError('ctx must hold at least one Context, got none')
         self._placed: dict[tuple[str, mx.Context], mx.nd.NDArray] = {}
