@@ -83,6 +83,15 @@ OPERATORS = [
     _made('modulo', lambda data: S._internal._mod_scalar(data, scalar=0.3)),
     _made('rmodulo', lambda data: S._internal._rmod_scalar(data, scalar=2.5)),
     _made('modulo_two', lambda data, other: S.broadcast_mod(data, other), other=(1, 4)),
+    _made('modulo_zero', lambda data: S._internal._mod_scalar(data, scalar=0)),
+    _made('rmodulo_zero', lambda data: S._internal._rmod_scalar(data > 0, scalar=2.5)),
+    _made('modulo_two_zero', lambda data, other: S.broadcast_mod(data, other > 0), other=(1, 4)),
+    _made('modulo_same_zero', lambda data, other: S._internal._mod(data, other > 0),
+          other=('batch', 4)),
+    _made('modulo_whole_zero', lambda data, other: S._internal._mod(
+        S.cast(data * 9, 'int32'), S.cast(other > 0, 'int32') * 2), other=('batch', 4)),
+    _made('rint_halves', lambda data: S.rint(S.floor(data * 9) / 2)),
+    _made('rint_large', lambda data: S.rint(data * 0 + 8388609)),
     _made('hypot', lambda data: S._internal._hypot_scalar(data, scalar=2)),
     _made('depth_to_space', lambda data: S.depth_to_space(data, block_size=2), (8, 3, 2)),
     _made('space_to_depth', lambda data: S.space_to_depth(data, block_size=2), (2, 4, 6)),
@@ -113,6 +122,12 @@ OPERATORS = [
       for kind in ('value', 'indices', 'both', 'mask')],
     _made('sort_down', lambda data: S.sort(data, axis=-1, is_ascend=False), (3, 4)),
     _made('argsort_int', lambda data: S.argsort(data, axis=1, dtype='int32'), (3, 4)),
+    *[_made('%s_flat_%s' % (name, up), lambda data, name=name, up=up: getattr(S, name)(
+        data, axis=None, is_ascend=up), (3, 4)) for name in ('sort', 'argsort')
+      for up in (False, True)],
+    *[_made('topk_flat_' + kind, lambda data, kind=kind: S.Group(list(
+        S.topk(data, k=2, axis=None, ret_typ=kind))), (3, 4))
+      for kind in ('value', 'indices', 'both', 'mask')],
     # Looking up
     _made('embedding', lambda data, other: S.Embedding(other, S.Variable('w'), input_dim=5,
                                                        output_dim=3), other=('batch', 2),
@@ -186,6 +201,8 @@ OPERATORS = [
     _made('softmax_output', lambda data: S.SoftmaxOutput(data, name='softmax')),
     _made('softmax_multi', lambda data: S.SoftmaxOutput(data, multi_output=True), (3, 4)),
     _made('softmax_preserve', lambda data: S.SoftmaxOutput(data, preserve_shape=True), (3, 4)),
+    _made('softmax_multi_preserve', lambda data: S.SoftmaxOutput(
+        data, multi_output=True, preserve_shape=True), (3, 4)),
     _made('linear', lambda data: S.LinearRegressionOutput(data)),
     _made('logistic', lambda data: S.LogisticRegressionOutput(data)),
     _made('absolute', lambda data: S.MAERegressionOutput(data)),

@@ -305,6 +305,21 @@ OPS['SoftmaxOutput_smooth'] = Op(lambda: S.SoftmaxOutput(A, B, smooth_alpha=.1),
                                  b=LABELS)
 OPS['SoftmaxOutput_probabilities'] = Op(lambda: S.SoftmaxOutput(A, B, grad_scale=2), 'b',
                                         a=(3, 4), b=(3, 4))
+OPS['SoftmaxOutput_multi_keep'] = Op(lambda: S.SoftmaxOutput(
+    A, B, multi_output=True, preserve_shape=True), 'b', train=False, a=(3, 4, 5), b=np.abs(GRID))
+OPS['rint_halves'] = Op(lambda: S.rint(A), a=np.append(WHOLE / 2, 8388609.))
+_whole, _divisor = S.cast(A, 'int32'), S.cast(B, 'int32')
+for _name, _build in {
+        'elemwise_div': lambda: S.elemwise_div(_whole, _divisor),
+        'broadcast_div': lambda: S.broadcast_div(_whole, S.slice_axis(
+            _divisor, axis=1, begin=0, end=1)),
+        'div': lambda: S.broadcast_add(_whole / 2, _divisor * 0),
+        'div_part': lambda: S.broadcast_add(_whole / -2.5, _divisor * 0),
+        'rdiv': lambda: S.broadcast_add(7 / _divisor, _whole * 0),
+        'rdiv_part': lambda: S.broadcast_add(-7.5 / _divisor, _whole * 0)}.items():
+    OPS[_name + '_of_integers'] = Op(_build, train=False, a=WHOLE, b=WHOLE * 2 + 1)
+OPS['Embedding_outside'] = Op(lambda: S.Embedding(A, B, input_dim=3, output_dim=2), 'a',
+                              a=np.array([[-1., 0, 2], [3, 7, 1]]), b=(3, 2))
 OPS['SoftmaxOutput_padding'] = Op(lambda: S.SoftmaxOutput(
     A, B, use_ignore=True, ignore_label=-1, normalization='valid', multi_output=True), 'b',
     a=(3, 4, 5), b=GRID)

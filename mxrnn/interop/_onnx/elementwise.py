@@ -25,7 +25,7 @@ _UNARY = {'abs': 'Abs', 'negative': 'Neg', 'exp': 'Exp', 'log': 'Log', 'sqrt': '
           'arctan': 'Atan', 'sinh': 'Sinh', 'cosh': 'Cosh', 'arcsinh': 'Asinh',
           'arccosh': 'Acosh', 'arctanh': 'Atanh', 'tanh': 'Tanh', 'sigmoid': 'Sigmoid',
           'relu': 'Relu', 'softsign': 'Softsign', 'erf': 'Erf', 'sign': 'Sign', 'floor': 'Floor',
-          'ceil': 'Ceil', 'rint': 'Round', 'reciprocal': 'Reciprocal'}
+          'ceil': 'Ceil', 'reciprocal': 'Reciprocal'}
 
 def equal_shapes(values: Sequence[Value]) -> tuple[Any, ...]:
     """The one shape that all `values` have."""
@@ -162,6 +162,16 @@ def _round(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) ->
     return builder.node('Mul', [builder.node('Sign', [data], data.shape), whole], data.shape)
 
 
+@converts('rint')
+def _round_to_floor(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data = inputs[0]  # halves towards minus infinity; ONNX rounds them to the even number
+    below, above = (builder.node(op, [data], data.shape) for op in ('Floor', 'Ceil'))
+    lower = builder.node('LessOrEqual', [builder.node('Sub', [data, below], data.shape),
+                                         builder.node('Sub', [above, data], data.shape)],
+                         data.shape, bool)
+    return builder.where(lower, below, above, data.shape)
+
+
 @converts('logical_not')
 def _not(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     condition = builder.cast(inputs[0], bool)
@@ -194,12 +204,20 @@ def _number_modulo(builder: Builder, attributes: Attributes, inputs: Sequence[Va
 
 
 def _remainder(builder: Builder, whole: Value, part: Value) -> Value:
-    """What division leaves, of the sign of `part`: ONNX's Mod has that for integers alone."""
+    """What division leaves, of the sign of `part`: ONNX's Mod has that for integers alone.
+
+    Where `part` is 0 it is 0.
+    """
+    shape, zero = broadcast(whole.shape, part.shape), builder.scalar(0, part)
+    none = builder.node('Equal', [part, zero], part.shape, bool)
+    part = builder.where(none, builder.scalar(1, part), part, part.shape)
     if whole.dtype.kind != 'f':
-        return builder.node('Mod', [whole, part], broadcast(whole.shape, part.shape))
-    times = binary(builder, 'Div', whole, part)
-    times = builder.node('Floor', [times], times.shape)
-    return binary(builder, 'Sub', whole, binary(builder, 'Mul', times, part))
+        left = builder.node('Mod', [whole, part], shape)
+    else:
+        times = binary(builder, 'Div', whole, part)
+        times = builder.node('Floor', [times], times.shape)
+        left = binary(builder, 'Sub', whole, binary(builder, 'Mul', times, part))
+    return builder.where(none, zero, left, shape)
 
 
 @converts('add_n')

@@ -301,10 +301,10 @@ def _softmax_activation(builder: Builder, attributes: Attributes,
 @converts('SoftmaxOutput', uses=1)
 def _softmax_output(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data = inputs[0]
-    if attributes.flag('preserve_shape'):
-        return builder.node('Softmax', [data], data.shape, axis=data.rank - 1)
     if attributes.flag('multi_output'):
         return builder.node('Softmax', [data], data.shape, axis=1)
+    if attributes.flag('preserve_shape'):
+        return builder.node('Softmax', [data], data.shape, axis=data.rank - 1)
     return _flat_softmax(builder, data)
 
 

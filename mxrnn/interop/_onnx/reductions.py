@@ -103,8 +103,8 @@ def _ordered(builder: Builder, data: Value, axis: int, count: int, ascending: bo
 
 def _axis_or_flat(builder: Builder, attributes: Attributes, data: Value) -> tuple[Value, int]:
     """The data, flat if the attribute 'axis' is None, and the axis."""
-    if attributes.text('axis', '-1') == 'None':
-        data = builder.reshape(data, (builder.size_of(data),))
+    if attributes.is_none('axis'):
+        return builder.reshape(data, (builder.size_of(data),)), 0
     return data, positive(attributes.integer('axis', -1), data.rank)
 
 
@@ -125,7 +125,8 @@ def _topk(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> 
         raise Unsupported('ret_typ %r' % kind)
     ones = builder.fill(1, places.shape, data.dtype)
     zeros = builder.fill(0, data.shape, data.dtype)
-    return builder.node('ScatterElements', [zeros, places, ones], data.shape, axis=axis)
+    mask = builder.node('ScatterElements', [zeros, places, ones], data.shape, axis=axis)
+    return builder.reshape(mask, inputs[0].shape) if attributes.is_none('axis') else mask
 
 
 @converts('sort')

@@ -19,6 +19,10 @@ class Attributes:
     def __contains__(self, name: str) -> bool:
         return self._texts.get(name, 'None') != 'None'
 
+    def is_none(self, name: str) -> bool:
+        """Whether the graph says None, where saying nothing means something else."""
+        return self._texts.get(name) == 'None'
+
     def text(self, name: str, default: str | None = None) -> str:
         """A name, such as that of a mode."""
         if name not in self:

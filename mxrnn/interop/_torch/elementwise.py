@@ -25,10 +25,26 @@ def _cube_root(x: Tensor) -> Tensor:
     return torch.sign(x) * torch.abs(x) ** (1 / 3)
 
 
+def _round_to_floor(x: Tensor) -> Tensor:
+    """To the nearest integer, halves towards minus infinity."""
+    below, above = torch.floor(x), torch.ceil(x)
+    return torch.where(x - below <= above - x, below, above)
+
+
+def _divide(x: Any, y: Any) -> Tensor:
+    """The quotient; of integers towards 0, with what a number has behind the point cut off."""
+    like = x if isinstance(x, Tensor) else y
+    if like.is_floating_point() or like.dtype == torch.bool:
+        return x / y
+    x, y = (side if isinstance(side, Tensor) else torch.full_like(like, int(side))
+            for side in (x, y))
+    return torch.div(x, y, rounding_mode=None if y.is_floating_point() else 'trunc')
+
+
 UNARY: dict[str, Callable[..., Tensor]] = {
     'abs': torch.abs, 'sign': torch.sign, 'ceil': torch.ceil, 'floor': torch.floor,
     'trunc': torch.trunc, 'fix': torch.trunc, 'round': _round,
-    'rint': lambda x: torch.ceil(x - .5), 'square': torch.square, 'sqrt': torch.sqrt,
+    'rint': _round_to_floor, 'square': torch.square, 'sqrt': torch.sqrt,
     'rsqrt': torch.rsqrt, 'cbrt': _cube_root, 'rcbrt': lambda x: 1 / _cube_root(x),
     'exp': torch.exp, 'expm1': torch.expm1, 'log': torch.log, 'log10': torch.log10,
     'log2': torch.log2, 'log1p': torch.log1p, 'sin': torch.sin, 'cos': torch.cos,
@@ -88,12 +104,12 @@ BINARY: dict[str, Callable[..., Tensor]] = {
     'logical_xor': _truth(torch.logical_xor),
 }
 ARITHMETIC: dict[str, Callable[..., Tensor]] = {
-    'add': torch.add, 'sub': torch.sub, 'mul': torch.mul, 'div': torch.div}
+    'add': torch.add, 'sub': torch.sub, 'mul': torch.mul, 'div': _divide}
 
 #: Functions of an array and a number, by what stands between '_' and '_scalar'.
 SCALAR: dict[str, Callable[..., Tensor]] = {
     'plus': torch.add, 'minus': torch.sub, 'rminus': torch.rsub, 'mul': torch.mul,
-    'div': torch.div, 'rdiv': lambda x, number: number / x, 'power': torch.pow,
+    'div': _divide, 'rdiv': lambda x, number: _divide(number, x), 'power': torch.pow,
     'rpower': lambda x, number: torch.pow(number, x),
     'maximum': lambda x, number: torch.where(x >= number, x, number),
     'minimum': lambda x, number: torch.where(x <= number, x, number),

@@ -175,7 +175,8 @@ def _places(index: Tensor, size: int, mode: str) -> Tensor:
 
 @operator('Embedding', '_contrib_SparseEmbedding')
 def _embedding(node: Node) -> Run:
-    return lambda index, weight: F.embedding(index.long(), weight)
+    return lambda index, weight: F.embedding(
+        _places(index, weight.shape[0], 'clip'), weight)
 
 
 @operator('take')
