@@ -84,6 +84,24 @@ REFUSED = {
 }
 
 
+class Type(Reduced):
+    """A type of NumPy with this state."""
+
+    def __init__(self, name, *state):
+        super().__init__(np.dtype, (name, False, True), state)
+
+
+FIELDS = (3, '|', None, ('f0',), {'f0': (np.dtype('i8'), 0)}, 8, 1, 0)
+for name, kind, said in (
+        ('fields', Type('V8', *FIELDS), 'type'),
+        ('fields of a number', Type('f8', *FIELDS), 'type'),
+        ('objects', Reduced(np.dtype, ('O',)), 'type'),
+        ('list', Reduced(np.dtype, ('f4,O',)), 'type'),
+        ('size', Type('S8', 3, '|', None, None, None, 1 << 40, 1, 0), 'changes the type'),
+        ('flags', Type('f8', 3, '<', None, None, None, -1, -1, 63), 'changes the type')):
+    REFUSED['type with ' + name] = (pickle.dumps(in_dict(kind)), said)
+
+
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch):
     """A checkpoint with states, and a module that would go on from it: (cell, prefix, module)."""
@@ -148,11 +166,13 @@ def test_what_states_are_made_of_is_built(protocol, checkpoint):
         'numbers': (1, 2.5, 3j, True, None, np.float32(1.5), np.int64(7)),
         'texts': ['ä', b'x', bytearray(b'y')],
         'containers': [{1}, frozenset([2]), {'a': (1,)}, slice(1, 2), range(3)],
-        'arrays': [np.arange(6.).reshape(2, 3), np.array(['a'], dtype=object),
-                   np.zeros(3, [('a', '<i4')])]}
+        'arrays': [np.arange(6.).reshape(2, 3), np.array(['a', 'bc']), np.array([b'abc']),
+                   np.array([True]), np.zeros(2, 'complex64')]}
     content = pickle.dumps(values, protocol=min(protocol, pickle.HIGHEST_PROTOCOL))
     loaded, = trusted.load_all(content)
     assert repr(loaded) == repr(values)
+    swapped, = trusted.load_all(pickle.dumps(np.arange(3, dtype='>i4'), protocol=protocol))
+    assert swapped.tolist() == [0, 1, 2]
     arrays = [mx.nd.array([[1, 2]]), mx.nd.array([[0, 1]]).tostype('csr'),
               mx.nd.array([[0], [2]]).tostype('row_sparse'), mx.nd.ones(2, dtype='float16')]
     optimizers = [mx.optimizer.create(name) for name in ('sgd', 'adam', 'nadam', 'rmsprop')]
@@ -237,3 +257,31 @@ def test_trusted_takes_classes_and_functions(given, checkpoint):
     cell, prefix, module = checkpoint
     with pytest.raises(TypeError, match='trusted must be'):
         rnn.load_rnn_checkpoint(cell, prefix, 1, module=module, trusted=given)
+
+
+def schedule(num_update, base=0.5):
+    """A scheduler that the program trusts."""
+    return base
+
+
+@differs
+def test_a_file_cannot_change_a_trusted_function():
+    from mxrnn._checkpoint import trusted
+    content = built(__name__, 'schedule', b'(N(dV__defaults__\n(I7\ntst')
+    with pytest.raises(pickle.UnpicklingError, match='sets attributes of schedule'):
+        list(trusted.load_all(content, [schedule]))
+    assert schedule(1) == 0.5
+
+
+@differs
+def test_states_of_a_file_are_not_pickled_again(checkpoint, tmp_path):
+    # Pickling asks an object how; an object of the file would answer with a module to import.
+    cell, prefix, module = checkpoint
+    key = next(iter(module._updater.states if module._updater else module._kvstore._updater.states))
+    state = b'(dV__reduce_ex__\ncbuiltins\nstr\nsV__module__\nVstrange\ns'
+    (tmp_path / 'model-0001.states').write_bytes(
+        b'\x80\x02}' + pickle.dumps(key, 2)[2:-1] + b'cmxnet.optimizer.optimizer\nSGD\n)\x81'
+        + state + b'bs.')
+    with pytest.raises(rnn.CheckpointError, match='states must be NDArrays.*got SGD'):
+        rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+    assert not (tmp_path / MARK).exists() and 'strange' not in sys.modules

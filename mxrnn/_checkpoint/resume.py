@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import functools
 import logging
-import pickle
+import numbers
 import types
 from typing import Any, Callable, NamedTuple
 
@@ -100,7 +100,9 @@ def restore(module: Any, states: States) -> None:
                               'this process' % states.path)
     optimizer = updater.optimizer
     _check_states(trained(module), optimizer, states.by_parameter, states.path)
-    updater.set_states(pickle.dumps(states.by_parameter))
+    # Updater.set_states takes a pickle, but to pickle what a file holds may run what it names.
+    updater.states = {key: _copied(state) for key, state in states.by_parameter.items()}
+    updater.states_synced = dict.fromkeys(updater.states, False)
     if states.optimizer is None:
         _log.warning('%s has states but not how many updates they come from', states.path)
     else:
@@ -132,16 +134,28 @@ def _check_states(holder: Any, optimizer: Any, states: dict[str, Any], path: str
         needed = 'no place'
         if key in owners:
             needed = _shapes(optimizer.create_state_multi_precision(
-                key, holder._arg_params[owners[key]]))
-        if _shapes(state) != needed:
+                key, holder._arg_params[owners[key]]), path)
+        if _shapes(state, path) != needed:
             raise CheckpointError(
                 '%s does not fit the module: the state of %s has the shapes %s, in the module %s; '
                 'the cells, the devices and the optimiser must be those that it was saved with'
-                % (path, owners.get(key, key), _shapes(state), needed))
+                % (path, owners.get(key, key), _shapes(state, path), needed))
 
 
-def _shapes(state: Any) -> Any:
+def _shapes(state: Any, path: str) -> Any:
     """The shapes in a state, nested as it is."""
+    if type(state) in (list, tuple):
+        return [_shapes(part, path) for part in state]
+    if isinstance(state, mx.nd.NDArray):
+        return state.shape
+    if state is None or isinstance(state, numbers.Number):
+        return None
+    raise CheckpointError('%s cannot be used: states must be NDArrays, numbers, None, or lists or '
+                          'tuples of them, got %s' % (path, type(state).__name__))
+
+
+def _copied(state: Any) -> Any:
+    """A copy of a state that has `_shapes`, so that no two modules change the same arrays."""
     if isinstance(state, (list, tuple)):
-        return [_shapes(part) for part in state]
-    return state.shape if isinstance(state, mx.nd.NDArray) else None
+        return type(state)(map(_copied, state))
+    return state.copy() if isinstance(state, mx.nd.NDArray) else state

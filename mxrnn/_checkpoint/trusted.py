@@ -59,7 +59,9 @@ def named_things(things: Iterable[Any]) -> dict[tuple[str, str], Any]:
     return found
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-ignore]
+    """Python's reader in Python, since that in C does not let BUILD be looked over."""
+
     def __init__(self, stream: io.BytesIO, names: dict[tuple[str, str], Any], placeholders: bool
                  ) -> None:
         super().__init__(stream)
@@ -77,6 +79,17 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, identity: Any) -> Any:
         raise pickle.UnpicklingError('it refers to an object outside of the file')
+
+    def load_build(self) -> None:
+        thing, state = self.stack[-2:]
+        if isinstance(thing, np.dtype):
+            _check_type_state(thing, state)
+        elif not isinstance(thing, type) and any(thing is each for each in self._names.values()):
+            raise pickle.UnpicklingError('it sets attributes of %s' % thing.__qualname__)
+        super().load_build()
+
+    dispatch = {**pickle._Unpickler.dispatch,  # type: ignore[attr-defined, unused-ignore]
+                pickle.BUILD[0]: load_build}
 
 
 @functools.lru_cache(maxsize=None)
@@ -123,11 +136,39 @@ def _plain() -> dict[tuple[str, str], Any]:
         found[core + '.multiarray', '_reconstruct'] = np.empty(1).__reduce__()[0]
         found[core + '.multiarray', 'scalar'] = np.float32(0).__reduce__()[0]
         found[core + '.numeric', '_frombuffer'] = _FromBuffer
-    found['numpy', 'ndarray'], found['numpy', 'dtype'] = np.ndarray, np.dtype
+    found['numpy', 'ndarray'], found['numpy', 'dtype'] = np.ndarray, _Type
     for kind in _subclasses([np.generic]):
         if kind.__module__ == 'numpy':
             found['numpy', kind.__name__] = kind
     return found
+
+
+class _Type:
+    """In the place of `numpy.dtype`: makes types of numbers, bools and strings.
+
+    Other types can say that they hold no objects while they do. The bytes of an array would then
+    be taken for addresses.
+    """
+
+    def __new__(cls, name: Any, align: Any = False, copy: Any = False) -> Any:
+        kind = np.dtype(name) if type(name) is str else None
+        if kind is None or kind.kind not in 'biufcSU' or kind.subdtype or kind.names:
+            raise pickle.UnpicklingError('it has the type %.80r; allowed are types of numbers, '
+                                         'bools and strings' % (name,))
+        return np.dtype(kind, copy=True)  # what BUILD changes must not be NumPy's own
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _check_type_state(kind: np.dtype[Any], state: Any) -> None:
+    """Refuse to give a type anything but another order of bytes."""
+    own: Any = kind.__reduce__()[2]  # type: ignore[index]
+    orders = '|' if own[1] == '|' else '<>='
+    if not (type(state) is tuple and len(state) == len(own)
+            and all(type(given) is type(has) for given, has in zip(state, own))
+            and state[1] in tuple(orders) and (state[0], *state[2:]) == (own[0], *own[2:])):
+        raise pickle.UnpicklingError('it changes the type %s' % kind)
 
 
 class _FromBuffer:
