@@ -89,7 +89,8 @@ _PUBLIC = {
 _MODULES = ('init', 'interop', 'io', 'rnn', 'rnn_cell')
 
 if not TYPE_CHECKING:  # type checkers can't follow a table; they know the names from above
-    __all__ = ['__version__', 'install', *_PUBLIC]
+    # What `from mxnet.rnn import *` gives, and ours; not what would hide names of the program's.
+    __all__ = ['install', 'rnn_cell', 'rnn', 'io', *(name for name in _PUBLIC if name != 'mx')]
 
     def __getattr__(name):
         import importlib

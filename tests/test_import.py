@@ -153,7 +153,7 @@ def test_importing_mxrnn_imports_neither_mxnet_nor_numpy():
     'import mxrnn\nimport mxnet as mx',
     'from mxrnn import mx',
     'import mxrnn.rnn_cell\nfrom mxrnn import io, mx',
-    'from mxrnn import *',
+    'from mxrnn import *\nmx = install and io and __import__("mxrnn").mx',
     'import mxrnn\nimport mxnet.ndarray, mxnet.rnn\nmx = mxnet\nassert mx.rnn is not mxrnn'])
 def test_every_way_to_mxnet_is_cured(code):
     result = lazily(code + '''
@@ -213,6 +213,14 @@ def test_without_mxnet_only_names_that_need_it_fail():
     assert result.returncode == 0, result.stderr
 
 
+def test_all_names_are_those_of_the_original_and_ours():
+    program = {'__version__': '7', 'mx': 8}
+    exec('from mxrnn import *', program)
+    assert program['__version__'] == '7' and program['mx'] == 8
+    for name in ('rnn_cell', 'rnn', 'io', 'LSTMCell', 'install'):
+        assert program[name] is getattr(mxrnn, name)
+
+
 def test_the_table_of_public_names_is_whole():
     assert len(set(mxrnn.__all__)) == len(mxrnn.__all__)
     for name in mxrnn.__all__:
@@ -235,7 +243,7 @@ def test_type_checkers_see_every_public_name():
                 seen |= set(importlib.import_module('mxrnn.' + node.module).__all__)
             elif alias.asname == alias.name:  # what makes a name public to type checkers
                 seen.add(alias.name)
-    wanted = set(mxrnn.__all__) | set(mxrnn._MODULES)
+    wanted = {'mx'} | set(mxrnn.__all__) | set(mxrnn._MODULES)
     assert not wanted - seen, 'missing under TYPE_CHECKING in mxrnn/__init__.py'
 
 
