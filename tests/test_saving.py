@@ -145,6 +145,33 @@ def test_files_are_flushed_then_renamed_states_first(saved, tmp_path, monkeypatc
 
 
 @differs
+def test_a_kill_while_an_epoch_is_saved_again_costs_its_states_only(saved, tmp_path, monkeypatch):
+    cell = saved[0]
+    prefix = str(tmp_path / 'again')
+    module, data = module_of('module', cell)
+    fit(module, data, 1)
+    save = rnn.do_rnn_checkpoint(cell, prefix, module=module)
+    save(0, module.symbol, *module.get_params())
+    old = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)[1]
+    fit(module, data, 2)
+    replace = os.replace
+
+    def killed(source, target):
+        replace(source, target)
+        if str(target).endswith('.states'):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, 'replace', killed)
+        save(0, module.symbol, *module.get_params())
+    assert same(rnn.load_rnn_checkpoint(cell, prefix, 1)[1], old)
+    with pytest.raises(rnn.CheckpointError, match='belongs to other parameters'):
+        rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+    save(0, module.symbol, *module.get_params())
+    rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+
+
+@differs
 @pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='names of open files are unknown')
 def test_old_checkpoints_lose_their_parameters_first(saved, tmp_path, monkeypatch):
     cell, prefix, symbol, arg_params, aux_params = saved

@@ -55,7 +55,10 @@ def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symb
     -----
     A local checkpoint is written beside its place and then renamed, so that a process that is
     killed, or a disk that is full, leaves whole checkpoints only. ``.mxrnn-….tmp`` folders are
-    what killed processes leave; the next save into that folder deletes them.
+    what killed processes leave; the next save into that folder deletes them. One thing is lost if
+    an epoch is saved again with the states of its optimiser, and the process is killed between the
+    renames: the parameters of that epoch are whole, the old ones, but have no states, and
+    `load_rnn_checkpoint` with a module refuses that epoch.
 
     Examples
     --------

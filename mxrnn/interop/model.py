@@ -11,7 +11,7 @@ from .. import _check
 from .._checkpoint import atomic, files
 from .._checkpoint.arrays import SparseArray, read_arrays, write_arrays
 from .._checkpoint.errors import CheckpointError, brief, named
-from .._checkpoint.format import check_params
+from .._checkpoint.format import add_checksum, check_params, walk
 from .graph import Graph, graph_from_json, graph_to_json
 from .packing import Packing, packings, vector_layouts
 
@@ -37,6 +37,9 @@ class Model(NamedTuple):
         The arrays of the file, in its order.
     packed : tuple of Packing
         The arguments that the file has by gate.
+    checksum : bool
+        Whether a file written of it gets a checksum, as `save_rnn_checkpoint` writes it. After
+        `load`, whether the file has one.
     """
 
     graph: Graph
@@ -46,6 +49,7 @@ class Model(NamedTuple):
     text: str = ''
     names: tuple[str, ...] = ()
     packed: tuple[Packing, ...] = ()
+    checksum: bool = True
 
     @property
     def inputs(self) -> list[str]:
@@ -122,6 +126,8 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
             text = stream.read()
         graph = graph_from_json(text)
     check_params(path)
+    with named(path), open(path, 'rb') as stream:
+        checksum = walk(stream)[2] is not None
     arrays = {name: array.dense() if isinstance(array, SparseArray) else array
               for name, array in read_arrays(path).items()}
     args, auxiliary = ({name[len(kind):]: array for name, array in arrays.items()
@@ -137,7 +143,7 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
     except (ValueError, TypeError, LookupError) as error:
         raise CheckpointError('%s does not fit the graph in %s: %s'
                               % (path, graph_path, brief(error))) from error
-    return Model(graph, args, auxiliary, epoch, text, tuple(arrays), packed)
+    return Model(graph, args, auxiliary, epoch, text, tuple(arrays), packed, checksum)
 
 
 #: What operators call their parameters that are not handed to them.
@@ -205,6 +211,8 @@ def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) 
         with atomic.replacing(targets) as stage:
             path, graph_path = (os.path.join(stage, os.path.basename(each)) for each in targets)
             write_arrays(path, arrays)
+            if model.checksum:
+                add_checksum(path)
             with open(graph_path, 'w', encoding='utf-8', newline='') as stream:
                 stream.write(model.text or graph_to_json(model.graph))
     except OSError as error:

@@ -295,3 +295,16 @@ def test_damaged_files_are_refused_with_a_clear_error(seed, tmp_path):
         assert str(tmp_path) in str(error) and len(str(error)) < 3000
     else:  # only numbers, names of nodes or notes were hit
         assert set(model.arg_params) and model.graph.nodes
+
+
+@pytest.mark.parametrize('checksum', [True, False])
+def test_a_file_with_a_checksum_is_written_with_one(checksum, tmp_path):
+    cell = rnn.LSTMCell(4, prefix='l_')
+    symbol, weights = write(cell, (5,), str(tmp_path / 'a'))
+    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'a'), 3, symbol,
+                            {name: mx.nd.array(value) for name, value in weights.items()}, {},
+                            checksum=checksum)
+    model = interop.load(str(tmp_path / 'a'))
+    interop.save(model, str(tmp_path / 'b'), 3)
+    before, after = ((tmp_path / name).read_bytes() for name in ('a-0003.params', 'b-0003.params'))
+    assert model.checksum == any(after[8:16]) == checksum and after == before
