@@ -39,11 +39,25 @@ def _for_terminals(report: str) -> str:
                                    break_on_hyphens=False) for line in report.splitlines())
 
 
+def _of_program(words: list[str]) -> int:
+    """Return how many of `words`, a command line, come before the arguments of run's program."""
+    if words[:1] != ['run']:
+        return len(words)
+    for place, word in enumerate(words[1:], 1):
+        if word == '--':
+            return place + 2
+        if not word.startswith('-') or word == '-':
+            return place + 1
+    return len(words)
+
+
 def main() -> None:
-    options = _parser().parse_args()
+    words = sys.argv[1:]
+    own = _of_program(words)  # argparse would take a '--' out of the rest
+    options = _parser().parse_args(words[:own])
     if options.command == 'run':
         from ._runtime.launch import run
-        run(options.program, options.arguments, options.as_module)
+        run(options.program, words[own:], options.as_module)
     elif options.command == 'enable':
         from ._runtime.environment import enable
         print(enable(options.replace))

@@ -77,6 +77,21 @@ def test_folders_and_packages_run(tmp_path):
     assert 'is no module' in start('-m', 'mxrnn', 'run', '-m', 'nonesuch', cwd=tmp_path).stderr
 
 
+@pytest.mark.parametrize('before', [[], ['--']])
+def test_arguments_reach_the_program_untouched(tmp_path, before):
+    script = written(tmp_path, 'old.py', 'import sys; print(sys.argv[1:], type(__builtins__))')
+    done = start('-m', 'mxrnn', 'run', *before, script, '--', 'x', '-m', '--', '-h', cwd=tmp_path)
+    assert done.stdout == "['--', 'x', '-m', '--', '-h'] <class 'module'>\n", done.stderr
+
+
+@pytest.mark.parametrize('target', [['nosuch.py'], ['folder'], ['-m', 'no.such'], ['-m', 'nosuch']])
+def test_what_is_not_there_is_said_in_one_line(tmp_path, target):
+    (tmp_path / 'folder').mkdir()
+    done = start('-m', 'mxrnn', 'run', *target, cwd=tmp_path)
+    assert done.returncode == 1 and target[-1] in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_an_error_of_the_program_is_its_own(tmp_path):
     script = written(tmp_path, 'old.py', 'raise KeyError(17)')
     done = start('-m', 'mxrnn', 'run', script, cwd=tmp_path)

@@ -6,6 +6,7 @@ fork server, begin with `mxrnn._runtime.child`, which does there what `run` does
 """
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import io
 import json
@@ -38,13 +39,14 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False) -> None
         spec = PathFinder.find_spec('__main__', [program])  # of a folder or a zip file
         if not getattr(sys.flags, 'safe_path', False):
             sys.path[0] = program if spec else os.path.dirname(os.path.realpath(program))
+    source = _source(program) if spec is None else b''
     _keep_findable()
     # This module stays when the program has ended: threads and exit handlers may outlive it.
     main = types.ModuleType('__main__')
+    vars(main)['__builtins__'] = builtins  # the module, as in programs that Python starts
     sys.modules['__main__'] = sys.modules['__mp_main__'] = main
     if spec is None:
-        with io.open_code(program) as file:
-            code = compile(file.read(), program, 'exec', dont_inherit=True)
+        code = compile(source, program, 'exec', dont_inherit=True)
         vars(main).update(__file__=program)
     else:
         code = spec.loader.get_code(spec.name)  # type: ignore[union-attr]
@@ -53,9 +55,24 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False) -> None
     exec(code, vars(main))
 
 
+def _source(program: str) -> bytes:
+    try:
+        with io.open_code(program) as file:
+            return file.read()
+    except IsADirectoryError:
+        raise SystemExit('%s is a folder without a __main__.py' % program) from None
+    except OSError as error:
+        raise SystemExit('%s cannot be read: %s' % (program, error.strerror)) from None
+
+
 def _module(name: str) -> ModuleSpec:
     """Find the module `name`, or the module `__main__` of the package `name`."""
-    spec = importlib.util.find_spec(name)
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name + '.'):
+            raise  # the package is there, but not what it imports
+        spec = None
     if spec is not None and spec.submodule_search_locations is not None:
         spec = importlib.util.find_spec(name + '.__main__')
     if spec is None or not hasattr(spec.loader, 'get_code'):
