@@ -81,15 +81,15 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-
         raise pickle.UnpicklingError('it refers to an object outside of the file')
 
     def load_build(self) -> None:
-        thing, state = self.stack[-2:]
+        thing, state = self.stack[-2:]  # type: ignore[attr-defined, unused-ignore]
         if isinstance(thing, np.dtype):
             _check_type_state(thing, state)
         elif not isinstance(thing, type) and any(thing is each for each in self._names.values()):
             raise pickle.UnpicklingError('it sets attributes of %s' % thing.__qualname__)
-        super().load_build()
+        super().load_build()  # type: ignore[misc, unused-ignore]
 
     dispatch = {**pickle._Unpickler.dispatch,  # type: ignore[attr-defined, unused-ignore]
-                pickle.BUILD[0]: load_build}
+                pickle.BUILD[0]: load_build}  # type: ignore[dict-item, unused-ignore]
 
 
 @functools.lru_cache(maxsize=None)
