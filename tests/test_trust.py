@@ -264,7 +264,6 @@ def schedule(num_update, base=0.5):
     return base
 
 
-@differs
 def test_a_file_cannot_change_a_trusted_function():
     from mxrnn._checkpoint import trusted
     content = built(__name__, 'schedule', b'(N(dV__defaults__\n(I7\ntst')
