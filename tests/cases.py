@@ -437,6 +437,20 @@ OURS = [
           lambda rnn: rnn.BidirectionalCell(
               rnn.LayerNormLSTMCell(3, 'l_'), rnn.VariationalDropoutCell(
                   rnn.LayerNormGRUCell(2, 'r_'))), 'whole'),
+    _case('both_sum',
+          lambda rnn: rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'),
+                                            merge='sum'), 'whole'),
+    _case('both_mean_in_stack',
+          lambda rnn: stack(
+              rnn, rnn.BidirectionalCell(rnn.GRUCell(4, 'l_'), rnn.GRUCell(4, 'r_')),
+              rnn.ResidualCell(rnn.BidirectionalCell(rnn.GRUCell(8, 'a_'), rnn.GRUCell(8, 'b_'),
+                                                     output_prefix='mean_', merge='mean')),
+              rnn.BidirectionalCell(rnn.LSTMCell(3, 'c_'), rnn.LSTMPCell(4, 3, 'd_'),
+                                    output_prefix='mixed_', merge='mean')), 'whole'),
+    _conv('conv_both_sum',
+          lambda rnn: rnn.BidirectionalCell(rnn.ConvLSTMCell((1,) + IMAGE, 3, prefix='l_'),
+                                            rnn.ConvGRUCell((1,) + IMAGE, 3, prefix='r_'),
+                                            merge='sum'), 'whole'),
     _conv('conv_zoneout_outputs',
           lambda rnn: rnn.ZoneoutCell(rnn.ConvLSTMCell((1,) + IMAGE, 3), 0.3), 'random'),
 ]

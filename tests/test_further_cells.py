@@ -1,14 +1,19 @@
-"""Cells that mxnet.rnn has not: projections and layer normalisation."""
+"""Cells and options that mxnet.rnn has not: each against NumPy, Gluon and torch, and in random
+compositions."""
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from . import differs, mx, reference, rnn
-from .cases import run, stack
+from .cases import run, run_symbols, stack
+from .test_fuse import assert_same, operators
 
 pytestmark = differs
 
@@ -144,3 +149,125 @@ def test_projection_of_torch_in_numbers():
 def test_wrong_sizes_of_projections(wrong):
     with pytest.raises((TypeError, ValueError), match='projection_size must be'):
         rnn.LSTMPCell(3, wrong)
+
+
+# Both directions merged otherwise
+
+MERGES = {'concat': lambda *both: np.concatenate(both, axis=2), 'sum': np.add,
+          'mean': lambda *both: sum(both) / 2}
+
+
+def both(merge, left=3, right=3, make=rnn.LSTMCell):
+    return rnn.BidirectionalCell(make(left, 'l_'), make(right, 'r_'), merge=merge)
+
+
+@pytest.mark.parametrize('merge', MERGES)
+@pytest.mark.parametrize('merge_outputs', [True, False, None])
+def test_outputs_of_both_directions(merge, merge_outputs):
+    for wrap in (lambda cell: cell, rnn.fuse):
+        found = run(wrap(both(merge)), (4,), merge_outputs=merge_outputs, train=False)
+        sides = [reference.unroll(reference.lstm, found.args, prefix, [np.zeros((2, 3))] * 2,
+                                  np.tanh, reverse=prefix == 'r_') for prefix in ('l_', 'r_')]
+        assert_allclose(found.outputs, MERGES[merge](sides[0][0], sides[1][0]), atol=1e-6)
+        for ours, theirs in zip(found.states, sides[0][1] + sides[1][1]):
+            assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize('merge', MERGES)
+def test_both_directions_of_torch_in_numbers(merge):
+    torch = pytest.importorskip('torch')
+    found = run(both(merge), (4,), length=3, batch=2, train=False)
+    theirs = torch.nn.LSTM(4, 3, batch_first=True, bidirectional=True)
+    theirs.load_state_dict({
+        '%s_%s_l0%s' % (kind, name, end): torch.tensor(found.args['%s_%s_%s' % (side, group, kind)])
+        for side, end in (('l', ''), ('r', '_reverse')) for kind in ('weight', 'bias')
+        for group, name in (('i2h', 'ih'), ('h2h', 'hh'))})
+    outputs, _ = theirs(torch.tensor(found.args['data']))
+    sides = np.split(outputs.detach().numpy(), 2, axis=2)
+    assert_allclose(found.outputs, MERGES[merge](*sides), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize('merge', MERGES)
+def test_both_directions_are_one_operator_however_merged(merge):
+    outputs, _ = rnn.fuse(both(merge)).unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    assert operators(outputs)['RNN'] == 1
+    assert outputs.infer_shape(data=(2, 3, 4))[1] == [(2, 3, 6 if merge == 'concat' else 3)]
+
+
+@pytest.mark.parametrize('merge', ['sum', 'mean'])
+@pytest.mark.parametrize('merge_outputs', [True, False, None])
+def test_widths_that_cannot_be_added_are_named(merge, merge_outputs):
+    with pytest.raises(ValueError, match='one width for merge=%r, got 3 and 4' % merge):
+        both(merge, 3, 4).unroll(3, mx.sym.Variable('data'), merge_outputs=merge_outputs)
+
+
+def test_repr_tells_how_directions_are_merged():
+    assert repr(both('sum')).endswith("LSTMCell(3, prefix='r_'), merge='sum')")
+    assert 'merge' not in repr(both('concat'))
+
+
+# Random compositions
+
+PREFIXED = {
+    'lstmp': lambda units, prefix: rnn.LSTMPCell(units + 1, units, prefix),
+    'layer_norm_lstm': lambda units, prefix: rnn.LayerNormLSTMCell(units, prefix),
+    'layer_norm_gru': lambda units, prefix: rnn.LayerNormGRUCell(units, prefix),
+    'lstm': lambda units, prefix: rnn.LSTMCell(units, prefix),
+    'gru': lambda units, prefix: rnn.GRUCell(units, prefix)}
+MODIFIERS = {
+    'none': lambda cell: cell,
+    'residual': rnn.ResidualCell,
+    'zoneout': lambda cell: rnn.ZoneoutCell(cell, 0, 0)}
+ONE = st.tuples(st.sampled_from(sorted(PREFIXED)), st.sampled_from(sorted(MODIFIERS)))
+LAYERS = st.lists(st.tuples(ONE) | st.tuples(ONE, ONE, st.sampled_from(sorted(MERGES))),
+                  min_size=1, max_size=3)
+
+
+def grow(layers):
+    """A stack of layers of 4 channels, some of them in both directions."""
+    count = itertools.count()
+
+    def one(description, units=4):
+        kind, modifier = description
+        cell = PREFIXED[kind](units, 'c%d_' % next(count))
+        return MODIFIERS[modifier](cell) if units == 4 else cell
+
+    outer = rnn.SequentialRNNCell()
+    for first, *rest in layers:
+        if rest:
+            second, merge = rest
+            units = 2 if merge == 'concat' else 4
+            outer.add(rnn.BidirectionalCell(one(first, units), one(second, units), merge=merge,
+                                            output_prefix='b%d_' % next(count)))
+        else:
+            outer.add(one(first))
+    return outer
+
+
+@given(LAYERS, st.sampled_from(['NTC', 'TNC']), st.sampled_from([True, False, None]))
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+def test_random_compositions(layers, layout, merge_outputs):
+    """Every way to unroll gives the same numbers and gradients."""
+    options = {'layout': layout, 'merge_outputs': merge_outputs}
+    expected = run(grow(layers), (4,), **options)
+    assert_same(run(rnn.fuse(grow(layers)), (4,), **options), expected)
+    lengths = {**options, 'valid_length': mx.sym.Variable('n', shape=(2,)),
+               'values': {'n': np.array([3, 2])}}
+    short = run(grow(layers), (4,), **lengths)
+    short.grads.pop('n')
+    fused = run(rnn.fuse(grow(layers)), (4,), **lengths)
+    fused.grads.pop('n')
+    assert_same(fused, short)
+    alone = run(grow(layers), (4,), 2, 1, **options, values={
+        **expected.args, 'data': (expected.args['data'][1:, :2] if layout == 'NTC'
+                                  else expected.args['data'][:2, 1:])})
+    axis = layout.index('N')
+    assert_allclose(np.take(short.outputs, [1], axis).take([0, 1], 1 - axis), alone.outputs,
+                    atol=1e-5)
+    for ours, theirs in zip(short.states, alone.states):
+        assert_allclose(ours[1:], theirs, atol=1e-5)
+    if grow(layers)._blocker() is None:
+        outputs, states = rnn.dynamic_unroll(grow(layers), mx.sym.Variable('data'), layout=layout)
+        looped = run_symbols(outputs, states, {'data': expected.args['data'].shape},
+                             layout=layout, values=expected.args)
+        assert_same(looped, expected)

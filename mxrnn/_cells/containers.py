@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -12,6 +12,7 @@ from .sequence import (
     Inputs,
     arrange,
     check_states,
+    known_shape,
     reverse,
     steps_of,
     time_axis,
@@ -21,6 +22,10 @@ from .unroll import Options
 from .weights import Weights
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
+
+#: How both directions' outputs become one.
+MERGES = ('concat', 'sum', 'mean')
+Merge = Literal['concat', 'sum', 'mean']
 
 
 class _Container(BaseRNNCell):
@@ -176,9 +181,11 @@ class SequentialRNNCell(_Container):
 
 
 class BidirectionalCell(_Container):
-    """Two cells over one sequence, in both directions (Schuster and Paliwal 1997).
+    r"""Two cells over one sequence, in both directions (Schuster and Paliwal 1997).
 
-    The output of each step is the concatenation of both cells' outputs along the channels.
+    .. math:: y_t = [l_t; r_t], \quad l_t + r_t \quad \mathrm{or} \quad (l_t + r_t) / 2
+
+    of the outputs l and r of both cells at step t.
 
     Parameters
     ----------
@@ -188,6 +195,10 @@ class BidirectionalCell(_Container):
         Container whose variables both cells use, by name, in place of their own.
     output_prefix : str
         Prefix of the names of the outputs.
+    merge : {'concat', 'sum', 'mean'}
+        What becomes of both cells' outputs of a step: they are joined along the channels, added
+        or averaged, as by ``merge_mode`` 'concat', 'sum' and 'ave' of Keras' ``Bidirectional``.
+        'sum' and 'mean' are for cells whose outputs have one shape.
 
     Notes
     -----
@@ -202,18 +213,28 @@ class BidirectionalCell(_Container):
     >>> outputs, states = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
     >>> outputs.infer_shape(x=(4, 20, 5))[1]
     [(4, 20, 16)]
+    >>> cell = rnn.BidirectionalCell(rnn.GRUCell(8, prefix='l_'), rnn.GRUCell(8, prefix='r_'),
+    ...                              merge='sum')
+    >>> outputs, states = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(4, 20, 5))[1]
+    [(4, 20, 8)]
     """
 
     can_step = False
     _in_fuse = 'directions'
 
     def __init__(self, l_cell: BaseRNNCell, r_cell: BaseRNNCell, params: RNNParams | None = None,
-                 output_prefix: str = 'bi_') -> None:
+                 output_prefix: str = 'bi_', *, merge: Merge = 'concat') -> None:
         super().__init__(params)
+        self.merge = _check.choice('merge', merge, MERGES)
         self._output_prefix = _check.instance('output_prefix', output_prefix, str, 'a str')
         check_cell('l_cell', l_cell)
         check_cell('r_cell', r_cell)
         self._include('l_cell or r_cell', l_cell, r_cell)
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        return text if self.merge == 'concat' else '%s, merge=%r)' % (text[:-1], self.merge)
 
     def _blocker(self) -> BaseRNNCell | None:
         return self
@@ -246,12 +267,32 @@ class BidirectionalCell(_Container):
         forward, backward = outputs
         channels = self._channel_axis()
         if merge_outputs:
-            joined: Any = mx.sym.Concat(forward, mx.sym.reverse(backward, axis=axis),
-                                        dim=channels + 1, name='%sout' % self._output_prefix)
+            self._check_widths(forward, backward, channels + 1)
+            joined: Any = self._join(forward, mx.sym.reverse(backward, axis=axis), channels + 1,
+                                     'out')
         else:
-            joined = [mx.sym.Concat(*pair, dim=channels, name='%st%d' % (self._output_prefix, i))
+            self._check_widths(forward[0], backward[0], channels)
+            joined = [self._join(*pair, channels, 't%d' % i)
                       for i, pair in enumerate(zip(forward, backward[::-1]))]
         return joined, [result[1] for result in results]
+
+    def _join(self, forward: Any, backward: Any, axis: int, name: str) -> mx.sym.Symbol:
+        """Both directions' outputs, whose channels lie along `axis`, as one output."""
+        name = self._output_prefix + name
+        if self.merge == 'concat':
+            return mx.sym.Concat(forward, backward, dim=axis, name=name)
+        if self.merge == 'sum':
+            return mx.sym.elemwise_add(forward, backward, name=name)
+        total = mx.sym.elemwise_add(forward, backward, name=name + '_sum')
+        return mx.sym._internal._mul_scalar(total, scalar=0.5, name=name)
+
+    def _check_widths(self, forward: Any, backward: Any, axis: int) -> None:
+        if self.merge == 'concat':
+            return
+        widths = [known_shape(output)[axis:axis + 1] for output in (forward, backward)]
+        if all(map(any, widths)) and widths[0] != widths[1]:
+            raise ValueError('l_cell and r_cell must have outputs of one width for merge=%r, got '
+                             '%d and %d' % (self.merge, widths[0][0], widths[1][0]))
 
     def _channel_axis(self) -> int:
         """Axis of the channels in the output of a step, which is 1 but for 'NHWC'."""
@@ -271,6 +312,7 @@ class BidirectionalCell(_Container):
             for cell, given, own in zip(self._cells, (data, reverse(data, valid_length)),
                                         states))
         backward = arrange(length, backward, whole.layout, True)
-        joined = mx.sym.Concat(forward, reverse(backward, valid_length),
-                               dim=self._channel_axis() + 1, name='%sout' % self._output_prefix)
+        axis = self._channel_axis() + 1
+        self._check_widths(forward, backward, axis)
+        joined = self._join(forward, reverse(backward, valid_length), axis, 'out')
         return arrange(length, time_major(joined, layout), layout, merge_outputs), left + right

@@ -22,11 +22,15 @@ SHARED_FROM = 500 if cpu_build() else 1
 
 
 class Layer(NamedTuple):
-    """What one layer of sym.RNN can do: its mode, its width, its cell for each direction."""
+    """What one layer of sym.RNN can do: its mode, its width, its cell for each direction.
+
+    `merge` is the BidirectionalCell that adds or averages both directions, which sym.RNN does not.
+    """
 
     mode: str
     num_hidden: int
     cells: list[BaseRNNCell]
+    merge: Any = None
 
     def alike(self, other: Layer) -> bool:
         return (self.mode, self.num_hidden, len(self.cells)) == (
@@ -35,7 +39,7 @@ class Layer(NamedTuple):
     @property
     def width(self) -> int:
         """Channels of its output."""
-        return self.num_hidden * len(self.cells)
+        return self.num_hidden * (len(self.cells) if self.merge is None else 1)
 
 
 class OperatorCell(BaseRNNCell):
@@ -58,7 +62,7 @@ class OperatorCell(BaseRNNCell):
     def joined(self, other: OperatorCell) -> OperatorCell | None:
         """This operator with the layers of `other` on top, if one operator can be both."""
         first, second = self.layers[0], other.layers[0]
-        if first.mode in ('lstm', 'gru') and first.alike(second):
+        if first.mode in ('lstm', 'gru') and first.alike(second) and self.layers[-1].merge is None:
             return OperatorCell(self.layers + other.layers, self._width)
         return None
 
@@ -87,7 +91,10 @@ class OperatorCell(BaseRNNCell):
             inputs, finals = (_operator(layers, inputs, own, width, dtype)
                               if valid_length is None else
                               _padded(layers[0], inputs, own, width, dtype, valid_length))
-            width = first.width
+            width = layers[-1].width
+            if layers[-1].merge is not None:
+                parts = mx.sym.SliceChannel(inputs, num_outputs=2, axis=2, name=name + 'directions')
+                inputs = layers[-1].merge._join(*parts, 2, 'fused_out')
             by_cell += finals
         for cell in self._cells:  # the next step is named as after so many steps
             cell._counter += length or 0

@@ -72,14 +72,17 @@ def _plan_dropout(cell: BaseRNNCell, width: int) -> Plan:
 
 
 def _plan_directions(cell: Any, width: int) -> Plan:
+    joined = cell.merge == 'concat'
     sides = [plan(side, width) for side in cell._cells]
     layers = [side.cell.layers for side in sides if isinstance(side.cell, OperatorCell)]
     if len(layers) == 2 and all(len(each) == len(each[0].cells) == 1 for each in layers):
         (forward,), (backward,) = layers
         if forward.alike(backward):
-            return _operator(forward._replace(cells=forward.cells + backward.cells), width)
+            return _operator(forward._replace(cells=forward.cells + backward.cells,
+                                              merge=None if joined else cell), width)
     widths = [side.width for side in sides]
-    return _around(cell, sides, sum(widths) if all(widths) else 0, '_cells')
+    return _around(cell, sides, (sum(widths) if joined else widths[0]) if all(widths) else 0,
+                   '_cells')
 
 
 def _plan_residual(cell: Any, width: int) -> Plan:

@@ -20,9 +20,10 @@ CELLS = {
     'ModifierCell': 'own_modifier', 'DropoutCell': 'dropout', 'ZoneoutCell': 'zoneout_both',
     'ResidualCell': 'residual', 'ConvRNNCell': 'conv_rnn', 'ConvLSTMCell': 'conv_lstm',
     'ConvGRUCell': 'conv_gru'}
-#: The same for cells that mxnet.rnn has not.
+#: The same for cells and options that mxnet.rnn has not.
 OWN_CELLS = {'LSTMPCell': 'lstmp', 'LayerNormLSTMCell': 'layer_norm_lstm',
-             'LayerNormGRUCell': 'layer_norm_gru', 'VariationalDropoutCell': 'variational'}
+             'LayerNormGRUCell': 'layer_norm_gru', 'VariationalDropoutCell': 'variational',
+             'BidirectionalCell-sum': 'both_sum'}
 
 
 def path(name: str) -> Path:
