@@ -78,6 +78,62 @@ def test_around_weights_in_lists_tuples_and_dicts(keep):
     assert_used(stack(rnn, Kept(keep), params=params), params, 'kept_weight', 'kept_bias')
 
 
+class Box:
+    """Any object of a program."""
+
+    def __init__(self, *weights):
+        self.weights = weights
+
+    def __iter__(self):
+        return iter(self.weights)
+
+
+class Called:
+    """Keeps weights where nothing but a call finds them."""
+
+    def __init__(self, *weights):
+        self.weights = lambda: weights
+
+    def __iter__(self):
+        return iter(self.weights())
+
+
+NOT_FOUND = (r"^params of a container must .* weights of \w+\(Kept\(prefix='kept_'\).*"
+             r"another variable 'kept_bias': keep it in an attribute")
+
+
+@pytest.mark.parametrize('keep', [Box, Called])
+@pytest.mark.parametrize('use', [
+    lambda cell: cell(mx.sym.Variable('x'), cell.begin_state()),
+    lambda cell: cell.unroll(2, mx.sym.Variable('x')),
+    lambda cell: cell.unroll(2, mx.sym.Variable('x'), valid_length=mx.sym.Variable('n')),
+    lambda cell: rnn.fuse(stack(rnn, cell, rnn.LSTMCell(3))).unroll(2, mx.sym.Variable('x')),
+    lambda cell: rnn.dynamic_unroll(cell, mx.sym.Variable('x'))],
+    ids=['step', 'unroll', 'valid_length', 'fuse', 'loop'])
+def test_weights_that_cannot_be_found_are_refused(keep, use):
+    cell = stack(rnn, Kept(keep), params=marked('kept_bias'))
+    with pytest.raises(ValueError, match=NOT_FOUND):
+        use(cell)
+
+
+@pytest.mark.parametrize('lengths', [{}, {'valid_length': mx.sym.Variable('n')}])
+def test_weights_that_cannot_be_found_in_a_direction_are_refused(lengths):
+    cell = rnn.BidirectionalCell(Kept(Box), rnn.RNNCell(3), marked('kept_bias'))
+    with pytest.raises(ValueError, match=NOT_FOUND):
+        cell.unroll(2, mx.sym.Variable('x'), **lengths)
+
+
+@pytest.mark.parametrize('keep', [Box, Called])
+def test_weights_that_cannot_be_found_nor_need_be(keep):
+    params = marked('other')
+    cell = stack(rnn, Kept(keep), params=params)
+    assert_used(cell, params)
+    assert sorted(params._params) == ['kept_bias', 'kept_weight', 'other']
+    cell.add(Kept(keep))  # whose variables are not those of the first
+    with pytest.raises(ValueError, match="another variable 'kept_(weight|bias)'"):
+        cell.unroll(2, mx.sym.Variable('data'))
+
+
 def test_around_a_cell_in_an_attribute():
     class Outer(rnn.BaseRNNCell):
         def __init__(self):

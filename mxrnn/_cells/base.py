@@ -361,6 +361,9 @@ class BaseRNNCell:
         its inputs are one."""
         return True
 
+    def _check_graph(self, symbols: Any) -> None:
+        """Refuse `symbols`, which are what a program gets of this cell or of one around it."""
+
     def _later_step(self) -> Callable[..., Any]:
         """What takes the steps of `unroll` after the first one."""
         return self

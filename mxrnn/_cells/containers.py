@@ -7,11 +7,12 @@ from typing import Any, Literal
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
-from .params import RNNParams, share
+from .params import RNNParams, check_shared, share
 from .sequence import (
     Inputs,
     arrange,
     check_states,
+    flatten,
     known_shape,
     reverse,
     steps_of,
@@ -83,6 +84,10 @@ class _Container(BaseRNNCell):
     def _masks_padding(self) -> bool:  # type: ignore[override]
         return bool(self._cells) and all(cell._masks_padding for cell in self._cells)
 
+    def _check_graph(self, symbols: Any) -> None:
+        if self._override_cell_params:
+            check_shared(self, self._params, flatten(symbols))
+
     def _states_by_cell(self, states: Any) -> list[list[mx.sym.Symbol]]:
         counts = [len(cell.state_info) for cell in self._cells]
         rest = iter(check_states(states, sum(counts), self))
@@ -105,7 +110,8 @@ class SequentialRNNCell(_Container):
     Parameters
     ----------
     params : RNNParams, optional
-        Container whose variables the added cells use, by name, in place of their own.
+        Container whose variables the added cells use, by name, in place of their own. Cells that
+        keep theirs out of reach, as in an object of a program, are refused when the graph is built.
 
     Notes
     -----
@@ -161,6 +167,8 @@ class SequentialRNNCell(_Container):
         for cell, own in zip(self._cells, states):
             inputs, own = cell(inputs, own)
             next_states.extend(own)
+        if self._counter == 0:
+            self._check_graph([inputs, next_states])
         return inputs, next_states
 
     def _gives_steps(self, steps: bool) -> bool:

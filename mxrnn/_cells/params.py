@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import Any, Iterator
 
 from .. import _check
 from .._runtime.mxnet import mx
 
-__all__ = ['RNNParams', 'in_constructor_of', 'share']
+__all__ = ['RNNParams', 'check_shared', 'in_constructor_of', 'share']
 
 
 class RNNParams:
@@ -93,6 +94,18 @@ def share(cell: Any, shared: RNNParams) -> None:
     shared._params.update(new)
     for container in containers:  # one dict, so that all find what any of them asks for later
         container._params = shared._params
+
+
+def check_shared(cell: Any, shared: RNNParams, symbols: list[mx.sym.Symbol]) -> None:
+    """Refuse `symbols`, made by `cell`, if a variable in them is another than that of its name in
+    `shared`: an inner cell keeps it where `share` does not look, in an object for instance."""
+    together = mx.sym.Group([*symbols, *shared._params.values()])
+    for name, count in Counter(together.list_inputs()).items():
+        if count > 1 and name in shared._params:
+            raise ValueError(
+                'params of a container must be able to replace the weights of %r, but the graph '
+                'has another variable %r: keep it in an attribute, a list, tuple or dict, or give '
+                'params to the cell that has it' % (cell, name))
 
 
 def _cells_of(cell: Any) -> list[Any]:

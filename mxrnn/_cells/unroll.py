@@ -69,7 +69,10 @@ def unroll(cell: Any, inputs: Inputs, begin_state: Any, options: Options
     options = _checked(inputs, options)
     with unchanged_on_error(cell):
         cell.reset()
-        return unroll_masked(cell, inputs, begin_state, options)
+        outputs, states = unroll_masked(cell, inputs, begin_state, options)
+        for each in cell._all_cells():
+            each._check_graph([outputs, states])
+    return outputs, states
 
 
 @contextlib.contextmanager
