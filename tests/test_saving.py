@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
 import re
 import socket
@@ -76,6 +78,24 @@ def test_full_disk_for_the_states(tmp_path, monkeypatch):
 
 
 @differs
+@pytest.mark.parametrize('failing', [1, 2, 3])
+def test_a_disk_that_fails_when_files_are_flushed(failing, saved, tmp_path, monkeypatch):
+    cell, prefix, symbol, _, _ = saved
+    before = content(tmp_path)
+    count = itertools.count(1)
+
+    def fsync(descriptor, call=os.fsync):
+        if next(count) == failing:
+            raise OSError(errno.EIO, 'Input/output error')
+        call(descriptor)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    with pytest.raises(rnn.CheckpointError, match='model-0001.params.*Input/output error'):
+        rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, *parameters(symbol, seed=1))
+    assert content(tmp_path) == before
+
+
+@differs
 def test_folders(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
 
@@ -140,6 +160,7 @@ def test_files_are_flushed_then_renamed_states_first(saved, tmp_path, monkeypatc
     save(0, module.symbol, *module.get_params())
     # After a power cut or a kill at any place, parameters are whole and have their states.
     assert [each for each in happened if each[0] != 'remove'] == [
+        ('flush', 'params'),  # while its checksum is computed
         ('flush', 'states'), ('flush', 'params'), ('flush', 'json'),
         ('rename', 'states'), ('rename', 'params'), ('rename', 'json'), ('flush', 'folder')]
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import tempfile
+from concurrent import futures
 from typing import Iterator, Sequence
 
 try:
@@ -14,7 +15,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ['replacing', 'without_stage']
+__all__ = ['flushing', 'replacing', 'without_stage']
 
 _LOCK = 'lock'  #: the file in a stage that the process which writes there keeps locked
 
@@ -60,6 +61,18 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
     if os.name == 'posix':
         for folder in folders:
             _flush(folder)
+
+
+@contextlib.contextmanager
+def flushing(path: str) -> Iterator[None]:
+    """Flush the file `path` to the disk while the block reads it.
+
+    What the block still changes in the file waits for `replacing`, and is little then.
+    """
+    with futures.ThreadPoolExecutor(1) as thread:
+        flushed = thread.submit(_flush, path)
+        yield
+        flushed.result()
 
 
 def without_stage(message: str) -> str:

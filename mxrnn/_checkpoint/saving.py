@@ -116,11 +116,12 @@ def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params:
             if symbol is not None:
                 os.replace(os.path.join(stage, base + '-symbol.json'), staged['symbol'])
                 check_symbol(staged['symbol'])
-            # MXNet does not notice a disk that fills up when it closes a file.
-            (add_checksum if checksum else check_params)(staged['params'])
-            if companion is not None:
-                with open(staged['states'], 'wb') as stream:
-                    stream.write(states.encode(*companion, staged['params']))
+            with atomic.flushing(staged['params']):
+                # MXNet does not notice a disk that fills up when it closes a file.
+                (add_checksum if checksum else check_params)(staged['params'])
+                if companion is not None:
+                    with open(staged['states'], 'wb') as stream:
+                        stream.write(states.encode(*companion, staged['params']))
     except (OSError, mx.base.MXNetError) as error:
         raise CheckpointError('cannot save %s: %s' % (
             targets['params'], atomic.without_stage(brief(error)))) from error
