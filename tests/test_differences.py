@@ -685,8 +685,8 @@ def each_build(*builds):
 needs_onednn = pytest.mark.skipif(mx.__version__ < '1.7',
                                   reason='oneDNN has no sym.RNN in this MXNet')
 
-SAID = {'float32': ['not applied in training'], 'disabled': ['breaks'],
-        'float64': ['wrong gradients', 'in inference'], 'own': ['wrong gradients', 'in inference']}
+OWN = ['overwrites gradients', 'wrong gradients', 'in inference']
+SAID = {'float32': ['not applied in training'], 'disabled': ['breaks'], 'float64': OWN, 'own': OWN}
 
 
 @differs
@@ -700,7 +700,7 @@ def test_dropout_that_is_not_applied_is_said_once(build):
 @needs_onednn
 @each_build('float64', 'own', 'disabled')
 def test_wrong_gradients_of_deep_layers_are_said_once(build):
-    assert expects(warned(build, rnn.FusedRNNCell(3, 2)), *SAID[build][:1])
+    assert expects(warned(build, rnn.FusedRNNCell(3, 2)), *SAID[build][:2])
 
 
 @needs_onednn
@@ -729,8 +729,16 @@ def test_layers_that_lengths_part_are_warned_of_where_they_fail(build):
                           valid_length=mx.sym.Variable('lengths')), 'breaks')
 
 
+@differs
 @needs_onednn
-@each_build('float32', 'float64', 'own', 'cuda')
+@each_build('float64', 'own')
+@pytest.mark.parametrize('lengths', [{}, {'valid_length': mx.sym.Variable('lengths')}])
+def test_gradients_of_one_layer_that_are_wrong_are_said_once(build, lengths):
+    assert expects(warned(build, rnn.FusedRNNCell(3, dropout=0.5), **lengths), OWN[0])
+
+
+@needs_onednn
+@each_build('float32', 'cuda')
 def test_nothing_is_said_of_one_layer(build):
     assert not warned(build, rnn.FusedRNNCell(3, dropout=0.5))
 

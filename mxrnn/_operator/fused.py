@@ -264,10 +264,15 @@ class FusedRNNCell(BaseRNNCell):
                       'well, or use unfuse()')
         elif parted:
             return
-        elif not onednn(dtype) and self._num_layers > 1:
-            warn_once("%s has wrong gradients of all layers but the last if the inputs of a "
-                      'FusedRNNCell need no gradient, as in a Module without '
-                      'inputs_need_grad=True; unfuse() gives cells with right ones' % _OWN)
+        elif not onednn(dtype):
+            warn_once("%s overwrites gradients of a FusedRNNCell's weights that are to be added "
+                      "(grad_req 'add'), and, but for mode 'lstm', those of its inputs are wrong "
+                      "where its weights are frozen (grad_req 'null'); unfuse() gives cells with "
+                      'right ones' % _OWN)
+            if self._num_layers > 1:
+                warn_once("%s has wrong gradients of all layers but the last if the inputs of a "
+                          'FusedRNNCell need no gradient, as in a Module without '
+                          'inputs_need_grad=True; unfuse() gives cells with right ones' % _OWN)
             if dropout:
                 warn_once("%s applies a FusedRNNCell's dropout in inference, too, if gradients are "
                           'bound, and gradients of lower layers are then wrong; unfuse() gives '
