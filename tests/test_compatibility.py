@@ -420,6 +420,46 @@ def test_activations_of_subclasses_are_heeded_where_they_are_there(kind):
     assert compare(case, unrolled)
 
 
+#: The constructor's arguments of a cell of each class, behind the module.
+MADE = {
+    'BaseRNNCell': lambda module: ('base_',),
+    **dict.fromkeys(['RNNCell', 'LSTMCell', 'GRUCell', 'FusedRNNCell'], lambda module: (4,)),
+    **dict.fromkeys(['ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell'],
+                    lambda module: ((2, 3, 5, 5), 4)),
+    'SequentialRNNCell': lambda module: (),
+    'BidirectionalCell': lambda module: (module.LSTMCell(4, 'l_'), module.GRUCell(4, 'r_')),
+    'DropoutCell': lambda module: (0.5,),
+    **dict.fromkeys(['ModifierCell', 'ZoneoutCell', 'ResidualCell'],
+                    lambda module: (module.LSTMCell(4),)),
+}
+
+
+def added_attributes(kind):
+    """Names that instances of a class have here and those of mxnet.rnn do not."""
+    ours, theirs = (getattr(module, kind)(*MADE[kind](module)) for module in (rnn, stock))
+    return {name for name in set(dir(ours)) - set(dir(theirs)) if not name.startswith('__')}
+
+
+@pytest.mark.parametrize('kind', MADE)
+def test_added_attributes_have_names_that_no_subclass_uses(kind):
+    assert all(name.startswith('_') and name.endswith('_') or name == 'can_step'
+               for name in added_attributes(kind))
+
+
+def with_names(module, kind):
+    """A cell of a program's subclass that has, for each attribute that was added here, one of
+    the name that comes to mind first."""
+    names = {name.strip('_') for name in added_attributes(kind)} - {'can_step'}
+    own = type('Own', (getattr(module, kind),), {'_' + name: 'of the program' for name in names})
+    return own(*MADE[kind](module))
+
+
+@pytest.mark.parametrize('kind', sorted(MADE.keys() - {'BaseRNNCell', 'ModifierCell'}))
+def test_attributes_of_subclasses_replace_nothing(kind):
+    case = Case(kind, lambda module: with_names(module, kind))
+    assert compare(case, functools.partial(unrolled, layout='TNC'))
+
+
 def test_every_public_name_is_there():
     assert len(CELLS) == 17
     for name in CELLS + FUNCTIONS:

@@ -266,7 +266,7 @@ def test_random_compositions(layers, layout, merge_outputs):
                     atol=1e-5)
     for ours, theirs in zip(short.states, alone.states):
         assert_allclose(ours[1:], theirs, atol=1e-5)
-    if grow(layers)._blocker() is None:
+    if grow(layers)._blocker_() is None:
         outputs, states = rnn.dynamic_unroll(grow(layers), mx.sym.Variable('data'), layout=layout)
         looped = run_symbols(outputs, states, {'data': expected.args['data'].shape},
                              layout=layout, values=expected.args)

@@ -121,7 +121,7 @@ def test_gradients_of_data_before_a_frozen_vector_with_lengths(kind, dtype):
     def found(wrap):
         cell = rnn.FusedRNNCell(4, 2, mode, prefix='x_', get_next_state=True)
         symbol = unrolled(wrap(cell), dtype=dtype, valid_length=LENGTHS)[0]
-        vector = random_value('vector', (cell._layout.size(5),))
+        vector = random_value('vector', (cell._layout_.size(5),))
         values = {name: value.asnumpy() for name, value in cell.unfuse().pack_weights(
             cell.unpack_weights({'x_parameters': mx.nd.array(vector, dtype=dtype)})).items()}
         return gradients(symbol, {'data': (2, 3, 5), 'lengths': (2,)}, dtype, frozen='x_',

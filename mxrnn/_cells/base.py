@@ -1,4 +1,8 @@
-"""BaseRNNCell: what a cell is, its names, its weights, its states, its graphs."""
+"""BaseRNNCell: what a cell is, its names, its weights, its states, its graphs.
+
+Attributes of cells that mxnet.rnn does not have are written `_name_`, so that subclasses in
+programs written for it may use any `_name` for something else.
+"""
 from __future__ import annotations
 
 from typing import Any, Callable, Literal, overload
@@ -50,11 +54,11 @@ class BaseRNNCell:
 
     #: Whether the cell can be called for a single step.
     can_step = True
-    #: Whether `_unroll` itself reads no padding and gives zeros there.
-    _masks_padding = False
+    #: Whether `_unroll_` itself reads no padding and gives zeros there.
+    _masks_padding_ = False
 
     #: What cells of a class are to `fuse`: see `_operator/plan.py`. Subclasses do not inherit it.
-    _in_fuse: str
+    _in_fuse_: str
 
     # What cells with gates have: the number of units, and the weights in the graph.
     _num_hidden: int
@@ -75,22 +79,22 @@ class BaseRNNCell:
 
     def __repr__(self) -> str:
         return '%s(%s)' % (type(self).__name__,
-                           ', '.join([*self._sizes(), 'prefix=%r' % self._prefix]))
+                           ', '.join([*self._sizes_(), 'prefix=%r' % self._prefix]))
 
-    def _sizes(self) -> list[str]:
+    def _sizes_(self) -> list[str]:
         """What `repr` tells besides the prefix."""
         units = vars(self).get('_num_hidden')
         return [] if units is None else [str(units)]
 
     # Structure
 
-    def _inner_cells(self) -> list[BaseRNNCell]:
+    def _inner_cells_(self) -> list[BaseRNNCell]:
         return getattr(self, '_cells', [])
 
-    def _blocker(self) -> BaseRNNCell | None:
+    def _blocker_(self) -> BaseRNNCell | None:
         """The innermost cell that keeps this one from being stepped, if there is one."""
-        for child in self._inner_cells():
-            blocker = child._blocker()
+        for child in self._inner_cells_():
+            blocker = child._blocker_()
             if blocker is not None:
                 return blocker
         return None if self.can_step else self
@@ -99,18 +103,18 @@ class BaseRNNCell:
         """Begin the names of a new graph: the next step is step 0 again."""
         self._init_counter = -1
         self._counter = -1
-        for child in self._inner_cells():
+        for child in self._inner_cells_():
             child.reset()
 
-    def _all_cells(self) -> list[BaseRNNCell]:
+    def _all_cells_(self) -> list[BaseRNNCell]:
         """This cell and those under it."""
         cells = [self]
         for cell in cells:  # grows while it is walked
-            cells.extend(cell._inner_cells())
+            cells.extend(cell._inner_cells_())
         return cells
 
-    def _kept_between_steps(self, states: list[mx.sym.Symbol], dtype: Any
-                            ) -> dict[str, mx.sym.Symbol | None]:
+    def _kept_between_steps_(self, states: list[mx.sym.Symbol], dtype: Any
+                             ) -> dict[str, mx.sym.Symbol | None]:
         """Attributes that hold a Symbol from one step to the next, besides the states: what is in
         them before the first step from `states`, or None if no step reads them."""
         return {}
@@ -126,16 +130,16 @@ class BaseRNNCell:
         """
         if not in_constructor_of(self):
             self._own_params = False
-        return self._shared_params()
+        return self._shared_params_()
 
-    def _shared_params(self) -> RNNParams:
+    def _shared_params_(self) -> RNNParams:
         return self._params
 
     @property
     def _gate_names(self) -> Any:
         return ()
 
-    def _weight_prefix(self, args: Weights) -> str:
+    def _weight_prefix_(self, args: Weights) -> str:
         """What the names of this cell's weights begin with in `args`: the prefix of the container,
         as in graphs, or, where such are there, that of the cell, as mxnet.rnn has it."""
         own = group_weights(self._prefix, ('', *self._gate_names))
@@ -166,7 +170,7 @@ class BaseRNNCell:
         """
         args = copy_weights(args)
         if self._gate_names:
-            unpack_gates(args, self._weight_prefix(args), self._gate_names, self._num_hidden, self)
+            unpack_gates(args, self._weight_prefix_(args), self._gate_names, self._num_hidden, self)
         return args
 
     def pack_weights(self, args: Weights) -> Weights:
@@ -191,7 +195,7 @@ class BaseRNNCell:
         """
         args = copy_weights(args)
         if self._gate_names:
-            pack_gates(args, self._weight_prefix(args), self._gate_names, self._num_hidden, self)
+            pack_gates(args, self._weight_prefix_(args), self._gate_names, self._num_hidden, self)
         return args
 
     # States
@@ -206,7 +210,7 @@ class BaseRNNCell:
         """Shape of each state, 0 for the batch."""
         return [info['shape'] for info in self.state_info]
 
-    def _check_unmodified(self) -> None:
+    def _check_unmodified_(self) -> None:
         if self._modified:
             raise ValueError('begin_state of %r must be asked of the modifier cell around it '
                              '(ZoneoutCell, ResidualCell, ...), not of the cell itself' % self)
@@ -233,7 +237,7 @@ class BaseRNNCell:
         ValueError
             The cell is under a modifier cell, which then is the one to ask.
         """
-        self._check_unmodified()
+        self._check_unmodified_()
         _check.function('func', func)
         if kwargs.get('dtype') is not None:
             _check.dtype('dtype', kwargs['dtype'])
@@ -254,7 +258,7 @@ class BaseRNNCell:
                                                  reason)) from error
         return states
 
-    def _first_states(self, begin_state: Any, dtype: Any) -> Any:
+    def _first_states_(self, begin_state: Any, dtype: Any) -> Any:
         if begin_state is None:
             return self.begin_state(**({} if dtype is None else {'dtype': dtype}))
         return begin_state
@@ -346,35 +350,35 @@ class BaseRNNCell:
         return unroll(self, inputs, begin_state,
                       Options(length, layout, merge_outputs, dtype, valid_length))
 
-    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
         """What `unroll` builds, of checked arguments; cells that don't go step by step redefine
         it. In padding, inputs are finite and outputs may be anything finite."""
         return unroll_steps(self, inputs, begin_state, options)
 
-    def _gives_states(self) -> bool:
+    def _gives_states_(self) -> bool:
         """Whether `unroll` returns the final states."""
         return True
 
-    def _gives_steps(self, steps: bool) -> bool:
+    def _gives_steps_(self, steps: bool) -> bool:
         """Whether `unroll` gives a list of steps where merge_outputs is None; `steps` says whether
         its inputs are one."""
         return True
 
-    def _check_graph(self, symbols: Any) -> None:
+    def _check_graph_(self, symbols: Any) -> None:
         """Refuse `symbols`, which are what a program gets of this cell or of one around it."""
 
-    def _later_step(self) -> Callable[..., Any]:
+    def _later_step_(self) -> Callable[..., Any]:
         """What takes the steps of `unroll` after the first one."""
         return self
 
-    def _unroll_within(self, inputs: Inputs, begin_state: Any, options: Options
-                       ) -> tuple[Inputs, list[Any]]:
-        """Unroll as a part of another cell: by `_unroll`, or by the `unroll` of a program, which
+    def _unroll_within_(self, inputs: Inputs, begin_state: Any, options: Options
+                        ) -> tuple[Inputs, list[Any]]:
+        """Unroll as a part of another cell: by `_unroll_`, or by the `unroll` of a program, which
         may know the original arguments only."""
         if getattr(self.unroll, '__func__', None) is BaseRNNCell.unroll:
             self.reset()
-            return self._unroll(inputs, begin_state, options)
+            return self._unroll_(inputs, begin_state, options)
         return call_unroll(self, inputs, begin_state, options)
 
 

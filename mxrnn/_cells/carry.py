@@ -84,7 +84,7 @@ class CarriedStates:
 
     def __init__(self, cell: BaseRNNCell, **kwargs: Any) -> None:
         check_cell('cell', cell)
-        for inner in cell._all_cells():
+        for inner in cell._all_cells_():
             if isinstance(inner, BidirectionalCell) or getattr(inner, '_bidirectional', False):
                 raise ValueError('cell must run forwards only, but %r has a backward direction, '
                                  'whose final state belongs to the begin of a batch' % inner)
@@ -125,7 +125,7 @@ class CarriedStates:
         try:
             finals = check_states(states, len(self.begin_state), self._cell)
         except ValueError as error:
-            keeping = [each for each in self._cell._all_cells()
+            keeping = [each for each in self._cell._all_cells_()
                        if not getattr(each, '_get_next_state', True)]
             if keeping:
                 raise ValueError('states must be those of the last step, which %r returns if it is '

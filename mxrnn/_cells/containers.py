@@ -40,11 +40,11 @@ class _Container(BaseRNNCell):
     def __repr__(self) -> str:
         return '%s(%s)' % (type(self).__name__, ', '.join(map(repr, self._cells)))
 
-    def _include(self, name: str, *cells: BaseRNNCell) -> None:
+    def _include_(self, name: str, *cells: BaseRNNCell) -> None:
         """Append `cells`, which came as the argument `name`, and share their weights."""
         for cell in cells:
             check_cell(name, cell)
-            if self in cell._all_cells():
+            if self in cell._all_cells_():
                 raise ValueError('%s must be another cell than the container itself, and not one '
                                  'around it' % name)
             if self._override_cell_params and not cell._own_params:
@@ -53,11 +53,11 @@ class _Container(BaseRNNCell):
         for cell in cells:
             if self._override_cell_params:
                 share(cell, self._params)
-            self._warn_of_equal_names(cell.params)
+            self._warn_of_equal_names_(cell.params)
             self._params._params.update(cell.params._params)
             self._cells.append(cell)
 
-    def _warn_of_equal_names(self, params: RNNParams) -> None:
+    def _warn_of_equal_names_(self, params: RNNParams) -> None:
         mine = self._params._params
         for name, variable in params._params.items():
             if mine.get(name, variable) is not variable:
@@ -75,20 +75,20 @@ class _Container(BaseRNNCell):
 
     def begin_state(self, func: Any = None, **kwargs: Any) -> list[mx.sym.Symbol]:
         """The states of all cells as one flat list; see `BaseRNNCell.begin_state`."""
-        self._check_unmodified()
+        self._check_unmodified_()
         if func is not None:
             kwargs['func'] = func
         return sum((cell.begin_state(**kwargs) for cell in self._cells), [])
 
     @property
-    def _masks_padding(self) -> bool:  # type: ignore[override]
-        return bool(self._cells) and all(cell._masks_padding for cell in self._cells)
+    def _masks_padding_(self) -> bool:  # type: ignore[override]
+        return bool(self._cells) and all(cell._masks_padding_ for cell in self._cells)
 
-    def _check_graph(self, symbols: Any) -> None:
+    def _check_graph_(self, symbols: Any) -> None:
         if self._override_cell_params:
             check_shared(self, self._params, flatten(symbols))
 
-    def _states_by_cell(self, states: Any) -> list[list[mx.sym.Symbol]]:
+    def _states_by_cell_(self, states: Any) -> list[list[mx.sym.Symbol]]:
         counts = [len(cell.state_info) for cell in self._cells]
         rest = iter(check_states(states, sum(counts), self))
         return [[next(rest) for _ in range(count)] for count in counts]
@@ -132,7 +132,7 @@ class SequentialRNNCell(_Container):
     ([(4, 20, 8)], 3)
     """
 
-    _in_fuse = 'stack'
+    _in_fuse_ = 'stack'
 
     def __init__(self, params: RNNParams | None = None) -> None:
         super().__init__(params)
@@ -143,7 +143,7 @@ class SequentialRNNCell(_Container):
         Warns if another cell has different weights under the same names. Raises ValueError if
         both the stack and the cell were given `params`.
         """
-        self._include('cell', cell)
+        self._include_('cell', cell)
 
     def __len__(self) -> int:
         return len(self._cells)
@@ -157,32 +157,32 @@ class SequentialRNNCell(_Container):
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-        blocker = self._blocker()
+        blocker = self._blocker_()
         if blocker is not None:
             raise NotImplementedError('the stack cannot be stepped, because of %r in it: use '
                                       'unroll' % blocker)
-        states = self._states_by_cell(states)
+        states = self._states_by_cell_(states)
         self._counter += 1
         next_states = []
         for cell, own in zip(self._cells, states):
             inputs, own = cell(inputs, own)
             next_states.extend(own)
         if self._counter == 0:
-            self._check_graph([inputs, next_states])
+            self._check_graph_([inputs, next_states])
         return inputs, next_states
 
-    def _gives_steps(self, steps: bool) -> bool:
+    def _gives_steps_(self, steps: bool) -> bool:
         for cell in self._cells:
-            steps = cell._gives_steps(steps)
+            steps = cell._gives_steps_(steps)
         return steps
 
-    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
-        states = self._states_by_cell(self._first_states(begin_state, options.dtype))
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
+        states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
         next_states: list[Any] = []
         between = options._replace(merge_outputs=None)
         for i, (cell, own) in enumerate(zip(self._cells, states)):
-            inputs, own = cell._unroll_within(
+            inputs, own = cell._unroll_within_(
                 inputs, own, options if i == len(self._cells) - 1 else between)
             next_states.extend(own)
         return inputs, next_states
@@ -229,22 +229,22 @@ class BidirectionalCell(_Container):
     """
 
     can_step = False
-    _in_fuse = 'directions'
+    _in_fuse_ = 'directions'
 
     def __init__(self, l_cell: BaseRNNCell, r_cell: BaseRNNCell, params: RNNParams | None = None,
                  output_prefix: str = 'bi_', *, merge: Merge = 'concat') -> None:
         super().__init__(params)
-        self.merge = _check.choice('merge', merge, MERGES)
+        self._merge_ = _check.choice('merge', merge, MERGES)
         self._output_prefix = _check.instance('output_prefix', output_prefix, str, 'a str')
         check_cell('l_cell', l_cell)
         check_cell('r_cell', r_cell)
-        self._include('l_cell or r_cell', l_cell, r_cell)
+        self._include_('l_cell or r_cell', l_cell, r_cell)
 
     def __repr__(self) -> str:
         text = super().__repr__()
-        return text if self.merge == 'concat' else '%s, merge=%r)' % (text[:-1], self.merge)
+        return text if self._merge_ == 'concat' else '%s, merge=%r)' % (text[:-1], self._merge_)
 
-    def _blocker(self) -> BaseRNNCell | None:
+    def _blocker_(self) -> BaseRNNCell | None:
         return self
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
@@ -252,18 +252,18 @@ class BidirectionalCell(_Container):
         raise NotImplementedError('%r cannot be stepped, since its backward cell begins at the '
                                   'end of the sequence: use unroll' % self)
 
-    def _gives_steps(self, steps: bool) -> bool:
-        return any(cell._gives_steps(True) for cell in self._cells)
+    def _gives_steps_(self, steps: bool) -> bool:
+        return any(cell._gives_steps_(True) for cell in self._cells)
 
-    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
         if options.valid_length is not None:
-            return self._unroll_valid(inputs, begin_state, options)
+            return self._unroll_valid_(inputs, begin_state, options)
         length, layout, merge_outputs = options[:3]
         axis = time_axis(layout)
         steps = steps_of(length, inputs, layout)
-        states = self._states_by_cell(self._first_states(begin_state, options.dtype))
-        results = [cell._unroll_within(given, own, options)
+        states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
+        results = [cell._unroll_within_(given, own, options)
                    for cell, given, own in zip(self._cells, (steps, steps[::-1]), states)]
         outputs = [result[0] for result in results]
         if merge_outputs is None:
@@ -273,54 +273,54 @@ class BidirectionalCell(_Container):
                                                     squeeze_axis=1))
                            if isinstance(output, mx.sym.Symbol) else output for output in outputs]
         forward, backward = outputs
-        channels = self._channel_axis()
+        channels = self._channel_axis_()
         if merge_outputs:
-            self._check_widths(forward, backward, channels + 1)
-            joined: Any = self._join(forward, mx.sym.reverse(backward, axis=axis), channels + 1,
+            self._check_widths_(forward, backward, channels + 1)
+            joined: Any = self._join_(forward, mx.sym.reverse(backward, axis=axis), channels + 1,
                                      'out')
         else:
-            self._check_widths(forward[0], backward[0], channels)
-            joined = [self._join(*pair, channels, 't%d' % i)
+            self._check_widths_(forward[0], backward[0], channels)
+            joined = [self._join_(*pair, channels, 't%d' % i)
                       for i, pair in enumerate(zip(forward, backward[::-1]))]
         return joined, [result[1] for result in results]
 
-    def _join(self, forward: Any, backward: Any, axis: int, name: str) -> mx.sym.Symbol:
+    def _join_(self, forward: Any, backward: Any, axis: int, name: str) -> mx.sym.Symbol:
         """Both directions' outputs, whose channels lie along `axis`, as one output."""
         name = self._output_prefix + name
-        if self.merge == 'concat':
+        if self._merge_ == 'concat':
             return mx.sym.Concat(forward, backward, dim=axis, name=name)
-        if self.merge == 'sum':
+        if self._merge_ == 'sum':
             return mx.sym.elemwise_add(forward, backward, name=name)
         total = mx.sym.elemwise_add(forward, backward, name=name + '_sum')
         return mx.sym._internal._mul_scalar(total, scalar=0.5, name=name)
 
-    def _check_widths(self, forward: Any, backward: Any, axis: int) -> None:
-        if self.merge == 'concat':
+    def _check_widths_(self, forward: Any, backward: Any, axis: int) -> None:
+        if self._merge_ == 'concat':
             return
         widths = [known_shape(output)[axis:axis + 1] for output in (forward, backward)]
         if all(map(any, widths)) and widths[0] != widths[1]:
             raise ValueError('l_cell and r_cell must have outputs of one width for merge=%r, got '
-                             '%d and %d' % (self.merge, widths[0][0], widths[1][0]))
+                             '%d and %d' % (self._merge_, widths[0][0], widths[1][0]))
 
-    def _channel_axis(self) -> int:
+    def _channel_axis_(self) -> int:
         """Axis of the channels in the output of a step, which is 1 but for 'NHWC'."""
         layouts = [info.get('__layout__', '') for info in self.state_info]
         return 3 if 'NHWC' in layouts else 1
 
-    def _unroll_valid(self, inputs: Inputs, begin_state: Any, options: Options
-                      ) -> tuple[Inputs, list[Any]]:
+    def _unroll_valid_(self, inputs: Inputs, begin_state: Any, options: Options
+                       ) -> tuple[Inputs, list[Any]]:
         """Each sequence reversed within its own length: padding stays behind, in both cells."""
         length, layout, merge_outputs = options[:3]
         valid_length: Any = options.valid_length
         data = time_major(arrange(length, inputs, layout, True), layout)
-        states = self._states_by_cell(self._first_states(begin_state, options.dtype))
+        states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
         whole = options._replace(layout='TN' + layout[2:], merge_outputs=True)
         (forward, *left), (backward, *right) = (
-            cell._unroll_within(given, own, whole)
+            cell._unroll_within_(given, own, whole)
             for cell, given, own in zip(self._cells, (data, reverse(data, valid_length)),
                                         states))
         backward = arrange(length, backward, whole.layout, True)
-        axis = self._channel_axis() + 1
-        self._check_widths(forward, backward, axis)
-        joined = self._join(forward, reverse(backward, valid_length), axis, 'out')
+        axis = self._channel_axis_() + 1
+        self._check_widths_(forward, backward, axis)
+        joined = self._join_(forward, reverse(backward, valid_length), axis, 'out')
         return arrange(length, time_major(joined, layout), layout, merge_outputs), left + right

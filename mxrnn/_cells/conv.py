@@ -57,7 +57,7 @@ class BaseConvRNNCell(GatedCell):
     True
     """
 
-    _has_activation = True
+    _has_activation_ = True
 
     def __init__(self, input_shape: Sequence[int], num_hidden: int,
                  h2h_kernel: Sequence[int], h2h_dilate: Sequence[int],
@@ -83,25 +83,25 @@ class BaseConvRNNCell(GatedCell):
         self._i2h_dilate = _check.integers('i2h_dilate', i2h_dilate, 2, 1)
         self._activation = _check.activation('activation', activation, ACTIVATIONS)
         self._conv_layout = _check.choice('conv_layout', conv_layout, _LAYOUTS)
-        self._state_shape = self._output_shape()
-        self._iW = self._initialised('i2h_weight', i2h_weight_initializer)
-        self._hW = self._initialised('h2h_weight', h2h_weight_initializer)
-        self._iB = self._initialised('i2h_bias', i2h_bias_initializer)
-        self._hB = self._initialised('h2h_bias', h2h_bias_initializer)
+        self._state_shape = self._output_shape_()
+        self._iW = self._initialised_('i2h_weight', i2h_weight_initializer)
+        self._hW = self._initialised_('h2h_weight', h2h_weight_initializer)
+        self._iB = self._initialised_('i2h_bias', i2h_bias_initializer)
+        self._hB = self._initialised_('h2h_bias', h2h_bias_initializer)
 
-    def _initialised(self, name: str, init: Any) -> mx.sym.Symbol:
+    def _initialised_(self, name: str, init: Any) -> mx.sym.Symbol:
         return self._params.get(name, init=_check.initializer(name + '_initializer', init))
 
-    def _input_convolution(self, data: mx.sym.Symbol, filters: int, **kwargs: Any
-                           ) -> mx.sym.Symbol:
+    def _input_convolution_(self, data: mx.sym.Symbol, filters: int, **kwargs: Any
+                            ) -> mx.sym.Symbol:
         return mx.sym.Convolution(data=data, num_filter=filters, kernel=self._i2h_kernel,
                                   stride=self._i2h_stride, pad=self._i2h_pad,
                                   dilate=self._i2h_dilate, layout=self._conv_layout, **kwargs)
 
-    def _output_shape(self) -> tuple[int, ...]:
+    def _output_shape_(self) -> tuple[int, ...]:
         # Left without a name: it uses up 'convolution0' as mxnet.rnn does, so that later layers
         # of the user keep the automatic names that their checkpoints have.
-        output = self._input_convolution(mx.sym.Variable('data'), self._num_hidden)
+        output = self._input_convolution_(mx.sym.Variable('data'), self._num_hidden)
         try:
             batch, *image = self._input_shape
             shape = output.infer_shape(data=(batch or 1, *image))[1][0]
@@ -114,11 +114,11 @@ class BaseConvRNNCell(GatedCell):
 
     @property
     def _gate_names(self) -> Any:
-        return self._recurrence.gates[:] if self._recurrence else ()
+        return self._recurrence_.gates[:] if self._recurrence_ else ()
 
     @property
     def state_info(self) -> list[dict[str, Any]]:
-        count = self._recurrence.num_states if self._recurrence else 2
+        count = self._recurrence_.num_states if self._recurrence_ else 2
         return [{'shape': self._state_shape, '__layout__': self._conv_layout}
                 for _ in range(count)]
 
@@ -129,7 +129,7 @@ class BaseConvRNNCell(GatedCell):
     def _conv_forward(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
                       ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         filters = self._num_hidden * self._num_gates
-        i2h = self._input_convolution(inputs, filters, weight=self._iW, bias=self._iB,
+        i2h = self._input_convolution_(inputs, filters, weight=self._iW, bias=self._iB,
                                       name=name + 'i2h')
         h2h = mx.sym.Convolution(data=states[0], num_filter=filters, kernel=self._h2h_kernel,
                                  stride=(1, 1), pad=self._h2h_pad, dilate=self._h2h_dilate,
@@ -137,13 +137,13 @@ class BaseConvRNNCell(GatedCell):
                                  name=name + 'h2h')
         return i2h, h2h
 
-    def _project(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
-                 ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+    def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
+                  ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         return self._conv_forward(inputs, states, name)  # which a program may redefine
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-        if self._recurrence is None:
+        if self._recurrence_ is None:
             raise NotImplementedError('%s is abstract: use ConvRNNCell, ConvLSTMCell or '
                                       'ConvGRUCell' % type(self).__name__)
         return super().__call__(inputs, states)
@@ -201,8 +201,8 @@ class ConvRNNCell(_WithDefaults):
     [(2, 5, 8, 16, 16)]
     """
 
-    _recurrence = RNN
-    _in_fuse = 'sym.RNN does not convolve'
+    _recurrence_ = RNN
+    _in_fuse_ = 'sym.RNN does not convolve'
     if not TYPE_CHECKING:
         __init__ = _constructor('ConvRNN_')
 
@@ -232,13 +232,13 @@ class ConvLSTMCell(_WithDefaults):
     [(2, 5, 8, 16, 16)]
     """
 
-    _recurrence = LSTM
-    _in_fuse = 'sym.RNN does not convolve'
+    _recurrence_ = LSTM
+    _in_fuse_ = 'sym.RNN does not convolve'
     if not TYPE_CHECKING:
         __init__ = _constructor('ConvLSTM_')
 
     @property
-    def _gate_axis(self) -> int | None:  # type: ignore[override]
+    def _gate_axis_(self) -> int | None:  # type: ignore[override]
         return self._conv_layout.index('C')
 
 
@@ -269,12 +269,12 @@ class ConvGRUCell(_WithDefaults):
     [(2, 5, 8, 16, 16)]
     """
 
-    _recurrence = GRU
-    _in_fuse = 'sym.RNN does not convolve'
+    _recurrence_ = GRU
+    _in_fuse_ = 'sym.RNN does not convolve'
     if not TYPE_CHECKING:
         __init__ = _constructor('ConvGRU_')
 
     @property
-    def _gate_axis(self) -> int | None:  # type: ignore[override]
+    def _gate_axis_(self) -> int | None:  # type: ignore[override]
         # mxnet.rnn gives no axis; 1, the operator's default, stays unsaid for equal graphs.
         return None if self._conv_layout == 'NCHW' else self._conv_layout.index('C')

@@ -15,8 +15,8 @@ __all__ = ['DenseCell', 'RNNCell', 'LSTMCell', 'LSTMPCell', 'GRUCell']
 class DenseCell(GatedCell):
     """Projects inputs of shape (batch, channels) with sym.FullyConnected."""
 
-    _projection = 'i2h', 'h2h'  #: names of its nodes, behind the step's
-    _modes: dict[str, str] = {}  #: of sym.RNN, by activation: what the cell is there
+    _projection_ = 'i2h', 'h2h'  #: names of its nodes, behind the step's
+    _modes_: dict[str, str] = {}  #: of sym.RNN, by activation: what the cell is there
 
     def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None) -> None:
         super().__init__(prefix=prefix, params=params)
@@ -25,12 +25,12 @@ class DenseCell(GatedCell):
     @property
     def state_info(self) -> list[dict[str, Any]]:
         return [{'shape': (0, self._num_hidden), '__layout__': 'NC'}
-                for _ in range(self._recurrence.num_states)]
+                for _ in range(self._recurrence_.num_states)]
 
-    def _project(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
-                 ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-        units = self._num_hidden * len(self._recurrence.gates)
-        i2h, h2h = self._projection
+    def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
+                  ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+        units = self._num_hidden * len(self._recurrence_.gates)
+        i2h, h2h = self._projection_
         return (mx.sym.FullyConnected(data=inputs, weight=self._iW, bias=self._iB,
                                       num_hidden=units, name=name + i2h),
                 mx.sym.FullyConnected(data=states[0], weight=self._hW, bias=self._hB,
@@ -68,10 +68,10 @@ class RNNCell(DenseCell):
     [(8, 20, 16)]
     """
 
-    _recurrence = RNN
-    _has_activation = True
-    _in_fuse = 'layer'
-    _modes = {'tanh': 'rnn_tanh', 'relu': 'rnn_relu'}
+    _recurrence_ = RNN
+    _has_activation_ = True
+    _in_fuse_ = 'layer'
+    _modes_ = {'tanh': 'rnn_tanh', 'relu': 'rnn_relu'}
 
     def __init__(self, num_hidden: int, activation: Any = 'tanh', prefix: str = 'rnn_',
                  params: RNNParams | None = None) -> None:
@@ -121,17 +121,17 @@ class LSTMCell(DenseCell):
     ['x', 'lstm_i2h_weight', 'lstm_i2h_bias', 'lstm_h2h_weight', 'lstm_h2h_bias']
     """
 
-    _recurrence = LSTM
-    _in_fuse = 'layer'
-    _modes = {'tanh': 'lstm'}
+    _recurrence_ = LSTM
+    _in_fuse_ = 'layer'
+    _modes_ = {'tanh': 'lstm'}
 
     def __init__(self, num_hidden: int, prefix: str = 'lstm_', params: RNNParams | None = None,
                  forget_bias: float = 1.0) -> None:
         super().__init__(num_hidden, prefix, params)
-        self._forget_bias = _check.number('forget_bias', forget_bias)
+        bias = _check.number('forget_bias', forget_bias)
         self._iW = self._params.get('i2h_weight')
         self._hW = self._params.get('h2h_weight')
-        self._iB = self._params.get('i2h_bias', init=mx.init.LSTMBias(self._forget_bias))
+        self._iB = self._params.get('i2h_bias', init=mx.init.LSTMBias(bias))
         self._hB = self._params.get('h2h_bias')
 
 
@@ -177,18 +177,18 @@ class LSTMPCell(DenseCell):
     ([(8, 20, 128)], [(8, 512)])
     """
 
-    _recurrence = LSTM
-    _in_fuse = 'sym.RNN with a projection does not train on CPUs'
+    _recurrence_ = LSTM
+    _in_fuse_ = 'sym.RNN with a projection does not train on CPUs'
 
     def __init__(self, num_hidden: int, projection_size: int, prefix: str = 'lstmp_',
                  params: RNNParams | None = None, forget_bias: float = 1.0) -> None:
         super().__init__(num_hidden, prefix, params)
         self._projection_size = _check.integer('projection_size', projection_size, 1,
                                                _check.LARGEST)
-        self._forget_bias = _check.number('forget_bias', forget_bias)
+        bias = _check.number('forget_bias', forget_bias)
         self._iW = self._params.get('i2h_weight')
         self._hW = self._params.get('h2h_weight')
-        self._iB = self._params.get('i2h_bias', init=mx.init.LSTMBias(self._forget_bias))
+        self._iB = self._params.get('i2h_bias', init=mx.init.LSTMBias(bias))
         self._hB = self._params.get('h2h_bias')
         self._rW = self._params.get('h2r_weight')
 
@@ -197,10 +197,10 @@ class LSTMPCell(DenseCell):
         return [{'shape': (0, units), '__layout__': 'NC'}
                 for units in (self._projection_size, self._num_hidden)]
 
-    def _recur(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
-               activate: Callable[..., mx.sym.Symbol], name: str
-               ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-        hidden, (_, memory) = super()._recur(i2h, h2h, states, activate, name)
+    def _recur_(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
+                activate: Callable[..., mx.sym.Symbol], name: str
+                ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+        hidden, (_, memory) = super()._recur_(i2h, h2h, states, activate, name)
         output = mx.sym.FullyConnected(hidden, self._rW, num_hidden=self._projection_size,
                                        no_bias=True, name=name + 'projection')
         return output, [output, memory]
@@ -243,10 +243,10 @@ class GRUCell(DenseCell):
     ('gru_t0_out', [(8, 16)])
     """
 
-    _recurrence = GRU
-    _in_fuse = 'layer'
-    _modes = {'tanh': 'gru'}
-    _projection = '_i2h', '_h2h'
+    _recurrence_ = GRU
+    _in_fuse_ = 'layer'
+    _modes_ = {'tanh': 'gru'}
+    _projection_ = '_i2h', '_h2h'
 
     def __init__(self, num_hidden: int, prefix: str = 'gru_',
                  params: RNNParams | None = None) -> None:

@@ -57,7 +57,7 @@ class DropoutCell(BaseRNNCell):
     True
     """
 
-    _in_fuse = 'dropout'
+    _in_fuse_ = 'dropout'
 
     def __init__(self, dropout: float, prefix: str = 'dropout_',
                  params: RNNParams | None = None) -> None:
@@ -75,12 +75,12 @@ class DropoutCell(BaseRNNCell):
             inputs = drop(inputs, self.dropout)
         return inputs, states
 
-    def _gives_steps(self, steps: bool) -> bool:
+    def _gives_steps_(self, steps: bool) -> bool:
         return steps
 
-    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
         inputs = arrange(options.length, inputs, options.layout, options.merge_outputs)
         if isinstance(inputs, mx.sym.Symbol):
             return self(inputs, [])
-        return super()._unroll(inputs, begin_state, options)
+        return super()._unroll_(inputs, begin_state, options)

@@ -17,43 +17,43 @@ _tanh = functools.partial(activate, activation='tanh')
 class GatedCell(BaseRNNCell):
     """A cell of one recurrence: the subclass says how input and output are projected."""
 
-    _recurrence: Any = None
+    _recurrence_: Any = None
     #: Whether _get_activation applies the cell's _activation; else it is tanh, whatever a program
     #: has of these names.
-    _has_activation = False
+    _has_activation_ = False
     _activation: Any
-    _gate_axis: int | None = None  #: axis of the gates in a projection, where it must be said
+    _gate_axis_: int | None = None  #: axis of the gates in a projection, where it must be said
 
     @property
     def _gate_names(self) -> Any:
-        return self._recurrence.gates[:]
+        return self._recurrence_.gates[:]
 
-    def _project(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
-                 ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-        raise NotImplementedError('%s does not define _project' % type(self).__name__)
+    def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
+                  ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+        raise NotImplementedError('%s does not define _project_' % type(self).__name__)
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         check_symbol('inputs', inputs)
-        return self._step(inputs, check_states(states, self._recurrence.num_states, self))
+        return self._step_(inputs, check_states(states, self._recurrence_.num_states, self))
 
-    def _later_step(self) -> Callable[..., Any]:
+    def _later_step_(self) -> Callable[..., Any]:
         # Without checks: its states are its own by then. The __call__ of a program is called.
-        return self._step if type(self).__call__ is GatedCell.__call__ else self
+        return self._step_ if type(self).__call__ is GatedCell.__call__ else self
 
-    def _step(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]
-              ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def _step_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]
+               ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         self._counter += 1
         name = '%st%d_' % (self._prefix, self._counter)
-        i2h, h2h = self._project(inputs, states, name)
-        return self._recur(i2h, h2h, states,
-                           self._activate if self._has_activation else _tanh, name)
+        i2h, h2h = self._project_(inputs, states, name)
+        return self._recur_(i2h, h2h, states,
+                            self._activate_ if self._has_activation_ else _tanh, name)
 
-    def _activate(self, inputs: mx.sym.Symbol, **kwargs: Any) -> mx.sym.Symbol:
+    def _activate_(self, inputs: mx.sym.Symbol, **kwargs: Any) -> mx.sym.Symbol:
         return self._get_activation(inputs, self._activation, **kwargs)
 
-    def _recur(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
-               activate: Callable[..., mx.sym.Symbol], name: str
-               ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def _recur_(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
+                activate: Callable[..., mx.sym.Symbol], name: str
+                ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         """Output and new states from the projections; `name` begins the names of the step."""
-        return self._recurrence.step(i2h, h2h, states, activate, name, self._gate_axis)
+        return self._recurrence_.step(i2h, h2h, states, activate, name, self._gate_axis_)

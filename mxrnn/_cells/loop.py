@@ -95,7 +95,7 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
     [(4, 3, 16), (4, 200, 16)]
     """
     check_cell('cell', cell)
-    blocker = cell._blocker()
+    blocker = cell._blocker_()
     if blocker is not None:
         raise NotImplementedError('cell must be one that can be stepped, which %r cannot: use '
                                   'unroll' % blocker)
@@ -106,7 +106,7 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
         valid_length = mx.sym.maximum(check_valid_length(valid_length), 0)
     with unchanged_on_error(cell):
         cell.reset()
-        states = check_states(cell._first_states(begin_state, dtype), len(cell.state_info), cell)
+        states = check_states(cell._first_states_(begin_state, dtype), len(cell.state_info), cell)
         inputs = time_major(inputs, layout)
         if valid_length is not None:
             inputs = mask(None, inputs, 'TNC', valid_length)
@@ -121,9 +121,9 @@ class _Loop:
 
     def __init__(self, cell: BaseRNNCell, states: list[mx.sym.Symbol], dtype: Any) -> None:
         self._cell = cell
-        self._cells = list({id(each): each for each in cell._all_cells()}.values())
+        self._cells = list({id(each): each for each in cell._all_cells_()}.values())
         kept = {(each, name): first for each in self._cells
-                for name, first in each._kept_between_steps(states, dtype).items()}
+                for name, first in each._kept_between_steps_(states, dtype).items()}
         #: Further states of the loop: the cell and the attribute that holds it, its first value.
         self._further = {key: first for key, first in kept.items() if first is not None}
         self._unread = kept.keys() - self._further.keys()

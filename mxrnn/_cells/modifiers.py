@@ -62,11 +62,11 @@ class ModifierCell(BaseRNNCell):
     def __repr__(self) -> str:
         return '%s(%r)' % (type(self).__name__, self.base_cell)
 
-    def _inner_cells(self) -> list[BaseRNNCell]:
+    def _inner_cells_(self) -> list[BaseRNNCell]:
         return [self.base_cell] if hasattr(self, 'base_cell') else []
 
     @contextlib.contextmanager
-    def _base_unmodified(self) -> Iterator[BaseRNNCell]:
+    def _base_unmodified_(self) -> Iterator[BaseRNNCell]:
         """The base cell, free to be used for the length of the block."""
         was, self.base_cell._modified = self.base_cell._modified, False
         try:
@@ -74,7 +74,7 @@ class ModifierCell(BaseRNNCell):
         finally:
             self.base_cell._modified = was
 
-    def _shared_params(self) -> RNNParams:
+    def _shared_params_(self) -> RNNParams:
         return self.base_cell.params
 
     @property
@@ -85,11 +85,11 @@ class ModifierCell(BaseRNNCell):
                     func: Any = None,
                     **kwargs: Any) -> list[mx.sym.Symbol]:
         """The base cell's; `init_sym` and `func` are two names of one argument."""
-        self._check_unmodified()
+        self._check_unmodified_()
         if func is not None and init_sym is not mx.sym.zeros:
             raise TypeError('init_sym and func of begin_state are two names of one argument: give '
                             'one of them, got both')
-        with self._base_unmodified() as base:
+        with self._base_unmodified_() as base:
             return base.begin_state(init_sym if func is None else func, **kwargs)
 
     def unpack_weights(self, args: Weights) -> Weights:
@@ -101,7 +101,7 @@ class ModifierCell(BaseRNNCell):
 
 def _check_steps(base_cell: BaseRNNCell, modifier: str) -> None:
     check_cell('base_cell', base_cell)
-    blocker = base_cell._blocker()
+    blocker = base_cell._blocker_()
     if blocker is not None:
         raise ValueError('base_cell must be a cell that can be stepped, which %r cannot: put '
                          '%s around the cells in it (unfuse() a FusedRNNCell first)'
@@ -144,45 +144,45 @@ class ZoneoutCell(ModifierCell):
     [(4, 20, 16)]
     """
 
-    _in_fuse = 'it changes what one step hands to the next'
+    _in_fuse_ = 'it changes what one step hands to the next'
 
     def __init__(self, base_cell: BaseRNNCell, zoneout_outputs: float = 0.,
                  zoneout_states: float = 0., *, consistent: bool = False) -> None:
         _check_steps(base_cell, 'ZoneoutCell')
         super().__init__(base_cell)
-        self.consistent = _check.flag('consistent', consistent)
+        self._consistent_ = _check.flag('consistent', consistent)
         self.zoneout_outputs = _check.number('zoneout_outputs', zoneout_outputs, 0, 1)
         self.zoneout_states = _check.number('zoneout_states', zoneout_states, 0, 1)
 
     def reset(self) -> None:
         super().reset()
         self.prev_output: mx.sym.Symbol | None = None
-        self._dtype: Any = None  #: of the output, where `unroll` was told
+        self._dtype_: Any = None  #: of the output, where `unroll` was told
 
     # The output before the first step: zeros.
 
-    def _rank(self, output: mx.sym.Symbol | None = None) -> int:
+    def _rank_(self, output: mx.sym.Symbol | None = None) -> int:
         shapes = self.base_cell.state_shape or ([] if output is None else [known_shape(output)])
         return len(shapes[0]) if shapes and shapes[0] else 2
 
-    def _kept_between_steps(self, states: list[mx.sym.Symbol], dtype: Any
-                            ) -> dict[str, mx.sym.Symbol | None]:
+    def _kept_between_steps_(self, states: list[mx.sym.Symbol], dtype: Any
+                             ) -> dict[str, mx.sym.Symbol | None]:
         if self.zoneout_outputs == 0:
             return {'prev_output': None}
-        return {'prev_output': mx.sym.zeros(unknown((0,) * self._rank()),
+        return {'prev_output': mx.sym.zeros(unknown((0,) * self._rank_()),
                                             dtype=dtype or _other_type(states))}
 
-    def _before_first(self, output: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
+    def _before_first_(self, output: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
         # mxnet.rnn knows no other output than a matrix of float32.
-        if self.zoneout_outputs == 0 or self._rank(output) == 2 and (
-                self._dtype or _other_type([*states, output])) in (None, 'float32', np.float32):
+        if self.zoneout_outputs == 0 or self._rank_(output) == 2 and (
+                self._dtype_ or _other_type([*states, output])) in (None, 'float32', np.float32):
             return mx.sym.zeros(unknown((0, 0)))
         return mx.sym.zeros_like(output)
 
-    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
-        self._dtype = options.dtype
-        return super()._unroll(inputs, begin_state, options)
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
+        self._dtype_ = options.dtype
+        return super()._unroll_(inputs, begin_state, options)
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
@@ -197,11 +197,11 @@ class ZoneoutCell(ModifierCell):
         if len(states) != len(new_states):
             raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d'
                              % (self, len(new_states), len(states)))
-        one = [self.consistent and new is output for new in new_states]
+        one = [self._consistent_ and new is output for new in new_states]
         if not any(one):
             previous = self.prev_output
             if previous is None:
-                previous = self._before_first(output, states)
+                previous = self._before_first_(output, states)
             output = mix(self.zoneout_outputs, output, previous)
         new_states = [mix(self.zoneout_outputs if same else self.zoneout_states, new, old)
                       for same, new, old in zip(one, new_states, states)]
@@ -230,12 +230,12 @@ class ResidualCell(ModifierCell):
     [(4, 20, 16)]
     """
 
-    _in_fuse = 'residual'
+    _in_fuse_ = 'residual'
 
-    def _add(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> mx.sym.Symbol:
+    def _add_(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> mx.sym.Symbol:
         return mx.sym.elemwise_add(output, inputs, name='%s_plus_residual' % output.name)
 
-    def _check_sizes(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> None:
+    def _check_sizes_(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> None:
         given = known_shape(inputs)
         made = known_shape(output) if any(given) else ()
         if len(made) == len(given) and any(0 < n != m > 0 for n, m in zip(made, given)):
@@ -245,26 +245,26 @@ class ResidualCell(ModifierCell):
     def __call__(self, inputs: mx.sym.Symbol, states: Any
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         output, states = self.base_cell(inputs, states)
-        return self._add(output, inputs), states
+        return self._add_(output, inputs), states
 
-    def _gives_steps(self, steps: bool) -> bool:
-        return self.base_cell._gives_steps(steps)
+    def _gives_steps_(self, steps: bool) -> bool:
+        return self.base_cell._gives_steps_(steps)
 
-    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
-        with self._base_unmodified() as base:
-            outputs, states = base._unroll_within(inputs, begin_state, options)
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
+        with self._base_unmodified_() as base:
+            outputs, states = base._unroll_within_(inputs, begin_state, options)
         merge = options.merge_outputs
         if merge is None:
             merge = isinstance(outputs, mx.sym.Symbol)
         if merge:
             output, residual = (arrange(options.length, each, options.layout, True)
                                 for each in (outputs, inputs))
-            self._check_sizes(output, residual)
-            return self._add(output, residual), states
+            self._check_sizes_(output, residual)
+            return self._add_(output, residual), states
         inputs = arrange(options.length, inputs, options.layout, False)
-        self._check_sizes(outputs[0], inputs[0])
-        return [self._add(*pair) for pair in zip(outputs, inputs)], states
+        self._check_sizes_(outputs[0], inputs[0])
+        return [self._add_(*pair) for pair in zip(outputs, inputs)], states
 
 
 class VariationalDropoutCell(ModifierCell):
@@ -313,7 +313,7 @@ class VariationalDropoutCell(ModifierCell):
         super().reset()
         self.drop_inputs_mask = self.drop_states_mask = self.drop_outputs_mask = None
 
-    def _drop(self, what: str, data: mx.sym.Symbol) -> mx.sym.Symbol:
+    def _drop_(self, what: str, data: mx.sym.Symbol) -> mx.sym.Symbol:
         probability = getattr(self, what)
         if probability == 0:
             return data
@@ -328,20 +328,20 @@ class VariationalDropoutCell(ModifierCell):
         check_symbol('inputs', inputs)
         states = flatten(states)
         if states:
-            states[0] = self._drop('drop_states', states[0])
-        output, states = self.base_cell(self._drop('drop_inputs', inputs), states)
-        return self._drop('drop_outputs', output), states
+            states[0] = self._drop_('drop_states', states[0])
+        output, states = self.base_cell(self._drop_('drop_inputs', inputs), states)
+        return self._drop_('drop_outputs', output), states
 
-    def _gives_steps(self, steps: bool) -> bool:
+    def _gives_steps_(self, steps: bool) -> bool:
         if self.drop_states > 0:
             return True
-        return self.drop_outputs == 0 and self.base_cell._gives_steps(
+        return self.drop_outputs == 0 and self.base_cell._gives_steps_(
             steps and self.drop_inputs == 0)
 
-    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
         if self.drop_states > 0:
-            return super()._unroll(inputs, begin_state, options)
+            return super()._unroll_(inputs, begin_state, options)
         # Nothing between the steps: the base cell may unroll in its own way.
         length, layout, merge_outputs = options[:3]
         if self.drop_inputs > 0:
@@ -349,8 +349,8 @@ class VariationalDropoutCell(ModifierCell):
                           axes=(time_axis(layout),))
         if self.drop_outputs > 0:
             options = options._replace(merge_outputs=True)
-        with self._base_unmodified() as base:
-            outputs, states = base._unroll_within(inputs, begin_state, options)
+        with self._base_unmodified_() as base:
+            outputs, states = base._unroll_within_(inputs, begin_state, options)
         if self.drop_outputs > 0:
             outputs = drop(arrange(length, outputs, layout, True), self.drop_outputs,
                            axes=(time_axis(layout),))

@@ -16,7 +16,7 @@ __all__ = ['LayerNormLSTMCell', 'LayerNormGRUCell']
 class _NormalisedCell(DenseCell):
     """Normalises each projection over all gates; the biases are what it is shifted by."""
 
-    _in_fuse = 'sym.RNN does not normalise'
+    _in_fuse_ = 'sym.RNN does not normalise'
 
     def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None, i2h_bias: Any = None
                  ) -> None:
@@ -28,9 +28,9 @@ class _NormalisedCell(DenseCell):
         self._iG = self._params.get('i2h_gamma')
         self._hG = self._params.get('h2h_gamma')
 
-    def _project(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
-                 ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-        units = self._num_hidden * len(self._recurrence.gates)
+    def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
+                  ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+        units = self._num_hidden * len(self._recurrence_.gates)
         i2h, h2h = (mx.sym.FullyConnected(data, weight, num_hidden=units, no_bias=True,
                                           name=name + group)
                     for group, data, weight in (('i2h', inputs, self._iW),
@@ -83,19 +83,19 @@ class LayerNormLSTMCell(_NormalisedCell):
     ['l0_i2h_gamma', 'l0_h2h_gamma', 'l0_c_gamma', 'l0_c_beta']
     """
 
-    _recurrence = LSTM
-    _in_fuse = _NormalisedCell._in_fuse
+    _recurrence_ = LSTM
+    _in_fuse_ = _NormalisedCell._in_fuse_
 
     def __init__(self, num_hidden: int, prefix: str = 'lnlstm_', params: RNNParams | None = None,
                  forget_bias: float = 1.0) -> None:
-        self._forget_bias = _check.number('forget_bias', forget_bias)
-        super().__init__(num_hidden, prefix, params, mx.init.LSTMBias(self._forget_bias))
+        bias = _check.number('forget_bias', forget_bias)
+        super().__init__(num_hidden, prefix, params, mx.init.LSTMBias(bias))
         self._cG = self._params.get('c_gamma')
         self._cB = self._params.get('c_beta')
 
-    def _recur(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
-               activate: Callable[..., mx.sym.Symbol], name: str
-               ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def _recur_(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
+                activate: Callable[..., mx.sym.Symbol], name: str
+                ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         normalise = functools.partial(mx.sym.LayerNorm, gamma=self._cG, beta=self._cB,
                                       name=name + 'state_norm')
         output, new = LSTM.step(i2h, h2h, states, activate, name, normalise=normalise)
@@ -138,8 +138,8 @@ class LayerNormGRUCell(_NormalisedCell):
     [(8, 20, 16)]
     """
 
-    _recurrence = GRU
-    _in_fuse = _NormalisedCell._in_fuse
+    _recurrence_ = GRU
+    _in_fuse_ = _NormalisedCell._in_fuse_
 
     def __init__(self, num_hidden: int, prefix: str = 'lngru_',
                  params: RNNParams | None = None) -> None:

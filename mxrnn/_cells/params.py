@@ -116,8 +116,8 @@ def _cells_of(cell: Any) -> list[Any]:
         each = waiting.pop()
         if not any(each is other for other in found):
             found.append(each)
-            waiting += each._inner_cells()
-            waiting += [value for value in vars(each).values() if hasattr(value, '_inner_cells')]
+            waiting += each._inner_cells_()
+            waiting += [value for value in vars(each).values() if hasattr(value, '_inner_cells_')]
     return found
 
 

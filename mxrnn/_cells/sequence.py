@@ -90,7 +90,7 @@ def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
         return states  # the usual case, once a step
     flat = flatten(states)
     if len(flat) != count:
-        silent = [cell for cell in whose._all_cells() if not cell._gives_states()]
+        silent = [cell for cell in whose._all_cells_() if not cell._gives_states_()]
         raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d%s'
                          % (whose, count, len(flat), ''.join(
                              '; unroll of %r returns its states with get_next_state=True only'

@@ -1,7 +1,7 @@
 """Unrolling: what is asked for, the door at which it is checked, and the loop over the steps.
 
 `BaseRNNCell.unroll` is the door: it checks everything once, clips the lengths and masks the
-sequence. Behind it, cells hand `Options` on to the cells in them (`BaseRNNCell._unroll`), and
+sequence. Behind it, cells hand `Options` on to the cells in them (`BaseRNNCell._unroll_`), and
 nothing is checked, clipped or masked again.
 """
 from __future__ import annotations
@@ -70,15 +70,15 @@ def unroll(cell: Any, inputs: Inputs, begin_state: Any, options: Options
     with unchanged_on_error(cell):
         cell.reset()
         outputs, states = unroll_masked(cell, inputs, begin_state, options)
-        for each in cell._all_cells():
-            each._check_graph([outputs, states])
+        for each in cell._all_cells_():
+            each._check_graph_([outputs, states])
     return outputs, states
 
 
 @contextlib.contextmanager
 def unchanged_on_error(cell: Any) -> Iterator[None]:
     """Put back the attributes of `cell` and of those under it if the block fails."""
-    cells = cell._all_cells()
+    cells = cell._all_cells_()
     before = [dict(vars(each)) for each in cells]
     try:
         yield
@@ -106,13 +106,13 @@ def call_unroll(cell: Any, inputs: Inputs, begin_state: Any, options: Options
 def unroll_masked(cell: Any, inputs: Inputs, begin_state: Any, options: Options
                   ) -> tuple[Inputs, list[Any]]:
     """Unroll `cell` so that it reads zeros in padding and gives zeros there."""
-    if options.valid_length is None or cell._masks_padding:
-        return cell._unroll(inputs, begin_state, options)
+    if options.valid_length is None or cell._masks_padding_:
+        return cell._unroll_(inputs, begin_state, options)
     if options.running is None:
         inputs = mask(None, inputs, options.layout, options.valid_length)
     else:
         inputs = options.running.mask(inputs, options.layout)
-    outputs, states = cell._unroll(inputs, begin_state, options)
+    outputs, states = cell._unroll_(inputs, begin_state, options)
     outputs = mask(options.length, outputs, options.layout, options.valid_length)
     return arrange(options.length, outputs, options.layout, options.merge_outputs), states
 
@@ -121,7 +121,7 @@ def unroll_steps(cell: Any, inputs: Inputs, begin_state: Any, options: Options
                  ) -> tuple[Inputs, list[Any]]:
     """Call `cell` for one step after the other; where a sequence has ended, hold its states."""
     steps = steps_of(options.length, inputs, options.layout)
-    states = cell._first_states(begin_state, options.dtype)
+    states = cell._first_states_(begin_state, options.dtype)
     take_step = cell
     running = options.running
     outputs: Any = []
@@ -129,7 +129,7 @@ def unroll_steps(cell: Any, inputs: Inputs, begin_state: Any, options: Options
         before = states
         output, states = take_step(step, before)
         if t == 0:
-            take_step = cell._later_step()
+            take_step = cell._later_step_()
         if running is not None and before:
             states = hold(running[t], states, before)
         outputs.append(output)

@@ -55,9 +55,9 @@ def _wrong_names(cells: Sequence[Any], symbol: Any, nodes: list[dict[str, Any]],
 
 def _weights(cell: Any) -> set[str]:
     """Names of the variables of a cell and of those that it is made of."""
-    if not hasattr(cell, '_all_cells'):  # a cell of mxnet.rnn
+    if not hasattr(cell, '_all_cells_'):  # a cell of mxnet.rnn
         return set(cell.params._params)
-    return {name for each in cell._all_cells() for name in each._params._params}
+    return {name for each in cell._all_cells_() for name in each._params._params}
 
 
 #: Sizes of parameters that operators state, by position among their inputs.

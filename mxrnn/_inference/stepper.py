@@ -95,7 +95,7 @@ class Stepper:
                  ) -> None:
         _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
         _check.function('network', network)
-        blocker = cell._blocker()
+        blocker = cell._blocker_()
         if blocker is not None:
             advice = ': use its unfuse() and load_rnn_checkpoint(unfused, prefix), or pack its ' \
                 'weights with unfused.pack_weights(cell.unpack_weights(weights))'
@@ -189,7 +189,7 @@ class Stepper:
         if not outputs + list(states):
             raise ValueError('outputs must be a Symbol or a list of Symbols, got none')
         symbol = graphs.apart(outputs + list(states))
-        needed = {name for each in self._cell._all_cells() for name in each._params._params
+        needed = {name for each in self._cell._all_cells_() for name in each._params._params
                   } if self._cell is not None else ()
         weights = graphs.params_of(symbol, self._arg_params, self._aux_params, needed)
         clash = sorted(set(weights).intersection(self.state_names))

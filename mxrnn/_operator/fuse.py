@@ -77,7 +77,7 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
 class _FusedUnroll(BaseRNNCell):
     """What `fuse` returns."""
 
-    _in_fuse = 'fuse'
+    _in_fuse_ = 'fuse'
 
     def __init__(self, cell: BaseRNNCell) -> None:
         super().__init__(prefix=cell._prefix, params=cell._params)
@@ -87,10 +87,10 @@ class _FusedUnroll(BaseRNNCell):
     def __repr__(self) -> str:
         return 'fuse(%s)' % plan(self._cell).text
 
-    def _inner_cells(self) -> list[BaseRNNCell]:
+    def _inner_cells_(self) -> list[BaseRNNCell]:
         return [self._cell] if hasattr(self, '_cell') else []
 
-    def _shared_params(self) -> RNNParams:
+    def _shared_params_(self) -> RNNParams:
         return self._cell.params
 
     @property
@@ -98,11 +98,11 @@ class _FusedUnroll(BaseRNNCell):
         return self._cell.state_info
 
     @property
-    def _masks_padding(self) -> bool:  # type: ignore[override]
-        return plan(self._cell).cell._masks_padding
+    def _masks_padding_(self) -> bool:  # type: ignore[override]
+        return plan(self._cell).cell._masks_padding_
 
     def begin_state(self, *args: Any, **kwargs: Any) -> list[mx.sym.Symbol]:
-        self._check_unmodified()
+        self._check_unmodified_()
         return self._cell.begin_state(*args, **kwargs)
 
     def unpack_weights(self, args: Weights) -> Weights:
@@ -115,13 +115,13 @@ class _FusedUnroll(BaseRNNCell):
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         return self._cell(inputs, states)
 
-    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
         planned = plan(self._cell)
         if not planned.fused:
-            return self._cell._unroll_within(inputs, begin_state, options)
+            return self._cell._unroll_within_(inputs, begin_state, options)
         length, layout, merge_outputs = options[:3]
-        states = self._first_states(begin_state, options.dtype)
+        states = self._first_states_(begin_state, options.dtype)
         steps = not isinstance(inputs, mx.sym.Symbol)
         if not isinstance(inputs, mx.sym.Symbol):
             length = len(inputs)
@@ -135,12 +135,12 @@ class _FusedUnroll(BaseRNNCell):
         while isinstance(owner, ModifierCell):
             owner = owner.base_cell
         made = owner._init_counter
-        for cell in owner._inner_cells():
+        for cell in owner._inner_cells_():
             cell.reset()
-        outputs, states = planned.cell._unroll(inputs, states,
-                                               options._replace(length=length, layout='TNC'))
+        outputs, states = planned.cell._unroll_(inputs, states,
+                                                options._replace(length=length, layout='TNC'))
         owner._init_counter = made
-        if merge_outputs is None and options.valid_length is None and self._gives_steps(steps):
+        if merge_outputs is None and options.valid_length is None and self._gives_steps_(steps):
             outputs = arrange(length, outputs, 'TNC', False)
         if isinstance(outputs, mx.sym.Symbol):
             outputs = time_major(outputs, layout)
@@ -156,6 +156,6 @@ class _FusedUnroll(BaseRNNCell):
         inputs = mx.sym.Reshape(inputs, shape=(-4, length, 1, -2), name=name + 'steps')
         return mx.sym.Reshape(inputs, shape=(-3, -2), name=name + 'sequence')
 
-    def _gives_steps(self, steps: bool) -> bool:
-        return all(type(cell).unroll is BaseRNNCell.unroll for cell in self._cell._all_cells()
-                   ) and self._cell._gives_steps(steps)
+    def _gives_steps_(self, steps: bool) -> bool:
+        return all(type(cell).unroll is BaseRNNCell.unroll for cell in self._cell._all_cells_()
+                   ) and self._cell._gives_steps_(steps)

@@ -109,8 +109,8 @@ class FusedRNNCell(BaseRNNCell):
     """
 
     can_step = False
-    _masks_padding = True
-    _in_fuse = 'it is sym.RNN'
+    _masks_padding_ = True
+    _in_fuse_ = 'it is sym.RNN'
 
     def __init__(self, num_hidden: int, num_layers: int = 1, mode: Mode = 'lstm',
                  bidirectional: bool = False, dropout: float = 0., get_next_state: bool = False,
@@ -124,14 +124,14 @@ class FusedRNNCell(BaseRNNCell):
         self._bidirectional = _check.flag('bidirectional', bidirectional)
         self._dropout = _check.number('dropout', dropout, 0, 1)
         self._get_next_state = _check.flag('get_next_state', get_next_state)
-        self._forget_bias = _check.number('forget_bias', forget_bias)
+        self._forget_bias_ = _check.number('forget_bias', forget_bias)
         self._directions = ['l', 'r'] if bidirectional else ['l']
         self._parameter = self._params.get('parameters', init=FusedRNN(
             None, self._num_hidden, self._num_layers, mode, self._bidirectional,
-            self._forget_bias))
+            self._forget_bias_))
 
-    def _sizes(self) -> list[str]:
-        return [*super()._sizes(), 'num_layers=%d' % self._num_layers, repr(self._mode),
+    def _sizes_(self) -> list[str]:
+        return [*super()._sizes_(), 'num_layers=%d' % self._num_layers, repr(self._mode),
                 *(['bidirectional'] if self._bidirectional else [])]
 
     @property
@@ -151,17 +151,17 @@ class FusedRNNCell(BaseRNNCell):
     # Weights
 
     @property
-    def _layout(self) -> FusedLayout:
+    def _layout_(self) -> FusedLayout:
         return FusedLayout(self._mode, self._num_hidden, self._num_layers, self._bidirectional)
 
-    def _shapes(self, num_input: int) -> dict[str, tuple[int, ...]]:
+    def _shapes_(self, num_input: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the vector's arrays by their names, which begin with the cell's prefix."""
-        return {self._prefix + array.name: array.shape for array in self._layout.arrays(num_input)}
+        return {self._prefix + array.name: array.shape for array in self._layout_.arrays(num_input)}
 
     def _slice_weights(self, arr: mx.nd.NDArray, li: int, lh: int) -> Weights:
         """Parts of the vector `arr` by name, in its memory, for `li` input channels and `lh`
         units."""
-        layout = self._layout._replace(num_hidden=lh)
+        layout = self._layout_._replace(num_hidden=lh)
         if arr.size != layout.size(li):
             raise ValueError('arr must have %d elements for %r and %d input channels, got %d'
                              % (layout.size(li), layout, li, arr.size))
@@ -178,10 +178,10 @@ class FusedRNNCell(BaseRNNCell):
         """
         args = copy_weights(args)
         vector_name = self._parameter.name
-        if vector_name not in args and all(name in args for name in self._shapes(0)):
+        if vector_name not in args and all(name in args for name in self._shapes_(0)):
             return args
         vector, = take_weights(args, {vector_name: (0,)}, self)
-        for array in self._layout.arrays(self._layout.num_input(vector.size, vector_name)):
+        for array in self._layout_.arrays(self._layout_.num_input(vector.size, vector_name)):
             args[self._prefix + array.name] = copy_rows(vector, array.begin,
                                                         array.end).reshape(array.shape)
         return args
@@ -189,14 +189,14 @@ class FusedRNNCell(BaseRNNCell):
     def pack_weights(self, args: Weights) -> Weights:
         """Join the arrays of all gates into the vector: the inverse of `unpack_weights`."""
         args = copy_weights(args)
-        vector_name, shapes = self._parameter.name, self._shapes(0)
+        vector_name, shapes = self._parameter.name, self._shapes_(0)
         if vector_name in args and not any(name in args for name in shapes):
             vector, = take_weights(args.copy(), {vector_name: (0,)}, self)
-            self._layout.num_input(vector.size, vector_name)  # refuses other sizes
+            self._layout_.num_input(vector.size, vector_name)  # refuses other sizes
             return args
         first = args.get(next(iter(shapes)))
         if isinstance(first, ARRAYS) and len(first.shape) == 2:
-            shapes = self._shapes(first.shape[1])
+            shapes = self._shapes_(first.shape[1])
         pieces = take_weights(args, shapes, self)
         # In rows: MXNet's operator is many times as fast along the first of two axes as of one.
         rows = [piece.reshape((-1, self._num_hidden)) for piece in pieces]
@@ -205,10 +205,10 @@ class FusedRNNCell(BaseRNNCell):
 
     # Graphs
 
-    def _gives_states(self) -> bool:
+    def _gives_states_(self) -> bool:
         return self._get_next_state
 
-    def _gives_steps(self, steps: bool) -> bool:
+    def _gives_steps_(self, steps: bool) -> bool:
         return False
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
@@ -216,8 +216,8 @@ class FusedRNNCell(BaseRNNCell):
         raise NotImplementedError('%r cannot be stepped, since it is one operator for all steps: '
                                   'use unroll, or unfuse() and step the result' % self)
 
-    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
         length, layout, merge_outputs, dtype, valid_length, _ = options
         inputs = arrange(length, inputs, layout, True)
         shape = known_shape(inputs)
@@ -228,7 +228,7 @@ class FusedRNNCell(BaseRNNCell):
         if time_axis(layout) == 1:
             warn_once("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
                       "transpositions that 'NTC' needs")
-        states = check_states(self._first_states(begin_state, dtype), len(self.state_info),
+        states = check_states(self._first_states_(begin_state, dtype), len(self.state_info),
                               self)
         if valid_length is not None:
             inputs = typed(inputs, known_type(states[0]))
@@ -237,14 +237,14 @@ class FusedRNNCell(BaseRNNCell):
         # Where nothing is picked, reversed or dropped, and padding can't grow, masks are enough.
         parted = valid_length is not None and (self._bidirectional or self._get_next_state
                                                or between > 0 or self._mode == 'rnn_relu')
-        self._warn_of_defects(known_type(states[0]) or np.float32, parted)
+        self._warn_of_defects_(known_type(states[0]) or np.float32, parted)
         if parted and valid_length is not None:
-            outputs, states = self._operators(inputs, states, valid_length, between,
+            outputs, states = self._operators_(inputs, states, valid_length, between,
                                               known_type(states[0]))
         else:
             if valid_length is not None:
                 inputs = mask(None, inputs, 'TNC', valid_length)
-            outputs, states = self._operator(inputs, self._parameter, states,
+            outputs, states = self._operator_(inputs, self._parameter, states,
                                              self._get_next_state, self._dropout)
             if valid_length is not None:
                 outputs = mask(None, outputs, 'TNC', valid_length)
@@ -252,7 +252,7 @@ class FusedRNNCell(BaseRNNCell):
             state._set_attr(__layout__='LNC')
         return arrange(length, time_major(outputs, layout), layout, merge_outputs), states
 
-    def _warn_of_defects(self, dtype: Any, parted: bool) -> None:
+    def _warn_of_defects_(self, dtype: Any, parted: bool) -> None:
         """Say what CPUs get wrong, most of it only where layers are not `parted`, but one operator
         as in mxnet.rnn."""
         dropout = self._dropout > 0 and self._num_layers > 1
@@ -282,8 +282,8 @@ class FusedRNNCell(BaseRNNCell):
                       'which computes float32; unfuse() gives cells with DropoutCells between '
                       'them, which apply it')
 
-    def _operator(self, inputs: Symbol, parameters: Symbol, states: Sequence[Symbol],
-                  next_states: bool, dropout: float = 0.) -> tuple[Symbol, list[Symbol]]:
+    def _operator_(self, inputs: Symbol, parameters: Symbol, states: Sequence[Symbol],
+                   next_states: bool, dropout: float = 0.) -> tuple[Symbol, list[Symbol]]:
         """All layers as one operator over time-major inputs."""
         rnn = mx.sym.RNN(data=inputs, parameters=parameters,
                          state_size=self._num_hidden, num_layers=self._num_layers,
@@ -292,11 +292,11 @@ class FusedRNNCell(BaseRNNCell):
                          name=self._prefix + 'rnn', **dict(zip(('state', 'state_cell'), states)))
         return (rnn[0], list(rnn)[1:]) if next_states else (rnn, [])
 
-    def _operators(self, inputs: Symbol, states: list[Symbol], valid_length: Symbol,
-                   between: float, dtype: Any) -> tuple[Symbol, list[Symbol]]:
+    def _operators_(self, inputs: Symbol, states: list[Symbol], valid_length: Symbol,
+                    between: float, dtype: Any) -> tuple[Symbol, list[Symbol]]:
         """Sequences of different lengths: one operator for each layer and direction, with dropout
         of the probability `between` in between."""
-        arrays = self._arrays(inputs, states)
+        arrays = self._arrays_(inputs, states)
         begin: list[tuple[Symbol, ...]] = list(zip(*[
             mx.sym.SliceChannel(state, num_outputs=len(arrays), axis=0, squeeze_axis=True)
             for state in states]))
@@ -313,7 +313,7 @@ class FusedRNNCell(BaseRNNCell):
             finals += last
         return inputs, [mx.sym.stack(*each, axis=0) for each in zip(*finals)]
 
-    def _arrays(self, inputs: Symbol, states: list[Symbol]) -> list[list[Symbol]]:
+    def _arrays_(self, inputs: Symbol, states: list[Symbol]) -> list[list[Symbol]]:
         """The vector's arrays, by layer and direction, in one list.
 
         The width of the inputs is not known here, so places are counted from the vector's end.
@@ -321,7 +321,7 @@ class FusedRNNCell(BaseRNNCell):
         zeros, from which no gradient comes.
         """
         steps, zeros, *begin = map(mx.sym.zeros_like, [inputs, self._parameter, *states])
-        step, _ = self._operator(mx.sym.slice_axis(steps, axis=0, begin=0, end=1), zeros, begin,
+        step, _ = self._operator_(mx.sym.slice_axis(steps, axis=0, begin=0, end=1), zeros, begin,
                                  False)
 
         def slices(begin: int, end: int | None) -> Symbol:
@@ -331,8 +331,8 @@ class FusedRNNCell(BaseRNNCell):
             return list(mx.sym.SliceChannel(mx.sym.reshape(array, shape=(number, -1)),
                                             num_outputs=number, axis=0))
 
-        size = self._layout.size(0)
-        arrays = list(self._layout.arrays(0, by_gate=False))
+        size = self._layout_.size(0)
+        arrays = list(self._layout_.arrays(0, by_gate=False))
         weights = [array for array in arrays if array.kind == 'weight']
         first = [array for array in weights if array.layer == 0]
         upper, biases = weights[len(first):], arrays[len(weights):]
@@ -365,7 +365,7 @@ class FusedRNNCell(BaseRNNCell):
         """
         def cell(direction: str, layer: int) -> BaseRNNCell:
             return _ORDINARY[self._mode](self._num_hidden, '%s%s%d_' % (
-                self._prefix, direction, layer), self._forget_bias)
+                self._prefix, direction, layer), self._forget_bias_)
 
         stack = SequentialRNNCell()
         for layer in range(self._num_layers):

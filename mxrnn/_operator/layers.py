@@ -46,7 +46,7 @@ class OperatorCell(BaseRNNCell):
     """Layers of one kind and width through sym.RNN, time-major. States must be given."""
 
     can_step = False
-    _masks_padding = True
+    _masks_padding_ = True
 
     def __init__(self, layers: list[Layer], width: int) -> None:
         super().__init__()
@@ -70,8 +70,8 @@ class OperatorCell(BaseRNNCell):
     def state_info(self) -> list[dict[str, Any]]:
         return sum((cell.state_info for cell in self._cells), [])
 
-    def _unroll(self, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
         length, layout, merge_outputs, _, valid_length, _ = options
         first = self.layers[0]
         name = first.cells[0]._prefix + 'fused_'
@@ -94,7 +94,8 @@ class OperatorCell(BaseRNNCell):
             width = layers[-1].width
             if layers[-1].merge is not None:
                 parts = mx.sym.SliceChannel(inputs, num_outputs=2, axis=2, name=name + 'directions')
-                inputs = layers[-1].merge._join(*parts, 2, 'fused_out')
+                merged: mx.sym.Symbol = layers[-1].merge._join_(*parts, 2, 'fused_out')
+                inputs = merged
             by_cell += finals
         for cell in self._cells:  # the next step is named as after so many steps
             cell._counter += length or 0

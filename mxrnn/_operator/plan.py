@@ -1,6 +1,6 @@
 """What of a cell goes through sym.RNN.
 
-Each class says what it is to `fuse` in `_in_fuse`, which is looked up in the class itself: a
+Each class says what it is to `fuse` in `_in_fuse_`, which is looked up in the class itself: a
 subclass, which may compute something else, does not inherit it. It is one of `_PARTS`, or the
 reason why its cells are not fused.
 """
@@ -32,7 +32,7 @@ def plan(cell: BaseRNNCell, width: int = 0) -> Plan:
     Its input has `width` channels, 0 if they are not known.
     """
     kind = type(cell)
-    role = vars(kind).get('_in_fuse', '%s may compute something else' % kind.__name__)
+    role = vars(kind).get('_in_fuse_', '%s may compute something else' % kind.__name__)
     if role in _PARTS:
         return _PARTS[role](cell, width)
     return _unfused(cell, role)
@@ -55,8 +55,8 @@ def _layer(cell: Any) -> Layer | str:
     replaced = [name for name in vars(cell) if callable(getattr(kind, name, None))]
     if replaced:
         return 'its %s is replaced' % replaced[0]
-    activation = cell._activation if cell._has_activation else 'tanh'
-    mode = kind._modes.get(activation) if isinstance(activation, str) else None
+    activation = cell._activation if cell._has_activation_ else 'tanh'
+    mode = kind._modes_.get(activation) if isinstance(activation, str) else None
     if mode is None:
         return 'sym.RNN has no activation %r' % (activation,)
     return Layer(mode, cell._num_hidden, [cell])
@@ -72,7 +72,7 @@ def _plan_dropout(cell: BaseRNNCell, width: int) -> Plan:
 
 
 def _plan_directions(cell: Any, width: int) -> Plan:
-    joined = cell.merge == 'concat'
+    joined = cell._merge_ == 'concat'
     sides = [plan(side, width) for side in cell._cells]
     layers = [side.cell.layers for side in sides if isinstance(side.cell, OperatorCell)]
     if len(layers) == 2 and all(len(each) == len(each[0].cells) == 1 for each in layers):

@@ -175,7 +175,7 @@ def test_random_compositions(seed):
         options['valid_length'] = mx.sym.Variable('lengths')
         shapes['lengths'] = (batch,)
         values['lengths'] = np.array([draw.randint(1, length) for _ in range(batch)])
-    if form == 'dynamic' and all(each.can_step for each in cell._all_cells()):
+    if form == 'dynamic' and all(each.can_step for each in cell._all_cells_()):
         outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'), **options)
     else:
         cell = rnn.fuse(cell) if form == 'fuse' else cell
