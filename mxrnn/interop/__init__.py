@@ -4,7 +4,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._checkpoint.errors import CheckpointError
-from .graph import Entry, Graph, Node, attr_value, graph_from_json, graph_to_json
+from .graph import Entry, Graph, Node, attr_value
+from .graph_json import graph_from_json, graph_to_json
 from .model import Model, load, save
 from .onnx_files import ExportError, to_onnx
 

@@ -1,17 +1,11 @@
-"""The graph of a symbol file, read without MXNet.
-
-The JSON of MXNet 0.10 to 1.9 is a list of nodes in which each node comes after those that it
-reads. This module turns it into plain, immutable objects, and refuses what is no such graph.
-"""
+"""The graph of a symbol file as plain, immutable objects, without MXNet."""
 from __future__ import annotations
 
 import ast
-import json
 import re
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple, Sequence
 
-__all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'graph_from_json',
-           'graph_to_json']
+__all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name']
 
 
 class Entry(NamedTuple):
@@ -59,7 +53,8 @@ class Graph(NamedTuple):
 
     Examples
     --------
-    >>> graph = graph_from_json('''{"nodes": [
+    >>> from mxrnn import interop
+    >>> graph = interop.graph_from_json('''{"nodes": [
     ...     {"op": "null", "name": "data", "inputs": []},
     ...     {"op": "Activation", "name": "act", "attrs": {"act_type": "tanh"},
     ...      "inputs": [[0, 0, 0]]}], "arg_nodes": [0], "heads": [[1, 0, 0]]}''')
@@ -156,32 +151,6 @@ _NAMED = {
          'L2Normalization', 'Pooling', 'SpatialTransformer', 'Correlation'), ('output',)),
 }
 
-#: How many outputs the operators have that have more than one, or name a single one '0'.
-_COUNTED: dict[str, Callable[[Node], Any]] = {
-    'SliceChannel': lambda node: node.get('num_outputs', 1),
-    'amp_multicast': lambda node: node.get('num_outputs', 1),
-    'RNN': lambda node: ((3 if node.get('mode') == 'lstm' else 2)
-                         if node.get('state_outputs', False) else 1),
-    'topk': lambda node: 1 if node.get('ret_typ', 'indices') in ('indices', 'mask') else 2,
-    '_sample_multinomial': lambda node: 2 if node.get('get_prob', False) else 1,
-    '_foreach': lambda node: node.get('num_outputs', 1),
-    '_while_loop': lambda node: node.get('num_outputs', 1),
-    '_cond': lambda node: node.get('num_outputs', 1),
-    **dict.fromkeys(('sort', 'moments', 'CTCLoss', '_linalg_gelqf', '_linalg_syevd'),
-                    lambda node: 2),
-}
-
-
-def _count_outputs(node: Node, stated: int) -> int:
-    """How many outputs `node` has; `stated` is what the file says, 0 if it does not."""
-    if node.op in _COUNTED:
-        count = _COUNTED[node.op](node)
-        if type(count) is not int or count < 1:
-            raise ValueError('node %s, %s, has %r outputs' % (node.name, node.op, count))
-        return count
-    return max(stated, 1)
-
-
 def output_name(node: Node, output: int) -> str:
     """The name of an output of `node`."""
     if node.is_variable:
@@ -192,170 +161,3 @@ def output_name(node: Node, output: int) -> str:
     if node.num_outputs == 1 and node.op != 'SliceChannel':
         return node.name + '_output'
     return '%s_output%d' % (node.name, output)
-
-
-# ---- JSON
-
-#: Attributes of programs that versions before 0.9 wrote without the underscores.
-_HIDDEN = ('ctx_group', 'lr_mult', 'wd_mult', 'force_mirroring', 'mirror_stage')
-
-#: Names that old versions had for operators. Files of newer ones hold the new name.
-_RENAMED = {
-    'Softmax': 'SoftmaxOutput', 'ElementWiseSum': 'add_n', 'sum_axis': 'sum', 'max_axis': 'max',
-    'min_axis': 'min', 'broadcast_plus': 'broadcast_add', 'broadcast_minus': 'broadcast_sub',
-    'broadcast_axes': 'broadcast_axis', 'flip': 'reverse', 'crop': 'slice', 'cast': 'Cast',
-    'concat': 'Concat', 'split': 'SliceChannel', 'reshape': 'Reshape', 'flatten': 'Flatten',
-    'swapaxes': 'SwapAxis', 'pad': 'Pad', 'identity': '_copy', 'stop_gradient': 'BlockGrad',
-    'choose_element_0index': 'pick', 'ctc_loss': 'CTCLoss', '_contrib_CTCLoss': 'CTCLoss',
-    '_contrib_ctc_loss': 'CTCLoss', 'uniform': '_random_uniform', 'normal': '_random_normal',
-    'random_uniform': '_random_uniform', 'random_normal': '_random_normal',
-    **dict.fromkeys(('_Plus', '_plus', '_add', '_grad_add'), 'elemwise_add'),
-    **dict.fromkeys(('_Minus', '_minus', '_sub'), 'elemwise_sub'),
-    **dict.fromkeys(('_Mul', '_mul'), 'elemwise_mul'),
-    **dict.fromkeys(('_Div', '_div'), 'elemwise_div'),
-}
-_CAPITALS = re.compile(r'(?<=[a-z])(?=[A-Z])')
-
-
-def _operator(name: str) -> str:
-    """The name that MXNet 1.9 has for the operator `name`."""
-    if name in _RENAMED:
-        return _RENAMED[name]
-    if name.startswith('_sparse_') and name != '_sparse_retain':
-        return _operator(name[len('_sparse_'):])
-    if re.match('_[A-Z]', name):  # _PlusScalar, _Greater_Equal
-        words = name[1:].replace('RMinus', 'Rminus').replace('RDiv', 'Rdiv')
-        words = words.replace('RPower', 'Rpower').replace('RMod', 'Rmod')
-        return '_' + _CAPITALS.sub('_', words).replace('__', '_').lower()
-    return name
-
-
-def graph_from_json(text: str) -> Graph:
-    """Read the JSON of a symbol.
-
-    Parameters
-    ----------
-    text : str
-        As ``Symbol.tojson`` of MXNet 0.10 to 1.9 gives it. Parameters of operators may be under
-        'attrs', 'attr' or 'param'.
-
-    Returns
-    -------
-    Graph
-
-    Raises
-    ------
-    ValueError
-        It is no JSON, or no graph: the message names the node and what is wrong with it.
-    """
-    try:
-        content = json.loads(text)
-    except RecursionError:
-        raise ValueError('the JSON is nested too deeply') from None
-    return _graph(content, 0)
-
-
-def graph_to_json(graph: Graph) -> str:
-    """The JSON of a graph, for MXNet 1.9 to read.
-
-    Examples
-    --------
-    >>> node = Node('', 'data', {}, ())
-    >>> graph_from_json(graph_to_json(Graph((node,), (Entry(0, 0),)))).outputs
-    ['data']
-    """
-    return json.dumps(_content(graph), indent=2)
-
-
-def _content(graph: Graph) -> dict[str, Any]:
-    nodes, rows = [], [0]
-    for node in graph.nodes:
-        item: dict[str, Any] = {'op': node.op or 'null', 'name': node.name}
-        if node.attrs:
-            item['attrs'] = node.attrs
-        item['inputs'] = [[*entry, 0] for entry in node.inputs]
-        if node.subgraphs:
-            item['subgraphs'] = [_content(each) for each in node.subgraphs]
-        nodes.append(item)
-        rows.append(rows[-1] + node.num_outputs)
-    return {'nodes': nodes, 'node_row_ptr': rows,
-            'arg_nodes': [i for i, node in enumerate(graph.nodes) if node.is_variable],
-            'heads': [[*entry, 0] for entry in graph.heads],
-            'attrs': {'mxnet_version': ['int', graph.version or 10901]}}
-
-
-def _graph(content: Any, depth: int) -> Graph:
-    if depth > 20:
-        raise ValueError('loops are nested more than 20 deep')
-    listed = _field(content, 'nodes', list, 'the graph')
-    rows = content.get('node_row_ptr')
-    if rows is not None and (not _integers(rows) or len(rows) != len(listed) + 1):
-        raise ValueError('it has %d nodes and the outputs of %s'
-                         % (len(listed), len(rows) - 1 if isinstance(rows, list) else rows))
-    nodes: list[Node] = []
-    for i, item in enumerate(listed):
-        nodes.append(_node(item, i, nodes, rows[i + 1] - rows[i] if rows else 0, depth))
-    heads = [_entry(entry, nodes, 'the result')
-             for entry in _field(content, 'heads', list, 'the graph')]
-    return Graph(tuple(nodes), tuple(heads), _version(content.get('attrs')))
-
-
-def _node(item: Any, place: int, before: list[Node], stated: int, depth: int) -> Node:
-    what = 'node %d' % place
-    op = _field(item, 'op', str, what)
-    name = _field(item, 'name', str, what)
-    what = 'node %d, %s,' % (place, name)
-    attrs: dict[str, str] = {}
-    for key in ('param', 'attr', 'attrs'):
-        for attr, value in _field(item, key, dict, what, {}).items():
-            if not isinstance(value, str):
-                raise ValueError('%s has the attribute %s, which is no text: %r'
-                                 % (what, attr, value))
-            attrs['__%s__' % attr if attr in _HIDDEN else attr] = value
-    inputs = tuple(_entry(entry, before, what) for entry in _field(item, 'inputs', list, what))
-    if op == 'null':
-        if inputs:
-            raise ValueError('%s is a variable and has inputs' % what)
-        return Node('', name, attrs, ())
-    subgraphs = tuple(_graph(each, depth + 1)
-                      for each in _field(item, 'subgraphs', list, what, []))
-    node = Node(_operator(op), name, attrs, inputs, subgraphs)
-    return node._replace(num_outputs=_count_outputs(node, stated))
-
-
-def _entry(entry: Any, before: list[Node], what: str) -> Entry:
-    if not _integers(entry) or len(entry) not in (2, 3):
-        raise ValueError('%s has the input %r, which is no pair of node and output'
-                         % (what, entry))
-    node, output = entry[:2]
-    if not 0 <= node < len(before):
-        raise ValueError('%s refers to node %d of %d' % (what, node, len(before)))
-    # Files of old versions don't say how many outputs a node has.
-    if output < 0 or (output >= before[node].num_outputs
-                      and (before[node].is_variable or before[node].op in _COUNTED)):
-        raise ValueError('%s refers to output %d of node %d, which has no such'
-                         % (what, output, node))
-    return Entry(node, output)
-
-
-def _field(item: Any, key: str, kind: type, what: str, default: Any = None) -> Any:
-    """``item[key]``, if `item` is a dict and the value of the type `kind`."""
-    if not isinstance(item, dict):
-        raise ValueError('%s is no object of JSON: %.60r' % (what, item))
-    value = item.get(key, default)
-    if not isinstance(value, kind):
-        raise ValueError('%s has no %s' % (what, key) if value is None else
-                         '%s has a %s that is a %s' % (what, key, type(value).__name__))
-    return value
-
-
-def _integers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int for item in value)
-
-
-def _version(attrs: Any) -> int:
-    """Of ``{'mxnet_version': ['int', 10901]}``."""
-    try:
-        return int(attrs['mxnet_version'][1])
-    except (TypeError, KeyError, IndexError, ValueError):
-        return 0

@@ -12,7 +12,8 @@ from .._checkpoint import atomic, files
 from .._checkpoint.arrays import SparseArray, read_arrays, write_arrays
 from .._checkpoint.errors import CheckpointError, brief, named
 from .._checkpoint.format import add_checksum, check_params, walk
-from .graph import Graph, graph_from_json, graph_to_json
+from .graph import Graph
+from .graph_json import graph_from_json, graph_to_json
 from .packing import Packing, packings, vector_layouts
 
 __all__ = ['Model', 'load', 'save']

@@ -6,7 +6,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from mxrnn.interop.graph import graph_from_json
+from mxrnn.interop.graph_json import graph_from_json
 
 from .. import mx
 from .onnx_runs import compare, exported, session
