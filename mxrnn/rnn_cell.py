@@ -6,7 +6,8 @@ from ._cells.containers import BidirectionalCell, SequentialRNNCell
 from ._cells.conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from ._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from ._cells.dropout import DropoutCell
-from ._cells.modifiers import ModifierCell, ResidualCell, VariationalDropoutCell, ZoneoutCell
+from ._cells.modifiers import ModifierCell, ResidualCell
+from ._cells.noise import VariationalDropoutCell, ZoneoutCell
 from ._cells.normalised import LayerNormGRUCell, LayerNormLSTMCell
 from ._cells.params import RNNParams
 from ._cells.weights import MissingWeightsError

@@ -11,11 +11,11 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .gates import activate
 from .params import RNNParams, in_constructor_of
-from .sequence import Inputs, Layout, Outputs, unknown
+from .sequence import Inputs, Layout, Outputs, make_state, unknown
 from .unroll import Options, call_unroll, unroll, unroll_steps
 from .weights import Weights, copy_weights, group_weights, pack_gates, unpack_gates
 
-__all__ = ['BaseRNNCell', 'check_cell']
+__all__ = ['BaseRNNCell']
 
 
 class BaseRNNCell:
@@ -248,14 +248,7 @@ class BaseRNNCell:
             if 'shape' in kwargs:
                 kwargs['shape'] = unknown(kwargs['shape'])
             name = '%sbegin_state_%d' % (self._prefix, self._init_counter)
-            try:
-                states.append(func(name=name, **kwargs))
-            except mx.base.MXNetError as error:
-                lines = str(error).strip().splitlines() or ['nothing']
-                reason = lines[-1] if 'Traceback' in lines[0] else lines[0]
-                raise TypeError('func of begin_state must make a Symbol of the arguments name, %s; '
-                                '%s says: %s' % (', '.join(kwargs), getattr(func, '__name__', func),
-                                                 reason)) from error
+            states.append(make_state(func, name, kwargs))
         return states
 
     def _first_states_(self, begin_state: Any, dtype: Any) -> Any:
@@ -380,19 +373,3 @@ class BaseRNNCell:
             self.reset()
             return self._unroll_(inputs, begin_state, options)
         return call_unroll(self, inputs, begin_state, options)
-
-
-def check_cell(name: str, value: Any) -> BaseRNNCell:
-    """Return `value` if it is a cell; what it is instead is said in words that help."""
-    if isinstance(value, BaseRNNCell):
-        return value
-    kind = value if isinstance(value, type) else type(value)
-    if isinstance(value, type) and issubclass(value, BaseRNNCell):
-        raise TypeError('%s must be a cell of mxrnn, got the class %s itself: call it to make a '
-                        'cell, %s(...)' % (name, kind.__name__, kind.__name__))
-    for module, whose in (('mxnet.gluon', "Gluon, whose cells don't share weights or graphs with "
-                                          'these'), ('mxnet.rnn', 'mxnet.rnn itself')):
-        if kind.__module__.startswith(module):
-            raise TypeError('%s must be a cell of mxrnn, got %s of %s: use one of mxrnn, such as '
-                            'mxrnn.LSTMCell or mxrnn.FusedRNNCell' % (name, kind.__name__, whose))
-    return _check.instance(name, value, BaseRNNCell, 'a cell of mxrnn')

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell, check_cell
+from .base import BaseRNNCell
+from .check import check_cell
 from .params import RNNParams, check_shared, share
 from .sequence import (
     Inputs,

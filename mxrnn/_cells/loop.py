@@ -19,7 +19,8 @@ from typing import Any
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell, check_cell
+from .base import BaseRNNCell
+from .check import check_cell
 from .dropout import TRAINING
 from .sequence import (
     Layout,

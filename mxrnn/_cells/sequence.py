@@ -1,15 +1,15 @@
 """Layouts, and a sequence as one Symbol, as a list of steps, and back."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Literal, Sequence, Union, overload
+from typing import Any, Callable, Dict, List, Literal, Sequence, Union, overload
 
 from .. import _check
 from .._runtime.mxnet import mx
 
 __all__ = ['Inputs', 'Layout', 'Outputs', 'Running', 'arrange', 'check_inputs',
            'check_length', 'check_states', 'check_symbol', 'check_valid_length', 'clip',
-           'flatten', 'hold', 'known_shape', 'known_type', 'mask', 'reverse', 'steps_of',
-           'time_axis', 'time_major', 'unknown']
+           'flatten', 'hold', 'known_shape', 'known_type', 'make_state', 'mask', 'reverse',
+           'steps_of', 'time_axis', 'time_major', 'unknown']
 
 Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 
@@ -96,6 +96,18 @@ def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
                              '; unroll of %r returns its states with get_next_state=True only'
                              % cell for cell in silent[:1])))
     return flat
+
+
+def make_state(func: Callable[..., Symbol], name: str, keywords: dict[str, Any]) -> Symbol:
+    """What `func`, the argument of begin_state, makes; what it cannot take is said in a line."""
+    try:
+        return func(name=name, **keywords)
+    except mx.base.MXNetError as error:
+        lines = str(error).strip().splitlines() or ['nothing']
+        reason = lines[-1] if 'Traceback' in lines[0] else lines[0]
+        raise TypeError('func of begin_state must make a Symbol of the arguments name, %s; '
+                        '%s says: %s' % (', '.join(keywords), getattr(func, '__name__', func),
+                                         reason)) from error
 
 
 def flatten(states: Any) -> list[mx.sym.Symbol]:

@@ -2,26 +2,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Callable, List, Sequence, Union
+from typing import Any, List, Sequence, Union
 
 import numpy as np
 
 from .. import _check
 from .._cells.base import BaseRNNCell
-from .._cells.sequence import flatten
-from .._cells.unroll import unchanged_on_error
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import graphs
 from .compiled import Compiled, refusal
+from .network import Network, applied, as_array
 from .states import States, StateSpecs
 
 __all__ = ['Stepper']
 
 Outputs = Union[mx.nd.NDArray, List[mx.nd.NDArray]]
-#: Takes what applies the cell to a Symbol, returns the outputs.
-Network = Callable[[Callable[[mx.sym.Symbol], mx.sym.Symbol]], Any]
-
 #: How many graphs of sequences, each for another length, are kept.
 _LENGTHS = 8
 _LENGTH = '%valid length'  #: no variable of a program is called so
@@ -106,7 +102,7 @@ class Stepper:
         cell.reset()
         begin = cell.begin_state(func=mx.sym.Variable)
         self._begin = begin
-        outputs, states = self._built(cell, network, lambda inputs: cell(inputs, begin))
+        outputs, states = applied(cell, network, lambda inputs: cell(inputs, begin))
         self._set_up(outputs, begin, states, arg_params, aux_params, ctx)
 
     @classmethod
@@ -160,27 +156,6 @@ class Stepper:
         self._one_call = graphs.OneCall('Stepper')
 
     # Building
-
-    def _built(self, cell: BaseRNNCell, network: Network,
-               apply: Callable[[mx.sym.Symbol], tuple[mx.sym.Symbol, Any]]
-               ) -> tuple[Any, list[mx.sym.Symbol]]:
-        """The network's outputs and the cell's states, where `apply` is what the cell does."""
-        found: list[Any] = []
-
-        def run(inputs: mx.sym.Symbol) -> mx.sym.Symbol:
-            if found:
-                raise ValueError('network must call run once, and called it again')
-            output, states = apply(_check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol'))
-            found.append(flatten(states))
-            return output
-
-        with unchanged_on_error(cell), mx.name.NameManager():
-            cell.reset()
-            outputs = network(run)
-            cell.reset()
-        if not found:
-            raise ValueError('network must call run, which it is given, to apply the cell')
-        return outputs, found[0]
 
     def _graph(self, outputs: Any, states: Sequence[mx.sym.Symbol], static: bool) -> Compiled:
         outputs = list(outputs) if isinstance(outputs, (list, tuple, mx.sym.Symbol)) else [outputs]
@@ -276,7 +251,7 @@ class Stepper:
                                  'the Symbols of the unrolled graph, whose states fit this one')
             arrays = self._arrays(inputs)
             if valid_length is not None:
-                arrays[_LENGTH] = self._array('valid_length', valid_length, np.float32)
+                arrays[_LENGTH] = as_array('valid_length', valid_length, self._context, np.float32)
             reader = self._reader(self._cell, self._network, arrays)
             return self._run(reader, states, arrays)
 
@@ -325,19 +300,8 @@ class Stepper:
         if inputs.keys() != self._input_types.keys():
             raise TypeError('the inputs must be %s, got %s' % (
                 ', '.join(self.input_names) or 'none', ', '.join(sorted(inputs)) or 'none'))
-        return {name: self._array(name, inputs[name], dtype)
+        return {name: as_array(name, inputs[name], self._context, dtype)
                 for name, dtype in self._input_types.items()}
-
-    def _array(self, name: str, value: Any, dtype: Any) -> mx.nd.NDArray:
-        if isinstance(value, mx.nd.NDArray):
-            return value
-        try:
-            array = np.asarray(value)
-        except ValueError:
-            array = np.asarray(None)
-        if array.dtype.kind not in 'biuf':
-            raise TypeError('%s must be an array of numbers, got %.80r' % (name, value))
-        return mx.nd.array(array, ctx=self._context, dtype=dtype)
 
     def _reader(self, cell: BaseRNNCell, network: Network, inputs: dict[str, mx.nd.NDArray]
                 ) -> Compiled:
@@ -364,7 +328,7 @@ class Stepper:
             return fuse(cell).unroll(shape[1], sequence, self._begin, merge_outputs=True,
                                      **options)
 
-        outputs, states = self._built(cell, network, unroll)
+        outputs, states = applied(cell, network, unroll)
         reader = self._graph(outputs, states, static=False)
         self._readers[key] = reader
         if len(self._readers) > _LENGTHS:

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._cells.base import BaseRNNCell, check_cell
+from .._cells.base import BaseRNNCell
+from .._cells.check import check_cell
 from .._cells.modifiers import ModifierCell
 from .._cells.params import RNNParams
 from .._cells.sequence import (

@@ -35,7 +35,8 @@ from .._cells.weights import (
     take_weights,
 )
 from .._runtime.mxnet import mx
-from .environment import cpu_build, disabled, onednn, warn_once
+from .defects import warn_of_defects
+from .environment import warn_once
 from .initialiser import FusedRNN
 from .layout import FusedLayout, Mode
 from .padded import padded_layer, typed
@@ -49,10 +50,6 @@ _ORDINARY: dict[str, Callable[..., BaseRNNCell]] = {
     'lstm': lambda units, prefix, bias: LSTMCell(units, prefix=prefix, forget_bias=bias),
     'gru': lambda units, prefix, _: GRUCell(units, prefix=prefix),
 }
-
-
-#: What MXNet runs where oneDNN does not.
-_OWN = "MXNet's own CPU operator, which computes float64, and float32 without oneDNN,"
 
 Symbol = mx.sym.Symbol
 
@@ -237,7 +234,8 @@ class FusedRNNCell(BaseRNNCell):
         # Where nothing is picked, reversed or dropped, and padding can't grow, masks are enough.
         parted = valid_length is not None and (self._bidirectional or self._get_next_state
                                                or between > 0 or self._mode == 'rnn_relu')
-        self._warn_of_defects_(known_type(states[0]) or np.float32, parted)
+        warn_of_defects(known_type(states[0]) or np.float32, self._num_layers,
+                        self._dropout, parted)
         if parted and valid_length is not None:
             outputs, states = self._operators_(inputs, states, valid_length, between,
                                               known_type(states[0]))
@@ -251,36 +249,6 @@ class FusedRNNCell(BaseRNNCell):
         for state in states:
             state._set_attr(__layout__='LNC')
         return arrange(length, time_major(outputs, layout), layout, merge_outputs), states
-
-    def _warn_of_defects_(self, dtype: Any, parted: bool) -> None:
-        """Say what CPUs get wrong, most of it only where layers are not `parted`, but one operator
-        as in mxnet.rnn."""
-        dropout = self._dropout > 0 and self._num_layers > 1
-        if not cpu_build():
-            return
-        if disabled(dtype):
-            warn_once('MXNET_MKLDNN_ENABLED=0 breaks FusedRNNCell in float32: outputs are zeros or '
-                      'what lay in memory, or there is an error. Set MXNET_USE_MKLDNN_RNN=0 as '
-                      'well, or use unfuse()')
-        elif parted:
-            return
-        elif not onednn(dtype):
-            warn_once("%s overwrites gradients of a FusedRNNCell's weights that are to be added "
-                      "(grad_req 'add'), and, but for mode 'lstm', those of its inputs are wrong "
-                      "where its weights are frozen (grad_req 'null'); unfuse() gives cells with "
-                      'right ones' % _OWN)
-            if self._num_layers > 1:
-                warn_once("%s has wrong gradients of all layers but the last if the inputs of a "
-                          'FusedRNNCell need no gradient, as in a Module without '
-                          'inputs_need_grad=True; unfuse() gives cells with right ones' % _OWN)
-            if dropout:
-                warn_once("%s applies a FusedRNNCell's dropout in inference, too, if gradients are "
-                          'bound, and gradients of lower layers are then wrong; unfuse() gives '
-                          'cells with DropoutCells between them, which are right' % _OWN)
-        elif dropout:
-            warn_once("FusedRNNCell's dropout is not applied in training by oneDNN's CPU operator, "
-                      'which computes float32; unfuse() gives cells with DropoutCells between '
-                      'them, which apply it')
 
     def _operator_(self, inputs: Symbol, parameters: Symbol, states: Sequence[Symbol],
                    next_states: bool, dropout: float = 0.) -> tuple[Symbol, list[Symbol]]:

@@ -1,0 +1,229 @@
+"""Cells that make another cell noisy in training."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+from .._runtime.mxnet import mx
+from .base import BaseRNNCell
+from .check import check_cell
+from .dropout import drop
+from .modifiers import ModifierCell
+from .sequence import (
+    Inputs,
+    arrange,
+    check_symbol,
+    flatten,
+    known_shape,
+    known_type,
+    time_axis,
+    unknown,
+)
+from .unroll import Options
+
+__all__ = ['VariationalDropoutCell', 'ZoneoutCell']
+
+
+def _check_steps(base_cell: BaseRNNCell, modifier: str) -> None:
+    check_cell('base_cell', base_cell)
+    blocker = base_cell._blocker_()
+    if blocker is not None:
+        raise ValueError('base_cell must be a cell that can be stepped, which %r cannot: put '
+                         '%s around the cells in it (unfuse() a FusedRNNCell first)'
+                         % (blocker, modifier))
+
+
+def _other_type(states: list[mx.sym.Symbol]) -> Any:
+    """The type that `states` are known to have, if it is not float32."""
+    return next((kind for kind in map(known_type, states) if kind not in (None, np.float32)), None)
+
+
+class ZoneoutCell(ModifierCell):
+    """Zoneout (Krueger et al. 2016, https://arxiv.org/abs/1606.01305): in training, elements keep
+    their value of the step before.
+
+    Parameters
+    ----------
+    base_cell : BaseRNNCell
+        A cell that can be stepped.
+    zoneout_outputs, zoneout_states : float
+        Probabilities, from 0 to 1, that an element of the output or of a state keeps its value.
+    consistent : bool
+        Treat an output that is one of the states as the one thing that it is, as the paper does:
+        drawn once, with `zoneout_outputs`, for both; `zoneout_states` is for the other states.
+        By default it is drawn twice, so that output and state differ.
+
+    Notes
+    -----
+    Before the first step the output is 0; a state, also one that is the output, is its begin
+    state.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.ZoneoutCell(rnn.LSTMCell(16, prefix='lstm_'), zoneout_outputs=0.1,
+    ...                        zoneout_states=0.1)
+    >>> outputs, states = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(4, 20, 5))[1]
+    [(4, 20, 16)]
+    """
+
+    _in_fuse_ = 'it changes what one step hands to the next'
+
+    def __init__(self, base_cell: BaseRNNCell, zoneout_outputs: float = 0.,
+                 zoneout_states: float = 0., *, consistent: bool = False) -> None:
+        _check_steps(base_cell, 'ZoneoutCell')
+        super().__init__(base_cell)
+        self._consistent_ = _check.flag('consistent', consistent)
+        self.zoneout_outputs = _check.number('zoneout_outputs', zoneout_outputs, 0, 1)
+        self.zoneout_states = _check.number('zoneout_states', zoneout_states, 0, 1)
+
+    def reset(self) -> None:
+        super().reset()
+        self.prev_output: mx.sym.Symbol | None = None
+        self._dtype_: Any = None  #: of the output, where `unroll` was told
+
+    # The output before the first step: zeros.
+
+    def _rank_(self, output: mx.sym.Symbol | None = None) -> int:
+        shapes = self.base_cell.state_shape or ([] if output is None else [known_shape(output)])
+        return len(shapes[0]) if shapes and shapes[0] else 2
+
+    def _kept_between_steps_(self, states: list[mx.sym.Symbol], dtype: Any
+                             ) -> dict[str, mx.sym.Symbol | None]:
+        if self.zoneout_outputs == 0:
+            return {'prev_output': None}
+        return {'prev_output': mx.sym.zeros(unknown((0,) * self._rank_()),
+                                            dtype=dtype or _other_type(states))}
+
+    def _before_first_(self, output: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
+        # mxnet.rnn knows no other output than a matrix of float32.
+        if self.zoneout_outputs == 0 or self._rank_(output) == 2 and (
+                self._dtype_ or _other_type([*states, output])) in (None, 'float32', np.float32):
+            return mx.sym.zeros(unknown((0, 0)))
+        return mx.sym.zeros_like(output)
+
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
+        self._dtype_ = options.dtype
+        return super()._unroll_(inputs, begin_state, options)
+
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+        def mix(probability: float, new: mx.sym.Symbol, old: mx.sym.Symbol) -> mx.sym.Symbol:
+            if probability == 0:
+                return new
+            keep = drop(mx.sym.ones_like(new), probability)
+            return mx.sym.where(keep, new, old)
+
+        states = flatten(states)
+        output, new_states = self.base_cell(inputs, states)
+        if len(states) != len(new_states):
+            raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d'
+                             % (self, len(new_states), len(states)))
+        one = [self._consistent_ and new is output for new in new_states]
+        if not any(one):
+            previous = self.prev_output
+            if previous is None:
+                previous = self._before_first_(output, states)
+            output = mix(self.zoneout_outputs, output, previous)
+        new_states = [mix(self.zoneout_outputs if same else self.zoneout_states, new, old)
+                      for same, new, old in zip(one, new_states, states)]
+        if any(one):
+            output = new_states[one.index(True)]
+        self.prev_output = output
+        return output, new_states
+
+
+class VariationalDropoutCell(ModifierCell):
+    """Dropout with one mask for all steps of a sequence (Gal and Ghahramani 2016,
+    https://arxiv.org/abs/1512.05287), as Gluon's cell of this name.
+
+    Each element of each sequence has a mask of its own, drawn anew in every forward pass.
+
+    Parameters
+    ----------
+    base_cell : BaseRNNCell
+        Any cell if `drop_states` is 0, else one that can be stepped.
+    drop_inputs, drop_outputs : float
+        Probability, from 0 to 1, that an element of the input or of the output is 0 in training,
+        in all steps of a sequence.
+    drop_states : float
+        The same for the first state, which is the output of the step before, where it enters the
+        base cell; other states, such as the memory of an LSTM, are left as they are.
+
+    Notes
+    -----
+    In steps, masks are drawn in the first one after `reset`. A loop of `dynamic_unroll` has no
+    first step and refuses this cell.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.VariationalDropoutCell(rnn.LSTMCell(16, prefix='lstm_'), drop_inputs=0.3,
+    ...                                   drop_states=0.3)
+    >>> outputs, states = cell.unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(4, 20, 5))[1]
+    [(4, 20, 16)]
+    """
+
+    def __init__(self, base_cell: BaseRNNCell, drop_inputs: float = 0., drop_states: float = 0.,
+                 drop_outputs: float = 0.) -> None:
+        self.drop_inputs = _check.number('drop_inputs', drop_inputs, 0, 1)
+        self.drop_states = _check.number('drop_states', drop_states, 0, 1)
+        self.drop_outputs = _check.number('drop_outputs', drop_outputs, 0, 1)
+        if drop_states > 0:
+            _check_steps(base_cell, 'VariationalDropoutCell')
+        super().__init__(base_cell)
+
+    def reset(self) -> None:
+        super().reset()
+        self.drop_inputs_mask = self.drop_states_mask = self.drop_outputs_mask = None
+
+    def _drop_(self, what: str, data: mx.sym.Symbol) -> mx.sym.Symbol:
+        probability = getattr(self, what)
+        if probability == 0:
+            return data
+        mask = getattr(self, what + '_mask')
+        if mask is None:
+            mask = drop(mx.sym.ones_like(data), probability)
+            setattr(self, what + '_mask', mask)
+        return data * mask
+
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+        check_symbol('inputs', inputs)
+        states = flatten(states)
+        if states:
+            states[0] = self._drop_('drop_states', states[0])
+        output, states = self.base_cell(self._drop_('drop_inputs', inputs), states)
+        return self._drop_('drop_outputs', output), states
+
+    def _gives_steps_(self, steps: bool) -> bool:
+        if self.drop_states > 0:
+            return True
+        return self.drop_outputs == 0 and self.base_cell._gives_steps_(
+            steps and self.drop_inputs == 0)
+
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
+        if self.drop_states > 0:
+            return super()._unroll_(inputs, begin_state, options)
+        # Nothing between the steps: the base cell may unroll in its own way.
+        length, layout, merge_outputs = options[:3]
+        if self.drop_inputs > 0:
+            inputs = drop(arrange(length, inputs, layout, True), self.drop_inputs,
+                          axes=(time_axis(layout),))
+        if self.drop_outputs > 0:
+            options = options._replace(merge_outputs=True)
+        with self._base_unmodified_() as base:
+            outputs, states = base._unroll_within_(inputs, begin_state, options)
+        if self.drop_outputs > 0:
+            outputs = drop(arrange(length, outputs, layout, True), self.drop_outputs,
+                           axes=(time_axis(layout),))
+            outputs = arrange(length, outputs, layout, merge_outputs)
+        return outputs, states
