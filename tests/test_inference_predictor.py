@@ -271,8 +271,9 @@ def test_few_sequences_run_in_few_rows(binds):
 def test_folded_weights_are_there_once():
     predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4)
     predict(sentences())
-    vectors = {id(graph.weights['l0_fused_parameters']) for graph in predict._graphs.values()}
-    assert len(predict._graphs) == 3 and len(vectors) == 1
+    found = predict._networks._graphs.values()
+    vectors = {id(graph.weights['l0_fused_parameters']) for graph in found}
+    assert len(found) == 3 and len(vectors) == 1
 
 
 def test_a_stream_is_read_as_it_is_needed():

@@ -4,18 +4,7 @@ from __future__ import annotations
 import math
 import os
 from itertools import islice
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Literal,
-    NamedTuple,
-    Sequence,
-    Union,
-)
+from typing import Any, Dict, Iterable, Iterator, List, Literal, Sequence, Union
 
 import numpy as np
 
@@ -23,24 +12,13 @@ from .. import _check
 from .._checkpoint.loading import load_rnn_checkpoint
 from .._runtime.mxnet import mx
 from . import batching, graphs
-from .fold import fold as folded
-from .outputs import OutputAxes, output_axes
+from .networks import Network, Networks
 
 __all__ = ['Predictor']
 
-Network = Callable[[int], Any]
 #: A list of sequences, or several by the name of the network's input.
 Sequences = Union[Sequence[Any], Dict[str, Sequence[Any]]]
 Result = Union[np.ndarray, List[np.ndarray]]
-
-
-class _Graph(NamedTuple):
-    """The network for one length."""
-
-    symbol: mx.sym.Symbol
-    weights: dict[str, mx.nd.NDArray]
-    data_names: list[str]
-    label_names: list[str]
 
 
 class Predictor:
@@ -112,9 +90,9 @@ class Predictor:
                  batch_size: int = 32, ctx: mx.Context | None = None, padding: float = 0,
                  layout: Literal['NT', 'TN'] = 'NT', length_name: str = 'length',
                  fold: bool = True) -> None:
-        self._network = _check.function('network', network)
-        self._arg_params = graphs.check_weights('arg_params', arg_params)
-        self._aux_params = graphs.check_weights('aux_params', aux_params)
+        _check.function('network', network)
+        graphs.check_weights('arg_params', arg_params)
+        aux_params = graphs.check_weights('aux_params', aux_params)
         lengths = _check.iterable('buckets', buckets, 'lengths')
         self.buckets = sorted({_check.integer('each of buckets', each, 1, _check.LARGEST)
                                for each in lengths})
@@ -125,23 +103,15 @@ class Predictor:
         self._padding = padding if nan else _check.number('padding', padding)
         self._time = _check.choice('layout', layout, ('NT', 'TN')).index('T')
         self._length_name = _check.instance('length_name', length_name, str, 'a str')
-        self._fold = _check.flag('fold', fold)
+        _check.flag('fold', fold)
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx]
         self._contexts = list(dict.fromkeys(map(graphs.context_of, devices)))
         if not self._contexts:
             raise ValueError('ctx must hold at least one Context, got none')
-        self._placed: dict[tuple[str, mx.Context], mx.nd.NDArray] = {}
-        self._folded: dict[str, mx.nd.NDArray] = {}
-        self._graphs: dict[int, _Graph] = {}
-        self._executors: dict[tuple[int, int, mx.Context], Any] = {}
-        self._steps: dict[str, tuple[int, ...]] = {}  #: shapes of one step, by input
-        self._outputs: list[OutputAxes] = []
         self._one_call = graphs.OneCall('Predictor')
-        self._graphs[self.buckets[0]] = first = self._graph(self.buckets[0])
-        self.data_names = [name for name in first.data_names if name != self._length_name]
-        if not self.data_names:
-            raise ValueError('network must have data that is a sequence, got the names %s'
-                             % first.data_names)
+        self._networks = Networks(network, arg_params, aux_params, self.buckets, self.batch_size,
+                                  self._time, length_name, fold)
+        self.data_names = self._networks.data_names
 
     @classmethod
     def from_checkpoint(cls, network: Network, cells: Any, prefix: str | os.PathLike[str],
@@ -221,7 +191,7 @@ class Predictor:
                                  'lengths in %s' % ', '.join(columns))
         for name, arrays in columns.items():
             for i, array in enumerate(arrays):
-                step = self._steps.get(name, arrays[0].shape[1:])
+                step = self._networks.steps.get(name, arrays[0].shape[1:])
                 if array.shape[1:] != step:
                     raise ValueError('sequences must have steps of one shape, which is %s, got %s '
                                      'in number %d' % (step, array.shape[1:], i))
@@ -234,7 +204,7 @@ class Predictor:
         """Numbers of sequences, and their outputs, batch by batch."""
         if not len(lengths):
             return
-        self._learn({name: arrays[0].shape[1:] for name, arrays in columns.items()})
+        self._networks.learn({name: arrays[0].shape[1:] for name, arrays in columns.items()})
         batches = batching.batches(lengths, self.buckets, self.batch_size)
         running: list[tuple[batching.Batch, Any]] = []
         for group in iter(lambda: list(islice(batches, len(self._contexts))), []):
@@ -243,7 +213,7 @@ class Predictor:
                 yield batch.chosen, self._collected(batch, executor, lengths)
             running = []
             for batch, context, arrays in zip(group, self._contexts, filled):
-                executor = self._executor(batch.length, batch.rows, context)
+                executor = self._networks.executor(batch.length, batch.rows, context)
                 for name, array in arrays.items():
                     if name in executor.arg_dict:
                         executor.arg_dict[name][:] = array
@@ -255,7 +225,7 @@ class Predictor:
     def _filled(self, batch: batching.Batch, columns: dict[str, list[np.ndarray]],
                 lengths: np.ndarray) -> dict[str, np.ndarray]:
         """The inputs of a batch, padded."""
-        filled = {name: batching.padded(batch, arrays, self._steps[name], self._padding)
+        filled = {name: batching.padded(batch, arrays, self._networks.steps[name], self._padding)
                   for name, arrays in columns.items()}
         if self._time == 0:
             filled = {name: array.swapaxes(0, 1) for name, array in filled.items()}
@@ -267,120 +237,7 @@ class Predictor:
     def _collected(self, batch: batching.Batch, executor: Any, lengths: np.ndarray) -> list[Result]:
         """The outputs of each sequence of a batch."""
         outputs = [axes.by_row(output.asnumpy(), batch.rows, batch.length, self._time)
-                   for axes, output in zip(self._outputs, executor.outputs)]
+                   for axes, output in zip(self._networks.outputs, executor.outputs)]
         rows: list[Any] = [[axes.without_padding(output[i], lengths[place]) for axes, output in
-                 zip(self._outputs, outputs)] for i, place in enumerate(batch.chosen)]
-        return [row[0] for row in rows] if len(self._outputs) == 1 else rows
-
-    # Graphs
-
-    def _graph(self, length: int) -> _Graph:
-        """The network for this length, with its weights."""
-        built = self._network(length)
-        if not isinstance(built, (tuple, list)) or len(built) != 3:
-            raise TypeError('network must return a graph, the names of its data and those of its '
-                            'labels, got %.80r' % (built,))
-        symbol, data_names, label_names = built[0], list(built[1]), list(built[2] or ())
-        _check.instance('the graph of network', symbol, mx.sym.Symbol, 'a Symbol')
-        arguments = symbol.list_arguments()
-        unknown = [name for name in data_names if name not in arguments]
-        if unknown:
-            raise ValueError('network must name data that its graph has, but %s is none'
-                             % ', '.join(unknown))
-        label_names = [name for name in label_names if name in arguments]
-        needed = set(arguments).difference(data_names, label_names)
-        arg_params = {name: array for name, array in self._arg_params.items() if name in needed}
-        weights = graphs.params_of(symbol, arg_params, self._aux_params, needed)
-        if self._fold:
-            auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
-            symbol, weights = folded(symbol, {name: array for name, array in weights.items()
-                                              if name not in auxiliary})
-            weights = {name: self._shared(name, array) for name, array in weights.items()}
-            weights.update(auxiliary)
-        return _Graph(symbol, weights, data_names, label_names)
-
-    def _shared(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
-        """`array`, or the one of another length if it is the same."""
-        known = self._folded.setdefault(name, array)
-        same = known is array or (known.shape == array.shape and known.dtype == array.dtype
-                                  and (known.asnumpy() == array.asnumpy()).all())
-        return known if same else array
-
-    def _learn(self, steps: dict[str, tuple[int, ...]]) -> None:
-        """Find out, with the first sequences, where the outputs have batch and time."""
-        if self._steps:
-            return
-        length = self.buckets[0]
-        pair = [(each, self._graphs.get(each) or self._graph(each))
-                for each in (length, length + 1)]
-
-        def shapes(graph: _Graph, rows: int, length: int) -> list[tuple[int, ...]]:
-            return graph.symbol.infer_shape_partial(**self._known(graph, rows, length, steps))[1]
-
-        self._outputs = output_axes(
-            lambda which, rows: shapes(pair[which][1], rows, pair[which][0]), length)
-        self._steps = steps
-
-    def _known(self, graph: _Graph, rows: int, length: int, steps: dict[str, tuple[int, ...]]
-               ) -> dict[str, tuple[int, ...]]:
-        """Shapes of data, weights and labels."""
-        both = (rows, length) if self._time == 1 else (length, rows)
-        shapes = {name: both + steps[name] for name in self.data_names}
-        if self._length_name in graph.data_names:
-            shapes[self._length_name] = (rows,)
-        shapes.update((name, array.shape) for name, array in graph.weights.items())
-        shapes = {name: shape for name, shape in shapes.items()
-                  if name in graph.symbol.list_arguments()}
-        # Labels have the shape that the graph tells, or else one for each step or each sequence.
-        reason: Exception | None = None
-        for label in ((), both, (rows,)):
-            tried = dict(shapes, **({name: label for name in graph.label_names} if label else {}))
-            try:  # infer_shape itself would print what it was given
-                found = graph.symbol.infer_shape_partial(**tried)[0]
-                if found and all(shape and all(shape) for shape in found):
-                    return tried
-            except mx.base.MXNetError as error:
-                reason = reason or error
-        wrong = graphs.misfit(graph.symbol, shapes)
-        raise ValueError('the sequences and arg_params must fit the network, but %s' % (
-            '%s should have the shape %s' % wrong if wrong else
-            graphs.brief(reason) if reason else 'the shapes of its labels are not known'))
-
-    def _executor(self, length: int, rows: int, context: mx.Context) -> Any:
-        """The network for this length and number of rows, bound; kept if it is a bucket's."""
-        key = length, rows, context
-        if key in self._executors:
-            return self._executors[key]
-        largest = self.buckets[-1], self.batch_size, context
-        shared = None if key == largest else self._executor(*largest)
-        if length not in self.buckets:
-            return self._bound(self._graph(length), length, rows, context, shared)
-        if length not in self._graphs:
-            self._graphs[length] = self._graph(length)
-        self._executors[key] = self._bound(self._graphs[length], length, rows, context, shared)
-        return self._executors[key]
-
-    def _bound(self, graph: _Graph, length: int, rows: int, context: mx.Context, shared: Any
-               ) -> Any:
-        symbol = graph.symbol
-        known = self._known(graph, rows, length, self._steps)
-        types = graphs.known_types(symbol, graph.weights)
-        arguments = {}
-        for name, shape in zip(symbol.list_arguments(), symbol.infer_shape(**known)[0]):
-            if name in graph.weights:
-                arguments[name] = self._on(context, name, graph.weights[name])
-            else:
-                arguments[name] = mx.nd.zeros(shape, context, types.get(name, np.float32))
-        auxiliary = {name: self._on(context, name, graph.weights[name])
-                     for name in symbol.list_auxiliary_states()}
-        with graphs.quiet():
-            return symbol.bind(context, arguments, grad_req='null', aux_states=auxiliary,
-                               shared_exec=shared)
-
-    def _on(self, context: mx.Context, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The weight `name` on a device, there once for all graphs."""
-        if self._folded.get(name, array) is not array:  # another one under the same name
-            return graphs.on(context, array)
-        if (name, context) not in self._placed:
-            self._placed[name, context] = graphs.on(context, array)
-        return self._placed[name, context]
+                 zip(self._networks.outputs, outputs)] for i, place in enumerate(batch.chosen)]
+        return [row[0] for row in rows] if len(self._networks.outputs) == 1 else rows

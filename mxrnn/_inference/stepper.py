@@ -11,8 +11,8 @@ from .._cells.base import BaseRNNCell
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import graphs
+from .around import Network, applied, as_array
 from .compiled import Compiled, refusal
-from .network import Network, applied, as_array
 from .states import States, StateSpecs
 
 __all__ = ['Stepper']

@@ -1,4 +1,4 @@
-"""The function of a program that builds what is around a cell, and the inputs of that network."""
+"""What a program puts around a cell, and the inputs of that network."""
 from __future__ import annotations
 
 from typing import Any, Callable
