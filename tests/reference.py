@@ -75,7 +75,7 @@ def convolve(data: Array, weight: Array, bias: Array, pad: tuple[int, int] = (1,
     height, width = (
         (padded.shape[2 + axis] - dilate[axis] * (weight.shape[2 + axis] - 1) - 1) // stride[axis]
         + 1 for axis in (0, 1))
-    total = np.zeros((len(data), len(weight), height, width)) + bias[:, None, None]
+    total = np.zeros((len(data), len(weight), height, width)) + np.reshape(bias, (-1, 1, 1))
     for row in range(rows):
         for column in range(columns):
             top, left = row * dilate[0], column * dilate[1]
@@ -89,10 +89,11 @@ def convolve(data: Array, weight: Array, bias: Array, pad: tuple[int, int] = (1,
 def unroll(recurrence: Any, args: dict[str, Array], prefix: str, states: list[Array],
            activation: Activation, i2h: Any = dense, h2h: Any = dense,
            reverse: bool = False) -> tuple[Array, list[Array]]:
-    """Outputs (N, T, ...) and final states for ``args['data']`` and weights named by the prefix."""
+    """Outputs (N, T, ...) and final states for ``args['data']`` and weights named by the prefix;
+    biases that are not there are 0."""
     def product(group: str, function: Any, data: Array) -> Array:
-        weight, bias = (args['%s%s_%s' % (prefix, group, kind)] for kind in ('weight', 'bias'))
-        return function(data, weight, bias)
+        name = prefix + group
+        return function(data, args[name + '_weight'], args.get(name + '_bias', np.zeros(1)))
 
     steps = list(np.moveaxis(args['data'], 1, 0))
     outputs = []

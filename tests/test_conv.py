@@ -49,6 +49,18 @@ def test_recurrence_and_gradients(name, geometry):
         assert_allclose(found.grads[argument], grad, rtol=1e-5, atol=1e-7, err_msg=argument)
 
 
+@differs
+@each_cell
+def test_without_biases(name):
+    recurrence, states = RECURRENCES[name]
+    cell = getattr(rnn, name)((2, 2, 4, 3), 2, activation='tanh', prefix='x_', bias=False)
+    found = run(cell, (2, 4, 3), dtype='float64')
+    assert set(found.args) == {'data', 'x_i2h_weight', 'x_h2h_weight'}
+    outputs, _ = reference.unroll(recurrence, found.args, 'x_', [np.zeros((2, 2, 4, 3))] * states,
+                                  np.tanh, reference.convolve, reference.convolve)
+    assert_allclose(found.outputs, outputs, rtol=1e-10, atol=1e-12)
+
+
 @each_cell
 def test_gradients_of_kernels(name):
     recurrence, states = RECURRENCES[name]

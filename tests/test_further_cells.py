@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 from . import differs, mx, reference, rnn
 from .cases import run, run_symbols, stack
 from .test_fuse import assert_same, operators
+from .test_operator import gradients
 
 pytestmark = differs
 
@@ -24,13 +25,17 @@ def normalised(args, prefix, group):
     return lambda data, weight, bias: reference.normalise(data @ weight.T, gamma, bias)
 
 
+def plainly(recurrence):
+    return lambda args, prefix: (recurrence, {})
+
+
 def projected(args, prefix):
     return functools.partial(reference.lstmp, projection=args[prefix + 'h2r_weight']), {}
 
 
 def normal_lstm(args, prefix):
     step = functools.partial(reference.normalised_lstm, gamma=args[prefix + 'c_gamma'],
-                             beta=args[prefix + 'c_beta'])
+                             beta=args.get(prefix + 'c_beta', 0))
     return step, {group: normalised(args, prefix, group) for group in ('i2h', 'h2h')}
 
 
@@ -41,7 +46,16 @@ def normal_gru(args, prefix):
 CELLS = {
     'lstmp': (lambda prefix: rnn.LSTMPCell(4, 3, prefix), projected),
     'layer_norm_lstm': (lambda prefix: rnn.LayerNormLSTMCell(3, prefix), normal_lstm),
-    'layer_norm_gru': (lambda prefix: rnn.LayerNormGRUCell(3, prefix), normal_gru)}
+    'layer_norm_gru': (lambda prefix: rnn.LayerNormGRUCell(3, prefix), normal_gru),
+    'rnn_no_bias': (lambda prefix: rnn.RNNCell(3, 'tanh', prefix, bias=False),
+                    plainly(reference.rnn)),
+    'lstm_no_bias': (lambda prefix: rnn.LSTMCell(3, prefix, bias=False), plainly(reference.lstm)),
+    'gru_no_bias': (lambda prefix: rnn.GRUCell(3, prefix, bias=False), plainly(reference.gru)),
+    'lstmp_no_bias': (lambda prefix: rnn.LSTMPCell(4, 3, prefix, bias=False), projected),
+    'layer_norm_lstm_no_bias': (lambda prefix: rnn.LayerNormLSTMCell(3, prefix, bias=False),
+                                normal_lstm),
+    'layer_norm_gru_no_bias': (lambda prefix: rnn.LayerNormGRUCell(3, prefix, bias=False),
+                               normal_gru)}
 each_cell = pytest.mark.parametrize('make, step', CELLS.values(), ids=CELLS)
 
 
@@ -72,8 +86,9 @@ def test_weights_are_packed_by_gate(make, step):
             if name != 'data'}
     unpacked = cell.unpack_weights(args)
     further = [name for name in args if name.endswith(('h2r_weight', 'gamma', 'beta'))]
-    assert all(unpacked[name] is args[name] for name in further) and further
-    assert len(unpacked) == 4 * len(cell._gate_names) + len(further)
+    assert all(unpacked[name] is args[name] for name in further)
+    arrays = sum(name.endswith(('2h_weight', '2h_bias')) for name in args)
+    assert len(unpacked) == arrays * len(cell._gate_names) + len(further)
     packed = cell.pack_weights(unpacked)
     assert packed.keys() == args.keys()
     for name, value in args.items():
@@ -108,14 +123,53 @@ def test_initial_values(make, step):
         elif name.endswith('_weight'):
             assert value.any()
     gates = make('x_')._gate_names
-    for gate, rows in zip(gates, np.split(args['x_i2h_bias'], len(gates))):
-        assert (rows == (1 if gate == '_f' else 0)).all()
+    if 'x_i2h_bias' in args:
+        for gate, rows in zip(gates, np.split(args['x_i2h_bias'], len(gates))):
+            assert (rows == (1 if gate == '_f' else 0)).all()
 
 
-@each_cell
-def test_fuse_says_why_it_leaves_them(make, step):
+@pytest.mark.parametrize('name', [name for name in CELLS if name.startswith(('lstmp', 'layer'))])
+def test_fuse_says_why_it_leaves_them(name):
+    make, _ = CELLS[name]
     text = repr(rnn.fuse(stack(rnn, make('x_'), rnn.LSTMCell(3))))
     assert 'not fused: sym.RNN ' in text and "sym.RNN('lstm', 3" in text
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+@pytest.mark.parametrize('lengths', [False, True])
+@pytest.mark.parametrize('frozen', ['x_.*', 'y_.*', 'data', '$'])
+@pytest.mark.parametrize('name', ['rnn_no_bias', 'lstm_no_bias', 'gru_no_bias'])
+def test_cells_without_biases_are_one_operator_with_right_gradients(name, frozen, lengths, dtype):
+    make, _ = CELLS[name]
+    options = {'valid_length': mx.sym.Variable('n')} if lengths else {}
+    found = []
+    for wrap in (lambda cell: cell, rnn.fuse):
+        cell = wrap(stack(rnn, make('x_'), make('y_')))
+        outputs, states = cell.unroll(3, mx.sym.Variable('data'), cell.begin_state(dtype=dtype),
+                                      merge_outputs=True, **options)
+        graph = mx.sym.Group([outputs, *map(mx.sym.identity, states)])
+        found.append(gradients(graph, {'data': (2, 3, 4), **({'n': (2,)} if lengths else {})},
+                               dtype, frozen='n$|' + frozen, values={'n': np.array([3, 2])}))
+    assert operators(graph)['RNN'] == 2
+    assert found[0].keys() == found[1].keys() and len(found[0]) > 3
+    for key, value in found[0].items():
+        assert_allclose(found[1][key], value, rtol=1e-5, atol=1e-5, err_msg=key)
+
+
+def test_repr_tells_that_there_are_no_biases():
+    assert repr(rnn.LSTMCell(3, 'x_', bias=False)) == "LSTMCell(3, bias=False, prefix='x_')"
+    assert 'bias' not in repr(rnn.LSTMCell(3))
+
+
+def test_weights_of_another_cell_are_not_dropped():
+    args = {name: mx.nd.zeros(shape) for name, shape in (
+        ('x_i2h_weight', (12, 4)), ('x_h2h_weight', (12, 3)), ('x_i2h_bias', (12,)),
+        ('x_h2h_bias', (12,)))}
+    unpacked = rnn.LSTMCell(3, 'x_', bias=False).unpack_weights(args)
+    assert unpacked['x_i2h_bias'] is args['x_i2h_bias'] and 'x_i2h_i_weight' in unpacked
+    del args['x_i2h_bias']
+    with pytest.raises(rnn.MissingWeightsError, match='x_i2h_bias'):
+        rnn.LSTMCell(3, 'x_').unpack_weights(args)
 
 
 def test_projection_of_gluon_in_numbers():
@@ -213,7 +267,9 @@ PREFIXED = {
     'layer_norm_lstm': lambda units, prefix: rnn.LayerNormLSTMCell(units, prefix),
     'layer_norm_gru': lambda units, prefix: rnn.LayerNormGRUCell(units, prefix),
     'lstm': lambda units, prefix: rnn.LSTMCell(units, prefix),
-    'gru': lambda units, prefix: rnn.GRUCell(units, prefix)}
+    'lstm_no_bias': lambda units, prefix: rnn.LSTMCell(units, prefix, bias=False),
+    'gru': lambda units, prefix: rnn.GRUCell(units, prefix),
+    'gru_no_bias': lambda units, prefix: rnn.GRUCell(units, prefix, bias=False)}
 MODIFIERS = {
     'none': lambda cell: cell,
     'residual': rnn.ResidualCell,

@@ -5,11 +5,12 @@ programs written for it may use any `_name` for something else.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Literal, overload
+from typing import Any, Callable, Literal, Sequence, overload
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import activate
+from .names import KINDS
 from .params import RNNParams, in_constructor_of
 from .sequence import Inputs, Layout, Outputs, make_state, unknown
 from .unroll import Options, call_unroll, unroll, unroll_steps
@@ -61,11 +62,12 @@ class BaseRNNCell:
     _in_fuse_: str
 
     # What cells with gates have: the number of units, and the weights in the graph.
+    _kinds_: Sequence[str] = KINDS
     _num_hidden: int
     _iW: mx.sym.Symbol
-    _iB: mx.sym.Symbol
+    _iB: mx.sym.Symbol | None
     _hW: mx.sym.Symbol
-    _hB: mx.sym.Symbol
+    _hB: mx.sym.Symbol | None
 
     def __init__(self, prefix: str = '', params: RNNParams | None = None) -> None:
         self._prefix = _check.instance('prefix', prefix, str, 'a str')
@@ -142,7 +144,7 @@ class BaseRNNCell:
     def _weight_prefix_(self, args: Weights) -> str:
         """What the names of this cell's weights begin with in `args`: the prefix of the container,
         as in graphs, or, where such are there, that of the cell, as mxnet.rnn has it."""
-        own = group_weights(self._prefix, ('', *self._gate_names))
+        own = group_weights(self._prefix, ('', *self._gate_names), self._kinds_)
         return self._prefix if any(name in args for name in own) else self._params._prefix
 
     def unpack_weights(self, args: Weights) -> Weights:
@@ -170,7 +172,8 @@ class BaseRNNCell:
         """
         args = copy_weights(args)
         if self._gate_names:
-            unpack_gates(args, self._weight_prefix_(args), self._gate_names, self._num_hidden, self)
+            unpack_gates(args, self._weight_prefix_(args), self._gate_names, self._num_hidden,
+                         self._kinds_, self)
         return args
 
     def pack_weights(self, args: Weights) -> Weights:
@@ -195,7 +198,8 @@ class BaseRNNCell:
         """
         args = copy_weights(args)
         if self._gate_names:
-            pack_gates(args, self._weight_prefix_(args), self._gate_names, self._num_hidden, self)
+            pack_gates(args, self._weight_prefix_(args), self._gate_names, self._num_hidden,
+                       self._kinds_, self)
         return args
 
     # States

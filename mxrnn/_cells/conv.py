@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gated import GatedCell
+from .gated import GatedCell, added
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
 from .params import RNNParams
 
@@ -41,7 +41,13 @@ _PARAMETERS = """
         Container of the weights; a new one if None.
     conv_layout : {'NCHW', 'NHWC'}
         Layout of inputs, states and outputs.
+    bias : bool
+        False: without i2h_bias and h2h_bias, whose initialisers then go unused.
     """
+
+
+def _initializer(name: str, init: Any) -> Any:
+    return _check.initializer(name + '_initializer', init)
 
 
 class BaseConvRNNCell(GatedCell):
@@ -66,8 +72,8 @@ class BaseConvRNNCell(GatedCell):
                  i2h_weight_initializer: Any, h2h_weight_initializer: Any,
                  i2h_bias_initializer: Any, h2h_bias_initializer: Any,
                  activation: Any, prefix: str = '', params: RNNParams | None = None,
-                 conv_layout: ConvLayout = 'NCHW') -> None:
-        super().__init__(prefix=prefix, params=params)
+                 conv_layout: ConvLayout = 'NCHW', *, bias: bool = True) -> None:
+        super().__init__(prefix, params, bias)
         self._num_hidden = _check.units(num_hidden)
         self._input_shape = _check.integers('input_shape', input_shape, 4, 0)
         self._h2h_kernel = _check.integers('h2h_kernel', h2h_kernel, 2, 1)
@@ -84,13 +90,11 @@ class BaseConvRNNCell(GatedCell):
         self._activation = _check.activation('activation', activation, ACTIVATIONS)
         self._conv_layout = _check.choice('conv_layout', conv_layout, _LAYOUTS)
         self._state_shape = self._output_shape_()
-        self._iW = self._initialised_('i2h_weight', i2h_weight_initializer)
-        self._hW = self._initialised_('h2h_weight', h2h_weight_initializer)
-        self._iB = self._initialised_('i2h_bias', i2h_bias_initializer)
-        self._hB = self._initialised_('h2h_bias', h2h_bias_initializer)
-
-    def _initialised_(self, name: str, init: Any) -> mx.sym.Symbol:
-        return self._params.get(name, init=_check.initializer(name + '_initializer', init))
+        self._iW, self._hW = (
+            self._params.get(name, init=_initializer(name, init)) for name, init in (
+                ('i2h_weight', i2h_weight_initializer), ('h2h_weight', h2h_weight_initializer)))
+        self._iB = self._bias_variable_('i2h_bias', _initializer('i2h_bias', i2h_bias_initializer))
+        self._hB = self._bias_variable_('h2h_bias', _initializer('h2h_bias', h2h_bias_initializer))
 
     def _input_convolution_(self, data: mx.sym.Symbol, filters: int, **kwargs: Any
                             ) -> mx.sym.Symbol:
@@ -129,12 +133,12 @@ class BaseConvRNNCell(GatedCell):
     def _conv_forward(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
                       ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         filters = self._num_hidden * self._num_gates
-        i2h = self._input_convolution_(inputs, filters, weight=self._iW, bias=self._iB,
-                                      name=name + 'i2h')
+        i2h = self._input_convolution_(inputs, filters, weight=self._iW, name=name + 'i2h',
+                                       **added(self._iB))
         h2h = mx.sym.Convolution(data=states[0], num_filter=filters, kernel=self._h2h_kernel,
                                  stride=(1, 1), pad=self._h2h_pad, dilate=self._h2h_dilate,
-                                 layout=self._conv_layout, weight=self._hW, bias=self._hB,
-                                 name=name + 'h2h')
+                                 layout=self._conv_layout, weight=self._hW, name=name + 'h2h',
+                                 **added(self._hB))
         return i2h, h2h
 
     def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
@@ -158,11 +162,13 @@ def _constructor(default_prefix: str) -> Any:
                  i2h_weight_initializer: Any = None, h2h_weight_initializer: Any = None,
                  i2h_bias_initializer: Any = 'zeros', h2h_bias_initializer: Any = 'zeros',
                  activation: Any = _LEAKY, prefix: str = default_prefix,
-                 params: RNNParams | None = None, conv_layout: ConvLayout = 'NCHW') -> None:
+                 params: RNNParams | None = None, conv_layout: ConvLayout = 'NCHW', *,
+                 bias: bool = True) -> None:
         BaseConvRNNCell.__init__(
             self, input_shape, num_hidden, h2h_kernel, h2h_dilate, i2h_kernel, i2h_stride,
             i2h_pad, i2h_dilate, i2h_weight_initializer, h2h_weight_initializer,
-            i2h_bias_initializer, h2h_bias_initializer, activation, prefix, params, conv_layout)
+            i2h_bias_initializer, h2h_bias_initializer, activation, prefix, params, conv_layout,
+            bias=bias)
     return __init__
 
 
@@ -175,7 +181,7 @@ if TYPE_CHECKING:  # checkers don't see through _constructor
                      i2h_weight_initializer: Any = ..., h2h_weight_initializer: Any = ...,
                      i2h_bias_initializer: Any = ..., h2h_bias_initializer: Any = ...,
                      activation: Any = ..., prefix: str = ..., params: RNNParams | None = ...,
-                     conv_layout: ConvLayout = ...) -> None: ...
+                     conv_layout: ConvLayout = ..., *, bias: bool = ...) -> None: ...
 else:
     _WithDefaults = BaseConvRNNCell
 

@@ -5,7 +5,7 @@ from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gated import GatedCell
+from .gated import GatedCell, added
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
 from .params import RNNParams
 
@@ -18,8 +18,9 @@ class DenseCell(GatedCell):
     _projection_ = 'i2h', 'h2h'  #: names of its nodes, behind the step's
     _modes_: dict[str, str] = {}  #: of sym.RNN, by activation: what the cell is there
 
-    def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None) -> None:
-        super().__init__(prefix=prefix, params=params)
+    def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None, bias: bool = True
+                 ) -> None:
+        super().__init__(prefix, params, bias)
         self._num_hidden = _check.units(num_hidden)
 
     @property
@@ -31,10 +32,10 @@ class DenseCell(GatedCell):
                   ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         units = self._num_hidden * len(self._recurrence_.gates)
         i2h, h2h = self._projection_
-        return (mx.sym.FullyConnected(data=inputs, weight=self._iW, bias=self._iB,
-                                      num_hidden=units, name=name + i2h),
-                mx.sym.FullyConnected(data=states[0], weight=self._hW, bias=self._hB,
-                                      num_hidden=units, name=name + h2h))
+        return (mx.sym.FullyConnected(data=inputs, weight=self._iW, num_hidden=units,
+                                      name=name + i2h, **added(self._iB)),
+                mx.sym.FullyConnected(data=states[0], weight=self._hW, num_hidden=units,
+                                      name=name + h2h, **added(self._hB)))
 
 
 class RNNCell(DenseCell):
@@ -52,6 +53,8 @@ class RNNCell(DenseCell):
         Prefix of the names of nodes, and of weights if `params` is None.
     params : RNNParams, optional
         Container of the weights; a new one if None.
+    bias : bool
+        False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
 
     Notes
     -----
@@ -74,13 +77,13 @@ class RNNCell(DenseCell):
     _modes_ = {'tanh': 'rnn_tanh', 'relu': 'rnn_relu'}
 
     def __init__(self, num_hidden: int, activation: Any = 'tanh', prefix: str = 'rnn_',
-                 params: RNNParams | None = None) -> None:
-        super().__init__(num_hidden, prefix, params)
+                 params: RNNParams | None = None, *, bias: bool = True) -> None:
+        super().__init__(num_hidden, prefix, params, bias)
         self._activation = _check.activation('activation', activation, ACTIVATIONS)
         self._iW = self._params.get('i2h_weight')
-        self._iB = self._params.get('i2h_bias')
+        self._iB = self._bias_variable_('i2h_bias')
         self._hW = self._params.get('h2h_weight')
-        self._hB = self._params.get('h2h_bias')
+        self._hB = self._bias_variable_('h2h_bias')
 
 
 class LSTMCell(DenseCell):
@@ -102,6 +105,8 @@ class LSTMCell(DenseCell):
     forget_bias : float
         What `mx.init.LSTMBias` sets the forget gate's i2h_bias to when weights are initialised
         (Jozefowicz et al. 2015 recommend 1); it is not added in the graph.
+    bias : bool
+        False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
 
     Notes
     -----
@@ -126,13 +131,13 @@ class LSTMCell(DenseCell):
     _modes_ = {'tanh': 'lstm'}
 
     def __init__(self, num_hidden: int, prefix: str = 'lstm_', params: RNNParams | None = None,
-                 forget_bias: float = 1.0) -> None:
-        super().__init__(num_hidden, prefix, params)
-        bias = _check.number('forget_bias', forget_bias)
+                 forget_bias: float = 1.0, *, bias: bool = True) -> None:
+        super().__init__(num_hidden, prefix, params, bias)
+        i2h_bias = mx.init.LSTMBias(_check.number('forget_bias', forget_bias))
         self._iW = self._params.get('i2h_weight')
         self._hW = self._params.get('h2h_weight')
-        self._iB = self._params.get('i2h_bias', init=mx.init.LSTMBias(bias))
-        self._hB = self._params.get('h2h_bias')
+        self._iB = self._bias_variable_('i2h_bias', i2h_bias)
+        self._hB = self._bias_variable_('h2h_bias')
 
 
 class LSTMPCell(DenseCell):
@@ -157,6 +162,8 @@ class LSTMPCell(DenseCell):
         Container of the weights; a new one if None.
     forget_bias : float
         As in `LSTMCell`.
+    bias : bool
+        False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
 
     Notes
     -----
@@ -181,15 +188,16 @@ class LSTMPCell(DenseCell):
     _in_fuse_ = 'sym.RNN with a projection does not train on CPUs'
 
     def __init__(self, num_hidden: int, projection_size: int, prefix: str = 'lstmp_',
-                 params: RNNParams | None = None, forget_bias: float = 1.0) -> None:
-        super().__init__(num_hidden, prefix, params)
+                 params: RNNParams | None = None, forget_bias: float = 1.0, *,
+                 bias: bool = True) -> None:
+        super().__init__(num_hidden, prefix, params, bias)
         self._projection_size = _check.integer('projection_size', projection_size, 1,
                                                _check.LARGEST)
-        bias = _check.number('forget_bias', forget_bias)
+        i2h_bias = mx.init.LSTMBias(_check.number('forget_bias', forget_bias))
         self._iW = self._params.get('i2h_weight')
         self._hW = self._params.get('h2h_weight')
-        self._iB = self._params.get('i2h_bias', init=mx.init.LSTMBias(bias))
-        self._hB = self._params.get('h2h_bias')
+        self._iB = self._bias_variable_('i2h_bias', i2h_bias)
+        self._hB = self._bias_variable_('h2h_bias')
         self._rW = self._params.get('h2r_weight')
 
     @property
@@ -224,6 +232,8 @@ class GRUCell(DenseCell):
         Prefix of the names of nodes, and of weights if `params` is None.
     params : RNNParams, optional
         Container of the weights; a new one if None.
+    bias : bool
+        False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
 
     Notes
     -----
@@ -249,9 +259,9 @@ class GRUCell(DenseCell):
     _projection_ = '_i2h', '_h2h'
 
     def __init__(self, num_hidden: int, prefix: str = 'gru_',
-                 params: RNNParams | None = None) -> None:
-        super().__init__(num_hidden, prefix, params)
+                 params: RNNParams | None = None, *, bias: bool = True) -> None:
+        super().__init__(num_hidden, prefix, params, bias)
         self._iW = self._params.get('i2h_weight')
-        self._iB = self._params.get('i2h_bias')
+        self._iB = self._bias_variable_('i2h_bias')
         self._hW = self._params.get('h2h_weight')
-        self._hB = self._params.get('h2h_bias')
+        self._hB = self._bias_variable_('h2h_bias')

@@ -4,14 +4,21 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable
 
+from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
 from .gates import activate
+from .params import RNNParams
 from .sequence import check_states, check_symbol
 
-__all__ = ['GatedCell']
+__all__ = ['GatedCell', 'added']
 
 _tanh = functools.partial(activate, activation='tanh')
+
+
+def added(bias: mx.sym.Symbol | None) -> dict[str, Any]:
+    """What a projection is told of its bias."""
+    return {'no_bias': True} if bias is None else {'bias': bias}
 
 
 class GatedCell(BaseRNNCell):
@@ -23,6 +30,18 @@ class GatedCell(BaseRNNCell):
     _has_activation_ = False
     _activation: Any
     _gate_axis_: int | None = None  #: axis of the gates in a projection, where it must be said
+
+    def __init__(self, prefix: str, params: RNNParams | None, bias: bool = True) -> None:
+        super().__init__(prefix=prefix, params=params)
+        if not _check.flag('bias', bias):
+            self._kinds_ = ('weight',)
+
+    def _bias_variable_(self, name: str, init: Any = None) -> mx.sym.Symbol | None:
+        """The variable `name`, unless the cell has no biases."""
+        return self._params.get(name, init=init) if 'bias' in self._kinds_ else None
+
+    def _sizes_(self) -> list[str]:
+        return super()._sizes_() + ([] if 'bias' in self._kinds_ else ['bias=False'])
 
     @property
     def _gate_names(self) -> Any:

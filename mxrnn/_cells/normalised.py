@@ -13,18 +13,25 @@ from .params import RNNParams
 __all__ = ['LayerNormLSTMCell', 'LayerNormGRUCell']
 
 
+def _layer_norm(data: mx.sym.Symbol, gamma: mx.sym.Symbol, beta: mx.sym.Symbol | None, name: str
+                ) -> mx.sym.Symbol:
+    if beta is None:
+        beta = mx.sym.zeros_like(gamma, name=name + '_zero')
+    return mx.sym.LayerNorm(data, gamma, beta, name=name)
+
+
 class _NormalisedCell(DenseCell):
     """Normalises each projection over all gates; the biases are what it is shifted by."""
 
     _in_fuse_ = 'sym.RNN does not normalise'
 
-    def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None, i2h_bias: Any = None
-                 ) -> None:
-        super().__init__(num_hidden, prefix, params)
+    def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None, bias: bool,
+                 i2h_bias: Any = None) -> None:
+        super().__init__(num_hidden, prefix, params, bias)
         self._iW = self._params.get('i2h_weight')
         self._hW = self._params.get('h2h_weight')
-        self._iB = self._params.get('i2h_bias', init=i2h_bias)
-        self._hB = self._params.get('h2h_bias')
+        self._iB = self._bias_variable_('i2h_bias', i2h_bias)
+        self._hB = self._bias_variable_('h2h_bias')
         self._iG = self._params.get('i2h_gamma')
         self._hG = self._params.get('h2h_gamma')
 
@@ -37,8 +44,8 @@ class _NormalisedCell(DenseCell):
                                                 ('h2h', states[0], self._hW)))
         # LayerNorm does not infer the shape of its input, which that of begin states follows from.
         h2h = mx.sym._internal._identity_with_attr_like_rhs(h2h, i2h, name=name + 'h2h_like')
-        return (mx.sym.LayerNorm(i2h, self._iG, self._iB, name=name + 'i2h_norm'),
-                mx.sym.LayerNorm(h2h, self._hG, self._hB, name=name + 'h2h_norm'))
+        return (_layer_norm(i2h, self._iG, self._iB, name + 'i2h_norm'),
+                _layer_norm(h2h, self._hG, self._hB, name + 'h2h_norm'))
 
 
 class LayerNormLSTMCell(_NormalisedCell):
@@ -64,6 +71,8 @@ class LayerNormLSTMCell(_NormalisedCell):
         Container of the weights; a new one if None.
     forget_bias : float
         What `mx.init.LSTMBias` sets the forget gate's i2h_bias to when weights are initialised.
+    bias : bool
+        False: without i2h_bias, h2h_bias and c_beta: what is normalised is not shifted.
 
     Notes
     -----
@@ -87,16 +96,16 @@ class LayerNormLSTMCell(_NormalisedCell):
     _in_fuse_ = _NormalisedCell._in_fuse_
 
     def __init__(self, num_hidden: int, prefix: str = 'lnlstm_', params: RNNParams | None = None,
-                 forget_bias: float = 1.0) -> None:
-        bias = _check.number('forget_bias', forget_bias)
-        super().__init__(num_hidden, prefix, params, mx.init.LSTMBias(bias))
+                 forget_bias: float = 1.0, *, bias: bool = True) -> None:
+        i2h_bias = mx.init.LSTMBias(_check.number('forget_bias', forget_bias))
+        super().__init__(num_hidden, prefix, params, bias, i2h_bias)
         self._cG = self._params.get('c_gamma')
-        self._cB = self._params.get('c_beta')
+        self._cB = self._bias_variable_('c_beta')
 
     def _recur_(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
                 activate: Callable[..., mx.sym.Symbol], name: str
                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-        normalise = functools.partial(mx.sym.LayerNorm, gamma=self._cG, beta=self._cB,
+        normalise = functools.partial(_layer_norm, gamma=self._cG, beta=self._cB,
                                       name=name + 'state_norm')
         output, new = LSTM.step(i2h, h2h, states, activate, name, normalise=normalise)
         return output, new
@@ -122,6 +131,8 @@ class LayerNormGRUCell(_NormalisedCell):
         Prefix of the names of nodes, and of weights if `params` is None.
     params : RNNParams, optional
         Container of the weights; a new one if None.
+    bias : bool
+        False: without i2h_bias and h2h_bias: what is normalised is not shifted.
 
     Notes
     -----
@@ -142,5 +153,5 @@ class LayerNormGRUCell(_NormalisedCell):
     _in_fuse_ = _NormalisedCell._in_fuse_
 
     def __init__(self, num_hidden: int, prefix: str = 'lngru_',
-                 params: RNNParams | None = None) -> None:
-        super().__init__(num_hidden, prefix, params)
+                 params: RNNParams | None = None, *, bias: bool = True) -> None:
+        super().__init__(num_hidden, prefix, params, bias)

@@ -140,31 +140,32 @@ def _other_prefixes(args: Weights, shapes: Mapping[str, tuple[Any, ...]], whose:
 
 # By gate
 
-def group_weights(prefix: str, gates: Sequence[str] = ('',)) -> list[str]:
+def group_weights(prefix: str, gates: Sequence[str] = ('',), kinds: Sequence[str] = KINDS
+                  ) -> list[str]:
     """Names of a cell's arrays: by group, then gate, then kind."""
     return [prefix + gate_array(group, kind, gate)
-            for group in GROUPS for gate in gates for kind in KINDS]
+            for group in GROUPS for gate in gates for kind in kinds]
 
 
 def unpack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
-                 whose: Any) -> None:
+                 kinds: Sequence[str], whose: Any) -> None:
     """Give each gate of a cell arrays of its own in `args`."""
-    packed, unpacked = group_weights(prefix), group_weights(prefix, gates)
+    packed, unpacked = (group_weights(prefix, each, kinds) for each in (('',), gates))
     if not any(name in args for name in packed) and all(name in args for name in unpacked):
         return
     taken = dict(zip(packed, take_weights(
         args, {name: (len(gates) * units, ...) for name in packed}, whose)))
     for group in GROUPS:
         for j, gate in enumerate(gates):
-            for kind in KINDS:
+            for kind in kinds:
                 args[prefix + gate_array(group, kind, gate)] = copy_rows(
                     taken[prefix + gate_array(group, kind)], j * units, (j + 1) * units)
 
 
 def pack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
-               whose: Any) -> None:
+               kinds: Sequence[str], whose: Any) -> None:
     """Join the arrays of a cell's gates in `args`."""
-    packed, unpacked = group_weights(prefix), group_weights(prefix, gates)
+    packed, unpacked = (group_weights(prefix, each, kinds) for each in (('',), gates))
     if packed != unpacked and all(name in args for name in packed) and not any(
             name in args for name in unpacked):
         take_weights(args.copy(), {name: (len(gates) * units, ...) for name in packed},
@@ -173,7 +174,7 @@ def pack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
     taken = dict(zip(unpacked, take_weights(
         args, {name: (units, ...) for name in unpacked}, whose)))
     for group in GROUPS:
-        for kind in KINDS:
+        for kind in kinds:
             name = prefix + gate_array(group, kind)
             args[name] = join_weights(name, [
                 taken[prefix + gate_array(group, kind, gate)] for gate in gates])

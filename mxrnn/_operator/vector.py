@@ -80,10 +80,19 @@ def cell_arrays(cell: Any, row: mx.sym.Symbol, width: int, dtype: Any, name: str
         array = '%s%s_' % (name, group)
         weight, vector = _inferred(weight, len(cell._gate_names) * units, width, row, dtype, array)
         weights.append(weight)
-        biases.append(mx.sym._internal._identity_with_attr_like_rhs(bias, vector,
-                                                                    name=array + 'bias'))
+        biases.append(
+            _no_bias(weight, array) if bias is None else
+            mx.sym._internal._identity_with_attr_like_rhs(bias, vector, name=array + 'bias'))
         row, width = _first(vector, units), units
     return weights + biases, row
+
+
+def _no_bias(weight: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
+    """A bias of zeros, as long as `weight` has rows and made of it alone, so that `fold` can
+    compute it."""
+    column = mx.sym.slice_axis(weight, axis=1, begin=0, end=1, name=name + 'column')
+    return mx.sym.zeros_like(mx.sym.Reshape(column, shape=(-1,), name=name + 'column_flat'),
+                             name=name + 'bias')
 
 
 def _rows(array: mx.sym.Symbol, length: int) -> mx.sym.Symbol:

@@ -2,33 +2,56 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
 from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
-from .._cells.dense import GRUCell, LSTMCell, RNNCell
+from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.dropout import DropoutCell
-from .._cells.names import GATES, GROUPS, KINDS, gate_array
+from .._cells.names import GATES, GROUPS
 from .._operator.fused import FusedRNNCell
 from .._operator.layout import FusedLayout
 
 __all__ = ['from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict']
 
 #: Of each projection's arrays, what torch calls them.
-_TORCH = {'i2h': 'ih', 'h2h': 'hh'}
+_TORCH = {'i2h': 'ih', 'h2h': 'hh', 'h2r': 'hr'}
+
+#: Group and kind of an array: ('i2h', 'weight').
+_Key = Tuple[str, str]
 
 
 class _Part(NamedTuple):
-    """One direction of one layer, or all of a fused cell: its kind, its width and its arrays."""
+    """One direction of one layer, or all of a fused cell: its kind, its widths and its arrays."""
 
     mode: str
     num_hidden: int
-    #: Names of i2h_weight, i2h_bias, h2h_weight, h2h_bias, or of the one vector.
-    names: tuple[str, ...]
+    width: int  #: channels of the output
+    #: What the cell calls each array; all are the one vector of a fused cell.
+    names: Mapping[_Key, str]
     layout: FusedLayout | None = None
+
+    def described(self, directions: int) -> str:
+        """What layers of one kind have in common."""
+        return '%s of %d units, %d directions%s%s' % (
+            self.mode, self.num_hidden, directions,
+            ', projected to %d' % self.width if ('h2r', 'weight') in self.names else '',
+            '' if self.biased else ', without biases')
+
+    @property
+    def biased(self) -> bool:
+        return ('i2h', 'bias') in self.names
+
+    def shape(self, group: str, kind: str, width: int) -> tuple[int, ...]:
+        """Of an array, for an input of `width` channels."""
+        rows = self.num_hidden * len(GATES[self.mode])
+        if kind == 'bias':
+            return (rows,)
+        return {'i2h': (rows, width), 'h2h': (rows, self.width),
+                'h2r': (self.width, self.num_hidden)}[group]
 
 
 class _Layer(NamedTuple):
@@ -46,7 +69,8 @@ def _layers(cell: Any) -> Iterator[_Layer]:
             yield from _layers(inner)
     elif kind is FusedRNNCell:
         layout = FusedLayout(cell._mode, cell._num_hidden, cell._num_layers, cell._bidirectional)
-        part = _Part(cell._mode, cell._num_hidden, (cell._parameter.name,), layout)
+        part = _Part(cell._mode, cell._num_hidden, cell._num_hidden, {
+            (array.group, array.kind): cell._parameter.name for array in layout.arrays(1)}, layout)
         for number in range(cell._num_layers):
             yield _Layer((part,) * len(layout.directions), number)
     elif kind is BidirectionalCell:
@@ -61,33 +85,37 @@ def _layers(cell: Any) -> Iterator[_Layer]:
 
 def _plain(cell: Any) -> _Part:
     kind = type(cell)
-    if kind not in (RNNCell, LSTMCell, GRUCell):
+    if kind not in (RNNCell, LSTMCell, GRUCell, LSTMPCell):
         raise ValueError('a %s is none of their layers' % kind.__name__)
-    mode = {LSTMCell: 'lstm', GRUCell: 'gru'}.get(kind) or 'rnn_%s' % (cell._activation,)
+    mode = {LSTMCell: 'lstm', LSTMPCell: 'lstm', GRUCell: 'gru'}.get(
+        kind) or 'rnn_%s' % (cell._activation,)
     if mode not in GATES:
         raise ValueError('their layers have no activation %r' % (cell._activation,))
-    names = tuple(cell._params._prefix + gate_array(group, kind)
-                  for group in GROUPS for kind in KINDS)
-    return _Part(mode, cell._num_hidden, names)
+    keys = [(group, kind) for group in GROUPS for kind in cell._kinds_]
+    if kind is LSTMPCell:
+        keys.append(('h2r', 'weight'))
+    return _Part(mode, cell._num_hidden, cell.state_shape[0][1],
+                 {key: '%s%s_%s' % (cell._params._prefix, *key) for key in keys})
 
 
-def _stack(cell: BaseRNNCell) -> list[_Layer]:
-    """The layers of `cell`, all of one kind; else what is wrong is raised."""
+def _stack(cell: BaseRNNCell, biased: bool = False) -> list[_Layer]:
+    """The layers of `cell`, all of one kind; else what is wrong is raised. `biased` says whether
+    they must have biases."""
     _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
     try:
         layers = list(_layers(cell))
-        kinds = {(part.mode, part.num_hidden, len(layer.directions))
+        parts = [part for layer in layers for part in layer.directions]
+        kinds = {part.described(len(layer.directions))
                  for layer in layers for part in layer.directions}
         if not layers:
             raise ValueError('it has no layers')
         if len(kinds) > 1:
-            raise ValueError('its layers differ: %s' % ', '.join(
-                '%s of %d units, %d directions' % each for each in sorted(kinds)))
-        owners: list[tuple[Any, ...]] = [(part.names, layer.number if part.layout else at)
-                                         for layer in layers
-                                         for at, part in enumerate(layer.directions)]
-        if any(not layer.directions[0].layout for layer in layers) and len(
-                {names for names, _ in owners}) < len(owners):
+            raise ValueError('its layers differ: %s' % '; '.join(sorted(kinds)))
+        if biased and not all(part.biased for part in parts):
+            raise ValueError('it has no biases, as which Gluon has no layers')
+        owners = {(tuple(part.names.values()), layer.number, side)
+                  for layer in layers for side, part in enumerate(layer.directions)}
+        if len(owners) < len(parts):
             raise ValueError('it has layers that share weights')
     except ValueError as error:
         raise ValueError('cell must be what one layer of torch or Gluon is, which %r is not: %s'
@@ -109,18 +137,17 @@ def _read(cell: BaseRNNCell, params: dict[str, np.ndarray],
     for i, layer in enumerate(_stack(cell)):
         for side, part in enumerate(layer.directions):
             if part.layout is None:
-                arrays = {gate_array(group, kind): params[name] for name, (group, kind) in zip(
-                    part.names, [(group, kind) for group in GROUPS for kind in KINDS])}
+                arrays = {key: params[name] for key, name in part.names.items()}
             else:
-                vector = params[part.names[0]]
-                width = part.layout.num_input(vector.size, part.names[0])
-                arrays = {gate_array(each.group, each.kind):
+                name = next(iter(part.names.values()))
+                vector = params[name]
+                width = part.layout.num_input(vector.size, name)
+                arrays = {(each.group, each.kind):
                           vector[each.begin:each.end].reshape(each.shape)
                           for each in part.layout.arrays(width, by_gate=False)
                           if (each.layer, each.direction) == (layer.number, 'lr'[side])}
-            for group in GROUPS:
-                for kind in KINDS:
-                    found[named(i, side, group, kind)] = arrays[gate_array(group, kind)]
+            for key in part.names:
+                found[named(i, side, *key)] = arrays[key]
     return found
 
 
@@ -128,8 +155,8 @@ def _write(cell: BaseRNNCell, given: Mapping[str, np.ndarray], what: str,
            named: Callable[[int, int, str, str], str]) -> dict[str, np.ndarray]:
     """The weights of `cell`, packed, of arrays under the names that `named` gives them."""
     layers = _stack(cell)
-    needed = [named(i, side, group, kind) for i, layer in enumerate(layers)
-              for side in range(len(layer.directions)) for group in GROUPS for kind in KINDS]
+    needed = [named(i, side, *key) for i, layer in enumerate(layers)
+              for side, part in enumerate(layer.directions) for key in part.names]
     missing = [name for name in needed if name not in given]
     extra = [name for name in given if name not in needed]
     if missing or extra:
@@ -141,23 +168,21 @@ def _write(cell: BaseRNNCell, given: Mapping[str, np.ndarray], what: str,
     width = given[needed[0]].shape[-1]
     for i, layer in enumerate(layers):
         for side, part in enumerate(layer.directions):
-            rows = part.num_hidden * len(GATES[part.mode])
-            own = {(group, kind): given[named(i, side, group, kind)]
-                   for group in GROUPS for kind in KINDS}
-            for (group, kind), array in own.items():
-                shape = (rows,) if kind == 'bias' else (
-                    rows, part.num_hidden if group == 'h2h' else width)
+            own = {key: given[named(i, side, *key)] for key in part.names}
+            for key, array in own.items():
+                shape = part.shape(*key, width)
                 if array.shape != shape:
                     raise ValueError('%s of %s must have the shape %s, got %s' % (
-                        named(i, side, group, kind), what, shape, array.shape))
+                        named(i, side, *key), what, shape, array.shape))
             if part.layout is None:
-                for name, key in zip(part.names, own):
+                for key, name in part.names.items():
                     result[name] = own[key]
             else:
-                vectors.setdefault(part.names[0], {}).update(
+                name = next(iter(part.names.values()))
+                vectors.setdefault(name, {}).update(
                     {(layer.number, 'lr'[side], *key): array for key, array in own.items()})
-                widths.setdefault(part.names[0], (part.layout, width))
-        width = layer.directions[0].num_hidden * len(layer.directions)
+                widths.setdefault(name, (part.layout, width))
+        width = sum(part.width for part in layer.directions)
     for name, arrays in vectors.items():
         layout, width = widths[name]
         result[name] = np.concatenate([
@@ -175,8 +200,8 @@ def _gluon_name(layer: int, side: int, group: str, kind: str) -> str:
 
 
 #: Ends of the names in Gluon's layers, and the whole names in its files.
-_IN_LAYERS = re.compile(r'.*?([lr]\d+_(?:i2h|h2h)_(?:weight|bias))')
-_IN_FILES = re.compile(r'_unfused\.(\d+)\.(?:([lr])_cell\.)?((?:i2h|h2h)_(?:weight|bias))')
+_IN_LAYERS = re.compile(r'.*?([lr]\d+_(?:i2h|h2h|h2r)_(?:weight|bias))')
+_IN_FILES = re.compile(r'_unfused\.(\d+)\.(?:([lr])_cell\.)?((?:i2h|h2h|h2r)_(?:weight|bias))')
 
 
 def _gluon_key(name: str) -> str:
@@ -194,9 +219,9 @@ def torch_state_dict(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[s
     Parameters
     ----------
     cell : BaseRNNCell
-        A FusedRNNCell, an LSTMCell, GRUCell or RNNCell with 'tanh' or 'relu', a BidirectionalCell
-        of two of these, or a stack of such layers of one kind, width and number of directions.
-        DropoutCells between them have no weights.
+        A FusedRNNCell, an LSTMCell, LSTMPCell, GRUCell or RNNCell with 'tanh' or 'relu', a
+        BidirectionalCell of two of these, or a stack of such layers of one kind, width and number
+        of directions, all with biases or all without. DropoutCells between them have no weights.
     arg_params : dict of str to NDArray or numpy.ndarray
         The weights of the cell, packed or by gate; others are not used.
 
@@ -238,7 +263,7 @@ def from_torch_state_dict(cell: BaseRNNCell, state_dict: Mapping[str, Any]
     cell : BaseRNNCell
         As for `torch_state_dict`.
     state_dict : dict of str to torch.Tensor
-        Of a layer with biases and without projections.
+        Of a layer with the biases (``bias=``) and the projection (``proj_size=``) of the cells.
 
     Returns
     -------
@@ -267,7 +292,8 @@ def from_torch_state_dict(cell: BaseRNNCell, state_dict: Mapping[str, Any]
 def gluon_params(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The weights of a cell as those of gluon.rnn.LSTM, GRU or RNN.
 
-    Parameters and errors are those of `torch_state_dict`.
+    Parameters and errors are those of `torch_state_dict`; cells without biases are refused, since
+    Gluon has no such layers.
 
     Returns
     -------
@@ -284,7 +310,7 @@ def gluon_params(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[str, 
     >>> sorted(interop.gluon_params(mxrnn.FusedRNNCell(4, mode='gru'), args))
     ['l0_h2h_bias', 'l0_h2h_weight', 'l0_i2h_bias', 'l0_i2h_weight']
     """
-    _stack(cell)
+    _stack(cell, biased=True)
     return _read(cell, _given(cell, arg_params, 'arg_params'), _gluon_name)
 
 
@@ -320,6 +346,7 @@ def from_gluon_params(cell: BaseRNNCell, params: Mapping[str, Any]) -> dict[str,
     """
     if not callable(getattr(params, 'items', None)):  # Gluon's ParameterDict is no dict
         raise TypeError('params must be a dict of weights by name, got %s' % type(params).__name__)
+    _stack(cell, biased=True)
     given = {}
     for name, value in params.items():
         value = value.data() if callable(getattr(value, 'data', None)) else value

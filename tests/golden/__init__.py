@@ -23,7 +23,9 @@ CELLS = {
 #: The same for cells and options that mxnet.rnn has not.
 OWN_CELLS = {'LSTMPCell': 'lstmp', 'LayerNormLSTMCell': 'layer_norm_lstm',
              'LayerNormGRUCell': 'layer_norm_gru', 'VariationalDropoutCell': 'variational',
-             'BidirectionalCell-sum': 'both_sum'}
+             'BidirectionalCell-sum': 'both_sum', 'LSTMCell-no-bias': 'lstm_no_bias',
+             'LayerNormLSTMCell-no-bias': 'layer_norm_no_bias',
+             'ConvLSTMCell-no-bias': 'conv_lstm_no_bias'}
 
 
 def path(name: str) -> Path:

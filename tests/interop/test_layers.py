@@ -141,3 +141,85 @@ def test_arrays_of_another_layer_are_refused():
         interop.torch_state_dict('cell', {})
     with pytest.raises(TypeError, match='state_dict must be a dict'):
         interop.from_torch_state_dict(cell, [])
+
+
+@pytest.mark.parametrize('mode', TORCH)
+@pytest.mark.parametrize('both', [False, True])
+def test_torch_without_biases(mode, both):
+    make = {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell}.get(
+        mode, lambda units, **kwargs: rnn.RNNCell(units, mode[4:], **kwargs))
+    cell = stack(*[
+        rnn.BidirectionalCell(make(3, prefix='l%d_' % i, bias=False),
+                              make(3, prefix='r%d_' % i, bias=False)) if both else
+        make(3, prefix='l%d_' % i, bias=False) for i in range(2)])
+    outputs, args = weights(cell)
+    kind = {'nonlinearity': mode[4:]} if mode.startswith('rnn') else {}
+    layer = TORCH[mode](5, 3, 2, bias=False, bidirectional=both, **kind)
+    layer.load_state_dict(interop.torch_state_dict(cell, args))
+    data = random_value('data', SHAPE).astype('float32')
+    want = layer(torch.tensor(data))[0].detach().numpy()
+    np.testing.assert_allclose(run(outputs, args, data), want, atol=1e-6)
+    fused, _ = rnn.fuse(cell).unroll(SHAPE[0], mx.sym.Variable('data'), layout='TNC',
+                                     merge_outputs=True)
+    np.testing.assert_allclose(run(fused, args, data), want, atol=1e-6)
+    same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+    with pytest.raises(ValueError, match='no biases, as which Gluon has no layers'):
+        interop.gluon_params(cell, args)
+    with pytest.raises(ValueError, match='no biases, as which Gluon has no layers'):
+        interop.from_gluon_params(cell, args)
+    with pytest.raises(ValueError, match='missing weight_ih_l0, .*unknown none'):
+        interop.from_torch_state_dict(cell, {})
+
+
+@pytest.mark.parametrize('both', [False, True])
+@pytest.mark.parametrize('bias', [False, True])
+def test_projections_of_torch(both, bias):
+    def make(i):
+        left, right = [rnn.LSTMPCell(4, 3, '%s%d_' % (side, i), bias=bias) for side in 'lr']
+        return rnn.BidirectionalCell(left, right) if both else left
+
+    cell = stack(make(0), rnn.DropoutCell(0.), make(1))
+    outputs, args = weights(cell)
+    layer = torch.nn.LSTM(5, 4, 2, proj_size=3, bias=bias, bidirectional=both)
+    layer.load_state_dict(interop.torch_state_dict(cell, args))
+    data = random_value('data', SHAPE).astype('float32')
+    np.testing.assert_allclose(run(outputs, args, data),
+                               layer(torch.tensor(data))[0].detach().numpy(), atol=1e-6)
+    same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+
+
+@pytest.mark.parametrize('both', [False, True])
+def test_projections_of_gluon(both, tmp_path):
+    def make(i):
+        left, right = [rnn.LSTMPCell(4, 3, '%s%d_' % (side, i)) for side in 'lr']
+        return rnn.BidirectionalCell(left, right) if both else left
+
+    cell = stack(make(0), make(1))
+    _, args = weights(cell)
+    layer = mx.gluon.rnn.LSTM(4, 2, projection_size=3, bidirectional=both, input_size=5)
+    layer.initialize()
+    given = interop.gluon_params(cell, args)
+    parameters = layer.collect_params()
+    assert {name[len(layer.prefix):] for name in parameters} == set(given)
+    for name, parameter in parameters.items():
+        parameter.set_data(mx.nd.array(given[name[len(layer.prefix):]]))
+    same(interop.from_gluon_params(cell, parameters), args)
+    layer.save_parameters(str(tmp_path / 'layer'))
+    same(interop.from_gluon_params(cell, mx.nd.load(str(tmp_path / 'layer'))), args)
+
+
+def test_fused_and_ordinary_layers_in_one_stack():
+    cell = stack(rnn.FusedRNNCell(3, 1, 'lstm', True, prefix='f_'),
+                 rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_')))
+    _, args = weights(cell)
+    layer = torch.nn.LSTM(5, 3, 2, bidirectional=True)
+    layer.load_state_dict(interop.torch_state_dict(cell, args))
+    same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+
+
+@pytest.mark.parametrize('other, why', [
+    (lambda: rnn.LSTMCell(3, 'b_', bias=False), 'lstm of 3 units, 1 directions, without biases'),
+    (lambda: rnn.LSTMPCell(3, 3, 'b_'), 'lstm of 3 units, 1 directions, projected to 3')])
+def test_layers_that_differ_in_their_arrays_are_refused(other, why):
+    with pytest.raises(ValueError, match='its layers differ: .*' + why):
+        interop.torch_state_dict(stack(rnn.LSTMCell(3, 'a_'), other()), {})
