@@ -75,6 +75,51 @@ def test_gradients_pass_where_dropout_does():
                                rtol=1e-5)
 
 
+@pytest.mark.parametrize('grad_req', ['write', 'add'])
+@pytest.mark.parametrize('passes', [(False, True), (True, True), (False, True, False, False)],
+                         ids=str)
+def test_gradients_after_passes_over_other_data(passes, grad_req):
+    data = mx.sym.Variable('data')
+    cell = rnn.ZoneoutCell(rnn.RNNCell(3, prefix='rnn_'), zoneout_states=1)
+
+    def gradients(outputs, states):
+        outputs = mx.sym.BatchNorm(outputs, axis=2, name='norm')
+        executor = mx.sym.Group([outputs, *states]).simple_bind(mx.cpu(), data=(2, 4, 5),
+                                                                grad_req=grad_req)
+        for name, array in {**executor.arg_dict, **executor.grad_dict}.items():
+            array[:] = random_value(name, array.shape, 0)
+        for i, is_train in enumerate([True, *passes, True]):
+            executor.forward(is_train=is_train,
+                             data=mx.nd.array(random_value('data', (2, 4, 5), i)))
+            if i in (0, len(passes) + 1):
+                executor.backward([mx.nd.array(random_value('head', each.shape, 0))
+                                   for each in executor.outputs])
+        return [executor.grad_dict[name].asnumpy() for name in sorted(executor.grad_dict)] + [
+            array.asnumpy() for array in executor.aux_arrays]
+
+    for ours, unrolled in zip(gradients(*rnn.dynamic_unroll(cell, data)),
+                              gradients(*cell.unroll(4, data, merge_outputs=True))):
+        np.testing.assert_allclose(ours, unrolled, rtol=1e-4, atol=1e-5)
+
+
+def test_training_does_not_depend_on_evaluation():
+    def train(eval_data):
+        data = mx.io.NDArrayIter(random_value('data', (8, 3, 2), 0), np.ones((8, 3, 4)), 4)
+        outputs, _ = rnn.dynamic_unroll(rnn.GRUCell(4, prefix='gru_'), mx.sym.Variable('data'))
+        loss = mx.sym.LinearRegressionOutput(outputs, mx.sym.Variable('softmax_label'))
+        weights = {name: mx.nd.array(random_value(name, shape, 0)) for name, shape in zip(
+            loss.list_arguments(), loss.infer_shape(data=(4, 3, 2))[0])
+            if name.startswith('gru')}
+        module = mx.mod.Module(loss)
+        module.fit(data, eval_data=eval_data, eval_metric='mse', num_epoch=3, arg_params=weights)
+        return {name: array.asnumpy() for name, array in module.get_params()[0].items()}
+
+    other = mx.io.NDArrayIter(random_value('other', (8, 3, 2), 0), np.zeros((8, 3, 4)), 4)
+    alone = train(None)
+    for name, array in train(other).items():
+        np.testing.assert_array_equal(array, alone[name], err_msg=name)
+
+
 def test_zoneout_keeps_the_output_before():
     data = random_value('data', (8, 9, 4))
     ours = run_dynamic(rnn.ZoneoutCell(rnn.GRUCell(40), 0.4), (4,), 9, 8)

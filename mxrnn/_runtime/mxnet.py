@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from typing import Any
 
-from . import commands, finder
+from . import commands, finder, loops
 from .cures import cures, version
 
 __all__ = ['cures', 'mx']
@@ -29,6 +29,9 @@ mx = _import()
 if not hasattr(mx, 'runtime'):  # which 1.5 has, but does not import itself
     with contextlib.suppress(ImportError):
         importlib.import_module('mxnet.runtime')
+
+if version(mx.__version__) < (2,) and hasattr(mx, 'executor'):
+    loops.cure(mx)
 
 if version(mx.__version__) >= (2,) and mx.util.is_np_shape():
     # In a shape, mxnet.rnn's states among them, 0 means 'unknown' to legacy operators only.
