@@ -7,7 +7,7 @@ convolutional ones (Shi et al. 2015) differ in the products alone. Gates lie alo
 """
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
@@ -67,22 +67,20 @@ def dense(data: Array, weight: Array, bias: Array) -> Array:
     return data @ weight.T + bias
 
 
-def convolve(data: Array, weight: Array, bias: Array, pad: tuple[int, int] = (1, 1),
-             stride: tuple[int, int] = (1, 1), dilate: tuple[int, int] = (1, 1)) -> Array:
-    """A convolution of (N, C, H, W) by (filters, C, rows, columns)."""
-    padded = np.pad(data, ((0, 0), (0, 0), (pad[0],) * 2, (pad[1],) * 2))
-    rows, columns = weight.shape[2:]
-    height, width = (
-        (padded.shape[2 + axis] - dilate[axis] * (weight.shape[2 + axis] - 1) - 1) // stride[axis]
-        + 1 for axis in (0, 1))
-    total = np.zeros((len(data), len(weight), height, width)) + np.reshape(bias, (-1, 1, 1))
-    for row in range(rows):
-        for column in range(columns):
-            top, left = row * dilate[0], column * dilate[1]
-            patch = padded[:, :, top:top + stride[0] * height:stride[0],
-                           left:left + stride[1] * width:stride[1]]
-            total += np.einsum('nchw,fc->nfhw', patch[:, :, :height, :width],
-                               weight[:, :, row, column])
+def convolve(data: Array, weight: Array, bias: Array, pad: Sequence[int] | None = None,
+             stride: Sequence[int] | None = None, dilate: Sequence[int] | None = None) -> Array:
+    """A convolution of (N, C, axes...) by (filters, C, axes...); 1 along each axis by default."""
+    kernel = weight.shape[2:]
+    pad, stride, dilate = (each or (1,) * len(kernel) for each in (pad, stride, dilate))
+    padded = np.pad(data, ((0, 0), (0, 0), *((n, n) for n in pad)))
+    sizes = [(n - d * (k - 1) - 1) // s + 1
+             for n, k, s, d in zip(padded.shape[2:], kernel, stride, dilate)]
+    total = np.zeros((len(data), len(weight), *sizes)) + np.reshape(
+        bias, (-1, *(1 for _ in sizes)))
+    for at in np.ndindex(kernel):
+        patch = padded[(..., *(slice(a * d, a * d + s * (n - 1) + 1, s)
+                               for a, d, s, n in zip(at, dilate, stride, sizes)))]
+        total += np.einsum('nc...,fc->nf...', patch, weight[(..., *at)])
     return total
 
 

@@ -5,10 +5,12 @@ import functools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from . import differs, mx, reference, rnn
-from .cases import inputs, run, step
+from .cases import flat, inputs, run, run_symbols, step
 
 RECURRENCES = {'ConvRNNCell': (reference.rnn, 1), 'ConvLSTMCell': (reference.lstm, 2),
                'ConvGRUCell': (reference.gru, 1)}
@@ -47,6 +49,152 @@ def test_recurrence_and_gradients(name, geometry):
         lambda args: reference.loss(*forward({**found.args, **args})), few)
     for argument, grad in grads.items():
         assert_allclose(found.grads[argument], grad, rtol=1e-5, atol=1e-7, err_msg=argument)
+
+
+#: Shapes of input with one or three axes, options, and the same for the reference.
+OTHER_AXES = {
+    'signal': ((2, 6), {}, {}, {}),
+    'signal_kernels': ((2, 9), {'i2h_kernel': (4,), 'i2h_stride': (2,), 'i2h_pad': (2,),
+                                'i2h_dilate': (2,), 'h2h_kernel': (5,), 'h2h_dilate': (2,),
+                                'conv_layout': 'NCW'},
+                       {'pad': (2,), 'stride': (2,), 'dilate': (2,)},
+                       {'pad': (4,), 'dilate': (2,)}),
+    'volume': ((1, 3, 2, 4), {}, {}, {}),
+    'volume_kernels': ((1, 3, 4, 5), {'i2h_kernel': (1, 3, 2), 'i2h_stride': (1, 2, 1),
+                                      'i2h_pad': (0, 1, 1), 'h2h_kernel': (3, 1, 1),
+                                      'conv_layout': 'NCDHW'},
+                       {'pad': (0, 1, 1), 'stride': (1, 2, 1)}, {'pad': (1, 0, 0)})}
+
+
+@differs
+@each_cell
+@pytest.mark.parametrize('axes', OTHER_AXES)
+def test_one_and_three_axes(name, axes):
+    shape, options, i2h, h2h = OTHER_AXES[axes]
+    recurrence, states = RECURRENCES[name]
+    cell = getattr(rnn, name)((1,) + shape, 2, activation='tanh', prefix='x_', **options)
+    found = run(cell, shape, length=2, batch=1, begin='variable', dtype='float64')
+
+    def forward(args):
+        return reference.unroll(
+            recurrence, args, 'x_', [args['x_begin_state_%d' % i] for i in range(states)], np.tanh,
+            functools.partial(reference.convolve, **i2h),
+            functools.partial(reference.convolve, **h2h))
+    outputs, final = forward(found.args)
+    assert_allclose(found.outputs, outputs, rtol=1e-10, atol=1e-12)
+    for ours, theirs in zip(found.states, final):
+        assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+    few = {key: found.args[key] for key in ('data', 'x_h2h_bias', 'x_begin_state_0')}
+    grads = reference.gradients(
+        lambda args: reference.loss(*forward({**found.args, **args})), few)
+    for argument, grad in grads.items():
+        assert_allclose(found.grads[argument], grad, rtol=1e-5, atol=1e-7, err_msg=argument)
+
+
+def axis():
+    """Of one axis: size, kernel, stride, padding and dilation of the input, kernel of the state."""
+    return st.tuples(st.integers(5, 7), st.integers(1, 3), st.integers(1, 2), st.integers(0, 2),
+                     st.integers(1, 2), st.sampled_from([1, 3]))
+
+
+@differs
+@given(st.sampled_from(sorted(RECURRENCES)), st.lists(axis(), min_size=1, max_size=3),
+       st.booleans())
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+def test_random_geometries(name, axes, bias):
+    size, kernel, stride, pad, dilate, h2h = zip(*axes)
+    recurrence, states = RECURRENCES[name]
+    cell = getattr(rnn, name)((0, 2) + size, 2, h2h, (1,) * len(axes), kernel, stride, pad, dilate,
+                              activation='tanh', prefix='x_', bias=bias)
+    found = run(cell, (2,) + size, length=2, batch=1, dtype='float64', grad=False)
+    begin = [np.zeros((1,) + cell.state_shape[0][1:])] * states
+    outputs, final = reference.unroll(
+        recurrence, found.args, 'x_', begin, np.tanh,
+        functools.partial(reference.convolve, pad=pad, stride=stride, dilate=dilate),
+        functools.partial(reference.convolve, pad=tuple(side // 2 for side in h2h)))
+    assert_allclose(found.outputs, outputs, rtol=1e-10, atol=1e-12)
+    for ours, theirs in zip(found.states, final):
+        assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@each_cell
+@pytest.mark.parametrize('shape', [pytest.param((2, 6), marks=differs), (2, 5, 6),
+                                   pytest.param((2, 3, 4, 5), marks=differs)])
+def test_numbers_of_gluon(name, shape):
+    axes = len(shape) - 1
+    found = run(getattr(rnn, name)((2,) + shape, 3, activation='tanh', prefix='x_'), shape,
+                train=False)
+    theirs = getattr(mx.gluon.contrib.rnn, 'Conv%dD%s' % (axes, name[len('Conv'):]))(
+        shape, 3, i2h_kernel=(3,) * axes, h2h_kernel=(3,) * axes, i2h_pad=(1,) * axes)
+    theirs.initialize()
+    for kind in ('i2h_weight', 'h2h_weight', 'i2h_bias', 'h2h_bias'):
+        getattr(theirs, kind).set_data(mx.nd.array(found.args['x_' + kind]))
+    outputs, states = theirs.unroll(3, mx.nd.array(found.args['data']), merge_outputs=True)
+    assert_allclose(found.outputs, outputs.asnumpy(), rtol=1e-6, atol=1e-6)
+    for mine, its in zip(found.states, states):
+        assert_allclose(mine, its.asnumpy(), rtol=1e-6, atol=1e-6)
+
+
+def last(rank):
+    """Axes that move channels from axis 1 to the end, and back."""
+    return (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))
+
+
+def by_channels_first(convolution):
+    """sym.Convolution with NDHWC by way of NCDHW, since MXNet's CPU operator knows no other."""
+    def wrapper(data=None, weight=None, layout='NCDHW', **kwargs):
+        if layout == 'NCDHW' or weight is None:
+            given = {} if weight is None else {'weight': weight}
+            return convolution(data, layout=layout, **given, **kwargs)
+        there, back = last(5)
+        data, weight = (mx.sym.transpose(each, axes=back) for each in (data, weight))
+        return mx.sym.transpose(convolution(data, weight=weight, layout='NCDHW', **kwargs),
+                                axes=there)
+    return wrapper
+
+
+@differs
+@each_cell
+@pytest.mark.parametrize('both', [False, True])
+def test_ndhwc_is_ncdhw_with_channels_last(name, both, monkeypatch):
+    monkeypatch.setattr(mx.sym, 'Convolution', by_channels_first(mx.sym.Convolution))
+
+    def make(shape, layout):
+        cells = [getattr(rnn, name)((1, *shape), 3, prefix=prefix, conv_layout=layout)
+                 for prefix in ('l_', 'r_')]
+        return rnn.BidirectionalCell(*cells) if both else cells[0]
+
+    expected = run(make((2, 3, 4, 5), 'NCDHW'), (2, 3, 4, 5), dtype='float64', begin='variable')
+    cell = make((3, 4, 5, 2), 'NDHWC')
+    outputs, states = cell.unroll(3, inputs('symbol', 3), cell.begin_state(func=mx.sym.Variable),
+                                  merge_outputs=True)
+    values = {key: np.moveaxis(value, 2 if key == 'data' else 1, -1) if value.ndim > 1 else value
+              for key, value in expected.args.items()}
+    states = [mx.sym.transpose(state, axes=last(5)[1]) for state in flat(states)]
+    found = run_symbols(mx.sym.transpose(outputs, axes=(0, 1, 5, 2, 3, 4)), states,
+                        {key: value.shape for key, value in values.items()}, dtype='float64',
+                        values=values)
+    assert_allclose(found.outputs, expected.outputs, atol=1e-12)
+    for one, other in zip(found.states, expected.states):
+        assert_allclose(one, other, atol=1e-12)
+    for key, grad in expected.grads.items():
+        axis = 2 if key == 'data' else 1
+        assert_allclose(found.grads[key], np.moveaxis(grad, axis, -1) if grad.ndim > 1 else grad,
+                        atol=1e-12)
+
+
+@differs
+def test_layouts_of_images_stand_for_those_of_other_axes():
+    assert rnn.ConvRNNCell((1, 2, 6), 3).state_info == [
+        {'shape': (0, 3, 6), '__layout__': 'NCW'}]
+    assert rnn.ConvRNNCell((1, 3, 4, 5, 2), 3, conv_layout='NHWC').state_info == [
+        {'shape': (0, 3, 4, 5, 3), '__layout__': 'NDHWC'}]
+    with pytest.raises(ValueError, match='a tuple of 1 integers, got'):
+        rnn.ConvRNNCell((1, 2, 6), 3, h2h_kernel=(3, 3))
+    with pytest.raises(ValueError, match='a tuple of 3, 4 or 5 integers, .* got'):
+        rnn.ConvRNNCell((1, 2), 3)
+    with pytest.raises(ValueError, match="one of 'NCW', 'NCHW', got 'NWC'"):
+        rnn.ConvRNNCell((1, 6, 2), 3, conv_layout='NWC')
 
 
 @differs

@@ -304,9 +304,9 @@ class BidirectionalCell(_Container):
                              '%d and %d' % (self._merge_, widths[0][0], widths[1][0]))
 
     def _channel_axis_(self) -> int:
-        """Axis of the channels in the output of a step, which is 1 but for 'NHWC'."""
+        """Axis of the channels in the output of a step: 1, but for 'NHWC' and 'NDHWC'."""
         layouts = [info.get('__layout__', '') for info in self.state_info]
-        return 3 if 'NHWC' in layouts else 1
+        return next((layout.index('C') for layout in layouts if layout.endswith('WC')), 1)
 
     def _unroll_valid_(self, inputs: Inputs, begin_state: Any, options: Options
                        ) -> tuple[Inputs, list[Any]]:

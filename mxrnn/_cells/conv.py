@@ -12,8 +12,19 @@ from .params import RNNParams
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']
 
-_LAYOUTS = ('NCHW', 'NHWC')
-ConvLayout = Literal['NCHW', 'NHWC']
+ConvLayout = Literal['NCW', 'NCHW', 'NHWC', 'NCDHW', 'NDHWC']
+
+#: By the number of axes, what each layout stands for there. sym.Convolution has no 'NWC'.
+_LAYOUTS = {1: {'NCW': 'NCW', 'NCHW': 'NCW'},
+            2: {'NCHW': 'NCHW', 'NHWC': 'NHWC'},
+            3: {'NCDHW': 'NCDHW', 'NDHWC': 'NDHWC', 'NCHW': 'NCDHW', 'NHWC': 'NDHWC'}}
+
+
+class _Default(tuple):  # type: ignore[type-arg]
+    """A default of mxnet.rnn, for two axes; its number counts for each where there are others."""
+
+
+_ONE, _THREE = _Default((1, 1)), _Default((3, 3))
 _LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.2)
 
 #: Shared by the docstrings of the cells.
@@ -21,14 +32,15 @@ _PARAMETERS = """
     Parameters
     ----------
     input_shape : tuple of int
-        Shape of one step's input in `conv_layout`; the batch may be 0.
+        Shape of one step's input in `conv_layout`; the batch may be 0. Its length tells over how
+        many axes is convolved: 3 for one axis, 4 for two (images), 5 for three (volumes).
     num_hidden : int
         Number of channels of the output.
-    h2h_kernel, h2h_dilate : pair of int
-        Height and width (odd) and dilation of the convolution of the previous output, which is
-        padded so that its size stays.
-    i2h_kernel, i2h_stride, i2h_pad, i2h_dilate : pair of int
-        The convolution of the input.
+    h2h_kernel, h2h_dilate : tuple of int
+        Size (odd) and dilation along each axis of the convolution of the previous output, which
+        is padded so that its size stays. The defaults are 3 and 1 along each axis.
+    i2h_kernel, i2h_stride, i2h_pad, i2h_dilate : tuple of int
+        The convolution of the input; by default 3, 1, 1 and 1 along each axis.
     i2h_weight_initializer, h2h_weight_initializer : str or Initializer, optional
         For the weights; the model's own if None.
     i2h_bias_initializer, h2h_bias_initializer : str or Initializer
@@ -39,11 +51,20 @@ _PARAMETERS = """
         Prefix of the names of nodes, and of weights if `params` is None.
     params : RNNParams, optional
         Container of the weights; a new one if None.
-    conv_layout : {'NCHW', 'NHWC'}
-        Layout of inputs, states and outputs.
+    conv_layout : {'NCHW', 'NHWC', 'NCW', 'NCDHW', 'NDHWC'}
+        Layout of inputs, states and outputs. Where `input_shape` has 3 or 5 axes, 'NCHW' is
+        'NCW' or 'NCDHW', and 'NHWC' is 'NDHWC'; MXNet has no convolution in 'NWC'.
     bias : bool
         False: without i2h_bias and h2h_bias, whose initialisers then go unused.
     """
+
+
+def _checked_shape(shape: Any) -> tuple[int, ...]:
+    count = len(shape) if isinstance(shape, (tuple, list)) else 4
+    if count - 2 not in _LAYOUTS:
+        raise ValueError('input_shape must be a tuple of 3, 4 or 5 integers, for batch, channels '
+                         'and 1, 2 or 3 axes, got %s' % _check.shown(shape))
+    return _check.integers('input_shape', shape, count, 0)
 
 
 def _initializer(name: str, init: Any) -> Any:
@@ -75,26 +96,36 @@ class BaseConvRNNCell(GatedCell):
                  conv_layout: ConvLayout = 'NCHW', *, bias: bool = True) -> None:
         super().__init__(prefix, params, bias)
         self._num_hidden = _check.units(num_hidden)
-        self._input_shape = _check.integers('input_shape', input_shape, 4, 0)
-        self._h2h_kernel = _check.integers('h2h_kernel', h2h_kernel, 2, 1)
+        self._input_shape = _checked_shape(input_shape)
+        self._h2h_kernel = self._by_axis_('h2h_kernel', h2h_kernel, 1)
         if any(side % 2 == 0 for side in self._h2h_kernel):
-            raise ValueError('h2h_kernel must be odd in height and width, so that the state keeps '
-                             'its size, got %s' % (h2h_kernel,))
-        self._h2h_dilate = _check.integers('h2h_dilate', h2h_dilate, 2, 1)
+            raise ValueError('h2h_kernel must be odd along each axis, so that the state keeps its '
+                             'size, got %s' % (h2h_kernel,))
+        self._h2h_dilate = self._by_axis_('h2h_dilate', h2h_dilate, 1)
         self._h2h_pad = tuple(dilate * (side - 1) // 2
                               for dilate, side in zip(self._h2h_dilate, self._h2h_kernel))
-        self._i2h_kernel = _check.integers('i2h_kernel', i2h_kernel, 2, 1)
-        self._i2h_stride = _check.integers('i2h_stride', i2h_stride, 2, 1)
-        self._i2h_pad = _check.integers('i2h_pad', i2h_pad, 2, 0)
-        self._i2h_dilate = _check.integers('i2h_dilate', i2h_dilate, 2, 1)
+        self._i2h_kernel = self._by_axis_('i2h_kernel', i2h_kernel, 1)
+        self._i2h_stride = self._by_axis_('i2h_stride', i2h_stride, 1)
+        self._i2h_pad = self._by_axis_('i2h_pad', i2h_pad, 0)
+        self._i2h_dilate = self._by_axis_('i2h_dilate', i2h_dilate, 1)
         self._activation = _check.activation('activation', activation, ACTIVATIONS)
-        self._conv_layout = _check.choice('conv_layout', conv_layout, _LAYOUTS)
+        layouts = _LAYOUTS[self._num_axes_]
+        self._conv_layout = layouts[_check.choice('conv_layout', conv_layout, layouts)]
         self._state_shape = self._output_shape_()
         self._iW, self._hW = (
             self._params.get(name, init=_initializer(name, init)) for name, init in (
                 ('i2h_weight', i2h_weight_initializer), ('h2h_weight', h2h_weight_initializer)))
         self._iB = self._bias_variable_('i2h_bias', _initializer('i2h_bias', i2h_bias_initializer))
         self._hB = self._bias_variable_('h2h_bias', _initializer('h2h_bias', h2h_bias_initializer))
+
+    @property
+    def _num_axes_(self) -> int:
+        return len(self._input_shape) - 2
+
+    def _by_axis_(self, name: str, value: Any, least: int) -> tuple[int, ...]:
+        if isinstance(value, _Default):
+            value = value[:1] * self._num_axes_
+        return _check.integers(name, value, self._num_axes_, least)
 
     def _input_convolution_(self, data: mx.sym.Symbol, filters: int, **kwargs: Any
                             ) -> mx.sym.Symbol:
@@ -136,7 +167,8 @@ class BaseConvRNNCell(GatedCell):
         i2h = self._input_convolution_(inputs, filters, weight=self._iW, name=name + 'i2h',
                                        **added(self._iB))
         h2h = mx.sym.Convolution(data=states[0], num_filter=filters, kernel=self._h2h_kernel,
-                                 stride=(1, 1), pad=self._h2h_pad, dilate=self._h2h_dilate,
+                                 stride=(1,) * self._num_axes_, pad=self._h2h_pad,
+                                 dilate=self._h2h_dilate,
                                  layout=self._conv_layout, weight=self._hW, name=name + 'h2h',
                                  **added(self._hB))
         return i2h, h2h
@@ -156,9 +188,9 @@ class BaseConvRNNCell(GatedCell):
 def _constructor(default_prefix: str) -> Any:
     """The one signature of the convolutional cells, which differs in the default prefix only."""
     def __init__(self: Any, input_shape: Sequence[int], num_hidden: int,
-                 h2h_kernel: Sequence[int] = (3, 3), h2h_dilate: Sequence[int] = (1, 1),
-                 i2h_kernel: Sequence[int] = (3, 3), i2h_stride: Sequence[int] = (1, 1),
-                 i2h_pad: Sequence[int] = (1, 1), i2h_dilate: Sequence[int] = (1, 1),
+                 h2h_kernel: Sequence[int] = _THREE, h2h_dilate: Sequence[int] = _ONE,
+                 i2h_kernel: Sequence[int] = _THREE, i2h_stride: Sequence[int] = _ONE,
+                 i2h_pad: Sequence[int] = _ONE, i2h_dilate: Sequence[int] = _ONE,
                  i2h_weight_initializer: Any = None, h2h_weight_initializer: Any = None,
                  i2h_bias_initializer: Any = 'zeros', h2h_bias_initializer: Any = 'zeros',
                  activation: Any = _LEAKY, prefix: str = default_prefix,
@@ -193,7 +225,8 @@ class ConvRNNCell(_WithDefaults):
     """ + _PARAMETERS + """
     Notes
     -----
-    One state: the output, of shape (batch, num_hidden, height, width) in 'NCHW'.
+    One state: the output, of shape (batch, num_hidden, height, width) in 'NCHW'. `fuse` leaves the
+    cell unrolled.
 
     Examples
     --------
@@ -224,7 +257,8 @@ class ConvLSTMCell(_WithDefaults):
     Notes
     -----
     Gates lie in the weights as i, f, c (the candidate g), o. Two states: the output h and the
-    memory c, of shape (batch, num_hidden, height, width) each in 'NCHW'.
+    memory c, of shape (batch, num_hidden, height, width) each in 'NCHW'. `fuse` leaves the cell
+    unrolled.
 
     Examples
     --------
@@ -236,6 +270,13 @@ class ConvLSTMCell(_WithDefaults):
     >>> outputs, states = cell.unroll(5, mx.sym.Variable('x'), merge_outputs=True)
     >>> outputs.infer_shape(x=(2, 5, 3, 16, 16))[1]
     [(2, 5, 8, 16, 16)]
+
+    Two sequences of 5 steps of a signal of 3 channels and 40 samples, in the layout 'NCW':
+
+    >>> cell = rnn.ConvLSTMCell(input_shape=(2, 3, 40), num_hidden=8, h2h_kernel=(5,))
+    >>> outputs, states = cell.unroll(5, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(2, 5, 3, 40))[1]
+    [(2, 5, 8, 40)]
     """
 
     _recurrence_ = LSTM
@@ -261,7 +302,7 @@ class ConvGRUCell(_WithDefaults):
     Notes
     -----
     Gates lie in the weights as r, z, o (the candidate n). One state: the output, of shape
-    (batch, num_hidden, height, width) in 'NCHW'.
+    (batch, num_hidden, height, width) in 'NCHW'. `fuse` leaves the cell unrolled.
 
     Examples
     --------
@@ -283,4 +324,5 @@ class ConvGRUCell(_WithDefaults):
     @property
     def _gate_axis_(self) -> int | None:  # type: ignore[override]
         # mxnet.rnn gives no axis; 1, the operator's default, stays unsaid for equal graphs.
-        return None if self._conv_layout == 'NCHW' else self._conv_layout.index('C')
+        axis = self._conv_layout.index('C')
+        return None if axis == 1 else axis

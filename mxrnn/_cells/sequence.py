@@ -16,7 +16,8 @@ Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
 Outputs = Union[mx.sym.Symbol, List[mx.sym.Symbol]]
-Layout = Literal['NTC', 'TNC', 'NT', 'TN', 'NTCHW', 'TNCHW', 'NTHWC', 'TNHWC']
+Layout = Literal['NTC', 'TNC', 'NT', 'TN', 'NTCHW', 'TNCHW', 'NTHWC', 'TNHWC', 'NTCW', 'TNCW',
+                 'NTCDHW', 'TNCDHW', 'NTDHWC', 'TNDHWC']
 
 
 def time_axis(layout: str) -> int:
