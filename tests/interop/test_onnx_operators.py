@@ -1,6 +1,8 @@
 """Every operator that to_onnx converts, alone, in onnxruntime against MXNet."""
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
@@ -10,6 +12,8 @@ from mxrnn.interop.graph_json import graph_from_json
 
 from .. import mx
 from .onnx_runs import compare, exported, session
+
+from mxrnn.interop.onnx_files import ExportError  # noqa: E402, I001  isort: skip
 
 S = mx.sym
 
@@ -46,6 +50,8 @@ def _made(name: str, make: Callable[..., Any], step: tuple[int, ...] = (4,),
 
 
 IMAGE = (4, 7, 6)
+#: Numbers at which the operators on an array and a number go wrong easily.
+ODD = (-np.inf, -7.25, -3, -2.5, -1, -.25, 0, .25, 1, 2, 2.5, 3, 7.25, np.inf, np.nan)
 OPERATORS = [
     *_one('abs', 'exp', 'sin', 'cos', 'tan', 'arcsin', 'arccos', 'arctan', 'sinh', 'cosh',
           'arcsinh', 'arctanh', 'tanh', 'sigmoid', 'relu', 'softsign', 'erf', 'sign', 'floor',
@@ -272,6 +278,31 @@ OPERATORS = [
         S.swapaxes(data, dim1=0, dim2=1), other, use_sequence_length=True), (3, 4),
         other=('batch',), indices=4),
     _made('reverse_all', lambda data: S.SequenceReverse(data), (3, 4)),
+    # More of what programs use
+    _made('sparse_embedding', lambda data, other: S.contrib.SparseEmbedding(
+        other, S.Variable('w'), input_dim=5, output_dim=3), other=('batch', 2), indices=7),
+    _made('linspace', lambda data: S.broadcast_add(data, S.reshape(
+        S.linspace(0, 3, 4, endpoint=False), shape=(1, 4)))),
+    _made('eye', lambda data: S.dot(data, S.eye(4, 5, 1))),
+    *[_made('cumsum_%s' % axis, lambda data, axis=axis: S.cumsum(data, axis=axis), (3, 4))
+      for axis in (None, 0, 1)],
+    *[_made('moments_%d' % keep, lambda data, keep=keep: S.Group(list(S.moments(
+        data, axes=(1, 2), keepdims=keep))), (3, 4)) for keep in (False, True)],
+    _made('moments_all', lambda data: S.Group(list(S.moments(data, axes=(0, 1)))), (3,)),
+    _made('group_norm', lambda data: S.GroupNorm(data, num_groups=2), IMAGE),
+    _made('up_sampling', lambda data: S.UpSampling(data, scale=3, sample_type='nearest'), IMAGE),
+    _made('scatter_nd', lambda data: S.scatter_nd(data, S.reshape(
+        S.contrib.arange_like(data, axis=0, start=1, step=2), shape=(1, -1)), shape=(12, 4))),
+    _made('pick_one', lambda data, other: S.pick(S.sum(data, axis=0), other, axis=0),
+          other=(1,), indices=4),
+    _made('sum_exclude_all', lambda data: S.sum(data, axis=(0, 1), exclude=True)),
+    _made('cut_scalar', lambda data: S.cast(S.cast(data * 4, 'int32') + 2.5, 'float32')),
+    *[_made('%s_%s' % (name, number), lambda data, name=name, number=number: getattr(
+        S._internal, '_%s_scalar' % name)(S.broadcast_add(data * 0, S.reshape(
+            S.concat(*[S.full((1,), each) for each in ODD], dim=0), shape=(1, -1))),
+            scalar=number), (1,))
+      for name in ('plus', 'mul', 'div', 'maximum', 'minimum', 'mod', 'rmod', 'hypot', 'greater')
+      for number in (np.inf, -np.inf, np.nan, 0., -2.5, 1e-8, 1e20)],
 ]
 
 
@@ -301,7 +332,16 @@ def test_operator_gives_what_mxnet_gives_at_two_batch_sizes(operator):
     (lambda data: S.random.uniform_like(data, -1, 3), 1, 4 / 12 ** 0.5),
     (lambda data: S.random.normal_like(data, 2, 0.5), 2, 0.5),
     (lambda data: S.Dropout(S.ones_like(data), p=0.25, mode='always'), 1, (1 / 3) ** 0.5),
-], ids=['uniform', 'normal', 'uniform_like', 'normal_like', 'dropout'])
+    (lambda data: S.random.exponential(0.5, shape=(0, 4000)), 0.5, 0.5),
+    (lambda data: S.random.exponential_like(data, lam=2), 0.5, 0.5),
+    (lambda data: S.cast(S.random.randint(-1, 3, shape=(0, 4000)), 'float32'), 0.5, 1.25 ** 0.5),
+    (lambda data: S.sample_uniform(S.sum(data, axis=1) - 1, S.sum(data, axis=1) + 3, shape=4000),
+     1, 4 / 12 ** 0.5),
+    (lambda data: S.sample_normal(S.sum(data, axis=1) + 2, S.sum(data, axis=1) + 0.5,
+                                  shape=4000), 2, 0.5),
+    (lambda data: S.sample_exponential(S.sum(data, axis=1) + 2, shape=4000), 0.5, 0.5),
+], ids=['uniform', 'normal', 'uniform_like', 'normal_like', 'dropout', 'exponential',
+        'exponential_like', 'randint', 'sample_uniform', 'sample_normal', 'sample_exponential'])
 def test_samplers_draw_from_the_same_distribution_each_time_anew(draw, mean, deviation):
     data = mx.sym.Variable('data')
     serving = session(exported(draw(data) + data, {}, {'data': ('batch', 4000)}))
@@ -314,7 +354,9 @@ def test_samplers_draw_from_the_same_distribution_each_time_anew(draw, mean, dev
 
 #: Converters of operators that are tested elsewhere, or that MXNet's CPU builds do not run.
 ELSEWHERE = {'RNN', 'Dropout', '_random_normal', '_random_normal_like', '_random_uniform',
-             '_random_uniform_like', '_identity_with_attr_like_rhs', '_CrossDeviceCopy',
+             '_random_uniform_like', '_random_exponential', '_random_exponential_like',
+             '_random_randint', '_sample_uniform', '_sample_normal', '_sample_exponential',
+             '_identity_with_attr_like_rhs', '_CrossDeviceCopy',
              '_zeros_without_dtype', 'BatchNorm_v1', 'Convolution_v1', 'CuDNNBatchNorm',
              'Pooling_v1', '_contrib_SyncBatchNorm', 'amp_multicast'}
 
@@ -327,3 +369,30 @@ def test_no_converter_is_without_a_test():
             for operator in OPERATORS]
     tested = {node.op for symbol in made for node in graph_from_json(symbol.tojson()).walk()}
     assert set(CONVERTERS) - tested <= ELSEWHERE
+
+
+def test_the_page_lists_what_has_no_converter():
+    from mxrnn.interop._onnx import export  # noqa: F401
+    from mxrnn.interop._onnx.table import CONVERTERS
+    text = (Path(__file__).parents[2] / 'docs' / 'operators.md').read_text(encoding='utf-8')
+    runs, _, rest = text.partition('## What runs')[2].partition('\n## ')
+    absent = re.findall(r'`(\w+)`', rest.partition('Not in ONNX:')[2].partition('.')[0])
+    listed = set(re.findall(r'`(\w+)`', runs)) - {'_foreach'}
+    assert sorted(absent) == sorted(listed - set(CONVERTERS))
+
+
+@pytest.mark.parametrize('make, message', [
+    (lambda data: S.smooth_l1(S.cast(data, 'int32'), scalar=3), 'type int32 cannot hold'),
+    (lambda data: S.cast(data, 'int32') + np.inf, 'inf.* that the type int32 cannot hold'),
+    (lambda data: S.norm(S.cast(data, 'int32')), 'a norm of the type int32'),
+    (lambda data: data + S.cast(S.random.randint(0, 2 ** 60, shape=(0, 4, 6, 6)), 'float32'),
+     'integers from 0 to'),
+    (lambda data: S.UpSampling(data, data, scale=2, sample_type='nearest', num_args=2),
+     'other than nearest of one input'),
+    (lambda data: S.GroupNorm(data, output_mean_var=True)[0], 'gives mean and variance'),
+], ids=['part', 'inf', 'norm', 'randint', 'UpSampling', 'GroupNorm'])
+def test_what_would_be_wrong_is_refused(make, message):
+    symbol = make(S.Variable('data'))
+    params = {name: np.ones(4, 'f') for name in symbol.list_arguments() if name != 'data'}
+    with pytest.raises(ExportError, match=message):
+        exported(symbol, params, {'data': ('batch', 4, 6, 6)})

@@ -324,6 +324,42 @@ OPS['SoftmaxOutput_padding'] = Op(lambda: S.SoftmaxOutput(
     A, B, use_ignore=True, ignore_label=-1, normalization='valid', multi_output=True), 'b',
     a=(3, 4, 5), b=GRID)
 
+#: Numbers at which the operators on an array and a number go wrong easily.
+ODD = np.array([-np.inf, -7.25, -3, -2.5, -1, -.25, 0, .25, 1, 2, 2.5, 3, 7.25, np.inf, np.nan])
+for _name in ('plus minus rminus mul div rdiv power maximum minimum mod rmod hypot equal not_equal '
+              'greater greater_equal lesser lesser_equal logical_and logical_or '
+              'logical_xor').split():
+    for _number in (np.inf, -np.inf, np.nan, 0., -2., -2.5, 1e-8, 1e20):
+        OPS['_%s_scalar_%s' % (_name, _number)] = Op(
+            lambda name=_name, number=_number: getattr(INTERNAL, '_%s_scalar' % name)(
+                A, scalar=number), train=False, a=ODD)
+    if _name in ('power', 'hypot'):
+        continue
+    OPS['_%s_scalar_of_integers' % _name] = Op(
+        lambda name=_name: getattr(INTERNAL, '_%s_scalar' % name)(A, scalar=-2.5),
+        train=False, a=np.array([-7, -3, -2, -1, 1, 2, 3, 7], 'int32'))
+for _name in 'sum mean prod max min norm argmax argmin sqrt abs'.split():
+    OPS[_name + '_of_int32'] = Op(lambda name=_name: getattr(S, name)(
+        A, **({} if name in ('sqrt', 'abs') else {'axis': 1})), train=False,
+        a=np.array([[1, 2, 4], [7, 1, 1]], 'int32'))
+for _name in 'sum mean prod max min'.split():
+    OPS[_name + '_exclude_all'] = Op(lambda name=_name: getattr(S, name)(
+        A, axis=(0, 1, 2), exclude=True))
+OPS.update({
+    'cumsum_of_int32': Op(lambda: S.cumsum(A, axis=0), train=False, a=np.arange(5, dtype='int32')),
+    'arange_like_of_int32': Op(lambda: S.contrib.arange_like(A, start=2.5, step=1.5), train=False,
+                               a=np.arange(5, dtype='int32')),
+    'hard_sigmoid_ends': Op(lambda: S.hard_sigmoid(A), a=np.array([-3, -2.5, 0, 2.5, 3])),
+    'slice_of_nothing': Op(lambda: S.slice(A, begin=(0, 3), end=(2, 3), step=(1, -1)),
+                           train=False),
+    'pick_one': Op(lambda: S.pick(A, B, axis=0), 'b', a=(4,), b=np.array([2.])),
+    'L2Normalization_vector': Op(lambda: S.L2Normalization(A, eps=.1), a=(4,)),
+    'softmax_float64': Op(lambda: S.softmax(A, dtype='float64'), train=False),
+    'log_softmax_float64': Op(lambda: S.log_softmax(A, dtype='float64'), train=False),
+    'SoftmaxOutput_multi_smooth': Op(lambda: S.SoftmaxOutput(
+        A, B, multi_output=True, smooth_alpha=.1), 'b', a=SHAPE, b=GRID.clip(0)),
+})
+
 
 def run(op: Op) -> Any:
     values = {name: value for name, value in op.inputs.items() if isinstance(value, np.ndarray)}

@@ -1,12 +1,14 @@
 """What a converter writes with: nodes of ONNX, constants, folding, and sizes read at run time."""
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
+from .errors import Unsupported
 from .sizes import Axis, Size, SizeError, Source, product, resolve, same
 
 __all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type']
@@ -198,6 +200,8 @@ class Builder:
 
     def scalar(self, number: float, like: Value) -> Value:
         """A number of the type of `like`."""
+        if like.dtype.kind in 'iu' and (not math.isfinite(number) or number != int(number)):
+            raise Unsupported('a number (%s) that the type %s cannot hold' % (number, like.dtype))
         return self.constant(number, like.dtype)
 
     def where(self, condition: Value, yes: Value, no: Value, shape: Sequence[Size]) -> Value:

@@ -65,6 +65,21 @@ def _arange(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -
                             _dtype(attributes))
 
 
+@converts('_linspace')
+def _linspace(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    numbers = np.linspace(attributes.number('start', 0.0), attributes.number('stop'),
+                          attributes.integer('num', 50),
+                          endpoint=attributes.flag('endpoint', True))
+    return builder.constant(numbers, _dtype(attributes))
+
+
+@converts('_eye')
+def _eye(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    rows = attributes.integer('N')
+    return builder.constant(np.eye(rows, attributes.integer('M', 0) or rows,
+                                   attributes.integer('k', 0)), _dtype(attributes))
+
+
 @converts('_contrib_arange_like')
 def _arange_like(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data = inputs[0]
@@ -115,6 +130,74 @@ def _random_normal_like(builder: Builder, attributes: Attributes,
                         inputs: Sequence[Value]) -> Value:
     return builder.node('RandomNormalLike', inputs, inputs[0].shape,
                         mean=attributes.number('loc', 0.0), scale=attributes.number('scale', 1.0))
+
+
+@converts('_random_randint')
+def _random_integers(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    low, high = attributes.integer('low'), attributes.integer('high')
+    if max(abs(low), abs(high)) > 2 ** 52:
+        raise Unsupported('integers from %d to %d' % (low, high))
+    drawn = _uniform(builder, _shape(attributes), np.dtype('float64'), float(low), float(high))
+    whole = builder.node('Floor', [drawn], drawn.shape)
+    name = attributes.text('dtype', 'int32')
+    return builder.cast(whole, {'-1': 'int32', 'None': 'int32'}.get(name, name))
+
+
+def _exponential(builder: Builder, shape: Sequence[Size], dtype: np.dtype, rate: Value) -> Value:
+    random = _uniform(builder, shape, dtype, 0.0, 1.0)
+    left = builder.node('Sub', [builder.scalar(1, random), random], shape)  # never 0
+    minus = builder.node('Neg', [builder.node('Log', [left], shape)], shape)
+    return builder.node('Div', [minus, rate], shape)
+
+
+@converts('_random_exponential')
+def _random_exponential(builder: Builder, attributes: Attributes,
+                        inputs: Sequence[Value]) -> Value:
+    dtype = _dtype(attributes)
+    return _exponential(builder, _shape(attributes), dtype,
+                        builder.constant(attributes.number('lam', 1.0), dtype))
+
+
+@converts('_random_exponential_like')
+def _random_exponential_like(builder: Builder, attributes: Attributes,
+                             inputs: Sequence[Value]) -> Value:
+    like = inputs[0]
+    return _exponential(builder, like.shape, like.dtype,
+                        builder.scalar(attributes.number('lam', 1.0), like))
+
+
+def _for_each(builder: Builder, attributes: Attributes, inputs: Sequence[Value]
+              ) -> tuple[tuple[Size, ...], list[Value]]:
+    """The shape of a sampler that draws for each element of its parameters, and they, so wide."""
+    own = attributes.integers('shape', ())
+    name, dtype = attributes.text('dtype', 'None'), inputs[0].dtype
+    if name not in ('None', '-1', dtype.name):
+        raise Unsupported('numbers of the type %s of parameters of the type %s' % (name, dtype))
+    shape = tuple(inputs[0].shape)
+    return shape + own, [builder.reshape(value, shape + (1,) * len(own)) for value in inputs]
+
+
+@converts('_sample_uniform')
+def _sample_uniform(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    shape, (low, high) = _for_each(builder, attributes, inputs)
+    random = _uniform(builder, shape, low.dtype, 0.0, 1.0)
+    width = builder.node('Sub', [high, low], low.shape)
+    return builder.node('Add', [low, builder.node('Mul', [width, random], shape)], shape)
+
+
+@converts('_sample_normal')
+def _sample_normal(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    shape, (mean, deviation) = _for_each(builder, attributes, inputs)
+    like = builder.fill(0, shape, mean.dtype)
+    random = builder.node('RandomNormalLike', [like], shape)
+    return builder.node('Add', [mean, builder.node('Mul', [deviation, random], shape)], shape)
+
+
+@converts('_sample_exponential')
+def _sample_exponential(builder: Builder, attributes: Attributes,
+                        inputs: Sequence[Value]) -> Value:
+    shape, (rate,) = _for_each(builder, attributes, inputs)
+    return _exponential(builder, shape, rate.dtype, rate)
 
 
 def dropout_mask(builder: Builder, shape: Sequence[Size], dtype: Any, p: float) -> Value:

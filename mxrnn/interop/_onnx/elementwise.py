@@ -85,10 +85,10 @@ def _enter_binary() -> None:
 
 
 def _scalar(builder: Builder, attributes: Attributes, like: Value) -> Value:
-    """The attribute 'scalar', of the type of `like`."""
+    """The attribute 'scalar', of the type of `like`: integers have nothing behind the point."""
     number = attributes.number('scalar', 1.0)
-    if like.dtype.kind not in 'f' and number != int(number):
-        raise Unsupported('a number (%s) that the type %s cannot hold' % (number, like.dtype))
+    if like.dtype.kind != 'f' and math.isfinite(number):
+        number = math.trunc(number)
     return builder.scalar(number, like)
 
 
@@ -183,9 +183,19 @@ def _not(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> V
 def _hypotenuse(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     if len(inputs) == 1:
         inputs = [inputs[0], _scalar(builder, attributes, inputs[0])]
-    squares = [builder.node('Mul', [side, side], side.shape) for side in inputs]
-    total = binary(builder, 'Add', *squares)
-    return builder.node('Sqrt', [total], total.shape)
+    # Squares of large numbers have no room in their type: those of parts of the larger one have.
+    first, second = (builder.node('Abs', [side], side.shape) for side in inputs)
+    large, small = (binary(builder, op, first, second) for op in ('Max', 'Min'))
+    shape = large.shape
+    zero = builder.node('Equal', [large, builder.scalar(0, large)], shape, bool)
+    part = binary(builder, 'Div', small, builder.where(
+        zero, builder.scalar(1, large), large, shape))
+    root = builder.node('Sqrt', [binary(builder, 'Add', binary(builder, 'Mul', part, part),
+                                        builder.scalar(1, part))], shape)
+    endless = builder.node('Or', [builder.node('IsInf', [side], side.shape, bool)
+                                  for side in (first, second)], shape, bool)
+    return builder.where(endless, builder.scalar(math.inf, large),
+                         binary(builder, 'Mul', large, root), shape)
 
 
 @converts('broadcast_mod', '_mod')
@@ -204,9 +214,9 @@ def _number_modulo(builder: Builder, attributes: Attributes, inputs: Sequence[Va
 
 
 def _remainder(builder: Builder, whole: Value, part: Value) -> Value:
-    """What division leaves, of the sign of `part`: ONNX's Mod has that for integers alone.
+    """What division leaves, of the sign of `part`; 0 where `part` is 0.
 
-    Where `part` is 0 it is 0.
+    ONNX's Mod gives numbers that are no integers the sign of `whole`.
     """
     shape, zero = broadcast(whole.shape, part.shape), builder.scalar(0, part)
     none = builder.node('Equal', [part, zero], part.shape, bool)
@@ -214,9 +224,12 @@ def _remainder(builder: Builder, whole: Value, part: Value) -> Value:
     if whole.dtype.kind != 'f':
         left = builder.node('Mod', [whole, part], shape)
     else:
-        times = binary(builder, 'Div', whole, part)
-        times = builder.node('Floor', [times], times.shape)
-        left = binary(builder, 'Sub', whole, binary(builder, 'Mul', times, part))
+        left = builder.node('Mod', [whole, part], shape, fmod=1)
+        signs = [builder.node('Less', [side, zero], side.shape, bool) for side in (left, part)]
+        other = builder.node('Xor', signs, shape, bool)
+        some = builder.node('Not', [builder.node('Equal', [left, zero], shape, bool)], shape, bool)
+        left = builder.where(builder.node('And', [other, some], shape, bool),
+                             binary(builder, 'Add', left, part), left, shape)
     return builder.where(none, zero, left, shape)
 
 

@@ -36,7 +36,7 @@ def lookup(builder: Builder, table: Value, places: Value, axis: int = 0) -> Valu
                         table.shape[axis + 1:], axis=axis)
 
 
-@converts('Embedding')
+@converts('Embedding', '_contrib_SparseEmbedding')
 def _embedding(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data, table = inputs
     unify(table.shape[0], attributes.integer('input_dim'))
@@ -61,7 +61,8 @@ def _pick(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> 
         places = builder.unsqueeze(places, axis)
     picked = builder.node('GatherElements', [data, places],
                           data.shape[:axis] + (1,) + data.shape[axis + 1:], axis=axis)
-    return picked if attributes.flag('keepdims') else builder.squeeze(picked, axis)
+    keep = attributes.flag('keepdims') or data.rank == 1
+    return picked if keep else builder.squeeze(picked, axis)
 
 
 @converts('batch_take')
@@ -81,6 +82,15 @@ def _gather_nd(builder: Builder, attributes: Attributes, inputs: Sequence[Value]
     order = list(range(1, index.rank)) + [0]
     places = builder.transpose(builder.cast(index, 'int64'), order)
     return builder.node('GatherND', [data, places], index.shape[1:] + data.shape[count:])
+
+
+@converts('scatter_nd')
+def _scatter_nd(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data, index = inputs
+    shape = attributes.integers('shape')
+    places = builder.transpose(builder.cast(index, 'int64'), list(range(1, index.rank)) + [0])
+    empty = builder.fill(0, shape, data.dtype)
+    return builder.node('ScatterND', [empty, places, data], shape)
 
 
 @converts('one_hot')

@@ -11,6 +11,7 @@ from .elementwise import activate, binary
 from .errors import Unsupported
 from .reductions import reduce
 from .sequences import inside
+from .shapes import reshaped
 from .sizes import SizeError, divide, product, resolve, unify
 from .table import Attributes, converts, positive
 
@@ -199,6 +200,40 @@ def _layer_norm(builder: Builder, attributes: Attributes, inputs: Sequence[Value
 def _instance_norm(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     return builder.node('InstanceNormalization', inputs, inputs[0].shape,
                         epsilon=attributes.number('eps', 1e-3))
+
+
+@converts('GroupNorm')
+def _group_norm(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data, gamma, beta = inputs
+    if attributes.flag('output_mean_var'):
+        raise Unsupported('a GroupNorm that gives mean and variance')
+    groups = attributes.integer('num_groups', 1)
+    flat = reshaped(builder, data, (data.shape[0], groups,
+                                    divide(product(data.shape[1:]), groups)))
+    mean = reduce(builder, 'ReduceMean', flat, [2], True)
+    apart = builder.node('Sub', [flat, mean], flat.shape)
+    variance = reduce(builder, 'ReduceMean', builder.node('Mul', [apart, apart], flat.shape),
+                      [2], True)
+    eps = builder.scalar(attributes.number('eps', 1e-5), variance)
+    size = builder.node('Sqrt', [builder.node('Add', [variance, eps], variance.shape)],
+                        variance.shape)
+    result = builder.node('Div', [apart, size], flat.shape)
+    by_group = resolve(gamma.shape[0]) == groups  # else by channel
+    result = result if by_group else builder.reshape(result, data.shape)
+    for op, value in (('Mul', gamma), ('Add', beta)):
+        result = builder.node(op, [result, _along(builder, value, 1, result.rank)], result.shape)
+    return builder.reshape(result, data.shape)
+
+
+@converts('UpSampling')
+def _up_sampling(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data, scale = inputs[0], attributes.integer('scale')
+    if attributes.text('sample_type') != 'nearest' or len(inputs) != 1:
+        raise Unsupported('an UpSampling other than nearest of one input')
+    shape = tuple(data.shape[:2]) + tuple(product([size], scale) for size in data.shape[2:])
+    scales = builder.constant([1, 1] + [scale] * (data.rank - 2), 'float32')
+    return builder.node('Resize', [data, None, scales], shape, mode='nearest',
+                        coordinate_transformation_mode='asymmetric', nearest_mode='floor')
 
 
 @converts('L2Normalization')

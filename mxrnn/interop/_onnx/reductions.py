@@ -49,6 +49,8 @@ def _enter_reductions() -> None:
 def _reduced(builder: Builder, attributes: Attributes, op: str, data: Value) -> Value:
     """A reduction over the attribute 'axis'; what is left of all axes has the shape (1,)."""
     axes, keep = _axes(attributes, data.rank), attributes.flag('keepdims')
+    if not axes:  # all of them are excluded
+        return data
     result = reduce(builder, op, data, axes, keep)
     return result if result.rank else builder.reshape(result, (1,))
 
@@ -61,7 +63,33 @@ def _norm(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> 
     kind = attributes.integer('ord', 2)
     if kind not in (1, 2):
         raise Unsupported('a norm of order %d' % kind)
+    if inputs[0].dtype.kind != 'f':
+        raise Unsupported('a norm of the type %s' % inputs[0].dtype)
     return _reduced(builder, attributes, 'ReduceL%d' % kind, inputs[0])
+
+
+@converts('moments')
+def _moments(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> list[Value]:
+    data, keep = inputs[0], attributes.flag('keepdims')
+    axes = sorted({positive(axis, data.rank) for axis in attributes.integers('axes', ())})
+    axes = axes or list(range(data.rank))
+    mean = reduce(builder, 'ReduceMean', data, axes, True)
+    apart = builder.node('Sub', [data, mean], data.shape)
+    squares = builder.node('Mul', [apart, apart], data.shape)
+    results = [reduce(builder, 'ReduceMean', each, axes, keep) for each in (data, squares)]
+    return [each if each.rank else builder.reshape(each, (1,)) for each in results]
+
+
+@converts('_np_cumsum')
+def _sum_so_far(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data = inputs[0]
+    if 'dtype' in attributes:
+        data = builder.cast(data, attributes.text('dtype'))
+    if 'axis' in attributes:
+        axis = positive(attributes.integer('axis'), data.rank)
+    else:
+        data, axis = builder.reshape(data, (builder.size_of(data),)), 0
+    return builder.node('CumSum', [data, builder.constant(axis, 'int64')], data.shape)
 
 
 def _extreme(op: str) -> Converter:

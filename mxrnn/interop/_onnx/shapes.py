@@ -10,7 +10,7 @@ from .errors import Unsupported
 from .sizes import Size, divide, product, resolve, unify
 from .table import Attributes, converts, positive
 
-__all__: list[str] = []
+__all__ = ['reshaped']
 
 
 @converts('Reshape')
@@ -22,10 +22,10 @@ def _reshape(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) 
         shape = _target(inputs[0].shape[::-1], codes[::-1])[::-1]
     else:
         shape = _target(inputs[0].shape, codes)
-    return _reshaped(builder, inputs[0], shape)
+    return reshaped(builder, inputs[0], shape)
 
 
-def _reshaped(builder: Builder, value: Value, shape: Sequence[Any]) -> Value:
+def reshaped(builder: Builder, value: Value, shape: Sequence[Any]) -> Value:
     """Reshape to `shape`, in which None is a size that only the file, when it runs, can know."""
     if None not in shape:
         return builder.reshape(value, shape)

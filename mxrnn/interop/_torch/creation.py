@@ -82,7 +82,8 @@ def _arange_like(node: Node) -> Run:
         count = x.numel() if axis is None else x.shape[axis]
         values = torch.arange(count, device=x.device)
         values = torch.div(values, times, rounding_mode='floor') if times > 1 else values
-        values = (start + step * values).to(x.dtype)
+        first, each = (start, step) if x.is_floating_point() else (int(start), int(step))
+        values = (first + each * values).to(x.dtype)
         return values.reshape(x.shape) if axis is None else values
     return run
 

@@ -73,13 +73,19 @@ def _mod(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(zero, torch.zeros_like(x), torch.remainder(x, torch.where(zero, 1, y)))
 
 
-# At a tie MXNet gives the whole gradient to one side, torch half of it to each.
-def _maximum(x: Tensor, y: Tensor) -> Tensor:
-    return torch.where(x >= y, x, y)
+# At a tie MXNet gives the whole gradient to one side, torch half of it to each. NaN stays NaN.
+def _maximum(x: Tensor, y: Any) -> Tensor:
+    return torch.where((x >= y) | (x != x), x, y)
 
 
-def _minimum(x: Tensor, y: Tensor) -> Tensor:
-    return torch.where(x <= y, x, y)
+def _minimum(x: Tensor, y: Any) -> Tensor:
+    return torch.where((x <= y) | (x != x), x, y)
+
+
+def _hypotenuse(x: Tensor, y: Tensor) -> Tensor:
+    if x.is_floating_point():
+        return torch.hypot(x, y)
+    return torch.hypot(x.double(), y.double()).to(x.dtype)
 
 
 def _compared(compare: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
@@ -96,7 +102,7 @@ def _truth(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], 
 #: Functions of two arrays, by the name that they have behind 'broadcast_' and '_'.
 BINARY: dict[str, Callable[..., Tensor]] = {
     'mod': _mod, 'power': torch.pow, 'maximum': _maximum, 'minimum': _minimum,
-    'hypot': torch.hypot,
+    'hypot': _hypotenuse,
     'equal': _compared(torch.eq), 'not_equal': _compared(torch.ne),
     'greater': _compared(torch.gt), 'greater_equal': _compared(torch.ge),
     'lesser': _compared(torch.lt), 'lesser_equal': _compared(torch.le),
@@ -111,11 +117,10 @@ SCALAR: dict[str, Callable[..., Tensor]] = {
     'plus': torch.add, 'minus': torch.sub, 'rminus': torch.rsub, 'mul': torch.mul,
     'div': _divide, 'rdiv': lambda x, number: _divide(number, x), 'power': torch.pow,
     'rpower': lambda x, number: torch.pow(number, x),
-    'maximum': lambda x, number: torch.where(x >= number, x, number),
-    'minimum': lambda x, number: torch.where(x <= number, x, number),
+    'maximum': _maximum, 'minimum': _minimum,
     'mod': lambda x, number: _mod(x, torch.full_like(x, number)),
     'rmod': lambda x, number: _mod(torch.full_like(x, number), x),
-    'hypot': lambda x, number: torch.hypot(x, torch.full_like(x, number)),
+    'hypot': lambda x, number: _hypotenuse(x, torch.full_like(x, number)),
     **{name: BINARY[name] for name in BINARY if 'equal' in name or name in (
         'greater', 'lesser', 'logical_and', 'logical_or', 'logical_xor')},
 }
@@ -126,8 +131,15 @@ def _always(run: Run, **kwargs: Any) -> Operator:
     return Operator(lambda node: run, **kwargs)
 
 
+def _typed(function: Callable[..., Tensor]) -> Run:
+    """Of integers MXNet makes integers, by cutting off what is behind the point."""
+    def run(x: Tensor, *others: Tensor) -> Tensor:
+        return function(x, *others).to(x.dtype)
+    return run
+
+
 for _name, _function in UNARY.items():
-    OPERATORS[_name] = _always(_function)
+    OPERATORS[_name] = _always(_typed(_function))
 for _name, _function in ARITHMETIC.items():
     OPERATORS['elemwise_' + _name] = _always(_function, equal_shapes=True)
     OPERATORS['broadcast_' + _name] = _always(_function)
@@ -138,8 +150,15 @@ for _name, _function in BINARY.items():
 
 def _with_number(function: Callable[..., Tensor], node: Node) -> Run:
     number = float(node.get('scalar', 1))
-    whole = int(number) if math.isfinite(number) and number == int(number) else number
-    return lambda x: function(x, number if x.is_floating_point() else whole)
+
+    def run(x: Tensor) -> Tensor:
+        if x.is_floating_point():
+            return function(x, number)
+        if not math.isfinite(number):
+            raise ValueError('%s, %s, has the number %s, which integers cannot be'
+                             % (node.name, node.op, number))
+        return function(x, int(number))  # MXNet gives it the type of the array, too
+    return run
 
 
 for _name, _function in SCALAR.items():
@@ -178,6 +197,8 @@ def _smooth_l1(node: Node) -> Run:
     square = float(node.get('scalar', 1)) ** 2
 
     def run(x: Tensor) -> Tensor:
+        if not x.is_floating_point():
+            raise ValueError('%s, smooth_l1, of integers is not supported' % node.name)
         size = torch.abs(x)
         return torch.where(size < 1 / square, .5 * square * x * x, size - .5 / square)
     return run
@@ -186,7 +207,7 @@ def _smooth_l1(node: Node) -> Run:
 @operator('hard_sigmoid')
 def _hard_sigmoid(node: Node) -> Run:
     alpha, beta = node.get('alpha', .2), node.get('beta', .5)
-    return lambda x: torch.clamp(alpha * x + beta, 0, 1)
+    return lambda x: F.hardtanh(alpha * x + beta, 0., 1.)  # no gradient at its ends, either
 
 
 ACTIVATIONS = {'softrelu': F.softplus,

@@ -30,7 +30,7 @@ def _reduction(reduce: Callable[[Tensor, tuple[int, ...], bool], Tensor]) -> Ope
 
         def run(x: Tensor) -> Tensor:
             over = _axes(x, axes, exclude)
-            result = reduce(x, over, keep)
+            result = (reduce(x, over, keep) if over else x).to(x.dtype)
             # What is reduced to one number keeps one axis.
             return result if result.dim() else result.reshape(1)
         return run
@@ -65,8 +65,12 @@ def _product(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
     return x
 
 
+def _mean(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
+    return torch.mean(x if x.is_floating_point() else x.double(), axes, keep)
+
+
 OPERATORS['sum'] = _reduction(torch.sum)
-OPERATORS['mean'] = _reduction(torch.mean)
+OPERATORS['mean'] = _reduction(_mean)
 OPERATORS['prod'] = _reduction(_product)
 OPERATORS['nansum'] = _reduction(torch.nansum)
 OPERATORS['nanprod'] = _reduction(lambda x, axes, keep: _product(
@@ -84,7 +88,7 @@ def _norm(node: Node) -> Run:
         over = _axes(x, axes, False)
         size = (torch.sum(torch.abs(x), over, keep) if order == 1
                 else torch.sqrt(torch.sum(x * x, over, keep)))
-        return size if size.dim() else size.reshape(1)
+        return (size if size.dim() else size.reshape(1)).to(x.dtype)
     return run
 
 
@@ -101,7 +105,8 @@ def _moments(node: Node) -> Run:
 @operator('_np_cumsum')
 def _cumsum(node: Node) -> Run:
     axis, dtype = node.get('axis'), dtype_of(node)
-    return lambda x: torch.cumsum(x.reshape(-1) if axis is None else x, axis or 0, dtype=dtype)
+    return lambda x: torch.cumsum(x.reshape(-1) if axis is None else x, axis or 0,
+                                  dtype=dtype or x.dtype)
 
 
 def _argument(find: Callable[..., Tensor]) -> Operator:
@@ -113,7 +118,7 @@ def _argument(find: Callable[..., Tensor]) -> Operator:
                 found = find(x.reshape(-1), 0).reshape([1] * x.dim() if keep else [1])
             else:
                 found = find(x, axis, keep)
-            return (found if found.dim() else found.reshape(1)).to(torch.float32)
+            return (found if found.dim() else found.reshape(1)).to(x.dtype)
         return run
     return Operator(make)
 
@@ -207,7 +212,7 @@ def _pick(node: Node) -> Run:
         sizes = list(x.shape)
         sizes[axis] = 1
         picked = x.gather(axis, _places(index, x.shape[axis], mode).reshape(sizes))
-        return picked if keep else picked.squeeze(axis)
+        return picked if keep or x.dim() == 1 else picked.squeeze(axis)
     return run
 
 

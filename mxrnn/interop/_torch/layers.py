@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..graph import Node
-from .table import Run, axis_of, operator
+from .table import Run, axis_of, dtype_of, operator
 
 __all__: list[str] = []
 
@@ -184,7 +184,9 @@ def _l2_normalization(node: Node) -> Run:
     def run(x: Tensor) -> Tensor:
         axes = {'instance': range(1, x.dim()), 'channel': (1,),
                 'spatial': range(2, x.dim())}[mode]
-        return x / torch.sqrt(torch.sum(x * x, tuple(axes), True) + eps)
+        squares = x * x
+        size = torch.sum(squares, tuple(axes), True) if axes else squares
+        return x / torch.sqrt(size + eps)
     return run
 
 
@@ -204,20 +206,21 @@ def _div_sqrt_dim(node: Node) -> Run:
 
 def _softmax(node: Node, log: bool = False, sign: int = 1) -> Run:
     axis, heat = node.get('axis', -1), node.get('temperature')
-    lengths = node.get('use_length', False)
+    lengths, dtype = node.get('use_length', False), dtype_of(node)
     function = F.log_softmax if log else F.softmax
 
     def run(x: Tensor, length: Tensor | None = None) -> Tensor:
         x = sign * x if sign != 1 else x
         x = x / heat if heat else x
         if not lengths or length is None:
-            return function(x, axis)
+            return function(x, axis).to(dtype or x.dtype)
         place = axis % x.dim()
         sizes = [1] * x.dim()
         sizes[place] = -1
         behind = (torch.arange(x.shape[place], device=x.device).reshape(sizes)
                   >= length.unsqueeze(place))
-        return function(x.masked_fill(behind, -1e30), axis).masked_fill(behind, 0)
+        return function(x.masked_fill(behind, -1e30), axis).masked_fill(behind, 0).to(
+            dtype or x.dtype)
     return run
 
 

@@ -45,7 +45,8 @@ def _softmax_output(node: Node) -> Run:
     ignored = node.get('ignore_label', -1) if node.get('use_ignore', False) else None
     missing, many = node.get('ignore_label', -1), node.get('multi_output', False)
     keep, how = node.get('preserve_shape', False), node.get('normalization', 'null')
-    own, alpha = node.get('out_grad', False), float(node.get('smooth_alpha', 0))
+    # MXNet does not smooth along channels.
+    own, alpha = node.get('out_grad', False), 0. if many else float(node.get('smooth_alpha', 0))
 
     def gradient(p: Tensor, label: Tensor, axis: int) -> Tensor:
         if label.shape == p.shape:  # probabilities

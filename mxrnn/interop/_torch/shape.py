@@ -124,7 +124,7 @@ def _part(x: Tensor, axis: int, begin: Any, end: Any, step: Any) -> Tensor:
         return x[(slice(None),) * axis + (slice(begin, end, step),)]
     size = x.shape[axis]
     places = range(*slice(begin, end, step).indices(size))
-    return x.index_select(axis, torch.tensor(list(places), device=x.device))
+    return x.index_select(axis, torch.tensor(list(places), dtype=torch.int64, device=x.device))
 
 
 @operator('slice')
