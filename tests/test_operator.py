@@ -326,6 +326,45 @@ def test_fuse_without_onednn(off, fused):
     assert fused or 'MXNET_MKLDNN_ENABLED=0' in done.stdout
 
 
+WRONG_WHEN_DEEP = '''
+import warnings
+
+import numpy as np
+
+import mxrnn as rnn
+from mxrnn import mx
+
+warnings.simplefilter('ignore')
+
+
+def gradient(cell):
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
+    bound = outputs.simple_bind(mx.cpu(), data=(3, 2, 4))
+    weights = cell.pack_weights({
+        name: mx.nd.array(np.sin(np.arange(np.prod(shape)))).reshape(shape)
+        for name, shape in fused._shapes_(4).items()})
+    bound.copy_params_from(dict(weights, data=mx.nd.ones((3, 2, 4))), allow_extra_params=True)
+    bound.forward(is_train=True)
+    bound.backward(mx.nd.ones((3, 2, 4)))
+    unpacked = cell.unpack_weights({name: bound.grad_dict[name] for name in weights})
+    return np.concatenate([unpacked[name].asnumpy().ravel() for name in sorted(unpacked)])
+
+
+for layers in (2, 3):
+    fused = rnn.FusedRNNCell(4, layers, 'rnn_tanh', prefix='rnn_')
+    right = gradient(fused.unfuse())
+    print(*['right' if np.allclose(gradient(cell), right, atol=1e-4) else 'wrong'
+            for cell in (fused, rnn.fuse(fused.unfuse()))])
+'''
+
+
+def test_what_is_said_of_three_layers_is_so():
+    done = subprocess.run([sys.executable, '-c', WRONG_WHEN_DEEP], capture_output=True, text=True,
+                          check=True, env=dict(os.environ, MXNET_USE_MKLDNN_RNN='0',
+                                               PYTHONPATH=str(Path(__file__).resolve().parents[1])))
+    assert done.stdout.splitlines() == ['right right', 'wrong right']
+
+
 @differs
 @each_layout
 @pytest.mark.parametrize('name', ['fuse', 'fused', 'fused with states'])

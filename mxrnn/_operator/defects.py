@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .environment import cpu_build, disabled, onednn, warn_once
+from . import environment
+from .environment import corrupts, cpu_build, disabled, onednn, warn_once
+from .layout import FusedLayout
 
 __all__ = ['warn_of_defects']
 
@@ -11,15 +13,25 @@ __all__ = ['warn_of_defects']
 _OWN = "MXNet's own CPU operator, which computes float64, and float32 without oneDNN,"
 
 
-def warn_of_defects(dtype: Any, num_layers: int, dropout: float, parted: bool) -> None:
+def _wrong_whatever_is_bound(layout: FusedLayout) -> bool:
+    """Whether gradients of three layers in MXNet's own operator are wrong in any case."""
+    return layout.mode.startswith('rnn_') or environment.RELEASE < (1, 7) and (
+        layout.mode == 'gru' or layout.bidirectional)
+
+
+def warn_of_defects(dtype: Any, layout: FusedLayout, dropout: float, parted: bool) -> None:
     """Say what CPUs get wrong, most of it only where layers are not `parted`, but one operator
     as in mxnet.rnn."""
+    deep = layout.num_layers > 1
     if not cpu_build():
         return
     if disabled(dtype):
         warn_once('MXNET_MKLDNN_ENABLED=0 breaks FusedRNNCell in float32: outputs are zeros or '
                   'what lay in memory, or there is an error. Set MXNET_USE_MKLDNN_RNN=0 as '
                   'well, or use unfuse()')
+    elif corrupts(layout.num_hidden, dtype) and (parted or not layout.bidirectional):
+        warn_once('MXNet 1.7 corrupts memory where a FusedRNNCell of one unit is trained on a '
+                  'CPU, and may crash: use unfuse(), two units or a later MXNet')
     elif parted:
         return
     elif not onednn(dtype):
@@ -27,15 +39,19 @@ def warn_of_defects(dtype: Any, num_layers: int, dropout: float, parted: bool) -
                   "(grad_req 'add'), and, but for mode 'lstm', those of its inputs are wrong "
                   "where its weights are frozen (grad_req 'null'); unfuse() gives cells with "
                   'right ones' % _OWN)
-        if num_layers > 1:
+        if layout.num_layers > 2 and _wrong_whatever_is_bound(layout):
+            warn_once('%s has wrong gradients of the lower layers of a FusedRNNCell of three or '
+                      'more layers of mode %r; unfuse() gives cells with right ones'
+                      % (_OWN, layout.mode))
+        elif deep:
             warn_once("%s has wrong gradients of all layers but the last if the inputs of a "
                       'FusedRNNCell need no gradient, as in a Module without '
                       'inputs_need_grad=True; unfuse() gives cells with right ones' % _OWN)
-        if dropout > 0 and num_layers > 1:
+        if dropout > 0 and deep:
             warn_once("%s applies a FusedRNNCell's dropout in inference, too, if gradients are "
                       'bound, and gradients of lower layers are then wrong; unfuse() gives '
                       'cells with DropoutCells between them, which are right' % _OWN)
-    elif dropout > 0 and num_layers > 1:
+    elif dropout > 0 and deep:
         warn_once("FusedRNNCell's dropout is not applied in training by oneDNN's CPU operator, "
                   'which computes float32; unfuse() gives cells with DropoutCells between '
                   'them, which apply it')

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from .._runtime.cures import version
 from .._runtime.mxnet import mx
 
-__all__ = ['cpu_build', 'disabled', 'onednn', 'warn_once']
+__all__ = ['RELEASE', 'corrupts', 'cpu_build', 'disabled', 'onednn', 'warn_once']
 
 #: Warnings that were given.
 GIVEN: set[str] = set()
@@ -21,9 +22,11 @@ def _built_with(*features: str) -> bool:
     return any(built.is_enabled(name) for name in features if name in built)
 
 
+#: Major and minor of MXNet.
+RELEASE = version(mx.__version__)[:2]
+
 #: Whether this MXNet has oneDNN's sym.RNN.
-_ONEDNN = (_built_with('MKLDNN', 'ONEDNN')
-           and tuple(map(int, mx.__version__.split('.')[:2])) >= (1, 7))
+_ONEDNN = _built_with('MKLDNN', 'ONEDNN') and RELEASE >= (1, 7)
 
 
 def cpu_build() -> bool:
@@ -49,6 +52,12 @@ def onednn(dtype: Any) -> bool:
     `dtype` is not known (None)."""
     return (dtype == np.float32 and _ONEDNN and not _off('MXNET_MKLDNN_ENABLED')
             and not _off('MXNET_USE_MKLDNN_RNN'))
+
+
+def corrupts(units: int, dtype: Any = np.float32) -> bool:
+    """Whether sym.RNN in one direction of so many `units` corrupts memory when it is trained on
+    CPUs, as oneDNN's of MXNet 1.7 does."""
+    return units == 1 and RELEASE == (1, 7) and cpu_build() and onednn(dtype)
 
 
 def warn_once(message: str) -> None:

@@ -10,7 +10,7 @@ import copy
 from typing import Any, NamedTuple, Sequence
 
 from .._cells.base import BaseRNNCell
-from .environment import disabled
+from .environment import corrupts, disabled
 from .layers import Layer, OperatorCell
 
 __all__ = ['Plan', 'plan']
@@ -59,6 +59,8 @@ def _layer(cell: Any) -> Layer | str:
     mode = kind._modes_.get(activation) if isinstance(activation, str) else None
     if mode is None:
         return 'sym.RNN has no activation %r' % (activation,)
+    if corrupts(cell._num_hidden):
+        return 'MXNet 1.7 corrupts memory where it trains sym.RNN of one unit'
     return Layer(mode, cell._num_hidden, [cell])
 
 
