@@ -23,7 +23,7 @@ def _built_with(*features: str) -> bool:
 
 
 #: Major and minor of MXNet.
-RELEASE = version(mx.__version__)[:2]
+RELEASE: tuple[int, ...] = version(mx.__version__)[:2]
 
 #: Whether this MXNet has oneDNN's sym.RNN.
 _ONEDNN = _built_with('MKLDNN', 'ONEDNN') and RELEASE >= (1, 7)
