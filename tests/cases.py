@@ -5,22 +5,31 @@ cell from the module that it is given, so that both modules build the same one::
 
     @each_case
     def test_something(case):
-        result = run(case.make(rnn), case.step, length=3, batch=2)
+        result = run(case.make(rnn), case.step, length=3, batch=2)     # of tests/running.py
 """
 from __future__ import annotations
 
 import functools
-import zlib
 from typing import Any, Callable, NamedTuple
 
-import numpy as np
 import pytest
 
 from . import mx
+from .own_cells import (
+    attention_stack,
+    context_fed,
+    layer_norm,
+    own_modifier,
+    own_state_info,
+    recurrent_dropout,
+    shared_directions,
+    shared_stack,
+    shared_with_another,
+    written_from_scratch,
+)
+from .running import stack
 
-__all__ = ['BOUND', 'CASES', 'OURS', 'STEPPED', 'Case', 'Run', 'begin_state', 'each_bound',
-           'each_case', 'each_stepped', 'flat', 'inputs', 'quiet', 'random_value', 'reset', 'run',
-           'run_symbols', 'step', 'walk']
+__all__ = ['BOUND', 'CASES', 'OURS', 'STEPPED', 'Case', 'each_bound', 'each_case', 'each_stepped']
 
 LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.125)
 
@@ -50,152 +59,6 @@ class Case(NamedTuple):
     def dtypes(self) -> tuple[str, ...]:
         """The types in which it can be bound, and is right, on the CPU."""
         return ('float32',) if self.fused else ('float32', 'float64')
-
-
-def stack(rnn: Any, *cells: Any, **kwargs: Any) -> Any:
-    """A SequentialRNNCell of the cells."""
-    outer = rnn.SequentialRNNCell(**kwargs)
-    for cell in cells:
-        outer.add(cell)
-    return outer
-
-
-def layer_norm(rnn: Any, prefix: str = 'ln_') -> Any:
-    """An LSTM whose gates are normalised: __call__ overridden, more parameters asked for."""
-    class LayerNormLSTM(rnn.LSTMCell):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            shape = (4 * self._num_hidden,)
-            self._gamma = self.params.get('norm_gamma', shape=shape, init=mx.init.One())
-            self._beta = self.params.get('norm_beta', shape=shape)
-
-        def __call__(self, inputs: Any, states: Any) -> Any:
-            self._counter += 1
-            name = '%st%d_' % (self._prefix, self._counter)
-            i2h = mx.sym.FullyConnected(inputs, self._iW, self._iB, name='%si2h' % name,
-                                        num_hidden=4 * self._num_hidden)
-            h2h = mx.sym.FullyConnected(states[0], self._hW, self._hB, name='%sh2h' % name,
-                                        num_hidden=4 * self._num_hidden)
-            gates = mx.sym.LayerNorm(i2h + h2h, gamma=self._gamma, beta=self._beta,
-                                     name='%snorm' % name)
-            i, f, c, o = mx.sym.SliceChannel(gates, num_outputs=4, name='%sslice' % name)
-            c = (self._get_activation(f, 'sigmoid', name='%sf' % name) * states[1] +
-                 self._get_activation(i, 'sigmoid', name='%si' % name) *
-                 self._get_activation(c, 'tanh', name='%sc' % name))
-            h = self._get_activation(o, 'sigmoid') * self._get_activation(c, 'tanh')
-            return h, [h, c]
-    return LayerNormLSTM(3, prefix)
-
-
-def recurrent_dropout(rnn: Any) -> Any:
-    """An LSTM with one dropout mask per sequence: reset overridden, the state fed through it."""
-    class RecurrentDropoutLSTM(rnn.LSTMCell):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._mask = None
-
-        def reset(self) -> None:
-            super().reset()
-            self._mask = None
-
-        def __call__(self, inputs: Any, states: Any) -> Any:
-            if self._mask is None:
-                self._mask = mx.sym.Dropout(mx.sym.ones_like(states[0]), p=0.3,
-                                            name='%smask' % self._prefix)
-            return super().__call__(inputs, [states[0] * self._mask, states[1]])
-    return RecurrentDropoutLSTM(3, prefix='drop_')
-
-
-def context_fed(rnn: Any) -> Any:
-    """A GRU that reads a context besides its input, as decoders with attention do."""
-    class ContextGRU(rnn.GRUCell):
-        def __call__(self, inputs: Any, states: Any) -> Any:
-            context = mx.sym.FullyConnected(states[0], num_hidden=2,
-                                            weight=self.params.get('context_weight'), no_bias=True)
-            return super().__call__(mx.sym.concat(inputs, context, dim=1), states)
-    return ContextGRU(3, prefix='context_')
-
-
-def written_from_scratch(rnn: Any) -> Any:
-    """A cell over the base class alone: its own state_info, gates and names."""
-    class Highway(rnn.BaseRNNCell):
-        def __init__(self, num_hidden: int, prefix: str = 'highway_', params: Any = None) -> None:
-            super().__init__(prefix=prefix, params=params)
-            self._num_hidden = num_hidden
-            for group in ('i2h', 'h2h'):
-                self.params.get('%s_weight' % group)
-                self.params.get('%s_bias' % group, init=mx.init.Constant(0.5))
-
-        @property
-        def state_info(self) -> list[dict[str, Any]]:
-            return [{'shape': (0, self._num_hidden), '__layout__': 'NC'}]
-
-        @property
-        def _gate_names(self) -> tuple[str, ...]:
-            return ('_transform', '_carry')
-
-        def __call__(self, inputs: Any, states: Any) -> Any:
-            self._counter += 1
-            name = '%st%d_' % (self._prefix, self._counter)
-            parts = [mx.sym.FullyConnected(data, self.params.get('%s_weight' % group),
-                                           self.params.get('%s_bias' % group),
-                                           num_hidden=2 * self._num_hidden, name=name + group)
-                     for group, data in (('i2h', inputs), ('h2h', states[0]))]
-            transform, carry = mx.sym.split(mx.sym.add_n(*parts), num_outputs=2, axis=1)
-            carry = self._get_activation(carry, 'sigmoid')
-            out = mx.sym.elemwise_add(states[0] * carry, transform * (1 - carry),
-                                      name='%sout' % name)
-            return out, [out]
-    return Highway(3)
-
-
-def own_state_info(rnn: Any) -> Any:
-    """A cell with a further state, a running sum of its outputs."""
-    class SummingRNN(rnn.RNNCell):
-        @property
-        def state_info(self) -> list[dict[str, Any]]:
-            return super().state_info + [{'shape': (0, self._num_hidden), '__layout__': 'NC'}]
-
-        def __call__(self, inputs: Any, states: Any) -> Any:
-            output, inner = super().__call__(inputs, states[:1])
-            return output, inner + [states[1] + output]
-    return SummingRNN(3, prefix='sum_')
-
-
-def own_modifier(rnn: Any) -> Any:
-    """A modifier that scales the outputs of its base cell."""
-    class ScaledCell(rnn.ModifierCell):
-        def __call__(self, inputs: Any, states: Any) -> Any:
-            output, states = self.base_cell(inputs, states)
-            return output * 0.5, states
-    return ScaledCell(rnn.LSTMCell(3, prefix='scaled_'))
-
-
-def shared_stack(rnn: Any) -> Any:
-    """Two layers with the same weights."""
-    params = rnn.RNNParams('tied_')
-    return stack(rnn, rnn.GRUCell(4, 'lower_', params), rnn.GRUCell(4, 'upper_', params))
-
-
-def shared_directions(rnn: Any) -> Any:
-    """Both directions with the same weights."""
-    params = rnn.RNNParams('tied_')
-    return rnn.BidirectionalCell(rnn.LSTMCell(3, 'forward_', params),
-                                 rnn.LSTMCell(3, 'backward_', params))
-
-
-def shared_with_another(rnn: Any) -> Any:
-    """A cell over the container of another one."""
-    return rnn.LSTMCell(3, 'second_', rnn.LSTMCell(3, 'first_').params)
-
-
-def attention_stack(rnn: Any) -> Any:
-    """Three deep: residual connections over zoneout, between a bidirectional layer and a stack."""
-    return stack(
-        rnn,
-        rnn.BidirectionalCell(rnn.LSTMCell(2, 'forward_'), rnn.LSTMCell(2, 'backward_')),
-        rnn.ResidualCell(rnn.ZoneoutCell(rnn.GRUCell(4, 'middle_'), 0.1, 0.2)),
-        stack(rnn, rnn.DropoutCell(0.2), rnn.ResidualCell(rnn.RNNCell(4, prefix='top_'))))
 
 
 SHORT = {'rnn_tanh': 'tanh', 'rnn_relu': 'relu', 'lstm': 'lstm', 'gru': 'gru'}
@@ -490,140 +353,3 @@ BOUND = [case for case in CASES if case.binds]
 each_case = pytest.mark.parametrize('case', CASES, ids=str)
 each_bound = pytest.mark.parametrize('case', BOUND, ids=str)
 each_stepped = pytest.mark.parametrize('case', STEPPED, ids=str)
-
-
-def flat(nested: Any) -> list[Any]:
-    """The leaves of nested lists or tuples, in order."""
-    if isinstance(nested, (list, tuple)):
-        return [leaf for item in nested for leaf in flat(item)]
-    return [nested]
-
-
-def walk(cell: Any) -> list[Any]:
-    """The cell and all cells in it, outermost first."""
-    inner = getattr(cell, '_cells', None) or [getattr(cell, 'base_cell', None)]
-    return [cell] + [each for child in inner if child is not None for each in walk(child)]
-
-
-def quiet(cell: Any) -> Any:
-    """The cell without its random draws, but for those of cells of programs."""
-    for each in walk(cell):
-        for name in ('dropout', '_dropout', 'zoneout_outputs', 'zoneout_states', 'drop_inputs',
-                     'drop_states', 'drop_outputs'):
-            if hasattr(each, name):
-                setattr(each, name, 0.)
-    return cell
-
-
-def reset(cell: Any) -> None:
-    """Reset the cell and every cell in it."""
-    for each in reversed(walk(cell)):
-        each.reset()
-
-
-BEGIN = {'zeros': mx.sym.zeros, 'variable': mx.sym.Variable, 'uniform': mx.sym.uniform}
-
-
-def begin_state(cell: Any, kind: str, **kwargs: Any) -> Any:
-    """begin_state by 'default', 'zeros', 'variable' or 'uniform', so that mxnet.rnn takes it too.
-
-    Its modifiers call the parameter otherwise; its containers take it by keyword only.
-    """
-    if kind == 'default':
-        return cell.begin_state(**kwargs)
-    if hasattr(cell, 'base_cell'):
-        return cell.begin_state(BEGIN[kind], **kwargs)
-    return cell.begin_state(func=BEGIN[kind], **kwargs)
-
-
-def inputs(kind: str, length: int) -> Any:
-    """Input variables: one 'symbol' called data, or a 'list' of data_t0, data_t1, …"""
-    if kind == 'symbol':
-        return mx.sym.Variable('data')
-    return [mx.sym.Variable('data_t%d' % t) for t in range(length)]
-
-
-def step(cell: Any, length: int, states: Any = None) -> tuple[list[Any], Any]:
-    """Call the cell for each of the steps data_t0, data_t1, …"""
-    states = cell.begin_state() if states is None else states
-    outputs = []
-    for data in inputs('list', length):
-        output, states = cell(data, states)
-        outputs.append(output)
-    return outputs, states
-
-
-def random_value(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """Values in [-0.8, 0.8] that depend on the name, the shape and the seed alone, float64."""
-    random = np.random.RandomState(zlib.crc32(('%s %d' % (name, seed)).encode()))
-    return random.uniform(-0.8, 0.8, shape)
-
-
-class Run(NamedTuple):
-    """Everything that came out of a graph, as NumPy arrays."""
-
-    #: (batch, length, ...) for NTC, (length, batch, ...) for TNC.
-    outputs: np.ndarray
-    #: The final states, flattened.
-    states: list[np.ndarray]
-    #: The gradient of a random weighting of all outputs and states, by argument.
-    grads: dict[str, np.ndarray]
-    #: The values of the arguments.
-    args: dict[str, np.ndarray]
-    #: The bound symbol.
-    symbol: Any
-
-
-def run(cell: Any, step: tuple[int, ...], length: int = 3, batch: int = 2, *, layout: str = 'NTC',
-        merge_outputs: bool | None = True, begin: str | None = None, dtype: str = 'float32',
-        seed: int = 0, train: bool = True, grad: bool = True,
-        values: dict[str, Any] | None = None, **kwargs: Any) -> Run:
-    """Unroll the cell over a variable ``data``, bind, run forward and backward.
-
-    Arguments get `values`, or values that depend on their name, shape and `seed` alone, so that
-    graphs with the same arguments get the same values, in any order and either layout. `begin` is
-    None or a kind of `begin_state`; `kwargs` go to ``unroll``.
-    """
-    if begin is not None or dtype != 'float32':
-        kwargs['begin_state'] = begin_state(cell, begin or 'default', dtype=dtype)
-    outputs, states = cell.unroll(length, inputs('symbol', length), layout=layout,
-                                  merge_outputs=merge_outputs, **kwargs)
-    data = random_value('data', (batch, length) + tuple(step), seed)
-    data = data if layout == 'NTC' else data.swapaxes(0, 1)
-    return run_symbols(outputs, states, {'data': data.shape}, layout=layout, dtype=dtype,
-                       seed=seed, train=train, grad=grad, values={'data': data, **(values or {})})
-
-
-def run_symbols(outputs: Any, states: Any, shapes: dict[str, tuple[int, ...]], *,
-                layout: str = 'NTC', dtype: str = 'float32', seed: int = 0, train: bool = True,
-                grad: bool = True, values: dict[str, Any] | None = None) -> Run:
-    """Bind outputs (one Symbol, or a list of steps) and nested states, run them as `run` does."""
-    axis = layout.index('T')
-    merged = isinstance(outputs, mx.sym.Symbol)
-    # An entry that is in a group twice gets the last of its head gradients only, and the last
-    # output of a list often is a state.
-    with mx.name.NameManager():
-        states = [mx.sym.identity(state) for state in flat(states)]
-    symbol = mx.sym.Group(([outputs] if merged else list(outputs)) + states)
-    types = {name: dtype for name in shapes}
-    bound = symbol.simple_bind(mx.cpu(), grad_req='write' if grad else 'null', type_dict=types,
-                               **shapes)
-    args = {}
-    for name, array in bound.arg_dict.items():
-        args[name] = np.asarray((values or {}).get(name, random_value(name, array.shape, seed)),
-                                dtype=array.dtype)
-        array[:] = args[name]
-    mx.random.seed(seed)
-    results = [each.asnumpy() for each in bound.forward(is_train=train)]
-    ours = results[:len(results) - len(states)]
-    result = ours[0] if merged else np.stack(ours, axis)
-    grads = {}
-    if grad and train:
-        head = np.moveaxis(random_value('outputs head', np.moveaxis(result, axis, 1).shape, seed),
-                           1, axis)
-        heads = [head] if merged else [np.take(head, t, axis) for t in range(len(ours))]
-        heads += [random_value('state %d head' % i, state.shape, seed)
-                  for i, state in enumerate(results[len(ours):])]
-        bound.backward([mx.nd.array(each, dtype=dtype) for each in heads])
-        grads = {name: array.asnumpy() for name, array in bound.grad_dict.items()}
-    return Run(result, results[len(ours):], grads, args, symbol)

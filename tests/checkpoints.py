@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from . import mx, rnn
-from .cases import random_value
+from .running import random_value
 
 CELLS = {
     'fused': lambda: rnn.FusedRNNCell(3, 2, 'lstm', True, prefix='lstm_'),

@@ -11,7 +11,7 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from .cases import random_value
+from .running import random_value
 
 __all__ = ['convolve', 'dense', 'gradients', 'gru', 'leaky', 'loss', 'lstm', 'lstmp', 'normalise',
            'normalised_lstm', 'rnn', 'sigmoid', 'unroll']
@@ -103,7 +103,7 @@ def unroll(recurrence: Any, args: dict[str, Array], prefix: str, states: list[Ar
 
 
 def loss(outputs: Array, states: list[Array]) -> float:
-    """The weighting of outputs and states of which `cases.run` takes the gradients (NTC)."""
+    """The weighting of outputs and states of which `running.run` takes the gradients (NTC)."""
     return float((outputs * random_value('outputs head', outputs.shape)).sum() + sum(
         (state * random_value('state %d head' % i, state.shape)).sum()
         for i, state in enumerate(states)))

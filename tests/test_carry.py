@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import random_value, stack
+from .running import random_value, stack
 
 pytestmark = differs
 

@@ -6,19 +6,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from . import differs, mx, reference, rnn
-from .cases import (
-    BOUND,
-    LEAKY,
-    begin_state,
-    each_bound,
-    flat,
-    inputs,
-    random_value,
-    reset,
-    run,
-    run_symbols,
-    step,
-)
+from .cases import BOUND, LEAKY, each_bound
+from .running import begin_state, flat, inputs, random_value, reset, run, run_symbols, step
 
 
 def relu(x):

@@ -16,21 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from . import differs, golden, mx, rnn
-from .cases import (
-    CASES,
-    Case,
-    begin_state,
-    each_case,
-    each_stepped,
-    flat,
-    inputs,
-    random_value,
-    reset,
-    stack,
-    step,
-    walk,
-)
+from .cases import CASES, Case, each_case, each_stepped
 from .checkpoints import without_checksum
+from .running import begin_state, flat, inputs, random_value, reset, stack, step, walk
 
 LAYOUTS = ('NTC', 'TNC')
 MERGES = (None, True, False)

@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from . import differs, mx, reference, rnn
-from .cases import flat, inputs, run, run_symbols, stack, step
+from .running import flat, inputs, run, run_symbols, stack, step
 
 ZEROS = [np.zeros((2, 3))] * 2
 

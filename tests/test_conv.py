@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from . import differs, mx, reference, rnn
-from .cases import flat, inputs, run, run_symbols, step
+from .running import flat, inputs, run, run_symbols, step
 
 RECURRENCES = {'ConvRNNCell': (reference.rnn, 1), 'ConvLSTMCell': (reference.lstm, 2),
                'ConvGRUCell': (reference.gru, 1)}

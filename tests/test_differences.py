@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import BOUND, IMAGE, OURS, flat, run, run_symbols, stack
+from .cases import BOUND, IMAGE, OURS
+from .running import flat, run, run_symbols, stack
 
 X = mx.sym.Variable('x')
 BINDABLE = [case for case in BOUND + OURS if case.binds]

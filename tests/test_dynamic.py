@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from . import cases, differs, mx, rnn
-from .cases import begin_state, random_value, run, run_symbols, stack, walk
+from .running import begin_state, random_value, run, run_symbols, stack, walk
 from .test_fuse import assert_same, make
 
 pytestmark = differs
@@ -23,7 +23,7 @@ each_looped = pytest.mark.parametrize(
 
 def run_dynamic(cell, step, length=3, batch=2, *, layout='NTC', begin=None, dtype='float32',
                 train=True, seed=0, values=None):
-    """As tests.cases.run, by dynamic_unroll."""
+    """As tests.running.run, by dynamic_unroll."""
     state = None if begin is None else begin_state(cell, begin)
     outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'), state, layout, dtype=dtype)
     data = random_value('data', (batch, length) + tuple(step), seed)

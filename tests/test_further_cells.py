@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from . import differs, mx, reference, rnn
-from .cases import run, run_symbols, stack
+from .running import run, run_symbols, stack
 from .test_fuse import assert_same, operators
 from .test_operator import gradients
 

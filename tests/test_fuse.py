@@ -9,19 +9,8 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import (
-    BOUND,
-    OURS,
-    Case,
-    each_bound,
-    flat,
-    inputs,
-    quiet,
-    random_value,
-    run,
-    run_symbols,
-    stack,
-)
+from .cases import BOUND, OURS, Case, each_bound
+from .running import flat, inputs, quiet, random_value, run, run_symbols, stack
 
 pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
 

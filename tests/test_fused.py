@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from . import mx, reference, rnn
-from .cases import begin_state, flat, inputs, random_value, run, run_symbols
+from .running import begin_state, flat, inputs, random_value, run, run_symbols
 
 GATES = {'rnn_tanh': 1, 'rnn_relu': 1, 'lstm': 4, 'gru': 3}
 RECURRENCES = {'rnn_tanh': (reference.rnn, np.tanh),

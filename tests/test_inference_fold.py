@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import BOUND, OURS, quiet, random_value, stack
+from .cases import BOUND, OURS
+from .running import quiet, random_value, stack
 
 pytestmark = differs
 

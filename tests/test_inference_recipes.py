@@ -18,7 +18,7 @@ import pytest
 import mxrnn
 
 from . import mx
-from .cases import random_value
+from .running import random_value
 
 PAGE = Path(__file__).resolve().parent.parent / 'docs' / 'recipes.md'
 

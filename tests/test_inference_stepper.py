@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import OURS, STEPPED, quiet, random_value, run_symbols, stack
+from .cases import OURS, STEPPED
+from .running import quiet, random_value, run_symbols, stack
 
 pytestmark = differs
 

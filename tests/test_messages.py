@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from . import mx, rnn
-from .cases import stack
+from .running import stack
 
 if rnn.__name__ == 'mxnet.rnn':
     pytest.skip('mxnet.rnn prints arrays, or takes them', allow_module_level=True)

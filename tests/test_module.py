@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from . import mx, rnn
-from .cases import stack
+from .running import stack
 
 WORDS, LENGTH, HIDDEN, BATCH = 8, 6, 32, 32
 

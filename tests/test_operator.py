@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import flat, inputs, random_value, stack
+from .running import flat, inputs, random_value, stack
 
 pytestmark = pytest.mark.filterwarnings('ignore:FusedRNNCell', 'ignore:MXNet.s own')
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from . import differs, mx, rnn
-from .cases import stack
+from .running import stack
 
 pytestmark = differs
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import flat, random_value, stack
+from .running import flat, random_value, stack
 
 LENGTH, BATCH, WIDTH = 5, 40, 50
 

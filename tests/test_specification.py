@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from . import mx, rnn
-from .cases import flat
+from .running import flat
 
 BATCH, LENGTH, WORDS, EMBED = 3, 5, 20, 50
 

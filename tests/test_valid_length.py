@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import BOUND, OURS, Case, begin_state, flat, quiet, random_value, stack
+from .cases import BOUND, OURS, Case
+from .running import begin_state, flat, quiet, random_value, stack
 
 LENGTH = 4
 LENGTHS = [4, 0, 1, 3]

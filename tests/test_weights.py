@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from . import differs, mx, rnn
-from .cases import BOUND, each_bound, inputs, random_value, run, stack
+from .cases import BOUND, each_bound
+from .running import inputs, random_value, run, stack
 
 GATES = {'RNNCell': ('',), 'LSTMCell': ('_i', '_f', '_c', '_o'), 'GRUCell': ('_r', '_z', '_o')}
 

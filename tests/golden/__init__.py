@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import mx
-from ..cases import CASES, OURS, flat
+from ..cases import CASES, OURS
+from ..running import flat
 
 __all__ = ['CELLS', 'OWN_CELLS', 'describe', 'path', 'write']
 

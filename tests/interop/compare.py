@@ -9,7 +9,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx
-from ..cases import random_value
+from ..running import random_value
 
 torch = pytest.importorskip('torch', reason='torch is not installed')
 torch.set_num_threads(1)

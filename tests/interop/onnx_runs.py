@@ -10,7 +10,7 @@ import pytest
 from mxrnn.interop.graph_json import graph_from_json
 
 from .. import mx
-from ..cases import flat, random_value
+from ..running import flat, random_value
 
 pytest.importorskip('onnx')
 runtime = pytest.importorskip('onnxruntime')

@@ -10,7 +10,8 @@ from mxrnn.interop.graph import Entry, attr_value
 from mxrnn.interop.graph_json import graph_from_json
 
 from .. import mx, rnn
-from ..cases import CASES, OURS, flat, inputs
+from ..cases import CASES, OURS
+from ..running import flat, inputs
 
 V = mx.sym.Variable
 DATA = V('data')

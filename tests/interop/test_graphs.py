@@ -10,7 +10,8 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, rnn
-from ..cases import CASES, OURS, begin_state, flat, inputs, quiet
+from ..cases import CASES, OURS
+from ..running import begin_state, flat, inputs, quiet
 from .compare import assert_equal, run_both, torch
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')

@@ -12,7 +12,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, rnn
-from ..cases import random_value
+from ..running import random_value
 from .compare import torch
 
 BENCHMARKS = Path(__file__).parents[2] / 'benchmarks'

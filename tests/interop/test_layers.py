@@ -8,7 +8,7 @@ import mxrnn
 from mxrnn import interop
 
 from .. import mx, rnn
-from ..cases import random_value
+from ..running import random_value
 
 torch = pytest.importorskip('torch', reason='torch is not installed')
 

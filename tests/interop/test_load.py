@@ -13,8 +13,9 @@ import mxrnn
 from mxrnn import interop
 
 from .. import mx, rnn
-from ..cases import CASES, OURS, flat, quiet, random_value
+from ..cases import CASES, OURS
 from ..checkpoints import without_checksum
+from ..running import flat, quiet, random_value
 
 pytestmark = [
     pytest.mark.skipif(rnn is not mxrnn, reason='the checkpoint functions of mxrnn are meant'),

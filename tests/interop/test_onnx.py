@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from .. import cases, mx, rnn
+from ..running import random_value
 from .compositions import WIDTH, composition
 from .onnx_runs import bound, compare, exported, grouped, session
 
@@ -183,7 +184,7 @@ def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
                         state_size=3, num_layers=1, mode='lstm', state_outputs=True, name='rnn')
     shapes = {'data': (4, 5, 2), 'state': (1, 4, 3), 'cell': (1, 4, 3), 'lengths': (4,)}
     sizes = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))
-    values = {name: cases.random_value(name, shape).astype('f') for name, shape in sizes.items()}
+    values = {name: random_value(name, shape).astype('f') for name, shape in sizes.items()}
     serving = session(exported(symbol, {'parameters': values['parameters']}, {
         'data': ('batch', 'time', 2), 'state': (1, 'batch', 3), 'cell': (1, 'batch', 3),
         'lengths': ('batch',)}))
@@ -235,7 +236,7 @@ def test_float16_and_float64():
         outputs, _ = cell.unroll(2, mx.sym.Variable('data'), cell.begin_state(dtype=kind),
                                  merge_outputs=True)
         sizes = dict(zip(outputs.list_arguments(), outputs.infer_shape(data=(2, 2, 4))[0]))
-        params = {name: cases.random_value(name, shape).astype(kind)
+        params = {name: random_value(name, shape).astype(kind)
                   for name, shape in sizes.items() if name != 'data'}
         content = exported(outputs, params, {'data': ('batch', 2, 4)})
         kinds = {each.type.tensor_type.elem_type for each in [

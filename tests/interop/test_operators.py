@@ -11,7 +11,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx
-from ..cases import random_value
+from ..running import random_value
 from .compare import assert_equal, run_both, torch
 
 from mxrnn.interop._torch.schedule import CREATES, OPERATORS  # noqa: E402, I001  isort: skip

@@ -1,0 +1,157 @@
+"""Cells put together, unrolled, bound and run: what most tests do with a case."""
+from __future__ import annotations
+
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import mx
+
+__all__ = ['Run', 'begin_state', 'flat', 'inputs', 'quiet', 'random_value', 'reset', 'run',
+           'run_symbols', 'stack', 'step', 'walk']
+
+
+def stack(rnn: Any, *cells: Any, **kwargs: Any) -> Any:
+    """A SequentialRNNCell of the cells."""
+    outer = rnn.SequentialRNNCell(**kwargs)
+    for cell in cells:
+        outer.add(cell)
+    return outer
+
+
+def flat(nested: Any) -> list[Any]:
+    """The leaves of nested lists or tuples, in order."""
+    if isinstance(nested, (list, tuple)):
+        return [leaf for item in nested for leaf in flat(item)]
+    return [nested]
+
+
+def walk(cell: Any) -> list[Any]:
+    """The cell and all cells in it, outermost first."""
+    inner = getattr(cell, '_cells', None) or [getattr(cell, 'base_cell', None)]
+    return [cell] + [each for child in inner if child is not None for each in walk(child)]
+
+
+def quiet(cell: Any) -> Any:
+    """The cell without its random draws, but for those of cells of programs."""
+    for each in walk(cell):
+        for name in ('dropout', '_dropout', 'zoneout_outputs', 'zoneout_states', 'drop_inputs',
+                     'drop_states', 'drop_outputs'):
+            if hasattr(each, name):
+                setattr(each, name, 0.)
+    return cell
+
+
+def reset(cell: Any) -> None:
+    """Reset the cell and every cell in it."""
+    for each in reversed(walk(cell)):
+        each.reset()
+
+
+BEGIN = {'zeros': mx.sym.zeros, 'variable': mx.sym.Variable, 'uniform': mx.sym.uniform}
+
+
+def begin_state(cell: Any, kind: str, **kwargs: Any) -> Any:
+    """begin_state by 'default', 'zeros', 'variable' or 'uniform', so that mxnet.rnn takes it too.
+
+    Its modifiers call the parameter otherwise; its containers take it by keyword only.
+    """
+    if kind == 'default':
+        return cell.begin_state(**kwargs)
+    if hasattr(cell, 'base_cell'):
+        return cell.begin_state(BEGIN[kind], **kwargs)
+    return cell.begin_state(func=BEGIN[kind], **kwargs)
+
+
+def inputs(kind: str, length: int) -> Any:
+    """Input variables: one 'symbol' called data, or a 'list' of data_t0, data_t1, …"""
+    if kind == 'symbol':
+        return mx.sym.Variable('data')
+    return [mx.sym.Variable('data_t%d' % t) for t in range(length)]
+
+
+def step(cell: Any, length: int, states: Any = None) -> tuple[list[Any], Any]:
+    """Call the cell for each of the steps data_t0, data_t1, …"""
+    states = cell.begin_state() if states is None else states
+    outputs = []
+    for data in inputs('list', length):
+        output, states = cell(data, states)
+        outputs.append(output)
+    return outputs, states
+
+
+def random_value(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Values in [-0.8, 0.8] that depend on the name, the shape and the seed alone, float64."""
+    random = np.random.RandomState(zlib.crc32(('%s %d' % (name, seed)).encode()))
+    return random.uniform(-0.8, 0.8, shape)
+
+
+class Run(NamedTuple):
+    """Everything that came out of a graph, as NumPy arrays."""
+
+    #: (batch, length, ...) for NTC, (length, batch, ...) for TNC.
+    outputs: np.ndarray
+    #: The final states, flattened.
+    states: list[np.ndarray]
+    #: The gradient of a random weighting of all outputs and states, by argument.
+    grads: dict[str, np.ndarray]
+    #: The values of the arguments.
+    args: dict[str, np.ndarray]
+    #: The bound symbol.
+    symbol: Any
+
+
+def run(cell: Any, step: tuple[int, ...], length: int = 3, batch: int = 2, *, layout: str = 'NTC',
+        merge_outputs: bool | None = True, begin: str | None = None, dtype: str = 'float32',
+        seed: int = 0, train: bool = True, grad: bool = True,
+        values: dict[str, Any] | None = None, **kwargs: Any) -> Run:
+    """Unroll the cell over a variable ``data``, bind, run forward and backward.
+
+    Arguments get `values`, or values that depend on their name, shape and `seed` alone, so that
+    graphs with the same arguments get the same values, in any order and either layout. `begin` is
+    None or a kind of `begin_state`; `kwargs` go to ``unroll``.
+    """
+    if begin is not None or dtype != 'float32':
+        kwargs['begin_state'] = begin_state(cell, begin or 'default', dtype=dtype)
+    outputs, states = cell.unroll(length, inputs('symbol', length), layout=layout,
+                                  merge_outputs=merge_outputs, **kwargs)
+    data = random_value('data', (batch, length) + tuple(step), seed)
+    data = data if layout == 'NTC' else data.swapaxes(0, 1)
+    return run_symbols(outputs, states, {'data': data.shape}, layout=layout, dtype=dtype,
+                       seed=seed, train=train, grad=grad, values={'data': data, **(values or {})})
+
+
+def run_symbols(outputs: Any, states: Any, shapes: dict[str, tuple[int, ...]], *,
+                layout: str = 'NTC', dtype: str = 'float32', seed: int = 0, train: bool = True,
+                grad: bool = True, values: dict[str, Any] | None = None) -> Run:
+    """Bind outputs (one Symbol, or a list of steps) and nested states, run them as `run` does."""
+    axis = layout.index('T')
+    merged = isinstance(outputs, mx.sym.Symbol)
+    # An entry that is in a group twice gets the last of its head gradients only, and the last
+    # output of a list often is a state.
+    with mx.name.NameManager():
+        states = [mx.sym.identity(state) for state in flat(states)]
+    symbol = mx.sym.Group(([outputs] if merged else list(outputs)) + states)
+    types = {name: dtype for name in shapes}
+    bound = symbol.simple_bind(mx.cpu(), grad_req='write' if grad else 'null', type_dict=types,
+                               **shapes)
+    args = {}
+    for name, array in bound.arg_dict.items():
+        args[name] = np.asarray((values or {}).get(name, random_value(name, array.shape, seed)),
+                                dtype=array.dtype)
+        array[:] = args[name]
+    mx.random.seed(seed)
+    results = [each.asnumpy() for each in bound.forward(is_train=train)]
+    ours = results[:len(results) - len(states)]
+    result = ours[0] if merged else np.stack(ours, axis)
+    grads = {}
+    if grad and train:
+        head = np.moveaxis(random_value('outputs head', np.moveaxis(result, axis, 1).shape, seed),
+                           1, axis)
+        heads = [head] if merged else [np.take(head, t, axis) for t in range(len(ours))]
+        heads += [random_value('state %d head' % i, state.shape, seed)
+                  for i, state in enumerate(results[len(ours):])]
+        bound.backward([mx.nd.array(each, dtype=dtype) for each in heads])
+        grads = {name: array.asnumpy() for name, array in bound.grad_dict.items()}
+    return Run(result, results[len(ours):], grads, args, symbol)
