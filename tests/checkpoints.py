@@ -48,13 +48,6 @@ def without_checksum(content):
     return content[:8] + bytes(8) + content[16:] if content[12:16] == b'CRC1' else content
 
 
-def same(ours, theirs):
-    """Whether two dictionaries of arrays have the same names, types and elements."""
-    return sorted(ours) == sorted(theirs) and all(
-        ours[name].dtype == theirs[name].dtype and ours[name].shape == theirs[name].shape
-        and np.array_equal(ours[name].asnumpy(), theirs[name].asnumpy()) for name in ours)
-
-
 class Buckets(mx.io.DataIter):
     """Batches of random tokens, of the lengths given, in their order; the last one is longest."""
 

@@ -15,7 +15,8 @@ from mxrnn._checkpoint import arrays as stored
 
 from . import differs, mx, rnn
 from .cases import each_bound
-from .checkpoints import CELLS, content, fit, module_of, network, parameters, refusal, same
+from .checkpoints import CELLS, content, fit, module_of, network, parameters, refusal
+from .comparing import same
 
 # ---- the files of the original
 

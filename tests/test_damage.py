@@ -20,11 +20,11 @@ from .checkpoints import (
     array_list,
     parameters,
     refusal,
-    same,
     u32,
     u64,
     without_checksum,
 )
+from .comparing import same
 
 
 @differs

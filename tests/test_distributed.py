@@ -9,6 +9,7 @@ import sys
 import numpy as np
 
 from . import mx
+from .comparing import same
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -59,16 +60,10 @@ def train_together(folder, *command: str) -> list[dict]:
     return [mx.nd.load(str(folder / ('parameters-%d' % number))) for number in (2, 3)]
 
 
-def check_equal(one: dict, two: dict) -> None:
-    assert one.keys() == two.keys()
-    for name, value in one.items():
-        np.testing.assert_array_equal(value.asnumpy(), two[name].asnumpy(), err_msg=name)
-
-
 def test_two_workers_end_with_equal_parameters_and_one_of_them_saves(tmp_path) -> None:
     one, two = train_together(tmp_path, 'bucketing_lm.py', '--checkpoint',
                               str(tmp_path / 'saved-%d'))
-    check_equal(one, two)
+    assert same(one, two)
 
     # Each worker was given a prefix of its own, and only the one of rank 0 wrote to its.
     saved = sorted(path.name for path in tmp_path.glob('saved-*'))
@@ -80,4 +75,4 @@ def test_two_workers_end_with_equal_parameters_and_one_of_them_saves(tmp_path) -
 
 
 def test_two_workers_read_the_streams_of_one_text(tmp_path) -> None:
-    check_equal(*train_together(tmp_path, 'stream_lm.py', '--states', 'carried'))
+    assert same(*train_together(tmp_path, 'stream_lm.py', '--states', 'carried'))

@@ -10,6 +10,7 @@ import pytest
 
 from . import differs, mx, rnn
 from .cases import BOUND, OURS, Case, each_bound
+from .comparing import assert_agree
 from .running import flat, inputs, quiet, random_value, run, run_symbols, stack
 
 pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
@@ -40,18 +41,6 @@ def is_fused(case):
         return 'sym.RNN(' in repr(rnn.fuse(case.make(rnn)))
 
 
-def assert_same(ours, theirs, tolerance=1e-5):
-    np.testing.assert_allclose(ours.outputs, theirs.outputs, atol=tolerance, rtol=tolerance)
-    assert len(ours.states) == len(theirs.states)
-    for state, other in zip(ours.states, theirs.states):
-        np.testing.assert_allclose(state, other, atol=tolerance, rtol=tolerance)
-    assert ours.args.keys() == theirs.args.keys()
-    assert ours.grads.keys() == theirs.grads.keys()
-    for name, grad in ours.grads.items():
-        np.testing.assert_allclose(grad, theirs.grads[name], atol=tolerance, rtol=tolerance,
-                                   err_msg=name)
-
-
 FUSED = [case for case in BOUND + [case for case in OURS if case.binds]
          if rnn.__name__ != 'mxnet.rnn' and is_fused(case)]
 each_fused = pytest.mark.parametrize('case', FUSED or BOUND[:1], ids=str)
@@ -64,7 +53,7 @@ def test_same_function_and_gradients(case, layout, begin):
     kwargs = {'layout': layout, 'begin': begin}
     expected = run(make(case), case.step, **kwargs)
     for merge in MERGE:
-        assert_same(run(rnn.fuse(make(case)), case.step, merge_outputs=merge, **kwargs), expected)
+        assert_agree(run(rnn.fuse(make(case)), case.step, merge_outputs=merge, **kwargs), expected)
 
 
 @each_fused
@@ -114,7 +103,7 @@ def shared(request, monkeypatch):
 @pytest.mark.parametrize('width', [5, 3])
 def test_three_layers(kind, both, dtype, width, shared):
     ours = run(rnn.fuse(deep(kind, 3, both)), (width,), 4, 3, dtype=dtype)
-    assert_same(ours, run(deep(kind, 3, both), (width,), 4, 3, dtype=dtype))
+    assert_agree(ours, run(deep(kind, 3, both), (width,), 4, 3, dtype=dtype))
 
 
 def test_which_layers_share_an_operator(shared):
@@ -142,8 +131,8 @@ def test_layers_of_long_sequences_share_an_operator():
     assert count(length, 'float64') == layers
     if length > 1:  # a CPU build
         assert count(length - 1) == layers
-    assert_same(run(rnn.fuse(deep('lstm', layers, False)), (5,), length, 2),
-                run(deep('lstm', layers, False), (5,), length, 2))
+    assert_agree(run(rnn.fuse(deep('lstm', layers, False)), (5,), length, 2),
+                 run(deep('lstm', layers, False), (5,), length, 2))
 
 
 @pytest.mark.parametrize('kind', ['lstm', 'gru'])
@@ -181,7 +170,7 @@ def test_lengths_of_sequences_in_layers_that_could_share(both, shared):
         del result.grads['lengths']  # of which the operators leave what was in memory
         return result
 
-    assert_same(values(rnn.fuse), values(lambda cell: cell))
+    assert_agree(values(rnn.fuse), values(lambda cell: cell))
 
 
 def test_the_length_of_a_list_need_not_be_given():
@@ -198,7 +187,7 @@ def test_a_list_of_steps_is_one_node():
         return run_symbols(outputs, states, {'data_t%d' % t: (2, 5) for t in range(3)})
 
     ours = graph(rnn.fuse)
-    assert_same(ours, graph(lambda cell: cell))
+    assert_agree(ours, graph(lambda cell: cell))
     assert operators(ours.symbol)['stack'] == 1
 
 
@@ -278,7 +267,7 @@ def test_a_modifier_or_a_stack_takes_it():
 
     for merge in MERGE:
         ours = run(build(rnn.fuse), (4,), merge_outputs=merge)
-        assert_same(ours, run(build(lambda cell: cell), (4,), merge_outputs=merge))
+        assert_agree(ours, run(build(lambda cell: cell), (4,), merge_outputs=merge))
         assert operators(ours.symbol)['RNN'] == 3
     with pytest.raises(ValueError, match='modifier'):
         inner = rnn.fuse(rnn.LSTMCell(3))
@@ -288,8 +277,8 @@ def test_a_modifier_or_a_stack_takes_it():
 
 def test_fuse_of_fused_is_fused_as_a_whole(shared):
     cell = rnn.fuse(rnn.fuse(stack(rnn, rnn.fuse(rnn.LSTMCell(3, 'a_')), rnn.LSTMCell(3, 'b_'))))
-    assert_same(run(cell, (4,)),
-                run(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')), (4,)))
+    assert_agree(run(cell, (4,)),
+                 run(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')), (4,)))
     assert repr(cell).count('sym.RNN') == 1 and repr(cell).count('fuse') == 1
 
 
@@ -345,7 +334,7 @@ def test_types_that_only_binding_tells(dtype, shared):
                                       cell.begin_state(func=mx.sym.Variable), merge_outputs=True)
         return run_symbols(outputs, states, {'data': (2, 4, 3)}, dtype=dtype)
 
-    assert_same(graph(rnn.fuse), graph(lambda cell: cell))
+    assert_agree(graph(rnn.fuse), graph(lambda cell: cell))
 
 
 def test_only_cells_are_fused():

@@ -15,6 +15,7 @@ import pytest
 
 from . import differs, mx, rnn
 from .cases import OURS, STEPPED
+from .comparing import assert_close
 from .running import quiet, random_value, run_symbols, stack
 
 pytestmark = differs
@@ -59,10 +60,6 @@ def values(states: Any) -> list[np.ndarray]:
     return [state.asnumpy() for state in states]
 
 
-def close(got: Any, want: Any) -> None:
-    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
-
-
 # ---- the same as unroll
 
 def unrolled(case: Any) -> tuple[np.ndarray, list[np.ndarray], dict[str, Any], np.ndarray]:
@@ -83,9 +80,9 @@ def test_steps_are_unroll(case):
     states = stepper.begin(BATCH)
     for t in range(LENGTH):
         output, states = stepper.step(states, data=data[:, t])
-        close(output.asnumpy(), outputs[:, t])
+        assert_close(output.asnumpy(), outputs[:, t])
     for got, want in zip(values(states), last):
-        close(got, want)
+        assert_close(got, want)
 
 
 @each_case
@@ -93,11 +90,11 @@ def test_reading_and_then_stepping_is_unroll(case):
     outputs, last, weights, data = unrolled(case)
     stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
     read, states = stepper.read(stepper.begin(BATCH), data=data[:, :LENGTH - 1])
-    close(read.asnumpy(), outputs[:, :-1])
+    assert_close(read.asnumpy(), outputs[:, :-1])
     output, states = stepper.step(states, data=data[:, -1])
-    close(output.asnumpy(), outputs[:, -1])
+    assert_close(output.asnumpy(), outputs[:, -1])
     for got, want in zip(values(states), last):
-        close(got, want)
+        assert_close(got, want)
 
 
 def test_a_fused_cell_steps_by_its_weights():
@@ -114,7 +111,7 @@ def test_a_fused_cell_steps_by_its_weights():
     states = stepper.begin(BATCH)
     for t in range(LENGTH):
         output, states = stepper.step(states, data=data[:, t])
-        close(output.asnumpy(), result.outputs[:, t])
+        assert_close(output.asnumpy(), result.outputs[:, t])
 
 
 def test_prompts_of_different_lengths():
@@ -124,7 +121,7 @@ def test_prompts_of_different_lengths():
     for i, length in enumerate((4, 2, 1)):
         _, alone = stepper.read(stepper.begin(1), data=words[i:i + 1, :length])
         for got, want in zip(values(stepper.take(states, [i])), values(alone)):
-            close(got, want)
+            assert_close(got, want)
 
 
 def test_several_inputs_and_outputs():
@@ -142,8 +139,8 @@ def test_several_inputs_and_outputs():
     (chances, output), states = stepper.step(stepper.begin(2), context=context, word=word)
     joined = rnn.Stepper(cell, bare, weights)
     want, _ = joined.step(joined.begin(2), data=np.concatenate([word, context], 1))
-    close(output.asnumpy(), want.asnumpy())
-    close(chances.asnumpy().sum(axis=1), [1, 1])
+    assert_close(output.asnumpy(), want.asnumpy())
+    assert_close(chances.asnumpy().sum(axis=1), [1, 1])
     assert len(states) == 2
 
 
@@ -158,7 +155,7 @@ def test_a_graph_of_symbols():
     _, again = stepper.step(stepper.begin(2), data=[1, 3])
     _, again = stepper.step(again, data=[2, 4])
     for got, want in zip(values(after), values(again)):
-        close(got, want)
+        assert_close(got, want)
     with pytest.raises(ValueError, match='made of a cell'):
         pairs.read(after, data=[[1, 2], [3, 4]])
 
@@ -248,7 +245,7 @@ def test_states_can_be_saved_and_kept_for_many_clients(tmp_path):
     for t in range(6):
         for client in words:  # in turn, as they come to a server
             scores, states[client] = stepper.step(states[client], data=words[client][t:t + 1])
-            close(scores.asnumpy()[0], whole[client][t])
+            assert_close(scores.asnumpy()[0], whole[client][t])
         path = str(tmp_path / 'states')
         mx.nd.save(path, states[t % 5])
         states[t % 5] = mx.nd.load(path)
@@ -269,7 +266,7 @@ def test_take_reorders_repeats_and_drops():
         np.testing.assert_array_equal(states[0].asnumpy(), before[0])
     scores, _ = stepper.step(stepper.take(states, [2, 0]), data=[4, 4])
     whole, _ = stepper.step(states, data=[4, 4, 4])
-    close(scores.asnumpy(), whole.asnumpy()[[2, 0]])
+    assert_close(scores.asnumpy(), whole.asnumpy()[[2, 0]])
 
 
 def test_take_knows_the_axis_of_the_batch():
@@ -314,12 +311,12 @@ def test_weights_are_shared_not_copied():
     one, other = (rnn.Stepper(make_cell(), language_model, weights) for _ in range(2))
     before, _ = one.step(one.begin(1), data=[1])
     again, _ = other.step(other.begin(1), data=[1])
-    close(before.asnumpy(), again.asnumpy())
+    assert_close(before.asnumpy(), again.asnumpy())
     weights['score_bias'][:] += 1  # both see it, at any batch size
     for stepper in (one, other):
         for size in (1, 2):
             after, _ = stepper.step(stepper.begin(size), data=[1] * size)
-            close(after.asnumpy()[0], before.asnumpy()[0] + 1)
+            assert_close(after.asnumpy()[0], before.asnumpy()[0] + 1)
 
 
 QUIET = """
@@ -381,7 +378,7 @@ def test_a_call_while_another_runs_is_refused():
     want, _ = stepper.step(states, data=[1])
     got, _ = stepper.step(states, data=Slow())
     assert len(raised) == 2
-    close(got.asnumpy(), want.asnumpy())
+    assert_close(got.asnumpy(), want.asnumpy())
     stepper.step(states, data=[1])  # it is free again
 
 
@@ -405,7 +402,7 @@ def test_threads_with_a_stepper_each_share_the_weights():
     stepper = rnn.Stepper(make_cell(), language_model, weights)
     whole, _ = stepper.read(stepper.begin(4), data=words)
     for client in range(4):
-        close(np.array(results[client]), whole.asnumpy()[client])
+        assert_close(np.array(results[client]), whole.asnumpy()[client])
 
 
 def test_it_predicts_also_where_gradients_are_recorded():
@@ -417,7 +414,7 @@ def test_it_predicts_also_where_gradients_are_recorded():
     with mx.autograd.record():
         got, _ = stepper.step(stepper.begin(2), data=data)
         assert mx.autograd.is_recording() and mx.autograd.is_training()
-    close(got.asnumpy(), want.asnumpy())
+    assert_close(got.asnumpy(), want.asnumpy())
 
 
 # ---- bad input

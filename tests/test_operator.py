@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
+from .comparing import assert_close
 from .running import flat, inputs, random_value, stack
 
 pytestmark = pytest.mark.filterwarnings('ignore:FusedRNNCell', 'ignore:MXNet.s own')
@@ -65,12 +66,6 @@ def gradients(symbol: Any, shapes: dict[str, tuple[int, ...]], dtype: str = 'flo
     found.update((name, array.asnumpy()) for name, array in bound.grad_dict.items()
                  if array is not None)
     return found
-
-
-def assert_close(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> None:
-    assert got.keys() == want.keys()
-    for name in want:
-        np.testing.assert_allclose(got[name], want[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 def unrolled(cell: Any, length: Any = 3, dtype: str = 'float32', **kwargs: Any) -> Any:

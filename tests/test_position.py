@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .checkpoints import same
+from .comparing import same
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

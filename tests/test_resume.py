@@ -4,7 +4,8 @@ from __future__ import annotations
 import pytest
 
 from . import differs, mx, rnn
-from .checkpoints import CELLS, content, fit, module_of, parameters, same
+from .checkpoints import CELLS, content, fit, module_of, parameters
+from .comparing import same
 
 
 @differs

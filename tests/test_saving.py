@@ -13,7 +13,8 @@ import sys
 import pytest
 
 from . import differs, mx, rnn
-from .checkpoints import CELLS, content, fit, module_of, parameters, same
+from .checkpoints import CELLS, content, fit, module_of, parameters
+from .comparing import same
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

@@ -11,6 +11,7 @@ import pytest
 
 from . import differs, mx, rnn
 from .cases import BOUND, OURS, Case
+from .comparing import assert_agree
 from .running import begin_state, flat, quiet, random_value, stack
 
 LENGTH = 4
@@ -150,19 +151,6 @@ def alone(case: Case, dtype: str | None = None, train: bool = True) -> Result:
     return Result(outputs, states, grads)
 
 
-def assert_same(got: Result, want: Result, tolerance: float = 1e-6) -> None:
-    def close(one, other, what):
-        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance, err_msg=what)
-
-    close(got.outputs, want.outputs, 'outputs')
-    assert len(got.states) == len(want.states)
-    for i, pair in enumerate(zip(got.states, want.states)):
-        close(*pair, 'state %d' % i)
-    assert got.grads.keys() == want.grads.keys()
-    for name in got.grads:
-        close(got.grads[name], want.grads[name], name)
-
-
 #: What lies in the padding must not matter, neither forwards nor backwards.
 each_padding = pytest.mark.parametrize('layout, padding', [('NTC', np.nan), ('TNC', 1e30)])
 
@@ -172,7 +160,7 @@ each_padding = pytest.mark.parametrize('layout, padding', [('NTC', np.nan), ('TN
 @pytest.mark.parametrize('case', CASES, ids=str)
 def test_each_sequence_as_if_alone(case, layout, padding):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding)
-    assert_same(got, alone(case))
+    assert_agree(got, alone(case))
 
 
 @differs
@@ -181,7 +169,7 @@ def test_each_sequence_as_if_alone(case, layout, padding):
 def test_fused_sequences_as_if_alone(case, layout, padding):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding,
                    wrap=rnn.fuse)
-    assert_same(got, alone(case))
+    assert_agree(got, alone(case))
 
 
 @differs
@@ -190,7 +178,7 @@ def test_fused_sequences_as_if_alone(case, layout, padding):
 def test_looped_sequences_as_if_alone(case, layout, padding):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding,
                    loop=True)
-    assert_same(got, alone(case))
+    assert_agree(got, alone(case))
 
 
 def count_nodes(cell, length, **kwargs):
@@ -290,7 +278,7 @@ def test_an_unroll_of_a_program_is_called_by_the_cells_around(name, lengths):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=lengths)
     assert cell.called
     if lengths:
-        assert_same(got, alone(Case('own_unroll', lambda rnn: wrap(Doubled(4, 'own_')))))
+        assert_agree(got, alone(Case('own_unroll', lambda rnn: wrap(Doubled(4, 'own_')))))
 
 
 OPEN = {
@@ -335,7 +323,7 @@ def test_lengths_with_steps_that_cannot_be_counted(name):
 @pytest.mark.parametrize('case', RANDOM, ids=str)
 def test_random_cells_at_inference(case, layout):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, train=False)
-    assert_same(got, alone(case, train=False))
+    assert_agree(got, alone(case, train=False))
 
 
 def test_number_of_cases():
@@ -356,22 +344,22 @@ each_variant = pytest.mark.parametrize('case', VARIANTS, ids=str)
 @pytest.mark.parametrize('listed', [False, True])
 def test_forms_of_inputs_and_outputs(case, layout, merge, listed):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, merge=merge, listed=listed)
-    assert_same(got, alone(case))
+    assert_agree(got, alone(case))
 
 
 @differs
 @each_variant
 @pytest.mark.parametrize('kind', ['int32', 'int64', 'uint8', 'float16', 'float64'])
 def test_types_of_lengths(case, kind):
-    assert_same(evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, lengths_type=kind),
-                alone(case))
+    assert_agree(evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, lengths_type=kind),
+                 alone(case))
 
 
 @differs
 @each_variant
 def test_lengths_out_of_range_count_as_the_nearest(case):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=[1000, -1000, 1, 3], lengths_type='int32')
-    assert_same(got, alone(case))
+    assert_agree(got, alone(case))
 
 
 @differs
@@ -408,7 +396,7 @@ def test_dropout_of_everything_between_fused_layers():
 def test_default_begin_states(case):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, begin=None, dtype='float32')
     want = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, dtype='float32', begin='zero')
-    assert_same(got, want._replace(grads={name: want.grads[name] for name in got.grads}))
+    assert_agree(got, want._replace(grads={name: want.grads[name] for name in got.grads}))
 
 
 @differs
@@ -416,7 +404,7 @@ def test_default_begin_states(case):
                                   '3' not in case.name], ids=str)
 def test_fused_in_float64(case):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, 'TNC', lengths=LENGTHS, dtype='float64')
-    assert_same(got, alone(case, 'float64'), 1e-9)
+    assert_agree(got, alone(case, 'float64'), 1e-9)
 
 
 @differs

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 
 from . import differs, mx, rnn
 from .cases import BOUND, each_bound
+from .comparing import same
 from .running import inputs, random_value, run, stack
 
 GATES = {'RNNCell': ('',), 'LSTMCell': ('_i', '_f', '_c', '_o'), 'GRUCell': ('_r', '_z', '_o')}
@@ -19,12 +20,6 @@ def weights(cell, step=(4,), **kwargs):
     return {name: mx.nd.array(array, dtype=array.dtype)
             for name, array in run(cell, step, train=False, **kwargs).args.items()
             if name != 'data'}
-
-
-def equal(one, other):
-    return set(one) == set(other) and all(
-        one[name].dtype == other[name].dtype and
-        (one[name].asnumpy() == other[name].asnumpy()).all() for name in one)
 
 
 @pytest.mark.parametrize('name', GATES)
@@ -38,7 +33,7 @@ def test_gates_lie_in_rows(name):
             rows = args['x_%s_%s' % (group, kind)][3 * row:3 * row + 3]
             found = unpacked['x_%s%s_%s' % (group, gate, kind)]
             assert (found.asnumpy() == rows.asnumpy()).all()
-    assert equal(cell.pack_weights(unpacked), args)
+    assert same(cell.pack_weights(unpacked), args)
 
 
 @pytest.mark.parametrize('name', GATES)
@@ -47,10 +42,10 @@ def test_other_parameters_pass_and_arguments_stay_as_they_are(name):
     args = {**weights(cell), 'fc_weight': mx.nd.ones((2, 3))}
     before = {key: array.copy() for key, array in args.items()}
     unpacked = cell.unpack_weights(args)
-    assert equal(args, before)
+    assert same(args, before)
     assert unpacked['fc_weight'] is args['fc_weight']
     unpacked['x_i2h%s_weight' % GATES[name][0]][:] = 0  # a copy, but for a single gate
-    assert equal(args, before) or name == 'RNNCell'
+    assert same(args, before) or name == 'RNNCell'
 
 
 def test_types_survive_packing():
@@ -58,7 +53,7 @@ def test_types_survive_packing():
         args = {name: array.astype('float64') for name, array in weights(cell).items()}
         unpacked = cell.unpack_weights(args)
         assert {array.dtype for array in unpacked.values()} == {np.float64}
-        assert equal(cell.pack_weights(unpacked), args)
+        assert same(cell.pack_weights(unpacked), args)
 
 
 FUSED = [(mode, layers, both) for mode in ('rnn_tanh', 'rnn_relu', 'lstm', 'gru')
@@ -83,7 +78,7 @@ def test_checkpoints_serve_both_kinds_of_cell(mode, layers, bidirectional, tmp_p
     assert_allclose(found.outputs, whole.outputs, rtol=1e-5, atol=1e-6)
     rnn.save_rnn_checkpoint([unfused], prefix, 2, outputs, loaded, {})
     symbol, back, _ = rnn.load_rnn_checkpoint([fused], prefix, 2)
-    assert equal(back, args)
+    assert same(back, args)
     assert symbol.tojson() == outputs.tojson()
 
 
@@ -103,7 +98,7 @@ def test_checkpoint_of_several_cells_and_other_layers(tmp_path):
     assert 'arg:encoder_l0_i2h_r_weight' in saved and 'arg:decoder_i2h_f_bias' in saved
     assert 'arg:encoder_parameters' not in saved and 'aux:norm_moving_mean' in saved
     _, loaded, loaded_aux = rnn.load_rnn_checkpoint([encoder, decoder], prefix, 3)
-    assert equal(loaded, args) and equal(loaded_aux, aux)
+    assert same(loaded, args) and same(loaded_aux, aux)
     _, loaded, _ = rnn.load_rnn_checkpoint([encoder.unfuse(), decoder], prefix, 3)
     assert loaded['encoder_l0_i2h_weight'].shape == (9, 4)
 
@@ -128,7 +123,7 @@ NOT_PACKED = {'rnn_positional', 'lstm_positional', 'gru_positional', 'fused_posi
 def test_packing_is_the_inverse_of_unpacking(case):
     args = weights(case.make(rnn), case.step)
     cell = case.make(rnn)
-    assert equal(cell.pack_weights(cell.unpack_weights(args)), args)
+    assert same(cell.pack_weights(cell.unpack_weights(args)), args)
 
 
 @each_bound

@@ -8,6 +8,7 @@ import mxrnn
 from mxrnn import interop
 
 from .. import mx, rnn
+from ..comparing import same
 from ..running import random_value
 
 torch = pytest.importorskip('torch', reason='torch is not installed')
@@ -63,7 +64,7 @@ def test_torch(mode, layers, both, form):
     data = random_value('data', SHAPE).astype('float32')
     np.testing.assert_allclose(layer(torch.tensor(data))[0].detach().numpy(),
                                run(outputs, args, data), atol=1e-6)
-    same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+    assert same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
     by_gate = cell.unpack_weights({name: mx.nd.array(value) for name, value in args.items()})
     again = interop.torch_state_dict(cell, by_gate)
     assert all(torch.equal(again[name], value) for name, value in layer.state_dict().items())
@@ -85,16 +86,9 @@ def test_gluon(mode, layers, both, form, tmp_path):
     data = random_value('data', SHAPE).astype('float32')
     np.testing.assert_allclose(layer(mx.nd.array(data)).asnumpy(), run(outputs, args, data),
                                atol=1e-6)
-    same(interop.from_gluon_params(cell, parameters), args)
+    assert same(interop.from_gluon_params(cell, parameters), args)
     layer.save_parameters(str(tmp_path / 'layer'))
-    same(interop.from_gluon_params(cell, mx.nd.load(str(tmp_path / 'layer'))), args)
-
-
-def same(left, right):
-    assert set(left) == set(right)
-    for name, value in right.items():
-        assert left[name].dtype == value.dtype
-        np.testing.assert_array_equal(left[name], value)
+    assert same(interop.from_gluon_params(cell, mx.nd.load(str(tmp_path / 'layer'))), args)
 
 
 def stack(*inner):

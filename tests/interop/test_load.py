@@ -15,6 +15,7 @@ from mxrnn import interop
 from .. import mx, rnn
 from ..cases import CASES, OURS
 from ..checkpoints import without_checksum
+from ..comparing import same
 from ..running import flat, quiet, random_value
 
 pytestmark = [
@@ -48,13 +49,6 @@ def write(cell, step, prefix, form='unroll', epoch=3):
     return symbol, {name: array.asnumpy() for name, array in weights.items()}
 
 
-def same(left, right):
-    assert set(left) == set(right)
-    for name in left:
-        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
-        assert left[name].dtype == right[name].dtype
-
-
 def content(*paths):
     result = []
     for path in paths:
@@ -77,7 +71,7 @@ def test_weights_are_packed_and_written_as_they_were(case, form, tmp_path):
             raise
         pytest.skip('the cell has no lengths')
     model = interop.load(before, 3, gates=GATES)
-    same(model.arg_params, weights)
+    assert same(model.arg_params, weights)
     assert model.graph == interop.graph_from_json(symbol.tojson()) and model.epoch == 3
     interop.save(model, str(tmp_path / 'after'), 3)
     assert content(tmp_path / 'before-0003.params', tmp_path / 'before-symbol.json') == content(
@@ -95,12 +89,12 @@ def test_both_forms_are_what_mxnet_and_the_cells_read(case, tmp_path):
     prefix = str(tmp_path / 'packed')
     interop.save(model, prefix, 4, by_gate=False)
     symbol, args, _ = mx.model.load_checkpoint(prefix, 4)
-    same({name: array.asnumpy() for name, array in args.items()}, changed)
+    assert same({name: array.asnumpy() for name, array in args.items()}, changed)
     prefix = str(tmp_path / 'gates')
     interop.save(model, prefix, 4, by_gate=True)
     loaded = rnn.load_rnn_checkpoint(cell, prefix, 4)
-    same({name: array.asnumpy() for name, array in loaded.arg_params.items()}, changed)
-    same(interop.load(prefix).arg_params, changed)
+    assert same({name: array.asnumpy() for name, array in loaded.arg_params.items()}, changed)
+    assert same(interop.load(prefix).arg_params, changed)
 
 
 def test_the_prefix_is_that_of_the_cell_and_not_of_its_container(tmp_path):
@@ -109,7 +103,7 @@ def test_the_prefix_is_that_of_the_cell_and_not_of_its_container(tmp_path):
     assert list(weights) == ['enc_parameters']
     names = interop.load(str(tmp_path / 'm')).names
     assert 'arg:a_l0_i2h_r_weight' in names
-    same(interop.load(str(tmp_path / 'm')).arg_params, weights)
+    assert same(interop.load(str(tmp_path / 'm')).arg_params, weights)
 
 
 def test_a_vector_saved_as_it_is_gets_its_gates_from_the_graph(tmp_path):
@@ -156,7 +150,7 @@ def shared_vector(tmp_path):
 
 def test_one_vector_of_two_cells(tmp_path):
     vector = shared_vector(tmp_path)
-    same(interop.load(str(tmp_path / 'm')).arg_params, {'enc_parameters': vector})
+    assert same(interop.load(str(tmp_path / 'm')).arg_params, {'enc_parameters': vector})
 
 
 def test_arrays_that_fit_in_two_ways_are_refused(tmp_path):

@@ -1,0 +1,109 @@
+"""The initialiser of the fused vector: as if its arrays were parameters of their own."""
+from __future__ import annotations
+
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+
+
+def initial(cell, initializer, width=4):
+    """The weights of a Module over the cell as `initializer` sets them, unpacked."""
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    module = mx.mod.Module(outputs, label_names=None)
+    module.bind([('data', (2, 3, width))], for_training=False)
+    mx.random.seed(1)
+    module.init_params(initializer)
+    return {name: value.asnumpy()
+            for name, value in cell.unpack_weights(module.get_params()[0]).items()}
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Has MXNet find the initialiser of the module under test, of the two that are registered."""
+    if rnn.__name__ == 'mxnet.rnn':
+        registry = sys.modules['mxnet.registry']._REGISTRY[mx.init.Initializer]
+        monkeypatch.setitem(registry, 'fusedrnn', mx.init.FusedRNN)
+
+
+FUSED_RNN = getattr(rnn, 'init', mx.init).FusedRNN
+
+
+@pytest.mark.parametrize('mode', ['rnn_tanh', 'lstm', 'gru'])
+@pytest.mark.parametrize('initializer', [
+    mx.init.Uniform(), mx.init.Xavier(), mx.init.Orthogonal(), mx.init.One(),
+    mx.init.Mixed(['.*'], [mx.init.Normal(0.1)]), mx.init.Load({}, mx.init.Xavier())],
+    ids=lambda init: type(init).__name__)
+def test_the_vector_initialises_like_arrays_of_its_own(mode, initializer, registered):
+    """The same draws, in order, as the model's initialiser makes for the arrays by themselves."""
+    cell = rnn.FusedRNNCell(3, 2, mode, True, forget_bias=2.0, prefix='x_')
+    found = initial(cell, initializer)
+    mx.random.seed(1)
+    for name, value in found.items():
+        expected = mx.nd.zeros(value.shape)
+        if name.endswith('_f_bias'):
+            expected[:] = 2.0
+        else:
+            initializer(mx.init.InitDesc(name), expected)
+        np.testing.assert_array_equal(value, expected.asnumpy(), err_msg=name)
+
+
+@pytest.mark.parametrize('bidirectional', [False, True])
+@pytest.mark.parametrize('initializer', [mx.init.Uniform(), mx.init.Xavier(), mx.init.MSRAPrelu()],
+                         ids=lambda init: type(init).__name__)
+def test_the_vector_initialises_as_by_the_initialiser_of_mxnet(bidirectional, initializer):
+    cell = rnn.FusedRNNCell(3, 2, 'lstm', bidirectional)
+    found = cell.pack_weights({name: mx.nd.array(value)
+                               for name, value in initial(cell, initializer).items()})
+    vector = found['lstm_parameters']
+    expected = mx.nd.zeros(vector.shape)
+    mx.random.seed(1)
+    mx.init.FusedRNN(None, 3, 2, 'lstm', bidirectional)._init_weight(
+        mx.init.InitDesc('lstm_parameters', global_init=initializer), expected)
+    np.testing.assert_array_equal(vector.asnumpy(), expected.asnumpy())
+
+
+@differs
+@pytest.mark.parametrize('original', [False, True], ids=['ours', 'original'])
+def test_a_fused_initialiser_for_the_model_or_in_mixed(original, registered):
+    kind = mx.init.FusedRNN if original else FUSED_RNN
+    fused = kind(mx.init.Xavier(), 3, 2, 'lstm')
+    expected = initial(rnn.FusedRNNCell(3, 2), mx.init.Xavier())
+    for initializer in (fused, mx.init.Mixed(['.*parameters', '.*'], [fused, mx.init.One()])):
+        found = initial(rnn.FusedRNNCell(3, 2), initializer)
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, expected[name])
+
+
+@differs
+def test_mixed_tells_the_arrays_of_a_vector_apart(registered):
+    mixed = mx.init.Mixed(['.*h2h.*weight', 'x_l1.*weight', '.*'],
+                          [mx.init.One(), mx.init.Constant(2), mx.init.Constant(3)])
+    found = initial(rnn.FusedRNNCell(3, 2, 'gru', prefix='x_'), FUSED_RNN(mixed, 3, 2, 'gru'))
+    for name, value in found.items():
+        expected = (0 if name.endswith('bias') else
+                    1 if 'h2h' in name else 2 if name.startswith('x_l1') else 3)
+        assert set(value.flat) == {expected}, name
+
+
+@differs
+def test_a_vector_initialises_without_the_attributes_of_its_variable(registered):
+    """As in FeedForward, and in programs that call the initialiser with each name."""
+    vector = mx.nd.zeros((204,))
+    for name in (mx.init.InitDesc('lstm_parameters'), 'lstm_parameters'):
+        initializer = mx.init.Mixed(['.*_parameters', '.*'],
+                                    [FUSED_RNN(mx.init.One(), 3, 2, 'lstm'), mx.init.Zero()])
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', DeprecationWarning)  # of names that are no InitDesc
+            initializer(name, vector)
+        assert vector.asnumpy().sum() == 204 - 48 + 12
+
+
+@differs
+def test_initialising_a_vector_does_not_use_mxnet_rnn(monkeypatch, registered):
+    monkeypatch.setitem(sys.modules, 'mxnet.rnn', None)
+    monkeypatch.delitem(sys.modules, 'mxnet.rnn.rnn_cell', raising=False)
+    assert len(initial(rnn.FusedRNNCell(3), mx.init.Xavier())) == 16

@@ -1,0 +1,100 @@
+"""Parts of the data for several workers."""
+import collections
+import pickle
+
+import numpy as np
+import pytest
+
+from . import differs, rnn
+from .iterators import TEXT, UNIQUE, in_parts, rows, run, streams
+
+
+@differs
+@pytest.mark.parametrize('last_batch', ['discard', 'pad', 'roll_over'])
+@pytest.mark.parametrize('shuffle', [False, True])
+@pytest.mark.parametrize('count, batch_size', [(1, 4), (2, 4), (3, 5), (5, 2), (7, 3), (2, 20)])
+def test_parts_have_the_same_buckets_and_no_sentence_in_common(count, batch_size, shuffle,
+                                                               last_batch):
+    parts = in_parts(count, UNIQUE, batch_size, [3, 6, 7, 10], shuffle=shuffle, seed=4,
+                     last_batch=last_batch)
+    owner = {}
+    for _ in range(3):
+        batches = [[(batch.bucket_key, rows(batch), batch.pad) for batch in part]
+                   for part in parts]
+        assert len({tuple(key for key, _, _ in part) for part in batches}) == 1
+        handed_out = collections.Counter()
+        for i, part in enumerate(batches):
+            for _, sentences, pad in part:
+                assert len(sentences) == batch_size
+                for sentence in sentences[:batch_size - pad]:
+                    handed_out[tuple(sentence)] += 1
+                    assert owner.setdefault(tuple(sentence), i) == i
+                for sentence in sentences[batch_size - pad:]:
+                    assert not sentence or owner.setdefault(tuple(sentence), i) == i
+        if last_batch == 'pad':
+            assert sorted(handed_out.elements()) == sorted(map(tuple, UNIQUE))
+        elif last_batch == 'discard':
+            assert max(handed_out.values()) == 1
+            assert len(UNIQUE) - len(handed_out) == parts[0].remainder
+        for part in parts:
+            part.reset()
+    assert len({(part.remainder, part.discarded, part.truncated) for part in parts}) == 1
+    if last_batch == 'roll_over' and batch_size < 10:
+        assert len(owner) == len(UNIQUE) - parts[0].remainder
+
+
+@differs
+def test_a_part_without_a_sentence_of_a_bucket_gets_padding():
+    parts = in_parts(3, [[1], [2], [3, 4]], 2, [1, 2], last_batch='pad', shuffle=False,
+                     provide_length=True)
+    found = [[(rows(batch), batch.pad, batch.data[1].asnumpy().tolist()) for batch in part]
+             for part in parts]
+    assert found == [[([[1], [1]], 1, [1, 1]), ([[3, 4], [3, 4]], 1, [2, 2])],
+                     [([[2], [2]], 1, [1, 1]), ([[], []], 2, [0, 0])],
+                     [([[], []], 2, [0, 0]), ([[], []], 2, [0, 0])]]
+
+
+@differs
+def test_what_is_left_out_of_all_parts_is_counted(caplog):
+    part = in_parts(2, UNIQUE, 4, [3, 6])[0]
+    assert part.discarded == sum(len(sentence) > 6 for sentence in UNIQUE)
+    message = caplog.records[-1].getMessage()
+    assert '%d discarded' % part.discarded in message
+    assert 'leaves out %d, too few to fill a batch of 4 in 2 parts' % part.remainder in message
+
+
+@differs
+def test_parts_that_would_get_no_batch_are_refused():
+    with pytest.raises(ValueError, match='num_parts must leave each part a batch'):
+        in_parts(8, UNIQUE, 19, [10])
+    assert in_parts(2, UNIQUE, 7, None)[0].buckets == list(range(1, 11))
+    with pytest.raises(ValueError, match='buckets must be given: there are no 16 sentences'):
+        in_parts(2, UNIQUE, 8, None)
+    with pytest.raises(ValueError, match='tokens must be at least .* num_parts=50'):
+        rnn.StreamIter(TEXT, 2, 1, num_parts=50)
+
+
+@differs
+@pytest.mark.parametrize('last_batch', ['discard', 'pad'])
+def test_parts_of_a_text_are_its_streams(last_batch):
+    whole, label, iterator = streams(TEXT, 6, 4, last_batch=last_batch)
+    parts = [streams(TEXT, 2, 4, last_batch=last_batch, num_parts=3, part_index=i)
+             for i in range(3)]
+    assert np.concatenate([part[0] for part in parts]).tolist() == whole.tolist()
+    assert np.concatenate([part[1] for part in parts]).tolist() == label.tolist()
+    assert {(part.discarded, len(part)) for _, _, part in parts} == {
+        (iterator.discarded, len(iterator))}
+
+
+@differs
+@pytest.mark.parametrize('make', [
+    lambda i: rnn.BucketSentenceIter(UNIQUE, 4, [6, 10], seed=2, num_parts=2, part_index=i),
+    lambda i: rnn.StreamIter(TEXT, 2, 4, num_parts=2, part_index=i)])
+def test_a_position_of_one_part_goes_for_all(make):
+    parts = [make(0), make(1)]
+    for part in parts:
+        run(part, 17)
+    assert pickle.dumps(parts[0].state_dict()) == pickle.dumps(parts[1].state_dict())
+    other = make(1)
+    other.load_state_dict(parts[0].state_dict())
+    assert run(other, 20) == run(parts[1], 20)

@@ -1,0 +1,176 @@
+"""encode_sentences and decode_sentences: as in mxnet.rnn, and what they do beyond it."""
+import collections
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from . import differs, mx, rnn
+
+WORDS = [['the', 'cat', 'sat'], [], ['the', 'end', '\n'], ['cat'] * 3, ['\n'], ['a', 'the', 'sat']]
+
+
+@pytest.mark.parametrize('options', [
+    {}, {'start_label': 5}, {'start_label': -3}, {'invalid_label': 1}, {'invalid_label': 0},
+    {'invalid_key': 'sat', 'invalid_label': 7}, {'invalid_key': None}, {'invalid_label': 0.0},
+    {'invalid_label': 1.0, 'start_label': 1.0}, {'unknown_token': ''},
+    {'vocab': {'the': 3, 'cat': 9, 'sat': 0, 'end': 1, 'a': 4, '\n': -1}},
+    {'vocab': {'the': 3, 'cat': 9, 'sat': 0, 'end': 1, 'a': 4, '\n': -1}, 'unknown_token': 'x'}])
+@pytest.mark.parametrize('words', [WORDS, [], ['some', 'text'], [(1, 2.0, 2), (None, 'a')]])
+def test_encode_as_the_original(words, options):
+    if 'vocab' in options and words is not WORDS:
+        options = {**options, 'vocab': {word: i for s in words for i, word in enumerate(s)}}
+    encoded, vocab = rnn.encode_sentences(words, **options)
+    their_encoded, their_vocab = mx.rnn.encode_sentences(words, **options)
+    assert encoded == their_encoded
+    assert list(vocab.items()) == list(their_vocab.items())
+    assert type(vocab) is dict and type(encoded) is list
+    if 'vocab' in options:
+        assert vocab is options['vocab']
+
+
+@differs
+def test_unknown_words_share_one_id():
+    vocab = {'a': 0, 'b': 1}
+    encoded, extended = rnn.encode_sentences([['a', 'zz', 'b', 'yy'], ['xx', 'zz']], vocab,
+                                             unknown_token='<unk>')
+    assert encoded == [[0, 2, 1, 2], [2, 2]]
+    assert extended == {'a': 0, 'b': 1, '<unk>': 2}
+    assert vocab == {'a': 0, 'b': 1}
+
+
+@differs
+@pytest.mark.parametrize('vocab, invalid_label, start_label, unknown', [
+    ({'a': 0, 'b': 1, '\n': -1}, -1, 0, 2), ({'a': 0, 'b': 2}, -1, 0, 1), ({'a': 0}, 1, 0, 2),
+    ({'a': 5}, -1, 3, 3), ({'a': 3}, 4, 3, 5), ({'a': -2}, -1, -2, 0), ({}, 0, 0, 1),
+    ({'<unk>': 7, 'a': 0}, -1, 0, 7)])
+def test_id_of_the_unknown_token(vocab, invalid_label, start_label, unknown):
+    encoded, extended = rnn.encode_sentences([['x', 'y'], ['z']], vocab, invalid_label, '\n',
+                                             start_label, '<unk>')
+    assert encoded == [[unknown, unknown], [unknown]]
+    assert extended == {**vocab, '<unk>': unknown}
+
+
+@differs
+def test_new_vocabulary_reserves_the_unknown_token():
+    encoded, vocab = rnn.encode_sentences([['a', 'b'], ['a']], unknown_token='<unk>')
+    assert encoded == [[0, 1], [0]]
+    assert list(vocab.items()) == [('\n', -1), ('a', 0), ('b', 1), ('<unk>', 2)]
+    assert rnn.encode_sentences([['c', 'a']], vocab, unknown_token='<unk>') == ([[2, 0]], vocab)
+
+
+@differs
+def test_unknown_word_without_unknown_token():
+    sentences = (iter(words) for words in [['a'], ['b', 'a', 'new', 'newer']])
+    with pytest.raises(ValueError, match=r"sentences\[1\]\[2\].*'new'.*unknown_token"):
+        rnn.encode_sentences(sentences, {'a': 0, 'b': 1})
+
+
+@differs
+@pytest.mark.parametrize('vocab', [collections.defaultdict(int, a=1), collections.Counter('a')])
+def test_vocabulary_that_invents_entries(vocab):
+    before = dict(vocab)
+    assert rnn.encode_sentences([['a', 'b']], vocab, unknown_token='u')[0] == [[1, 0]]
+    assert vocab == before
+    with pytest.raises(ValueError, match='vocab'):
+        rnn.encode_sentences([['a', 'b']], vocab)
+
+
+def test_encode_generators():
+    encoded, vocab = rnn.encode_sentences((word for word in words) for words in WORDS)
+    assert (encoded, vocab) == mx.rnn.encode_sentences(WORDS)
+
+
+def test_encoding_leaves_the_garbage_collector_as_it_was():
+    import gc
+    try:
+        for switch in (gc.disable, gc.enable):
+            switch()
+            before = gc.isenabled()
+            rnn.encode_sentences(WORDS)
+            with pytest.raises((ValueError, AssertionError)):
+                rnn.encode_sentences(WORDS, {})
+            assert gc.isenabled() is before
+    finally:
+        gc.enable()
+
+
+@differs
+@pytest.mark.parametrize('options', [
+    {}, {'unknown_token': '<unk>'}, {'start_label': 5, 'invalid_label': 7},
+    {'vocab': {'the': 3, 'cat': 9, 'sat': 0, 'end': 1, 'a': 4, '\n': -1}},
+    {'vocab': {'the': 3, '<unk>': 5}, 'unknown_token': '<unk>'},
+    {'vocab': {'the': 3, 'cat': 9}, 'unknown_token': '<unk>'},
+    {'vocab': {'the': 3, 'cat': 9, 'sat': 0, 'end': 1, 'a': 4, '\n': -1}, 'unknown_token': 'x'}])
+def test_lazy_encoding_reads_one_sentence_at_a_time(options):
+    expected, expected_vocab = rnn.encode_sentences(WORDS, **options)
+    read = []
+
+    def reading():
+        for i, words in enumerate(WORDS):
+            read.append(i)
+            yield words
+
+    before = dict(options.get('vocab', {}))
+    encoded, vocab = rnn.encode_sentences(reading(), **options, lazy=True)
+    assert read == []
+    assert next(encoded) == expected[0] and read == [0]
+    assert [expected[0], *encoded] == expected
+    assert list(vocab.items()) == list(expected_vocab.items()) and type(vocab) is dict
+    assert options.get('vocab', {}) == before
+
+
+@differs
+def test_lazy_encoding_keeps_only_the_vocabulary():
+    encoded, vocab = rnn.encode_sentences(
+        ([str(i % 7), 'new %d' % i] for i in range(20000)),
+        {str(i): i for i in range(7)}, unknown_token='<unk>', lazy=True)
+    next(encoded)
+    tracemalloc.start()
+    for _ in encoded:
+        pass
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 200000  # the 20000 words take more than a million bytes
+    assert len(vocab) == 8
+
+
+@differs
+def test_lazy_encoding_names_the_unknown_word():
+    encoded, _ = rnn.encode_sentences([['a'], ['a', 'new']], {'a': 0}, lazy=True)
+    assert next(encoded) == [0]
+    with pytest.raises(ValueError, match=r"sentences\[1\]\[1\].*'new'"):
+        next(encoded)
+
+
+# decode_sentences
+
+@differs
+@pytest.mark.parametrize('options', [{}, {'start_label': 5}, {'invalid_label': 0}])
+@pytest.mark.parametrize('words', [WORDS, [], [(1, 2.0, 2), (None, 'a')]])
+def test_decoding_is_the_inverse_of_encoding(words, options):
+    encoded, vocab = rnn.encode_sentences(words, **options)
+    assert rnn.decode_sentences(encoded, vocab) == [list(sentence) for sentence in words]
+    assert rnn.decode_sentences((iter(ids) for ids in encoded), vocab) == list(map(list, words))
+
+
+@differs
+@pytest.mark.parametrize('kind', [np.float32, np.int64, mx.nd.array])
+def test_decoding_rows_of_arrays_without_their_padding(kind):
+    vocab = {'\n': -1, 'a': 0, 'b': 1}
+    rows = kind(np.array([[0, 1, -1, -1], [-1, -1, -1, -1], [1, -1, 0, -1]]))
+    assert rnn.decode_sentences(rows, vocab, -1) == [['a', 'b'], [], ['b', '\n', 'a']]
+    assert rnn.decode_sentences(rows[:1], vocab) == [['a', 'b', '\n', '\n']]
+    assert rnn.decode_sentences(list(rows)[2:], vocab, -1.0) == [['b', '\n', 'a']]
+
+
+@differs
+def test_decoding_takes_the_first_word_of_an_id():
+    assert rnn.decode_sentences([[0, 1]], {'a': 0, 'b': 1, 'c': 0}) == [['a', 'b']]
+
+
+@differs
+@pytest.mark.parametrize('number', [7, -1, 0.5, float('nan'), '0', None, [0]])
+def test_decoding_an_id_that_is_no_words(number):
+    with pytest.raises(ValueError, match=r'sentences\[1\]\[2\] must be the id of a word'):
+        rnn.decode_sentences([[0], [0, 1, number]], {'a': 0, 'b': 1})

@@ -1,0 +1,131 @@
+"""What a FusedRNNCell warns of: where MXNet's operators are wrong, and the slow layout."""
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from . import differs, mx, rnn
+from .running import stack
+
+X = mx.sym.Variable('x')
+
+
+@pytest.fixture
+def build(request, monkeypatch):
+    """What a program may meet: a type, what the environment says of oneDNN, a build with CUDA."""
+    monkeypatch.setattr(mx.runtime.Features, 'is_enabled',
+                        lambda self, name: (name == 'CUDA') == (request.param == 'cuda'))
+    for variable, off in (('MXNET_USE_MKLDNN_RNN', request.param == 'own'),
+                          ('MXNET_MKLDNN_ENABLED', request.param == 'disabled')):
+        monkeypatch.setenv(variable, '0' if off else '1')
+    return request.param
+
+
+def warned(build, *cells, **kwargs):
+    """The warnings of unrolling `cells` twice."""
+    dtype = 'float64' if build == 'float64' else 'float32'
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        for cell in 2 * cells:
+            cell.unroll(3, X, layout='TNC', begin_state=cell.begin_state(dtype=dtype), **kwargs)
+    assert {warning.filename for warning in found} <= {__file__}
+    return [str(warning.message) for warning in found]
+
+
+def expects(messages, *parts):
+    """Whether there is one message for each of `parts`, with it and the remedy."""
+    return len(messages) == len(parts) and all(
+        part in message and 'unfuse()' in message for part, message in zip(parts, messages))
+
+
+def each_build(*builds):
+    return pytest.mark.parametrize('build', builds, indirect=True)
+
+
+needs_onednn = pytest.mark.skipif(mx.__version__ < '1.7',
+                                  reason='oneDNN has no sym.RNN in this MXNet')
+
+OWN = ['overwrites gradients', 'wrong gradients', 'in inference']
+SAID = {'float32': ['not applied in training'], 'disabled': ['breaks'], 'float64': OWN, 'own': OWN}
+
+
+@differs
+@needs_onednn
+@each_build(*SAID)
+def test_dropout_that_is_not_applied_is_said_once(build):
+    assert expects(warned(build, rnn.FusedRNNCell(3, 2, dropout=0.5)), *SAID[build])
+
+
+@differs
+@needs_onednn
+@each_build('float64', 'own', 'disabled')
+def test_wrong_gradients_of_deep_layers_are_said_once(build):
+    assert expects(warned(build, rnn.FusedRNNCell(3, 2)), *SAID[build][:2])
+
+
+@needs_onednn
+@each_build('float32', 'cuda')
+def test_nothing_is_said_of_deep_layers_that_are_right(build):
+    assert not warned(build, rnn.FusedRNNCell(3, 2))
+
+
+@each_build('cuda')
+def test_dropout_on_a_build_with_cuda_is_no_matter(build):
+    assert not warned(build, rnn.FusedRNNCell(3, 2, dropout=0.5))
+
+
+@differs
+@needs_onednn
+@each_build('disabled')
+def test_one_layer_is_warned_of_where_it_fails(build):
+    assert expects(warned(build, rnn.FusedRNNCell(3, dropout=0.5)), 'breaks')
+
+
+@differs
+@needs_onednn
+@each_build('disabled')
+def test_layers_that_lengths_part_are_warned_of_where_they_fail(build):
+    assert expects(warned(build, rnn.FusedRNNCell(3, 2, get_next_state=True),
+                          valid_length=mx.sym.Variable('lengths')), 'breaks')
+
+
+@differs
+@needs_onednn
+@each_build('float64', 'own')
+@pytest.mark.parametrize('lengths', [{}, {'valid_length': mx.sym.Variable('lengths')}])
+def test_gradients_of_one_layer_that_are_wrong_are_said_once(build, lengths):
+    assert expects(warned(build, rnn.FusedRNNCell(3, dropout=0.5), **lengths), OWN[0])
+
+
+@needs_onednn
+@each_build('float32', 'cuda')
+def test_nothing_is_said_of_one_layer(build):
+    assert not warned(build, rnn.FusedRNNCell(3, dropout=0.5))
+
+
+@differs
+@needs_onednn
+@each_build('float32', 'float64', 'own', 'cuda')
+def test_nothing_is_said_of_layers_that_lengths_part(build):
+    assert not warned(build, rnn.FusedRNNCell(3, 2, dropout=0.5),
+                      valid_length=mx.sym.Variable('lengths'))
+
+
+@differs
+def test_time_major_layout_is_advised_once():
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        for _ in range(2):
+            rnn.FusedRNNCell(3).unroll(3, X, layout='NTC')
+        rnn.FusedRNNCell(3).unroll(3, X, layout='TNC')
+    assert [warning.filename for warning in found] == [__file__]
+    assert "'TNC'" in str(found[0].message)
+
+
+@differs
+def test_warnings_name_the_line_of_the_program():
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        stack(rnn, rnn.LSTMCell(4), rnn.BidirectionalCell(rnn.FusedRNNCell(3), rnn.GRUCell(3))).unroll(3, X)
+    assert [warning.filename for warning in found] == [__file__]
