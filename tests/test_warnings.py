@@ -127,5 +127,6 @@ def test_time_major_layout_is_advised_once():
 def test_warnings_name_the_line_of_the_program():
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter('always')
-        stack(rnn, rnn.LSTMCell(4), rnn.BidirectionalCell(rnn.FusedRNNCell(3), rnn.GRUCell(3))).unroll(3, X)
+        both = rnn.BidirectionalCell(rnn.FusedRNNCell(3), rnn.GRUCell(3))
+        stack(rnn, rnn.LSTMCell(4), both).unroll(3, X)
     assert [warning.filename for warning in found] == [__file__]
