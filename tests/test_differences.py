@@ -4,7 +4,6 @@ Where a row has an exact counterpart, that what works there stays as it is, it i
 """
 from __future__ import annotations
 
-import sys
 import warnings
 
 import numpy as np

@@ -1,6 +1,7 @@
 """What a FusedRNNCell warns of: where MXNet's operators are wrong, and the slow layout."""
 from __future__ import annotations
 
+import sys
 import warnings
 
 import pytest
@@ -64,6 +65,37 @@ def test_wrong_gradients_of_deep_layers_are_said_once(build):
     assert expects(warned(build, rnn.FusedRNNCell(3, 2)), *SAID[build][:2])
 
 
+@differs
+@needs_onednn
+@each_build('float64', 'own')
+@pytest.mark.parametrize('mode, bidirectional, release, always', [
+    ('rnn_tanh', False, (1, 9), True), ('rnn_relu', True, (1, 6), True),
+    ('lstm', True, (1, 9), False), ('gru', False, (1, 9), False),
+    ('lstm', True, (1, 6), True), ('gru', False, (1, 5), True), ('lstm', False, (1, 6), False)])
+def test_wrong_gradients_of_three_layers_are_said_once(build, monkeypatch, mode, bidirectional,
+                                                       release, always):
+    monkeypatch.setattr(sys.modules['mxrnn._operator.environment'], 'RELEASE', release)
+    said = warned(build, rnn.FusedRNNCell(3, 3, mode, bidirectional))
+    assert expects(said, OWN[0], 'three or more layers' if always else 'inputs_need_grad=True')
+
+
+@differs
+@each_build('float32')
+@pytest.mark.parametrize('bidirectional, lengths, told', [
+    (False, {}, True), (True, {}, False),
+    (False, {'valid_length': mx.sym.Variable('lengths')}, True),
+    (True, {'valid_length': mx.sym.Variable('lengths')}, True)])
+def test_one_unit_of_mxnet_1_7_is_warned_of(build, monkeypatch, bidirectional, lengths, told):
+    environment = sys.modules['mxrnn._operator.environment']
+    monkeypatch.setattr(environment, '_ONEDNN', True)
+    assert warned(build, rnn.FusedRNNCell(2), **lengths) == []
+    monkeypatch.setattr(environment, 'RELEASE', (1, 7))
+    said = warned(build, rnn.FusedRNNCell(1, bidirectional=bidirectional), **lengths)
+    assert expects(said, *['corrupts memory'] * told)
+    assert 'corrupts memory' in repr(rnn.fuse(rnn.LSTMCell(1)))
+    assert 'sym.RNN' in repr(rnn.fuse(rnn.LSTMCell(2)))
+
+
 @needs_onednn
 @each_build('float32', 'cuda')
 def test_nothing_is_said_of_deep_layers_that_are_right(build):
@@ -119,8 +151,8 @@ def test_time_major_layout_is_advised_once():
         for _ in range(2):
             rnn.FusedRNNCell(3).unroll(3, X, layout='NTC')
         rnn.FusedRNNCell(3).unroll(3, X, layout='TNC')
+    found = [warning for warning in found if "'TNC'" in str(warning.message)]
     assert [warning.filename for warning in found] == [__file__]
-    assert "'TNC'" in str(found[0].message)
 
 
 @differs
@@ -129,4 +161,4 @@ def test_warnings_name_the_line_of_the_program():
         warnings.simplefilter('always')
         both = rnn.BidirectionalCell(rnn.FusedRNNCell(3), rnn.GRUCell(3))
         stack(rnn, rnn.LSTMCell(4), both).unroll(3, X)
-    assert [warning.filename for warning in found] == [__file__]
+    assert {warning.filename for warning in found} == {__file__}
