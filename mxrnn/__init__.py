@@ -58,6 +58,7 @@ _PUBLIC = {
     'ConvLSTMCell': '.rnn_cell',
     'ConvGRUCell': '.rnn_cell',
     'VariationalDropoutCell': '.rnn_cell',
+    'WeightDropCell': '.rnn_cell',
     'LSTMPCell': '.rnn_cell',
     'LayerNormLSTMCell': '.rnn_cell',
     'LayerNormGRUCell': '.rnn_cell',

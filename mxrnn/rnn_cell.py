@@ -7,7 +7,7 @@ from ._cells.conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from ._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from ._cells.dropout import DropoutCell
 from ._cells.modifiers import ModifierCell, ResidualCell
-from ._cells.noise import VariationalDropoutCell, ZoneoutCell
+from ._cells.noise import VariationalDropoutCell, WeightDropCell, ZoneoutCell
 from ._cells.normalised import LayerNormGRUCell, LayerNormLSTMCell
 from ._cells.params import RNNParams
 from ._cells.weights import MissingWeightsError
@@ -16,5 +16,5 @@ from ._operator.fused import FusedRNNCell
 __all__ = ['RNNParams', 'BaseRNNCell', 'RNNCell', 'LSTMCell', 'GRUCell', 'FusedRNNCell',
            'SequentialRNNCell', 'DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell',
            'BidirectionalCell', 'BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell',
-           'VariationalDropoutCell', 'LSTMPCell', 'LayerNormLSTMCell', 'LayerNormGRUCell',
-           'MissingWeightsError']
+           'VariationalDropoutCell', 'WeightDropCell', 'LSTMPCell', 'LayerNormLSTMCell',
+           'LayerNormGRUCell', 'MissingWeightsError']

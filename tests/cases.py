@@ -278,6 +278,18 @@ OURS = [
           lambda rnn: rnn.VariationalDropoutCell(
               rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(2, 'r_')), 0.2, 0, 0.4),
           'whole', 'random'),
+    _case('weight_drop', lambda rnn: rnn.WeightDropCell(rnn.LSTMCell(3), 0.5), 'random'),
+    _case('weight_drop_in_stack',
+          lambda rnn: stack(
+              rnn, rnn.WeightDropCell(rnn.GRUCell(4, 'l0_'), 0.3),
+              rnn.ResidualCell(rnn.WeightDropCell(rnn.ZoneoutCell(rnn.LSTMPCell(5, 4, 'l1_'), 0.1),
+                                                  0.3)),
+              rnn.WeightDropCell(rnn.RNNCell(3, 'relu', 'l2_', bias=False), 0.2)), 'random'),
+    _case('weight_drop_of_both',
+          lambda rnn: rnn.WeightDropCell(rnn.BidirectionalCell(
+              rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_')), 0.4), 'whole', 'random', 'over'),
+    _conv('conv_weight_drop',
+          lambda rnn: rnn.WeightDropCell(rnn.ConvGRUCell((1,) + IMAGE, 3), 0.3), 'random'),
     _case('stack_params',
           lambda rnn: stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(2), params=rnn.RNNParams('all_'))),
     _case('both_params',

@@ -70,7 +70,7 @@ CELLS = {'LSTMCell': lstm, 'FusedRNNCell': fused, 'SequentialRNNCell': stack,
          'BidirectionalCell': both, 'DropoutCell': lambda: rnn.DropoutCell(0.5),
          'ZoneoutCell': zoneout, 'ResidualCell': lambda: rnn.ResidualCell(lstm()),
          'VariationalDropoutCell': lambda: rnn.VariationalDropoutCell(lstm(), 0.1, 0.1, 0.1),
-         'ConvLSTMCell': conv}
+         'WeightDropCell': lambda: rnn.WeightDropCell(lstm(), 0.1), 'ConvLSTMCell': conv}
 
 
 #: (public name, function of one keyword, {argument: wrong values})
@@ -113,6 +113,9 @@ ARGUMENTS = [
         **{'base_cell': lstm(), **kwargs}),
      {'base_cell': CELL, 'drop_inputs': FRACTION, 'drop_states': FRACTION,
       'drop_outputs': FRACTION}),
+    ('WeightDropCell', lambda **kwargs: rnn.WeightDropCell(
+        **{'base_cell': lstm(), 'dropout': 0.5, **kwargs}),
+     {'base_cell': [*CELL, fused()], 'dropout': FRACTION}),
     ('ConvLSTMCell', conv,
      {'input_shape': [None, 3, '1234', [], (1, 2), (1, 2, 5, 6, 7, 8), (1, -2, 5, 6),
                       (1, 2.5, 5, 6), (1, HUGE, 5, 6), (1, None, 5, 6), X],

@@ -206,6 +206,140 @@ def test_wrong_sizes_of_projections(wrong):
         rnn.LSTMPCell(3, wrong)
 
 
+# Weights dropped
+
+def ways(cell, data, **options):
+    """Outputs and states of `cell` in each way to unroll it."""
+    yield cell.unroll(3, data, merge_outputs=True, **options)
+    yield rnn.fuse(cell).unroll(3, data, merge_outputs=True, **options)
+    yield rnn.dynamic_unroll(cell, data, **options)
+    if not options:
+        steps = mx.sym.split(data, num_outputs=3, axis=1, squeeze_axis=True)
+        cell.reset()
+        outputs, states = [], cell.begin_state()
+        for step in steps:
+            output, states = cell(step, states)
+            outputs.append(output)
+        yield mx.sym.stack(*outputs, axis=1), states
+
+
+DROPPED = {'rnn': (lambda: rnn.RNNCell(3, 'tanh', 'x_'), reference.rnn, 1),
+           'lstm': (lambda: rnn.LSTMCell(3, 'x_'), reference.lstm, 2),
+           'gru_no_bias': (lambda: rnn.GRUCell(3, 'x_', bias=False), reference.gru, 1)}
+
+
+@pytest.mark.parametrize('name', DROPPED)
+@pytest.mark.parametrize('dropout', [0.4, 1])
+@pytest.mark.parametrize('lengths', [False, True])
+def test_weights_are_dropped_once_for_all_steps(name, dropout, lengths):
+    """Each way against the equations, with the mask taken out of the graph."""
+    make, recurrence, count = DROPPED[name]
+    options = {'valid_length': mx.sym.Variable('n')} if lengths else {}
+    shapes = {'data': (2, 3, 4), **({'n': (2,)} if lengths else {})}
+    for outputs, states in ways(rnn.WeightDropCell(make(), dropout), mx.sym.Variable('data'),
+                                **options):
+        left = outputs.get_internals()['x_h2h_weight_dropped_output']
+        found = run_symbols(outputs, [*states, left], shapes, values={'n': np.array([3, 3])})
+        *states, left = found.states
+        weight = found.args['x_h2h_weight']
+        assert_allclose(left, np.where(left == 0, 0, weight / max(1 - dropout, 1e-9)), rtol=1e-6)
+        assert (left == 0).any() and (left != 0).any() == (dropout < 1)
+        expected, final = reference.unroll(recurrence, {**found.args, 'x_h2h_weight': left}, 'x_',
+                                           [np.zeros((2, 3))] * count, np.tanh)
+        assert_allclose(found.outputs, expected, atol=1e-5)
+        for ours, theirs in zip(states, final):
+            assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', DROPPED)
+def test_gradients_of_dropped_weights(name):
+    make, *_ = DROPPED[name]
+    for outputs, states in ways(rnn.WeightDropCell(make(), 0.4), mx.sym.Variable('data')):
+        left = mx.sym.BlockGrad(outputs.get_internals()['x_h2h_weight_dropped_output'])
+        found = run_symbols(outputs, [*states, left], {'data': (2, 3, 4)})
+        weight = found.states[-1]
+        plain = run(make(), (4,), values={**found.args, 'x_h2h_weight': weight})
+        for argument, grad in plain.grads.items():
+            if argument == 'x_h2h_weight':
+                grad = np.where(weight == 0, 0, grad / 0.6)
+            assert_allclose(found.grads[argument], grad, rtol=1e-5, atol=1e-5, err_msg=argument)
+
+
+def test_draws_of_weights_are_fair_and_new_in_each_pass():
+    outputs, _ = rnn.WeightDropCell(rnn.LSTMCell(50, 'x_'), 0.3).unroll(
+        2, mx.sym.Variable('data'), merge_outputs=True)
+    left = outputs.get_internals()['x_h2h_weight_dropped_output']
+    bound = mx.sym.Group([outputs, left]).simple_bind(mx.cpu(), data=(1, 2, 4))
+    bound.arg_dict['x_h2h_weight'][:] = 1
+    mx.random.seed(0)
+    drawn = [bound.forward(is_train=True)[1].asnumpy() for _ in range(20)]
+    assert all(set(np.unique(each)) == {0, np.float32(1 / 0.7)} for each in drawn)
+    zeros = np.mean([each == 0 for each in drawn])
+    assert abs(zeros - 0.3) < 4 * np.sqrt(0.3 * 0.7 / (20 * 10000))  # 4 standard deviations
+    kept = np.mean([(one != 0) & (other != 0) for one, other in zip(drawn, drawn[1:])])
+    assert abs(kept - 0.49) < 0.01  # independent of the pass before
+    assert (bound.forward(is_train=False)[1].asnumpy() == 1).all()
+
+
+def test_without_dropout_the_graph_is_that_of_the_base_cell():
+    graphs = []
+    for wrap in (lambda cell: cell, lambda cell: rnn.WeightDropCell(cell, 0)):
+        with mx.name.NameManager():
+            outputs, _ = wrap(rnn.LSTMCell(3)).unroll(2, mx.sym.Variable('data'))
+        graphs.append(mx.sym.Group(outputs).tojson())
+    assert graphs[0] == graphs[1]
+
+
+def test_names_weights_and_states_are_those_of_the_base_cell():
+    base = rnn.LSTMCell(3, 'x_')
+    plain, _ = base.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    cell = rnn.WeightDropCell(rnn.LSTMCell(3, 'x_'), 0.5)
+    outputs, states = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    assert outputs.list_arguments() == plain.list_arguments()
+    assert [each.name for each in states] == ['x_t1_out', 'x_t1_state']
+    assert cell.state_info == base.state_info
+    args = {name: mx.nd.array(value) for name, value in run(base, (4,)).args.items()}
+    ours, theirs = cell.unpack_weights(args), base.unpack_weights(args)
+    assert ours.keys() == theirs.keys() and cell.pack_weights(ours).keys() == args.keys()
+
+
+def test_cells_with_one_weight_drop_the_same():
+    params = rnn.RNNParams('x_')
+    cell = rnn.WeightDropCell(stack(rnn, rnn.GRUCell(4, 'a_', params),
+                                    rnn.GRUCell(4, 'b_', params)), 0.5)
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    assert operators(outputs)['Dropout'] == 1
+
+
+def test_containers_hand_params_to_cells_whose_weights_are_dropped():
+    cell = stack(rnn, rnn.WeightDropCell(rnn.LSTMCell(3), 0.5), params=rnn.RNNParams('all_'))
+    cell.unroll(2, mx.sym.Variable('data'))
+    outer = stack(rnn, rnn.WeightDropCell(rnn.LSTMCell(3), 0.5))
+    outer.unroll(2, mx.sym.Variable('data'))
+    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    arguments = outputs.list_arguments()
+    assert len(arguments) == len(set(arguments)) == 5
+
+
+def test_a_failed_step_leaves_the_weights():
+    cell = rnn.LSTMCell(3)
+    weight = cell._hW
+    dropped = rnn.WeightDropCell(cell, 0.5)
+    with pytest.raises(TypeError):
+        dropped.unroll(2, 'data')
+    with pytest.raises(ValueError):
+        dropped(mx.sym.Variable('data'), [])
+    assert cell._hW is weight
+
+
+@pytest.mark.parametrize('make', [
+    lambda: rnn.FusedRNNCell(3), lambda: stack(rnn, rnn.LSTMCell(3), rnn.FusedRNNCell(3)),
+    lambda: rnn.DropoutCell(0.5), lambda: rnn.SequentialRNNCell()])
+def test_cells_without_weights_to_drop_are_refused(make):
+    with pytest.raises(ValueError, match='base_cell must be made of cells with h2h_weight, which'):
+        rnn.WeightDropCell(make(), 0.5)
+
+
 # Both directions merged otherwise
 
 MERGES = {'concat': lambda *both: np.concatenate(both, axis=2), 'sum': np.add,
@@ -274,7 +408,8 @@ PREFIXED = {
 MODIFIERS = {
     'none': lambda cell: cell,
     'residual': rnn.ResidualCell,
-    'zoneout': lambda cell: rnn.ZoneoutCell(cell, 0, 0)}
+    'zoneout': lambda cell: rnn.ZoneoutCell(cell, 0, 0),
+    'weight_drop': lambda cell: rnn.WeightDropCell(cell, 0)}
 ONE = st.tuples(st.sampled_from(sorted(PREFIXED)), st.sampled_from(sorted(MODIFIERS)))
 LAYERS = st.lists(st.tuples(ONE) | st.tuples(ONE, ONE, st.sampled_from(sorted(MERGES))),
                   min_size=1, max_size=3)

@@ -353,6 +353,9 @@ class BaseRNNCell:
         it. In padding, inputs are finite and outputs may be anything finite."""
         return unroll_steps(self, inputs, begin_state, options)
 
+    def _before_loop_(self) -> None:
+        """Make what a whole sequence shares, which the body of a loop would make in every step."""
+
     def _gives_states_(self) -> bool:
         """Whether `unroll` returns the final states."""
         return True

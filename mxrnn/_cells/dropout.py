@@ -11,11 +11,14 @@ from .params import RNNParams
 from .sequence import Inputs, arrange, check_symbol
 from .unroll import Options
 
-__all__ = ['DropoutCell', 'TRAINING', 'drop']
+__all__ = ['DRAWN_ONCE', 'DropoutCell', 'TRAINING', 'drop']
 
 #: In the body of a loop: a Symbol that is 1 in training and 0 else. MXNet never tells operators in
 #: a loop that they are being trained.
 TRAINING: contextvars.ContextVar[Any] = contextvars.ContextVar('TRAINING', default=None)
+
+#: Marks nodes that are made before a loop, which is told of their training as any other graph.
+DRAWN_ONCE = '__drawn_once__'
 
 
 def drop(data: mx.sym.Symbol, probability: float, **kwargs: Any) -> mx.sym.Symbol:

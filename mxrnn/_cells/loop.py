@@ -21,7 +21,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
 from .check import check_cell
-from .dropout import TRAINING
+from .dropout import DRAWN_ONCE, TRAINING
 from .sequence import (
     Layout,
     check_inputs,
@@ -140,8 +140,10 @@ class _Loop:
         variables = [mx.sym.Variable(name) for name in names]
         sequences = [mx.sym.Variable(name) for name in steps]
         with mx.name.NameManager():
+            self._before()
             self._body(sequences, variables)
         self._cell.reset()
+        self._before()
         outputs, last = mx.sym.contrib.foreach(self._body, sequences, variables)
         loop: Any = mx.sym.Group([outputs] + last)
         actual = {**self._variables, **steps, _TRAINING: _training(inputs),
@@ -151,6 +153,10 @@ class _Loop:
         for (each, name), value in zip(self._further, last[count:]):
             setattr(each, name, value)
         return [outputs] + last[:count]
+
+    def _before(self) -> None:
+        for each in self._cells:
+            each._before_loop_()
 
     def _body(self, steps: list[mx.sym.Symbol],
               states: list[mx.sym.Symbol]) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
@@ -189,7 +195,9 @@ class _Loop:
                     raise ValueError('cell must hand on Symbols as states in a loop, but %r keeps '
                                      'one as %s' % (each, name))
         for node in json.loads(graph.tojson())['nodes']:
-            if node['op'] in _TRAINED and node.get('attrs', {}).get('mode') != 'always':
+            attributes = node.get('attrs', {})
+            if (node['op'] in _TRAINED and attributes.get('mode') != 'always'
+                    and DRAWN_ONCE not in attributes):
                 raise ValueError('cell must behave in training as it does otherwise, which MXNet '
                                  'does not tell a loop, but %r uses %s (node %s); DropoutCell and '
                                  'ZoneoutCell work in loops'

@@ -106,7 +106,7 @@ class ResidualCell(ModifierCell):
     [(4, 20, 16)]
     """
 
-    _in_fuse_ = 'residual'
+    _in_fuse_ = 'modifier'
 
     def _add_(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> mx.sym.Symbol:
         return mx.sym.elemwise_add(output, inputs, name='%s_plus_residual' % output.name)

@@ -1,7 +1,8 @@
 """Cells that make another cell noisy in training."""
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import Any, Iterator
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
 from .check import check_cell
-from .dropout import drop
+from .dropout import DRAWN_ONCE, drop
 from .modifiers import ModifierCell
 from .sequence import (
     Inputs,
@@ -23,7 +24,7 @@ from .sequence import (
 )
 from .unroll import Options
 
-__all__ = ['VariationalDropoutCell', 'ZoneoutCell']
+__all__ = ['VariationalDropoutCell', 'WeightDropCell', 'ZoneoutCell']
 
 
 def _check_steps(base_cell: BaseRNNCell, modifier: str) -> None:
@@ -227,3 +228,113 @@ class VariationalDropoutCell(ModifierCell):
                            axes=(time_axis(layout),))
             outputs = arrange(length, outputs, layout, merge_outputs)
         return outputs, states
+
+
+class WeightDropCell(ModifierCell):
+    r"""Drops recurrent weights in training, DropConnect (Wan et al. 2013) as in AWD-LSTM (Merity et
+    al. 2017, https://arxiv.org/abs/1708.02182).
+
+    .. math:: W_{h2h} \leftarrow W_{h2h} \circ M / (1 - p), \quad M \sim \mathrm{Bernoulli}(1 - p)
+
+    M is drawn once in every forward pass, and is the same for all steps and all sequences of the
+    batch. Without training, weights are what they are.
+
+    Parameters
+    ----------
+    base_cell : BaseRNNCell
+        A cell with h2h_weight, or a stack of such cells, or both directions; also under other
+        modifiers. In a FusedRNNCell the weight is a part of a vector: unfuse() it, then `fuse`.
+    dropout : float
+        Probability, from 0 to 1, that an element of h2h_weight is 0.
+
+    Notes
+    -----
+    Names, states, weights and checkpoints are those of the base cell. `fuse` fuses what is under
+    it. In steps, weights are drawn in the first one after `reset`.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> from mxrnn import mx
+    >>> cell = rnn.WeightDropCell(rnn.LSTMCell(16, prefix='lstm_'), 0.5)
+    >>> outputs, states = rnn.fuse(cell).unroll(20, mx.sym.Variable('x'), merge_outputs=True)
+    >>> outputs.infer_shape(x=(4, 20, 5))[1]
+    [(4, 20, 16)]
+    """
+
+    _in_fuse_ = 'modifier'
+
+    def __init__(self, base_cell: BaseRNNCell, dropout: float) -> None:
+        check_cell('base_cell', base_cell)
+        self.dropout = _check.number('dropout', dropout, 0, 1)
+        self._weighted_(base_cell)
+        super().__init__(base_cell)
+
+    def reset(self) -> None:
+        super().reset()
+        #: By the id of a weight: the weight, and what takes its place in this graph.
+        self._dropped_: dict[int, tuple[mx.sym.Symbol, mx.sym.Symbol]] = {}
+
+    @staticmethod
+    def _weighted_(base_cell: BaseRNNCell) -> list[BaseRNNCell]:
+        """The cells of `base_cell` with h2h_weight."""
+        cells = {id(cell): cell for cell in base_cell._all_cells_()}.values()
+        weighted = [cell for cell in cells if isinstance(vars(cell).get('_hW'), mx.sym.Symbol)]
+        others = [cell for cell in cells if cell not in weighted and not cell._inner_cells_()
+                  and cell.state_info]
+        if others or not weighted:
+            raise ValueError('base_cell must be made of cells with h2h_weight, which %r has not '
+                             '(unfuse() a FusedRNNCell)' % (others or [base_cell])[0])
+        return weighted
+
+    @contextlib.contextmanager
+    def _weights_dropped_(self) -> Iterator[None]:
+        """Let the cells under this one use what is left of their weights, in the block."""
+        kept = [(cell, cell._hW) for cell in self._weighted_(self.base_cell)]
+        try:
+            for cell, weight in kept:
+                cell._hW = self._drop_(weight)
+            yield
+        finally:
+            for cell, weight in kept:
+                cell._hW = weight
+
+    def _drop_(self, weight: mx.sym.Symbol) -> mx.sym.Symbol:
+        if self.dropout == 0:
+            return weight
+        if id(weight) not in self._dropped_:
+            name = weight.name + '_'
+            # Dropout must know its type, and the weight's may be inferred later: so it drops ones
+            # of float32, which then choose numbers of the weight's type.
+            ones = mx.sym.ones_like(mx.sym.Cast(weight, dtype='float32', name=name + 'cast'),
+                                    name=name + 'ones')
+            with mx.AttrScope(**{DRAWN_ONCE: 'True'}):
+                mask = drop(ones, self.dropout, name=name + 'mask')
+            factor = mx.sym.ones_like(weight, name=name + 'one')
+            if self.dropout < 1:
+                factor = mx.sym.where(mask > 1, factor * (1 / (1 - self.dropout)), factor)
+            factor = mx.sym.where(mask, factor, mx.sym.zeros_like(weight), name=name + 'factor')
+            self._dropped_[id(weight)] = weight, mx.sym.elemwise_mul(weight, factor,
+                                                                     name=name + 'dropped')
+        return self._dropped_[id(weight)][1]
+
+    def _before_loop_(self) -> None:
+        with self._weights_dropped_():
+            pass
+
+    def __call__(self, inputs: mx.sym.Symbol, states: Any
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+        with self._weights_dropped_():
+            return self.base_cell(inputs, states)
+
+    def _gives_steps_(self, steps: bool) -> bool:
+        return self.base_cell._gives_steps_(steps)
+
+    @property
+    def _masks_padding_(self) -> bool:  # type: ignore[override]
+        return self.base_cell._masks_padding_
+
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
+        with self._weights_dropped_(), self._base_unmodified_() as base:
+            return base._unroll_within_(inputs, begin_state, options)

@@ -141,11 +141,17 @@ def _constant(nodes: _Nodes, params: Mapping[str, Any]) -> tuple[set[int], set[i
             is_constant, depends = sources <= constant, bool(sources & dependent)
         else:
             is_constant, depends = node['op'] in _CREATED and _sized(node), False
-        if is_constant and not any(part in node['op'].lower() for part in _IMPURE):
+        if is_constant and not _impure(node):
             constant.add(number)
             if depends:
                 dependent.add(number)
     return constant, dependent
+
+
+def _impure(node: dict[str, Any]) -> bool:
+    if node['op'] == 'Dropout':  # which gives its input where nothing is trained
+        return node.get('attrs', {}).get('mode', 'training') != 'training'
+    return any(part in node['op'].lower() for part in _IMPURE)
 
 
 def _sized(node: dict[str, Any]) -> bool:

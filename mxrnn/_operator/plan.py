@@ -87,7 +87,7 @@ def _plan_directions(cell: Any, width: int) -> Plan:
                    '_cells')
 
 
-def _plan_residual(cell: Any, width: int) -> Plan:
+def _plan_modifier(cell: Any, width: int) -> Plan:
     base = plan(cell.base_cell, width)
     return _around(cell, [base], base.width, 'base_cell')
 
@@ -124,4 +124,4 @@ def _plan_fused(cell: Any, width: int) -> Plan:
 
 
 _PARTS = {'layer': _plan_layer, 'dropout': _plan_dropout, 'directions': _plan_directions,
-          'residual': _plan_residual, 'stack': _plan_stack, 'fuse': _plan_fused}
+          'modifier': _plan_modifier, 'stack': _plan_stack, 'fuse': _plan_fused}
