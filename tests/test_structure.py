@@ -72,3 +72,10 @@ def test_no_module_imports_itself_through_others():
 def test_every_package_has_its_place():
     packages = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
     assert packages <= set(ORDER)
+
+
+def test_every_folder_of_modules_is_a_package():
+    """setuptools installs no others."""
+    folders = {path.parent for path in MODULES.values()}
+    assert PACKAGE / 'interop' / '_onnx' in folders
+    assert [folder for folder in folders if not (folder / '__init__.py').exists()] == []
