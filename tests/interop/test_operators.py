@@ -350,6 +350,13 @@ OPS.update({
     'arange_like_of_int32': Op(lambda: S.contrib.arange_like(A, start=2.5, step=1.5), train=False,
                                a=np.arange(5, dtype='int32')),
     'hard_sigmoid_ends': Op(lambda: S.hard_sigmoid(A), a=np.array([-3, -2.5, 0, 2.5, 3])),
+    'moments_all': Op(lambda: S.moments(A, axes=(0, 1, 2))),
+    'clip_of_int32': Op(lambda: S.clip(A, -1.5, 2.25), train=False,
+                        a=np.arange(-4, 5, dtype='int32')),
+    'MAERegressionOutput_equal': Op(lambda: S.MAERegressionOutput(A, B), 'b', a=WHOLE,
+                                    b=WHOLE.round()),
+    'SoftmaxOutput_probabilities_out_grad': Op(lambda: S.SoftmaxOutput(
+        A, B, multi_output=True, out_grad=True), 'b', a=SHAPE, b=POSITIVE / 9),
     'slice_of_nothing': Op(lambda: S.slice(A, begin=(0, 3), end=(2, 3), step=(1, -1)),
                            train=False),
     'pick_one': Op(lambda: S.pick(A, B, axis=0), 'b', a=(4,), b=np.array([2.])),

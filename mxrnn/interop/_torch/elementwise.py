@@ -183,7 +183,7 @@ def _where(node: Node) -> Run:
 @operator('clip')
 def _clip(node: Node) -> Run:
     least, most = node.get('a_min'), node.get('a_max')
-    return lambda x: torch.clamp(x, least, most)
+    return lambda x: torch.clamp(x, least, most).to(x.dtype)
 
 
 @operator('Cast', 'amp_cast')

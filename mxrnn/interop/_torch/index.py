@@ -98,7 +98,9 @@ def _moments(node: Node) -> Run:
 
     def run(x: Tensor) -> tuple[Tensor, Tensor]:
         over = _axes(x, axes, False)
-        return torch.mean(x, over, keep), torch.var(x, over, unbiased=False, keepdim=keep)
+        mean, variance = (torch.mean(x, over, keep),
+                          torch.var(x, over, unbiased=False, keepdim=keep))
+        return (mean, variance) if mean.dim() else (mean.reshape(1), variance.reshape(1))
     return run
 
 

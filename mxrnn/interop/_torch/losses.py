@@ -50,7 +50,8 @@ def _softmax_output(node: Node) -> Run:
 
     def gradient(p: Tensor, label: Tensor, axis: int) -> Tensor:
         if label.shape == p.shape:  # probabilities
-            return (p - label) * scale
+            grad = (p - label) * scale
+            return grad * p if own else grad
         p = p if p.dim() > 2 or keep or many else p.reshape(p.shape[0], -1)
         p = p.movedim(axis, -1)
         places = label.reshape(p.shape[:-1]).long()
@@ -102,7 +103,7 @@ def _same(x: Tensor) -> Tensor:
 operator('LinearRegressionOutput', labels=(1,))(_regression(_same, torch.sub))
 operator('LogisticRegressionOutput', labels=(1,))(_regression(torch.sigmoid, torch.sub))
 operator('MAERegressionOutput', labels=(1,))(
-    _regression(_same, lambda out, label: torch.sign(out - label)))
+    _regression(_same, lambda out, label: (out > label).to(out.dtype) * 2 - 1))
 
 
 @operator('MakeLoss')
