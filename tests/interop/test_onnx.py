@@ -19,6 +19,7 @@ from .onnx_runs import bound, compare, exported, grouped, session
 onnx = pytest.importorskip('onnx')
 
 from mxrnn import interop  # noqa: E402
+from mxrnn.interop._onnx import builder  # noqa: E402
 from mxrnn.interop.graph_json import graph_from_json  # noqa: E402
 from mxrnn.interop.onnx_files import ExportError, to_onnx, without_onnx  # noqa: E402
 
@@ -175,6 +176,20 @@ def test_a_fused_layer_is_one_node_and_the_vector_is_assembled_at_export():
     assert [node.op_type for node in graph.node].count('LSTM') == 2
     assert len(graph.node) < 20
     assert not {each.name for each in graph.initializer} & set(outputs.list_arguments())
+
+
+def test_recurrent_nodes_are_not_computed_at_export(monkeypatch):
+    """The reference implementation of older versions of onnx lacks both directions and ReLU."""
+    computed = []
+    evaluator = builder.ReferenceEvaluator
+    monkeypatch.setattr(builder, 'ReferenceEvaluator', lambda model: (
+        computed.extend(node.op_type for node in model.graph.node), evaluator(model))[1])
+    for mode in ('lstm', 'gru', 'rnn_relu'):
+        cell = rnn.FusedRNNCell(3, 2, mode, bidirectional=True, prefix='c_', get_next_state=True)
+        shapes = {'data': (2, 3, 4), 'lengths': (2,)}
+        compare(unrolled(cell, 'lengths'), shapes, [shapes], values=lambda name, shape, runs: (
+            np.array([3, 1], 'f') if name == 'lengths' else None))
+    assert computed and not {'LSTM', 'GRU', 'RNN'} & set(computed)
 
 
 def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():

@@ -16,8 +16,9 @@ __all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'elemen
 #: The opset of the files, and the version of ONNX's file format that came with it.
 OPSET, IR_VERSION = 17, 8
 
-#: Operators that give something else each time.
-_RANDOM = ('RandomNormalLike', 'RandomUniformLike', 'Multinomial', 'Scan')
+#: Operators that are not computed at export: they give something else each time, or ONNX's
+#: reference implementation has not all of them in each version.
+_WRITTEN = ('RandomNormalLike', 'RandomUniformLike', 'Scan', 'LSTM', 'GRU', 'RNN')
 
 
 def element_type(dtype: Any) -> int:
@@ -134,7 +135,7 @@ class Builder:
         while inside and not inside[-1]:
             inside.pop()
         record = Record(op, names[0], inside, names, attributes, body)
-        if op not in _RANDOM and all(not name or name in self.constants for name in inside):
+        if op not in _WRITTEN and all(not name or name in self.constants for name in inside):
             return self._fold(record)
         self.scope.records.append(record)
         if op in _MOVES and self.zeros.issuperset(inside if op == 'Concat' else inside[:1]):
