@@ -8,8 +8,9 @@ from typing import Any, Callable, Iterable, Iterator, Type, Union
 
 import numpy as np
 
-__all__ = ['LARGEST', 'DType', 'shown', 'instance', 'integer', 'whole', 'units', 'number', 'choice',
-           'function', 'initializer', 'dtype', 'activation', 'flag', 'integers', 'iterable']
+__all__ = ['LARGEST', 'DType', 'shown', 'instance', 'integer', 'whole', 'units', 'number',
+           'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag', 'integers',
+           'iterable']
 
 #: What names a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
 DType = Union[str, Type[Any], 'np.dtype[Any]']
@@ -87,6 +88,21 @@ def number(name: str, value: Any, least: float = -_FINITE, most: float = _FINITE
     if isinstance(value, numbers.Integral):
         return int(value)
     return float(str(value)) if isinstance(value, np.floating) else float(value)
+
+
+def bounds(name: str, value: Any) -> tuple[Any, Any] | None:
+    """Return `value` as a tuple if it is two numbers, the first not the larger one, or None."""
+    if value is None:
+        return None
+    what = 'None or two numbers (lowest, highest)'
+    if not isinstance(value, (tuple, list)):
+        raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
+    if len(value) != 2:
+        raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
+    low, high = (number('each of %s' % name, item) for item in value)
+    if low > high:
+        raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
+    return low, high
 
 
 def choice(name: str, value: Any, allowed: Iterable[str]) -> str:

@@ -306,6 +306,8 @@ OURS = [
           lambda rnn: stack(rnn, rnn.LSTMPCell(5, 3, 'l0_'), rnn.DropoutCell(0.2),
                             rnn.ResidualCell(rnn.ZoneoutCell(rnn.LSTMPCell(5, 3, 'l1_'), 0.1, 0.2)),
                             rnn.LSTMCell(2, 'l2_')), 'random'),
+    _case('lstm_clip', lambda rnn: rnn.LSTMCell(3, state_clip=(-0.1, 0.1))),
+    _case('lstmp_clip', lambda rnn: rnn.LSTMPCell(4, 3, state_clip=(-0.1, 0.1))),
     _case('rnn_no_bias', lambda rnn: rnn.RNNCell(3, bias=False)),
     _case('lstm_no_bias', lambda rnn: rnn.LSTMCell(3, bias=False)),
     _case('gru_no_bias', lambda rnn: rnn.GRUCell(3, bias=False)),

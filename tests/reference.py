@@ -32,9 +32,10 @@ def rnn(i2h: Array, h2h: Array, states: list[Array], activation: Activation) -> 
     return [activation(i2h + h2h)]
 
 
-def lstm(i2h: Array, h2h: Array, states: list[Array], activation: Activation) -> list[Array]:
+def lstm(i2h: Array, h2h: Array, states: list[Array], activation: Activation,
+         clip: tuple[float, float] = (-np.inf, np.inf)) -> list[Array]:
     i, f, c, o = np.split(i2h + h2h, 4, axis=1)
-    memory = sigmoid(f) * states[1] + sigmoid(i) * activation(c)
+    memory = np.clip(sigmoid(f) * states[1] + sigmoid(i) * activation(c), *np.float32(clip))
     return [sigmoid(o) * activation(memory), memory]
 
 
@@ -46,8 +47,8 @@ def gru(i2h: Array, h2h: Array, states: list[Array], activation: Activation) -> 
 
 
 def lstmp(i2h: Array, h2h: Array, states: list[Array], activation: Activation,
-          projection: Array) -> list[Array]:
-    hidden, memory = lstm(i2h, h2h, states, activation)
+          projection: Array, **options: Any) -> list[Array]:
+    hidden, memory = lstm(i2h, h2h, states, activation, **options)
     return [hidden @ projection.T, memory]
 
 
@@ -57,9 +58,9 @@ def normalise(x: Array, gamma: Array, beta: Array, epsilon: float = 1e-5) -> Arr
 
 
 def normalised_lstm(i2h: Array, h2h: Array, states: list[Array], activation: Activation,
-                    gamma: Array, beta: Array) -> list[Array]:
-    i, f, c, o = np.split(i2h + h2h, 4, axis=1)
-    memory = sigmoid(f) * states[1] + sigmoid(i) * activation(c)
+                    gamma: Array, beta: Array, **options: Any) -> list[Array]:
+    o = np.split(i2h + h2h, 4, axis=1)[3]
+    _, memory = lstm(i2h, h2h, states, activation, **options)
     return [sigmoid(o) * activation(normalise(memory, gamma, beta)), memory]
 
 

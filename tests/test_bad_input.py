@@ -30,6 +30,8 @@ CELL = [None, 'lstm', 3, [], X, rnn.LSTMCell, rnn.RNNParams()]
 FUNCTION = ['zeros', 3, [], X.name, 0.5]
 PAIR = [None, 3, '33', [], (3,), (3, 3, 3), (-1, 3), (3.5, 3), (True, 3), (HUGE, 3),
         (None, 3), (NAN, 3), X, np.array([3, 3])]
+CLIP = [3, 'ab', (1,), (1, 2, 3), (1, 0), (None, 1), (NAN, 1), (0, INFINITE), (True, 2), X,
+        np.array([0, 1])]
 MODE = [None, 'foo', 'LSTM', '', 3, b'lstm', [], ['lstm'], X]
 ACTIVATION = [None, 'swish', 'Tanh', '', 3, b'tanh', []]
 INITIALIZER = [3, 0.5, [], {}, X, mx.nd.ones((1,)), mx.init.Zero]
@@ -81,16 +83,18 @@ ARGUMENTS = [
     ('RNNCell', dense(rnn.RNNCell), {'num_hidden': COUNT, 'activation': ACTIVATION, 'prefix': TEXT,
                                      'params': PARAMS, 'bias': FLAG}),
     ('LSTMCell', dense(rnn.LSTMCell), {'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS,
-                                       'forget_bias': NUMBER, 'bias': FLAG}),
+                                       'forget_bias': NUMBER, 'bias': FLAG,
+      'state_clip': CLIP}),
     ('GRUCell', dense(rnn.GRUCell), {'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS,
                                      'bias': FLAG}),
     ('LSTMPCell', lambda **kwargs: rnn.LSTMPCell(**{'num_hidden': 4, 'projection_size': 3,
                                                     **kwargs}),
      {'num_hidden': COUNT, 'projection_size': COUNT, 'prefix': TEXT, 'params': PARAMS,
-      'forget_bias': NUMBER, 'bias': FLAG}),
+      'forget_bias': NUMBER, 'bias': FLAG,
+      'state_clip': CLIP}),
     ('LayerNormLSTMCell', dense(rnn.LayerNormLSTMCell), {
         'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS, 'forget_bias': NUMBER,
-        'bias': FLAG}),
+        'bias': FLAG, 'state_clip': CLIP}),
     ('LayerNormGRUCell', dense(rnn.LayerNormGRUCell), {
         'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS, 'bias': FLAG}),
     ('FusedRNNCell', fused, {'num_hidden': COUNT, 'num_layers': COUNT, 'mode': MODE,

@@ -30,13 +30,14 @@ def plainly(recurrence):
     return lambda args, prefix: (recurrence, {})
 
 
-def projected(args, prefix):
-    return functools.partial(reference.lstmp, projection=args[prefix + 'h2r_weight']), {}
+def projected(args, prefix, **options):
+    return functools.partial(reference.lstmp, projection=args[prefix + 'h2r_weight'],
+                             **options), {}
 
 
-def normal_lstm(args, prefix):
+def normal_lstm(args, prefix, **options):
     step = functools.partial(reference.normalised_lstm, gamma=args[prefix + 'c_gamma'],
-                             beta=args.get(prefix + 'c_beta', 0))
+                             beta=args.get(prefix + 'c_beta', 0), **options)
     return step, {group: normalised(args, prefix, group) for group in ('i2h', 'h2h')}
 
 
@@ -56,7 +57,13 @@ CELLS = {
     'layer_norm_lstm_no_bias': (lambda prefix: rnn.LayerNormLSTMCell(3, prefix, bias=False),
                                 normal_lstm),
     'layer_norm_gru_no_bias': (lambda prefix: rnn.LayerNormGRUCell(3, prefix, bias=False),
-                               normal_gru)}
+                               normal_gru),
+    'lstm_clip': (lambda prefix: rnn.LSTMCell(3, prefix, state_clip=(-0.1, 0.2)),
+                  plainly(functools.partial(reference.lstm, clip=(-0.1, 0.2)))),
+    'lstmp_clip': (lambda prefix: rnn.LSTMPCell(4, 3, prefix, state_clip=[-0.2, 0.1]),
+                   functools.partial(projected, clip=(-0.2, 0.1))),
+    'layer_norm_lstm_clip': (lambda prefix: rnn.LayerNormLSTMCell(3, prefix, state_clip=(-0.5, 0)),
+                             functools.partial(normal_lstm, clip=(-0.5, 0)))}
 each_cell = pytest.mark.parametrize('make, step', CELLS.values(), ids=CELLS)
 
 
@@ -129,7 +136,8 @@ def test_initial_values(make, step):
             assert (rows == (1 if gate == '_f' else 0)).all()
 
 
-@pytest.mark.parametrize('name', [name for name in CELLS if name.startswith(('lstmp', 'layer'))])
+@pytest.mark.parametrize('name', [name for name in CELLS if name.startswith(
+    ('lstmp', 'layer', 'lstm_clip'))])
 def test_fuse_says_why_it_leaves_them(name):
     make, _ = CELLS[name]
     text = repr(rnn.fuse(stack(rnn, make('x_'), rnn.LSTMCell(3))))
@@ -155,6 +163,18 @@ def test_cells_without_biases_are_one_operator_with_right_gradients(name, frozen
     assert found[0].keys() == found[1].keys() and len(found[0]) > 3
     for key, value in found[0].items():
         assert_allclose(found[1][key], value, rtol=1e-5, atol=1e-5, err_msg=key)
+
+
+@pytest.mark.parametrize('make', [rnn.LSTMCell, lambda *args, **kwargs: rnn.LSTMPCell(
+    3, *args, **kwargs), lambda *args, **kwargs: rnn.LayerNormLSTMCell(*args, **kwargs)])
+def test_clipped_memories_stay_within_their_bounds(make):
+    clipped = run(make(3, state_clip=(-0.05, 0.1)), (4,), train=False)
+    memory = clipped.states[1]
+    assert memory.min() >= np.float32(-0.05) and memory.max() == np.float32(0.1)
+    wide = run(make(3, state_clip=(-100, 100)), (4,), train=False)
+    plain = run(make(3), (4,), train=False)
+    assert_allclose(wide.outputs, plain.outputs, rtol=0, atol=0)
+    assert 'state_clip=(-0.05, 0.1)' in repr(make(3, state_clip=(-0.05, 0.1)))
 
 
 def test_repr_tells_that_there_are_no_biases():
@@ -403,6 +423,7 @@ PREFIXED = {
     'layer_norm_gru': lambda units, prefix: rnn.LayerNormGRUCell(units, prefix),
     'lstm': lambda units, prefix: rnn.LSTMCell(units, prefix),
     'lstm_no_bias': lambda units, prefix: rnn.LSTMCell(units, prefix, bias=False),
+    'lstm_clip': lambda units, prefix: rnn.LSTMCell(units, prefix, state_clip=(-0.2, 0.1)),
     'gru': lambda units, prefix: rnn.GRUCell(units, prefix),
     'gru_no_bias': lambda units, prefix: rnn.GRUCell(units, prefix, bias=False)}
 MODIFIERS = {

@@ -1,7 +1,7 @@
 """The cells of fully connected layers."""
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -107,6 +107,9 @@ class LSTMCell(DenseCell):
         (Jozefowicz et al. 2015 recommend 1); it is not added in the graph.
     bias : bool
         False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
+    state_clip : pair of float, optional
+        Lowest and highest value of the memory c, to which it is clipped in each step before the
+        output is computed. Not clipped if None.
 
     Notes
     -----
@@ -131,8 +134,10 @@ class LSTMCell(DenseCell):
     _modes_ = {'tanh': 'lstm'}
 
     def __init__(self, num_hidden: int, prefix: str = 'lstm_', params: RNNParams | None = None,
-                 forget_bias: float = 1.0, *, bias: bool = True) -> None:
+                 forget_bias: float = 1.0, *, bias: bool = True,
+                 state_clip: Sequence[float] | None = None) -> None:
         super().__init__(num_hidden, prefix, params, bias)
+        self._clip_states_(state_clip)
         i2h_bias = mx.init.LSTMBias(_check.number('forget_bias', forget_bias))
         self._iW = self._params.get('i2h_weight')
         self._hW = self._params.get('h2h_weight')
@@ -164,6 +169,9 @@ class LSTMPCell(DenseCell):
         As in `LSTMCell`.
     bias : bool
         False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
+    state_clip : pair of float, optional
+        Lowest and highest value of the memory c, to which it is clipped in each step before the
+        output is computed. Not clipped if None.
 
     Notes
     -----
@@ -189,8 +197,9 @@ class LSTMPCell(DenseCell):
 
     def __init__(self, num_hidden: int, projection_size: int, prefix: str = 'lstmp_',
                  params: RNNParams | None = None, forget_bias: float = 1.0, *,
-                 bias: bool = True) -> None:
+                 bias: bool = True, state_clip: Sequence[float] | None = None) -> None:
         super().__init__(num_hidden, prefix, params, bias)
+        self._clip_states_(state_clip)
         self._projection_size = _check.integer('projection_size', projection_size, 1,
                                                _check.LARGEST)
         i2h_bias = mx.init.LSTMBias(_check.number('forget_bias', forget_bias))

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -29,6 +29,7 @@ class GatedCell(BaseRNNCell):
     #: has of these names.
     _has_activation_ = False
     _activation: Any
+    _options_: Mapping[str, Any] = {}  #: further arguments of the recurrence's step
     _gate_axis_: int | None = None  #: axis of the gates in a projection, where it must be said
 
     def __init__(self, prefix: str, params: RNNParams | None, bias: bool = True) -> None:
@@ -41,7 +42,15 @@ class GatedCell(BaseRNNCell):
         return self._params.get(name, init=init) if 'bias' in self._kinds_ else None
 
     def _sizes_(self) -> list[str]:
-        return super()._sizes_() + ([] if 'bias' in self._kinds_ else ['bias=False'])
+        sizes = super()._sizes_() + ([] if 'bias' in self._kinds_ else ['bias=False'])
+        clip = self._options_.get('clip')
+        return sizes if clip is None else [*sizes, 'state_clip=%s' % (clip,)]
+
+    def _clip_states_(self, bounds: Any) -> None:
+        """Heed the argument state_clip."""
+        clip = _check.bounds('state_clip', bounds)
+        if clip is not None:
+            self._options_ = {'clip': clip}
 
     @property
     def _gate_names(self) -> Any:
@@ -75,4 +84,5 @@ class GatedCell(BaseRNNCell):
                 activate: Callable[..., mx.sym.Symbol], name: str
                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         """Output and new states from the projections; `name` begins the names of the step."""
-        return self._recurrence_.step(i2h, h2h, states, activate, name, self._gate_axis_)
+        return self._recurrence_.step(i2h, h2h, states, activate, name, self._gate_axis_,
+                                      **self._options_)

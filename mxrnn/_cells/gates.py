@@ -51,14 +51,17 @@ def _rnn_step(i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: States, activate: 
 
 
 def _lstm_step(i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: States, activate: Activate,
-               name: str, axis: int | None = None, normalise: Activate | None = None) -> Step:
-    """c' = f * c + i * g;  h' = o * activate(c'), or o * activate(normalise(c'))"""
+               name: str, axis: int | None = None, normalise: Activate | None = None,
+               clip: tuple[float, float] | None = None) -> Step:
+    """c' = clip(f * c + i * g);  h' = o * activate(c'), or o * activate(normalise(c'))"""
     gates = _split(i2h + h2h, 4, name + 'slice', axis)  # indexing is faster than iteration
     i = mx.sym.Activation(gates[0], act_type='sigmoid', name=name + 'i')
     f = mx.sym.Activation(gates[1], act_type='sigmoid', name=name + 'f')
     g = activate(gates[2], name=name + 'c')
     o = mx.sym.Activation(gates[3], act_type='sigmoid', name=name + 'o')
     memory = mx.sym._internal._plus(f * states[1], i * g, name=name + 'state')
+    if clip is not None:
+        memory = mx.sym.clip(memory, *clip, name=name + 'clip')
     shown = memory if normalise is None else normalise(memory)
     output = mx.sym._internal._mul(o, activate(shown), name=name + 'out')
     return output, [output, memory]

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -73,6 +73,9 @@ class LayerNormLSTMCell(_NormalisedCell):
         What `mx.init.LSTMBias` sets the forget gate's i2h_bias to when weights are initialised.
     bias : bool
         False: without i2h_bias, h2h_bias and c_beta: what is normalised is not shifted.
+    state_clip : pair of float, optional
+        Lowest and highest value of the memory c, to which it is clipped in each step before it is
+        normalised. Not clipped if None.
 
     Notes
     -----
@@ -96,9 +99,11 @@ class LayerNormLSTMCell(_NormalisedCell):
     _in_fuse_ = _NormalisedCell._in_fuse_
 
     def __init__(self, num_hidden: int, prefix: str = 'lnlstm_', params: RNNParams | None = None,
-                 forget_bias: float = 1.0, *, bias: bool = True) -> None:
+                 forget_bias: float = 1.0, *, bias: bool = True,
+                 state_clip: Sequence[float] | None = None) -> None:
         i2h_bias = mx.init.LSTMBias(_check.number('forget_bias', forget_bias))
         super().__init__(num_hidden, prefix, params, bias, i2h_bias)
+        self._clip_states_(state_clip)
         self._cG = self._params.get('c_gamma')
         self._cB = self._bias_variable_('c_beta')
 
@@ -107,7 +112,8 @@ class LayerNormLSTMCell(_NormalisedCell):
                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         normalise = functools.partial(_layer_norm, gamma=self._cG, beta=self._cB,
                                       name=name + 'state_norm')
-        output, new = LSTM.step(i2h, h2h, states, activate, name, normalise=normalise)
+        output, new = LSTM.step(i2h, h2h, states, activate, name, normalise=normalise,
+                               **self._options_)
         return output, new
 
 

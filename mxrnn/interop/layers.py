@@ -89,6 +89,8 @@ def _plain(cell: Any) -> _Part:
         raise ValueError('a %s is none of their layers' % kind.__name__)
     mode = {LSTMCell: 'lstm', LSTMPCell: 'lstm', GRUCell: 'gru'}.get(
         kind) or 'rnn_%s' % (cell._activation,)
+    if cell._options_:
+        raise ValueError('%r clips its states, which layers of torch do not' % cell)
     if mode not in GATES:
         raise ValueError('their layers have no activation %r' % (cell._activation,))
     keys = [(group, kind) for group in GROUPS for kind in cell._kinds_]

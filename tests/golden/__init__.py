@@ -25,7 +25,8 @@ CELLS = {
 OWN_CELLS = {'LSTMPCell': 'lstmp', 'LayerNormLSTMCell': 'layer_norm_lstm',
              'LayerNormGRUCell': 'layer_norm_gru', 'VariationalDropoutCell': 'variational',
              'WeightDropCell': 'weight_drop',
-             'BidirectionalCell-sum': 'both_sum', 'LSTMCell-no-bias': 'lstm_no_bias',
+             'BidirectionalCell-sum': 'both_sum', 'LSTMCell-clip': 'lstm_clip',
+             'LSTMCell-no-bias': 'lstm_no_bias',
              'LayerNormLSTMCell-no-bias': 'layer_norm_no_bias',
              'ConvRNNCell-1d': 'conv_rnn_1d', 'ConvLSTMCell-3d': 'conv_lstm_3d',
              'ConvLSTMCell-no-bias': 'conv_lstm_no_bias'}

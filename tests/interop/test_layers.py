@@ -104,6 +104,7 @@ def stack(*inner):
     (lambda: rnn.VariationalDropoutCell(rnn.LSTMCell(3), .1), 'a VariationalDropoutCell is none'),
     (lambda: stack(rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(4, 'b_')), 'lstm of 3 units, 1 direction'),
     (lambda: stack(rnn.LSTMCell(3, 'a_'), rnn.GRUCell(3, 'b_')), 'its layers differ: gru of 3'),
+    (lambda: rnn.LSTMCell(3, state_clip=(-1, 1)), 'clips its states'),
     (lambda: rnn.RNNCell(3, 'sigmoid'), "no activation 'sigmoid'"),
     (lambda: rnn.SequentialRNNCell(), 'it has no layers'),
     (lambda: rnn.BidirectionalCell(stack(rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')),
