@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -34,8 +35,41 @@ def show_log() -> None:
     logging.getLogger('mxrnn').setLevel(logging.INFO)
 
 
+class Bar:
+    """A line of a terminal that is written over as training goes on."""
+
+    WIDTH, SECONDS = 10, 0.1  # of the bar; between two of them
+
+    def __init__(self) -> None:
+        self._drawn = 0.0
+
+    def draw(self, done: float, before: str, after: str) -> None:
+        """Show the bar, of which the part `done` is full, between the two texts."""
+        now = time.perf_counter()
+        if now - self._drawn >= self.SECONDS:
+            self._drawn = now
+            full = '#' * round(self.WIDTH * done)
+            line = '%s [%s] %s' % (before, full.ljust(self.WIDTH, '.'), after)
+            self._write(line[:shutil.get_terminal_size().columns - 1])
+
+    def clear(self) -> None:
+        """Leave the line empty, for others to write on."""
+        self._write('')
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write('\r%s\033[K' % line)  # and clear what was behind it
+        sys.stderr.flush()
+
+
+def terminal_bar() -> Bar | None:
+    """A bar where standard error is a terminal that can write over a line."""
+    return Bar() if sys.stderr.isatty() and os.environ.get('TERM', 'dumb') != 'dumb' else None
+
+
 class Progress:
-    """Callbacks of fit that print a row for each epoch, and log how far training is.
+    """Callbacks of fit that print a row for each epoch, and show how far training is.
+
+    That is a bar on a terminal, and a line of the log now and then elsewhere.
 
     Epochs have the numbers of the checkpoints: the first is 1. `saved` is the last one whose
     checkpoint is complete.
@@ -50,6 +84,7 @@ class Progress:
         self.first = first
         self.begin = self.saved = begin
         self._began: float | None = None
+        self._bar = terminal_bar()
         self._interrupted = False
 
     def batch_end(self, param: Any) -> None:
@@ -59,7 +94,12 @@ class Progress:
             self.start = time.perf_counter()
             self._began = self._began or self.start
         self.timed, self.perplexity = param.nbatch, param.eval_metric.get_global()[1]
-        if param.nbatch and param.nbatch % EVERY == 0:
+        if self._bar and param.nbatch:
+            done = (param.nbatch + 1) / self.batches
+            self._bar.draw(done, ' '.join([*self.first, 'epoch %d of %d' % (
+                param.epoch + 1, self.epochs)]), 'perplexity %.1f, %s' % (
+                self.perplexity, self._left(param.epoch + done)))
+        elif param.nbatch and param.nbatch % EVERY == 0:
             LOG.info('epoch %d of %d, batch %d of %d: %.1f samples per second, perplexity %.3f, %s',
                      param.epoch + 1, self.epochs, param.nbatch, self.batches,
                      self.timed * self.batch_size / (time.perf_counter() - self.start),
@@ -69,6 +109,7 @@ class Progress:
     def epoch_end(self, *_: Any) -> None:
         """Stop the clock, before the checkpoint and the validation."""
         mx.nd.waitall()
+        self._clear()
         self.speed: float | str = ''
         if self.timed >= RATED:
             seconds = time.perf_counter() - self.start
@@ -93,6 +134,10 @@ class Progress:
             round(passed * (self.epochs - done) / (done - self.begin)), 60)
         return 'about %d min %d s to go' % (minutes, seconds) if minutes else (
             'about %d s to go' % seconds)
+
+    def _clear(self) -> None:
+        if self._bar:
+            self._bar.clear()
 
     def check(self, *_: Any) -> None:
         """Raise KeyboardInterrupt if Ctrl-C was pressed within `interruptible`."""
@@ -120,6 +165,7 @@ class Progress:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+            self._clear()
 
     def speed_line(self) -> str:
         """The median speed, for the end."""

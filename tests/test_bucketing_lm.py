@@ -160,6 +160,36 @@ def test_log_lines_and_rows_number_epochs_alike() -> None:
     assert [line[:12] for line in logged] == ['epoch 1 of 2'] * 3 + ['epoch 2 of 2'] * 2
 
 
+@pytest.mark.skipif(os.name != 'posix', reason='needs terminals of POSIX')
+def test_a_terminal_has_a_bar_and_no_log_lines_within_an_epoch(tmp_path) -> None:
+    import pty
+    ours, terminal = pty.openpty()
+    with open(tmp_path / 'printed', 'w') as printed:
+        process = subprocess.Popen(
+            [*COMMAND, '--epochs', '2', '--batch-size', '8'], stdout=printed, stderr=terminal,
+            env=dict(os.environ, OMP_NUM_THREADS='1', TERM='xterm', COLUMNS='80'))
+    os.close(terminal)
+    shown = b''
+    try:
+        while True:
+            part = os.read(ours, 4096)
+            shown += part
+            if not part:
+                break
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    os.close(ours)
+    assert process.wait(timeout=60) == 0, shown
+    bars = re.findall(r'\r(epoch [^\x1b]*)\x1b\[K', shown.decode())
+    assert all(re.fullmatch(r'epoch [12] of 2 \[#*\.*\] perplexity [\d.]+, about .* s to go', bar)
+               and len(bar) < 80 for bar in bars), bars
+    assert {bar[6] for bar in bars} == {'1', '2'}
+    lines = [line.rpartition('\x1b[K')[2] for line in shown.decode().splitlines()]
+    assert not any('samples per second' in line for line in lines)
+    assert sum(line.startswith('Saved checkpoint to ') for line in lines) == 2
+    assert len(epochs((tmp_path / 'printed').read_text())) == 2
+
+
 def test_short_epochs_have_no_speed() -> None:
     printed = run('--epochs', '1', '--batch-size', '800')
     assert re.search(r'^1,[\d.]+,[\d.]+,$', printed, re.MULTILINE)
