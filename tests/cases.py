@@ -51,9 +51,16 @@ class Case(NamedTuple):
     binds: bool = True
     #: Whether mxnet.rnn has a begin_state for it: not for modifiers over containers.
     begins: bool = True
+    #: Whether it keeps more from one step to the next than its states, so that it has no loop.
+    keeps: bool = False
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def loops(self) -> bool:
+        """Whether dynamic_unroll makes a loop of it."""
+        return self.can_step and not self.keeps
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -84,12 +91,12 @@ def _fused_cases() -> list[Case]:
 def _case(name: str, make: Callable[[Any], Any], *flags: str, step: tuple[int, ...] = (4,)) -> Case:
     """A case from its flags.
 
-    'whole' cannot be stepped, 'graph' not be bound, 'over' is a modifier over a container; 'random'
-    and 'fused' are as in Case.
+    'whole' cannot be stepped, 'graph' not be bound, 'over' is a modifier over a container;
+    'random', 'fused' and 'keeps' are as in Case.
     """
-    assert set(flags) <= {'whole', 'graph', 'over', 'random', 'fused'}
+    assert set(flags) <= {'whole', 'graph', 'over', 'random', 'fused', 'keeps'}
     return Case(name, make, step, 'whole' not in flags and 'fused' not in flags, 'random' in flags,
-                'fused' in flags, 'graph' not in flags, 'over' not in flags)
+                'fused' in flags, 'graph' not in flags, 'over' not in flags, 'keeps' in flags)
 
 
 IMAGE = (2, 5, 6)
@@ -253,7 +260,7 @@ CASES = [
           'random'),
     # Cells of programs
     _case('own_layer_norm', layer_norm),
-    _case('own_reset', recurrent_dropout, 'random'),
+    _case('own_reset', recurrent_dropout, 'random', 'keeps'),
     _case('own_context', context_fed),
     _case('own_base', written_from_scratch),
     _case('own_state_info', own_state_info),
@@ -273,7 +280,8 @@ OURS = [
     _case('zoneout_consistent',
           lambda rnn: rnn.ZoneoutCell(rnn.LSTMCell(3), 0.2, 0.3, consistent=True), 'random'),
     _case('variational',
-          lambda rnn: rnn.VariationalDropoutCell(rnn.LSTMCell(3), 0.2, 0.3, 0.4), 'random'),
+          lambda rnn: rnn.VariationalDropoutCell(rnn.LSTMCell(3), 0.2, 0.3, 0.4), 'random',
+          'keeps'),
     _case('variational_both',
           lambda rnn: rnn.VariationalDropoutCell(
               rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(2, 'r_')), 0.2, 0, 0.4),

@@ -13,13 +13,10 @@ from .test_fuse import make
 
 pytestmark = differs
 
-STEPPED = [case for case in cases.BOUND + cases.OURS if case.can_step and case.binds]
-#: Cells that keep a mask, whose step cannot be the body of a loop.
-REFUSED = ('own_reset', 'variational')
+LOOPED = [case for case in cases.BOUND + cases.OURS
+          if case.loops and case.binds and case.name != 'stack_empty']
 
-each_looped = pytest.mark.parametrize(
-    'case', [case for case in STEPPED if case.name not in REFUSED and case.name != 'stack_empty'],
-    ids=str)
+each_looped = pytest.mark.parametrize('case', LOOPED, ids=str)
 
 
 def run_dynamic(cell, step, length=3, batch=2, *, layout='NTC', begin=None, dtype='float32',
@@ -48,8 +45,8 @@ def test_prediction_draws_nothing(case):
                  run(case.make(rnn), case.step, train=False))
 
 
-@pytest.mark.parametrize('case', [case for case in cases.BOUND
-                                  if not case.can_step or case.name in REFUSED], ids=str)
+@pytest.mark.parametrize('case', [case for case in cases.BOUND + cases.OURS
+                                  if case.binds and not case.loops], ids=str)
 def test_what_cannot_be_stepped_is_refused(case):
     cell = case.make(rnn)
     before = [dict(vars(each)) for each in walk(cell)]
@@ -139,7 +136,7 @@ def test_zoneout_of_states():
 
 @pytest.mark.parametrize('name', ['lstm', 'zoneout_both', 'stack_dropout'])
 def test_float64(name):
-    case = next(case for case in STEPPED if case.name == name)
+    case = next(case for case in LOOPED if case.name == name)
     assert_agree(run_dynamic(make(case), case.step, dtype='float64'),
                  run(make(case), case.step, dtype='float64'), 1e-10)
 
@@ -211,7 +208,7 @@ def test_states_of_one_loop_begin_the_next():
 
 
 def test_parameters_asked_for_in_a_step_are_as_ever():
-    cell = next(case for case in STEPPED if case.name == 'own_context').make(rnn)
+    cell = next(case for case in LOOPED if case.name == 'own_context').make(rnn)
     rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
     assert not cell.params.get('context_weight').list_attr()
 

@@ -59,12 +59,7 @@ def test_unrolled(case, layout):
 @pytest.mark.parametrize('form', ['fuse', 'valid_length', 'fuse valid_length'])
 @pytest.mark.parametrize('case', BOUND, ids=str)
 def test_fuse_and_valid_length(case, form):
-    try:
-        check(case, form)
-    except ValueError as error:
-        if 'valid_length' not in str(error):
-            raise
-        pytest.skip('the cell has no lengths')
+    check(case, form)
 
 
 @pytest.mark.parametrize('case', [case for case in BOUND if not case.fused and case.begins and
@@ -78,8 +73,7 @@ def test_convolutions_in_float64(case):
 
 
 @pytest.mark.parametrize('form', ['dynamic', 'dynamic valid_length'])
-@pytest.mark.parametrize('case', [case for case in BOUND if case.can_step
-                                  and not case.name.startswith('own_')], ids=str)
+@pytest.mark.parametrize('case', [case for case in BOUND if case.loops], ids=str)
 def test_dynamic_unroll(case, form):
     check(case, form)
 

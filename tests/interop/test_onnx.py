@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .. import cases, mx, rnn
+from .. import mx, rnn
 from ..running import random_value
 from .compositions import WIDTH, composition
+from .forms import BOUND, EVERY
 from .onnx_runs import bound, compare, exported, grouped, session
 
 onnx = pytest.importorskip('onnx')
@@ -23,8 +24,6 @@ from mxrnn.interop._onnx import builder  # noqa: E402
 from mxrnn.interop.graph_json import graph_from_json  # noqa: E402
 from mxrnn.interop.onnx_files import ExportError, to_onnx, without_onnx  # noqa: E402
 
-ALL = [case for case in cases.CASES + cases.OURS if case.binds]
-FORMS = ['any', 'any_lengths', 'fuse', 'lengths', 'fuse_lengths', 'loop', 'loop_lengths', 'steps']
 #: How many random compositions are tried.
 COMPOSITIONS = int(os.environ.get('MXRNN_COMPOSITIONS', 25))
 
@@ -73,31 +72,20 @@ def serve(symbol, step, layout='NTC', free=None):
     return False
 
 
-@pytest.mark.parametrize('case', ALL, ids=str)
+@pytest.mark.parametrize('case', BOUND, ids=str)
 def test_every_cell_unrolled(case):
     serve(unrolled(case.make(rnn), 'whole'), case.step)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('form', FORMS)
-@pytest.mark.parametrize('case', ALL, ids=str)
+#: Cells of every kind, whose forms are not left to the slow tests.
+TYPICAL = ('lstm', 'gru', 'rnn_relu', 'conv_lstm', 'stack_residual', 'zoneout_both',
+           'fused_lstm_2_both_states')
+
+
+@pytest.mark.parametrize('case, form', [
+    pytest.param(case, form, id='%s-%s' % (case, form),
+                 marks=() if case.name in TYPICAL else pytest.mark.slow) for case, form in EVERY])
 def test_every_cell_in_every_form(case, form):
-    try:
-        symbol = unrolled(case.make(rnn), form)
-    except (NotImplementedError, ValueError):
-        pytest.skip('not in this form')
-    serve(symbol, case.step, free=True if form.startswith(('loop', 'any')) else None)
-
-
-@pytest.mark.parametrize('form', FORMS)
-@pytest.mark.parametrize('name', ['lstm', 'gru', 'rnn_relu', 'conv_lstm', 'stack_residual',
-                                  'zoneout_both', 'fused_lstm_2_both_states'])
-def test_forms_of_unrolling(name, form):
-    case, = [case for case in ALL if case.name == name]
-    if form.startswith('loop') and not case.can_step:
-        pytest.skip('not in a loop')
-    if form.startswith('any') and name in ('conv_lstm', 'zoneout_both'):
-        pytest.skip('not fused')
     serve(unrolled(case.make(rnn), form), case.step,
           free=True if form.startswith(('loop', 'any')) else None)
 

@@ -1,0 +1,31 @@
+"""Which graphs a cell has: unrolled or as a loop, fused or not, of one length or of any."""
+from __future__ import annotations
+
+import re
+
+import mxrnn
+
+from ..cases import CASES, OURS, Case
+
+__all__ = ['BOUND', 'EVERY', 'exists']
+
+#: Of an open length, through operators, in a loop, step by step; each but the last with lengths.
+FORMS = ['any', 'any_lengths', 'fuse', 'lengths', 'fuse_lengths', 'loop', 'loop_lengths', 'steps']
+
+
+def exists(case: Case, form: str) -> bool:
+    """Whether the cell has a graph of this form: loops need cells that hand on all that they keep,
+    open lengths need operators for all layers, and for each pair of directions at once unless a
+    sequence is reversed within its own length."""
+    if form.startswith('loop'):
+        return case.loops
+    if form.startswith('any'):
+        fused = repr(mxrnn.fuse(case.make(mxrnn)))
+        return (not re.search('not fused: (?!it is sym.RNN|it is no layer)', fused)
+                and (form == 'any_lengths' or 'BidirectionalCell(' not in fused))
+    return True
+
+
+BOUND = [case for case in CASES + OURS if case.binds]
+#: All pairs of a case that can be bound and a form that it has.
+EVERY = [(case, form) for case in BOUND for form in FORMS if exists(case, form)]
