@@ -144,6 +144,17 @@ def test_nothing_is_said_of_layers_that_lengths_part(build):
                       valid_length=mx.sym.Variable('lengths'))
 
 
+@needs_onednn
+@each_build('float32', pytest.param('float64', marks=differs))
+def test_the_type_of_inputs_tells_where_that_of_states_is_not_known(build):
+    cell = rnn.FusedRNNCell(3)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        cell.unroll(3, mx.sym.Variable('data', dtype=build), cell.begin_state(mx.sym.Variable),
+                    'TNC')
+    assert expects([str(warning.message) for warning in found], *OWN[:build == 'float64'])
+
+
 @differs
 def test_time_major_layout_is_advised_once():
     with warnings.catch_warnings(record=True) as found:

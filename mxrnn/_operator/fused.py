@@ -234,7 +234,8 @@ class FusedRNNCell(BaseRNNCell):
         # Where nothing is picked, reversed or dropped, and padding can't grow, masks are enough.
         parted = valid_length is not None and (self._bidirectional or self._get_next_state
                                                or between > 0 or self._mode == 'rnn_relu')
-        warn_of_defects(known_type(states[0]) or np.float32, self._layout_, self._dropout, parted)
+        warn_of_defects(known_type(states[0]) or known_type(inputs) or np.float32, self._layout_,
+                        self._dropout, parted)
         if parted and valid_length is not None:
             outputs, states = self._operators_(inputs, states, valid_length, between,
                                               known_type(states[0]))
