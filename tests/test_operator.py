@@ -128,6 +128,24 @@ def test_gradients_of_data_before_a_frozen_vector_with_lengths(kind, dtype):
 
 @differs
 @each_kind
+@each_layout
+@pytest.mark.parametrize('lengths', [False, True])
+@pytest.mark.parametrize('merge', [None, 'concat', 'mean'])
+def test_float64_is_not_rounded(kind, layout, lengths, merge):
+    def found(wrap):
+        cell = layer(kind, 'a_')
+        if merge:
+            cell = rnn.BidirectionalCell(cell, layer(kind, 'b_'), merge=merge)
+        symbol = unrolled(wrap(stack(rnn, cell, layer(kind, 'c_'))), dtype='float64', layout=layout,
+                          **({'valid_length': LENGTHS} if lengths else {}))
+        return gradients(symbol, {'data': (3, 3, 5), 'lengths': (3,)}, 'float64',
+                         values={'lengths': [3, 0, 2]})
+
+    assert_close(found(fuse), found(plain), 1e-12)
+
+
+@differs
+@each_kind
 @each_dtype
 @each_layout
 def test_gradients_that_are_added(kind, dtype, layout):

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from . import environment
 from .environment import corrupts, cpu_build, disabled, onednn, warn_once
 from .layout import FusedLayout
@@ -25,6 +27,9 @@ def warn_of_defects(dtype: Any, layout: FusedLayout, dropout: float, parted: boo
     deep = layout.num_layers > 1
     if not cpu_build():
         return
+    if layout.mode == 'rnn_relu' and dtype == np.float64:
+        warn_once("%s rounds the states of a FusedRNNCell of mode 'rnn_relu' to float32 in "
+                  'float64, too; unfuse() gives cells that are not rounded' % _OWN)
     if disabled(dtype):
         warn_once('MXNET_MKLDNN_ENABLED=0 breaks FusedRNNCell in float32: outputs are zeros or '
                   'what lay in memory, or there is an error. Set MXNET_USE_MKLDNN_RNN=0 as '

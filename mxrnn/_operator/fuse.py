@@ -50,7 +50,8 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     be float32 or float16, and, with a CPU build of MXNet, if there are fewer than 500 steps.) The
     others, subclasses among them, are unrolled as ever, in the same place. In between, sequences
     stay time-major. Nothing is fused where MXNET_MKLDNN_ENABLED=0, since that breaks sym.RNN,
-    unless MXNET_USE_MKLDNN_RNN=0 as well. What else is known of sym.RNN is in
+    unless MXNET_USE_MKLDNN_RNN=0 as well; and no 'relu' in begin states that are known to be
+    float64, with a CPU build, which would round it to float32. What else is known of sym.RNN is in
     ``docs/mxnet-defects.md``; `fuse` goes round it.
 
     Raises

@@ -6,7 +6,14 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .._cells.base import BaseRNNCell
-from .._cells.sequence import Inputs, arrange, check_states, known_shape, known_type
+from .._cells.sequence import (
+    Inputs,
+    arrange,
+    check_states,
+    known_shape,
+    known_type,
+    mask,
+)
 from .._cells.unroll import Options
 from .._runtime.mxnet import mx
 from .environment import cpu_build, onednn
@@ -22,19 +29,22 @@ SHARED_FROM = 500 if cpu_build() else 1
 
 
 class Layer(NamedTuple):
-    """What one layer of sym.RNN can do: its mode, its width, its cell for each direction.
-
-    `merge` is the BidirectionalCell that adds or averages both directions, which sym.RNN does not.
-    """
+    """What one layer of sym.RNN can do: its mode, its width, its cell for each direction, and the
+    cell that it stands for, which is the same one or a BidirectionalCell of two."""
 
     mode: str
     num_hidden: int
     cells: list[BaseRNNCell]
-    merge: Any = None
+    whole: Any
 
     def alike(self, other: Layer) -> bool:
         return (self.mode, self.num_hidden, len(self.cells)) == (
             other.mode, other.num_hidden, len(other.cells))
+
+    @property
+    def merge(self) -> Any:
+        """The cell that adds or averages both directions, which sym.RNN does not, or None."""
+        return self.whole if getattr(self.whole, '_merge_', 'concat') != 'concat' else None
 
     @property
     def width(self) -> int:
@@ -81,6 +91,8 @@ class OperatorCell(BaseRNNCell):
             inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1), name=name + 'channels')
         states = check_states(begin_state, len(self.state_info), self)
         rest, dtype = iter(states), known_type(states[0])
+        if first.mode == 'rnn_relu' and dtype == np.float64 and cpu_build() and length is not None:
+            return _unrolled(first.whole, inputs, states, options)
         width = self._width or (known_shape(inputs) or (0,))[-1]
         shared = (valid_length is None and length is not None and length >= SHARED_FROM
                   and (onednn(dtype) or dtype == np.float16))
@@ -102,6 +114,17 @@ class OperatorCell(BaseRNNCell):
         if len(first.cells) == 1:
             by_cell = sum(by_cell, [])
         return arrange(length, inputs, layout, merge_outputs), by_cell
+
+
+def _unrolled(cell: BaseRNNCell, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol],
+              options: Options) -> tuple[Inputs, list[Any]]:
+    """`cell` step by step: MXNet's own operator rounds 'rnn_relu' to float32."""
+    length, layout, merge_outputs, _, valid_length, _ = options
+    if valid_length is None:
+        return cell._unroll_(inputs, states, options)
+    outputs, finals = cell._unroll_(mask(length, inputs, layout, valid_length), states, options)
+    return arrange(length, mask(length, outputs, layout, valid_length), layout,
+                   merge_outputs), finals
 
 
 def _operator(layers: list[Layer], inputs: mx.sym.Symbol, states: list[list[mx.sym.Symbol]],

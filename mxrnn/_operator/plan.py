@@ -63,7 +63,7 @@ def _layer(cell: Any) -> Layer | str:
         return 'sym.RNN has no activation %r' % (activation,)
     if corrupts(cell._num_hidden):
         return 'MXNet 1.7 corrupts memory where it trains sym.RNN of one unit'
-    return Layer(mode, cell._num_hidden, [cell])
+    return Layer(mode, cell._num_hidden, [cell], cell)
 
 
 def _plan_layer(cell: BaseRNNCell, width: int) -> Plan:
@@ -83,7 +83,7 @@ def _plan_directions(cell: Any, width: int) -> Plan:
         (forward,), (backward,) = layers
         if forward.alike(backward):
             return _operator(forward._replace(cells=forward.cells + backward.cells,
-                                              merge=None if joined else cell), width)
+                                              whole=cell), width)
     widths = [side.width for side in sides]
     return _around(cell, sides, (sum(widths) if joined else widths[0]) if all(widths) else 0,
                    '_cells')
