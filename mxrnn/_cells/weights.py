@@ -9,6 +9,7 @@ from typing import Any, Dict, Mapping, Sequence
 import numpy as np
 
 from .. import _check
+from .._runtime.memory import address
 from .._runtime.mxnet import mx
 from .names import GROUPS, KINDS, gate_array
 
@@ -81,11 +82,9 @@ def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
     """
     room = mx.nd.empty(shape)
     if hasattr(mmap, 'MADV_HUGEPAGE'):
-        pointer = ctypes.c_void_p()
-        mx.base.check_call(mx.base._LIB.MXNDArrayGetData(room.handle, ctypes.byref(pointer)))
-        address = pointer.value or 0
-        begin = address + -address % mmap.PAGESIZE
-        length = address + 4 * room.size - begin
+        first = address(room)
+        begin = first + -first % mmap.PAGESIZE
+        length = first + 4 * room.size - begin
         if length >= 1 << 22:
             ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(length),
                                       mmap.MADV_HUGEPAGE)  # refused where there are none

@@ -6,6 +6,7 @@ from typing import Any, Literal, Mapping, Sequence
 import numpy as np
 
 from .. import _check
+from .._runtime.memory import room
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
 from .corpus import Corpus
@@ -177,21 +178,21 @@ class TokenIter(mx.io.DataIter):
         rows = rows if self.major_axis == 0 else rows.swapaxes(1, 2)
         steps = 2 - self.major_axis
         count, length = len(rows), rows.shape[steps] - 1
-        both = np.empty((count, 2) + self._shape(length), rows.dtype)
+        shape = (2 * count, *self._shape(length))
+        made, memory = room(shape, self._dtype)
         for i, part in enumerate((slice(0, length), slice(1, length + 1))):
-            both[:, i] = rows[:, :, part] if steps == 2 else rows[:, part]
-        return mx.nd.array(both.reshape((2 * count,) + both.shape[2:]), dtype=self.dtype)
+            memory[i::2] = rows[:, :, part] if steps == 2 else rows[:, part]
+        return made.as_in_context(mx.context.current_context())
 
     def _shape(self, length: int) -> tuple[int, int]:
         return (self.batch_size, length) if self.major_axis == 0 else (length, self.batch_size)
 
-    def _batch(self, data: list[mx.nd.NDArray], label: mx.nd.NDArray, length: int,
+    def _batch(self, data: list[mx.nd.NDArray], label: list[mx.nd.NDArray], length: int,
                pad: int = 0, index: Any = None) -> mx.io.DataBatch:
         if length not in self._described:
             self._described[length] = self._describe(length)
         provide_data, provide_label = self._described[length]
-        return mx.io.DataBatch(data, [label], pad=pad, index=index, bucket_key=length,
-                               provide_data=provide_data[:], provide_label=provide_label[:])
+        return mx.io.DataBatch(data, label, pad, index, length, provide_data[:], provide_label[:])
 
 
 def extent(name: str, value: Any, least: int) -> int:

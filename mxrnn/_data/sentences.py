@@ -9,6 +9,7 @@ from typing import Any, Iterator, Literal, Mapping, Sequence
 import numpy as np
 
 from .. import _check
+from .._runtime.memory import part
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
 from .batches import Layout, TokenIter, extent
@@ -19,7 +20,8 @@ __all__ = ['BucketSentenceIter']
 
 _log = logging.getLogger('mxrnn.io')
 
-_BLOCK = 2 ** 19  # tokens that are made ready at once, so that small batches come quickly
+_PIECE = 2 ** 18  # sentences looked at once
+_BLOCK = 2 ** 20  # tokens that are made ready at once, so that small batches come quickly
 
 
 class BucketSentenceIter(TokenIter):
@@ -38,7 +40,8 @@ class BucketSentenceIter(TokenIter):
     sentences : sequence of sequence of int, or path
         Encoded sentences: lists, tuples or one-dimensional arrays (see `encode_sentences`), or a
         corpus on disk, as its path or as `read_tokens` gives it. From disk come the same batches;
-        memory then holds 6 bytes for each sentence or less, and no tokens.
+        memory then holds 10 bytes for each sentence or less (14 from 2**32 tokens on), and no
+        tokens.
     batch_size : int
         Sentences in a batch.
     buckets : sequence of int, optional
@@ -240,15 +243,17 @@ class BucketSentenceIter(TokenIter):
 
     def _padded(self, length: int, rows: np.ndarray) -> np.ndarray:
         """The sentences of these numbers, padded to one step more than their bucket's length."""
-        return _tokens.gather(self._tokens, *self._starts_and_sizes(rows), length + 1,
-                              self._padding)
+        return _tokens.gather(self._tokens, *self._located(rows), length + 1, self._padding)
 
-    def _starts_and_sizes(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _located(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the sentences of these numbers begin, and how many tokens they have."""
-        offsets = self._offsets
-        starts = offsets[rows]
-        sizes = offsets[rows + 1] - starts
-        return starts, sizes.clip(max=self.buckets[-1]) if self.truncated else sizes
+        starts = np.empty(rows.size, np.uint32 if self._tokens.size < 2 ** 32 else np.int64)
+        sizes = np.empty(rows.size, np.min_scalar_type(self.buckets[-1]))
+        for piece in (slice(first, first + _PIECE) for first in range(0, rows.size, _PIECE)):
+            begins = self._offsets.take(rows[piece])
+            starts[piece] = begins
+            sizes[piece] = (self._offsets.take(rows[piece] + 1) - begins).clip(max=self.buckets[-1])
+        return starts, sizes
 
     def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
         data, label = super()._describe(length)
@@ -258,9 +263,14 @@ class BucketSentenceIter(TokenIter):
 
     def reset(self) -> None:
         """Begin an epoch, in a new order if `shuffle`."""
-        self.idx = self._order.begin(self.idx, ended=self.curr_idx >= len(self.idx))
-        self._ready: dict[tuple[int, int], tuple[int, mx.nd.NDArray, Any]] = {}
-        self.curr_idx = 0
+        self._begin(self._order, self._order.begin(self.idx, self.curr_idx >= len(self.idx)), 0)
+
+    def _begin(self, order: Order, batches: list[tuple[int, int]], done: int) -> None:
+        """Go on in this order, after `done` of its batches."""
+        self._order, self.idx, self.curr_idx = order, batches, done
+        self._ready: dict[tuple[int, int], tuple[int, mx.nd.NDArray, Any, int]] = {}
+        self._places: list[tuple[np.ndarray, np.ndarray]] = []  # frees those of the epoch before
+        self._places += map(self._located, order.epoch)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), '_ready': {}}  # copies make their batches again
@@ -285,43 +295,45 @@ class BucketSentenceIter(TokenIter):
         if done > len(batches):
             raise ValueError("state['batches'] must be at most %d, the batches of that epoch, got "
                              "%d" % (len(batches), done))
-        self._order, self.idx = order, batches
-        self._ready = {}
-        self.curr_idx = done
+        self._begin(order, batches, done)
 
     def next(self) -> mx.io.DataBatch:
         """Return the next batch of this epoch."""
         if self.curr_idx >= len(self.idx):
             raise StopIteration
-        bucket, first = key = self.idx[self.curr_idx]
+        key = self.idx[self.curr_idx]
         if key not in self._ready:
             self._prepare(self.idx[self.curr_idx:self.curr_idx + self._ahead])
         self.curr_idx += 1
-        i, both, lengths = self._ready.pop(key)
-        data = [both._at(2 * i)]  # as both[2 * i], in less time
+        i, both, lengths, pad = self._ready.pop(key)
+        data = [part(both, 2 * i)]
         if lengths is not None:
-            data.append(lengths[i])
-        short = first + self.batch_size - self._order.epoch[bucket].size
-        return self._batch(data, both._at(2 * i + 1), self.buckets[bucket],
-                           pad=min(max(0, short), self.batch_size))
+            data.append(part(lengths, i))
+        return self._batch(data, [part(both, 2 * i + 1)], self.buckets[key[0]], pad)
 
     def _prepare(self, batches: list[tuple[int, int]]) -> None:
         """Make these batches, those of one bucket in one go."""
         self._ready = {}
-        for bucket in {bucket for bucket, _ in batches}:
-            keys = [key for key in batches if key[0] == bucket]
-            where = np.add.outer([first for _, first in keys], np.arange(self.batch_size))
-            own = self._order.epoch[bucket]
-            if own.size:  # 'wrap' fills up with the bucket's first ones
-                starts, sizes = self._starts_and_sizes(own.take(where.ravel(), mode='wrap'))
+        firsts: dict[int, list[int]] = {}
+        for bucket, first in batches:
+            firsts.setdefault(bucket, []).append(first)
+        for bucket, places in firsts.items():
+            starts, sizes = self._places[bucket]
+            count = sizes.size
+            where = np.add.outer(places, np.arange(self.batch_size))
+            if count:  # 'wrap' fills up with the bucket's first ones
+                starts, sizes = (values.take(where.ravel(), mode='wrap')
+                                 for values in (starts, sizes))
             else:  # other parts have some
-                starts = sizes = np.zeros(where.size, np.int64)
+                starts = sizes = np.zeros(where.size, np.intp)
             padded = _tokens.gather(self._tokens, starts, sizes, self.buckets[bucket] + 1,
                                     self._padding)
             both = self._split(padded.reshape(where.shape + (-1,)))
             lengths = (mx.nd.array(sizes.reshape(where.shape), dtype='float32')
                        if self.provide_length else None)
-            self._ready.update((key, (i, both, lengths)) for i, key in enumerate(keys))
+            pads = (where[:, -1] + 1 - count).clip(0, self.batch_size).tolist()
+            for i, (first, pad) in enumerate(zip(places, pads)):
+                self._ready[bucket, first] = i, both, lengths, pad
 
 
 class _ReadOnly(mx.nd.NDArray):

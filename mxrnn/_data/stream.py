@@ -8,6 +8,7 @@ from typing import Any, Iterable, Literal, Mapping, Sequence
 import numpy as np
 
 from .. import _check
+from .._runtime.memory import part
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
 from .batches import Layout, TokenIter, extent
@@ -148,8 +149,8 @@ class StreamIter(TokenIter):
         starts = self._starts + done
         sizes = np.full(self.batch_size, self._steps - done + 1)
         rows = _tokens.gather(self._tokens, starts, sizes, self.bptt + 1, self._padding)
-        data, label = self._split(rows[None])
-        batch = self._batch([data], label, self.bptt, index=starts)
+        both = self._split(rows[None])
+        batch = self._batch([part(both, 0)], [part(both, 1)], self.bptt, index=starts)
         batch.new_epoch = self.curr_idx == 0
         self.curr_idx += 1
         return batch

@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any, Iterable, Iterator, Sequence, Sized
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 __all__ = ['checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather', 'joined', 'joint',
            'lengths', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
@@ -138,21 +137,28 @@ def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int
 
     What is past the size is `padding`, a NumPy number of the type of the result.
     """
+    starts, sizes = starts.astype(np.intp, copy=False), sizes.astype(np.intp, copy=False)
     last = packed.size - steps  # where the last row of that many numbers begins
     if last < 0:  # the sequences are all about as short as that
         packed, last = np.append(packed, np.zeros(-last, packed.dtype)), 0
     # Every row of `steps` numbers that there is, without a copy: taking some of them copies runs of
     # memory, which is several times as fast as picking number by number.
-    runs = as_strided(packed, (last + 1, steps), packed.strides * 2, writeable=False)
-    rows = runs[np.minimum(starts, last)].astype(padding.dtype, copy=False)
-    for i in np.flatnonzero(starts > last):
+    runs: np.ndarray = np.ndarray((last + 1, steps), packed.dtype, packed, 0, packed.strides * 2)
+    begins = np.minimum(starts, last)
+    # The rows are all over the memory. Reading one number of each end first has the processor fetch
+    # many of them at the same time; the copies below would wait for one after the other.
+    packed.take(begins)
+    packed.take(begins + (steps - 1))
+    rows = runs[begins].astype(padding.dtype, copy=False)
+    behind = starts > last
+    for i in np.flatnonzero(behind) if behind.any() else ():
         end = packed[starts[i]:]
         rows[i, :end.size] = end
-    shortest = min(int(sizes.min()), steps) if sizes.size else 0
-    narrow: Any = np.int16 if steps < 2 ** 15 else np.int64  # compares faster
-    ends = sizes.clip(max=steps).astype(narrow)
-    np.copyto(rows[:, shortest:], padding,
-              where=np.arange(shortest, steps, dtype=narrow) >= ends[:, None])
+    missing = steps - np.minimum(sizes, steps)
+    ends = missing.cumsum()
+    if missing.any():  # number by number, since they are few of each row
+        before = np.arange(steps, rows.size + 1, steps) - ends
+        rows.reshape(-1)[before.repeat(missing) + np.arange(ends[-1])] = padding
     return rows
 
 

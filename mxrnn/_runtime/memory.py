@@ -1,0 +1,41 @@
+"""The memory of arrays on the CPU, to write into."""
+from __future__ import annotations
+
+import ctypes
+import math
+from typing import Any
+
+import numpy as np
+
+from .mxnet import mx
+
+__all__ = ['address', 'part', 'room']
+
+_view = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
+    ('PyMemoryView_FromMemory', ctypes.pythonapi))
+_at, _Handle = mx.base._LIB.MXNDArrayAt, mx.base.NDArrayHandle  # looked up once, for speed
+_WRITE = 0x200  #: PyBUF_WRITE
+
+
+def address(array: mx.nd.NDArray) -> int:
+    """Where the numbers of an array begin, whose memory is there already."""
+    pointer = ctypes.c_void_p()
+    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
+    return pointer.value or 0
+
+
+def room(shape: tuple[int, ...], dtype: np.dtype[Any]
+         ) -> tuple[mx.nd.NDArray, np.ndarray[Any, Any]]:
+    """A new array on the CPU, and its memory as a NumPy array, to be filled before anything else
+    is done with it.
+    """
+    array = mx.nd.empty(shape, mx.cpu(), dtype)
+    memory = _view(address(array), math.prod(shape) * dtype.itemsize, _WRITE)
+    return array, np.frombuffer(memory, dtype).reshape(shape)
+
+
+def part(array: mx.nd.NDArray, i: int) -> mx.nd.NDArray:
+    """The view ``array[i]``, in a third of the time."""
+    handle = _Handle()
+    mx.base.check_call(_at(array.handle, ctypes.c_uint(i), ctypes.byref(handle)))
+    return mx.nd.NDArray(handle)
