@@ -5,14 +5,26 @@ import argparse
 import math
 import os
 import re
+import tempfile
 import textwrap
-from typing import Any, NoReturn
+from typing import Any, Callable, NoReturn
 
 __all__ = ['Parser', 'filled', 'integers', 'learning_rate', 'positive', 'probability',
            'seed_number', 'threads_number', 'why_not_written']
 
 #: Epochs are added to the seed, and NumPy takes no seed of more than 32 bits.
 LAST_SEED = 10 ** 9
+
+
+#: What argparse says, and how it reads like the other refusals.
+_SAID: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
+    (r'^argument (\S+): must', r'\1 must'),
+    (r"^argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)$",
+     lambda found: '%s must be one of %s, got %s' % (
+         found[1], found[3].replace("'", ''), found[2])),
+    (r"^argument (\S+): ignored explicit argument '(.*)'$", r'\1 takes no value, got \2'),
+    (r'^argument (\S+): expected one argument$', r'\1 needs a value'),
+]
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,7 +41,8 @@ class Parser(argparse.ArgumentParser):
         return super().add_argument(*names, **arguments)
 
     def error(self, message: str) -> NoReturn:
-        message = re.sub(r'^argument (\S+): must', r'\1 must', message)
+        for said, better in _SAID:
+            message = re.sub(said, better, message)
         self.exit(2, '%s: %s (--help lists the options)\n' % (self.prog, message))
 
 
@@ -113,4 +126,8 @@ def why_not_written(path: str) -> str:
         return 'there is no folder %s' % folder
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         return '%s may not be written' % (path if os.path.exists(path) else folder)
-    return ''
+    try:  # some file systems take no files, whatever their permissions say
+        with tempfile.TemporaryFile(dir=folder):
+            return ''
+    except OSError as error:
+        return 'no file can be made in %s: %s' % (folder, error.strerror)

@@ -313,9 +313,11 @@ def read_options(argv: list[str]) -> argparse.Namespace:
     if options.resume >= options.epochs:
         result.error('--resume must be below --epochs, which is %d, got %d'
                      % (options.epochs, options.resume))
-    if options.resume and (options.stock or not options.checkpoint):
-        result.error('--resume needs --checkpoint and the states of the optimiser beside it, '
-                     'which mxnet.rnn (--stock) does not save')
+    if options.resume and options.stock:
+        result.error('--resume is not for --stock: mxnet.rnn does not save the states of the '
+                     'optimiser')
+    if options.resume and not options.checkpoint:
+        result.error('--resume needs --checkpoint, what the names of the files begin with')
     check_store(result, options)
     return options
 
