@@ -12,7 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from _common import Table, configuration, figure, measure, median, mx, parse, parser, run
 from _options import positive
@@ -21,7 +21,7 @@ import mxrnn
 
 LAYERS, UNITS, BATCH = 2, 64, 32
 LENGTHS = (10, 50, 200, 500, 1000, 2000)
-QUICK = (6,)
+QUICK = (6, 12)
 STOCK = 'mxnet.rnn cells'
 
 
@@ -72,6 +72,22 @@ def memory(name: str, length: int, context: mx.Context) -> int:
     return used(context) - before
 
 
+def draw(path: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Milliseconds to build and bind against the number of steps, which are the ticks."""
+    with figure(path, 'Graphs of %d layers of LSTM' % LAYERS, 'time steps',
+                'ms to build and bind') as axes:
+        for name in BUILD:
+            own = [row for row in rows if row[2] == name]
+            axes.loglog([row[0] for row in own], [row[4] + row[5] for row in own], marker='o',
+                        label=name)
+        axes.set_xticks(sorted({row[0] for row in rows}))
+        axes.set_xticks([], minor=True)
+        axes.xaxis.set_major_formatter('{x:g}')
+        axes.yaxis.set_major_formatter('{x:g}')
+        axes.yaxis.set_minor_formatter('{x:g}' if axes.get_ylim()[1] < 20 * axes.get_ylim()[0]
+                                       else '')
+
+
 def main() -> None:
     options = parser(__doc__)
     options.add_argument('--rounds', type=positive, default=5,
@@ -105,12 +121,7 @@ def main() -> None:
                       median(a / b for a, b in zip(both[STOCK], both[name])),
                       int(peak.split()[-1]) / 1e6)
     if options.plot:
-        with figure(options.plot, 'Graphs of %d layers of LSTM' % LAYERS, 'time steps',
-                    'ms to build and bind') as axes:
-            for name in BUILD:
-                rows = [row for row in table.rows if row[2] == name]
-                axes.loglog([row[0] for row in rows], [row[4] + row[5] for row in rows],
-                            marker='o', label=name)
+        draw(options.plot, table.rows)
 
 
 if __name__ == '__main__':

@@ -47,6 +47,11 @@ def test_the_python_of_a_page_runs(page, tmp_path):
     assert all(line in rest for line in PRINTED.get(page, []))
 
 
+def test_the_readme_can_be_read_in_some_minutes():
+    prose = re.sub(r'^```.*?^```', '', text('README.md'), flags=re.MULTILINE | re.DOTALL)
+    assert len(prose.split()) <= 1000
+
+
 def test_the_pages_are_found():
     assert {'README.md', 'CONTRIBUTING.md', 'docs/differences.md'} <= set(PAGES)
     assert len(blocks('README.md')) >= 4
