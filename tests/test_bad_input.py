@@ -99,7 +99,8 @@ ARGUMENTS = [
         'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS, 'bias': FLAG}),
     ('FusedRNNCell', fused, {'num_hidden': COUNT, 'num_layers': COUNT, 'mode': MODE,
                              'bidirectional': FLAG, 'dropout': FRACTION, 'get_next_state': FLAG,
-                             'forget_bias': NUMBER, 'prefix': TEXT[1:], 'params': PARAMS}),
+                             'forget_bias': NUMBER, 'prefix': TEXT[1:], 'params': PARAMS,
+                             'projection_size': COUNT[1:], 'state_clip': CLIP}),
     ('SequentialRNNCell', rnn.SequentialRNNCell, {'params': PARAMS}),
     ('SequentialRNNCell.add', rnn.SequentialRNNCell().add, {'cell': CELL}),
     ('BidirectionalCell', lambda **kwargs: rnn.BidirectionalCell(
@@ -145,7 +146,7 @@ ARGUMENTS = [
     ('init.FusedRNN', lambda **kwargs: rnn.init.FusedRNN(
         **{'init': None, 'num_hidden': 4, 'num_layers': 1, 'mode': 'lstm', **kwargs}),
      {'init': [3, [], 'nonsense', 0.5], 'num_hidden': COUNT, 'num_layers': COUNT, 'mode': MODE,
-      'bidirectional': FLAG, 'forget_bias': NUMBER}),
+      'bidirectional': FLAG, 'forget_bias': NUMBER, 'projection_size': COUNT[1:]}),
 ]
 
 for name, make in CELLS.items():

@@ -3,6 +3,7 @@ compositions."""
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 
 import numpy as np
@@ -224,6 +225,133 @@ def test_projection_of_torch_in_numbers():
 def test_wrong_sizes_of_projections(wrong):
     with pytest.raises((TypeError, ValueError), match='projection_size must be'):
         rnn.LSTMPCell(3, wrong)
+
+
+# Projections and clipped memories of FusedRNNCell
+
+def fused(layers=2, both=True, **options):
+    return rnn.FusedRNNCell(4, layers, 'lstm', both, prefix='x_', get_next_state=True, **options)
+
+
+each_fused = pytest.mark.parametrize('options', [
+    {'projection_size': 3}, {'state_clip': (-0.1, 0.2)},
+    {'projection_size': 5, 'state_clip': (-0.2, 0.1)}], ids=str)
+
+
+@each_fused
+@pytest.mark.parametrize('layers', [1, 2])
+@pytest.mark.parametrize('both', [False, True])
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('lengths', [False, True])
+def test_fused_cells_with_options_are_the_cells_that_they_unfuse_to(options, layers, both, layout,
+                                                                    lengths):
+    cell = fused(layers, both, **options)
+    more = {'valid_length': mx.sym.Variable('n', shape=(2,))} if lengths else {}
+    values = {'n': np.array([3, 2])}
+    found = run(cell, (5,), layout=layout, values=values, **more)
+    apart = cell.unfuse()
+    packed = apart.pack_weights(cell.unpack_weights(
+        {'x_parameters': mx.nd.array(found.args['x_parameters'])}))
+    expected = run(apart, (5,), layout=layout, values={**values, **{
+        name: value.asnumpy() for name, value in packed.items()}}, **more)
+    assert_allclose(found.outputs, expected.outputs, atol=1e-6)
+    assert len(found.states) == 2
+    for k, state in enumerate(found.states):
+        assert_allclose(state, np.stack(expected.states[k::2]), atol=1e-6)
+        assert state.shape[2] == (4 if k else options.get('projection_size', 4))
+
+
+@each_fused
+def test_gradients_of_fused_cells_with_options(options):
+    cell = fused(**options)
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    found = run_symbols(outputs, [], {'data': (2, 3, 5)})
+    apart = cell.unfuse()
+    args = apart.pack_weights(cell.unpack_weights(
+        {'x_parameters': mx.nd.array(found.args['x_parameters'])}))
+    outputs, _ = apart.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    expected = run_symbols(outputs, [], {'data': (2, 3, 5)}, values={
+        name: value.asnumpy() for name, value in args.items()})
+    grads = {name: mx.nd.array(value) for name, value in expected.grads.items()}
+    packed = cell.pack_weights(apart.unpack_weights(grads))
+    for name, grad in found.grads.items():
+        assert_allclose(grad, packed[name].asnumpy(), atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize('both', [False, True])
+def test_fused_projections_of_torch_in_numbers(both):
+    torch = pytest.importorskip('torch')
+    from mxrnn import interop
+    cell = fused(2, both, projection_size=3)
+    found = run(cell, (5,), train=False)
+    theirs = torch.nn.LSTM(5, 4, 2, proj_size=3, batch_first=True, bidirectional=both)
+    theirs.load_state_dict(interop.torch_state_dict(cell, found.args))
+    outputs, states = theirs(torch.tensor(found.args['data']))
+    assert_allclose(found.outputs, outputs.detach().numpy(), rtol=1e-6, atol=1e-6)
+    for mine, its in zip(found.states, states):
+        assert_allclose(mine, its.detach().numpy(), rtol=1e-6, atol=1e-6)
+    back = interop.from_torch_state_dict(cell, theirs.state_dict())
+    assert (back['x_parameters'] == found.args['x_parameters']).all()
+
+
+def test_checkpoints_of_fused_projections(tmp_path):
+    cell = fused(projection_size=3)
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    vector = mx.nd.array(run(cell, (5,), train=False).args['x_parameters'])
+    prefix = str(tmp_path / 'model')
+    rnn.save_rnn_checkpoint(cell, prefix, 1, outputs, {'x_parameters': vector}, {})
+    _, args, _ = rnn.load_rnn_checkpoint(fused(projection_size=3), prefix, 1)
+    assert (args['x_parameters'].asnumpy() == vector.asnumpy()).all()
+    _, apart, _ = rnn.load_rnn_checkpoint(cell.unfuse(), prefix, 1)
+    assert apart['x_l1_h2r_weight'].shape == (3, 4) and apart['x_r0_h2h_weight'].shape == (16, 3)
+    from mxrnn import interop
+    model = interop.load(prefix, 1)  # without the cell: the graph says how the vector is packed
+    assert (model.arg_params['x_parameters'] == vector.asnumpy()).all()
+
+
+def test_initial_values_of_fused_projections():
+    cell = fused(projection_size=3, forget_bias=0.5)
+    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    module = mx.mod.Module(outputs, label_names=None)
+    module.bind([('data', (2, 2, 5))])
+    module.init_params(mx.init.Xavier())
+    args = cell.unpack_weights(module.get_params()[0])
+    for name, value in args.items():
+        value = value.asnumpy()
+        if name.endswith('weight'):
+            assert value.any() and abs(value).max() <= np.sqrt(6 / sum(value.shape)) * 1.5
+        else:
+            assert (value == (0.5 if '_f_bias' in name else 0)).all()
+    assert args['x_l0_h2r_weight'].shape == (3, 4)
+
+
+def test_other_modes_have_neither_projections_nor_memories():
+    for name, value in (('projection_size', 3), ('state_clip', (-1, 1))):
+        with pytest.raises(ValueError, match="%s must be None for mode 'gru', got" % name):
+            rnn.FusedRNNCell(4, mode='gru', **{name: value})
+
+
+@each_fused
+def test_builds_with_cudnn_use_the_operator(options, monkeypatch):
+    """The graph alone: it is bound on GPUs."""
+    monkeypatch.setattr(importlib.import_module('mxrnn._operator.fused'), 'cpu_build',
+                        lambda: False)
+    cell = fused(**options)
+    outputs, states = cell.unroll(3, mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
+    assert operators(outputs)['RNN'] == 1
+    graph = mx.sym.Group([outputs, *states])
+    shapes = dict(zip(graph.list_arguments(), graph.infer_shape(data=(3, 2, 5))[0]))
+    vector = mx.nd.zeros(shapes['x_parameters'])
+    assert cell.pack_weights(cell.unpack_weights({'x_parameters': vector}))[
+        'x_parameters'].shape == vector.shape
+    width = options.get('projection_size', 4)
+    assert graph.infer_shape(data=(3, 2, 5))[1] == [(3, 2, 2 * width), (4, 2, width), (4, 2, 4)]
+    attributes = outputs.attr_dict()['x_rnn']
+    clip = options.get('state_clip', (None, None))
+    assert attributes.get('projection_size') == (
+        str(width) if 'projection_size' in options else None)
+    assert [attributes.get('lstm_state_clip_' + end) for end in ('min', 'max')] == [
+        None if each is None else str(each) for each in clip]
 
 
 # Weights dropped

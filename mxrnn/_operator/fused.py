@@ -1,6 +1,7 @@
 """FusedRNNCell: layers, directions and steps as one sym.RNN, whose weights are one vector."""
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, Callable, Sequence
 
@@ -9,16 +10,16 @@ import numpy as np
 from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
-from .._cells.dense import GRUCell, LSTMCell, RNNCell
+from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.dropout import DropoutCell, drop
 from .._cells.gates import MODES
-from .._cells.names import GROUPS
 from .._cells.params import RNNParams
 from .._cells.sequence import (
     Inputs,
     arrange,
     check_length,
     check_states,
+    flatten,
     known_shape,
     known_type,
     mask,
@@ -36,19 +37,21 @@ from .._cells.weights import (
 )
 from .._runtime.mxnet import mx
 from .defects import warn_of_defects
-from .environment import warn_once
-from .initialiser import FusedRNN
-from .layout import FusedLayout, Mode
+from .environment import cpu_build, warn_once
+from .initialiser import FusedRNN, check_projection
+from .layout import LAYOUT, FusedLayout, Mode
 from .padded import padded_layer, typed
+from .vector import zero_row
 
 __all__ = ['FusedRNNCell']
 
-#: The ordinary cell of each mode: (num_hidden, prefix, forget_bias) -> cell.
+#: The ordinary cell of each mode: (num_hidden, projection_size, prefix, options of LSTMs) -> cell.
 _ORDINARY: dict[str, Callable[..., BaseRNNCell]] = {
-    'rnn_relu': lambda units, prefix, _: RNNCell(units, activation='relu', prefix=prefix),
-    'rnn_tanh': lambda units, prefix, _: RNNCell(units, activation='tanh', prefix=prefix),
-    'lstm': lambda units, prefix, bias: LSTMCell(units, prefix=prefix, forget_bias=bias),
-    'gru': lambda units, prefix, _: GRUCell(units, prefix=prefix),
+    'rnn_relu': lambda units, _, prefix, **__: RNNCell(units, activation='relu', prefix=prefix),
+    'rnn_tanh': lambda units, _, prefix, **__: RNNCell(units, activation='tanh', prefix=prefix),
+    'lstm': lambda units, size, prefix, **options: (
+        LSTMPCell(units, size, prefix, **options) if size else LSTMCell(units, prefix, **options)),
+    'gru': lambda units, _, prefix, **__: GRUCell(units, prefix=prefix),
 }
 
 Symbol = mx.sym.Symbol
@@ -83,12 +86,19 @@ class FusedRNNCell(BaseRNNCell):
         None.
     params : RNNParams, optional
         Container of the weights; a new one if None.
+    projection_size : int, optional
+        Number of units to which outputs are projected (mode 'lstm'), as in `LSTMPCell`.
+    state_clip : pair of float, optional
+        Lowest and highest value of the memory (mode 'lstm'), as in `LSTMCell`.
 
     Notes
     -----
     One vector, ``<prefix>parameters``, holds all weights and then all biases, each in the order
-    layer, direction ('l', 'r'), i2h then h2h, gate (`_operator/layout.py`). States have the shape
-    (num_layers * directions, batch, num_hidden): the output, and for 'lstm' the memory.
+    layer, direction ('l', 'r'), i2h, h2h and, with a projection, h2r, gate
+    (`_operator/layout.py`). States have the shape (num_layers * directions, batch, num_hidden): the
+    output, and for 'lstm' the memory; with a projection the output has projection_size channels.
+    On CPUs sym.RNN crashes or does not train with a projection, and does not clip: there, and with
+    `valid_length`, a cell with either is unrolled step by step, with its weights from the vector.
     It cannot be stepped; `unfuse` gives the same function as a stack of cells that can.
     With `valid_length` each layer and direction is an operator of its own, unless there is one
     direction, no dropout between layers, no state to return, and another mode than 'rnn_relu'.
@@ -112,7 +122,8 @@ class FusedRNNCell(BaseRNNCell):
     def __init__(self, num_hidden: int, num_layers: int = 1, mode: Mode = 'lstm',
                  bidirectional: bool = False, dropout: float = 0., get_next_state: bool = False,
                  forget_bias: float = 1.0, prefix: str | None = None,
-                 params: RNNParams | None = None) -> None:
+                 params: RNNParams | None = None, *, projection_size: int | None = None,
+                 state_clip: Sequence[float] | None = None) -> None:
         _check.choice('mode', mode, MODES)
         super().__init__(prefix='%s_' % mode if prefix is None else prefix, params=params)
         self._num_hidden = _check.units(num_hidden)
@@ -123,19 +134,26 @@ class FusedRNNCell(BaseRNNCell):
         self._get_next_state = _check.flag('get_next_state', get_next_state)
         self._forget_bias_ = _check.number('forget_bias', forget_bias)
         self._directions = ['l', 'r'] if bidirectional else ['l']
+        self._projection_size_ = check_projection(projection_size, mode)
+        self._clip_ = _check.bounds('state_clip', state_clip)
+        if self._clip_ is not None and mode != 'lstm':
+            raise ValueError("state_clip must be None for mode %r, got %s: only 'lstm' has a memory"
+                             % (mode, _check.shown(state_clip)))
         self._parameter = self._params.get('parameters', init=FusedRNN(
             None, self._num_hidden, self._num_layers, mode, self._bidirectional,
-            self._forget_bias_))
+            self._forget_bias_, projection_size=self._projection_size_))
 
     def _sizes_(self) -> list[str]:
         return [*super()._sizes_(), 'num_layers=%d' % self._num_layers, repr(self._mode),
-                *(['bidirectional'] if self._bidirectional else [])]
+                *(['bidirectional'] if self._bidirectional else []),
+                *('%s=%s' % each for each in (('projection_size', self._projection_size_),
+                                              ('state_clip', self._clip_)) if each[1])]
 
     @property
     def state_info(self) -> list[dict[str, Any]]:
         layers = self._num_layers * len(self._directions)
-        return [{'shape': (layers, 0, self._num_hidden), '__layout__': 'LNC'}
-                for _ in range(MODES[self._mode].num_states)]
+        widths = [self._layout_.num_output, self._num_hidden][:MODES[self._mode].num_states]
+        return [{'shape': (layers, 0, width), '__layout__': 'LNC'} for width in widths]
 
     @property
     def _gate_names(self) -> list[str]:
@@ -149,7 +167,8 @@ class FusedRNNCell(BaseRNNCell):
 
     @property
     def _layout_(self) -> FusedLayout:
-        return FusedLayout(self._mode, self._num_hidden, self._num_layers, self._bidirectional)
+        return FusedLayout(self._mode, self._num_hidden, self._num_layers, self._bidirectional,
+                           self._projection_size_)
 
     def _shapes_(self, num_input: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the vector's arrays by their names, which begin with the cell's prefix."""
@@ -227,6 +246,8 @@ class FusedRNNCell(BaseRNNCell):
                       "transpositions that 'NTC' needs")
         states = check_states(self._first_states_(begin_state, dtype), len(self.state_info),
                               self)
+        if (self._projection_size_ or self._clip_) and (cpu_build() or valid_length is not None):
+            return self._by_steps_(inputs, states, options)
         if valid_length is not None:
             inputs = typed(inputs, known_type(states[0]))
         inputs = time_major(inputs, layout)
@@ -253,18 +274,23 @@ class FusedRNNCell(BaseRNNCell):
     def _operator_(self, inputs: Symbol, parameters: Symbol, states: Sequence[Symbol],
                    next_states: bool, dropout: float = 0.) -> tuple[Symbol, list[Symbol]]:
         """All layers as one operator over time-major inputs."""
+        more: dict[str, Any] = dict(zip(('state', 'state_cell'), states))
+        if self._projection_size_:
+            more['projection_size'] = self._projection_size_
+        if self._clip_:
+            more.update(zip(('lstm_state_clip_min', 'lstm_state_clip_max'), self._clip_))
         rnn = mx.sym.RNN(data=inputs, parameters=parameters,
                          state_size=self._num_hidden, num_layers=self._num_layers,
                          bidirectional=self._bidirectional, p=dropout,
                          state_outputs=next_states, mode=self._mode,
-                         name=self._prefix + 'rnn', **dict(zip(('state', 'state_cell'), states)))
+                         name=self._prefix + 'rnn', **more)
         return (rnn[0], list(rnn)[1:]) if next_states else (rnn, [])
 
     def _operators_(self, inputs: Symbol, states: list[Symbol], valid_length: Symbol,
                     between: float, dtype: Any) -> tuple[Symbol, list[Symbol]]:
         """Sequences of different lengths: one operator for each layer and direction, with dropout
         of the probability `between` in between."""
-        arrays = self._arrays_(inputs, states)
+        arrays = self._arrays_(self._parameter, self._probe_(inputs, states))
         begin: list[tuple[Symbol, ...]] = list(zip(*[
             mx.sym.SliceChannel(state, num_outputs=len(arrays), axis=0, squeeze_axis=True)
             for state in states]))
@@ -281,19 +307,64 @@ class FusedRNNCell(BaseRNNCell):
             finals += last
         return inputs, [mx.sym.stack(*each, axis=0) for each in zip(*finals)]
 
-    def _arrays_(self, inputs: Symbol, states: list[Symbol]) -> list[list[Symbol]]:
-        """The vector's arrays, by layer and direction, in one list.
+    def _by_steps_(self, inputs: Symbol, states: list[Symbol], options: Options
+                   ) -> tuple[Inputs, list[Any]]:
+        """The cells that `unfuse` gives, unrolled with their weights from the vector."""
+        stack = self.unfuse()
+        cells = [cell for cell in stack._all_cells_() if isinstance(cell, (LSTMCell, LSTMPCell))]
+        for cell, arrays in zip(cells, self._arrays_(self._sized_(inputs))):
+            cell._iW, cell._hW, *biases = arrays[:4]
+            cell._iB, cell._hB = (mx.sym.reshape(bias, shape=(-1,)) for bias in biases)
+            if isinstance(cell, LSTMPCell):
+                cell._rW = arrays[4]
+        by_cell = zip(*[mx.sym.SliceChannel(state, num_outputs=len(cells), axis=0,
+                                            squeeze_axis=True) for state in states])
+        length, layout, merge_outputs, _, valid_length, _ = options
+        if valid_length is not None:
+            inputs = mask(None, typed(inputs, known_type(states[0])), layout, valid_length)
+        outputs: Any
+        outputs, finals = stack._unroll_(inputs, flatten(list(by_cell)),
+                                         options._replace(merge_outputs=True))
+        if valid_length is not None:
+            outputs = mask(length, outputs, layout, valid_length)
+        outputs = arrange(length, outputs, layout, merge_outputs)
+        if not self._get_next_state:
+            return outputs, []
+        finals = [mx.sym.stack(*flatten(finals)[k::len(states)], axis=0)
+                  for k in range(len(states))]
+        for state in finals:
+            state._set_attr(__layout__='LNC')
+        return outputs, finals
 
-        The width of the inputs is not known here, so places are counted from the vector's end.
-        Slices don't let the vector's size be inferred; one step of the whole operator does, over
-        zeros, from which no gradient comes.
-        """
+    def _sized_(self, inputs: Symbol) -> Symbol:
+        """The vector, with its size inferred from the width of `inputs`, without sym.RNN."""
+        row, layout = zero_row(inputs, self._prefix), self._layout_
+        first = mx.sym.broadcast_axis(row, axis=0, size=layout.size(1) - layout.size(0))
+        rest = mx.sym.broadcast_axis(mx.sym.slice_axis(row, axis=1, begin=0, end=1), axis=1,
+                                     size=layout.size(0))
+        hint = mx.sym.Concat(mx.sym.Reshape(first, shape=(-1,)), mx.sym.Reshape(rest, shape=(-1,)),
+                             dim=0)
+        return mx.sym._internal._identity_with_attr_like_rhs(
+            self._parameter, hint, name=self._prefix + 'sized',
+            attr={LAYOUT: json.dumps([self._prefix, *layout])})
+
+    def _probe_(self, inputs: Symbol, states: list[Symbol]) -> Symbol:
+        """One step of the whole operator, over zeros, from which no gradient comes. It lets the
+        vector's size be inferred."""
         steps, zeros, *begin = map(mx.sym.zeros_like, [inputs, self._parameter, *states])
         step, _ = self._operator_(mx.sym.slice_axis(steps, axis=0, begin=0, end=1), zeros, begin,
-                                 False)
+                                  False)
+        return step
 
+    def _arrays_(self, vector: Symbol, probe: Symbol | None = None) -> list[list[Symbol]]:
+        """The vector's arrays, by layer and direction: i2h_weight, h2h_weight, i2h_bias, h2h_bias
+        and, of a projection, h2r_weight.
+
+        The width of the inputs is not known here, so places are counted from the vector's end.
+        Slices don't let the vector's size be inferred; `probe` does, if that is not known.
+        """
         def slices(begin: int, end: int | None) -> Symbol:
-            return mx.sym.slice_axis(self._parameter, axis=0, begin=begin, end=end)
+            return mx.sym.slice_axis(vector, axis=0, begin=begin, end=end)
 
         def equal_parts(array: Symbol, number: int) -> list[Symbol]:
             return list(mx.sym.SliceChannel(mx.sym.reshape(array, shape=(number, -1)),
@@ -305,19 +376,26 @@ class FusedRNNCell(BaseRNNCell):
         first = [array for array in weights if array.layer == 0]
         upper, biases = weights[len(first):], arrays[len(weights):]
         end, last = first[-1].end - size, biases[0].begin - size
+        count = len(first) // len(self._directions)  # of each cell
         by_cell = equal_parts(slices(0, end), len(self._directions))
         if upper:
-            by_cell += equal_parts(slices(end, last), len(upper) // len(GROUPS))
-        vectors = equal_parts(mx.sym.broadcast_add(
-            slices(last, None), mx.sym.sum(mx.sym.zeros_like(step))), len(biases))
+            by_cell += equal_parts(slices(end, last), len(upper) // count)
+        tail = slices(last, None)
+        if probe is not None:
+            tail = mx.sym.broadcast_add(tail, mx.sym.sum(mx.sym.zeros_like(probe)))
+        vectors = equal_parts(tail, len(biases))
         found = []
         for i, weight in enumerate(by_cell):
-            i2h, h2h = weights[2 * i:2 * i + 2]
-            border = -math.prod(h2h.shape)
-            found.append([mx.sym.reshape(array, shape=(shape[0], -1)) for array, shape in (
-                (mx.sym.slice_axis(weight, axis=1, begin=0, end=border), i2h.shape),
-                (mx.sym.slice_axis(weight, axis=1, begin=border, end=None), h2h.shape),
-                (vectors[2 * i], i2h.shape), (vectors[2 * i + 1], h2h.shape))])
+            own = weights[count * i:count * (i + 1)]
+            borders = [-sum(math.prod(array.shape) for array in own[k:]) or None
+                       for k in range(1, count + 1)]
+            i2h, h2h, *h2r = [
+                mx.sym.reshape(mx.sym.slice_axis(weight, axis=1, begin=begin, end=end),
+                               shape=(array.shape[0], -1))
+                for array, begin, end in zip(own, [0, *borders], borders)]
+            bias = [mx.sym.reshape(each, shape=(own[0].shape[0], -1))
+                    for each in vectors[2 * i:2 * i + 2]]
+            found.append([i2h, h2h, *bias, *h2r])
         return found
 
     def unfuse(self) -> SequentialRNNCell:
@@ -326,14 +404,16 @@ class FusedRNNCell(BaseRNNCell):
         Returns
         -------
         SequentialRNNCell
-            With an RNNCell, LSTMCell or GRUCell for each layer (prefix ``<prefix>l0_``, ...), or a
-            BidirectionalCell of two (``<prefix>l0_``, ``<prefix>r0_``), and DropoutCells between
-            layers. `unpack_weights` of this cell, then `pack_weights` of the stack carry weights
-            over; the checkpoint functions do both.
+            With an RNNCell, LSTMCell, LSTMPCell or GRUCell for each layer (prefix ``<prefix>l0_``,
+            ...), or a BidirectionalCell of two (``<prefix>l0_``, ``<prefix>r0_``), and
+            DropoutCells between layers. `unpack_weights` of this cell, then `pack_weights` of the
+            stack carry weights over; the checkpoint functions do both.
         """
         def cell(direction: str, layer: int) -> BaseRNNCell:
-            return _ORDINARY[self._mode](self._num_hidden, '%s%s%d_' % (
-                self._prefix, direction, layer), self._forget_bias_)
+            return _ORDINARY[self._mode](
+                self._num_hidden, self._projection_size_,
+                '%s%s%d_' % (self._prefix, direction, layer), forget_bias=self._forget_bias_,
+                state_clip=self._clip_)
 
         stack = SequentialRNNCell()
         for layer in range(self._num_layers):

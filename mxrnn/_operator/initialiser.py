@@ -9,7 +9,17 @@ from .._cells.names import GATES
 from .._runtime.mxnet import mx
 from .layout import FusedLayout, Mode
 
-__all__ = ['FusedRNN']
+__all__ = ['FusedRNN', 'check_projection']
+
+
+def check_projection(size: Any, mode: str) -> int | None:
+    """Return `size`, the argument projection_size, if layers of `mode` can have it."""
+    if size is None:
+        return None
+    if mode != 'lstm':
+        raise ValueError("projection_size must be None for mode %r, got %s: only 'lstm' has "
+                         'projections' % (mode, _check.shown(size)))
+    return _check.integer('projection_size', size, 1, _check.LARGEST)
 
 
 def _register(initializer: Any) -> Any:
@@ -33,7 +43,7 @@ class FusedRNN(mx.init.Initializer):
     init : Initializer or callable, str, optional
         Called with each array and its name, such as 'lstm_l0_i2h_i_weight'; as a str, what its
         `dumps` gives. The model's own initialiser if None.
-    num_hidden, num_layers, mode, bidirectional, forget_bias
+    num_hidden, num_layers, mode, bidirectional, forget_bias, projection_size
         Of the FusedRNNCell. In mode 'lstm', the forget gates' biases of both i2h and h2h are set
         to `forget_bias`.
 
@@ -43,7 +53,8 @@ class FusedRNN(mx.init.Initializer):
     """
 
     def __init__(self, init: Any, num_hidden: int, num_layers: int, mode: Mode,
-                 bidirectional: bool = False, forget_bias: float = 1.0) -> None:
+                 bidirectional: bool = False, forget_bias: float = 1.0, *,
+                 projection_size: int | None = None) -> None:
         if isinstance(init, str):
             try:
                 init = mx.init.create(init)
@@ -55,12 +66,14 @@ class FusedRNN(mx.init.Initializer):
         self._layout = FusedLayout(
             _check.choice('mode', mode, GATES), _check.units(num_hidden),
             _check.integer('num_layers', num_layers, 1, _check.LARGEST),
-            _check.flag('bidirectional', bidirectional))
+            _check.flag('bidirectional', bidirectional),
+            check_projection(projection_size, mode))
+        projected = {} if projection_size is None else {'projection_size': projection_size}
         self._forget_bias = _check.number('forget_bias', forget_bias)
         super().__init__(init=init.dumps() if hasattr(init, 'dumps') else init,
                          num_hidden=self._layout.num_hidden, num_layers=self._layout.num_layers,
                          mode=mode, bidirectional=self._layout.bidirectional,
-                         forget_bias=self._forget_bias)
+                         forget_bias=self._forget_bias, **projected)
         self._init = init
 
     def _init_weight(self, desc: Any, arr: mx.nd.NDArray) -> None:

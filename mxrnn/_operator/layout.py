@@ -6,7 +6,11 @@ from typing import Iterator, Literal, NamedTuple
 
 from .._cells.names import GATES, GROUPS, KINDS, gate_array
 
-__all__ = ['FusedArray', 'FusedLayout', 'Mode']
+__all__ = ['LAYOUT', 'FusedArray', 'FusedLayout', 'Mode']
+
+#: Attribute of a node that takes a vector to something else than sym.RNN: the cell's prefix and the
+#: fields of the layout.
+LAYOUT = '__fused_layout__'
 
 Mode = Literal['rnn_relu', 'rnn_tanh', 'lstm', 'gru']
 
@@ -32,16 +36,23 @@ class FusedArray(NamedTuple):
 
 class FusedLayout(NamedTuple):
     """The arrays of the vector: all weights, then all biases, each by layer, direction ('l', 'r'),
-    group (i2h, h2h) and gate. cuDNN has them so, and MXNet follows it."""
+    group (i2h, h2h, and h2r of a projection, which is a weight without gates) and gate. cuDNN has
+    them so, and MXNet follows it."""
 
     mode: str
     num_hidden: int
     num_layers: int = 1
     bidirectional: bool = False
+    projection_size: int | None = None
 
     @property
     def directions(self) -> str:
         return 'lr' if self.bidirectional else 'l'
+
+    @property
+    def num_output(self) -> int:
+        """Channels of the output of each direction."""
+        return self.projection_size or self.num_hidden
 
     def arrays(self, num_input: int, by_gate: bool = True) -> Iterator[FusedArray]:
         """Yield the arrays in order, for an input of `num_input` channels: one for each gate, or
@@ -53,12 +64,16 @@ class FusedLayout(NamedTuple):
             for layer in range(self.num_layers):
                 for direction in self.directions:
                     for group in GROUPS:
-                        width = (self.num_hidden if group == 'h2h' else num_input if layer == 0
-                                 else self.num_hidden * len(self.directions))
+                        width = (self.num_output if group == 'h2h' else num_input if layer == 0
+                                 else self.num_output * len(self.directions))
                         shape = (units, width) if kind == 'weight' else (units,)
                         for gate in gates:
                             begin, end = end, end + math.prod(shape)
                             yield FusedArray(layer, direction, group, gate, kind, shape, begin, end)
+                    if self.projection_size and kind == 'weight':
+                        shape = (self.projection_size, self.num_hidden)
+                        begin, end = end, end + math.prod(shape)
+                        yield FusedArray(layer, direction, 'h2r', '', kind, shape, begin, end)
 
     def size(self, num_input: int) -> int:
         """Number of elements of the vector, for an input of `num_input` channels."""

@@ -68,8 +68,10 @@ def _layers(cell: Any) -> Iterator[_Layer]:
         for inner in cell._cells:
             yield from _layers(inner)
     elif kind is FusedRNNCell:
-        layout = FusedLayout(cell._mode, cell._num_hidden, cell._num_layers, cell._bidirectional)
-        part = _Part(cell._mode, cell._num_hidden, cell._num_hidden, {
+        if cell._clip_:
+            raise ValueError('%r clips its states, which layers of torch do not' % cell)
+        layout = cell._layout_
+        part = _Part(cell._mode, cell._num_hidden, layout.num_output, {
             (array.group, array.kind): cell._parameter.name for array in layout.arrays(1)}, layout)
         for number in range(cell._num_layers):
             yield _Layer((part,) * len(layout.directions), number)

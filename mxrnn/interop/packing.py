@@ -7,13 +7,14 @@ it. Where they leave a choice, nothing is guessed.
 """
 from __future__ import annotations
 
+import json
 import re
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from .._cells.names import GATES, GROUPS, KINDS, gate_array
-from .._operator.layout import FusedLayout
+from .._operator.layout import LAYOUT, FusedLayout
 from .graph import Graph, Node
 
 __all__ = ['Packing', 'packings', 'vector_layouts']
@@ -74,10 +75,15 @@ def _check_rows(packing: Packing, pieces: Sequence[np.ndarray]) -> None:
 def vector_layouts(graph: Graph) -> dict[str, dict[str, FusedLayout]]:
     """For each argument that is a vector of sym.RNN: prefixes of cells, and the layouts.
 
-    The prefix is what the node of sym.RNN is called, less 'rnn', as FusedRNNCell names it.
+    The prefix is what the node of sym.RNN is called, less 'rnn', as FusedRNNCell names it. A cell
+    that is unrolled by steps leaves both at a node that takes the vector.
     """
     found: dict[str, dict[str, FusedLayout]] = {}
     for node in graph.nodes:
+        if LAYOUT in node.attrs:
+            prefix, *layout = json.loads(node.attrs[LAYOUT])
+            found.setdefault(graph.nodes[node.inputs[0].node].name, {})[prefix] = FusedLayout(
+                *layout)
         if node.op == 'RNN' and len(node.inputs) > 1:
             source = graph.nodes[node.inputs[1].node]
             while source.op in _SAME_SIZE:
@@ -92,7 +98,7 @@ def _layout(node: Node) -> FusedLayout:
     if mode not in GATES:
         raise ValueError('%s has the unknown mode %s' % (node.name, mode))
     return FusedLayout(mode, node.get('state_size'), node.get('num_layers'),
-                       bool(node.get('bidirectional', False)))
+                       bool(node.get('bidirectional', False)), node.get('projection_size', None))
 
 
 def packings(graph: Graph, arrays: Weights, gates: Gates) -> Iterator[Packing]:

@@ -25,6 +25,7 @@ CELLS = {
 OWN_CELLS = {'LSTMPCell': 'lstmp', 'LayerNormLSTMCell': 'layer_norm_lstm',
              'LayerNormGRUCell': 'layer_norm_gru', 'VariationalDropoutCell': 'variational',
              'WeightDropCell': 'weight_drop',
+             'FusedRNNCell-projection': 'fused_projection',
              'BidirectionalCell-sum': 'both_sum', 'LSTMCell-clip': 'lstm_clip',
              'LSTMCell-no-bias': 'lstm_no_bias',
              'LayerNormLSTMCell-no-bias': 'layer_norm_no_bias',
