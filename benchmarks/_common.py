@@ -216,6 +216,9 @@ def figure(path: str, title: str, xlabel: str, ylabel: str, whole: bool = False,
         axes.set_yscale('log', base=2)
         axes.yaxis.set_major_formatter('{x:g}')
     yield axes
+    low, high = axes.get_ylim()
+    if ratio and high < 8 * low:  # powers of 2 alone would leave the axis bare
+        axes.yaxis.set_major_locator(pyplot.LogLocator(base=2, subs=(1, 1.5)))
     axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1), fontsize='small')
     fig.savefig(path, dpi=120)
     print('# drawn: %s' % path, flush=True)

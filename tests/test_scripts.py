@@ -164,6 +164,9 @@ def test_figures_have_titles_whole_epochs_and_a_line_at_1(tmp_path, monkeypatch)
         'a title', 'epoch', 'times as fast')
     assert all(tick == int(tick) for tick in axes.get_xticks())
     assert list(axes.lines[0].get_ydata()) == [1, 1]
+    with figure(str(path), 'a title', 'epoch', 'times as fast', ratio=True) as narrow:
+        narrow.plot([1, 2], [.8, 1.6], label='a line')
+    assert {.75, 1, 1.5} <= set(narrow.get_yticks())
     data, legend = axes.get_window_extent(), axes.get_legend().get_window_extent()
     assert not data.overlaps(legend)
 
