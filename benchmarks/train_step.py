@@ -238,11 +238,13 @@ def main() -> None:
             colours = {each: 'C%d' % i for i, each in enumerate(names)}
             for (implementation, name), values in lines.items():
                 if implementation != STOCK:
-                    axes.plot(values, linestyle='', marker='o' if name == 'training' else '^',
+                    aside = .1 * (list(colours).index(implementation) - len(colours) / 2)
+                    axes.plot(np.arange(len(values)) + aside, values, linestyle='',
+                              marker='o' if name == 'training' else '^',
                               color=colours[implementation],
                               label='%s, %s' % (implementation, name))
             axes.set_xticks(np.arange(len(cases)), ['%s\n%d, %d, %d, %d' % case for case in cases],
-                            fontsize='small')
+                            fontsize='x-small')
 
 
 if __name__ == '__main__':
