@@ -50,6 +50,9 @@ def instance(name: str, value: Any, types: Any, what: str) -> Any:
 def integer(name: str, value: Any, least: int | None = None,
             most: int | None = None) -> int:
     """Return `value` as an int; NumPy integers count as integers, bools do not."""
+    if type(value) is int and least is not None and least <= value and (
+            most is None or value <= most):
+        return value  # the usual case, quickly
     what = 'an integer' if least is None else 'an integer of at least %d' % least
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))

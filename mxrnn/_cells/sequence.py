@@ -20,11 +20,17 @@ Layout = Literal['NTC', 'TNC', 'NT', 'TN', 'NTCHW', 'TNCHW', 'NTHWC', 'TNHWC', '
                  'NTCDHW', 'TNCDHW', 'NTDHWC', 'TNDHWC']
 
 
+#: The axis of time in the layouts that are usual, for a quick answer.
+_TIME_AXIS = {'NTC': 1, 'TNC': 0}
+
+
 def time_axis(layout: str) -> int:
     """Axis of time in `layout`: 1 for 'NTC', 0 for 'TNC'.
 
     What follows the first two letters is free, so that images may be named ('NTCHW').
     """
+    if type(layout) is str and layout in _TIME_AXIS:
+        return _TIME_AXIS[layout]
     if not isinstance(layout, str):
         raise TypeError("layout must be 'NTC' or 'TNC', got %s" % _check.shown(layout))
     if layout[:2] not in ('NT', 'TN') or len(set(layout)) != len(layout):

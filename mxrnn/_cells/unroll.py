@@ -49,7 +49,7 @@ class Options(NamedTuple):
 def _checked(inputs: Inputs, options: Options) -> Options:
     length, layout, merge_outputs, dtype, valid_length, _ = options
     check_inputs(length, inputs, layout)
-    if merge_outputs is not None:
+    if merge_outputs is not None and type(merge_outputs) is not bool:
         options = options._replace(merge_outputs=bool(_check.flag('merge_outputs', merge_outputs)))
     if dtype is not None:
         _check.dtype('dtype', dtype)
@@ -67,21 +67,22 @@ def unroll(cell: Any, inputs: Inputs, begin_state: Any, options: Options
            ) -> tuple[Inputs, list[Any]]:
     """Unroll `cell` for a program: see `BaseRNNCell.unroll`."""
     options = _checked(inputs, options)
-    with unchanged_on_error(cell):
+    with unchanged_on_error(cell) as cells:
         cell.reset()
         outputs, states = unroll_masked(cell, inputs, begin_state, options)
-        for each in cell._all_cells_():
+        for each in cells:
             each._check_graph_([outputs, states])
     return outputs, states
 
 
 @contextlib.contextmanager
-def unchanged_on_error(cell: Any) -> Iterator[None]:
-    """Put back the attributes of `cell` and of those under it if the block fails."""
+def unchanged_on_error(cell: Any) -> Iterator[list[Any]]:
+    """Put back the attributes of `cell` and of those under it, which the block is given, if the
+    block fails."""
     cells = cell._all_cells_()
     before = [dict(vars(each)) for each in cells]
     try:
-        yield
+        yield cells
     except BaseException:
         for each, attributes in zip(cells, before):
             vars(each).clear()
