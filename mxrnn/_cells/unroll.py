@@ -47,7 +47,7 @@ class Options(NamedTuple):
 
 
 def _checked(inputs: Inputs, options: Options) -> Options:
-    length, layout, merge_outputs, dtype, valid_length, _ = options
+    length, layout, merge_outputs, dtype, valid_length = options[:5]
     check_inputs(length, inputs, layout)
     if merge_outputs is not None and type(merge_outputs) is not bool:
         options = options._replace(merge_outputs=bool(_check.flag('merge_outputs', merge_outputs)))

@@ -234,7 +234,7 @@ class FusedRNNCell(BaseRNNCell):
 
     def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
                  ) -> tuple[Inputs, list[Any]]:
-        length, layout, merge_outputs, dtype, valid_length, _ = options
+        length, layout, merge_outputs, dtype, valid_length = options[:5]
         inputs = arrange(length, inputs, layout, True)
         shape = known_shape(inputs)
         if len(shape) not in (0, 3):

@@ -82,7 +82,7 @@ class OperatorCell(BaseRNNCell):
 
     def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
                  ) -> tuple[Inputs, list[Any]]:
-        length, layout, merge_outputs, _, valid_length, _ = options
+        length, layout, merge_outputs, _, valid_length = options[:5]
         first = self.layers[0]
         name = first.cells[0]._prefix + 'fused_'
         if not isinstance(inputs, mx.sym.Symbol):
