@@ -384,7 +384,7 @@ def nhwc_case(name):
     return pytest.param(CONVOLUTIONAL[name], id=name, marks=marks)
 
 
-@pytest.mark.parametrize('make', map(nhwc_case, CONVOLUTIONAL))
+@pytest.mark.parametrize('make', list(map(nhwc_case, CONVOLUTIONAL)))
 @pytest.mark.parametrize('merge', [True, False], ids=['merged', 'list'])
 def test_nhwc_is_nchw_with_channels_last(make, merge, monkeypatch):
     monkeypatch.setattr(mx.sym, 'Convolution', convolve(mx.sym.Convolution))

@@ -5,21 +5,20 @@ programs written for it may use any `_name` for something else.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Literal, Sequence, overload
+from typing import Any, Callable, Literal, overload
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import activate
-from .names import KINDS
+from .packing import PackedWeights
 from .params import RNNParams, in_constructor_of
 from .sequence import Inputs, Layout, Outputs, make_state, unknown
 from .unroll import Options, call_unroll, unroll, unroll_steps
-from .weights import Weights, copy_weights, group_weights, pack_gates, unpack_gates
 
 __all__ = ['BaseRNNCell']
 
 
-class BaseRNNCell:
+class BaseRNNCell(PackedWeights):
     """What all cells have in common; the base of cells of your own.
 
     A cell of your own defines `state_info` and `__call__`, which adds one to `_counter` and names
@@ -61,9 +60,7 @@ class BaseRNNCell:
     #: What cells of a class are to `fuse`: see `_operator/plan.py`. Subclasses do not inherit it.
     _in_fuse_: str
 
-    # What cells with gates have: the number of units, and the weights in the graph.
-    _kinds_: Sequence[str] = KINDS
-    _num_hidden: int
+    # The weights in the graph of cells with gates.
     _iW: mx.sym.Symbol
     _iB: mx.sym.Symbol | None
     _hW: mx.sym.Symbol
@@ -136,71 +133,6 @@ class BaseRNNCell:
 
     def _shared_params_(self) -> RNNParams:
         return self._params
-
-    @property
-    def _gate_names(self) -> Any:
-        return ()
-
-    def _weight_prefix_(self, args: Weights) -> str:
-        """What the names of this cell's weights begin with in `args`: the prefix of the container,
-        as in graphs, or, where such are there, that of the cell, as mxnet.rnn has it."""
-        own = group_weights(self._prefix, ('', *self._gate_names), self._kinds_)
-        return self._prefix if any(name in args for name in own) else self._params._prefix
-
-    def unpack_weights(self, args: Weights) -> Weights:
-        """Split the weights of this cell by gate.
-
-        Parameters
-        ----------
-        args : dict of str to NDArray
-            As from ``Module.get_params()[0]``. Other parameters are passed through, and so are
-            weights that are unpacked already.
-
-        Returns
-        -------
-        dict of str to NDArray
-            In place of ``lstm_i2h_weight`` of shape (4 * num_hidden, num_input), for instance,
-            ``lstm_i2h_i_weight``, ``..._f_weight``, ``..._c_weight`` and ``..._o_weight`` of
-            shape (num_hidden, num_input) each, and likewise for h2h and the biases.
-
-        Raises
-        ------
-        MissingWeightsError
-            A KeyError that lists what is missing and what there is.
-        ValueError
-            An array has another shape.
-        """
-        args = copy_weights(args)
-        if self._gate_names:
-            unpack_gates(args, self._weight_prefix_(args), self._gate_names, self._num_hidden,
-                         self._kinds_, self)
-        return args
-
-    def pack_weights(self, args: Weights) -> Weights:
-        """Join the weights of this cell's gates: the inverse of `unpack_weights`.
-
-        Parameters
-        ----------
-        args : dict of str to NDArray
-            With the weights of each gate; what is packed already is passed through.
-
-        Returns
-        -------
-        dict of str to NDArray
-            As the cell's graphs take them.
-
-        Raises
-        ------
-        MissingWeightsError
-            A KeyError that lists what is missing and what there is.
-        ValueError
-            An array has another shape.
-        """
-        args = copy_weights(args)
-        if self._gate_names:
-            pack_gates(args, self._weight_prefix_(args), self._gate_names, self._num_hidden,
-                       self._kinds_, self)
-        return args
 
     # States
 
