@@ -114,8 +114,8 @@ class BaseRNNCell(PackedWeights):
 
     def _kept_between_steps_(self, states: list[mx.sym.Symbol], dtype: Any
                              ) -> dict[str, mx.sym.Symbol | None]:
-        """Attributes that hold a Symbol from one step to the next, besides the states: what is in
-        them before the first step from `states`, or None if no step reads them."""
+        """Attributes, besides the states, that hold a Symbol from one step to the next, each with
+        its value before the first step from `states`, or None if no step reads it."""
         return {}
 
     # Weights
@@ -124,8 +124,8 @@ class BaseRNNCell(PackedWeights):
     def params(self) -> RNNParams:
         """The container of this cell's weights.
 
-        Who reads it is taken to share it, but for the constructor of the cell itself; containers
-        with `params=` then refuse the cell.
+        Reading it outside the cell's own constructor marks the cell as one that shares its weights;
+        containers with `params=` then refuse it.
         """
         if not in_constructor_of(self):
             self._own_params = False
@@ -298,7 +298,7 @@ class BaseRNNCell(PackedWeights):
         return True
 
     def _check_graph_(self, symbols: Any) -> None:
-        """Refuse `symbols`, which are what a program gets of this cell or of one around it."""
+        """Refuse a graph that must not reach the program; `symbols` are its outputs and states."""
 
     def _later_step_(self) -> Callable[..., Any]:
         """What takes the steps of `unroll` after the first one."""

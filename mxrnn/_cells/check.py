@@ -10,7 +10,7 @@ __all__ = ['check_cell']
 
 
 def check_cell(name: str, value: Any) -> BaseRNNCell:
-    """Return `value` if it is a cell; what it is instead is said in words that help."""
+    """Return `value` if it is a cell; the refusal says what it is instead, and what to do."""
     if isinstance(value, BaseRNNCell):
         return value
     kind = value if isinstance(value, type) else type(value)

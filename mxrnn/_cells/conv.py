@@ -21,7 +21,7 @@ _LAYOUTS = {1: {'NCW': 'NCW', 'NCHW': 'NCW'},
 
 
 class _Default(tuple):  # type: ignore[type-arg]
-    """A default of mxnet.rnn, for two axes; its number counts for each where there are others."""
+    """A default of mxnet.rnn, for two axes; for one or three, its number is repeated."""
 
 
 _ONE, _THREE = _Default((1, 1)), _Default((3, 3))

@@ -17,7 +17,7 @@ _tanh = functools.partial(activate, activation='tanh')
 
 
 def added(bias: mx.sym.Symbol | None) -> dict[str, Any]:
-    """What a projection is told of its bias."""
+    """The arguments that give a projection this bias, or none."""
     return {'no_bias': True} if bias is None else {'bias': bias}
 
 

@@ -21,7 +21,7 @@ def _layer_norm(data: mx.sym.Symbol, gamma: mx.sym.Symbol, beta: mx.sym.Symbol |
 
 
 class _NormalisedCell(DenseCell):
-    """Normalises each projection over all gates; the biases are what it is shifted by."""
+    """Normalises each projection over all gates, then shifts it by the bias."""
 
     _in_fuse_ = 'sym.RNN does not normalise'
 

@@ -23,8 +23,8 @@ class PackedWeights:
         return ()
 
     def _weight_prefix_(self, args: Weights) -> str:
-        """What the names of this cell's weights begin with in `args`: the prefix of the container,
-        as in graphs, or, where such are there, that of the cell, as mxnet.rnn has it."""
+        """The prefix of this cell's weights in `args`: the cell's own if such names are there, as
+        mxnet.rnn writes them, else the container's, as graphs have them."""
         own = group_weights(self._prefix, ('', *self._gate_names), self._kinds_)
         return self._prefix if any(name in args for name in own) else self._params._prefix
 

@@ -106,7 +106,7 @@ def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
 
 
 def make_state(func: Callable[..., Symbol], name: str, keywords: dict[str, Any]) -> Symbol:
-    """What `func`, the argument of begin_state, makes; what it cannot take is said in a line."""
+    """Make a state by `func`, the argument of begin_state; say in one line what it cannot take."""
     try:
         return func(name=name, **keywords)
     except mx.base.MXNetError as error:
@@ -196,7 +196,7 @@ def arrange(length: int | None, inputs: Inputs, layout: str, merge: bool | None)
 
 
 def time_major(inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
-    """A whole sequence in `layout` with time first, or, time being first, back in `layout`."""
+    """Swap batch and time if `layout` is batch-major; applying it twice undoes it."""
     return mx.sym.swapaxes(inputs, dim1=0, dim2=1) if time_axis(layout) == 1 else inputs
 
 

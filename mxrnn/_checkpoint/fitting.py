@@ -35,12 +35,12 @@ _PARAMETERS = ('weight', 'bias', 'gamma', 'beta')
 def _wrong_names(cells: Sequence[Any], symbol: Any, nodes: list[dict[str, Any]],
                  read: dict[str, Any], arg_params: dict[str, Any], aux_params: dict[str, Any]
                  ) -> list[str]:
-    """What is in the file and nobody knows, and what is not in it and nobody else can know."""
+    """Names that neither graph nor cells use, and parameters that the file lacks."""
     arguments, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
     # What packing has made is known to a cell, whether or not it is one of the cell's variables.
     known = set(arguments).union(*map(_weights, cells))
     extra = (set(read) & set(arg_params)) - known | set(aux_params) - set(auxiliary)
-    # Which variables are data, the graph does not say; what is called as a parameter is none.
+    # The graph does not say which variables are data; one with the name of a parameter is not.
     missing = {'%s_%s' % (node['name'], end) for node in nodes for end in _PARAMETERS}
     missing &= {nodes[entry[0]]['name'] for node in nodes for entry in node['inputs']}
     missing = missing & set(arguments) - set(read) - set(arg_params)

@@ -1,4 +1,4 @@
-"""A module goes on where a checkpoint was saved: its optimiser gets states and progress."""
+"""Let a module go on where a checkpoint was saved: its optimiser gets states and progress."""
 from __future__ import annotations
 
 import functools

@@ -94,7 +94,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
 
 
 def _skip_hints(nodes: _Nodes, params: Mapping[str, Any]) -> None:
-    """Let those who take a value and a hint of its shape take the value, now that it has one.
+    """Give operators that take a value and a hint of its shape the value, which now has one.
 
     `_identity_with_attr_like_rhs` gives its first input; so does `reshape_like` where it replaces
     one axis by one, which then are equally long. What is there for gradients alone gives its first

@@ -22,8 +22,8 @@ def _wrong_whatever_is_bound(layout: FusedLayout) -> bool:
 
 
 def warn_of_defects(dtype: Any, layout: FusedLayout, dropout: float, parted: bool) -> None:
-    """Say what CPUs get wrong, most of it only where layers are not `parted`, but one operator
-    as in mxnet.rnn."""
+    """Warn of what CPUs get wrong: most of it where one operator has all layers, as in mxnet.rnn,
+    and not where they are `parted`."""
     deep = layout.num_layers > 1
     if not cpu_build():
         return

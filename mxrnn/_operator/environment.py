@@ -35,7 +35,7 @@ def cpu_build() -> bool:
 
 
 def _off(variable: str) -> bool:
-    """Whether MXNet, which reads one variable as a number and the other as a word, finds it off."""
+    """Whether MXNet finds this variable off: it reads one as a number, the other as a word."""
     value = os.environ.get(variable, '').strip().lower()
     return value == 'false' or bool(value) and not value.strip('0')
 

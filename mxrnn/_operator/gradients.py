@@ -1,6 +1,6 @@
-"""What makes the gradients of MXNet's own operator right where they would not be.
+"""Nodes that make the gradients of MXNet's own operator right.
 
-oneDNN's needs none of it: where that computes `dtype`, all is as it came.
+oneDNN's operator needs none of them: where it computes `dtype`, Symbols stay as they are.
 """
 from __future__ import annotations
 

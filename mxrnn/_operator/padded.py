@@ -85,7 +85,7 @@ def _direction(mode: str, units: int, arrays: Sequence[mx.sym.Symbol], inputs: m
 
 
 def typed(inputs: mx.sym.Symbol, dtype: Any) -> mx.sym.Symbol:
-    """`inputs` in a graph that infers their type, if `dtype`, which it is, is known.
+    """`inputs` as a node whose type MXNet infers to be `dtype`, where that is known.
 
     A program that binds lengths of integers may leave it open, and the operators that move and
     mask sequences would have to know it.

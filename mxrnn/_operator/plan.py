@@ -1,4 +1,4 @@
-"""What of a cell goes through sym.RNN.
+"""Which parts of a cell go through sym.RNN.
 
 Each class says what it is to `fuse` in `_in_fuse_`, which is looked up in the class itself: a
 subclass, which may compute something else, does not inherit it. It is one of `_PARTS`, or the

@@ -107,9 +107,9 @@ def _first(vector: mx.sym.Symbol, length: int) -> mx.sym.Symbol:
 
 def _inferred(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol, dtype: Any,
               name: str) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-    """`weight` with a shape that is inferred, and a vector as long as it has rows.
+    """The weight, with a shape that MXNet infers, and a vector as long as it has rows.
 
-    The vector's values are not for use. Looking up a few rows costs nothing, neither forwards nor
+    Only the vector's shape matters. Looking up a few rows costs nothing, neither forwards nor
     (as no gradient comes to it) backwards; where the width of `weight` is not known (0) or its type
     is not (None), both come from copies of `row`.
     """
