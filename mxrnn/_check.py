@@ -86,7 +86,9 @@ def number(name: str, value: Any, least: float = -_FINITE, most: float = _FINITE
     what = 'a finite number' if most == _FINITE else 'a number from %g to %g' % (least, most)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
-    if not least <= value <= most:  # type: ignore[operator]  # as NaN fails every comparison
+    # NumPy would turn the bounds into its type, in which they may be too large.
+    plain: Any = float(value) if isinstance(value, np.floating) else value
+    if not least <= plain <= most:  # as NaN fails every comparison
         raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
     if isinstance(value, numbers.Integral):
         return int(value)

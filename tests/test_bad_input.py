@@ -266,6 +266,7 @@ def _tables():
                                    id='%s-%s-%d-%s' % (name, argument, i, shown[:30]))
 
 
+@pytest.mark.filterwarnings('ignore:rnn_unroll is deprecated')
 @pytest.mark.parametrize('function, argument, value', list(_tables()))
 def test_refused_by_name(function, argument, value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where what is not refused may write its files
