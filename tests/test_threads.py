@@ -122,7 +122,8 @@ def alone(monkeypatch):
     (8, 4, None, 4, '4 physical cores among the 8 processors'),
     (2, 2, 4., 2, '2 physical cores among the 2 processors'),
     (64, 32, 3.5, 3, 'a quota of 3.5 processors; 32 physical cores'),
-    (2, 2, .5, 1, 'a quota of 0.5 processors')])
+    (2, 2, .5, 1, 'a quota of 0.5 processors'),
+    (2, 2, 1, 1, 'a quota of 1 processor; 2 physical cores')])
 def test_the_number_and_why(alone, processors, cores, limit, number, words):
     choice = alone(processors, cores, limit)
     assert choice.threads == number and choice.reason.startswith(words)

@@ -113,7 +113,8 @@ def _choose() -> Choice:
     except (OSError, ValueError, IndexError):  # files of an unknown form must not stop the import
         limit = None
     if limit is not None and limit < cores:
-        return Choice(max(1, int(limit)), 'a quota of %g processors; %s' % (limit, reason))
+        return Choice(max(1, int(limit)), 'a quota of %g processor%s; %s' % (
+            limit, '' if limit == 1 else 's', reason))
     return Choice(cores, reason)
 
 
