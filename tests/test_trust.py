@@ -102,6 +102,25 @@ for name, kind, said in (
     REFUSED['type with ' + name] = (pickle.dumps(in_dict(kind)), said)
 
 
+INTERFACE = {'data': (1, False), 'shape': (4,), 'typestr': '<f8', 'version': 3}
+REFUSED.update({
+    # An array over the bytes of an address, and what NumPy takes for one.
+    'array of objects': (pickle.dumps(in_dict(Reduced(np.ndarray, ((1,), 'O', b'address!')))),
+                         'calls numpy.ndarray'),
+    'number of an address': (pickle.dumps(in_dict(Reduced(np.float64, (Reduced(
+        mx.optimizer.SGD, (), {'__array_interface__': INTERFACE}),)))), '__array_interface__'),
+    'number': (pickle.dumps(in_dict(Reduced(np.float64, (1.0,)))), 'calls numpy.float64'),
+    'number by its class': (b'cnumpy\nfloat64\n)\x81.', 'calls numpy.float64'),
+    'number by its class and names': (b'\x80\x04cnumpy\nfloat64\n)}\x92.', 'calls numpy.float64'),
+    'number by an old opcode': (b'(I1\ninumpy\nfloat64\n.', 'calls numpy.float64'),
+    'number by another old opcode': (b'(cnumpy\nfloat64\nI1\no.', 'calls numpy.float64'),
+    # The second time the object is one of its class.
+    'attribute later': (b'cmxnet.optimizer.optimizer\nSGD\n)R}bN}V__class__\nNs\x86b.',
+                        'sets __class__'),
+    'array later': (b'cmxnet.ndarray.ndarray\nNDArray\n)R}Vhandle\nNsb}Vhandle\nVx\nsb.', 'array'),
+})
+
+
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch):
     """A checkpoint with states, and a module that would go on from it: (cell, prefix, module)."""
@@ -273,14 +292,16 @@ def test_a_file_cannot_change_a_trusted_function():
 
 
 @differs
-def test_states_of_a_file_are_not_pickled_again(checkpoint, tmp_path):
+@pytest.mark.parametrize('name, said', [
+    ('__reduce_ex__', 'sets __reduce_ex__'), ('lr', 'states must be NDArrays.*got SGD')])
+def test_states_of_a_file_are_not_pickled_again(name, said, checkpoint, tmp_path):
     # Pickling asks an object how; an object of the file would answer with a module to import.
     cell, prefix, module = checkpoint
     key = next(iter(module._updater.states if module._updater else module._kvstore._updater.states))
-    state = b'(dV__reduce_ex__\ncbuiltins\nstr\nsV__module__\nVstrange\ns'
+    state = b'(dV%s\ncbuiltins\nstr\ns' % name.encode()
     (tmp_path / 'model-0001.states').write_bytes(
         b'\x80\x02}' + pickle.dumps(key, 2)[2:-1] + b'cmxnet.optimizer.optimizer\nSGD\n)\x81'
         + state + b'bs.')
-    with pytest.raises(rnn.CheckpointError, match='states must be NDArrays.*got SGD'):
+    with pytest.raises(rnn.CheckpointError, match=said):
         rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
     assert not (tmp_path / MARK).exists() and 'strange' not in sys.modules

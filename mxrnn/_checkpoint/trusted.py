@@ -80,16 +80,54 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-
     def persistent_load(self, identity: Any) -> Any:
         raise pickle.UnpicklingError('it refers to an object outside of the file')
 
+    def load_reduce(self) -> None:
+        _check_called(self.stack[-2])  # type: ignore[attr-defined, unused-ignore]
+        super().load_reduce()  # type: ignore[misc, unused-ignore]
+
+    def load_newobj(self) -> None:
+        _check_called(self.stack[-2])  # type: ignore[attr-defined, unused-ignore]
+        super().load_newobj()  # type: ignore[misc, unused-ignore]
+
+    def load_newobj_ex(self) -> None:
+        _check_called(self.stack[-3])  # type: ignore[attr-defined, unused-ignore]
+        super().load_newobj_ex()  # type: ignore[misc, unused-ignore]
+
+    def _instantiate(self, kind: Any, args: Any) -> None:
+        _check_called(kind)
+        super()._instantiate(kind, args)  # type: ignore[misc, unused-ignore]
+
     def load_build(self) -> None:
         thing, state = self.stack[-2:]  # type: ignore[attr-defined, unused-ignore]
         if isinstance(thing, np.dtype):
             _check_type_state(thing, state)
+        elif type(thing) in _arrays():
+            raise pickle.UnpicklingError('it changes an array that is made already')
         elif not isinstance(thing, type) and any(thing is each for each in self._names.values()):
             raise pickle.UnpicklingError('it sets attributes of %s' % thing.__qualname__)
+        elif not isinstance(thing, type):
+            _check_attributes(state)
         super().load_build()  # type: ignore[misc, unused-ignore]
 
     dispatch = {**pickle._Unpickler.dispatch,  # type: ignore[attr-defined, unused-ignore]
+                pickle.REDUCE[0]: load_reduce,  # type: ignore[dict-item, unused-ignore]
+                pickle.NEWOBJ[0]: load_newobj,  # type: ignore[dict-item, unused-ignore]
+                pickle.NEWOBJ_EX[0]: load_newobj_ex,  # type: ignore[dict-item, unused-ignore]
                 pickle.BUILD[0]: load_build}  # type: ignore[dict-item, unused-ignore]
+
+
+def _check_called(thing: Any) -> None:
+    """Refuse to call NumPy's classes, which are in the table as values: they would make arrays of
+    any memory, of objects too. Pickles of arrays and numbers call functions of NumPy instead."""
+    if isinstance(thing, type) and issubclass(thing, (np.ndarray, np.generic)):
+        raise pickle.UnpicklingError('it calls numpy.%s' % thing.__name__)
+
+
+def _check_attributes(state: Any) -> None:
+    """Refuse a state that would set what Python or NumPy look at, as ``__class__``."""
+    for part in state if isinstance(state, tuple) else (state,):
+        for name in part if isinstance(part, dict) else ():
+            if isinstance(name, str) and name.startswith('__'):
+                raise pickle.UnpicklingError('it sets %.80s' % name)
 
 
 @functools.lru_cache(maxsize=None)
@@ -192,14 +230,17 @@ def _subclasses(kinds: Iterable[type]) -> Iterator[type]:
         yield from _subclasses(kind.__subclasses__())
 
 
+def _arrays() -> list[type]:
+    return [mx.nd.NDArray, mx.nd.sparse.CSRNDArray, mx.nd.sparse.RowSparseNDArray]
+
+
 def _of_mxnet() -> dict[tuple[str, str], Any]:
     """MXNet's arrays, optimisers and schedulers."""
     found: dict[tuple[str, str], Any] = {}
     for kind in _subclasses(_bases()):
         if kind.__module__.partition('.')[0] == 'mxnet':
             found[kind.__module__, kind.__qualname__] = _sealed(kind)
-    arrays = [mx.nd.NDArray, mx.nd.sparse.CSRNDArray, mx.nd.sparse.RowSparseNDArray]
-    for kind in arrays:
+    for kind in _arrays():
         found[kind.__module__, kind.__qualname__] = _checked_array(kind)
     return found
 
