@@ -1,8 +1,6 @@
 """FusedRNNCell: layers, directions and steps as one sym.RNN, whose weights are one vector."""
 from __future__ import annotations
 
-import json
-import math
 from typing import Any, Callable, Sequence
 
 import numpy as np
@@ -39,9 +37,9 @@ from .._runtime.mxnet import mx
 from .defects import warn_of_defects
 from .environment import cpu_build, warn_once
 from .initialiser import FusedRNN, check_projection
-from .layout import LAYOUT, FusedLayout, Mode
+from .layout import FusedLayout, Mode
 from .padded import padded_layer, typed
-from .vector import zero_row
+from .parts import arrays_of, sized
 
 __all__ = ['FusedRNNCell']
 
@@ -290,7 +288,7 @@ class FusedRNNCell(BaseRNNCell):
                     between: float, dtype: Any) -> tuple[Symbol, list[Symbol]]:
         """Sequences of different lengths: one operator for each layer and direction, with dropout
         of the probability `between` in between."""
-        arrays = self._arrays_(self._parameter, self._probe_(inputs, states))
+        arrays = arrays_of(self._parameter, self._layout_, self._probe_(inputs, states))
         begin: list[tuple[Symbol, ...]] = list(zip(*[
             mx.sym.SliceChannel(state, num_outputs=len(arrays), axis=0, squeeze_axis=True)
             for state in states]))
@@ -312,14 +310,15 @@ class FusedRNNCell(BaseRNNCell):
         """The cells that `unfuse` gives, unrolled with their weights from the vector."""
         stack = self.unfuse()
         cells = [cell for cell in stack._all_cells_() if isinstance(cell, (LSTMCell, LSTMPCell))]
-        for cell, arrays in zip(cells, self._arrays_(self._sized_(inputs))):
+        vector = sized(self._parameter, self._layout_, self._prefix, inputs)
+        for cell, arrays in zip(cells, arrays_of(vector, self._layout_)):
             cell._iW, cell._hW, *biases = arrays[:4]
             cell._iB, cell._hB = (mx.sym.reshape(bias, shape=(-1,)) for bias in biases)
             if isinstance(cell, LSTMPCell):
                 cell._rW = arrays[4]
         by_cell = zip(*[mx.sym.SliceChannel(state, num_outputs=len(cells), axis=0,
                                             squeeze_axis=True) for state in states])
-        length, layout, merge_outputs, _, valid_length, _ = options
+        length, layout, merge_outputs, _, valid_length = options[:5]
         if valid_length is not None:
             inputs = mask(None, typed(inputs, known_type(states[0])), layout, valid_length)
         outputs: Any
@@ -336,18 +335,6 @@ class FusedRNNCell(BaseRNNCell):
             state._set_attr(__layout__='LNC')
         return outputs, finals
 
-    def _sized_(self, inputs: Symbol) -> Symbol:
-        """The vector, with its size inferred from the width of `inputs`, without sym.RNN."""
-        row, layout = zero_row(inputs, self._prefix), self._layout_
-        first = mx.sym.broadcast_axis(row, axis=0, size=layout.size(1) - layout.size(0))
-        rest = mx.sym.broadcast_axis(mx.sym.slice_axis(row, axis=1, begin=0, end=1), axis=1,
-                                     size=layout.size(0))
-        hint = mx.sym.Concat(mx.sym.Reshape(first, shape=(-1,)), mx.sym.Reshape(rest, shape=(-1,)),
-                             dim=0)
-        return mx.sym._internal._identity_with_attr_like_rhs(
-            self._parameter, hint, name=self._prefix + 'sized',
-            attr={LAYOUT: json.dumps([self._prefix, *layout])})
-
     def _probe_(self, inputs: Symbol, states: list[Symbol]) -> Symbol:
         """One step of the whole operator, over zeros, from which no gradient comes. It lets the
         vector's size be inferred."""
@@ -355,48 +342,6 @@ class FusedRNNCell(BaseRNNCell):
         step, _ = self._operator_(mx.sym.slice_axis(steps, axis=0, begin=0, end=1), zeros, begin,
                                   False)
         return step
-
-    def _arrays_(self, vector: Symbol, probe: Symbol | None = None) -> list[list[Symbol]]:
-        """The vector's arrays, by layer and direction: i2h_weight, h2h_weight, i2h_bias, h2h_bias
-        and, of a projection, h2r_weight.
-
-        The width of the inputs is not known here, so places are counted from the vector's end.
-        Slices don't let the vector's size be inferred; `probe` does, if that is not known.
-        """
-        def slices(begin: int, end: int | None) -> Symbol:
-            return mx.sym.slice_axis(vector, axis=0, begin=begin, end=end)
-
-        def equal_parts(array: Symbol, number: int) -> list[Symbol]:
-            return list(mx.sym.SliceChannel(mx.sym.reshape(array, shape=(number, -1)),
-                                            num_outputs=number, axis=0))
-
-        size = self._layout_.size(0)
-        arrays = list(self._layout_.arrays(0, by_gate=False))
-        weights = [array for array in arrays if array.kind == 'weight']
-        first = [array for array in weights if array.layer == 0]
-        upper, biases = weights[len(first):], arrays[len(weights):]
-        end, last = first[-1].end - size, biases[0].begin - size
-        count = len(first) // len(self._directions)  # of each cell
-        by_cell = equal_parts(slices(0, end), len(self._directions))
-        if upper:
-            by_cell += equal_parts(slices(end, last), len(upper) // count)
-        tail = slices(last, None)
-        if probe is not None:
-            tail = mx.sym.broadcast_add(tail, mx.sym.sum(mx.sym.zeros_like(probe)))
-        vectors = equal_parts(tail, len(biases))
-        found = []
-        for i, weight in enumerate(by_cell):
-            own = weights[count * i:count * (i + 1)]
-            borders = [-sum(math.prod(array.shape) for array in own[k:]) or None
-                       for k in range(1, count + 1)]
-            i2h, h2h, *h2r = [
-                mx.sym.reshape(mx.sym.slice_axis(weight, axis=1, begin=begin, end=end),
-                               shape=(array.shape[0], -1))
-                for array, begin, end in zip(own, [0, *borders], borders)]
-            bias = [mx.sym.reshape(each, shape=(own[0].shape[0], -1))
-                    for each in vectors[2 * i:2 * i + 2]]
-            found.append([i2h, h2h, *bias, *h2r])
-        return found
 
     def unfuse(self) -> SequentialRNNCell:
         """The same function as a stack of ordinary cells, which can be stepped.

@@ -119,7 +119,7 @@ class OperatorCell(BaseRNNCell):
 def _unrolled(cell: BaseRNNCell, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol],
               options: Options) -> tuple[Inputs, list[Any]]:
     """`cell` step by step: MXNet's own operator rounds 'rnn_relu' to float32."""
-    length, layout, merge_outputs, _, valid_length, _ = options
+    length, layout, merge_outputs, _, valid_length = options[:5]
     if valid_length is None:
         return cell._unroll_(inputs, states, options)
     outputs, finals = cell._unroll_(mask(length, inputs, layout, valid_length), states, options)

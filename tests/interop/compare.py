@@ -33,7 +33,9 @@ def difference(expected: np.ndarray, found: np.ndarray, largest: float = 0.) -> 
         return 0.
     largest = largest or magnitude(expected)
     same = np.isnan(expected) & np.isnan(found) | (expected == found)
-    return float(np.where(same, 0, np.abs(expected - found)).max() / (largest or 1))
+    with np.errstate(invalid='ignore'):  # infinity less infinity, where both are the same
+        distance = np.abs(expected - found)
+    return float(np.where(same, 0, distance).max() / (largest or 1))
 
 
 def magnitude(array: np.ndarray) -> float:

@@ -88,7 +88,8 @@ def compare(symbol: Any, inputs: Mapping[str, Sequence[Any]],
             assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), name
             if ours.size:
                 same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
-                difference = np.abs(ours.astype('f8') - theirs.astype('f8'))[~same].max(initial=0)
+                difference = np.abs(ours[~same].astype('f8') - theirs[~same].astype('f8')
+                                    ).max(initial=0)
                 size = np.abs(theirs[np.isfinite(theirs)]).max(initial=0) or 1
                 worst = max(difference / size, worst)  # in this order NaN is the larger one
                 assert worst <= tolerance, (name, worst, ours, theirs)
