@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import doctest
+import pydoc
 
 import pytest
 
@@ -19,3 +20,9 @@ def test_the_example_of_a_public_name_runs(name):
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     doctest.DocTestRunner(optionflags=flags).run(found, out=report.append)
     assert not report, ''.join(report)
+
+
+@pytest.mark.parametrize('name', ['mxrnn', *mxrnn.__all__])
+def test_help_shows_no_addresses(name):
+    text = pydoc.render_doc(mxrnn if name == 'mxrnn' else getattr(mxrnn, name))
+    assert ' at 0x' not in text

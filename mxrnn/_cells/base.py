@@ -13,6 +13,7 @@ from .gates import activate
 from .packing import PackedWeights
 from .params import RNNParams, in_constructor_of
 from .sequence import Inputs, Layout, Outputs, make_state, unknown
+from .shown import shown_as
 from .unroll import Options, call_unroll, unroll, unroll_steps
 
 __all__ = ['BaseRNNCell']
@@ -151,6 +152,7 @@ class BaseRNNCell(PackedWeights):
             raise ValueError('begin_state of %r must be asked of the modifier cell around it '
                              '(ZoneoutCell, ResidualCell, ...), not of the cell itself' % self)
 
+    @shown_as(func='mx.sym.zeros')
     def begin_state(self, func: Callable[..., mx.sym.Symbol] = mx.sym.zeros,
                     **kwargs: Any) -> list[mx.sym.Symbol]:
         """States to begin a sequence with.

@@ -1,7 +1,6 @@
 """The cells of convolutional layers (Shi et al. 2015, https://arxiv.org/abs/1506.04214)."""
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, Literal, Sequence
 
 from .. import _check
@@ -9,6 +8,7 @@ from .._runtime.mxnet import mx
 from .gated import GatedCell, added
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
 from .params import RNNParams
+from .shown import Partial
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']
 
@@ -25,7 +25,7 @@ class _Default(tuple):  # type: ignore[type-arg]
 
 
 _ONE, _THREE = _Default((1, 1)), _Default((3, 3))
-_LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.2)
+_LEAKY = Partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.2)
 
 #: Shared by the docstrings of the cells.
 _PARAMETERS = """

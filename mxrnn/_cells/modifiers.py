@@ -9,6 +9,7 @@ from .base import BaseRNNCell
 from .check import check_cell
 from .params import RNNParams
 from .sequence import Inputs, arrange, known_shape
+from .shown import shown_as
 from .unroll import Options
 from .weights import Weights
 
@@ -69,6 +70,7 @@ class ModifierCell(BaseRNNCell):
     def state_info(self) -> list[dict[str, Any]]:
         return self.base_cell.state_info
 
+    @shown_as(init_sym='mx.sym.zeros')
     def begin_state(self, init_sym: Any = mx.sym.zeros, *,  # type: ignore[override]
                     func: Any = None,
                     **kwargs: Any) -> list[mx.sym.Symbol]:
