@@ -91,9 +91,52 @@ copy_project() {
         tar -xf - -C "$1" --one-top-level=project
 }
 
-# Python, NumPy and MXNet of the environment $1.
+# A minimal Debian of release $1 in the new folder $2, as new machines and slim containers are, with
+# the project in /project; whatever follows are options of debootstrap.
+minimal_system() {
+    local root=$2 address key
+    IFS='|' read -r address key < <(apt_source)
+    [ -n "${address:-}" ] || { echo 'no Debian among the sources of apt'; return 1; }
+    debootstrap --variant=minbase ${key:+--keyring="$key"} "${@:3}" "$1" "$root" "$address" || return
+    cp /etc/resolv.conf "$root/etc/" 2> /dev/null
+    cp -r /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/"
+    # What lets this machine reach the registries: certificates, and pip's settings.
+    mkdir -p "$root/etc/ssl/certs" "$root/etc/xdg"
+    cp -L "${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" "$root/certificates.crt"
+    mount --bind /dev "$root/dev" && mount -t proc proc "$root/proc" || return
+    copy_project "$root"
+}
+
+# Runs the commands on the standard input in the system $1, up to the first that fails.
+in_system() {
+    {
+        cat << 'EOF'
+set -e
+export DEBIAN_FRONTEND=noninteractive OMP_NUM_THREADS=1 LC_ALL=C.UTF-8
+export PIP_CERT=/certificates.crt SSL_CERT_FILE=/certificates.crt REQUESTS_CA_BUNDLE=/certificates.crt
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PROGRESS_BAR=off PIP_DEFAULT_TIMEOUT=180
+cd /project
+EOF
+        cat
+    } > "$1/commands.sh"
+    env -i PATH="$PATH" HOME=/root ${QEMU_CPU:+QEMU_CPU="$QEMU_CPU"} chroot "$1" bash -o pipefail /commands.sh
+}
+
+# The newest Python that the system $1 can install.
+newest_python() {
+    chroot "$1" apt-cache search --names-only '^python3\.1[0-9]-venv$' |
+        sed 's/-venv.*//' | sort -V | tail -n 1
+}
+
+# Takes away the folder $1, in which minimal systems are.
+remove_systems() {
+    umount -ql "$1"/*/proc "$1"/*/dev 2> /dev/null
+    rm -rf --one-file-system "$1"
+}
+
+# Python, NumPy and MXNet of the interpreter that the command $@ starts.
 versions() {
-    "$1/bin/python" - << 'EOF' 2>&1 | tail -n 1
+    "$@" - << 'EOF' 2>&1 | tail -n 1
 import platform
 from importlib.metadata import version
 print('Python %s, NumPy %s, MXNet %s' % (platform.python_version(), version('numpy'), version('mxnet')))
