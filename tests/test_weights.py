@@ -44,8 +44,8 @@ def test_other_parameters_pass_and_arguments_stay_as_they_are(name):
     unpacked = cell.unpack_weights(args)
     assert same(args, before)
     assert unpacked['fc_weight'] is args['fc_weight']
-    unpacked['x_i2h%s_weight' % GATES[name][0]][:] = 0  # a copy, but for a single gate
-    assert same(args, before) or name == 'RNNCell'
+    unpacked['x_i2h%s_weight' % GATES[name][0]][:] = 0  # a copy
+    assert same(args, before)
 
 
 def test_types_survive_packing():
