@@ -286,6 +286,14 @@ def test_fifty_unknown_operators():
     assert all(name in str(caught.value) for name in names)
 
 
+def test_windows_that_are_nothing_but_padding_are_refused():
+    pool = mx.sym.Pooling(DATA, kernel=(2,), stride=(3,), pad=(1,), pooling_convention='full',
+                          name='pool')
+    assert make(pool, {'data': (2, 3, 6)})(torch.ones(2, 3, 6)).shape == (2, 3, 3)
+    with pytest.raises(ValueError, match='pool, Pooling, has a window that is nothing but'):
+        make(pool, {'data': (2, 3, 5)})(torch.ones(2, 3, 5))  # the last window is behind it
+
+
 def test_register():
     interop.register('MyScale', lambda node: lambda x: x * node.get('factor', 3))
     interop.register('MyNoise', lambda node: lambda training, x: x + training, training=True)

@@ -82,6 +82,11 @@ def _pooling(node: Node) -> Run:
     average = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
     def pool(x: Tensor) -> Tensor:
+        if up and not everywhere:  # MXNet gives such windows, torch does not
+            for size, k, s, p in zip(x.shape[2:], kernel, stride, pad):
+                if -(-(size + 2 * p - k) // s) * s >= size + p:
+                    raise ValueError('%s, Pooling, has a window that is nothing but padding, which '
+                                     'is not supported' % node.name)
         if everywhere:
             axes = tuple(range(2, x.dim()))
             return {'max': torch.amax, 'avg': torch.mean, 'sum': torch.sum}[kind](x, axes, True)
