@@ -54,6 +54,12 @@ def test_weights_of_other_cells_are_listed(saved):
     assert 'left over' in refusal([], prefix)
 
 
+def test_a_cell_of_the_original_takes_its_weights(saved):
+    _, prefix, _, params, _ = saved
+    cell = mx.rnn.FusedRNNCell(3, 2, 'lstm', True, prefix='lstm_')
+    assert rnn.load_rnn_checkpoint(cell, prefix, 1)[1].keys() == params.keys()
+
+
 @differs
 @pytest.mark.parametrize('change, said', [
     ({'output_weight': None}, 'missing output_weight'),

@@ -440,6 +440,8 @@ def test_wrong_arguments_of_the_constructor():
         rnn.Stepper(cell, language_model, weights, ctx='cpu')
     with pytest.raises(ValueError, match='as many'):
         rnn.Stepper.from_symbols(mx.sym.Variable('a'), [mx.sym.Variable('b')], [], {})
+    with pytest.raises(TypeError, match=r'begin_state\[1\] must be a Symbol'):
+        rnn.Stepper.from_symbols(mx.sym.Variable('a'), [mx.sym.Variable('b'), 'c'], [], {})
     with pytest.raises(ValueError, match='different names'):
         two = stack(rnn, rnn.LSTMCell(2, 'a_', params=rnn.RNNParams('p_')),
                     rnn.LSTMCell(2, 'a_', params=rnn.RNNParams('q_')))
