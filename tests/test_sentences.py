@@ -193,6 +193,12 @@ def test_memory_is_that_of_the_tokens():
     assert kept < sum(data.nbytes for data in iterator.data)
 
 
+def test_batches_are_where_the_program_computes():
+    with mx.cpu(1):
+        batch = next(rnn.BucketSentenceIter([[1, 2], [3, 4]], 1))
+    assert [array.context for array in batch.data + batch.label] == [mx.cpu(1)] * 2
+
+
 def test_labels_at_the_invalid_value():
     batch = rnn.BucketSentenceIter([[3, -1, 2]] * 2, 2, [4]).next()
     assert batch.data[0].asnumpy().tolist() == [[3, -1, 2, -1]] * 2
