@@ -18,7 +18,10 @@ medians over interleaved rounds.
 """
 from __future__ import annotations
 
+import argparse
+import gc
 import importlib.util
+import subprocess
 import sys
 from typing import Any, Callable
 
@@ -220,8 +223,8 @@ def resident() -> int:
         return int(numbers.read().split()[1]) * 4096
 
 
-def kept_states(units: int, layers: int, count: int, context: mx.Context) -> dict[str, float]:
-    """MB that `count` states take: their numbers, plain arrays that hold them, a Stepper's."""
+def kept_states(kind: str, units: int, layers: int, count: int, context: mx.Context) -> float:
+    """MB that `count` states take, as plain arrays or those that a Stepper gives."""
     cell = stack(units, layers)
     weights = random_weights(cell.unroll(1, mx.sym.Variable('data'))[0][0], context,
                              data=(1, 1, units))
@@ -237,16 +240,21 @@ def kept_states(units: int, layers: int, count: int, context: mx.Context) -> dic
 
     jobs = {'arrays': lambda: [mx.nd.zeros((1, units), ctx=context) for _ in begin],
             'Stepper': step}
-    found, kept = {}, []
-    for name, make in jobs.items():
-        for _ in range(100):
-            make()
-        mx.nd.waitall()
-        before = resident()
-        kept += [make() for _ in range(count)]  # all to the end: freed memory would be used again
-        mx.nd.waitall()
-        found[name] = (resident() - before) / 1e6
-    return {'numbers': count * 2 * layers * units * 4 / 1e6, **found}
+    for _ in range(100):
+        jobs[kind]()
+    mx.nd.waitall()
+    gc.collect()
+    before = resident()
+    kept = [jobs[kind]() for _ in range(count)]
+    mx.nd.waitall()
+    return (resident() - before) / 1e6 if kept else 0.0
+
+
+def kept_in_a_process(*arguments: Any) -> float:
+    """What `kept_states` measures in a process of its own, without memory that others freed."""
+    output = subprocess.run([sys.executable, sys.argv[0], '--kept', *map(str, arguments)],
+                            check=True, stdout=subprocess.PIPE, text=True).stdout
+    return float(output.splitlines()[-1])
 
 
 # ---- sentences
@@ -299,7 +307,12 @@ def sentence_jobs(sentences: list[list[int]], few: int, units: int, context: mx.
 def main() -> None:
     options = parser(__doc__)
     options.add_argument('--rounds', type=positive, default=10, help='rounds a case (default: 10)')
+    options.add_argument('--kept', nargs=4, help=argparse.SUPPRESS)  # in its own process
     options = parse(options)
+    if options.kept:
+        kind, *sizes = options.kept
+        print(kept_states(kind, *map(int, sizes), options.context))
+        return
     quick = options.quick
     rounds = 2 if quick else options.rounds
     configuration([options.context], rounds=rounds, dtype='float32')
@@ -325,7 +338,9 @@ def main() -> None:
     if sys.platform == 'linux' and options.context.device_type == 'cpu':
         count = 100 if quick else 10000
         for units, layers in [(8, 1)] if quick else SHAPES:
-            megabytes = kept_states(units, layers, count, options.context)
+            megabytes = {'numbers': count * 2 * layers * units * 4 / 1e6,
+                         **{kind: kept_in_a_process(kind, units, layers, count)
+                            for kind in ('arrays', 'Stepper')}}
             for name, value in megabytes.items():
                 table.add('%d states' % count, units, layers, 1, name, value, 'MB',
                           megabytes['arrays'] / value if value else '')
