@@ -411,7 +411,7 @@ def test_dropout_between_fused_layers():
     bound = bound_with_dropout(50, 'rnn_relu', 0.5, lengths=2)
     trained, again = (bound.forward(is_train=True)[0].asnumpy() for _ in range(2))
     assert not np.array_equal(trained, again)
-    assert len(np.unique(bound.forward(is_train=False)[0].asnumpy()[0])) == 1
+    assert np.ptp(bound.forward(is_train=False)[0].asnumpy()[0]) < 1e-6
 
 
 @differs
