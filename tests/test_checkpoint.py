@@ -288,9 +288,10 @@ def test_the_newest_that_loads(saved, tmp_path, caplog):
 # ---- several workers
 
 class Store(mx.kv.KVStore):
-    """A store of a worker, as far as its rank goes."""
+    """A store of one of two workers, as far as its rank goes."""
 
     rank = 1
+    num_workers = 2
     handle = None
 
     def __init__(self):
@@ -321,6 +322,32 @@ def test_only_rank_0_writes(known_by, saved, tmp_path, monkeypatch):
     other.rank = (lambda: 0) if known_by == 'horovod' else 0
     callback(0, symbol, arg_params, aux_params)
     assert (tmp_path / 'worker-0001.params').exists()
+
+
+@differs
+@pytest.mark.parametrize('rank', [0, 1])
+@pytest.mark.parametrize('known_by', ['module', 'horovod'])
+def test_each_of_several_workers_refuses_data_at_its_first_batch(known_by, rank, saved, tmp_path,
+                                                                 monkeypatch):
+    cell, _, symbol, arg_params, aux_params = saved
+    module, data = module_of('buckets', cell)
+    fit(module, data, 1)
+    sentences = rnn.BucketSentenceIter([[1, 2]] * 4, 2, [2])
+    callback = rnn.do_rnn_checkpoint(cell, str(tmp_path / 'worker'), module=module, data=sentences,
+                                     batches=100)
+    if known_by == 'module':
+        other = module._curr_module._kvstore = Store()
+        other.rank = rank
+    else:
+        other = types.ModuleType('horovod.mxnet')
+        other.is_initialized, other.rank, other.size = lambda: True, lambda: rank, lambda: 2
+        monkeypatch.setitem(sys.modules, 'horovod.mxnet', other)
+    first = mx.model.BatchEndParam(epoch=0, nbatch=0, eval_metric=None, locals={})
+    for arguments in ((first,), (0, symbol, arg_params, aux_params)):
+        with pytest.raises(ValueError, match='data must be None where several workers train, '
+                                             'here 2'):
+            callback(*arguments)
+    assert not list(tmp_path.glob('worker*'))
 
 
 @differs

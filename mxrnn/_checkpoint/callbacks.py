@@ -48,9 +48,10 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
         The iterator that is trained on, `BucketSentenceIter` or `StreamIter`, not what it may be
         wrapped in. Its position is saved with the states of the optimiser, and so are the random
         generators (MXNet's is seeded anew at each save, since it cannot be read) and the states
-        of `carry_states`. `load_rnn_checkpoint` with the same option then goes on exactly. Not for
-        several workers. An `eval_data` that shuffles needs a seed of its own, since a resumed run
-        does not evaluate again. It needs `module`.
+        of `carry_states`. `load_rnn_checkpoint` with the same option then goes on exactly. With
+        several workers the callback raises in each of them when it is first called. An `eval_data`
+        that shuffles needs a seed of its own, since a resumed run does not evaluate again. It
+        needs `module`.
     batches : int, optional
         Also write after every so many batches of an epoch, and delete the one before. The callback
         has to be passed as `batch_end_callback`, too, behind what `carry_states` returned. It needs
@@ -123,6 +124,10 @@ class _Saver:
                              self._note_optimizer)
 
     def __call__(self, iter_no: Any, sym: Any = None, arg: Any = None, aux: Any = None) -> None:
+        workers = 1 if self._data is None else _workers(self._module)
+        if workers > 1:  # each of them raises: one that went on would wait for the others
+            raise ValueError('data must be None where several workers train, here %d: each has '
+                             'generators of its own' % workers)
         if hasattr(iter_no, 'nbatch'):
             self._after_batch(iter_no)
         elif (iter_no + 1) % self._period == 0 and not _rank(self._module):
@@ -175,9 +180,6 @@ class _Saver:
         module = self._module
         if module is None or not module.optimizer_initialized:
             return None
-        if where is not None and _workers(module) > 1:
-            raise ValueError('data must be None where several workers train: each has generators '
-                             'of its own')
         remote = files.is_remote(self._prefix)
         dumped = None if remote else resume.dump(module, self._prefix)
         if dumped is None:

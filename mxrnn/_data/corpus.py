@@ -293,7 +293,12 @@ def _mapped(folder: str, name: str, dtype: str, size: int) -> np.ndarray:
         raise ValueError('%s has %d bytes, not %d' % (name, os.path.getsize(path), expected))
     if not size:
         return np.zeros(0, dtype)
-    found = np.load(path, mmap_mode='r', allow_pickle=False)
+    try:
+        # np.load would also take archives, and other bytes for a pickle
+        found = np.lib.format.open_memmap(path, mode='r')
+    except ValueError:
+        raise ValueError('%s is not a token file: it does not begin as an array of NumPy does'
+                         % name) from None
     if (found.dtype, found.shape) != (np.dtype(dtype), (size,)):
         raise ValueError('%s holds %s of shape %r' % (name, found.dtype, found.shape))
     return found.view(np.ndarray)
