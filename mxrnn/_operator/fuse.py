@@ -44,10 +44,11 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
 
     Notes
     -----
-    Fused are LSTMCell, GRUCell, RNNCell with 'tanh' or 'relu', and a BidirectionalCell of two
-    alike; layers of LSTMCells or GRUCells of one width with nothing between them share an operator.
-    (They have one each if `valid_length` is given, if the type of the begin states is not known to
-    be float32 or float16, and, with a CPU build of MXNet, if there are fewer than 500 steps.) The
+    Fused are LSTMCell without state_clip, GRUCell, RNNCell with 'tanh' or 'relu', and a
+    BidirectionalCell of two alike; layers of LSTMCells or GRUCells of one width with nothing
+    between them share an operator. (They have one each if `valid_length` is given, if the type of
+    the begin states is not known to be float32 or float16, and, with a CPU build of MXNet, if there
+    are fewer than 500 steps.) The
     others, subclasses among them, are unrolled as ever, in the same place. In between, sequences
     stay time-major. Nothing is fused where MXNET_MKLDNN_ENABLED=0, since that breaks sym.RNN,
     unless MXNET_USE_MKLDNN_RNN=0 as well; and no 'relu' in begin states that are known to be

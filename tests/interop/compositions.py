@@ -41,9 +41,10 @@ def _layer(draw: random.Random, width: int, count: list[int]) -> tuple[Any, int]
     if kind < 0.15:
         directions = draw.randint(1, 2)
         count[0] += 1
-        cell = rnn.FusedRNNCell(units, draw.randint(1, 2), draw.choice(
-            ['lstm', 'gru', 'rnn_tanh', 'rnn_relu']), directions == 2, get_next_state=True,
-            prefix='f%d_' % count[0])
+        mode = draw.choice(['lstm', 'gru', 'rnn_tanh', 'rnn_relu'])
+        options = {'projection_size': units} if mode == 'lstm' and draw.random() < 0.3 else {}
+        cell = rnn.FusedRNNCell(units + len(options), draw.randint(1, 2), mode, directions == 2,
+                                get_next_state=True, prefix='f%d_' % count[0], **options)
         units *= directions
     elif kind < 0.35:
         sides = [_dense(draw, units, count) for _ in 'lr']
@@ -52,6 +53,8 @@ def _layer(draw: random.Random, width: int, count: list[int]) -> tuple[Any, int]
         cell = _dense(draw, units, count)
         if draw.random() < 0.2:
             cell = rnn.ZoneoutCell(cell, 0.2, 0.3)
+        if draw.random() < 0.2:
+            cell = rnn.WeightDropCell(cell, 0.3)
     if units == width and draw.random() < 0.6:
         cell = rnn.ResidualCell(cell)
     return cell, units
@@ -60,9 +63,16 @@ def _layer(draw: random.Random, width: int, count: list[int]) -> tuple[Any, int]
 def _dense(draw: random.Random, units: int, count: list[int]) -> Any:
     count[0] += 1
     prefix = 'c%d_' % count[0]
-    kind = draw.randint(0, 3)
+    kind, bias = draw.randint(0, 5), draw.random() < 0.7
+    clip = None if draw.random() < 0.7 else (-0.3, 0.2)
     if kind == 0:
-        return rnn.LSTMCell(units, prefix=prefix, forget_bias=draw.choice([0.0, 1.0]))
+        return rnn.LSTMCell(units, prefix=prefix, forget_bias=draw.choice([0.0, 1.0]), bias=bias,
+                            state_clip=clip)
     if kind == 1:
-        return rnn.GRUCell(units, prefix=prefix)
-    return rnn.RNNCell(units, draw.choice(['tanh', 'relu', 'sigmoid', 'softsign']), prefix=prefix)
+        return rnn.GRUCell(units, prefix=prefix, bias=bias)
+    if kind == 2:
+        return rnn.LSTMPCell(units + 1, units, prefix=prefix, bias=bias, state_clip=clip)
+    if kind == 3:
+        return rnn.LayerNormLSTMCell(units, prefix=prefix, bias=bias, state_clip=clip)
+    return rnn.RNNCell(units, draw.choice(['tanh', 'relu', 'sigmoid', 'softsign']), prefix=prefix,
+                       bias=bias)
