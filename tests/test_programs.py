@@ -45,6 +45,7 @@ SOCKEYE = '''
     import helper
     print(__name__, sys.argv[1:], mx.rnn.__name__, LSTMCell.__module__, GRUCell.__module__)
     print(os.path.abspath(sys.path[0]), os.path.abspath(__file__), helper.there)
+    print(os.path.abspath(sys.argv[0]))
     if len(sys.argv) > 3:
         sys.exit(int(sys.argv[3]))
     '''
@@ -61,10 +62,11 @@ def test_a_program_runs_as_it_is(tmp_path, as_module):
         done = start('-m', 'mxrnn', 'run', os.path.join('there', 'old.py'), '-m', '--x', '3',
                      cwd=tmp_path)
     assert done.returncode == (0 if as_module else 3), done.stderr
-    first, second = done.stdout.splitlines()
+    first, second, third = done.stdout.splitlines()
     arguments = ['-m', '--x'] if as_module else ['-m', '--x', '3']
     assert first == '__main__ %s mxrnn mxrnn._cells.dense mxrnn._cells.dense' % arguments
     assert second == '%s %s helper' % (there.resolve(), script.resolve())
+    assert third == str(script.resolve())
 
 
 def test_folders_and_packages_run(tmp_path):

@@ -48,6 +48,12 @@ def test_other_parameters_pass_and_arguments_stay_as_they_are(name):
     assert same(args, before)
 
 
+@differs
+def test_what_is_missing_is_named_with_its_shape():
+    with pytest.raises(KeyError, match=r'x_i2h_weight of shape \(12, \.\.\.\), x_i2h_bias'):
+        rnn.LSTMCell(3, 'x_').unpack_weights({'fc_weight': mx.nd.ones((2, 3))})
+
+
 def test_types_survive_packing():
     for cell in (rnn.LSTMCell(3, 'x_'), rnn.FusedRNNCell(3, 2, prefix='x_')):
         args = {name: array.astype('float64') for name, array in weights(cell).items()}
