@@ -1,6 +1,7 @@
 """Going on with training from a checkpoint ends as if it had never stopped."""
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from . import differs, mx, rnn
