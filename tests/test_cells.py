@@ -281,3 +281,13 @@ def test_unknown_sizes_of_numpy_are_unknown():
         data = mx.sym.Variable('data', shape=(2, -1, 5))
         outputs, _ = rnn.LSTMCell(3).unroll(3, data, merge_outputs=True)
         assert outputs.infer_shape(data=(2, 3, 5))[1] == [(2, 3, 3)]
+
+
+def test_defaults_read_from_a_signature_can_be_given():
+    import inspect
+    cell = rnn.LSTMCell(4, prefix='l_')
+    bound = inspect.signature(cell.begin_state).bind()
+    bound.apply_defaults()
+    given = cell.begin_state(*bound.args, **bound.kwargs)
+    cell.reset()
+    assert [state.tojson() for state in given] == [state.tojson() for state in cell.begin_state()]

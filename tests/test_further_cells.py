@@ -521,7 +521,7 @@ def test_a_failed_step_leaves_the_weights():
     lambda: rnn.FusedRNNCell(3), lambda: stack(rnn, rnn.LSTMCell(3), rnn.FusedRNNCell(3)),
     lambda: rnn.DropoutCell(0.5), lambda: rnn.SequentialRNNCell()])
 def test_cells_without_weights_to_drop_are_refused(make):
-    with pytest.raises(ValueError, match='base_cell must be made of cells with h2h_weight, which'):
+    with pytest.raises(ValueError, match='must be made of cells with h2h_weight of their own'):
         rnn.WeightDropCell(make(), 0.5)
 
 

@@ -37,9 +37,11 @@ def test_train_step():
 @pytest.mark.skipif(not os.path.exists('/proc/self/clear_refs'), reason='needs Linux')
 def test_graph_size():
     table = rows('graph_size.py')
-    assert [row['implementation'] for row in table] == [
+    lengths = {row['T'] for row in table}
+    assert len(lengths) > 1  # a plot over one length shows nothing
+    assert [row['implementation'] for row in table] == len(lengths) * [
         'mxnet.rnn cells', 'mxrnn cells', 'mxrnn.fuse', 'mxrnn.dynamic_unroll']
-    assert table[0]['nodes'] == table[1]['nodes']
+    assert all(stock['nodes'] == ours['nodes'] for stock, ours in zip(table[::4], table[1::4]))
     assert all(float(row['build_ms']) > 0 and float(row['step_mb']) > 0 for row in table)
 
 

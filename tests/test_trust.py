@@ -1,7 +1,9 @@
 """Files from strangers: the states of an optimiser are a pickle, and run nothing here."""
 from __future__ import annotations
 
+import collections
 import copyreg
+import decimal
 import os
 import pickle
 import struct
@@ -73,11 +75,12 @@ REFUSED = {
     'old copy': (b'ccopy_reg\n_reconstructor\n.', '_reconstructor'),
     'instance': (b"(ios\nsystem\n.", 'os.system'),
     'persistent': (b'Pmark\n.', 'outside of the file'),
-    'class': (built(*SGD, b'(dVupdate\nN' + b's'), '__setstate__'),
-    'slots of a class': (built(*SGD, b'(N(dVupdate\nNst'), '__setstate__'),
+    'class': (built(*SGD, b'(dVupdate\nN' + b's'), 'sets attributes of SGD'),
+    'slots of a class': (built(*SGD, b'(N(dVupdate\nNst'), 'sets attributes of SGD'),
     'NumPy function': (built('numpy.core.numeric', '_frombuffer', b'(N(dV__code__\nNst'),
-                       '__setstate__'),
-    'array': (built('mxnet.ndarray.ndarray', 'NDArray', b'(N(dVasnumpy\nNst'), '__setstate__'),
+                       'sets attributes of'),
+    'array': (built('mxnet.ndarray.ndarray', 'NDArray', b'(N(dVasnumpy\nNst'),
+              'sets attributes of'),
     'address': (b'cmxnet.ndarray.ndarray\nNDArray\n(I140000000000000\ntR.', 'address'),
     'second': (pickle.dumps(({}, None)) + pickle.dumps(Reduced(os.system, (SHELL,))),
                '%s.system' % os.name),
@@ -102,6 +105,9 @@ for name, kind, said in (
     REFUSED['type with ' + name] = (pickle.dumps(in_dict(kind)), said)
 
 
+#: Gives the array on the stack 3 numbers and their bytes.
+FILLED = (b'(K\x01K\x03\x85' + pickle.dumps(np.dtype('f8'), 3)[2:-1] + b'\x89'
+          + pickle.dumps(bytes(24), 3)[2:-1] + b'tb')
 INTERFACE = {'data': (1, False), 'shape': (4,), 'typestr': '<f8', 'version': 3}
 REFUSED.update({
     # An array over the bytes of an address, and what NumPy takes for one.
@@ -118,6 +124,12 @@ REFUSED.update({
     'attribute later': (b'cmxnet.optimizer.optimizer\nSGD\n)R}bN}V__class__\nNs\x86b.',
                         'sets __class__'),
     'array later': (b'cmxnet.ndarray.ndarray\nNDArray\n)R}Vhandle\nNsb}Vhandle\nVx\nsb.', 'array'),
+    # Its memory is given back when it gets another state; what was made over it stays.
+    'array of NumPy later': (pickle.dumps(np.ones(3), 3)[:-1] + FILLED + b'.', 'changes an array'),
+    'array over another': (
+        b'\x80\x03cnumpy.core.numeric\n_frombuffer\n(' + pickle.dumps(np.ones(3), 3)[2:-1]
+        + pickle.dumps(np.dtype('f8'), 3)[2:-1] + b'K\x03\x85X\x01\x00\x00\x00CtR.',
+        'over another object, ndarray'),
 })
 
 
@@ -289,6 +301,25 @@ def test_a_file_cannot_change_a_trusted_function():
     with pytest.raises(pickle.UnpicklingError, match='sets attributes of schedule'):
         list(trusted.load_all(content, [schedule]))
     assert schedule(1) == 0.5
+
+
+Pair = collections.namedtuple('Pair', 'first, second')
+
+
+class Empty:
+    """An object without a state."""
+
+
+@pytest.mark.parametrize('protocol', range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize('thing', [
+    Pair(1, 2), Empty(), collections.deque([1, 2]), decimal.Decimal('1.5')],
+    ids=lambda thing: type(thing).__name__)
+def test_objects_of_trusted_classes_are_of_their_class(thing, protocol):
+    from mxrnn._checkpoint import trusted
+    content = pickle.dumps(thing, protocol)
+    loaded, = trusted.load_all(content, [type(thing)])
+    assert type(loaded) is type(thing)
+    assert type(pickle.loads(pickle.dumps(loaded, protocol))) is type(thing)
 
 
 @differs

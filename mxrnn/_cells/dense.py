@@ -108,8 +108,8 @@ class LSTMCell(DenseCell):
     bias : bool
         False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
     state_clip : pair of float, optional
-        Lowest and highest value of the memory c, to which it is clipped in each step before the
-        output is computed. Not clipped if None.
+        Lowest and highest value, both finite, to which the memory c is clipped in each step before
+        the output is computed. Not clipped if None.
 
     Notes
     -----
@@ -170,8 +170,8 @@ class LSTMPCell(DenseCell):
     bias : bool
         False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
     state_clip : pair of float, optional
-        Lowest and highest value of the memory c, to which it is clipped in each step before the
-        output is computed. Not clipped if None.
+        Lowest and highest value, both finite, to which the memory c is clipped in each step before
+        the output is computed. Not clipped if None.
 
     Notes
     -----

@@ -283,8 +283,9 @@ class WeightDropCell(ModifierCell):
         others = [cell for cell in cells if cell not in weighted and not cell._inner_cells_()
                   and cell.state_info]
         if others or not weighted:
-            raise ValueError('base_cell must be made of cells with h2h_weight, which %r has not '
-                             '(unfuse() a FusedRNNCell)' % (others or [base_cell])[0])
+            raise ValueError('base_cell must be made of cells with h2h_weight of their own, which '
+                             '%r has not; a FusedRNNCell has it after unfuse()'
+                             % (others or [base_cell])[0])
         return weighted
 
     @contextlib.contextmanager

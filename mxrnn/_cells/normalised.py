@@ -74,8 +74,8 @@ class LayerNormLSTMCell(_NormalisedCell):
     bias : bool
         False: without i2h_bias, h2h_bias and c_beta: what is normalised is not shifted.
     state_clip : pair of float, optional
-        Lowest and highest value of the memory c, to which it is clipped in each step before it is
-        normalised. Not clipped if None.
+        Lowest and highest value, both finite, to which the memory c is clipped in each step before
+        it is normalised. Not clipped if None.
 
     Notes
     -----

@@ -11,7 +11,7 @@ Function = TypeVar('Function', bound=Callable[..., Any])
 
 
 class _Default:
-    """What a signature has in the place of the default `value`."""
+    """What a signature has in the place of the default `value`, a function, and calls it."""
 
     def __init__(self, value: Any, text: str) -> None:
         self.value = value
@@ -19,6 +19,9 @@ class _Default:
 
     def __repr__(self) -> str:
         return self._text
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.value(*args, **kwargs)
 
 
 def shown_as(**texts: str) -> Callable[[Function], Function]:

@@ -54,8 +54,7 @@ def named_things(things: Iterable[Any]) -> dict[tuple[str, str], Any]:
     for thing in things:
         if not (callable(thing) and hasattr(thing, '__qualname__')):
             _check.instance('each of trusted', thing, (), 'a class or a function')
-        found[thing.__module__, thing.__qualname__] = (
-            _sealed(thing) if isinstance(thing, type) else thing)
+        found[thing.__module__, thing.__qualname__] = thing
     return found
 
 
@@ -66,6 +65,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-
                  ) -> None:
         super().__init__(stream)
         self._names, self._placeholders = names, placeholders
+        self._filled: list[np.ndarray[Any, Any]] = []
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in self._names:
@@ -100,11 +100,13 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-
         thing, state = self.stack[-2:]  # type: ignore[attr-defined, unused-ignore]
         if isinstance(thing, np.dtype):
             _check_type_state(thing, state)
-        elif type(thing) in _arrays():
+        elif type(thing) in _arrays() or any(thing is each for each in self._filled):
             raise pickle.UnpicklingError('it changes an array that is made already')
-        elif not isinstance(thing, type) and any(thing is each for each in self._names.values()):
+        elif isinstance(thing, np.ndarray):  # a second time would free what others may look at
+            self._filled.append(thing)
+        elif isinstance(thing, type) or any(thing is each for each in self._names.values()):
             raise pickle.UnpicklingError('it sets attributes of %s' % thing.__qualname__)
-        elif not isinstance(thing, type):
+        else:
             _check_attributes(state)
         super().load_build()  # type: ignore[misc, unused-ignore]
 
@@ -128,26 +130,6 @@ def _check_attributes(state: Any) -> None:
         for name in part if isinstance(part, dict) else ():
             if isinstance(name, str) and name.startswith('__'):
                 raise pickle.UnpicklingError('it sets %.80s' % name)
-
-
-@functools.lru_cache(maxsize=None)
-def _sealed(kind: type) -> type:
-    """A subclass of `kind` that a pickle cannot change, and whose objects become `kind` again.
-
-    Where a pickle would set attributes of a class itself, Python calls `__setstate__` of that
-    class, here with an argument too few.
-    """
-    def __setstate__(self: Any, state: Any) -> None:
-        object.__setattr__(self, '__class__', kind)
-        if hasattr(kind, '__setstate__'):
-            self.__setstate__(state)
-            return
-        values, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, {})
-        vars(self).update(values or {})
-        for name, value in (slots or {}).items():
-            setattr(self, name, value)
-
-    return type(kind)(kind.__name__, (kind,), {'__setstate__': __setstate__})
 
 
 class _Placeholder:
@@ -195,9 +177,6 @@ class _Type:
                                          'bools and strings' % (name,))
         return np.dtype(kind, copy=True)  # what BUILD changes must not be NumPy's own
 
-    def __setstate__(self, state: Any) -> None:
-        pass
-
 
 def _check_type_state(kind: np.dtype[Any], state: Any) -> None:
     """Refuse to give a type anything but another order of bytes."""
@@ -210,14 +189,14 @@ def _check_type_state(kind: np.dtype[Any], state: Any) -> None:
 
 
 class _FromBuffer:
-    """In the place of NumPy's function of this purpose, whose attributes a pickle could set."""
+    """In the place of NumPy's function of this purpose, which takes memory of any object."""
 
-    def __new__(cls, *args: Any) -> Any:
+    def __new__(cls, buffer: Any, *args: Any) -> Any:
+        if type(buffer) not in (bytes, bytearray):
+            raise pickle.UnpicklingError('it makes an array over another object, %s'
+                                         % type(buffer).__name__)
         build: Any = np.empty(1).__reduce_ex__(5)[0]
-        return build(*args)
-
-    def __setstate__(self, state: Any) -> None:
-        pass
+        return build(buffer, *args)
 
 
 def _bases() -> list[type]:
@@ -239,7 +218,7 @@ def _of_mxnet() -> dict[tuple[str, str], Any]:
     found: dict[tuple[str, str], Any] = {}
     for kind in _subclasses(_bases()):
         if kind.__module__.partition('.')[0] == 'mxnet':
-            found[kind.__module__, kind.__qualname__] = _sealed(kind)
+            found[kind.__module__, kind.__qualname__] = kind
     for kind in _arrays():
         found[kind.__module__, kind.__qualname__] = _checked_array(kind)
     return found

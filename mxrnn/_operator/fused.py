@@ -87,7 +87,7 @@ class FusedRNNCell(BaseRNNCell):
     projection_size : int, optional
         Number of units to which outputs are projected (mode 'lstm'), as in `LSTMPCell`.
     state_clip : pair of float, optional
-        Lowest and highest value of the memory (mode 'lstm'), as in `LSTMCell`.
+        Lowest and highest value of the memory (mode 'lstm'), both finite, as in `LSTMCell`.
 
     Notes
     -----

@@ -20,7 +20,7 @@ def cure(mx: Any) -> None:
     """Have the executors of MXNet, `mx`, forget what they must not read."""
     kind = mx.executor.Executor
     run, return_gradients = kind.forward, kind.backward
-    if hasattr(run, '__wrapped__'):
+    if hasattr(run, '_forgets_passes'):
         return
 
     def forget(executor: Any) -> None:
@@ -48,4 +48,5 @@ def cure(mx: Any) -> None:
         self._keeps_a_pass = False
         return return_gradients(self, *args, **kwargs)
 
+    forward._forgets_passes = True  # type: ignore[attr-defined]
     kind.forward, kind.backward = forward, backward
