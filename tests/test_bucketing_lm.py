@@ -162,8 +162,7 @@ def test_log_lines_and_rows_number_epochs_alike() -> None:
 
 @pytest.mark.skipif(os.name != 'posix', reason='needs terminals of POSIX')
 def test_a_terminal_has_a_bar_and_no_log_lines_within_an_epoch(tmp_path) -> None:
-    import pty
-    ours, terminal = pty.openpty()
+    ours, terminal = os.openpty()
     with open(tmp_path / 'printed', 'w') as printed:
         process = subprocess.Popen(
             [*COMMAND, '--epochs', '2', '--batch-size', '8'], stdout=printed, stderr=terminal,
