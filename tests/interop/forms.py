@@ -16,12 +16,16 @@ FORMS = ['any', 'any_lengths', 'fuse', 'lengths', 'fuse_lengths', 'loop', 'loop_
 def exists(case: Case, form: str) -> bool:
     """Whether the cell has a graph of this form: loops need cells that hand on all that they keep,
     open lengths need operators for all layers, and for each pair of directions at once unless a
-    sequence is reversed within its own length."""
+    sequence is reversed within its own length. A FusedRNNCell with a projection or a clipped memory
+    is unrolled by steps."""
     if form.startswith('loop'):
         return case.loops
     if form.startswith('any'):
-        fused = repr(mxrnn.fuse(case.make(mxrnn)))
-        return (not re.search('not fused: (?!it is sym.RNN|it is no layer)', fused)
+        cell = case.make(mxrnn)
+        fused = repr(mxrnn.fuse(cell))
+        return (not any(isinstance(each, mxrnn.FusedRNNCell)
+                        and (each._projection_size_ or each._clip_) for each in cell._all_cells_())
+                and not re.search('not fused: (?!it is sym.RNN|it is no layer)', fused)
                 and (form == 'any_lengths' or 'BidirectionalCell(' not in fused))
     return True
 
