@@ -517,6 +517,19 @@ def test_a_failed_step_leaves_the_weights():
     assert cell._hW is weight
 
 
+def test_a_cell_that_does_not_take_the_dropped_weight_is_refused():
+    class Own(rnn.RNNCell):
+        def __call__(self, inputs, states):
+            weight = self.params.get('h2h_weight')
+            output = mx.sym.broadcast_add(inputs, mx.sym.dot(states[0], weight))
+            return output, [output]
+
+    cell = rnn.WeightDropCell(Own(3, prefix='own_'), 0.5)
+    for each in (cell, rnn.fuse(cell)):
+        with pytest.raises(ValueError, match='must take own_h2h_weight from its attribute _hW'):
+            each.unroll(2, mx.sym.Variable('data'))
+
+
 @pytest.mark.parametrize('make', [
     lambda: rnn.FusedRNNCell(3), lambda: stack(rnn, rnn.LSTMCell(3), rnn.FusedRNNCell(3)),
     lambda: rnn.DropoutCell(0.5), lambda: rnn.SequentialRNNCell()])

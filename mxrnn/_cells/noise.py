@@ -319,6 +319,15 @@ class WeightDropCell(ModifierCell):
                                                                      name=name + 'dropped')
         return self._dropped_[id(weight)][1]
 
+    def _check_graph_(self, symbols: Any) -> None:
+        if not self._dropped_:
+            return
+        nodes = mx.sym.Group(flatten(symbols)).get_internals().list_outputs()
+        for weight, dropped in self._dropped_.values():
+            if dropped.name + '_output' not in nodes:
+                raise ValueError('base_cell must take %s from its attribute _hW, or nothing of it '
+                                 'is dropped, but %r does not' % (weight.name, self.base_cell))
+
     def _before_loop_(self) -> None:
         with self._weights_dropped_():
             pass

@@ -1,7 +1,7 @@
 """The weights of a cell, packed as its graphs take them or split by gate."""
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from .names import KINDS
 from .params import RNNParams
@@ -28,6 +28,13 @@ class PackedWeights:
         own = group_weights(self._prefix, ('', *self._gate_names), self._kinds_)
         return self._prefix if any(name in args for name in own) else self._params._prefix
 
+    def _converted_(self, args: Weights, convert: Callable[..., None]) -> Weights:
+        args = copy_weights(args)
+        if self._gate_names:
+            convert(args, self._weight_prefix_(args), self._gate_names, self._num_hidden,
+                    self._kinds_, self)
+        return args
+
     def unpack_weights(self, args: Weights) -> Weights:
         """Split the weights of this cell by gate.
 
@@ -51,11 +58,7 @@ class PackedWeights:
         ValueError
             An array has another shape.
         """
-        args = copy_weights(args)
-        if self._gate_names:
-            unpack_gates(args, self._weight_prefix_(args), self._gate_names, self._num_hidden,
-                         self._kinds_, self)
-        return args
+        return self._converted_(args, unpack_gates)
 
     def pack_weights(self, args: Weights) -> Weights:
         """Join the weights of this cell's gates: the inverse of `unpack_weights`.
@@ -77,8 +80,4 @@ class PackedWeights:
         ValueError
             An array has another shape.
         """
-        args = copy_weights(args)
-        if self._gate_names:
-            pack_gates(args, self._weight_prefix_(args), self._gate_names, self._num_hidden,
-                       self._kinds_, self)
-        return args
+        return self._converted_(args, pack_gates)

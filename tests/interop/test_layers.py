@@ -70,6 +70,23 @@ def test_torch(mode, layers, both, form):
     assert all(torch.equal(again[name], value) for name, value in layer.state_dict().items())
 
 
+def give_weights(layer, cell, args):
+    """Give a layer of Gluon the weights `args` of `cell`, under all of its names."""
+    layer.initialize()
+    given = interop.gluon_params(cell, args)
+    parameters = layer.collect_params()
+    assert {name[len(layer.prefix):] for name in parameters} == set(given)
+    for name, parameter in parameters.items():
+        parameter.set_data(mx.nd.array(given[name[len(layer.prefix):]]))
+
+
+def check_weights_come_back(layer, cell, args, folder):
+    """From the layer and from its file, bit for bit."""
+    assert same(interop.from_gluon_params(cell, layer.collect_params()), args)
+    layer.save_parameters(str(folder / 'layer'))
+    assert same(interop.from_gluon_params(cell, mx.nd.load(str(folder / 'layer'))), args)
+
+
 @each_form
 @each_layer
 def test_gluon(mode, layers, both, form, tmp_path):
@@ -77,18 +94,11 @@ def test_gluon(mode, layers, both, form, tmp_path):
     outputs, args = weights(cell)
     kind = {'activation': mode[4:]} if mode.startswith('rnn') else {}
     layer = GLUON[mode](3, layers, bidirectional=both, input_size=5, **kind)
-    layer.initialize()
-    given = interop.gluon_params(cell, args)
-    parameters = layer.collect_params()
-    assert {name[len(layer.prefix):] for name in parameters} == set(given)
-    for name, parameter in parameters.items():
-        parameter.set_data(mx.nd.array(given[name[len(layer.prefix):]]))
+    give_weights(layer, cell, args)
     data = random_value('data', SHAPE).astype('float32')
     np.testing.assert_allclose(layer(mx.nd.array(data)).asnumpy(), run(outputs, args, data),
                                atol=1e-6)
-    assert same(interop.from_gluon_params(cell, parameters), args)
-    layer.save_parameters(str(tmp_path / 'layer'))
-    assert same(interop.from_gluon_params(cell, mx.nd.load(str(tmp_path / 'layer'))), args)
+    check_weights_come_back(layer, cell, args, tmp_path)
 
 
 def stack(*inner):
@@ -157,7 +167,7 @@ def test_torch_without_biases(mode, both):
     fused, _ = rnn.fuse(cell).unroll(SHAPE[0], mx.sym.Variable('data'), layout='TNC',
                                      merge_outputs=True)
     np.testing.assert_allclose(run(fused, args, data), want, atol=1e-6)
-    same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+    assert same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
     with pytest.raises(ValueError, match='no biases, as which Gluon has no layers'):
         interop.gluon_params(cell, args)
     with pytest.raises(ValueError, match='no biases, as which Gluon has no layers'):
@@ -180,7 +190,7 @@ def test_projections_of_torch(both, bias):
     data = random_value('data', SHAPE).astype('float32')
     np.testing.assert_allclose(run(outputs, args, data),
                                layer(torch.tensor(data))[0].detach().numpy(), atol=1e-6)
-    same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+    assert same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
 
 
 @pytest.mark.parametrize('both', [False, True])
@@ -192,15 +202,8 @@ def test_projections_of_gluon(both, tmp_path):
     cell = stack(make(0), make(1))
     _, args = weights(cell)
     layer = mx.gluon.rnn.LSTM(4, 2, projection_size=3, bidirectional=both, input_size=5)
-    layer.initialize()
-    given = interop.gluon_params(cell, args)
-    parameters = layer.collect_params()
-    assert {name[len(layer.prefix):] for name in parameters} == set(given)
-    for name, parameter in parameters.items():
-        parameter.set_data(mx.nd.array(given[name[len(layer.prefix):]]))
-    same(interop.from_gluon_params(cell, parameters), args)
-    layer.save_parameters(str(tmp_path / 'layer'))
-    same(interop.from_gluon_params(cell, mx.nd.load(str(tmp_path / 'layer'))), args)
+    give_weights(layer, cell, args)
+    check_weights_come_back(layer, cell, args, tmp_path)
 
 
 def test_fused_and_ordinary_layers_in_one_stack():
@@ -209,7 +212,7 @@ def test_fused_and_ordinary_layers_in_one_stack():
     _, args = weights(cell)
     layer = torch.nn.LSTM(5, 3, 2, bidirectional=True)
     layer.load_state_dict(interop.torch_state_dict(cell, args))
-    same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+    assert same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
 
 
 @pytest.mark.parametrize('other, why', [
