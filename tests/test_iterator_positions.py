@@ -151,5 +151,9 @@ def test_a_subclass_has_the_positions_of_its_class():
         pass
 
     renamed = Renamed(SMALL, 3, [2, 4], seed=5)
-    renamed.load_state_dict(POSITIONS['seeded']().state_dict())
-    POSITIONS['seeded']().load_state_dict(renamed.state_dict())
+    position = POSITIONS['seeded']().state_dict()
+    renamed.load_state_dict(position)
+    assert renamed.state_dict() == position
+    original = POSITIONS['seeded']()
+    original.load_state_dict(renamed.state_dict())
+    assert run(original, 5) == run(renamed, 5)
