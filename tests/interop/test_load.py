@@ -258,6 +258,19 @@ def test_a_graph_without_its_text_is_written_for_mxnet(tmp_path):
     assert json.loads(again.tojson()) == json.loads(symbol.tojson())
 
 
+def test_auxiliary_states_are_read_and_written(tmp_path):
+    symbol = mx.sym.BatchNorm(mx.sym.Variable('data'), name='norm')
+    args = {name: mx.nd.array(random_value(name, (3,))) for name in ('norm_gamma', 'norm_beta')}
+    aux = {name: mx.nd.array(random_value(name, (3,)))
+           for name in ('norm_moving_mean', 'norm_moving_var')}
+    mx.model.save_checkpoint(str(tmp_path / 'a'), 1, symbol, args, aux)
+    model = interop.load(str(tmp_path / 'a'), 1)
+    assert same(model.arg_params, args) and same(model.aux_params, aux)
+    interop.save(model, str(tmp_path / 'b'), 2)
+    _, args_again, aux_again = mx.model.load_checkpoint(str(tmp_path / 'b'), 2)
+    assert same(args_again, args) and same(aux_again, aux)
+
+
 @pytest.mark.parametrize('seed', range(200))
 def test_damaged_files_are_refused_with_a_clear_error(seed, tmp_path):
     """Bytes changed, cut off, put in, or attributes of the graph changed; never another error."""
