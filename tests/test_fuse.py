@@ -273,6 +273,18 @@ def test_a_modifier_or_a_stack_takes_it():
         inner.begin_state()
 
 
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_a_layer_above_both_directions_that_are_not_fused(dtype):
+    """How wide its input is nothing tells before shapes are inferred."""
+    def build():
+        sides = [rnn.ZoneoutCell(rnn.GRUCell(5, prefix)) for prefix in ('l_', 'r_')]
+        return stack(rnn, rnn.BidirectionalCell(*sides), rnn.LSTMCell(3, 'above_'))
+
+    ours = run(rnn.fuse(build()), (4,), dtype=dtype)
+    assert_agree(ours, run(build(), (4,), dtype=dtype))
+    assert operators(ours.symbol)['RNN'] == 1
+
+
 def test_fuse_of_fused_is_fused_as_a_whole(shared):
     cell = rnn.fuse(rnn.fuse(stack(rnn, rnn.fuse(rnn.LSTMCell(3, 'a_')), rnn.LSTMCell(3, 'b_'))))
     assert_agree(run(cell, (4,)),

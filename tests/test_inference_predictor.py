@@ -386,6 +386,9 @@ def test_bad_input():
     predict = rnn.Predictor(merged, dict(weights, score_bias=mx.nd.ones(3)), buckets=BUCKETS)
     with pytest.raises(ValueError, match=r'score_bias should have the shape \(6,\)'):
         predict([[1, 2]])
+    two = dict(weights, score_bias=mx.nd.ones(3), score_weight=mx.nd.ones((4, 9)))
+    with pytest.raises(ValueError, match='must fit the network, but .*inconsistent'):
+        rnn.Predictor(merged, two, buckets=BUCKETS)([[1, 2]])
     predict = rnn.Predictor(merged, weights, buckets=BUCKETS)
     want = predict([[1, 2]])[0]
     for given, error, words in (

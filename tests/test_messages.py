@@ -85,3 +85,10 @@ def test_begin_states_that_cannot_be_made(message):
     with pytest.raises(TypeError, match='func of begin_state must make a Symbol.*func says: %s'
                                         % ('why' if 'why' in message else 'nothing')):
         rnn.LSTMCell(3).begin_state(func)
+
+
+def test_missing_weights_are_named_with_their_shapes():
+    with pytest.raises(rnn.MissingWeightsError, match=r'a_i2h_i_weight of shape \(4, \.\.\.\)'):
+        rnn.LSTMCell(4, 'a_').pack_weights({})
+    with pytest.raises(rnn.MissingWeightsError, match=r'a_l0_i2h_i_weight of shape \(4, any\)'):
+        rnn.FusedRNNCell(4, prefix='a_').pack_weights({})

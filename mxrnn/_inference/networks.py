@@ -127,7 +127,7 @@ class Networks:
             tried = dict(shapes, **({name: label for name in graph.label_names} if label else {}))
             try:  # infer_shape itself would print what it was given
                 found = graph.symbol.infer_shape_partial(**tried)[0]
-                if found and all(shape and all(shape) for shape in found):
+                if all(shape and all(shape) for shape in found):
                     return tried
             except mx.base.MXNetError as error:
                 reason = reason or error

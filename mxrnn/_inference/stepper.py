@@ -319,7 +319,7 @@ class Stepper:
             known = set(sequence.list_arguments())
             inferred = sequence.infer_shape_partial(**{
                 name: shape for name, shape in shapes.items() if name in known})[1]
-            shape: tuple[int, ...] = inferred[0] if inferred else ()
+            shape = inferred[0]
             if len(shape) < 3 or shape[1] < 1:
                 raise ValueError('the inputs must be sequences, which the network brings into '
                                  'the shape (batch, length, ...), got %s' % ', '.join(

@@ -11,7 +11,7 @@ from .. import _check
 from .._checkpoint import atomic, files
 from .._checkpoint.arrays import SparseArray, read_arrays, write_arrays
 from .._checkpoint.errors import CheckpointError, brief, named
-from .._checkpoint.format import add_checksum, check_params, walk
+from .._checkpoint.format import add_checksum, refuse_names, walk
 from .graph import Graph
 from .graph_json import graph_from_json, graph_to_json
 from .packing import Packing, packings, vector_layouts
@@ -126,11 +126,11 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
         with open(graph_path, encoding='utf-8', newline='') as stream:
             text = stream.read()
         graph = graph_from_json(text)
-    check_params(path)
     with named(path), open(path, 'rb') as stream:
         checksum = walk(stream)[2] is not None
     arrays = {name: array.dense() if isinstance(array, SparseArray) else array
               for name, array in read_arrays(path).items()}
+    refuse_names(path, list(arrays))
     args, auxiliary = ({name[len(kind):]: array for name, array in arrays.items()
                         if name.startswith(kind)} for kind in ('arg:', 'aux:'))
     try:

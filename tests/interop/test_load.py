@@ -191,6 +191,34 @@ def test_missing_weights_are_named(tmp_path):
         interop.load(str(tmp_path / 'f'), 4)
 
 
+def test_weights_of_another_width_are_named(tmp_path):
+    """Of operators that state how many rows their weight has."""
+    data = mx.sym.Variable('data')
+    for name, symbol, shape in (
+            ('dense', mx.sym.FullyConnected(data, num_hidden=3, name='layer'), (3, 2)),
+            ('conv', mx.sym.Convolution(data, num_filter=3, kernel=(1, 1), name='layer'),
+             (3, 2, 1, 1)),
+            ('words', mx.sym.Embedding(data, input_dim=3, output_dim=2, name='layer'), (3, 2))):
+        args = {'layer_weight': mx.nd.ones(shape)}
+        if name != 'words':
+            args['layer_bias'] = mx.nd.ones(3)
+        prefix = str(tmp_path / name)
+        mx.model.save_checkpoint(prefix, 1, symbol, args, {})
+        assert same(interop.load(prefix, 1).arg_params, args)
+        for wrong in args:
+            mx.model.save_checkpoint(prefix, 2, symbol, dict(
+                args, **{wrong: mx.nd.ones((4, *args[wrong].shape[1:]))}), {})
+            with pytest.raises(interop.CheckpointError, match='%s has the shape .* to begin' % wrong):
+                interop.load(prefix, 2)
+
+
+def test_arrays_that_are_neither_arguments_nor_auxiliary_are_refused(tmp_path):
+    mx.model.save_checkpoint(str(tmp_path / 'm'), 1, mx.sym.Variable('a'), {'a': mx.nd.ones(2)}, {})
+    mx.nd.save(str(tmp_path / 'm-0001.params'), {'arg:a': mx.nd.ones(2), 'a': mx.nd.ones(2)})
+    with pytest.raises(interop.CheckpointError, match='a begins with neither arg: nor aux:'):
+        interop.load(str(tmp_path / 'm'), 1)
+
+
 @pytest.mark.parametrize('dtype', ['float16', 'float64', 'int32', 'uint8'])
 def test_types_are_kept(dtype, tmp_path):
     symbol = mx.sym.Variable('a') + mx.sym.Variable('data')
