@@ -215,6 +215,43 @@ def test_sparse_parameters(tmp_path):
 
 
 @differs
+@pytest.mark.parametrize('stype, right, wrong', [
+    ('row_sparse', (0, 2), (0, 3)), ('row_sparse', (0, 2), (-1, 2)),
+    ('row_sparse', (0, 2), (0, 1 << 40)),
+    ('csr', (1, 2, 0), (1, 3, 0)), ('csr', (1, 2, 0), (1, -1, 0)),
+    ('csr', (0, 2, 2, 3), (0, 1 << 40, 2, 3)), ('csr', (0, 2, 2, 3), (0, 2, 1, 3)),
+    ('csr', (0, 2, 2, 3), (-1, 2, 2, 3)), ('csr', (0, 2, 2, 3), (1, 2, 2, 3)),
+    ('csr', (0, 2, 2, 3), (0, 2, 2, 2)), ('csr', (0, 2, 2, 3), (0, 2, 2, 4))])
+def test_sparse_parameters_that_point_out_of_their_array(stype, right, wrong, tmp_path):
+    """MXNet writes to wherever they point when it makes the array dense."""
+    prefix = str(tmp_path / 'sparse')
+    values = mx.nd.array([[0, 1, 2], [0, 0, 0], [3, 0, 0]]).tostype(stype)
+    mx.nd.waitall()
+    rnn.save_rnn_checkpoint([], prefix, 1, mx.sym.Variable('a'), {'a': values}, {}, checksum=False)
+    path = tmp_path / 'sparse-0001.params'
+    content, right, wrong = path.read_bytes(), *(
+        struct.pack('<%dq' % len(each), *each) for each in (right, wrong))
+    assert content.count(right) == 1
+    path.write_bytes(content.replace(right, wrong))
+    with pytest.raises(rnn.CheckpointError, match='array 1 of 1 has indices that point out of'):
+        rnn.load_rnn_checkpoint([], prefix, 1)
+
+
+@differs
+def test_sparse_parameters_of_one_axis_have_no_columns(tmp_path):
+    prefix = str(tmp_path / 'sparse')
+    values = mx.nd.array([[0, 1], [2, 0]]).tostype('csr')
+    mx.nd.waitall()
+    rnn.save_rnn_checkpoint([], prefix, 1, mx.sym.Variable('a'), {'a': values}, {}, checksum=False)
+    path = tmp_path / 'sparse-0001.params'
+    content, two = path.read_bytes(), struct.pack('<i2q', 2, 2, 2)
+    assert content.count(two) == 1
+    path.write_bytes(content.replace(two, struct.pack('<iq', 1, 2)))
+    with pytest.raises(rnn.CheckpointError, match='indices that do not fit its shape'):
+        rnn.load_rnn_checkpoint([], prefix, 1)
+
+
+@differs
 @pytest.mark.parametrize('content, said', [
     (b'', 'header'),
     (b'hello, world, this is no file of arrays', 'does not begin'),

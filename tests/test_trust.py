@@ -120,6 +120,10 @@ REFUSED.update({
     'number by its class and names': (b'\x80\x04cnumpy\nfloat64\n)}\x92.', 'calls numpy.float64'),
     'number by an old opcode': (b'(I1\ninumpy\nfloat64\n.', 'calls numpy.float64'),
     'number by another old opcode': (b'(cnumpy\nfloat64\nI1\no.', 'calls numpy.float64'),
+    'array of what memory holds': (pickle.dumps(in_dict(Reduced(
+        np.empty(1).__reduce__()[0], (np.ndarray, (64,), b'b')))), 'makes an array without'),
+    'array of no numbers': (pickle.dumps(in_dict(Reduced(
+        np.empty(1).__reduce__()[0], (np.ndarray, (0,), 'O')))), 'makes an array without'),
     # The second time the object is one of its class.
     'attribute later': (b'cmxnet.optimizer.optimizer\nSGD\n)R}bN}V__class__\nNs\x86b.',
                         'sets __class__'),
@@ -187,6 +191,20 @@ def test_arrays_with_wrong_lengths_are_refused(checkpoint, tmp_path):
             whole[:at] + struct.pack('<2q', *shape) + whole[at + 16:])
         with pytest.raises(rnn.CheckpointError, match='array'):
             rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+
+
+@differs
+@pytest.mark.parametrize('stype', ['csr', 'row_sparse'])
+def test_arrays_with_indices_out_of_them_are_refused(stype, checkpoint, tmp_path):
+    cell, prefix, module = checkpoint
+    array = mx.nd.array([[0, 0], [0, 5], [0, 0]]).tostype(stype)
+    mx.nd.waitall()
+    whole = pickle.dumps({0: array}, protocol=4)
+    at = whole.rindex(struct.pack('<q', 1))  # the column, or the row
+    (tmp_path / 'model-0001.states').write_bytes(
+        whole[:at] + struct.pack('<q', 1 << 40) + whole[at + 8:])
+    with pytest.raises(rnn.CheckpointError, match='an array has indices that point out of'):
+        rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
 
 
 @differs

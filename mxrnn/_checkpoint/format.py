@@ -93,6 +93,12 @@ class _Reader:
         value: int = struct.unpack('<' + form, self.take(struct.calcsize(form), what))[0]
         return value
 
+    def elements(self, part: Part) -> np.ndarray[Any, Any]:
+        """What lies at `part`, which has been skipped."""
+        self.stream.seek(part.at)
+        count = int(np.prod(part.shape, dtype=np.int64))
+        return np.frombuffer(self.stream.read(count * part.dtype.itemsize), part.dtype)
+
 
 def check_params(path: str) -> None:
     """Refuse a file of parameters that is damaged, or that MXNet did not write to its end.
@@ -238,7 +244,8 @@ def _entry(reader: _Reader, what: str) -> Entry:
         if storage == ROW_SPARSE:
             fits = fits and stored[1:] == whole[1:] and count <= whole[:1]
         else:
-            fits = fits and len(stored) == 1 and indices[0][1] == (whole[0] + 1,)
+            fits = (fits and len(stored) == 1 and len(whole) == 2
+                    and indices[0][1] == (whole[0] + 1,))
         stored = count + stored[1:]
     if not fits:
         raise ValueError('%s has indices that do not fit its shape %s' % (what, whole))
@@ -249,4 +256,20 @@ def _entry(reader: _Reader, what: str) -> Entry:
         for size in sizes:  # of any size, where NumPy's integers would wrap
             length *= size
         reader.skip(length, what)
+    if storage != DENSE:
+        _check_indices(storage, whole, [reader.elements(part) for part in parts[1:]], what)
     return Entry(storage, whole, parts)
+
+
+def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndarray[Any, Any]],
+                   what: str) -> None:
+    """Refuse indices that point out of the array: MXNet writes wherever they point."""
+    numbers = indices[-1]
+    fits = all(each.dtype.kind in 'iu' for each in indices) and (
+        not numbers.size or 0 <= numbers.min() <= numbers.max() < whole[storage - ROW_SPARSE])
+    if storage == CSR and fits:
+        begins = indices[0]
+        fits = begins[0] == 0 and begins[-1] == numbers.size and bool(
+            (begins[:-1] <= begins[1:]).all())
+    if not fits:
+        raise ValueError('%s has indices that point out of its shape %s' % (what, tuple(whole)))

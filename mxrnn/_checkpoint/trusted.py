@@ -153,7 +153,7 @@ def _plain() -> dict[tuple[str, str], Any]:
                      slice, str, tuple)}
     found['collections', 'OrderedDict'] = collections.OrderedDict
     for core in ('numpy.core', 'numpy._core'):  # before NumPy 2 and since
-        found[core + '.multiarray', '_reconstruct'] = np.empty(1).__reduce__()[0]
+        found[core + '.multiarray', '_reconstruct'] = _Reconstruct
         found[core + '.multiarray', 'scalar'] = np.float32(0).__reduce__()[0]
         found[core + '.numeric', '_frombuffer'] = _FromBuffer
     found['numpy', 'ndarray'], found['numpy', 'dtype'] = np.ndarray, _Type
@@ -186,6 +186,18 @@ def _check_type_state(kind: np.dtype[Any], state: Any) -> None:
             and all(type(given) is type(has) for given, has in zip(state, own))
             and state[1] in tuple(orders) and (state[0], *state[2:]) == (own[0], *own[2:])):
         raise pickle.UnpicklingError('it changes the type %s' % kind)
+
+
+class _Reconstruct:
+    """In the place of NumPy's function of this purpose, which leaves in an array what memory holds.
+
+    Pickles have it make an array without elements, which BUILD then gives its type and bytes.
+    """
+
+    def __new__(cls, kind: Any, shape: Any, name: Any) -> Any:
+        if kind is not np.ndarray or shape != (0,) or name != b'b':
+            raise pickle.UnpicklingError('it makes an array without its elements')
+        return np.empty(0, np.int8)
 
 
 class _FromBuffer:

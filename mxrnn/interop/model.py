@@ -128,9 +128,14 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
         graph = graph_from_json(text)
     with named(path), open(path, 'rb') as stream:
         checksum = walk(stream)[2] is not None
-    arrays = {name: array.dense() if isinstance(array, SparseArray) else array
-              for name, array in read_arrays(path).items()}
-    refuse_names(path, list(arrays))
+    read = read_arrays(path)
+    refuse_names(path, list(read))
+    try:
+        arrays = {name: array.dense() if isinstance(array, SparseArray) else array
+                  for name, array in read.items()}
+    except (ValueError, MemoryError) as error:
+        raise CheckpointError('%s has a sparse array that is too large: %s'
+                              % (path, brief(error))) from error
     args, auxiliary = ({name[len(kind):]: array for name, array in arrays.items()
                         if name.startswith(kind)} for kind in ('arg:', 'aux:'))
     try:
