@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
-from . import files, position, resume
+from . import files, parts, position, resume
 from .arguments import cell_list, check_module, path_prefix
 from .progress import Begun
 from .saving import Companion, save
@@ -25,7 +25,7 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
                       checksum: bool = True) -> Callable[..., None]:
     """Make a callback for `fit` that writes a checkpoint at the end of epochs, or of batches.
 
-    In distributed training only the worker of rank 0 writes.
+    In distributed training only the worker of rank 0 writes; with `data`, others do in part.
 
     Parameters
     ----------
@@ -48,10 +48,12 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
         The iterator that is trained on, `BucketSentenceIter` or `StreamIter`, not what it may be
         wrapped in. Its position is saved with the states of the optimiser, and so are the random
         generators (MXNet's is seeded anew at each save, since it cannot be read) and the states
-        of `carry_states`. `load_rnn_checkpoint` with the same option then goes on exactly. With
-        several workers the callback raises in each of them when it is first called. An `eval_data`
-        that shuffles needs a seed of its own, since a resumed run does not evaluate again. It
-        needs `module`.
+        of `carry_states`. `load_rnn_checkpoint` with the same option then goes on exactly. An
+        `eval_data` that shuffles needs a seed of its own, since a resumed run does not evaluate
+        again. It needs `module`. Several workers have to be given the callback all, the same
+        `prefix` in a folder that all of them see, and each its part of the data (`num_parts`,
+        `part_index`): each writes its own position, ``<prefix>-….part-<part_index, 4 digits>``,
+        beside what the one of rank 0 writes, and one checkpoint more than otherwise remains.
     batches : int, optional
         Also write after every so many batches of an epoch, and delete the one before. The callback
         has to be passed as `batch_end_callback`, too, behind what `carry_states` returned. It needs
@@ -118,29 +120,35 @@ class _Saver:
         self._symbol, self._module, self._keep = symbol, module, keep
         self._data, self._batches, self._checksum = data, batches, checksum
         self._told = False
+        self._before: tuple[int, int] | None = None  #: what this has saved before
         self._begun: Begun | None = None
         if module is not None:
             resume.when_done(module, 'init_optimizer', module.optimizer_initialized,
                              self._note_optimizer)
 
     def __call__(self, iter_no: Any, sym: Any = None, arg: Any = None, aux: Any = None) -> None:
-        workers = 1 if self._data is None else _workers(self._module)
-        if workers > 1:  # each of them raises: one that went on would wait for the others
-            raise ValueError('data must be None where several workers train, here %d: each has '
-                             'generators of its own' % workers)
+        several = self._several()
+        if several:  # each of them checks: one that went on would wait for the others
+            parts.check(self._data, self._module, _workers(self._module))
         if hasattr(iter_no, 'nbatch'):
             self._after_batch(iter_no)
-        elif (iter_no + 1) % self._period == 0 and not _rank(self._module):
+        elif (iter_no + 1) % self._period == 0 and (several or not _rank(self._module)):
             self._save_epoch(iter_no + 1, sym, arg, aux)
+
+    def _several(self) -> bool:
+        """Whether several workers save, each its own position."""
+        return self._data is not None and _workers(self._module) > 1
 
     def _save_epoch(self, epoch: int, sym: Any, arg: Any, aux: Any) -> None:
         where = None
         if self._data is not None:
             where = len(self._data), True
         self._save(epoch, 0, sym, arg, aux, where)
-        if self._keep is not None:
+        if self._keep is not None and not _rank(self._module):
+            # Of several workers others may still write their parts of the newest.
+            keep = self._keep + self._several()
             for old in [place for place in files.places(self._prefix)
-                        if place[0] <= epoch][:-self._keep]:
+                        if place[0] <= epoch][:-keep]:
                 files.remove(self._prefix, *old)
 
     def _after_batch(self, param: Any) -> None:
@@ -167,16 +175,26 @@ class _Saver:
 
     def _save(self, epoch: int, batch: int, sym: Any, arg: Any, aux: Any,
               where: tuple[int, bool] | None) -> None:
-        companion = self._companion(where)
+        place, several = (epoch, batch), self._several()
+        told: dict[str, Any] = {}
+        if several and where is not None:
+            told = parts.save(self._prefix, place, self._data, position.take(
+                resume.trained(self._module), self._data, *where), arg)
+            if _rank(self._module):
+                return
         save(self._cells, self._prefix, epoch, _pinned(self._symbol, self._module, sym), arg, aux,
-             batch=batch, companion=companion, checksum=self._checksum)
-        if self._batches is not None:
+             batch=batch, companion=self._companion(where, told), checksum=self._checksum)
+        if self._batches is not None and (self._before or not several):
+            # When workers save, all of them have written their parts of the one before.
+            kept = (place, self._before) if several else (place,)
             for old in files.places(self._prefix, batches=True):
-                if old[1] and old != (epoch, batch):
+                if old[1] and old not in kept:
                     files.remove(self._prefix, *old)
+        self._before = place
 
-    def _companion(self, where: tuple[int, bool] | None) -> Companion | None:
-        """The states of the optimiser, what it has changed in itself, and the position."""
+    def _companion(self, where: tuple[int, bool] | None, told: dict[str, Any]) -> Companion | None:
+        """The states of the optimiser, what it has changed in itself, and the position or what
+        `told` has in its place."""
         module = self._module
         if module is None or not module.optimizer_initialized:
             return None
@@ -189,8 +207,8 @@ class _Saver:
                              'the prefix is remote' if remote
                              else 'they are not kept by this process')
             return None
-        extra: dict[str, Any] = {}
-        if where is not None:
+        extra = dict(told)
+        if where is not None and not told:
             extra['position'] = position.take(resume.trained(module), self._data, *where)
         self._note_optimizer()
         if self._begun is not None:

@@ -3,17 +3,19 @@
 A checkpoint of the prefix ``p`` and epoch 7 is ``p-0007.params`` with the parameters and
 ``p-symbol.json`` with the graph, which all epochs share; ``p-0007.states``, if there, has the
 optimiser's states. One that was saved after 120 batches of the next epoch is
-``p-0007.batch-0120.params``, with its ``.states``.
+``p-0007.batch-0120.params``, with its ``.states``. Where several workers train, each writes where
+its part of the data stands: ``p-0007.batch-0120.part-0001`` is that of the second one.
 """
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 
 from .errors import CheckpointError
 
-__all__ = ['epochs', 'is_remote', 'numbered', 'path_of', 'places', 'remove']
+__all__ = ['epochs', 'is_remote', 'numbered', 'part', 'path_of', 'places', 'remove']
 
 
 def is_remote(prefix: str) -> bool:
@@ -27,10 +29,15 @@ def numbered(prefix: str, epoch: int, batch: int = 0) -> tuple[str, int]:
 
 
 def path_of(prefix: str, kind: str, epoch: int = 0, batch: int = 0) -> str:
-    """The file of a `kind`: ``'symbol'``, ``'params'`` or ``'states'``."""
+    """The file of a `kind`: ``'symbol'``, ``'params'``, ``'states'`` or what `part` returns."""
     if kind == 'symbol':
         return prefix + '-symbol.json'
     return '%s-%04d.%s' % (*numbered(prefix, epoch, batch), kind)
+
+
+def part(number: int) -> str:
+    """The kind of the file with the position in one of several parts of the data."""
+    return 'part-%04d' % number
 
 
 def places(prefix: str, batches: bool = False) -> list[tuple[int, int]]:
@@ -63,7 +70,9 @@ def epochs(prefix: str) -> list[int]:
 
 def remove(prefix: str, epoch: int, batch: int = 0) -> None:
     """Delete a checkpoint. The graph stays, for others share it."""
-    # The file of parameters goes first: without it the other one passes for nothing.
-    for kind in ('params', 'states'):
+    # The file of parameters goes first: without it the others pass for nothing.
+    parts = glob.escape(path_of(prefix, 'part-', epoch, batch)) + '[0-9]*'
+    for path in [path_of(prefix, 'params', epoch, batch), path_of(prefix, 'states', epoch, batch),
+                 *glob.glob(parts)]:
         with contextlib.suppress(FileNotFoundError):
-            os.remove(path_of(prefix, kind, epoch, batch))
+            os.remove(path)

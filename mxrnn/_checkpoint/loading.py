@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, NamedTuple, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from . import files, fitting, position, resume, states
+from . import files, fitting, parts, position, resume, states
 from .arguments import cell_list, check_module, path_prefix
 from .errors import CheckpointError, brief
 from .format import checked
@@ -168,10 +168,14 @@ def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: tupl
                           placeholders=not module.optimizer_initialized)
     go_on = None
     if data is not None:
-        if 'position' not in found.extra:
+        if 'parts' in found.extra:
+            here = parts.read(prefix, place, found.extra, data)
+        elif 'position' in found.extra:
+            here = found.extra['position']
+        else:
             raise CheckpointError('%s has no position in the data: it was saved without data='
                                   % path)
-        go_on = position.go_to(found.extra['position'], module, data, place[0], path)
+        go_on = position.go_to(here, module, data, place[0], path)
 
     def check_shapes() -> None:
         resume.check_shapes(module, loaded.arg_params, loaded.aux_params,

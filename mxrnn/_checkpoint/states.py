@@ -2,7 +2,7 @@
 
 It begins with what MXNet writes, a pickle of the states and of the optimiser. Behind it are a
 pickle of what mxrnn adds, a dict, and a line with checksums. MXNet, as pickle does, reads no
-further than the first pickle.
+further than the first pickle. The file of a part (``.part-0001``) is such a dict and such a line.
 """
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import files
 from .errors import CheckpointError, brief, named
 from .trusted import load_all
 
-__all__ = ['States', 'decode', 'encode', 'read']
+__all__ = ['States', 'decode', 'encode', 'encode_part', 'read', 'read_part']
 
 _SEAL = b'\nmxrnn crc32 '
 
@@ -41,16 +41,26 @@ def encode(states: bytes, extra: dict[str, Any], params_path: str) -> bytes:
         The file of the parameters that the states are for, which must have been written.
     """
     content = states + pickle.dumps(extra, protocol=4)
-    return content + _seal(content, params_path)
+    return content + _seal(content, _checksum_of_file(params_path))
 
 
-def _seal(content: bytes, params_path: str) -> bytes:
+def encode_part(position: dict[str, Any], weights: int) -> bytes:
+    """What goes into the file of a part: the position, for weights with the checksum `weights`."""
+    content = pickle.dumps(position, protocol=4)
+    return content + _seal(content, weights)
+
+
+def _seal(content: bytes, parameters: int) -> bytes:
     """Checksums of what stands before, and of the parameters."""
+    return _SEAL + b'%08x %08x' % (zlib.crc32(content), parameters)
+
+
+def _checksum_of_file(path: str) -> int:
     checksum = 0
-    with open(params_path, 'rb') as stream:
+    with open(path, 'rb') as stream:
         for block in iter(lambda: stream.read(1 << 20), b''):
             checksum = zlib.crc32(block, checksum)
-    return _SEAL + b'%08x %08x' % (zlib.crc32(content), checksum)
+    return checksum
 
 
 def read(prefix: str, epoch: int, batch: int = 0) -> tuple[str, bytes]:
@@ -65,15 +75,38 @@ def read(prefix: str, epoch: int, batch: int = 0) -> tuple[str, bytes]:
     with named(path):
         with open(path, 'rb') as stream:
             content = stream.read()
-        before, mark, sums = content.rpartition(_SEAL)
-        if mark:
-            intact = _seal(before, files.path_of(prefix, 'params', epoch, batch))
-            if intact[:-8] != mark + sums[:-8]:
-                raise ValueError('its checksum does not match')
-            if intact != mark + sums:
-                raise ValueError('it belongs to other parameters than the file of them has')
-            content = before
+        if _SEAL in content:
+            content = _unsealed(content, _checksum_of_file(
+                files.path_of(prefix, 'params', epoch, batch)))
         return path, content
+
+
+def read_part(path: str, weights: int) -> dict[str, Any]:
+    """Return the position in the file of a part, for weights with the checksum `weights`.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, is damaged or belongs to other parameters.
+    """
+    with named(path), open(path, 'rb') as stream:
+        content = _unsealed(stream.read(), weights)
+    try:
+        position, = load_all(content)
+        return dict(position)
+    except Exception as error:  # a pickle of strangers can raise anything
+        raise CheckpointError('%s has no position: %s' % (path, brief(error))) from error
+
+
+def _unsealed(content: bytes, parameters: int) -> bytes:
+    """What stands before the seal, which has to be right."""
+    before, mark, sums = content.rpartition(_SEAL)
+    intact = _seal(before, parameters)
+    if intact[:-8] != mark + sums[:-8]:
+        raise ValueError('its checksum does not match')
+    if intact != mark + sums:
+        raise ValueError('it belongs to other parameters than the file of them has')
+    return before
 
 
 def decode(path: str, content: bytes, trusted: Iterable[Any] = (), placeholders: bool = False

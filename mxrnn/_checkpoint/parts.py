@@ -1,0 +1,62 @@
+"""The positions of several workers, of which each has a part of the data.
+
+The worker of rank 0 writes the parameters and the states of the optimiser, which all workers have
+alike. Each worker writes a file with the position of its part. What belongs together has the same
+checksum of the weights: the states tell it, and how many parts there are, and each part's file has
+it. A checkpoint is used by all workers or, if one part is missing or belongs to other weights, by
+none. No worker is ahead of another by more than a batch, as each waits for the gradients of all.
+So when one saves, the parts of the checkpoint before are written.
+"""
+from __future__ import annotations
+
+import os
+import zlib
+from typing import Any
+
+from . import atomic, files, resume, states
+from .errors import CheckpointError, brief
+
+__all__ = ['check', 'read', 'save']
+
+
+def check(data: Any, module: Any, workers: int) -> None:
+    """Refuse data that is not in as many parts as there are workers, and optimisers in servers."""
+    found = getattr(data, 'num_parts', 1)
+    if found != workers:
+        raise ValueError('data must have num_parts=%d where %d workers train, got num_parts=%s'
+                         % (workers, workers, found))
+    if resume.optimizer_of(module) is None:
+        raise ValueError('data must be None where %d workers train and servers have the optimiser; '
+                         'with MXNET_UPDATE_ON_KVSTORE=0 and a synchronous store the workers have '
+                         'it' % workers)
+
+
+def save(prefix: str, place: tuple[int, int], data: Any, position: dict[str, Any],
+         arg_params: dict[str, Any]) -> dict[str, Any]:
+    """Write the position of this worker's part; returns what the file of states is to tell."""
+    weights = 0
+    for name in sorted(arg_params):
+        weights = zlib.crc32(arg_params[name].asnumpy().tobytes(), weights)
+    path = files.path_of(prefix, files.part(data.part_index), *place)
+    try:
+        with atomic.replacing([path]) as stage, open(
+                os.path.join(stage, os.path.basename(path)), 'wb') as stream:
+            stream.write(states.encode_part(position, weights))
+    except OSError as error:
+        raise CheckpointError('cannot save %s: %s'
+                              % (path, atomic.without_stage(brief(error)))) from error
+    return {'parts': data.num_parts, 'weights': weights}
+
+
+def read(prefix: str, place: tuple[int, int], told: dict[str, Any], data: Any) -> dict[str, Any]:
+    """The position of the part that `data` is, if those of all parts are there.
+
+    Raises
+    ------
+    CheckpointError
+        The file of a part is missing, damaged or belongs to other weights.
+    """
+    found = [states.read_part(files.path_of(prefix, files.part(number), *place), told['weights'])
+             for number in range(told['parts'])]
+    # Another number of parts is refused by `data`, whichever position it is given.
+    return found[getattr(data, 'part_index', 0) % len(found)]

@@ -1,0 +1,305 @@
+"""Checkpoints within epochs where several workers train: all of them go on, or none does."""
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import types
+
+import pytest
+
+from . import differs, mx, rnn
+from .comparing import same
+from .test_checkpoint import Store
+from .test_position import SENTENCES, Seeded
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def part_of(index: int, count: int = 2, seed: int = 5):
+    return rnn.BucketSentenceIter(SENTENCES, 2, buckets=[3, 6], invalid_label=0, seed=seed,
+                                  num_parts=count, part_index=index)
+
+
+class Workers:
+    """Two workers with equal weights: one module that is of rank 0 and of rank 1 in turn."""
+
+    def __init__(self, prefix: str, **options) -> None:
+        self.training, self.prefix = Seeded(seed=1), prefix
+        self.parts = [part_of(0), part_of(1)]
+        self.training.data = self.parts[0]
+        self.training.fit(epochs=1)
+        self.module = self.training.module
+        self.savers = [rnn.do_rnn_checkpoint(self.training.cell, prefix, module=self.module,
+                                             data=part, **options) for part in self.parts]
+
+    def save(self, rank: int, epoch: int, batch: int = 0) -> None:
+        """Call what `fit` calls after a batch, or at the end of an epoch."""
+        store = self.module._curr_module._kvstore = Store()
+        store.rank = rank
+        if batch:
+            self.savers[rank](mx.model.BatchEndParam(epoch=epoch, nbatch=batch - 1,
+                                                     eval_metric=None, locals={}))
+        else:
+            self.savers[rank](epoch - 1, self.module.symbol, *self.module.get_params())
+
+    def change(self) -> None:
+        arg_params, aux_params = self.module.get_params()
+        self.module.set_params({name: value + 1 for name, value in arg_params.items()}, aux_params)
+
+    def load(self, rank: int):
+        again = Seeded(seed=2)
+        again.data = part_of(rank)
+        return rnn.load_rnn_checkpoint(again.cell, self.prefix, module=again.module,
+                                       data=again.data), again.data
+
+
+@differs
+@pytest.mark.parametrize('rank', [0, 1])
+@pytest.mark.parametrize('known_by', ['module', 'horovod'])
+def test_each_of_several_workers_needs_its_part_of_the_data(known_by, rank, tmp_path, monkeypatch):
+    training = Seeded(seed=1)
+    training.fit(epochs=1)
+    callback = rnn.do_rnn_checkpoint(training.cell, str(tmp_path / 'worker'), batches=100,
+                                     module=training.module, data=training.data)
+    if known_by == 'module':
+        other = training.module._curr_module._kvstore = Store()
+        other.rank = rank
+    else:
+        other = types.ModuleType('horovod.mxnet')
+        other.is_initialized, other.rank, other.size = lambda: True, lambda: rank, lambda: 2
+        monkeypatch.setitem(sys.modules, 'horovod.mxnet', other)
+    first = mx.model.BatchEndParam(epoch=0, nbatch=0, eval_metric=None, locals={})
+    for arguments in ((first,), (0, training.module.symbol, *training.module.get_params())):
+        with pytest.raises(ValueError, match='data must have num_parts=2 where 2 workers train, '
+                                             'got num_parts=1'):
+            callback(*arguments)
+    assert not list(tmp_path.glob('worker*'))
+
+
+@differs
+@pytest.mark.parametrize('rank', [0, 1])
+def test_each_of_several_workers_needs_the_optimiser(rank, tmp_path):
+    workers = Workers(str(tmp_path / 'model'))
+    workers.module._curr_module._updater = None
+    with pytest.raises(ValueError, match='data must be None where 2 workers train and servers have '
+                                         'the optimiser; with MXNET_UPDATE_ON_KVSTORE=0'):
+        workers.save(rank, 1)
+    assert not list(tmp_path.glob('model*'))
+
+
+@differs
+def test_each_worker_goes_on_in_its_part(tmp_path):
+    workers = Workers(str(tmp_path / 'model'), batches=3)
+    for rank in (1, 0):  # in any order
+        workers.save(rank, 1, 3)
+    assert sorted(os.listdir(str(tmp_path))) == [
+        'model-0001.batch-0003.' + kind for kind in ('params', 'part-0000', 'part-0001', 'states')
+        ] + ['model-symbol.json']
+    for rank, part in enumerate(workers.parts):
+        loaded, data = workers.load(rank)
+        assert loaded.epoch == 1 and same(loaded.arg_params, workers.module.get_params()[0])
+        part.load_state_dict(part.state_dict(3))
+        assert (next(data).data[0].asnumpy() == next(part).data[0].asnumpy()).all()
+    again = Seeded(seed=2)
+    for data in (part_of(0, 1), part_of(2, 3)):
+        with pytest.raises(ValueError, match='saved with num_parts=2, and here it is %d'
+                           % data.num_parts):
+            rnn.load_rnn_checkpoint(again.cell, workers.prefix, module=again.module, data=data)
+    plain = rnn.load_rnn_checkpoint  # without data, what is within an epoch does not count
+    with pytest.raises(rnn.CheckpointError, match='there is no'):
+        plain(again.cell, workers.prefix, module=again.module)
+
+
+def cut(path, _):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def flip(path, _):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(bytes(content))
+
+
+def of_other_weights(path, other):
+    shutil.copyfile(str(other), str(path))
+
+
+@differs
+@pytest.mark.parametrize('part', [0, 1])
+@pytest.mark.parametrize('harm, said', [
+    (lambda path, _: path.unlink(), 'No such file'), (cut, 'its checksum does not match'),
+    (flip, 'its checksum does not match'), (of_other_weights, 'belongs to other parameters'),
+], ids=['missing', 'cut', 'flipped', 'other'])
+def test_all_workers_go_on_from_the_same_checkpoint_or_none_does(part, harm, said, tmp_path,
+                                                                 caplog):
+    workers = Workers(str(tmp_path / 'model'), batches=3)
+    for batch in (3, 6):
+        for rank in (0, 1):
+            workers.save(rank, 1, batch)
+        if batch == 3:
+            before = {name: array.copy()
+                      for name, array in workers.module.get_params()[0].items()}
+            workers.change()
+    names = ['model-0001.batch-%04d.part-%04d' % (batch, part) for batch in (6, 3)]
+    harm(*(tmp_path / name for name in names))
+    caplog.set_level(logging.WARNING)
+    for rank in (0, 1):  # whoever's part it is
+        caplog.clear()
+        loaded, data = workers.load(rank)
+        assert same(loaded.arg_params, before)
+        assert data.state_dict()['batches'] == 3
+        told, = [text for text in caplog.messages if 'Skipped' in text]
+        assert names[0] in told and said in told
+
+
+@differs
+def test_the_checkpoint_before_stays_until_all_workers_have_written_the_next(tmp_path):
+    workers = Workers(str(tmp_path / 'model'), batches=3, keep=1)
+
+    def places():
+        return [re.fullmatch(r'model-(.*)\.params', path.name).group(1)
+                for path in sorted(tmp_path.glob('model-*.params'))]
+    for epoch, batch, left in [
+            (1, 3, ['0001.batch-0003']), (1, 6, ['0001.batch-0003', '0001.batch-0006']),
+            (1, 9, ['0001.batch-0006', '0001.batch-0009']), (2, 0, ['0001.batch-0009', '0002']),
+            (2, 3, ['0002.batch-0003', '0002']), (3, 0, ['0002.batch-0003', '0002', '0003']),
+            (4, 0, ['0003', '0004'])]:
+        workers.save(0, epoch, batch)
+        assert places() == left
+        workers.save(1, epoch, batch)
+        assert places() == left
+        workers.change()
+    assert sorted(path.name for path in tmp_path.glob('model-*.part-*')) == [
+        'model-%s.part-%04d' % (place, part) for place in ('0003', '0004') for part in (0, 1)]
+
+    # Whoever goes on leaves what it goes on from, whatever stands after it
+    going_on = Workers(workers.prefix, batches=3)
+    for rank in (0, 1):
+        going_on.save(rank, 4, 3)
+    going_on = Workers(workers.prefix, batches=2)
+    going_on.save(0, 4, 2)
+    assert places() == ['0003', '0004.batch-0002', '0004.batch-0003', '0004']
+
+
+#: Two streams with dropout, states carried along, and a worker that kills itself where it is told.
+TRAIN = '''
+import os, signal, sys, time
+import mxrnn as rnn
+from mxrnn import mx
+
+folder, rank, epoch, batch, when = sys.argv[1:]
+store = mx.kv.create('dist_sync')
+data = rnn.StreamIter([1 + i * i % 6 for i in range(180)], batch_size=2, bptt=3,
+                      num_parts=store.num_workers, part_index=store.rank)
+cell = rnn.SequentialRNNCell()
+cell.add(rnn.LSTMCell(4, prefix='lstm_'))
+cell.add(rnn.DropoutCell(0.5))
+carried = rnn.carry_states(cell)
+embedded = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=7, output_dim=3, name='embed')
+outputs, states = cell.unroll(3, embedded, carried.begin_state, merge_outputs=True)
+scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-3, -2)), num_hidden=7, name='out')
+loss = mx.sym.SoftmaxOutput(scores, mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,)),
+                            name='softmax')
+module = mx.mod.Module(carried.group(loss, states), state_names=carried.state_names)
+prefix = os.path.join(folder, 'lm')
+resumed = {}
+if any(name.endswith('.params') for name in os.listdir(folder)):
+    loaded = rnn.load_rnn_checkpoint(cell, prefix, module=module, data=data)
+    resumed = {'arg_params': loaded.arg_params, 'begin_epoch': loaded.epoch}
+
+def die(param):
+    if (store.rank, param.epoch, param.nbatch + 1) == (int(rank), int(epoch), int(batch)):
+        theirs = '%s-%04d.batch-%04d.' % (prefix, param.epoch, param.nbatch + 1)
+        while not os.path.exists(theirs + ('part-0001' if store.rank == 0 else 'params')):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def own_dropout(param):
+    if not resumed and param.epoch == param.nbatch == 0:
+        mx.random.seed(10 + store.rank)
+
+mx.random.seed(1)  # the first weights, the same on both
+save = rnn.do_rnn_checkpoint(cell, prefix, module=module, data=data, batches=2)
+after = [carried, own_dropout, die, save] if when == 'before' else [carried, own_dropout, save, die]
+before = data.state_dict()['batches'], resumed.get('begin_epoch', 0)
+module.fit(data, kvstore=store, num_epoch=3, optimizer='adam', initializer=mx.init.Uniform(0.3),
+           optimizer_params={'learning_rate': 0.02}, batch_end_callback=after,
+           eval_metric=mx.metric.Perplexity(None, output_names=['softmax_output'],
+                                            label_names=['softmax_label']),
+           epoch_end_callback=save, **resumed)
+mx.nd.save(os.path.join(folder, 'end-%d' % store.rank), module.get_params()[0])
+print('from batch %d of epoch %d' % before)
+'''
+
+
+def start(folder, *kill) -> list:
+    """Begin a training, or go on with it: scheduler, server and two workers."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    environment = dict(
+        os.environ, OMP_NUM_THREADS='1', PYTHONPATH=ROOT, DMLC_PS_ROOT_URI='127.0.0.1',
+        DMLC_PS_ROOT_PORT=str(port), DMLC_NUM_SERVER='1', DMLC_NUM_WORKER='2',
+        MXNET_UPDATE_ON_KVSTORE='0')
+    return [subprocess.Popen(
+        [sys.executable, '-W', 'ignore', '-c', TRAIN, str(folder), *map(str, kill)],
+        env=dict(environment, DMLC_ROLE=role), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True) for role in ('scheduler', 'server', 'worker', 'worker')]
+
+
+def finish(processes) -> str:
+    """Wait for the end of all; return what they printed."""
+    try:
+        printed = ''.join([process.communicate(timeout=110)[0] for process in processes])
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0, 0, 0], printed
+    return printed
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """What the workers end with that nothing happens to."""
+    folder = tmp_path_factory.mktemp('whole')
+    printed = finish(start(folder, -1, 0, 0, 'never'))
+    assert printed.count('from batch 0 of epoch 0') == 2
+    ends = [mx.nd.load(str(folder / ('end-%d' % rank))) for rank in (0, 1)]
+    assert same(*ends)
+    return ends[0]
+
+
+@differs
+@pytest.mark.slow
+@pytest.mark.parametrize('rank', [0, 1])
+@pytest.mark.parametrize('when, batch', [('before', 4), ('after', 6)])
+def test_a_worker_dies_and_all_go_on_at_the_same_batch(rank, when, batch, whole, tmp_path):
+    processes = start(tmp_path, rank, 1, 6, when)
+    try:
+        until = time.monotonic() + 100
+        dead = []
+        while not dead:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+            dead = [process for process in processes if process.poll() is not None]
+        assert [process.returncode for process in dead] == [-signal.SIGKILL]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    kinds = {path.name.rsplit('.', 1)[1] for path in tmp_path.glob('lm-0001.batch-0006.*')}
+    assert kinds == {'params', 'states', 'part-0000', 'part-0001'} - (
+        set() if when == 'after' else {'params', 'states', 'part-0000'} if rank == 0 else
+        {'part-0001'})
+    printed = finish(start(tmp_path, -1, 0, 0, 'never'))
+    assert printed.count('from batch %d of epoch 1' % batch) == 2, printed
+    assert ('Skipped a checkpoint' in printed) == (when == 'before' and rank == 1)
+    for number in (0, 1):
+        assert same(mx.nd.load(str(tmp_path / ('end-%d' % number))), whole)
