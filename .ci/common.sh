@@ -103,7 +103,8 @@ minimal_system() {
     # What lets this machine reach the registries: certificates, and pip's settings.
     mkdir -p "$root/etc/ssl/certs" "$root/etc/xdg"
     cp -L "${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" "$root/certificates.crt"
-    mount --bind /dev "$root/dev" && mount -t proc proc "$root/proc" || return
+    mount --bind /dev "$root/dev" && mount -t devpts devpts "$root/dev/pts" -o ptmxmode=666 &&
+        mount -t proc proc "$root/proc" || return
     copy_project "$root"
 }
 
@@ -130,7 +131,7 @@ newest_python() {
 
 # Takes away the folder $1, in which minimal systems are.
 remove_systems() {
-    umount -ql "$1"/*/proc "$1"/*/dev 2> /dev/null
+    umount -ql "$1"/*/proc "$1"/*/dev/pts "$1"/*/dev 2> /dev/null
     rm -rf --one-file-system "$1"
 }
 

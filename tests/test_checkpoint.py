@@ -325,32 +325,6 @@ def test_only_rank_0_writes(known_by, saved, tmp_path, monkeypatch):
 
 
 @differs
-@pytest.mark.parametrize('rank', [0, 1])
-@pytest.mark.parametrize('known_by', ['module', 'horovod'])
-def test_each_of_several_workers_refuses_data_at_its_first_batch(known_by, rank, saved, tmp_path,
-                                                                 monkeypatch):
-    cell, _, symbol, arg_params, aux_params = saved
-    module, data = module_of('buckets', cell)
-    fit(module, data, 1)
-    sentences = rnn.BucketSentenceIter([[1, 2]] * 4, 2, [2])
-    callback = rnn.do_rnn_checkpoint(cell, str(tmp_path / 'worker'), module=module, data=sentences,
-                                     batches=100)
-    if known_by == 'module':
-        other = module._curr_module._kvstore = Store()
-        other.rank = rank
-    else:
-        other = types.ModuleType('horovod.mxnet')
-        other.is_initialized, other.rank, other.size = lambda: True, lambda: rank, lambda: 2
-        monkeypatch.setitem(sys.modules, 'horovod.mxnet', other)
-    first = mx.model.BatchEndParam(epoch=0, nbatch=0, eval_metric=None, locals={})
-    for arguments in ((first,), (0, symbol, arg_params, aux_params)):
-        with pytest.raises(ValueError, match='data must be None where several workers train, '
-                                             'here 2'):
-            callback(*arguments)
-    assert not list(tmp_path.glob('worker*'))
-
-
-@differs
 def test_states_kept_by_servers(tmp_path, caplog):
     prefix = str(tmp_path / 'model')
     cell = CELLS['fused']()
