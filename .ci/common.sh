@@ -103,7 +103,8 @@ minimal_system() {
     # What lets this machine reach the registries: certificates, and pip's settings.
     mkdir -p "$root/etc/ssl/certs" "$root/etc/xdg"
     cp -L "${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" "$root/certificates.crt"
-    mount --bind /dev "$root/dev" && mount -t devpts devpts "$root/dev/pts" -o ptmxmode=666 &&
+    # With its terminals; as a slave, so that nothing mounted or unmounted there reaches this machine's.
+    mount --rbind /dev "$root/dev" && mount --make-rslave "$root/dev" &&
         mount -t proc proc "$root/proc" || return
     copy_project "$root"
 }
@@ -131,7 +132,11 @@ newest_python() {
 
 # Takes away the folder $1, in which minimal systems are.
 remove_systems() {
-    umount -ql "$1"/*/proc "$1"/*/dev/pts "$1"/*/dev 2> /dev/null
+    local folder
+    for folder in "$1"/*/dev; do  # a slave in any case, or this machine's /dev/pts would go, too
+        mount --make-rslave "$folder" 2> /dev/null && umount -ql "$folder"
+    done
+    umount -ql "$1"/*/proc 2> /dev/null
     rm -rf --one-file-system "$1"
 }
 
