@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gated import GatedCell, added
+from .gated import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
 from .params import RNNParams
 from .shown import Partial
@@ -164,13 +164,13 @@ class BaseConvRNNCell(GatedCell):
     def _conv_forward(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
                       ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         filters = self._num_hidden * self._num_gates
-        i2h = self._input_convolution_(inputs, filters, weight=self._iW, name=name + 'i2h',
-                                       **added(self._iB))
+        i2h = self._input_convolution_(inputs, filters, weight=self._iW, bias=self._iB,
+                                       no_bias=self._no_bias_, name=name + 'i2h')
         h2h = mx.sym.Convolution(data=states[0], num_filter=filters, kernel=self._h2h_kernel,
                                  stride=(1,) * self._num_axes_, pad=self._h2h_pad,
-                                 dilate=self._h2h_dilate,
-                                 layout=self._conv_layout, weight=self._hW, name=name + 'h2h',
-                                 **added(self._hB))
+                                 dilate=self._h2h_dilate, layout=self._conv_layout,
+                                 weight=self._hW, bias=self._hB, no_bias=self._no_bias_,
+                                 name=name + 'h2h')
         return i2h, h2h
 
     def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str

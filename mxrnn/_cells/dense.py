@@ -5,7 +5,7 @@ from typing import Any, Callable, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gated import GatedCell, added
+from .gated import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
 from .params import RNNParams
 
@@ -32,10 +32,10 @@ class DenseCell(GatedCell):
                   ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         units = self._num_hidden * len(self._recurrence_.gates)
         i2h, h2h = self._projection_
-        return (mx.sym.FullyConnected(data=inputs, weight=self._iW, num_hidden=units,
-                                      name=name + i2h, **added(self._iB)),
-                mx.sym.FullyConnected(data=states[0], weight=self._hW, num_hidden=units,
-                                      name=name + h2h, **added(self._hB)))
+        return (mx.sym.FullyConnected(data=inputs, weight=self._iW, bias=self._iB, num_hidden=units,
+                                      no_bias=self._no_bias_, name=name + i2h),
+                mx.sym.FullyConnected(data=states[0], weight=self._hW, bias=self._hB,
+                                      num_hidden=units, no_bias=self._no_bias_, name=name + h2h))
 
 
 class RNNCell(DenseCell):

@@ -11,14 +11,9 @@ from .gates import activate
 from .params import RNNParams
 from .sequence import check_states, check_symbol
 
-__all__ = ['GatedCell', 'added']
+__all__ = ['GatedCell']
 
 _tanh = functools.partial(activate, activation='tanh')
-
-
-def added(bias: mx.sym.Symbol | None) -> dict[str, Any]:
-    """The arguments that give a projection this bias, or none."""
-    return {'no_bias': True} if bias is None else {'bias': bias}
 
 
 class GatedCell(BaseRNNCell):
@@ -31,11 +26,12 @@ class GatedCell(BaseRNNCell):
     _activation: Any
     _options_: Mapping[str, Any] = {}  #: further arguments of the recurrence's step
     _gate_axis_: int | None = None  #: axis of the gates in a projection, where it must be said
+    _no_bias_: Any = mx.base._Null  #: of the projections: True, or not said in graphs
 
     def __init__(self, prefix: str, params: RNNParams | None, bias: bool = True) -> None:
         super().__init__(prefix=prefix, params=params)
         if not _check.flag('bias', bias):
-            self._kinds_ = ('weight',)
+            self._kinds_, self._no_bias_ = ('weight',), True
 
     def _bias_variable_(self, name: str, init: Any = None) -> mx.sym.Symbol | None:
         """The variable `name`, unless the cell has no biases."""

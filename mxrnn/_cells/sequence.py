@@ -60,7 +60,8 @@ def check_inputs(length: int | None, inputs: Inputs, layout: str) -> None:
         if len(shape) == 1:
             raise ValueError('inputs must have axes for batch and time, got the shape %s'
                              % (shape,))
-        check_length(length, shape, layout)
+        if shape:
+            check_length(length, shape, layout)
         return
     if not isinstance(inputs, (list, tuple)):
         raise TypeError('inputs must be a Symbol or a list of Symbols, one a step, got %s'
@@ -134,8 +135,7 @@ def flatten(states: Any) -> list[mx.sym.Symbol]:
 def known_shape(symbol: mx.sym.Symbol) -> tuple[int, ...]:
     """Shape of `symbol` as far as its own graph tells: () if not even the rank is known,
     0 for each axis that isn't."""
-    if (symbol.get_children() is None and symbol.list_arguments()
-            and symbol.attr('__shape__') is None):
+    if not symbol.list_attr() and symbol.get_children() is None:
         return ()  # a variable that says nothing: the usual input, answered quickly
     try:
         shape = symbol.infer_shape_partial()[1][0] or ()
