@@ -191,7 +191,12 @@ def test_a_copy_of_the_graph_is_the_same_graph():
     lambda data: data, mx.io.PrefetchingIter, lambda data: mx.io.ResizeIter(data, 3)])
 @pytest.mark.parametrize('make', [rnn.BucketSentenceIter, mx.rnn.BucketSentenceIter],
                          ids=['ours', 'theirs'])
-def test_an_iterator_that_does_not_continue_stops_the_first_batch(make, wrap):
+@pytest.mark.parametrize('installed', [False, True])
+def test_an_iterator_that_does_not_continue_stops_the_first_batch(make, wrap, installed,
+                                                                  monkeypatch):
+    if installed:  # after `install()`, which a program may call when it has the class already
+        monkeypatch.setattr(mx, 'rnn', rnn)
+
     def fit(data: Any, **evaluation: Any) -> None:
         cell = rnn.LSTMCell(3)
         carried = rnn.carry_states(cell)
