@@ -7,10 +7,12 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
+from .batches import extent
 
-__all__ = ['Order', 'check_seed', 'rows_of_buckets']
+__all__ = ['Order', 'check_seed', 'choose_buckets', 'rows_of_buckets']
 
 _PIECE = 2 ** 18  # sentences looked at once
+
 
 def check_seed(seed: Any) -> int | None:
     """Return `seed` if both generators take it."""
@@ -19,6 +21,26 @@ def check_seed(seed: Any) -> int | None:
     if not 0 <= _check.integer('seed', seed) < 2 ** 32:
         raise ValueError('seed must be from 0 to 2**32 - 1, got %r' % seed)
     return int(seed)
+
+
+def choose_buckets(buckets: Any, lengths: np.ndarray, least: int) -> list[int]:
+    """Return the buckets asked for, sorted, or every length of which there are `least` sentences.
+
+    `lengths` has the number of sentences of each length.
+    """
+    if buckets is not None:
+        given = {extent('each of buckets', bucket, 0) for bucket in
+                 _check.iterable('buckets', buckets, 'integers')}
+        buckets = sorted(given - {0})  # empty sentences go into the smallest real bucket
+        if given and not buckets:
+            raise ValueError('buckets must hold a length of at least 1, got only 0')
+    if not buckets:
+        buckets = [length for length in np.flatnonzero(lengths >= least).tolist() if length]
+        if not buckets:
+            raise ValueError('buckets must be given: there are no %d sentences (batch_size times '
+                             'num_parts) of one length, which would make a bucket by itself'
+                             % least)
+    return buckets
 
 
 def rows_of_buckets(offsets: np.ndarray, buckets: list[int], counts: np.ndarray, truncate: bool,

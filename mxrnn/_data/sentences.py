@@ -12,9 +12,9 @@ from .. import _check
 from .._runtime.memory import part
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
-from .batches import Layout, TokenIter, extent
+from .batches import Layout, TokenIter
 from .corpus import is_corpus, open_corpus
-from .order import Order, check_seed, rows_of_buckets
+from .order import Order, check_seed, choose_buckets, rows_of_buckets
 
 __all__ = ['BucketSentenceIter']
 
@@ -132,7 +132,7 @@ class BucketSentenceIter(TokenIter):
             lengths = np.bincount(sizes)
         if not lengths.sum():
             raise ValueError('sentences must not be empty')
-        buckets = _buckets(buckets, lengths, self.batch_size * self.num_parts)
+        buckets = choose_buckets(buckets, lengths, self.batch_size * self.num_parts)
         longer = int(lengths[buckets[-1] + 1:].sum())
         cut = self.too_long == 'truncate'
         self.discarded, self.truncated = (0, longer) if cut else (longer, 0)
@@ -343,23 +343,3 @@ class _ReadOnly(mx.nd.NDArray):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise ValueError('nddata and ndlabel are readonly: batches do not come from them')
-
-
-def _buckets(buckets: Any, lengths: np.ndarray, least: int) -> list[int]:
-    """Return the buckets asked for, sorted, or every length of which there are `least` sentences.
-
-    `lengths` has the number of sentences of each length.
-    """
-    if buckets is not None:
-        given = {extent('each of buckets', bucket, 0) for bucket in
-                 _check.iterable('buckets', buckets, 'integers')}
-        buckets = sorted(given - {0})  # empty sentences go into the smallest real bucket
-        if given and not buckets:
-            raise ValueError('buckets must hold a length of at least 1, got only 0')
-    if not buckets:
-        buckets = [length for length in np.flatnonzero(lengths >= least).tolist() if length]
-        if not buckets:
-            raise ValueError('buckets must be given: there are no %d sentences (batch_size times '
-                             'num_parts) of one length, which would make a bucket by itself'
-                             % least)
-    return buckets

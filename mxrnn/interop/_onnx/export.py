@@ -11,6 +11,7 @@ from . import (  # noqa: F401
     creation,
     cutting,
     elementwise,
+    heads,
     indexing,
     layers,
     products,
