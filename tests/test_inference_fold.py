@@ -150,9 +150,24 @@ def test_wrong_arguments():
         with pytest.raises(TypeError, match='arg_params'):
             rnn.fold(symbol, params)
     weights = weights_of(symbol, (BATCH, LENGTH, 4))
-    weights['lstm_h2h_weight'] = mx.nd.ones((12, 5))
-    with pytest.raises(ValueError, match='arg_params must fit'):
-        rnn.fold(symbol, weights)
+    for name, array, error, words in (
+            ('lstm_h2h_weight', mx.nd.ones((12, 5)), ValueError, r'shape \(12, 3\), got \(12, 5\)'),
+            ('lstm_h2h_weight', mx.nd.ones((11, 3)), ValueError, r'shape \(12, 3\), got \(11, 3\)'),
+            ('lstm_i2h_bias', weights['lstm_i2h_bias'].astype('float64'), TypeError,
+             'type float32, got float64')):
+        with pytest.raises(error, match='arg_params must fit the graph: %s must be of %s'
+                           % (name, words)):
+            rnn.fold(symbol, dict(weights, **{name: array}))
+    with pytest.raises(ValueError, match="got 'arg:lstm_.*', as files have it"):
+        rnn.fold(symbol, {'arg:' + name: array for name, array in weights.items()})
+
+
+def test_parameters_that_fit_no_graph():
+    """What operators state of sizes is looked at first; this takes the calculation."""
+    weight, other = mx.sym.Variable('weight'), mx.sym.Variable('other')
+    symbol = mx.sym.Variable('data') * (weight + other)
+    with pytest.raises(ValueError, match=r'weight must be of shape \(3,\), got \(2,\), or other'):
+        rnn.fold(symbol, {'weight': mx.nd.ones(2), 'other': mx.nd.ones(3)})
 
 
 def test_examples():

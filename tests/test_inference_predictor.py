@@ -356,8 +356,84 @@ def test_a_call_while_another_runs_is_refused():
     predict([[1]])
 
 
+@pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
+def test_weights_that_do_not_fit_are_named(fold):
+    """By the constructor, or by the first call if it takes the data to tell."""
+    weights = weights_of(merged)
+    for name, array, error, words in (
+            ('score_bias', mx.nd.ones(3), ValueError, r'shape \(6,\), got \(3,\)'),
+            ('embed_weight', mx.nd.ones((8, 3)), ValueError, r'shape \(6, 3\), got \(8, 3\)'),
+            ('l1_h2h_weight', mx.nd.ones((12, 5)), ValueError, r'shape \(12, 4\), got \(12, 5\)'),
+            ('score_bias', weights['score_bias'].astype('float64'), TypeError,
+             'type float32, got float64'),
+            ('l0_i2h_bias', weights['l0_i2h_bias'].astype('int32'), TypeError,
+             'type float32, got int32')):
+        with pytest.raises(error, match='arg_params must fit the graph: %s must be of %s'
+                           % (name, words)):
+            rnn.Predictor(merged, dict(weights, **{name: array}), buckets=BUCKETS, fold=fold)
+    for name, shape, words in (
+            ('l0_i2h_weight', (16, 9), r'shape \(16, 3\), got \(16, 9\)'),
+            ('score_weight', (6, 9), r'shape \(6, 4\), got \(6, 9\)')):
+        predict = rnn.Predictor(merged, dict(weights, **{name: mx.nd.ones(shape)}),
+                                buckets=BUCKETS, fold=fold)
+        with pytest.raises(ValueError, match='arg_params must fit the graph: %s must be of %s'
+                           % (name, words)):
+            predict([[1, 2]])
+    with pytest.raises(ValueError, match='score_weight must .*score_bias must'):
+        rnn.Predictor(merged, dict(weights, score_bias=mx.nd.ones(3),
+                                   score_weight=mx.nd.ones((4, 9))), buckets=BUCKETS, fold=fold)
+
+
+def test_a_packed_vector_of_another_size_is_named():
+    weights = weights_of(time_major)
+    size, = weights['f_parameters'].shape
+    predict = rnn.Predictor(time_major, dict(weights, f_parameters=mx.nd.ones(size + 5)),
+                            buckets=BUCKETS, layout='TN')
+    with pytest.raises(ValueError, match=r'f_parameters must be of shape \(%d,\), got \(%d,\)'
+                       % (size, size + 5)):
+        predict([[1, 2]])
+    with pytest.raises(rnn.MissingWeightsError, match='l0_i2h_weight.*it has: .*f_parameters'):
+        rnn.Predictor(merged, weights, buckets=BUCKETS)
+
+
+def test_steps_of_another_shape_are_named():
+    def network(length):
+        outputs, _ = rnn.fuse(rnn.GRUCell(UNITS)).unroll(length, mx.sym.Variable('data'),
+                                                         merge_outputs=True)
+        return outputs, ['data'], []
+
+    shapes, _, _ = network(2)[0].infer_shape(data=(1, 2, 3))
+    weights = {name: mx.nd.ones(shape) for name, shape in zip(
+        network(2)[0].list_arguments(), shapes) if name != 'data'}
+    predict = rnn.Predictor(network, weights, buckets=BUCKETS)
+    for given, words in (
+            (np.ones((2, 5)), r'data must be of shape \(1, 2, 3\), got \(1, 2, 5\), or '
+                              r'gru_i2h_weight must be of shape \(12, 5\), got \(12, 3\)'),
+            ([1, 2], r'the graph: data must be of shape \(1, 2, 3\), got \(1, 2\)')):
+        with pytest.raises(ValueError, match=words):
+            predict([given])
+    assert predict([np.ones((2, 3))])[0].shape == (2, UNITS)
+
+
+def test_weights_may_be_of_numpy_or_sparse():
+    weights = weights_of(merged)
+    want = rnn.Predictor(merged, weights, buckets=BUCKETS)(sentences())
+    for form in (lambda array: array.asnumpy(), lambda array: array.tostype('row_sparse')):
+        predict = rnn.Predictor(merged, {name: form(array) for name, array in weights.items()},
+                                buckets=BUCKETS)
+        for got, each in zip(predict(sentences()), want):
+            np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-6)
+
+
 def test_bad_input():
     weights = weights_of(merged)
+    for params, error, words in (
+            ((weights, {}), TypeError, r'arg_params must be a dict .*\(tuple\)'),
+            ({'arg:' + name: array for name, array in weights.items()}, ValueError,
+             "got 'arg:.*', as files have it"),
+            ({'a': np.array(['b'])}, TypeError, r"arg_params\['a'\] must be of a type")):
+        with pytest.raises(error, match=words):
+            rnn.Predictor(merged, params, buckets=BUCKETS)
     for options, error, words in (
             ({'buckets': []}, ValueError, 'buckets'),
             ({'buckets': [0]}, ValueError, 'each of buckets'),
@@ -383,12 +459,6 @@ def test_bad_input():
         rest = {other: array for other, array in weights.items() if other != name}
         with pytest.raises(rnn.MissingWeightsError, match=name):
             rnn.Predictor(merged, rest, buckets=BUCKETS)
-    predict = rnn.Predictor(merged, dict(weights, score_bias=mx.nd.ones(3)), buckets=BUCKETS)
-    with pytest.raises(ValueError, match=r'score_bias should have the shape \(6,\)'):
-        predict([[1, 2]])
-    two = dict(weights, score_bias=mx.nd.ones(3), score_weight=mx.nd.ones((4, 9)))
-    with pytest.raises(ValueError, match='must fit the network, but .*inconsistent'):
-        rnn.Predictor(merged, two, buckets=BUCKETS)([[1, 2]])
     predict = rnn.Predictor(merged, weights, buckets=BUCKETS)
     want = predict([[1, 2]])[0]
     for given, error, words in (

@@ -169,6 +169,17 @@ def test_states_of_symbols_without_shapes_come_from_the_caller():
     assert output.asnumpy().tolist() == [[3], [8]] and states[0].asnumpy().tolist() == [[4], [6]]
 
 
+def test_states_behind_an_embedding_are_of_the_type_of_the_weights():
+    def network(run):
+        return run(mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=4,
+                                    dtype='float64', name='embed'))
+
+    weights = {name: array.astype('float64') for name, array in make_weights().items()}
+    stepper = rnn.Stepper(make_cell(), network, weights)
+    output, states = stepper.step(stepper.begin(2), data=[1, 2])
+    assert {array.dtype for array in [output, *states]} == {np.float64}
+
+
 @pytest.mark.parametrize('dtype', ['float64', 'float32'])
 def test_the_type_is_that_of_the_weights(dtype):
     cell = make_cell()
@@ -428,6 +439,10 @@ def test_wrong_arguments_of_the_constructor():
             ((cell, 'network', weights), TypeError, 'network must be callable'),
             ((cell, language_model, [1]), TypeError, 'arg_params must be'),
             ((cell, language_model, {'a': 1}), TypeError, r"arg_params\['a'\] must be"),
+            ((cell, language_model, {'a': np.array(['b'])}), TypeError, 'a type that MXNet has'),
+            ((cell, language_model, (weights, {})), TypeError, r'arg_params .*\(tuple\)'),
+            ((cell, language_model, {'arg:' + name: array for name, array in weights.items()}),
+             ValueError, "got 'arg:embed_weight', as files have it"),
             ((cell, language_model, weights, 3), TypeError, 'aux_params must be'),
             ((both, bare, {}), NotImplementedError, 'stepped'),
             ((cell, lambda run: mx.sym.Variable('a'), weights), ValueError, 'must call run'),
@@ -436,6 +451,9 @@ def test_wrong_arguments_of_the_constructor():
             ((cell, lambda run: [run(mx.sym.Variable('a')), 3], weights), TypeError, 'outputs')):
         with pytest.raises(error, match=words):
             rnn.Stepper(*arguments)
+    stepper = rnn.Stepper(cell, language_model, dict(weights, data=mx.nd.ones(1)))
+    with pytest.raises(TypeError, match=r'must be none, got data \(arg_params has data\)'):
+        stepper.step(stepper.begin(1), data=[1])
     with pytest.raises(TypeError, match='ctx must be'):
         rnn.Stepper(cell, language_model, weights, ctx='cpu')
     with pytest.raises(ValueError, match='as many'):
@@ -456,12 +474,103 @@ def test_missing_weights_are_named(name):
         rnn.Stepper(make_cell(), language_model, weights)
 
 
-def test_weights_of_other_shapes_are_named():
-    weights = make_weights()
-    weights['l1_h2h_weight'] = mx.nd.ones((3 * UNITS, UNITS + 1))
-    stepper = rnn.Stepper(make_cell(), language_model, weights)
-    with pytest.raises(ValueError, match=r'l1_h2h_weight must be of shape \(15, 5\)'):
+@pytest.mark.parametrize('name,shape,words', [
+    ('embed_weight', (8, 4), r'embed_weight must be of shape \(7, 4\), got \(8, 4\)'),
+    ('l0_i2h_weight', (15, 5), r'l0_i2h_weight must be of shape \(20, \?\), got \(15, 5\)'),
+    ('l1_h2h_bias', (20,), r'l1_h2h_bias must be of shape \(15,\), got \(20,\)'),
+    ('score_weight', (UNITS, WORDS), r'score_weight must be of shape \(7, \?\), got \(5, 7\)')])
+def test_weights_of_other_shapes_are_named_by_the_constructor(name, shape, words):
+    with pytest.raises(ValueError, match='arg_params must fit the graph: ' + words):
+        rnn.Stepper(make_cell(), language_model, dict(make_weights(), **{name: mx.nd.ones(shape)}))
+
+
+@pytest.mark.parametrize('name,shape,words', [
+    ('l0_i2h_weight', (20, 9), r'l0_i2h_weight must be of shape \(20, 4\), got \(20, 9\)'),
+    ('l1_h2h_weight', (15, 6), r'l1_h2h_weight must be of shape \(15, 5\), got \(15, 6\)'),
+    ('score_weight', (7, 6), r'score_weight must be of shape \(7, 5\), got \(7, 6\)')])
+def test_weights_that_do_not_fit_the_input_are_named_by_the_first_call(name, shape, words):
+    stepper = rnn.Stepper(make_cell(), language_model,
+                          dict(make_weights(), **{name: mx.nd.ones(shape)}))
+    for call in (lambda: stepper.step(stepper.begin(1), data=[1]),
+                 lambda: stepper.read(stepper.begin(1), data=[[1, 2]])):
+        with pytest.raises(ValueError, match='arg_params must fit the graph: ' + words):
+            call()
+
+
+def test_several_wrong_weights_are_all_named():
+    wrong = {name: mx.nd.ones(tuple(2 * size for size in array.shape))
+             for name, array in make_weights().items()}
+    with pytest.raises(ValueError, match=r'embed_weight must .*; l0_i2h_weight must .* and 3 more'):
+        rnn.Stepper(make_cell(), language_model, wrong)
+    narrow = {name: array[:, 1:] if name in ('l1_h2h_weight', 'score_weight') else array
+              for name, array in make_weights().items()}
+    stepper = rnn.Stepper(make_cell(), language_model, narrow)
+    with pytest.raises(ValueError, match=r'l1_h2h_weight .*\(15, 4\); score_weight .*\(7, 4\)$'):
         stepper.step(stepper.begin(1), data=[1])
+
+
+def test_weights_of_other_types_are_named():
+    weights = make_weights()
+    for name in ('embed_weight', 'l0_h2h_weight', 'score_bias'):
+        for dtype in ('float64', 'int32'):
+            wrong = dict(weights, **{name: weights[name].astype(dtype)})
+            with pytest.raises(TypeError, match='%s must be of type float32, got %s$'
+                               % (name, dtype)):
+                rnn.Stepper(make_cell(), language_model, wrong)
+
+
+def test_weights_may_be_of_numpy_or_sparse():
+    weights = make_weights()
+    stepper = rnn.Stepper(make_cell(), language_model, weights)
+    want, _ = stepper.step(stepper.begin(2), data=[1, 2])
+    for form in (lambda array: array.asnumpy(), lambda array: array.tostype('row_sparse'),
+                 lambda array: array.astype('float64').asnumpy()):
+        other = rnn.Stepper(make_cell(), language_model, {
+            name: form(array) for name, array in weights.items()})
+        got, _ = other.step(other.begin(2), data=[1, 2])
+        assert_close(got.asnumpy(), want.asnumpy())
+
+
+def test_inputs_of_other_shapes_and_types_are_named():
+    stepper = rnn.Stepper(rnn.LSTMCell(UNITS), bare, weights_of(
+        rnn.LSTMCell(UNITS).unroll(1, mx.sym.Variable('data'))[0][0], data=(1, 1, 4)))
+    states = stepper.begin(2)
+    before = values(states)
+    for data, error, words in (
+            (np.ones((2, 7)), ValueError, r'data must be of shape \(2, 4\), got \(2, 7\), or '
+             r'lstm_i2h_weight must be of shape \(20, 7\), got \(20, 4\)'),
+            (np.ones(2), ValueError, r'data must be of shape \(2, 4\), got \(2,\)'),
+            (np.ones((3, 4)), ValueError, r'states: data must be of shape \(2, 4\), got \(3, 4\)'),
+            (1, ValueError, r'data must be of shape \(2, 4\), got \(\)'),
+            (mx.nd.ones((2, 4), dtype='int32'), TypeError, 'must be of type float32, got int32'),
+            (mx.nd.ones((2, 4), ctx=mx.cpu(1)), ValueError, r'data must be on cpu\(0\)'),
+            (np.ones((2, 4)) * 1j, TypeError, 'data must be an array of numbers')):
+        with pytest.raises(error, match=words):
+            stepper.step(states, data=data)
+    for data, lengths, error, words in (
+            (np.ones((2, 3, 7)), None, ValueError, r'data must be of shape \(2, 3, 4\), got'),
+            (np.ones((3, 3, 4)), None, ValueError, r'data must be of shape \(2, 3, 4\), got'),
+            (mx.nd.ones((2, 3, 4), dtype='int32'), None, TypeError, 'data must be of type float32'),
+            (np.ones((2, 3, 4)), [1], ValueError, r'valid_length must be of shape \(2,\), got'),
+            (np.ones((2, 3, 4)), 'ab', TypeError, 'valid_length must be an array of numbers')):
+        with pytest.raises(error, match=words):
+            stepper.read(states, data=data, valid_length=lengths)
+    for now, then in zip(values(states), before):
+        np.testing.assert_array_equal(now, then)
+    stepper.step(states, data=np.ones((2, 4)))
+
+
+def test_what_is_read_may_be_wrong_before_the_cell():
+    def network(run):
+        return run(mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=4, flatten=False,
+                                         name='project'))
+
+    cell = rnn.RNNCell(UNITS)
+    weights = weights_of(network(lambda data: cell.unroll(2, data, merge_outputs=True)[0]),
+                         data=(1, 2, 3))
+    stepper = rnn.Stepper(cell, network, weights)
+    with pytest.raises(ValueError, match=r'data must be of shape \(1, 2, 3\), got \(1, 2, 6\)'):
+        stepper.read(stepper.begin(1), data=np.ones((1, 2, 6)))
 
 
 def test_bad_calls_name_what_is_wrong_and_leave_the_states():
@@ -479,8 +588,8 @@ def test_bad_calls_name_what_is_wrong_and_leave_the_states():
             (states, {'data': ['a', 'b']}, TypeError, 'data must be an array of numbers'),
             (states, {'data': None}, TypeError, 'data must be an array of numbers'),
             (states, {'data': [[1], [2, 3]]}, TypeError, 'data must be an array of numbers'),
-            (states, {'data': [1, 2, 3]}, ValueError, r'data of shape \(3,\)'),
-            (three, {'data': [1, 2]}, ValueError, r'data of shape \(2,\)'),
+            (states, {'data': [1, 2, 3]}, ValueError, r'of shape \(2,\), got \(3,\)'),
+            (three, {'data': [1, 2]}, ValueError, r'of shape \(3,\), got \(2,\)'),
             (states[:1], {'data': [1, 2]}, ValueError, 'l0_begin_state_0, l0_begin_state_1'),
             ([states[0], three[1], states[2]], {'data': [1, 2]}, ValueError, 'l0_begin_state_1'),
             ([state[:, :3] for state in states], {'data': [1, 2]}, ValueError,
@@ -497,7 +606,7 @@ def test_bad_calls_name_what_is_wrong_and_leave_the_states():
             np.testing.assert_array_equal(now, then)
     with pytest.raises(ValueError, match='batch, length'):
         stepper.read(states, data=[1, 2])
-    with pytest.raises(ValueError, match='batch size'):
+    with pytest.raises(ValueError, match=r'data must be of shape \(2, 2\), got \(1, 2\)'):
         stepper.read(states, data=[[1, 2]])
     for size, error in ((0, ValueError), (1.5, TypeError), (True, TypeError)):
         with pytest.raises(error, match='batch_size'):

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
 from .._runtime.mxnet import mx
 
-__all__ = ['faults']
+__all__ = ['faults', 'wrong_sizes']
 
 
 def faults(cells: Sequence[Any], symbol: Any, nodes: list[dict[str, Any]], read: dict[str, Any],
@@ -68,18 +68,28 @@ _STATED: dict[str, dict[int, tuple[str, ...]]] = {
 }
 
 
-def _wrong_shapes(nodes: list[dict[str, Any]], arg_params: dict[str, Any]) -> list[str]:
-    """The parameters whose first sizes are not what the operators that take them state."""
-    faults = {}
+def wrong_sizes(nodes: list[dict[str, Any]], shapes: Mapping[str, tuple[int, ...]]
+                ) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The parameters whose first sizes are not what the operators that take them state.
+
+    By name: the operator, and the sizes that it needs.
+    """
+    wrong = {}
     for node in nodes:
         for position, keys in _STATED.get(node['op'], {}).items():
             needed = tuple(int(node['attrs'][key]) for key in keys)
             for entry in node['inputs'][position:position + 1]:
                 name = nodes[entry[0]]['name']
-                if name in arg_params and arg_params[name].shape[:len(needed)] != needed:
-                    faults[name] = '%s has the shape %s, which %s needs to begin with %s' % (
-                        name, arg_params[name].shape, node['name'], needed)
-    return [faults[name] for name in sorted(faults)]
+                if name in shapes and shapes[name][:len(needed)] != needed:
+                    wrong[name] = node['name'], needed
+    return wrong
+
+
+def _wrong_shapes(nodes: list[dict[str, Any]], arg_params: dict[str, Any]) -> list[str]:
+    """The parameters whose first sizes are wrong, in words."""
+    wrong = wrong_sizes(nodes, {name: array.shape for name, array in arg_params.items()})
+    return ['%s has the shape %s, which %s needs to begin with %s' % (
+        name, arg_params[name].shape, *wrong[name]) for name in sorted(wrong)]
 
 
 def _wrong_types(symbol: Any, read: dict[str, Any], arg_params: dict[str, Any],

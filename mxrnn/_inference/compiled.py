@@ -7,7 +7,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from .._runtime.mxnet import mx
-from . import graphs
+from . import fitting, graphs
 from .states import States
 
 __all__ = ['Compiled', 'refusal']
@@ -90,13 +90,11 @@ def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequenc
         if state.dtype != dtype:
             return TypeError('states must be of type %s, but that of %s is %s' % (
                 np.dtype(dtype).name, name, np.dtype(state.dtype).name))
-    wrong = graphs.misfit(compiled.symbol, {
-        name: array.shape for name, array in (*named.items(), *compiled.weights.items())})
-    if wrong is not None and wrong[0] in compiled.weights:
-        return ValueError('arg_params must fit the network: %s must be of shape %s, got %s'
-                          % (*wrong, compiled.weights[wrong[0]].shape))
-    return ValueError(
-        'the inputs must fit the network and the batch size of the states: got %s%s; MXNet '
-        'says: %s' % (', '.join('%s of shape %s and type %s' % (
-            name, array.shape, np.dtype(array.dtype).name) for name, array in named.items()),
-            ', where %s should be of shape %s' % wrong if wrong else '', graphs.brief(error)))
+    try:
+        fitting.explain(compiled.symbol, compiled.weights, inputs, states)
+    except (TypeError, ValueError) as reason:
+        return reason
+    return ValueError('the inputs must fit the network and the batch size of the states: got %s; '
+                      'MXNet says: %s' % (', '.join('%s of shape %s and type %s' % (
+                          name, array.shape, np.dtype(array.dtype).name)
+                          for name, array in named.items()), graphs.brief(error)))

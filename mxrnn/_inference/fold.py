@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 from .. import _check
 from .._operator.gradients import ADDS_NOTHING
 from .._runtime.mxnet import mx
-from . import graphs
+from . import fitting, graphs
 
 __all__ = ['fold']
 
@@ -77,16 +77,22 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
     """
     _check.instance('symbol', symbol, mx.sym.Symbol, 'a Symbol')
     graphs.check_weights('arg_params', arg_params)
+    arguments = set(symbol.list_arguments())
+    kept = {name: array for name, array in arg_params.items() if name in arguments}
+    fitting.check_fit(symbol, kept)
     graph = json.loads(symbol.tojson())
     nodes: _Nodes = graph['nodes']
     _skip_hints(nodes, arg_params)
     constant, dependent = _constant(nodes, arg_params)
     wanted = _frontier(graph, constant, dependent)
-    arguments = set(symbol.list_arguments())
-    kept = {name: array for name, array in arg_params.items() if name in arguments}
     if wanted:
         names = _names(nodes, wanted)
-        values = _values(graph, wanted, names, kept)
+        try:
+            values = _values(graph, wanted, names, kept)
+        except mx.base.MXNetError as error:
+            fitting.explain(symbol, kept)
+            raise ValueError('arg_params must fit the graph, but %s' % graphs.brief(error)
+                             ) from error
         symbol = _replaced(graph, names)
         kept.update(values)
     taken = symbol.list_arguments()
@@ -204,12 +210,9 @@ def _values(graph: dict[str, Any], wanted: list[_Entry], names: dict[_Entry, str
     given = {name: params[name] for name in part.list_arguments()}
     context = graphs.common_context(given)
     given = {name: graphs.on(context, array) for name, array in given.items()}
-    try:
-        with graphs.quiet(), mx.autograd.pause(train_mode=False):
-            executor = part.bind(context, given, grad_req='null')
-            results = [each.asnumpy() for each in executor.forward(is_train=False)]
-    except mx.base.MXNetError as error:
-        raise ValueError('arg_params must fit the graph, but %s' % graphs.brief(error)) from error
+    with graphs.quiet(), mx.autograd.pause(train_mode=False):
+        executor = part.bind(context, given, grad_req='null')
+        results = [each.asnumpy() for each in executor.forward(is_train=False)]
     return {names[entry]: mx.nd.array(result, ctx=context, dtype=result.dtype)
             for entry, result in zip(wanted, results)}
 

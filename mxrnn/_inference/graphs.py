@@ -14,9 +14,12 @@ from .._cells.weights import MissingWeightsError
 from .._runtime.mxnet import mx
 
 __all__ = ['OneCall', 'Weights', 'apart', 'brief', 'check_weights', 'common_context', 'context_of',
-           'known_types', 'misfit', 'on', 'params_of', 'quiet', 'unknown_weights']
+           'on', 'params_of', 'quiet', 'unknown_weights']
 
 Weights = Mapping[str, mx.nd.NDArray]
+
+#: Types of numbers that MXNet's arrays and NumPy's have.
+_TYPES = ('float16', 'float32', 'float64', 'int8', 'int32', 'int64', 'uint8', 'bool')
 
 #: What operators call their parameters, behind the name of the node.
 _PARAMETERS = ('weight', 'bias', 'gamma', 'beta', 'parameters', 'moving_mean', 'moving_var')
@@ -51,14 +54,22 @@ def check_weights(name: str, weights: Any) -> Weights:
         return {}
     _check.instance(name, weights, Mapping, 'a dict of weights by name')
     for key, value in weights.items():
-        _check.instance('%s[%r]' % (name, key), value, (mx.nd.NDArray, np.ndarray), 'an NDArray')
+        called = '%s[%r]' % (name, key)
+        _check.instance(called, value, (mx.nd.NDArray, np.ndarray), 'an NDArray')
+        if isinstance(value, np.ndarray) and value.dtype.name not in _TYPES:
+            raise TypeError('%s must be of a type that MXNet has, which are %s, got %s'
+                            % (called, ', '.join(_TYPES), value.dtype))
+        if str(key).startswith(('arg:', 'aux:')):
+            raise ValueError('%s must have the names of the graph, got %r, as files have it: load '
+                             'them by load_rnn_checkpoint' % (name, key))
     return weights
 
 
 def on(context: mx.Context, array: Any) -> mx.nd.NDArray:
-    """`array` on a device; itself if it is there."""
+    """`array` on a device, not sparse; itself if it is that already."""
     if isinstance(array, mx.nd.NDArray):
-        return array.as_in_context(context)
+        dense = array if array.stype == 'default' else array.tostype('default')
+        return dense.as_in_context(context)
     return mx.nd.array(array, ctx=context, dtype=array.dtype)
 
 
@@ -75,17 +86,6 @@ def params_of(symbol: mx.sym.Symbol, arg_params: Weights, aux_params: Weights,
         raise MissingWeightsError('arg_params must have the weights %s; it has: %s' % (
             ', '.join(missing), ', '.join(sorted(map(str, given))) or 'none'))
     return {name: given[name] for name in symbol.list_inputs() if name in given}
-
-
-def known_types(symbol: mx.sym.Symbol, weights: Weights) -> dict[str, Any]:
-    """Types of the arguments of `symbol`, as far as those of the weights tell."""
-    arguments = symbol.list_arguments()
-    known = {name: array.dtype for name, array in weights.items() if name in arguments}
-    try:
-        types = symbol.infer_type_partial(**known)[0] or ()
-    except mx.base.MXNetError:  # binding will say where
-        return {}
-    return {name: kind for name, kind in zip(arguments, types) if kind is not None}
 
 
 class OneCall:
@@ -113,26 +113,6 @@ def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str]
               if node['op'] != 'null'}
     called |= set(needed) | set(symbol.list_auxiliary_states())
     return [name for name in symbol.list_inputs() if name in called and name not in given]
-
-
-def misfit(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]]
-           ) -> tuple[str, tuple[int, ...]] | None:
-    """The one input whose shape does not fit the others in the graph, and the shape that would.
-
-    `shapes` are those of all inputs, the suspicious ones first. None if all fit, or if it takes
-    more than one to be wrong.
-    """
-    arguments = symbol.list_arguments()
-    known = {name: shape for name, shape in shapes.items() if name in arguments}
-    for name in known:
-        rest = {other: shape for other, shape in known.items() if other != name}
-        try:
-            inferred = dict(zip(arguments, symbol.infer_shape_partial(**rest)[0] or ()))
-        except mx.base.MXNetError:
-            continue
-        if inferred.get(name) not in (None, (), known[name]):
-            return name, inferred[name]
-    return None
 
 
 _VERBOSE = 'MXNET_SUBGRAPH_VERBOSE'

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from . import graphs
+from . import fitting, graphs
 from .fold import fold as folded
 from .outputs import OutputAxes, output_axes
 
@@ -94,14 +94,17 @@ class Networks:
                              % ', '.join(unknown))
         label_names = [name for name in label_names if name in arguments]
         needed = set(arguments).difference(data_names, label_names)
-        arg_params = {name: array for name, array in self._arg_params.items() if name in needed}
-        weights = graphs.params_of(symbol, arg_params, self._aux_params, needed)
+        weights = graphs.params_of(symbol, self._arg_params, self._aux_params, needed)
+        weights = {name: array for name, array in weights.items()
+                   if name not in data_names and name not in label_names}
         if self._fold:
             auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
             symbol, weights = folded(symbol, {name: array for name, array in weights.items()
                                               if name not in auxiliary})
             weights = {name: self._shared(name, array) for name, array in weights.items()}
             weights.update(auxiliary)
+        else:
+            fitting.check_fit(symbol, weights)
         return Graph(symbol, weights, data_names, label_names)
 
     def _shared(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
@@ -131,16 +134,26 @@ class Networks:
                     return tried
             except mx.base.MXNetError as error:
                 reason = reason or error
-        wrong = graphs.misfit(graph.symbol, shapes)
+        self._explain(graph, length, steps)
         raise ValueError('the sequences and arg_params must fit the network, but %s' % (
-            '%s should have the shape %s' % wrong if wrong else
             graphs.brief(reason) if reason else 'the shapes of its labels are not known'))
+
+    def _explain(self, graph: Graph, length: int, steps: dict[str, tuple[int, ...]]) -> None:
+        """Raise what tells which argument to blame, if it can be found in the unfolded graph."""
+        symbol = self._build(length)[0]
+        given = {**self._arg_params, **self._aux_params}
+        both = (1, length) if self._time == 1 else (length, 1)
+        inputs = {name: np.zeros(both + steps[name], np.float32) for name in self.data_names}
+        if self._length_name in graph.data_names:
+            inputs[self._length_name] = np.ones(1, np.float32)
+        fitting.explain(symbol, {name: given[name] for name in symbol.list_inputs()
+                                 if name in given and name not in graph.data_names}, inputs)
 
     def _bound(self, graph: Graph, length: int, rows: int, context: mx.Context, shared: Any
                ) -> Any:
         symbol = graph.symbol
         known = self._known(graph, rows, length, self.steps)
-        types = graphs.known_types(symbol, graph.weights)
+        types = fitting.known_types(symbol, graph.weights)
         arguments = {}
         for name, shape in zip(symbol.list_arguments(), symbol.infer_shape(**known)[0]):
             if name in graph.weights:

@@ -10,7 +10,7 @@ from .. import _check
 from .._cells.base import BaseRNNCell
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
-from . import graphs
+from . import fitting, graphs
 from .around import Network, applied, as_array
 from .compiled import Compiled, refusal
 from .states import States, StateSpecs
@@ -20,7 +20,7 @@ __all__ = ['Stepper']
 Outputs = Union[mx.nd.NDArray, List[mx.nd.NDArray]]
 #: How many graphs of sequences, each for another length, are kept.
 _LENGTHS = 8
-_LENGTH = '%valid length'  #: no variable of a program is called so
+_LENGTH = 'valid_length '  #: no variable of a program is called so
 
 
 class Stepper:
@@ -149,7 +149,8 @@ class Stepper:
         self._placed: dict[str, mx.nd.NDArray] = {}
         self._step = self._graph(outputs, states, static=True)
         self.input_names = self._step.inputs
-        types = graphs.known_types(self._step.symbol, self._step.weights)
+        fitting.check_fit(self._step.symbol, self._step.weights)
+        types = fitting.known_types(self._step.symbol, self._step.weights, self.state_names)
         self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
         self._readers: OrderedDict[Any, Compiled] = OrderedDict()
@@ -298,8 +299,10 @@ class Stepper:
     def _arrays(self, inputs: dict[str, Any]) -> dict[str, mx.nd.NDArray]:
         """The inputs as arrays, by name."""
         if inputs.keys() != self._input_types.keys():
-            raise TypeError('the inputs must be %s, got %s' % (
-                ', '.join(self.input_names) or 'none', ', '.join(sorted(inputs)) or 'none'))
+            weights = ', '.join(name for name in sorted(inputs) if name in self._step.weights)
+            raise TypeError('the inputs must be %s, got %s%s' % (
+                ', '.join(self.input_names) or 'none', ', '.join(sorted(inputs)) or 'none',
+                ' (arg_params has %s)' % weights if weights else ''))
         return {name: as_array(name, inputs[name], self._context, dtype)
                 for name, dtype in self._input_types.items()}
 
@@ -310,16 +313,22 @@ class Stepper:
         if key in self._readers:
             self._readers.move_to_end(key)
             return self._readers[key]
-        shapes = {name: array.shape for name, array in (*self._placed.items(), *inputs.items())}
+        weights = self._placed
+        shapes = {name: array.shape for name, array in (*weights.items(), *inputs.items())}
         options: dict[str, Any] = {}
         if _LENGTH in inputs:
             options['valid_length'] = mx.sym.Variable(_LENGTH)
 
         def unroll(sequence: mx.sym.Symbol) -> tuple[mx.sym.Symbol, Any]:
             known = set(sequence.list_arguments())
-            inferred = sequence.infer_shape_partial(**{
-                name: shape for name, shape in shapes.items() if name in known})[1]
-            shape = inferred[0]
+            try:
+                shape = sequence.infer_shape_partial(**{
+                    name: each for name, each in shapes.items() if name in known})[1][0]
+            except mx.base.MXNetError as error:
+                fitting.explain(sequence, *({name: array for name, array in arrays.items()
+                                             if name in known} for arrays in (weights, inputs)))
+                raise ValueError('the inputs must fit the network, but MXNet says: %s'
+                                 % graphs.brief(error)) from error
             if len(shape) < 3 or shape[1] < 1:
                 raise ValueError('the inputs must be sequences, which the network brings into '
                                  'the shape (batch, length, ...), got %s' % ', '.join(

@@ -1,0 +1,204 @@
+"""What does not fit: weights and inputs whose shapes or types a graph does not take."""
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from typing import Any, Dict, Iterator, Mapping, Tuple
+
+import numpy as np
+
+from .._checkpoint.fitting import wrong_sizes
+from .._runtime.mxnet import mx
+
+__all__ = ['check_fit', 'explain', 'known_types']
+
+Shapes = Mapping[str, Tuple[int, ...]]
+Types = Mapping[str, Any]
+Arrays = Mapping[str, Any]
+_Found = Dict[str, Any]
+
+#: How many combinations of types of the inputs are tried; how many wrong weights are listed.
+_TRIED, _LISTED = 64, 8
+
+
+def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
+    """Refuse weights that do not fit the graph, whatever the shapes of its inputs are.
+
+    What follows from the shapes of inputs is known when the first ones come: see `explain`.
+    """
+    shapes = _shapes_of(weights)
+    wrong = wrong_sizes(json.loads(symbol.tojson())['nodes'], shapes)
+    _refuse([_wrong_shape(name, needed + (0,) * (len(shapes[name]) - len(needed)), shapes[name])
+             for name, (_, needed) in wrong.items()], ValueError)
+    _refuse(_wrong_types(symbol, _types_of(weights), {}), TypeError)
+
+
+def explain(symbol: mx.sym.Symbol, weights: Arrays, inputs: Arrays | None = None,
+            states: Arrays | None = None) -> None:
+    """Raise an error that names what is to blame, if it can be found, where MXNet refused a graph.
+
+    All three hold what has a shape and a type. The states are taken to be right; the first size of
+    the first one is that of the batch.
+    """
+    inputs, states = inputs or {}, states or {}
+    types = _types_of({**inputs, **states, **weights})
+    odd = _other_types(symbol, types, inputs)
+    if odd:
+        raise TypeError('the inputs must fit the graph: ' + ', or '.join(odd))
+    _refuse(_wrong_types(symbol, _types_of(weights), _types_of({**inputs, **states})), TypeError)
+    shapes = _shapes_of({**inputs, **states, **weights})
+    if all(map(_complete, shapes.values())) and _shapes(symbol, shapes) is not None:
+        return
+    batch = next((array.shape[:1] for array in (states or inputs).values()), ())
+    of_inputs = _other_inputs(symbol, shapes, inputs, weights, batch)
+    of_weights = _other_weights(symbol, shapes, weights)
+    if of_inputs or of_weights:
+        what = ['the inputs'] * bool(of_inputs) + ['arg_params'] * bool(of_weights)
+        raise ValueError('%s must fit the graph%s: %s' % (
+            ' and '.join(what), ' and the states' if states and not of_weights else '',
+            ', or '.join(of_inputs + of_weights)))
+    known = _shapes(symbol, _shapes_of({**inputs, **states})) or {}
+    _refuse([_wrong_shape(name, known[name], shapes[name]) for name in weights
+             if not _agree(known.get(name), shapes[name])], ValueError)
+
+
+def known_types(symbol: mx.sym.Symbol, weights: Arrays, states: Any = ()) -> _Found:
+    """Types of the arguments of `symbol`, as far as those of the weights tell."""
+    types = _types_of(weights)
+    for choice in _choices(symbol, types, dict.fromkeys(states)):
+        found = _types(symbol, {**choice, **types})
+        if found is not None:
+            return found
+    return {}
+
+
+def _refuse(faults: list[str], kind: type[Exception]) -> None:
+    if faults:
+        more = ['and %d more' % (len(faults) - _LISTED)] if len(faults) > _LISTED else []
+        raise kind('arg_params must fit the graph: ' + '; '.join(faults[:_LISTED] + more))
+
+
+def _wrong_shape(name: str, wanted: tuple[int, ...], came: tuple[int, ...]) -> str:
+    sizes = str(tuple(size or '?' for size in wanted)).replace("'", '')
+    return '%s must be of shape %s, got %s' % (name.strip(), sizes, came)
+
+
+# ---- shapes
+
+def _shapes_of(arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def _complete(shape: tuple[int, ...]) -> bool:
+    """Whether the shape leaves nothing open, as MXNet reads it: () and 0 stand for anything."""
+    return bool(shape) and all(shape)
+
+
+def _shapes(symbol: mx.sym.Symbol, shapes: Shapes) -> _Found | None:
+    """The shapes that follow from `shapes`, by name; None if these contradict each other."""
+    arguments = symbol.list_arguments()
+    try:
+        found = symbol.infer_shape_partial(**{
+            name: shape for name, shape in shapes.items() if name in arguments})
+    except mx.base.MXNetError:
+        return None
+    return {**dict(zip(arguments, found[0] or ())),
+            **dict(zip(symbol.list_auxiliary_states(), found[2] or ()))}
+
+
+def _agree(wanted: tuple[int, ...] | None, came: tuple[int, ...]) -> bool:
+    """Whether an array has the shape `wanted`, as far as that is known."""
+    return not wanted or len(wanted) == len(came) and all(
+        want in (0, size) for want, size in zip(wanted, came))
+
+
+def _other_inputs(symbol: mx.sym.Symbol, shapes: Shapes, inputs: Arrays, weights: Arrays,
+                  batch: tuple[int, ...]) -> list[str]:
+    """The inputs of which one alone, in another shape, would make all shapes fit."""
+    found = []
+    sizes = sorted({size for name in weights for size in shapes[name]})
+    for name in inputs:
+        for shape in _similar(shapes[name], batch, sizes):
+            if _complete(shape) and _shapes(symbol, {**shapes, name: shape}) is not None:
+                found.append(_wrong_shape(name, shape, shapes[name]))
+                break
+    return found
+
+
+def _similar(shape: tuple[int, ...], batch: tuple[int, ...], sizes: list[int]
+             ) -> Iterator[tuple[int, ...]]:
+    """What may have been meant: another batch size, fewer axes or one more, another width."""
+    for axes in range(max(1, len(shape)), 0, -1):
+        yield batch + shape[1:axes]
+    yield from (shape[:-1] + (size,) for size in sizes if len(shape) > 1)
+    yield from ((shape or batch) + (size,) for size in sizes)
+
+
+def _other_weights(symbol: mx.sym.Symbol, shapes: Shapes, weights: Arrays) -> list[str]:
+    """The weights of which one alone, in another shape, would make all shapes fit."""
+    found = []
+    for name in weights:
+        rest = {each: shape for each, shape in shapes.items() if each != name}
+        inferred = _shapes(symbol, rest) or {}
+        if not _agree(inferred.get(name), shapes[name]):
+            found.append(_wrong_shape(name, inferred[name], shapes[name]))
+    return found
+
+
+# ---- types
+
+def _types_of(arrays: Arrays) -> _Found:
+    return {name: np.dtype(array.dtype).type for name, array in arrays.items()}
+
+
+def _types(symbol: mx.sym.Symbol, types: Types) -> _Found | None:
+    """The types that follow from `types`, by name; None if these contradict each other."""
+    arguments = symbol.list_arguments()
+    try:
+        found = symbol.infer_type_partial(**{
+            name: kind for name, kind in types.items() if name in arguments and kind is not None})
+    except mx.base.MXNetError:
+        return None
+    return {name: kind for name, kind in zip(arguments, found[0] or ()) if kind is not None}
+
+
+def _choices(symbol: mx.sym.Symbol, weights: Types, inputs: Types) -> list[_Found]:
+    """Types that the inputs may have: `inputs`, and any of the weights for those not among them."""
+    free = [name for name in symbol.list_arguments() if name not in weights and name not in inputs]
+    kinds = [*dict.fromkeys([*_usual_first(weights), np.float32])]
+    tried = itertools.islice(itertools.product(kinds, repeat=len(free)), _TRIED)
+    return [dict(inputs), *({**inputs, **dict(zip(free, each))} for each in tried)]
+
+
+def _usual_first(types: Types) -> list[Any]:
+    """Each of the types once, the one of most weights first."""
+    return [kind for kind, _ in Counter(types.values()).most_common()]
+
+
+def _wrong_types(symbol: mx.sym.Symbol, weights: Types, inputs: Types) -> list[str]:
+    """The weights that are not of the type that the others, or else the graph, need."""
+    choices = _choices(symbol, weights, inputs)
+    if any(_types(symbol, {**choice, **weights}) is not None for choice in choices):
+        return []
+    for kind in [*_usual_first(weights), None]:
+        right = {name: each for name, each in weights.items() if each is kind}
+        for choice in choices:
+            found = _types(symbol, {**choice, **right}) or {}
+            faults = [_wrong_type(name, found[name], each) for name, each in weights.items()
+                      if found.get(name, each) is not each]
+            if faults:
+                return faults
+    return []
+
+
+def _other_types(symbol: mx.sym.Symbol, types: Types, inputs: Arrays) -> list[str]:
+    """The inputs of which one alone, of another type, would make all types fit."""
+    if _types(symbol, types) is not None:
+        return []
+    return [_wrong_type(name, kind, types[name]) for name in inputs for kind in _usual_first(types)
+            if _types(symbol, {**types, name: kind}) is not None]
+
+
+def _wrong_type(name: str, wanted: Any, came: Any) -> str:
+    return '%s must be of type %s, got %s' % (name, np.dtype(wanted).name, np.dtype(came).name)
