@@ -137,6 +137,58 @@ REFUSED.update({
 })
 
 
+def nested(times, make=b''):
+    """What a file does to nest a tuple so often, or what it calls `make` of."""
+    return b'0' + b')' + b''.join([b'q\x010' + make] * times) + b'q\x020}h\x02K\x00s.'
+
+
+def of_another_storage(kind, stype):
+    """An array whose class tells another storage than its bytes have."""
+    array = mx.nd.array([[0, 1]]).tostype(stype)
+    mx.nd.waitall()
+    return pickle.dumps(in_dict(Reduced(kind, (None,), array.__getstate__())), 4)
+
+
+ARRAY = b'cmxnet.ndarray.ndarray\nNDArray\n(NtR'
+CSR = pickle.dumps(mx.nd.array([[0, 1]]).tostype('csr'), 4)[2:-1]
+REFUSED.update({
+    # MXNet would follow an address that is not there.
+    'array without its bytes': (b'}K\x00' + ARRAY + b's.', 'an array without its elements'),
+    'array by its class': (b'}K\x00cmxnet.ndarray.ndarray\nNDArray\n)\x81s.',
+                           'an array without its elements'),
+    'sparse array without its bytes': (b'}K\x00cmxnet.ndarray.sparse\nCSRNDArray\n)Rs.',
+                                       'an array without its elements'),
+    'array in a list in a tuple': (b'}K\x00](' + ARRAY + b'tas.', 'without its elements'),
+    'array of nothing': (b'}K\x00' + ARRAY + b'}Vhandle\nNsbs.', 'without its elements'),
+    'array of a number': (b'}K\x00' + ARRAY + b'}Vhandle\nK\x08sbs.', 'without its elements'),
+    'array that is written to': (b'}K\x00' + ARRAY + b'K\x00K\x01ss.', 'without its elements'),
+    'truth of an array': (b'cbuiltins\nbool\n' + ARRAY + b'\x85R.', 'makes a bool of an array'),
+    'list of an array': (b'\x80\x04cbuiltins\nlist\n' + CSR + b'\x85R.',
+                         'makes a list of an array'),
+    'list of an array by its class': (b'\x80\x04cbuiltins\nlist\n' + CSR + b'\x85\x81.',
+                                      'makes a list of an array'),
+    'list of an array by an old opcode': (b'\x80\x04(cbuiltins\nlist\n' + CSR + b'o.',
+                                          'makes a list of an array'),
+    'list of an array by its class and names': (
+        b'\x80\x04cbuiltins\nlist\n' + CSR + b'\x85}\x92.', 'makes a list of an array'),
+    'dense array of sparse bytes': (of_another_storage(mx.nd.NDArray, 'csr'), 'otherwise than'),
+    'sparse array of dense bytes': (of_another_storage(mx.nd.sparse.CSRNDArray, 'default'),
+                                    'otherwise than'),
+    # Python hashes tuples in tuples without a look at how much of the stack is left.
+    'tuples of one': (b'N' + nested(100000, b'h\x01\x85'), 'nests tuples'),
+    'tuples of two': (b'N' + nested(100000, b'Nh\x01\x86'), 'nests tuples'),
+    'tuples of three': (b'N' + nested(100000, b'Nh\x01N\x87'), 'nests tuples'),
+    'tuples of any size': (b'N' + nested(100000, b'(h\x01t'), 'nests tuples'),
+    'tuples by their class': (b'cbuiltins\ntuple\nq\x00' + nested(
+        100000, b'h\x00](h\x01e\x85R'), 'nests tuples'),
+    'tuples by their class and an opcode': (b'cbuiltins\ntuple\nq\x00' + nested(
+        100000, b'h\x00](h\x01e\x85\x81'), 'nests tuples'),
+    'tuples by an old opcode': (b'cbuiltins\ntuple\nq\x00' + nested(
+        100000, b'(h\x00](h\x01eo'), 'nests tuples'),
+    'slices': (b'cbuiltins\nslice\nq\x00' + nested(100000, b'h\x00h\x01\x85R'), 'nests tuples'),
+})
+
+
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch):
     """A checkpoint with states, and a module that would go on from it: (cell, prefix, module)."""
@@ -234,6 +286,34 @@ def test_what_states_are_made_of_is_built(protocol, checkpoint):
     for ours, theirs in zip(loaded[1], optimizers):
         assert type(ours) is type(theirs) and sorted(vars(ours)) == sorted(vars(theirs))
     assert type(loaded[1][0].lr_scheduler) is mx.lr_scheduler.PolyScheduler
+
+
+@differs
+@pytest.mark.parametrize('depth', [100, 101])
+def test_tuples_are_nested_a_hundred_deep_at_most(depth):
+    from mxrnn._checkpoint import trusted
+    value = ()
+    for _ in range(depth - 1):
+        value = (1, value)
+    content = pickle.dumps({value: 2})
+    if depth == 100:
+        assert list(trusted.load_all(content)) == [{value: 2}]
+    else:
+        with pytest.raises(pickle.UnpicklingError, match='nests tuples more than 100 deep'):
+            list(trusted.load_all(content))
+
+
+@differs
+@pytest.mark.parametrize('content, said', [
+    (b'}cmxnet.optimizer.optimizer\nSGD\n)R}Vlr\nNsb\x86.', 'lr_scheduler'),
+    (b'}K\x05\x86.', 'int'), (b'}K\x00]q\x01h\x01as.', 'recursion')],
+    ids=['optimiser without attributes', 'no optimiser', 'state in itself'])
+def test_states_that_lack_what_all_have_are_refused_by_the_name_of_their_file(
+        content, said, checkpoint, tmp_path):
+    cell, prefix, module = checkpoint
+    (tmp_path / 'model-0001.states').write_bytes(content)
+    with pytest.raises(rnn.CheckpointError, match=r'model-0001\.states cannot be used.*' + said):
+        rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
 
 
 class Window:

@@ -31,8 +31,8 @@ import numpy as np
 
 from .errors import CheckpointError, named
 
-__all__ = ['BFLOAT16', 'DENSE', 'Entry', 'LIST_MAGIC', 'MOST_DIMENSIONS', 'ROW_SPARSE', 'TYPES',
-           'V2', 'add_checksum', 'check_array', 'check_params', 'checked', 'checksum_of',
+__all__ = ['BFLOAT16', 'CSR', 'DENSE', 'Entry', 'LIST_MAGIC', 'MOST_DIMENSIONS', 'ROW_SPARSE',
+           'TYPES', 'V2', 'add_checksum', 'check_array', 'check_params', 'checked', 'checksum_of',
            'refuse_names', 'walk']
 
 #: How MXNet shows bfloat16 to NumPy, which has no such type: the upper halves of float32.
@@ -162,10 +162,11 @@ def checksum_of(path: str) -> int:
             checksum = zlib.crc32(block[:count], checksum)
 
 
-def check_array(content: bytes) -> None:
-    """Refuse, with a ValueError, bytes that are not one whole array."""
+def check_array(content: bytes, storage: int) -> None:
+    """Refuse, with a ValueError, bytes that are not one whole array of this `storage`."""
     reader = _Reader(io.BytesIO(content))
-    _entry(reader, 'an array')
+    if _entry(reader, 'an array').storage != storage:
+        raise ValueError('an array is stored otherwise than its class says')
     if reader.at != reader.size:
         raise ValueError('%d bytes follow the end of an array' % (reader.size - reader.at))
 

@@ -98,6 +98,15 @@ def restore(module: Any, states: States) -> None:
     if updater is None:
         raise CheckpointError('%s cannot be used: the states of this optimiser are not kept by '
                               'this process' % states.path)
+    try:
+        _restore(module, updater, states)
+    except CheckpointError:
+        raise
+    except Exception as error:  # states of strangers can be anything, without what all have
+        raise CheckpointError('%s cannot be used: %s' % (states.path, brief(error))) from error
+
+
+def _restore(module: Any, updater: Any, states: States) -> None:
     optimizer = updater.optimizer
     _check_states(trained(module), optimizer, states.by_parameter, states.path)
     # Updater.set_states takes a pickle, but to pickle what a file holds may run what it names.

@@ -8,7 +8,6 @@ called. What is in the table builds values and does nothing else.
 from __future__ import annotations
 
 import collections
-import functools
 import io
 import pickle
 from typing import Any, Callable, Iterable, Iterator
@@ -20,6 +19,12 @@ from .._runtime.mxnet import mx
 from . import format
 
 __all__ = ['load_all', 'named_things']
+
+_NO_ELEMENTS = 'it makes an array without its elements'
+
+#: How deep tuples may be nested. Python hashes them by a recursion that nothing stops before the
+#: stack of the process overflows.
+_DEEPEST = 100
 
 
 def load_all(content: bytes, further: Iterable[Any] = (), placeholders: bool = False
@@ -42,10 +47,14 @@ def load_all(content: bytes, further: Iterable[Any] = (), placeholders: bool = F
     pickle.UnpicklingError
         A name that is not allowed.
     """
-    names = {**_plain(), **_of_mxnet(), **named_things(further)}
+    arrays: list[Any] = []
+    names = {**_plain(), **_of_mxnet(arrays), **named_things(further)}
     stream = io.BytesIO(content)
     while stream.tell() < len(content):
-        yield _Unpickler(stream, names, placeholders).load()
+        value = _Unpickler(stream, names, placeholders).load()
+        if any(type(array) not in _arrays() for array in arrays):
+            raise pickle.UnpicklingError(_NO_ELEMENTS)
+        yield value
 
 
 def named_things(things: Iterable[Any]) -> dict[tuple[str, str], Any]:
@@ -66,6 +75,8 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-
         super().__init__(stream)
         self._names, self._placeholders = names, placeholders
         self._filled: list[np.ndarray[Any, Any]] = []
+        #: By the id of a tuple that has tuples in it: how deep they go, and the tuple.
+        self._depths: dict[int, tuple[int, Any]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in self._names:
@@ -81,20 +92,53 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-
         raise pickle.UnpicklingError('it refers to an object outside of the file')
 
     def load_reduce(self) -> None:
-        _check_called(self.stack[-2])  # type: ignore[attr-defined, unused-ignore]
+        _check_called(*self.stack[-2:])  # type: ignore[attr-defined, unused-ignore]
         super().load_reduce()  # type: ignore[misc, unused-ignore]
+        self._check_depth()
 
     def load_newobj(self) -> None:
-        _check_called(self.stack[-2])  # type: ignore[attr-defined, unused-ignore]
+        _check_called(*self.stack[-2:])  # type: ignore[attr-defined, unused-ignore]
         super().load_newobj()  # type: ignore[misc, unused-ignore]
+        self._check_depth()
 
     def load_newobj_ex(self) -> None:
-        _check_called(self.stack[-3])  # type: ignore[attr-defined, unused-ignore]
+        _check_called(*self.stack[-3:-1])  # type: ignore[attr-defined, unused-ignore]
         super().load_newobj_ex()  # type: ignore[misc, unused-ignore]
+        self._check_depth()
 
     def _instantiate(self, kind: Any, args: Any) -> None:
-        _check_called(kind)
+        _check_called(kind, args)
         super()._instantiate(kind, args)  # type: ignore[misc, unused-ignore]
+        self._check_depth()
+
+    def load_tuple(self) -> None:
+        super().load_tuple()  # type: ignore[misc, unused-ignore]
+        self._check_depth()
+
+    def load_tuple1(self) -> None:
+        super().load_tuple1()  # type: ignore[misc, unused-ignore]
+        self._check_depth()
+
+    def load_tuple2(self) -> None:
+        super().load_tuple2()  # type: ignore[misc, unused-ignore]
+        self._check_depth()
+
+    def load_tuple3(self) -> None:
+        super().load_tuple3()  # type: ignore[misc, unused-ignore]
+        self._check_depth()
+
+    def _check_depth(self) -> None:
+        """Refuse what is on the stack if it is a tuple, or a slice, of too many in each other."""
+        made = self.stack[-1]  # type: ignore[attr-defined, unused-ignore]
+        items = (made.start, made.stop, made.step) if isinstance(made, slice) else made
+        if not isinstance(items, tuple):
+            return
+        depths = [self._depths.get(id(item), (1, None))[0] for item in items
+                  if isinstance(item, (tuple, slice))]
+        if depths:
+            self._depths[id(made)] = 1 + max(depths), made
+            if max(depths) >= _DEEPEST:
+                raise pickle.UnpicklingError('it nests tuples more than %d deep' % _DEEPEST)
 
     def load_build(self) -> None:
         thing, state = self.stack[-2:]  # type: ignore[attr-defined, unused-ignore]
@@ -114,14 +158,25 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-
                 pickle.REDUCE[0]: load_reduce,  # type: ignore[dict-item, unused-ignore]
                 pickle.NEWOBJ[0]: load_newobj,  # type: ignore[dict-item, unused-ignore]
                 pickle.NEWOBJ_EX[0]: load_newobj_ex,  # type: ignore[dict-item, unused-ignore]
+                pickle.TUPLE[0]: load_tuple,  # type: ignore[dict-item, unused-ignore]
+                pickle.TUPLE1[0]: load_tuple1,  # type: ignore[dict-item, unused-ignore]
+                pickle.TUPLE2[0]: load_tuple2,  # type: ignore[dict-item, unused-ignore]
+                pickle.TUPLE3[0]: load_tuple3,  # type: ignore[dict-item, unused-ignore]
                 pickle.BUILD[0]: load_build}  # type: ignore[dict-item, unused-ignore]
 
 
-def _check_called(thing: Any) -> None:
-    """Refuse to call NumPy's classes, which are in the table as values: they would make arrays of
-    any memory, of objects too. Pickles of arrays and numbers call functions of NumPy instead."""
+def _check_called(thing: Any, args: Iterable[Any]) -> None:
+    """Refuse calls that no pickle needs.
+
+    NumPy's classes, which are in the table as values, would make arrays of any memory, of objects
+    too: pickles of arrays and numbers call functions of NumPy instead. Python's classes would ask
+    an array of MXNet for its elements, and a list of one that is sparse has no end.
+    """
     if isinstance(thing, type) and issubclass(thing, (np.ndarray, np.generic)):
         raise pickle.UnpicklingError('it calls numpy.%s' % thing.__name__)
+    if getattr(thing, '__module__', None) == 'builtins' and any(
+            isinstance(arg, mx.nd.NDArray) for arg in args):
+        raise pickle.UnpicklingError('it makes a %s of an array' % thing.__name__)
 
 
 def _check_attributes(state: Any) -> None:
@@ -196,7 +251,7 @@ class _Reconstruct:
 
     def __new__(cls, kind: Any, shape: Any, name: Any) -> Any:
         if kind is not np.ndarray or shape != (0,) or name != b'b':
-            raise pickle.UnpicklingError('it makes an array without its elements')
+            raise pickle.UnpicklingError(_NO_ELEMENTS)
         return np.empty(0, np.int8)
 
 
@@ -221,38 +276,60 @@ def _subclasses(kinds: Iterable[type]) -> Iterator[type]:
         yield from _subclasses(kind.__subclasses__())
 
 
-def _arrays() -> list[type]:
-    return [mx.nd.NDArray, mx.nd.sparse.CSRNDArray, mx.nd.sparse.RowSparseNDArray]
+def _arrays() -> dict[type, tuple[str, int]]:
+    """MXNet's classes of arrays: how each stores its elements, for MXNet and in files."""
+    return {mx.nd.NDArray: ('default', format.DENSE),
+            mx.nd.sparse.CSRNDArray: ('csr', format.CSR),
+            mx.nd.sparse.RowSparseNDArray: ('row_sparse', format.ROW_SPARSE)}
 
 
-def _of_mxnet() -> dict[tuple[str, str], Any]:
-    """MXNet's arrays, optimisers and schedulers."""
+def _of_mxnet(made: list[Any]) -> dict[tuple[str, str], Any]:
+    """MXNet's arrays, optimisers and schedulers. Each array that is begun is added to `made`."""
     found: dict[tuple[str, str], Any] = {}
     for kind in _subclasses(_bases()):
         if kind.__module__.partition('.')[0] == 'mxnet':
             found[kind.__module__, kind.__qualname__] = kind
     for kind in _arrays():
-        found[kind.__module__, kind.__qualname__] = _checked_array(kind)
+        found[kind.__module__, kind.__qualname__] = _checked_array(kind, made)
     return found
 
 
-@functools.lru_cache(maxsize=None)
-def _checked_array(kind: Any) -> Callable[..., Any]:
-    """Makes an array of MXNet from bytes, which MXNet would take at their word."""
+def _checked_array(kind: Any, made: list[Any]) -> Callable[..., Any]:
+    """Makes an array of MXNet from bytes, which MXNet would take at their word.
+
+    It first is one of a single zero, since MXNet would follow the address of an array that has
+    none, and pickles may use what is on their stack before they give it its bytes.
+    """
     class Array(kind):  # type: ignore[misc]
         __slots__ = ()
 
-        def __init__(self, handle: None = None) -> None:
-            super().__init__(None)
+        def __new__(cls, handle: None = None) -> Any:
             if handle is not None:
                 raise pickle.UnpicklingError('it makes an array of an address')
+            array = super().__new__(cls)
+            kind.__init__(array, _handle_of_zero(kind))
+            made.append(array)
+            return array
+
+        def __init__(self, handle: None = None) -> None:
+            pass
 
         def __setstate__(self, state: Any) -> None:
             content = state['handle']
-            if content is not None:
-                format.check_array(bytes(content))
-                content = bytearray(content)
-            self.__class__ = kind
-            kind.__setstate__(self, {'handle': content})
+            if type(content) not in (bytes, bytearray):
+                raise pickle.UnpicklingError(_NO_ELEMENTS)
+            format.check_array(bytes(content), _arrays()[kind][1])
+            array: Any = self
+            zero = kind(array.handle)
+            array.handle, array.__class__ = None, kind
+            del zero  # frees it
+            array.__setstate__({'handle': bytearray(content)})
 
     return Array
+
+
+def _handle_of_zero(kind: Any) -> Any:
+    """The handle of an array of one zero, which nothing else frees."""
+    zero = mx.nd.zeros((1, 1), stype=_arrays()[kind][0])
+    handle, zero.handle = zero.handle, None
+    return handle
