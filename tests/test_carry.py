@@ -216,7 +216,7 @@ def test_an_iterator_that_does_not_continue_stops_the_first_batch(make, wrap, in
                           ({'data': stream(), 'eval_data': wrap(make([[1, 2, 3]] * 8, 2))},
                            'eval_data')):
         batches: list[int] = []
-        with pytest.raises(ValueError, match=name + ' must be batches that continue'):
+        with pytest.raises(ValueError, match=name + ' must give batches that continue'):
             fit(**options)
         assert batches == [0]
     batches = []

@@ -534,7 +534,7 @@ def test_a_cell_that_does_not_take_the_dropped_weight_is_refused():
     lambda: rnn.FusedRNNCell(3), lambda: stack(rnn, rnn.LSTMCell(3), rnn.FusedRNNCell(3)),
     lambda: rnn.DropoutCell(0.5), lambda: rnn.SequentialRNNCell()])
 def test_cells_without_weights_to_drop_are_refused(make):
-    with pytest.raises(ValueError, match='must be made of cells with h2h_weight of their own'):
+    with pytest.raises(ValueError, match='must be made of cells that have an h2h_weight'):
         rnn.WeightDropCell(make(), 0.5)
 
 

@@ -184,7 +184,7 @@ def test_several_inputs():
         predict(sentences())
     with pytest.raises(ValueError, match='names data, other'):
         predict({'data': sentences()})
-    with pytest.raises(ValueError, match='as many and as long'):
+    with pytest.raises(ValueError, match='equal in number and in length'):
         predict({'data': sentences(), 'other': other[:-1]})
 
 
@@ -451,7 +451,7 @@ def test_bad_input():
             (3, TypeError, 'network must be callable'),
             (lambda length: merged(length)[0], TypeError, 'network must return'),
             (lambda length: ('graph', ['data'], []), TypeError, 'must be a Symbol'),
-            (lambda length: (merged(length)[0], ['word'], []), ValueError, 'word is none'),
+            (lambda length: (merged(length)[0], ['word'], []), ValueError, 'it has no word'),
             (lambda length: (several(length)[0], ['length'], []), rnn.MissingWeightsError, 'data')):
         with pytest.raises(error, match=words):
             rnn.Predictor(network, dict(weights_of(several), **weights), buckets=BUCKETS)
@@ -465,7 +465,7 @@ def test_bad_input():
             (3, TypeError, 'sequences must be an iterable'),
             ([3], TypeError, 'number 0'),
             ([[1], ['a']], TypeError, 'number 1'),
-            ([[1], []], ValueError, 'at least one step, which number 1'),
+            ([[1], []], ValueError, 'at least one step, but number 1'),
             ([[1], [[1, 2], [3]]], TypeError, 'number 1'),
             ([[[1, 2]]], ValueError, 'one shape')):
         with pytest.raises(error, match=words):

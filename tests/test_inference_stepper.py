@@ -445,7 +445,7 @@ def test_wrong_arguments_of_the_constructor():
              ValueError, "got 'arg:embed_weight', as files have it"),
             ((cell, language_model, weights, 3), TypeError, 'aux_params must be'),
             ((both, bare, {}), NotImplementedError, 'stepped'),
-            ((cell, lambda run: mx.sym.Variable('a'), weights), ValueError, 'must call run'),
+            ((cell, lambda run: mx.sym.Variable('a'), weights), ValueError, 'call its argument'),
             ((cell, lambda run: run(run(mx.sym.Variable('a'))), weights), ValueError, 'once'),
             ((cell, lambda run: run(3), weights), TypeError, 'inputs must be a Symbol'),
             ((cell, lambda run: [run(mx.sym.Variable('a')), 3], weights), TypeError, 'outputs')):

@@ -187,7 +187,7 @@ def test_states_of_the_module_itself_are_read(tmp_path, caplog):
     fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix))
     module.save_optimizer_states(prefix + '-0001.states')
     rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
-    assert 'not how many updates' in caplog.text
+    assert 'not the number of its updates' in caplog.text
 
 
 @differs

@@ -93,7 +93,7 @@ class CarriedStates:
         self._layouts = [info.get('__layout__') for info in cell.state_info]
         self.begin_state = cell.begin_state(func=mx.sym.Variable, **kwargs)
         if not self.begin_state:
-            raise ValueError('cell must have states to carry, which %r has not' % cell)
+            raise ValueError('cell must have states to carry, but %r has none' % cell)
         self.state_names = [state.name for state in self.begin_state]
         if len(set(self.state_names)) < len(self.state_names):
             raise ValueError('cell must have states of different names, got %s: give the cells in '
@@ -176,7 +176,7 @@ class CarriedStates:
                              'lacks %s' % ', '.join(missing))
         if module in self._used and current not in self._filled:
             raise ValueError('module must have bound all of its buckets before a pass begins, '
-                             'since a new one begins with zeros: call its switch_bucket for each')
+                             'since one bound later begins with zeros: call switch_bucket for each')
         states = [outputs[name + '_output'] for name in self._next_names]
         self._filled = [current, *others]
         for each in self._filled:
@@ -206,9 +206,9 @@ class CarriedStates:
         def forward(is_train: bool = False, **kwargs: Any) -> Any:
             if mine() in self._ran:
                 raise RuntimeError(
-                    'a batch began with the states that the batch before it began with: give what '
-                    'carry_states returned as %s, or call its carry(module) after each batch, '
-                    'and its zero(module) before one that begins anew'
+                    'two batches began with the same states: give what carry_states returned as '
+                    '%s, or call its carry(module) after each batch, and its zero(module) before '
+                    'a batch that begins anew'
                     % ('batch_end_callback of fit' if is_train else
                        'eval_batch_end_callback of fit, batch_end_callback of score'))
             self._ran.add(mine())
@@ -257,5 +257,5 @@ def _check_continues(name: str, iterator: Any) -> None:
     theirs = any((kind.__module__, kind.__name__) == ('mxnet.rnn.io', 'BucketSentenceIter')
                  for kind in type(iterator).__mro__)
     if theirs or getattr(iterator, 'continues', True) is False:
-        raise ValueError('%s must be batches that continue each other, as those of StreamIter do, '
-                         'for carry_states; a %s makes others' % (name, type(iterator).__name__))
+        raise ValueError('%s must give batches that continue each other for carry_states, as a '
+                         'StreamIter does; a %s does not' % (name, type(iterator).__name__))

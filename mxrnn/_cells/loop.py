@@ -98,8 +98,8 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
     check_cell('cell', cell)
     blocker = cell._blocker_()
     if blocker is not None:
-        raise NotImplementedError('cell must be one that can be stepped, which %r cannot: use '
-                                  'unroll' % blocker)
+        raise NotImplementedError('cell must be one that can be stepped, but %r cannot be: '
+                                  'use unroll' % blocker)
     _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol that holds the whole sequence')
     check_inputs(None, inputs, layout)
     if valid_length is not None:
@@ -192,15 +192,15 @@ class _Loop:
                 if (isinstance(value, mx.sym.Symbol) and value is not attributes.get(name)
                         and (each, name) not in self._further
                         and (each, name) not in self._unread):
-                    raise ValueError('cell must hand on Symbols as states in a loop, but %r keeps '
-                                     'one as %s' % (each, name))
+                    raise ValueError('cell must keep Symbols from step to step in its states, '
+                                     'which a loop hands on, but %r keeps one as %s' % (each, name))
         for node in json.loads(graph.tojson())['nodes']:
             attributes = node.get('attrs', {})
             if (node['op'] in _TRAINED and attributes.get('mode') != 'always'
                     and DRAWN_ONCE not in attributes):
-                raise ValueError('cell must behave in training as it does otherwise, which MXNet '
-                                 'does not tell a loop, but %r uses %s (node %s); DropoutCell and '
-                                 'ZoneoutCell work in loops'
+                raise ValueError('cell must do the same in training and in inference, since MXNet '
+                                 'does not tell a loop which of them runs, but %r uses %s (node '
+                                 '%s); DropoutCell and ZoneoutCell work in loops'
                                  % (self._cell, node['op'], node['name']))
 
 

@@ -31,7 +31,7 @@ def _check_steps(base_cell: BaseRNNCell, modifier: str) -> None:
     check_cell('base_cell', base_cell)
     blocker = base_cell._blocker_()
     if blocker is not None:
-        raise ValueError('base_cell must be a cell that can be stepped, which %r cannot: put '
+        raise ValueError('base_cell must be a cell that can be stepped, but %r cannot be: put '
                          '%s around the cells in it (unfuse() a FusedRNNCell first)'
                          % (blocker, modifier))
 
@@ -283,8 +283,8 @@ class WeightDropCell(ModifierCell):
         others = [cell for cell in cells if cell not in weighted and not cell._inner_cells_()
                   and cell.state_info]
         if others or not weighted:
-            raise ValueError('base_cell must be made of cells with h2h_weight of their own, which '
-                             '%r has not; a FusedRNNCell has it after unfuse()'
+            raise ValueError('base_cell must be made of cells that have an h2h_weight, but %r has '
+                             'none; unfuse() a FusedRNNCell first'
                              % (others or [base_cell])[0])
         return weighted
 
@@ -325,8 +325,8 @@ class WeightDropCell(ModifierCell):
         nodes = mx.sym.Group(flatten(symbols)).get_internals().list_outputs()
         for weight, dropped in self._dropped_.values():
             if dropped.name + '_output' not in nodes:
-                raise ValueError('base_cell must take %s from its attribute _hW, or nothing of it '
-                                 'is dropped, but %r does not' % (weight.name, self.base_cell))
+                raise ValueError('base_cell must take %s from its attribute _hW, where parts of it '
+                                 'are dropped, but %r does not' % (weight.name, self.base_cell))
 
     def _before_loop_(self) -> None:
         with self._weights_dropped_():

@@ -90,9 +90,9 @@ def check_callbacks(callback: Any, where: dict[str, Any], module: Any) -> None:
     called = list(called) if isinstance(called, (list, tuple)) else [called]
     later = called[called.index(callback) + 1:] if callback in called else []
     if any(isinstance(each, CarriedStates) for each in later):
-        raise ValueError('batch_end_callback must have what carry_states returned before what '
-                         'do_rnn_checkpoint returned, so that the states saved are those that the '
-                         'next batch begins with')
+        raise ValueError('batch_end_callback must name what carry_states returned first, and then '
+                         'what do_rnn_checkpoint returned, so that the saved states are those that '
+                         'the next batch begins with')
     if len(getattr(module, '_buckets', ())) > 1 and getattr(
             module._curr_module, '_state_names', None):
         raise ValueError('batches must be None for a BucketingModule that carries states through '

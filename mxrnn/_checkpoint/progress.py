@@ -73,8 +73,8 @@ def _carry(saved: Any, thing: Any, changed: dict[str, Any], path: str) -> None:
         value = getattr(saved, name)
         if name in changed['settings'] and not _equal(getattr(thing, name, None), value):
             if not _equal(getattr(thing, name, None), changed['settings'][name]):
-                _log.warning('%s of the %s stays %r: with %s it had changed from %r to %r',
-                             name, type(thing).__name__, getattr(thing, name, None), path,
+                _log.warning('%s of the %s stays %r; where %s was saved, it had changed from %r '
+                             'to %r', name, type(thing).__name__, getattr(thing, name, None), path,
                              changed['settings'][name], value)
                 continue
         setattr(thing, name, value)

@@ -113,7 +113,8 @@ def _restore(module: Any, updater: Any, states: States) -> None:
     updater.states = {key: _copied(state) for key, state in states.by_parameter.items()}
     updater.states_synced = dict.fromkeys(updater.states, False)
     if states.optimizer is None:
-        _log.warning('%s has states but not how many updates they come from', states.path)
+        _log.warning('%s has the states of the optimiser, but not the number of its updates',
+                     states.path)
     else:
         changed = states.extra.get('changed') or progress.unseen(states.optimizer)
         progress.carry(states.optimizer, optimizer, changed, states.path)

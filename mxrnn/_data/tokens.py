@@ -197,7 +197,7 @@ def lengths(offsets: np.ndarray) -> np.ndarray:
     for first in range(0, offsets.size - 1, _PIECE):
         sizes = np.diff(offsets[first:first + _PIECE + 1])
         if sizes.min() < 0:
-            raise ValueError('offsets must ascend, but do not behind sequence %d' % first)
+            raise ValueError('offsets must ascend, but they do not after sequence %d' % first)
         counts = np.bincount(sizes, minlength=found.size)
         counts[:found.size] += found
         found = counts

@@ -25,7 +25,7 @@ def applied(cell: BaseRNNCell, network: Network,
 
     def run(inputs: mx.sym.Symbol) -> mx.sym.Symbol:
         if found:
-            raise ValueError('network must call run once, and called it again')
+            raise ValueError('network must call run once, but it called it again')
         output, states = apply(_check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol'))
         found.append(flatten(states))
         return output
@@ -35,7 +35,8 @@ def applied(cell: BaseRNNCell, network: Network,
         outputs = network(run)
         cell.reset()
     if not found:
-        raise ValueError('network must call run, which it is given, to apply the cell')
+        raise ValueError('network must call its argument run, which applies the cell, but did '
+                         'not')
     return outputs, found[0]
 
 

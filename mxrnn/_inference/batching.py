@@ -43,7 +43,7 @@ def _array(number: int, sequence: Any) -> np.ndarray:
         raise TypeError('sequences must hold sequences of numbers, got %.80r as number %d'
                         % (sequence, number))
     if not len(array):
-        raise ValueError('sequences must have at least one step, which number %d has not' % number)
+        raise ValueError('sequences must have at least one step, but number %d has none' % number)
     return array
 
 

@@ -90,7 +90,7 @@ class Networks:
         arguments = symbol.list_arguments()
         unknown = [name for name in data_names if name not in arguments]
         if unknown:
-            raise ValueError('network must name data that its graph has, but %s is none'
+            raise ValueError('network must name inputs of its graph as data, but it has no %s'
                              % ', '.join(unknown))
         label_names = [name for name in label_names if name in arguments]
         needed = set(arguments).difference(data_names, label_names)

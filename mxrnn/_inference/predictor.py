@@ -187,8 +187,8 @@ class Predictor:
         found = [[len(array) for array in arrays] for arrays in columns.values()]
         for lengths in found[1:]:
             if lengths != found[0]:
-                raise ValueError('sequences must be as many and as long in each input, got other '
-                                 'lengths in %s' % ', '.join(columns))
+                raise ValueError('sequences of all inputs must be equal in number and in length, '
+                                 'got other lengths in %s' % ', '.join(columns))
         for name, arrays in columns.items():
             for i, array in enumerate(arrays):
                 step = self._networks.steps.get(name, arrays[0].shape[1:])

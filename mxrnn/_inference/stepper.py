@@ -95,7 +95,7 @@ class Stepper:
         if blocker is not None:
             advice = ': use its unfuse() and load_rnn_checkpoint(unfused, prefix), or pack its ' \
                 'weights with unfused.pack_weights(cell.unpack_weights(weights))'
-            raise NotImplementedError('cell must be one that can be stepped, which %r cannot%s' % (
+            raise NotImplementedError('cell must be one that can be stepped, but %r cannot be%s' % (
                 blocker, advice if hasattr(blocker, 'unfuse') else ''))
         self._cell: BaseRNNCell | None = cell
         self._network: Network | None = network
@@ -130,7 +130,7 @@ class Stepper:
             for i, symbol in enumerate(symbols):
                 _check.instance('%s[%d]' % (name, i), symbol, mx.sym.Symbol, 'a Symbol')
         if len(begin_state) != len(states):
-            raise ValueError('states must be as many Symbols as begin_state, %d, got %d'
+            raise ValueError('states must be %d Symbols, as many as begin_state has, got %d'
                              % (len(begin_state), len(states)))
         stepper._cell, stepper._network = None, None
         stepper._begin = list(begin_state)
@@ -170,7 +170,7 @@ class Stepper:
         weights = graphs.params_of(symbol, self._arg_params, self._aux_params, needed)
         clash = sorted(set(weights).intersection(self.state_names))
         if clash:
-            raise ValueError('arg_params must have no array called as a state, got %s'
+            raise ValueError('arg_params must have no array with the name of a state, got %s'
                              % ', '.join(clash))
         for name, array in weights.items():
             if name not in self._placed:

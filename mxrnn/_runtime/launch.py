@@ -76,7 +76,8 @@ def _module(name: str) -> ModuleSpec:
     if spec is not None and spec.submodule_search_locations is not None:
         spec = importlib.util.find_spec(name + '.__main__')
     if spec is None or not hasattr(spec.loader, 'get_code'):
-        raise SystemExit('%s is no module, nor a package with a __main__, that can be run' % name)
+        raise SystemExit('%s is neither a module that can be run nor a package with a __main__'
+                         % name)
     return spec
 
 

@@ -134,7 +134,7 @@ def _vector(name: str, layouts: Mapping[str, FusedLayout], arrays: Weights) -> P
         elif len(missing) < len(parts):
             some.append('%s for the prefix %r' % (', '.join(missing), prefix))
     if len(found) > 1:
-        raise ValueError('%s can be packed of the arrays of several cells: %s'
+        raise ValueError('%s could be packed from the arrays of each of several cells: %s'
                          % (name, ', '.join('%s and so on' % each.parts[0] for each in found)))
     if not found and some:
         raise ValueError('%s cannot be packed: missing %s' % (name, '; '.join(some)))

@@ -82,7 +82,7 @@ def _layers(cell: Any) -> Iterator[Layer]:
 def _plain(cell: Any) -> Part:
     kind = type(cell)
     if kind not in (RNNCell, LSTMCell, GRUCell, LSTMPCell):
-        raise ValueError('a %s is none of their layers' % kind.__name__)
+        raise ValueError('they have no layer of the kind of a %s' % kind.__name__)
     mode = {LSTMCell: 'lstm', LSTMPCell: 'lstm', GRUCell: 'gru'}.get(
         kind) or 'rnn_%s' % (cell._activation,)
     if cell._options_:
@@ -110,12 +110,12 @@ def stack_of(cell: BaseRNNCell, biased: bool = False) -> list[Layer]:
         if len(kinds) > 1:
             raise ValueError('its layers differ: %s' % '; '.join(sorted(kinds)))
         if biased and not all(part.biased for part in parts):
-            raise ValueError('it has no biases, as which Gluon has no layers')
+            raise ValueError("it has no biases, and all of Gluon's layers have")
         owners = {(tuple(part.names.values()), layer.number, side)
                   for layer in layers for side, part in enumerate(layer.directions)}
         if len(owners) < len(parts):
             raise ValueError('it has layers that share weights')
     except ValueError as error:
-        raise ValueError('cell must be what one layer of torch or Gluon is, which %r is not: %s'
+        raise ValueError('cell must be the same as one layer of torch or Gluon, but %r is not: %s'
                          % (cell, error)) from None
     return layers

@@ -193,7 +193,7 @@ def test_a_file_of_torch_is_read_without_running_its_code(tmp_path):
     with pytest.raises(interop.CheckpointError, match='model.pt'):
         interop.load_torch(path)
     torch.save({'fc_bias': torch.zeros(3)}, path)
-    with pytest.raises(interop.CheckpointError, match='is no file of save_torch'):
+    with pytest.raises(interop.CheckpointError, match='was not written by save_torch'):
         interop.load_torch(path)
     path.write_bytes(b'not a file of torch')
     with pytest.raises(interop.CheckpointError, match='model.pt'):

@@ -81,7 +81,7 @@ def test_other_modules_are_refused():
     with pytest.raises(TypeError, match='module must be a module of to_torch'):
         interop.from_torch(torch.nn.Linear(2, 2), model)
     other, _, _ = stored('1.2', 'fused')
-    with pytest.raises(ValueError, match='of the graph of model'):
+    with pytest.raises(ValueError, match='of the same graph as model'):
         interop.from_torch(interop.to_torch(other), model)
 
 

@@ -53,8 +53,8 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]],
     missing = [node.name for i, node in enumerate(graph.nodes) if i in needed
                and node.is_variable and node.name not in params and node.name not in inputs]
     if missing:
-        raise ExportError('inputs must have the shape of %s, which are neither in it nor among '
-                          'the parameters' % ', '.join(missing))
+        raise ExportError('inputs must give a shape for each of %s, which are not among the '
+                          'parameters' % ', '.join(missing))
     return _Conversion(graph, params, inputs, types or {}).run(needed)
 
 

@@ -69,7 +69,7 @@ def _rnn(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> l
         raise Unsupported('mode %r' % mode)
     for name in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
         if name in attributes:
-            raise Unsupported('%s, which ONNX has not' % name)
+            raise Unsupported('%s, which ONNX does not have' % name)
     data, vector, state, *others = inputs
     memory = others.pop(0) if mode == 'lstm' else None
     units, layers = attributes.integer('state_size'), attributes.integer('num_layers')

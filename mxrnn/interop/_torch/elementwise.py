@@ -155,7 +155,7 @@ def _with_number(function: Callable[..., Tensor], node: Node) -> Run:
         if x.is_floating_point():
             return function(x, number)
         if not math.isfinite(number):
-            raise ValueError('%s, %s, has the number %s, which integers cannot be'
+            raise ValueError('%s, %s, is of integers, and its number %s cannot become one'
                              % (node.name, node.op, number))
         return function(x, int(number))  # MXNet gives it the type of the array, too
     return run

@@ -88,7 +88,7 @@ def load_torch(path: str | os.PathLike[str]) -> GraphModule:
         raise CheckpointError('%s is no whole file of save_torch: %s' % (
             path, str(error).splitlines()[0] if str(error) else type(error).__name__)) from error
     if not isinstance(content, dict) or content.get('format') != _FORMAT:
-        raise CheckpointError('%s is no file of save_torch' % path)
+        raise CheckpointError('%s was not written by save_torch' % path)
     try:
         graph = graph_from_json(content['graph'])
         values = [_checked(content[kind]) for kind in ('parameters', 'buffers')]
@@ -105,5 +105,5 @@ def _checked(values: Any) -> dict[str, torch.Tensor]:
     if not isinstance(values, dict) or not all(
             isinstance(name, str) and isinstance(value, torch.Tensor)
             for name, value in values.items()):
-        raise ValueError('it has other things than tensors by name')
+        raise ValueError('it has more than tensors by name')
     return values

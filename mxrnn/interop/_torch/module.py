@@ -90,7 +90,7 @@ def from_torch(module: GraphModule, model: Model) -> Model:
     _check.instance('module', module, GraphModule, 'a module of to_torch')
     _check.instance('model', model, Model, 'a Model, as load gives it')
     if module.graph != model.graph:
-        raise ValueError('module must be of the graph of model')
+        raise ValueError('module must be made of the same graph as model')
     params, states = dict(model.arg_params), dict(model.aux_params)
     for values, target in ((module._parameters, params), (module._buffers, states)):
         for name, value in values.items():
@@ -137,7 +137,8 @@ class GraphModule(nn.Module):
             raise ValueError('variables must have names of their own, but there are several '
                              'called %s' % ', '.join(twice))
         if 'training' in arguments + auxiliary:
-            raise ValueError("no variable can be called training, which torch's modules keep")
+            raise ValueError("no variable can be called training, a name that torch's modules use "
+                             'themselves')
         missing = [name for name in auxiliary if name not in aux_params]
         if missing:
             raise ValueError('aux_params must have the auxiliary states %s' % ', '.join(missing))
