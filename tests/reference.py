@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Callable, Sequence
 
 import numpy as np
+from numpy.testing import assert_allclose
 
 from .running import random_value
 
@@ -124,3 +125,20 @@ def gradients(function: Callable[[dict[str, Array]], float], args: dict[str, Arr
                 at.append(function({**args, name: moved}))
             grads[name][index] = (at[0] - at[1]) / (2 * epsilon)
     return grads
+
+
+def assert_follows(found: Any, forward: Callable[[dict[str, Array]], tuple[Array, list[Array]]],
+                   rtol: float, grad_rtol: float, arguments: Sequence[str] | None = None) -> None:
+    """`found`, of `running.run`, has the outputs and states that `forward` gives for its arguments,
+    and the gradients of `arguments`, or of all if None."""
+    outputs, states = forward(found.args)
+    assert_allclose(found.outputs, outputs, rtol=rtol, atol=rtol / 100)
+    assert len(found.states) == len(states)
+    for ours, theirs in zip(found.states, states):
+        assert_allclose(ours, theirs, rtol=rtol, atol=rtol / 100)
+    moved = {name: found.args[name] for name in arguments or found.args}
+    grads = gradients(lambda args: loss(*forward({**found.args, **args})), moved)
+    assert arguments is not None or set(grads) == set(found.grads)
+    for name, grad in grads.items():
+        assert_allclose(found.grads[name], grad, rtol=grad_rtol, atol=grad_rtol / 100,
+                        err_msg=name)

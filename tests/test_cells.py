@@ -36,14 +36,8 @@ def test_recurrence_and_gradients(name, length):
     def forward(args):
         return reference.unroll(recurrence, args, 'x_',
                                 [args['x_begin_state_%d' % i] for i in range(states)], activation)
-    outputs, final = forward(found.args)
-    assert_allclose(found.outputs, outputs, rtol=1e-12, atol=1e-14)
-    for ours, theirs in zip(found.states, final):
-        assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
-    grads = reference.gradients(lambda args: reference.loss(*forward(args)), found.args)
-    assert set(grads) == set(found.grads)
-    for argument, grad in grads.items():
-        assert_allclose(found.grads[argument], grad, rtol=1e-6, atol=1e-8, err_msg=argument)
+
+    reference.assert_follows(found, forward, 1e-12, 1e-6)
 
 
 @pytest.mark.parametrize('name', RECURRENCES)

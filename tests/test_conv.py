@@ -39,15 +39,9 @@ def check_against_reference(name, geometry):
             recurrence, args, 'x_', [args['x_begin_state_%d' % i] for i in range(states)], np.tanh,
             functools.partial(reference.convolve, **i2h),
             functools.partial(reference.convolve, **h2h))
-    outputs, final = forward(found.args)
-    assert_allclose(found.outputs, outputs, rtol=1e-10, atol=1e-12)
-    for ours, theirs in zip(found.states, final):
-        assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
-    few = {key: found.args[key] for key in ('data', 'x_h2h_bias', 'x_begin_state_0')}
-    grads = reference.gradients(
-        lambda args: reference.loss(*forward({**found.args, **args})), few)
-    for argument, grad in grads.items():
-        assert_allclose(found.grads[argument], grad, rtol=1e-5, atol=1e-7, err_msg=argument)
+
+    reference.assert_follows(found, forward, 1e-10, 1e-5,
+                             ['data', 'x_h2h_bias', 'x_begin_state_0'])
 
 
 @each_cell
@@ -205,10 +199,8 @@ def test_gradients_of_kernels(name):
     def forward(args):
         return reference.unroll(recurrence, args, 'x_', [np.zeros((1, 1, 3, 2))] * states, np.tanh,
                                 reference.convolve, reference.convolve)
-    grads = reference.gradients(lambda args: reference.loss(*forward(args)), found.args)
-    assert set(grads) == set(found.grads)
-    for argument, grad in grads.items():
-        assert_allclose(found.grads[argument], grad, rtol=1e-5, atol=1e-7, err_msg=argument)
+
+    reference.assert_follows(found, forward, 1e-10, 1e-5)
 
 
 @each_cell

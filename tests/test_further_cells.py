@@ -78,14 +78,7 @@ def test_recurrence_and_gradients(make, step):
         states = [args['x_begin_state_%d' % i] for i in range(len(cell.state_info))]
         return reference.unroll(recurrence, args, 'x_', states, np.tanh, **products)
 
-    outputs, final = forward(found.args)
-    assert_allclose(found.outputs, outputs, rtol=1e-9, atol=1e-11)
-    for ours, theirs in zip(found.states, final):
-        assert_allclose(ours, theirs, rtol=1e-9, atol=1e-11)
-    grads = reference.gradients(lambda args: reference.loss(*forward(args)), found.args)
-    assert set(grads) == set(found.grads)
-    for argument, grad in grads.items():
-        assert_allclose(found.grads[argument], grad, rtol=1e-5, atol=1e-7, err_msg=argument)
+    reference.assert_follows(found, forward, 1e-9, 1e-5)
 
 
 @each_cell

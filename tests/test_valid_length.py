@@ -157,17 +157,10 @@ each_padding = pytest.mark.parametrize('layout, padding', [('NTC', np.nan), ('TN
 @differs
 @each_padding
 @pytest.mark.parametrize('case', CASES, ids=str)
-def test_each_sequence_as_if_alone(case, layout, padding):
-    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding)
-    assert_agree(got, alone(case))
-
-
-@differs
-@each_padding
-@pytest.mark.parametrize('case', CASES, ids=str)
-def test_fused_sequences_as_if_alone(case, layout, padding):
+@pytest.mark.parametrize('fused', [False, True])
+def test_each_sequence_as_if_alone(case, fused, layout, padding):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding,
-                   wrap=rnn.fuse)
+                   **({'wrap': rnn.fuse} if fused else {}))
     assert_agree(got, alone(case))
 
 

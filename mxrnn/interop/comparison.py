@@ -133,14 +133,7 @@ _HEADS = ('SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput',
 def _without_labels(model: Model) -> list[str]:
     """The inputs that outputs depend on."""
     graph = model.graph
-    needed: set[int] = set()
-    pending = [head.node for head in graph.heads]
-    while pending:
-        place = pending.pop()
-        if place not in needed:
-            needed.add(place)
-            node = graph.nodes[place]
-            pending += [entry.node for entry in node.inputs[:1 if node.op in _HEADS else None]]
+    needed = graph.reached(lambda node: node.inputs[:1 if node.op in _HEADS else None])
     return [name for name in model.inputs
             if any(graph.nodes[place].name == name for place in needed)]
 

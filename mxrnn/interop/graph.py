@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 __all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name']
 
@@ -94,6 +94,18 @@ class Graph(NamedTuple):
             yield node
             for graph in node.subgraphs:
                 yield from graph.walk()
+
+    def reached(self, read: Callable[[Node], Sequence[Entry]]) -> set[int]:
+        """Places of the nodes that the outputs depend on; `read` gives those inputs of a node that
+        count."""
+        reached: set[int] = set()
+        pending = [head.node for head in self.heads]
+        while pending:
+            place = pending.pop()
+            if place not in reached:
+                reached.add(place)
+                pending.extend(entry.node for entry in read(self.nodes[place]))
+        return reached
 
     def consumers(self, place: int) -> list[tuple[Node, int]]:
         """The nodes that read any output of the node at `place`, and at which input."""

@@ -49,7 +49,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]],
     if twice:
         raise ExportError('variables must have names of their own, but there are several called %s'
                           % ', '.join(twice))
-    needed = _needed(graph)
+    needed = graph.reached(_inputs)
     missing = [node.name for i, node in enumerate(graph.nodes) if i in needed
                and node.is_variable and node.name not in params and node.name not in inputs]
     if missing:
@@ -82,7 +82,7 @@ def _some(names: Sequence[str]) -> str:
 def unknown_operators(graph: Graph) -> dict[str, list[str]]:
     """The names of nodes that have no converter, by operator."""
     unknown: dict[str, list[str]] = {}
-    needed = _needed(graph)
+    needed = graph.reached(_inputs)
     for i, node in enumerate(graph.nodes):
         if i in needed and not node.is_variable:
             if node.op == '_foreach' and len(node.subgraphs) == 1:
@@ -94,20 +94,9 @@ def unknown_operators(graph: Graph) -> dict[str, list[str]]:
 
 
 def _inputs(node: Node) -> Sequence[Any]:
+    """What is converted of a node's inputs: no labels."""
     entry = CONVERTERS.get(node.op)
     return node.inputs if entry is None else node.inputs[:entry.uses]
-
-
-def _needed(graph: Graph) -> set[int]:
-    """Places of the nodes that the outputs depend on, but for labels."""
-    needed: set[int] = set()
-    pending = [head.node for head in graph.heads]
-    while pending:
-        place = pending.pop()
-        if place not in needed:
-            needed.add(place)
-            pending.extend(entry.node for entry in _inputs(graph.nodes[place]))
-    return needed
 
 
 class _Conversion:
@@ -176,7 +165,7 @@ class _Conversion:
 
     def _convert(self, graph: Graph, values: Mapping[int, Value]) -> list[Any]:
         """The outputs of a graph, given its variables; None for what has no counterpart."""
-        needed, results = _needed(graph), {}
+        needed, results = graph.reached(_inputs), {}
         results.update({(i, 0): value for i, value in values.items()})
         for i, node in enumerate(graph.nodes):
             if i in needed and not node.is_variable:
