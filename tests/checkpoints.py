@@ -1,7 +1,10 @@
 """What the tests of checkpoints share: networks, data, training, files made by hand."""
 from __future__ import annotations
 
+import io
+import pickle
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -46,6 +49,18 @@ def content(folder):
 def without_checksum(content):
     """Bytes of a file of parameters as the original writes them."""
     return content[:8] + bytes(8) + content[16:] if content[12:16] == b'CRC1' else content
+
+
+def change_extra(path, change):
+    """Let `change` work on what mxrnn adds to a file of states, and seal the file again."""
+    content, seal, sums = path.read_bytes().rpartition(b'\nmxrnn crc32 ')
+    stream = io.BytesIO(content)
+    pickle.load(stream)
+    states = content[:stream.tell()]
+    extra = pickle.load(stream)
+    change(extra)
+    content = states + pickle.dumps(extra, protocol=4)
+    path.write_bytes(content + seal + b'%08x ' % zlib.crc32(content) + sums[-8:])
 
 
 class Buckets(mx.io.DataIter):

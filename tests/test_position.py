@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
+from .checkpoints import change_extra
 from .comparing import same
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -178,6 +179,26 @@ def test_other_data_and_other_seeds_are_refused(tmp_path):
     with pytest.raises(rnn.CheckpointError, match='plain-0001.states has no position'):
         rnn.load_rnn_checkpoint(again.cell, str(tmp_path / 'plain'), module=again.module,
                                 data=again.data)
+
+
+@differs
+@pytest.mark.parametrize('position, lacking', [
+    (None, 'batches'), ([1, 2], 'batches'), ({}, 'batches'), ({'batches': '1'}, 'batches'),
+    ({'batches': 1, 'ended': False, 'data': {}}, 'seed'),
+    ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2.5}, 'seed'),
+    ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2, 'carried': ()}, 'carried'),
+    ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2, 'carried': []}, 'random'),
+])
+def test_positions_of_strangers_are_refused(position, lacking, tmp_path):
+    prefix = str(tmp_path / 'model')
+    training = Seeded(seed=1)
+    training.fit(rnn.do_rnn_checkpoint(training.cell, prefix, module=training.module,
+                                       data=training.data, batches=4), epochs=1)
+    change_extra(tmp_path / 'model-0001.states', lambda extra: extra.update(position=position))
+    again = Seeded(seed=1)
+    with pytest.raises(rnn.CheckpointError, match='model-0001.states has no position in the data: '
+                                                  '%s is missing or of another type' % lacking):
+        rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
 
 
 @differs

@@ -17,6 +17,7 @@ import zlib
 import pytest
 
 from . import differs, mx, rnn
+from .checkpoints import change_extra
 from .comparing import same
 from .test_checkpoint import Store
 from .test_position import SENTENCES, Seeded
@@ -95,6 +96,17 @@ def test_each_of_several_workers_needs_its_part_of_the_data(known_by, rank, tmp_
                                                  'train, got num_parts=1'):
                 callback(*arguments)
     assert not list(tmp_path.glob('worker*'))
+
+
+@differs
+@pytest.mark.parametrize('rank', [0, 1])
+def test_each_of_several_workers_needs_the_part_of_its_rank(rank, tmp_path):
+    workers = Workers(str(tmp_path / 'model'))
+    workers.savers.reverse()
+    with pytest.raises(ValueError, match='data must have part_index=%d in the worker of rank %d, '
+                                         'got part_index=%d' % (rank, rank, 1 - rank)):
+        workers.save(rank, 1)
+    assert not list(tmp_path.glob('model*'))
 
 
 @differs
@@ -181,6 +193,46 @@ def test_all_workers_go_on_from_the_same_checkpoint_or_none_does(part, harm, sai
 
 
 @differs
+@pytest.mark.parametrize('extra', [
+    {'parts': 0}, {'parts': -1}, {'parts': '2'}, {'parts': 2.0}, {'weights': None},
+    {'weights': -1}, {'weights': 1 << 32}])
+def test_numbers_of_parts_of_strangers_are_refused(extra, tmp_path):
+    workers = Workers(str(tmp_path / 'model'), batches=3)
+    for rank in (0, 1):
+        workers.save(rank, 1, 3)
+    change_extra(tmp_path / 'model-0001.batch-0003.states', lambda found: found.update(extra))
+    with pytest.raises(rnn.CheckpointError, match='model-0001.batch-0003.states has .* parts of '
+                                                  'weights with the checksum'):
+        workers.load(0)
+
+
+@differs
+@pytest.mark.parametrize('options, numbers', [({'batches': 1}, [(1, i) for i in range(1, 7)]),
+                                              ({'keep': 1}, [(i, 0) for i in range(1, 7)])])
+def test_workers_with_other_weights_are_told_and_leave_what_is_whole(options, numbers, tmp_path,
+                                                                     caplog):
+    workers = Workers(str(tmp_path / 'model'), **options)
+    caplog.set_level(logging.WARNING)
+    for number in numbers:
+        workers.save(0, *number)
+        if number > numbers[1]:
+            workers.change()
+        workers.save(1, *number)
+        if number == numbers[2]:
+            assert not caplog.messages
+    said, = caplog.messages
+    names = ['model-%04d' % epoch + '.batch-%04d' % batch * bool(batch)
+             for epoch, batch in numbers]
+    assert names[2] + '.part-0001 is not whole: it belongs to other parameters' in said
+    assert 'the same seed of mx.random' in said
+    assert [path.name[:-len('.params')] for path in sorted(tmp_path.glob('model-*.params'))] == [
+        names[1], *names[4:]]
+    caplog.clear()
+    loaded, _ = workers.load(0)
+    assert loaded.epoch == numbers[1][0] and len(caplog.messages) == 2
+
+
+@differs
 def test_the_checkpoint_before_stays_until_all_workers_have_written_the_next(tmp_path):
     workers = Workers(str(tmp_path / 'model'), batches=3, keep=1)
 
@@ -260,19 +312,19 @@ print('from batch %d of epoch %d' % before)
 '''
 
 
-def start(folder, *kill) -> list:
-    """Begin a training, or go on with it: scheduler, server and two workers."""
+def start(folder, *kill, workers: int = 2) -> list:
+    """Begin a training, or go on with it: scheduler, server and workers."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     environment = dict(
         os.environ, OMP_NUM_THREADS='1', PYTHONPATH=ROOT, DMLC_PS_ROOT_URI='127.0.0.1',
-        DMLC_PS_ROOT_PORT=str(port), DMLC_NUM_SERVER='1', DMLC_NUM_WORKER='2',
+        DMLC_PS_ROOT_PORT=str(port), DMLC_NUM_SERVER='1', DMLC_NUM_WORKER=str(workers),
         MXNET_UPDATE_ON_KVSTORE='0')
     return [subprocess.Popen(
         [sys.executable, '-W', 'ignore', '-c', TRAIN, str(folder), *map(str, kill)],
         env=dict(environment, DMLC_ROLE=role), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True) for role in ('scheduler', 'server', 'worker', 'worker')]
+        text=True) for role in ['scheduler', 'server'] + ['worker'] * workers]
 
 
 def finish(processes) -> str:
@@ -286,15 +338,58 @@ def finish(processes) -> str:
     return printed
 
 
+def refused(processes) -> list[str]:
+    """What each worker printed that ends with an error; the others may wait for them for ever."""
+    try:
+        printed = [process.communicate(timeout=110)[0] for process in processes[2:]]
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.communicate()
+    assert [process.returncode for process in processes[2:]] == [1] * len(printed), printed
+    return printed
+
+
 @pytest.fixture(scope='module')
-def whole(tmp_path_factory):
-    """What the workers end with that nothing happens to."""
+def trained(tmp_path_factory):
+    """The folder of a training that nothing happens to."""
     folder = tmp_path_factory.mktemp('whole')
     printed = finish(start(folder, -1, 0, 0, 'never'))
     assert printed.count('from batch 0 of epoch 0') == 2
-    ends = [mx.nd.load(str(folder / ('end-%d' % rank))) for rank in (0, 1)]
+    return folder
+
+
+@pytest.fixture(scope='module')
+def whole(trained):
+    """What its workers end with."""
+    ends = [mx.nd.load(str(trained / ('end-%d' % rank))) for rank in (0, 1)]
     assert same(*ends)
     return ends[0]
+
+
+@pytest.fixture
+def first_epoch(trained, tmp_path):
+    """A folder with its checkpoint of the first epoch alone."""
+    for path in [trained / 'lm-symbol.json', *trained.glob('lm-0001.*')]:
+        shutil.copy(str(path), str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('part', [0, 1])
+def test_all_workers_name_the_part_that_is_missing(part, first_epoch):
+    missing = first_epoch / ('lm-0001.part-%04d' % part)
+    missing.unlink()
+    for printed in refused(start(first_epoch, -1, 0, 0, 'never')):
+        assert printed.count('cannot read %s: No such file' % missing), printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('workers', [1, 3])
+def test_all_workers_name_another_number_of_them(workers, first_epoch):
+    for printed in refused(start(first_epoch, -1, 0, 0, 'never', workers=workers)):
+        assert 'saved with num_parts=2, and here it is %d' % workers in printed, printed
 
 
 @pytest.mark.slow
@@ -320,6 +415,10 @@ def test_a_worker_dies_and_all_go_on_at_the_same_batch(rank, when, batch, whole,
         {'part-0001'})
     printed = finish(start(tmp_path, -1, 0, 0, 'never'))
     assert printed.count('from batch %d of epoch 1' % batch) == 2, printed
-    assert ('Skipped a checkpoint' in printed) == (when == 'before' and rank == 1)
+    # of the worker that died before it wrote; if that was to write the parameters, nothing is seen
+    skipped = 'Skipped a checkpoint: cannot read %s: No such file' % (
+        tmp_path / 'lm-0001.batch-0006.part-0001')
+    assert printed.count(skipped) == 2 * (when == 'before' and rank == 1), printed
+    assert printed.count('Skipped a checkpoint') == printed.count(skipped)
     for number in (0, 1):
         assert same(mx.nd.load(str(tmp_path / ('end-%d' % number))), whole)

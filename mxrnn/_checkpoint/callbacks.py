@@ -25,7 +25,8 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
                       checksum: bool = True) -> Callable[..., None]:
     """Make a callback for `fit` that writes a checkpoint at the end of epochs, or of batches.
 
-    In distributed training only the worker of rank 0 writes; with `data`, others do in part.
+    In distributed training only the worker of rank 0 writes. With `data` each of the others writes
+    where its part of the data stands.
 
     Parameters
     ----------
@@ -50,10 +51,12 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
         generators (MXNet's is seeded anew at each save, since it cannot be read) and the states
         of `carry_states`. `load_rnn_checkpoint` with the same option then goes on exactly. An
         `eval_data` that shuffles needs a seed of its own, since a resumed run does not evaluate
-        again. It needs `module`. Several workers have to be given the callback all, the same
-        `prefix` in a folder that all of them see, and each its part of the data (`num_parts`,
-        `part_index`): each writes its own position, ``<prefix>-….part-<part_index, 4 digits>``,
-        beside what the one of rank 0 writes, and one checkpoint more than otherwise remains.
+        again. It needs `module`. Where several workers train, give the callback to each of them,
+        with the same `prefix` in a folder that all of them see. The data of each is the part of
+        its rank (`num_parts`, `part_index`). Each writes the position in its part, as
+        ``<prefix>-….part-<part_index, 4 digits>``. The optimiser has to be in the workers, and
+        their weights have to be equal, which a warning says where they are not. An older
+        checkpoint is deleted only when a newer one has all of its parts, so one more remains.
     batches : int, optional
         Also write after every so many batches of an epoch, and delete the one before. The callback
         has to be passed as `batch_end_callback`, too, behind what `carry_states` returned. It needs
@@ -119,8 +122,10 @@ class _Saver:
         self._cells, self._prefix, self._period = cells, prefix, period
         self._symbol, self._module, self._keep = symbol, module, keep
         self._data, self._batches, self._checksum = data, batches, checksum
-        self._told = False
-        self._before: tuple[int, int] | None = None  #: what this has saved before
+        self._told = self._warned = False
+        #: What this has saved before, and what `parts.save` returned for it
+        self._before: tuple[tuple[int, int], dict[str, Any]] | None = None
+        self._whole: tuple[int, int] | None = None  #: the newest that has all of its parts
         self._begun: Begun | None = None
         if module is not None:
             resume.when_done(module, 'init_optimizer', module.optimizer_initialized,
@@ -129,7 +134,7 @@ class _Saver:
     def __call__(self, iter_no: Any, sym: Any = None, arg: Any = None, aux: Any = None) -> None:
         several = self._several()
         if several:  # each of them checks: one that went on would wait for the others
-            parts.check(self._data, self._module, _workers(self._module))
+            parts.check(self._data, self._module, _workers(self._module), _rank(self._module))
         if hasattr(iter_no, 'nbatch'):
             self._after_batch(iter_no)
         elif (iter_no + 1) % self._period == 0 and (several or not _rank(self._module)):
@@ -149,7 +154,8 @@ class _Saver:
             keep = self._keep + self._several()
             for old in [place for place in files.places(self._prefix)
                         if place[0] <= epoch][:-keep]:
-                files.remove(self._prefix, *old)
+                if old != self._whole:
+                    files.remove(self._prefix, *old)
 
     def _after_batch(self, param: Any) -> None:
         if self._batches is None:
@@ -184,13 +190,28 @@ class _Saver:
                 return
         save(self._cells, self._prefix, epoch, _pinned(self._symbol, self._module, sym), arg, aux,
              batch=batch, companion=self._companion(where, told), checksum=self._checksum)
-        if self._batches is not None and (self._before or not several):
-            # When workers save, all of them have written their parts of the one before.
-            kept = (place, self._before) if several else (place,)
+        if several:
+            self._look_at_the_one_before()
+        if self._batches is not None and (self._whole or not several):
+            kept = {place, self._whole, self._before[0] if self._before else None}
             for old in files.places(self._prefix, batches=True):
                 if old[1] and old not in kept:
                     files.remove(self._prefix, *old)
-        self._before = place
+        self._before = (place, told) if several else None
+
+    def _look_at_the_one_before(self) -> None:
+        """Note whether the checkpoint before has all of its parts, which are written by now."""
+        if self._before is None:
+            return
+        fault = parts.fault(self._prefix, *self._before, self._data)
+        if not fault:
+            self._whole = self._before[0]
+        elif not self._warned:
+            self._warned = True
+            _log.warning('No worker will go on from the checkpoint before this one: %s. All '
+                         'workers need the same prefix, in a folder that all of them see, and '
+                         'equal weights: the same seed of mx.random at the beginning, and the same '
+                         'checkpoint where they go on from one', fault)
 
     def _companion(self, where: tuple[int, bool] | None, told: dict[str, Any]) -> Companion | None:
         """The states of the optimiser, what it has changed in itself, and the position or what

@@ -84,7 +84,8 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
         `BucketSentenceIter` or `StreamIter`. It goes to where the checkpoint was saved, and so do
         the random generators, when the module gets its optimiser. Checkpoints within an epoch
         count then, too, and the first epoch of `fit` is the rest of that one. Put the iterator
-        into a `mx.io.PrefetchingIter` after this. It needs `module`.
+        into a `mx.io.PrefetchingIter` after this. It needs `module`. Each of several workers gives
+        its part of the data, with as many parts as when the checkpoint was saved.
     strict : bool, default True
         Refuse a file with parameters that neither its graph nor a cell knows, without parameters
         that the graph has, or with shapes or types that do not fit the graph.
@@ -103,10 +104,10 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
     Raises
     ------
     CheckpointError
-        If a file is missing, truncated or foreign, or if names are missing or left over or shapes
-        or types are wrong, or do not fit the module; all are listed. It is an `MXNetError` and a
-        `KeyError`. What can be seen only when the module is bound or has its optimiser is raised
-        then, by `fit`.
+        If a file is missing (of several workers: of any of them), truncated or foreign, or if names
+        are missing or left over or shapes or types are wrong, or do not fit the module; all are
+        listed. It is an `MXNetError` and a `KeyError`. What can be seen only when the module is
+        bound or has its optimiser is raised then, by `fit`.
     ValueError
         If the position is of other data than `data`, or of other arguments, such as another seed.
 

@@ -5,7 +5,7 @@ alike. Each worker writes a file with the position of its part. What belongs tog
 checksum of the weights: the states tell it, and how many parts there are, and each part's file has
 it. A checkpoint is used by all workers or, if one part is missing or belongs to other weights, by
 none. No worker is ahead of another by more than a batch, as each waits for the gradients of all.
-So when one saves, the parts of the checkpoint before are written.
+So when one saves, the parts of the checkpoint before are written, and it can look whether they fit.
 """
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from typing import Any
 from . import atomic, files, resume, states
 from .errors import CheckpointError, brief
 
-__all__ = ['check', 'read', 'save']
+__all__ = ['check', 'fault', 'read', 'save']
 
 
-def check(data: Any, module: Any, workers: int) -> None:
-    """Refuse data that is not in as many parts as there are workers, and optimisers in servers."""
+def check(data: Any, module: Any, workers: int, rank: int) -> None:
+    """Refuse data that is not the part of this worker, and optimisers in servers."""
     found = getattr(data, 'num_parts', 1)
     if found != workers:
         raise ValueError('data must have num_parts=%d where %d workers train, got num_parts=%s'
                          % (workers, workers, found))
+    found = getattr(data, 'part_index', 0)
+    if found != rank:  # two workers with the same part would write the same file
+        raise ValueError('data must have part_index=%d in the worker of rank %d, got part_index=%s'
+                         % (rank, rank, found))
     if resume.optimizer_of(module) is None:
         raise ValueError('data must be None where %d workers train and servers have the optimiser; '
                          'with MXNET_UPDATE_ON_KVSTORE=0 and a synchronous store the workers have '
@@ -51,12 +55,32 @@ def save(prefix: str, place: tuple[int, int], data: Any, position: dict[str, Any
 def read(prefix: str, place: tuple[int, int], told: dict[str, Any], data: Any) -> dict[str, Any]:
     """The position of the part that `data` is, if those of all parts are there.
 
+    Parameters
+    ----------
+    told : dict
+        What `save` returned, as the file of states has it.
+
     Raises
     ------
     CheckpointError
-        The file of a part is missing, damaged or belongs to other weights.
+        The file of a part is missing, damaged or belongs to other weights, or the file of states
+        does not tell how many parts there are.
     """
-    found = [states.read_part(files.path_of(prefix, files.part(number), *place), told['weights'])
-             for number in range(told['parts'])]
+    count, weights = told.get('parts'), told.get('weights')
+    if not (isinstance(count, int) and count > 0 and isinstance(weights, int)
+            and 0 <= weights < 1 << 32):
+        raise CheckpointError('%s has %r parts of weights with the checksum %r' % (
+            files.path_of(prefix, 'states', *place), count, weights))
+    found = [states.read_part(files.path_of(prefix, files.part(number), *place), weights)
+             for number in range(count)]
     # Another number of parts is refused by `data`, whichever position it is given.
-    return found[getattr(data, 'part_index', 0) % len(found)]
+    return found[getattr(data, 'part_index', 0) % count]
+
+
+def fault(prefix: str, place: tuple[int, int], told: dict[str, Any], data: Any) -> str:
+    """Why `read` would refuse a checkpoint; empty if it would not."""
+    try:
+        read(prefix, place, told, data)
+        return ''
+    except CheckpointError as error:
+        return str(error)

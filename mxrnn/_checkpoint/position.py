@@ -18,6 +18,10 @@ from .errors import CheckpointError
 
 __all__ = ['batches_done', 'check_callbacks', 'go_to', 'take']
 
+#: What a position has.
+_ENTRIES: dict[str, type] = {'batches': int, 'ended': bool, 'data': object, 'seed': int,
+                             'carried': list, 'random': dict}
+
 #: Of modules that go on within an epoch: the epoch, and the batches that were done before.
 _resumed: weakref.WeakKeyDictionary[Any, tuple[int, int]] = weakref.WeakKeyDictionary()
 
@@ -54,7 +58,15 @@ def go_to(position: dict[str, Any], module: Any, data: Any, epoch: int, path: st
     ------
     ValueError
         The position is of other data, or of an iterator with other arguments.
+    CheckpointError
+        It is no position.
     """
+    lacking = [name for name, kind in _ENTRIES.items()
+               if not (isinstance(position, dict) and name in position
+                       and isinstance(position[name], kind))]
+    if lacking:
+        raise CheckpointError('%s has no position in the data: %s is missing or of another type'
+                              % (path, lacking[0]))
     data.load_state_dict(position['data'])
     generators, batches = position['random'], position['batches']
     if position['ended']:  # what fit does before the next epoch
