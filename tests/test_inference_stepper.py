@@ -233,6 +233,30 @@ def test_no_two_arrays_share_memory(case):
             assert j == i or (got == want).all(), (i, j)
 
 
+@each_case
+def test_what_is_read_belongs_to_the_caller(case):
+    """Reading other sequences changes it not, nor does writing to it change anything else."""
+    _, _, weights, data = unrolled(case)
+    stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
+    begin = stepper.begin(BATCH)
+    output, states = stepper.read(begin, data=data)
+    arrays = [output, *states, *begin]
+    before = values(arrays)
+    for rows, length in ((BATCH, LENGTH), (1, LENGTH), (BATCH, 2), (BATCH, LENGTH), (1, 1)):
+        other, _ = stepper.read(stepper.begin(rows), data=data[:rows, :length] * 2)
+        assert other.shape[:2] == (rows, length)
+    for got, want in zip(values(arrays), before):
+        np.testing.assert_array_equal(got, want)
+    again, after = stepper.read(begin, data=data)
+    for got, want in zip(values([again, *after]), before):
+        assert_close(got, want)
+    arrays += [again, *after]
+    for i, array in enumerate(arrays):
+        array[:] = 100 + i
+    for i, array in enumerate(arrays):
+        assert (array.asnumpy() == 100 + i).all()
+
+
 def test_one_array_in_two_places_of_the_outputs():
     def network(run):
         output = run(mx.sym.Variable('data'))
@@ -328,6 +352,32 @@ def test_weights_are_shared_not_copied():
         for size in (1, 2):
             after, _ = stepper.step(stepper.begin(size), data=[1] * size)
             assert_close(after.asnumpy()[0], before.asnumpy()[0] + 1)
+
+
+def test_weights_count_as_they_are():
+    weights = make_weights()
+    stepper = rnn.Stepper(make_cell(), language_model, weights)
+    words = np.array([[1, 2, 3]])
+    first, _ = stepper.read(stepper.begin(1), data=words)
+    for _ in range(2):
+        for array in weights.values():
+            array[:] = array * 1.5
+        whole, _ = stepper.read(stepper.begin(1), data=words)
+        states = stepper.begin(1)
+        for t in range(3):
+            scores, states = stepper.step(states, data=words[:, t])
+            assert_close(scores.asnumpy(), whole.asnumpy()[:, t])
+    assert abs(whole.asnumpy() - first.asnumpy()).max() > 0.1
+
+
+def test_the_memory_of_two_sequences_is_kept(binds):
+    stepper = make_stepper()
+    for length in (3, 4, 3, 4):
+        stepper.read(stepper.begin(1), data=[[1] * length])
+    assert len(binds) == 2
+    for length in (5, 3, 4):  # each takes the place of the one that was not used for longest
+        stepper.read(stepper.begin(1), data=[[1] * length])
+    assert len(binds) == 5
 
 
 QUIET = """

@@ -10,10 +10,28 @@ from .._runtime.mxnet import mx
 from . import fitting, graphs
 from .states import States
 
-__all__ = ['Compiled', 'refusal']
+__all__ = ['Compiled', 'Kept', 'refusal']
 
-#: How many forms of a graph, each for other shapes of its inputs, are kept.
-_KEPT = 64
+
+class Kept:
+    """The things that were used last, by key, up to a number of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._things: OrderedDict[Any, Any] = OrderedDict()
+
+    def get(self, key: Any) -> Any:
+        """The thing of this key, or None."""
+        thing = self._things.get(key)
+        if thing is not None:
+            self._things.move_to_end(key)
+        return thing
+
+    def add(self, key: Any, thing: Any) -> None:
+        """Keep a thing, and let go of the one that has not been used for longest."""
+        self._things[key] = thing
+        if len(self._things) > self._most:
+            self._things.popitem(last=False)
 
 
 class Compiled:
@@ -21,7 +39,8 @@ class Compiled:
 
     It runs as MXNet's CachedOp, as Gluon's blocks do: unlike an executor, that takes its inputs
     without copying them, gives arrays of their own at each call, and writes no line about the
-    subgraph backend.
+    subgraph backend. The memory of the calculation stays from one call to the next; so do the
+    weights in the form in which oneDNN's operators take them, which may cost more than a step.
 
     Parameters
     ----------
@@ -31,12 +50,13 @@ class Compiled:
         Those among its inputs.
     states : list of str
         Names of the states, in the order in which they come.
-    static : bool
-        Whether to keep the memory of the calculation from one call to the next.
+    kept : Kept
+        Where the forms of the graph are kept, each for other shapes of its inputs; other graphs
+        may keep theirs there, too.
     """
 
     def __init__(self, symbol: mx.sym.Symbol, weights: dict[str, mx.nd.NDArray],
-                 states: Sequence[str], static: bool) -> None:
+                 states: Sequence[str], kept: Kept) -> None:
         self.symbol = symbol
         names = symbol.list_inputs()
         self.weights = weights
@@ -49,18 +69,16 @@ class Compiled:
         self.inputs = [name for name in names if name not in weights and name not in taken]
         self._inputs = [places[name] for name in self.inputs]
         varying = [place for _, place in self._states] + self._inputs
-        self._flags: tuple[tuple[str, Any], ...] = ()
-        if static:
-            self._flags = (('static_alloc', True), ('static_shape', True),
-                           ('data_indices', varying),
-                           ('param_indices', [i for i in range(len(names)) if i not in varying]))
-        self._ops: OrderedDict[Any, Any] = OrderedDict()
+        self._flags = (('static_alloc', True), ('static_shape', True), ('data_indices', varying),
+                       ('param_indices', [i for i in range(len(names)) if i not in varying]))
+        self._kept = kept
+        self._key = object()
 
     def __call__(self, states: States, inputs: dict[str, mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         """The outputs, each an array of its own."""
         arrays = [inputs[name] for name in self.inputs]
-        shapes = tuple([array.shape for array in states] + [array.shape for array in arrays])
-        op = self._ops.get(shapes)
+        key = self._key, *[array.shape for array in states], *[array.shape for array in arrays]
+        op = known = self._kept.get(key)
         if op is None:
             op = mx.nd.CachedOp(self.symbol, self._flags)
         values = self._values[:]
@@ -70,10 +88,8 @@ class Compiled:
             values[place] = array
         with mx.autograd.pause(train_mode=False):
             results = op(*values)
-        if shapes not in self._ops:  # now that the graph has accepted them
-            self._ops[shapes] = op
-            if len(self._ops) > _KEPT:
-                self._ops.popitem(last=False)
+        if known is None:  # now that the graph has accepted them
+            self._kept.add(key, op)
         return results if isinstance(results, list) else [results]
 
 

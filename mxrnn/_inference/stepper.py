@@ -1,7 +1,6 @@
 """Stepper: a network one step at a time, with states that belong to the caller."""
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any, List, Sequence, Union
 
 import numpy as np
@@ -12,12 +11,15 @@ from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import fitting, graphs
 from .around import Network, applied, as_array
-from .compiled import Compiled, refusal
+from .compiled import Compiled, Kept, refusal
 from .states import States, StateSpecs
 
 __all__ = ['Stepper']
 
 Outputs = Union[mx.nd.NDArray, List[mx.nd.NDArray]]
+#: How many forms are kept, each for another batch size: of the graph of a step, which take little
+#: memory, and of those of all sequences.
+_STEPS, _SEQUENCES = 64, 2
 #: How many graphs of sequences, each for another length, are kept.
 _LENGTHS = 8
 _LENGTH = 'valid_length '  #: no variable of a program is called so
@@ -147,18 +149,18 @@ class Stepper:
         self._specs = StateSpecs(begin)
         self.state_names = self._specs.names
         self._placed: dict[str, mx.nd.NDArray] = {}
-        self._step = self._graph(outputs, states, static=True)
+        self._step = self._graph(outputs, states, Kept(_STEPS))
         self.input_names = self._step.inputs
         fitting.check_fit(self._step.symbol, self._step.weights)
         types = fitting.known_types(self._step.symbol, self._step.weights, self.state_names)
         self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
-        self._readers: OrderedDict[Any, Compiled] = OrderedDict()
+        self._readers, self._sequences = Kept(_LENGTHS), Kept(_SEQUENCES)
         self._one_call = graphs.OneCall('Stepper')
 
     # Building
 
-    def _graph(self, outputs: Any, states: Sequence[mx.sym.Symbol], static: bool) -> Compiled:
+    def _graph(self, outputs: Any, states: Sequence[mx.sym.Symbol], kept: Kept) -> Compiled:
         outputs = list(outputs) if isinstance(outputs, (list, tuple, mx.sym.Symbol)) else [outputs]
         for output in outputs:
             _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
@@ -176,7 +178,7 @@ class Stepper:
             if name not in self._placed:
                 self._placed[name] = graphs.on(self._context, array)
         return Compiled(symbol, {name: self._placed[name] for name in weights},
-                        self.state_names, static)
+                        self.state_names, kept)
 
     # Use
 
@@ -244,7 +246,9 @@ class Stepper:
 
         Notes
         -----
-        Each length has a graph of its own; the eight that were used last are kept.
+        Each length has a graph of its own; the eight that were used last are kept, and the memory
+        of the calculation of the two last ones, so that sequences of one length follow each other
+        fastest.
         """
         with self._one_call:
             if self._cell is None or self._network is None:
@@ -310,9 +314,9 @@ class Stepper:
                 ) -> Compiled:
         """The graph that reads sequences of the length that the inputs have."""
         key = tuple((name, array.shape[1:]) for name, array in inputs.items())
-        if key in self._readers:
-            self._readers.move_to_end(key)
-            return self._readers[key]
+        reader = self._readers.get(key)
+        if reader is not None:
+            return reader
         weights = self._placed
         shapes = {name: array.shape for name, array in (*weights.items(), *inputs.items())}
         options: dict[str, Any] = {}
@@ -338,8 +342,6 @@ class Stepper:
                                      **options)
 
         outputs, states = applied(cell, network, unroll)
-        reader = self._graph(outputs, states, static=False)
-        self._readers[key] = reader
-        if len(self._readers) > _LENGTHS:
-            self._readers.popitem(last=False)
+        reader = self._graph(outputs, states, self._sequences)
+        self._readers.add(key, reader)
         return reader
