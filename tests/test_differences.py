@@ -305,7 +305,7 @@ def test_a_stack_that_cannot_be_stepped_names_the_cell():
     lambda: stack(rnn, lstm('a_'), rnn.FusedRNNCell(4))],
     ids=['FusedRNNCell', 'BidirectionalCell', 'ResidualCell', 'SequentialRNNCell'])
 def test_zoneout_names_the_cell_that_cannot_be_stepped(base):
-    with pytest.raises(ValueError, match='base_cell .*which (Fused|Bidirectional).* cannot'):
+    with pytest.raises(ValueError, match='base_cell .*but (Fused|Bidirectional).* cannot'):
         rnn.ZoneoutCell(base())
 
 
