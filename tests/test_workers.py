@@ -233,6 +233,21 @@ def test_workers_with_other_weights_are_told_and_leave_what_is_whole(options, nu
 
 
 @differs
+def test_what_workers_went_on_from_stays_while_their_weights_differ(tmp_path):
+    prefix = str(tmp_path / 'model')
+    workers = Workers(prefix, keep=1)
+    for rank in (0, 1):
+        workers.save(rank, 1)
+    going_on = Workers(prefix, keep=1)
+    for epoch in (2, 3, 4):
+        going_on.save(0, epoch)
+        going_on.change()
+        going_on.save(1, epoch)
+    loaded, _ = going_on.load(0)
+    assert loaded.epoch == 1
+
+
+@differs
 def test_the_checkpoint_before_stays_until_all_workers_have_written_the_next(tmp_path):
     workers = Workers(str(tmp_path / 'model'), batches=3, keep=1)
 

@@ -149,9 +149,11 @@ class _Saver:
         if self._data is not None:
             where = len(self._data), True
         self._save(epoch, 0, sym, arg, aux, where)
-        if self._keep is not None and not _rank(self._module):
+        several = self._several()
+        if (self._keep is not None and not _rank(self._module)
+                and (self._whole or not several)):
             # Of several workers others may still write their parts of the newest.
-            keep = self._keep + self._several()
+            keep = self._keep + several
             for old in [place for place in files.places(self._prefix)
                         if place[0] <= epoch][:-keep]:
                 if old != self._whole:
