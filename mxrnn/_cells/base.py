@@ -5,21 +5,21 @@ programs written for it may use any `_name` for something else.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Literal, overload
+from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import activate
 from .packing import PackedWeights
 from .params import RNNParams, in_constructor_of
-from .sequence import Inputs, Layout, Outputs, make_state, unknown
+from .sequence import make_state, unknown
 from .shown import shown_as
-from .unroll import Options, call_unroll, unroll, unroll_steps
+from .unroll import Unrollable
 
 __all__ = ['BaseRNNCell']
 
 
-class BaseRNNCell(PackedWeights):
+class BaseRNNCell(Unrollable, PackedWeights):
     """What all cells have in common; the base of cells of your own.
 
     A cell of your own defines `state_info` and `__call__`, which adds one to `_counter` and names
@@ -55,8 +55,6 @@ class BaseRNNCell(PackedWeights):
 
     #: Whether the cell can be called for a single step.
     can_step = True
-    #: Whether `_unroll_` itself reads no padding and gives zeros there.
-    _masks_padding_ = False
 
     #: What cells of a class are to `fuse`: see `_operator/plan.py`. Subclasses do not inherit it.
     _in_fuse_: str
@@ -218,75 +216,6 @@ class BaseRNNCell(PackedWeights):
         """
         raise NotImplementedError('%s does not define __call__' % type(self).__name__)
 
-    @overload
-    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: None = ..., *, dtype: _check.DType | None = ...,
-               valid_length: mx.sym.Symbol | None = ...) -> tuple[Outputs, list[Any]]: ...
-
-    @overload
-    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: Literal[True] = ..., *, dtype: _check.DType | None = ...,
-               valid_length: mx.sym.Symbol | None = ...) -> tuple[mx.sym.Symbol, list[Any]]: ...
-
-    @overload
-    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: Literal[False] = ..., *, dtype: _check.DType | None = ...,
-               valid_length: mx.sym.Symbol | None = ...
-               ) -> tuple[list[mx.sym.Symbol], list[Any]]: ...
-
-    @overload
-    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: bool | None = ..., *, dtype: _check.DType | None = ...,
-               valid_length: mx.sym.Symbol | None = ...) -> tuple[Outputs, list[Any]]: ...
-
-    def unroll(self, length: int, inputs: Inputs, begin_state: Any = None, layout: str = 'NTC',
-               merge_outputs: bool | None = None, *, dtype: _check.DType | None = None,
-               valid_length: mx.sym.Symbol | None = None
-               ) -> tuple[Inputs, list[Any]]:
-        """Build the graph of a whole sequence.
-
-        Parameters
-        ----------
-        length : int
-            Number of steps.
-        inputs : Symbol or list of Symbol
-            A Symbol of shape (batch, length, channels) with layout 'NTC' or (length, batch,
-            channels) with 'TNC', or a Symbol of shape (batch, channels) for each step.
-        begin_state : list of Symbol, optional
-            As from `begin_state` or from an earlier unroll; zeros if None.
-        layout : {'NTC', 'TNC'}
-            Of a Symbol that holds the whole sequence.
-        merge_outputs : bool, optional
-            True: one Symbol in `layout`; False: a list of steps; None: what needs no more work.
-        dtype : str or type, optional
-            Type of the zeros that the graph begins with, where `begin_state` is None or a
-            ZoneoutCell keeps its output; float32 if None.
-        valid_length : Symbol, optional
-            Number of steps of each sequence, whole numbers from 0 to `length` (more counts as
-            `length`) of any numeric type, in the shape (batch,). What lies behind is padding,
-            which is not read. All steps are valid if None.
-
-        Returns
-        -------
-        outputs : Symbol or list of Symbol
-            The output of each step; 0 in padding.
-        states : list of Symbol
-            After the last step, with `valid_length` after the last valid step of each sequence.
-
-        Raises
-        ------
-        TypeError, ValueError
-            At once, for inputs, states or a layout that do not fit; the cell then is as before.
-        """
-        return unroll(self, inputs, begin_state,
-                      Options(length, layout, merge_outputs, dtype, valid_length))
-
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
-        """What `unroll` builds, of checked arguments; cells that don't go step by step redefine
-        it. In padding, inputs are finite and outputs may be anything finite."""
-        return unroll_steps(self, inputs, begin_state, options)
-
     def _before_loop_(self) -> None:
         """Make what a whole sequence shares, which the body of a loop would make in every step."""
 
@@ -305,12 +234,3 @@ class BaseRNNCell(PackedWeights):
     def _later_step_(self) -> Callable[..., Any]:
         """What takes the steps of `unroll` after the first one."""
         return self
-
-    def _unroll_within_(self, inputs: Inputs, begin_state: Any, options: Options
-                        ) -> tuple[Inputs, list[Any]]:
-        """Unroll as a part of another cell: by `_unroll_`, or by the `unroll` of a program, which
-        may know the original arguments only."""
-        if getattr(self.unroll, '__func__', None) is BaseRNNCell.unroll:
-            self.reset()
-            return self._unroll_(inputs, begin_state, options)
-        return call_unroll(self, inputs, begin_state, options)

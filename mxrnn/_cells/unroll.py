@@ -1,19 +1,21 @@
 """Unrolling: what is asked for, the door at which it is checked, and the loop over the steps.
 
-`BaseRNNCell.unroll` is the door: it checks everything once, clips the lengths and masks the
-sequence. Behind it, cells hand `Options` on to the cells in them (`BaseRNNCell._unroll_`), and
+`Unrollable.unroll` is the door: it checks everything once, clips the lengths and masks the
+sequence. Behind it, cells hand `Options` on to the cells in them (`_unroll_`), and
 nothing is checked, clipped or masked again.
 """
 from __future__ import annotations
 
 import contextlib
 import inspect
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Callable, Iterator, Literal, NamedTuple, overload
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .sequence import (
     Inputs,
+    Layout,
+    Outputs,
     Running,
     arrange,
     check_inputs,
@@ -24,13 +26,13 @@ from .sequence import (
     steps_of,
 )
 
-__all__ = ['Options', 'call_unroll', 'unchanged_on_error', 'unroll', 'unroll_masked',
+__all__ = ['Options', 'Unrollable', 'call_unroll', 'unchanged_on_error', 'unroll_masked',
            'unroll_steps']
 
 
 class Options(NamedTuple):
-    """What `unroll` was asked for. Another option is another field, under its keyword's name,
-    and its check in `_checked`."""
+    """What `unroll` was asked for. Another option is another field, under its keyword's name, its
+    check in `_checked`, and the keyword of `Unrollable.unroll`."""
 
     length: int | None
     layout: str
@@ -61,18 +63,6 @@ def _checked(inputs: Inputs, options: Options) -> Options:
     clipped = clip(valid_length, length, inputs, layout)
     running = None if length is None else Running(clipped, length, inputs, layout)
     return options._replace(length=length, valid_length=clipped, running=running)
-
-
-def unroll(cell: Any, inputs: Inputs, begin_state: Any, options: Options
-           ) -> tuple[Inputs, list[Any]]:
-    """Unroll `cell` for a program: see `BaseRNNCell.unroll`."""
-    options = _checked(inputs, options)
-    with unchanged_on_error(cell) as cells:
-        cell.reset()
-        outputs, states = unroll_masked(cell, inputs, begin_state, options)
-        for each in cells:
-            each._check_graph_([outputs, states])
-    return outputs, states
 
 
 @contextlib.contextmanager
@@ -135,3 +125,96 @@ def unroll_steps(cell: Any, inputs: Inputs, begin_state: Any, options: Options
             states = hold(running[t], states, before)
         outputs.append(output)
     return arrange(options.length, outputs, options.layout, options.merge_outputs), states
+
+
+class Unrollable:
+    """What a cell does with whole sequences: one step after the other, unless it redefines
+    `_unroll_`."""
+
+    #: Whether `_unroll_` itself reads no padding and gives zeros there.
+    _masks_padding_ = False
+
+    reset: Callable[[], None]
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
+               merge_outputs: None = ..., *, dtype: _check.DType | None = ...,
+               valid_length: mx.sym.Symbol | None = ...) -> tuple[Outputs, list[Any]]: ...
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
+               merge_outputs: Literal[True] = ..., *, dtype: _check.DType | None = ...,
+               valid_length: mx.sym.Symbol | None = ...) -> tuple[mx.sym.Symbol, list[Any]]: ...
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
+               merge_outputs: Literal[False] = ..., *, dtype: _check.DType | None = ...,
+               valid_length: mx.sym.Symbol | None = ...
+               ) -> tuple[list[mx.sym.Symbol], list[Any]]: ...
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
+               merge_outputs: bool | None = ..., *, dtype: _check.DType | None = ...,
+               valid_length: mx.sym.Symbol | None = ...) -> tuple[Outputs, list[Any]]: ...
+
+    def unroll(self, length: int, inputs: Inputs, begin_state: Any = None, layout: str = 'NTC',
+               merge_outputs: bool | None = None, *, dtype: _check.DType | None = None,
+               valid_length: mx.sym.Symbol | None = None
+               ) -> tuple[Inputs, list[Any]]:
+        """Build the graph of a whole sequence.
+
+        Parameters
+        ----------
+        length : int
+            Number of steps.
+        inputs : Symbol or list of Symbol
+            A Symbol of shape (batch, length, channels) with layout 'NTC' or (length, batch,
+            channels) with 'TNC', or a Symbol of shape (batch, channels) for each step.
+        begin_state : list of Symbol, optional
+            As from `begin_state` or from an earlier unroll; zeros if None.
+        layout : {'NTC', 'TNC'}
+            Of a Symbol that holds the whole sequence.
+        merge_outputs : bool, optional
+            True: one Symbol in `layout`; False: a list of steps; None: what needs no more work.
+        dtype : str or type, optional
+            Type of the zeros that the graph begins with, where `begin_state` is None or a
+            ZoneoutCell keeps its output; float32 if None.
+        valid_length : Symbol, optional
+            Number of steps of each sequence, whole numbers from 0 to `length` (more counts as
+            `length`) of any numeric type, in the shape (batch,). What lies behind is padding,
+            which is not read. All steps are valid if None.
+
+        Returns
+        -------
+        outputs : Symbol or list of Symbol
+            The output of each step; 0 in padding.
+        states : list of Symbol
+            After the last step, with `valid_length` after the last valid step of each sequence.
+
+        Raises
+        ------
+        TypeError, ValueError
+            At once, for inputs, states or a layout that do not fit; the cell then is as before.
+        """
+        options = _checked(inputs, Options(length, layout, merge_outputs, dtype, valid_length))
+        with unchanged_on_error(self) as cells:
+            self.reset()
+            outputs, states = unroll_masked(self, inputs, begin_state, options)
+            for each in cells:
+                each._check_graph_([outputs, states])
+        return outputs, states
+
+    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
+                 ) -> tuple[Inputs, list[Any]]:
+        """What `unroll` builds, of checked arguments; cells that don't go step by step redefine
+        it. In padding, inputs are finite and outputs may be anything finite."""
+        return unroll_steps(self, inputs, begin_state, options)
+
+    def _unroll_within_(self, inputs: Inputs, begin_state: Any, options: Options
+                        ) -> tuple[Inputs, list[Any]]:
+        """Unroll as a part of another cell: by `_unroll_`, or by the `unroll` of a program, which
+        may know the original arguments only."""
+        if getattr(self.unroll, '__func__', None) is Unrollable.unroll:
+            self.reset()
+            return self._unroll_(inputs, begin_state, options)
+        return call_unroll(self, inputs, begin_state, options)
