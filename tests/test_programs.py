@@ -76,7 +76,7 @@ def test_folders_and_packages_run(tmp_path):
     for name, target in (('__main__', ['package']), ('package.__main__', ['-m', 'package'])):
         done = start('-m', 'mxrnn', 'run', *target, cwd=tmp_path)
         assert done.stdout == '__main__ %s True False\n' % name, done.stderr
-    assert 'is no module' in start('-m', 'mxrnn', 'run', '-m', 'nonesuch', cwd=tmp_path).stderr
+    assert 'neither a module' in start('-m', 'mxrnn', 'run', '-m', 'nonesuch', cwd=tmp_path).stderr
 
 
 @pytest.mark.parametrize('before', [[], ['--']])
