@@ -9,9 +9,10 @@ an executor of `fuse`, plain and folded, and the others' layers.
 Kept states are 10,000 of batch 1: the MB of their numbers, of plain arrays that hold as many, and
 of those that a Stepper gave.
 
-Sentences are 10,000 of 5 to 60 words in a language model of 2 layers: `Predictor`, a loop over
-BucketingModule, whose outputs are neither cut nor put in order, and one sentence at a time, of
-which fewer are run.
+Sentences are 10,000 of 5 to 60 words in language models: `Predictor`, a loop over BucketingModule,
+whose outputs are neither cut nor put in order, one sentence at a time through BucketingModule, of
+which fewer are run, and 32 sentences of the mean length in a bound and folded graph, without
+padding: what batches of 32 can reach at most.
 
 `times_as_good` is the ratio to the bare executor, to the plain arrays, to one at a time: times are
 medians over interleaved rounds.
@@ -47,8 +48,11 @@ import mxrnn
 SHAPES = [(64, 1), (512, 1), (650, 2)]
 BATCHES = (1, 32)
 LENGTH = 35
-BUCKETS = [10, 20, 30, 40, 50, 60]
+BUCKETS = list(range(5, 61, 5))
 WORDS = 1000
+#: Units, layers of the networks for sentences: the calculation of the second and third is what
+#: takes the time.
+NETWORKS = [(64, 1), (200, 2), (512, 1)]
 
 Job = Callable[[], Any]
 
@@ -259,13 +263,13 @@ def kept_in_a_process(*arguments: Any) -> float:
 
 # ---- sentences
 
-def sentence_jobs(sentences: list[list[int]], few: int, units: int, context: mx.Context
-                  ) -> dict[str, tuple[int, Job]]:
-    """How many sentences each one runs, and the job."""
+def sentence_jobs(sentences: list[list[int]], few: int, units: int, layers: int,
+                  context: mx.Context) -> dict[str, tuple[float, int, Job]]:
+    """How many sentences each one runs, how many at once, and the job."""
     def network(length: int) -> Any:
         words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=units,
                                  name='embed')
-        outputs, _ = mxrnn.fuse(stack(units, 2)).unroll(length, words, merge_outputs=True)
+        outputs, _ = mxrnn.fuse(stack(units, layers)).unroll(length, words, merge_outputs=True)
         scores = mx.sym.FullyConnected(outputs, num_hidden=WORDS, flatten=False, name='score')
         return mx.sym.argmax(scores, axis=2), ['data'], []
 
@@ -299,9 +303,20 @@ def sentence_jobs(sentences: list[list[int]], few: int, units: int, context: mx.
                            is_train=False)
             single.get_outputs()[0].asnumpy()
 
-    return {'BucketingModule': (len(sentences), loop),
-            'Predictor': (len(sentences), lambda: predict(sentences)),
-            'one at a time': (few, one_at_a_time)}
+    mean = sum(map(len, sentences)) / len(sentences)
+    length, times = round(mean), 2
+    folded, arrays = mxrnn.fold(network(length)[0], weights)
+    bound = folded.bind(context, {**arrays, 'data': mx.nd.ones((32, length), ctx=context)},
+                        grad_req='null')
+
+    def graph_alone() -> None:
+        for _ in range(times):
+            bound.forward(is_train=False)[0].wait_to_read()
+
+    return {'BucketingModule': (len(sentences), 32, loop),
+            'Predictor': (len(sentences), 32, lambda: predict(sentences)),
+            'graph without padding': (times * 32 * length / mean, 32, graph_alone),
+            'one at a time': (few, 1, one_at_a_time)}
 
 
 def main() -> None:
@@ -345,16 +360,16 @@ def main() -> None:
                 table.add('%d states' % count, units, layers, 1, name, value, 'MB',
                           megabytes['arrays'] / value if value else '')
     draws = np.random.RandomState(0)
-    count, few, units = (40, 5, 8) if quick else (10000, 300, 200)
+    count, few = (40, 5) if quick else (10000, 300)
     sentences = [draws.randint(1, WORDS, length).tolist()
                  for length in draws.randint(5, 61, count)]
-    jobs = sentence_jobs(sentences, few, units, options.context)
-    times = measure({name: job for name, (_, job) in jobs.items()}, 2 if quick else 3)
-    for name, (number, _) in jobs.items():
-        each = [seconds / number for seconds in times[name]]
-        table.add('sentence', units, 2, 1 if number == few else 32, name, median(each) * 1e6, 'us',
-                  ratio({'one': [seconds / few for seconds in times['one at a time']],
-                         'this': each}, 'one', 'this'))
+    for units, layers in [(8, 1)] if quick else NETWORKS:
+        jobs = sentence_jobs(sentences, few, units, layers, options.context)
+        taken = measure({name: job for name, (_, _, job) in jobs.items()}, 2 if quick else 3)
+        times = {name: [seconds / jobs[name][0] for seconds in taken[name]] for name in jobs}
+        for name, (_, rows, _) in jobs.items():
+            table.add('sentence', units, layers, rows, name, median(times[name]) * 1e6, 'us',
+                      ratio(times, 'one at a time', name))
     if options.plot:
         with figure(options.plot, 'Prediction', 'H, layers, batch',
                     'times as fast as a bare executor', ratio=True) as axes:

@@ -54,3 +54,19 @@ def test_torch_graph():
     assert {(row['cell'], row['pass']) for row in table} == {
         (cell, each) for cell in ('lstm', 'gru') for each in ('training', 'inference')}
     assert all(float(row['ms']) > 0 and float(row['from_cpu']) == 0 for row in table)
+
+
+@pytest.mark.slow
+def test_predict():
+    table = rows('predict.py')
+    names: dict[str, set[str]] = {}
+    for row in table:
+        names.setdefault(row['what'], set()).add(row['implementation'])
+    others = {'torch.nn', 'onnxruntime'}
+    assert names.pop('step') - others == {'bare executor', 'Stepper', 'gluon.rnn'}
+    assert names.pop('sequence') - others == {'bare executor', 'Stepper', 'folded fuse',
+                                              'gluon.rnn'}
+    assert names.pop('sentence') == {'BucketingModule', 'Predictor', 'graph without padding',
+                                     'one at a time'}
+    assert all(kinds == {'numbers', 'arrays', 'Stepper'} for kinds in names.values())
+    assert all(float(row['value']) > 0 for row in table if row['unit'] == 'us')
