@@ -18,4 +18,13 @@ rnn = importlib.import_module(os.environ.get('MXRNN_TEST_MODULE', 'mxrnn'))
 differs = pytest.mark.xfail(rnn.__name__ == 'mxnet.rnn', strict=True,
                             reason='a documented difference from mxnet.rnn')
 
-__all__ = ['differs', 'mx', 'rnn']
+#: Whether the environment breaks sym.RNN in float32: fuse fuses nothing then, and FusedRNNCell,
+#: which says so, gives zeros, what lay in memory, or an error.
+OPERATOR_BROKEN = (os.environ.get('MXNET_MKLDNN_ENABLED') == '0'
+                   and os.environ.get('MXNET_USE_MKLDNN_RNN') != '0')
+
+#: Marks a test of what fuse has fused, or one that runs a FusedRNNCell in another process.
+needs_operator = pytest.mark.skipif(
+    OPERATOR_BROKEN, reason='MXNET_MKLDNN_ENABLED=0 breaks sym.RNN: fuse fuses nothing')
+
+__all__ = ['OPERATOR_BROKEN', 'differs', 'mx', 'needs_operator', 'rnn']

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from . import mx
+from . import mx, needs_operator
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMAND = [sys.executable, os.path.join(ROOT, 'benchmarks', 'bucketing_lm.py'), '--quick',
@@ -64,6 +64,7 @@ def loaded(printed: str) -> tuple[str, ...]:
     return re.search(pattern, printed).groups()
 
 
+@needs_operator
 @pytest.mark.parametrize('options', ['', '--cell gru --layers 1 --dropout 0',
                                      '--cell rnn_tanh --unfused --optimizer sgd --lr 0.5'])
 def test_learns_and_either_cell_predicts_and_mxnet_prints_the_same(options: str) -> None:
@@ -79,6 +80,7 @@ def test_learns_and_either_cell_predicts_and_mxnet_prints_the_same(options: str)
     assert (epochs(stock), loaded(stock)) == (rows, loaded(printed))
 
 
+@needs_operator
 def test_fuse_predicts_and_learns_like_the_cells_it_is_given() -> None:
     plain, fused = (run('--epochs', '2', '--dropout', '0', kind)
                     for kind in ('--unfused', '--fuse'))
@@ -87,11 +89,13 @@ def test_fuse_predicts_and_learns_like_the_cells_it_is_given() -> None:
     assert float(loaded(fused)[2]) == pytest.approx(float(loaded(fused)[1]), rel=1e-4)
 
 
+@needs_operator
 def test_beats_the_unigram_model() -> None:
     unigram, trained, _ = map(float, loaded(run('--epochs', '8', '--dropout', '0.2')))
     assert trained < 0.8 * unigram
 
 
+@needs_operator
 @pytest.mark.slow
 def test_killed_in_an_epoch_it_resumes_as_if_it_had_not_been(tmp_path) -> None:
     whole = epochs(run('--epochs', '4', '--checkpoint', str(tmp_path / 'whole')))
@@ -120,6 +124,7 @@ def interrupt(*options: str) -> tuple[str, str]:
     return printed + rest, errors.splitlines()[-1]
 
 
+@needs_operator
 @pytest.mark.skipif(os.name != 'posix', reason='needs signals of POSIX')
 def test_interrupted_it_says_how_to_go_on() -> None:
     printed, line = interrupt('--epochs', '6')
@@ -133,12 +138,14 @@ def test_interrupted_it_says_how_to_go_on() -> None:
     assert len(epochs(printed)) <= int(last)
 
 
+@needs_operator
 @pytest.mark.skipif(os.name != 'posix', reason='needs signals of POSIX')
 def test_interrupted_with_stock_it_promises_nothing() -> None:
     assert interrupt('--epochs', '6', '--stock')[1].endswith(
         'mxnet.rnn (--stock) cannot resume from it.')
 
 
+@needs_operator
 def test_checkpoints_outlive_the_run_and_the_end_names_them() -> None:
     *_, where, verdict = run('--epochs', '3').splitlines()
     path = re.fullmatch(r'# the last checkpoint is (.*-0003\.params)', where).group(1)
@@ -147,6 +154,7 @@ def test_checkpoints_outlive_the_run_and_the_end_names_them() -> None:
     assert verdict.startswith('# passed: the perplexities of fused and unfused cells differ by ')
 
 
+@needs_operator
 def test_log_lines_and_rows_number_epochs_alike() -> None:
     process = start('--epochs', '2', '--batch-size', '8')
     printed, errors = process.communicate(timeout=120)
@@ -160,6 +168,7 @@ def test_log_lines_and_rows_number_epochs_alike() -> None:
     assert [line[:12] for line in logged] == ['epoch 1 of 2'] * 3 + ['epoch 2 of 2'] * 2
 
 
+@needs_operator
 @pytest.mark.skipif(os.name != 'posix', reason='needs terminals of POSIX')
 def test_a_terminal_has_a_bar_and_no_log_lines_within_an_epoch(tmp_path) -> None:
     try:
@@ -192,6 +201,7 @@ def test_a_terminal_has_a_bar_and_no_log_lines_within_an_epoch(tmp_path) -> None
     assert len(epochs((tmp_path / 'printed').read_text())) == 2
 
 
+@needs_operator
 def test_short_epochs_have_no_speed() -> None:
     printed = run('--epochs', '1', '--batch-size', '800')
     assert re.search(r'^1,[\d.]+,[\d.]+,$', printed, re.MULTILINE)
@@ -224,6 +234,7 @@ def trained(tmp_path_factory) -> str:
     return prefix
 
 
+@needs_operator
 @pytest.mark.parametrize('options, message', [
     ('--hidden 20', 'must have the shape (20, 16), got (24, 16)'),
     ('--embedding 20', 'sizes that the training began with: embed_weight has'),
@@ -238,6 +249,7 @@ def test_does_not_resume_with_other_sizes(options: str, message: str, trained: s
     assert refused.startswith('--resume ') and message in refused
 
 
+@needs_operator
 def test_files_of_text(tmp_path) -> None:
     train, valid = tmp_path / 'train.txt', tmp_path / 'valid.txt'
     train.write_text('a b c d\n\n' * 100 + 'a long sentence ' * 20, encoding='utf-8')

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from . import mx
+from . import mx, needs_operator
 from .comparing import same
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -60,6 +60,7 @@ def train_together(folder, *command: str) -> list[dict]:
     return [mx.nd.load(str(folder / ('parameters-%d' % number))) for number in (2, 3)]
 
 
+@needs_operator
 def test_two_workers_end_with_equal_parameters_and_one_of_them_saves(tmp_path) -> None:
     one, two = train_together(tmp_path, 'bucketing_lm.py', '--checkpoint',
                               str(tmp_path / 'saved-%d'))

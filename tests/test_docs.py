@@ -12,6 +12,8 @@ import pytest
 
 import mxrnn
 
+from . import needs_operator
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(ROOT).as_posix() for folder in ('.', 'docs', 'benchmarks')
                for path in (ROOT / folder).glob('*.md'))
@@ -33,7 +35,9 @@ def blocks(page: str) -> list[str]:
     return re.findall(r'^```python\n(.*?)^```', text(page), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize('page', [page for page in PAGES if blocks(page)])
+@pytest.mark.parametrize('page', [
+    pytest.param(page, marks=[needs_operator] * ('FusedRNNCell(' in ''.join(blocks(page))))
+    for page in PAGES if blocks(page)])
 def test_the_python_of_a_page_runs(page, tmp_path):
     code = '\n'.join(blocks(page))
     for module, use in OPTIONAL.items():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from . import differs, mx, reference, rnn
+from . import differs, mx, needs_operator, reference, rnn
 from .comparing import assert_agree
 from .running import random_value, run, run_symbols, stack
 from .test_fuse import operators
@@ -130,6 +130,7 @@ def test_initial_values(make, step):
             assert (rows == (1 if gate == '_f' else 0)).all()
 
 
+@needs_operator
 @pytest.mark.parametrize('name', [name for name in CELLS if name.startswith(
     ('lstmp', 'layer', 'lstm_clip'))])
 def test_fuse_says_why_it_leaves_them(name):
@@ -138,6 +139,7 @@ def test_fuse_says_why_it_leaves_them(name):
     assert 'not fused: sym.RNN ' in text and "sym.RNN('lstm', 3" in text
 
 
+@needs_operator
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
 @pytest.mark.parametrize('lengths', [False, True])
 @pytest.mark.parametrize('frozen', ['x_.*', 'y_.*', 'data', '$'])
@@ -567,6 +569,7 @@ def test_both_directions_of_torch_in_numbers(merge):
     assert_allclose(found.outputs, MERGES[merge](*sides), rtol=1e-6, atol=1e-6)
 
 
+@needs_operator
 @pytest.mark.parametrize('merge', MERGES)
 def test_both_directions_are_one_operator_however_merged(merge):
     outputs, _ = rnn.fuse(both(merge)).unroll(3, mx.sym.Variable('data'), merge_outputs=True)

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from . import differs, mx, rnn
+from . import differs, mx, needs_operator, rnn
 from .cases import BOUND, OURS, Case
 from .comparing import assert_agree
 from .running import flat, inputs, quiet, random_value, run, run_symbols, stack
@@ -104,6 +104,7 @@ def test_three_layers(kind, both, dtype, width, shared):
     assert_agree(ours, run(deep(kind, 3, both), (width,), 4, 3, dtype=dtype))
 
 
+@needs_operator
 def test_which_layers_share_an_operator(shared):
     cell = rnn.fuse(stack(
         rnn, rnn.LSTMCell(4, 'a_'), stack(rnn, rnn.LSTMCell(4, 'b_')), rnn.LSTMCell(3, 'c_'),
@@ -116,6 +117,7 @@ def test_which_layers_share_an_operator(shared):
     assert "sym.RNN('lstm', 4: LSTMCell(4, prefix='a_'), LSTMCell(4, prefix='b_'))" in repr(cell)
 
 
+@needs_operator
 def test_layers_of_long_sequences_share_an_operator():
     module, layers = importlib.import_module('mxrnn._operator.layers'), 3
 
@@ -178,6 +180,7 @@ def test_the_length_of_a_list_need_not_be_given():
         assert form(ours) == form(cell.unroll(3, inputs('list', 3), merge_outputs=merge))
 
 
+@needs_operator
 def test_a_list_of_steps_is_one_node():
     def graph(wrap):
         cell = wrap(stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.GRUCell(4, 'b_')))
@@ -189,6 +192,7 @@ def test_a_list_of_steps_is_one_node():
     assert operators(ours.symbol)['stack'] == 1
 
 
+@needs_operator
 def test_graph_does_not_grow_and_is_transposed_once():
     def graph(length):
         cell = rnn.fuse(stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.DropoutCell(0.2),
@@ -199,6 +203,7 @@ def test_graph_does_not_grow_and_is_transposed_once():
     assert graph(5)['SwapAxis'] == 2
 
 
+@needs_operator
 def test_repr_says_what_is_fused_and_why_the_rest_is_not():
     class Mine(rnn.LSTMCell):
         pass
@@ -228,6 +233,7 @@ def test_what_may_compute_something_else_is_not_fused():
         assert 'not fused' in repr(rnn.fuse(cell))
 
 
+@needs_operator
 def test_an_lstm_is_one_whatever_a_program_calls_its_activation():
     cell = rnn.LSTMCell(3)
     cell._activation = 'relu'
@@ -256,6 +262,7 @@ def test_steps_and_states_are_those_of_the_cell():
     assert fused.pack_weights(unpacked).keys() == args.keys()
 
 
+@needs_operator
 def test_a_modifier_or_a_stack_takes_it():
     def build(wrap):
         return stack(rnn, wrap(rnn.LSTMCell(4, 'a_')),
@@ -273,6 +280,7 @@ def test_a_modifier_or_a_stack_takes_it():
         inner.begin_state()
 
 
+@needs_operator
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
 def test_a_layer_above_both_directions_that_are_not_fused(dtype):
     """How wide its input is nothing tells before shapes are inferred."""
@@ -285,6 +293,7 @@ def test_a_layer_above_both_directions_that_are_not_fused(dtype):
     assert operators(ours.symbol)['RNN'] == 1
 
 
+@needs_operator
 def test_fuse_of_fused_is_fused_as_a_whole(shared):
     cell = rnn.fuse(rnn.fuse(stack(rnn, rnn.fuse(rnn.LSTMCell(3, 'a_')), rnn.LSTMCell(3, 'b_'))))
     assert_agree(run(cell, (4,)),
@@ -452,5 +461,6 @@ def test_states_of_one_unroll_begin_the_next(shared):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@needs_operator
 def test_case_list_has_something_to_fuse():
     assert len(FUSED) > 30 and all(isinstance(case, Case) for case in FUSED)

@@ -17,6 +17,8 @@ import pytest
 
 import mxrnn as rnn
 
+from . import needs_operator
+
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = importlib.util.spec_from_file_location('_hosts', ROOT / 'benchmarks' / '_hosts.py')
 _hosts = importlib.util.module_from_spec(SPEC)
@@ -135,6 +137,7 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
                 assert len(one) == len(two) <= (24 - 10) * 8 and not found - all_of_them
 
 
+@needs_operator
 @pytest.mark.slow
 @on_hosts
 def test_what_goes_over_the_network_is_every_weight_once_each_way() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from . import differs, mx, rnn
+from . import differs, mx, needs_operator, rnn
 from .cases import BOUND, OURS
 from .running import quiet, random_value, stack
 
@@ -52,6 +52,7 @@ def test_numbers_are_the_same(case):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
+@needs_operator
 @pytest.mark.parametrize('known', [(), (0, LENGTH, 4)], ids=['open', 'known'])
 def test_fuse_then_costs_what_the_fused_operator_does(known):
     cell = stack(rnn, rnn.LSTMCell(4, 'l0_'), rnn.LSTMCell(4, 'l1_'))
@@ -65,6 +66,7 @@ def test_fuse_then_costs_what_the_fused_operator_does(known):
     assert counts == {'_zeros': 4, 'expand_dims': 4, 'RNN': 2}
 
 
+@needs_operator
 def test_fuse_folds_with_begin_states_of_a_type_that_is_not_known():
     cell = stack(rnn, rnn.LSTMCell(4, 'l0_'), rnn.LSTMCell(4, 'l1_'))
     begin = cell.begin_state(func=mx.sym.Variable)
@@ -170,6 +172,7 @@ def test_parameters_that_fit_no_graph():
         rnn.fold(symbol, {'weight': mx.nd.ones(2), 'other': mx.nd.ones(3)})
 
 
+@needs_operator
 def test_examples():
     result = doctest.testmod(importlib.import_module(rnn.fold.__module__))
     assert result.attempted > 5 and not result.failed

@@ -8,7 +8,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from . import differs, mx, rnn
+from . import differs, mx, needs_operator, rnn
 from .running import random_value, stack
 
 pytestmark = differs
@@ -268,6 +268,7 @@ def test_few_sequences_run_in_few_rows(binds):
     assert [each.arg_dict['data'].shape[0] for each, _ in binds] == [32, 1, 4]
 
 
+@needs_operator
 def test_folded_weights_are_there_once():
     predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4)
     predict(sentences())

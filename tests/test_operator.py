@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from . import differs, mx, rnn
+from . import differs, mx, needs_operator, rnn
 from .comparing import assert_close
 from .running import flat, inputs, random_value, stack
 
@@ -227,6 +227,7 @@ def test_dropout_is_between_layers_only(layers):
         assert 'RNN' in names
 
 
+@needs_operator
 @differs
 def test_the_last_step_of_a_sequence_without_steps_is_not_picked():
     """SequenceLast reads before the array for a length of 0."""
@@ -261,6 +262,7 @@ def test_more_steps_than_the_data_has(layout, steps):
             longer(cell, layout, shape)
 
 
+@needs_operator
 @differs
 @each_layout
 def test_an_open_number_of_steps_stays_open(layout):

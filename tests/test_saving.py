@@ -233,6 +233,46 @@ def test_symbolic_links_are_written_through(saved, tmp_path):
     assert sorted(content(tmp_path / 'links')) == sorted([*files, 'p-0003.params'])
 
 
+@differs
+@pytest.mark.parametrize('name', ['p-0001.params', 'p-symbol.json'])
+@pytest.mark.parametrize('kind', ['pipe', 'folder', 'link to a pipe'])
+def test_what_is_no_file_is_not_replaced(name, kind, saved, tmp_path):
+    """As root, one who lets the graph go to /dev/null would have no /dev/null any more."""
+    cell, _, symbol, arg_params, aux_params = saved
+    place = tmp_path / ('elsewhere' if 'link' in kind else name)
+    place.mkdir() if kind == 'folder' else os.mkfifo(str(place))
+    if 'link' in kind:
+        (tmp_path / name).symlink_to('elsewhere')
+    with pytest.raises(rnn.CheckpointError, match='cannot save .*%s is no regular file' % name):
+        rnn.save_rnn_checkpoint(cell, str(tmp_path / 'p'), 1, symbol, arg_params, aux_params)
+    assert not place.is_file() and len(list(tmp_path.glob('p-*'))) == 1
+
+
+@differs
+def test_two_files_that_are_links_to_one_are_refused(saved, tmp_path):
+    cell, _, symbol, arg_params, aux_params = saved
+    (tmp_path / 'p-0001.params').symlink_to('p-symbol.json')
+    with pytest.raises(rnn.CheckpointError, match='p-0001.params and .*p-symbol.json are links'):
+        rnn.save_rnn_checkpoint(cell, str(tmp_path / 'p'), 1, symbol, arg_params, aux_params)
+    assert not (tmp_path / 'p-symbol.json').exists()
+
+
+def test_a_file_that_is_replaced_keeps_who_may_read_it(saved, tmp_path):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    names = [tmp_path / 'model-0001.params', tmp_path / 'model-symbol.json']
+    for path, mode in zip(names, (0o600, 0o440)):
+        path.chmod(mode)
+    if os.geteuid():  # mxnet.rnn could not write what is read-only
+        names[1].chmod(0o640)
+    before = [path.stat().st_mode for path in names]
+    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
+    assert [path.stat().st_mode for path in names] == before
+    rnn.save_rnn_checkpoint(cell, prefix, 2, symbol, arg_params, aux_params)
+    made = (tmp_path / 'plain')
+    made.write_text('')
+    assert (tmp_path / 'model-0002.params').stat().st_mode == made.stat().st_mode
+
+
 @pytest.mark.slow
 def test_processes_that_cannot_see_each_other_save_into_one_folder(tmp_path):
     """Two containers of one host name: equal process numbers, and neither sees the other's."""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from . import needs_operator
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(path.stem for path in (ROOT / 'benchmarks').glob('[a-z]*.py'))
 
@@ -136,7 +138,8 @@ def test_wrong_options_are_refused_in_one_line(command: str, message: str, call)
 
 
 @pytest.mark.skipif(os.name != 'posix', reason='needs signals of POSIX')
-@pytest.mark.parametrize('script', ['train_step', 'stream_lm'])
+@pytest.mark.parametrize('script', [
+    pytest.param('train_step', marks=needs_operator), 'stream_lm'])
 def test_interrupted_scripts_end_with_one_line(script: str) -> None:
     process = subprocess.Popen(
         [sys.executable, str(ROOT / 'benchmarks' / (script + '.py')), '--quick'],

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from . import needs_operator
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -22,6 +24,7 @@ def rows(script):
     return list(csv.DictReader(line for line in lines if not line.startswith('#')))
 
 
+@needs_operator
 @pytest.mark.slow
 def test_train_step():
     table = rows('train_step.py')

@@ -30,15 +30,27 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
     The block gets a hidden folder, the stage, and writes a file of each target's name into it.
     Then the files are flushed to the disk and renamed one after the other, in the order of
     `targets`. If the block fails, nothing is renamed. A target that is a symbolic link stays one:
-    the file that it points to is replaced. A process that is killed leaves its stage behind; the
-    next process that writes into the same folder deletes it.
+    the file that it points to is replaced. What may be read and written by whom stays, too. A
+    process that is killed leaves its stage behind; the next process that writes into the same
+    folder deletes it.
 
     Parameters
     ----------
     targets : sequence of str
         Paths of files with different names. Missing folders are made.
+
+    Raises
+    ------
+    OSError
+        A file cannot be written, two of `targets` are one file, or one is a device or the like.
     """
     real = [os.path.realpath(target) for target in targets]
+    for target, path in zip(targets, real):
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError('%s is no regular file, which could be replaced' % target)
+        if real.count(path) > 1:
+            raise OSError('%s are links to one file' % ' and '.join(
+                other for other, its in zip(targets, real) if its == path))
     folders = list(dict.fromkeys(map(os.path.dirname, real)))
     with contextlib.ExitStack() as stack:
         stages = {}
@@ -55,6 +67,8 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
             if beside != source:  # another folder may be another file system
                 shutil.copyfile(source, beside)
             _flush(beside)
+            with contextlib.suppress(OSError):
+                shutil.copymode(path, beside)
             staged.append(beside)
         for beside, path in zip(staged, real):
             os.replace(beside, path)
