@@ -144,6 +144,7 @@ def test_the_arrays_that_came_are_not_changed():
         np.testing.assert_array_equal(array.asnumpy(), before[name])
 
 
+@needs_operator
 def test_wrong_arguments():
     symbol = unrolled(rnn.fuse(rnn.LSTMCell(3)))
     with pytest.raises(TypeError, match='symbol must be'):

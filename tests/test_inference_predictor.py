@@ -357,6 +357,7 @@ def test_a_call_while_another_runs_is_refused():
     predict([[1]])
 
 
+@needs_operator
 @pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
 def test_weights_that_do_not_fit_are_named(fold):
     """By the constructor, or by the first call if it takes the data to tell."""

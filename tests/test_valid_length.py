@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import importlib
 import json
 from typing import Any, NamedTuple
 
@@ -235,6 +236,41 @@ def test_short_types_of_lengths_in_long_sequences(make, kind):
         return [each.asnumpy() for each in bound.forward()]
 
     for got, want in zip(final(kind), final('int32')):
+        np.testing.assert_array_equal(got, want)
+
+
+@differs
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('length', [4, None])
+def test_lengths_that_are_no_whole_numbers_in_range(length, layout):
+    """MXNet would take NaN for a number far below 0, and write there: so nothing is run on it."""
+    clip = importlib.import_module('mxrnn._cells.sequence').clip
+    lengths = [np.nan, -np.inf, -3, 0, 0.9, 1, 2.5, 4, 5, 1e30, np.inf]
+    shape = (len(lengths), 4, 2) if layout == 'NTC' else (4, len(lengths), 2)
+    clipped = clip(mx.sym.Variable('lengths'), length, mx.sym.Variable('data'), layout)
+    clipped, = mx.sym.Group([clipped]).eval(
+        lengths=mx.nd.array(lengths), **({} if length else {'data': mx.nd.zeros(shape)}))
+    assert clipped.asnumpy().tolist() == [0, 0, 0, 0, 0, 1, 2, 4, 4, 4, 4]
+
+
+@differs
+@pytest.mark.parametrize('make', [
+    lambda: rnn.LSTMCell(2), lambda: rnn.fuse(rnn.GRUCell(2)),
+    lambda: rnn.FusedRNNCell(2, get_next_state=True),
+    lambda: rnn.BidirectionalCell(rnn.RNNCell(2, prefix='l_'), rnn.RNNCell(2, prefix='r_'))],
+    ids=['lstm', 'fuse', 'fused', 'both'])
+def test_parts_of_steps_are_no_steps(make):
+    outputs, states = make().unroll(4, mx.sym.Variable('data'), merge_outputs=True,
+                                    valid_length=mx.sym.Variable('lengths'))
+    bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
+        mx.cpu(), data=(3, 4, 2), lengths=(3,))
+    for name, array in bound.arg_dict.items():
+        array[:] = random_value(name, array.shape)
+    found = []
+    for lengths in ([0.5, 2.9, 3.1], [0, 2, 3]):
+        bound.arg_dict['lengths'][:] = mx.nd.array(lengths)
+        found.append([each.asnumpy() for each in bound.forward()])
+    for got, want in zip(*found):
         np.testing.assert_array_equal(got, want)
 
 

@@ -205,17 +205,23 @@ def time_major(inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
 
 def clip(valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout: str
          ) -> mx.sym.Symbol:
-    """`valid_length` from 0 to `length` (None: what `inputs` have once they are bound).
+    """`valid_length` as whole numbers from 0 to `length` (None: what `inputs` have once bound).
 
-    Operators that reverse or pick would read outside of the array for other numbers.
+    Operators that mask, reverse or pick would write or read outside of the array for other numbers,
+    and for NaN, which they take for one far below 0.
     """
+    clipped = (mx.sym.maximum(valid_length, 0) if length is None else
+               mx.sym.clip(valid_length, 0, length))
+    clipped = mx.sym.where(valid_length >= 0, clipped, mx.sym.zeros_like(clipped))
+    # MXNet infers no shapes through `where`: the lengths must get theirs from what they are for.
+    whole = mx.sym.floor(mx.sym._internal._identity_with_attr_like_rhs(clipped, valid_length))
     if length is not None:
-        return mx.sym.clip(valid_length, 0, length)
+        return whole
     one = mx.sym.slice_axis(inputs, axis=1 - time_axis(layout), begin=0, end=1)
     steps = mx.sym.slice_axis(mx.sym.Reshape(one, shape=(-3, -1)), axis=1, begin=0, end=1)
     count = mx.sym.sum(mx.sym.ones_like(steps))
     # Cast, since lengths and data may be of two types, and a minimum takes one.
-    return mx.sym.broadcast_minimum(mx.sym.Cast(mx.sym.maximum(valid_length, 0), dtype='float32'),
+    return mx.sym.broadcast_minimum(mx.sym.Cast(whole, dtype='float32'),
                                     mx.sym.Cast(count, dtype='float32'))
 
 

@@ -181,8 +181,8 @@ class Unrollable:
             ZoneoutCell keeps its output; float32 if None.
         valid_length : Symbol, optional
             Number of steps of each sequence, whole numbers from 0 to `length` (more counts as
-            `length`) of any numeric type, in the shape (batch,). What lies behind is padding,
-            which is not read. All steps are valid if None.
+            `length`, NaN as 0) of any numeric type, in the shape (batch,). What lies behind is
+            padding, which is not read. All steps are valid if None.
 
         Returns
         -------
