@@ -72,6 +72,7 @@ def test_help_of_the_package_fits_into_80_columns(command: str) -> None:
         [sys.executable, '-m', 'mxrnn', *command.split(), '--help'], check=True,
         stdout=subprocess.PIPE, text=True, cwd=str(ROOT), env=dict(os.environ, COLUMNS='80')).stdout
     assert [line for line in printed.splitlines() if len(line) > 80] == []
+    assert ('COMMAND ...' in printed.splitlines()[0]) == (command == '')
 
 
 def without_mxnet(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:

@@ -202,6 +202,26 @@ def test_a_file_of_torch_is_read_without_running_its_code(tmp_path):
         interop.load_torch(tmp_path / 'none.pt')
 
 
+def test_what_was_saved_from_a_gpu_is_read_onto_the_cpu(tmp_path, monkeypatch):
+    path = tmp_path / 'model.pt'
+    module = make(language_model(), SHAPES)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.serialization, 'location_tag', lambda storage: 'cuda:0')
+        interop.save_torch(module, path)
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match='CUDA'):
+            torch.load(path, weights_only=True)
+    loaded = interop.load_torch(path)
+    assert {value.device.type for value in loaded.state_dict().values()} == {'cpu'}
+    torch.testing.assert_close(loaded(data=TOKENS), module(data=TOKENS), rtol=0, atol=0)
+
+
+def test_names_that_interop_does_not_have():
+    with pytest.raises(AttributeError, match="'mxrnn.interop' has no attribute 'nonesuch'"):
+        interop.nonesuch  # noqa: B018 -- to ask is what is tested
+    assert not hasattr(interop, '_nonesuch')
+
+
 def test_damaged_files_of_torch_are_refused(tmp_path):
     path = tmp_path / 'model.pt'
     interop.save_torch(make(language_model(), SHAPES), path)
@@ -276,6 +296,11 @@ def test_parameters_that_cannot_be_are_named_too():
                          name='projected')
     model = interop.Model(interop.graph_from_json(outputs.tojson()), {}, {})
     with pytest.raises(interop.UnsupportedError, match=r'RNN \(projection_size is not supported'):
+        interop.to_torch(model)
+    outputs = mx.sym.RNN(DATA, state_size=3, num_layers=1, mode='gru', use_sequence_length=True,
+                         sequence_length=mx.sym.Variable('lengths'), name='padded')
+    model = interop.Model(interop.graph_from_json(outputs.tojson()), {}, {})
+    with pytest.raises(interop.UnsupportedError, match=r'RNN \(use_sequence_length is not supp'):
         interop.to_torch(model)
 
 

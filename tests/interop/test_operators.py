@@ -228,6 +228,7 @@ OPS.update({
     'LayerNorm_axis': Op(lambda: S.LayerNorm(A, axis=1, eps=1e-3)),
     'InstanceNorm': Op(lambda: S.InstanceNorm(A), a=IMAGE),
     'GroupNorm': Op(lambda: S.GroupNorm(A, num_groups=2), a=(2, 4, 7, 8)),
+    'GroupNorm_channels': Op(lambda: S.GroupNorm(A, num_groups=4), a=(2, 4, 7, 8)),
     'LRN': Op(lambda: S.LRN(A, nsize=3, alpha=.1), a=IMAGE),
     'div_sqrt_dim': Op(lambda: S.contrib.div_sqrt_dim(A)),
     'softmax': Op(lambda: S.softmax(A)),
