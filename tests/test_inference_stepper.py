@@ -567,6 +567,9 @@ def test_weights_of_other_types_are_named():
             with pytest.raises(TypeError, match='%s must be of type float32, got %s$'
                                % (name, dtype)):
                 rnn.Stepper(make_cell(), language_model, wrong)
+    integers = {name: array.astype('int32') for name, array in weights.items()}
+    with pytest.raises(TypeError, match='l0_i2h_weight must be of a type of reals, got int32'):
+        rnn.Stepper(make_cell(), language_model, integers)
 
 
 def test_weights_may_be_of_numpy_or_sparse():
@@ -631,6 +634,8 @@ def test_bad_calls_name_what_is_wrong_and_leave_the_states():
     three = stepper.begin(3)
     double = [state.astype('float64') for state in states]
     elsewhere = [state.as_in_context(mx.cpu(1)) for state in states]
+    cell = rnn.LSTMCell(UNITS)
+    foreign = rnn.Stepper(cell, language_model, make_weights(cell)).begin(2)
     for given, inputs, error, words in (
             (states, {}, TypeError, 'must be data, got none'),
             (states, {'word': [1, 2]}, TypeError, 'must be data, got word'),
@@ -644,6 +649,7 @@ def test_bad_calls_name_what_is_wrong_and_leave_the_states():
             ([states[0], three[1], states[2]], {'data': [1, 2]}, ValueError, 'l0_begin_state_1'),
             ([state[:, :3] for state in states], {'data': [1, 2]}, ValueError,
              r'l0_begin_state_0 must have the shape \(2, 5\), got the shape \(2, 3\)'),
+            (foreign, {'data': [1, 2]}, ValueError, 'those of this network, .*, got 2 arrays'),
             (double, {'data': [1, 2]}, TypeError, 'float32, but that of l0_begin_state_0'),
             (elsewhere, {'data': [1, 2]}, ValueError, r'l0_begin_state_0 must be on cpu\(0\)'),
             (None, {'data': [1, 2]}, TypeError, 'states must be a list'),

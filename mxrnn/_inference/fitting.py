@@ -18,6 +18,9 @@ Types = Mapping[str, Any]
 Arrays = Mapping[str, Any]
 _Found = Dict[str, Any]
 
+#: Operators that calculate with reals alone, which they say when it is too late to tell the call.
+_OF_REALS = ('Convolution', 'FullyConnected', 'RNN')
+
 #: How many combinations of types of the inputs are tried; how many wrong weights are listed.
 _TRIED, _LISTED = 64, 8
 
@@ -28,10 +31,17 @@ def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
     What follows from the shapes of inputs is known when the first ones come: see `explain`.
     """
     shapes = _shapes_of(weights)
-    wrong = wrong_sizes(json.loads(symbol.tojson())['nodes'], shapes)
+    nodes = json.loads(symbol.tojson())['nodes']
+    wrong = wrong_sizes(nodes, shapes)
     _refuse([_wrong_shape(name, needed + (0,) * (len(shapes[name]) - len(needed)), shapes[name])
              for name, (_, needed) in wrong.items()], ValueError)
-    _refuse(_wrong_types(symbol, _types_of(weights), {}), TypeError)
+    types = _types_of(weights)
+    _refuse(_wrong_types(symbol, types, {}), TypeError)
+    taken = {nodes[entry[0]]['name'] for node in nodes if node['op'] in _OF_REALS
+             for entry in node['inputs']}
+    _refuse(['%s must be of a type of reals, got %s' % (name, np.dtype(kind).name)
+             for name, kind in types.items() if name in taken and np.dtype(kind).kind in 'biu'],
+            TypeError)
 
 
 def explain(symbol: mx.sym.Symbol, weights: Arrays, inputs: Arrays | None = None,
