@@ -208,7 +208,7 @@ def test_carried_states_are_saved_after_they_are_carried(tmp_path):
                                   data=training.data, batches=2)
     carried, = training.before
     training.before = ()
-    with pytest.raises(ValueError, match='batch_end_callback must have what carry_states'):
+    with pytest.raises(ValueError, match='batch_end_callback must name what carry_states'):
         training.fit(saver, after=[carried])
 
 
