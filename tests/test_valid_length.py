@@ -489,6 +489,40 @@ def test_wrong_lengths(case, wrong):
         case.make(rnn).unroll(2, mx.sym.Variable('data'), valid_length=wrong)
 
 
+class Words(rnn.LSTMCell):
+    """A cell of a program that takes words."""
+
+    def __call__(self, inputs, states):
+        vectors = mx.sym.Embedding(inputs, self._params.get('words'), input_dim=9, output_dim=4)
+        return super().__call__(mx.sym.Reshape(vectors, shape=(0, -1)), states)
+
+
+@differs
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('listed', [False, True])
+def test_types_of_lengths_alone_for_both_directions(listed, layout):
+    data = mx.sym.Variable('data')
+    if listed:
+        data = list(mx.sym.split(data, num_outputs=3, axis=layout.index('T'), squeeze_axis=True))
+    cell = stack(rnn, rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(2, 'r_')))
+    outputs, _ = cell.unroll(3, data, layout=layout, merge_outputs=True,
+                             valid_length=mx.sym.Variable('lengths'))
+    bound = outputs.simple_bind(mx.cpu(), data=(3, 3, 4), lengths=(3,),
+                                type_dict={'lengths': 'int32'})
+    assert bound.arg_dict['lengths'].dtype == np.int32
+    assert bound.arg_dict['data'].dtype == bound.forward()[0].dtype == np.float32
+
+
+@differs
+def test_both_directions_of_a_program_may_take_integers():
+    cell = rnn.BidirectionalCell(Words(3, 'l_'), Words(3, 'r_'))
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True,
+                             valid_length=mx.sym.Variable('lengths'))
+    bound = outputs.simple_bind(mx.cpu(), data=(2, 3, 1), lengths=(2,),
+                                type_dict={'lengths': 'int32', 'data': 'int32'})
+    assert bound.forward()[0].shape == (2, 3, 6)
+
+
 @differs
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 @pytest.mark.parametrize('types', [{'lengths': 'int32'}, {'data': 'float64'}, None,

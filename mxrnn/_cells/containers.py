@@ -15,10 +15,12 @@ from .sequence import (
     check_states,
     flatten,
     known_shape,
+    known_type,
     reverse,
     steps_of,
     time_axis,
     time_major,
+    typed,
 )
 from .unroll import Options
 from .weights import Weights
@@ -308,13 +310,26 @@ class BidirectionalCell(_Container):
         layouts = [info.get('__layout__', '') for info in self.state_info]
         return next((layout.index('C') for layout in layouts if layout.endswith('WC')), 1)
 
+    def _form_of_inputs_(self, states: list[list[mx.sym.Symbol]]) -> tuple[Any, int]:
+        """The type that inputs must have: that of the states, if it is known, but for cells of
+        programs, which may take words and keep numbers; and how many axes they have."""
+        package = __name__.partition('.')[0]
+        if any(type(cell).__module__.partition('.')[0] != package for cell in self._all_cells_()):
+            return None, 0
+        first = next((state for own in states for state in own), None)
+        if first is None:
+            return None, 0
+        info = self.state_info[0]  # of a FusedRNNCell, layers take the place of time
+        return known_type(first), len(info['shape']) + (info.get('__layout__', '')[:1] != 'L')
+
     def _unroll_valid_(self, inputs: Inputs, begin_state: Any, options: Options
                        ) -> tuple[Inputs, list[Any]]:
         """Each sequence reversed within its own length: padding stays behind, in both cells."""
         length, layout, merge_outputs = options[:3]
         valid_length: Any = options.valid_length
-        data = time_major(arrange(length, inputs, layout, True), layout)
         states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
+        inputs = typed(arrange(length, inputs, layout, True), *self._form_of_inputs_(states))
+        data = time_major(inputs, layout)
         whole = options._replace(layout='TN' + layout[2:], merge_outputs=True)
         (forward, *left), (backward, *right) = (
             cell._unroll_within_(given, own, whole)

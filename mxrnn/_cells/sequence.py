@@ -9,7 +9,7 @@ from .._runtime.mxnet import mx
 __all__ = ['Inputs', 'Layout', 'Outputs', 'Running', 'arrange', 'check_inputs',
            'check_length', 'check_states', 'check_symbol', 'check_valid_length', 'clip',
            'flatten', 'hold', 'known_shape', 'known_type', 'make_state', 'mask', 'reverse',
-           'steps_of', 'time_axis', 'time_major', 'unknown']
+           'steps_of', 'time_axis', 'time_major', 'typed', 'unknown']
 
 Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 
@@ -155,6 +155,18 @@ def known_type(symbol: mx.sym.Symbol) -> Any:
         return symbol.infer_type_partial()[1][0]
     except mx.base.MXNetError:  # operators that ask for the type of their input
         return None
+
+
+def typed(inputs: mx.sym.Symbol, dtype: Any, rank: int = 3) -> mx.sym.Symbol:
+    """`inputs`, of `rank` axes, as a node of the type `dtype`, if that is known.
+
+    A program that binds lengths of integers may leave it open, and the operators that move and
+    mask sequences would have to know it.
+    """
+    if dtype is None:
+        return inputs
+    shape = unknown((0,) * (len(known_shape(inputs)) or rank))
+    return mx.sym._internal._identity_with_attr_like_rhs(inputs, mx.sym.zeros(shape, dtype=dtype))
 
 
 def check_length(length: int | None, shape: tuple[int, ...], layout: str) -> None:

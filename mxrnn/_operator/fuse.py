@@ -15,11 +15,11 @@ from .._cells.sequence import (
     known_shape,
     known_type,
     time_major,
+    typed,
 )
 from .._cells.unroll import Options
 from .._cells.weights import Weights
 from .._runtime.mxnet import mx
-from .padded import typed
 from .plan import plan
 
 __all__ = ['fuse']

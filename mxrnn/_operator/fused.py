@@ -23,6 +23,7 @@ from .._cells.sequence import (
     mask,
     time_axis,
     time_major,
+    typed,
 )
 from .._cells.unroll import Options
 from .._runtime.mxnet import mx
@@ -31,7 +32,7 @@ from .environment import cpu_build, warn_once
 from .initialiser import FusedRNN, check_projection
 from .layout import Mode
 from .packing import PackedVector
-from .padded import padded_layer, typed
+from .padded import padded_layer
 from .parts import arrays_of, sized
 
 __all__ = ['FusedRNNCell']

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from .._cells.sequence import known_shape, mask, reverse, unknown
+from .._cells.sequence import mask, reverse
 from .._runtime.mxnet import mx
 from .gradients import wanted
 
-__all__ = ['padded_layer', 'typed']
+__all__ = ['padded_layer']
 
 #: Added to a gate before its sigmoid, opens or closes it exactly.
 _OPEN = 1e4
@@ -82,18 +82,6 @@ def _direction(mode: str, units: int, arrays: Sequence[mx.sym.Symbol], inputs: m
         return rnn, []
     last = _last(rnn[0], valid_length, states[0])
     return rnn[0], [last, mx.sym.reshape(rnn[2], shape=(-3, 0))] if memory else [last]
-
-
-def typed(inputs: mx.sym.Symbol, dtype: Any) -> mx.sym.Symbol:
-    """`inputs` as a node whose type MXNet infers to be `dtype`, where that is known.
-
-    A program that binds lengths of integers may leave it open, and the operators that move and
-    mask sequences would have to know it.
-    """
-    if dtype is None:
-        return inputs
-    shape = unknown((0,) * (len(known_shape(inputs)) or 3))
-    return mx.sym._internal._identity_with_attr_like_rhs(inputs, mx.sym.zeros(shape, dtype=dtype))
 
 
 def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]],

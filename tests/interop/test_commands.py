@@ -13,7 +13,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._commands import add_commands, run_command
-from mxrnn.interop.comparison import compare
+from mxrnn.interop.comparison import _data, compare
 
 from .. import mx, rnn
 
@@ -41,6 +41,15 @@ def save(prefix, symbol, cell, shapes):
     args = {name: mx.nd.array(np.random.uniform(-0.5, 0.5, shape)) for name, shape in sizes.items()
             if name not in shapes}
     rnn.save_rnn_checkpoint(cell, str(prefix), 4, symbol, args, {})
+
+
+def test_numbers_of_words_are_for_embeddings_alone():
+    tokens = mx.sym.Embedding(mx.sym.Variable('tokens'), input_dim=WORDS, output_dim=5)
+    graph = interop.graph_from_json((tokens + mx.sym.Variable('dense')).tojson())
+    data = _data(graph, [('tokens', (20, 3), 'float32'), ('dense', (20, 3, 5), 'float32')], {}, {},
+                 np.random.RandomState(0))
+    assert set(data['tokens'].ravel()) == set(range(WORDS))
+    assert data['dense'].min() < 0 and (data['dense'] != np.round(data['dense'])).any()
 
 
 @pytest.fixture

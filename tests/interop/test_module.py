@@ -78,6 +78,19 @@ def test_any_length_where_the_graph_has_none_in_it():
     torch.testing.assert_close(module(data=TOKENS[:, :2]).reshape(2, 2, 9), first[:, :2])
 
 
+@pytest.mark.parametrize('head', ['LinearRegressionOutput', 'LogisticRegressionOutput',
+                                  'MAERegressionOutput', 'SVMOutput', 'SoftmaxOutput'])
+def test_a_head_of_a_loss_needs_its_data_and_no_label(head):
+    outputs = getattr(mx.sym, head)(DATA * 2, V('label'), name='head')
+    module = interop.to_torch(interop.Model(interop.graph_from_json(outputs.tojson()), {}, {}))
+    data = np.array([[0.5, -1., 2.]], 'float32')
+    want, = outputs.eval(data=mx.nd.array(data), label=mx.nd.zeros(1 if head in (
+        'SVMOutput', 'SoftmaxOutput') else (1, 3)))
+    np.testing.assert_allclose(module(data=torch.from_numpy(data)), want.asnumpy(), rtol=1e-6)
+    with pytest.raises(TypeError, match='the inputs must be data, label, got label'):
+        module(label=torch.zeros(1))
+
+
 def test_labels_are_needed_for_gradients_alone():
     module = make(language_model(), SHAPES)
     output = module(data=TOKENS)
