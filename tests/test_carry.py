@@ -189,8 +189,10 @@ def test_a_copy_of_the_graph_is_the_same_graph():
 
 @pytest.mark.parametrize('wrap', [
     lambda data: data, mx.io.PrefetchingIter, lambda data: mx.io.ResizeIter(data, 3)])
-@pytest.mark.parametrize('make', [rnn.BucketSentenceIter, mx.rnn.BucketSentenceIter],
-                         ids=['ours', 'theirs'])
+@pytest.mark.parametrize('make', [
+    rnn.BucketSentenceIter, mx.rnn.BucketSentenceIter,
+    lambda rows, batch: mx.io.NDArrayIter(np.array(rows), np.array(rows), batch, shuffle=True)],
+    ids=['ours', 'theirs', 'shuffled'])
 @pytest.mark.parametrize('installed', [False, True])
 def test_an_iterator_that_does_not_continue_stops_the_first_batch(make, wrap, installed,
                                                                   monkeypatch):

@@ -188,6 +188,25 @@ print(mxnet.rnn.__name__, 'mxrnn._runtime.cures' in sys.modules)
 '''
 
 
+def test_an_environment_that_cannot_be_written_to(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, '_folder', lambda: str(tmp_path / 'packages'))
+    monkeypatch.setattr(environment, '_check_installed', lambda: None)
+    with pytest.raises(SystemExit, match='_mxrnn_startup.py cannot be written: .*No such file'):
+        environment.enable()
+    (tmp_path / 'packages').mkdir()
+    environment.enable()
+
+    def refuse(path):
+        raise PermissionError(13, 'Permission denied', path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, 'remove', refuse)
+        with pytest.raises(SystemExit, match='mxrnn-enable.* cannot be removed: .*Permission'):
+            environment.disable()
+    assert 'is as it was before' in environment.disable()
+    assert list((tmp_path / 'packages').iterdir()) == []
+
+
 def test_an_environment_is_enabled_and_disabled(environment_of):
     before = {path.name for path in environment_of.site.iterdir()}
     done = environment_of('-m', 'mxrnn', 'enable')

@@ -256,6 +256,8 @@ def _check_continues(name: str, iterator: Any) -> None:
     # By its name, as `mx.rnn` may be mxrnn by now, while a program still has the original's class.
     theirs = any((kind.__module__, kind.__name__) == ('mxnet.rnn.io', 'BucketSentenceIter')
                  for kind in type(iterator).__mro__)
-    if theirs or getattr(iterator, 'continues', True) is False:
+    shuffled = isinstance(iterator, mx.io.NDArrayIter) and iterator.shuffle
+    if theirs or shuffled or getattr(iterator, 'continues', True) is False:
         raise ValueError('%s must give batches that continue each other for carry_states, as a '
-                         'StreamIter does; a %s does not' % (name, type(iterator).__name__))
+                         'StreamIter does; a %s%s does not' % (
+                             name, type(iterator).__name__, ' with shuffle=True' * shuffled))
