@@ -233,6 +233,36 @@ def test_names_and_order_of_outputs_are_kept_and_repeated_ones_are_numbered():
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
+def test_parts_of_joined_batches_are_as_many_as_went_in():
+    data = mx.sym.Variable('data')
+    joined = mx.sym.Concat(data, data * 2, dim=0)
+    symbol = mx.sym.Group([mx.sym.reshape(joined, shape=(2, -1, 4)),
+                           mx.sym.split(joined, num_outputs=2, axis=0)[1]])
+    serving = session(exported(symbol, {}, {'data': ('batch', 4)}))
+    assert [each.shape for each in serving.get_outputs()] == [[2, 'batch', 4], ['batch', 4]]
+    value = np.arange(12, dtype='f').reshape(3, 4)
+    whole, part = serving.run(None, {'data': value})
+    np.testing.assert_array_equal(whole, [value, value * 2])
+    np.testing.assert_array_equal(part, value * 2)
+
+
+def test_inputs_keep_names_that_outputs_would_have():
+    """The weight, which stays in the file, may be called anything."""
+    other, weight = mx.sym.Variable('last_output'), mx.sym.Variable('cut_output')
+    last = mx.sym.Activation(mx.sym.Variable('data'), act_type='tanh', name='last')
+    symbol = mx.sym.Group([last, mx.sym.broadcast_mul(last + other, weight, name='cut')])
+    weights = {'cut_output': np.array([[1, 2, 3, 4]], 'f')}
+    serving = session(exported(symbol, weights, {'data': ('batch', 4),
+                                                 'last_output': ('batch', 4)}))
+    assert [each.name for each in serving.get_inputs()] == ['data', 'last_output']
+    first, second = (each.name for each in serving.get_outputs())
+    assert first == 'last_output_1' and second.startswith('cut_output')
+    value = np.arange(8, dtype='f').reshape(2, 4)
+    found = serving.run(None, {'data': value, 'last_output': value})
+    np.testing.assert_allclose(found[0], np.tanh(value), rtol=1e-6)
+    np.testing.assert_allclose(found[1], (np.tanh(value) + value) * [[1, 2, 3, 4]], rtol=1e-6)
+
+
 def test_float16_and_float64():
     for kind in ('float16', 'float64'):
         cell = rnn.LSTMCell(3)
