@@ -31,12 +31,20 @@ def said_to_be_wrong():
             if 'breaks' in message or 'wrong gradients' in message]
 
 
+#: What MXNet before 1.8 says where it does not infer the type of begin states that are Variables.
+UNTYPED = 'First input must have specified type'
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
-    """Without oneDNN, a test may fail of what a warning says is wrong; nothing else may fail."""
+    """Without oneDNN, a test may fail of what a warning says is wrong, and with MXNet before 1.8 of
+    types that it does not infer (docs/versions.md); nothing else may fail."""
     report = (yield).get_result()
-    if report.when != 'teardown' and report.failed and said_to_be_wrong():
-        report.outcome, report.wasxfail = 'skipped', said_to_be_wrong()[0]
+    if report.when != 'teardown' and report.failed:
+        if said_to_be_wrong():
+            report.outcome, report.wasxfail = 'skipped', said_to_be_wrong()[0]
+        elif mx.__version__.startswith(('1.5.', '1.6.', '1.7.')) and UNTYPED in report.longreprtext:
+            report.outcome, report.wasxfail = 'skipped', UNTYPED
 
 
 @pytest.fixture(autouse=True)
