@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 import sys
 from typing import Any, Callable, Iterable, Iterator, Type, Union
 
@@ -10,7 +11,7 @@ import numpy as np
 
 __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'integer', 'whole', 'units', 'number',
            'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag', 'integers',
-           'iterable']
+           'iterable', 'generator_state']
 
 #: What names a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
 DType = Union[str, Type[Any], 'np.dtype[Any]']
@@ -180,3 +181,17 @@ def iterable(name: str, value: Any, what: str) -> Iterator[Any]:
     except TypeError:
         raise TypeError('%s must be an iterable of %s, got %s'
                         % (name, what, shown(value))) from None
+
+
+def generator_state(state: Any) -> Any:
+    """Return `state`, of a generator of NumPy, from a file. NumPy takes the places in it at their
+    word, and would read its next numbers from anywhere."""
+    if isinstance(state, dict):
+        places = [(state['state'].get('pos', 0), 624), (state.get('buffer_pos', 0), 4)]
+    else:
+        places = [(state[2], 624)]
+    for place, most in places:
+        if not 0 <= operator.index(place) <= most:
+            raise ValueError('the place in a state of a generator must be from 0 to %d, got %d'
+                             % (most, place))
+    return state

@@ -123,7 +123,10 @@ def test_a_position_that_is_none(make):
             iterator.load_state_dict(wrong)
     if position['epochs']:
         for epochs in (None, [], [3], [{}], [{'ended': False, 'generators': {'python': [1]}}],
-                       [{'ended': True, 'generators': {'python': [1], 'numpy': [1, 2]}}]):
+                       [{'ended': True, 'generators': {'python': [1], 'numpy': [1, 2]}}],
+                       *([{'ended': True, 'generators': {
+                           'python': random.getstate()[1], 'numpy': [*[1] * 624, at]}}]
+                         for at in (625, -1, 4 * 10 ** 9, 2 ** 70))):
             with pytest.raises(ValueError, match='state'):
                 iterator.load_state_dict({**position, 'epochs': epochs})
     assert pickle.dumps(iterator.state_dict()) == pickle.dumps(position)

@@ -188,6 +188,10 @@ def test_other_data_and_other_seeds_are_refused(tmp_path):
     ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2.5}, 'seed'),
     ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2, 'carried': ()}, 'carried'),
     ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2, 'carried': []}, 'random'),
+    ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2, 'carried': [[1]], 'random': {}},
+     'carried'),
+    ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2, 'carried': [1], 'random': {}},
+     'carried'),
 ])
 def test_positions_of_strangers_are_refused(position, lacking, tmp_path):
     prefix = str(tmp_path / 'model')
@@ -199,6 +203,28 @@ def test_positions_of_strangers_are_refused(position, lacking, tmp_path):
     with pytest.raises(rnn.CheckpointError, match='model-0001.states has no position in the data: '
                                                   '%s is missing or of another type' % lacking):
         rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+
+
+@differs
+@pytest.mark.parametrize('at', [-1, 625, 10 ** 9, 2 ** 70, 1.5, None])
+@pytest.mark.parametrize('ended', [False, True])
+def test_generators_of_strangers_are_refused(at, ended, tmp_path):
+    """NumPy takes the place in a state at its word, and would read its next numbers there."""
+    prefix = str(tmp_path / 'model')
+    training = Seeded(seed=1)
+    training.fit(rnn.do_rnn_checkpoint(training.cell, prefix, module=training.module,
+                                       data=training.data, batches=4), epochs=1)
+
+    def change(extra):
+        name, keys, _, *gauss = extra['position']['random']['numpy']
+        extra['position']['random']['numpy'] = (name, keys, at, *gauss)
+        extra['position']['ended'] = ended
+    change_extra(tmp_path / 'model-0001.states', change)
+    again = Seeded(seed=1)
+    before = np.random.get_state()
+    with pytest.raises(rnn.CheckpointError, match='model-0001.states has no states of random gen'):
+        rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+    assert (np.random.get_state()[1] == before[1]).all() and np.random.get_state()[2] == before[2]
 
 
 @differs

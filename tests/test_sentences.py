@@ -194,7 +194,6 @@ def test_memory_is_that_of_the_tokens():
     assert kept < sum(data.nbytes for data in iterator.data)
 
 
-@differs
 def test_tokens_of_one_type_are_packed_without_a_copy():
     """With one of all that is there for each piece, a long text would take hours."""
     tokens = importlib.import_module('mxrnn._data.tokens')

@@ -239,7 +239,6 @@ def test_short_types_of_lengths_in_long_sequences(make, kind):
         np.testing.assert_array_equal(got, want)
 
 
-@differs
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 @pytest.mark.parametrize('length', [4, None])
 def test_lengths_that_are_no_whole_numbers_in_range(length, layout):

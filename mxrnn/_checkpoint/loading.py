@@ -7,11 +7,11 @@ from typing import Any, Dict, Iterable, NamedTuple, Sequence
 from .. import _check
 from .._runtime.mxnet import mx
 from . import files, fitting, parts, position, resume, states
+from .allowed import named_things
 from .arguments import cell_list, check_module, path_prefix
 from .errors import CheckpointError, brief
 from .format import checked
 from .graph import check_symbol
-from .trusted import named_things
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 

@@ -12,9 +12,10 @@ from typing import Any, Callable, Iterator
 
 import numpy as np
 
+from .. import _check
 from .._cells.carry import CarriedStates
 from .._runtime.mxnet import mx
-from .errors import CheckpointError
+from .errors import CheckpointError, brief
 
 __all__ = ['batches_done', 'check_callbacks', 'go_to', 'take']
 
@@ -64,22 +65,29 @@ def go_to(position: dict[str, Any], module: Any, data: Any, epoch: int, path: st
     lacking = [name for name, kind in _ENTRIES.items()
                if not (isinstance(position, dict) and name in position
                        and isinstance(position[name], kind))]
+    if not lacking and not all(isinstance(arrays, list) and all(
+            isinstance(array, np.ndarray) for array in arrays) for arrays in position['carried']):
+        lacking = ['carried']
     if lacking:
         raise CheckpointError('%s has no position in the data: %s is missing or of another type'
                               % (path, lacking[0]))
-    data.load_state_dict(position['data'])
     generators, batches = position['random'], position['batches']
-    if position['ended']:  # what fit does before the next epoch
-        with _as_they_are():
-            _set_generators(generators, path)
+    with _as_they_are():
+        _set_generators(generators, path)
+        data.load_state_dict(position['data'])
+        if position['ended']:  # what fit does before the next epoch
             data.reset()
             generators, batches = _generators(), 0
 
     def go_on(holder: Any) -> None:
         carried = position['carried']
         if carried:
-            holder.set_states(states=[[mx.nd.array(array, dtype=array.dtype) for array in arrays]
-                                      for arrays in carried])
+            try:
+                holder.set_states(states=[[mx.nd.array(array, dtype=array.dtype)
+                                           for array in arrays] for arrays in carried])
+            except (AssertionError, TypeError, ValueError, mx.base.MXNetError) as error:
+                raise CheckpointError('%s has other states to carry on than the module: %s'
+                                      % (path, brief(error))) from error
         _resumed[module] = epoch, batches
         mx.random.seed(position['seed'])
         _set_generators(generators, path)
@@ -118,8 +126,8 @@ def _generators() -> dict[str, Any]:
 def _set_generators(states: dict[str, Any], path: str) -> None:
     try:
         random.setstate(states['python'])
-        np.random.set_state(states['numpy'])
-    except (ValueError, TypeError, LookupError) as error:
+        np.random.set_state(_check.generator_state(states['numpy']))
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
         raise CheckpointError('%s has no states of random generators: %s'
                               % (path, error)) from error
 

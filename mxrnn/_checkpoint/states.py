@@ -93,7 +93,7 @@ def read_part(path: str, weights: int) -> dict[str, Any]:
         content = _unsealed(stream.read(), weights)
     try:
         position, = load_all(content)
-        return dict(position)
+        return _dict(position)
     except Exception as error:  # a pickle of strangers can raise anything
         raise CheckpointError('%s has no position: %s' % (path, brief(error))) from error
 
@@ -107,6 +107,12 @@ def _unsealed(content: bytes, parameters: int) -> bytes:
     if intact != mark + sums:
         raise ValueError('it belongs to other parameters than the file of them has')
     return before
+
+
+def _dict(found: Any) -> dict[Any, Any]:
+    if not isinstance(found, dict):  # dict(found) would ask it for items, which may have no end
+        raise TypeError('a %s in place of a dict' % type(found).__name__)
+    return dict(found)
 
 
 def decode(path: str, content: bytes, trusted: Iterable[Any] = (), placeholders: bool = False
@@ -128,7 +134,7 @@ def decode(path: str, content: bytes, trusted: Iterable[Any] = (), placeholders:
     try:
         found, *extra = load_all(content, trusted, placeholders)
         by_parameter, optimizer = found if isinstance(found, tuple) else (found, None)
-        return States(path, dict(by_parameter), optimizer, dict(*extra))
+        return States(path, _dict(by_parameter), optimizer, _dict(*extra or [{}]))
     except Exception as error:  # a damaged pickle can raise anything
         raise CheckpointError('%s has no states of an optimiser: %s'
                               % (path, brief(error))) from error

@@ -104,7 +104,8 @@ class _Generators(NamedTuple):
         found = cls.seeded(0)
         python, (*keys, at) = state['python'], state['numpy']
         found.python.setstate((3, tuple(map(int, python)), None))
-        found.numpy.set_state(('MT19937', np.array(keys, np.uint32), int(at)))
+        found.numpy.set_state(_check.generator_state(
+            ('MT19937', np.array(keys, np.uint32), int(at))))
         return found
 
     def state(self) -> dict[str, np.ndarray]:
@@ -237,7 +238,7 @@ class Order:
                     raise ValueError('the first one has no generators')
                 batches = order._draw(batches, bool(epoch['ended']), generators)
                 order._begun.append(dict(epoch))
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise ValueError('state must be what state_dict() returned, but its epochs are not: %r'
                              % error) from error
         if not order._begun:
