@@ -49,7 +49,7 @@ def _check_graph(graph: Any) -> None:
         if not 0 <= node < before:
             raise ValueError('%s refers to node %d of %d' % (what, node, before))
         if output < 0 or (rows is not None and output >= rows[node + 1] - rows[node]):
-            raise ValueError('%s refers to output %d of node %d, which has no such one'
+            raise ValueError('%s refers to output %d of node %d, which has fewer'
                              % (what, output, node))
 
     for i, node in enumerate(nodes):

@@ -29,9 +29,8 @@ def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symb
     cells : BaseRNNCell or list of BaseRNNCell
         The cells whose weights `arg_params` has; weights that are unpacked already stay so.
     prefix : str
-        Path that the names of the files begin with. Missing folders are made: what was learned in
-        an epoch is worth more than a guess at a slip of the pen. A remote prefix (``s3://``,
-        ``hdfs://``) goes to MXNet as it is.
+        Path that the names of the files begin with. Missing folders are created, so that a typo
+        does not lose an epoch. A remote prefix (``s3://``, ``hdfs://``) goes to MXNet as it is.
     epoch : int
         Number of epochs trained, at least 0.
     symbol : Symbol or None

@@ -177,7 +177,7 @@ def _entry(entry: Any, before: list[Node], what: str) -> Entry:
     # Files of old versions don't say how many outputs a node has.
     if output < 0 or (output >= before[node].num_outputs
                       and (before[node].is_variable or before[node].op in _COUNTED)):
-        raise ValueError('%s refers to output %d of node %d, which has no such one'
+        raise ValueError('%s refers to output %d of node %d, which has fewer'
                          % (what, output, node))
     return Entry(node, output)
 

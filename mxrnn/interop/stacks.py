@@ -82,7 +82,7 @@ def _layers(cell: Any) -> Iterator[Layer]:
 def _plain(cell: Any) -> Part:
     kind = type(cell)
     if kind not in (RNNCell, LSTMCell, GRUCell, LSTMPCell):
-        raise ValueError('they have no layer of the kind of a %s' % kind.__name__)
+        raise ValueError('they have no layer like %s' % kind.__name__)
     mode = {LSTMCell: 'lstm', LSTMPCell: 'lstm', GRUCell: 'gru'}.get(
         kind) or 'rnn_%s' % (cell._activation,)
     if cell._options_:

@@ -109,9 +109,9 @@ def stack(*inner):
 
 
 @pytest.mark.parametrize('make, why', [
-    (lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), .1), 'no layer of the kind of a ZoneoutCell'),
-    (lambda: rnn.ResidualCell(rnn.LSTMCell(3)), 'of the kind of a ResidualCell'),
-    (lambda: rnn.VariationalDropoutCell(rnn.LSTMCell(3), .1), 'kind of a VariationalDropoutCell'),
+    (lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), .1), 'no layer like ZoneoutCell'),
+    (lambda: rnn.ResidualCell(rnn.LSTMCell(3)), 'no layer like ResidualCell'),
+    (lambda: rnn.VariationalDropoutCell(rnn.LSTMCell(3), .1), 'like VariationalDropoutCell'),
     (lambda: stack(rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(4, 'b_')), 'lstm of 3 units, 1 direction'),
     (lambda: stack(rnn.LSTMCell(3, 'a_'), rnn.GRUCell(3, 'b_')), 'its layers differ: gru of 3'),
     (lambda: rnn.LSTMCell(3, state_clip=(-1, 1)), 'clips its states'),
@@ -119,8 +119,8 @@ def stack(*inner):
     (lambda: rnn.SequentialRNNCell(), 'it has no layers'),
     (lambda: rnn.BidirectionalCell(stack(rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')),
                                    rnn.LSTMCell(3, 'c_')), 'is more than one layer'),
-    (lambda: rnn.ConvLSTMCell((1, 2, 4, 4), 2), 'of the kind of a ConvLSTMCell'),
-    (lambda: type('Own', (rnn.LSTMCell,), {})(3), 'of the kind of a Own'),
+    (lambda: rnn.ConvLSTMCell((1, 2, 4, 4), 2), 'no layer like ConvLSTMCell'),
+    (lambda: type('Own', (rnn.LSTMCell,), {})(3), 'no layer like Own'),
     (lambda: (lambda params: stack(rnn.LSTMCell(3, 'a_', params), rnn.LSTMCell(3, 'b_', params)))(
         rnn.RNNParams('tied_')), 'share weights')])
 def test_what_has_no_counterpart_is_refused(make, why):

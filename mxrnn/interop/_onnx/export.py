@@ -175,7 +175,7 @@ class _Conversion:
                         results[i, output] = value
         missing = [graph.outputs[at] for at, head in enumerate(graph.heads) if head not in results]
         if missing and not self._faults:
-            self._faults.append('%s: outputs that ONNX has not' % _some(missing))
+            self._faults.append('%s: outputs that ONNX does not have' % _some(missing))
         return [results.get(head) for head in graph.heads]
 
     def _node(self, node: Node, inputs: Sequence[Any]) -> Iterator[Value]:

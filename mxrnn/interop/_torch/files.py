@@ -105,5 +105,5 @@ def _checked(values: Any) -> dict[str, torch.Tensor]:
     if not isinstance(values, dict) or not all(
             isinstance(name, str) and isinstance(value, torch.Tensor)
             for name, value in values.items()):
-        raise ValueError('it has more than tensors by name')
+        raise ValueError('it must have tensors by name and nothing else')
     return values
