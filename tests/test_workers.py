@@ -233,6 +233,22 @@ def test_workers_with_other_weights_are_told_and_leave_what_is_whole(options, nu
 
 
 @differs
+@pytest.mark.parametrize('options, numbers', [
+    ({'batches': 1, 'keep': 1}, [(1, i) for i in range(1, 8)]),
+    ({'keep': 1}, [(i, 0) for i in range(1, 8)])])
+def test_what_none_can_use_is_deleted_where_nothing_is_whole(options, numbers, tmp_path):
+    workers = Workers(str(tmp_path / 'model'), **options)
+    for number in numbers:
+        workers.save(0, *number)
+        workers.change()
+        workers.save(1, *number)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ['model-%04d' % epoch + '.batch-%04d' % batch * bool(batch) + '.' + kind
+         for epoch, batch in numbers[-2:]
+         for kind in ('params', 'states', 'part-0000', 'part-0001')] + ['model-symbol.json'])
+
+
+@differs
 def test_what_workers_went_on_from_stays_while_their_weights_differ(tmp_path):
     prefix = str(tmp_path / 'model')
     workers = Workers(prefix, keep=1)

@@ -56,7 +56,8 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
         its rank (`num_parts`, `part_index`). Each writes the position in its part, as
         ``<prefix>-….part-<part_index, 4 digits>``. The optimiser has to be in the workers, and
         their weights have to be equal, which a warning says where they are not. An older
-        checkpoint is deleted only when a newer one has all of its parts, so one more remains.
+        checkpoint is deleted only when a newer one has all of its parts, so one more remains; one
+        that this callback wrote and no worker can use, also before that.
     batches : int, optional
         Also write after every so many batches of an epoch, and delete the one before. The callback
         has to be passed as `batch_end_callback`, too, behind what `carry_states` returned. It needs
@@ -126,6 +127,7 @@ class _Saver:
         #: What this has saved before, and what `parts.save` returned for it
         self._before: tuple[tuple[int, int], dict[str, Any]] | None = None
         self._whole: tuple[int, int] | None = None  #: the newest that has all of its parts
+        self._unused: set[tuple[int, int]] = set()  #: those that this has saved and none can use
         self._begun: Begun | None = None
         if module is not None:
             resume.when_done(module, 'init_optimizer', module.optimizer_initialized,
@@ -149,15 +151,11 @@ class _Saver:
         if self._data is not None:
             where = len(self._data), True
         self._save(epoch, 0, sym, arg, aux, where)
-        several = self._several()
-        if (self._keep is not None and not _rank(self._module)
-                and (self._whole or not several)):
+        if self._keep is not None and not _rank(self._module):
             # Of several workers others may still write their parts of the newest.
-            keep = self._keep + several
-            for old in [place for place in files.places(self._prefix)
-                        if place[0] <= epoch][:-keep]:
-                if old != self._whole:
-                    files.remove(self._prefix, *old)
+            keep = self._keep + self._several()
+            self._delete([place for place in files.places(self._prefix)
+                          if place[0] <= epoch][:-keep])
 
     def _after_batch(self, param: Any) -> None:
         if self._batches is None:
@@ -193,13 +191,22 @@ class _Saver:
         save(self._cells, self._prefix, epoch, _pinned(self._symbol, self._module, sym), arg, aux,
              batch=batch, companion=self._companion(where, told), checksum=self._checksum)
         if several:
+            self._unused.discard(place)
             self._look_at_the_one_before()
-        if self._batches is not None and (self._whole or not several):
-            kept = {place, self._whole, self._before[0] if self._before else None}
-            for old in files.places(self._prefix, batches=True):
-                if old[1] and old not in kept:
-                    files.remove(self._prefix, *old)
+        if self._batches is not None:
+            kept = {place, self._before[0] if self._before else None}
+            self._delete([old for old in files.places(self._prefix, batches=True)
+                          if old[1] and old not in kept])
         self._before = (place, told) if several else None
+
+    def _delete(self, places: list[tuple[int, int]]) -> None:
+        """Delete old checkpoints; of several workers, until one is whole, only those that this has
+        written and none of them can use."""
+        every = self._whole is not None or not self._several()
+        for place in places:
+            if place != self._whole and (every or place in self._unused):
+                files.remove(self._prefix, *place)
+                self._unused.discard(place)
 
     def _look_at_the_one_before(self) -> None:
         """Note whether the checkpoint before has all of its parts, which are written by now."""
@@ -208,7 +215,9 @@ class _Saver:
         fault = parts.fault(self._prefix, *self._before, self._data)
         if not fault:
             self._whole = self._before[0]
-        elif not self._warned:
+            return
+        self._unused.add(self._before[0])
+        if not self._warned:
             self._warned = True
             _log.warning('No worker will go on from the checkpoint before this one: %s. All '
                          'workers need the same prefix, in a folder that all of them see, and '
