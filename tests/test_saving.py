@@ -187,7 +187,7 @@ def test_a_kill_while_an_epoch_is_saved_again_costs_its_states_only(saved, tmp_p
         patch.setattr(os, 'replace', killed)
         save(0, module.symbol, *module.get_params())
     assert same(rnn.load_rnn_checkpoint(cell, prefix, 1)[1], old)
-    with pytest.raises(rnn.CheckpointError, match='belongs to other parameters'):
+    with pytest.raises(rnn.CheckpointError, match='was written for other weights'):
         rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
     save(0, module.symbol, *module.get_params())
     rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -163,13 +164,22 @@ def of_a_stranger(path, _):
     path.write_bytes(content + b'\nmxrnn crc32 %08x ' % zlib.crc32(content) + weights)
 
 
+def without_seed(path, _):
+    content, seal, sums = path.read_bytes().rpartition(b'\nmxrnn crc32 ')
+    position = pickle.loads(content)
+    del position['seed']
+    content = pickle.dumps(position, protocol=4)
+    path.write_bytes(content + seal + b'%08x ' % zlib.crc32(content) + sums[-8:])
+
+
 @differs
 @pytest.mark.parametrize('part', [0, 1])
 @pytest.mark.parametrize('harm, said', [
     (lambda path, _: path.unlink(), 'No such file'), (cut, 'its checksum does not match'),
-    (flip, 'its checksum does not match'), (of_other_weights, 'belongs to other parameters'),
+    (flip, 'its checksum does not match'), (of_other_weights, 'was written for other weights'),
     (of_a_stranger, 'it names posix.system'),
-], ids=['missing', 'cut', 'flipped', 'other', 'stranger'])
+    (without_seed, 'has no position in the data: seed is missing'),
+], ids=['missing', 'cut', 'flipped', 'other', 'stranger', 'entry'])
 def test_all_workers_go_on_from_the_same_checkpoint_or_none_does(part, harm, said, tmp_path,
                                                                  caplog):
     workers = Workers(str(tmp_path / 'model'), batches=3)
@@ -201,8 +211,8 @@ def test_numbers_of_parts_of_strangers_are_refused(extra, tmp_path):
     for rank in (0, 1):
         workers.save(rank, 1, 3)
     change_extra(tmp_path / 'model-0001.batch-0003.states', lambda found: found.update(extra))
-    with pytest.raises(rnn.CheckpointError, match='model-0001.batch-0003.states has .* parts of '
-                                                  'weights with the checksum'):
+    with pytest.raises(rnn.CheckpointError, match='model-0001.batch-0003.states must have parts, '
+                                                  'an integer of at least 1, .*, got parts='):
         workers.load(0)
 
 
@@ -223,7 +233,7 @@ def test_workers_with_other_weights_are_told_and_leave_what_is_whole(options, nu
     said, = caplog.messages
     names = ['model-%04d' % epoch + '.batch-%04d' % batch * bool(batch)
              for epoch, batch in numbers]
-    assert names[2] + '.part-0001 is not whole: it belongs to other parameters' in said
+    assert names[2] + '.part-0001 is not whole: it was written for other weights' in said
     assert 'the same seed of mx.random' in said
     assert [path.name[:-len('.params')] for path in sorted(tmp_path.glob('model-*.params'))] == [
         names[1], *names[4:]]

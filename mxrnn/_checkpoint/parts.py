@@ -13,7 +13,7 @@ import os
 import zlib
 from typing import Any
 
-from . import atomic, files, resume, states
+from . import atomic, files, position, resume, states
 from .errors import CheckpointError, brief
 
 __all__ = ['check', 'fault', 'read', 'save']
@@ -35,9 +35,9 @@ def check(data: Any, module: Any, workers: int, rank: int) -> None:
                          'it' % workers)
 
 
-def save(prefix: str, place: tuple[int, int], data: Any, position: dict[str, Any],
+def save(prefix: str, place: tuple[int, int], data: Any, here: dict[str, Any],
          arg_params: dict[str, Any]) -> dict[str, Any]:
-    """Write the position of this worker's part; returns what the file of states is to tell."""
+    """Write `here`, where this worker stands; returns what the file of states is to tell."""
     weights = 0
     for name in sorted(arg_params):
         weights = zlib.crc32(arg_params[name].asnumpy().tobytes(), weights)
@@ -45,7 +45,7 @@ def save(prefix: str, place: tuple[int, int], data: Any, position: dict[str, Any
     try:
         with atomic.replacing([path]) as stage, open(
                 os.path.join(stage, os.path.basename(path)), 'wb') as stream:
-            stream.write(states.encode_part(position, weights))
+            stream.write(states.encode_part(here, weights))
     except OSError as error:
         raise CheckpointError('cannot save %s: %s'
                               % (path, atomic.without_stage(brief(error)))) from error
@@ -63,16 +63,20 @@ def read(prefix: str, place: tuple[int, int], told: dict[str, Any], data: Any) -
     Raises
     ------
     CheckpointError
-        The file of a part is missing, damaged or belongs to other weights, or the file of states
-        does not tell how many parts there are.
+        The file of a part is missing, damaged, has no position or was written for other weights,
+        or the file of states does not tell how many parts there are.
     """
     count, weights = told.get('parts'), told.get('weights')
     if not (isinstance(count, int) and count > 0 and isinstance(weights, int)
             and 0 <= weights < 1 << 32):
-        raise CheckpointError('%s has %r parts of weights with the checksum %r' % (
-            files.path_of(prefix, 'states', *place), count, weights))
-    found = [states.read_part(files.path_of(prefix, files.part(number), *place), weights)
-             for number in range(count)]
+        raise CheckpointError('%s must have parts, an integer of at least 1, and weights, a '
+                              'checksum of 32 bits, got parts=%.100r and weights=%.100r' % (
+                                  files.path_of(prefix, 'states', *place), count, weights))
+    found = []
+    for number in range(count):  # all of them, so that all workers refuse what one must refuse
+        path = files.path_of(prefix, files.part(number), *place)
+        found.append(states.read_part(path, weights))
+        position.check(found[-1], path)
     # Another number of parts is refused by `data`, whichever position it is given.
     return found[getattr(data, 'part_index', 0) % count]
 

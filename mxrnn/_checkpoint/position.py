@@ -17,7 +17,7 @@ from .._cells.carry import CarriedStates
 from .._runtime.mxnet import mx
 from .errors import CheckpointError, brief
 
-__all__ = ['batches_done', 'check_callbacks', 'go_to', 'take']
+__all__ = ['batches_done', 'check', 'check_callbacks', 'go_to', 'take']
 
 #: What a position has.
 _ENTRIES: dict[str, type] = {'batches': int, 'ended': bool, 'data': object, 'seed': int,
@@ -51,6 +51,21 @@ def take(holder: Any, data: Any, batches: int, ended: bool) -> dict[str, Any]:
             'carried': carried, 'random': _generators()}
 
 
+def check(position: Any, path: str) -> None:
+    """Refuse what is no position, as `CheckpointError` of the file `path`."""
+    lacking = [name for name, kind in _ENTRIES.items()
+               if not (isinstance(position, dict) and name in position
+                       and isinstance(position[name], kind))]
+    if not lacking and not all(isinstance(arrays, list) and all(
+            isinstance(array, np.ndarray) for array in arrays) for arrays in position['carried']):
+        lacking = ['carried']
+    if lacking:
+        raise CheckpointError('%s has no position in the data: %s is missing or of another type'
+                              % (path, lacking[0]))
+    with _as_they_are():
+        _set_generators(position['random'], path)
+
+
 def go_to(position: dict[str, Any], module: Any, data: Any, epoch: int, path: str
           ) -> Callable[[Any], None]:
     """Let `data` go to the position, and return what lets `module` and the generators go there.
@@ -62,15 +77,7 @@ def go_to(position: dict[str, Any], module: Any, data: Any, epoch: int, path: st
     CheckpointError
         It is no position.
     """
-    lacking = [name for name, kind in _ENTRIES.items()
-               if not (isinstance(position, dict) and name in position
-                       and isinstance(position[name], kind))]
-    if not lacking and not all(isinstance(arrays, list) and all(
-            isinstance(array, np.ndarray) for array in arrays) for arrays in position['carried']):
-        lacking = ['carried']
-    if lacking:
-        raise CheckpointError('%s has no position in the data: %s is missing or of another type'
-                              % (path, lacking[0]))
+    check(position, path)
     generators, batches = position['random'], position['batches']
     with _as_they_are():
         _set_generators(generators, path)

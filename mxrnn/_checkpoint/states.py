@@ -69,7 +69,7 @@ def read(prefix: str, epoch: int, batch: int = 0) -> tuple[str, bytes]:
     Raises
     ------
     CheckpointError
-        The file cannot be read, is damaged or belongs to other parameters.
+        The file cannot be read, is damaged or was written for other weights.
     """
     path = files.path_of(prefix, 'states', epoch, batch)
     with named(path):
@@ -87,7 +87,7 @@ def read_part(path: str, weights: int) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        The file cannot be read, is damaged or belongs to other parameters.
+        The file cannot be read, is damaged or was written for other weights.
     """
     with named(path), open(path, 'rb') as stream:
         content = _unsealed(stream.read(), weights)
@@ -105,7 +105,7 @@ def _unsealed(content: bytes, parameters: int) -> bytes:
     if intact[:-8] != mark + sums[:-8]:
         raise ValueError('its checksum does not match')
     if intact != mark + sums:
-        raise ValueError('it belongs to other parameters than the file of them has')
+        raise ValueError('it was written for other weights')
     return before
 
 
