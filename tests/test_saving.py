@@ -233,19 +233,49 @@ def test_symbolic_links_are_written_through(saved, tmp_path):
     assert sorted(content(tmp_path / 'links')) == sorted([*files, 'p-0003.params'])
 
 
-@differs
 @pytest.mark.parametrize('name', ['p-0001.params', 'p-symbol.json'])
-@pytest.mark.parametrize('kind', ['pipe', 'folder', 'link to a pipe'])
-def test_what_is_no_file_is_not_replaced(name, kind, saved, tmp_path):
+@pytest.mark.parametrize('linked', [False, True])
+def test_pipes_get_what_is_saved_and_stay(name, linked, saved, tmp_path):
     """As root, one who lets the graph go to /dev/null would have no /dev/null any more."""
     cell, _, symbol, arg_params, aux_params = saved
-    place = tmp_path / ('elsewhere' if 'link' in kind else name)
-    place.mkdir() if kind == 'folder' else os.mkfifo(str(place))
-    if 'link' in kind:
-        (tmp_path / name).symlink_to('elsewhere')
-    with pytest.raises(rnn.CheckpointError, match='cannot save .*%s is no regular file' % name):
+    (tmp_path / 'files').mkdir()
+    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'files' / 'p'), 1, symbol, arg_params, aux_params)
+    prefix = tmp_path / 'pipes' / 'p'
+    pipe = prefix.parent / name
+    prefix.parent.mkdir()
+    if linked:
+        (tmp_path / 'elsewhere').mkdir()
+        pipe.symlink_to(os.path.join('..', 'elsewhere', 'pipe'))
+    os.mkfifo(os.path.realpath(str(pipe)))
+    descriptor = os.open(str(pipe), os.O_RDWR | os.O_NONBLOCK)  # a pipe holds 64 KiB
+    try:
+        rnn.save_rnn_checkpoint(cell, str(prefix), 1, symbol, arg_params, aux_params)
+        assert os.read(descriptor, 1 << 16) == (tmp_path / 'files' / name).read_bytes()
+    finally:
+        os.close(descriptor)
+    assert pipe.is_fifo() and pipe.is_symlink() == linked
+    other, = [path for path in prefix.parent.iterdir() if path.name != name]
+    assert other.read_bytes() == (tmp_path / 'files' / other.name).read_bytes()
+
+
+@pytest.mark.parametrize('names', [['p-symbol.json'], ['p-0001.params', 'p-symbol.json']])
+def test_files_go_to_dev_null(names, saved, tmp_path):
+    cell, _, symbol, arg_params, aux_params = saved
+    for name in names:
+        (tmp_path / name).symlink_to(os.devnull)
+    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'p'), 1, symbol, arg_params, aux_params)
+    assert all((tmp_path / name).is_char_device() for name in names)
+    assert len(list(tmp_path.glob('p-*'))) == 2 and not list(tmp_path.glob('.mxrnn*'))
+
+
+@differs
+@pytest.mark.parametrize('name', ['p-0001.params', 'p-symbol.json'])
+def test_folders_are_not_replaced(name, saved, tmp_path):
+    cell, _, symbol, arg_params, aux_params = saved
+    (tmp_path / name).mkdir()
+    with pytest.raises(rnn.CheckpointError, match='cannot save .*%s is a folder, where' % name):
         rnn.save_rnn_checkpoint(cell, str(tmp_path / 'p'), 1, symbol, arg_params, aux_params)
-    assert not place.is_file() and len(list(tmp_path.glob('p-*'))) == 1
+    assert len(list(tmp_path.glob('p-*'))) == 1
 
 
 @differs
@@ -257,7 +287,7 @@ def test_two_files_that_are_links_to_one_are_refused(saved, tmp_path):
     assert not (tmp_path / 'p-symbol.json').exists()
 
 
-def test_a_file_that_is_replaced_keeps_who_may_read_it(saved, tmp_path):
+def test_a_file_that_is_replaced_keeps_its_permission_bits(saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved
     names = [tmp_path / 'model-0001.params', tmp_path / 'model-symbol.json']
     for path, mode in zip(names, (0o600, 0o440)):

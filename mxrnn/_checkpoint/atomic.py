@@ -30,9 +30,9 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
     The block gets a hidden folder, the stage, and writes a file of each target's name into it.
     Then the files are flushed to the disk and renamed one after the other, in the order of
     `targets`. If the block fails, nothing is renamed. A target that is a symbolic link stays one:
-    the file that it points to is replaced. What may be read and written by whom stays, too. A
-    process that is killed leaves its stage behind; the next process that writes into the same
-    folder deletes it.
+    the file that it points to is replaced. The permission bits stay, too. A device or a pipe is
+    not replaced: what belongs there is written to it, before anything is renamed. A process that is
+    killed leaves its stage behind; the next process that writes into the same folder deletes it.
 
     Parameters
     ----------
@@ -42,16 +42,18 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
     Raises
     ------
     OSError
-        A file cannot be written, two of `targets` are one file, or one is a device or the like.
+        A file cannot be written, two of `targets` are one file, or one is a folder.
     """
     real = [os.path.realpath(target) for target in targets]
+    devices = {path for path in real if os.path.exists(path) and not os.path.isfile(path)}
     for target, path in zip(targets, real):
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError('%s is no regular file, which could be replaced' % target)
-        if real.count(path) > 1:
+        if os.path.isdir(path):
+            raise OSError('%s is a folder, where a file must be written' % target)
+        if real.count(path) > 1 and path not in devices:
             raise OSError('%s are links to one file' % ' and '.join(
                 other for other, its in zip(targets, real) if its == path))
-    folders = list(dict.fromkeys(map(os.path.dirname, real)))
+    folders = list(dict.fromkeys(os.path.dirname(os.path.abspath(target) if path in devices
+                                                 else path) for target, path in zip(targets, real)))
     with contextlib.ExitStack() as stack:
         stages = {}
         for folder in folders:
@@ -63,14 +65,18 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
         staged = []
         for target, path in zip(targets, real):
             source = os.path.join(written, os.path.basename(target))
+            if path in devices:
+                with open(source, 'rb') as content, open(path, 'wb') as device:
+                    shutil.copyfileobj(content, device)
+                continue
             beside = os.path.join(stages[os.path.dirname(path)], os.path.basename(target))
             if beside != source:  # another folder may be another file system
                 shutil.copyfile(source, beside)
             _flush(beside)
             with contextlib.suppress(OSError):
                 shutil.copymode(path, beside)
-            staged.append(beside)
-        for beside, path in zip(staged, real):
+            staged.append((beside, path))
+        for beside, path in staged:
             os.replace(beside, path)
     if os.name == 'posix':
         for folder in folders:
