@@ -259,6 +259,27 @@ def test_what_none_can_use_is_deleted_where_nothing_is_whole(options, numbers, t
 
 
 @differs
+@pytest.mark.parametrize('options, places', [
+    ({'batches': 3}, [(1, 3), (1, 6)]), ({'keep': 1}, [(2, 0), (3, 0)])])
+def test_parts_that_killed_processes_left_are_deleted(options, places, tmp_path):
+    workers = Workers(str(tmp_path / 'model'), **options)
+    alone = [tmp_path / name for name in ('model-0001.part-0001', 'model-0000.batch-0003.part-0000',
+                                          'model-0001.batch-0001.part-10000')]
+    others = [tmp_path / name for name in (
+        'model-0003.batch-0003.part-0001', 'model-0001.part-00001', 'model-0001.part-0001.old',
+        'model-a-0001.part-0001', 'model-00001.part-0001')]  # newer, or no names of ours
+    for path in alone + others:
+        path.write_bytes(b'')
+    for place in places:
+        for rank in (1, 0):
+            workers.save(rank, *place)
+    assert [path.name for path in alone if path.exists()] == []
+    assert [path.name for path in others if not path.exists()] == []
+    assert len(list(tmp_path.glob('model-*.params'))) == 2
+    assert len(list(tmp_path.glob('model-*.part-000?'))) == 4 + 3
+
+
+@differs
 def test_what_workers_went_on_from_stays_while_their_weights_differ(tmp_path):
     prefix = str(tmp_path / 'model')
     workers = Workers(prefix, keep=1)

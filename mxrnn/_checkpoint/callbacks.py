@@ -155,7 +155,7 @@ class _Saver:
             # Of several workers others may still write their parts of the newest.
             keep = self._keep + self._several()
             self._delete([place for place in files.places(self._prefix)
-                          if place[0] <= epoch][:-keep])
+                          if place[0] <= epoch][:-keep], (epoch, 0))
 
     def _after_batch(self, param: Any) -> None:
         if self._batches is None:
@@ -196,17 +196,19 @@ class _Saver:
         if self._batches is not None:
             kept = {place, self._before[0] if self._before else None}
             self._delete([old for old in files.places(self._prefix, batches=True)
-                          if old[1] and old not in kept])
+                          if old[1] and old not in kept], place)
         self._before = (place, told) if several else None
 
-    def _delete(self, places: list[tuple[int, int]]) -> None:
+    def _delete(self, places: list[tuple[int, int]], newest: tuple[int, int]) -> None:
         """Delete old checkpoints; of several workers, until one is whole, only those that this has
-        written and none of them can use."""
+        written and none of them can use. Parts older than `newest` that lack parameters go too."""
         every = self._whole is not None or not self._several()
         for place in places:
             if place != self._whole and (every or place in self._unused):
                 files.remove(self._prefix, *place)
                 self._unused.discard(place)
+        if self._several():  # all have written their parts of what is older than the newest
+            files.remove_lone_parts(self._prefix, newest)
 
     def _look_at_the_one_before(self) -> None:
         """Note whether the checkpoint before has all of its parts, which are written by now."""

@@ -15,7 +15,8 @@ import re
 
 from .errors import CheckpointError
 
-__all__ = ['epochs', 'is_remote', 'numbered', 'part', 'path_of', 'places', 'remove']
+__all__ = ['epochs', 'is_remote', 'numbered', 'part', 'path_of', 'places', 'remove',
+           'remove_lone_parts']
 
 
 def is_remote(prefix: str) -> bool:
@@ -45,8 +46,15 @@ def places(prefix: str, batches: bool = False) -> list[tuple[int, int]]:
 
     The batch is 0 at the end of an epoch. Checkpoints within epochs are among them if `batches`.
     """
+    return sorted(place for place, kind in _found(prefix)
+                  if kind == 'params' and (batches or not place[1]))
+
+
+def _found(prefix: str) -> list[tuple[tuple[int, int], str]]:
+    """Epoch and batch, and the kind, of each file of parameters or of a part."""
     folder, base = os.path.split(prefix)
-    pattern = re.compile(re.escape(base) + r'-(\d{4,})(?:\.batch-(\d{4,}))?\.params')
+    pattern = re.compile(re.escape(base)
+                         + r'-(\d{4,})(?:\.batch-(\d{4,}))?\.(params|part-(?:\d{4}|[1-9]\d{4,}))')
     try:
         names = os.listdir(folder or '.')
     except OSError as error:
@@ -57,10 +65,9 @@ def places(prefix: str, batches: bool = False) -> list[tuple[int, int]]:
         if match:
             place = int(match.group(1)), int(match.group(2) or 0)
             # '%04d' writes no leading zero before five digits, and neither does a name of ours.
-            if os.path.basename(path_of(prefix, 'params', *place)) == name and (
-                    batches or not match.group(2)):
-                found.append(place)
-    return sorted(found)
+            if os.path.basename(path_of(prefix, match.group(3), *place)) == name:
+                found.append((place, match.group(3)))
+    return found
 
 
 def epochs(prefix: str) -> list[int]:
@@ -76,3 +83,16 @@ def remove(prefix: str, epoch: int, batch: int = 0) -> None:
                  *glob.glob(parts)]:
         with contextlib.suppress(FileNotFoundError):
             os.remove(path)
+
+
+def remove_lone_parts(prefix: str, newest: tuple[int, int]) -> None:
+    """Delete files of parts that are older than the checkpoint `newest` and lack parameters.
+
+    A process that was killed left them, before it wrote the parameters or while it deleted.
+    """
+    found = _found(prefix)
+    whole = {place for place, kind in found if kind == 'params'}
+    for place, kind in found:
+        if place < newest and place not in whole:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path_of(prefix, kind, *place))
