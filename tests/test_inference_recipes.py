@@ -114,11 +114,23 @@ def test_a_beam_of_one_is_greedy_search(unsure):
 def test_samples_are_drawn_by_their_chances(unsure):
     step = unsure['step']
     chances, _ = step.step(step.begin(1), data=[unsure['END']])
-    samples = unsure['sample'](step.begin(4000), 4000, length=1)
+    samples = unsure['sample'](step.begin(4000), [unsure['END']] * 4000, length=1)
     firsts = [sentence[0] if sentence else unsure['END'] for sentence in samples]
     counts = np.bincount(firsts, minlength=5) / 4000
     np.testing.assert_allclose(counts, chances.asnumpy()[0], atol=0.03)
-    assert unsure['sample'](step.begin(2), 2, seed=3) == unsure['sample'](step.begin(2), 2, seed=3)
+    twice = [unsure['sample'](step.begin(2), [unsure['END']] * 2, seed=3) for _ in range(2)]
+    assert twice[0] == twice[1]
+
+
+def test_samples_go_on_from_prompts(unsure):
+    step, prompts = unsure['step'], np.array([[unsure['END'], 4, 3], [unsure['END'], 1, 2]])
+    _, read = step.read(step.begin(2), data=prompts[:, :-1])
+    stepped = step.begin(2)
+    for words in prompts.T[:-1]:
+        _, stepped = step.step(stepped, data=words)
+    for seed in range(5):
+        found = unsure['sample'](read, prompts[:, -1], seed=seed)
+        assert found == unsure['sample'](stepped, prompts[:, -1], seed=seed)
 
 
 def test_the_server_keeps_the_states_of_each_client(page):
