@@ -372,12 +372,22 @@ def test_weights_count_as_they_are():
 
 def test_the_memory_of_two_sequences_is_kept(binds):
     stepper = make_stepper()
-    for length in (3, 4, 3, 4):
-        stepper.read(stepper.begin(1), data=[[1] * length])
-    assert len(binds) == 2
-    for length in (5, 3, 4):  # each takes the place of the one that was not used for longest
-        stepper.read(stepper.begin(1), data=[[1] * length])
-    assert len(binds) == 5
+
+
+    def read(*lengths):
+        """How many operators were made for these: with memory, and without."""
+        before = len(binds)
+        for length in lengths:
+            stepper.read(stepper.begin(1), data=[[1] * length])
+        made = [bool(flags) for _, flags in binds[before:]]
+        return made.count(True), made.count(False)
+
+    assert read(3, 4) == (0, 2)
+    assert read(3, 4) == (2, 0)
+    assert read(3, 4, 4, 3) == (0, 0)
+    assert read(5, 3, 4, 5, 3, 4, 5) == (0, 1)  # three in turn cost no more than without memory
+    assert read(5) == (1, 0)
+    assert read(3, 3) == (1, 0)  # its place was taken
 
 
 QUIET = """

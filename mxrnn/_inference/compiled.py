@@ -1,8 +1,8 @@
 """A graph with its weights, ready to be run on states and inputs of any shapes."""
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any, Sequence
+from collections import OrderedDict, deque
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from .._runtime.mxnet import mx
 from . import fitting, graphs
 from .states import States
 
-__all__ = ['Compiled', 'Kept', 'refusal']
+__all__ = ['Compiled', 'Forms', 'Kept', 'refusal']
 
 
 class Kept:
@@ -34,6 +34,43 @@ class Kept:
             self._things.popitem(last=False)
 
 
+class Forms:
+    """The operators that were made of graphs, each for other shapes of their inputs.
+
+    An operator that keeps the memory of its calculation, and oneDNN's form of its weights, is
+    fastest, but takes long to make. Where `others` are kept as well, only shapes that come again
+    within `most` get one of these.
+
+    Parameters
+    ----------
+    most : int
+        How many operators with memory are kept.
+    others : int
+        How many without memory are kept; with 0 each has its memory.
+    """
+
+    def __init__(self, most: int, others: int = 0) -> None:
+        self._with_memory, self._others = Kept(most), Kept(others)
+        self._recent: deque[Any] | None = deque(maxlen=most) if others else None
+
+    def run(self, key: Any, make: Callable[[bool], Any], values: list[Any]) -> Any:
+        """Call the operator of this key; `make` makes one, with memory or without."""
+        memory = self._recent is None or key in self._recent
+        kept, op = self._with_memory, self._with_memory.get(key)
+        if op is None and not memory:
+            kept, op = self._others, self._others.get(key)
+        known = op is not None
+        op = op or make(memory)
+        results = op(*values)
+        if not known:  # now that the graph has accepted them
+            kept.add(key, op)
+        if self._recent is not None:
+            if key in self._recent:
+                self._recent.remove(key)
+            self._recent.append(key)
+        return results
+
+
 class Compiled:
     """A graph with its weights.
 
@@ -50,13 +87,12 @@ class Compiled:
         Those among its inputs.
     states : list of str
         Names of the states, in the order in which they come.
-    kept : Kept
-        Where the forms of the graph are kept, each for other shapes of its inputs; other graphs
-        may keep theirs there, too.
+    forms : Forms
+        Where its operators are kept; other graphs may keep theirs there, too.
     """
 
     def __init__(self, symbol: mx.sym.Symbol, weights: dict[str, mx.nd.NDArray],
-                 states: Sequence[str], kept: Kept) -> None:
+                 states: Sequence[str], forms: Forms) -> None:
         self.symbol = symbol
         names = symbol.list_inputs()
         self.weights = weights
@@ -71,26 +107,24 @@ class Compiled:
         varying = [place for _, place in self._states] + self._inputs
         self._flags = (('static_alloc', True), ('static_shape', True), ('data_indices', varying),
                        ('param_indices', [i for i in range(len(names)) if i not in varying]))
-        self._kept = kept
+        self._forms = forms
         self._key = object()
 
     def __call__(self, states: States, inputs: dict[str, mx.nd.NDArray]) -> list[mx.nd.NDArray]:
         """The outputs, each an array of its own."""
         arrays = [inputs[name] for name in self.inputs]
         key = self._key, *[array.shape for array in states], *[array.shape for array in arrays]
-        op = known = self._kept.get(key)
-        if op is None:
-            op = mx.nd.CachedOp(self.symbol, self._flags)
         values = self._values[:]
         for i, place in self._states:
             values[place] = states[i]
         for place, array in zip(self._inputs, arrays):
             values[place] = array
         with mx.autograd.pause(train_mode=False):
-            results = op(*values)
-        if known is None:  # now that the graph has accepted them
-            self._kept.add(key, op)
+            results = self._forms.run(key, self._operator, values)
         return results if isinstance(results, list) else [results]
+
+    def _operator(self, memory: bool) -> Any:
+        return mx.nd.CachedOp(self.symbol, self._flags if memory else ())
 
 
 def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequence[Any],

@@ -11,17 +11,17 @@ from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import fitting, graphs
 from .around import Network, applied, as_array
-from .compiled import Compiled, Kept, refusal
+from .compiled import Compiled, Forms, Kept, refusal
 from .states import States, StateSpecs
 
 __all__ = ['Stepper']
 
 Outputs = Union[mx.nd.NDArray, List[mx.nd.NDArray]]
-#: How many forms are kept, each for another batch size: of the graph of a step, which take little
-#: memory, and of those of all sequences.
+#: How many operators with memory are kept: of the graph of a step, for as many batch sizes, which
+#: takes little memory, and of the graphs of all sequences.
 _STEPS, _SEQUENCES = 64, 2
-#: How many graphs of sequences, each for another length, are kept.
-_LENGTHS = 8
+#: How many graphs of sequences, each for another length, and operators without memory are kept.
+_LENGTHS, _OTHERS = 8, 64
 _LENGTH = 'valid_length '  #: no variable of a program is called so
 
 
@@ -149,18 +149,18 @@ class Stepper:
         self._specs = StateSpecs(begin)
         self.state_names = self._specs.names
         self._placed: dict[str, mx.nd.NDArray] = {}
-        self._step = self._graph(outputs, states, Kept(_STEPS))
+        self._step = self._graph(outputs, states, Forms(_STEPS))
         self.input_names = self._step.inputs
         fitting.check_fit(self._step.symbol, self._step.weights)
         types = fitting.known_types(self._step.symbol, self._step.weights, self.state_names)
         self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
-        self._readers, self._sequences = Kept(_LENGTHS), Kept(_SEQUENCES)
+        self._readers, self._sequences = Kept(_LENGTHS), Forms(_SEQUENCES, _OTHERS)
         self._one_call = graphs.OneCall('Stepper')
 
     # Building
 
-    def _graph(self, outputs: Any, states: Sequence[mx.sym.Symbol], kept: Kept) -> Compiled:
+    def _graph(self, outputs: Any, states: Sequence[mx.sym.Symbol], forms: Forms) -> Compiled:
         outputs = list(outputs) if isinstance(outputs, (list, tuple, mx.sym.Symbol)) else [outputs]
         for output in outputs:
             _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
@@ -178,7 +178,7 @@ class Stepper:
             if name not in self._placed:
                 self._placed[name] = graphs.on(self._context, array)
         return Compiled(symbol, {name: self._placed[name] for name in weights},
-                        self.state_names, kept)
+                        self.state_names, forms)
 
     # Use
 
@@ -246,9 +246,9 @@ class Stepper:
 
         Notes
         -----
-        Each length has a graph of its own; the eight that were used last are kept, and the memory
-        of the calculation of the two last ones, so that sequences of one length follow each other
-        fastest.
+        Each length has a graph of its own; the eight that were used last are kept. Sequences whose
+        length and batch size are among the last two are read fastest, from the second time on:
+        the memory of their calculation is kept.
         """
         with self._one_call:
             if self._cell is None or self._network is None:
