@@ -210,7 +210,7 @@ def test_states_of_other_parameters_are_refused(tmp_path):
     module, data = module_of('module', cell)
     fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module))
     rnn.save_rnn_checkpoint(cell, prefix, 2, None, *parameters(module.symbol))
-    with pytest.raises(rnn.CheckpointError, match=r'model-0002\.states .* other parameters'):
+    with pytest.raises(rnn.CheckpointError, match=r'model-0002\.states .* other weights'):
         rnn.load_rnn_checkpoint(cell, prefix, 2, module=module)
     assert rnn.load_rnn_checkpoint(cell, prefix).epoch == 2
     assert rnn.load_rnn_checkpoint(cell, prefix, module=module).epoch == 1
