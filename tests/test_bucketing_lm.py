@@ -64,9 +64,10 @@ def loaded(printed: str) -> tuple[str, ...]:
     return re.search(pattern, printed).groups()
 
 
+@pytest.mark.slow
 @needs_operator
 @pytest.mark.parametrize('options', ['', '--cell gru --layers 1 --dropout 0',
-                                     '--cell rnn_tanh --unfused --optimizer sgd --lr 0.5'])
+                                     '--cell rnn_tanh --unfused --optimizer sgd --lr 0.05'])
 def test_learns_and_either_cell_predicts_and_mxnet_prints_the_same(options: str) -> None:
     printed = run('--epochs', '3', *options.split())
     rows = epochs(printed)
@@ -80,6 +81,7 @@ def test_learns_and_either_cell_predicts_and_mxnet_prints_the_same(options: str)
     assert (epochs(stock), loaded(stock)) == (rows, loaded(printed))
 
 
+@pytest.mark.slow
 @needs_operator
 def test_fuse_predicts_and_learns_like_the_cells_it_is_given() -> None:
     plain, fused = (run('--epochs', '2', '--dropout', '0', kind)
@@ -89,6 +91,7 @@ def test_fuse_predicts_and_learns_like_the_cells_it_is_given() -> None:
     assert float(loaded(fused)[2]) == pytest.approx(float(loaded(fused)[1]), rel=1e-4)
 
 
+@pytest.mark.slow
 @needs_operator
 def test_beats_the_unigram_model() -> None:
     unigram, trained, _ = map(float, loaded(run('--epochs', '8', '--dropout', '0.2')))
@@ -124,6 +127,7 @@ def interrupt(*options: str) -> tuple[str, str]:
     return printed + rest, errors.splitlines()[-1]
 
 
+@pytest.mark.slow
 @needs_operator
 @pytest.mark.skipif(os.name != 'posix', reason='needs signals of POSIX')
 def test_interrupted_it_says_how_to_go_on() -> None:

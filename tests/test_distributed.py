@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from . import mx, needs_operator
 from .comparing import same
@@ -60,6 +61,7 @@ def train_together(folder, *command: str) -> list[dict]:
     return [mx.nd.load(str(folder / ('parameters-%d' % number))) for number in (2, 3)]
 
 
+@pytest.mark.slow
 @needs_operator
 def test_two_workers_end_with_equal_parameters_and_one_of_them_saves(tmp_path) -> None:
     one, two = train_together(tmp_path, 'bucketing_lm.py', '--checkpoint',
@@ -75,5 +77,6 @@ def test_two_workers_end_with_equal_parameters_and_one_of_them_saves(tmp_path) -
         np.testing.assert_array_equal(stored[name].asnumpy(), one[name].asnumpy())
 
 
+@pytest.mark.slow
 def test_two_workers_read_the_streams_of_one_text(tmp_path) -> None:
     assert same(*train_together(tmp_path, 'stream_lm.py', '--states', 'carried'))

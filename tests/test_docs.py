@@ -35,6 +35,7 @@ def blocks(page: str) -> list[str]:
     return re.findall(r'^```python\n(.*?)^```', text(page), re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('page', [
     pytest.param(page, marks=[needs_operator] * ('FusedRNNCell(' in ''.join(blocks(page))))
     for page in PAGES if blocks(page)])

@@ -168,6 +168,7 @@ assert mxrnn.init.FusedRNN and mxrnn.rnn_cell.LSTMCell is mxrnn.LSTMCell
     assert result.stdout.strip() == '; '.join(_cures.cures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('first', [
     *('mxrnn.' + name for name in ('rnn_cell', 'rnn', 'io', 'init', 'fuse', 'carry_states', 'mx',
                                    'BucketSentenceIter', 'load_rnn_checkpoint')),

@@ -324,6 +324,7 @@ print('sym.RNN(' in repr(rnn.fuse(rnn.LSTMCell(3))), repr(rnn.fuse(rnn.LSTMCell(
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(mx.__version__ < '1.7', reason='oneDNN has no sym.RNN in this MXNet')
 @pytest.mark.parametrize('off, fused', [
     (['MXNET_USE_MKLDNN_RNN'], True), (['MXNET_MKLDNN_ENABLED'], False),

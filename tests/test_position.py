@@ -98,6 +98,7 @@ class Prefetched(Carried):
 KINDS = {kind.__name__: kind for kind in (Buckets, Seeded, Prefetched, Carried)}
 
 
+@pytest.mark.slow
 @differs
 @pytest.mark.parametrize('kind, as_epoch_end', [*[(kind, True) for kind in sorted(KINDS)],
                                                 ('Buckets', False)])

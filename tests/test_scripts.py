@@ -138,6 +138,7 @@ def test_wrong_options_are_refused_in_one_line(command: str, message: str, call)
         assert errors.count('\n') == 1 and 'usage' not in errors
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != 'posix', reason='needs signals of POSIX')
 @pytest.mark.parametrize('script', [
     pytest.param('train_step', marks=needs_operator), 'stream_lm'])

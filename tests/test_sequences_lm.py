@@ -21,6 +21,7 @@ def rows(script: str, *options: str) -> list[dict[str, str]]:
     return list(csv.DictReader(line for line in printed.splitlines() if line[0] != '#'))
 
 
+@pytest.mark.slow
 @needs_operator
 def test_with_valid_length_padding_changes_neither_perplexity_nor_states() -> None:
     found = rows('valid_length.py')

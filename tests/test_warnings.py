@@ -1,12 +1,11 @@
 """What a FusedRNNCell warns of: where MXNet's operators are wrong, and the slow layout."""
 from __future__ import annotations
 
-import sys
 import warnings
 
 import pytest
 
-from mxrnn._operator.environment import RELEASE
+from mxrnn._operator import environment
 
 from . import differs, mx, rnn
 from .running import stack
@@ -46,7 +45,7 @@ def each_build(*builds):
     return pytest.mark.parametrize('build', builds, indirect=True)
 
 
-needs_onednn = pytest.mark.skipif(RELEASE < (1, 7),
+needs_onednn = pytest.mark.skipif(environment.RELEASE < (1, 7),
                                   reason='oneDNN has no sym.RNN in this MXNet')
 
 OWN = ['overwrites gradients', 'wrong gradients', 'in inference']
@@ -76,7 +75,7 @@ def test_wrong_gradients_of_deep_layers_are_said_once(build):
     ('lstm', True, (1, 6), True), ('gru', False, (1, 5), True), ('lstm', False, (1, 6), False)])
 def test_wrong_gradients_of_three_layers_are_said_once(build, monkeypatch, mode, bidirectional,
                                                        release, always):
-    monkeypatch.setattr(sys.modules['mxrnn._operator.environment'], 'RELEASE', release)
+    monkeypatch.setattr(environment, 'RELEASE', release)
     said = [each for each in warned(build, rnn.FusedRNNCell(3, 3, mode, bidirectional))
             if 'to float32' not in each]
     assert expects(said, OWN[0], 'three or more layers' if always else 'inputs_need_grad=True')
@@ -89,7 +88,6 @@ def test_wrong_gradients_of_three_layers_are_said_once(build, monkeypatch, mode,
     (False, {'valid_length': mx.sym.Variable('lengths')}, True),
     (True, {'valid_length': mx.sym.Variable('lengths')}, True)])
 def test_one_unit_of_mxnet_1_7_is_warned_of(build, monkeypatch, bidirectional, lengths, told):
-    environment = sys.modules['mxrnn._operator.environment']
     monkeypatch.setattr(environment, '_ONEDNN', True)
     assert warned(build, rnn.FusedRNNCell(2), **lengths) == []
     monkeypatch.setattr(environment, 'RELEASE', (1, 7))

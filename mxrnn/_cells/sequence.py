@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Literal, Sequence, Union, overload
 
 from .. import _check
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import RELEASE, mx
 
 __all__ = ['Inputs', 'Layout', 'Outputs', 'Running', 'arrange', 'check_inputs',
            'check_length', 'check_states', 'check_symbol', 'check_valid_length', 'clip',
@@ -223,7 +223,7 @@ def clip(valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout
     and for NaN, which they take for one far below 0.
     """
     clipped = (mx.sym.maximum(valid_length, 0) if length is None else
-               mx.sym.clip(valid_length, 0, length))
+               _between_zero_and(length, valid_length))
     clipped = mx.sym.where(valid_length >= 0, clipped, mx.sym.zeros_like(clipped))
     # MXNet infers no shapes through `where`: the lengths must get theirs from what they are for.
     whole = mx.sym.floor(mx.sym._internal._identity_with_attr_like_rhs(clipped, valid_length))
@@ -235,6 +235,19 @@ def clip(valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout
     # Cast, since lengths and data may be of two types, and a minimum takes one.
     return mx.sym.broadcast_minimum(mx.sym.Cast(whole, dtype='float32'),
                                     mx.sym.Cast(count, dtype='float32'))
+
+
+def _between_zero_and(most: int, numbers: mx.sym.Symbol) -> mx.sym.Symbol:
+    """`numbers` of any type, but 0 for those below, and `most` for those above."""
+    if RELEASE > (1, 5):
+        return mx.sym.clip(numbers, 0, most)
+    # MXNet 1.5 casts the bounds to the type of the numbers, and 300 becomes 44 in an int8: so they
+    # are counted in parts that each type holds. (A Cast would keep it from inferring the type.)
+    parts = []
+    for part in [127] * (most // 127) + [most % 127]:
+        parts.append(mx.sym.clip(numbers, 0, part))
+        numbers = numbers - parts[-1]
+    return mx.sym.add_n(*parts)
 
 
 class Running(Dict[int, mx.sym.Symbol]):

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._runtime.cures import version
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import RELEASE, mx
 
 __all__ = ['RELEASE', 'corrupts', 'cpu_build', 'disabled', 'onednn', 'warn_once']
 
@@ -21,9 +20,6 @@ def _built_with(*features: str) -> bool:
     built = mx.runtime.Features()
     return any(built.is_enabled(name) for name in features if name in built)
 
-
-#: Major and minor of MXNet.
-RELEASE: tuple[int, ...] = version(mx.__version__)[:2]
 
 #: Whether this MXNet has oneDNN's sym.RNN.
 _ONEDNN = _built_with('MKLDNN', 'ONEDNN') and RELEASE >= (1, 7)

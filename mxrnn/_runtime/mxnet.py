@@ -10,7 +10,7 @@ from typing import Any
 from . import commands, finder, loops
 from .cures import cures, version
 
-__all__ = ['cures', 'mx']
+__all__ = ['RELEASE', 'cures', 'mx']
 
 
 def _import() -> Any:
@@ -26,14 +26,17 @@ def _import() -> Any:
 
 mx = _import()
 
+#: The release of MXNet that runs, as (1, 9).
+RELEASE: tuple[int, ...] = version(mx.__version__)[:2]
+
 if not hasattr(mx, 'runtime'):  # which 1.5 has, but does not import itself
     with contextlib.suppress(ImportError):
         importlib.import_module('mxnet.runtime')
 
-if version(mx.__version__) < (2,) and hasattr(mx, 'executor'):
+if RELEASE < (2,) and hasattr(mx, 'executor'):
     loops.cure(mx)
 
-if version(mx.__version__) >= (2,) and mx.util.is_np_shape():
+if RELEASE >= (2,) and mx.util.is_np_shape():
     # In a shape, mxnet.rnn's states among them, 0 means 'unknown' to legacy operators only.
     mx.npx.reset_np()
     cures.append('mx.npx.reset_np()')

@@ -2,4 +2,6 @@
 from . import mxnet_types as mx
 from .cures import cures as cures
 
-__all__ = ['cures', 'mx']
+__all__ = ['RELEASE', 'cures', 'mx']
+
+RELEASE: tuple[int, ...]
