@@ -11,6 +11,7 @@ from .._runtime.mxnet import mx
 from . import files, parts, position, resume
 from .arguments import cell_list, check_module, path_prefix
 from .progress import Begun
+from .retention import Retention
 from .saving import Companion, save
 
 __all__ = ['do_rnn_checkpoint']
@@ -121,13 +122,10 @@ class _Saver:
     def __init__(self, cells: list[Any], prefix: str, period: int, symbol: Any, module: Any,
                  keep: int | None, data: Any, batches: int | None, checksum: bool) -> None:
         self._cells, self._prefix, self._period = cells, prefix, period
-        self._symbol, self._module, self._keep = symbol, module, keep
+        self._symbol, self._module = symbol, module
         self._data, self._batches, self._checksum = data, batches, checksum
-        self._told = self._warned = False
-        #: What this has saved before, and what `parts.save` returned for it
-        self._before: tuple[tuple[int, int], dict[str, Any]] | None = None
-        self._whole: tuple[int, int] | None = None  #: the newest that has all of its parts
-        self._unused: set[tuple[int, int]] = set()  #: those that this has saved and none can use
+        self._retention = Retention(prefix, data, keep, batches is not None)
+        self._told = False
         self._begun: Begun | None = None
         if module is not None:
             resume.when_done(module, 'init_optimizer', module.optimizer_initialized,
@@ -147,15 +145,8 @@ class _Saver:
         return self._data is not None and _workers(self._module) > 1
 
     def _save_epoch(self, epoch: int, sym: Any, arg: Any, aux: Any) -> None:
-        where = None
-        if self._data is not None:
-            where = len(self._data), True
+        where = None if self._data is None else (len(self._data), True)
         self._save(epoch, 0, sym, arg, aux, where)
-        if self._keep is not None and not _rank(self._module):
-            # Of several workers others may still write their parts of the newest.
-            keep = self._keep + self._several()
-            self._delete([place for place in files.places(self._prefix)
-                          if place[0] <= epoch][:-keep], (epoch, 0))
 
     def _after_batch(self, param: Any) -> None:
         if self._batches is None:
@@ -190,41 +181,7 @@ class _Saver:
                 return
         save(self._cells, self._prefix, epoch, _pinned(self._symbol, self._module, sym), arg, aux,
              batch=batch, companion=self._companion(where, told), checksum=self._checksum)
-        if several:
-            self._unused.discard(place)
-            self._look_at_the_one_before()
-        if self._batches is not None:
-            kept = {place, self._before[0] if self._before else None}
-            self._delete([old for old in files.places(self._prefix, batches=True)
-                          if old[1] and old not in kept], place)
-        self._before = (place, told) if several else None
-
-    def _delete(self, places: list[tuple[int, int]], newest: tuple[int, int]) -> None:
-        """Delete old checkpoints; of several workers, until one is whole, only those that this has
-        written and none of them can use. Parts older than `newest` that lack parameters go too."""
-        every = self._whole is not None or not self._several()
-        for place in places:
-            if place != self._whole and (every or place in self._unused):
-                files.remove(self._prefix, *place)
-                self._unused.discard(place)
-        if self._several():  # all have written their parts of what is older than the newest
-            files.remove_lone_parts(self._prefix, newest)
-
-    def _look_at_the_one_before(self) -> None:
-        """Note whether the checkpoint before has all of its parts, which are written by now."""
-        if self._before is None:
-            return
-        fault = parts.fault(self._prefix, *self._before, self._data)
-        if not fault:
-            self._whole = self._before[0]
-            return
-        self._unused.add(self._before[0])
-        if not self._warned:
-            self._warned = True
-            _log.warning('No worker will go on from the checkpoint before this one: %s. All '
-                         'workers need the same prefix, in a folder that all of them see, and '
-                         'equal weights: the same seed of mx.random at the beginning, and the same '
-                         'checkpoint where they go on from one', fault)
+        self._retention.saved(place, told if several else None)
 
     def _companion(self, where: tuple[int, bool] | None, told: dict[str, Any]) -> Companion | None:
         """The states of the optimiser, what it has changed in itself, and the position or what
