@@ -373,7 +373,6 @@ def test_weights_count_as_they_are():
 def test_the_memory_of_two_sequences_is_kept(binds):
     stepper = make_stepper()
 
-
     def read(*lengths):
         """How many operators were made for these: with memory, and without."""
         before = len(binds)
@@ -386,8 +385,19 @@ def test_the_memory_of_two_sequences_is_kept(binds):
     assert read(3, 4) == (2, 0)
     assert read(3, 4, 4, 3) == (0, 0)
     assert read(5, 3, 4, 5, 3, 4, 5) == (0, 1)  # three in turn cost no more than without memory
-    assert read(5) == (1, 0)
-    assert read(3, 3) == (1, 0)  # its place was taken
+    assert read(5, 5) == (0, 0)  # in the place of none that was used just now
+    assert read(*[3] * 16) == (0, 0)
+    assert read(5, 5) == (1, 0)
+    assert read(3, 4, 4) == (0, 0)  # 4 is read without, again
+
+
+def test_lengths_at_random_take_the_memory_of_few_others(binds):
+    stepper = make_stepper()
+    for length in np.random.RandomState(0).randint(1, 9, 300):
+        stepper.read(stepper.begin(1), data=[[1] * int(length)])
+    made = [bool(flags) for _, flags in binds]
+    assert made.count(False) <= 8
+    assert 2 <= made.count(True) < 20
 
 
 QUIET = """

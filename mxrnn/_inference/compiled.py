@@ -12,6 +12,9 @@ from .states import States
 
 __all__ = ['Compiled', 'Forms', 'Kept', 'refusal']
 
+#: How many calls an operator with memory outlasts in which others are used.
+_MANY = 16
+
 
 class Kept:
     """The things that were used last, by key, up to a number of them."""
@@ -33,13 +36,17 @@ class Kept:
         if len(self._things) > self._most:
             self._things.popitem(last=False)
 
+    def next_to_go(self) -> Any:
+        """The key of what goes when another thing comes; None if there is room."""
+        return next(iter(self._things)) if len(self._things) == self._most else None
+
 
 class Forms:
     """The operators that were made of graphs, each for other shapes of their inputs.
 
     An operator that keeps the memory of its calculation, and oneDNN's form of its weights, is
-    fastest, but takes long to make. Where `others` are kept as well, only shapes that come again
-    within `most` get one of these.
+    fastest, but takes long to make. Where `others` are kept as well, shapes get one of these when
+    they come again within `most` calls, in the place of one that was not used for many calls.
 
     Parameters
     ----------
@@ -50,14 +57,15 @@ class Forms:
     """
 
     def __init__(self, most: int, others: int = 0) -> None:
-        self._with_memory, self._others = Kept(most), Kept(others)
-        self._recent: deque[Any] | None = deque(maxlen=most) if others else None
+        self._most, self._with_memory, self._others = most, Kept(most), Kept(others)
+        #: What the last calls were of: an operator that is not among them may go.
+        self._recent: deque[Any] | None = deque(maxlen=_MANY) if others else None
 
     def run(self, key: Any, make: Callable[[bool], Any], values: list[Any]) -> Any:
         """Call the operator of this key; `make` makes one, with memory or without."""
-        memory = self._recent is None or key in self._recent
         kept, op = self._with_memory, self._with_memory.get(key)
-        if op is None and not memory:
+        memory = op is not None or self._deserves_memory(key)
+        if not memory:
             kept, op = self._others, self._others.get(key)
         known = op is not None
         op = op or make(memory)
@@ -65,10 +73,14 @@ class Forms:
         if not known:  # now that the graph has accepted them
             kept.add(key, op)
         if self._recent is not None:
-            if key in self._recent:
-                self._recent.remove(key)
             self._recent.append(key)
         return results
+
+    def _deserves_memory(self, key: Any) -> bool:
+        if self._recent is None:
+            return True
+        again = key in list(self._recent)[-self._most:]
+        return again and self._with_memory.next_to_go() not in self._recent
 
 
 class Compiled:

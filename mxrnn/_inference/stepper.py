@@ -246,9 +246,9 @@ class Stepper:
 
         Notes
         -----
-        Each length has a graph of its own; the eight that were used last are kept. Sequences whose
-        length and batch size are among the last two are read fastest, from the second time on:
-        the memory of their calculation is kept.
+        Each length has a graph of its own; the eight that were used last are kept. Two pairs of
+        length and batch size that come again are read fastest, as the memory of their calculation
+        is kept. Another takes the place of one that was not among the last 16 calls.
         """
         with self._one_call:
             if self._cell is None or self._network is None:
