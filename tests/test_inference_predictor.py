@@ -358,6 +358,25 @@ def test_a_call_while_another_runs_is_refused():
 
 
 @needs_operator
+@pytest.mark.parametrize('wrap', [rnn.fuse, lambda cell: cell], ids=['fuse', 'cells'])
+@pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
+def test_weights_in_float16_are_refused_on_a_cpu(wrap, fold):
+    cell = rnn.LSTMCell(4)
+
+    def network(length):
+        outputs, _ = wrap(cell).unroll(length, mx.sym.Variable('data', dtype='float16'),
+                                       cell.begin_state(dtype='float16'), merge_outputs=True)
+        return outputs, ['data'], []
+
+    shapes = {'lstm_i2h_weight': (16, 3), 'lstm_i2h_bias': (16,), 'lstm_h2h_weight': (16, 4),
+              'lstm_h2h_bias': (16,)}
+    weights = {name: mx.nd.zeros(shape, dtype='float16') for name, shape in shapes.items()}
+    predict = rnn.Predictor(network, weights, buckets=BUCKETS, fold=fold)
+    with pytest.raises(TypeError, match='float32 or float64 on cpu.*of float16.*astype'):
+        predict([[[1, 2, 3]]])
+
+
+@needs_operator
 @pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
 def test_weights_that_do_not_fit_are_named(fold):
     """By the constructor, or by the first call if it takes the data to tell."""

@@ -592,6 +592,21 @@ def test_weights_of_other_types_are_named():
         rnn.Stepper(make_cell(), language_model, integers)
 
 
+def test_weights_in_float16_are_refused_on_a_cpu():
+    halves = {name: array.astype('float16') for name, array in make_weights().items()}
+    with pytest.raises(TypeError, match=r"float64 on cpu\(0\).* of float16 \(l0_.*astype"):
+        rnn.Stepper(make_cell(), language_model, halves)
+
+    def network(run):
+        return language_model(lambda words: run(mx.sym.Cast(words, dtype='float32')))
+
+    halves = {name: array if name == 'embed_weight' else array.astype('float32')
+              for name, array in halves.items()}
+    stepper = rnn.Stepper(make_cell(), network, halves)  # whose operators calculate in float32
+    scores, _ = stepper.step(stepper.begin(1), data=[1])
+    assert scores.dtype == np.float32
+
+
 def test_weights_may_be_of_numpy_or_sparse():
     weights = make_weights()
     stepper = rnn.Stepper(make_cell(), language_model, weights)

@@ -11,14 +11,15 @@ import numpy as np
 from .._checkpoint.fitting import wrong_sizes
 from .._runtime.mxnet import mx
 
-__all__ = ['check_fit', 'explain', 'known_types']
+__all__ = ['check_fit', 'check_half', 'explain', 'known_types']
 
 Shapes = Mapping[str, Tuple[int, ...]]
 Types = Mapping[str, Any]
 Arrays = Mapping[str, Any]
 _Found = Dict[str, Any]
 
-#: Operators that calculate with reals alone, which they say when it is too late to tell the call.
+#: Operators that calculate with reals alone, and on CPUs not with float16, which they say when it
+#: is too late to tell the call.
 _OF_REALS = ('Convolution', 'FullyConnected', 'RNN')
 
 #: How many combinations of types of the inputs are tried; how many wrong weights are listed.
@@ -42,6 +43,21 @@ def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
     _refuse(['%s must be of a type of reals, got %s' % (name, np.dtype(kind).name)
              for name, kind in types.items() if name in taken and np.dtype(kind).kind in 'biu'],
             TypeError)
+
+
+def check_half(symbol: mx.sym.Symbol, weights: Arrays, context: mx.Context) -> None:
+    """Refuse weights in float16 on a CPU if they make operators calculate in it that cannot."""
+    if context.device_type == 'gpu' or np.float16 not in _types_of(weights).values():
+        return
+    operators = {node['name']: node['op'] for node in json.loads(symbol.tojson())['nodes']}
+    internals = symbol.get_internals()
+    types = internals.infer_type_partial(**known_types(symbol, weights))[1] or ()
+    for output, kind in zip(internals.list_outputs(), types):
+        name = output.rpartition('_output')[0]
+        if kind is np.float16 and operators.get(name) in _OF_REALS:
+            raise TypeError("arg_params must be of type float32 or float64 on %s, where MXNet has "
+                            "no %s of float16 (%s); array.astype('float32') makes them so"
+                            % (context, operators[name], name))
 
 
 def explain(symbol: mx.sym.Symbol, weights: Arrays, inputs: Arrays | None = None,

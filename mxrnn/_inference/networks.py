@@ -152,6 +152,7 @@ class Networks:
     def _bound(self, graph: Graph, length: int, rows: int, context: mx.Context, shared: Any
                ) -> Any:
         symbol = graph.symbol
+        fitting.check_half(symbol, graph.weights, context)
         known = self._known(graph, rows, length, self.steps)
         types = fitting.known_types(symbol, graph.weights)
         arguments = {}

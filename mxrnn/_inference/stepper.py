@@ -152,6 +152,7 @@ class Stepper:
         self._step = self._graph(outputs, states, Forms(_STEPS))
         self.input_names = self._step.inputs
         fitting.check_fit(self._step.symbol, self._step.weights)
+        fitting.check_half(self._step.symbol, self._step.weights, self._context)
         types = fitting.known_types(self._step.symbol, self._step.weights, self.state_names)
         self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
