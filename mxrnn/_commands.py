@@ -21,18 +21,18 @@ _COLUMNS = 79
 def add_commands(commands: Any) -> None:
     """Add the parsers of the commands to the subparsers `commands`."""
     export = commands.add_parser(
-        'export', help='write a checkpoint as a file of ONNX or torch',
+        'export', help='write a checkpoint as an ONNX or a torch file',
         description='Write the network of a checkpoint, PREFIX-symbol.json and '
-                    'PREFIX-0004.params for EPOCH 4, as a file of ONNX or of torch.')
+                    'PREFIX-0004.params for EPOCH 4, as an ONNX file or one of torch.')
     _add_checkpoint(export)
     target = export.add_mutually_exclusive_group(required=True)
-    target.add_argument('--onnx', metavar='FILE', help='file of ONNX')
+    target.add_argument('--onnx', metavar='FILE', help='ONNX file')
     target.add_argument('--torch', metavar='FILE',
                         help='file of torch, which mxrnn.interop.load_torch(FILE) reads')
-    _add_shapes(export, 'shape of an input of the file of ONNX; names are axes of any size: '
+    _add_shapes(export, 'shape of an input of the ONNX file; names are axes of any size: '
                         'data=batch,time,200')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
-                        help='type of an input of the file of ONNX: data=int64')
+                        help='type of an input of the ONNX file: data=int64')
     export.set_defaults(act=_export)
     inspect = commands.add_parser(
         'inspect', help='list what a checkpoint holds, and what of it cannot be exported',
@@ -113,7 +113,7 @@ def _export(options: argparse.Namespace) -> int:
         to_onnx(model, options.onnx, shapes, types=_pairs('--type', options.type))
     else:
         if options.input or options.type:
-            raise ValueError('--input and --type are for files of ONNX: a module of torch takes '
+            raise ValueError('--input and --type are for ONNX files: a module of torch takes '
                              'data of any shape')
         from .interop import save_torch, to_torch  # says what to install, before anything is read
         save_torch(to_torch(_load(options)), options.torch)

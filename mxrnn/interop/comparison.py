@@ -40,7 +40,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     ----------
     model : Model
     path : str
-        A file of ONNX if it ends in '.onnx', else one of `save_torch`.
+        An ONNX file if it ends in '.onnx', else one of `save_torch`.
     shapes : dict
         Of inputs, by name.
     data_path : str, optional
@@ -95,7 +95,7 @@ def _onnx_file(path: str) -> _File:
     try:
         import onnxruntime
     except ImportError:
-        raise ImportError('files of ONNX are run by onnxruntime: pip install onnxruntime') from None
+        raise ImportError('ONNX files are run by onnxruntime: pip install onnxruntime') from None
     try:
         session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     except Exception as error:  # its own classes, which derive from Exception alone

@@ -1,4 +1,4 @@
-"""to_onnx: a model as a file of ONNX. The package onnx is imported when it is called."""
+"""to_onnx: a model as an ONNX file. The package onnx is imported when it is called."""
 from __future__ import annotations
 
 import os
@@ -13,7 +13,7 @@ __all__ = ['ExportError', 'to_onnx', 'without_onnx']
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]], *,
             types: Mapping[str, Any] | None = None) -> None:
-    """Write a model as a file of ONNX, of standard operators only (opset 17).
+    """Write a model as an ONNX file, of standard operators only (opset 17).
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def _conversion() -> Any:
         import onnx  # noqa: F401
         import onnx.reference  # noqa: F401
     except ImportError as error:
-        raise ImportError('files of ONNX need the package onnx, 1.13 or newer (%s): '
+        raise ImportError('ONNX files need the package onnx, 1.13 or newer (%s): '
                           'pip install "onnx>=1.13"' % error) from None
     from ._onnx import export
     return export

@@ -1,4 +1,4 @@
-"""Graphs as files of ONNX, run by onnxruntime and compared with MXNet."""
+"""Graphs as ONNX files, run by onnxruntime and compared with MXNet."""
 from __future__ import annotations
 
 import types

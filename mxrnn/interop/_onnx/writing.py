@@ -31,7 +31,7 @@ def write_model(builder: Builder) -> bytes:
     constants = {name: array for name, array in builder.constants.items() if name in used}
     size = sum(array.nbytes for array in constants.values())
     if size > _LARGEST:
-        raise ValueError('a file of ONNX can have 2 GiB, the parameters have %d bytes' % size)
+        raise ValueError('an ONNX file can have 2 GiB, the parameters have %d bytes' % size)
     graph = helper.make_graph(
         nodes, 'mxrnn', _infos(builder.scope.inputs), _infos(builder.scope.outputs),
         [numpy_helper.from_array(array, name) for name, array in constants.items()])
