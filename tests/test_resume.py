@@ -254,6 +254,22 @@ def test_optimiser_that_cannot_be_pickled(tmp_path):
 
 
 @differs
+def test_a_newer_checkpoint_without_an_optimiser_is_not_passed_over(tmp_path):
+    """Training that went on from the one before would write over it."""
+    prefix = str(tmp_path / 'model')
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
+    rnn.save_rnn_checkpoint(cell, prefix, 2, module.symbol, *module.get_params())
+    with pytest.raises(rnn.CheckpointError, match=r'model-0002\.params was saved without an '
+                                                  r'optimiser: there is no .*model-0002\.states\. '
+                                                  r'Load it without module='):
+        rnn.load_rnn_checkpoint(cell, prefix, module=module)
+    assert rnn.load_rnn_checkpoint(cell, prefix).epoch == 2
+    assert rnn.load_rnn_checkpoint(cell, prefix, 1, module=module).epoch == 1
+
+
+@differs
 @pytest.mark.parametrize('damage', ['missing', 'short', 'flipped', 'foreign', 'empty'])
 def test_damaged_states(damage, tmp_path):
     prefix = str(tmp_path / 'model')

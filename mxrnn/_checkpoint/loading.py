@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any, Dict, Iterable, NamedTuple, Sequence
 
 from .. import _check
@@ -52,6 +53,10 @@ class Checkpoint(NamedTuple('Checkpoint', [
         return made
 
 
+class _SavedWithoutError(CheckpointError):
+    """A checkpoint is whole, but was saved without something that is asked for."""
+
+
 def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
                         module: mx.mod.BaseModule | None = None, data: Any = None,
                         strict: bool = True, trusted: Iterable[Any] = ()) -> Checkpoint:
@@ -68,7 +73,7 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
         Path that the names of the files begin with.
     epoch : int, optional
         Which one; by default the newest that can be read. Newer ones that cannot are named in a
-        warning.
+        warning; one that was saved without what `module` or `data` need is an error.
     module : BaseModule, optional
         The states of its optimiser are read too, from the checkpoint that `do_rnn_checkpoint`
         wrote with the same option: at once if the module has an optimiser, otherwise as soon as
@@ -145,7 +150,8 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
                 _resume(module, data, loaded, prefix, place, trusted)
             return loaded
         except CheckpointError as error:
-            if epoch is not None:
+            # Training that goes on from an older one would write over one that is whole.
+            if epoch is not None or isinstance(error, _SavedWithoutError):
                 raise
             broken.append(str(error))
             _log.warning('Skipped a checkpoint: %.300s', error)
@@ -164,6 +170,12 @@ def _check_data(data: Any, module: Any) -> None:
 def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: tuple[int, int],
             trusted: list[Any]) -> None:
     """Let `module` go on from a checkpoint, as soon as it is bound and has its optimiser."""
+    path = files.path_of(prefix, 'states', *place)
+    if not place[1] and not os.path.exists(path):
+        raise _SavedWithoutError(
+            '%s was saved without an optimiser: there is no %s. Load it without module=, and the '
+            'optimiser begins anew, or give the epoch of an older checkpoint'
+            % (files.path_of(prefix, 'params', *place), path))
     path, content = states.read(prefix, *place)
     found = states.decode(path, content, trusted + resume.classes_of(module),
                           placeholders=not module.optimizer_initialized)
@@ -174,8 +186,9 @@ def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: tupl
         elif 'position' in found.extra:
             here = found.extra['position']
         else:
-            raise CheckpointError('%s has no position in the data: it was saved without data='
-                                  % path)
+            raise _SavedWithoutError(
+                '%s has no position in the data: it was saved without data=. Load it without '
+                'data=, or give the epoch of an older checkpoint' % path)
         go_on = position.go_to(here, module, data, place[0], path)
 
     def check_shapes() -> None:
