@@ -10,11 +10,41 @@ from pathlib import Path
 
 import pytest
 
-for name in ('torch', 'onnx', 'onnxruntime'):
-    pytest.importorskip(name)
+from mxrnn import interop
+
+torch, _, onnxruntime = map(pytest.importorskip, ('torch', 'onnx', 'onnxruntime'))
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'migration.md'
+
+#: Saves the checkpoint `old` of the page: cells in buckets, whose last graph has 6 steps of 12.
+OLD = '''
+import mxrnn as rnn
+from mxrnn import mx
+
+stack = rnn.SequentialRNNCell()
+stack.add(rnn.LSTMCell(16, 'lstm_l0_'))
+stack.add(rnn.LSTMCell(16, 'lstm_l1_'))
+
+def network(length):
+    stack.reset()
+    data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=10, output_dim=8, name='embed')
+    outputs, _ = stack.unroll(length, data, merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, (-1, 16)), num_hidden=10, name='scores')
+    label = mx.sym.reshape(mx.sym.Variable('softmax_label'), -1)
+    return mx.sym.SoftmaxOutput(scores, label, name='softmax'), ['data'], ['softmax_label']
+
+def batch(length):
+    return mx.io.DataBatch([mx.nd.ones((4, length))], [mx.nd.ones((4, length))], 0, None, length,
+                           [('data', (4, length))], [('softmax_label', (4, length))])
+
+module = mx.mod.BucketingModule(network, 12)
+module.bind(batch(12).provide_data, batch(12).provide_label)
+module.init_params(mx.init.Xavier())
+for length in 12, 6:
+    module.forward(batch(length))
+rnn.do_rnn_checkpoint(stack, 'old')(0, module.symbol, *module.get_params())
+'''
 
 
 def commands():
@@ -35,12 +65,28 @@ def commands():
 def test_the_walks_of_the_page(tmp_path):
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     printed = []
-    for arguments in commands():
+    for arguments in (['-c', OLD], *commands()):
         done = subprocess.run([sys.executable, *arguments], cwd=str(tmp_path), text=True,
                               capture_output=True, env=environment)
         assert done.returncode == 0, (arguments, done.stdout, done.stderr[-2000:])
         printed.append(done.stdout)
-    assert len(printed) == 8
+    assert len(printed) == 11
     text = '\n'.join(printed)
     assert text.count('within the tolerance') == 2 and 'ONNX:       every operator' in text
     assert '(4, 10) after 3 4 5 6 comes 7\n' in text
+    first, last = map(float, re.findall(r'a chance of (\d\.\d+)\n', text))
+    assert first < last and last > 0.9
+    assert (tmp_path / 'count-0004.params').exists()
+
+    old, of_any_length = (interop.load(str(tmp_path / prefix), 1) for prefix in ('old', 'any'))
+    words = torch.randint(1, 10, (3, 6)).float()
+    torch.testing.assert_close(interop.to_torch(of_any_length)(data=words).reshape(18, 10),
+                               interop.to_torch(old)(data=words, softmax_label=words))
+    with pytest.raises(ValueError, match='any size, and 6'):
+        interop.to_onnx(old, str(tmp_path / 'old.onnx'), {'data': ('batch', 'time')})
+    interop.to_onnx(of_any_length, str(tmp_path / 'any.onnx'), {'data': ('batch', 'time')})
+    session = onnxruntime.InferenceSession(str(tmp_path / 'any.onnx'),
+                                           providers=['CPUExecutionProvider'])
+    longer = torch.randint(1, 10, (2, 17)).float()
+    torch.testing.assert_close(torch.tensor(session.run(None, {'data': longer.numpy()})[0]),
+                               interop.to_torch(of_any_length)(data=longer).detach())
