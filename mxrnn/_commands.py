@@ -59,8 +59,15 @@ def add_commands(commands: Any) -> None:
 
 def _add_checkpoint(parser: argparse.ArgumentParser, epoch_needed: bool = False) -> None:
     parser.add_argument('prefix', metavar='PREFIX', help='of the files of the checkpoint')
-    parser.add_argument('epoch', metavar='EPOCH', type=int, nargs=None if epoch_needed else '?',
+    parser.add_argument('epoch', metavar='EPOCH', type=_epoch, nargs=None if epoch_needed else '?',
                         help='of the checkpoint' + ('' if epoch_needed else ', else the last one'))
+
+
+def _epoch(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(
+            'must be the number of an epoch, such as 4 for PREFIX-0004.params, got %r' % text)
+    return int(text)
 
 
 def _add_shapes(parser: argparse.ArgumentParser, text: str) -> None:
@@ -105,16 +112,29 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
             for name, value in _pairs('--input', texts).items()}
 
 
+def _check_target(option: str, path: str, ends: Sequence[str], other: str) -> None:
+    """Refuse a file whose name is that of the `other` format, or whose folder is not there."""
+    if path.lower().endswith(tuple(ends)):
+        raise ValueError('%s must not end in %s, as %s do, got %s'
+                         % (option, ' or '.join(ends), other, path))
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise ValueError('there is no folder %s, where %s writes %s' % (
+            os.path.dirname(path) or folder, option, os.path.basename(path)))
+
+
 def _export(options: argparse.Namespace) -> int:
     if options.torch is None:
+        _check_target('--onnx', options.onnx, ('.pt', '.pth'), 'files of torch')
         from .interop.onnx_files import to_onnx
         model = _load(options)
         shapes = {**_shapes_of_words(model), **shapes_of(options.input)}
         to_onnx(model, options.onnx, shapes, types=_pairs('--type', options.type))
     else:
+        _check_target('--torch', options.torch, ('.onnx',), 'ONNX files')
         if options.input or options.type:
-            raise ValueError('--input and --type are for ONNX files: a module of torch takes '
-                             'data of any shape')
+            raise ValueError('--input and --type are for ONNX files: the shapes of a torch module '
+                             'come from its graph')
         from .interop import save_torch, to_torch  # says what to install, before anything is read
         save_torch(to_torch(_load(options)), options.torch)
     path = options.torch if options.onnx is None else options.onnx
@@ -192,6 +212,8 @@ def _compare(options: argparse.Namespace) -> int:
     differences = compare(_load(options), options.file, shapes_of(options.input), options.data,
                           options.seed)
     print('checkpoint in %s' % differences.runner)
+    if differences.runner != 'MXNet':
+        print('nothing was compared with MXNet, which cannot be imported here')
     print('data: %s' % ', '.join('%s %s' % (name, tuple(shape))
                                  for name, shape in differences.shapes.items()))
     worst = 0.0

@@ -1,12 +1,14 @@
 """An exported file against its checkpoint, on the same data."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from .._checkpoint.errors import brief
 from .graph import Graph
 from .model import Model
 
@@ -24,7 +26,7 @@ class Differences(NamedTuple):
         Of the inputs, by name.
     outputs : list of (str, float)
         The largest difference for each output, relative to the output's largest value; NaN where
-        the shapes differ or one is not a number.
+        a value is not a number.
     """
 
     runner: str
@@ -53,7 +55,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     ImportError
         A package that is needed is not installed.
     ValueError
-        A shape is missing, or does not fit.
+        A shape is missing or does not fit, or the file has other inputs or outputs than `model`.
     """
     given: dict[str, np.ndarray] = {}
     if data_path is not None:
@@ -63,20 +65,26 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     if unknown:
         raise ValueError('inputs must be of %s, got %s' % (', '.join(model.inputs),
                                                            ', '.join(unknown)))
-    run = _onnx_file(path) if path.endswith('.onnx') else _torch_file(path, model)
+    run = _onnx_file(path) if path.endswith('.onnx') else _torch_file(path)
+    inputs = [name for name, _, _ in run.inputs]
+    if not set(inputs) <= set(model.inputs):
+        raise ValueError('%s is of another model: its inputs are %s, those of the checkpoint %s'
+                         % (path, ', '.join(inputs), ', '.join(model.inputs)))
     data = _data(model.graph, run.inputs, shapes, given, np.random.RandomState(seed))
     runner, wanted = _reference(model, data)
     got = run.outputs(data)
     if len(got) != len(wanted):
         raise ValueError('%s has %d outputs, the checkpoint %d' % (path, len(got), len(wanted)))
+    for name, one, other in zip(model.graph.outputs, got, wanted):
+        if one.shape != other.shape:
+            raise ValueError('%s is of another model: its output %s has the shape %s, that of the '
+                             'checkpoint %s' % (path, name, one.shape, other.shape))
     return Differences(runner, {name: array.shape for name, array in data.items()},
                        [(name, _difference(*pair)) for name, pair in
                         zip(model.graph.outputs, zip(got, wanted))])
 
 
 def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
-    if got.shape != wanted.shape:
-        return float('nan')
     if not got.size:
         return 0.0
     one, other = got.astype('float64'), wanted.astype('float64')
@@ -105,24 +113,46 @@ def _onnx_file(path: str) -> _File:
               for each in session.get_inputs()]
 
     def outputs(data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        arrays: list[np.ndarray] = session.run(None, {
-            name: data[name].astype(kind) for name, _, kind in inputs})
+        with _refusing('onnxruntime', path, data):
+            arrays: list[np.ndarray] = session.run(None, {
+                name: data[name].astype(kind) for name, _, kind in inputs})
         return arrays
     return _File(inputs, outputs)
 
 
-def _torch_file(path: str, model: Model) -> _File:
+def _torch_file(path: str) -> _File:
     from . import load_torch
     module = load_torch(path)
-    return _File([(name, None, np.dtype('float32')) for name in _without_labels(model)],
-                 lambda data: _run_module(module, data))
+    return _File([(name, None, np.dtype('float32'))
+                  for name in _without_labels(module.graph, module.inputs)],
+                 lambda data: _run_module(module, path, data))
 
 
-def _run_module(module: Any, data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def _run_module(module: Any, what: str, data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     import torch
-    with torch.no_grad():
+    with torch.no_grad(), _refusing('torch', what, data):
         results = module.eval()(**{name: torch.from_numpy(array) for name, array in data.items()})
     return [each.numpy() for each in (results if isinstance(results, tuple) else (results,))]
+
+
+@contextlib.contextmanager
+def _refusing(runner: str, what: str, data: Mapping[str, np.ndarray]) -> Iterator[None]:
+    """Say that `what`, the checkpoint or the file, does not take `data`, and the runner's reason.
+
+    The runners have no class of errors for this: torch raises whatever the operator at which the
+    calculation ends does, and onnxruntime classes that derive from Exception alone.
+    """
+    try:
+        yield
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        # MXNet puts the call or its stack before the reason.
+        reason = lines[-1] if runner == 'MXNet' and lines else brief(error)
+        raise ValueError(
+            'the graph of %s does not take %s (in a graph that was unrolled, the number of steps '
+            'is fixed). %s says: %s' % (
+                what, ' and '.join('%s of shape %s' % (name, array.shape)
+                                   for name, array in data.items()), runner, reason)) from None
 
 
 #: Loss heads, of which MXNet computes predictions without the label.
@@ -130,11 +160,10 @@ _HEADS = ('SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput',
           'MAERegressionOutput', 'SVMOutput')
 
 
-def _without_labels(model: Model) -> list[str]:
-    """The inputs that outputs depend on."""
-    graph = model.graph
+def _without_labels(graph: Graph, inputs: Sequence[str]) -> list[str]:
+    """Those of `inputs` that outputs depend on."""
     needed = graph.reached(lambda node: node.inputs[:1 if node.op in _HEADS else None])
-    return [name for name in model.inputs
+    return [name for name in inputs
             if any(graph.nodes[place].name == name for place in needed)]
 
 
@@ -152,6 +181,9 @@ def _data(graph: Graph, inputs: Sequence[tuple[str, Any, Any]],
     steps = min([size for shape in settled.values() if len(shape) > 1 for size in shape[:2]] or [1])
     for name, _, kind in inputs:
         if name in given:
+            if not given[name].size:
+                raise ValueError('the sizes of %s must be at least 1, got %s'
+                                 % (name, given[name].shape))
             result[name] = given[name]
             continue
         words = _words(graph, name)
@@ -170,8 +202,9 @@ def _settled(name: str, shape: Any, wanted: Sequence[Any] | None, sizes: dict[st
     chosen = shape if wanted is None else wanted
     if chosen is None:
         raise ValueError('the shape of %s must be given: --input %s=8,20' % (name, name))
-    if wanted is not None and not all(isinstance(size, int) for size in wanted):
-        raise ValueError('the shape of %s must be integers, got %s' % (name, tuple(wanted)))
+    if wanted is not None and not all(isinstance(size, int) and size > 0 for size in wanted):
+        raise ValueError('the sizes of %s must be integers of at least 1, got %s'
+                         % (name, tuple(wanted)))
     return tuple(size if isinstance(size, int) else
                  sizes.setdefault(str(size), 2 + len(sizes)) for size in chosen)
 
@@ -194,14 +227,15 @@ def _reference(model: Model, data: Mapping[str, np.ndarray]) -> tuple[str, list[
         from .._runtime.mxnet import mx
         mx.nd  # noqa: B018  (imported when it is first used)
     except ImportError:
-        try:
-            from . import to_torch
-            module = to_torch(model)
-        except ImportError:
-            raise ImportError('the checkpoint is run by MXNet or by torch, and neither is '
-                              'installed: pip install torch') from None
-        return 'torch', _run_module(module, data)
-    return 'MXNet', _run_mxnet(mx, model, data)
+        pass  # what torch says next has nothing to do with it
+    else:
+        return 'MXNet', _run_mxnet(mx, model, data)
+    try:
+        from . import to_torch
+    except ImportError:
+        raise ImportError('the checkpoint is run by MXNet or by torch, and neither is '
+                          'installed: pip install torch') from None
+    return 'torch', _run_module(to_torch(model), 'the checkpoint', data)
 
 
 def _run_mxnet(mx: Any, model: Model, data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -210,11 +244,8 @@ def _run_mxnet(mx: Any, model: Model, data: Mapping[str, np.ndarray]) -> list[np
     shapes = {name: array.shape for name, array in data.items()}
     shapes.update((name, array.shape) for name, array in model.arg_params.items())
     kinds = {name: array.dtype for name, array in {**model.arg_params, **data}.items()}
-    try:
+    with _refusing('MXNet', 'the checkpoint', data):
         executor = symbol.simple_bind(mx.cpu(), grad_req='null', type_dict=kinds, **shapes)
-    except (mx.base.MXNetError, RuntimeError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ValueError('MXNet cannot run the checkpoint on this data: %s' % lines[-1]) from None
     for target, arrays in ((executor.arg_dict, model.arg_params), (executor.arg_dict, data),
                            (executor.aux_dict, model.aux_params)):
         for name, array in arrays.items():

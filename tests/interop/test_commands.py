@@ -103,6 +103,7 @@ def test_torch(prefix, tmp_path, capsys):
     assert command('compare', prefix, 4, path) == 2
     assert '--input data=8,20' in capsys.readouterr().err
     assert command('export', prefix, '--torch', path, '--input', 'data=batch,time') == 2
+    assert 'the shapes of a torch module come from its graph' in capsys.readouterr().err
 
 
 def test_lengths_and_states_get_data_that_fits(tmp_path, capsys):
@@ -177,6 +178,10 @@ def test_a_length_in_the_graph_is_told(tmp_path, capsys):
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'data=word'], "types['data'] must be"),
     (['compare', 'PREFIX', '4', 'none.onnx'], 'none.onnx'),
     (['compare', 'PREFIX', '4', 'none.pt'], 'none.pt'),
+    (['export', 'PREFIX', '--torch', 'a.onnx'], '--torch must not end in .onnx'),
+    (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth'),
+    (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
+    (['export', 'PREFIX', '--torch', 'none/a.pt'], 'there is no folder none'),
     (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
 ])
 def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monkeypatch, capsys,
@@ -188,7 +193,7 @@ def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monk
     assert command(*[prefix if each == 'PREFIX' else each for each in arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith('error: ') and text in error and 'Traceback' not in error
-    assert not os.path.exists('a.onnx')
+    assert not os.path.exists('a.onnx') and not os.path.exists('none')
 
 
 @pytest.mark.parametrize('arguments, blocked, text', [
@@ -221,7 +226,53 @@ def test_nothing_needs_mxnet(prefix, tmp_path):
     assert done.returncode == 2 and 'pip install torch' in done.stderr
     pytest.importorskip('torch')
     done = without('mxnet', 'compare', prefix, 4, path)
-    assert done.returncode == 0 and done.stdout.startswith('checkpoint in torch')
+    assert done.returncode == 0 and done.stdout.startswith(
+        'checkpoint in torch\nnothing was compared with MXNet')
+
+
+@pytest.mark.parametrize('blocked', ['mxnet', ''])
+def test_compare_says_in_a_line_which_shapes_the_graph_does_not_take(tmp_path, blocked):
+    pytest.importorskip('torch')
+    save(tmp_path / 'a', *network(3), {'data': (2, 3), 'softmax_label': (2, 3)})
+    path = tmp_path / 'a.pt'
+    assert command('export', tmp_path / 'a', '--torch', path) == 0
+    np.savez(tmp_path / 'few.npz', data=np.zeros(8, 'float32'))
+    np.savez(tmp_path / 'none.npz', data=np.zeros((8, 0), 'float32'))
+    for arguments, text in [
+            (['--input', 'data=8,20'], 'does not take data of shape (8, 20)'),
+            (['--input', 'data=8'], 'does not take data of shape (8,)'),
+            (['--data', tmp_path / 'few.npz'], 'does not take data of shape (8,)'),
+            (['--input', 'data=8,0'], 'the sizes of data must be integers of at least 1'),
+            (['--data', tmp_path / 'none.npz'], 'the sizes of data must be at least 1')]:
+        done = without(blocked, 'compare', tmp_path / 'a', 4, path, *arguments)
+        lines = done.stderr.splitlines()
+        assert done.returncode == 2 and text in lines[-1] and lines[-1].startswith('error: ')
+        assert 'Traceback' not in done.stderr and 'is not installed' not in done.stderr
+        if 'take' in text:
+            assert 'the number of steps is fixed). ' + (
+                'torch says: ' if blocked else 'MXNet says: ') in lines[-1]
+
+
+def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path, capsys):
+    pytest.importorskip('torch')
+    data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=7, name='embed')
+    save(tmp_path / 'b', data, [], {'data': (2, 3)})
+    words = mx.sym.Embedding(mx.sym.Variable('words'), input_dim=WORDS, output_dim=7, name='embed')
+    save(tmp_path / 'c', words, [], {'words': (2, 3)})
+    for name, text in [('b', 'softmax_output has the shape (2, 3, 7), that of the checkpoint '
+                             '(6, 11)'),
+                       ('c', 'its inputs are words, those of the checkpoint data, softmax_label')]:
+        path = tmp_path / (name + '.pt')
+        assert command('export', tmp_path / name, '--torch', path) == 0
+        assert command('compare', prefix, 4, path, '--input', 'data=2,3') == 2
+        error = capsys.readouterr().err
+        assert 'is of another model' in error and text in error
+
+
+def test_compare_says_what_an_epoch_is(capsys):
+    with pytest.raises(SystemExit):
+        command('compare', 'days', 'days.onnx', 'x')
+    assert 'must be the number of an epoch' in capsys.readouterr().err
 
 
 # ---- damage
