@@ -182,7 +182,8 @@ def steps_of(length: int | None, inputs: Inputs, layout: str) -> list[mx.sym.Sym
     if not isinstance(inputs, mx.sym.Symbol):
         return list(inputs)
     if length is None:
-        raise ValueError('length must be given to split a Symbol into steps, got None')
+        raise ValueError('length must be given to split a Symbol into steps, got None; fuse and '
+                         'dynamic_unroll make a graph for any length')
     return list(mx.sym.split(inputs, axis=time_axis(layout), num_outputs=length, squeeze_axis=1))
 
 

@@ -83,7 +83,8 @@ def params_of(symbol: mx.sym.Symbol, arg_params: Weights, aux_params: Weights,
     given = {**arg_params, **aux_params}
     missing = unknown_weights(symbol, given, needed)
     if missing:
-        raise MissingWeightsError('arg_params must have the weights %s; it has: %s' % (
+        raise MissingWeightsError('arg_params must have the weights %s, as load_rnn_checkpoint '
+                                  'gives them for the cells of this graph; it has: %s' % (
             ', '.join(missing), ', '.join(sorted(map(str, given))) or 'none'))
     return {name: given[name] for name in symbol.list_inputs() if name in given}
 
