@@ -4,10 +4,14 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+if sys.version_info < (3, 8):  # noqa: UP036  (pip runs this before it reads python_requires)
+    sys.exit('mxrnn needs Python 3.8 or newer; this is Python %d.%d' % sys.version_info[:2])
+
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from mxrnn import __version__  # noqa: E402  (imports neither MXNet nor NumPy)
+from mxrnn._runtime.commands import REQUIREMENTS  # noqa: E402
 from mxrnn._runtime.cuda import WHEELS, pip_packages  # noqa: E402
 
 setup(
@@ -32,7 +36,7 @@ setup(
     package_data={'mxrnn': ['py.typed', '_runtime/*.pyi', '_runtime/mxnet_types/*.pyi']},
     zip_safe=False,
     python_requires='>=3.8',
-    install_requires=['numpy', 'requests'],  # MXNet's, which is installed without them
+    install_requires=REQUIREMENTS,
     extras_require={
         **{wheel: pip_packages(wheel) for wheel, served in WHEELS.items() if served},
         'test': ['pytest', 'hypothesis'],

@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 from ._commands import add_commands, run_command
+from ._runtime.commands import reason
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -21,8 +22,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument('-m', dest='as_module', action='store_true',
                      help='PROGRAM is the name of a module or package, as in python -m')
     run.add_argument('program', metavar='PROGRAM', help='a script, or a module after -m')
-    run.add_argument('arguments', metavar='...', nargs=argparse.REMAINDER,
-                     help='arguments of the program')
+    rest = run.add_argument('arguments', metavar='...', nargs=argparse.REMAINDER,
+                            help='arguments of the program')
+    rest.required = False  # argparse would name it beside PROGRAM where that is missing
     enable = commands.add_parser(
         'enable', help='let `import mxnet` work in every program of this environment',
         description='Let `import mxnet` work on current Python and NumPy in every program of this '
@@ -70,7 +72,7 @@ def main() -> None:
         try:
             from ._runtime.report import device_report
         except ImportError as error:
-            sys.exit(str(error))
+            sys.exit(reason(error))
         print(_for_terminals(device_report()))
 
 

@@ -12,6 +12,8 @@ import sys
 import textwrap
 from typing import Any, Sequence
 
+from ._runtime.commands import reason
+
 __all__ = ['add_commands', 'run_command']
 
 #: Where lines end, whatever the terminal: outputs go into files and reports, too.
@@ -85,7 +87,8 @@ def run_command(options: argparse.Namespace) -> int:
         status: int = options.act(options)
         return status
     except (ImportError, ValueError, TypeError, OSError, CheckpointError) as error:
-        print('error: %s' % error, file=sys.stderr)
+        print('error: %s' % (reason(error) if isinstance(error, ImportError) else error),
+              file=sys.stderr)
         return 2
 
 

@@ -8,10 +8,13 @@ This module imports nothing: setup.py reads it, too.
 """
 from __future__ import annotations
 
-__all__ = ['RELEASE', 'how_to_install', 'mxnet', 'packages', 'with_gpu']
+__all__ = ['RELEASE', 'REQUIREMENTS', 'how_to_install', 'mxnet', 'packages', 'reason', 'with_gpu']
 
 #: The last release of MXNet, which all is tested with.
 RELEASE = '1.9.1'
+
+#: What `pip install .` brings: MXNet needs them, too, and is installed without them.
+REQUIREMENTS = ['numpy', 'requests']
 
 
 def packages(*requirements: str) -> str:
@@ -33,3 +36,10 @@ def how_to_install() -> list[str]:
     """Return what to type where MXNet is not installed, a line each."""
     return ['Without a GPU: ' + mxnet(),
             "With an NVIDIA GPU, in mxrnn's folder: " + with_gpu()]
+
+
+def reason(error: ImportError) -> str:
+    """Return what `error` says, with what to type if mxrnn was not installed where it runs."""
+    if error.name in REQUIREMENTS:
+        return "%s. Install mxrnn first, in mxrnn's folder: pip install ." % error
+    return str(error)

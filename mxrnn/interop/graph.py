@@ -67,6 +67,9 @@ class Graph(NamedTuple):
     #: The version that wrote the file, as 10901 for 1.9.1; 0 if the file does not say.
     version: int = 0
 
+    def __repr__(self) -> str:
+        return 'Graph(%d nodes, outputs %s)' % (len(self.nodes), ', '.join(self.outputs))
+
     @property
     def outputs(self) -> list[str]:
         """Names of the outputs, as MXNet's ``list_outputs`` gives them."""

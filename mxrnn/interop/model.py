@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -51,6 +52,11 @@ class Model(NamedTuple):
     names: tuple[str, ...] = ()
     packed: tuple[Packing, ...] = ()
     checksum: bool = True
+
+    def __repr__(self) -> str:
+        return 'Model(epoch %s, inputs %s, outputs %s, %d parameters)' % (
+            self.epoch, ', '.join(self.inputs) or 'none', ', '.join(self.outputs),
+            len(self.arg_params) + len(self.aux_params))
 
     @property
     def inputs(self) -> list[str]:
@@ -108,7 +114,14 @@ def load(prefix: str, epoch: int | None = None, *,
     if files.is_remote(prefix):
         raise ValueError('prefix must be a path on this machine, got %s' % prefix)
     if epoch is not None:
-        return _load(prefix, _check.whole('epoch', epoch, 0), gates)
+        epoch = _check.whole('epoch', epoch, 0)
+        path = files.path_of(prefix, 'params', epoch)
+        if not os.path.exists(path):
+            there = files.epochs(prefix)
+            raise CheckpointError('cannot read %s: %s' % (
+                path, 'these epochs are there: %s' % ', '.join(map(str, there)) if there
+                else _nothing_of(prefix)))
+        return _load(prefix, epoch, gates)
     broken = []
     for each in reversed(files.epochs(prefix)):
         try:
@@ -117,7 +130,16 @@ def load(prefix: str, epoch: int | None = None, *,
             broken.append(str(error))
             _log.warning('Skipped a checkpoint: %.300s', error)
     raise CheckpointError('no checkpoint of %s can be read: %s'
-                          % (prefix, '; '.join(broken) or 'there is no %s-*.params' % prefix))
+                          % (prefix, '; '.join(broken) or _nothing_of(prefix)))
+
+
+def _nothing_of(prefix: str) -> str:
+    """Why there is no epoch of `prefix`, which may be the name of a file of a checkpoint."""
+    text = 'there is no %s-*.params' % prefix
+    shorter = re.sub(r'(-symbol\.json|-\d+\.(params|states)|\.\w+)$', '', prefix)
+    if shorter != prefix and files.epochs(shorter):
+        text += '; give the prefix, %r' % shorter
+    return text
 
 
 def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:

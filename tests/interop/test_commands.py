@@ -178,6 +178,10 @@ def test_a_length_in_the_graph_is_told(tmp_path, capsys):
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'data=word'], "types['data'] must be"),
     (['compare', 'PREFIX', '4', 'none.onnx'], 'none.onnx'),
     (['compare', 'PREFIX', '4', 'none.pt'], 'none.pt'),
+    (['inspect', 'PREFIX-symbol.json'], "days-symbol.json-*.params; give the prefix, 'PREFIX'"),
+    (['inspect', 'PREFIX-0004.params', '4'], "give the prefix, 'PREFIX'"),
+    (['inspect', 'PREFIX.onnx'], "give the prefix, 'PREFIX'"),
+    (['inspect', 'PREFIX', '7'], 'days-0007.params: these epochs are there: 4'),
     (['export', 'PREFIX', '--torch', 'a.onnx'], '--torch must not end in .onnx'),
     (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth'),
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
@@ -190,9 +194,10 @@ def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monk
         pytest.importorskip('onnxruntime')
         pytest.importorskip('torch')
     monkeypatch.chdir(tmp_path)
-    assert command(*[prefix if each == 'PREFIX' else each for each in arguments]) == 2
+    assert command(*[each.replace('PREFIX', prefix) for each in arguments]) == 2
     error = capsys.readouterr().err
-    assert error.startswith('error: ') and text in error and 'Traceback' not in error
+    assert error.startswith('error: ') and text.replace('PREFIX', prefix) in error
+    assert 'Traceback' not in error
     assert not os.path.exists('a.onnx') and not os.path.exists('none')
 
 

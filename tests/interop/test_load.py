@@ -354,3 +354,12 @@ def test_a_file_with_a_checksum_is_written_with_one(checksum, tmp_path):
     interop.save(model, str(tmp_path / 'b'), 3)
     before, after = ((tmp_path / name).read_bytes() for name in ('a-0003.params', 'b-0003.params'))
     assert model.checksum == any(after[8:16]) == checksum and after == before
+
+
+def test_what_load_returns_is_shown_in_a_line():
+    graph = interop.graph_from_json('''{"nodes": [
+        {"op": "null", "name": "data", "inputs": []}, {"op": "null", "name": "a", "inputs": []},
+        {"op": "elemwise_add", "name": "b", "inputs": [[0, 0], [1, 0]]}], "heads": [[2, 0]]}''')
+    model = interop.Model(graph, {'a': np.zeros(3, 'float32')}, {}, 4)
+    assert repr(model) == 'Model(epoch 4, inputs data, outputs b_output, 1 parameters)'
+    assert repr(graph) == 'Graph(3 nodes, outputs b_output)'

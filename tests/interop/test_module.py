@@ -203,13 +203,22 @@ def test_a_file_of_torch_is_read_without_running_its_code(tmp_path):
     torch.testing.assert_close(loaded(data=TOKENS), module(data=TOKENS), rtol=0, atol=0)
     assert loaded.state_dict().keys() == module.state_dict().keys()
     torch.save(module, path)  # a pickle of the class, which torch refuses to build
-    with pytest.raises(interop.CheckpointError, match='model.pt'):
+    with pytest.raises(interop.CheckpointError, match='pt is no file of save_torch$') as caught:
+        interop.load_torch(path)
+    # torch advises to read it with weights_only=False, which would run its code.
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+    with pytest.raises(interop.CheckpointError, match='pt is no file of save_torch$'), \
+            warnings.catch_warnings(record=True):
         interop.load_torch(path)
     torch.save({'fc_bias': torch.zeros(3)}, path)
     with pytest.raises(interop.CheckpointError, match='was not written by save_torch'):
         interop.load_torch(path)
+    path.write_bytes(b'\x08\x08\x12\x05mxrnn')  # as ONNX files begin
+    with pytest.raises(interop.CheckpointError, match='model.pt is no file of save_torch$'):
+        interop.load_torch(path)
     path.write_bytes(b'not a file of torch')
-    with pytest.raises(interop.CheckpointError, match='model.pt'):
+    with pytest.raises(interop.CheckpointError, match='model.pt is no file of save_torch$'):
         interop.load_torch(path)
     with pytest.raises(interop.CheckpointError, match='none.pt'):
         interop.load_torch(tmp_path / 'none.pt')

@@ -10,7 +10,7 @@ import torch
 
 from ... import _check
 from ..._checkpoint.atomic import replacing
-from ..._checkpoint.errors import CheckpointError
+from ..._checkpoint.errors import CheckpointError, brief
 from ..graph_json import graph_from_json, graph_to_json
 from .module import GraphModule
 
@@ -85,8 +85,11 @@ def load_torch(path: str | os.PathLike[str]) -> GraphModule:
     except OSError as error:
         raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from error
     except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise CheckpointError('%s is no whole file of save_torch: %s' % (
-            path, str(error).splitlines()[0] if str(error) else type(error).__name__)) from error
+        # torch advises to read other files without weights_only, which would run code of them.
+        if isinstance(error, RuntimeError) and 'weights_only' not in str(error):
+            raise CheckpointError('%s is no whole file of save_torch: %s'
+                                  % (path, brief(error))) from error
+        raise CheckpointError('%s is no file of save_torch' % path) from None
     if not isinstance(content, dict) or content.get('format') != _FORMAT:
         raise CheckpointError('%s was not written by save_torch' % path)
     try:
