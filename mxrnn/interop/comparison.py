@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import zipfile
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -57,10 +58,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     ValueError
         A shape is missing or does not fit, or the file has other inputs or outputs than `model`.
     """
-    given: dict[str, np.ndarray] = {}
-    if data_path is not None:
-        with np.load(data_path) as arrays:
-            given = {name: arrays[name] for name in arrays.files}
+    given = {} if data_path is None else _arrays(data_path)
     unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
     if unknown:
         raise ValueError('inputs must be of %s, got %s' % (', '.join(model.inputs),
@@ -168,6 +166,18 @@ def _without_labels(graph: Graph, inputs: Sequence[str]) -> list[str]:
 
 
 # ---- data
+
+def _arrays(path: str) -> dict[str, np.ndarray]:
+    """The arrays of a file of numpy.savez."""
+    try:
+        with open(path, 'rb') as file:
+            arrays = np.load(file)
+            if not isinstance(arrays, np.ndarray):
+                return {name: arrays[name] for name in arrays.files}
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        pass  # NumPy advises to read it as a pickle, which would run its code
+    raise ValueError('%s is no file of numpy.savez with arrays of numbers' % path)
+
 
 def _data(graph: Graph, inputs: Sequence[tuple[str, Any, Any]],
           shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray],

@@ -258,6 +258,31 @@ def test_compare_says_in_a_line_which_shapes_the_graph_does_not_take(tmp_path, b
                 'torch says: ' if blocked else 'MXNet says: ') in lines[-1]
 
 
+def test_compare_says_what_is_no_file_of_data(prefix, tmp_path, capsys):
+    pytest.importorskip('torch')
+    assert command('export', prefix, '--torch', tmp_path / 'a.pt') == 0
+    np.save(tmp_path / 'one.npy', np.zeros((2, 3)))
+    np.savez(tmp_path / 'objects.npz', data=np.array([None]))
+    (tmp_path / 'text.npz').write_text('text')
+    (tmp_path / 'empty.npz').write_text('')
+    (tmp_path / 'cut.npz').write_bytes((tmp_path / 'objects.npz').read_bytes()[:50])
+    for name in ('one.npy', 'objects.npz', 'text.npz', 'empty.npz', 'cut.npz'):
+        path = tmp_path / name
+        assert command('compare', prefix, 4, tmp_path / 'a.pt', '--data', path) == 2
+        assert capsys.readouterr().err == (
+            'error: %s is no file of numpy.savez with arrays of numbers\n' % path)
+
+
+def test_compare_says_which_shapes_an_onnx_file_does_not_take(prefix, tmp_path, capsys):
+    pytest.importorskip('onnxruntime')
+    path = tmp_path / 'a.onnx'
+    assert command('export', prefix, '--onnx', path, '--input', 'data=2,3') == 0
+    assert command('compare', prefix, 4, path, '--input', 'data=8,20') == 2
+    error = capsys.readouterr().err
+    assert error.startswith('error: the graph of %s does not take data of shape (8, 20)' % path)
+    assert 'onnxruntime says: ' in error and error.count('\n') == 1
+
+
 def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path, capsys):
     pytest.importorskip('torch')
     data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=7, name='embed')
