@@ -252,16 +252,20 @@ def test_lengths_that_are_no_whole_numbers_in_range(length, layout):
     assert clipped.asnumpy().tolist() == [0, 0, 0, 0, 0, 1, 2, 4, 4, 4, 4]
 
 
+@pytest.mark.parametrize('release', [(1, 5), None])
 @pytest.mark.parametrize('kind', ['int8', 'uint8', 'int32', 'float16', 'float32'])
-@pytest.mark.parametrize('length', [5, 127, 128, 200, 254, 300, 1000])
-def test_lengths_are_clipped_in_parts_for_mxnet_1_5(length, kind, monkeypatch):
+@pytest.mark.parametrize('length', [5, 63, 64, 127, 128, 200, 254, 300, 1000, 2051, 2500, 4099])
+def test_lengths_of_each_type_are_clipped(length, kind, release, monkeypatch):
     sequence = importlib.import_module('mxrnn._cells.sequence')
-    monkeypatch.setattr(sequence, 'RELEASE', (1, 5))
-    highest = 2048 if 'float' in kind else np.iinfo(kind).max
-    lengths = np.array([0, 1, 5, 6, 126, 127, min(highest, 128), min(highest, 255), highest])
+    if release is not None:
+        monkeypatch.setattr(sequence, 'RELEASE', release)
+    highest = 60000 if 'float' in kind else np.iinfo(kind).max
+    lengths = np.array([min(highest, number) for number in (
+        0, 1, 5, 6, 126, 127, 128, 255, 1001, 2048, 2052, 2500, 4000, 4100, highest)])
     clipped = sequence.clip(mx.sym.Variable('lengths'), length, mx.sym.Variable('data'), 'NTC')
+    operators = collections.Counter(node['op'] for node in json.loads(clipped.tojson())['nodes'])
+    assert operators['clip'] == (length // 64 + 1 if sequence.RELEASE == (1, 5) else 1)
     clipped, = clipped.eval(lengths=mx.nd.array(lengths, dtype=kind))
-    assert np.dtype(clipped.dtype) == kind
     assert clipped.asnumpy().tolist() == np.minimum(lengths, length).tolist()
 
 

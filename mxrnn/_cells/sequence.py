@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Literal, Sequence, Union, overload
 
+import numpy as np
+
 from .. import _check
 from .._runtime.mxnet import RELEASE, mx
 
@@ -223,6 +225,9 @@ def clip(valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout
     Operators that mask, reverse or pick would write or read outside of the array for other numbers,
     and for NaN, which they take for one far below 0.
     """
+    if length is not None and float(np.float16(min(length, 60000))) != length:
+        # In float16 the bound would be rounded, and `clip` let through more than `length`.
+        valid_length = mx.sym.Cast(valid_length, dtype='float32')
     clipped = (mx.sym.maximum(valid_length, 0) if length is None else
                _between_zero_and(length, valid_length))
     clipped = mx.sym.where(valid_length >= 0, clipped, mx.sym.zeros_like(clipped))
@@ -242,10 +247,11 @@ def _between_zero_and(most: int, numbers: mx.sym.Symbol) -> mx.sym.Symbol:
     """`numbers` of any type, but 0 for those below, and `most` for those above."""
     if RELEASE > (1, 5):
         return mx.sym.clip(numbers, 0, most)
-    # MXNet 1.5 casts the bounds to the type of the numbers, and 300 becomes 44 in an int8: so they
-    # are counted in parts that each type holds. (A Cast would keep it from inferring the type.)
+    # That of MXNet 1.5 makes 44 of the bound 300 for an int8. So parts are clipped and taken away
+    # that every type holds, those of a float16 beyond 2048, too. (A Cast would keep MXNet 1.5 from
+    # inferring the type.)
     parts = []
-    for part in [127] * (most // 127) + [most % 127]:
+    for part in [64] * (most // 64) + [most % 64]:
         parts.append(mx.sym.clip(numbers, 0, part))
         numbers = numbers - parts[-1]
     return mx.sym.add_n(*parts)

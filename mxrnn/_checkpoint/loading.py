@@ -53,7 +53,7 @@ class Checkpoint(NamedTuple('Checkpoint', [
         return made
 
 
-class _SavedWithoutError(CheckpointError):
+class _SavedWithoutError(Exception):
     """A checkpoint is whole, but was saved without something that is asked for."""
 
 
@@ -149,9 +149,11 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
             if module is not None:
                 _resume(module, data, loaded, prefix, place, trusted)
             return loaded
+        except _SavedWithoutError as error:
+            # Training that went on from an older one would write over this one, which is whole.
+            raise CheckpointError(str(error)) from None
         except CheckpointError as error:
-            # Training that goes on from an older one would write over one that is whole.
-            if epoch is not None or isinstance(error, _SavedWithoutError):
+            if epoch is not None:
                 raise
             broken.append(str(error))
             _log.warning('Skipped a checkpoint: %.300s', error)

@@ -12,8 +12,9 @@ from .states import States
 
 __all__ = ['Compiled', 'Forms', 'Kept', 'refusal']
 
-#: How many calls an operator with memory outlasts in which others are used.
-_MANY = 16
+#: Within how many calls shapes must come again to get memory where there is room, and over how many
+#: it is counted which come most often where there is none.
+_MANY, _FEW = 16, 4
 
 
 class Kept:
@@ -36,17 +37,21 @@ class Kept:
         if len(self._things) > self._most:
             self._things.popitem(last=False)
 
-    def next_to_go(self) -> Any:
-        """The key of what goes when another thing comes; None if there is room."""
-        return next(iter(self._things)) if len(self._things) == self._most else None
+    def keys(self) -> list[Any]:
+        """The keys, first that of the thing that has not been used for longest."""
+        return list(self._things)
+
+    def next_to_go(self, key: Any) -> None:
+        """Let go of this thing when another one comes."""
+        self._things.move_to_end(key, last=False)
 
 
 class Forms:
     """The operators that were made of graphs, each for other shapes of their inputs.
 
     An operator that keeps the memory of its calculation, and oneDNN's form of its weights, is
-    fastest, but takes long to make. Where `others` are kept as well, shapes get one of these when
-    they come again within `most` calls, in the place of one that was not used for many calls.
+    fastest, but takes long to make. Where `others` are kept as well, shapes that come again get one
+    while there is room; after that, in the place of one that came less often in the last few calls.
 
     Parameters
     ----------
@@ -58,7 +63,7 @@ class Forms:
 
     def __init__(self, most: int, others: int = 0) -> None:
         self._most, self._with_memory, self._others = most, Kept(most), Kept(others)
-        #: What the last calls were of: an operator that is not among them may go.
+        #: What the last calls were of.
         self._recent: deque[Any] | None = deque(maxlen=_MANY) if others else None
 
     def run(self, key: Any, make: Callable[[bool], Any], values: list[Any]) -> Any:
@@ -77,10 +82,18 @@ class Forms:
         return results
 
     def _deserves_memory(self, key: Any) -> bool:
+        """Whether `key`, which has no operator with memory, gets one; chooses which then goes."""
         if self._recent is None:
             return True
-        again = key in list(self._recent)[-self._most:]
-        return again and self._with_memory.next_to_go() not in self._recent
+        kept = self._with_memory.keys()
+        if len(kept) < self._most:
+            return key in self._recent
+        last = list(self._recent)[-_FEW:]
+        least = min(kept, key=last.count)
+        if last.count(key) <= last.count(least):
+            return False
+        self._with_memory.next_to_go(least)
+        return True
 
 
 class Compiled:
