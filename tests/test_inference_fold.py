@@ -5,10 +5,13 @@ import collections
 import doctest
 import importlib
 import json
+import os
 from typing import Any
 
 import numpy as np
 import pytest
+
+from mxrnn._inference.graphs import read
 
 from . import differs, mx, needs_operator, rnn
 from .cases import BOUND, OURS
@@ -177,3 +180,18 @@ def test_parameters_that_fit_no_graph():
 def test_examples():
     result = doctest.testmod(importlib.import_module(rnn.fold.__module__))
     assert result.attempted > 5 and not result.failed
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/statm'), reason='needs Linux')
+def test_reading_graphs_takes_no_memory_for_good():
+    symbol, _ = rnn.LSTMCell(4).unroll(200, mx.sym.Variable('data'), merge_outputs=True)
+
+    def held():
+        with open('/proc/self/statm') as numbers:
+            return int(numbers.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6
+
+    read(symbol)
+    before = held()
+    for _ in range(60):
+        read(symbol)
+    assert held() - before < 20

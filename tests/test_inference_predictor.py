@@ -357,23 +357,40 @@ def test_a_call_while_another_runs_is_refused():
     predict([[1]])
 
 
+LSTM = {'lstm_i2h_weight': (16, 3), 'lstm_i2h_bias': (16,), 'lstm_h2h_weight': (16, 4),
+        'lstm_h2h_bias': (16,)}
+
+
 @needs_operator
-@pytest.mark.parametrize('wrap', [rnn.fuse, lambda cell: cell], ids=['fuse', 'cells'])
+@pytest.mark.parametrize('unroll', [
+    lambda cell, data, begin: rnn.fuse(cell).unroll(3, data, begin, merge_outputs=True),
+    lambda cell, data, begin: cell.unroll(3, data, begin, merge_outputs=True),
+    lambda cell, data, begin: rnn.dynamic_unroll(cell, data, begin)], ids=['fuse', 'cells', 'loop'])
 @pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
-def test_weights_in_float16_are_refused_on_a_cpu(wrap, fold):
-    cell = rnn.LSTMCell(4)
-
+def test_weights_in_float16_are_refused_on_a_cpu(unroll, fold):
     def network(length):
-        outputs, _ = wrap(cell).unroll(length, mx.sym.Variable('data', dtype='float16'),
-                                       cell.begin_state(dtype='float16'), merge_outputs=True)
-        return outputs, ['data'], []
+        cell = rnn.LSTMCell(4)
+        data = mx.sym.Variable('data', dtype='float16')
+        return unroll(cell, data, cell.begin_state(dtype='float16'))[0], ['data'], []
 
-    shapes = {'lstm_i2h_weight': (16, 3), 'lstm_i2h_bias': (16,), 'lstm_h2h_weight': (16, 4),
-              'lstm_h2h_bias': (16,)}
-    weights = {name: mx.nd.zeros(shape, dtype='float16') for name, shape in shapes.items()}
-    predict = rnn.Predictor(network, weights, buckets=BUCKETS, fold=fold)
-    with pytest.raises(TypeError, match='float32 or float64 on cpu.*of float16.*astype'):
-        predict([[[1, 2, 3]]])
+    weights = {name: mx.nd.zeros(shape, dtype='float16') for name, shape in LSTM.items()}
+    with pytest.raises(TypeError, match=r"float64 on cpu.* of float16 .*astype\('float32'\), with "
+                                        'types of float32 in the graph, too$'):
+        rnn.Predictor(network, weights, buckets=[3], fold=fold)
+
+
+@pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
+def test_what_has_the_name_of_an_output_is_not_taken_for_it(fold):
+    def network(length):
+        table = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=6, output_dim=3,
+                                 dtype='float16', name='score_output')
+        return mx.sym.FullyConnected(mx.sym.Cast(table, dtype='float32'), num_hidden=4,
+                                     flatten=False, name='score'), ['data'], []
+
+    weights = {'score_output_weight': mx.nd.ones((6, 3), dtype='float16'),
+               'score_weight': mx.nd.ones((4, 3)), 'score_bias': mx.nd.zeros(4)}
+    output, = rnn.Predictor(network, weights, buckets=[3], fold=fold)([[1, 2, 3]])
+    assert output.tolist() == [[3] * 4] * 3
 
 
 @needs_operator

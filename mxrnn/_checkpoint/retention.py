@@ -19,16 +19,18 @@ class Retention:
 
     Of several workers the one of rank 0 does. The others may still write their parts of the newest
     checkpoint then, so whether all of them can go on from it is known at the next one. Until one is
-    known to be whole, only those are deleted that this has seen made and that none can use.
+    known to be whole, only those are deleted that were saved through this object and that no worker
+    can use.
 
     Parameters
     ----------
     prefix : str
         The prefix of all of them.
     data : DataIter or None
-        The part of the data of the worker of rank 0.
+        What is trained on; of several workers, the part of the one of rank 0.
     keep : int, optional
-        How many remain of those at the end of an epoch; all if None.
+        How many remain of those at the end of an epoch, and one more where several workers train;
+        all if None.
     within : bool
         Whether checkpoints within epochs are written, of which only the last remains.
     """
@@ -37,11 +39,14 @@ class Retention:
         self._prefix, self._data, self._keep, self._within = prefix, data, keep, within
         self._before: tuple[_Place, _Told] | None = None  #: the last one of several workers
         self._whole: _Place | None = None  #: the newest that has all of its parts
-        self._unused: set[_Place] = set()  #: those that were seen made and that none can use
+        self._unused: set[_Place] = set()  #: of those saved through this, what no worker can use
         self._warned = False
 
     def saved(self, place: _Place, told: _Told | None) -> None:
-        """Heed that a checkpoint was written; `told` is None if one worker trains alone."""
+        """Delete what is no longer needed, now that `place` is written.
+
+        `told` is what `parts.save` returned for it, None if one worker trains alone.
+        """
         several = told is not None
         if several:
             self._unused.discard(place)

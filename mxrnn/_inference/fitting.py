@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import Counter
 from typing import Any, Dict, Iterator, Mapping, Tuple
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from .._checkpoint.fitting import wrong_sizes
 from .._runtime.mxnet import mx
+from . import graphs
 
 __all__ = ['check_fit', 'check_half', 'explain', 'known_types']
 
@@ -18,9 +18,11 @@ Types = Mapping[str, Any]
 Arrays = Mapping[str, Any]
 _Found = Dict[str, Any]
 
-#: Operators that calculate with reals alone, and on CPUs not with float16, which they say when it
-#: is too late to tell the call.
+#: Operators that calculate with reals alone. MXNet raises that too late, in another call.
 _OF_REALS = ('Convolution', 'FullyConnected', 'RNN')
+
+#: Operators that CPUs have no float16 of. MXNet raises that too late as well.
+_WITHOUT_HALF = (*_OF_REALS, 'Deconvolution', 'batch_dot', 'dot', '_linalg_gemm', '_linalg_gemm2')
 
 #: How many combinations of types of the inputs are tried; how many wrong weights are listed.
 _TRIED, _LISTED = 64, 8
@@ -32,7 +34,7 @@ def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
     What follows from the shapes of inputs is known when the first ones come: see `explain`.
     """
     shapes = _shapes_of(weights)
-    nodes = json.loads(symbol.tojson())['nodes']
+    nodes = graphs.read(symbol)['nodes']
     wrong = wrong_sizes(nodes, shapes)
     _refuse([_wrong_shape(name, needed + (0,) * (len(shapes[name]) - len(needed)), shapes[name])
              for name, (_, needed) in wrong.items()], ValueError)
@@ -47,17 +49,38 @@ def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
 
 def check_half(symbol: mx.sym.Symbol, weights: Arrays, context: mx.Context) -> None:
     """Refuse weights in float16 on a CPU if they make operators calculate in it that cannot."""
-    if context.device_type == 'gpu' or np.float16 not in _types_of(weights).values():
+    types = _types_of(weights)
+    if context.device_type == 'gpu' or np.float16 not in types.values():
         return
-    operators = {node['name']: node['op'] for node in json.loads(symbol.tojson())['nodes']}
+    operators: dict[str, str] = {}
+    harmless = set()
+    for node in graphs.read(symbol)['nodes']:
+        found = [each['op'] for each in _within(node) if each['op'] in _WITHOUT_HALF]
+        if found:
+            operators[node['name']] = found[0]
+        elif node['op'] != 'null':
+            harmless.add(node['name'])
     internals = symbol.get_internals()
-    types = internals.infer_type_partial(**known_types(symbol, weights))[1] or ()
-    for output, kind in zip(internals.list_outputs(), types):
-        name = output.rpartition('_output')[0]
-        if kind is np.float16 and operators.get(name) in _OF_REALS:
+    inferred = internals.infer_type_partial(**known_types(symbol, weights))[1] or ()
+    for output, kind in zip(internals.list_outputs(), inferred):
+        name, _, number = output.rpartition('_output')
+        if (kind is np.float16 and name in operators and name not in harmless
+                and (not number or number.isdigit())):
+            floats = {each: np.float32 if kind is np.float16 else kind
+                      for each, kind in types.items()}
+            as_well = ('' if _types(symbol, floats) is not None else
+                       ', with types of float32 in the graph, too')
             raise TypeError("arg_params must be of type float32 or float64 on %s, where MXNet has "
-                            "no %s of float16 (%s); array.astype('float32') makes them so"
-                            % (context, operators[name], name))
+                            "no %s of float16 (%s): use array.astype('float32')%s"
+                            % (context, operators[name], name, as_well))
+
+
+def _within(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The node, and those of the graphs that it runs."""
+    yield node
+    for graph in node.get('subgraphs', ()):
+        for inner in graph['nodes']:
+            yield from _within(inner)
 
 
 def explain(symbol: mx.sym.Symbol, weights: Arrays, inputs: Arrays | None = None,

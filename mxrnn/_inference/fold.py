@@ -80,7 +80,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
     arguments = set(symbol.list_arguments())
     kept = {name: array for name, array in arg_params.items() if name in arguments}
     fitting.check_fit(symbol, kept)
-    graph = json.loads(symbol.tojson())
+    graph = graphs.read(symbol)
     nodes: _Nodes = graph['nodes']
     _skip_hints(nodes, arg_params)
     constant, dependent = _constant(nodes, arg_params)
@@ -210,6 +210,7 @@ def _values(graph: dict[str, Any], wanted: list[_Entry], names: dict[_Entry, str
     given = {name: params[name] for name in part.list_arguments()}
     context = graphs.common_context(given)
     given = {name: graphs.on(context, array) for name, array in given.items()}
+    fitting.check_half(part, given, context)
     with graphs.quiet(), mx.autograd.pause(train_mode=False):
         executor = part.bind(context, given, grad_req='null')
         results = [each.asnumpy() for each in executor.forward(is_train=False)]

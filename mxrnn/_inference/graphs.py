@@ -11,10 +11,10 @@ import numpy as np
 
 from .. import _check
 from .._cells.weights import MissingWeightsError
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import RELEASE, mx
 
 __all__ = ['OneCall', 'Weights', 'apart', 'brief', 'check_weights', 'common_context', 'context_of',
-           'on', 'params_of', 'quiet', 'unknown_weights']
+           'on', 'params_of', 'quiet', 'read', 'unknown_weights']
 
 Weights = Mapping[str, mx.nd.NDArray]
 
@@ -35,9 +35,19 @@ def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
         return mx.sym.Group([mx.sym.identity(output) for output in outputs])
 
 
+def read(symbol: mx.sym.Symbol) -> dict[str, Any]:
+    """The graph as its JSON has it, with everything that is in it.
+
+    By default MXNet from 1.7 on makes a copy for it without casts for mixed precision, which it
+    never frees.
+    """
+    options = {'remove_amp_cast': False} if RELEASE >= (1, 7) else {}
+    return json.loads(symbol.tojson(**options))
+
+
 def brief(error: Exception) -> str:
     """What an error of MXNet says, without its backtrace."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in str(error).partition('Stack trace')[0].splitlines() if line.strip()]
     reasons = [line for line in lines if 'Error' in line and not line.startswith('Traceback')]
     return (reasons or lines or [''])[-1].strip()[:300]
 
@@ -109,7 +119,7 @@ class OneCall:
 
 def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str] = ()) -> list[str]:
     """The names of weights of `symbol` that are not among `given`."""
-    graph = json.loads(symbol.tojson())['nodes']
+    graph = read(symbol)['nodes']
     called = {'%s_%s' % (node['name'], end) for node in graph for end in _PARAMETERS
               if node['op'] != 'null'}
     called |= set(needed) | set(symbol.list_auxiliary_states())

@@ -27,15 +27,15 @@ class Graph(NamedTuple):
 
 
 class Networks:
-    """The graphs of a network by length. Each device has the weights once, and the memory that the
-    largest bucket needs; `time` is the axis of time in the data."""
+    """The graphs of a network by length. Each of the devices has the weights once, and the memory
+    that the largest bucket needs; `time` is the axis of time in the data."""
 
     def __init__(self, build: Network, arg_params: graphs.Weights, aux_params: graphs.Weights,
-                 buckets: list[int], batch_size: int, time: int, length_name: str, fold: bool
-                 ) -> None:
+                 devices: list[mx.Context], buckets: list[int], batch_size: int, time: int,
+                 length_name: str, fold: bool) -> None:
         self._build = build
         self._arg_params, self._aux_params = arg_params, aux_params
-        self._buckets, self._batch_size = buckets, batch_size
+        self._devices, self._buckets, self._batch_size = devices, buckets, batch_size
         self._time, self._length_name, self._fold = time, length_name, fold
         self._placed: dict[tuple[str, mx.Context], mx.nd.NDArray] = {}
         self._folded: dict[str, mx.nd.NDArray] = {}
@@ -97,6 +97,8 @@ class Networks:
         weights = graphs.params_of(symbol, self._arg_params, self._aux_params, needed)
         weights = {name: array for name, array in weights.items()
                    if name not in data_names and name not in label_names}
+        for device in self._devices:
+            fitting.check_half(symbol, weights, device)
         if self._fold:
             auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
             symbol, weights = folded(symbol, {name: array for name, array in weights.items()
@@ -152,7 +154,6 @@ class Networks:
     def _bound(self, graph: Graph, length: int, rows: int, context: mx.Context, shared: Any
                ) -> Any:
         symbol = graph.symbol
-        fitting.check_half(symbol, graph.weights, context)
         known = self._known(graph, rows, length, self.steps)
         types = fitting.known_types(symbol, graph.weights)
         arguments = {}

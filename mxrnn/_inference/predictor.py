@@ -109,8 +109,8 @@ class Predictor:
         if not self._contexts:
             raise ValueError('ctx must hold at least one Context, got none')
         self._one_call = graphs.OneCall('Predictor')
-        self._networks = Networks(network, arg_params, aux_params, self.buckets, self.batch_size,
-                                  self._time, length_name, fold)
+        self._networks = Networks(network, arg_params, aux_params, self._contexts, self.buckets,
+                                  self.batch_size, self._time, length_name, fold)
         self.data_names = self._networks.data_names
 
     @classmethod
