@@ -2,10 +2,10 @@
 import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
-
 if sys.version_info < (3, 8):  # noqa: UP036  (pip runs this before it reads python_requires)
     sys.exit('mxrnn needs Python 3.8 or newer; this is Python %d.%d' % sys.version_info[:2])
+
+from setuptools import find_packages, setup  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
