@@ -152,12 +152,18 @@ def test_resumed_training_on_several_devices(tmp_path):
         fit(module, data, 3, None, loaded)
 
 
-@differs
-def test_a_module_with_an_optimiser_gets_the_states_at_once(tmp_path):
+def trained_for_an_epoch(tmp_path):
+    """Prefix of the checkpoint of epoch 1 with states, the cell, the module and the data."""
     prefix = str(tmp_path / 'model')
     cell = CELLS['fused']()
     module, data = module_of('module', cell)
     fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
+    return prefix, cell, module, data
+
+
+@differs
+def test_a_module_with_an_optimiser_gets_the_states_at_once(tmp_path):
+    prefix, cell, module, data = trained_for_an_epoch(tmp_path)
     count = module._optimizer.num_update
     fit(module, data, 2)
     assert module._optimizer.num_update > count
@@ -169,10 +175,7 @@ def test_a_module_with_an_optimiser_gets_the_states_at_once(tmp_path):
 
 @differs
 def test_states_are_readable_by_the_module_itself(tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
-    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
+    prefix, cell, module, data = trained_for_an_epoch(tmp_path)
     before = module._updater.states
     fit(module, data, 2)
     module.load_optimizer_states(prefix + '-0001.states')
@@ -192,10 +195,7 @@ def test_states_of_the_module_itself_are_read(tmp_path, caplog):
 
 @differs
 def test_states_of_other_cells_are_refused(tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
-    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
+    prefix, cell, module, data = trained_for_an_epoch(tmp_path)
     cell = CELLS['unfused']()
     module, data = module_of('module', cell)
     loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
@@ -218,10 +218,7 @@ def test_states_of_other_parameters_are_refused(tmp_path):
 
 @differs
 def test_states_of_another_optimiser_are_refused(tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
-    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
+    prefix, cell, module, data = trained_for_an_epoch(tmp_path)
     module, data = module_of('module', cell)
     loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
     with pytest.raises(rnn.CheckpointError, match=r'model-0001\.states does not fit.*optimiser'):
@@ -256,10 +253,7 @@ def test_optimiser_that_cannot_be_pickled(tmp_path):
 @differs
 def test_a_newer_checkpoint_without_an_optimiser_is_not_passed_over(tmp_path):
     """Training that went on from the one before would write over it."""
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
-    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
+    prefix, cell, module, data = trained_for_an_epoch(tmp_path)
     rnn.save_rnn_checkpoint(cell, prefix, 2, module.symbol, *module.get_params())
     with pytest.raises(rnn.CheckpointError, match=r'model-0002\.params was saved without an '
                                                   r'optimiser: there is no .*model-0002\.states\. '
@@ -272,10 +266,7 @@ def test_a_newer_checkpoint_without_an_optimiser_is_not_passed_over(tmp_path):
 @differs
 @pytest.mark.parametrize('damage', ['missing', 'short', 'flipped', 'foreign', 'empty'])
 def test_damaged_states(damage, tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
-    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
+    prefix, cell, module, data = trained_for_an_epoch(tmp_path)
     path = tmp_path / 'model-0001.states'
     whole = path.read_bytes()
     flipped = bytearray(whole)

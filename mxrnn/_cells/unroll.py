@@ -182,7 +182,8 @@ class Unrollable:
         valid_length : Symbol, optional
             Number of steps of each sequence, whole numbers from 0 to `length` (more counts as
             `length`, NaN as 0) of any numeric type, in the shape (batch,). What lies behind is
-            padding, which is not read. All steps are valid if None.
+            padding, which is not read. All steps are valid if None. Where float16 cannot hold
+            `length`, such as 2051, a bind that is told types must be told that of this, too.
 
         Returns
         -------

@@ -100,7 +100,7 @@ def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params:
         mx.model.save_checkpoint(prefix, epoch, symbol, arg_params, aux_params)
         return
     if any(value.stype != 'default' for value in [*arg_params.values(), *aux_params.values()]):
-        mx.nd.waitall()  # MXNet writes how many rows are stored before it has waited for them
+        mx.nd.waitall()  # MXNet was seen to write one that it had not computed yet
     kinds = ['params'] + ['symbol'] * (symbol is not None)
     if companion is not None:
         kinds.insert(0, 'states')

@@ -236,7 +236,7 @@ def test_sparse_weights_are_read(tmp_path):
     symbol = mx.sym.dot(mx.sym.Variable('data'), mx.sym.Variable('a'))
     for kind in ('row_sparse', 'csr'):
         sparse = weight.tostype(kind)
-        mx.nd.waitall()  # MXNet writes how many rows are stored before it has waited for them
+        mx.nd.waitall()  # MXNet was seen to write one that it had not computed yet
         mx.model.save_checkpoint(str(tmp_path / kind), 1, symbol, {'a': sparse}, {})
         np.testing.assert_array_equal(interop.load(str(tmp_path / kind), 1).arg_params['a'],
                                       weight.asnumpy())
