@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
 
+from .._graph.layout import GATES
 from .._runtime.mxnet import mx
-from .names import GATES
 
 __all__ = ['ACTIVATIONS', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU', 'activate']
 

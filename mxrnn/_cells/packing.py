@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Sequence
 
-from .names import KINDS
+from .._graph.layout import KINDS
 from .params import RNNParams
 from .weights import Weights, copy_weights, group_weights, pack_gates, unpack_gates
 

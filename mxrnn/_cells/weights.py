@@ -9,9 +9,9 @@ from typing import Any, Dict, Mapping, Sequence
 import numpy as np
 
 from .. import _check
+from .._graph.layout import GROUPS, KINDS, gate_array
 from .._runtime.memory import address
 from .._runtime.mxnet import mx
-from .names import GROUPS, KINDS, gate_array
 
 __all__ = ['ARRAYS', 'MissingWeightsError', 'Weights', 'copy_rows', 'copy_weights', 'group_weights',
            'join_weights', 'pack_gates', 'take_weights', 'unpack_gates']

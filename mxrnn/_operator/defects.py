@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from .._graph.layout import FusedLayout
 from . import environment
 from .environment import corrupts, cpu_build, disabled, onednn, warn_once
-from .layout import FusedLayout
 
 __all__ = ['warn_of_defects']
 

@@ -26,11 +26,11 @@ from .._cells.sequence import (
     typed,
 )
 from .._cells.unroll import Options
+from .._graph.layout import Mode
 from .._runtime.mxnet import mx
 from .defects import warn_of_defects
 from .environment import cpu_build, warn_once
 from .initialiser import FusedRNN, check_projection
-from .layout import Mode
 from .packing import PackedVector
 from .padded import padded_layer
 from .parts import arrays_of, sized
@@ -87,7 +87,7 @@ class FusedRNNCell(PackedVector):
     -----
     One vector, ``<prefix>parameters``, holds all weights and then all biases, each in the order
     layer, direction ('l', 'r'), i2h, h2h and, with a projection, h2r, gate
-    (`_operator/layout.py`). States have the shape (num_layers * directions, batch, num_hidden): the
+    (`_graph/layout.py`). States have the shape (num_layers * directions, batch, num_hidden): the
     output, and for 'lstm' the memory; with a projection the output has projection_size channels.
     On CPUs sym.RNN crashes or does not train with a projection, and does not clip: there, and with
     `valid_length`, a cell with either is unrolled step by step, with its weights from the vector.

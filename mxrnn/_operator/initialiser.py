@@ -5,9 +5,8 @@ import warnings
 from typing import Any
 
 from .. import _check
-from .._cells.names import GATES
+from .._graph.layout import GATES, FusedLayout, Mode
 from .._runtime.mxnet import mx
-from .layout import FusedLayout, Mode
 
 __all__ = ['FusedRNN', 'check_projection']
 

@@ -11,8 +11,8 @@ from .._cells.weights import (
     join_weights,
     take_weights,
 )
+from .._graph.layout import FusedLayout, Mode
 from .._runtime.mxnet import mx
-from .layout import FusedLayout, Mode
 
 __all__ = ['PackedVector']
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 import json
 import math
 
+from .._graph.layout import LAYOUT, FusedLayout
 from .._runtime.mxnet import mx
-from .layout import LAYOUT, FusedLayout
 from .vector import zero_row
 
 __all__ = ['arrays_of', 'sized']

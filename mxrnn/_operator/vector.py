@@ -3,10 +3,9 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from .._cells.names import GROUPS, gate_array
+from .._graph.layout import GROUPS, FusedLayout, gate_array
 from .._runtime.mxnet import mx
 from .gradients import wanted
-from .layout import FusedLayout
 
 __all__ = ['cell_arrays', 'operator_vector', 'zero_row']
 

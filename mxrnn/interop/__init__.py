@@ -4,8 +4,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._checkpoint.errors import CheckpointError
-from .graph import Entry, Graph, Node, attr_value
-from .graph_json import graph_from_json, graph_to_json
+from .._graph.graph import Entry, Graph, Node, attr_value
+from .._graph.reading import graph_from_json, graph_to_json
 from .model import Model, load, save
 from .onnx_files import ExportError, to_onnx
 
@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from ._torch.files import load_torch, save_torch
     from ._torch.module import from_torch, to_torch
     from ._torch.table import register
-    from .layers import from_gluon_params, from_torch_state_dict, gluon_params, torch_state_dict
+    from .cell_weights import (
+        from_gluon_params,
+        from_torch_state_dict,
+        gluon_params,
+        torch_state_dict,
+    )
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'attr_value',
            'from_gluon_params', 'from_torch', 'from_torch_state_dict', 'gluon_params',
@@ -32,7 +37,7 @@ _CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_s
 def __getattr__(name: str) -> Any:
     import importlib
     if name in _CELLS:
-        return getattr(importlib.import_module('.layers', __name__), name)
+        return getattr(importlib.import_module('.cell_weights', __name__), name)
     if name not in _TORCH:
         raise AttributeError('module %r has no attribute %r' % (__name__, name))
     try:

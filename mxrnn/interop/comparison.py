@@ -10,7 +10,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._checkpoint.errors import brief
-from .graph import Graph
+from .._graph.graph import Graph
 from .model import Model
 
 __all__ = ['Differences', 'compare']

@@ -13,9 +13,9 @@ from .._checkpoint import atomic, files
 from .._checkpoint.arrays import SparseArray, read_arrays, write_arrays
 from .._checkpoint.errors import CheckpointError, brief, named
 from .._checkpoint.format import add_checksum, refuse_names, walk
-from .graph import Graph
-from .graph_json import graph_from_json, graph_to_json
-from .packing import Packing, packings, vector_layouts
+from .._graph.by_gate import Packing, packings, vector_layouts
+from .._graph.graph import Graph
+from .._graph.reading import graph_from_json, graph_to_json
 
 __all__ = ['Model', 'load', 'save']
 

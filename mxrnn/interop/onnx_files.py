@@ -5,8 +5,8 @@ import os
 from typing import Any, Mapping, Sequence
 
 from .._checkpoint.atomic import replacing
+from .._graph.graph import Graph
 from ._onnx.errors import ExportError
-from .graph import Graph
 
 __all__ = ['ExportError', 'to_onnx', 'without_onnx']
 

@@ -7,7 +7,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 import pytest
 
-from mxrnn.interop.graph_json import graph_from_json
+from mxrnn.interop import graph_from_json
 
 from .. import mx
 from ..running import flat, random_value

@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from mxrnn.interop.graph import Entry, attr_value
-from mxrnn.interop.graph_json import graph_from_json
+from mxrnn.interop import Entry, attr_value, graph_from_json
 
 from .. import mx, rnn
 from ..cases import CASES, OURS

@@ -20,8 +20,8 @@ from .onnx_runs import bound, compare, exported, grouped, session
 onnx = pytest.importorskip('onnx')
 
 from mxrnn import interop  # noqa: E402
+from mxrnn.interop import graph_from_json  # noqa: E402
 from mxrnn.interop._onnx import builder  # noqa: E402
-from mxrnn.interop.graph_json import graph_from_json  # noqa: E402
 from mxrnn.interop.onnx_files import ExportError, to_onnx, without_onnx  # noqa: E402
 
 #: How many random compositions are tried.

@@ -8,7 +8,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from mxrnn.interop.graph_json import graph_from_json
+from mxrnn.interop import graph_from_json
 
 from .. import mx
 from .onnx_runs import compare, exported, session

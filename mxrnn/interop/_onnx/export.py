@@ -6,7 +6,7 @@ from typing import Any, Iterator, Mapping, Sequence
 import numpy as np
 
 from ... import _check
-from ..graph import Graph, Node
+from ..._graph.graph import Graph, Node
 from . import (  # noqa: F401
     creation,
     cutting,

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from ..graph import Graph
+from ..._graph.graph import Graph
 from .builder import Builder, Record, Scope, Value
 from .errors import Unsupported
 from .sizes import Size, resolve, unify

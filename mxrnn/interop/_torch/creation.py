@@ -8,7 +8,7 @@ from typing import Any, Callable
 import torch
 from torch import Tensor
 
-from ..graph import Node
+from ..._graph.graph import Node
 from .table import OPERATORS, Operator, Run, axis_of, dtype_of, operator
 
 __all__ = ['CREATES']

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..graph import Node
+from ..._graph.graph import Node
 from .table import OPERATORS, Operator, Run, dtype_of, operator
 
 __all__: list[str] = []

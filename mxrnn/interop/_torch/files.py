@@ -11,7 +11,7 @@ import torch
 from ... import _check
 from ..._checkpoint.atomic import replacing
 from ..._checkpoint.errors import CheckpointError, brief
-from ..graph_json import graph_from_json, graph_to_json
+from ..._graph.reading import graph_from_json, graph_to_json
 from .module import GraphModule
 
 __all__ = ['load_torch', 'save_torch']

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import _check
-from ..graph import Graph
+from ..._graph.graph import Graph
 from ..model import Model
 from .opened import find_sources
 from .schedule import Schedule, UnsupportedError, faults_of, label_nodes

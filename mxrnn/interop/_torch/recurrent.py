@@ -6,7 +6,7 @@ from typing import Any, Callable
 import torch
 from torch import Tensor
 
-from ..graph import Node
+from ..._graph.graph import Node
 from .table import Run, operator
 
 __all__: list[str] = []

@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 import torch
 from torch import Tensor
 
-from ..graph import Graph, Node
+from ..._graph.graph import Graph, Node
 from . import creation, elementwise, index, layers, losses, recurrent, shape  # noqa: F401
 from .creation import CREATES
 from .table import OPERATORS, Run, axis_of

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..graph import Node
+from ..._graph.graph import Node
 from .table import Run, axis_of, operator
 
 __all__ = ['reshaped']

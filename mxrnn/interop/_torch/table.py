@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ... import _check
-from ..graph import Node
+from ..._graph.graph import Node
 
 __all__ = ['DTYPES', 'OPERATORS', 'Operator', 'axis_of', 'dtype_of', 'operator', 'register']
 

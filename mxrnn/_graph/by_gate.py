@@ -13,9 +13,8 @@ from typing import Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .._cells.names import GATES, GROUPS, KINDS, gate_array
-from .._operator.layout import LAYOUT, FusedLayout
 from .graph import Graph, Node
+from .layout import GATES, GROUPS, KINDS, LAYOUT, FusedLayout, gate_array
 
 __all__ = ['Packing', 'packings', 'vector_layouts']
 

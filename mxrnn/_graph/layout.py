@@ -1,18 +1,33 @@
-"""The layout of sym.RNN's vector, which holds the weights of all layers. Needs no MXNet."""
+"""Names of the gates, of the arrays that a cell's weights consist of, and where they lie in the
+vector of sym.RNN, which holds the weights of all layers."""
 from __future__ import annotations
 
 import math
 from typing import Iterator, Literal, NamedTuple
 
-from .._cells.names import GATES, GROUPS, KINDS, gate_array
+__all__ = ['GATES', 'GROUPS', 'KINDS', 'LAYOUT', 'FusedArray', 'FusedLayout', 'Mode', 'gate_array']
 
-__all__ = ['LAYOUT', 'FusedArray', 'FusedLayout', 'Mode']
+#: The projections that a cell has, and the arrays of each.
+GROUPS = ('i2h', 'h2h')
+KINDS = ('weight', 'bias')
+
+_RNN = ('',)
+_LSTM = ('_i', '_f', '_c', '_o')
+_GRU = ('_r', '_z', '_o')
+
+#: Suffixes of the gates in each mode of sym.RNN, in the order in which their rows lie.
+GATES = {'rnn_relu': _RNN, 'rnn_tanh': _RNN, 'lstm': _LSTM, 'gru': _GRU}
 
 #: Attribute of a node that takes a vector to something else than sym.RNN: the cell's prefix and the
 #: fields of the layout.
 LAYOUT = '__fused_layout__'
 
 Mode = Literal['rnn_relu', 'rnn_tanh', 'lstm', 'gru']
+
+
+def gate_array(group: str, kind: str, gate: str = '') -> str:
+    """Name of one gate's array, 'i2h_f_weight', or of all gates', 'i2h_weight'."""
+    return '%s%s_%s' % (group, gate, kind)
 
 
 class FusedArray(NamedTuple):

@@ -2,38 +2,139 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
 from .. import _check
 from .._cells.base import BaseRNNCell
-from .._operator.layout import FusedLayout
-from .stacks import stack_of
+from .._cells.containers import BidirectionalCell, SequentialRNNCell
+from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
+from .._cells.dropout import DropoutCell
+from .._graph.layout import GATES, GROUPS, FusedLayout
+from .._operator.fused import FusedRNNCell
 
 __all__ = ['from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict']
 
-#: Of each projection's arrays, what torch calls them.
-_TORCH = {'i2h': 'ih', 'h2h': 'hh', 'h2r': 'hr'}
-
-def _given(cell: BaseRNNCell, params: Any, name: str) -> dict[str, np.ndarray]:
-    """The packed weights of `cell` as NumPy's arrays."""
-    _check.instance(name, params, Mapping, 'a dict of weights by name')
-    return {each: value.asnumpy() if hasattr(value, 'asnumpy') else np.asarray(value)
-            for each, value in cell.pack_weights(dict(params)).items()}
+#: Group and kind of an array: ('i2h', 'weight').
+_Key = Tuple[str, str]
 
 
-def _read(cell: BaseRNNCell, params: dict[str, np.ndarray],
+class _Part(NamedTuple):
+    """One direction of one layer, or all of a fused cell: its kind, its widths and its arrays."""
+
+    mode: str
+    num_hidden: int
+    width: int  #: channels of the output
+    #: What the cell calls each array; all are the one vector of a fused cell.
+    names: Mapping[_Key, str]
+    layout: FusedLayout | None = None
+
+    def described(self, directions: int) -> str:
+        """What layers of one kind have in common."""
+        return '%s of %d units, %d directions%s%s' % (
+            self.mode, self.num_hidden, directions,
+            ', projected to %d' % self.width if ('h2r', 'weight') in self.names else '',
+            '' if self.biased else ', without biases')
+
+    @property
+    def biased(self) -> bool:
+        return ('i2h', 'bias') in self.names
+
+    def shape(self, group: str, kind: str, width: int) -> tuple[int, ...]:
+        """Of an array, for an input of `width` channels."""
+        rows = self.num_hidden * len(GATES[self.mode])
+        if kind == 'bias':
+            return (rows,)
+        return {'i2h': (rows, width), 'h2h': (rows, self.width),
+                'h2r': (self.width, self.num_hidden)}[group]
+
+
+class _Layer(NamedTuple):
+    """One layer: for each direction the part that has its arrays, and its number in there."""
+
+    directions: tuple[_Part, ...]
+    number: int = 0
+
+
+def _layers(cell: Any) -> Iterator[_Layer]:
+    """The layers of `cell`, lowest first."""
+    kind = type(cell)
+    if kind is SequentialRNNCell:
+        for inner in cell._cells:
+            yield from _layers(inner)
+    elif kind is FusedRNNCell:
+        if cell._clip_:
+            raise ValueError('%r clips its states, which layers of torch do not' % cell)
+        layout = cell._layout_
+        part = _Part(cell._mode, cell._num_hidden, layout.num_output, {
+            (array.group, array.kind): cell._parameter.name for array in layout.arrays(1)}, layout)
+        for number in range(cell._num_layers):
+            yield _Layer((part,) * len(layout.directions), number)
+    elif kind is BidirectionalCell:
+        sides = [list(_layers(side)) for side in cell._cells]
+        if any(len(side) != 1 or len(side[0].directions) != 1 or side[0].directions[0].layout
+               for side in sides):
+            raise ValueError('a direction of %r is more than one layer' % cell)
+        yield _Layer(tuple(side[0].directions[0] for side in sides))
+    elif kind is not DropoutCell:  # which has no weights
+        yield _Layer((_plain(cell),))
+
+
+def _plain(cell: Any) -> _Part:
+    kind, modes = type(cell), {RNNCell: '', LSTMCell: 'lstm', LSTMPCell: 'lstm', GRUCell: 'gru'}
+    if kind not in modes:
+        raise ValueError('they have no layer like %s' % kind.__name__)
+    mode = modes[kind] or 'rnn_%s' % (cell._activation,)
+    if cell._options_:
+        raise ValueError('%r clips its states, which layers of torch do not' % cell)
+    if mode not in GATES:
+        raise ValueError('their layers have no activation %r' % (cell._activation,))
+    keys = [(group, kind) for group in GROUPS for kind in cell._kinds_]
+    if kind is LSTMPCell:
+        keys.append(('h2r', 'weight'))
+    return _Part(mode, cell._num_hidden, cell.state_shape[0][1],
+                 {key: '%s%s_%s' % (cell._params._prefix, *key) for key in keys})
+
+
+def _stack_of(cell: BaseRNNCell, biased: bool = False) -> list[_Layer]:
+    """The layers of `cell`, all of one kind; else what is wrong is raised. `biased` says whether
+    they must have biases."""
+    _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
+    try:
+        layers = list(_layers(cell))
+        if not layers:
+            raise ValueError('it has no layers')
+        parts = [part for layer in layers for part in layer.directions]
+        kinds = {part.described(len(layer.directions)) for layer in layers
+                 for part in layer.directions}
+        if len(kinds) > 1:
+            raise ValueError('its layers differ: %s' % '; '.join(sorted(kinds)))
+        if biased and not all(part.biased for part in parts):
+            raise ValueError("it has no biases, and all of Gluon's layers have")
+        owners = {(tuple(part.names.values()), layer.number, side)
+                  for layer in layers for side, part in enumerate(layer.directions)}
+        if len(owners) < len(parts):
+            raise ValueError('it has layers that share weights')
+    except ValueError as error:
+        raise ValueError('cell must be the same as one layer of torch or Gluon, but %r is not: %s'
+                         % (cell, error)) from None
+    return layers
+
+
+def _read(cell: BaseRNNCell, arg_params: Mapping[str, Any],
           named: Callable[[int, int, str, str], str]) -> dict[str, np.ndarray]:
     """The arrays of each layer and direction, under the names that `named` gives them."""
+    layers = _stack_of(cell)
+    _check.instance('arg_params', arg_params, Mapping, 'a dict of weights by name')
+    params = {name: value.asnumpy() if hasattr(value, 'asnumpy') else np.asarray(value)
+              for name, value in cell.pack_weights(dict(arg_params)).items()}
     found = {}
-    for i, layer in enumerate(stack_of(cell)):
+    for i, layer in enumerate(layers):
         for side, part in enumerate(layer.directions):
-            if part.layout is None:
-                arrays = {key: params[name] for key, name in part.names.items()}
-            else:
-                name = next(iter(part.names.values()))
-                vector = params[name]
+            arrays = {key: params[name] for key, name in part.names.items()}
+            if part.layout is not None:
+                name, vector = part.names['i2h', 'weight'], arrays['i2h', 'weight']
                 width = part.layout.num_input(vector.size, name)
                 arrays = {(each.group, each.kind):
                           vector[each.begin:each.end].reshape(each.shape)
@@ -47,7 +148,7 @@ def _read(cell: BaseRNNCell, params: dict[str, np.ndarray],
 def _write(cell: BaseRNNCell, given: Mapping[str, np.ndarray], what: str,
            named: Callable[[int, int, str, str], str]) -> dict[str, np.ndarray]:
     """The weights of `cell`, packed, of arrays under the names that `named` gives them."""
-    layers = stack_of(cell)
+    layers = _stack_of(cell)
     needed = [named(i, side, *key) for i, layer in enumerate(layers)
               for side, part in enumerate(layer.directions) for key in part.names]
     missing = [name for name in needed if name not in given]
@@ -82,6 +183,10 @@ def _write(cell: BaseRNNCell, given: Mapping[str, np.ndarray], what: str,
             arrays[each.layer, each.direction, each.group, each.kind].reshape(-1)
             for each in layout.arrays(width, by_gate=False)])
     return result
+
+
+#: Of each projection's arrays, what torch calls them.
+_TORCH = {'i2h': 'ih', 'h2h': 'hh', 'h2r': 'hr'}
 
 
 def _torch_name(layer: int, side: int, group: str, kind: str) -> str:
@@ -142,9 +247,7 @@ def torch_state_dict(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[s
     <All keys matched successfully>
     """
     from ._torch.module import tensor
-    stack_of(cell)
-    found = _read(cell, _given(cell, arg_params, 'arg_params'), _torch_name)
-    return {name: tensor(array) for name, array in found.items()}
+    return {name: tensor(array) for name, array in _read(cell, arg_params, _torch_name).items()}
 
 
 def from_torch_state_dict(cell: BaseRNNCell, state_dict: Mapping[str, Any]
@@ -203,8 +306,8 @@ def gluon_params(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[str, 
     >>> sorted(interop.gluon_params(mxrnn.FusedRNNCell(4, mode='gru'), args))
     ['l0_h2h_bias', 'l0_h2h_weight', 'l0_i2h_bias', 'l0_i2h_weight']
     """
-    stack_of(cell, biased=True)
-    return _read(cell, _given(cell, arg_params, 'arg_params'), _gluon_name)
+    _stack_of(cell, biased=True)
+    return _read(cell, arg_params, _gluon_name)
 
 
 def from_gluon_params(cell: BaseRNNCell, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -239,7 +342,7 @@ def from_gluon_params(cell: BaseRNNCell, params: Mapping[str, Any]) -> dict[str,
     """
     if not callable(getattr(params, 'items', None)):  # Gluon's ParameterDict is no dict
         raise TypeError('params must be a dict of weights by name, got %s' % type(params).__name__)
-    stack_of(cell, biased=True)
+    _stack_of(cell, biased=True)
     given = {}
     for name, value in params.items():
         value = value.data() if callable(getattr(value, 'data', None)) else value

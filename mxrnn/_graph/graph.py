@@ -20,6 +20,7 @@ class Node(NamedTuple):
 
     Examples
     --------
+    >>> from mxrnn.interop import Node
     >>> node = Node('FullyConnected', 'fc', {'num_hidden': '8', '__lr_mult__': '2'}, ())
     >>> node.get('num_hidden'), node.get('no_bias', False)
     (8, False)

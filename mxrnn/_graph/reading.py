@@ -103,7 +103,7 @@ def graph_to_json(graph: Graph) -> str:
 
     Examples
     --------
-    >>> from mxrnn.interop.graph import Entry, Graph, Node
+    >>> from mxrnn.interop import Entry, Graph, Node
     >>> node = Node('', 'data', {}, ())
     >>> graph_from_json(graph_to_json(Graph((node,), (Entry(0, 0),)))).outputs
     ['data']
