@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 
 from .._checkpoint.atomic import replacing
 from .._graph.graph import Graph
-from ._onnx.errors import ExportError
+from ._onnx.sizes import ExportError
 
 __all__ = ['ExportError', 'to_onnx', 'without_onnx']
 

@@ -8,8 +8,7 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from .errors import Unsupported
-from .sizes import Axis, Size, SizeError, Source, product, resolve, same
+from .sizes import Axis, Size, SizeError, Source, Unsupported, product, resolve, same
 
 __all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type']
 

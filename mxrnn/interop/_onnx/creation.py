@@ -6,8 +6,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from .builder import Builder, Value
-from .errors import Unsupported
-from .sizes import Axis, Size, product, resolve
+from .sizes import Axis, Size, Unsupported, product, resolve
 from .table import Attributes, converts
 
 __all__ = ['dropout_mask']

@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
 from .builder import Builder, Value
-from .errors import Unsupported
-from .sizes import broadcast, unify, unify_all
+from .sizes import Size, Unsupported, broadcast, unify, unify_all
 from .table import Attributes, Converter, converts
 
 __all__ = ['activate', 'binary', 'equal_shapes']
@@ -27,6 +26,7 @@ _UNARY = {'abs': 'Abs', 'negative': 'Neg', 'exp': 'Exp', 'log': 'Log', 'sqrt': '
           'relu': 'Relu', 'softsign': 'Softsign', 'erf': 'Erf', 'sign': 'Sign', 'floor': 'Floor',
           'ceil': 'Ceil', 'reciprocal': 'Reciprocal'}
 
+
 def equal_shapes(values: Sequence[Value]) -> tuple[Any, ...]:
     """The one shape that all `values` have."""
     shape = values[0].shape
@@ -36,52 +36,50 @@ def equal_shapes(values: Sequence[Value]) -> tuple[Any, ...]:
 
 
 def binary(builder: Builder, op: str, first: Value, second: Value,
-           shape: Sequence[Any] | None = None) -> Value:
+           shape: Sequence[Size] | None = None) -> Value:
     """An operator of ONNX on two arrays, broadcast if their shapes differ."""
     shape = broadcast(first.shape, second.shape) if shape is None else shape
     if op in _ARITHMETIC.values():
         return builder.node(op, [first, second], shape)
+    sides = [first, second]
+    if op in _LOGIC.values():
+        sides = [builder.cast(side, bool) for side in sides]
+    result = builder.node('Equal' if op == 'NotEqual' else op, sides, shape, bool)
     if op == 'NotEqual':
-        equal = builder.node('Equal', [first, second], shape, bool)
-        return builder.numbers(builder.node('Not', [equal], shape, bool), first.dtype)
-    return builder.numbers(builder.node(op, [first, second], shape, bool), first.dtype)
+        result = builder.node('Not', [result], shape, bool)
+    return builder.numbers(result, first.dtype)
 
 
-def _logic(builder: Builder, op: str, first: Value, second: Value, shape: Any = None) -> Value:
-    shape = broadcast(first.shape, second.shape) if shape is None else shape
-    sides = [builder.cast(side, bool) for side in (first, second)]
-    return builder.numbers(builder.node(op, sides, shape, bool), first.dtype)
+def _elementwise(op: str) -> Converter:
+    """A converter of two arrays of one shape."""
+    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+        return binary(builder, op, inputs[0], inputs[1], equal_shapes(inputs))
+    return convert
 
 
-def _enter_binary() -> None:
-    for table, combine in ((_ARITHMETIC, binary), (_COMPARISONS, binary), (_LOGIC, _logic)):
-        for name, op in table.items():
-            def elementwise(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
-                            op: str = op, combine: Callable[..., Value] = combine) -> Value:
-                return combine(builder, op, *inputs, shape=equal_shapes(inputs))
+def _broadcasting(op: str) -> Converter:
+    """A converter of two arrays, broadcast."""
+    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+        return binary(builder, op, inputs[0], inputs[1])
+    return convert
 
-            def broadcasting(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
-                             op: str = op, combine: Callable[..., Value] = combine) -> Value:
-                return combine(builder, op, *inputs)
 
-            def scalar(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
-                       op: str = op, combine: Callable[..., Value] = combine,
-                       swapped: bool = False) -> Value:
-                number = _scalar(builder, attributes, inputs[0])
-                pair = (number, inputs[0]) if swapped else (inputs[0], number)
-                return combine(builder, op, *pair)
+def _with_number(op: str, swapped: bool = False) -> Converter:
+    """A converter of an array and a number, of the number and the array if `swapped`."""
+    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+        first, second = inputs[0], _scalar(builder, attributes, inputs[0])
+        return binary(builder, op, second, first) if swapped else binary(builder, op, first, second)
+    return convert
 
-            def swapped(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
-                        scalar: Callable[..., Value] = scalar) -> Value:
-                return scalar(builder, attributes, inputs, swapped=True)
 
-            arithmetic = name in ('add', 'sub', 'mul', 'div')
-            converts(('elemwise_' if arithmetic else '_') + name)(elementwise)
-            converts('broadcast_' + name)(broadcasting)
-            word = {'add': 'plus', 'sub': 'minus'}.get(name, name)
-            converts('_%s_scalar' % word)(scalar)
-            if name in ('sub', 'div', 'power'):
-                converts('_r%s_scalar' % word)(swapped)
+for _name, _op in {**_ARITHMETIC, **_COMPARISONS, **_LOGIC}.items():
+    _word = {'add': 'plus', 'sub': 'minus'}.get(_name, _name)
+    converts(('elemwise_' if _name in ('add', 'sub', 'mul', 'div') else '_') + _name)(
+        _elementwise(_op))
+    converts('broadcast_' + _name)(_broadcasting(_op))
+    converts('_%s_scalar' % _word)(_with_number(_op))
+    if _name in ('sub', 'div', 'power'):
+        converts('_r%s_scalar' % _word)(_with_number(_op, swapped=True))
 
 
 def _scalar(builder: Builder, attributes: Attributes, like: Value) -> Value:
@@ -90,20 +88,6 @@ def _scalar(builder: Builder, attributes: Attributes, like: Value) -> Value:
     if like.dtype.kind != 'f' and math.isfinite(number):
         number = math.trunc(number)
     return builder.scalar(number, like)
-
-
-_enter_binary()
-
-
-def _enter_unary() -> None:
-    for name, op in _UNARY.items():
-        def unary(builder: Builder, attributes: Attributes, inputs: Sequence[Value],
-                  op: str = op) -> Value:
-            return builder.node(op, inputs, inputs[0].shape)
-        converts(name)(unary)
-
-
-_enter_unary()
 
 
 def _chain(*steps: Any) -> Converter:
@@ -118,6 +102,8 @@ def _chain(*steps: Any) -> Converter:
     return convert
 
 
+for _name, _op in _UNARY.items():
+    converts(_name)(_chain(_op))
 converts('rsqrt')(_chain('Sqrt', 'Reciprocal'))
 converts('log2')(_chain('Log', ('Mul', 1 / math.log(2))))
 converts('log10')(_chain('Log', ('Mul', 1 / math.log(10))))

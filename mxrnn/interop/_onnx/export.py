@@ -7,24 +7,10 @@ import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph, Node
-from . import (  # noqa: F401
-    creation,
-    cutting,
-    elementwise,
-    heads,
-    indexing,
-    layers,
-    products,
-    recurrent,
-    reductions,
-    repeating,
-    sequences,
-    shapes,
-)
+from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
 from .builder import Builder, Record, Value
-from .errors import ExportError, Unsupported
-from .loops import foreach
-from .sizes import Axis, Size, SizeError, Source
+from .recurrent import foreach
+from .sizes import Axis, ExportError, Size, SizeError, Source, Unsupported
 from .table import CONVERTERS, Attributes
 from .writing import write_model
 

@@ -1,18 +1,20 @@
-"""Layers: products with weights, convolutions, pooling, normalisation."""
+"""Layers: products with weights, convolutions, pooling, normalisation, softmax."""
 from __future__ import annotations
 
 import math
 from typing import Any, Sequence
 
+import numpy as np
+
 from .builder import Builder, Value
 from .elementwise import binary
-from .errors import Unsupported
-from .reductions import reduce
-from .shapes import reshaped
-from .sizes import SizeError, divide, product, resolve, unify
+from .index import reduce
+from .recurrent import inside
+from .shape import reshaped
+from .sizes import SizeError, Unsupported, divide, product, resolve, unify
 from .table import Attributes, converts, positive
 
-__all__: list[str] = []
+__all__ = ['flat_softmax']
 
 
 @converts('FullyConnected')
@@ -254,6 +256,14 @@ def _local_response(builder: Builder, attributes: Attributes, inputs: Sequence[V
                         beta=attributes.number('beta', 0.75), bias=attributes.number('knorm', 2.0))
 
 
+@converts('_contrib_div_sqrt_dim')
+def _scaled(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data, width = inputs[0], resolve(inputs[0].shape[-1])
+    if not isinstance(width, int):
+        raise Unsupported('a width that is not known')
+    return builder.node('Div', [data, builder.scalar(math.sqrt(width), data)], data.shape)
+
+
 @converts('depth_to_space')
 def _depth_to_space(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     data, size = inputs[0], attributes.integer('block_size')
@@ -270,9 +280,53 @@ def _space_to_depth(builder: Builder, attributes: Attributes, inputs: Sequence[V
         divide(side, size) for side in sides]), blocksize=size)
 
 
-@converts('_contrib_div_sqrt_dim')
-def _scaled(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, width = inputs[0], resolve(inputs[0].shape[-1])
-    if not isinstance(width, int):
-        raise Unsupported('a width that is not known')
-    return builder.node('Div', [data, builder.scalar(math.sqrt(width), data)], data.shape)
+def _softmax(op: str, sign: int = 1) -> Any:
+    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+        data = inputs[0]
+        axis = positive(attributes.integer('axis', -1), data.rank)
+        factor = sign / attributes.number('temperature', 1.0)
+        if 'dtype' in attributes:
+            data = builder.cast(data, attributes.text('dtype'))
+        within = None
+        if attributes.flag('use_length') and len(inputs) > 1:
+            if (data.rank, axis) != (2, 1):
+                raise Unsupported('a softmax with lengths of %d axes' % data.rank)
+            within = inside(builder, data, inputs[1], 1)
+        if factor != 1:
+            data = builder.node('Mul', [data, builder.scalar(factor, data)], data.shape)
+        if within is None:
+            return builder.node(op, [data], data.shape, axis=axis)
+        lowest = builder.scalar(np.finfo(data.dtype).min, data)
+        data = builder.where(within, data, lowest, data.shape)
+        result = builder.node(op, [data], data.shape, axis=axis)
+        return builder.where(within, result, builder.scalar(0, result), data.shape)
+    return convert
+
+
+converts('softmax')(_softmax('Softmax'))
+
+
+converts('softmin')(_softmax('Softmax', -1))
+
+
+converts('log_softmax')(_softmax('LogSoftmax'))
+
+
+def flat_softmax(builder: Builder, data: Value) -> Value:
+    """Softmax over all but the first axis."""
+    if data.rank == 2:
+        return builder.node('Softmax', [data], data.shape, axis=1)
+    flat = builder.reshape(data, (data.shape[0], product(data.shape[1:])))
+    return builder.reshape(builder.node('Softmax', [flat], flat.shape, axis=1), data.shape)
+
+
+@converts('SoftmaxActivation')
+def _softmax_activation(builder: Builder, attributes: Attributes,
+                        inputs: Sequence[Value]) -> Value:
+    data = inputs[0]
+    if attributes.text('mode', 'instance') == 'channel':
+        return builder.node('Softmax', [data], data.shape, axis=1)
+    if data.rank != 2:
+        raise Unsupported('a SoftmaxActivation of %d axes, on which builds of MXNet differ'
+                          % data.rank)
+    return flat_softmax(builder, data)

@@ -1,15 +1,18 @@
-"""sym.RNN as one node of ONNX a layer, and the loops of `contrib.foreach` as Scan."""
+"""sym.RNN as one node of ONNX a layer, sequences, and loops as Scan."""
 from __future__ import annotations
 
 from typing import Any, NamedTuple, Sequence
 
-from .builder import Builder, Value
-from .cutting import concat
-from .errors import Unsupported
-from .sizes import resolve, unify
-from .table import Attributes, converts
+import numpy as np
 
-__all__ = ['MODES', 'Mode']
+from ..._graph.graph import Graph
+from .builder import Builder, Record, Scope, Value
+from .index import indices
+from .shape import concat
+from .sizes import Size, Unsupported, resolve, unify
+from .table import Attributes, converts, positive
+
+__all__ = ['foreach', 'inside']
 
 
 class Mode(NamedTuple):
@@ -145,3 +148,122 @@ def _layer(builder: Builder, mode: Mode, units: int, directions: int, data: Valu
         return builder.squeeze(output, 1), last
     output = builder.transpose(output, (0, 2, 1, 3))
     return builder.reshape(output, (time, batch, directions * units)), last
+
+
+def count_up(builder: Builder, size: Any) -> Value:
+    """0, 1, … as int64, `size` of them."""
+    size = resolve(size)
+    if isinstance(size, int):
+        return builder.constant(np.arange(size), 'int64')
+    ends = [builder.constant(0, 'int64'), builder.reshape(builder.vector([size]), ()),
+            builder.constant(1, 'int64')]
+    return builder.node('Range', ends, (size,))
+
+
+@converts('SequenceMask')
+def _sequence_mask(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data = inputs[0]
+    if not attributes.flag('use_sequence_length'):
+        return data
+    within = inside(builder, data, inputs[1], attributes.integer('axis', 0))
+    value = builder.scalar(attributes.number('value', 0.0), data)
+    return builder.where(within, data, value, data.shape)
+
+
+def inside(builder: Builder, data: Value, lengths: Value, axis: int) -> Value:
+    """Where a sequence has not ended, of the shape (time, batch, 1, …) or (batch, time, 1, …)."""
+    if axis not in (0, 1) or lengths.rank != 1:
+        raise Unsupported('sequences along axis %d' % axis)
+    unify(data.shape[1 - axis], lengths.shape[0])
+    time = builder.cast(count_up(builder, data.shape[axis]), lengths.dtype)
+    ones = (1,) * (data.rank - 2)
+    shapes = [(size, 1) if axis == place else (1, size)
+              for place, size in ((0, data.shape[axis]), (1, lengths.shape[0]))]
+    steps, ends = (builder.reshape(each, tuple(shape) + ones)
+                   for each, shape in zip((time, lengths), shapes))
+    whole = tuple(data.shape[:2]) + ones
+    return builder.node('Less', [steps, ends], whole, bool)
+
+
+@converts('SequenceLast')
+def _sequence_last(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data, axis = inputs[0], positive(attributes.integer('axis', 0), inputs[0].rank)
+    if not attributes.flag('use_sequence_length'):
+        return builder.squeeze(builder.slice(data, axis, -1, None, 1), axis)
+    if axis not in (0, 1):
+        raise Unsupported('sequences along axis %d' % axis)
+    lengths = inputs[1]
+    batch = unify(data.shape[1 - axis], lengths.shape[0])
+    if axis == 0:
+        data = builder.transpose(data, [1, 0, *range(2, data.rank)])
+    last = builder.node('Sub', [builder.cast(lengths, 'int64'), builder.constant(1, 'int64')],
+                        lengths.shape)
+    places = builder.unsqueeze(indices(builder, last, data.shape[1]), 1)
+    return builder.node('GatherND', [data, places], (batch,) + data.shape[2:], batch_dims=1)
+
+
+@converts('SequenceReverse')
+def _sequence_reverse(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    data = inputs[0]
+    if not attributes.flag('use_sequence_length'):
+        return builder.slice(data, 0, -1, None, data.shape[0], -1)
+    lengths = builder.cast(inputs[1], 'int64')
+    unify(data.shape[1], lengths.shape[0])
+    return builder.node('ReverseSequence', [data, lengths], data.shape, batch_axis=1, time_axis=0)
+
+
+def foreach(builder: Builder, attributes: Attributes, inputs: Sequence[Value], body: Graph,
+            convert: Any) -> list[Value]:
+    """A Scan for a loop over the first axis of its data.
+
+    Parameters
+    ----------
+    inputs : list of Value
+        Data, states, and what the body reads besides.
+    body : Graph
+        One turn of the loop.
+    convert : callable
+        Converts a graph, given the values of its variables by their places, to its outputs.
+    """
+    places = [attributes.integers(name, ()) for name in
+              ('in_data_locs', 'in_state_locs', 'remain_locs')]
+    data_count, state_count = len(places[0]), len(places[1])
+    variables = [i for i, node in enumerate(body.nodes) if node.is_variable]
+    order = [place for group in places for place in group]
+    if sorted(order) != list(range(len(variables))) or len(order) != len(inputs):
+        raise Unsupported('a loop whose inputs do not match its body')
+    data, states = inputs[:data_count], inputs[data_count:data_count + state_count]
+    if not data:
+        raise Unsupported('a loop over no data')
+    length: Size = data[0].shape[0]
+    for value in data[1:]:
+        length = unify(length, value.shape[0])
+    current, outer = builder.current, builder.scope
+    builder.scope = scope = Scope(outer)
+    turn = [Value(builder.name(current + '_state'), value.shape, value.dtype) for value in states]
+    turn += [Value(builder.name(current + '_step'), value.shape[1:], value.dtype)
+             for value in data]
+    given = turn[state_count:] + turn[:state_count] + list(inputs[data_count + state_count:])
+    results = convert(body, {variables[place]: value for place, value in zip(order, given)})
+    count = attributes.integer('num_out_data')
+    if len(results) != count + state_count:
+        raise Unsupported('a loop whose body has %d outputs' % len(results))
+    steps, after = results[:count], results[count:]
+    for old, new in zip(states, after):
+        if old.rank != new.rank:
+            raise Unsupported('a loop whose states change their shape')
+        for pair in zip(old.shape, new.shape):
+            unify(*pair)
+    for value in [*after, *steps]:  # each output of a body is an output of a node in it, once
+        builder.current = current + '_result'
+        name = builder.name(current + '_result')
+        scope.records.append(Record('Identity', name, [value.name], [name], {}))
+        scope.outputs.append(value._replace(name=name))
+    scope.inputs = turn
+    builder.scope, builder.current = outer, current
+    shapes = [value.shape for value in states] + [(resolve(length),) + value.shape
+                                                  for value in steps]
+    dtypes = [value.dtype for value in [*after, *steps]]
+    outputs = builder.nodes('Scan', [*states, *data], shapes, dtypes, scope,
+                            num_scan_inputs=data_count)
+    return outputs[state_count:] + outputs[:state_count]

@@ -5,7 +5,7 @@ import ast
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from .builder import Builder, Value
-from .errors import Unsupported
+from .sizes import Unsupported
 
 __all__ = ['CONVERTERS', 'Attributes', 'Converter', 'Entry', 'converts', 'positive']
 
@@ -98,6 +98,8 @@ def converts(*operators: str, uses: int | None = None) -> Callable[[Converter], 
     """
     def enter(function: Converter) -> Converter:
         for operator in operators:
+            if operator in CONVERTERS:
+                raise ValueError('there are two converters of %s' % operator)
             CONVERTERS[operator] = Entry(function, uses)
         return function
     return enter

@@ -7,8 +7,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
-from .errors import ExportError
-from .sizes import Axis, SizeError, resolve
+from .sizes import Axis, ExportError, SizeError, resolve
 
 __all__ = ['write_model']
 
