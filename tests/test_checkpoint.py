@@ -11,7 +11,7 @@ import types
 import numpy as np
 import pytest
 
-from mxrnn._checkpoint import arrays as stored
+from mxrnn._files import params as stored
 
 from . import differs, mx, rnn
 from .cases import each_bound
@@ -199,7 +199,7 @@ def test_sparse_parameters_that_are_still_being_computed(stype, tmp_path):
     loaded = rnn.load_rnn_checkpoint([], prefix, 1)[1]['a']
     np.testing.assert_array_equal(loaded.asnumpy(), dense)
     np.testing.assert_array_equal(
-        stored.read_params(prefix + '-0001.params')[0]['a'].dense(), dense)
+        stored.read_arrays(prefix + '-0001.params')['arg:a'].dense(), dense)
 
 
 # ---- the callback

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mxrnn._checkpoint import arrays as stored
-from mxrnn._checkpoint import format
-from mxrnn._checkpoint.errors import CheckpointError, brief
+from mxrnn._files import params as stored
+from mxrnn._files.errors import CheckpointError, reason_of
 
 from . import mx, rnn
 from .checkpoints import CPU_FLOAT, DATA, OLD, V1, V2, array_list, u32, u64, without_checksum
@@ -42,11 +41,11 @@ def test_dense_arrays_are_mxnets_bytes_both_ways(kind, shape, tmp_path):
 
 
 def test_bfloat16_is_the_type_that_mxnet_shows_numpy(tmp_path):
-    skip_without(format.BFLOAT16)
+    skip_without(stored.BFLOAT16)
     theirs, ours = str(tmp_path / 'theirs'), str(tmp_path / 'ours')
-    mx.nd.save(theirs, {'a': mx.nd.array([1, -2.5]).astype(format.BFLOAT16)})
+    mx.nd.save(theirs, {'a': mx.nd.array([1, -2.5]).astype(stored.BFLOAT16)})
     read = stored.read_arrays(theirs)
-    assert read['a'].dtype == format.BFLOAT16
+    assert read['a'].dtype == stored.BFLOAT16
     wide = read['a']['bfloat16'].astype('uint32') << 16
     assert wide.view('float32').tolist() == [1, -2.5]
     stored.write_arrays(ours, read)
@@ -79,24 +78,28 @@ def test_files_of_every_version(array, shape, tmp_path):
         np.testing.assert_array_equal(mx.nd.load(str(path))['arg:a'].asnumpy(), read)
 
 
+def by_kind(arg_params, aux_params):
+    return {**{'arg:' + name: array for name, array in arg_params.items()},
+            **{'aux:' + name: array for name, array in aux_params.items()}}
+
+
 def test_parameters_by_kind(tmp_path):
     prefix = str(tmp_path / 'model')
     arg_params = {'weight': np.ones((2, 3), 'float32'), 'bias': np.zeros(2, 'float32')}
     aux_params = {'mean': np.full(4, 7, 'float32')}
-    stored.write_params(prefix + '-0001.params', arg_params, aux_params)
+    stored.write_arrays(prefix + '-0001.params', by_kind(arg_params, aux_params))
     mx.model.save_checkpoint(prefix, 2, None, *(
         {name: mx.nd.array(array) for name, array in params.items()}
         for params in (arg_params, aux_params)))
     one, two = (open(prefix + '-%04d.params' % epoch, 'rb').read() for epoch in (1, 2))
     assert one == two
-    read = stored.read_params(prefix + '-0001.params')
-    for ours, given in zip(read, (arg_params, aux_params)):
-        assert list(ours) == list(given)
-        for name in given:
-            np.testing.assert_array_equal(ours[name], given[name])
+    read = stored.read_arrays(prefix + '-0001.params')
+    assert list(read) == ['arg:weight', 'arg:bias', 'aux:mean']
+    for name, array in by_kind(arg_params, aux_params).items():
+        np.testing.assert_array_equal(read[name], array)
     stored.write_arrays(prefix, {'weight': np.ones(1)})
     with pytest.raises(CheckpointError, match='weight begins with neither arg: nor aux:'):
-        stored.read_params(prefix)
+        stored.check_params(prefix)
 
 
 @pytest.mark.parametrize('array, error, said', [
@@ -107,8 +110,8 @@ def test_parameters_by_kind(tmp_path):
 def test_arrays_that_a_file_cannot_hold(array, error, said, tmp_path):
     path = tmp_path / 'model-0001.params'
     path.write_bytes(b'before')
-    with pytest.raises(error, match='arg:bad must .*' + said):
-        stored.write_params(str(path), {'good': np.ones(2), 'bad': array}, {})
+    with pytest.raises(error, match='bad must .*' + said):
+        stored.write_arrays(str(path), {'good': np.ones(2), 'bad': array})
     assert path.read_bytes() == b'before'
 
 
@@ -123,16 +126,16 @@ def test_big_endian_and_strided_arrays_are_written_alike(tmp_path):
 
 def test_a_checksum_is_read_with_the_arrays(tmp_path):
     path = tmp_path / 'model-0001.params'
-    stored.write_params(str(path), {'weight': np.ones((2, 3), 'float32')}, {})
+    stored.write_arrays(str(path), {'arg:weight': np.ones((2, 3), 'float32')})
     plain = path.read_bytes()
-    format.add_checksum(str(path))
+    stored.add_checksum(str(path))
     sealed = path.read_bytes()
     assert without_checksum(sealed) == plain and sealed != plain
-    assert stored.read_params(str(path))[0]['weight'].tolist() == [[1] * 3] * 2
+    assert stored.read_arrays(str(path))['arg:weight'].tolist() == [[1] * 3] * 2
     for at in (8, 12, len(sealed) - 20):
         path.write_bytes(sealed[:at] + bytes([sealed[at] ^ 4]) + sealed[at + 1:])
         with pytest.raises(CheckpointError, match='model-0001.params is not whole'):
-            stored.read_params(str(path))
+            stored.read_arrays(str(path))
 
 
 @pytest.mark.parametrize('text, reason', [
@@ -145,7 +148,7 @@ def test_a_checksum_is_read_with_the_arrays(tmp_path):
     ('', 'MXNetError'), ('Stack trace:\n  [bt] (0) libmxnet.so', 'MXNetError')],
     ids=['1.7 and later', '1.5 and 1.6', 'empty', 'a stack only'])
 def test_the_reason_in_errors_of_every_mxnet(text, reason):
-    assert brief(mx.base.MXNetError(text)) == reason
+    assert reason_of(mx.base.MXNetError(text)) == reason
 
 
 @pytest.mark.parametrize('count', [0, 1])
@@ -166,11 +169,12 @@ package = types.ModuleType('mxrnn')
 package.__path__ = [%r]
 sys.modules['mxrnn'] = package
 import numpy as np
-from mxrnn._checkpoint import arrays as stored, atomic, errors, files, format, graph
+from mxrnn._checkpoint import graph
+from mxrnn._files import atomic, errors, names, params
 with atomic.replacing(['new/p-0001.params']) as stage:
-    stored.write_params(stage + '/p-0001.params', {'a': np.ones(2)}, {})
-assert files.places('new/p') == [(1, 0)]
-assert stored.read_params('new/p-0001.params')[0]['a'].tolist() == [1, 1]
+    params.write_arrays(stage + '/p-0001.params', {'arg:a': np.ones(2)})
+assert names.places('new/p') == [(1, 0)]
+assert params.read_arrays('new/p-0001.params')['arg:a'].tolist() == [1, 1]
 try:
     graph.check_symbol('none-symbol.json')
 except KeyError as error:
@@ -182,7 +186,7 @@ sys.modules['mxnet.base'] = types.ModuleType('mxnet.base')
 sys.modules['mxnet.base'].MXNetError = MXNetError
 for kind in (errors.CheckpointError, MXNetError, KeyError):
     try:
-        format.check_params('none.params')
+        params.check_params('none.params')
     except kind as error:
         assert type(error).__name__ == 'CheckpointError'
         again = pickle.loads(pickle.dumps(error))

@@ -11,8 +11,8 @@ from typing import Any, Callable, Iterable, Iterator
 import numpy as np
 
 from .. import _check
+from .._files import params
 from .._runtime.mxnet import mx
-from . import format
 
 __all__ = ['NO_ELEMENTS', 'PLAIN', 'bases', 'check_type_state', 'kinds_of_array', 'named_things',
            'plain_things', 'subclasses', 'things_of_mxnet']
@@ -109,9 +109,9 @@ def subclasses(kinds: Iterable[type]) -> Iterator[type]:
 
 def kinds_of_array() -> dict[type, tuple[str, int]]:
     """MXNet's classes of arrays: how each stores its elements, for MXNet and in files."""
-    return {mx.nd.NDArray: ('default', format.DENSE),
-            mx.nd.sparse.CSRNDArray: ('csr', format.CSR),
-            mx.nd.sparse.RowSparseNDArray: ('row_sparse', format.ROW_SPARSE)}
+    return {mx.nd.NDArray: ('default', params.DENSE),
+            mx.nd.sparse.CSRNDArray: ('csr', params.CSR),
+            mx.nd.sparse.RowSparseNDArray: ('row_sparse', params.ROW_SPARSE)}
 
 
 def things_of_mxnet(made: list[Any]) -> dict[tuple[str, str], Any]:
@@ -149,7 +149,7 @@ def _checked_array(kind: Any, made: list[Any]) -> Callable[..., Any]:
             content = state['handle']
             if type(content) not in (bytes, bytearray):
                 raise pickle.UnpicklingError(NO_ELEMENTS)
-            format.check_array(bytes(content), kinds_of_array()[kind][1])
+            params.check_array(bytes(content), kinds_of_array()[kind][1])
             array: Any = self
             zero = kind(array.handle)
             array.handle, array.__class__ = None, kind

@@ -7,8 +7,9 @@ import sys
 from typing import Any, Callable
 
 from .. import _check
+from .._files import names as files
 from .._runtime.mxnet import mx
-from . import files, parts, position, resume
+from . import parts, position, resume
 from .arguments import cell_list, check_module, path_prefix
 from .progress import Begun
 from .retention import Retention

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .errors import named
+from .._files.errors import named
 
 __all__ = ['check_symbol']
 

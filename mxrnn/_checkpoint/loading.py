@@ -6,12 +6,13 @@ import os
 from typing import Any, Dict, Iterable, NamedTuple, Sequence
 
 from .. import _check
+from .._files import names as files
+from .._files.errors import CheckpointError, reason_of
+from .._files.params import checked
 from .._runtime.mxnet import mx
-from . import files, fitting, parts, position, resume, states
+from . import fitting, parts, position, resume, states
 from .allowed import named_things
 from .arguments import cell_list, check_module, path_prefix
-from .errors import CheckpointError, brief
-from .format import checked
 from .graph import check_symbol
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint']
@@ -221,7 +222,7 @@ def _load(cells: Sequence[Any], prefix: str, epoch: int, batch: int, strict: boo
         raise
     except (mx.base.MXNetError, LookupError, ValueError, AssertionError) as error:
         raise CheckpointError('cannot load %s with %s: %s'
-                              % (path, graph_path, brief(error))) from error
+                              % (path, graph_path, reason_of(error))) from error
     if strict:
         graph = check_symbol(graph_path, symbol.tojson())
         found = fitting.faults(cells, symbol, graph['nodes'], read, arg_params, aux_params)

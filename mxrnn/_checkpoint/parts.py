@@ -13,8 +13,10 @@ import os
 import zlib
 from typing import Any
 
-from . import atomic, files, position, resume, states
-from .errors import CheckpointError, brief
+from .._files import atomic
+from .._files import names as files
+from .._files.errors import CheckpointError, reason_of
+from . import position, resume, states
 
 __all__ = ['check', 'fault', 'read', 'save']
 
@@ -48,7 +50,7 @@ def save(prefix: str, place: tuple[int, int], data: Any, here: dict[str, Any],
             stream.write(states.encode_part(here, weights))
     except OSError as error:
         raise CheckpointError('cannot save %s: %s'
-                              % (path, atomic.without_stage(brief(error)))) from error
+                              % (path, atomic.without_stage(reason_of(error)))) from error
     return {'parts': data.num_parts, 'weights': weights}
 
 

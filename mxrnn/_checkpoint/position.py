@@ -14,8 +14,8 @@ import numpy as np
 
 from .. import _check
 from .._cells.carry import CarriedStates
+from .._files.errors import CheckpointError, reason_of
 from .._runtime.mxnet import mx
-from .errors import CheckpointError, brief
 
 __all__ = ['batches_done', 'check', 'check_callbacks', 'go_to', 'take']
 
@@ -94,7 +94,7 @@ def go_to(position: dict[str, Any], module: Any, data: Any, epoch: int, path: st
                                            for array in arrays] for arrays in carried])
             except (AssertionError, TypeError, ValueError, mx.base.MXNetError) as error:
                 raise CheckpointError('%s has other states to carry on than the module: %s'
-                                      % (path, brief(error))) from error
+                                      % (path, reason_of(error))) from error
         _resumed[module] = epoch, batches
         mx.random.seed(position['seed'])
         _set_generators(generators, path)

@@ -7,9 +7,9 @@ import numbers
 import types
 from typing import Any, Callable, NamedTuple
 
+from .._files.errors import CheckpointError, reason_of
 from .._runtime.mxnet import mx
 from . import progress
-from .errors import CheckpointError, brief
 from .states import States
 
 __all__ = ['check_shapes', 'classes_of', 'dump', 'optimizer_of', 'restore', 'trained', 'when_done']
@@ -36,7 +36,7 @@ def dump(module: Any, prefix: str) -> bytes | None:
         return None if updater is None else updater.get_states(dump_optimizer=True)
     except Exception as error:  # of the pickling of whatever an optimiser was given
         raise CheckpointError('cannot save the states of the optimiser with %s: %s'
-                              % (prefix, brief(error))) from error
+                              % (prefix, reason_of(error))) from error
 
 
 def optimizer_of(module: Any) -> Any:
@@ -103,7 +103,7 @@ def restore(module: Any, states: States) -> None:
     except CheckpointError:
         raise
     except Exception as error:  # states of strangers can be anything, without what all have
-        raise CheckpointError('%s cannot be used: %s' % (states.path, brief(error))) from error
+        raise CheckpointError('%s cannot be used: %s' % (states.path, reason_of(error))) from error
 
 
 def _restore(module: Any, updater: Any, states: States) -> None:

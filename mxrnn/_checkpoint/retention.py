@@ -4,7 +4,8 @@ from __future__ import annotations
 import logging
 from typing import Any, Dict, Tuple
 
-from . import files, parts
+from .._files import names as files
+from . import parts
 
 __all__ = ['Retention']
 

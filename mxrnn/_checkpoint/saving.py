@@ -7,11 +7,13 @@ import os
 from typing import Any, Iterator, NamedTuple, Sequence
 
 from .. import _check
+from .._files import atomic
+from .._files import names as files
+from .._files.errors import CheckpointError, reason_of
+from .._files.params import add_checksum, check_params
 from .._runtime.mxnet import mx
-from . import atomic, files, states
+from . import states
 from .arguments import cell_list, path_prefix
-from .errors import CheckpointError, brief
-from .format import add_checksum, check_params
 from .graph import check_symbol
 
 __all__ = ['Companion', 'save', 'save_rnn_checkpoint']
@@ -125,7 +127,7 @@ def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params:
                         stream.write(states.encode(*companion, staged['params']))
     except (OSError, mx.base.MXNetError) as error:
         raise CheckpointError('cannot save %s: %s' % (
-            targets['params'], atomic.without_stage(brief(error)))) from error
+            targets['params'], atomic.without_stage(reason_of(error)))) from error
     # As MXNet says it, with the name that the file has in the end.
     _log.info('Saved checkpoint to "%s"', targets['params'])
     if companion is not None:

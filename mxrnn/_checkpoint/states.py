@@ -10,8 +10,8 @@ import pickle
 import zlib
 from typing import Any, Iterable, NamedTuple
 
-from . import files
-from .errors import CheckpointError, brief, named
+from .._files import names as files
+from .._files.errors import CheckpointError, named, reason_of
 from .trusted import load_all
 
 __all__ = ['States', 'decode', 'encode', 'encode_part', 'read', 'read_part']
@@ -95,7 +95,7 @@ def read_part(path: str, weights: int) -> dict[str, Any]:
         position, = load_all(content)
         return _dict(position)
     except Exception as error:  # a pickle of strangers can raise anything
-        raise CheckpointError('%s has no position: %s' % (path, brief(error))) from error
+        raise CheckpointError('%s has no position: %s' % (path, reason_of(error))) from error
 
 
 def _unsealed(content: bytes, parameters: int) -> bytes:
@@ -137,4 +137,4 @@ def decode(path: str, content: bytes, trusted: Iterable[Any] = (), placeholders:
         return States(path, _dict(by_parameter), optimizer, _dict(*extra or [{}]))
     except Exception as error:  # a damaged pickle can raise anything
         raise CheckpointError('%s has no states of an optimiser: %s'
-                              % (path, brief(error))) from error
+                              % (path, reason_of(error))) from error

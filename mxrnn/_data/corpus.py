@@ -11,7 +11,7 @@ from typing import Any, Iterable, Iterator, Sequence
 import numpy as np
 
 from .. import _check
-from .._checkpoint.atomic import replacing
+from .._files.atomic import replacing
 from . import tokens as _tokens
 
 __all__ = ['Corpus', 'is_corpus', 'open_corpus', 'read_tokens', 'write_tokens']

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .._checkpoint.errors import brief
+from .._files.errors import reason_of
 from .._graph.graph import Graph
 from .model import Model
 
@@ -145,7 +145,7 @@ def _refusing(runner: str, what: str, data: Mapping[str, np.ndarray]) -> Iterato
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # MXNet puts the call or its stack before the reason.
-        reason = lines[-1] if runner == 'MXNet' and lines else brief(error)
+        reason = lines[-1] if runner == 'MXNet' and lines else reason_of(error)
         raise ValueError(
             'the graph of %s does not take %s (in a graph that was unrolled, the number of steps '
             'is fixed). %s says: %s' % (

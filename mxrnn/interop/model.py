@@ -9,10 +9,17 @@ from typing import Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
-from .._checkpoint import atomic, files
-from .._checkpoint.arrays import SparseArray, read_arrays, write_arrays
-from .._checkpoint.errors import CheckpointError, brief, named
-from .._checkpoint.format import add_checksum, refuse_names, walk
+from .._files import atomic
+from .._files import names as files
+from .._files.errors import CheckpointError, named, reason_of
+from .._files.params import (
+    SparseArray,
+    add_checksum,
+    locate,
+    read_arrays,
+    refuse_names,
+    write_arrays,
+)
 from .._graph.by_gate import Packing, packings, vector_layouts
 from .._graph.graph import Graph
 from .._graph.reading import graph_from_json, graph_to_json
@@ -149,7 +156,7 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
             text = stream.read()
         graph = graph_from_json(text)
     with named(path), open(path, 'rb') as stream:
-        checksum = walk(stream)[2] is not None
+        checksum = locate(stream)[2] is not None
     read = read_arrays(path)
     refuse_names(path, list(read))
     try:
@@ -157,7 +164,7 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
                   for name, array in read.items()}
     except (ValueError, MemoryError) as error:
         raise CheckpointError('%s has a sparse array that is too large: %s'
-                              % (path, brief(error))) from error
+                              % (path, reason_of(error))) from error
     args, auxiliary = ({name[len(kind):]: array for name, array in arrays.items()
                         if name.startswith(kind)} for kind in ('arg:', 'aux:'))
     try:
@@ -170,7 +177,7 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
             raise ValueError('; '.join(faults))
     except (ValueError, TypeError, LookupError) as error:
         raise CheckpointError('%s does not fit the graph in %s: %s'
-                              % (path, graph_path, brief(error))) from error
+                              % (path, graph_path, reason_of(error))) from error
     return Model(graph, args, auxiliary, epoch, text, tuple(arrays), packed, checksum)
 
 
@@ -245,7 +252,7 @@ def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) 
                 stream.write(model.text or graph_to_json(model.graph))
     except OSError as error:
         raise CheckpointError('cannot save %s: %s' % (
-            targets[0], atomic.without_stage(brief(error)))) from error
+            targets[0], atomic.without_stage(reason_of(error)))) from error
 
 
 def _arrays(model: Model, by_gate: bool | None) -> dict[str, np.ndarray]:

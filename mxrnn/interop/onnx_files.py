@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, Sequence
 
-from .._checkpoint.atomic import replacing
+from .._files.atomic import replacing
 from .._graph.graph import Graph
 from ._onnx.sizes import ExportError
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from ... import _check
-from ..._checkpoint.atomic import replacing
-from ..._checkpoint.errors import CheckpointError, brief
+from ..._files.atomic import replacing
+from ..._files.errors import CheckpointError, reason_of
 from ..._graph.reading import graph_from_json, graph_to_json
 from .module import GraphModule
 
@@ -88,7 +88,7 @@ def load_torch(path: str | os.PathLike[str]) -> GraphModule:
         # torch advises to read other files without weights_only, which would run code of them.
         if isinstance(error, RuntimeError) and 'weights_only' not in str(error):
             raise CheckpointError('%s is no whole file of save_torch: %s'
-                                  % (path, brief(error))) from error
+                                  % (path, reason_of(error))) from error
         raise CheckpointError('%s is no file of save_torch' % path) from None
     if not isinstance(content, dict) or content.get('format') != _FORMAT:
         raise CheckpointError('%s was not written by save_torch' % path)

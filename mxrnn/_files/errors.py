@@ -6,7 +6,7 @@ import functools
 import sys
 from typing import Any, Iterator
 
-__all__ = ['CheckpointError', 'brief', 'named']
+__all__ = ['CheckpointError', 'named', 'reason_of']
 
 
 class CheckpointError(KeyError):
@@ -52,7 +52,7 @@ def _of_mxnet(cls: type) -> type:
     return cls if base is None or issubclass(cls, base) else _derived(cls, base)
 
 
-def brief(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """What an error says, in one line and without the stack that MXNet puts around it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     base = _mxnet_error()
@@ -72,4 +72,4 @@ def named(path: str) -> Iterator[None]:
     except OSError as error:
         raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from error
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise CheckpointError('%s is not whole: %s' % (path, brief(error))) from error
+        raise CheckpointError('%s is not whole: %s' % (path, reason_of(error))) from error

@@ -1,4 +1,4 @@
-"""MXNet's file of arrays (``.params``): its layout, and looking it over without MXNet.
+"""MXNet's file of arrays (``.params``): checked, read into NumPy and written, without MXNet.
 
 The layout is that of ``NDArray::Save`` in MXNet's ``src/ndarray/ndarray.cc``, little-endian: the
 number 0x112, a reserved word, the arrays one after the other, their names. MXNet writes 0 as the
@@ -14,8 +14,6 @@ V1     0.11       sizes have 64 bits
 V2     1.0        the kind of storage
 V3     1.6        a rank of 0 is an array of one element (NumPy's semantics of shapes)
 ====== ========== ===================================================================
-
-Nothing here imports MXNet, so that a program without it can read such files (`arrays`).
 """
 from __future__ import annotations
 
@@ -25,15 +23,15 @@ import os
 import struct
 import zlib
 from concurrent import futures
-from typing import Any, BinaryIO, Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
 from .errors import CheckpointError, named
 
-__all__ = ['BFLOAT16', 'CSR', 'DENSE', 'Entry', 'LIST_MAGIC', 'MOST_DIMENSIONS', 'ROW_SPARSE',
-           'TYPES', 'V2', 'add_checksum', 'check_array', 'check_params', 'checked', 'checksum_of',
-           'refuse_names', 'walk']
+__all__ = ['Array', 'BFLOAT16', 'CSR', 'DENSE', 'ROW_SPARSE', 'SparseArray', 'add_checksum',
+           'check_array', 'check_params', 'checked', 'locate', 'read_arrays', 'refuse_names',
+           'write_arrays']
 
 #: How MXNet shows bfloat16 to NumPy, which has no such type: the upper halves of float32.
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
@@ -50,28 +48,72 @@ _MARK = 0x31435243  #: stands behind a checksum in the reserved word: 'CRC1'
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 DENSE, ROW_SPARSE, CSR = 0, 1, 2
 MOST_DIMENSIONS = 32
+_NUMBERS = {dtype: number for number, dtype in TYPES.items()}
 
 
-class Part(NamedTuple):
+class SparseArray(NamedTuple):
+    """A sparse array as the file has it.
+
+    Attributes
+    ----------
+    stype : {'row_sparse', 'csr'}
+        MXNet's name of the kind of storage.
+    shape : tuple of int
+        Of the whole array.
+    data : numpy.ndarray
+        The rows that are stored, or the elements that are (CSR).
+    indices : numpy.ndarray
+        The number of each stored row, or the column of each stored element.
+    indptr : numpy.ndarray or None
+        Of CSR: where each row begins in `data`, and where the last one ends.
+    """
+
+    stype: str
+    shape: tuple[int, ...]
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray | None = None
+
+    def dense(self) -> np.ndarray:
+        """The whole array, zero where nothing is stored."""
+        whole = np.zeros(self.shape, self.data.dtype)
+        if self.indptr is None:
+            whole[self.indices] = self.data
+        else:
+            rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+            whole[rows, self.indices] = self.data
+        return whole
+
+
+Array = Union[np.ndarray, SparseArray]
+
+
+class _Elements(NamedTuple):
     """Elements in the file: where they begin, their type and their shape."""
 
     at: int
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
+    def read(self, stream: io.BufferedIOBase) -> np.ndarray:
+        stream.seek(self.at)
+        array = np.empty(self.shape, self.dtype)
+        stream.readinto(array.reshape(-1).view(np.uint8).data)
+        return array
 
-class Entry(NamedTuple):
-    """An array in the file: its storage, its shape, its elements, then its indices."""
+
+class StoredArray(NamedTuple):
+    """An array in the file: its kind of storage, its shape, its elements, then its indices."""
 
     storage: int
     shape: tuple[int, ...]
-    parts: Sequence[Part]
+    parts: Sequence[_Elements]
 
 
 class _Reader:
     """Reads a file of known size, and refuses to go beyond its end."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: io.BufferedIOBase) -> None:
         self.stream = stream
         self.size = stream.seek(0, os.SEEK_END)
         self.at = stream.seek(0)
@@ -92,12 +134,6 @@ class _Reader:
     def number(self, form: str, what: str) -> int:
         value: int = struct.unpack('<' + form, self.take(struct.calcsize(form), what))[0]
         return value
-
-    def elements(self, part: Part) -> np.ndarray[Any, Any]:
-        """What lies at `part`, which has been skipped."""
-        self.stream.seek(part.at)
-        count = int(np.prod(part.shape, dtype=np.int64))
-        return np.frombuffer(self.stream.read(count * part.dtype.itemsize), part.dtype)
 
 
 def check_params(path: str) -> None:
@@ -123,10 +159,10 @@ def checked(path: str) -> Iterator[None]:
     When the block begins, all lengths in the file are known to be right.
     """
     with named(path), open(path, 'rb') as stream:
-        _, names, checksum = walk(stream)
+        _, names, checksum = locate(stream)
         refuse_names(path, names)
     with futures.ThreadPoolExecutor(1) as thread:
-        found = None if checksum is None else thread.submit(checksum_of, path)
+        found = None if checksum is None else thread.submit(_checksum_of, path)
         yield
         with named(path):
             if found and found.result() != checksum:
@@ -134,22 +170,17 @@ def checked(path: str) -> Iterator[None]:
 
 
 def add_checksum(path: str) -> None:
-    """Put a checksum into a file of parameters, if it is whole.
+    """Put a checksum into a file of parameters, which `check_params` accepts.
 
     It takes the place of the reserved word: the CRC-32 of all other bytes, then a mark.
-
-    Raises
-    ------
-    CheckpointError
-        As from `check_params`.
     """
     check_params(path)
     with named(path), open(path, 'r+b') as stream:
         stream.seek(_WORD_AT)
-        stream.write(struct.pack('<II', checksum_of(path), _MARK))
+        stream.write(struct.pack('<II', _checksum_of(path), _MARK))
 
 
-def checksum_of(path: str) -> int:
+def _checksum_of(path: str) -> int:
     """CRC-32 of all bytes but the reserved word."""
     with open(path, 'rb', buffering=0) as stream:
         checksum = zlib.crc32(stream.read(_WORD_AT) or b'')
@@ -182,7 +213,7 @@ def refuse_names(path: str, names: list[str], parameters: bool = True) -> None:
         raise CheckpointError('%s is no file of parameters: %s' % (path, '; '.join(faults)))
 
 
-def walk(stream: BinaryIO) -> tuple[list[Entry], list[str], int | None]:
+def locate(stream: io.BufferedIOBase) -> tuple[list[StoredArray], list[str], int | None]:
     """Where the arrays are, their names, and the checksum if there is one."""
     reader = _Reader(stream)
     if reader.number('Q', 'the header') != LIST_MAGIC:
@@ -206,7 +237,7 @@ def walk(stream: BinaryIO) -> tuple[list[Entry], list[str], int | None]:
     return entries, names, checksum if mark == _MARK else None
 
 
-def _entry(reader: _Reader, what: str) -> Entry:
+def _entry(reader: _Reader, what: str) -> StoredArray:
     magic = reader.number('I', what)
     storage = reader.number('i', what) if magic in (V2, V3) else DENSE
     if storage not in (DENSE, ROW_SPARSE, CSR):
@@ -252,17 +283,17 @@ def _entry(reader: _Reader, what: str) -> Entry:
         raise ValueError('%s has indices that do not fit its shape %s' % (what, whole))
     parts = []
     for item, sizes in [(kind, stored)] + indices:
-        parts.append(Part(reader.at, item, sizes))
+        parts.append(_Elements(reader.at, item, sizes))
         length = item.itemsize
         for size in sizes:  # of any size, where NumPy's integers would wrap
             length *= size
         reader.skip(length, what)
     if storage != DENSE:
-        _check_indices(storage, whole, [reader.elements(part) for part in parts[1:]], what)
-    return Entry(storage, whole, parts)
+        _check_indices(storage, whole, [part.read(reader.stream) for part in parts[1:]], what)
+    return StoredArray(storage, whole, parts)
 
 
-def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndarray[Any, Any]],
+def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndarray],
                    what: str) -> None:
     """Refuse indices that point out of the array: MXNet writes wherever they point."""
     numbers = indices[-1]
@@ -274,3 +305,45 @@ def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndar
             (begins[:-1] <= begins[1:]).all())
     if not fits:
         raise ValueError('%s has indices that point out of its shape %s' % (what, tuple(whole)))
+
+
+def read_arrays(path: str) -> dict[str, Array]:
+    """Read any file of named arrays without MXNet, as `mx.nd.save` writes a dict."""
+    with named(path), open(path, 'rb') as stream:
+        entries, names, checksum = locate(stream)
+        refuse_names(path, names, parameters=False)
+        if checksum not in (None, _checksum_of(path)):
+            raise ValueError('its checksum does not match')
+        return {name: _array(stream, entry) for name, entry in zip(names, entries)}
+
+
+def _array(stream: io.BufferedIOBase, entry: StoredArray) -> Array:
+    data, *indices = [part.read(stream) for part in entry.parts]
+    if entry.storage == DENSE:
+        return data
+    if entry.storage == ROW_SPARSE:
+        return SparseArray('row_sparse', entry.shape, data, indices[0])
+    return SparseArray('csr', entry.shape, data, indices[1], indices[0])
+
+
+def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write any file of named dense arrays without MXNet, as `mx.nd.save` writes a dict."""
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.newbyteorder('<') not in _NUMBERS:
+            raise TypeError('%s must be a NumPy array of one of the types %s, got %s' % (
+                name, ', '.join(str(kind) for kind in TYPES.values()),
+                getattr(array, 'dtype', type(array).__name__)))
+        if not 1 <= array.ndim <= MOST_DIMENSIONS or not array.size:
+            raise ValueError('%s must have elements and at least one dimension, got the shape %s'
+                             % (name, array.shape))
+    with open(path, 'wb') as stream:
+        stream.write(struct.pack('<QQQ', LIST_MAGIC, 0, len(arrays)))
+        for array in arrays.values():
+            dtype = array.dtype.newbyteorder('<')
+            stream.write(struct.pack('<Iii%dqiii' % array.ndim, V2, DENSE, array.ndim,
+                                     *array.shape, 1, 0, _NUMBERS[dtype]))  # 1, 0: cpu(0)
+            np.ascontiguousarray(array, dtype).tofile(stream)
+        stream.write(struct.pack('<Q', len(arrays)))
+        for name in arrays:
+            text = name.encode('utf-8')
+            stream.write(struct.pack('<Q', len(text)) + text)
