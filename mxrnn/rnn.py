@@ -1,7 +1,7 @@
 """Checkpoints that every kind of cell can read, and the deprecated `rnn_unroll`."""
 from __future__ import annotations
 
-from ._cells.rnn_unroll import rnn_unroll
+from ._cells.unroll import rnn_unroll
 from ._checkpoint.callbacks import do_rnn_checkpoint
 from ._checkpoint.loading import Checkpoint, load_rnn_checkpoint
 from ._checkpoint.saving import save_rnn_checkpoint

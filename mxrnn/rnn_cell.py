@@ -9,7 +9,7 @@ from ._cells.dropout import DropoutCell
 from ._cells.modifiers import ModifierCell, ResidualCell
 from ._cells.noise import VariationalDropoutCell, WeightDropCell, ZoneoutCell
 from ._cells.normalised import LayerNormGRUCell, LayerNormLSTMCell
-from ._cells.params import RNNParams
+from ._cells.variables import RNNParams
 from ._cells.weights import MissingWeightsError
 from ._operator.fused import FusedRNNCell
 

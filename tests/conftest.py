@@ -27,7 +27,7 @@ if rnn.__name__ != 'mxrnn':
 def said_to_be_wrong():
     """What the running test was told of MXNet's own operator, where that computes float32, too:
     in an MXNet before 1.7, or because the environment turns off oneDNN's."""
-    environment = sys.modules.get('mxrnn._operator.environment')
+    environment = sys.modules.get('mxrnn._operator.defects')
     if environment is None or environment.onednn(np.float32):
         return []
     return [message for message in environment.GIVEN
@@ -76,7 +76,7 @@ def fresh_start():
     random.seed(0)
     np.random.seed(0)
     mx.random.seed(0)
-    environment = sys.modules.get('mxrnn._operator.environment')
+    environment = sys.modules.get('mxrnn._operator.defects')
     if environment is not None:  # else mxnet.rnn is what is tested
         environment.GIVEN.clear()  # what is said once in a process is said once in each test
     with mx.name.NameManager(), mx.AttrScope():

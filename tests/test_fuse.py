@@ -88,7 +88,7 @@ def deep(kind, layers, both):
 @pytest.fixture(params=[False, True], ids=['short', 'long'])
 def shared(request, monkeypatch):
     """Whether sequences are long enough for alike layers to share an operator."""
-    module = importlib.import_module('mxrnn._operator.layers')
+    module = importlib.import_module('mxrnn._operator.fused_layers')
     if request.param and not module.onednn(np.float32):
         pytest.skip('deep operators have wrong gradients in this MXNet')
     monkeypatch.setattr(module, 'SHARED_FROM', 1 if request.param else 1000)
@@ -119,7 +119,7 @@ def test_which_layers_share_an_operator(shared):
 
 @needs_operator
 def test_layers_of_long_sequences_share_an_operator():
-    module, layers = importlib.import_module('mxrnn._operator.layers'), 3
+    module, layers = importlib.import_module('mxrnn._operator.fused_layers'), 3
 
     def count(length, dtype=None):
         outputs, _ = rnn.fuse(deep('lstm', layers, False)).unroll(

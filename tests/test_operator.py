@@ -282,7 +282,7 @@ import numpy as np
 
 import mxrnn as rnn
 from mxrnn import mx
-from mxrnn._operator import layers
+from mxrnn._operator import fused_layers as layers
 
 warnings.simplefilter('ignore')
 layers.SHARED_FROM = 1

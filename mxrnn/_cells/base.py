@@ -5,18 +5,31 @@ programs written for it may use any `_name` for something else.
 """
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import activate
-from .packing import PackedWeights
-from .params import RNNParams, in_constructor_of
 from .sequence import make_state, unknown
-from .shown import shown_as
 from .unroll import Unrollable
+from .variables import RNNParams, in_constructor_of
+from .weights import PackedWeights
 
-__all__ = ['BaseRNNCell']
+__all__ = ['BaseRNNCell', 'Partial', 'ZEROS', 'check_cell']
+
+
+class Partial(functools.partial):  # type: ignore[type-arg]
+    """A functools.partial that `help` shows by name: a default that is a function of mx.sym."""
+
+    def __repr__(self) -> str:
+        name = 'mx.sym.' + self.func.__name__
+        arguments = ['%s=%r' % item for item in self.keywords.items()]
+        return 'partial(%s)' % ', '.join([name, *arguments]) if arguments else name
+
+
+#: Makes states if nothing else is asked for.
+ZEROS = Partial(mx.sym.zeros)
 
 
 class BaseRNNCell(Unrollable, PackedWeights):
@@ -56,7 +69,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
     #: Whether the cell can be called for a single step.
     can_step = True
 
-    #: What cells of a class are to `fuse`: see `_operator/plan.py`. Subclasses do not inherit it.
+    #: What cells of a class are to `fuse`: see `_operator/fuse.py`. Subclasses do not inherit it.
     _in_fuse_: str
 
     # The weights in the graph of cells with gates.
@@ -150,8 +163,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
             raise ValueError('begin_state of %r must be asked of the modifier cell around it '
                              '(ZoneoutCell, ResidualCell, ...), not of the cell itself' % self)
 
-    @shown_as(func='mx.sym.zeros')
-    def begin_state(self, func: Callable[..., mx.sym.Symbol] = mx.sym.zeros,
+    def begin_state(self, func: Callable[..., mx.sym.Symbol] = ZEROS,
                     **kwargs: Any) -> list[mx.sym.Symbol]:
         """States to begin a sequence with.
 
@@ -234,3 +246,19 @@ class BaseRNNCell(Unrollable, PackedWeights):
     def _later_step_(self) -> Callable[..., Any]:
         """What takes the steps of `unroll` after the first one."""
         return self
+
+
+def check_cell(name: str, value: Any) -> BaseRNNCell:
+    """Return `value` if it is a cell; the refusal says what it is instead, and what to do."""
+    if isinstance(value, BaseRNNCell):
+        return value
+    kind = value if isinstance(value, type) else type(value)
+    if isinstance(value, type) and issubclass(value, BaseRNNCell):
+        raise TypeError('%s must be a cell of mxrnn, got the class %s itself: call it to make a '
+                        'cell, %s(...)' % (name, kind.__name__, kind.__name__))
+    for module, whose in (('mxnet.gluon', "Gluon, whose cells don't share weights or graphs with "
+                                          'these'), ('mxnet.rnn', 'mxnet.rnn itself')):
+        if kind.__module__.startswith(module):
+            raise TypeError('%s must be a cell of mxrnn, got %s of %s: use one of mxrnn, such as '
+                            'mxrnn.LSTMCell or mxrnn.FusedRNNCell' % (name, kind.__name__, whose))
+    return _check.instance(name, value, BaseRNNCell, 'a cell of mxrnn')

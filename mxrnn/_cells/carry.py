@@ -6,8 +6,7 @@ from typing import Any
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell
-from .check import check_cell
+from .base import BaseRNNCell, check_cell
 from .containers import BidirectionalCell
 from .sequence import check_states
 

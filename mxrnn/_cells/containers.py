@@ -6,9 +6,7 @@ from typing import Any, Literal
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell
-from .check import check_cell
-from .params import RNNParams, check_shared, share
+from .base import BaseRNNCell, check_cell
 from .sequence import (
     Inputs,
     arrange,
@@ -23,6 +21,7 @@ from .sequence import (
     typed,
 )
 from .unroll import Options
+from .variables import RNNParams, check_shared, share
 from .weights import Weights
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']

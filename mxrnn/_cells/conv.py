@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
+from .base import Partial
 from .gated import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
-from .params import RNNParams
-from .shown import Partial
+from .variables import RNNParams
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']
 

@@ -7,7 +7,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .gated import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
-from .params import RNNParams
+from .variables import RNNParams
 
 __all__ = ['DenseCell', 'RNNCell', 'LSTMCell', 'LSTMPCell', 'GRUCell']
 

@@ -7,9 +7,9 @@ from typing import Any
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
-from .params import RNNParams
 from .sequence import Inputs, arrange, check_symbol
 from .unroll import Options
+from .variables import RNNParams
 
 __all__ = ['DRAWN_ONCE', 'DropoutCell', 'TRAINING', 'drop']
 

@@ -8,8 +8,8 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
 from .gates import activate
-from .params import RNNParams
 from .sequence import check_states, check_symbol
+from .variables import RNNParams
 
 __all__ = ['GatedCell']
 

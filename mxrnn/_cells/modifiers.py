@@ -5,12 +5,10 @@ import contextlib
 from typing import Any, Iterator
 
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell
-from .check import check_cell
-from .params import RNNParams
+from .base import ZEROS, BaseRNNCell, check_cell
 from .sequence import Inputs, arrange, known_shape
-from .shown import shown_as
 from .unroll import Options
+from .variables import RNNParams
 from .weights import Weights
 
 __all__ = ['ModifierCell', 'ResidualCell']
@@ -70,13 +68,12 @@ class ModifierCell(BaseRNNCell):
     def state_info(self) -> list[dict[str, Any]]:
         return self.base_cell.state_info
 
-    @shown_as(init_sym='mx.sym.zeros')
-    def begin_state(self, init_sym: Any = mx.sym.zeros, *,  # type: ignore[override]
+    def begin_state(self, init_sym: Any = ZEROS, *,  # type: ignore[override]
                     func: Any = None,
                     **kwargs: Any) -> list[mx.sym.Symbol]:
         """The base cell's; `init_sym` and `func` are two names of one argument."""
         self._check_unmodified_()
-        if func is not None and init_sym is not mx.sym.zeros:
+        if func is not None and init_sym not in (ZEROS, mx.sym.zeros):
             raise TypeError('init_sym and func of begin_state are two names of one argument: give '
                             'one of them, got both')
         with self._base_unmodified_() as base:

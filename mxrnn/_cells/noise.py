@@ -8,8 +8,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell
-from .check import check_cell
+from .base import BaseRNNCell, check_cell
 from .dropout import DRAWN_ONCE, drop
 from .modifiers import ModifierCell
 from .sequence import (

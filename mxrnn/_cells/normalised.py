@@ -8,7 +8,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .dense import DenseCell
 from .gates import GRU, LSTM
-from .params import RNNParams
+from .variables import RNNParams
 
 __all__ = ['LayerNormLSTMCell', 'LayerNormGRUCell']
 

@@ -5,9 +5,9 @@ import json
 from typing import Any, Dict, List, Mapping, Tuple
 
 from .. import _check
-from .._operator.gradients import ADDS_NOTHING
+from .._operator.vector import ADDS_NOTHING
 from .._runtime.mxnet import mx
-from . import fitting, graphs
+from . import graphs, mismatch
 
 __all__ = ['fold']
 
@@ -79,7 +79,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
     graphs.check_weights('arg_params', arg_params)
     arguments = set(symbol.list_arguments())
     kept = {name: array for name, array in arg_params.items() if name in arguments}
-    fitting.check_fit(symbol, kept)
+    mismatch.check_fit(symbol, kept)
     graph = graphs.read(symbol)
     nodes: _Nodes = graph['nodes']
     _skip_hints(nodes, arg_params)
@@ -90,7 +90,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
         try:
             values = _values(graph, wanted, names, kept)
         except mx.base.MXNetError as error:
-            fitting.explain(symbol, kept)
+            mismatch.explain(symbol, kept)
             raise ValueError('arg_params must fit the graph, but %s' % graphs.brief(error)
                              ) from error
         symbol = _replaced(graph, names)
@@ -210,7 +210,7 @@ def _values(graph: dict[str, Any], wanted: list[_Entry], names: dict[_Entry, str
     given = {name: params[name] for name in part.list_arguments()}
     context = graphs.common_context(given)
     given = {name: graphs.on(context, array) for name, array in given.items()}
-    fitting.check_half(part, given, context)
+    mismatch.check_half(part, given, context)
     with graphs.quiet(), mx.autograd.pause(train_mode=False):
         executor = part.bind(context, given, grad_req='null')
         results = [each.asnumpy() for each in executor.forward(is_train=False)]

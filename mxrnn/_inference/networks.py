@@ -1,4 +1,4 @@
-"""A network that has a graph for each length: its graphs, and what they are bound to."""
+"""A network that has a graph for each length: its graphs, their arrays, axes of their outputs."""
 from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
@@ -7,11 +7,69 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from . import fitting, graphs
+from . import graphs, mismatch
 from .fold import fold as folded
-from .outputs import OutputAxes, output_axes
 
 __all__ = ['Network', 'Networks']
+
+#: Batch sizes that no other axis is likely to have.
+_ROWS = (1009, 1013)
+
+
+class OutputAxes(NamedTuple):
+    """The axes of an output: of the batch, and of the time if it has one.
+
+    The two are the same axis where batch and time are joined.
+    """
+
+    batch: int
+    time: int | None
+
+    def by_row(self, output: np.ndarray, rows: int, length: int, time: int) -> np.ndarray:
+        """`output` with the batch first and the time, if there is one, next.
+
+        `time` is the axis of time in the network's data, which says how the two are joined.
+        """
+        if self.time is None:
+            return np.moveaxis(output, self.batch, 0)
+        if self.time != self.batch:
+            return np.moveaxis(output, (self.batch, self.time), (0, 1))
+        both = (rows, length) if time == 1 else (length, rows)
+        shape = output.shape[:self.batch] + both + output.shape[self.batch + 1:]
+        axes = (self.batch, self.batch + 1)
+        return np.moveaxis(output.reshape(shape), axes if time == 1 else axes[::-1], (0, 1))
+
+    def without_padding(self, row: np.ndarray, length: int) -> np.ndarray:
+        """A copy of what one sequence of this length gives."""
+        return np.array(row if self.time is None else row[:length])
+
+
+def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
+                ) -> list[OutputAxes]:
+    """The axes of each output.
+
+    Parameters
+    ----------
+    shapes : callable
+        ``shapes(more, rows)`` gives the shapes of the outputs for `rows` sequences of `length`
+        steps, or of one step more if `more` is 1.
+    length : int
+        Number of steps.
+    """
+    found = []
+    few, many, longer = shapes(0, _ROWS[0]), shapes(0, _ROWS[1]), shapes(1, _ROWS[0])
+    for number, (shape, other, longest) in enumerate(zip(few, many, longer)):
+        batch = [i for i, size in enumerate(shape) if size != other[i]]
+        if len(batch) != 1 or shape[batch[0]] not in (_ROWS[0], _ROWS[0] * length):
+            raise ValueError('each output of network must have one axis of the batch, alone or '
+                             'joined with that of the time, got the shape %s for %d sequences of '
+                             '%d steps in output %d' % (shape, _ROWS[0], length, number))
+        time = [i for i, size in enumerate(shape) if longest[i:i + 1] != (size,)]
+        steps = [i for i in time if shape[i] == (length if i not in batch else _ROWS[0] * length)]
+        # What is neither one step for each of the input nor independent of them comes whole.
+        found.append(OutputAxes(batch[0], steps[0] if len(time) == len(steps) == 1 else None))
+    return found
+
 
 #: Takes a length; returns a graph, the names of its data and those of its labels.
 Network = Callable[[int], Any]
@@ -98,7 +156,7 @@ class Networks:
         weights = {name: array for name, array in weights.items()
                    if name not in data_names and name not in label_names}
         for device in self._devices:
-            fitting.check_half(symbol, weights, device)
+            mismatch.check_half(symbol, weights, device)
         if self._fold:
             auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
             symbol, weights = folded(symbol, {name: array for name, array in weights.items()
@@ -106,7 +164,7 @@ class Networks:
             weights = {name: self._shared(name, array) for name, array in weights.items()}
             weights.update(auxiliary)
         else:
-            fitting.check_fit(symbol, weights)
+            mismatch.check_fit(symbol, weights)
         return Graph(symbol, weights, data_names, label_names)
 
     def _shared(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
@@ -148,14 +206,14 @@ class Networks:
         inputs = {name: np.zeros(both + steps[name], np.float32) for name in self.data_names}
         if self._length_name in graph.data_names:
             inputs[self._length_name] = np.ones(1, np.float32)
-        fitting.explain(symbol, {name: given[name] for name in symbol.list_inputs()
+        mismatch.explain(symbol, {name: given[name] for name in symbol.list_inputs()
                                  if name in given and name not in graph.data_names}, inputs)
 
     def _bound(self, graph: Graph, length: int, rows: int, context: mx.Context, shared: Any
                ) -> Any:
         symbol = graph.symbol
         known = self._known(graph, rows, length, self.steps)
-        types = fitting.known_types(symbol, graph.weights)
+        types = mismatch.known_types(symbol, graph.weights)
         arguments = {}
         for name, shape in zip(symbol.list_arguments(), symbol.infer_shape(**known)[0]):
             if name in graph.weights:

@@ -4,14 +4,14 @@ from __future__ import annotations
 import math
 import os
 from itertools import islice
-from typing import Any, Dict, Iterable, Iterator, List, Literal, Sequence, Union
+from typing import Any, Dict, Iterable, Iterator, List, Literal, NamedTuple, Sequence, Union
 
 import numpy as np
 
 from .. import _check
 from .._checkpoint.loading import load_rnn_checkpoint
 from .._runtime.mxnet import mx
-from . import batching, graphs
+from . import graphs
 from .networks import Network, Networks
 
 __all__ = ['Predictor']
@@ -154,7 +154,7 @@ class Predictor:
             Another call of this Predictor is running.
         """
         with self._one_call:
-            columns = batching.columns(sequences, self.data_names)
+            columns = _columns(sequences, self.data_names)
             lengths = self._lengths(columns)
             results: list[Any] = [None] * len(lengths)
             for chosen, outputs in self._run(columns, lengths):
@@ -205,8 +205,8 @@ class Predictor:
         if not len(lengths):
             return
         self._networks.learn({name: arrays[0].shape[1:] for name, arrays in columns.items()})
-        batches = batching.batches(lengths, self.buckets, self.batch_size)
-        running: list[tuple[batching.Batch, Any]] = []
+        batches = _batches(lengths, self.buckets, self.batch_size)
+        running: list[tuple[_Batch, Any]] = []
         for group in iter(lambda: list(islice(batches, len(self._contexts))), []):
             filled = [self._filled(batch, columns, lengths) for batch in group]
             for batch, executor in running:  # which computed while the next ones were filled
@@ -222,10 +222,10 @@ class Predictor:
         for batch, executor in running:
             yield batch.chosen, self._collected(batch, executor, lengths)
 
-    def _filled(self, batch: batching.Batch, columns: dict[str, list[np.ndarray]],
+    def _filled(self, batch: _Batch, columns: dict[str, list[np.ndarray]],
                 lengths: np.ndarray) -> dict[str, np.ndarray]:
         """The inputs of a batch, padded."""
-        filled = {name: batching.padded(batch, arrays, self._networks.steps[name], self._padding)
+        filled = {name: _padded(batch, arrays, self._networks.steps[name], self._padding)
                   for name, arrays in columns.items()}
         if self._time == 0:
             filled = {name: array.swapaxes(0, 1) for name, array in filled.items()}
@@ -234,10 +234,71 @@ class Predictor:
         filled[self._length_name] = valid
         return filled
 
-    def _collected(self, batch: batching.Batch, executor: Any, lengths: np.ndarray) -> list[Result]:
+    def _collected(self, batch: _Batch, executor: Any, lengths: np.ndarray) -> list[Result]:
         """The outputs of each sequence of a batch."""
         outputs = [axes.by_row(output.asnumpy(), batch.rows, batch.length, self._time)
                    for axes, output in zip(self._networks.outputs, executor.outputs)]
         rows: list[Any] = [[axes.without_padding(output[i], lengths[place]) for axes, output in
                  zip(self._networks.outputs, outputs)] for i, place in enumerate(batch.chosen)]
         return [row[0] for row in rows] if len(self._networks.outputs) == 1 else rows
+
+
+class _Batch(NamedTuple):
+    """Which sequences are run together, in a graph of which length, in how many rows."""
+
+    chosen: np.ndarray
+    length: int
+    rows: int
+
+
+def _columns(sequences: Any, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    """The argument `sequences` as arrays, by the name of the network's input."""
+    if not isinstance(sequences, dict):
+        if len(names) > 1:
+            raise TypeError('sequences must be a dict of lists, since the network has the inputs %s'
+                            % ', '.join(names))
+        sequences = {names[0]: sequences}
+    if sequences.keys() != set(names):
+        raise ValueError('sequences must have the names %s, got %s' % (
+            ', '.join(names), ', '.join(map(str, sequences))))
+    return {name: [_array(i, each) for i, each in enumerate(_check.iterable(
+        'sequences', sequences[name], 'sequences'))] for name in names}
+
+
+def _array(number: int, sequence: Any) -> np.ndarray:
+    """A sequence as an array."""
+    try:
+        array = sequence.asnumpy() if isinstance(sequence, mx.nd.NDArray) else np.asarray(sequence)
+    except ValueError:  # lists of different lengths
+        array = np.asarray(None)
+    if array.ndim < 1 or (array.dtype.kind not in 'biuf' and array.size):
+        raise TypeError('sequences must hold sequences of numbers, got %.80r as number %d'
+                        % (sequence, number))
+    if not len(array):
+        raise ValueError('sequences must have at least one step, but number %d has none' % number)
+    return array
+
+
+def _batches(lengths: np.ndarray, buckets: Sequence[int], batch_size: int) -> Iterator[_Batch]:
+    """Sequences that are run together, of the lengths `lengths`."""
+    places = np.searchsorted(buckets, lengths)
+    # Those beyond the buckets come in the order of their lengths, for little padding.
+    order = np.lexsort((np.where(places == len(buckets), lengths, 0), places))
+    for place in np.unique(places):
+        inside = order[places[order] == place]
+        for i in range(0, len(inside), batch_size):
+            chosen = inside[i:i + batch_size]
+            length = buckets[place] if place < len(buckets) else int(lengths[chosen].max())
+            rows = min(batch_size, 1 << (len(chosen) - 1).bit_length())
+            yield _Batch(chosen, length, rows)
+
+
+def _padded(batch: _Batch, arrays: Sequence[np.ndarray], step: tuple[int, ...], padding: Any
+           ) -> np.ndarray:
+    """The arrays of a batch as one, of shape (rows, length, ...); a step has the shape `step`."""
+    array = np.full((batch.rows, batch.length) + step, padding,
+                    np.result_type(*{arrays[i].dtype for i in batch.chosen},
+                                   np.min_scalar_type(padding)))
+    for row, i in zip(array, batch.chosen):
+        row[:len(arrays[i])] = arrays[i]
+    return array

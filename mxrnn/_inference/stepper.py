@@ -9,10 +9,9 @@ from .. import _check
 from .._cells.base import BaseRNNCell
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
-from . import fitting, graphs
-from .around import Network, applied, as_array
-from .compiled import Compiled, Forms, Kept, refusal
-from .states import States, StateSpecs
+from . import graphs, mismatch
+from .compiled import Compiled, Forms, Kept, States, StateSpecs, refusal
+from .graphs import Network, applied, as_array
 
 __all__ = ['Stepper']
 
@@ -151,9 +150,9 @@ class Stepper:
         self._placed: dict[str, mx.nd.NDArray] = {}
         self._step = self._graph(outputs, states, Forms(_STEPS))
         self.input_names = self._step.inputs
-        fitting.check_fit(self._step.symbol, self._step.weights)
-        fitting.check_half(self._step.symbol, self._step.weights, self._context)
-        types = fitting.known_types(self._step.symbol, self._step.weights, self.state_names)
+        mismatch.check_fit(self._step.symbol, self._step.weights)
+        mismatch.check_half(self._step.symbol, self._step.weights, self._context)
+        types = mismatch.known_types(self._step.symbol, self._step.weights, self.state_names)
         self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
         self._readers, self._sequences = Kept(_LENGTHS), Forms(_SEQUENCES, _OTHERS)
@@ -330,7 +329,7 @@ class Stepper:
                 shape = sequence.infer_shape_partial(**{
                     name: each for name, each in shapes.items() if name in known})[1][0]
             except mx.base.MXNetError as error:
-                fitting.explain(sequence, *({name: array for name, array in arrays.items()
+                mismatch.explain(sequence, *({name: array for name, array in arrays.items()
                                              if name in known} for arrays in (weights, inputs)))
                 raise ValueError('the inputs must fit the network, but MXNet says: %s'
                                  % graphs.brief(error)) from error

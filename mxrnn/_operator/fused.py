@@ -11,7 +11,6 @@ from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.dropout import DropoutCell, drop
 from .._cells.gates import MODES
-from .._cells.params import RNNParams
 from .._cells.sequence import (
     Inputs,
     arrange,
@@ -26,14 +25,14 @@ from .._cells.sequence import (
     typed,
 )
 from .._cells.unroll import Options
+from .._cells.variables import RNNParams
 from .._graph.layout import Mode
 from .._runtime.mxnet import mx
-from .defects import warn_of_defects
-from .environment import cpu_build, warn_once
+from .defects import cpu_build, warn_of_defects, warn_once
 from .initialiser import FusedRNN, check_projection
 from .packing import PackedVector
 from .padded import padded_layer
-from .parts import arrays_of, sized
+from .vector import arrays_of, sized
 
 __all__ = ['FusedRNNCell']
 

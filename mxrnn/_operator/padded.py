@@ -11,7 +11,7 @@ from typing import Any, Sequence
 
 from .._cells.sequence import mask, reverse
 from .._runtime.mxnet import mx
-from .gradients import wanted
+from .vector import wanted
 
 __all__ = ['padded_layer']
 

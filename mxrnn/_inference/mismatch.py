@@ -1,4 +1,4 @@
-"""What does not fit: weights and inputs whose shapes or types a graph does not take."""
+"""Finds the weights and inputs whose shapes or types a graph does not take."""
 from __future__ import annotations
 
 import itertools

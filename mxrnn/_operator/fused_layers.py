@@ -16,10 +16,9 @@ from .._cells.sequence import (
 )
 from .._cells.unroll import Options
 from .._runtime.mxnet import mx
-from .environment import cpu_build, onednn
-from .gradients import apart
+from .defects import cpu_build, onednn
 from .padded import padded_layer
-from .vector import cell_arrays, operator_vector, zero_row
+from .vector import apart, cell_arrays, operator_vector, zero_row
 
 __all__ = ['Layer', 'OperatorCell']
 
