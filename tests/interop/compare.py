@@ -28,7 +28,7 @@ class Both(NamedTuple):
 
 def difference(expected: np.ndarray, found: np.ndarray, largest: float = 0.) -> float:
     """The largest difference, as a part of `largest` or of the largest expected value."""
-    assert found.shape == expected.shape
+    assert found.shape == expected.shape and found.dtype == expected.dtype
     if not expected.size:
         return 0.
     largest = largest or magnitude(expected)

@@ -149,9 +149,11 @@ for _name, _function in BINARY.items():
 
 
 def _with_number(function: Callable[..., Tensor], node: Node) -> Run:
-    number = float(node.get('scalar', 1))
+    number, whole = float(node.get('scalar', 1)), bool(node.get('is_int', True))
 
     def run(x: Tensor) -> Tensor:
+        if not whole and not x.is_floating_point():
+            x = x.double()
         if x.is_floating_point():
             return function(x, number)
         if not math.isfinite(number):

@@ -25,12 +25,14 @@ def _axes(x: Tensor, axes: tuple[int, ...] | None, exclude: bool) -> tuple[int, 
 
 def _reduction(reduce: Callable[[Tensor, tuple[int, ...], bool], Tensor]) -> Operator:
     def make(node: Node) -> Run:
-        axes, keep = axis_of(node.get('axis')), node.get('keepdims', False)
+        axes, keep = axis_of(node.get('axis')), bool(node.get('keepdims', False))
         exclude = node.get('exclude', False) and axes is not None
 
         def run(x: Tensor) -> Tensor:
             over = _axes(x, axes, exclude)
-            result = (reduce(x, over, keep) if over else x).to(x.dtype)
+            # Over no axes torch would reduce all.
+            result = (reduce(x, over, keep) if over else reduce(x.unsqueeze(0), (0,), False)).to(
+                x.dtype)
             # What is reduced to one number keeps one axis.
             return result if result.dim() else result.reshape(1)
         return run
@@ -82,7 +84,7 @@ OPERATORS['min'] = _extreme(-1)
 @operator('norm')
 def _norm(node: Node) -> Run:
     order, axes = node.get('ord', 2), axis_of(node.get('axis'))
-    keep = node.get('keepdims', False)
+    keep = bool(node.get('keepdims', False))
 
     def run(x: Tensor) -> Tensor:
         over = _axes(x, axes, False)
@@ -94,7 +96,7 @@ def _norm(node: Node) -> Run:
 
 @operator('moments')
 def _moments(node: Node) -> Run:
-    axes, keep = axis_of(node.get('axes')), node.get('keepdims', False)
+    axes, keep = axis_of(node.get('axes')), bool(node.get('keepdims', False))
 
     def run(x: Tensor) -> tuple[Tensor, Tensor]:
         over = _axes(x, axes, False)
@@ -113,7 +115,7 @@ def _cumsum(node: Node) -> Run:
 
 def _argument(find: Callable[..., Tensor]) -> Operator:
     def make(node: Node) -> Run:
-        axis, keep = node.get('axis'), node.get('keepdims', False)
+        axis, keep = node.get('axis'), bool(node.get('keepdims', False))
 
         def run(x: Tensor) -> Tensor:
             if axis is None:
@@ -192,6 +194,9 @@ def _take(node: Node) -> Run:
 
     def run(x: Tensor, index: Tensor) -> Tensor:
         along = axis % x.dim()
+        if mode == 'raise' and not ((index >= 0) & (index < x.shape[along])).all():
+            raise IndexError('%s, take, has an index outside of the axis of length %d'
+                             % (node.name, x.shape[along]))
         rows = x.index_select(along, _places(index, x.shape[along], mode).reshape(-1))
         return rows.reshape(x.shape[:along] + index.shape + x.shape[along + 1:])
     return run
@@ -225,7 +230,7 @@ def _gather_nd(node: Node) -> Run:
 
 @operator('scatter_nd')
 def _scatter_nd(node: Node) -> Run:
-    sizes = node.get('shape')
+    sizes = axis_of(node.get('shape')) or ()
 
     def run(x: Tensor, index: Tensor) -> Tensor:
         return x.new_zeros(sizes).index_put(tuple(index.long()), x)
@@ -255,15 +260,14 @@ def _dot(node: Node) -> Run:
     return run
 
 
+@operator('batch_dot', '_linalg_gemm2')
 def _product_of(node: Node) -> Run:
     left, right = node.get('transpose_a', False), node.get('transpose_b', False)
-    alpha = node.get('alpha', 1)
+    alpha, rows = node.get('alpha', 1), node.get('axis', -2)
 
     def run(x: Tensor, y: Tensor) -> Tensor:
+        x, y = x.movedim(rows, -2), y.movedim(rows, -2)
         result = torch.matmul(x.transpose(-1, -2) if left else x, y.transpose(-1, -2) if right
                               else y)
-        return result if alpha == 1 else alpha * result
+        return (result if alpha == 1 else alpha * result).movedim(-2, rows)
     return run
-
-
-operator('batch_dot', '_linalg_gemm2')(_product_of)

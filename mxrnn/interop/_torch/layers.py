@@ -42,7 +42,7 @@ def _first(x: Tensor) -> Tensor:
 
 @operator('Convolution', 'Convolution_v1')
 def _convolution(node: Node) -> Run:
-    count = len(node.get('kernel'))
+    count = len(axis_of(node.get('kernel')) or ())
     stride, dilate = _tuple(node, 'stride', count, 1), _tuple(node, 'dilate', count, 1)
     pad, groups = _tuple(node, 'pad', count, 0), node.get('num_group', 1)
     convolve, last = CONVOLUTIONS[count], _channels_last(node)
@@ -57,7 +57,7 @@ def _convolution(node: Node) -> Run:
 
 @operator('Deconvolution')
 def _deconvolution(node: Node) -> Run:
-    count = len(node.get('kernel'))
+    count = len(axis_of(node.get('kernel')) or ())
     stride, dilate = _tuple(node, 'stride', count, 1), _tuple(node, 'dilate', count, 1)
     pad, more = _tuple(node, 'pad', count, 0), _tuple(node, 'adj', count, 0)
     groups, convolve = node.get('num_group', 1), TRANSPOSED[count]
@@ -74,6 +74,7 @@ def _pooling(node: Node) -> Run:
     stride, pad = _tuple(node, 'stride', count, 1), _tuple(node, 'pad', count, 0)
     convention, last = node.get('pooling_convention', 'valid'), _channels_last(node)
     padded = node.get('count_include_pad', True)
+    padded = padded is None or bool(padded)
     if kind not in ('max', 'avg', 'sum') or convention not in ('valid', 'full'):
         raise ValueError('pool_type %s with the convention %s is not supported'
                          % (kind, convention))
@@ -93,7 +94,7 @@ def _pooling(node: Node) -> Run:
         if kind == 'max':
             return largest[count](x, kernel, stride, pad, ceil_mode=up)
         if kind == 'avg':
-            return average[count](x, kernel, stride, pad, up, padded is not False)
+            return average[count](x, kernel, stride, pad, up, padded)
         ones = torch.ones((x.shape[1], 1, *kernel), dtype=x.dtype, device=x.device)
         return CONVOLUTIONS[count](x, ones, None, stride, pad, 1, x.shape[1])
 
@@ -131,7 +132,11 @@ def _dropout(node: Node) -> Run:
 def _batch_norm(node: Node) -> Run:
     eps, momentum = node.get('eps', 1e-3), node.get('momentum', .9)
     fixed, stored = node.get('fix_gamma', True), node.get('use_global_stats', False)
-    axis = node.get('axis', 1)
+    axis, both = node.get('axis', 1), node.get('output_mean_var', False)
+
+    def further(mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        # BatchNorm's output 'var' is 1 / standard deviation, that of its variants the variance.
+        return mean.clone(), torch.rsqrt(var + eps) if node.op == 'BatchNorm' else var.clone()
 
     def run(training: bool, x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor,
             var: Tensor) -> Any:
@@ -148,20 +153,32 @@ def _batch_norm(node: Node) -> Run:
                 var.mul_(momentum).add_(new_var, alpha=1 - momentum)
             result = F.batch_norm(x, None, None, gamma, beta, True, 0, eps)
         else:
-            result = F.batch_norm(x, mean, var, gamma, beta, False, 0, eps)
-        return result.movedim(1, axis) if axis != 1 else result
+            result, new_mean, new_var = F.batch_norm(
+                x, mean, var, gamma, beta, False, 0, eps), mean, var
+        result = result.movedim(1, axis) if axis != 1 else result
+        return (result, *further(new_mean, new_var)) if both else result
     return run
+
+
+def _moments(x: Tensor, axis: int, keep: bool, eps: float) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation, for programs to read: MXNet gives no gradients."""
+    variance, mean = torch.var_mean(x.detach(), axis, unbiased=False, keepdim=keep)
+    return mean, torch.sqrt(variance + eps)
+
 
 
 @operator('LayerNorm')
 def _layer_norm(node: Node) -> Run:
-    axis, eps = node.get('axis', -1), node.get('eps', 1e-5)
+    axis, eps, both = node.get('axis', -1), node.get('eps', 1e-5), node.get('output_mean_var', False)
 
-    def run(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    def normalised(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         if axis % x.dim() == x.dim() - 1:
             return F.layer_norm(x, gamma.shape, gamma, beta, eps)
         return F.layer_norm(x.movedim(axis, -1), gamma.shape, gamma, beta, eps).movedim(-1, axis)
-    return run
+
+    if both:
+        return lambda x, gamma, beta: (normalised(x, gamma, beta), *_moments(x, axis, True, eps))
+    return normalised
 
 
 @operator('InstanceNorm')
@@ -174,12 +191,16 @@ def _instance_norm(node: Node) -> Run:
 def _group_norm(node: Node) -> Run:
     groups, eps = node.get('num_groups', 1), node.get('eps', 1e-5)
 
-    def run(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    def normalised(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         if gamma.numel() == x.shape[1]:
             return F.group_norm(x, groups, gamma, beta, eps)
         parts = F.group_norm(x, groups, None, None, eps).reshape(x.shape[0], groups, -1)
         return (parts * gamma.unsqueeze(1) + beta.unsqueeze(1)).reshape(x.shape)
-    return run
+
+    if node.get('output_mean_var', False):
+        return lambda x, gamma, beta: (normalised(x, gamma, beta), *_moments(
+            x.reshape(x.shape[0], groups, -1), 2, False, eps))
+    return normalised
 
 
 @operator('L2Normalization')

@@ -39,7 +39,7 @@ def _given(node: Node, label: Tensor | None) -> Tensor:
     return label
 
 
-@operator('SoftmaxOutput', labels=(1,))
+@operator('SoftmaxOutput', labels=(1,), training=True)
 def _softmax_output(node: Node) -> Run:
     scale = float(node.get('grad_scale', 1))
     ignored = node.get('ignore_label', -1) if node.get('use_ignore', False) else None
@@ -47,14 +47,15 @@ def _softmax_output(node: Node) -> Run:
     keep, how = node.get('preserve_shape', False), node.get('normalization', 'null')
     # MXNet does not smooth along channels.
     own, alpha = node.get('out_grad', False), 0. if many else float(node.get('smooth_alpha', 0))
+    axis = 1 if many else -1
 
-    def gradient(p: Tensor, label: Tensor, axis: int) -> Tensor:
+    def gradient(p: Tensor, label: Tensor) -> Tensor:
         if label.shape == p.shape:  # probabilities
             grad = (p - label) * scale
             return grad * p if own else grad
-        p = p if p.dim() > 2 or keep or many else p.reshape(p.shape[0], -1)
         p = p.movedim(axis, -1)
-        places = label.reshape(p.shape[:-1]).long()
+        # Of labels for each position MXNet reads the first ones where rows are flattened.
+        places = label.reshape(-1)[:p.numel() // p.shape[-1]].reshape(p.shape[:-1]).long()
         # A label that is ignored may be no class.
         hot = places.unsqueeze(-1) == torch.arange(p.shape[-1], device=p.device)
         grad = p - hot.to(p.dtype) * (1 - alpha)
@@ -66,18 +67,23 @@ def _softmax_output(node: Node) -> Run:
         if many and how != 'valid':
             factor = factor / (places.numel() // places.shape[0])
         if how == 'batch':
-            factor = factor / (places.numel() if keep else label.shape[0])
+            factor = factor / (places.shape[0] if many else places.numel())
         elif how == 'valid':
             factor = factor / (places != int(missing)).sum().clamp(min=1)
         # With out_grad MXNet 1.9 takes the output for the gradient from above.
         return (grad * factor * p if own else grad * factor).movedim(-1, axis)
 
-    def run(x: Tensor, label: Tensor | None = None) -> Tensor:
-        axis = 1 if many else -1
-        flat = x if many or keep else x.reshape(x.shape[0], -1)
-        p = F.softmax(flat.detach(), axis).reshape(x.shape)
-        rows = p if many or keep else p.reshape(p.shape[0], -1)
-        return _head(x, p, lambda out: gradient(rows, _given(node, label), axis).reshape(x.shape))
+    def run(training: bool, x: Tensor, label: Tensor | None = None) -> Tensor:
+        # oneDNN, which MXNet uses in inference, takes the last axis of arrays of 1 or 4 axes.
+        last = not training and x.dtype == torch.float32 and x.dim() in (1, 4)
+        rows = x.detach() if many or keep or last else x.detach().reshape(x.shape[0], -1)
+        p = F.softmax(rows, axis)
+
+        def own_gradient(output: Tensor) -> Tensor:
+            given = _given(node, label)
+            return gradient(p, given.reshape(p.shape) if given.shape == x.shape else given).reshape(
+                x.shape)
+        return _head(x, p.reshape(x.shape), own_gradient)
     return run
 
 

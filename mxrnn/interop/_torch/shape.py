@@ -97,12 +97,17 @@ def _expand_dims(node: Node) -> Run:
     return lambda x: x.unsqueeze(axis)
 
 
+def _some(x: Tensor) -> Tensor:
+    """`x` with at least one axis, as all arrays of MXNet have."""
+    return x if x.dim() else x.reshape(1)
+
+
 @operator('squeeze')
 def _squeeze(node: Node) -> Run:
     axes = axis_of(node.get('axis'))
     if axes is None:
-        return lambda x: x.reshape([size for size in x.shape if size != 1] or [1])
-    return lambda x: x.squeeze(axes)
+        return lambda x: _some(x.squeeze())
+    return lambda x: _some(x.squeeze(axes))
 
 
 # ---- parts
@@ -150,17 +155,22 @@ def _slice_like(node: Node) -> Run:
     return run
 
 
-def _split(x: Tensor, number: int, axis: int, squeeze: bool) -> Sequence[Tensor]:
-    if squeeze:
-        return x.unbind(axis)
-    return x.split(x.shape[axis] // number, axis)
+def _split(node: Node, number: int) -> Run:
+    """Cut an axis into `number` equal parts."""
+    axis, squeeze = node.get('axis', 1), node.get('squeeze_axis', False)
+
+    def run(x: Tensor) -> Sequence[Tensor]:
+        size = x.shape[axis]
+        if size != number if squeeze else size % number:
+            raise ValueError('%s, %s, must cut its input into %d %s, got an axis of length %d' % (
+                node.name, node.op, number, 'steps' if squeeze else 'equal parts', size))
+        return x.unbind(axis) if squeeze else x.split(size // number, axis)
+    return run
 
 
 @operator('SliceChannel')
 def _slice_channel(node: Node) -> Run:
-    number, axis = node.get('num_outputs'), node.get('axis', 1)
-    squeeze = node.get('squeeze_axis', False)
-    return lambda x: _split(x, number, axis, squeeze)
+    return _split(node, node.get('num_outputs'))
 
 
 @operator('_split_v2')
@@ -168,7 +178,7 @@ def _split_v2(node: Node) -> Run:
     axis, squeeze = node.get('axis', 1), node.get('squeeze_axis', False)
     sections, places = node.get('sections', 0), axis_of(node.get('indices')) or ()
     if sections:
-        return lambda x: _split(x, sections, axis, squeeze)
+        return _split(node, sections)
 
     def run(x: Tensor) -> Sequence[Tensor]:
         ends = [*places[1:], x.shape[axis]]
@@ -223,7 +233,7 @@ def _reverse(node: Node) -> Run:
 
 @operator('broadcast_to')
 def _broadcast_to(node: Node) -> Run:
-    sizes = node.get('shape')
+    sizes = axis_of(node.get('shape')) or ()
     return lambda x: x.expand([old if new == 0 else new for old, new in zip(x.shape, sizes)])
 
 
