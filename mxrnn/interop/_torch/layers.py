@@ -169,14 +169,14 @@ def _moments(x: Tensor, axis: int, keep: bool, eps: float) -> tuple[Tensor, Tens
 
 @operator('LayerNorm')
 def _layer_norm(node: Node) -> Run:
-    axis, eps, both = node.get('axis', -1), node.get('eps', 1e-5), node.get('output_mean_var', False)
+    axis, eps = node.get('axis', -1), node.get('eps', 1e-5)
 
     def normalised(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         if axis % x.dim() == x.dim() - 1:
             return F.layer_norm(x, gamma.shape, gamma, beta, eps)
         return F.layer_norm(x.movedim(axis, -1), gamma.shape, gamma, beta, eps).movedim(-1, axis)
 
-    if both:
+    if node.get('output_mean_var', False):
         return lambda x, gamma, beta: (normalised(x, gamma, beta), *_moments(x, axis, True, eps))
     return normalised
 
