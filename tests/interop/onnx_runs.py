@@ -84,6 +84,12 @@ def compare(symbol: Any, inputs: Mapping[str, Sequence[Any]],
                        for name, each in zip(names, listed)), (names, listed)
         wanted = [output.asnumpy() for output in executor.forward(is_train=False)]
         got = serving.run(None, {each.name: data[each.name] for each in serving.get_inputs()})
+        named = {size: length for each in serving.get_inputs()
+                 for size, length in zip(each.shape, data[each.name].shape)}
+        for each, ours in zip(serving.get_outputs(), got):
+            stated = [named.get(size, length) if isinstance(size, str) else length
+                      if size is None else size for size, length in zip(each.shape, ours.shape)]
+            assert stated == list(ours.shape), (each.name, each.shape, ours.shape)
         for name, ours, theirs in zip(symbol.list_outputs(), got, wanted):
             assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), name
             if ours.size:

@@ -325,6 +325,21 @@ def test_what_nodes_ask_for_is_refused_all_at_once(tmp_path):
     assert not os.listdir(tmp_path)
 
 
+def test_what_the_body_of_a_loop_asks_for_is_named():
+    def body(step, state):
+        name = 'in_the_loop'
+        return mx.sym.SoftmaxActivation(mx.sym.expand_dims(step, axis=1), name=name), state + step
+    outputs, states = mx.sym.contrib.foreach(body, mx.sym.Variable('data'),
+                                             mx.sym.Variable('state'))
+    after = mx.sym.FullyConnected(states, num_hidden=2)
+    with pytest.raises(ExportError, match='^node in_the_loop .*Activation of 3 axes') as info:
+        exported(mx.sym.Group([outputs, after]), {}, {
+            'data': ('time', 'batch', 4), 'state': ('batch', 4), **{
+                name: (2, 4) if name.endswith('weight') else (2,)
+                for name in after.list_arguments() if name.startswith('fully')}})
+    assert str(info.value).count('\n') == 0
+
+
 def test_a_length_in_the_graph_is_named():
     outputs, _ = rnn.LSTMCell(3).unroll(7, mx.sym.Variable('data'), merge_outputs=True)
     params = parameters(outputs, {'data': (2, 7, 4)})

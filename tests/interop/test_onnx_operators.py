@@ -303,6 +303,31 @@ OPERATORS = [
             scalar=number), (1,))
       for name in ('plus', 'mul', 'div', 'maximum', 'minimum', 'mod', 'rmod', 'hypot', 'greater')
       for number in (np.inf, -np.inf, np.nan, 0., -2.5, 1e-8, 1e20)],
+    # Attributes that were not heeded once
+    *[_made('gemm2_%d_%d' % (axis, turned), lambda data, other, axis=axis, turned=turned:
+            S.linalg.gemm2(data, other, axis=axis, transpose_a=turned, alpha=2.), (3, 4, 5),
+            other=('batch', 3, 4, 6) if turned else ('batch', 5, 4, 6))
+      for axis, turned in ((1, False), (-3, False), (1, True))],
+    *[_made('softmax_4_axes_%s' % dtype, lambda data, dtype=dtype: S.SoftmaxOutput(
+        S.cast(data, dtype)), (3, 4, 5)) for dtype in ('float32', 'float64')],
+    _made('softmax_5_axes', lambda data: S.SoftmaxOutput(data), (3, 2, 2, 2)),
+    _made('squeeze_all', lambda data: S.squeeze(S.sum(data, keepdims=True)), (3,)),
+    _made('squeeze_one', lambda data: S.squeeze(S.sum(data), axis=0), (3,)),
+    *[_made('%s_exclude_all' % name, lambda data, name=name: getattr(S, name)(
+        data / S.zeros_like(data), axis=(0, 1), exclude=True)) for name in ('nansum', 'nanprod')],
+    _made('take_raise', lambda data, other: S.take(data, other, axis=1, mode='raise'), (5,),
+          other=(3,), indices=5),
+    *[_made('%s_of_integers' % name, lambda data, name=name: getattr(
+        S._internal, '_%s_scalar' % name)(S.cast(data * 5, 'int32'), scalar=2.5, is_int=False))
+      for name in ('plus', 'rminus', 'mul', 'div', 'rdiv', 'maximum', 'mod', 'rmod', 'hypot',
+                   'greater', 'logical_and')],
+    _made('dense_one_axis', lambda data: S.FullyConnected(S.sum(data, axis=1), num_hidden=5)),
+    _made('conv_number', lambda data: S.Convolution(data, kernel=3, num_filter=2, stride=2, pad=1,
+                                                    dilate=1), (4, 7)),
+    _made('pool_number', lambda data: S.Pooling(data, kernel=3, stride=2, pad=1), (4, 7)),
+    _made('deconv_number', lambda data: S.Deconvolution(data, kernel=3, num_filter=2, stride=2),
+          (4, 7)),
+    _made('broadcast_to_number', lambda data: S.broadcast_to(S.sum(data), shape=4)),
 ]
 
 
@@ -396,3 +421,12 @@ def test_what_would_be_wrong_is_refused(make, message):
     params = {name: np.ones(4, 'f') for name in symbol.list_arguments() if name != 'data'}
     with pytest.raises(ExportError, match=message):
         exported(symbol, params, {'data': ('batch', 4, 6, 6)})
+
+
+def test_indices_out_of_range_are_refused_where_mxnet_refuses_them():
+    data, other = S.Variable('data'), S.Variable('other')
+    serving = session(exported(S.take(data, other, axis=1, mode='raise'), {},
+                               {'data': ('batch', 5), 'other': ('count',)}))
+    for index in (-1, 5):
+        with pytest.raises(Exception, match='(?i)out of|bounds'):
+            serving.run(None, {'data': np.zeros((2, 5), 'f'), 'other': np.array([0, index], 'f')})

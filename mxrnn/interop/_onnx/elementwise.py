@@ -67,7 +67,7 @@ def _broadcasting(op: str) -> Converter:
 def _with_number(op: str, swapped: bool = False) -> Converter:
     """A converter of an array and a number, of the number and the array if `swapped`."""
     def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-        first, second = inputs[0], _scalar(builder, attributes, inputs[0])
+        first, second = _and_number(builder, attributes, inputs[0])
         return binary(builder, op, second, first) if swapped else binary(builder, op, first, second)
     return convert
 
@@ -82,12 +82,18 @@ for _name, _op in {**_ARITHMETIC, **_COMPARISONS, **_LOGIC}.items():
         converts('_r%s_scalar' % _word)(_with_number(_op, swapped=True))
 
 
-def _scalar(builder: Builder, attributes: Attributes, like: Value) -> Value:
-    """The attribute 'scalar', of the type of `like`: integers have nothing behind the point."""
+def _and_number(builder: Builder, attributes: Attributes, data: Value) -> tuple[Value, Value]:
+    """An array and the attribute 'scalar', of one type.
+
+    Integers take the number without what it has behind the point, unless the graph says that it
+    is no integer: then they become float64.
+    """
     number = attributes.number('scalar', 1.0)
-    if like.dtype.kind != 'f' and math.isfinite(number):
+    if data.dtype.kind != 'f' and not attributes.flag('is_int', True):
+        data = builder.cast(data, 'float64')
+    if data.dtype.kind != 'f' and math.isfinite(number):
         number = math.trunc(number)
-    return builder.scalar(number, like)
+    return data, builder.scalar(number, data)
 
 
 def _chain(*steps: Any) -> Converter:
@@ -168,7 +174,7 @@ def _not(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> V
 @converts('broadcast_hypot', '_hypot', '_hypot_scalar')
 def _hypotenuse(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
     if len(inputs) == 1:
-        inputs = [inputs[0], _scalar(builder, attributes, inputs[0])]
+        inputs = _and_number(builder, attributes, inputs[0])
     # Squares of large numbers have no room in their type: those of parts of the larger one have.
     first, second = (builder.node('Abs', [side], side.shape) for side in inputs)
     large, small = (binary(builder, op, first, second) for op in ('Max', 'Min'))
@@ -191,12 +197,13 @@ def _modulo(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -
 
 @converts('_mod_scalar')
 def _modulo_number(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return _remainder(builder, inputs[0], _scalar(builder, attributes, inputs[0]))
+    return _remainder(builder, *_and_number(builder, attributes, inputs[0]))
 
 
 @converts('_rmod_scalar')
 def _number_modulo(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return _remainder(builder, _scalar(builder, attributes, inputs[0]), inputs[0])
+    data, number = _and_number(builder, attributes, inputs[0])
+    return _remainder(builder, number, data)
 
 
 def _remainder(builder: Builder, whole: Value, part: Value) -> Value:

@@ -95,9 +95,7 @@ class _Conversion:
         self._builder = Builder()
         self._faults: list[str] = []
         self._axes: dict[str, Axis] = {}
-        floats = {np.dtype(array.dtype) for name, array in params.items() if name not in inputs
-                  and np.dtype(array.dtype).kind == 'f'}
-        self._float = floats.pop() if len(floats) == 1 else np.dtype('float32')
+        self._float = np.dtype('float32')
 
     def run(self, needed: set[int]) -> bytes:
         """The content of the file."""
@@ -107,6 +105,10 @@ class _Conversion:
         for node in variables.values():
             if node.name in self._inputs:
                 builder.name(node.name)
+        floats = {np.dtype(self._params[node.name].dtype) for node in variables.values()
+                  if node.name not in self._inputs} & {np.dtype('f%d' % size) for size in (2, 4, 8)}
+        if len(floats) == 1:
+            self._float = floats.pop()
         names = [builder.name(name + '_output' if head.node in variables else name)
                  for name, head in zip(graph.outputs, graph.heads)]
         values = {i: self._variable(node) for i, node in variables.items()}

@@ -171,9 +171,10 @@ def _argsort(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) 
 def indices(builder: Builder, value: Value, size: Any, mode: str = 'clip') -> Value:
     """Numbers as indices into an axis of `size`, as MXNet treats those outside of it."""
     places = builder.cast(value, 'int64')
-    if mode == 'raise':
-        return places
     size = resolve(size)
+    if mode == 'raise':  # what is below 0, which Gather counts from the end, is moved out of range
+        below = builder.node('Less', [places, builder.constant(0, 'int64')], places.shape, bool)
+        return builder.where(below, builder.constant(2 ** 62, 'int64'), places, places.shape)
     if mode == 'wrap':
         count = builder.reshape(builder.vector([size]), ())
         return builder.node('Mod', [places, count], places.shape)
@@ -308,15 +309,19 @@ def _batch_dot(builder: Builder, attributes: Attributes, inputs: Sequence[Value]
 
 @converts('_linalg_gemm2')
 def _gemm2(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+    rank = inputs[0].rank
+    rows = positive(attributes.integer('axis', -2), rank)
+    if rows == rank - 1:
+        raise Unsupported('rows along the last axis')
+    order = [*(i for i in range(rank - 1) if i != rows), rows, rank - 1]
     sides = []
     for value, name in zip(inputs, ('transpose_a', 'transpose_b')):
-        order = list(range(value.rank))
-        order[-2:] = order[:-3:-1] if attributes.flag(name) else order[-2:]
-        sides.append(builder.transpose(value, order))
+        last = [rank - 1, rows] if attributes.flag(name) else [rows, rank - 1]
+        sides.append(builder.transpose(value, order[:-2] + last))
     left, right = sides
     unify(left.shape[-1], right.shape[-2])
     result = builder.node('MatMul', sides, left.shape[:-1] + right.shape[-1:])
     alpha = attributes.number('alpha', 1.0)
-    if alpha == 1:
-        return result
-    return builder.node('Mul', [result, builder.scalar(alpha, result)], result.shape)
+    if alpha != 1:
+        result = builder.node('Mul', [result, builder.scalar(alpha, result)], result.shape)
+    return builder.transpose(result, [order.index(i) for i in range(rank)])

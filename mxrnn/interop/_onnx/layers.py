@@ -26,9 +26,7 @@ def _dense(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) ->
     if weight.rank != 2:
         weight = builder.reshape(weight, (units, product(weight.shape[1:])))
     flatten = attributes.flag('flatten', True)
-    if data.rank < 2 and flatten:
-        raise Unsupported('data of %d axes' % data.rank)
-    if flatten and data.rank > 2:
+    if flatten and data.rank != 2:
         data = builder.reshape(data, (data.shape[0], product(data.shape[1:])))
     unify(data.shape[-1], weight.shape[1])
     for value in bias:

@@ -18,7 +18,8 @@ def _softmax_output(builder: Builder, attributes: Attributes, inputs: Sequence[V
     data = inputs[0]
     if attributes.flag('multi_output'):
         return builder.node('Softmax', [data], data.shape, axis=1)
-    if attributes.flag('preserve_shape'):
+    # Over four axes of float32 MXNet's inference differs from its training, which is flat.
+    if attributes.flag('preserve_shape') or data.rank == 4 and data.dtype == 'float32':
         return builder.node('Softmax', [data], data.shape, axis=data.rank - 1)
     return flat_softmax(builder, data)
 

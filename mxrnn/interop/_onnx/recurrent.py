@@ -245,6 +245,9 @@ def foreach(builder: Builder, attributes: Attributes, inputs: Sequence[Value], b
              for value in data]
     given = turn[state_count:] + turn[:state_count] + list(inputs[data_count + state_count:])
     results = convert(body, {variables[place]: value for place, value in zip(order, given)})
+    if None in results:  # what the body lacks is among the faults already
+        builder.scope = outer
+        return []
     count = attributes.integer('num_out_data')
     if len(results) != count + state_count:
         raise Unsupported('a loop whose body has %d outputs' % len(results))

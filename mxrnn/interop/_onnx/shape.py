@@ -147,7 +147,7 @@ def _squeeze(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) 
     for axis in sorted((positive(axis, data.rank) for axis in axes), reverse=True):
         unify(data.shape[axis], 1)
         data = builder.squeeze(data, axis)
-    return data
+    return data if data.rank else builder.reshape(data, (1,))
 
 
 @converts('shape_array')
