@@ -79,6 +79,7 @@ _PUBLIC = {
     'fold': '._inference.fold',
     # data
     'BucketSentenceIter': '.io',
+    'SentencePairIter': '.io',
     'StreamIter': '.io',
     'decode_sentences': '.io',
     'encode_sentences': '.io',

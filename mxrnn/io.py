@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from ._data.corpus import read_tokens, write_tokens
+from ._data.pairs import SentencePairIter
 from ._data.sentences import BucketSentenceIter
 from ._data.stream import StreamIter
 from ._data.vocabulary import decode_sentences, encode_sentences
 
-__all__ = ['BucketSentenceIter', 'StreamIter', 'decode_sentences', 'encode_sentences',
-           'read_tokens', 'write_tokens']
+__all__ = ['BucketSentenceIter', 'SentencePairIter', 'StreamIter', 'decode_sentences',
+           'encode_sentences', 'read_tokens', 'write_tokens']

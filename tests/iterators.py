@@ -68,6 +68,9 @@ POSITIONS = {
     'pad': lambda: rnn.BucketSentenceIter(SMALL, 5, [2, 3, 4], seed=1, last_batch='pad'),
     'roll_over': lambda: rnn.BucketSentenceIter(SMALL, 5, [2, 4], seed=1, last_batch='roll_over'),
     'roll_over, shared': lambda: rnn.BucketSentenceIter(SMALL, 5, [2, 4], last_batch='roll_over'),
+    'labels': lambda: rnn.BucketSentenceIter(SMALL, 3, [2, 4], labels=SMALL,
+                                             last_batch='roll_over'),
+    'pairs': lambda: rnn.SentencePairIter(SMALL, SMALL[::-1], 3, [(2, 4), (4, 4)], seed=5),
     'stream': lambda: rnn.StreamIter(TEXT, 3, 4),
 }
 each_position = pytest.mark.parametrize('make', POSITIONS.values(), ids=POSITIONS)

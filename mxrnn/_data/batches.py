@@ -13,6 +13,9 @@ from .corpus import Corpus
 
 __all__ = ['TokenIter', 'extent']
 
+#: Where the public classes are, whose names positions bear.
+_PUBLIC = tuple(__name__.replace('batches', name) for name in ('sentences', 'pairs', 'stream'))
+
 Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: The axes of batch and time.
 
 
@@ -23,16 +26,19 @@ class TokenIter(mx.io.DataIter):
     continues = False
 
     curr_idx: int
+    label_name: str
 
-    def __init__(self, batch_size: int, invalid_label: float, data_name: str, label_name: str,
-                 dtype: Any, layout: str, num_parts: int, part_index: int, **names: str) -> None:
+    #: Each argument that holds sequences, by its name.
+    _held: dict[str, Corpus | _tokens.Packed]
+
+    def __init__(self, batch_size: int, invalid_label: float, names: Mapping[str, str],
+                 dtype: _check.DType, layout: str, num_parts: int, part_index: int) -> None:
         super().__init__(extent('batch_size', batch_size, 1))
         self._dtype = _tokens.data_type('dtype', dtype)
         self._padding = _padding('invalid_label', invalid_label, self._dtype)
         self.invalid_label = invalid_label
-        _check_names(data_name=data_name, label_name=label_name, **names)
-        self.data_name = data_name
-        self.label_name = label_name
+        _check_names(names)
+        vars(self).update(names)
         self.dtype = dtype
         self.layout = _check.choice('layout', layout, ('NT', 'TN', 'NTC', 'TNC'))
         self.major_axis = layout.find('N')
@@ -41,9 +47,7 @@ class TokenIter(mx.io.DataIter):
         if self.part_index >= self.num_parts:
             raise ValueError('part_index must be from 0 to %d, as num_parts is %d, got %d'
                              % (self.num_parts - 1, self.num_parts, self.part_index))
-        self._described: dict[int, Any] = {}  #: provide_data and provide_label of each length
-        self._corpus: Corpus | None = None
-        self._checksum: int | None = None
+        self._described: dict[Any, Any] = {}  #: provide_data and provide_label of each length
 
     def __len__(self) -> int:
         """The number of batches in this epoch."""
@@ -118,42 +122,31 @@ class TokenIter(mx.io.DataIter):
             raise ValueError('state must be of a %s, but is of a %s'
                              % (self._kind(), state['iterator']))
         for what, here in (('settings', self._settings()), ('data', self._identity())):
-            for name, value in here.items():
-                saved = _check.instance('state[%r]' % what, state[what], Mapping,
-                                        'a dict').get(name)
-                if saved != value:
+            saved = _check.instance('state[%r]' % what, state[what], Mapping, 'a dict')
+            for name in {**here, **saved}:
+                if saved.get(name) != here.get(name):
                     raise ValueError('state must be of the same %s, but was saved with %s=%r, and '
-                                     'here it is %r' % (what, name, saved, value))
+                                     'here it is %r' % (what, name, saved.get(name),
+                                                        here.get(name)))
         done = _check.integer("state['batches']", state['batches'], 0)
         self._go_to(done, state['epochs'])
 
     def _kind(self) -> str:
-        """Name of the public class."""
-        return next(kind.__name__ for kind in type(self).__mro__ if '_settings' in vars(kind))
+        """Name of the public class, also where a program has derived one from it."""
+        return next(kind.__name__ for kind in type(self).__mro__ if kind.__module__ in _PUBLIC)
 
     def _settings(self) -> dict[str, Any]:
         """The arguments that decide what the batches are, and in which order they come."""
         raise NotImplementedError
 
-    def _hold(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
-        """Keep tokens in memory, and where each sequence of them begins and the last one ends."""
-        self._packed = tokens, offsets
-
-    @property
-    def _tokens(self) -> np.ndarray:
-        return self._packed[0] if self._corpus is None else self._corpus.tokens
-
-    @property
-    def _offsets(self) -> np.ndarray:
-        return self._packed[1] if self._corpus is None else self._corpus.offsets
-
     def _identity(self) -> dict[str, Any]:
         """What tells these data from others."""
-        if self._checksum is None:
-            self._checksum = (_tokens.checksum(*self._packed) if self._corpus is None else
-                              self._corpus.checksum)
-        return {'sequences': self._offsets.size - 1, 'tokens': self._tokens.size,
-                'checksum': self._checksum}
+        found: dict[str, Any] = {}
+        for name, held in self._held.items():
+            of = name + ' ' if found else ''  # files of old have one argument's, without its name
+            found.update({of + 'sequences': held.offsets.size - 1, of + 'tokens': held.tokens.size,
+                          of + 'checksum': held.checksum})
+        return found
 
     def _epochs(self) -> list[dict[str, Any]]:
         """What this epoch's order was drawn from."""
@@ -163,31 +156,35 @@ class TokenIter(mx.io.DataIter):
         """Go to a position, or refuse it and stay."""
         raise NotImplementedError
 
-    def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
+    def _describe(self, length: Any) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
         """provide_data and provide_label of a batch of this length."""
-        shape = self._shape(length)
-        return ([mx.io.DataDesc(self.data_name, shape, self._dtype.type, self.layout)],
-                [mx.io.DataDesc(self.label_name, shape, layout=self.layout)])
+        raise NotImplementedError
 
-    def _split(self, rows: np.ndarray) -> mx.nd.NDArray:
-        """Data and label, in turn, of batches whose rows have one step more: all but the last, and
-        all but the first.
+    def _data_desc(self, name: str, length: int) -> mx.io.DataDesc:
+        return mx.io.DataDesc(name, self._shape(length), self._dtype.type, self.layout)
 
-        `rows` is of shape (batches, batch_size, steps + 1).
+    def _label_desc(self, length: int) -> mx.io.DataDesc:
+        return mx.io.DataDesc(self.label_name, self._shape(length), layout=self.layout)
+
+    def _block(self, rows: np.ndarray, shifts: Sequence[int] = (0, 1)) -> mx.nd.NDArray:
+        """One array of many batches: of each, in turn, its rows from each of `shifts` on.
+
+        Shifts of 0 and 1 are data and the labels that are the next tokens: `rows` then have one
+        step more than either. `rows` is of shape (batches, batch_size, steps + last shift).
         """
         rows = rows if self.major_axis == 0 else rows.swapaxes(1, 2)
         steps = 2 - self.major_axis
-        count, length = len(rows), rows.shape[steps] - 1
-        shape = (2 * count, *self._shape(length))
-        made, memory = room(shape, self._dtype)
-        for i, part in enumerate((slice(0, length), slice(1, length + 1))):
-            memory[i::2] = rows[:, :, part] if steps == 2 else rows[:, part]
+        length = rows.shape[steps] - shifts[-1]
+        made, memory = room((len(shifts) * len(rows), *self._shape(length)), self._dtype)
+        for i, shift in enumerate(shifts):
+            part = slice(shift, shift + length)
+            memory[i::len(shifts)] = rows[:, :, part] if steps == 2 else rows[:, part]
         return made.as_in_context(mx.context.current_context())
 
     def _shape(self, length: int) -> tuple[int, int]:
         return (self.batch_size, length) if self.major_axis == 0 else (length, self.batch_size)
 
-    def _batch(self, data: list[mx.nd.NDArray], label: list[mx.nd.NDArray], length: int,
+    def _batch(self, data: list[mx.nd.NDArray], label: list[mx.nd.NDArray], length: Any,
                pad: int = 0, index: Any = None) -> mx.io.DataBatch:
         if length not in self._described:
             self._described[length] = self._describe(length)
@@ -212,7 +209,7 @@ def _padding(name: str, value: Any, dtype: np.dtype) -> Any:
     return dtype.type(value)
 
 
-def _check_names(**names: Any) -> None:
+def _check_names(names: Mapping[str, Any]) -> None:
     """Check that the arrays of a batch have names, and each one of its own."""
     for name, value in names.items():
         _check.instance(name, value, str, 'a str')

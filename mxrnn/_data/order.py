@@ -1,15 +1,16 @@
-"""The order of an epoch: which sentences make which batch, and which batch comes when."""
+"""The order of an epoch: which samples make which batch, and which batch comes when."""
 from __future__ import annotations
 
 import random
-from typing import Any, Mapping, NamedTuple, Sequence
+from collections import Counter
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from .. import _check
 from .batches import extent
 
-__all__ = ['Order', 'check_seed', 'choose_buckets', 'rows_of_buckets']
+__all__ = ['Buckets', 'Order', 'check_seed']
 
 _PIECE = 2 ** 18  # sentences looked at once
 
@@ -23,70 +24,148 @@ def check_seed(seed: Any) -> int | None:
     return int(seed)
 
 
-def choose_buckets(buckets: Any, lengths: np.ndarray, least: int) -> list[int]:
-    """Return the buckets asked for, sorted, or every length of which there are `least` sentences.
+def sizes_of(offsets: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Lengths of some thousands of samples at a time: those of each sequence of a sample.
 
-    `lengths` has the number of sentences of each length.
+    `offsets` has, for each sequence of a sample, where those of all samples begin.
     """
-    if buckets is not None:
-        given = {extent('each of buckets', bucket, 0) for bucket in
-                 _check.iterable('buckets', buckets, 'integers')}
-        buckets = sorted(given - {0})  # empty sentences go into the smallest real bucket
-        if given and not buckets:
-            raise ValueError('buckets must hold a length of at least 1, got only 0')
-    if not buckets:
-        buckets = [length for length in np.flatnonzero(lengths >= least).tolist() if length]
-        if not buckets:
-            raise ValueError('buckets must be given: there are no %d sentences (batch_size times '
-                             'num_parts) of one length, which would make a bucket by itself'
-                             % least)
-    return buckets
+    for first in range(0, offsets[0].size - 1, _PIECE):
+        sizes = [np.diff(each[first:first + _PIECE + 1]) for each in offsets]
+        if any(each.min() < 0 for each in sizes):
+            raise ValueError('offsets must ascend, but they do not after sequence %d' % first)
+        yield sizes
 
 
-def rows_of_buckets(offsets: np.ndarray, buckets: list[int], counts: np.ndarray, truncate: bool,
-                    longest: int, num_parts: int, part_index: int, last_batch: str
-                    ) -> list[np.ndarray]:
-    """Return the numbers of each bucket's sentences, ascending, of those that are in this part.
+class Buckets:
+    """The lengths to pad to, and which samples go into which of them.
 
-    A bucket's sentences are dealt out to the parts one by one. Where remainders are padded, a part
-    may have one more than another; else all have as many, and what is left over is in none.
+    Without lengths `given`, all those of at least `least` samples are buckets. With `truncate`,
+    sequences that are too long count as being as long as the longest bucket.
 
-    Parameters
+    A bucket is a tuple: one length for each sequence of a sample. A sample goes into the bucket of
+    fewest steps that is long enough for all its sequences.
+
+    Attributes
     ----------
-    offsets : numpy.ndarray
-        Where each sentence begins, and where the last one ends.
-    buckets : list of int
-        Lengths, ascending.
+    keys : list of tuple of int
+        The buckets, those of fewer steps first.
+    most : tuple of int
+        The largest length of each sequence.
+    least, longest : tuple of int
+        The lengths of the shortest and of the longest of each sequence.
     counts : numpy.ndarray
-        Sentences in each bucket.
-    truncate : bool
-        Whether those longer than all buckets go into the last one; else they go into none.
-    longest : int
-        Length of the longest sentence.
-    num_parts, part_index, last_batch
-        As for BucketSentenceIter.
+        Samples in each bucket.
     """
-    count = offsets.size - 1
-    own = [(n + num_parts - 1 - part_index if last_batch == 'pad' else n) // num_parts
-           for n in counts.tolist()]
-    rows = [np.empty(n, np.int32 if count < 2 ** 31 else np.int64) for n in own]
-    # The bucket of each length, and one entry more for all that is longer
-    places = np.searchsorted(buckets, np.arange(min(buckets[-1], longest) + 2))
-    if truncate:
-        places = places.clip(max=len(buckets) - 1)
-    places = places.astype(np.min_scalar_type(len(buckets)))
-    seen, filled = [0] * len(buckets), [0] * len(buckets)
-    for first in range(0, count, _PIECE):
-        lengths = np.diff(offsets[first:first + _PIECE + 1])
-        place = places[lengths.clip(max=places.size - 1)]
-        order = place.argsort(kind='stable')
-        ends = np.bincount(place, minlength=len(buckets)).cumsum()[:len(buckets)]
-        for i, numbers in enumerate(np.split(order, ends)[:len(buckets)]):
-            mine = numbers[(part_index - seen[i]) % num_parts::num_parts][:own[i] - filled[i]]
-            rows[i][filled[i]:filled[i] + mine.size] = mine + first
-            seen[i] += numbers.size
-            filled[i] += mine.size
-    return rows
+
+    def __init__(self, given: Any, offsets: Sequence[np.ndarray], least: int,
+                 truncate: bool) -> None:
+        bounds = [[(each.min(), each.max()) for each in sizes] for sizes in sizes_of(offsets)]
+        self.least = tuple(int(min(low for low, _ in each)) for each in zip(*bounds))
+        self.longest = tuple(int(max(high for _, high in each)) for each in zip(*bounds))
+        asked_for = set() if given is None else _asked_for(given, len(offsets))
+        keys = asked_for or _frequent(offsets, self.longest, least)
+        self.most = tuple(map(max, zip(*keys)))
+        if truncate or not asked_for:
+            keys.add(self.most)
+        self.keys = sorted(keys, key=lambda key: (sum(key), key))
+        self.truncate = truncate
+        self._tabulate()
+        counts = np.zeros(len(self.keys) + 1, np.int64)
+        for sizes in sizes_of(offsets):
+            counts += np.bincount(self.places(sizes), minlength=counts.size)
+        self.counts = counts[:-1]
+
+    def _tabulate(self) -> None:
+        """Fill the tables that tell the bucket of a sample by its lengths.
+
+        The first ones have, for every length of a sequence, how many of the lengths that buckets
+        have for it are too short. The last one has the bucket for these numbers.
+        """
+        ends = [sorted(set(lengths)) for lengths in zip(*self.keys)]
+        table = np.full([len(each) + 1 for each in ends], len(self.keys),
+                        np.min_scalar_type(len(self.keys)))
+        for i, key in reversed(list(enumerate(self.keys))):
+            table[tuple(slice(each.index(length) + 1) for each, length in zip(ends, key))] = i
+        self._table = table
+        self._short = []
+        for each, longest in zip(ends, self.longest):
+            short = np.searchsorted(each, np.arange(min(each[-1], longest) + 2))
+            if self.truncate:
+                short = short.clip(max=len(each) - 1)
+            self._short.append(short.astype(np.min_scalar_type(len(each))))
+
+    def places(self, sizes: Sequence[np.ndarray]) -> np.ndarray:
+        """The bucket of each of the samples with these lengths; len(keys) where none is."""
+        return self._table[tuple(short[each.clip(max=short.size - 1)]
+                                 for short, each in zip(self._short, sizes))]
+
+    def truncated(self, offsets: Sequence[np.ndarray]) -> int:
+        """How many samples have a sequence that is longer than all buckets."""
+        return sum(int(np.any([each > most for each, most in zip(sizes, self.most)], axis=0).sum())
+                   for sizes in sizes_of(offsets))
+
+    def drop_empty(self) -> None:
+        """Leave out the buckets that no sample is in."""
+        used = self.counts > 0
+        numbers = np.append(used.cumsum() - 1, used.sum())
+        self._table = numbers.astype(self._table.dtype)[self._table]
+        self.keys = [key for key, some in zip(self.keys, used) if some]
+        self.counts = self.counts[used]
+
+    def rows(self, offsets: Sequence[np.ndarray], num_parts: int, part_index: int,
+             last_batch: str) -> list[np.ndarray]:
+        """Return the numbers of each bucket's samples, ascending, of those that are in this part.
+
+        A bucket's samples are dealt out to the parts one by one. Where remainders are padded, a
+        part may have one more than another; else all have as many, and what is left over is in
+        none.
+        """
+        count = offsets[0].size - 1
+        own = [(n + num_parts - 1 - part_index if last_batch == 'pad' else n) // num_parts
+               for n in self.counts.tolist()]
+        rows = [np.empty(n, np.int32 if count < 2 ** 31 else np.int64) for n in own]
+        seen, filled = [0] * len(own), [0] * len(own)
+        first = 0
+        for sizes in sizes_of(offsets):
+            place = self.places(sizes)
+            order = place.argsort(kind='stable')
+            ends = np.bincount(place, minlength=len(own)).cumsum()[:len(own)]
+            for i, numbers in enumerate(np.split(order, ends)[:len(own)]):
+                mine = numbers[(part_index - seen[i]) % num_parts::num_parts][:own[i] - filled[i]]
+                rows[i][filled[i]:filled[i] + mine.size] = mine + first
+                seen[i] += numbers.size
+                filled[i] += mine.size
+            first += place.size
+        return rows
+
+
+def _asked_for(given: Any, dimensions: int) -> set[tuple[int, ...]]:
+    """The buckets that the argument names, without those of length 0."""
+    if dimensions > 1:
+        return {tuple(_check.integers('each of buckets', bucket, dimensions, 1))
+                for bucket in _check.iterable('buckets', given, 'tuples of integers')}
+    lengths = {extent('each of buckets', bucket, 0)
+               for bucket in _check.iterable('buckets', given, 'integers')}
+    if lengths == {0}:
+        raise ValueError('buckets must hold a length of at least 1, got only 0')
+    return {(length,) for length in lengths if length}  # empty ones go into the smallest of these
+
+
+def _frequent(offsets: Sequence[np.ndarray], longest: Sequence[int], least: int
+              ) -> set[tuple[int, ...]]:
+    """All lengths of which there are at least `least` samples."""
+    shape = [length + 1 for length in longest]
+    counts: Counter[int] = Counter()
+    for sizes in sizes_of(offsets):
+        numbers, times = np.unique(np.ravel_multi_index(sizes, shape), return_counts=True)
+        counts.update(dict(zip(numbers.tolist(), times.tolist())))
+    keys = {tuple(map(int, np.unravel_index(number, shape)))
+            for number, n in counts.items() if n >= least}
+    keys = {key for key in keys if all(key)}
+    if not keys:
+        raise ValueError('buckets must be given: there are no %d sentences (batch_size times '
+                         'num_parts) of one length, which would make a bucket by itself' % least)
+    return keys
 
 
 class _Generators(NamedTuple):

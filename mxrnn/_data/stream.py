@@ -72,25 +72,28 @@ class StreamIter(TokenIter):
     """
 
     continues = True
+    data_name: str
 
     def __init__(self, tokens: Iterable[int] | str | os.PathLike[str], batch_size: int, bptt: int,
                  invalid_label: float = -1, data_name: str = 'data',
                  label_name: str = 'softmax_label', dtype: _check.DType = 'float32',
                  layout: Layout = 'NT', *, last_batch: Literal['discard', 'pad'] = 'discard',
                  num_parts: int = 1, part_index: int = 0) -> None:
-        super().__init__(batch_size, invalid_label, data_name, label_name, dtype, layout,
+        super().__init__(batch_size, invalid_label,
+                         {'data_name': data_name, 'label_name': label_name}, dtype, layout,
                          num_parts, part_index)
         self.bptt = self.default_bucket_key = extent('bptt', bptt, 1)
         self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad'))
         if is_corpus(tokens):
-            self._corpus = open_corpus('tokens', tokens, self._dtype)
-            count = self._tokens.size
+            self._held = {'tokens': open_corpus('tokens', tokens, self._dtype)}
         else:
             if not isinstance(tokens, (Sequence, np.ndarray)):
                 tokens = list(_check.iterable('tokens', tokens, 'numbers'))
             values = _tokens.numbers('tokens', tokens)
-            count = values.size
-            self._hold(_tokens.pack('tokens', [values], count, self._dtype), np.array([0, count]))
+            self._held = {'tokens': _tokens.Packed(
+                _tokens.pack('tokens', [values], values.size, self._dtype),
+                np.array([0, values.size]))}
+        count = self._held['tokens'].tokens.size
         streams = self.batch_size * self.num_parts
         steps = (count - 1) // streams
         pads = self.last_batch == 'pad'
@@ -129,7 +132,11 @@ class StreamIter(TokenIter):
 
     def __repr__(self) -> str:
         return '%s(%d tokens, %d batches of %d steps of %d streams)' % (
-            type(self).__name__, self._tokens.size, len(self), self.bptt, self.batch_size)
+            type(self).__name__, self._held['tokens'].tokens.size, len(self), self.bptt,
+            self.batch_size)
+
+    def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
+        return [self._data_desc(self.data_name, length)], [self._label_desc(length)]
 
     def _settings(self) -> dict[str, Any]:
         return {'batch_size': self.batch_size, 'bptt': self.bptt, 'last_batch': self.last_batch,
@@ -148,8 +155,9 @@ class StreamIter(TokenIter):
         done = self.curr_idx * self.bptt
         starts = self._starts + done
         sizes = np.full(self.batch_size, self._steps - done + 1)
-        rows = _tokens.gather(self._tokens, starts, sizes, self.bptt + 1, self._padding)
-        both = self._split(rows[None])
+        rows = _tokens.gather(self._held['tokens'].tokens, starts, sizes, self.bptt + 1,
+                              self._padding)
+        both = self._block(rows[None])
         batch = self._batch([part(both, 0)], [part(both, 1)], self.bptt, index=starts)
         batch.new_epoch = self.curr_idx == 0
         self.curr_idx += 1

@@ -10,14 +10,37 @@ from typing import Any, Iterable, Iterator, Sequence, Sized
 
 import numpy as np
 
-__all__ = ['checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather', 'joined', 'joint',
-           'lengths', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
+__all__ = ['Packed', 'checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather', 'joined',
+           'joint', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
 
 #: What an NDArray can hold, and so what `dtype` may be.
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
 
 _PIECE = 2 ** 18  # numbers looked at once
 _CHUNK = 8192  # sequences read at once
+
+
+class Packed:
+    """Sequences in memory, with the attributes that a `Corpus` on disk has, too.
+
+    Attributes
+    ----------
+    tokens : numpy.ndarray
+        The numbers of all sequences, one sequence after the other.
+    offsets : numpy.ndarray
+        Where each sequence begins in `tokens`, and, as one entry more, where the last one ends.
+    """
+
+    def __init__(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
+        self.tokens = tokens
+        self.offsets = offsets
+        self._checksum: int | None = None
+
+    @property
+    def checksum(self) -> int:
+        if self._checksum is None:
+            self._checksum = checksum(self.tokens, self.offsets)
+        return self._checksum
 
 
 def data_type(name: str, value: Any) -> np.dtype:
@@ -188,19 +211,6 @@ def _checksum(values: np.ndarray) -> int:
         if piece.dtype.kind != 'f' or (piece == np.rint(piece)).all():
             piece = piece.astype('<i8')
         found = zlib.crc32(np.ascontiguousarray(piece, piece.dtype.newbyteorder('<')).data, found)
-    return found
-
-
-def lengths(offsets: np.ndarray) -> np.ndarray:
-    """How many sequences there are of each length, from 0 on."""
-    found = np.zeros(1, np.int64)
-    for first in range(0, offsets.size - 1, _PIECE):
-        sizes = np.diff(offsets[first:first + _PIECE + 1])
-        if sizes.min() < 0:
-            raise ValueError('offsets must ascend, but they do not after sequence %d' % first)
-        counts = np.bincount(sizes, minlength=found.size)
-        counts[:found.size] += found
-        found = counts
     return found
 
 

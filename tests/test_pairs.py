@@ -1,0 +1,315 @@
+"""Labels of one's own in BucketSentenceIter, and SentencePairIter."""
+import copy
+import logging
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from . import differs, mx, rnn
+from .iterators import SMALL, described, run, seen
+
+SOURCES = [[100 + i, *range(i % 5)] for i in range(60)]
+TARGETS = [[200 + i, *range(i % 7)] for i in range(60)]
+TAGS = [[token % 3 for token in sentence] for sentence in SMALL]
+
+
+def tokens(array):
+    return [[int(i) for i in row if i != -1] for row in array.asnumpy()]
+
+
+def pairs(*args, **options):
+    return rnn.SentencePairIter(SOURCES, TARGETS, *args, **options)
+
+
+# Labels
+
+@differs
+@pytest.mark.parametrize('layout', ['NT', 'TN'])
+@pytest.mark.parametrize('options', [
+    {}, {'last_batch': 'pad'}, {'last_batch': 'roll_over', 'seed': 1}, {'dtype': 'int32'},
+    {'too_long': 'truncate', 'buckets': [2, 3]}, {'buckets': None}, {'provide_length': True},
+    {'num_parts': 2, 'part_index': 1}, {'shuffle': False}])
+def test_labels_go_with_their_tokens(options, layout):
+    options = {'buckets': [2, 4], 'layout': layout, **options}
+    labelled = rnn.BucketSentenceIter(SMALL, 3, labels=TAGS, **options)
+    plain = rnn.BucketSentenceIter(SMALL, 3, **options)
+    for iterator in (labelled, plain):
+        np.random.seed(5)
+        iterator.reset()
+    assert described(labelled) == described(plain)
+    for _ in range(3):
+        for batch in labelled:
+            data, label = batch.data[0].asnumpy(), batch.label[0].asnumpy()
+            assert (label == np.where(data == -1, -1, data % 3)).all()
+            assert label.dtype == batch.data[0].dtype
+            assert [a.shape for a in batch.label] == [d.shape for d in batch.provide_label]
+        labelled.reset()
+    assert (labelled.discarded, labelled.truncated, labelled.remainder) == (
+        plain.discarded, plain.truncated, plain.remainder)
+
+
+@differs
+def test_data_are_those_without_labels():
+    found = [run(rnn.BucketSentenceIter(SMALL, 3, [2, 4], seed=5, **options), 30)
+             for options in ({}, {'labels': TAGS})]
+    assert [arrays[0] for arrays, _ in found[0]] == [arrays[0] for arrays, _ in found[1]]
+    iterators = [rnn.BucketSentenceIter(SMALL, 3, [2, 4], seed=5, **options)
+                 for options in ({}, {'labels': TAGS})]
+    for plain, labelled in zip(*(iterator.data for iterator in iterators)):
+        assert (plain == labelled).all()
+    for data, label in zip(iterators[1].data, iterators[1].ndlabel):
+        assert (label.asnumpy() == np.where(data == -1, -1, data % 3)).all()
+
+
+@differs
+@pytest.mark.parametrize('options', [{}, {'too_long': 'truncate'}, {'last_batch': 'pad'}])
+def test_labels_on_disk(tmp_path, options):
+    corpus = rnn.write_tokens(tmp_path / 'words', SMALL)
+    rnn.write_tokens(tmp_path / 'tags', TAGS)
+    found = [run(rnn.BucketSentenceIter(sentences, 3, [2, 3], labels=labels, seed=2, **options), 20)
+             for sentences, labels in ((SMALL, TAGS), (corpus, tmp_path / 'tags'))]
+    assert found[0] == found[1]
+    with pytest.raises(TypeError, match='^labels must be on disk, as sentences are'):
+        rnn.BucketSentenceIter(corpus, 3, labels=TAGS)
+    with pytest.raises(TypeError, match='^sentences must be on disk, as labels are'):
+        rnn.BucketSentenceIter(SMALL, 3, labels=str(tmp_path / 'tags'))
+    with pytest.raises(ValueError, match=r'but labels\[0\] has 2, and sentences\[0\] 1'):
+        rnn.BucketSentenceIter(corpus, 3, labels=rnn.write_tokens(
+            tmp_path / 'other', [[1, 2], *TAGS[1:]]))
+
+
+@differs
+@pytest.mark.parametrize('labels, named', [
+    (TAGS[:-1], 'labels must be as many as sentences, which are 26, got 25'),
+    ([*TAGS[:3], [1], *TAGS[4:]], r'labels\[3\] has 1, and sentences\[3\] 4'),
+    ([0] * 26, 'labels'), (5, 'labels'), ([['a'] * len(s) for s in SMALL], 'labels'),
+    ([[2 ** 24 + 1] * len(s) for s in SMALL], 'labels must hold numbers that dtype float32'),
+    ([], 'labels')])
+def test_labels_that_are_none(labels, named):
+    with pytest.raises((TypeError, ValueError), match=named):
+        rnn.BucketSentenceIter(SMALL, 3, [4], labels=labels)
+
+
+@differs
+def test_a_position_with_other_labels_is_refused():
+    with_labels = rnn.BucketSentenceIter(SMALL, 3, [4], labels=TAGS, seed=1)
+    without = rnn.BucketSentenceIter(SMALL, 3, [4], seed=1)
+    others = rnn.BucketSentenceIter(SMALL, 3, [4], labels=SMALL, seed=1)
+    for saved, other in ((with_labels, without), (without, with_labels), (with_labels, others)):
+        with pytest.raises(ValueError, match='same data, but was saved with labels'):
+            other.load_state_dict(saved.state_dict())
+
+
+@differs
+def test_training_a_tagger():
+    """Whether the token before was even: no next token tells it."""
+    words = [[(7 * i + j * j) % 10 + 1 for j in range(3 + i % 4)] for i in range(64)]
+    tags = [[1, *(word % 2 for word in sentence[:-1])] for sentence in words]
+    data = rnn.BucketSentenceIter(words, 8, [4, 6], invalid_label=-1, labels=tags)
+
+    def network(length):
+        words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=11, output_dim=8, name='embed')
+        outputs, _ = rnn.LSTMCell(8, prefix='lstm_').unroll(length, words, merge_outputs=True)
+        scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, (-1, 8)), num_hidden=2, name='score')
+        label = mx.sym.reshape(mx.sym.Variable('softmax_label'), -1)
+        return (mx.sym.SoftmaxOutput(scores, label, use_ignore=True, ignore_label=-1,
+                                     name='softmax'), ['data'], ['softmax_label'])
+
+    module = mx.mod.BucketingModule(network, data.default_bucket_key)
+    perplexity = mx.metric.Perplexity(-1)
+    module.fit(data, num_epoch=12, optimizer='adam', optimizer_params={'learning_rate': 0.05},
+               eval_metric=perplexity, initializer=mx.init.Xavier())
+    assert dict(module.score(data, perplexity))['perplexity'] < 1.1
+
+
+# Pairs
+
+@differs
+@pytest.mark.parametrize('layout', ['NT', 'TN'])
+@pytest.mark.parametrize('options', [{}, {'dtype': 'int32'}, {'provide_length': True}])
+def test_each_pair_comes_once(options, layout):
+    iterator = pairs(4, [(2, 3), (5, 4), (3, 7), (5, 7)], last_batch='pad', layout=layout,
+                     **options)
+    found = []
+    for batch in iterator:
+        source, target, label = (array if layout == 'NT' else array.T
+                                 for array in (*batch.data[:2], *batch.label))
+        assert (source.shape[1], target.shape[1]) == batch.bucket_key
+        assert label.shape == target.shape
+        assert [a.shape for a in batch.data] == [d.shape for d in batch.provide_data]
+        assert [a.dtype for a in batch.data] == [d.dtype for d in batch.provide_data]
+        count = 4 - batch.pad
+        sources, targets, labels = (tokens(array)[:count] for array in (source, target, label))
+        assert [words[1:] for words in targets] == labels
+        if options == {'provide_length': True}:
+            for lengths, sentences in zip(batch.data[2:], (sources, targets)):
+                assert lengths.asnumpy()[:count].tolist() == list(map(len, sentences))
+        found += zip(sources, targets)
+    assert sorted(found) == sorted(zip(SOURCES, TARGETS))
+    names = [desc.name for desc in iterator.provide_data]
+    assert names == ['source', 'target'] + ['source_length', 'target_length'] * (
+        'provide_length' in options)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(sizes=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40),
+       buckets=st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), max_size=5),
+       truncate=st.booleans(), batch_size=st.integers(1, 3))
+@differs
+def test_the_bucket_of_fewest_steps(sizes, buckets, truncate, batch_size):
+    sources = [[i] * n for i, (n, _) in enumerate(sizes)]
+    targets = [[i] * n for i, (_, n) in enumerate(sizes)]
+    options = {'too_long': 'truncate'} if truncate else {}
+    most = tuple(map(max, zip(*buckets))) if buckets else None
+
+    def expected(size):
+        if truncate:
+            size = tuple(map(min, size, most))
+        holding = [key for key in (*buckets, *[most] * truncate)
+                   if all(n <= length for n, length in zip(size, key))]
+        return min(holding, key=lambda key: (sum(key), key), default=None)
+
+    try:
+        iterator = rnn.SentencePairIter(sources, targets, batch_size, buckets, shuffle=False,
+                                        last_batch='pad', provide_length=True, **options)
+    except ValueError as error:
+        assert 'buckets' in str(error)
+        assert not buckets or not any(map(expected, sizes))
+        return
+    if not buckets:
+        most = iterator.default_bucket_key
+        buckets = iterator.buckets
+        assert all(min(key) > 0 for key in buckets)
+    places = {i: expected(size) for i, size in enumerate(sizes)}
+    assert iterator.discarded == sum(key is None for key in places.values())
+    assert iterator.truncated == truncate * sum(
+        any(n > length for n, length in zip(size, most)) for size in sizes)
+    assert iterator.buckets == sorted({key for key in places.values() if key},
+                                      key=lambda key: (sum(key), key))
+    assert iterator.default_bucket_key == tuple(map(max, zip(*iterator.buckets)))
+    numbers = []
+    for batch in iterator:
+        for row in range(batch_size - batch.pad):
+            source, target = (array.asnumpy()[row] for array in batch.data[:2])
+            lengths = [int(array.asnumpy()[row]) for array in batch.data[2:]]
+            found = {int(i) for i in (*source[:lengths[0]], *target[:lengths[1]])}
+            assert len(found) <= 1  # both sentences of one pair
+            assert (source[lengths[0]:] == -1).all() and (target[lengths[1]:] == -1).all()
+            for i in found:
+                assert places[i] == batch.bucket_key
+                assert tuple(lengths) == tuple(map(min, sizes[i], batch.bucket_key))
+            numbers += found
+    assert sorted(numbers) == [i for i, key in places.items() if key and sizes[i] != (0, 0)]
+
+
+@differs
+def test_pairs_of_disk_are_those_of_memory(tmp_path):
+    paths = tmp_path / 'sources', tmp_path / 'targets'
+    for path, sentences in zip(paths, (SOURCES, TARGETS)):
+        rnn.write_tokens(path, sentences)
+    for options in ({}, {'too_long': 'truncate'}, {'last_batch': 'roll_over'}):
+        found = [run(rnn.SentencePairIter(*of, 4, [(3, 3), (4, 6)], seed=3, **options), 40)
+                 for of in ((SOURCES, TARGETS), paths)]
+        assert found[0] == found[1]
+
+
+@differs
+def test_parts_of_pairs():
+    parts = [pairs(4, [(5, 7)], num_parts=3, part_index=i, seed=1) for i in range(3)]
+    found = [tuple(words) for part in parts for batch in part for words in tokens(batch.data[0])]
+    assert len(set(found)) == len(found) == 60
+    assert pickle.dumps(parts[0].state_dict()) == pickle.dumps(parts[2].state_dict())
+
+
+@differs
+def test_labels_of_targets():
+    labels = [[token % 5 for token in words] for words in TARGETS]
+    for batch in pairs(4, [(5, 7)], labels=labels):
+        target, label = batch.data[1].asnumpy(), batch.label[0].asnumpy()
+        assert (label == np.where(target == -1, -1, target % 5)).all()
+
+
+@differs
+def test_pairs_of_every_frequent_length_and_one_for_the_rest():
+    sizes = [(1, 3)] * 4 + [(2, 1)] * 4 + [(2, 2), (1, 1), (9, 9), (0, 3), (0, 0)]
+    iterator = rnn.SentencePairIter([[1] * n for n, _ in sizes], [[1] * n for _, n in sizes], 4,
+                                    last_batch='pad')
+    assert iterator.buckets == [(2, 1), (1, 3), (2, 3)]
+    assert iterator.discarded == 1
+
+
+@differs
+def test_pairs_left_out_are_logged(caplog):
+    caplog.set_level(logging.INFO)
+    pairs(4, [(3, 9), (9, 3)])
+    lost = sum(len(source) > 3 and len(target) > 3 for source, target in zip(SOURCES, TARGETS))
+    assert '60 pairs: %d discarded and 0 truncated, being too long for every bucket' % lost in (
+        caplog.records[-1].getMessage())
+    pairs(4, [(5, 7)])
+    assert '60 pairs: none is left out' in caplog.records[-1].getMessage()
+
+
+@differs
+def test_a_network_that_knows_both_lengths():
+    """What a decoder is told of a source of another length, in one BucketingModule."""
+    iterator = rnn.SentencePairIter([[i % 4 + 1] * (1 + i % 3) for i in range(40)],
+                                    [[0, i % 4 + 1, 5] for i in range(40)], 4,
+                                    [(1, 3), (3, 3)], invalid_label=-1)
+
+    def network(key):
+        source = mx.sym.Embedding(mx.sym.Variable('source'), input_dim=6, output_dim=8, name='a')
+        target = mx.sym.Embedding(mx.sym.Variable('target'), input_dim=6, output_dim=8, name='b')
+        _, states = rnn.GRUCell(8, 'encoder_').unroll(key[0], source, merge_outputs=True)
+        outputs, _ = rnn.GRUCell(8, 'decoder_').unroll(key[1], target, states, merge_outputs=True)
+        scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, (-1, 8)), num_hidden=6, name='s')
+        label = mx.sym.reshape(mx.sym.Variable('softmax_label'), -1)
+        return (mx.sym.SoftmaxOutput(scores, label, use_ignore=True, ignore_label=-1,
+                                     name='softmax'), ['source', 'target'], ['softmax_label'])
+
+    module = mx.mod.BucketingModule(network, iterator.default_bucket_key)
+    module.fit(iterator, num_epoch=12, optimizer='adam', optimizer_params={'learning_rate': 0.05},
+               eval_metric=mx.metric.Perplexity(-1), initializer=mx.init.Xavier())
+    assert dict(module.score(iterator, mx.metric.Perplexity(-1)))['perplexity'] < 1.1
+
+
+@differs
+@pytest.mark.parametrize('options, named', [
+    ({'sources': SOURCES[:-1]}, 'targets must be as many as sources, which are 59, got 60'),
+    ({'sources': []}, 'sources must not be empty'), ({'targets': 5}, 'targets'),
+    ({'targets': [[1.5, 'a']] * 60}, 'targets'), ({'sources': [1] * 60}, 'sources'),
+    ({'buckets': [3]}, 'buckets'), ({'buckets': [(3, 0)]}, 'buckets'), ({'buckets': 3}, 'buckets'),
+    ({'buckets': [(3, 4, 5)]}, 'buckets'), ({'buckets': [(1.5, 2)]}, 'buckets'),
+    ({'buckets': [(3, 2 ** 31)]}, 'buckets'), ({'buckets': None, 'batch_size': 50}, 'buckets'),
+    ({'sources': [[1] * 6] * 60, 'buckets': [(5, 7)]},
+     r'buckets must hold at least one of sources and targets, got \[\(5, 7\)\], but the shortest '
+     r'is of length \(6, 1\)'),
+    ({'source_name': 'target'}, 'source_name must differ from target_name'),
+    ({'target_length_name': 'source', 'provide_length': True}, 'target_length_name'),
+    ({'labels': SOURCES}, r'labels\[5\] has 1, and targets\[5\] 6'),
+    ({'num_parts': 99}, 'num_parts'), ({'last_batch': 'keep'}, 'last_batch')])
+def test_pairs_that_are_none(options, named):
+    with pytest.raises((TypeError, ValueError), match=named):
+        rnn.SentencePairIter(**{'sources': SOURCES, 'targets': TARGETS, 'batch_size': 4,
+                                'buckets': [(5, 7)], **options})
+
+
+@differs
+def test_pairs_of_generators_and_copies():
+    iterator = rnn.SentencePairIter(iter(SOURCES), iter(TARGETS), 4, [(5, 7)], seed=2)
+    assert repr(iterator) == 'SentencePairIter(60 pairs, buckets [(5, 7)], 15 batches of 4)'
+    next(iterator)
+    twin, other = copy.deepcopy(iterator), pickle.loads(pickle.dumps(iterator))
+    expected = run(iterator, 40)
+    assert run(twin, 40) == run(other, 40) == expected
+
+
+@differs
+def test_prefetched_pairs():
+    found = [[seen(batch) for batch in wrap(pairs(4, [(5, 7)], seed=1, provide_length=True))]
+             for wrap in (iter, mx.io.PrefetchingIter)]
+    assert found[0] == found[1]
+
+
