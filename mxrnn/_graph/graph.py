@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
@@ -115,6 +116,44 @@ class Graph(NamedTuple):
         """The nodes that read any output of the node at `place`, and at which input."""
         return [(node, at) for node in self.nodes for at, entry in enumerate(node.inputs)
                 if entry.node == place]
+
+    def select(self, outputs: Sequence[str]) -> Graph:
+        """The graph of some outputs only, without the nodes that these do not depend on.
+
+        Parameters
+        ----------
+        outputs : sequence of str
+            Names of outputs, in the order that the new graph has. Those of inner nodes, such as
+            'fc_output', count too, as in MXNet's ``get_internals``.
+
+        Raises
+        ------
+        ValueError
+            There is no such output; the message lists those of the graph.
+        """
+        if isinstance(outputs, str) or not all(isinstance(name, str) for name in outputs):
+            raise TypeError('outputs must be a list of names, got %r' % (outputs,))
+        entries = {output_name(node, at): Entry(place, at) for place, node in enumerate(self.nodes)
+                   for at in range(node.num_outputs)}
+        entries.update(zip(self.outputs, self.heads))
+        unknown = [name for name in outputs if name not in entries]
+        if unknown or not outputs:
+            near = difflib.get_close_matches(unknown[0], entries) if unknown else []
+            raise ValueError('outputs must be of %s, or of an inner node%s, got %s' % (
+                ', '.join(self.outputs), ', such as ' + ' or '.join(near) if near else '',
+                ', '.join(unknown) or 'none'))
+        return self.ending_in([entries[name] for name in outputs])
+
+    def ending_in(self, heads: Sequence[Entry]) -> Graph:
+        """The graph with other outputs, without the nodes that these do not depend on."""
+        kept = sorted(self._replace(heads=tuple(heads)).reached(lambda node: node.inputs))
+        places = {old: new for new, old in enumerate(kept)}
+
+        def moved(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+            return tuple(Entry(places[entry.node], entry.output) for entry in entries)
+        nodes = (self.nodes[place] for place in kept)
+        return self._replace(nodes=tuple(node._replace(inputs=moved(node.inputs))
+                                         for node in nodes), heads=moved(heads))
 
 
 #: Inputs that are auxiliary states, by operator.

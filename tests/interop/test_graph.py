@@ -178,3 +178,30 @@ def test_damage_is_refused(what):
 def test_deep_nesting_is_refused():
     with pytest.raises(ValueError, match='nested'):
         graph_from_json('[' * 100000)
+
+
+def test_select_keeps_what_the_outputs_depend_on():
+    hidden = mx.sym.FullyConnected(DATA, num_hidden=4, name='hidden')
+    parts = mx.sym.split(hidden, num_outputs=2, name='parts')
+    loss = mx.sym.SoftmaxOutput(parts[0], V('label'), name='softmax')
+    symbol = mx.sym.Group([loss, mx.sym.MakeLoss(mx.sym.sum(parts[1]), name='other')])
+    graph = graph_from_json(symbol.tojson())
+    for names in (['other_output'], ['parts_output1', 'hidden_output'], ['softmax_output'],
+                  ['data'], symbol.list_outputs()):
+        wanted = mx.sym.Group([symbol.get_internals()[name] for name in names])
+        chosen = graph.select(names)
+        assert chosen.outputs == names == wanted.list_outputs()
+        assert chosen.arguments == wanted.list_arguments()
+        assert chosen == graph_from_json(wanted.tojson())
+
+
+@pytest.mark.parametrize('names, error, match', [
+    (['other'], ValueError, 'must be of softmax_output, or of an inner node, got other'),
+    (['hiden_output'], ValueError, 'such as hidden_output.*, got hiden_output'),
+    ([], ValueError, 'got none'), ('softmax_output', TypeError, 'a list of names'),
+    ([0], TypeError, 'a list of names')])
+def test_select_of_no_output(names, error, match):
+    symbol = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(DATA, num_hidden=4, name='hidden'),
+                                  name='softmax')
+    with pytest.raises(error, match=match):
+        graph_from_json(symbol.tojson()).select(names)
