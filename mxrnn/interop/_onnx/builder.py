@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from .sizes import Axis, Size, SizeError, Source, Unsupported, product, resolve, same
+from ..._graph.sizes import Axis, Size, SizeError, Source, product, resolve, same
+from .sizes import Unsupported
 
 __all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type']
 
@@ -272,9 +273,10 @@ class Builder:
         source = size.source
         if source is None or not self.scope.sees(source.scope):
             raise SizeError('a size that nothing in the graph tells')
-        key = (source.array, source.axis)
+        name = str(source.array)
+        key = (name, source.axis)
         if key not in dims:
-            dims[key] = self.node('Shape', [Value(source.array, (), np.dtype('int64'))], (1,),
+            dims[key] = self.node('Shape', [Value(name, (), np.dtype('int64'))], (1,),
                                   'int64', start=source.axis, end=source.axis + 1)
         return dims[key]
 

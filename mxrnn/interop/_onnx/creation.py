@@ -5,8 +5,9 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from ..._graph.sizes import Axis, Size, product, resolve
 from .builder import Builder, Value
-from .sizes import Axis, Size, Unsupported, product, resolve
+from .sizes import Unsupported
 from .table import Attributes, converts
 
 __all__ = ['dropout_mask']

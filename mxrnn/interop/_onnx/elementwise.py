@@ -6,8 +6,9 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from ..._graph.sizes import Size, broadcast, unify, unify_all
 from .builder import Builder, Value
-from .sizes import Size, Unsupported, broadcast, unify, unify_all
+from .sizes import Unsupported
 from .table import Attributes, Converter, converts
 
 __all__ = ['activate', 'binary', 'equal_shapes']

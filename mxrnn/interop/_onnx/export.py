@@ -7,10 +7,11 @@ import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph, Node
+from ..._graph.sizes import Axis, Size, SizeError, Source
 from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
 from .builder import Builder, Record, Value
 from .recurrent import foreach
-from .sizes import Axis, ExportError, Size, SizeError, Source, Unsupported
+from .sizes import ExportError, Unsupported
 from .table import CONVERTERS, Attributes
 from .writing import write_model
 

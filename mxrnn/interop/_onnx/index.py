@@ -5,8 +5,9 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from ..._graph.sizes import resolve, unify
 from .builder import Builder, Value
-from .sizes import Unsupported, resolve, unify
+from .sizes import Unsupported
 from .table import Attributes, Converter, converts, positive
 
 __all__ = ['indices', 'reduce']

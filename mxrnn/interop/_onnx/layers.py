@@ -6,12 +6,13 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from ..._graph.sizes import SizeError, divide, product, resolve, unify
 from .builder import Builder, Value
 from .elementwise import binary
 from .index import reduce
 from .recurrent import inside
 from .shape import reshaped
-from .sizes import SizeError, Unsupported, divide, product, resolve, unify
+from .sizes import Unsupported
 from .table import Attributes, converts, positive
 
 __all__ = ['flat_softmax']

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 from typing import Sequence
 
+from ..._graph.sizes import unify
 from .builder import Builder, Value
 from .elementwise import activate
 from .index import reduce
 from .layers import flat_softmax
-from .sizes import unify
 from .table import Attributes, converts
 
 __all__: list[str] = []

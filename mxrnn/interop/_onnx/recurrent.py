@@ -6,10 +6,11 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from ..._graph.graph import Graph
+from ..._graph.sizes import Size, resolve, unify
 from .builder import Builder, Record, Scope, Value
 from .index import indices
 from .shape import concat
-from .sizes import Size, Unsupported, resolve, unify
+from .sizes import Unsupported
 from .table import Attributes, converts, positive
 
 __all__ = ['foreach', 'inside']

@@ -5,19 +5,9 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from ..._graph.sizes import Size, SizeError, divide, product, resolve, same, unify, unify_all
 from .builder import Builder, Value
-from .sizes import (
-    Size,
-    SizeError,
-    Unsupported,
-    divide,
-    interval,
-    product,
-    resolve,
-    same,
-    unify,
-    unify_all,
-)
+from .sizes import Unsupported, interval
 from .table import Attributes, converts, positive
 
 __all__ = ['concat', 'reshaped']

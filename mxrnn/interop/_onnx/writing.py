@@ -6,8 +6,9 @@ from typing import Any, Sequence
 import onnx
 from onnx import helper, numpy_helper
 
+from ..._graph.sizes import Axis, SizeError, resolve
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
-from .sizes import Axis, ExportError, SizeError, resolve
+from .sizes import ExportError
 
 __all__ = ['write_model']
 

@@ -226,7 +226,7 @@ def _leaky_relu(node: Node) -> Run:
     # A parameter of 32 bits, whatever the type of the data.
     kind, slope = node.get('act_type', 'leaky'), float(np.float32(node.get('slope', .25)))
     low, high = node.get('lower_bound', .125), node.get('upper_bound', .334)
-    functions = {
+    functions: dict[str, Run] = {
         'leaky': lambda x: F.leaky_relu(x, slope),
         'elu': lambda x: F.elu(x, slope),
         'selu': F.selu, 'gelu': F.gelu,

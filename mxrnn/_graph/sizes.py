@@ -1,0 +1,195 @@
+"""Sizes of axes that a graph leaves open: names, unknowns and products of them.
+
+A size is an int, an `Axis` or a `Product`. Shapes with 0 in a graph ('as many as the rest of the
+graph says') begin as unknown axes; `unify` binds them where two shapes have to agree.
+"""
+from __future__ import annotations
+
+from typing import Any, Iterable, NamedTuple, Sequence, Union
+
+__all__ = ['Axis', 'Product', 'Size', 'SizeError', 'Source', 'broadcast', 'divide', 'parts',
+           'product', 'resolve', 'same', 'unify', 'unify_all']
+
+
+class SizeError(Exception):
+    """Two sizes have to agree and do not."""
+
+
+class Source(NamedTuple):
+    """Where a size is read when the graph runs: an axis of an array, and the scope it lives in.
+
+    Arrays of ONNX files have names, those of torch's modules places.
+    """
+
+    array: str | int
+    axis: int
+    scope: Any
+
+
+class Axis:
+    """The size of an axis that is not known at export.
+
+    Attributes
+    ----------
+    bound : int, Axis, Product or None
+        What it was found to be equal to.
+    source : Source or None
+        Where it is read when the file runs; None for what only `unify` can tell.
+    label : str
+        How the user or the graph calls it.
+    """
+
+    __slots__ = ('bound', 'label', 'source')
+
+    def __init__(self, source: Source | None = None, label: str = '') -> None:
+        self.bound: Size | None = None
+        self.source = source
+        self.label = label
+
+
+class Product:
+    """A number times several axes."""
+
+    __slots__ = ('axes', 'factor')
+
+    def __init__(self, factor: int, axes: Sequence[Axis]) -> None:
+        self.factor = factor
+        self.axes = sorted(axes, key=id)
+
+
+Size = Union[int, Axis, Product]
+
+
+def resolve(size: Size) -> Size:
+    """`size` as far as it is known by now."""
+    while isinstance(size, Axis) and size.bound is not None:
+        size = size.bound
+    if isinstance(size, Product):
+        return product(size.axes, size.factor)
+    return size
+
+
+def product(sizes: Iterable[Size], factor: int = 1) -> Size:
+    """The product of `sizes` and `factor`."""
+    axes: list[Axis] = []
+    for size in map(resolve, sizes):
+        if isinstance(size, int):
+            factor *= size
+        elif isinstance(size, Axis):
+            axes.append(size)
+        else:
+            factor *= size.factor
+            axes.extend(size.axes)
+    if factor == 0 or not axes:
+        return factor
+    return axes[0] if factor == 1 and len(axes) == 1 else Product(factor, axes)
+
+
+def parts(size: Size) -> tuple[int, list[Axis]]:
+    """`size` as a number and the axes to multiply it by."""
+    size = resolve(size)
+    if isinstance(size, int):
+        return size, []
+    return (1, [size]) if isinstance(size, Axis) else (size.factor, list(size.axes))
+
+
+def divide(whole: Size, part: Size) -> Size | None:
+    """`whole` / `part`, or None if it is no size that can be written down."""
+    factor, axes = parts(whole)
+    divisor, others = parts(part)
+    for axis in others:
+        if axis not in axes:
+            return None
+        axes.remove(axis)
+    return None if not divisor or factor % divisor else product(axes, factor // divisor)
+
+
+def same(first: Size, second: Size) -> bool:
+    """Whether both are known to be equal."""
+    factor, axes = parts(first)
+    other, others = parts(second)
+    return factor == other and sorted(map(id, axes)) == sorted(map(id, others))
+
+
+def unify(first: Size, second: Size) -> Size:
+    """Bind what is not known of two sizes that have to be equal; return what they are.
+
+    Raises
+    ------
+    SizeError
+        They differ; or one is an axis of any size, and the other a number.
+    """
+    first, second = resolve(first), resolve(second)
+    if same(first, second):
+        return first
+    for one, other in ((first, second), (second, first)):
+        if isinstance(one, Axis) and one.source is None and one not in parts(other)[1]:
+            one.bound = other
+            return other
+    if isinstance(first, int) and isinstance(second, int):
+        raise SizeError('%d and %d' % (first, second))
+    if isinstance(first, Product) or isinstance(second, Product):
+        return _unify_products(first, second)
+    return _unify_known(first, second)
+
+
+def _unify_known(first: Size, second: Size) -> Size:
+    """Refuse a number where an axis may be any size; otherwise believe that they fit."""
+    for one, other in ((first, second), (second, first)):
+        if isinstance(one, Axis) and isinstance(other, int):
+            if one.label:
+                raise SizeError('%s, which may be any size, and %d' % (one.label, other))
+            return other
+    return first
+
+
+def _unify_products(first: Size, second: Size) -> Size:
+    """Solve a product for an unknown axis, if it has one; otherwise believe that it fits."""
+    for one, other in ((first, second), (second, first)):
+        factor, axes = parts(one)
+        unknown = [axis for axis in axes if axis.source is None]
+        if len(unknown) == 1:
+            axes.remove(unknown[0])
+            rest = divide(other, product(axes, factor))
+            if rest is not None:
+                unify(unknown[0], rest)
+                return resolve(other)
+    factor, axes = parts(first)
+    divisor, others = parts(second)
+    for axis in list(axes):
+        if axis in others:
+            axes.remove(axis)
+            others.remove(axis)
+    for (count, left), (number, none) in (((factor, axes), (divisor, others)),
+                                          ((divisor, others), (factor, axes))):
+        if len(left) == 1 and not none and number % count == 0:
+            _unify_known(left[0], number // count)
+    return first if isinstance(second, Product) else second
+
+
+def unify_all(first: Sequence[Size], second: Sequence[Size]) -> tuple[Size, ...]:
+    """`unify` for each axis of two shapes.
+
+    Raises
+    ------
+    SizeError
+        They differ, in the number of axes or in one of them.
+    """
+    if len(first) != len(second):
+        raise SizeError('%d axes and %d axes' % (len(first), len(second)))
+    return tuple(unify(*pair) for pair in zip(first, second))
+
+
+def broadcast(first: Sequence[Size], second: Sequence[Size]) -> tuple[Size, ...]:
+    """The shape of what two shapes give together, if axes of 1 are repeated as needed."""
+    rank = max(len(first), len(second))
+    pairs = zip((1,) * (rank - len(first)) + tuple(first),
+                (1,) * (rank - len(second)) + tuple(second))
+    result: list[Size] = []
+    for one, other in pairs:
+        one, other = resolve(one), resolve(other)
+        if one == 1 or other == 1:
+            result.append(other if one == 1 else one)
+        else:
+            result.append(unify(one, other))
+    return tuple(result)
