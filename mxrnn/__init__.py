@@ -14,6 +14,7 @@ weights so that every kind of cell can read them. `io` makes batches of sentence
 from __future__ import annotations
 
 from ._runtime import finder as _finder
+from ._runtime.commands import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the names of the table below, for programs that read types
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
     from .rnn import *  # noqa: F403
     from .rnn_cell import *  # noqa: F403
 
-__version__ = '0.1.0'
+__version__ = VERSION
 
 #: Public names, and the modules that have them, which are imported when a name is first used.
 _PUBLIC = {

@@ -58,13 +58,13 @@ def main() -> None:
     own = _of_program(words)  # argparse would take a '--' out of the rest
     options = _parser().parse_args(words[:own])
     if options.command == 'run':
-        from ._runtime.launch import run
+        from ._runtime.programs import run
         run(options.program, words[own:], options.as_module)
     elif options.command == 'enable':
-        from ._runtime.environment import enable
+        from ._runtime.programs import enable
         print(enable(options.replace))
     elif options.command == 'disable':
-        from ._runtime.environment import disable
+        from ._runtime.programs import disable
         print(disable())
     elif options.command is not None:
         sys.exit(run_command(options))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mxrnn._runtime import environment
+from mxrnn._runtime import programs
 
 from . import mx
 
@@ -72,7 +72,7 @@ def test_a_program_runs_as_it_is(tmp_path, as_module):
 def test_folders_and_packages_run(tmp_path):
     written(tmp_path, 'package/__init__.py', '')
     written(tmp_path, 'package/__main__.py', 'import sys; print(__name__, __spec__.name,'
-            ' "mxrnn._runtime.launch" in sys.modules, "mxnet" in sys.modules)')
+            ' "mxrnn._runtime.programs" in sys.modules, "mxnet" in sys.modules)')
     for name, target in (('__main__', ['package']), ('package.__main__', ['-m', 'package'])):
         done = start('-m', 'mxrnn', 'run', *target, cwd=tmp_path)
         assert done.stdout == '__main__ %s True False\n' % name, done.stderr
@@ -189,12 +189,12 @@ print(mxnet.rnn.__name__, 'mxrnn._runtime.cures' in sys.modules)
 
 
 def test_an_environment_that_cannot_be_written_to(monkeypatch, tmp_path):
-    monkeypatch.setattr(environment, '_folder', lambda: str(tmp_path / 'packages'))
-    monkeypatch.setattr(environment, '_check_installed', lambda: None)
+    monkeypatch.setattr(programs, '_folder', lambda: str(tmp_path / 'packages'))
+    monkeypatch.setattr(programs, '_check_installed', lambda: None)
     with pytest.raises(SystemExit, match='_mxrnn_startup.py cannot be written: .*No such file'):
-        environment.enable()
+        programs.enable()
     (tmp_path / 'packages').mkdir()
-    environment.enable()
+    programs.enable()
 
     def refuse(path):
         raise PermissionError(13, 'Permission denied', path)
@@ -202,8 +202,8 @@ def test_an_environment_that_cannot_be_written_to(monkeypatch, tmp_path):
     with monkeypatch.context() as patched:
         patched.setattr(os, 'remove', refuse)
         with pytest.raises(SystemExit, match='mxrnn-enable.* cannot be removed: .*Permission'):
-            environment.disable()
-    assert 'is as it was before' in environment.disable()
+            programs.disable()
+    assert 'is as it was before' in programs.disable()
     assert list((tmp_path / 'packages').iterdir()) == []
 
 
@@ -251,7 +251,7 @@ def test_an_environment_without_mxrnn_is_not_enabled(environment_of, monkeypatch
 
 
 def test_a_folder_that_cannot_be_written_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(environment, '_check_installed', lambda: None)
-    monkeypatch.setattr(environment, '_folder', lambda: str(tmp_path / 'nonesuch'))
+    monkeypatch.setattr(programs, '_check_installed', lambda: None)
+    monkeypatch.setattr(programs, '_folder', lambda: str(tmp_path / 'nonesuch'))
     with pytest.raises(SystemExit, match='_mxrnn_startup.py cannot be written'):
-        environment.enable()
+        programs.enable()

@@ -10,10 +10,10 @@ from .._files import names as files
 from .._files.errors import CheckpointError, reason_of
 from .._files.params import checked
 from .._runtime.mxnet import mx
-from . import fitting, parts, position, resume, states
-from .allowed import named_things
-from .arguments import cell_list, check_module, path_prefix
+from . import matching, position, resume, states
 from .graph import check_symbol
+from .saving import cell_list, check_module, path_prefix
+from .trusted import named_things
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 
@@ -185,7 +185,7 @@ def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: tupl
     go_on = None
     if data is not None:
         if 'parts' in found.extra:
-            here = parts.read(prefix, place, found.extra, data)
+            here = position.read_part(prefix, place, found.extra, data)
         elif 'position' in found.extra:
             here = found.extra['position']
         else:
@@ -225,7 +225,7 @@ def _load(cells: Sequence[Any], prefix: str, epoch: int, batch: int, strict: boo
                               % (path, graph_path, reason_of(error))) from error
     if strict:
         graph = check_symbol(graph_path, symbol.tojson())
-        found = fitting.faults(cells, symbol, graph['nodes'], read, arg_params, aux_params)
+        found = matching.faults(cells, symbol, graph['nodes'], read, arg_params, aux_params)
         if found:
             raise CheckpointError('%s does not fit the graph and the cells: %s'
                                   % (path, '; '.join(found)))

@@ -2,35 +2,65 @@
 
 A pickle is a program: it names callables and has them called. The states of optimisers are
 pickles, since that is how MXNet writes them. This reader looks every name up in a table, imports
-nothing and follows no attributes. A name that is not in the table is refused before anything is
-called.
+nothing and follows no attributes. A name or an opcode that is not in its table is refused before
+anything is called. The names in the table build values and do nothing else.
 """
 from __future__ import annotations
 
+import collections
+import functools
 import io
 import pickle
-from typing import Any, Iterable, Iterator
+from typing import Any, Callable, Dict, Iterable, Iterator, Sequence, Tuple
 
 import numpy as np
 
+from .. import _check
 from .._runtime.mxnet import mx
-from .allowed import (
+from .checked_arrays import (
     NO_ELEMENTS,
-    PLAIN,
-    bases,
+    array_of_bytes,
     check_type_state,
+    checked_array,
+    empty_array,
     kinds_of_array,
-    named_things,
-    plain_things,
-    subclasses,
-    things_of_mxnet,
+    type_of_numbers,
 )
 
-__all__ = ['load_all']
+__all__ = ['load_all', 'named_things']
 
 #: How deep tuples may be nested. Python hashes them by a recursion that nothing stops before the
 #: stack of the process overflows.
 _DEEPEST = 100
+
+#: Python's types that pickles may call.
+_PLAIN = (bool, bytearray, bytes, complex, dict, float, frozenset, int, list, range, set, slice,
+          str, tuple, collections.OrderedDict)
+
+#: The opcodes that pickles of values, containers, names, calls and attributes have. Those of
+#: protocol 0 are in files that MXNet has written with Python 2. Not listed, and so refused, are
+#: objects outside of the file, registered extensions, copies, and two old ways to call a class.
+_OPCODES = (
+    pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK,
+    pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT, pickle.MEMOIZE,
+    pickle.GET, pickle.BINGET, pickle.LONG_BINGET,
+    pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.INT, pickle.BININT, pickle.BININT1,
+    pickle.BININT2, pickle.LONG, pickle.LONG1, pickle.LONG4, pickle.FLOAT, pickle.BINFLOAT,
+    pickle.STRING, pickle.BINSTRING, pickle.SHORT_BINSTRING, pickle.UNICODE, pickle.BINUNICODE,
+    pickle.SHORT_BINUNICODE, pickle.BINUNICODE8, pickle.BINBYTES, pickle.SHORT_BINBYTES,
+    pickle.BINBYTES8, pickle.BYTEARRAY8,
+    pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3,
+    pickle.EMPTY_LIST, pickle.LIST, pickle.APPEND, pickle.APPENDS,
+    pickle.EMPTY_DICT, pickle.DICT, pickle.SETITEM, pickle.SETITEMS,
+    pickle.EMPTY_SET, pickle.FROZENSET, pickle.ADDITEMS,
+    pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.REDUCE, pickle.NEWOBJ, pickle.NEWOBJ_EX,
+    pickle.BUILD)
+
+_Names = Dict[Tuple[str, str], Any]  #: classes and functions by module and name
+_Step = Callable[[Any], None]  #: what a reader, its argument, does for an opcode
+
+#: Python's reader in Python, since that in C does not let BUILD be looked over.
+_Python: Any = vars(pickle)['_Unpickler']
 
 
 def load_all(content: bytes, further: Iterable[Any] = (), placeholders: bool = False
@@ -53,9 +83,9 @@ def load_all(content: bytes, further: Iterable[Any] = (), placeholders: bool = F
     pickle.UnpicklingError
         A name that is not allowed.
     """
-    arrays: list[Any] = []
+    arrays: list[mx.nd.NDArray] = []
     trusted = named_things(further)
-    names = {**plain_things(), **things_of_mxnet(arrays), **trusted}
+    names = {**_plain_things(), **_things_of_mxnet(arrays), **trusted}
     stream = io.BytesIO(content)
     while stream.tell() < len(content):
         value = _Unpickler(stream, names, trusted.values(), placeholders).load()
@@ -64,70 +94,44 @@ def load_all(content: bytes, further: Iterable[Any] = (), placeholders: bool = F
         yield value
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-ignore]
-    """Python's reader in Python, since that in C does not let BUILD be looked over."""
+def named_things(things: Iterable[Any]) -> _Names:
+    """The classes and functions `things` by the names that pickles have for them."""
+    found = {}
+    for thing in things:
+        if not (callable(thing) and hasattr(thing, '__qualname__')):
+            _check.instance('each of trusted', thing, (), 'a class or a function')
+        found[thing.__module__, thing.__qualname__] = thing
+    return found
 
-    def __init__(self, stream: io.BytesIO, names: dict[tuple[str, str], Any],
-                 further: Iterable[Any], placeholders: bool) -> None:
+
+class _Unpickler(_Python):
+    def __init__(self, stream: io.BytesIO, names: _Names, further: Iterable[Any],
+                 placeholders: bool) -> None:
         super().__init__(stream)
         self._names, self._further, self._placeholders = names, further, placeholders
-        self._filled: list[np.ndarray[Any, Any]] = []
+        self._filled: list[np.ndarray] = []
         #: By the id of a tuple that has tuples in it: how deep they go, and the tuple.
-        self._depths: dict[int, tuple[int, Any]] = {}
+        self._depths: dict[int, tuple[int, object]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in self._names:
             return self._names[module, name]
         if self._placeholders and (module, name) in {
-                (kind.__module__, kind.__qualname__) for kind in subclasses(bases())}:
+                (kind.__module__, kind.__qualname__) for kind in _subclasses(_bases())}:
             return _Placeholder
         raise pickle.UnpicklingError(
             'it names %s.%s, which is not allowed in the states of an optimiser; if the file is '
             'yours and %s is part of its optimiser, give it in trusted' % (module, name, name))
 
-    def persistent_load(self, identity: Any) -> Any:
-        raise pickle.UnpicklingError('it refers to an object outside of the file')
+    def check_called(self) -> None:
+        _check_called(*self.stack[-2:])
 
-    def load_reduce(self) -> None:
-        _check_called(*self.stack[-2:])  # type: ignore[attr-defined, unused-ignore]
-        super().load_reduce()  # type: ignore[misc, unused-ignore]
-        self._check_depth()
+    def check_called_with_names(self) -> None:
+        _check_called(*self.stack[-3:])
 
-    def load_newobj(self) -> None:
-        _check_called(*self.stack[-2:])  # type: ignore[attr-defined, unused-ignore]
-        super().load_newobj()  # type: ignore[misc, unused-ignore]
-        self._check_depth()
-
-    def load_newobj_ex(self) -> None:
-        kind, args, named = self.stack[-3:]  # type: ignore[attr-defined, unused-ignore]
-        _check_called(kind, args, named)
-        super().load_newobj_ex()  # type: ignore[misc, unused-ignore]
-        self._check_depth()
-
-    def _instantiate(self, kind: Any, args: Any) -> None:
-        _check_called(kind, args)
-        super()._instantiate(kind, args)  # type: ignore[misc, unused-ignore]
-        self._check_depth()
-
-    def load_tuple(self) -> None:
-        super().load_tuple()  # type: ignore[misc, unused-ignore]
-        self._check_depth()
-
-    def load_tuple1(self) -> None:
-        super().load_tuple1()  # type: ignore[misc, unused-ignore]
-        self._check_depth()
-
-    def load_tuple2(self) -> None:
-        super().load_tuple2()  # type: ignore[misc, unused-ignore]
-        self._check_depth()
-
-    def load_tuple3(self) -> None:
-        super().load_tuple3()  # type: ignore[misc, unused-ignore]
-        self._check_depth()
-
-    def _check_depth(self) -> None:
-        """Refuse what is on the stack if it is a tuple, or a slice, of too many in each other."""
-        made = self.stack[-1]  # type: ignore[attr-defined, unused-ignore]
+    def check_depth(self) -> None:
+        """Refuse the tuple, or the slice, on top of the stack if too many are in each other."""
+        made = self.stack[-1]
         items = (made.start, made.stop, made.step) if isinstance(made, slice) else made
         if not isinstance(items, tuple):
             return
@@ -138,8 +142,9 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-
             if max(depths) >= _DEEPEST:
                 raise pickle.UnpicklingError('it nests tuples more than %d deep' % _DEEPEST)
 
-    def load_build(self) -> None:
-        thing, state = self.stack[-2:]  # type: ignore[attr-defined, unused-ignore]
+    def check_state(self) -> None:
+        """Refuse a state that changes what is made already, or what is no object of the file."""
+        thing, state = self.stack[-2:]
         if isinstance(thing, np.dtype):
             check_type_state(thing, state)
         elif type(thing) in kinds_of_array() or any(thing is each for each in self._filled):
@@ -150,68 +155,78 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-
             raise pickle.UnpicklingError('it sets attributes of %s' % thing.__qualname__)
         else:
             _check_attributes(state)
-        super().load_build()  # type: ignore[misc, unused-ignore]
 
-    def load_setitem(self) -> None:
-        self._check_filled(self.stack[-3], dict)  # type: ignore[attr-defined, unused-ignore]
-        super().load_setitem()  # type: ignore[misc, unused-ignore]
+    def check_item(self) -> None:
+        self._check_container(self.stack[-3], dict)
 
-    def load_setitems(self) -> None:
-        self._check_filled(self._before_mark(), dict)
-        super().load_setitems()  # type: ignore[misc, unused-ignore]
+    def check_appended(self) -> None:
+        self._check_container(self.stack[-2], list)
 
-    def load_append(self) -> None:
-        self._check_filled(self.stack[-2], list)  # type: ignore[attr-defined, unused-ignore]
-        super().load_append()  # type: ignore[misc, unused-ignore]
+    def check_items_of(self, kind: type) -> None:
+        self._check_container(self.metastack[-1][-1], kind)
 
-    def load_appends(self) -> None:
-        self._check_filled(self._before_mark(), list)
-        super().load_appends()  # type: ignore[misc, unused-ignore]
-
-    def load_additems(self) -> None:
-        self._check_filled(self._before_mark(), set)
-        super().load_additems()  # type: ignore[misc, unused-ignore]
-
-    def _check_filled(self, thing: Any, kind: type) -> None:
-        """Refuse to put items into anything but a container of this kind, or what the program
-        trusts: MXNet writes into its arrays wherever an index points, and a method may be an
-        attribute that the file has set."""
+    def _check_container(self, thing: object, kind: type) -> None:
+        """Refuse to put items into anything but a container of this kind, or an object that the
+        program trusts: MXNet writes into its arrays wherever an index points, and a method may be
+        an attribute that the file has set."""
         known = isinstance(thing, kind) or any(type(thing) is each for each in self._further)
         attributes = set(getattr(thing, '__dict__', ()))
         if not known or attributes & {'append', 'extend', 'add', 'update'}:
             raise pickle.UnpicklingError('it puts items into a %s' % type(thing).__name__)
 
-    def _before_mark(self) -> Any:
-        return self.metastack[-1][-1]  # type: ignore[attr-defined, unused-ignore]
 
-    dispatch = {**pickle._Unpickler.dispatch,  # type: ignore[attr-defined, unused-ignore]
-                pickle.REDUCE[0]: load_reduce,  # type: ignore[dict-item, unused-ignore]
-                pickle.NEWOBJ[0]: load_newobj,  # type: ignore[dict-item, unused-ignore]
-                pickle.NEWOBJ_EX[0]: load_newobj_ex,  # type: ignore[dict-item, unused-ignore]
-                pickle.TUPLE[0]: load_tuple,  # type: ignore[dict-item, unused-ignore]
-                pickle.TUPLE1[0]: load_tuple1,  # type: ignore[dict-item, unused-ignore]
-                pickle.TUPLE2[0]: load_tuple2,  # type: ignore[dict-item, unused-ignore]
-                pickle.TUPLE3[0]: load_tuple3,  # type: ignore[dict-item, unused-ignore]
-                pickle.SETITEM[0]: load_setitem,  # type: ignore[dict-item, unused-ignore]
-                pickle.SETITEMS[0]: load_setitems,  # type: ignore[dict-item, unused-ignore]
-                pickle.APPEND[0]: load_append,  # type: ignore[dict-item, unused-ignore]
-                pickle.APPENDS[0]: load_appends,  # type: ignore[dict-item, unused-ignore]
-                pickle.ADDITEMS[0]: load_additems,  # type: ignore[dict-item, unused-ignore]
-                pickle.BUILD[0]: load_build}  # type: ignore[dict-item, unused-ignore]
+class _Steps(Dict[int, _Step]):
+    """By opcode, what a reader does for it."""
+
+    def __missing__(self, opcode: int) -> _Step:
+        raise pickle.UnpicklingError('it has the opcode %r, which is not allowed in the states of '
+                                     'an optimiser' % bytes([opcode]))
 
 
-def _check_called(thing: Any, args: Any, named: Any = None) -> None:
+def _steps() -> _Steps:
+    """Python's own steps of the opcodes that are allowed, with our checks before and after."""
+    kind = _Unpickler
+    before: dict[bytes, _Step] = {
+        pickle.REDUCE: kind.check_called, pickle.NEWOBJ: kind.check_called,
+        pickle.NEWOBJ_EX: kind.check_called_with_names, pickle.BUILD: kind.check_state,
+        pickle.SETITEM: kind.check_item, pickle.APPEND: kind.check_appended}
+    for opcode, container in ((pickle.SETITEMS, dict), (pickle.APPENDS, list),
+                              (pickle.ADDITEMS, set)):
+        before[opcode] = functools.partial(kind.check_items_of, kind=container)
+    after = dict.fromkeys((pickle.REDUCE, pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.TUPLE,
+                           pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3), kind.check_depth)
+
+    def around(opcode: bytes) -> _Step:
+        checks, step = (before.get(opcode), after.get(opcode)), _Python.dispatch[opcode[0]]
+
+        def run(reader: _Unpickler) -> None:
+            if checks[0]:
+                checks[0](reader)
+            step(reader)
+            if checks[1]:
+                checks[1](reader)
+
+        return run if any(checks) else step
+
+    return _Steps({opcode[0]: around(opcode) for opcode in _OPCODES})
+
+
+_Unpickler.dispatch = _steps()
+
+
+def _check_called(thing: object, args: object, named: object = None) -> None:
     """Refuse calls that no pickle needs.
 
     NumPy's classes, which are in the table as values, would make arrays of any memory, of objects
     too: pickles of arrays and numbers call functions of NumPy instead. Python's classes would ask
     an array of MXNet for its elements, and one that is sparse has no end of them.
     """
-    if type(args) not in (tuple, list) or type(named) not in (type(None), dict):
+    if not (type(args) in (tuple, list) and isinstance(args, Sequence)
+            and (named is None or type(named) is dict)):
         raise pickle.UnpicklingError('it gives a %s as arguments' % type(args).__name__)
     if isinstance(thing, type) and issubclass(thing, (np.ndarray, np.generic)):
         raise pickle.UnpicklingError('it calls numpy.%s' % thing.__name__)
-    if any(thing is each for each in PLAIN):
+    if isinstance(thing, type) and thing in _PLAIN:
         asked = [*args, *(named or {}).values()]
         if issubclass(thing, dict):  # asks each item for its two parts
             asked += [item for arg in asked if isinstance(arg, (list, tuple, set, frozenset, dict))
@@ -220,7 +235,7 @@ def _check_called(thing: Any, args: Any, named: Any = None) -> None:
             raise pickle.UnpicklingError('it makes a %s of an array' % thing.__name__)
 
 
-def _check_attributes(state: Any) -> None:
+def _check_attributes(state: object) -> None:
     """Refuse a state that would set what Python or NumPy look at, as ``__class__``."""
     for part in state if isinstance(state, tuple) else (state,):
         for name in part if isinstance(part, dict) else ():
@@ -231,11 +246,46 @@ def _check_attributes(state: Any) -> None:
 class _Placeholder:
     """Stands for an object of the program that is not built yet."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> _Placeholder:
+    def __new__(cls, *args: object, **kwargs: object) -> _Placeholder:
         return super().__new__(cls)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         pass
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         pass
+
+
+def _plain_things() -> _Names:
+    """Plain containers, and NumPy's arrays and numbers."""
+    found: _Names = {(kind.__module__, kind.__name__): kind for kind in _PLAIN}
+    for core in ('numpy.core', 'numpy._core'):  # before NumPy 2 and since
+        found[core + '.multiarray', '_reconstruct'] = empty_array
+        found[core + '.multiarray', 'scalar'] = np.float32(0).__reduce__()[0]
+        found[core + '.numeric', '_frombuffer'] = array_of_bytes
+    found['numpy', 'ndarray'], found['numpy', 'dtype'] = np.ndarray, type_of_numbers
+    for kind in _subclasses([np.generic]):
+        if kind.__module__ == 'numpy':
+            found['numpy', kind.__name__] = kind
+    return found
+
+
+def _bases() -> list[type]:
+    return [mx.optimizer.Optimizer, mx.lr_scheduler.LRScheduler]
+
+
+def _subclasses(kinds: Iterable[type]) -> Iterator[type]:
+    for kind in kinds:
+        yield kind
+        yield from _subclasses(kind.__subclasses__())
+
+
+def _things_of_mxnet(made: list[mx.nd.NDArray]) -> _Names:
+    """MXNet's arrays, optimisers and schedulers. Each array that is begun is added to `made`."""
+    found: _Names = {}
+    for kind in _subclasses(_bases()):
+        if kind.__module__.partition('.')[0] == 'mxnet':
+            found[kind.__module__, kind.__qualname__] = kind
+    for kind in kinds_of_array():
+        found[kind.__module__, kind.__qualname__] = checked_array(kind, made)
+    return found

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 
 import numpy as np
 
-from .._checkpoint.fitting import wrong_sizes
+from .._checkpoint.matching import wrong_sizes
 from .._runtime.mxnet import mx
 from . import graphs
 

@@ -1,5 +1,5 @@
 """The main module of processes that a program under ``python -m mxrnn run`` spawns."""
-from mxrnn._runtime import launch
+from mxrnn._runtime import programs
 
 if __name__ == '__mp_main__':
-    globals().update(launch.main_of_child())
+    globals().update(programs.main_of_child())

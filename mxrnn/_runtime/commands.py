@@ -1,4 +1,4 @@
-"""The commands that install MXNet: worded here alone, for every message, and held to the README's.
+"""The version, and the commands that install MXNet: worded here alone, and held to the README's.
 
 MXNet's metadata asks for a NumPy that current Pythons have no wheel of, and its builds for CPUs and
 for GPUs overwrite each other. So mxrnn brings what MXNet needs at run time, and MXNet itself is
@@ -8,7 +8,11 @@ This module imports nothing: setup.py reads it, too.
 """
 from __future__ import annotations
 
-__all__ = ['RELEASE', 'REQUIREMENTS', 'how_to_install', 'mxnet', 'packages', 'reason', 'with_gpu']
+__all__ = ['RELEASE', 'REQUIREMENTS', 'VERSION', 'how_to_install', 'mxnet', 'packages', 'reason',
+           'with_gpu']
+
+#: The release of mxrnn.
+VERSION = '0.1.0'
 
 #: The last release of MXNet, which all is tested with.
 RELEASE = '1.9.1'

@@ -122,8 +122,7 @@ def _fit(gpu: Gpu, code: list[tuple[bool, int]]) -> str:
 # -- The report ------------------------------------------------------------------------------------
 
 def _mxrnn() -> Iterable[str]:
-    import mxrnn
-    yield '%s in %s' % (mxrnn.__version__, os.path.dirname(mxrnn.__file__))
+    yield '%s in %s' % (commands.VERSION, os.path.dirname(os.path.dirname(__file__)))
 
 
 def _python() -> Iterable[str]:

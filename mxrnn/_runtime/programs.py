@@ -1,8 +1,13 @@
-"""``python -m mxrnn run``: a program as it stands, with MXNet cured and mxrnn as its ``mx.rnn``.
+"""``python -m mxrnn run``, ``enable`` and ``disable``: MXNet cured in programs as they stand.
 
-Nothing is imported earlier than by the program itself. Processes that it starts with
-multiprocessing import MXNet anew if they are not forked: those that are spawned, or come from a
-fork server, begin with `mxrnn._runtime.child`, which does there what `run` does here.
+`run` runs one program, with mxrnn as its ``mx.rnn``. MXNet is imported no earlier than by the
+program itself. Processes that it starts with multiprocessing import MXNet anew if they are not
+forked: if they are spawned, or come from a fork server, they begin with `mxrnn._runtime.child`,
+which does there what `run` does here.
+
+`enable` cures MXNet in every program of an environment. Python reads ``.pth`` files at its start,
+from 3.15 on ``.start`` files in place of their lines of code (PEP 829). One of them calls a module
+that is written beside it; nothing else is touched.
 """
 from __future__ import annotations
 
@@ -12,18 +17,25 @@ import io
 import json
 import os
 import runpy
+import site
+import subprocess
 import sys
+import sysconfig
 import types
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any, Sequence
 
 from . import finder
 
-__all__ = ['main_of_child', 'run']
+__all__ = ['disable', 'enable', 'main_of_child', 'run']
 
 #: The environment variable that tells children what the main module is.
 _MAIN = 'MXRNN_MAIN_OF_CHILDREN'
 _CHILD = 'mxrnn._runtime.child'
+
+#: What `enable` writes: a module, and one of the files with which Python starts.
+_MODULE = '_mxrnn_startup'
+_STARTERS = ('mxrnn-enable.pth', 'mxrnn-enable.start')
 
 
 def run(program: str, arguments: Sequence[str], as_module: bool = False) -> None:
@@ -119,3 +131,67 @@ def main_of_child() -> dict[str, Any]:
     for special in ('__spec__', '__loader__', '__package__', '__cached__', '__builtins__'):
         content.pop(special, None)
     return content
+
+
+def _folder() -> str:
+    """Return the site-packages that programs of this environment, or of this user, start with."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    users = site.getusersitepackages()
+    if site.ENABLE_USER_SITE and os.path.dirname(package) == os.path.abspath(users):
+        return users
+    return sysconfig.get_path('purelib')
+
+
+def _present() -> list[str]:
+    """Return the files that `enable` has written, and what Python has compiled of them."""
+    paths = [os.path.join(_folder(), name) for name in (*_STARTERS, _MODULE + '.py')]
+    paths.append(importlib.util.cache_from_source(paths[-1]))
+    return [path for path in paths if os.path.exists(path)]
+
+
+def _check_installed() -> None:
+    """Refuse an environment whose programs would not find mxrnn."""
+    variables = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    found = subprocess.run([sys.executable, '-c', 'import mxrnn'], cwd=os.path.abspath(os.sep),
+                           env=variables, stderr=subprocess.DEVNULL)
+    if found.returncode:
+        raise SystemExit('mxrnn is not installed in this environment (%s): install it first, in '
+                         "mxrnn's folder: pip install ." % sys.prefix)
+
+
+def enable(replaces_rnn: bool = False) -> str:
+    """Cure MXNet in every program of this environment; return what was done, in words."""
+    _check_installed()
+    call = 'replace' if replaces_rnn else 'cure'
+    if sys.version_info >= (3, 15):
+        name, line = 'mxrnn-enable.start', '%s:%s\n' % (_MODULE, call)
+    else:
+        name, line = 'mxrnn-enable.pth', 'import %s; %s.%s()\n' % (_MODULE, _MODULE, call)
+    with open(os.path.join(os.path.dirname(__file__), 'startup.py'), encoding='utf-8') as file:
+        source = file.read()
+    written = []
+    for file_name, text in ((_MODULE + '.py', source), (name, line)):  # what is called comes first
+        path = os.path.join(_folder(), file_name)
+        try:
+            with open(path, 'w', encoding='utf-8') as file:
+                file.write(text)
+        except OSError as error:
+            raise SystemExit('%s cannot be written: %s' % (path, error)) from None
+        written.append(path)
+    return '\n'.join(['From now on `import mxnet` works in every program of %s%s.'
+                      % (sys.prefix, ', and mx.rnn is mxrnn' if replaces_rnn else ''),
+                      'Written:', *written, 'python -m mxrnn disable takes them away.'])
+
+
+def disable() -> str:
+    """Undo `enable`; return what was done, in words."""
+    removed = _present()
+    for path in removed:
+        try:
+            os.remove(path)
+        except OSError as error:
+            raise SystemExit('%s cannot be removed: %s' % (path, error)) from None
+    if not removed:
+        return 'Nothing to do: %s was not enabled.' % sys.prefix
+    return '\n'.join(['`import mxnet` is as it was before in %s.' % sys.prefix,
+                      'Removed:', *removed])

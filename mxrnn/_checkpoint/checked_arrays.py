@@ -1,0 +1,108 @@
+"""Arrays and types built from the bytes of strangers, which NumPy and MXNet would not check.
+
+The reader of pickles calls these in the place of NumPy's and MXNet's own constructors.
+"""
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+
+from .._files import params
+from .._runtime.mxnet import mx
+
+__all__ = ['NO_ELEMENTS', 'array_of_bytes', 'check_type_state', 'checked_array', 'empty_array',
+           'kinds_of_array', 'type_of_numbers']
+
+NO_ELEMENTS = 'it makes an array without its elements'
+
+
+def type_of_numbers(name: object, align: object = False, copy: object = False) -> np.dtype[Any]:
+    """In the place of `numpy.dtype`: makes types of numbers, bools and strings.
+
+    Other types can say that they hold no objects while they do. The bytes of an array would then
+    be taken for addresses.
+    """
+    kind = np.dtype(name) if isinstance(name, str) else None
+    if kind is None or kind.kind not in 'biufcSU' or kind.subdtype or kind.names:
+        raise pickle.UnpicklingError('it has the type %.80r; allowed are types of numbers, bools '
+                                     'and strings' % (name,))
+    return np.dtype(kind, copy=True)  # what BUILD changes must not be NumPy's own
+
+
+def check_type_state(kind: np.dtype[Any], state: object) -> None:
+    """Refuse to give a type anything but another order of bytes."""
+    own: Any = kind.__reduce__()[2]  # type: ignore[index]
+    orders = '|' if own[1] == '|' else '<>='
+    if not (isinstance(state, tuple) and len(state) == len(own)
+            and all(type(given) is type(has) for given, has in zip(state, own))
+            and state[1] in tuple(orders) and (state[0], *state[2:]) == (own[0], *own[2:])):
+        raise pickle.UnpicklingError('it changes the type %s' % kind)
+
+
+def empty_array(kind: object, shape: object, name: object) -> np.ndarray:
+    """In the place of NumPy's `_reconstruct`, which leaves in an array what memory holds.
+
+    Pickles have it make an array without elements, which BUILD then gives its type and bytes.
+    """
+    if kind is not np.ndarray or shape != (0,) or name != b'b':
+        raise pickle.UnpicklingError(NO_ELEMENTS)
+    return np.empty(0, np.int8)
+
+
+def array_of_bytes(buffer: object, *args: object) -> np.ndarray:
+    """In the place of NumPy's `_frombuffer`, which takes memory of any object."""
+    if type(buffer) not in (bytes, bytearray):
+        raise pickle.UnpicklingError('it makes an array over another object, %s'
+                                     % type(buffer).__name__)
+    build: Any = np.empty(1).__reduce_ex__(5)[0]
+    return build(buffer, *args)
+
+
+def kinds_of_array() -> dict[type, tuple[str, int]]:
+    """MXNet's classes of arrays: how each stores its elements, for MXNet and in files."""
+    return {mx.nd.NDArray: ('default', params.DENSE),
+            mx.nd.sparse.CSRNDArray: ('csr', params.CSR),
+            mx.nd.sparse.RowSparseNDArray: ('row_sparse', params.ROW_SPARSE)}
+
+
+def checked_array(kind: Any, made: list[mx.nd.NDArray]) -> type:
+    """Makes an array of MXNet from bytes, which MXNet would take at their word.
+
+    It first is one of a single zero, since MXNet would follow the address of an array that has
+    none, and pickles may use what is on their stack before they give it its bytes.
+    """
+    class Array(kind):  # type: ignore[misc]
+        __slots__ = ()
+
+        def __new__(cls, handle: None = None) -> Any:
+            if handle is not None:
+                raise pickle.UnpicklingError('it makes an array of an address')
+            array = super().__new__(cls)
+            kind.__init__(array, _handle_of_zero(kind))
+            made.append(array)
+            return array
+
+        def __init__(self, handle: None = None) -> None:
+            pass
+
+        def __setstate__(self, state: dict[str, object]) -> None:
+            content = state['handle']
+            if not isinstance(content, (bytes, bytearray)):
+                raise pickle.UnpicklingError(NO_ELEMENTS)
+            params.check_array(bytes(content), kinds_of_array()[kind][1])
+            array: Any = self
+            zero = kind(array.handle)
+            array.handle, array.__class__ = None, kind
+            del zero  # frees it
+            array.__setstate__({'handle': bytearray(content)})
+
+    return Array
+
+
+def _handle_of_zero(kind: Any) -> Any:
+    """The handle of an array of one zero, which nothing else frees."""
+    zero = mx.nd.zeros((1, 1), stype=kinds_of_array()[kind][0])
+    handle, zero.handle = zero.handle, None
+    return handle
