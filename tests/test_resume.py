@@ -87,6 +87,71 @@ def test_all_that_an_optimiser_has_changed_is_resumed(order, optimizer, settings
     assert same(whole[0], resumed[0])
 
 
+def poly(end, **settings):
+    return lambda: mx.lr_scheduler.PolyScheduler(end, 0.3, 1.5, 0.02, **settings)
+
+
+def cosine(end, **settings):
+    return lambda: mx.lr_scheduler.CosineScheduler(end, 0.3, 0.02, **settings)
+
+
+SCHEDULES = {
+    'factor': lambda: mx.lr_scheduler.FactorScheduler(3, 0.7, base_lr=0.3),
+    'factor that stops': lambda: mx.lr_scheduler.FactorScheduler(2, 0.5, 0.08, 0.3, 3, 0.1),
+    'steps': lambda: mx.lr_scheduler.MultiFactorScheduler([2, 7, 8, 40], 0.6, 0.3),
+    'steps that end': lambda: mx.lr_scheduler.MultiFactorScheduler([2, 5], 0.6, 0.3, 4, 0.1),
+    **{'%s until %d' % (name, end): make(end)
+       for name, make in (('poly', poly), ('cosine', cosine)) for end in (5, 6, 7, 100)},
+    'poly after a start': poly(5, warmup_steps=3, warmup_begin_lr=0.1),
+    'cosine after a start': cosine(8, warmup_steps=7, warmup_mode='constant'),
+}
+
+
+@differs
+@pytest.mark.parametrize('optimizer, schedule', [
+    *[('sgd', schedule) for schedule in sorted(SCHEDULES)],
+    ('lbsgd', 'poly until 5'), ('lbsgd', 'cosine until 6')])
+def test_schedules_go_on_before_and_after_their_ends(optimizer, schedule, tmp_path):
+    prefix, settings = str(tmp_path / 'model'), {'lr_scheduler': SCHEDULES[schedule]}
+    settings['learning_rate'] = None  # or it takes the place of the schedule's own
+    if optimizer == 'lbsgd':  # asks for a rate at every other update only
+        settings.update(batch_scale=2, updates_per_epoch=3)
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    whole = fit(module, data, 4, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
+                optimizer, **settings)
+    for epoch in (1, 2, 3):  # after 3, 6 and 9 updates
+        cell = CELLS['fused']()
+        module, data = module_of('module', cell)
+        loaded = rnn.load_rnn_checkpoint(cell, prefix, epoch, module=module)
+        resumed = fit(module, data, 4, None, loaded, optimizer, **settings)
+        assert same(whole[0], resumed[0])
+
+
+def rate_after_resuming(prefix, make):
+    """The rate of the next update of a training that goes on with the schedule of `make`."""
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    rnn.load_rnn_checkpoint(cell, prefix, 2, module=module)
+    module.bind(data.provide_data, data.provide_label)
+    module.init_params()
+    module.init_optimizer(optimizer='sgd', optimizer_params={'lr_scheduler': make()})
+    return module._optimizer.lr_scheduler(module._optimizer.num_update + 1)
+
+
+@differs
+def test_a_schedule_that_is_given_anew_is_at_its_own_rate(tmp_path):
+    prefix, cell = str(tmp_path / 'model'), CELLS['fused']()
+    module, data = module_of('module', cell)
+    fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'sgd',
+        lr_scheduler=poly(4), learning_rate=None)
+    assert rate_after_resuming(prefix, poly(4)) == 0.02
+    other = mx.lr_scheduler.PolyScheduler
+    assert rate_after_resuming(prefix, lambda: other(5, 0.2, 1, 0.05)) == 0.05
+    assert rate_after_resuming(prefix, lambda: other(14, 0.2, 1, 0.06)) == 0.13
+    assert rate_after_resuming(prefix, cosine(4)) == 0.02
+
+
 @differs
 def test_settings_that_are_given_anew_stay(tmp_path, caplog):
     prefix = str(tmp_path / 'model')

@@ -222,6 +222,7 @@ def _carry_progress(saved: Any, optimizer: Any, changed: dict[str, Any], path: s
     ours, theirs = optimizer.lr_scheduler, saved.lr_scheduler
     if changed['scheduler']['names'] and type(ours) is type(theirs):
         _carry(theirs, ours, changed['scheduler'], path)
+    _carry_last_rate(theirs, ours, optimizer.num_update)
     # The counts of the updater's device, which the optimiser has under two names.
     optimizer._index_update_count = optimizer._all_index_update_counts[0]
 
@@ -240,11 +241,32 @@ def _carry(saved: Any, thing: Any, changed: dict[str, Any], path: str) -> None:
         setattr(thing, name, value)
 
 
+def _carry_last_rate(saved: Any, scheduler: Any, updates: int) -> None:
+    """Give a scheduler of MXNet that has an end the rate that it keeps when that has come.
+
+    `PolyScheduler` and `CosineScheduler` return the rate of their last call then, which a new one
+    has not had. With other settings than the saved one had, the rate is that of the new end.
+    """
+    end = getattr(scheduler, 'max_update', None)
+    if not _is_mxnets(scheduler) or end is None:
+        return
+    if type(saved) is type(scheduler) and _equal(*(
+            {name: value for name, value in vars(each).items() if name != 'base_lr'}
+            for each in (saved, scheduler))):
+        scheduler.base_lr = saved.base_lr
+    elif updates >= end:
+        scheduler(end)
+
+
+def _is_mxnets(scheduler: Any) -> bool:
+    return isinstance(scheduler, mx.lr_scheduler.LRScheduler) and type(
+        scheduler).__module__.startswith('mxnet.')
+
+
 def _own_attributes(thing: Any) -> dict[str, Any]:
     """The attributes that can be progress; those of MXNet's schedulers follow from the count of
-    updates, so that there are none."""
-    if isinstance(thing, mx.lr_scheduler.LRScheduler) and type(thing).__module__.startswith(
-            'mxnet.'):
+    updates, but for the rate after their end (`_carry_last_rate`), so that there are none."""
+    if _is_mxnets(thing):
         return {}
     left_out = ('lr_scheduler', 'param_dict', 'sym_info')
     return {name: value for name, value in getattr(thing, '__dict__', {}).items()
