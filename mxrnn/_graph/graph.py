@@ -6,6 +6,8 @@ import difflib
 import re
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
+from .operators import row
+
 __all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name']
 
 
@@ -23,6 +25,8 @@ class Node(NamedTuple):
     --------
     >>> from mxrnn.interop import Node
     >>> node = Node('FullyConnected', 'fc', {'num_hidden': '8', '__lr_mult__': '2'}, ())
+    >>> node.num_hidden, node.no_bias, node.flatten
+    (8, False, True)
     >>> node.get('num_hidden'), node.get('no_bias', False)
     (8, False)
     """
@@ -31,7 +35,8 @@ class Node(NamedTuple):
     op: str
     name: str
     #: Parameters of the operator and, between double underscores, what the program noted about the
-    #: node; as written in the file. `get` reads them as Python's values.
+    #: node; as written in the file. ``node.axis`` is the value of a parameter that the operator
+    #: has, given or not; `get` reads any text as Python's value.
     attrs: dict[str, str]
     inputs: tuple[Entry, ...]
     #: Bodies of loops and branches.
@@ -39,10 +44,22 @@ class Node(NamedTuple):
     #: How many outputs it has, hidden ones included.
     num_outputs: int = 1
 
+    def inputs_of(self, role: str) -> list[Entry]:
+        """Its inputs that have a role, such as 'label': see `Row`."""
+        known = row(self.op)
+        places = known.positions(role) if known is not None else ()
+        return [self.inputs[at] for at in places if at < len(self.inputs)]
+
     @property
     def is_variable(self) -> bool:
         """Whether it is an argument or an auxiliary state, and no operator."""
         return not self.op
+
+    def __getattr__(self, key: str) -> Any:
+        known = row(self.op)
+        if known is None or key not in known.attributes:
+            raise AttributeError('%s, %s, has no attribute %s' % (self.name, self.op, key))
+        return known.value(self, key)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The parameter `key` as Python's value, `default` if the node has none."""
@@ -90,8 +107,8 @@ class Graph(NamedTuple):
         return [self.nodes[i].name for i in sorted(self._auxiliary_places())]
 
     def _auxiliary_places(self) -> set[int]:
-        return {node.inputs[at].node for node in self.nodes for at in _AUXILIARY.get(node.op, ())
-                if at < len(node.inputs) and self.nodes[node.inputs[at].node].is_variable}
+        return {entry.node for node in self.nodes for entry in node.inputs_of('aux')
+                if self.nodes[entry.node].is_variable}
 
     def walk(self) -> Iterator[Node]:
         """The nodes of this graph and of those in it."""
@@ -156,14 +173,6 @@ class Graph(NamedTuple):
                                          for node in nodes), heads=moved(heads))
 
 
-#: Inputs that are auxiliary states, by operator.
-_AUXILIARY: dict[str, Sequence[int]] = {
-    'BatchNorm': (3, 4), 'BatchNorm_v1': (3, 4), 'CuDNNBatchNorm': (3, 4),
-    '_contrib_SyncBatchNorm': (3, 4), '_contrib_BatchNormWithReLU': (3, 4),
-    'IdentityAttachKLSparseReg': (1,),
-}
-
-
 # ---- attributes
 
 _LONG = re.compile(r'(?<=\d)L\b')  # Python 2 wrote shapes as (2L, 3L)
@@ -195,24 +204,12 @@ def attr_value(text: str) -> Any:
 
 # ---- outputs
 
-#: Names of the outputs of operators that have names for them.
-_NAMED = {
-    'RNN': ('output', 'state_output', 'statecell_output'),
-    'LeakyReLU': ('output', 'mask'),
-    'make_loss': ('loss',),
-    **dict.fromkeys(
-        ('BatchNorm', 'BatchNorm_v1', 'CuDNNBatchNorm', '_contrib_SyncBatchNorm',
-         '_contrib_BatchNormWithReLU', 'LayerNorm', 'GroupNorm', 'InstanceNorm', 'Dropout', 'LRN',
-         'L2Normalization', 'Pooling', 'SpatialTransformer', 'Correlation'), ('output',)),
-}
-
 def output_name(node: Node, output: int) -> str:
     """The name of an output of `node`."""
     if node.is_variable:
         return node.name
-    names = _NAMED.get(node.op)
-    if names:
-        return '%s_%s' % (node.name, names[min(output, len(names) - 1)])
-    if node.num_outputs == 1 and node.op != 'SliceChannel':
-        return node.name + '_output'
-    return '%s_output%d' % (node.name, output)
+    known = row(node.op)
+    names = known.output_names if known is not None else ()
+    if output < len(names):
+        return '%s_%s' % (node.name, names[output])
+    return '%s_output%s' % (node.name, output if node.num_outputs > 1 else '')

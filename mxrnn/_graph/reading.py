@@ -6,71 +6,28 @@ reads. What is no such graph is refused.
 from __future__ import annotations
 
 import json
-import re
-from typing import Any, Callable
+from typing import Any
 
 from .graph import Entry, Graph, Node
+from .operators import canonical, row
 
 __all__ = ['graph_from_json', 'graph_to_json']
 
-#: How many outputs the operators have that have more than one, or name a single one '0'.
-_COUNTED: dict[str, Callable[[Node], Any]] = {
-    'SliceChannel': lambda node: node.get('num_outputs', 1),
-    'amp_multicast': lambda node: node.get('num_outputs', 1),
-    'RNN': lambda node: ((3 if node.get('mode') == 'lstm' else 2)
-                         if node.get('state_outputs', False) else 1),
-    'topk': lambda node: 1 if node.get('ret_typ', 'indices') in ('indices', 'mask') else 2,
-    '_sample_multinomial': lambda node: 2 if node.get('get_prob', False) else 1,
-    '_foreach': lambda node: node.get('num_outputs', 1),
-    '_while_loop': lambda node: node.get('num_outputs', 1),
-    '_cond': lambda node: node.get('num_outputs', 1),
-    **dict.fromkeys(('sort', 'moments', 'CTCLoss', '_linalg_gelqf', '_linalg_syevd'),
-                    lambda node: 2),
-}
+#: No node has more outputs than this; a file that says so was not written by MXNet.
+_MOST_OUTPUTS = 1 << 16
 
 
 def _count_outputs(node: Node, stated: int) -> int:
     """How many outputs `node` has; `stated` is what the file says, 0 if it does not."""
-    if node.op in _COUNTED:
-        count = _COUNTED[node.op](node)
-        if type(count) is not int or count < 1:
-            raise ValueError('node %s, %s, has %r outputs' % (node.name, node.op, count))
-        return count
-    return max(stated, 1)
+    known = row(node.op)
+    count = max(stated, 1) if known is None else known.num_outputs(node)
+    if not 1 <= count <= _MOST_OUTPUTS:
+        raise ValueError('node %s, %s, has %d outputs' % (node.name, node.op, count))
+    return count
 
 
 #: Attributes of programs that versions before 0.9 wrote without the underscores.
 _HIDDEN = ('ctx_group', 'lr_mult', 'wd_mult', 'force_mirroring', 'mirror_stage')
-
-#: Names that old versions had for operators. Files of newer ones hold the new name.
-_RENAMED = {
-    'Softmax': 'SoftmaxOutput', 'ElementWiseSum': 'add_n', 'sum_axis': 'sum', 'max_axis': 'max',
-    'min_axis': 'min', 'broadcast_plus': 'broadcast_add', 'broadcast_minus': 'broadcast_sub',
-    'broadcast_axes': 'broadcast_axis', 'flip': 'reverse', 'crop': 'slice', 'cast': 'Cast',
-    'concat': 'Concat', 'split': 'SliceChannel', 'reshape': 'Reshape', 'flatten': 'Flatten',
-    'swapaxes': 'SwapAxis', 'pad': 'Pad', 'identity': '_copy', 'stop_gradient': 'BlockGrad',
-    'choose_element_0index': 'pick', 'ctc_loss': 'CTCLoss', '_contrib_CTCLoss': 'CTCLoss',
-    '_contrib_ctc_loss': 'CTCLoss', 'uniform': '_random_uniform', 'normal': '_random_normal',
-    'random_uniform': '_random_uniform', 'random_normal': '_random_normal',
-    **dict.fromkeys(('_Plus', '_plus', '_add', '_grad_add'), 'elemwise_add'),
-    **dict.fromkeys(('_Minus', '_minus', '_sub'), 'elemwise_sub'),
-    **dict.fromkeys(('_Mul', '_mul'), 'elemwise_mul'),
-    **dict.fromkeys(('_Div', '_div'), 'elemwise_div'),
-}
-_CAPITALS = re.compile(r'(?<=[a-z])(?=[A-Z])')
-
-
-def _operator(name: str) -> str:
-    """The name that MXNet 1.9 has for the operator `name`."""
-    if name in _RENAMED:
-        return _RENAMED[name]
-    if name.startswith('_sparse_') and name != '_sparse_retain':
-        return _operator(name[len('_sparse_'):])
-    if re.match('_[A-Z]', name):  # _PlusScalar, _Greater_Equal
-        words = name[1:].replace('RMinus', 'Rminus').replace('RDiv', 'Rdiv')
-        words = words.replace('RPower', 'Rpower').replace('RMod', 'Rmod')
-        return '_' + _CAPITALS.sub('_', words).replace('__', '_').lower()
-    return name
 
 
 def graph_from_json(text: str) -> Graph:
@@ -163,7 +120,7 @@ def _node(item: Any, place: int, before: list[Node], stated: int, depth: int) ->
         return Node('', name, attrs, ())
     subgraphs = tuple(_graph(each, depth + 1)
                       for each in _field(item, 'subgraphs', list, what, []))
-    node = Node(_operator(op), name, attrs, inputs, subgraphs)
+    node = Node(canonical(op), name, attrs, inputs, subgraphs)
     return node._replace(num_outputs=_count_outputs(node, stated))
 
 
@@ -174,9 +131,9 @@ def _entry(entry: Any, before: list[Node], what: str) -> Entry:
     node, output = entry[:2]
     if not 0 <= node < len(before):
         raise ValueError('%s refers to node %d of %d' % (what, node, len(before)))
-    # Files of old versions don't say how many outputs a node has.
-    if output < 0 or (output >= before[node].num_outputs
-                      and (before[node].is_variable or before[node].op in _COUNTED)):
+    # Files of old versions don't say how many outputs an operator has that is not known here.
+    known = before[node].is_variable or row(before[node].op) is not None
+    if not 0 <= output < (before[node].num_outputs if known else _MOST_OUTPUTS):
         raise ValueError('%s refers to output %d of node %d, which has fewer'
                          % (what, output, node))
     return Entry(node, output)

@@ -121,8 +121,9 @@ def test_notes_of_programs_without_underscores():
     ('_Plus', 'elemwise_add'), ('_PlusScalar', '_plus_scalar'), ('_RMinusScalar', '_rminus_scalar'),
     ('_Greater_Equal', '_greater_equal'), ('_GreaterEqualScalar', '_greater_equal_scalar'),
     ('_LesserScalar', '_lesser_scalar'), ('_RDivScalar', '_rdiv_scalar'), ('_Mod', '_mod'),
-    ('Softmax', 'SoftmaxOutput'), ('_sparse_dot', 'dot'), ('_sparse_retain', '_sparse_retain'),
-    ('_foreach', '_foreach'), ('_Maximum', '_maximum'), ('_sparse_concat', 'Concat')])
+    ('Softmax', 'SoftmaxOutput'), ('_own_layer', '_own_layer'), ('_sparse_dot', 'dot'),
+    ('_sparse_retain', '_sparse_retain'),
+    ('_Maximum', '_maximum'), ('_sparse_concat', 'Concat')])
 def test_old_names_of_operators(old, new):
     text = json.dumps({'nodes': [{'op': old, 'name': 'x', 'inputs': []}], 'heads': [[0, 0]]})
     assert graph_from_json(text).nodes[0].op == new

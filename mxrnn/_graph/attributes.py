@@ -1,0 +1,143 @@
+"""Kinds of attributes of operators: how MXNet reads their texts, and what is refused."""
+from __future__ import annotations
+
+import math
+import re
+import struct
+from typing import Any, Callable, NamedTuple
+
+__all__ = ['Attribute', 'AttributeValueError', 'Bool', 'Choice', 'Double', 'Float', 'Int',
+           'Shape', 'Slots', 'Text']
+
+
+class AttributeValueError(ValueError):
+    """A node lacks an attribute that its operator needs, or has a text that means nothing there."""
+
+
+#: The default of an attribute that has to be given.
+REQUIRED: Any = object()
+
+
+class Attribute(NamedTuple):
+    """What the texts of one attribute stand for."""
+
+    #: In messages: 'an int'.
+    kind: str
+    #: Gives the value of a text; raises ValueError.
+    read: Callable[[str], Any]
+    default: Any = REQUIRED
+    #: Whether 'None' is allowed, and means None.
+    none: bool = False
+
+    def value(self, text: str | None) -> Any:
+        """What `text` stands for; the default if it is None.
+
+        Raises
+        ------
+        ValueError
+            The message says what the attribute must be.
+        """
+        if text is None:
+            if self.default is REQUIRED:
+                raise ValueError('must be given: %s' % self.kind)
+            return self.default
+        if self.none and text == 'None':
+            return None
+        try:
+            return self.read(text)
+        except ValueError:
+            raise ValueError('must be %s%s, got %r' % (
+                self.kind, ' or None' if self.none else '', text)) from None
+
+
+_INT = re.compile(r'[-+]?[0-9]+')
+_NUMBER = re.compile(r'[-+]?((?P<digits>[0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?f?'
+                     r'|inf(inity)?|nan)', re.IGNORECASE)
+_TUPLE = re.compile(r'\s*[(\[](?P<items>[^()\[\]]*)[)\]]\s*')
+_BOOLS = {'1': True, 'true': True, '0': False, 'false': False}
+
+
+def _int(text: str) -> int:
+    text = text.strip()
+    text = text[:-1] if text.endswith('L') else text  # as Python 2 wrote long integers
+    if not _INT.fullmatch(text):
+        raise ValueError
+    return int(text)
+
+
+def _number(text: str, bits: str) -> float:
+    found = _NUMBER.fullmatch(text)
+    if not found:
+        raise ValueError
+    digits = found.group('digits')
+    try:
+        value = float(struct.unpack(bits, struct.pack(bits, float(text.rstrip('fF') if digits
+                                                                  else text)))[0])
+    except OverflowError:
+        raise ValueError from None
+    if digits and (math.isinf(value) or not value and digits.strip('0.')):
+        raise ValueError  # too large or too small for so many bits
+    return value
+
+
+def _double(text: str) -> float:
+    return _number(text, 'd')
+
+
+def _float(text: str) -> float:
+    return _number(text, 'f')
+
+
+def _bool(text: str) -> bool:
+    if text.lower() not in _BOOLS:
+        raise ValueError
+    return _BOOLS[text.lower()]
+
+
+def _items(text: str, read: Callable[[str], Any]) -> tuple[Any, ...]:
+    found = _TUPLE.fullmatch(text)
+    if found is None:
+        return (read(text),)
+    items = found.group('items').split(',')
+    if not items[-1].strip():
+        items.pop()
+    return tuple(map(read, items))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return _items(text, _int)
+
+
+def _slots(text: str) -> tuple[int | None, ...]:
+    return _items(text, lambda item: None if item.strip() == 'None' else _int(item))
+
+
+def _maker(kind: str, read: Callable[[str], Any]) -> Callable[..., Attribute]:
+    def make(default: Any = REQUIRED, *, none: bool = False) -> Attribute:
+        if isinstance(default, (int, float)):
+            default = read(str(default))
+        return Attribute(kind, read, default, none or default is None)
+    return make
+
+
+Int = _maker('an int', _int)
+Double = _maker('a number', _double)
+#: MXNet keeps it in 32 bits: the value is rounded to them, and so is the default.
+Float = _maker('a number', _float)
+Bool = _maker('True or False', _bool)
+Text = _maker('a text', str)
+#: A tuple of ints; a number stands for a tuple of one.
+Shape = _maker('a tuple of ints', _shape)
+#: A tuple of ints and of None, which stand for what slices of Python leave out.
+Slots = _maker('a tuple of ints or None', _slots)
+
+
+def Choice(words: str, default: Any = REQUIRED) -> Attribute:
+    """One of `words`, which spaces separate; None, too, if it is the default."""
+    allowed = words.split()
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError
+        return text
+    return Attribute('one of %s' % ', '.join(allowed), read, default, default is None)

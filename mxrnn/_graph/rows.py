@@ -1,0 +1,151 @@
+"""What a row of the table of operators holds, and what is read of a node by it."""
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, NamedTuple, Union
+
+from .attributes import Attribute, AttributeValueError
+
+__all__ = ['Input', 'Row', 'add', 'canonical', 'check_attributes', 'row']
+
+#: Attributes that change no number: where an array lies and how it is stored there, which kernel
+#: of several computes it, and what only quantised graphs read.
+WITHOUT_MEANING = frozenset((
+    'ctx', 'workspace', 'cudnn_tune', 'cudnn_off', 'forward_stype', 'sparse_grad', 'ndev', 'key',
+    'min_calib_range', 'max_calib_range'))
+
+
+class Input(NamedTuple):
+    """One input of an operator."""
+
+    name: str
+    #: 'weight', 'aux' (a state that the operator itself changes), 'label' (which only gradients
+    #: need), 'length' (of sequences), or '' for data.
+    role: str = ''
+    #: The attributes that state its first sizes.
+    sizes: tuple[str, ...] = ()
+
+
+Count = Union[int, Callable[[Callable[[str], Any]], int]]
+
+
+class Row(NamedTuple):
+    """What is known of an operator."""
+
+    name: str
+    #: The last one stands for any number of further ones if `variadic`.
+    inputs: tuple[Input, ...]
+    attributes: Mapping[str, Attribute]
+    #: How many outputs there are, hidden ones included: a number, or a function of what gives the
+    #: value of an attribute.
+    outputs: Count = 1
+    #: Ends of the names of outputs; several without names are numbered.
+    output_names: tuple[str, ...] = ()
+    variadic: bool = False
+
+    def positions(self, role: str) -> tuple[int, ...]:
+        """The inputs that have a role."""
+        return tuple(at for at, each in enumerate(self.inputs) if each.role == role)
+
+    def stated(self, node: Any, at: int) -> tuple[int, ...]:
+        """The first sizes of input `at` that the attributes of `node` state."""
+        keys = self.inputs[at].sizes if at < len(self.inputs) else ()
+        return tuple(self.value(node, key) for key in keys)
+
+    def value(self, node: Any, key: str) -> Any:
+        """The attribute `key` of `node`, a `Node` of this operator.
+
+        Raises
+        ------
+        AttributeValueError
+            It is missing, or its text means nothing.
+        """
+        try:
+            return self.attributes[key].value(node.attrs.get(key))
+        except ValueError as error:
+            raise AttributeValueError('%s, %s: %s %s' % (node.name, self.name, key, error)
+                                      ) from None
+
+    def num_outputs(self, node: Any) -> int:
+        """How many outputs `node` has, hidden ones included."""
+        if isinstance(self.outputs, int):
+            return self.outputs
+        return self.outputs(lambda key: self.value(node, key))
+
+
+#: The rows, by the operators' names.
+ROWS: dict[str, Row] = {}
+
+#: The names that MXNet 1.9 has for operators that old versions called otherwise.
+_RENAMED: dict[str, str] = {}
+
+
+def add(names: str, inputs: str = '', count: Count = 1,
+        ends: str = '', /, **attributes: Attribute) -> None:
+    """Enter a row for each of the operators `names`, which spaces separate.
+
+    Parameters
+    ----------
+    names : str
+        'Concat=concat' has an old name, too.
+    inputs : str
+        Names of the inputs: 'weight[num_hidden]' is a weight with its first size, 'bias[]' one
+        without; 'label:label' has a role; 'data...' is any number of inputs.
+    count
+        How many outputs: see `Row.outputs`.
+    ends : str
+        Of the names of the outputs.
+    """
+    variadic = inputs.endswith('...')
+    given = tuple(map(_input, inputs.rstrip('.').split()))
+    for words in names.split():
+        name, *old = words.split('=')
+        for each in [name, *old]:
+            if each in ROWS or each in _RENAMED:
+                raise ValueError('the operator %s has a row already' % each)
+        ROWS[name] = Row(name, given, attributes, count, tuple(ends.split()), variadic)
+        _RENAMED.update(dict.fromkeys(old, name))
+
+
+def _input(text: str) -> Input:
+    name, bracket, sizes = text.rstrip(']').partition('[')
+    if bracket:
+        return Input(name, 'weight', tuple(filter(None, sizes.split(','))))
+    name, _, role = name.partition(':')
+    return Input(name, role)
+
+
+def row(op: str) -> Row | None:
+    """The row of the operator `op`, None if it is not known."""
+    return ROWS.get(op)
+
+
+def canonical(op: str) -> str:
+    """The name that MXNet 1.9 has for the operator `op`."""
+    if op in ROWS or op in _RENAMED:
+        return _RENAMED.get(op, op)
+    if op.startswith('_sparse_') and canonical(op[len('_sparse_'):]) in ROWS:
+        return canonical(op[len('_sparse_'):])
+    if op[:1] == '_' and op[1:2].isupper():  # _PlusScalar, _Greater_Equal
+        words = ''.join('_' + letter.lower() if letter.isupper() else letter for letter in op[1:])
+        words = words.replace('__', '_').replace('_r_', '_r')
+        return words if words in ROWS else op
+    return op
+
+
+def check_attributes(node: Any) -> None:
+    """Refuse attributes of `node` that are missing, mean nothing, or that its operator lacks.
+
+    Raises
+    ------
+    AttributeValueError
+    """
+    known = row(node.op)
+    if known is None:
+        return
+    for key in known.attributes:
+        known.value(node, key)
+    unknown = [key for key in node.attrs if key not in known.attributes
+               and key not in WITHOUT_MEANING and not key.startswith('__')]
+    if unknown and known.attributes:  # MXNet reads none of those that have none
+        raise AttributeValueError('%s, %s: has no attribute %s, only %s' % (
+            node.name, node.op, ', '.join(unknown), ', '.join(known.attributes)))
