@@ -5,13 +5,14 @@ import math
 import numbers
 import operator
 import sys
+import warnings
 from typing import Any, Callable, Iterable, Iterator, Type, Union
 
 import numpy as np
 
 __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'integer', 'whole', 'units', 'number',
            'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag', 'integers',
-           'iterable', 'generator_state']
+           'iterable', 'generator_state', 'warn_once']
 
 #: What names a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
 DType = Union[str, Type[Any], 'np.dtype[Any]']
@@ -21,22 +22,25 @@ LARGEST = 2**31 - 1
 
 _FINITE = sys.float_info.max
 
+#: Warnings that were given.
+GIVEN: set[str] = set()
+
 
 def shown(value: Any) -> str:
     """`value` in a few words, for a refusal: never the numbers of an array, which may be many."""
-    text = _brief(value)
+    text = _in_few_words(value)
     return '%s (%s)' % (text if len(text) <= 80 else text[:77] + '...', type(value).__name__)
 
 
-def _brief(value: Any) -> str:
+def _in_few_words(value: Any) -> str:
     shape = getattr(value, 'shape', None)
     if hasattr(value, 'asnumpy') or isinstance(value, np.ndarray) and shape:
         return 'an array of shape %s' % (shape,)
     if type(value) in (list, tuple) and value:
-        items = [_brief(item) for item in value[:4]] + ['...'] * (len(value) > 4)
+        items = [_in_few_words(item) for item in value[:4]] + ['...'] * (len(value) > 4)
         return ('[%s]' if type(value) is list else '(%s)') % ', '.join(items)
     if type(value) is dict and value:
-        return '{%s, ...}' % ', '.join('%r: %s' % (key, _brief(value[key]))
+        return '{%s, ...}' % ', '.join('%r: %s' % (key, _in_few_words(value[key]))
                                        for key in list(value)[:2])
     return repr(value)
 
@@ -195,3 +199,15 @@ def generator_state(state: Any) -> Any:
             raise ValueError('the place in a state of a generator must be from 0 to %d, got %d'
                              % (most, place))
     return state
+
+
+def warn_once(message: str) -> None:
+    """Warn, once in a process, of the line of the program that called this package."""
+    if message in GIVEN:
+        return
+    GIVEN.add(message)
+    package = __name__.partition('.')[0] + '.'
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get('__name__', '').startswith(package):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

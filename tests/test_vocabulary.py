@@ -1,6 +1,7 @@
 """encode_sentences and decode_sentences: as in mxnet.rnn, and what they do beyond it."""
 import collections
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -37,6 +38,40 @@ def test_unknown_words_share_one_id():
     assert encoded == [[0, 2, 1, 2], [2, 2]]
     assert extended == {'a': 0, 'b': 1, '<unk>': 2}
     assert vocab == {'a': 0, 'b': 1}
+
+
+def warnings_of_encoding(times=2, **options):
+    """The messages of warnings, each of this file, while a text with line ends is encoded."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        for _ in range(times):
+            encoded, _ = rnn.encode_sentences(['ab\n', 'b\na\n'], **options)
+            list(encoded)
+    assert {warning.filename for warning in found} <= {__file__}
+    return [str(warning.message) for warning in found]
+
+
+@differs
+@pytest.mark.parametrize('options', [
+    {}, {'lazy': True}, {'invalid_label': -7}, {'invalid_key': 'b'}, {'unknown_token': 'x'},
+    {'vocab': {'a': 0, 'b': 1, '\n': -1}}, {'vocab': {'a': 0, '\n': -1}, 'unknown_token': 'x'}],
+    ids=str)
+def test_the_invalid_key_in_a_sentence_is_said_once(options):
+    message, = warnings_of_encoding(**options)
+    assert 'sentences hold %r' % options.get('invalid_key', '\n') in message
+    assert 'gets the id %d' % options.get('invalid_label', -1) in message
+    assert "invalid_key=None" in message and 'invalid_label=0, start_label=1' in message
+    plain = {name: value for name, value in options.items() if name != 'lazy'}
+    text = ['b\na', '\n']
+    if 'unknown_token' not in options:
+        assert rnn.encode_sentences(text, **plain) == mx.rnn.encode_sentences(text, **plain)
+
+
+@pytest.mark.parametrize('options', [
+    {'invalid_label': 0, 'start_label': 1}, {'invalid_key': None}, {'invalid_key': ''},
+    {'vocab': {'a': -2, 'b': -1, '\n': 0}}], ids=str)
+def test_an_invalid_key_that_harms_nothing_is_not_warned_of(options):
+    assert not warnings_of_encoding(**options)
 
 
 @differs

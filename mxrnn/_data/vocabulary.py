@@ -48,7 +48,8 @@ def encode_sentences(sentences: Iterable[Iterable[Hashable]],
     invalid_label : int
         The id of `invalid_key` in a new vocabulary; no other word gets it.
     invalid_key : str
-        The word that stands for 'no word', such as the end of a sentence.
+        The word that stands for 'no word', such as the end of a sentence. If a sentence has it and
+        its id is negative, a warning says so: `Embedding` takes such ids for 0.
     start_label : int
         The lowest id that is handed out.
     unknown_token : str, optional
@@ -162,15 +163,27 @@ class _UnknownWord(KeyError):
 class _Words(Dict[Hashable, int]):
     """A table to look words up in. A word that is not in it gets the id that `missing` gives.
 
-    `known` is the vocabulary to return, as far as the words seen so far tell.
+    `known` is the vocabulary to return, as far as the words seen so far tell. A negative id of
+    `invalid_key` is left out of the table, so that a look-up tells that a sentence has the word.
     """
 
-    def __init__(self, known: Mapping[Hashable, int]) -> None:
+    def __init__(self, known: Mapping[Hashable, int], invalid_key: Hashable) -> None:
         super().__init__(known)
         self.known = known
         self.missing: Callable[[Hashable], int] | None = None
+        self._invalid = {}
+        if self.get(invalid_key, 0) < 0:
+            self._invalid[invalid_key] = self.pop(invalid_key)
 
     def __missing__(self, word: Hashable) -> int:
+        if word in self._invalid:
+            self[word] = number = self._invalid[word]
+            _check.warn_once(
+                'sentences hold %r, which is invalid_key and gets the id %d; Embedding takes that '
+                'for 0, the id of another word. If it is a word as others are, give '
+                'invalid_key=None; if it fills sentences up, invalid_label=0, start_label=1'
+                % (word, number))
+            return number
         if self.missing is None:
             raise _UnknownWord(word)
         return self.missing(word)
@@ -188,7 +201,7 @@ def _words(vocab: Mapping[Hashable, int] | None, invalid_label: int, invalid_key
             raise TypeError('%s must be hashable, as words are, got %r' % (name, value)) from error
     if vocab is None:
         fresh = {invalid_key: invalid_label}
-        words = _Words(fresh)
+        words = _Words(fresh, invalid_key)
         ids = (i for i in count(start_label) if i != invalid_label)
 
         def add(word: Hashable) -> int:
@@ -198,7 +211,7 @@ def _words(vocab: Mapping[Hashable, int] | None, invalid_label: int, invalid_key
         words.missing = add
         return words
     _check_vocabulary(vocab)
-    words = _Words(vocab)
+    words = _Words(vocab, invalid_key)
     if unknown_token and unknown_token in vocab:
         unknown = vocab[unknown_token]
         words.missing = lambda word: unknown

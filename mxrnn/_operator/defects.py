@@ -2,19 +2,15 @@
 from __future__ import annotations
 
 import os
-import sys
-import warnings
 from typing import Any
 
 import numpy as np
 
+from .._check import warn_once
 from .._graph.layout import FusedLayout
 from .._runtime.mxnet import RELEASE, mx
 
-__all__ = ['corrupts', 'cpu_build', 'disabled', 'onednn', 'warn_of_defects', 'warn_once']
-
-#: Warnings that were given.
-GIVEN: set[str] = set()
+__all__ = ['corrupts', 'cpu_build', 'disabled', 'onednn', 'warn_of_defects']
 
 
 def _built_with(*features: str) -> bool:
@@ -55,18 +51,6 @@ def corrupts(units: int, dtype: Any = np.float32) -> bool:
     """Whether sym.RNN in one direction of so many `units` corrupts memory when it is trained on
     CPUs, as oneDNN's of MXNet 1.7 does."""
     return units == 1 and RELEASE == (1, 7) and cpu_build() and onednn(dtype)
-
-
-def warn_once(message: str) -> None:
-    """Warn, once in a process, of the line of the program that called this package."""
-    if message in GIVEN:
-        return
-    GIVEN.add(message)
-    package = __name__.partition('.')[0] + '.'
-    frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get('__name__', '').startswith(package):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
 
 
 #: What MXNet runs where oneDNN does not.

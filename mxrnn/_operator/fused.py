@@ -28,7 +28,7 @@ from .._cells.unroll import Options
 from .._cells.variables import RNNParams
 from .._graph.layout import Mode
 from .._runtime.mxnet import mx
-from .defects import cpu_build, warn_of_defects, warn_once
+from .defects import cpu_build, warn_of_defects
 from .initialiser import FusedRNN, check_projection
 from .packing import PackedVector
 from .padded import padded_layer
@@ -169,7 +169,7 @@ class FusedRNNCell(PackedVector):
                              % (self, layout, shape))
         check_length(length, shape, layout)
         if time_axis(layout) == 1:
-            warn_once("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
+            _check.warn_once("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
                       "transpositions that 'NTC' needs")
         states = check_states(self._first_states_(begin_state, dtype), len(self.state_info),
                               self)
