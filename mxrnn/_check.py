@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterable, Iterator, Type, Union
 
 import numpy as np
 
-__all__ = ['LARGEST', 'DType', 'shown', 'instance', 'integer', 'whole', 'units', 'number',
+__all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer', 'whole', 'units', 'number',
            'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag', 'integers',
            'iterable', 'generator_state', 'warn_once']
 
@@ -50,6 +50,31 @@ def instance(name: str, value: Any, types: Any, what: str) -> Any:
     if not isinstance(value, types):
         raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
     return value
+
+
+def own(name: str, value: Any, types: Any, what: str) -> Any:
+    """As `instance`; the refusal says if `value` is MXNet's own, or a class instead of a cell."""
+    if isinstance(value, types):
+        return value
+    if isinstance(value, type) and issubclass(value, types):
+        raise TypeError('%s must be %s, got the class %s itself: call it to make a cell, %s(...)'
+                        % (name, what, value.__name__, value.__name__))
+    if foreign(value):
+        raise TypeError('%s must be %s, got %s' % (name, what, foreign(value)))
+    return instance(name, value, types, what)
+
+
+def foreign(value: Any) -> str:
+    """If `value` is a cell of MXNet's own or its class: which, and what to do. '' otherwise."""
+    kind = value if isinstance(value, type) else type(value)
+    use = 'use one of mxrnn, such as mxrnn.LSTMCell or mxrnn.FusedRNNCell'
+    if kind.__module__.startswith('mxnet.rnn'):
+        return ('%s of mxnet.rnn itself: %s. Where a program says mx.rnn, mxrnn.install() before '
+                'that makes it mxrnn' % (kind.__name__, use))
+    if kind.__module__.startswith('mxnet.gluon'):
+        return ("%s of Gluon, whose cells don't share weights or graphs with these: %s"
+                % (kind.__name__, use))
+    return ''
 
 
 def integer(name: str, value: Any, least: int | None = None,

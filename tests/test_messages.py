@@ -1,6 +1,8 @@
 """What refusals say: what came, what is allowed, and what to use in its place."""
 from __future__ import annotations
 
+import contextlib
+
 import mxnet.rnn as stock
 import numpy as np
 import pytest
@@ -22,10 +24,13 @@ TAKERS = {
     'fuse': lambda cell: rnn.fuse(cell),
     'dynamic_unroll': lambda cell: rnn.dynamic_unroll(cell, mx.sym.Variable('data')),
     'carry_states': lambda cell: rnn.carry_states(cell),
+    'rnn_unroll': lambda cell: rnn.rnn_unroll(cell, 3),
+    'Stepper': lambda cell: rnn.Stepper(cell, lambda run: run(mx.sym.Variable('data')), {}),
 }
 each_taker = pytest.mark.parametrize('take', TAKERS.values(), ids=TAKERS)
 
 
+@pytest.mark.filterwarnings('ignore:rnn_unroll is deprecated')
 @each_taker
 def test_a_cell_of_gluon_is_said_to_be_one(take):
     for cell in (mx.gluon.rnn.LSTMCell(3), mx.gluon.rnn.LSTM(3)):
@@ -33,12 +38,30 @@ def test_a_cell_of_gluon_is_said_to_be_one(take):
             take(cell)
 
 
+@pytest.mark.filterwarnings('ignore:rnn_unroll is deprecated')
 @each_taker
 def test_a_cell_of_the_original_is_said_to_be_one(take):
-    with pytest.raises(TypeError, match='must be a cell of mxrnn, got GRUCell of mxnet.rnn itself'):
+    with pytest.raises(TypeError, match='must be a cell of mxrnn, got GRUCell of mxnet.rnn itself.*'
+                                        'install'):
         take(stock.GRUCell(3))
 
 
+@pytest.mark.parametrize('call', [
+    lambda cells, prefix, symbol, params: rnn.save_rnn_checkpoint(cells, prefix, 2, symbol, *params),
+    lambda cells, prefix, symbol, params: rnn.load_rnn_checkpoint(cells, prefix, 1),
+    lambda cells, prefix, symbol, params: rnn.do_rnn_checkpoint(cells, prefix)],
+    ids=['save', 'load', 'do'])
+def test_checkpoints_of_cells_of_the_original_are_warned_of(call, saved):
+    _, prefix, symbol, *params = saved
+    cell = stock.DropoutCell(0.1)
+    with pytest.warns(UserWarning, match='^cells holds DropoutCell of mxnet.rnn itself.*install'
+                      ) as told:
+        with contextlib.suppress(rnn.CheckpointError):  # of weights that no cell packs
+            call([cell], prefix, symbol, params)
+    assert [each.filename for each in told] == [__file__]
+
+
+@pytest.mark.filterwarnings('ignore:rnn_unroll is deprecated')
 @each_taker
 def test_a_class_is_to_be_called(take):
     with pytest.raises(TypeError, match=r'got the class GRUCell itself: call it.*GRUCell\(\.\.\.'):

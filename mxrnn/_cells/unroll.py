@@ -258,8 +258,8 @@ def rnn_unroll(cell: Any, length: int, inputs: Any = None, begin_state: Any = No
     """
     warnings.warn('rnn_unroll is deprecated, call the unroll method of the cell',
                   DeprecationWarning, stacklevel=2)
-    if not hasattr(cell, 'unroll'):
-        _check.instance('cell', cell, (), 'a cell of mxrnn')
+    if not hasattr(cell, 'unroll') or isinstance(cell, type) or _check.foreign(cell):
+        _check.own('cell', cell, Unrollable, 'a cell of mxrnn')
     if inputs is None:
         _check.instance('input_prefix', input_prefix, str, 'a string')
         inputs = [mx.sym.Variable('%st%d_data' % (input_prefix, step))

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import warnings
 from typing import Any, Iterator, NamedTuple, Sequence
 
 from .. import _check
@@ -153,6 +154,8 @@ def cell_list(cells: Any) -> list[Any]:
     else:
         found = list(_check.iterable('cells', cells, 'cells'))
     for cell in found:
+        if _check.foreign(cell):
+            warnings.warn('cells holds %s' % _check.foreign(cell), stacklevel=3)
         if isinstance(cell, type) and hasattr(cell, 'pack_weights'):
             raise TypeError('each of cells must be a cell, got the class %s: call it'
                             % cell.__name__)

@@ -6,7 +6,7 @@ from typing import Any, List, Sequence, Union
 import numpy as np
 
 from .. import _check
-from .._cells.base import BaseRNNCell
+from .._cells.base import BaseRNNCell, check_cell
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import graphs, mismatch
@@ -90,7 +90,7 @@ class Stepper:
     def __init__(self, cell: BaseRNNCell, network: Network, arg_params: graphs.Weights,
                  aux_params: graphs.Weights | None = None, *, ctx: mx.Context | None = None
                  ) -> None:
-        _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
+        check_cell('cell', cell)
         _check.function('network', network)
         blocker = cell._blocker_()
         if blocker is not None:
