@@ -10,9 +10,9 @@ from typing import Any, Callable, Iterable, Iterator, Type, Union
 
 import numpy as np
 
-__all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer', 'whole', 'units', 'number',
-           'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag', 'integers',
-           'iterable', 'generator_state', 'warn_once']
+__all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer', 'whole', 'units',
+           'number', 'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag',
+           'integers', 'iterable', 'generator_state', 'warn_once']
 
 #: What names a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
 DType = Union[str, Type[Any], 'np.dtype[Any]']

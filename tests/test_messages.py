@@ -115,3 +115,34 @@ def test_missing_weights_are_named_with_their_shapes():
         rnn.LSTMCell(4, 'a_').pack_weights({})
     with pytest.raises(rnn.MissingWeightsError, match=r'a_l0_i2h_i_weight of shape \(4, any\)'):
         rnn.FusedRNNCell(4, prefix='a_').pack_weights({})
+
+
+X = mx.sym.Variable('x')
+
+
+def by_hand(first, second):
+    outputs, _ = first.unroll(3, X, merge_outputs=True)
+    return second.unroll(3, outputs)
+
+
+def encoder_and_decoder(first, second):
+    _, states = first.unroll(3, X)
+    return second.unroll(3, X, states)
+
+
+@pytest.mark.filterwarnings('error')  # but for what is expected
+@pytest.mark.parametrize('build', [by_hand, encoder_and_decoder])
+@pytest.mark.parametrize('make', [
+    lambda **options: rnn.LSTMCell(3, **options),
+    lambda **options: stack(rnn, rnn.DropoutCell(0.1), rnn.LSTMCell(3, **options)),
+    lambda **options: rnn.fuse(rnn.LSTMCell(3, **options))], ids=['cell', 'stack', 'fuse'])
+def test_two_cells_of_one_name_are_warned_of_where_they_meet(build, make):
+    with pytest.warns(UserWarning, match=r"different weights of the same name 'lstm_\w+' .*prefix="
+                      ) as told:
+        build(make(), make())
+    assert [each.filename for each in told] == [__file__]
+    build(make(), make(prefix='l1_'))
+    cell = make()
+    build(cell, cell)  # one cell twice shares its weights
+    shared = rnn.RNNParams('shared_')
+    build(make(params=shared), make(params=shared))

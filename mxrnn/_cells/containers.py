@@ -1,7 +1,6 @@
 """Cells made of cells: stacks and both directions."""
 from __future__ import annotations
 
-import warnings
 from typing import Any, Literal
 
 from .. import _check
@@ -21,7 +20,7 @@ from .sequence import (
     typed,
 )
 from .unroll import Options
-from .variables import RNNParams, check_shared, share
+from .variables import RNNParams, check_shared, share, warn_of_equal_names
 from .weights import Weights
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
@@ -63,12 +62,7 @@ class _Container(BaseRNNCell):
         mine = self._params._params
         for name, variable in params._params.items():
             if mine.get(name, variable) is not variable:
-                warnings.warn(
-                    'two cells in a %s have different weights of the same name %r (prefix %r): '
-                    'binding the graph will fail; give each cell a prefix of its own, such as '
-                    'prefix=%r, or the same params to share the weights'
-                    % (type(self).__name__, name, params._prefix, 'l1_' + params._prefix),
-                    stacklevel=4)
+                warn_of_equal_names(type(self).__name__, name, params, stacklevel=5)
                 return
 
     @property

@@ -22,10 +22,12 @@ from .sequence import (
     check_inputs,
     check_valid_length,
     clip,
+    flatten,
     hold,
     mask,
     steps_of,
 )
+from .variables import check_weights_given
 
 __all__ = ['Options', 'Unrollable', 'rnn_unroll', 'unchanged_on_error']
 
@@ -203,6 +205,8 @@ class Unrollable:
             outputs, states = unroll_masked(self, inputs, begin_state, options)
             for each in cells:
                 each._check_graph_([outputs, states])
+        last = inputs if isinstance(inputs, mx.sym.Symbol) else inputs[-1]
+        check_weights_given(self, [last, *flatten([] if begin_state is None else begin_state)])
         return outputs, states
 
     def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options

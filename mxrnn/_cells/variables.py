@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import Counter
 from typing import Any, Iterator
 
 from .. import _check
 from .._runtime.mxnet import mx
 
-__all__ = ['RNNParams', 'check_shared', 'in_constructor_of', 'share']
+__all__ = ['RNNParams', 'check_shared', 'check_weights_given', 'in_constructor_of', 'share',
+           'warn_of_equal_names']
 
 
 class RNNParams:
@@ -106,6 +108,28 @@ def check_shared(cell: Any, shared: RNNParams, symbols: list[mx.sym.Symbol]) -> 
                 'params of a container must be able to replace the weights of %r, but the graph '
                 'has another variable %r: keep it in an attribute, a list, tuple or dict, or give '
                 'params to the cell that has it' % (cell, name))
+
+
+def check_weights_given(cell: Any, given: list[mx.sym.Symbol]) -> None:
+    """Warn if the graphs of `given`, what `cell` is unrolled over, have weights of the names of
+    its own that are other variables, as two cells without prefixes have."""
+    containers = {id(each._params): each._params for each in cell._all_cells_()}.values()
+    symbol = mx.sym.Group(given)
+    names = set(symbol.list_arguments())
+    for container in containers:
+        for name in names.intersection(container._params):
+            together = mx.sym.Group([symbol, container._params[name]])
+            if together.list_arguments().count(name) > 1:
+                warn_of_equal_names('graph', name, container, stacklevel=4)
+                return
+
+
+def warn_of_equal_names(where: str, name: str, params: RNNParams, stacklevel: int) -> None:
+    warnings.warn(
+        'two cells in a %s have different weights of the same name %r (prefix %r): binding the '
+        'graph will fail; give each cell a prefix of its own, such as prefix=%r, or the same '
+        'params to share the weights'
+        % (where, name, params._prefix, 'l1_' + params._prefix), stacklevel=stacklevel)
 
 
 def _cells_of(cell: Any) -> list[Any]:
