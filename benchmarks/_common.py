@@ -198,27 +198,33 @@ def _pyplot() -> Any:
 
 
 @contextlib.contextmanager
-def figure(path: str, title: str, xlabel: str, ylabel: str, whole: bool = False,
-           ratio: bool = False) -> Iterator[Any]:
+def figure(options: argparse.Namespace, title: str, xlabel: str, ylabel: str, whole: bool = False,
+           ratio: bool = False, timed: bool = True) -> Iterator[Any]:
     """Axes to draw labelled lines on, saved with their legend, beside them, when the block ends.
 
-    Where x is `whole`, so are its ticks. A `ratio` has a line at 1 and a logarithmic axis.
+    Where x is `whole`, so are its ticks. A `ratio` has a line at 1 and a logarithmic axis. With
+    --quick the title says so, and an axis of times, which is y if `timed`, has no numbers: one or
+    two rounds of small sizes tell none.
     """
     pyplot = _pyplot()
     fig, axes = pyplot.subplots(figsize=(9, 4.5), layout='constrained')
-    axes.set_title(title)
+    axes.set_title(title + options.quick * ' (--quick: small sizes, no result)')
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     if whole:
         axes.xaxis.set_major_locator(pyplot.MaxNLocator(integer=True))
     if ratio:
-        axes.axhline(1, color='grey', linewidth=0.8)
+        if not options.quick:
+            axes.axhline(1, color='grey', linewidth=0.8)
         axes.set_yscale('log', base=2)
         axes.yaxis.set_major_formatter('{x:g}')
     yield axes
     low, high = axes.get_ylim()
     if ratio and high < 8 * low:  # powers of 2 alone would leave the axis bare
         axes.yaxis.set_major_locator(pyplot.LogLocator(base=2, subs=(1, 1.5)))
+    if options.quick and timed:
+        axes.tick_params(axis='y', which='both', left=False, labelleft=False)
+        axes.set_ylabel(ylabel + ': not told by so few rounds')
     axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1), fontsize='small')
-    fig.savefig(path, dpi=120)
-    print('# drawn: %s' % path, flush=True)
+    fig.savefig(options.plot, dpi=120)
+    print('# drawn: %s' % options.plot, flush=True)

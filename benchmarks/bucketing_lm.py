@@ -353,8 +353,8 @@ def main() -> int:
     for sentence in sentences:
         print('# sampled: ' + sentence)
     if options.plot:
-        with figure(options.plot, 'Language model of %s cells' % options.cell, 'epoch',
-                    'perplexity', whole=True) as axes:
+        with figure(options, 'Language model of %s cells' % options.cell, 'epoch',
+                    'perplexity', whole=True, timed=False) as axes:
             epochs, *columns = zip(*progress.table.rows)
             axes.plot(epochs, [float(p) for p in columns[0]], marker='.',
                       label='training, with dropout')

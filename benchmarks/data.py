@@ -79,7 +79,7 @@ def main() -> None:
         table.add(measure, unit, median(stock), median(ours),
                   median(a / b for a, b in zip(stock, ours)), median(others) if others else '')
     if options.plot:
-        with figure(options.plot, 'Encoding and iterating', '', 'mxnet.rnn / mxrnn',
+        with figure(options, 'Encoding and iterating', '', 'mxnet.rnn / mxrnn',
                     ratio=True) as axes:
             axes.bar([row[0] for row in table.rows], [row[4] - 1 for row in table.rows],
                      bottom=1, label='times as much as mxrnn takes')

@@ -72,9 +72,9 @@ def memory(name: str, length: int, context: mx.Context) -> int:
     return used(context) - before
 
 
-def draw(path: str, rows: Sequence[Sequence[Any]]) -> None:
+def draw(options: argparse.Namespace, rows: Sequence[Sequence[Any]]) -> None:
     """Milliseconds to build and bind against the number of steps, which are the ticks."""
-    with figure(path, 'Graphs of %d layers of LSTM' % LAYERS, 'time steps',
+    with figure(options, 'Graphs of %d layers of LSTM' % LAYERS, 'time steps',
                 'ms to build and bind') as axes:
         for name in BUILD:
             own = [row for row in rows if row[2] == name]
@@ -121,7 +121,7 @@ def main() -> None:
                       median(a / b for a, b in zip(both[STOCK], both[name])),
                       int(peak.split()[-1]) / 1e6)
     if options.plot:
-        draw(options.plot, table.rows)
+        draw(options, table.rows)
 
 
 if __name__ == '__main__':

@@ -371,7 +371,7 @@ def main() -> None:
             table.add('sentence', units, layers, rows, name, median(times[name]) * 1e6, 'us',
                       ratio(times, 'one at a time', name))
     if options.plot:
-        with figure(options.plot, 'Prediction', 'H, layers, batch',
+        with figure(options, 'Prediction', 'H, layers, batch',
                     'times as fast as a bare executor', ratio=True) as axes:
             for name, values in points.items():
                 if name != 'bare executor':

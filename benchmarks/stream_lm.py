@@ -121,8 +121,8 @@ def main() -> int:
               % (min(found['zero']), min(found['carried']),
                  min(found['zero']) / min(found['carried'])))
     if options.plot:
-        with figure(options.plot, 'States of %s cells between batches' % options.cell, 'epoch',
-                    'validation perplexity', whole=True) as axes:
+        with figure(options, 'States of %s cells between batches' % options.cell, 'epoch',
+                    'validation perplexity', whole=True, timed=False) as axes:
             for kind, values in found.items():
                 axes.plot(range(1, len(values) + 1), values, marker='.', label='states ' + kind)
             axes.axhline(unigram, color='grey', linestyle='--', label='unigram model')

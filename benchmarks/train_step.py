@@ -247,7 +247,7 @@ def main() -> None:
     for pipe in pipes.values():
         pipe.send('end')
     if options.plot:
-        with figure(options.plot, 'Steps of recurrent layers', 'T, N, layers, H',
+        with figure(options, 'Steps of recurrent layers', 'T, N, layers, H',
                     'times as fast as the cells of mxnet.rnn', ratio=True) as axes:
             names = dict.fromkeys(implementation for implementation, _ in lines)
             colours = {each: 'C%d' % i for i, each in enumerate(names)}

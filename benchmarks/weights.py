@@ -104,7 +104,7 @@ def main() -> None:
                 table.add(kind, operation, *(median(times[name]) * 1e3 for name in MODULES),
                           ratio(times, 'mxnet.rnn', 'mxrnn'), *peaks)
     if options.plot:
-        with figure(options.plot, 'Weights of three layers, both directions', 'operation',
+        with figure(options, 'Weights of three layers, both directions', 'operation',
                     'times as fast as mxnet.rnn', ratio=True) as axes:
             for kind in ('fused', 'unfused'):
                 axes.plot(OPERATIONS, [row[4] for row in table.rows if row[0] == kind], 'o',
