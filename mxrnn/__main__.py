@@ -2,15 +2,33 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 import textwrap
+from typing import Any
 
 from ._commands import add_commands, run_command
 from ._runtime.commands import reason
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names an option that there is not, before argparse says that another one is missing."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known = list(self._option_string_actions)
+        for word in sys.argv[1:] if args is None else args:
+            option = word.partition('=')[0]
+            if option == '--' or self._subparsers and not word.startswith('-'):
+                break  # what follows is not for this parser to read
+            if option.startswith('--') and not any(each.startswith(option) for each in known):
+                near = difflib.get_close_matches(option, known, 1)
+                self.error('there is no option %s%s' % (
+                    option, '; did you mean %s?' % near[0] if near else ''))
+        return super().parse_known_args(args, namespace)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog='python -m mxrnn',
         description='Without a command: what MXNet runs on here, for bug reports.')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND')

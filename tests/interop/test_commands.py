@@ -66,6 +66,20 @@ def command(*arguments):
     return run_command(parser.parse_args([str(each) for each in arguments]))
 
 
+@pytest.mark.parametrize('words, said', [
+    ('export days --torhc days.pt', 'there is no option --torhc; did you mean --torch?'),
+    ('export days --torch=days.pt --quick', 'there is no option --quick\n'),
+    ('compare days 4 days.pt --inptu=data=2', 'there is no option --inptu; did you mean --input?'),
+    ('compare days 4 days.pt --foo -- --bar', 'there is no option --foo\n'),
+    ('--relpace enable', 'there is no option --relpace\n')])
+def test_an_option_that_there_is_not_is_named(words, said, monkeypatch, capsys):
+    from mxrnn import __main__
+    monkeypatch.setattr(sys, 'argv', ['mxrnn', *words.split()])
+    with pytest.raises(SystemExit) as exit:
+        __main__.main()
+    assert exit.value.code == 2 and said in capsys.readouterr().err
+
+
 def test_export_and_compare(prefix, tmp_path, capsys):
     pytest.importorskip('onnxruntime')
     path = tmp_path / 'days.onnx'
