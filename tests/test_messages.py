@@ -47,7 +47,8 @@ def test_a_cell_of_the_original_is_said_to_be_one(take):
 
 
 @pytest.mark.parametrize('call', [
-    lambda cells, prefix, symbol, params: rnn.save_rnn_checkpoint(cells, prefix, 2, symbol, *params),
+    lambda cells, prefix, symbol, params: rnn.save_rnn_checkpoint(
+        cells, prefix, 2, symbol, *params),
     lambda cells, prefix, symbol, params: rnn.load_rnn_checkpoint(cells, prefix, 1),
     lambda cells, prefix, symbol, params: rnn.do_rnn_checkpoint(cells, prefix)],
     ids=['save', 'load', 'do'])
