@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Mapping, NamedTuple, Union
 
-from .attributes import Attribute, AttributeValueError
+from .attributes import Attribute, AttributeValueError, Bool, Double, Int, Shape, Text
 
-__all__ = ['Input', 'Row', 'add', 'canonical', 'check_attributes', 'row']
+__all__ = ['Input', 'Row', 'add', 'canonical', 'check_attributes', 'describe', 'row']
 
 #: Attributes that change no number: where an array lies and how it is stored there, which kernel
 #: of several computes it, and what only quantised graphs read.
@@ -112,6 +112,34 @@ def _input(text: str) -> Input:
         return Input(name, 'weight', tuple(filter(None, sizes.split(','))))
     name, _, role = name.partition(':')
     return Input(name, role)
+
+
+#: Kinds of attributes by what programs call them.
+_KINDS = {'int': Int, 'float': Double, 'bool': Bool, 'str': Text, 'ints': Shape}
+#: The operators whose rows programs have added.
+_DESCRIBED: set[str] = set()
+
+
+def describe(op: str, attributes: Mapping[str, str | tuple[str, Any]]) -> None:
+    """Add or replace the row of a program's operator: kinds of its attributes, and defaults.
+
+    Raises
+    ------
+    ValueError
+        It is an operator of the table, or a kind is unknown.
+    """
+    if op in ROWS and op not in _DESCRIBED:
+        raise ValueError('attributes of %s are known, and cannot be others than %s'
+                         % (op, ', '.join(ROWS[op].attributes) or 'none'))
+    kinds = {}
+    for key, (kind, *default) in ((key, (given,) if isinstance(given, str) else given)
+                                  for key, given in attributes.items()):
+        if kind not in _KINDS:
+            raise ValueError('the kind of the attribute %s must be one of %s, got %r'
+                             % (key, ', '.join(_KINDS), kind))
+        kinds[key] = _KINDS[kind](*default)
+    ROWS[op] = Row(op, (Input('data'),), kinds, 1, (), True)
+    _DESCRIBED.add(op)
 
 
 def row(op: str) -> Row | None:

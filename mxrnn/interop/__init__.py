@@ -8,11 +8,11 @@ from .._graph.graph import Entry, Graph, Node, attr_value
 from .._graph.reading import graph_from_json, graph_to_json
 from .model import Model, load, save
 from .onnx_files import ExportError, to_onnx
+from .registry import register
 
 if TYPE_CHECKING:
     from ._torch.files import load_torch, save_torch
     from ._torch.module import from_torch, to_torch
-    from ._torch.table import register
     from .cell_weights import (
         from_gluon_params,
         from_torch_state_dict,
@@ -27,8 +27,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
 
 #: Names that need torch, and where they are.
 _TORCH = {'to_torch': 'module', 'from_torch': 'module', 'UnsupportedError': 'module',
-          'GraphModule': 'module', 'register': 'table', 'load_torch': 'files',
-          'save_torch': 'files'}
+          'GraphModule': 'module', 'load_torch': 'files', 'save_torch': 'files'}
 
 #: Names that take cells and so need MXNet.
 _CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict')

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
+from mxrnn.interop.registry import TORCH, Converters
 
 from .. import mx, rnn
 from ..running import random_value
@@ -349,12 +350,47 @@ def test_register():
         assert module(torch.ones(2)).tolist() == [3, 3]
         assert module.train()(torch.ones(2)).tolist() == [4, 4]
     finally:
-        from mxrnn.interop._torch.table import OPERATORS
-        del OPERATORS['MyScale'], OPERATORS['MyNoise']
+        for name in ('MyScale', 'MyNoise'):
+            TORCH.remove(name)
     with pytest.raises(TypeError, match='make must be callable'):
         interop.register('MyScale', 3)
+    with pytest.raises(ValueError, match='make or onnx must be given'):
+        interop.register('MyScale')
     with pytest.raises(TypeError, match='model must be a Model'):
         interop.to_torch('model')
+
+
+def test_register_with_attributes():
+    def model(**attrs):
+        node = interop.Node('_own_scale', 'x', attrs, (interop.Entry(0, 0),))
+        return interop.Model(interop.Graph((interop.Node('', 'data', {}, ()), node),
+                                           (interop.Entry(1, 0),)), {}, {})
+
+    for kinds in ({'factor': ('int', 2)}, {'factor': ('float', 2), 'by': 'ints'}):  # it replaces
+        interop.register('_own_scale', lambda node: lambda x: x * node.factor, attributes=kinds)
+    try:
+        assert interop.to_torch(model(factor='1.5', by='2'))(torch.ones(2)).tolist() == [1.5, 1.5]
+        assert interop.to_torch(model(by='(1, 2)'))(torch.ones(2)).tolist() == [2, 2]
+        assert model(by='3').graph.nodes[1].by == (3,)
+        with pytest.raises(interop.UnsupportedError, match='factor must be a number, got .much'):
+            interop.to_torch(model(factor='much'))
+    finally:
+        TORCH.remove('_own_scale')
+    with pytest.raises(ValueError, match='kind of the attribute a must be one of int, .*, got .d'):
+        interop.register('_own_scale', lambda node: lambda x: x, attributes={'a': 'double'})
+    with pytest.raises(ValueError, match='attributes of Concat are known, and cannot be others'):
+        interop.register('Concat', lambda node: lambda *x: x, attributes={'dim': 'int'})
+
+
+def test_a_back_end_has_one_converter_of_an_operator():
+    table = Converters('torch')
+    table.enter(1, 'a', 'b')
+    with pytest.raises(ValueError, match='torch has two converters of b'):
+        table.enter(2, 'b')
+    table.add(3, 'a')
+    assert dict(table) == {'a': 3, 'b': 1} and len(table) == 2  # a program's own comes first
+    table.remove('a')
+    assert table['a'] == 1
 
 
 def test_two_variables_of_one_name_are_refused():

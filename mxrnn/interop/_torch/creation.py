@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from ..._graph.graph import Node
+from ..registry import Converters
 from .table import OPERATORS, Operator, Run, axis_of, dtype_of, operator
 
 __all__ = ['CREATES']
 
 #: Operators without inputs. What runs them takes the shape, in which sizes that the graph leaves
 #: open are filled in, and the device.
-CREATES: dict[str, Callable[[Node], Run]] = {}
+CREATES: Converters[Callable[[Node], Run]] = Converters('torch')
 
 
 def _creates(*names: str) -> Callable[[Callable[[Node], Run]], Callable[[Node], Run]]:
     def enter(make: Callable[[Node], Run]) -> Callable[[Node], Run]:
-        for name in names:
-            CREATES[name] = make
+        CREATES.enter(make, *names)
         return make
     return enter
 
@@ -31,9 +31,9 @@ def _filled(value: float | None, node: Node) -> Run:
     return lambda shape, device: torch.full(shape, number, dtype=dtype, device=device)
 
 
-CREATES['_zeros'] = functools.partial(_filled, 0)
-CREATES['_ones'] = functools.partial(_filled, 1)
-CREATES['_full'] = functools.partial(_filled, None)
+CREATES.enter(functools.partial(_filled, 0), '_zeros')
+CREATES.enter(functools.partial(_filled, 1), '_ones')
+CREATES.enter(functools.partial(_filled, None), '_full')
 
 
 @_creates('_arange')
@@ -155,9 +155,9 @@ def _sample(name: str, node: Node) -> Run:
 
 
 for _name in SAMPLERS:
-    CREATES['_random_' + _name] = functools.partial(_random, _name)
-    OPERATORS['_random_%s_like' % _name] = Operator(functools.partial(_random_like, _name))
-    OPERATORS['_sample_' + _name] = Operator(functools.partial(_sample, _name))
+    CREATES.enter(functools.partial(_random, _name), '_random_' + _name)
+    OPERATORS.enter(Operator(functools.partial(_random_like, _name)), '_random_%s_like' % _name)
+    OPERATORS.enter(Operator(functools.partial(_sample, _name)), '_sample_' + _name)
 
 
 @_creates('_random_randint')

@@ -139,13 +139,13 @@ def _typed(function: Callable[..., Tensor]) -> Run:
 
 
 for _name, _function in UNARY.items():
-    OPERATORS[_name] = _always(_typed(_function))
+    OPERATORS.enter(_always(_typed(_function)), _name)
 for _name, _function in ARITHMETIC.items():
-    OPERATORS['elemwise_' + _name] = _always(_function, equal_shapes=True)
-    OPERATORS['broadcast_' + _name] = _always(_function)
+    OPERATORS.enter(_always(_function, equal_shapes=True), 'elemwise_' + _name)
+    OPERATORS.enter(_always(_function), 'broadcast_' + _name)
 for _name, _function in BINARY.items():
-    OPERATORS['_' + _name] = _always(_function, equal_shapes=True)
-    OPERATORS['broadcast_' + _name] = _always(_function)
+    OPERATORS.enter(_always(_function, equal_shapes=True), '_' + _name)
+    OPERATORS.enter(_always(_function), 'broadcast_' + _name)
 
 
 def _with_number(function: Callable[..., Tensor], node: Node) -> Run:
@@ -164,7 +164,7 @@ def _with_number(function: Callable[..., Tensor], node: Node) -> Run:
 
 
 for _name, _function in SCALAR.items():
-    OPERATORS['_%s_scalar' % _name] = Operator(functools.partial(_with_number, _function))
+    OPERATORS.enter(Operator(functools.partial(_with_number, _function)), '_%s_scalar' % _name)
 
 
 @operator('add_n', equal_shapes=True)

@@ -71,14 +71,14 @@ def _mean(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
     return torch.mean(x if x.is_floating_point() else x.double(), axes, keep)
 
 
-OPERATORS['sum'] = _reduction(torch.sum)
-OPERATORS['mean'] = _reduction(_mean)
-OPERATORS['prod'] = _reduction(_product)
-OPERATORS['nansum'] = _reduction(torch.nansum)
-OPERATORS['nanprod'] = _reduction(lambda x, axes, keep: _product(
-    torch.where(torch.isnan(x), torch.ones_like(x), x), axes, keep))
-OPERATORS['max'] = _extreme(1)
-OPERATORS['min'] = _extreme(-1)
+OPERATORS.enter(_reduction(torch.sum), 'sum')
+OPERATORS.enter(_reduction(_mean), 'mean')
+OPERATORS.enter(_reduction(_product), 'prod')
+OPERATORS.enter(_reduction(torch.nansum), 'nansum')
+OPERATORS.enter(_reduction(lambda x, axes, keep: _product(
+    torch.where(torch.isnan(x), torch.ones_like(x), x), axes, keep)), 'nanprod')
+OPERATORS.enter(_extreme(1), 'max')
+OPERATORS.enter(_extreme(-1), 'min')
 
 
 @operator('norm')
@@ -127,8 +127,8 @@ def _argument(find: Callable[..., Tensor]) -> Operator:
     return Operator(make)
 
 
-OPERATORS['argmax'] = _argument(torch.argmax)
-OPERATORS['argmin'] = _argument(torch.argmin)
+OPERATORS.enter(_argument(torch.argmax), 'argmax')
+OPERATORS.enter(_argument(torch.argmin), 'argmin')
 
 
 @operator('argmax_channel')

@@ -39,7 +39,7 @@ def _given(node: Node, label: Tensor | None) -> Tensor:
     return label
 
 
-@operator('SoftmaxOutput', labels=(1,), training=True)
+@operator('SoftmaxOutput', training=True)
 def _softmax_output(node: Node) -> Run:
     scale = float(node.get('grad_scale', 1))
     ignored = node.get('ignore_label', -1) if node.get('use_ignore', False) else None
@@ -106,9 +106,9 @@ def _same(x: Tensor) -> Tensor:
     return x
 
 
-operator('LinearRegressionOutput', labels=(1,))(_regression(_same, torch.sub))
-operator('LogisticRegressionOutput', labels=(1,))(_regression(torch.sigmoid, torch.sub))
-operator('MAERegressionOutput', labels=(1,))(
+operator('LinearRegressionOutput')(_regression(_same, torch.sub))
+operator('LogisticRegressionOutput')(_regression(torch.sigmoid, torch.sub))
+operator('MAERegressionOutput')(
     _regression(_same, lambda out, label: (out > label).to(out.dtype) * 2 - 1))
 
 
@@ -131,7 +131,7 @@ def _make_plain_loss(node: Node) -> Run:
     return lambda x: _head(x, x.detach(), torch.ones_like)
 
 
-@operator('SVMOutput', labels=(1,))
+@operator('SVMOutput')
 def _svm_output(node: Node) -> Run:
     margin, linear = float(node.get('margin', 1)), node.get('use_linear', False)
     factor = float(node.get('regularization_coefficient', 1))

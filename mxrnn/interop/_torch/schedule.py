@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..._graph.graph import Graph, Node
+from ..._graph.operators import check_attributes, row
 from . import creation, elementwise, index, layers, losses, recurrent, shape  # noqa: F401
 from .creation import CREATES
 from .table import OPERATORS, Run, axis_of
@@ -186,9 +187,10 @@ def label_nodes(graph: Graph) -> set[int]:
     labels: set[int] = set()
     for i in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[i]
-        operator = OPERATORS.get(node.op)
+        known = row(node.op)
+        labelled = known.positions('label') if known is not None else ()
         for at, entry in enumerate(node.inputs):
-            if i in needed and (operator is None or at not in operator.labels):
+            if i in needed and at not in labelled:
                 needed.add(entry.node)
             else:
                 labels.add(entry.node)
@@ -246,6 +248,7 @@ def faults_of(graph: Graph) -> dict[str, list[str]]:
         what = node.op
         if make is not None:
             try:
+                check_attributes(node)
                 make(node)
                 continue
             except (ValueError, TypeError, LookupError, AttributeError) as error:
