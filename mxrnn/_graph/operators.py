@@ -20,8 +20,8 @@ add('''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp
     zeros_like ones_like _copy=identity _CrossDeviceCopy BlockGrad=stop_gradient''', 'data')
 add('''elemwise_add=_Plus=_plus=_add=_grad_add elemwise_sub=_Minus=_minus=_sub
     elemwise_mul=_Mul=_mul elemwise_div=_Div=_div broadcast_add=broadcast_plus
-    broadcast_sub=broadcast_minus broadcast_mul broadcast_div _identity_with_attr_like_rhs''',
-    'lhs rhs')
+    broadcast_sub=broadcast_minus broadcast_mul broadcast_div''', 'lhs rhs')
+add('_identity_with_attr_like_rhs', 'lhs rhs:like')
 for _name in '''mod power maximum minimum hypot equal not_equal greater greater_equal lesser
         lesser_equal logical_and logical_or logical_xor'''.split():
     add('_%s broadcast_%s' % (_name, _name), 'lhs rhs')

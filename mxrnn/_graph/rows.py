@@ -19,7 +19,7 @@ class Input(NamedTuple):
 
     name: str
     #: 'weight', 'aux' (a state that the operator itself changes), 'label' (which only gradients
-    #: need), 'length' (of sequences), or '' for data.
+    #: need), 'like' (which nothing is computed of), 'length' (of sequences), or '' for data.
     role: str = ''
     #: The attributes that state its first sizes.
     sizes: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Iterable, NamedTuple, Sequence, Union
 
 __all__ = ['Axis', 'Product', 'Size', 'SizeError', 'Source', 'broadcast', 'divide', 'parts',
-           'product', 'resolve', 'same', 'unify', 'unify_all']
+           'product', 'resolve', 'same', 'suggest', 'unify', 'unify_all']
 
 
 class SizeError(Exception):
@@ -37,14 +37,21 @@ class Axis:
         Where it is read when the file runs; None for what only `unify` can tell.
     label : str
         How the user or the graph calls it.
+    free : bool
+        Whether it becomes a number, or another axis, where it has to be equal to one, though it
+        can be read when the file runs: an axis of an input whose shape nobody gave.
+    hint : str
+        How the operators that read a free axis would call it.
     """
 
-    __slots__ = ('bound', 'label', 'source')
+    __slots__ = ('bound', 'free', 'hint', 'label', 'source')
 
-    def __init__(self, source: Source | None = None, label: str = '') -> None:
+    def __init__(self, source: Source | None = None, label: str = '', free: bool = False) -> None:
         self.bound: Size | None = None
         self.source = source
         self.label = label
+        self.free = free
+        self.hint = ''
 
 
 class Product:
@@ -126,11 +133,23 @@ def unify(first: Size, second: Size) -> Size:
         if isinstance(one, Axis) and one.source is None and one not in parts(other)[1]:
             one.bound = other
             return other
+    for one, other in ((first, second), (second, first)):
+        if isinstance(one, Axis) and one.free and not isinstance(other, Product):
+            one.bound = other
+            suggest(other, one.hint)
+            return other
     if isinstance(first, int) and isinstance(second, int):
         raise SizeError('%d and %d' % (first, second))
     if isinstance(first, Product) or isinstance(second, Product):
         return _unify_products(first, second)
     return _unify_known(first, second)
+
+
+def suggest(size: Size, name: str) -> None:
+    """Say how an operator would call an axis, if it is free and has no such name yet."""
+    size = resolve(size)
+    if isinstance(size, Axis) and size.free:
+        size.hint = size.hint or name
 
 
 def _unify_known(first: Size, second: Size) -> Size:
@@ -160,10 +179,15 @@ def _unify_products(first: Size, second: Size) -> Size:
         if axis in others:
             axes.remove(axis)
             others.remove(axis)
+    if factor == divisor and len(axes) == len(others) == 1:
+        unify(axes[0], others[0])
     for (count, left), (number, none) in (((factor, axes), (divisor, others)),
                                           ((divisor, others), (factor, axes))):
         if len(left) == 1 and not none and number % count == 0:
-            _unify_known(left[0], number // count)
+            unify(left[0], number // count)
+        elif left and not none and all(axis.label for axis in left):
+            raise SizeError('%s, which may be any sizes, and %d' % (
+                ' times '.join([str(count)] * (count > 1) + [axis.label for axis in left]), number))
     return first if isinstance(second, Product) else second
 
 

@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 
 from .._files.atomic import replacing
 from .._graph.graph import Graph
-from ._onnx.sizes import ExportError
+from ._onnx.table import ExportError
 
 __all__ = ['ExportError', 'to_onnx', 'without_onnx']
 
@@ -61,7 +61,7 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]], *,
     ['days.onnx']
     """
     path = os.fspath(path)
-    content = _conversion().exportable(model, inputs, types)
+    content = _conversion().exportable(model, inputs, types).content
     with replacing([path]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'wb') as file:
             file.write(content)

@@ -47,7 +47,8 @@ def exported(symbol: Any, params: Mapping[str, Any], inputs: Any, **options: Any
         graph=graph_from_json(symbol.tojson()),
         arg_params={name: array for name, array in params.items() if name not in auxiliary},
         aux_params={name: params[name] for name in auxiliary})
-    return exportable(model, inputs, **options)
+    content: bytes = exportable(model, inputs, **options).content
+    return content
 
 
 def session(content: bytes) -> Any:

@@ -378,7 +378,8 @@ def test_samplers_draw_from_the_same_distribution_each_time_anew(draw, mean, dev
 
 
 #: Converters of operators that are tested elsewhere, or that MXNet's CPU builds do not run.
-ELSEWHERE = {'RNN', 'Dropout', '_random_normal', '_random_normal_like', '_random_uniform',
+ELSEWHERE = {'RNN', '_foreach', 'Dropout', '_random_normal', '_random_normal_like',
+             '_random_uniform',
              '_random_uniform_like', '_random_exponential', '_random_exponential_like',
              '_random_randint', '_sample_uniform', '_sample_normal', '_sample_exponential',
              '_identity_with_attr_like_rhs', '_CrossDeviceCopy',

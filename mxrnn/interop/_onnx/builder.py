@@ -2,14 +2,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from ..._graph.sizes import Axis, Size, SizeError, Source, product, resolve, same
-from .sizes import Unsupported
+from ..._graph.graph import Graph
+from ..._graph.sizes import Axis, Size, SizeError, Source, broadcast, resolve, same
+from .table import Unsupported
 
 __all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type']
 
@@ -42,6 +43,18 @@ class Value(NamedTuple):
         """How many axes it has."""
         return len(self.shape)
 
+    def size(self, axis: int) -> Size:
+        """The size of an axis.
+
+        Raises
+        ------
+        SizeError
+            There is no such axis.
+        """
+        if not -self.rank <= axis < self.rank:
+            raise SizeError('an axis %d and %d axes' % (axis, self.rank))
+        return self.shape[axis]
+
 
 class Record(NamedTuple):
     """A node that will be written."""
@@ -70,6 +83,11 @@ class Scope:
         return other is self or self.outer is not None and self.outer.sees(other)
 
 
+#: Converts a graph, given the values of its variables by their places, to its outputs; None for
+#: those without a counterpart.
+Convert = Callable[[Graph, Mapping[int, Value]], List[Optional[Value]]]
+
+
 class Builder:
     """Collects the nodes of a file.
 
@@ -77,7 +95,9 @@ class Builder:
     implementation, so that the file holds only their results.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, convert: Convert) -> None:
+        #: Converts the body of a loop.
+        self.convert = convert
         self.scope = Scope()
         self.constants: dict[str, np.ndarray] = {}
         #: Conditions, by the numbers 0 and 1 that they were turned into.
@@ -123,6 +143,16 @@ class Builder:
              dtype: Any = None, **attributes: Any) -> Value:
         """A node of one output; a size of None in `shape` is read when the file runs."""
         return self.nodes(op, inputs, [shape], dtype, **attributes)[0]
+
+    def apply(self, op: str, data: Value, *others: Value | float, dtype: Any = None,
+              **attributes: Any) -> Value:
+        """An operator that treats each element alone; numbers get the type of `data`."""
+        inputs = [data, *(each if isinstance(each, Value) else self.scalar(each, data)
+                          for each in others)]
+        shape = data.shape
+        for value in inputs[1:]:
+            shape = broadcast(shape, value.shape)
+        return self.node(op, inputs, shape, dtype, **attributes)
 
     def nodes(self, op: str, inputs: Sequence[Value | None], shapes: Sequence[Sequence[Any]],
               dtype: Any = None, body: Scope | None = None, **attributes: Any) -> list[Value]:
@@ -222,7 +252,9 @@ class Builder:
 
     def transpose(self, value: Value, order: Sequence[int]) -> Value:
         """`value` with its axes in another order."""
-        if list(order) == list(range(value.rank)):
+        if sorted(order) != list(range(value.rank)):
+            raise SizeError('%d axes and %d axes' % (len(order), value.rank))
+        if list(order) == sorted(order):
             return value
         return self.node('Transpose', [value], [value.shape[i] for i in order], perm=list(order))
 
@@ -279,7 +311,3 @@ class Builder:
             dims[key] = self.node('Shape', [Value(name, (), np.dtype('int64'))], (1,),
                                   'int64', start=source.axis, end=source.axis + 1)
         return dims[key]
-
-    def size_of(self, value: Value) -> Size:
-        """How many elements `value` has."""
-        return product(value.shape)

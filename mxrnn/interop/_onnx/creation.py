@@ -1,219 +1,151 @@
-"""Operators that make arrays: zeros, ranges, random numbers."""
+"""Operators that make arrays: constants, ranges, random numbers."""
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Callable, Sequence
 
 import numpy as np
 
-from ..._graph.sizes import Axis, Size, product, resolve
+from ..._graph.graph import Node
+from ..._graph.sizes import Axis, Size, product
 from .builder import Builder, Value
-from .sizes import Unsupported
-from .table import Attributes, converts
+from .table import Converter, Unsupported, converts, dtype_of
 
-__all__ = ['dropout_mask']
+__all__ = ['uniform']
 
 
-def _shape(attributes: Attributes) -> tuple[Size, ...]:
+def _shape(node: Node) -> tuple[Size, ...]:
     """The attribute 'shape', in which 0 and -1 are for the rest of the graph to say."""
-    sizes = attributes.integers('shape', ())
-    if not sizes or min(sizes) < -1:
-        raise Unsupported('an array of the shape %s' % (sizes,))
-    return tuple(size if size > 0 else Axis() for size in sizes)
+    if not node.shape or min(node.shape) < -1:
+        raise Unsupported('an array of the shape %s' % (node.shape,))
+    return tuple(size if size > 0 else Axis() for size in node.shape)
 
 
-def _dtype(attributes: Attributes) -> np.dtype:
-    name = attributes.text('dtype', 'float32')
-    if name == 'bfloat16':
-        raise Unsupported('the type bfloat16')
-    return np.dtype({'-1': 'float32'}.get(name, name))
+@converts('_zeros', '_ones', '_full')
+def _filled(builder: Builder, node: Node) -> Value:
+    number = node.value if node.op == '_full' else int(node.op == '_ones')
+    return builder.fill(number, _shape(node), dtype_of(node))
 
 
-@converts('_zeros', '_zeros_without_dtype')
-def _zeros(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return builder.fill(0, _shape(attributes), _dtype(attributes))
+@converts('_zeros_without_dtype')
+def _zeros_of_floats(builder: Builder, node: Node) -> Value:
+    return builder.fill(0, _shape(node), np.dtype('float32'))
 
 
-@converts('_ones')
-def _ones(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return builder.fill(1, _shape(attributes), _dtype(attributes))
-
-
-@converts('_full')
-def _full(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return builder.fill(attributes.number('value'), _shape(attributes), _dtype(attributes))
-
-
-@converts('zeros_like')
-def _zeros_like(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return builder.fill(0, inputs[0].shape, inputs[0].dtype)
-
-
-@converts('ones_like')
-def _ones_like(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return builder.fill(1, inputs[0].shape, inputs[0].dtype)
+@converts('zeros_like', 'ones_like')
+def _filled_like(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.fill(int(node.op == 'ones_like'), data.shape, data.dtype)
 
 
 @converts('_arange')
-def _arange(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    start, stop = attributes.number('start', 0.0), attributes.number('stop', None)
-    if attributes.flag('infer_range'):
+def _arange(builder: Builder, node: Node) -> Value:
+    if node.infer_range:
         raise Unsupported('a range whose length is inferred')
-    if stop is None:
-        start, stop = 0.0, start
-    numbers = np.arange(start, stop, attributes.number('step', 1.0))
-    return builder.constant(np.repeat(numbers, attributes.integer('repeat', 1)),
-                            _dtype(attributes))
+    start, stop = (0.0, node.start) if node.stop is None else (node.start, node.stop)
+    numbers = np.arange(start, stop, node.step)
+    return builder.constant(np.repeat(numbers, node.repeat), dtype_of(node))
 
 
 @converts('_linspace')
-def _linspace(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    numbers = np.linspace(attributes.number('start', 0.0), attributes.number('stop'),
-                          attributes.integer('num', 50),
-                          endpoint=attributes.flag('endpoint', True))
-    return builder.constant(numbers, _dtype(attributes))
+def _linspace(builder: Builder, node: Node) -> Value:
+    numbers = np.linspace(node.start, node.stop, node.num, endpoint=node.endpoint)
+    return builder.constant(numbers, dtype_of(node))
 
 
 @converts('_eye')
-def _eye(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    rows = attributes.integer('N')
-    return builder.constant(np.eye(rows, attributes.integer('M', 0) or rows,
-                                   attributes.integer('k', 0)), _dtype(attributes))
+def _eye(builder: Builder, node: Node) -> Value:
+    return builder.constant(np.eye(node.N, node.M or node.N, node.k), dtype_of(node))
 
 
 @converts('_contrib_arange_like')
-def _arange_like(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    axis = attributes.integer('axis', None)
-    repeats = attributes.integer('repeat', 1)
-    if repeats != 1:
+def _arange_like(builder: Builder, node: Node, data: Value) -> Value:
+    if node.repeat != 1:
         raise Unsupported('an arange_like that repeats')
-    shape = data.shape if axis is None else (data.shape[axis],)
+    shape = data.shape if node.axis is None else (data.size(node.axis),)
     size = builder.reshape(builder.vector([product(shape)]), ())
     steps = [builder.constant(number, 'int64') for number in (0, 1)]
     count = builder.node('Range', [steps[0], size, steps[1]], (product(shape),))
     numbers = builder.cast(count, data.dtype)
-    for op, name, neutral in (('Mul', 'step', 1.0), ('Add', 'start', 0.0)):
-        number = attributes.number(name, neutral)
+    for op, number, neutral in (('Mul', node.step, 1), ('Add', node.start, 0)):
         if number != neutral:
             numbers = builder.node(op, [numbers, builder.scalar(number, numbers)], numbers.shape)
     return builder.reshape(numbers, shape)
 
 
-def _uniform(builder: Builder, shape: Sequence[Size], dtype: np.dtype, low: float,
-             high: float) -> Value:
-    like = builder.fill(0, shape, dtype)
+# ---- random numbers
+
+def uniform(builder: Builder, like: Value, low: float = 0.0, high: float = 1.0) -> Value:
+    """Random numbers of the shape and the type of `like`."""
     return builder.node('RandomUniformLike', [like], like.shape, low=low, high=high)
 
 
-@converts('_random_uniform')
-def _random_uniform(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return _uniform(builder, _shape(attributes), _dtype(attributes),
-                    attributes.number('low', 0.0), attributes.number('high', 1.0))
+def _normal(builder: Builder, like: Value, mean: float = 0.0, scale: float = 1.0) -> Value:
+    return builder.node('RandomNormalLike', [like], like.shape, mean=mean, scale=scale)
 
 
-@converts('_random_normal')
-def _random_normal(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    like = builder.fill(0, _shape(attributes), _dtype(attributes))
-    return builder.node('RandomNormalLike', [like], like.shape, mean=attributes.number('loc', 0.0),
-                        scale=attributes.number('scale', 1.0))
+def _exponential(builder: Builder, like: Value, rate: float = 1.0) -> Value:
+    left = builder.node('Sub', [builder.scalar(1, like), uniform(builder, like)],
+                        like.shape)  # never 0
+    minus = builder.node('Neg', [builder.node('Log', [left], like.shape)], like.shape)
+    return builder.node('Div', [minus, builder.scalar(rate, minus)], like.shape)
 
 
-@converts('_random_uniform_like')
-def _random_uniform_like(builder: Builder, attributes: Attributes,
-                         inputs: Sequence[Value]) -> Value:
-    return builder.node('RandomUniformLike', inputs, inputs[0].shape,
-                        low=attributes.number('low', 0.0), high=attributes.number('high', 1.0))
+#: What draws from each distribution, and the attributes that it takes.
+_SAMPLERS: dict[str, tuple[Callable[..., Value], tuple[str, ...]]] = {
+    'uniform': (uniform, ('low', 'high')), 'normal': (_normal, ('loc', 'scale')),
+    'exponential': (_exponential, ('lam',))}
 
 
-@converts('_random_normal_like')
-def _random_normal_like(builder: Builder, attributes: Attributes,
-                        inputs: Sequence[Value]) -> Value:
-    return builder.node('RandomNormalLike', inputs, inputs[0].shape,
-                        mean=attributes.number('loc', 0.0), scale=attributes.number('scale', 1.0))
+def _drawn(name: str, like: bool) -> Converter:
+    """A converter of a sampler that has the numbers of its distribution in attributes."""
+    draw, keys = _SAMPLERS[name]
+
+    def convert(builder: Builder, node: Node, *given: Value) -> Value:
+        shaped = given[0] if like else builder.fill(
+            0, _shape(node), np.dtype(node.dtype or 'float32'))
+        return draw(builder, shaped, *(getattr(node, key) for key in keys))
+    return convert
+
+
+def _drawn_for_each(name: str) -> Converter:
+    """A converter of a sampler that draws for each element of its parameters."""
+    def convert(builder: Builder, node: Node, *given: Value) -> Value:
+        first = given[0]
+        if node.dtype not in (None, first.dtype.name):
+            raise Unsupported('numbers of the type %s of parameters of the type %s'
+                              % (node.dtype, first.dtype))
+        shape = first.shape + node.shape
+        one, *others = (builder.reshape(value, first.shape + (1,) * len(node.shape))
+                        for value in given)
+        random = _SAMPLERS[name][0](builder, builder.fill(0, shape, first.dtype))
+        if name == 'exponential':
+            return builder.node('Div', [random, one], shape)
+        wide = others[0] if name == 'normal' else builder.node('Sub', [others[0], one], one.shape)
+        return builder.node('Add', [one, builder.node('Mul', [wide, random], shape)], shape)
+    return convert
+
+
+for _name in _SAMPLERS:
+    converts('_random_' + _name)(_drawn(_name, like=False))
+    converts('_random_%s_like' % _name)(_drawn(_name, like=True))
+    converts('_sample_' + _name)(_drawn_for_each(_name))
 
 
 @converts('_random_randint')
-def _random_integers(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    low, high = attributes.integer('low'), attributes.integer('high')
-    if max(abs(low), abs(high)) > 2 ** 52:
-        raise Unsupported('integers from %d to %d' % (low, high))
-    drawn = _uniform(builder, _shape(attributes), np.dtype('float64'), float(low), float(high))
-    whole = builder.node('Floor', [drawn], drawn.shape)
-    name = attributes.text('dtype', 'int32')
-    return builder.cast(whole, {'-1': 'int32', 'None': 'int32'}.get(name, name))
-
-
-def _exponential(builder: Builder, shape: Sequence[Size], dtype: np.dtype, rate: Value) -> Value:
-    random = _uniform(builder, shape, dtype, 0.0, 1.0)
-    left = builder.node('Sub', [builder.scalar(1, random), random], shape)  # never 0
-    minus = builder.node('Neg', [builder.node('Log', [left], shape)], shape)
-    return builder.node('Div', [minus, rate], shape)
-
-
-@converts('_random_exponential')
-def _random_exponential(builder: Builder, attributes: Attributes,
-                        inputs: Sequence[Value]) -> Value:
-    dtype = _dtype(attributes)
-    return _exponential(builder, _shape(attributes), dtype,
-                        builder.constant(attributes.number('lam', 1.0), dtype))
-
-
-@converts('_random_exponential_like')
-def _random_exponential_like(builder: Builder, attributes: Attributes,
-                             inputs: Sequence[Value]) -> Value:
-    like = inputs[0]
-    return _exponential(builder, like.shape, like.dtype,
-                        builder.scalar(attributes.number('lam', 1.0), like))
-
-
-def _for_each(builder: Builder, attributes: Attributes, inputs: Sequence[Value]
-              ) -> tuple[tuple[Size, ...], list[Value]]:
-    """The shape of a sampler that draws for each element of its parameters, and they, so wide."""
-    own = attributes.integers('shape', ())
-    name, dtype = attributes.text('dtype', 'None'), inputs[0].dtype
-    if name not in ('None', '-1', dtype.name):
-        raise Unsupported('numbers of the type %s of parameters of the type %s' % (name, dtype))
-    shape = tuple(inputs[0].shape)
-    return shape + own, [builder.reshape(value, shape + (1,) * len(own)) for value in inputs]
-
-
-@converts('_sample_uniform')
-def _sample_uniform(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    shape, (low, high) = _for_each(builder, attributes, inputs)
-    random = _uniform(builder, shape, low.dtype, 0.0, 1.0)
-    width = builder.node('Sub', [high, low], low.shape)
-    return builder.node('Add', [low, builder.node('Mul', [width, random], shape)], shape)
-
-
-@converts('_sample_normal')
-def _sample_normal(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    shape, (mean, deviation) = _for_each(builder, attributes, inputs)
-    like = builder.fill(0, shape, mean.dtype)
-    random = builder.node('RandomNormalLike', [like], shape)
-    return builder.node('Add', [mean, builder.node('Mul', [deviation, random], shape)], shape)
-
-
-@converts('_sample_exponential')
-def _sample_exponential(builder: Builder, attributes: Attributes,
-                        inputs: Sequence[Value]) -> Value:
-    shape, (rate,) = _for_each(builder, attributes, inputs)
-    return _exponential(builder, shape, rate.dtype, rate)
-
-
-def dropout_mask(builder: Builder, shape: Sequence[Size], dtype: Any, p: float) -> Value:
-    """What Dropout multiplies with: 0 with probability `p`, else 1 / (1 - p)."""
-    random = _uniform(builder, shape, dtype, 0.0, 1.0)
-    kept = builder.node('GreaterOrEqual', [random, builder.scalar(p, random)], random.shape, bool)
-    mask = builder.cast(kept, dtype)
-    return builder.node('Div', [mask, builder.scalar(1 - p, mask)], mask.shape)
+def _random_integers(builder: Builder, node: Node) -> Value:
+    if max(abs(node.low), abs(node.high)) > 2 ** 52:
+        raise Unsupported('integers from %d to %d' % (node.low, node.high))
+    like = builder.fill(0, _shape(node), np.dtype('float64'))
+    drawn = uniform(builder, like, float(node.low), float(node.high))
+    return builder.cast(builder.node('Floor', [drawn], drawn.shape), node.dtype or 'int32')
 
 
 @converts('Dropout')
-def _dropout(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, p = inputs[0], attributes.number('p', 0.5)
-    if attributes.text('mode', 'training') != 'always' or p == 0:
+def _dropout(builder: Builder, node: Node, data: Value) -> Value:
+    if node.mode != 'always' or node.p == 0:
         return data
-    axes = attributes.integers('axes', ())
-    shape = [1 if i in axes else resolve(size) for i, size in enumerate(data.shape)]
-    mask = dropout_mask(builder, shape, data.dtype, p)
+    shape: Sequence[Size] = [1 if i in node.axes else size for i, size in enumerate(data.shape)]
+    random = uniform(builder, builder.fill(0, shape, data.dtype))
+    kept = builder.node('GreaterOrEqual', [random, builder.scalar(node.p, random)], shape, bool)
+    mask = builder.cast(kept, data.dtype)
+    mask = builder.node('Div', [mask, builder.scalar(1 - node.p, mask)], shape)
     return builder.node('Mul', [data, mask], data.shape)

@@ -2,16 +2,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Sequence
+from typing import Sequence
 
-import numpy as np
-
+from ..._graph.graph import Node
 from ..._graph.sizes import Size, broadcast, unify, unify_all
 from .builder import Builder, Value
-from .sizes import Unsupported
-from .table import Attributes, Converter, converts
+from .table import Converter, converts, dtype_of
 
-__all__ = ['activate', 'binary', 'equal_shapes']
+__all__ = ['ACTIVATIONS', 'equal_shapes']
 
 _ARITHMETIC = {'add': 'Add', 'sub': 'Sub', 'mul': 'Mul', 'div': 'Div', 'power': 'Pow',
                'maximum': 'Max', 'minimum': 'Min'}
@@ -28,7 +26,7 @@ _UNARY = {'abs': 'Abs', 'negative': 'Neg', 'exp': 'Exp', 'log': 'Log', 'sqrt': '
           'ceil': 'Ceil', 'reciprocal': 'Reciprocal'}
 
 
-def equal_shapes(values: Sequence[Value]) -> tuple[Any, ...]:
+def equal_shapes(values: Sequence[Value]) -> tuple[Size, ...]:
     """The one shape that all `values` have."""
     shape = values[0].shape
     for value in values[1:]:
@@ -36,40 +34,40 @@ def equal_shapes(values: Sequence[Value]) -> tuple[Any, ...]:
     return shape
 
 
-def binary(builder: Builder, op: str, first: Value, second: Value,
-           shape: Sequence[Size] | None = None) -> Value:
-    """An operator of ONNX on two arrays, broadcast if their shapes differ."""
-    shape = broadcast(first.shape, second.shape) if shape is None else shape
+def _binary(builder: Builder, op: str, first: Value, second: Value) -> Value:
+    """An operator of ONNX on two arrays; conditions come as 0 and 1."""
     if op in _ARITHMETIC.values():
-        return builder.node(op, [first, second], shape)
+        return builder.apply(op, first, second)
     sides = [first, second]
     if op in _LOGIC.values():
         sides = [builder.cast(side, bool) for side in sides]
-    result = builder.node('Equal' if op == 'NotEqual' else op, sides, shape, bool)
+    result = builder.apply('Equal' if op == 'NotEqual' else op, *sides, dtype=bool)
     if op == 'NotEqual':
-        result = builder.node('Not', [result], shape, bool)
+        result = builder.apply('Not', result)
     return builder.numbers(result, first.dtype)
-
-
-def _elementwise(op: str) -> Converter:
-    """A converter of two arrays of one shape."""
-    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-        return binary(builder, op, inputs[0], inputs[1], equal_shapes(inputs))
-    return convert
 
 
 def _broadcasting(op: str) -> Converter:
     """A converter of two arrays, broadcast."""
-    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-        return binary(builder, op, inputs[0], inputs[1])
+    def convert(builder: Builder, node: Node, first: Value, second: Value) -> Value:
+        return _binary(builder, op, first, second)
+    return convert
+
+
+def _elementwise(op: str) -> Converter:
+    """A converter of two arrays of one shape."""
+    def convert(builder: Builder, node: Node, first: Value, second: Value) -> Value:
+        equal_shapes([first, second])
+        return _binary(builder, op, first, second)
     return convert
 
 
 def _with_number(op: str, swapped: bool = False) -> Converter:
     """A converter of an array and a number, of the number and the array if `swapped`."""
-    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-        first, second = _and_number(builder, attributes, inputs[0])
-        return binary(builder, op, second, first) if swapped else binary(builder, op, first, second)
+    def convert(builder: Builder, node: Node, data: Value) -> Value:
+        sides = _and_number(builder, node, data)
+        first, second = sides[::-1] if swapped else sides
+        return _binary(builder, op, first, second)
     return convert
 
 
@@ -83,29 +81,27 @@ for _name, _op in {**_ARITHMETIC, **_COMPARISONS, **_LOGIC}.items():
         converts('_r%s_scalar' % _word)(_with_number(_op, swapped=True))
 
 
-def _and_number(builder: Builder, attributes: Attributes, data: Value) -> tuple[Value, Value]:
+def _and_number(builder: Builder, node: Node, data: Value) -> tuple[Value, Value]:
     """An array and the attribute 'scalar', of one type.
 
-    Integers take the number without what it has behind the point, unless the graph says that it
-    is no integer: then they become float64.
+    Integers take the number without its decimals, unless the graph says that it is no integer:
+    then they become float64.
     """
-    number = attributes.number('scalar', 1.0)
-    if data.dtype.kind != 'f' and not attributes.flag('is_int', True):
+    number = node.scalar
+    if data.dtype.kind != 'f' and not node.is_int:
         data = builder.cast(data, 'float64')
     if data.dtype.kind != 'f' and math.isfinite(number):
         number = math.trunc(number)
     return data, builder.scalar(number, data)
 
 
-def _chain(*steps: Any) -> Converter:
+def _chain(*steps: tuple[str, float] | str) -> Converter:
     """A converter of one input: each step an operator of ONNX, alone or with a number."""
-    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-        value = inputs[0]
+    def convert(builder: Builder, node: Node, data: Value) -> Value:
         for step in steps:
-            op, *numbers = (step,) if isinstance(step, str) else step
-            others = [builder.scalar(number, value) for number in numbers]
-            value = builder.node(op, [value, *others], value.shape)
-        return value
+            data = builder.apply(step, data) if isinstance(step, str) else builder.apply(
+                step[0], data, step[1])
+        return data
     return convert
 
 
@@ -121,188 +117,152 @@ converts('radians')(_chain(('Mul', math.pi / 180)))
 
 
 @converts('square')
-def _square(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return builder.node('Mul', [inputs[0], inputs[0]], inputs[0].shape)
+def _square(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.apply('Mul', data, data)
 
 
-@converts('cbrt')
-def _cube_root(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    size = builder.node('Pow', [builder.node('Abs', [data], data.shape),
-                                builder.scalar(1 / 3, data)], data.shape)
-    return builder.node('Mul', [builder.node('Sign', [data], data.shape), size], data.shape)
+def _of_size(*steps: tuple[str, float] | str) -> Converter:
+    """A converter that changes the size of each number and leaves its sign."""
+    def convert(builder: Builder, node: Node, data: Value) -> Value:
+        size = _chain('Abs', *steps)(builder, node, data)
+        return builder.apply('Mul', builder.apply('Sign', data), size)
+    return convert
+
+
+_cube_root = converts('cbrt')(_of_size(('Pow', 1 / 3)))
+converts('trunc', 'fix')(_of_size('Floor'))
+converts('round')(_of_size(('Add', 0.5), 'Floor'))  # ONNX rounds halves to the even number
 
 
 @converts('rcbrt')
-def _inverse_cube_root(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    root = _cube_root(builder, attributes, inputs)
-    return builder.node('Reciprocal', [root], root.shape)
-
-
-@converts('trunc', 'fix')
-def _truncate(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    whole = builder.node('Floor', [builder.node('Abs', [data], data.shape)], data.shape)
-    return builder.node('Mul', [builder.node('Sign', [data], data.shape), whole], data.shape)
-
-
-@converts('round')
-def _round(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]  # halves away from zero; ONNX rounds them to the even number
-    size = builder.node('Add', [builder.node('Abs', [data], data.shape),
-                                builder.scalar(0.5, data)], data.shape)
-    whole = builder.node('Floor', [size], data.shape)
-    return builder.node('Mul', [builder.node('Sign', [data], data.shape), whole], data.shape)
+def _inverse_cube_root(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.apply('Reciprocal', _cube_root(builder, node, data))
 
 
 @converts('rint')
-def _round_to_floor(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]  # halves towards minus infinity; ONNX rounds them to the even number
-    below, above = (builder.node(op, [data], data.shape) for op in ('Floor', 'Ceil'))
-    lower = builder.node('LessOrEqual', [builder.node('Sub', [data, below], data.shape),
-                                         builder.node('Sub', [above, data], data.shape)],
-                         data.shape, bool)
+def _round_to_floor(builder: Builder, node: Node, data: Value) -> Value:
+    # Halves towards minus infinity; ONNX rounds them to the even number.
+    below, above = builder.apply('Floor', data), builder.apply('Ceil', data)
+    lower = builder.apply('LessOrEqual', builder.apply('Sub', data, below),
+                          builder.apply('Sub', above, data), dtype=bool)
     return builder.where(lower, below, above, data.shape)
 
 
 @converts('logical_not')
-def _not(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    condition = builder.cast(inputs[0], bool)
-    return builder.numbers(builder.node('Not', [condition], condition.shape, bool),
-                           inputs[0].dtype)
+def _not(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.numbers(builder.apply('Not', builder.cast(data, bool)), data.dtype)
 
 
-@converts('broadcast_hypot', '_hypot', '_hypot_scalar')
-def _hypotenuse(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    if len(inputs) == 1:
-        inputs = _and_number(builder, attributes, inputs[0])
+@converts('broadcast_hypot', '_hypot')
+def _hypotenuse(builder: Builder, node: Node, first: Value, second: Value) -> Value:
     # Squares of large numbers have no room in their type: those of parts of the larger one have.
-    first, second = (builder.node('Abs', [side], side.shape) for side in inputs)
-    large, small = (binary(builder, op, first, second) for op in ('Max', 'Min'))
+    first, second = builder.apply('Abs', first), builder.apply('Abs', second)
+    large, small = builder.apply('Max', first, second), builder.apply('Min', first, second)
     shape = large.shape
-    zero = builder.node('Equal', [large, builder.scalar(0, large)], shape, bool)
-    part = binary(builder, 'Div', small, builder.where(
-        zero, builder.scalar(1, large), large, shape))
-    root = builder.node('Sqrt', [binary(builder, 'Add', binary(builder, 'Mul', part, part),
-                                        builder.scalar(1, part))], shape)
-    endless = builder.node('Or', [builder.node('IsInf', [side], side.shape, bool)
-                                  for side in (first, second)], shape, bool)
+    zero = builder.apply('Equal', large, 0, dtype=bool)
+    part = builder.apply('Div', small,
+                         builder.where(zero, builder.scalar(1, large), large, shape))
+    root = builder.apply('Sqrt', builder.apply('Add', builder.apply('Mul', part, part), 1))
+    endless = builder.apply('Or', *(builder.apply('IsInf', side, dtype=bool)
+                                    for side in (first, second)))
     return builder.where(endless, builder.scalar(math.inf, large),
-                         binary(builder, 'Mul', large, root), shape)
+                         builder.apply('Mul', large, root), shape)
+
+
+@converts('_hypot_scalar')
+def _hypotenuse_with_number(builder: Builder, node: Node, data: Value) -> Value:
+    return _hypotenuse(builder, node, *_and_number(builder, node, data))
 
 
 @converts('broadcast_mod', '_mod')
-def _modulo(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return _remainder(builder, *inputs)
-
-
-@converts('_mod_scalar')
-def _modulo_number(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return _remainder(builder, *_and_number(builder, attributes, inputs[0]))
-
-
-@converts('_rmod_scalar')
-def _number_modulo(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, number = _and_number(builder, attributes, inputs[0])
-    return _remainder(builder, number, data)
-
-
-def _remainder(builder: Builder, whole: Value, part: Value) -> Value:
+def _modulo(builder: Builder, node: Node, whole: Value, part: Value) -> Value:
     """What division leaves, of the sign of `part`; 0 where `part` is 0.
 
     ONNX's Mod gives numbers that are no integers the sign of `whole`.
     """
     shape, zero = broadcast(whole.shape, part.shape), builder.scalar(0, part)
-    none = builder.node('Equal', [part, zero], part.shape, bool)
+    none = builder.apply('Equal', part, zero, dtype=bool)
     part = builder.where(none, builder.scalar(1, part), part, part.shape)
     if whole.dtype.kind != 'f':
-        left = builder.node('Mod', [whole, part], shape)
+        left = builder.apply('Mod', whole, part)
     else:
-        left = builder.node('Mod', [whole, part], shape, fmod=1)
-        signs = [builder.node('Less', [side, zero], side.shape, bool) for side in (left, part)]
-        other = builder.node('Xor', signs, shape, bool)
-        some = builder.node('Not', [builder.node('Equal', [left, zero], shape, bool)], shape, bool)
-        left = builder.where(builder.node('And', [other, some], shape, bool),
-                             binary(builder, 'Add', left, part), left, shape)
+        left = builder.apply('Mod', whole, part, fmod=1)
+        other = builder.apply('Xor', *(builder.apply('Less', side, zero, dtype=bool)
+                                       for side in (left, part)))
+        some = builder.apply('Not', builder.apply('Equal', left, zero, dtype=bool))
+        left = builder.where(builder.apply('And', other, some), builder.apply('Add', left, part),
+                             left, shape)
     return builder.where(none, zero, left, shape)
 
 
+@converts('_mod_scalar')
+def _modulo_number(builder: Builder, node: Node, data: Value) -> Value:
+    return _modulo(builder, node, *_and_number(builder, node, data))
+
+
+@converts('_rmod_scalar')
+def _number_modulo(builder: Builder, node: Node, data: Value) -> Value:
+    return _modulo(builder, node, *_and_number(builder, node, data)[::-1])
+
+
 @converts('add_n')
-def _add_all(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
+def _add_all(builder: Builder, node: Node, *inputs: Value) -> Value:
     return builder.node('Sum', inputs, equal_shapes(inputs))
 
 
 @converts('clip')
-def _clip(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    ends = [builder.scalar(attributes.number(name), data) for name in ('a_min', 'a_max')]
-    return builder.node('Clip', [data, *ends], data.shape)
+def _clip(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.apply('Clip', data, node.a_min, node.a_max)
 
 
 @converts('smooth_l1')
-def _smooth_l1(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, square = inputs[0], attributes.number('scalar', 1.0) ** 2
-    size = builder.node('Abs', [data], data.shape)
-    small = builder.node('Mul', [builder.node('Mul', [data, data], data.shape),
-                                 builder.scalar(0.5 * square, data)], data.shape)
-    large = builder.node('Sub', [size, builder.scalar(0.5 / square, data)], data.shape)
-    near = builder.node('Less', [size, builder.scalar(1 / square, data)], data.shape, bool)
+def _smooth_l1(builder: Builder, node: Node, data: Value) -> Value:
+    square = node.scalar ** 2
+    size = builder.apply('Abs', data)
+    small = builder.apply('Mul', builder.apply('Mul', data, data), 0.5 * square)
+    large = builder.apply('Sub', size, 0.5 / square)
+    near = builder.apply('Less', size, 1 / square, dtype=bool)
     return builder.where(near, small, large, data.shape)
 
 
 @converts('hard_sigmoid')
-def _hard_sigmoid(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return builder.node('HardSigmoid', inputs, inputs[0].shape,
-                        alpha=attributes.number('alpha', 0.2),
-                        beta=attributes.number('beta', 0.5))
+def _hard_sigmoid(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.apply('HardSigmoid', data, alpha=node.alpha, beta=node.beta)
 
 
-def activate(builder: Builder, data: Value, kind: str) -> Value:
-    """The activation that MXNet calls `kind`."""
-    ops = {'relu': 'Relu', 'sigmoid': 'Sigmoid', 'tanh': 'Tanh', 'softrelu': 'Softplus',
-           'softsign': 'Softsign'}
-    if kind not in ops:
-        raise Unsupported('the activation %r' % kind)
-    return builder.node(ops[kind], [data], data.shape)
+#: By the names of MXNet's activations.
+ACTIVATIONS = {'relu': 'Relu', 'sigmoid': 'Sigmoid', 'tanh': 'Tanh', 'softrelu': 'Softplus',
+               'softsign': 'Softsign'}
 
 
 @converts('Activation')
-def _activation(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return activate(builder, inputs[0], attributes.text('act_type'))
+def _activation(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.apply(ACTIVATIONS[node.act_type], data)
 
 
 @converts('LeakyReLU')
-def _leaky(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, kind = inputs[0], attributes.text('act_type', 'leaky')
-    slope = attributes.number('slope', 0.25)
+def _leaky(builder: Builder, node: Node, data: Value, *slopes: Value) -> Value:
+    kind, slope = node.act_type, node.slope
     if kind == 'rrelu':  # the mean of its random slopes, when not training
-        slope = (attributes.number('lower_bound', 0.125) +
-                 attributes.number('upper_bound', 0.334)) / 2
-    if kind in ('leaky', 'rrelu'):
-        return builder.node('LeakyRelu', [data], data.shape, alpha=slope)
+        slope = (node.lower_bound + node.upper_bound) / 2
     if kind == 'elu':
-        return builder.node('Elu', [data], data.shape, alpha=slope)
+        return builder.apply('Elu', data, alpha=slope)
     if kind == 'selu':
-        return builder.node('Selu', [data], data.shape)
+        return builder.apply('Selu', data)
     if kind == 'gelu':
-        inner = builder.node('Erf', [builder.node(
-            'Mul', [data, builder.scalar(math.sqrt(0.5), data)], data.shape)], data.shape)
-        whole = builder.node('Add', [inner, builder.scalar(1, data)], data.shape)
-        half = builder.node('Mul', [data, builder.scalar(0.5, data)], data.shape)
-        return builder.node('Mul', [half, whole], data.shape)
+        whole = builder.apply('Add', builder.apply('Erf', builder.apply(
+            'Mul', data, math.sqrt(0.5))), 1)
+        return builder.apply('Mul', builder.apply('Mul', data, 0.5), whole)
     if kind == 'prelu':
-        slopes = inputs[1]
-        if slopes.rank == 1 and data.rank > 1:
-            shape: list[Any] = [1] * data.rank
-            shape[1] = slopes.shape[0]
-            slopes = builder.reshape(slopes, shape)
-        return builder.node('PRelu', [data, slopes], data.shape)
-    raise Unsupported('act_type %r' % kind)
+        each = slopes[0]
+        if each.rank == 1 and data.rank > 1:
+            each = builder.reshape(each, (1, each.shape[0]) + (1,) * (data.rank - 2))
+        return builder.node('PRelu', [data, each], data.shape)
+    return builder.apply('LeakyRelu', data, alpha=slope)
 
 
 @converts('where')
-def _where(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    condition, yes, no = inputs
+def _where(builder: Builder, node: Node, condition: Value, yes: Value, no: Value) -> Value:
     shape = equal_shapes([yes, no])
     chosen = builder.cast(condition, bool)
     if condition.rank == 1 and len(shape) > 1:  # one condition for each row
@@ -314,20 +274,16 @@ def _where(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) ->
 
 
 @converts('Cast', 'amp_cast')
-def _cast(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    name = attributes.text('dtype')
-    if name == 'bfloat16':
-        raise Unsupported('the type bfloat16')
-    return builder.cast(inputs[0], np.dtype(name))
+def _cast(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.cast(data, dtype_of(node))
 
 
-@converts('_copy', 'BlockGrad', 'make_loss', '_CrossDeviceCopy')
-@converts('_identity_with_attr_like_rhs', uses=1)
-def _identity(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return inputs[0]
+@converts('_copy', 'BlockGrad', 'make_loss', '_CrossDeviceCopy', '_identity_with_attr_like_rhs')
+def _identity(builder: Builder, node: Node, data: Value) -> Value:
+    return data
 
 
 @converts('amp_multicast')
-def _cast_all(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> list[Value]:
+def _cast_all(builder: Builder, node: Node, *inputs: Value) -> list[Value]:
     widest = max((value.dtype for value in inputs), key=lambda dtype: dtype.itemsize)
     return [builder.cast(value, widest) for value in inputs]

@@ -1,48 +1,79 @@
-"""The conversion of a graph: its variables, its nodes in order, its outputs."""
+"""From a model to the content of an ONNX file: which outputs, which shapes of its inputs."""
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from ... import _check
-from ..._graph.graph import Graph, Node
-from ..._graph.sizes import Axis, Size, SizeError, Source
-from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
-from .builder import Builder, Record, Value
-from .recurrent import foreach
-from .sizes import ExportError, Unsupported
-from .table import CONVERTERS, Attributes
-from .writing import write_model
+from ..._graph.graph import Graph, output_name
+from ..._graph.operators import row
+from ..._graph.sizes import Axis, Size, resolve
+from .conversion import Conversion, Shape, read, some, unknown_operators
+from .ranks import ranks_of
+from .table import CONVERTERS, ExportError
 
-__all__ = ['exportable', 'unknown_operators']
+__all__ = ['Written', 'exportable', 'unknown_operators']
 
-#: MXNet's numbers for types, as variables have them in `__dtype__`.
-_TYPES = ('float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool')
+#: Losses that give no predictions.
+_LOSSES = ('CTCLoss',)
+
+#: Shapes as users give them.
+_Named = Tuple[Union[int, str], ...]
 
 
-def exportable(model: Any, inputs: Mapping[str, Sequence[Any]],
-               types: Mapping[str, Any] | None = None) -> bytes:
-    """What `to_onnx` writes, as bytes."""
-    graph = model.graph
+class Written(NamedTuple):
+    """The content of a file, and what the export decided.
+
+    Attributes
+    ----------
+    content : bytes
+    inputs : dict
+        Shape of each input of the file: names of axes of any size, and integers.
+    left_out : list of str
+        Outputs that are not in the file: losses that ONNX does not have.
+    fixed : list of str
+        Sentences on the steps and batches that are numbers in the graph.
+    """
+
+    content: bytes
+    inputs: dict[str, _Named]
+    left_out: list[str]
+    fixed: list[str]
+
+
+def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
+               types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None
+               ) -> Written:
+    """The file that `to_onnx` writes."""
+    inputs, types = inputs or {}, types or {}
     params = {**model.arg_params, **model.aux_params}
-    _check_inputs(graph, inputs, types or {})
-    unknown = unknown_operators(graph)
-    if unknown:
-        raise ExportError('ONNX has no counterpart of %s' % '; '.join(
-            '%s (%d times: %s)' % (op, len(nodes), _some(nodes)) for op, nodes in unknown.items()))
+    _check_inputs(model.graph, inputs, types)
+    graph, left_out = (_without_losses(model.graph) if outputs is None
+                       else (model.graph.select(outputs), []))
+    _refuse_unknown(graph)
     names = [node.name for node in graph.nodes if node.is_variable]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ExportError('variables must have names of their own, but there are several called %s'
                           % ', '.join(twice))
-    needed = graph.reached(_inputs)
-    missing = [node.name for i, node in enumerate(graph.nodes) if i in needed
-               and node.is_variable and node.name not in params and node.name not in inputs]
-    if missing:
-        raise ExportError('inputs must give a shape for each of %s, which are not among the '
-                          'parameters' % ', '.join(missing))
-    return _Conversion(graph, params, inputs, types or {}).run(needed)
+    needed = graph.reached(read)
+    own = [node.name for i, node in enumerate(graph.nodes)
+           if i in needed and node.is_variable and (node.name in inputs or node.name not in params)]
+    given = {name: tuple(inputs[name]) for name in own if name in inputs}
+    missing = [name for name in own if name not in inputs]
+    found, fixed = _found(graph, params, given, types, missing) if missing else ({}, [])
+    shapes = {name: (given if name in given else found)[name] for name in own}
+    try:
+        content = Conversion(graph, params, shapes, types).write()
+    except ExportError as error:
+        if not missing:
+            raise
+        raise ExportError('%s\nThese shapes were taken from the graph; inputs (--input) can give '
+                          'others: %s' % (error, '; '.join(
+                              '%s=%s' % (name, ','.join(map(str, found[name])))
+                              for name in missing))) from None
+    return Written(content, shapes, left_out, fixed)
 
 
 def _check_inputs(graph: Graph, inputs: Any, types: Any) -> None:
@@ -52,7 +83,7 @@ def _check_inputs(graph: Graph, inputs: Any, types: Any) -> None:
         for key in mapping:
             if key not in known:
                 raise ValueError('%s must be of arguments of the model, such as %s; got %r'
-                                 % (name, _some(graph.arguments), key))
+                                 % (name, some(graph.arguments), key))
     for key, shape in inputs.items():
         _check.instance('inputs[%r]' % key, shape, (tuple, list), 'a tuple of names and integers')
         for size in shape:
@@ -62,130 +93,125 @@ def _check_inputs(graph: Graph, inputs: Any, types: Any) -> None:
         _check.dtype('types[%r]' % key, dtype)
 
 
-def _some(names: Sequence[str]) -> str:
-    return ', '.join(names[:3]) + (', …' if len(names) > 3 else '')
+# ---- outputs
+
+def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
+    """The graph without the outputs that are losses of which ONNX has no counterpart, and these."""
+    lost: dict[int, str] = {}
+    for place, node in enumerate(graph.nodes):
+        if node.op in _LOSSES and node.op not in CONVERTERS:
+            read_by = node.inputs[0]
+            lost[place] = output_name(graph.nodes[read_by.node], read_by.output)
+        for entry in read(node):
+            if entry.node in lost:
+                lost.setdefault(place, lost[entry.node])
+    heads = [head for head in graph.heads if head.node not in lost]
+    if not heads:
+        raise ExportError('the outputs are losses that ONNX does not have (%s): choose others with '
+                          'outputs (--output), such as %s, which the loss reads' % (
+                              some(graph.outputs), lost[graph.heads[0].node]))
+    left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
+    return graph.ending_in(heads) if left_out else graph, left_out
 
 
-def unknown_operators(graph: Graph) -> dict[str, list[str]]:
-    """The names of nodes that have no converter, by operator."""
-    unknown: dict[str, list[str]] = {}
-    needed = graph.reached(_inputs)
-    for i, node in enumerate(graph.nodes):
-        if i in needed and not node.is_variable:
-            if node.op == '_foreach' and len(node.subgraphs) == 1:
-                for op, names in unknown_operators(node.subgraphs[0]).items():
-                    unknown.setdefault(op, []).extend(names)
-            elif node.op not in CONVERTERS:
-                unknown.setdefault(node.op, []).append(node.name)
-    return unknown
+def _refuse_unknown(graph: Graph) -> None:
+    """Refuse operators without a converter, all at once."""
+    unknown = unknown_operators(graph)
+    if not unknown:
+        return
+    text = 'ONNX has no counterpart of %s' % '; '.join(
+        '%s (%d times: %s)' % (op, len(nodes), some(nodes)) for op, nodes in unknown.items())
+    others = [name for name, head in zip(graph.outputs, graph.heads)
+              if not unknown_operators(graph.ending_in([head]))] if len(graph.heads) < 20 else []
+    if others:
+        text += '\nThese outputs do not depend on them: %s (outputs, --output)' % ', '.join(others)
+    raise ExportError(text)
 
 
-def _inputs(node: Node) -> Sequence[Any]:
-    """What is converted of a node's inputs: no labels."""
-    entry = CONVERTERS.get(node.op)
-    return node.inputs if entry is None else node.inputs[:entry.uses]
+# ---- shapes of inputs
 
+def _found(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Shape],
+           types: Mapping[str, str], missing: Sequence[str]) -> tuple[dict[str, _Named], list[str]]:
+    """Shapes of the inputs `missing`, and what there is to say of them.
 
-class _Conversion:
-    """One export."""
-
-    def __init__(self, graph: Graph, params: Mapping[str, Any],
-                 inputs: Mapping[str, Sequence[Any]], types: Mapping[str, Any]) -> None:
-        self._graph, self._params, self._inputs = graph, params, inputs
-        self._types = types
-        self._builder = Builder()
-        self._faults: list[str] = []
-        self._axes: dict[str, Axis] = {}
-        self._float = np.dtype('float32')
-
-    def run(self, needed: set[int]) -> bytes:
-        """The content of the file."""
-        builder, graph = self._builder, self._graph
-        variables = {i: node for i, node in enumerate(graph.nodes)
-                     if i in needed and node.is_variable}
-        for node in variables.values():
-            if node.name in self._inputs:
-                builder.name(node.name)
-        floats = {np.dtype(self._params[node.name].dtype) for node in variables.values()
-                  if node.name not in self._inputs} & {np.dtype('f%d' % size) for size in (2, 4, 8)}
-        if len(floats) == 1:
-            self._float = floats.pop()
-        names = [builder.name(name + '_output' if head.node in variables else name)
-                 for name, head in zip(graph.outputs, graph.heads)]
-        values = {i: self._variable(node) for i, node in variables.items()}
+    The graph is converted with axes that become numbers where it needs numbers.
+    """
+    weights = [name for name in missing if any(
+        _role(reader.op, at) in ('weight', 'aux')
+        for reader, at in graph.consumers(_place(graph, name)))]
+    if weights:
+        raise ExportError('inputs must give a shape for each of %s, which are not among the '
+                          'parameters' % ', '.join(weights))
+    ranks = {**{name: np.ndim(array) for name, array in params.items()},
+             **{name: len(shape) for name, shape in given.items()}}
+    fault = None
+    for told in ranks_of(graph, ranks):
+        shapes = {name: tuple(Axis(free=True) for _ in range(told[name])) for name in missing}
         try:
-            results = self._convert(graph, values)
-            if self._faults or None in results:
-                raise ExportError('\n'.join(self._faults))
-            for name, value in zip(names, results):
-                builder.scope.records.append(Record('Identity', name, [value.name], [name], {}))
-                builder.scope.outputs.append(value._replace(name=name))
-            return write_model(builder)
-        except SizeError as error:
-            raise ExportError('%s cannot be worked out: %s' % (builder.current, error)) from None
-
-    def _variable(self, node: Node) -> Value:
-        """An input of the file, or a parameter."""
-        builder = self._builder
-        if node.name not in self._inputs:
-            return builder.constant(np.asarray(self._params[node.name]), name=node.name)
-        if node.name in self._types:
-            dtype = np.dtype(self._types[node.name])
-        elif node.name in self._params:
-            dtype = np.dtype(self._params[node.name].dtype)
+            Conversion(graph, params, {**given, **shapes}, types).values()
+        except ExportError as error:
+            fault = fault or error
         else:
-            dtype = self._stated(node)
-        shape: list[Size] = []
-        for i, size in enumerate(self._inputs[node.name]):
-            if isinstance(size, str):
-                source = Source(node.name, i, builder.scope)
-                size = self._axes.setdefault(size, Axis(source, size))
-            shape.append(size if isinstance(size, Axis) else int(size))
-        value = Value(node.name, tuple(shape), dtype)
-        builder.scope.inputs.append(value)
-        return value
+            return _named(graph, given, shapes)
+    raise ExportError('%s\nThe shapes of %s do not follow from the graph: inputs (--input) must '
+                      'give them' % (fault, ', '.join(missing))) from None
 
-    def _stated(self, node: Node) -> np.dtype:
-        """The type of a variable that the graph states; else that of the parameters."""
-        stated = node.get('__dtype__')
-        if isinstance(stated, int) and 0 <= stated < len(_TYPES):
-            return np.dtype(_TYPES[stated])
-        return self._float
 
-    def _convert(self, graph: Graph, values: Mapping[int, Value]) -> list[Any]:
-        """The outputs of a graph, given its variables; None for what has no counterpart."""
-        needed, results = graph.reached(_inputs), {}
-        results.update({(i, 0): value for i, value in values.items()})
-        for i, node in enumerate(graph.nodes):
-            if i in needed and not node.is_variable:
-                inputs = [results.get(entry) for entry in _inputs(node)]
-                if None not in inputs:  # else what it reads is among the faults already
-                    for output, value in enumerate(self._node(node, inputs)):
-                        results[i, output] = value
-        missing = [graph.outputs[at] for at, head in enumerate(graph.heads) if head not in results]
-        if missing and not self._faults:
-            self._faults.append('%s: outputs that ONNX does not have' % _some(missing))
-        return [results.get(head) for head in graph.heads]
+def _place(graph: Graph, name: str) -> int:
+    return next(i for i, node in enumerate(graph.nodes) if node.is_variable and node.name == name)
 
-    def _node(self, node: Node, inputs: Sequence[Any]) -> Iterator[Value]:
-        builder = self._builder
-        builder.current = node.name or node.op
-        attributes = Attributes(node.attrs)
-        fault = ''
-        try:
-            if node.op == '_foreach':
-                outputs = foreach(builder, attributes, inputs, node.subgraphs[0], self._convert)
-            else:
-                outputs = CONVERTERS[node.op].convert(builder, attributes, inputs)
-            yield from [outputs] if isinstance(outputs, Value) else outputs
-        except Unsupported as error:
-            fault = 'ONNX has no counterpart of %s' % error
-        except SizeError as error:
-            fault = ('these sizes have to be equal: %s (a graph that was unrolled has its length '
-                     'in it: give that number, or unroll through `fuse` with length=None)' % error)
-        except (ValueError, TypeError, IndexError, KeyError, OverflowError, ZeroDivisionError,
-                RuntimeError, NotImplementedError) as error:
-            fault = 'its inputs of shapes %s do not fit it: %s' % (
-                [tuple(value.shape) for value in inputs], error)
-        if fault:
-            self._faults.append('node %s (%s): %s' % (node.name, node.op, fault))
+
+def _role(op: str, at: int) -> str:
+    known = row(op)
+    return known.inputs[at].role if known is not None and at < len(known.inputs) else ''
+
+
+def _chain(axis: Size | None) -> Iterator[Axis]:
+    """The axes that an axis was found to be equal to, itself first."""
+    while isinstance(axis, Axis):
+        yield axis
+        axis = axis.bound
+
+
+def _named(graph: Graph, given: Mapping[str, Shape], shapes: Mapping[str, Sequence[Axis]]
+           ) -> tuple[dict[str, _Named], list[str]]:
+    """Names for the axes that are free still, and sentences on those that are not."""
+    used = {size for shape in given.values() for size in shape if isinstance(size, str)}
+    names: dict[int, str] = {}
+    result: dict[str, _Named] = {}
+    fixed: dict[str, list[str]] = {}
+    for name, axes in shapes.items():
+        place = _place(graph, name)
+        words = any(reader.op in ('Embedding', '_contrib_SparseEmbedding') and at == 0
+                    for reader, at in graph.consumers(place))
+        stated = graph.nodes[place].get('__shape__')
+        shape: list[int | str] = []
+        hints = [next((each.hint for each in _chain(axis) if each.hint), '') for axis in axes]
+        if 'batch' not in hints and hints and not hints[0]:
+            hints[0] = 'batch'
+        if words and 'time' not in hints and len(hints) > 1:
+            hints[hints.index('')] = 'time'
+        for at, (axis, hint) in enumerate(zip(axes, hints)):
+            size = resolve(axis)
+            number = stated[at] if isinstance(stated, tuple) and len(stated) == len(axes) else 0
+            if isinstance(size, Axis) and not size.label and not hint and isinstance(
+                    number, int) and number > 0:
+                size = number
+            if isinstance(size, int):
+                if hint:
+                    text = '%d steps' if hint == 'time' else 'a batch of %d'
+                    fixed.setdefault(text % size, []).append(name)
+                shape.append(size)
+                continue
+            assert isinstance(size, Axis)  # free axes are not bound to products
+            label = size.label or names.get(id(size), '')
+            if not label:
+                label = hint or '%s_%d' % (name, at)
+                if hint == 'time' and hint in used:
+                    label = '%s_time' % name
+                names[id(size)] = label
+            used.add(label)
+            shape.append(label)
+        result[name] = tuple(shape)
+    return result, ['%s %s %s: the graph has that number in it' % (
+        some(each), 'have' if len(each) > 1 else 'has', text) for text, each in fixed.items()]

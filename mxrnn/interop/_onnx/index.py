@@ -1,14 +1,14 @@
 """Operators that reduce, order, look up and multiply."""
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Sequence
 
 import numpy as np
 
-from ..._graph.sizes import resolve, unify
+from ..._graph.graph import Node
+from ..._graph.sizes import Size, product, resolve, unify
 from .builder import Builder, Value
-from .sizes import Unsupported
-from .table import Attributes, Converter, converts, positive
+from .table import Converter, Unsupported, converts, positive
 
 __all__ = ['indices', 'reduce']
 
@@ -23,22 +23,21 @@ def reduce(builder: Builder, op: str, data: Value, axes: Sequence[int], keep: bo
     return builder.node(op, [data], shape, axes=list(axes), keepdims=int(keep))
 
 
-def _axes(attributes: Attributes, rank: int) -> list[int]:
-    axes = attributes.integers('axis', ())
-    chosen = sorted({positive(axis, rank) for axis in axes})
-    if attributes.flag('exclude'):
-        return [axis for axis in range(rank) if axis not in chosen]
-    return chosen or list(range(rank))
+def _chosen(axes: Sequence[int] | None, rank: int) -> list[int]:
+    """Axes counted from the front and in order; all of them if none is given."""
+    return sorted({positive(axis, rank) for axis in axes or range(rank)})
 
 
 def _reduction(op: str, neutral: int | None = None) -> Converter:
     """A converter of a reduction, in which NaN counts as `neutral` if that is a number."""
-    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-        data = inputs[0]
+    def convert(builder: Builder, node: Node, data: Value) -> Value:
         if neutral is not None:
-            lost = builder.node('IsNaN', [data], data.shape, bool)
+            lost = builder.apply('IsNaN', data, dtype=bool)
             data = builder.where(lost, builder.scalar(neutral, data), data, data.shape)
-        return _reduced(builder, attributes, op, data)
+        axes = _chosen(node.axis, data.rank)
+        if node.exclude and node.axis:
+            axes = [axis for axis in range(data.rank) if axis not in axes]
+        return _reduced(builder, op, data, axes, node.keepdims)
     return convert
 
 
@@ -48,61 +47,60 @@ converts('nansum')(_reduction('ReduceSum', 0))
 converts('nanprod')(_reduction('ReduceProd', 1))
 
 
-def _reduced(builder: Builder, attributes: Attributes, op: str, data: Value) -> Value:
-    """A reduction over the attribute 'axis'; what is left of all axes has the shape (1,)."""
-    axes, keep = _axes(attributes, data.rank), attributes.flag('keepdims')
+def _reduced(builder: Builder, op: str, data: Value, axes: Sequence[int], keep: bool) -> Value:
+    """A reduction; what is left of all axes has the shape (1,)."""
     if not axes:  # all of them are excluded
         return data
-    result = reduce(builder, op, data, axes, keep)
-    return result if result.rank else builder.reshape(result, (1,))
+    return _with_axes(builder, reduce(builder, op, data, axes, keep))
+
+
+def _with_axes(builder: Builder, value: Value) -> Value:
+    """`value`, which has one axis at least, as arrays of MXNet have."""
+    return value if value.rank else builder.reshape(value, (1,))
 
 
 @converts('norm')
-def _norm(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    kind = attributes.integer('ord', 2)
-    if kind not in (1, 2):
-        raise Unsupported('a norm of order %d' % kind)
-    if inputs[0].dtype.kind != 'f':
-        raise Unsupported('a norm of the type %s' % inputs[0].dtype)
-    return _reduced(builder, attributes, 'ReduceL%d' % kind, inputs[0])
+def _norm(builder: Builder, node: Node, data: Value) -> Value:
+    if node.ord not in (1, 2):
+        raise Unsupported('a norm of order %d' % node.ord)
+    if data.dtype.kind != 'f':
+        raise Unsupported('a norm of the type %s' % data.dtype)
+    result = _reduced(builder, 'ReduceL%d' % node.ord, data, _chosen(node.axis, data.rank),
+                      node.keepdims)
+    return builder.cast(result, node.out_dtype or result.dtype)
 
 
 @converts('moments')
-def _moments(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> list[Value]:
-    data, keep = inputs[0], attributes.flag('keepdims')
-    axes = sorted({positive(axis, data.rank) for axis in attributes.integers('axes', ())})
-    axes = axes or list(range(data.rank))
-    mean = reduce(builder, 'ReduceMean', data, axes, True)
-    apart = builder.node('Sub', [data, mean], data.shape)
-    squares = builder.node('Mul', [apart, apart], data.shape)
-    results = [reduce(builder, 'ReduceMean', each, axes, keep) for each in (data, squares)]
-    return [each if each.rank else builder.reshape(each, (1,)) for each in results]
+def _moments(builder: Builder, node: Node, data: Value) -> list[Value]:
+    axes = _chosen(node.axes, data.rank)
+    apart = builder.apply('Sub', data, reduce(builder, 'ReduceMean', data, axes, True))
+    squares = builder.apply('Mul', apart, apart)
+    return [_reduced(builder, 'ReduceMean', each, axes, node.keepdims)
+            for each in (data, squares)]
+
+
+def _axis_or_flat(builder: Builder, node: Node, data: Value) -> tuple[Value, int]:
+    """The data, flat if the attribute 'axis' is None, and the axis."""
+    if node.axis is None:
+        return builder.reshape(data, (product(data.shape),)), 0
+    return data, positive(node.axis, data.rank)
 
 
 @converts('_np_cumsum')
-def _sum_so_far(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    if 'dtype' in attributes:
-        data = builder.cast(data, attributes.text('dtype'))
-    if 'axis' in attributes:
-        axis = positive(attributes.integer('axis'), data.rank)
-    else:
-        data, axis = builder.reshape(data, (builder.size_of(data),)), 0
+def _sum_so_far(builder: Builder, node: Node, data: Value) -> Value:
+    data, axis = _axis_or_flat(builder, node, builder.cast(data, node.dtype or data.dtype))
     return builder.node('CumSum', [data, builder.constant(axis, 'int64')], data.shape)
 
 
 def _extreme(op: str) -> Converter:
-    def convert(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-        data, keep = inputs[0], attributes.flag('keepdims')
-        if 'axis' not in attributes:
-            flat = builder.reshape(data, (builder.size_of(data),))
-            index = builder.node(op, [flat], (1,), np.int64, axis=0, keepdims=1)
-            index = builder.reshape(index, (1,) * (data.rank if keep else 1))
-        else:
-            axis = positive(attributes.integer('axis'), data.rank)
-            shape = data.shape[:axis] + ((1,) if keep else ()) + data.shape[axis + 1:]
-            index = builder.node(op, [data], shape, np.int64, axis=axis, keepdims=int(keep))
-        return builder.cast(index if index.rank else builder.reshape(index, (1,)), data.dtype)
+    """A converter to the place of the largest or the smallest element."""
+    def convert(builder: Builder, node: Node, data: Value) -> Value:
+        flat, axis = _axis_or_flat(builder, node, data)
+        shape = flat.shape[:axis] + ((1,) if node.keepdims else ()) + flat.shape[axis + 1:]
+        place = builder.node(op, [flat], shape, np.int64, axis=axis, keepdims=int(node.keepdims))
+        if node.axis is None and node.keepdims:
+            place = builder.reshape(place, (1,) * data.rank)
+        return builder.cast(_with_axes(builder, place), data.dtype)
     return convert
 
 
@@ -111,11 +109,10 @@ converts('argmin')(_extreme('ArgMin'))
 
 
 @converts('argmax_channel')
-def _argmax_channel(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    index = builder.node('ArgMax', [data], data.shape[:1] + data.shape[2:], np.int64, axis=1,
+def _argmax_channel(builder: Builder, node: Node, data: Value) -> Value:
+    place = builder.node('ArgMax', [data], data.shape[:1] + data.shape[2:], np.int64, axis=1,
                          keepdims=0)
-    return builder.cast(index, data.dtype)
+    return builder.cast(place, data.dtype)
 
 
 def _ordered(builder: Builder, data: Value, axis: int, count: int, ascending: bool
@@ -128,63 +125,41 @@ def _ordered(builder: Builder, data: Value, axis: int, count: int, ascending: bo
     return values, places
 
 
-def _axis_or_flat(builder: Builder, attributes: Attributes, data: Value) -> tuple[Value, int]:
-    """The data, flat if the attribute 'axis' is None, and the axis."""
-    if attributes.is_none('axis'):
-        return builder.reshape(data, (builder.size_of(data),)), 0
-    return data, positive(attributes.integer('axis', -1), data.rank)
-
-
 @converts('topk')
-def _topk(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Any:
-    data, axis = _axis_or_flat(builder, attributes, inputs[0])
-    values, places = _ordered(builder, data, axis, attributes.integer('k', 1),
-                              attributes.flag('is_ascend'))
-    kind = attributes.text('ret_typ', 'indices')
-    dtype = np.dtype(attributes.text('dtype', 'float32'))
-    if kind == 'value':
-        return values
-    if kind == 'indices':
-        return builder.cast(places, dtype)
-    if kind == 'both':
-        return [values, builder.cast(places, dtype)]
-    if kind != 'mask':
-        raise Unsupported('ret_typ %r' % kind)
-    ones = builder.fill(1, places.shape, data.dtype)
-    zeros = builder.fill(0, data.shape, data.dtype)
-    mask = builder.node('ScatterElements', [zeros, places, ones], data.shape, axis=axis)
-    return builder.reshape(mask, inputs[0].shape) if attributes.is_none('axis') else mask
+def _topk(builder: Builder, node: Node, data: Value) -> list[Value]:
+    whole, axis = _axis_or_flat(builder, node, data)
+    values, places = _ordered(builder, whole, axis, node.k, node.is_ascend)
+    if node.ret_typ == 'mask':
+        ones = builder.fill(1, places.shape, data.dtype)
+        zeros = builder.fill(0, whole.shape, data.dtype)
+        mask = builder.node('ScatterElements', [zeros, places, ones], whole.shape, axis=axis)
+        return [builder.reshape(mask, data.shape)]
+    chosen = {'value': [values], 'both': [values, places], 'indices': [places]}[node.ret_typ]
+    return [builder.cast(each, node.dtype) if each is places else each for each in chosen]
 
 
 @converts('sort')
-def _sort(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, axis = _axis_or_flat(builder, attributes, inputs[0])
-    return _ordered(builder, data, axis, 0, attributes.flag('is_ascend', True))[0]
+def _sort(builder: Builder, node: Node, data: Value) -> Value:
+    data, axis = _axis_or_flat(builder, node, data)
+    return _ordered(builder, data, axis, 0, node.is_ascend)[0]
 
 
 @converts('argsort')
-def _argsort(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, axis = _axis_or_flat(builder, attributes, inputs[0])
-    places = _ordered(builder, data, axis, 0, attributes.flag('is_ascend', True))[1]
-    return builder.cast(places, attributes.text('dtype', 'float32'))
+def _argsort(builder: Builder, node: Node, data: Value) -> Value:
+    data, axis = _axis_or_flat(builder, node, data)
+    return builder.cast(_ordered(builder, data, axis, 0, node.is_ascend)[1], node.dtype)
 
 
-def indices(builder: Builder, value: Value, size: Any, mode: str = 'clip') -> Value:
+def indices(builder: Builder, value: Value, size: Size, mode: str = 'clip') -> Value:
     """Numbers as indices into an axis of `size`, as MXNet treats those outside of it."""
     places = builder.cast(value, 'int64')
-    size = resolve(size)
     if mode == 'raise':  # what is below 0, which Gather counts from the end, is moved out of range
-        below = builder.node('Less', [places, builder.constant(0, 'int64')], places.shape, bool)
-        return builder.where(below, builder.constant(2 ** 62, 'int64'), places, places.shape)
+        below = builder.apply('Less', places, 0, dtype=bool)
+        return builder.where(below, builder.scalar(2 ** 62, places), places, places.shape)
+    count = builder.reshape(builder.vector([size]), ())
     if mode == 'wrap':
-        count = builder.reshape(builder.vector([size]), ())
-        return builder.node('Mod', [places, count], places.shape)
-    if isinstance(size, int):
-        last = builder.constant(size - 1, 'int64')
-    else:
-        last = builder.node('Sub', [builder.reshape(builder.vector([size]), ()),
-                                    builder.constant(1, 'int64')], ())
-    return builder.node('Clip', [places, builder.constant(0, 'int64'), last], places.shape)
+        return builder.apply('Mod', places, count)
+    return builder.apply('Clip', places, 0, builder.apply('Sub', count, 1))
 
 
 def lookup(builder: Builder, table: Value, places: Value, axis: int = 0) -> Value:
@@ -194,46 +169,42 @@ def lookup(builder: Builder, table: Value, places: Value, axis: int = 0) -> Valu
 
 
 @converts('Embedding', '_contrib_SparseEmbedding')
-def _embedding(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, table = inputs
-    unify(table.shape[0], attributes.integer('input_dim'))
-    unify(table.shape[1], attributes.integer('output_dim'))
+def _embedding(builder: Builder, node: Node, data: Value, table: Value) -> Value:
+    unify(table.shape[0], node.input_dim)
+    unify(table.shape[1], node.output_dim)
     return lookup(builder, table, indices(builder, data, table.shape[0]))
 
 
 @converts('take')
-def _take(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    table, places = inputs
-    axis = positive(attributes.integer('axis', 0), table.rank)
-    mode = attributes.text('mode', 'clip')
-    return lookup(builder, table, indices(builder, places, table.shape[axis], mode), axis)
+def _take(builder: Builder, node: Node, table: Value, places: Value) -> Value:
+    axis = positive(node.axis, table.rank)
+    places = indices(builder, places, table.shape[axis], node.mode)
+    return lookup(builder, table, places, axis)
 
 
 @converts('pick')
-def _pick(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, index = inputs
-    axis = positive(attributes.integer('axis', -1), data.rank)
-    places = indices(builder, index, data.shape[axis], attributes.text('mode', 'clip'))
+def _pick(builder: Builder, node: Node, data: Value, index: Value) -> Value:
+    if node.axis is None:
+        raise Unsupported('a pick without an axis')
+    axis = positive(node.axis, data.rank)
+    places = indices(builder, index, data.shape[axis], node.mode)
     if places.rank < data.rank:
         places = builder.unsqueeze(places, axis)
     picked = builder.node('GatherElements', [data, places],
                           data.shape[:axis] + (1,) + data.shape[axis + 1:], axis=axis)
-    keep = attributes.flag('keepdims') or data.rank == 1
-    return picked if keep else builder.squeeze(picked, axis)
+    return picked if node.keepdims or data.rank == 1 else builder.squeeze(picked, axis)
 
 
 @converts('batch_take')
-def _batch_take(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, index = inputs
-    places = builder.unsqueeze(indices(builder, index, data.shape[1]), 1)
-    return builder.squeeze(builder.node('GatherElements', [data, places], (data.shape[0], 1),
-                                        axis=1), 1)
+def _batch_take(builder: Builder, node: Node, data: Value, index: Value) -> Value:
+    places = builder.unsqueeze(indices(builder, index, data.size(1)), 1)
+    picked = builder.node('GatherElements', [data, places], (data.shape[0], 1), axis=1)
+    return builder.squeeze(picked, 1)
 
 
 @converts('gather_nd')
-def _gather_nd(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, index = inputs
-    count = resolve(index.shape[0])
+def _gather_nd(builder: Builder, node: Node, data: Value, index: Value) -> Value:
+    count = resolve(index.size(0))
     if not isinstance(count, int):
         raise Unsupported('a gather_nd over a number of axes that is not known')
     order = list(range(1, index.rank)) + [0]
@@ -242,87 +213,67 @@ def _gather_nd(builder: Builder, attributes: Attributes, inputs: Sequence[Value]
 
 
 @converts('scatter_nd')
-def _scatter_nd(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, index = inputs
-    shape = attributes.integers('shape')
+def _scatter_nd(builder: Builder, node: Node, data: Value, index: Value) -> Value:
     places = builder.transpose(builder.cast(index, 'int64'), list(range(1, index.rank)) + [0])
-    empty = builder.fill(0, shape, data.dtype)
-    return builder.node('ScatterND', [empty, places, data], shape)
+    empty = builder.fill(0, node.shape, data.dtype)
+    return builder.node('ScatterND', [empty, places, data], node.shape)
 
 
 @converts('one_hot')
-def _one_hot(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    depth = attributes.integer('depth')
-    dtype = np.dtype(attributes.text('dtype', 'float32'))
-    index = builder.unsqueeze(builder.cast(inputs[0], 'int64'), inputs[0].rank)
-    shape = inputs[0].shape + (depth,)
-    hit = builder.node('Equal', [index, builder.constant(np.arange(depth), 'int64')], shape, bool)
-    yes, no = (builder.constant(attributes.number(name, default), dtype)
-               for name, default in (('on_value', 1.0), ('off_value', 0.0)))
-    return builder.where(hit, yes, no, shape)
+def _one_hot(builder: Builder, node: Node, data: Value) -> Value:
+    index = builder.unsqueeze(builder.cast(data, 'int64'), data.rank)
+    hit = builder.apply('Equal', index, builder.constant(np.arange(node.depth), 'int64'),
+                        dtype=bool)
+    yes, no = (builder.constant(number, node.dtype) for number in (node.on_value, node.off_value))
+    return builder.where(hit, yes, no, data.shape + (node.depth,))
 
 
 def _matrix(builder: Builder, value: Value, axis: int) -> Value:
     """`value` as a matrix, of its `axis` (the first or the last) and all others."""
-    if value.rank == 2:
-        return value
-    size = builder.size_of(value._replace(shape=value.shape[1:] if axis == 0 else
-                                          value.shape[:-1]))
-    shape = (value.shape[0], size) if axis == 0 else (size, value.shape[-1])
+    shape = (value.shape[0], product(value.shape[1:])) if axis == 0 else (
+        product(value.shape[:-1]), value.shape[-1])
     return builder.reshape(value, shape)
 
 
 @converts('dot')
-def _dot(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    left, right = inputs
-    first, second = attributes.flag('transpose_a'), attributes.flag('transpose_b')
-    outer = left.shape[1:] if first else left.shape[:-1]
-    inner = right.shape[:-1] if second else right.shape[1:]
+def _dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
     if left.rank == 1 and right.rank == 1:
         unify(left.shape[0], right.shape[0])
-        product = builder.node('Mul', [left, right], left.shape)
-        return reduce(builder, 'ReduceSum', product, [0], True)
+        return reduce(builder, 'ReduceSum', builder.apply('Mul', left, right), [0], True)
+    first, second = node.transpose_a and left.rank > 1, node.transpose_b and right.rank > 1
+    outer = left.shape[1:] if first else left.shape[:-1]
+    inner = right.shape[:-1] if second else right.shape[1:]
     unify(left.shape[0 if first else -1], right.shape[-1 if second else 0])
-    if left.rank == 1:
-        left, first = builder.unsqueeze(left, 0), False
-    else:
-        left = _matrix(builder, left, 0 if first else left.rank - 1)
-    if right.rank == 1:
-        right, second = builder.unsqueeze(right, 1), False
-    else:
-        right = _matrix(builder, right, right.rank - 1 if second else 0)
+    left = _matrix(builder, left, 0 if first else left.rank - 1)
+    right = _matrix(builder, right, right.rank - 1 if second else 0)
     left = builder.transpose(left, (1, 0)) if first else left
     right = builder.transpose(right, (1, 0)) if second else right
     result = builder.node('MatMul', [left, right], (left.shape[0], right.shape[1]))
-    return builder.reshape(result, tuple(outer) + tuple(inner))
+    return builder.reshape(result, outer + inner)
 
 
 @converts('batch_dot')
-def _batch_dot(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    sides = []
-    for value, name in zip(inputs, ('transpose_a', 'transpose_b')):
-        sides.append(builder.transpose(value, (0, 2, 1)) if attributes.flag(name) else value)
-    left, right = sides
-    unify(left.shape[2], right.shape[1])
+def _batch_dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
+    left = builder.transpose(left, (0, 2, 1)) if node.transpose_a else left
+    right = builder.transpose(right, (0, 2, 1)) if node.transpose_b else right
+    unify(left.size(2), right.size(1))
     batch = unify(left.shape[0], right.shape[0])
-    return builder.node('MatMul', sides, (batch, left.shape[1], right.shape[2]))
+    return builder.node('MatMul', [left, right], (batch, left.shape[1], right.shape[2]))
 
 
 @converts('_linalg_gemm2')
-def _gemm2(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    rank = inputs[0].rank
-    rows = positive(attributes.integer('axis', -2), rank)
+def _gemm2(builder: Builder, node: Node, left: Value, right: Value) -> Value:
+    rank = left.rank
+    rows = positive(node.axis, rank)
     if rows == rank - 1:
         raise Unsupported('rows along the last axis')
-    order = [*(i for i in range(rank - 1) if i != rows), rows, rank - 1]
-    sides = []
-    for value, name in zip(inputs, ('transpose_a', 'transpose_b')):
-        last = [rank - 1, rows] if attributes.flag(name) else [rows, rank - 1]
-        sides.append(builder.transpose(value, order[:-2] + last))
-    left, right = sides
+    batch = [axis for axis in range(rank - 1) if axis != rows]
+    left, right = (
+        builder.transpose(side, [*batch, rank - 1, rows] if turned else [*batch, rows, rank - 1])
+        for side, turned in ((left, node.transpose_a), (right, node.transpose_b)))
     unify(left.shape[-1], right.shape[-2])
-    result = builder.node('MatMul', sides, left.shape[:-1] + right.shape[-1:])
-    alpha = attributes.number('alpha', 1.0)
-    if alpha != 1:
-        result = builder.node('Mul', [result, builder.scalar(alpha, result)], result.shape)
-    return builder.transpose(result, [order.index(i) for i in range(rank)])
+    result = builder.node('MatMul', [left, right], left.shape[:-1] + right.shape[-1:])
+    if node.alpha != 1:
+        result = builder.apply('Mul', result, node.alpha)
+    order = [*batch, rows, rank - 1]
+    return builder.transpose(result, [order.index(axis) for axis in range(rank)])

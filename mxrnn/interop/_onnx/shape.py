@@ -5,24 +5,30 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from ..._graph.sizes import Size, SizeError, divide, product, resolve, same, unify, unify_all
+from ..._graph.graph import Node
+from ..._graph.sizes import (
+    Size,
+    SizeError,
+    divide,
+    product,
+    resolve,
+    same,
+    suggest,
+    unify,
+    unify_all,
+)
 from .builder import Builder, Value
-from .sizes import Unsupported, interval
-from .table import Attributes, converts, positive
+from .table import Unsupported, converts, positive
 
 __all__ = ['concat', 'reshaped']
 
 
 @converts('Reshape')
-def _reshape(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    codes = attributes.integers('shape', ())
-    if not codes:
+def _reshape(builder: Builder, node: Node, data: Value) -> Value:
+    if not node.shape:
         raise Unsupported("a Reshape without 'shape'")
-    if attributes.flag('reverse'):
-        shape = _target(inputs[0].shape[::-1], codes[::-1])[::-1]
-    else:
-        shape = _target(inputs[0].shape, codes)
-    return reshaped(builder, inputs[0], shape)
+    order = -1 if node.reverse else 1
+    return reshaped(builder, data, _target(data.shape[::order], node.shape[::order])[::order])
 
 
 def reshaped(builder: Builder, value: Value, shape: Sequence[Any]) -> Value:
@@ -83,53 +89,40 @@ def _take(items: list[Any]) -> Any:
 
 
 @converts('reshape_like')
-def _reshape_like(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, like = inputs
-
-    def bounds(side: str, rank: int) -> tuple[int, int]:
-        begin = attributes.integer(side + '_begin', 0)
-        end = attributes.integer(side + '_end', rank)
-        return begin + rank * (begin < 0), end + rank * (end < 0)
-    first, last = bounds('lhs', data.rank)
-    begin, end = bounds('rhs', like.rank)
-    unify(product(data.shape[first:last]), product(like.shape[begin:end]))
-    return builder.reshape(data, data.shape[:first] + like.shape[begin:end] + data.shape[last:])
+def _reshape_like(builder: Builder, node: Node, data: Value, like: Value) -> Value:
+    first, last, _ = slice(node.lhs_begin, node.lhs_end).indices(data.rank)
+    taken = like.shape[node.rhs_begin:node.rhs_end]
+    unify(product(data.shape[first:last]), product(taken))
+    return builder.reshape(data, data.shape[:first] + taken + data.shape[last:])
 
 
 @converts('Flatten')
-def _flatten(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    return builder.reshape(data, (data.shape[0], product(data.shape[1:])))
+def _flatten(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.reshape(data, (data.size(0), product(data.shape[1:])))
 
 
 @converts('transpose')
-def _transpose(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    rank = inputs[0].rank
-    axes = attributes.integers('axes', ()) or tuple(range(rank))[::-1]
-    order = [positive(axis, rank) for axis in axes]
-    if sorted(order) != list(range(rank)):
-        raise Unsupported('axes %s of an array of %d axes' % (axes, rank))
-    return builder.transpose(inputs[0], order)
+def _transpose(builder: Builder, node: Node, data: Value) -> Value:
+    axes = node.axes or range(data.rank)[::-1]
+    return builder.transpose(data, [positive(axis, data.rank) for axis in axes])
 
 
 @converts('SwapAxis')
-def _swap(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    rank = inputs[0].rank
-    first, second = (positive(attributes.integer(name, 0), rank) for name in ('dim1', 'dim2'))
-    order = list(range(rank))
+def _swap(builder: Builder, node: Node, data: Value) -> Value:
+    first, second = positive(node.dim1, data.rank), positive(node.dim2, data.rank)
+    order = list(range(data.rank))
     order[first], order[second] = second, first
-    return builder.transpose(inputs[0], order)
+    return builder.transpose(data, order)
 
 
 @converts('expand_dims')
-def _expand(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return builder.unsqueeze(inputs[0], positive(attributes.integer('axis'), inputs[0].rank + 1))
+def _expand(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.unsqueeze(data, positive(node.axis, data.rank + 1))
 
 
 @converts('squeeze')
-def _squeeze(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    axes = attributes.integers('axis', None)
+def _squeeze(builder: Builder, node: Node, data: Value) -> Value:
+    axes = node.axis
     if axes is None:
         if not all(isinstance(resolve(size), int) for size in data.shape):
             raise Unsupported('a squeeze without axis, of an array whose shape is not known')
@@ -141,43 +134,57 @@ def _squeeze(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) 
 
 
 @converts('shape_array')
-def _shape_array(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return builder.node('Shape', inputs, (inputs[0].rank,), np.int64)
+def _shape_array(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.node('Shape', [data], (data.rank,), np.int64)
 
 
 @converts('size_array')
-def _size_array(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return builder.reshape(builder.node('Size', inputs, (), np.int64), (1,))
+def _size_array(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.reshape(builder.node('Size', [data], (), np.int64), (1,))
+
+
+def _interval(begin: int | None, end: int | None, size: Size, step: int = 1) -> Size | None:
+    """How many of `size` elements begin:end:step takes, or None if that depends on the data."""
+    size = resolve(size)
+    if isinstance(size, int):
+        return len(range(size)[begin:end:step])
+    if begin in (0, None) and end is None and abs(step) == 1:
+        return size
+    known = [bound for bound in (begin, end) if bound is not None]
+    if step == 1 and len(known) == 2 and (begin >= 0) == (end >= 0):  # type: ignore[operator]
+        return max(known[1] - known[0], 0)  # as long as the axis is long enough
+    if step == 1 and end is None and begin is not None and begin < 0:
+        return -begin
+    if step == 1 and begin in (0, None) and end is not None and end > 0:
+        return end
+    return None
 
 
 @converts('slice_axis')
-def _slice_axis(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    axis = positive(attributes.integer('axis'), data.rank)
-    begin, end = attributes.integer('begin'), attributes.integer('end', None)
-    return builder.slice(data, axis, begin, end, interval(begin, end, data.shape[axis]))
+def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
+    axis = positive(node.axis, data.rank)
+    size = _interval(node.begin, node.end, data.shape[axis])
+    return builder.slice(data, axis, node.begin, node.end, size)
 
 
 @converts('slice')
-def _slice(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    begins, ends = attributes.integers('begin'), attributes.integers('end')
-    steps = attributes.integers('step', ()) or (None,) * len(begins)
+def _slice(builder: Builder, node: Node, data: Value) -> Value:
+    begins, ends = node.begin, node.end
+    steps = node.step or (None,) * len(begins)
     if not len(begins) == len(ends) == len(steps) <= data.rank:
         raise Unsupported('a slice from %s to %s of %d axes' % (begins, ends, data.rank))
     for axis, (begin, end, step) in enumerate(zip(begins, ends, steps)):
         step = 1 if step in (None, 0) else step
         if (begin, end, step) not in ((None, None, 1), (0, None, 1)):
-            size = interval(begin, end, data.shape[axis], step)
+            size = _interval(begin, end, data.shape[axis], step)
             start = (0 if step > 0 else 2**62) if begin is None else begin
             data = builder.slice(data, axis, start, end, size, step)
     return data
 
 
 @converts('slice_like')
-def _slice_like(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, like = inputs
-    axes = attributes.integers('axes', ()) or range(data.rank)
+def _slice_like(builder: Builder, node: Node, data: Value, like: Value) -> Value:
+    axes = node.axes or range(data.rank)
     for axis in sorted(positive(axis, data.rank) for axis in axes):
         if not same(data.shape[axis], like.shape[axis]):
             ends = builder.vector([like.shape[axis]])
@@ -208,90 +215,80 @@ def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
 
 
 @converts('Concat', '_rnn_param_concat')
-def _concat(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    return concat(builder, inputs, positive(attributes.integer('dim', 1), inputs[0].rank))
+def _concat(builder: Builder, node: Node, *inputs: Value) -> Value:
+    return concat(builder, inputs, positive(node.dim, inputs[0].rank))
 
 
 @converts('stack')
-def _stack(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    axis = positive(attributes.integer('axis', 0), inputs[0].rank + 1)
+def _stack(builder: Builder, node: Node, *inputs: Value) -> Value:
+    axis = positive(node.axis, inputs[0].rank + 1)
     for value in inputs[1:]:
         unify_all(inputs[0].shape, value.shape)
     return concat(builder, [builder.unsqueeze(value, axis) for value in inputs], axis)
 
 
 @converts('SliceChannel')
-def _split(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> list[Value]:
-    data, count = inputs[0], attributes.integer('num_outputs')
-    axis = positive(attributes.integer('axis', 1), data.rank)
-    squeezed = attributes.flag('squeeze_axis')
-    size = unify(data.shape[axis], count) if squeezed else resolve(data.shape[axis])
+def _split(builder: Builder, node: Node, data: Value) -> list[Value]:
+    count, axis = node.num_outputs, positive(node.axis, data.rank)
+    if node.squeeze_axis:
+        suggest(data.shape[axis], 'time')
+        unify(data.shape[axis], count)
+    size = resolve(data.shape[axis])
     if isinstance(size, int) and size % count:
         raise SizeError('%d and a multiple of %d' % (size, count))
     shape = data.shape[:axis] + (divide(size, count),) + data.shape[axis + 1:]
     parts = [data] if count == 1 else builder.nodes('Split', [data], [shape] * count, axis=axis)
-    return [builder.squeeze(part, axis) for part in parts] if squeezed else parts
+    return [builder.squeeze(part, axis) for part in parts] if node.squeeze_axis else parts
 
 
 @converts('_split_v2')
-def _split_at(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> list[Value]:
-    data, axis = inputs[0], positive(attributes.integer('axis', 1), inputs[0].rank)
-    sections, size = attributes.integer('sections', 0), resolve(data.shape[axis])
-    if sections > 0:
-        starts = None
-        count = sections
-    else:
-        starts = list(attributes.integers('indices'))
-        count = len(starts)
+def _split_at(builder: Builder, node: Node, data: Value) -> list[Value]:
+    axis = positive(node.axis, data.rank)
+    size = resolve(data.shape[axis])
     if not isinstance(size, int):
         raise Unsupported('a split at given places of an axis whose size is not known')
-    if starts is None:
-        starts = [i * size // count for i in range(count)]
-    parts = [builder.slice(data, axis, begin, end, interval(begin, end, size))
+    starts = [i * size // node.sections for i in range(node.sections)] or list(node.indices)
+    parts = [builder.slice(data, axis, begin, end, _interval(begin, end, size))
              for begin, end in zip(starts, starts[1:] + [size])]
-    if attributes.flag('squeeze_axis'):
+    if node.squeeze_axis:
         parts = [builder.squeeze(part, axis) for part in parts]
     return parts
 
 
 @converts('reverse')
-def _reverse(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data = inputs[0]
-    for axis in attributes.integers('axis'):
+def _reverse(builder: Builder, node: Node, data: Value) -> Value:
+    for axis in node.axis:
         axis = positive(axis, data.rank)
         data = builder.slice(data, axis, -1, None, data.shape[axis], -1)
     return data
 
 
 @converts('tile')
-def _tile(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, counts = inputs[0], attributes.integers('reps')
-    rank = max(data.rank, len(counts))
-    data = builder.reshape(data, (1,) * (rank - data.rank) + tuple(data.shape))
-    counts = (1,) * (rank - len(counts)) + counts
+def _tile(builder: Builder, node: Node, data: Value) -> Value:
+    rank = max(data.rank, len(node.reps))
+    data = builder.reshape(data, (1,) * (rank - data.rank) + data.shape)
+    counts = (1,) * (rank - len(node.reps)) + node.reps
     shape = [product([size], count) for size, count in zip(data.shape, counts)]
     return builder.node('Tile', [data, builder.constant(counts, 'int64')], shape)
 
 
 @converts('repeat')
-def _repeat(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, count = inputs[0], attributes.integer('repeats')
-    if 'axis' not in attributes:
+def _repeat(builder: Builder, node: Node, data: Value) -> Value:
+    if node.axis is None:
         data = builder.reshape(data, (product(data.shape),))
-    axis = positive(attributes.integer('axis', 0), data.rank)
-    shape = data.shape
-    wide = builder.unsqueeze(data, axis + 1)
+    axis = 0 if node.axis is None else positive(node.axis, data.rank)
+    shape, wide = data.shape, builder.unsqueeze(data, axis + 1)
     counts = [1] * wide.rank
-    counts[axis + 1] = count
+    counts[axis + 1] = node.repeats
     wide = builder.node('Tile', [wide, builder.constant(counts, 'int64')],
                         [product(pair) for pair in zip(wide.shape, counts)])
-    return builder.reshape(wide, shape[:axis] + (product([shape[axis]], count),) +
+    return builder.reshape(wide, shape[:axis] + (product([shape[axis]], node.repeats),) +
                            shape[axis + 1:])
 
 
 @converts('Pad')
-def _pad(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, widths = inputs[0], attributes.integers('pad_width')
+def _pad(builder: Builder, node: Node, data: Value) -> Value:
+    widths = node.pad_width
     if len(widths) != 2 * data.rank:
         raise Unsupported('pad_width %s of an array of %d axes' % (widths, data.rank))
     shape = []
@@ -299,17 +296,16 @@ def _pad(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> V
         size = resolve(size)
         shape.append(size + before + after if isinstance(size, int) else
                      None if before + after else size)
-    mode = attributes.text('mode')
-    pads = builder.constant(widths[::2] + widths[1::2], 'int64')
-    value = [builder.scalar(attributes.number('constant_value', 0.0), data)]
-    return builder.node('Pad', [data, pads] + (value if mode == 'constant' else []), shape,
-                        mode=mode)
+    inputs = [data, builder.constant(widths[::2] + widths[1::2], 'int64')]
+    if node.mode == 'constant':
+        inputs.append(builder.scalar(node.constant_value, data))
+    return builder.node('Pad', inputs, shape, mode=node.mode)
 
 
 @converts('broadcast_axis')
-def _broadcast_axis(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, shape = inputs[0], list(inputs[0].shape)
-    for axis, size in zip(attributes.integers('axis', ()), attributes.integers('size', ())):
+def _broadcast_axis(builder: Builder, node: Node, data: Value) -> Value:
+    shape = list(data.shape)
+    for axis, size in zip(node.axis, node.size):
         axis = positive(axis, data.rank)
         unify(shape[axis], 1)
         shape[axis] = size
@@ -317,21 +313,35 @@ def _broadcast_axis(builder: Builder, attributes: Attributes, inputs: Sequence[V
 
 
 @converts('broadcast_to')
-def _broadcast_to(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, sizes = inputs[0], attributes.integers('shape')
-    if len(sizes) != data.rank:
-        raise SizeError('%d axes and %d axes' % (len(sizes), data.rank))
-    shape = [size or own for size, own in zip(sizes, data.shape)]
+def _broadcast_to(builder: Builder, node: Node, data: Value) -> Value:
+    if len(node.shape) != data.rank:
+        raise SizeError('%d axes and %d axes' % (len(node.shape), data.rank))
+    shape = [size or own for size, own in zip(node.shape, data.shape)]
     return builder.node('Expand', [data, builder.vector(shape)], shape)
 
 
 @converts('broadcast_like')
-def _broadcast_like(builder: Builder, attributes: Attributes, inputs: Sequence[Value]) -> Value:
-    data, like = inputs
-    if 'lhs_axes' in attributes:
+def _broadcast_like(builder: Builder, node: Node, data: Value, like: Value) -> Value:
+    if node.lhs_axes is not None:
         shape = list(data.shape)
-        for axis, other in zip(attributes.integers('lhs_axes'), attributes.integers('rhs_axes')):
+        for axis, other in zip(node.lhs_axes, node.rhs_axes):
             shape[positive(axis, data.rank)] = like.shape[positive(other, like.rank)]
     else:
         shape = list(like.shape)
     return builder.node('Expand', [data, builder.vector(shape)], shape)
+
+
+@converts('depth_to_space')
+def _depth_to_space(builder: Builder, node: Node, data: Value) -> Value:
+    size = node.block_size
+    shape = (data.size(0), divide(data.size(1), size * size),
+             *(product([side], size) for side in data.shape[2:]))
+    return builder.node('DepthToSpace', [data], shape, blocksize=size)
+
+
+@converts('space_to_depth')
+def _space_to_depth(builder: Builder, node: Node, data: Value) -> Value:
+    size = node.block_size
+    shape = (data.size(0), product([data.size(1)], size * size),
+             *(divide(side, size) for side in data.shape[2:]))
+    return builder.node('SpaceToDepth', [data], shape, blocksize=size)

@@ -1,108 +1,48 @@
-"""The table of converters: one function for each operator of MXNet."""
+"""The table of converters, one function for each operator of MXNet, and what they raise."""
 from __future__ import annotations
 
-import ast
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable
 
-from .builder import Builder, Value
-from .sizes import Unsupported
+import numpy as np
 
-__all__ = ['CONVERTERS', 'Attributes', 'Converter', 'Entry', 'converts', 'positive']
+from ..._graph.graph import Node
 
-
-class Attributes:
-    """Attributes of a node, which the graph holds as text."""
-
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        self._texts = texts
-
-    def __contains__(self, name: str) -> bool:
-        return self._texts.get(name, 'None') != 'None'
-
-    def is_none(self, name: str) -> bool:
-        """Whether the graph says None, where saying nothing means something else."""
-        return self._texts.get(name) == 'None'
-
-    def text(self, name: str, default: str | None = None) -> str:
-        """A name, such as that of a mode."""
-        if name not in self:
-            if default is None:
-                raise Unsupported('attribute %r is missing' % name)
-            return default
-        return str(self._texts[name])
-
-    def _value(self, name: str, default: Any) -> Any:
-        text = self.text(name, '' if default is not Ellipsis else None)
-        if not text and default is not Ellipsis:
-            return default
-        try:
-            return ast.literal_eval(text.replace('L', ''))
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            raise Unsupported('attribute %r has the value %r' % (name, text)) from None
-
-    def integer(self, name: str, default: Any = Ellipsis) -> int:
-        """An int."""
-        value = self._value(name, default)
-        if value is not default and (isinstance(value, bool) or not isinstance(value, (int, float))
-                                     or value != int(value)):
-            raise Unsupported('attribute %r must be an integer, is %r' % (name, value))
-        return value if value is default else int(value)
-
-    def number(self, name: str, default: Any = Ellipsis) -> float:
-        """A float."""
-        text = self.text(name, 'None')
-        if text in ('inf', '-inf', 'nan'):
-            return float(text)
-        value = self._value(name, default)
-        if value is not default and not isinstance(value, (int, float)):
-            raise Unsupported('attribute %r must be a number, is %r' % (name, value))
-        return value if value is default else float(value)
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        """True or false."""
-        text = self.text(name, str(default)).lower()
-        if text not in ('true', 'false', '1', '0'):
-            raise Unsupported('attribute %r must be True or False, is %r' % (name, text))
-        return text in ('true', '1')
-
-    def integers(self, name: str, default: Any = Ellipsis) -> tuple[Any, ...]:
-        """A tuple of ints; None stays, as ranges have it."""
-        value = self._value(name, default)
-        if value is default:
-            return value
-        value = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-        if any(isinstance(n, bool) or not isinstance(n, (int, type(None))) for n in value):
-            raise Unsupported('attribute %r must be integers, is %r' % (name, value))
-        return value
+__all__ = ['CONVERTERS', 'Converter', 'ExportError', 'Unsupported', 'converts', 'dtype_of',
+           'positive']
 
 
-Converter = Callable[[Builder, Attributes, Sequence[Value]], Any]
+class ExportError(ValueError):
+    """A model cannot be written as ONNX; the message names the nodes and says why."""
 
-class Entry(NamedTuple):
-    """How an operator is converted."""
 
-    convert: Converter
-    #: How many of its inputs matter; None for all. Labels of losses do not.
-    uses: int | None
+class Unsupported(Exception):
+    """ONNX has no counterpart of something that a node asks for; the message says of what."""
 
+
+#: It is called with a Builder, the node, and the node's inputs but for labels as Values; it returns
+#: the outputs: a Value or a list of them.
+Converter = Callable[..., Any]
 
 #: By the operator's name, as graphs have it.
-CONVERTERS: dict[str, Entry] = {}
+CONVERTERS: dict[str, Converter] = {}
 
 
-def converts(*operators: str, uses: int | None = None) -> Callable[[Converter], Converter]:
-    """Make a function the converter of `operators`.
-
-    It is called with the builder, the node's attributes and the first `uses` of its inputs, and
-    returns its outputs: a Value or a list of them.
-    """
+def converts(*operators: str) -> Callable[[Converter], Converter]:
+    """Make a function the converter of `operators`."""
     def enter(function: Converter) -> Converter:
         for operator in operators:
             if operator in CONVERTERS:
                 raise ValueError('there are two converters of %s' % operator)
-            CONVERTERS[operator] = Entry(function, uses)
+            CONVERTERS[operator] = function
         return function
     return enter
+
+
+def dtype_of(node: Node) -> np.dtype:
+    """The type that the attribute 'dtype' names."""
+    if node.dtype == 'bfloat16':
+        raise Unsupported('the type bfloat16')
+    return np.dtype(node.dtype)
 
 
 def positive(axis: int, rank: int) -> int:

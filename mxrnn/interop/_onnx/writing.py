@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 
 from ..._graph.sizes import Axis, SizeError, resolve
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
-from .sizes import ExportError
+from .table import ExportError
 
 __all__ = ['write_model']
 

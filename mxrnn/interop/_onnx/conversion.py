@@ -1,0 +1,165 @@
+"""The conversion of a graph: its variables, its nodes in order, its outputs."""
+from __future__ import annotations
+
+from typing import Mapping, Sequence, Union
+
+import numpy as np
+
+from ..._graph.attributes import AttributeValueError
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operators import check_attributes, row
+from ..._graph.sizes import Axis, Size, SizeError, Source
+from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
+from .builder import Builder, Record, Value
+from .table import CONVERTERS, ExportError, Unsupported
+from .writing import write_model
+
+__all__ = ['Conversion', 'Shape', 'read', 'some', 'unknown_operators']
+
+#: Of an input: each axis a number, the name of one of any size, or one whose size the graph tells.
+Shape = Sequence[Union[int, str, Axis]]
+
+#: MXNet's numbers for types, as variables have them in `__dtype__`.
+_TYPES = ('float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool')
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three of `names`."""
+    return ', '.join(names[:3]) + (', …' if len(names) > 3 else '')
+
+
+def read(node: Node) -> list[Entry]:
+    """The inputs of a node that are converted: those that its prediction depends on."""
+    known = row(node.op)
+    unread = known.positions('label') + known.positions('like') if known is not None else ()
+    return [entry for at, entry in enumerate(node.inputs) if at not in unread]
+
+
+def unknown_operators(graph: Graph) -> dict[str, list[str]]:
+    """The names of nodes that have no converter, by operator."""
+    unknown: dict[str, list[str]] = {}
+    needed = graph.reached(read)
+    for i, node in enumerate(graph.nodes):
+        if i in needed and not node.is_variable:
+            if node.op not in CONVERTERS or node.op == '_foreach' and len(node.subgraphs) != 1:
+                unknown.setdefault(node.op, []).append(node.name)
+            for each in node.subgraphs:
+                for op, names in unknown_operators(each).items():
+                    unknown.setdefault(op, []).extend(names)
+    return unknown
+
+
+class Conversion:
+    """One export."""
+
+    def __init__(self, graph: Graph, params: Mapping[str, np.ndarray],
+                 inputs: Mapping[str, Shape], types: Mapping[str, str]) -> None:
+        self._graph, self._params, self._inputs = graph, params, inputs
+        self._types = types
+        self._builder = Builder(self._convert)
+        self._faults: list[str] = []
+        self._axes: dict[str, Axis] = {}
+        self._float = np.dtype('float32')
+
+    def values(self) -> list[Value]:
+        """The outputs of the graph.
+
+        Raises
+        ------
+        ExportError
+            Nodes have no counterpart, or shapes do not fit; all are named.
+        """
+        graph, needed = self._graph, self._graph.reached(read)
+        variables = {i: node for i, node in enumerate(graph.nodes)
+                     if i in needed and node.is_variable}
+        for node in variables.values():
+            if node.name in self._inputs:
+                self._builder.name(node.name)
+        floats = {np.dtype(self._params[node.name].dtype) for node in variables.values()
+                  if node.name not in self._inputs} & {np.dtype('f%d' % size) for size in (2, 4, 8)}
+        if len(floats) == 1:
+            self._float = floats.pop()
+        self._names = [self._builder.name(name + '_output' if head.node in variables else name)
+                       for name, head in zip(graph.outputs, graph.heads)]
+        results = self._convert(graph, {i: self._variable(node) for i, node in variables.items()})
+        found = [value for value in results if value is not None]
+        if self._faults or len(found) < len(results):
+            raise ExportError('\n'.join(self._faults))
+        return found
+
+    def write(self) -> bytes:
+        """The content of the file."""
+        builder, results = self._builder, self.values()
+        for name, value in zip(self._names, results):
+            builder.scope.records.append(Record('Identity', name, [value.name], [name], {}))
+            builder.scope.outputs.append(value._replace(name=name))
+        try:
+            return write_model(builder)
+        except SizeError as error:
+            raise ExportError('%s cannot be worked out: %s' % (builder.current, error)) from None
+
+    def _variable(self, node: Node) -> Value:
+        """An input of the file, or a parameter."""
+        builder = self._builder
+        if node.name not in self._inputs:
+            return builder.constant(np.asarray(self._params[node.name]), name=node.name)
+        if node.name in self._types:
+            dtype = np.dtype(self._types[node.name])
+        elif node.name in self._params:
+            dtype = np.dtype(self._params[node.name].dtype)
+        else:
+            dtype = self._stated(node)
+        shape: list[Size] = []
+        for i, size in enumerate(self._inputs[node.name]):
+            source = Source(node.name, i, builder.scope)
+            if isinstance(size, str):
+                size = self._axes.setdefault(size, Axis(source, size))
+            elif isinstance(size, Axis):
+                size.source = source
+            shape.append(size)
+        value = Value(node.name, tuple(shape), dtype)
+        builder.scope.inputs.append(value)
+        return value
+
+    def _stated(self, node: Node) -> np.dtype:
+        """The type of a variable that the graph states; else that of the parameters."""
+        stated = node.get('__dtype__')
+        if isinstance(stated, int) and 0 <= stated < len(_TYPES):
+            return np.dtype(_TYPES[stated])
+        return self._float
+
+    def _convert(self, graph: Graph, values: Mapping[int, Value]) -> list[Value | None]:
+        """The outputs of a graph, given its variables; None for what has no counterpart."""
+        needed = graph.reached(read)
+        results = {(i, 0): value for i, value in values.items()}
+        for i, node in enumerate(graph.nodes):
+            if i in needed and not node.is_variable:
+                inputs = [results[entry] for entry in read(node) if entry in results]
+                if len(inputs) == len(read(node)):  # else what it reads is among the faults
+                    for output, value in enumerate(self._node(node, inputs)):
+                        results[i, output] = value
+        missing = [graph.outputs[at] for at, head in enumerate(graph.heads) if head not in results]
+        if missing and not self._faults:
+            self._faults.append('%s: outputs that ONNX does not have' % some(missing))
+        return [results.get(head) for head in graph.heads]
+
+    def _node(self, node: Node, inputs: Sequence[Value]) -> list[Value]:
+        """The outputs of a node; none if it has no counterpart, which is noted then."""
+        builder, scope = self._builder, self._builder.scope
+        builder.current = node.name or node.op
+        try:
+            check_attributes(node)
+            outputs = CONVERTERS[node.op](builder, node, *inputs)
+            return [outputs] if isinstance(outputs, Value) else list(outputs)
+        except AttributeValueError as error:
+            self._faults.append('node %s' % error)
+        except (Unsupported, SizeError, ExportError) as error:
+            text = {Unsupported: 'ONNX has no counterpart of %s',
+                    SizeError: 'these sizes have to be equal: %s'}.get(type(error), '%s') % error
+            if isinstance(error, SizeError) and node.op == 'SliceChannel' and node.squeeze_axis:
+                text += ' (the graph was unrolled for %d steps: give that number)' % (
+                    node.num_outputs)
+            self._faults.append('node %s (%s): %s' % (node.name, node.op, text))
+        finally:
+            builder.scope = scope
+        return []
