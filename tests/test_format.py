@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,16 @@ def test_a_checksum_is_read_with_the_arrays(tmp_path):
     ids=['1.7 and later', '1.5 and 1.6', 'empty', 'a stack only'])
 def test_the_reason_in_errors_of_every_mxnet(text, reason):
     assert reason_of(mx.base.MXNetError(text)) == reason
+
+
+def test_tracebacks_end_with_the_name_of_the_error():
+    with pytest.raises(CheckpointError) as caught:
+        stored.check_params('none.params')
+    assert isinstance(caught.value, mx.base.MXNetError)
+    assert traceback.format_exception_only(caught.type, caught.value) == [
+        'mxrnn._files.errors.CheckpointError: cannot read none.params: No such file or '
+        'directory\n']
+    assert caught.type.__doc__ == CheckpointError.__doc__
 
 
 @pytest.mark.parametrize('count', [0, 1])

@@ -44,6 +44,7 @@ class Training:
         return mx.sym.Embedding(mx.sym.Variable('data'), input_dim=7, output_dim=3, name='embed')
 
     before = ()  #: callbacks before that which saves
+    optimizer_params: dict = {'learning_rate': 0.02}
 
     def fit(self, save=None, loaded=None, epochs=3, after=(), as_epoch_end=True):
         train = self.data if not self.prefetched else mx.io.PrefetchingIter(self.data)
@@ -54,7 +55,7 @@ class Training:
             train, num_epoch=epochs, optimizer='adam', initializer=mx.init.Uniform(0.3),
             eval_metric=mx.metric.Perplexity(None, output_names=['softmax_output'],
                                              label_names=['softmax_label']),
-            optimizer_params={'learning_rate': 0.02},
+            optimizer_params=dict(self.optimizer_params),
             batch_end_callback=[*self.before, *[save] * (save is not None), *after],
             epoch_end_callback=save if as_epoch_end else None, **given)
         return self.module.get_params()
@@ -133,6 +134,39 @@ def test_training_goes_on_at_the_next_batch(kind, as_epoch_end, tmp_path):
                 again.cell, prefix, module=again.module, data=again.data, batches=4), loaded,
                 as_epoch_end=as_epoch_end)
         assert same(resumed[0], expected[0]) and same(resumed[1], expected[1]), names
+
+
+class Ended(Carried):
+    """Its schedule ends at the 12th of 27 updates."""
+
+    @property
+    def optimizer_params(self):
+        return {'lr_scheduler': mx.lr_scheduler.CosineScheduler(12, 0.3, 0.02)}
+
+
+@differs
+@pytest.mark.parametrize('kind', [Carried, Ended])
+def test_training_goes_on_within_an_epoch(kind, tmp_path):
+    prefix = str(tmp_path / 'model')
+    training = kind(seed=1)
+
+    def saver(training):
+        return rnn.do_rnn_checkpoint(training.cell, prefix, module=training.module,
+                                     data=training.data, batches=2)
+
+    def keep(param):
+        if (param.epoch, param.nbatch) == (1, 5):
+            for path in tmp_path.glob('model-*'):
+                shutil.copy(str(path), str(kept))
+    kept = tmp_path / 'kept'
+    kept.mkdir()
+    expected = training.fit(saver(training), after=[keep])
+    again = kind(seed=99)
+    loaded = rnn.load_rnn_checkpoint(again.cell, str(kept / 'model'), module=again.module,
+                                     data=again.data)
+    assert loaded.epoch == 1 and 'model-0001.batch-0006.params' in os.listdir(str(kept))
+    resumed = again.fit(saver(again), loaded)
+    assert same(resumed[0], expected[0]) and same(resumed[1], expected[1])
 
 
 @differs

@@ -1,6 +1,8 @@
 """Going on with training from a checkpoint ends as if it had never stopped."""
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,8 @@ from .comparing import same
 @pytest.mark.parametrize('optimizer, settings', [
     ('adam', {}), ('nadam', {}), ('sgd', {'momentum': 0.9}), ('sgd', {}),
     ('adam', {'lr_scheduler': lambda: mx.lr_scheduler.FactorScheduler(3, 0.5)})])
-def test_resumed_training_ends_as_if_never_interrupted(kind, optimizer, settings, tmp_path):
+def test_resumed_training_ends_as_if_never_interrupted(kind, optimizer, settings, tmp_path,
+                                                       caplog):
     prefix = str(tmp_path / 'model')
     cell = CELLS['fused']()
     module, data = module_of(kind, cell)
@@ -26,6 +29,8 @@ def test_resumed_training_ends_as_if_never_interrupted(kind, optimizer, settings
     resumed = fit(module, data, 4, None, loaded, optimizer, **settings)
     assert same(whole[0], resumed[0]) and same(whole[1], resumed[1])
     assert 'init_optimizer' not in vars(module)
+    assert not [record for record in caplog.records if record.name.startswith('mxrnn')
+                and record.levelno >= logging.WARNING]
 
 
 class OwnOptimizer(mx.optimizer.Adam):
