@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import os
 import pickle
+import shutil
 import sys
 import types
 
 import numpy as np
 import pytest
 
+from mxrnn import interop
 from mxrnn._files import params as stored
 
 from . import differs, mx, rnn
@@ -283,6 +286,63 @@ def test_the_newest_that_loads(saved, tmp_path, caplog):
         (tmp_path / ('model-%04d.params' % epoch)).write_bytes(b'')
     message = refusal(cell, prefix, None)
     assert all('model-%04d.params' % epoch in message for epoch in (1, 2, 10, 12345))
+
+
+def run(prefix, epochs, value, **options):
+    """Save as a training with one weight does that is trained from the start."""
+    for epoch in epochs:
+        rnn.save_rnn_checkpoint([], prefix, epoch, mx.sym.Variable('a'),
+                                {'a': mx.nd.ones(2) * (value + epoch)}, {}, **options)
+
+
+def copied(folder):
+    """A copy of a folder, whose files have other times and another order."""
+    copy = folder.parent / 'copy'
+    shutil.rmtree(str(copy), ignore_errors=True)
+    copy.mkdir()
+    for path in sorted(folder.iterdir(), reverse=True):
+        (copy / path.name).write_bytes(path.read_bytes())
+    return str(copy / 'm')
+
+
+@differs
+def test_a_lower_number_that_was_saved_later_is_told(tmp_path, caplog):
+    folder = tmp_path / 'runs'
+    prefix = str(folder / 'm')
+    run(prefix, range(1, 6), 0)
+    run(prefix, range(1, 4), 100)
+    for load in (functools.partial(rnn.load_rnn_checkpoint, []), interop.load):
+        caplog.clear()
+        assert load(copied(folder)).epoch == 5
+        message, = caplog.messages
+        assert 'm-0005.params has the highest number, but' in message
+        assert 'm-0003.params was saved after it' in message and 'epoch=3' in message
+        caplog.clear()
+        assert load(prefix, 3).epoch == 3 and not caplog.messages
+
+
+@pytest.mark.parametrize('first, second', [
+    ({}, (range(1, 6),)), ({}, (range(1, 8),)), ({}, (range(1, 4), range(4, 6))),
+    ({'checksum': False}, (range(1, 4),))], ids=['as long', 'longer', 'resumed', 'not known'])
+def test_no_other_order_of_saves_is_told_of(first, second, tmp_path, caplog):
+    prefix = str(tmp_path / 'runs' / 'm')
+    run(prefix, range(1, 6), 0, **first)
+    for epochs in second:
+        run(prefix, epochs, 100)
+    loaded = rnn.load_rnn_checkpoint([], copied(tmp_path / 'runs'))
+    assert loaded.epoch == max(5, *second[-1]) and not caplog.messages
+
+
+def test_files_of_later_saves_are_sealed_as_a_whole(tmp_path):
+    prefix = str(tmp_path / 'm')
+    run(prefix, [2, 1], 0)
+    path = tmp_path / 'm-0001.params'
+    content = path.read_bytes()
+    assert content[12:14] == b'CR' and content[14:16] != b'C1'
+    assert rnn.load_rnn_checkpoint([], prefix, 1)[1]['a'].asnumpy().tolist() == [1, 1]
+    for at in range(8, len(content), 5):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1:])
+        assert 'm-0001.params' in refusal([], prefix, 1)
 
 
 # ---- several workers

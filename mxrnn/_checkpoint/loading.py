@@ -149,6 +149,8 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
             loaded = _load(cells, prefix, *place, strict)
             if module is not None:
                 _resume(module, data, loaded, prefix, place, trusted)
+            if epoch is None:
+                files.warn_of_later(prefix, place, batches=data is not None)
             return loaded
         except _SavedWithoutError as error:
             # Training that went on from an older one would write over this one, which is whole.

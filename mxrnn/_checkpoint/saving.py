@@ -121,7 +121,10 @@ def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params:
                 check_symbol(staged['symbol'])
             with atomic.flushing(staged['params']):
                 # MXNet does not notice a disk that fills up when it closes a file.
-                (add_checksum if checksum else check_params)(staged['params'])
+                if checksum:
+                    add_checksum(staged['params'], files.path_above(prefix, epoch, batch))
+                else:
+                    check_params(staged['params'])
                 if companion is not None:
                     with open(staged['states'], 'wb') as stream:
                         stream.write(states.encode(*companion, staged['params']))

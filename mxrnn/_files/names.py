@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import logging
 import os
 import re
+from typing import Tuple
 
 from .errors import CheckpointError
+from .seal import was_there
 
-__all__ = ['epochs', 'is_remote', 'numbered', 'part', 'path_of', 'places', 'remove',
-           'remove_lone_parts']
+__all__ = ['Place', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of', 'places',
+           'remove', 'remove_lone_parts', 'warn_of_later']
+
+_log = logging.getLogger('mxrnn.rnn')
+
+Place = Tuple[int, int]  #: epoch and batch of a checkpoint; the batch is 0 at the end of an epoch
 
 
 def is_remote(prefix: str) -> bool:
@@ -41,7 +48,7 @@ def part(number: int) -> str:
     return 'part-%04d' % number
 
 
-def places(prefix: str, batches: bool = False) -> list[tuple[int, int]]:
+def places(prefix: str, batches: bool = False) -> list[Place]:
     """Epoch and batch of the checkpoints with a file of parameters, in ascending order.
 
     The batch is 0 at the end of an epoch. Checkpoints within epochs are among them if `batches`.
@@ -50,7 +57,7 @@ def places(prefix: str, batches: bool = False) -> list[tuple[int, int]]:
                   if kind == 'params' and (batches or not place[1]))
 
 
-def _found(prefix: str) -> list[tuple[tuple[int, int], str]]:
+def _found(prefix: str) -> list[tuple[Place, str]]:
     """Epoch and batch, and the kind, of each file of parameters or of a part."""
     folder, base = os.path.split(prefix)
     pattern = re.compile(re.escape(base)
@@ -75,6 +82,28 @@ def epochs(prefix: str) -> list[int]:
     return [epoch for epoch, _ in places(prefix)]
 
 
+def path_above(prefix: str, epoch: int, batch: int = 0) -> str | None:
+    """The parameters of the highest number that is there, if it is higher than this one.
+
+    Of the end of an epoch, the highest of the end of an epoch; checkpoints within epochs count for
+    those within epochs only, as they do when the newest is looked for.
+    """
+    there = places(prefix, batches=batch > 0)
+    return path_of(prefix, 'params', *there[-1]) if there and there[-1] > (epoch, batch) else None
+
+
+def warn_of_later(prefix: str, place: Place, batches: bool = False) -> None:
+    """Warn if a checkpoint of a lower number than `place` was saved after that."""
+    path = path_of(prefix, 'params', *place)
+    later = [lower for lower in places(prefix, batches) if lower < place
+             and was_there(path, path_of(prefix, 'params', *lower))]
+    if later:
+        lower = path_of(prefix, 'params', *later[-1])
+        _log.warning('%s has the highest number, but %s was saved after it, by another run with '
+                     'the same prefix, it seems: give its epoch=%d, or delete the files of the '
+                     'run that you do not need', path, lower, later[-1][0])
+
+
 def remove(prefix: str, epoch: int, batch: int = 0) -> None:
     """Delete a checkpoint. The graph stays, for others share it."""
     # The file of parameters goes first: without it the others pass for nothing.
@@ -85,7 +114,7 @@ def remove(prefix: str, epoch: int, batch: int = 0) -> None:
             os.remove(path)
 
 
-def remove_lone_parts(prefix: str, newest: tuple[int, int]) -> None:
+def remove_lone_parts(prefix: str, newest: Place) -> None:
     """Delete files of parts that are older than the checkpoint `newest` and lack parameters.
 
     A process that was killed left them, before it wrote the parameters or while it deleted.

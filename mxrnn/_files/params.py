@@ -1,10 +1,9 @@
 """MXNet's file of arrays (``.params``): checked, read into NumPy and written, without MXNet.
 
 The layout is that of ``NDArray::Save`` in MXNet's ``src/ndarray/ndarray.cc``, little-endian: the
-number 0x112, a reserved word, the arrays one after the other, their names. MXNet writes 0 as the
-reserved word and does not look at it; mxrnn puts a checksum of the rest there. An array is a magic
-number, which tells the version, then the kind of storage, the shape, the device, the type and the
-elements; sparse arrays have the shape of what is stored and their indices in between.
+number 0x112, a reserved word (`seal`), the arrays one after the other, their names. An array is a
+magic number, which tells the version, then the kind of storage, the shape, the device, the type and
+the elements; sparse arrays have the shape of what is stored and their indices in between.
 
 ====== ========== ===================================================================
 magic  since      differs by
@@ -21,13 +20,14 @@ import contextlib
 import io
 import os
 import struct
-import zlib
 from concurrent import futures
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
+from . import seal as seals
 from .errors import CheckpointError, named
+from .seal import Seal
 
 __all__ = ['Array', 'BFLOAT16', 'CSR', 'DENSE', 'ROW_SPARSE', 'SparseArray', 'add_checksum',
            'check_array', 'check_params', 'checked', 'locate', 'read_arrays', 'refuse_names',
@@ -43,8 +43,6 @@ TYPES: dict[int, np.dtype[Any]] = {
     8: np.dtype('<i2'), 12: BFLOAT16}
 
 LIST_MAGIC = 0x112
-_WORD_AT = 8  #: where the reserved word is
-_MARK = 0x31435243  #: stands behind a checksum in the reserved word: 'CRC1'
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 DENSE, ROW_SPARSE, CSR = 0, 1, 2
 MOST_DIMENSIONS = 32
@@ -159,38 +157,24 @@ def checked(path: str) -> Iterator[None]:
     When the block begins, all lengths in the file are known to be right.
     """
     with named(path), open(path, 'rb') as stream:
-        _, names, checksum = locate(stream)
+        _, names, seal = locate(stream)
         refuse_names(path, names)
     with futures.ThreadPoolExecutor(1) as thread:
-        found = None if checksum is None else thread.submit(_checksum_of, path)
+        found = None if seal is None else thread.submit(seals.seal_of, path, seal.higher)
         yield
         with named(path):
-            if found and found.result() != checksum:
+            if found and found.result() != seal:
                 raise ValueError('its checksum does not match')
 
 
-def add_checksum(path: str) -> None:
+def add_checksum(path: str, higher: str | None = None) -> None:
     """Put a checksum into a file of parameters, which `check_params` accepts.
 
-    It takes the place of the reserved word: the CRC-32 of all other bytes, then a mark.
+    It tells of the file `higher`, of a checkpoint of a higher number that is there already.
     """
     check_params(path)
-    with named(path), open(path, 'r+b') as stream:
-        stream.seek(_WORD_AT)
-        stream.write(struct.pack('<II', _checksum_of(path), _MARK))
-
-
-def _checksum_of(path: str) -> int:
-    """CRC-32 of all bytes but the reserved word."""
-    with open(path, 'rb', buffering=0) as stream:
-        checksum = zlib.crc32(stream.read(_WORD_AT) or b'')
-        stream.seek(_WORD_AT + 8)
-        block = memoryview(bytearray(1 << 17))
-        while True:
-            count = stream.readinto(block)
-            if not count:
-                return checksum
-            checksum = zlib.crc32(block[:count], checksum)
+    with named(path):
+        seals.write(path, higher)
 
 
 def check_array(content: bytes, storage: int) -> None:
@@ -213,12 +197,12 @@ def refuse_names(path: str, names: list[str], parameters: bool = True) -> None:
         raise CheckpointError('%s is no file of parameters: %s' % (path, '; '.join(faults)))
 
 
-def locate(stream: io.BufferedIOBase) -> tuple[list[StoredArray], list[str], int | None]:
-    """Where the arrays are, their names, and the checksum if there is one."""
+def locate(stream: io.BufferedIOBase) -> tuple[list[StoredArray], list[str], Seal | None]:
+    """Where the arrays are, their names, and the seal if there is one."""
     reader = _Reader(stream)
     if reader.number('Q', 'the header') != LIST_MAGIC:
         raise ValueError('it does not begin as a file of arrays does')
-    checksum, mark = reader.number('I', 'the header'), reader.number('I', 'the header')
+    seal = seals.parse(reader.take(8, 'the header'))
     count = reader.number('Q', 'the header')
     entries = []
     for i in range(count):
@@ -232,9 +216,7 @@ def locate(stream: io.BufferedIOBase) -> tuple[list[StoredArray], list[str], int
         names.append(reader.take(length, 'a name').decode('utf-8'))
     if reader.at != reader.size:
         raise ValueError('%d bytes follow its end' % (reader.size - reader.at))
-    if mark != _MARK and (checksum, mark) != (0, 0):
-        raise ValueError('its reserved word is neither empty nor a checksum')
-    return entries, names, checksum if mark == _MARK else None
+    return entries, names, seal
 
 
 def _entry(reader: _Reader, what: str) -> StoredArray:
@@ -310,9 +292,9 @@ def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndar
 def read_arrays(path: str) -> dict[str, Array]:
     """Read any file of named arrays without MXNet, as `mx.nd.save` writes a dict."""
     with named(path), open(path, 'rb') as stream:
-        entries, names, checksum = locate(stream)
+        entries, names, seal = locate(stream)
         refuse_names(path, names, parameters=False)
-        if checksum not in (None, _checksum_of(path)):
+        if seal is not None and seal != seals.seal_of(path, seal.higher):
             raise ValueError('its checksum does not match')
         return {name: _array(stream, entry) for name, entry in zip(names, entries)}
 

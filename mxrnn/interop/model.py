@@ -132,7 +132,9 @@ def load(prefix: str, epoch: int | None = None, *,
     broken = []
     for each in reversed(files.epochs(prefix)):
         try:
-            return _load(prefix, each, gates)
+            model = _load(prefix, each, gates)
+            files.warn_of_later(prefix, (each, 0))
+            return model
         except CheckpointError as error:
             broken.append(str(error))
             _log.warning('Skipped a checkpoint: %.300s', error)
@@ -247,7 +249,7 @@ def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) 
             path, graph_path = (os.path.join(stage, os.path.basename(each)) for each in targets)
             write_arrays(path, arrays)
             if model.checksum:
-                add_checksum(path)
+                add_checksum(path, files.path_above(prefix, epoch))
             with open(graph_path, 'w', encoding='utf-8', newline='') as stream:
                 stream.write(model.text or graph_to_json(model.graph))
     except OSError as error:

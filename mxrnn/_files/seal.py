@@ -1,0 +1,82 @@
+"""The reserved word in the header of a file of arrays: a checksum, and who came before.
+
+MXNet writes 0 there and does not look at it. mxrnn writes the CRC-32 of all other bytes, then 'CR'
+and two bytes more. These are 'C1' as a rule. Where a checkpoint of a higher number was there
+already when this one was saved, they are taken from that one's checksum, and the checksum of this
+one begins with them. So a file tells that it is newer than another of a higher number, as long as
+that is still the same one: files that were copied have no times to tell it by.
+"""
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import NamedTuple
+
+__all__ = ['AT', 'Seal', 'parse', 'seal_of', 'was_there', 'write']
+
+AT = 8  #: where the word is in the file
+_SIZE = 8
+_MARK, _ALONE = b'CR', b'C1'
+
+
+class Seal(NamedTuple):
+    """What the word says: the checksum, and the bytes that tell of a higher number."""
+
+    checksum: int
+    higher: bytes
+
+
+def parse(word: bytes) -> Seal | None:
+    """What a reserved word says, None if it is MXNet's; a ValueError if it is neither."""
+    checksum, mark, higher = struct.unpack('<I2s2s', word)
+    if mark == _MARK:
+        return Seal(checksum, higher)
+    if any(word):
+        raise ValueError('its reserved word is neither empty nor a checksum')
+    return None
+
+
+def seal_of(path: str, higher: bytes = _ALONE) -> Seal:
+    """The seal that the file should have, whatever is in its reserved word."""
+    checksum = zlib.crc32(b'' if higher == _ALONE else higher)
+    with open(path, 'rb', buffering=0) as stream:
+        checksum = zlib.crc32(stream.read(AT) or b'', checksum)
+        stream.seek(AT + _SIZE)
+        block = memoryview(bytearray(1 << 17))
+        while True:
+            count = stream.readinto(block)
+            if not count:
+                return Seal(checksum, higher)
+            checksum = zlib.crc32(block[:count], checksum)
+
+
+def write(path: str, higher: str | None = None) -> None:
+    """Seal the file `path`; `higher` is the file of a checkpoint of a higher number."""
+    told = None if higher is None else _bytes_for(higher)
+    seal = seal_of(path, _ALONE if told is None else told)
+    with open(path, 'r+b') as stream:
+        stream.seek(AT)
+        stream.write(struct.pack('<I2s2s', seal.checksum, _MARK, seal.higher))
+
+
+def was_there(higher: str, path: str) -> bool:
+    """Whether the file `path` tells that it was saved when `higher`, as it is, was there."""
+    seal, told = _seal_in(path), _bytes_for(higher)
+    return seal is not None and told is not None and seal.higher == told
+
+
+def _bytes_for(path: str) -> bytes | None:
+    """The bytes that tell of the file `path`, None if it has no checksum to take them from."""
+    seal = _seal_in(path)
+    told = seal and struct.pack('<H', (seal.checksum ^ seal.checksum >> 16) & 0xffff)
+    return told if told != _ALONE else None
+
+
+def _seal_in(path: str) -> Seal | None:
+    """The seal in the file, None if it has none or cannot be read."""
+    try:
+        with open(path, 'rb') as stream:
+            stream.seek(AT)
+            return parse(stream.read(_SIZE))
+    except (OSError, ValueError, struct.error):
+        return None
