@@ -400,3 +400,147 @@ def test_two_variables_of_one_name_are_refused():
                        'heads': [[2, 0]]})
     with pytest.raises(ValueError, match='names of their own'):
         interop.to_torch(interop.Model(interop.graph_from_json(text), {}, {}))
+
+
+# ---- sizes that a graph leaves open
+
+def test_an_open_size_is_not_another_that_happens_to_be_equal():
+    """Of a batch as large as the cell, and of a length that is, in a loop."""
+    outputs, _ = rnn.dynamic_unroll(rnn.ZoneoutCell(rnn.RNNCell(3), .5, .5), DATA)
+    module = make(outputs, {'data': (3, 3, 3)})
+    alone = copy.deepcopy(module)
+    data = torch.rand(5, 4, 3)
+    module(torch.rand(3, 3, 3))
+    torch.testing.assert_close(module(data), alone(data))
+    assert module(torch.rand(1, 2, 3)).shape == (1, 2, 3)
+
+
+def test_an_open_size_that_is_a_product_of_others():
+    rows = mx.sym.Reshape(DATA, shape=(-3, 0))
+    module = make(mx.sym.Concat(rows, mx.sym.zeros((0, 2)), dim=1), {'data': (2, 3, 4)})
+    for batch, length in ((1, 1), (3, 4), (5, 2)):
+        assert module(torch.rand(batch, length, 4)).shape == (batch * length, 6)
+
+
+def test_open_sizes_are_looked_for_once():
+    symbol = mx.sym.broadcast_add(DATA, mx.sym.zeros((1, 0)))
+    module = interop.to_torch(interop.Model(interop.graph_from_json(symbol.tojson()), {}, {}))
+    for _ in range(3):
+        assert module(torch.ones(2, 3)).tolist() == [[1.0] * 3] * 2
+    assert len(module._searched) == 1
+
+
+def test_labels_tell_no_sizes_that_inference_needs():
+    """In inference the label may be left out."""
+    outputs = mx.sym.LinearRegressionOutput(
+        mx.sym.Concat(mx.sym.zeros((0, 2)), DATA, dim=1), V('label'))
+    module = make(outputs, {'data': (2, 3), 'label': (2, 5)})
+    module(data=torch.ones(2, 3), label=torch.ones(2, 5))
+    assert module(data=torch.ones(4, 3)).shape == (4, 5)
+
+
+# ---- names, types, copies of outputs
+
+def test_an_output_that_is_listed_twice_has_the_gradient_of_its_last_place():
+    square = mx.sym.square(DATA)
+    module = make([square, square * 2, square], {'data': (2,)})
+    data = torch.tensor([1., 2.], requires_grad=True)
+    first, _, last = module(data)
+    assert torch.equal(first, last)
+    first.sum().backward() if first.requires_grad else None
+    assert data.grad is None
+    last.sum().backward()
+    assert data.grad.tolist() == [2, 4]
+
+
+def test_names_with_dots_are_names():
+    symbol = mx.sym.FullyConnected(DATA, V('layer.weight'), V('layer.bias'), num_hidden=2)
+    module = make(symbol, {'data': (1, 3)})
+    state = {name: value * 2 for name, value in module.state_dict().items()}
+    assert list(state) == ['layer.weight', 'layer.bias']
+    before = module(torch.ones(1, 3))
+    module.load_state_dict(state)
+    torch.testing.assert_close(module(torch.ones(1, 3)), before * 2)
+    with pytest.raises(RuntimeError, match='other.bias'):
+        module.load_state_dict({**state, 'other.bias': torch.ones(1)})
+    whole = torch.nn.Sequential(module)
+    whole.load_state_dict(whole.state_dict())
+
+
+def test_an_input_that_cannot_be_given_by_name_is_refused():
+    with pytest.raises(ValueError, match='no input can be called self'):
+        interop.to_torch(interop.Model(interop.graph_from_json((V('self') * 2).tojson()), {}, {}))
+    assert make(DATA * V('self', shape=(1,)), {'data': (1,)})(torch.ones(1)).shape == (1,)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16, torch.float16])
+def test_begin_states_have_the_type_of_the_module(dtype):
+    for outputs in (rnn.LSTMCell(3).unroll(2, DATA, merge_outputs=True)[0],
+                    rnn.FusedRNNCell(3, mode='gru').unroll(2, DATA, merge_outputs=True)[0],
+                    mx.sym.broadcast_add(DATA, mx.sym.random.normal(shape=(1,)) * 0)):
+        module = make(outputs, {'data': (4, 2, 3)})
+        data = torch.rand(4, 2, 3)
+        expected = module(data)
+        module = copy.deepcopy(module.to(dtype))
+        found = module(data.to(dtype))
+        assert found.dtype == dtype
+        torch.testing.assert_close(found.float(), expected, rtol=.05, atol=.05)
+        torch.testing.assert_close(module.float()(data), expected, rtol=.05, atol=.05)
+
+
+# ---- parts that do not fit
+
+@pytest.mark.parametrize('squeeze, steps', [(True, 8), (True, 2), (False, 5)])
+def test_a_graph_of_some_steps_takes_no_other_number(squeeze, steps):
+    parts = mx.sym.SliceChannel(DATA, num_outputs=4, squeeze_axis=squeeze, name='parts')
+    module = make(parts[0] + parts[3], {'data': (2, 4)})
+    with pytest.raises(ValueError, match='parts, SliceChannel, must cut .* length %d' % steps):
+        module(torch.ones(2, steps))
+
+
+@pytest.mark.parametrize('index', [[0, 4], [-1, 0]])
+def test_an_index_outside_is_refused_where_the_graph_asks_for_it(index):
+    module = make(mx.sym.take(DATA, V('index'), mode='raise', name='look'),
+                  {'data': (4, 2), 'index': (2,)})
+    with pytest.raises(IndexError, match='look, take, has an index outside'):
+        module(torch.ones(4, 2), torch.tensor(index))
+
+
+def test_mistakes_of_converters_are_not_called_faults_of_the_graph():
+    def make_wrongly(node):
+        raise LookupError('a mistake')
+    interop.register('_contrib_mistaken', make_wrongly)
+    with pytest.raises(LookupError, match='a mistake'):
+        interop.to_torch(unknown('_contrib_mistaken'))
+
+
+def test_a_file_of_torch_cannot_stand_for_more_than_it_holds(tmp_path):
+    path = tmp_path / 'model.pt'
+    interop.save_torch(make(
+        mx.sym.broadcast_mul(DATA, V('scale', shape=(1, 3))), {'data': (2, 3)}), path)
+    content = torch.load(path, weights_only=True)
+    content['parameters']['scale'] = torch.zeros(1).expand(1 << 28, 4)
+    torch.save(content, path)
+    with pytest.raises(interop.CheckpointError, match='scale .* more elements than'):
+        interop.load_torch(path)
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(interop.CheckpointError, match='is no file of save_torch'):
+        interop.load_torch(path)
+
+
+@pytest.mark.parametrize('change', [
+    {'subgraphs': []}, {'in_data_locs': '(9,)'}, {'remain_locs': '(0,)'}, {'num_out_data': '2'}])
+def test_a_loop_whose_body_does_not_fit_it_is_refused(change):
+    outputs, _ = rnn.dynamic_unroll(rnn.RNNCell(3), DATA)
+    content = json.loads(outputs.tojson())
+    loop, = [node for node in content['nodes'] if node['op'] == '_foreach']
+    (loop if 'subgraphs' in change else loop['attrs']).update(change)
+    graph = interop.graph_from_json(json.dumps(content))
+    with pytest.raises(interop.UnsupportedError, match='_foreach'):
+        interop.to_torch(interop.Model(graph, {}, {}))
+
+
+def test_outputs_that_are_not_read_take_no_room():
+    symbol = mx.sym.SliceChannel(DATA, num_outputs=60000, squeeze_axis=True)
+    graph = interop.graph_from_json(symbol[59999].tojson())
+    assert interop.to_torch(interop.Model(graph, {}, {}))._schedule.size == 3

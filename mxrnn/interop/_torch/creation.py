@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..._graph.graph import Node
 from ..registry import Converters
-from .table import OPERATORS, Operator, Run, axis_of, dtype_of, operator
+from .table import OPERATORS, Operator, Run, Unsupported, axis_of, dtype_of, operator
 
 __all__ = ['CREATES']
 
@@ -41,7 +41,7 @@ def _arange(node: Node) -> Run:
     start, stop, step = node.get('start', 0), node.get('stop'), node.get('step', 1)
     times, dtype = node.get('repeat', 1), dtype_of(node, 'float32')
     if stop is None and node.get('infer_range', False):
-        raise ValueError('a range without an end is not supported')
+        raise Unsupported('a range without an end is not supported')
     if stop is None:
         start, stop = 0, start
 

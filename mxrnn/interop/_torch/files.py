@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
-from typing import Any
+import zipfile
+from typing import Any, Sequence
 
 import torch
 
@@ -81,6 +82,7 @@ def load_torch(path: str | os.PathLike[str]) -> GraphModule:
     """
     path = os.fspath(path)
     try:
+        _check_archive(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
     except OSError as error:
         raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from error
@@ -95,9 +97,38 @@ def load_torch(path: str | os.PathLike[str]) -> GraphModule:
     try:
         graph = graph_from_json(content['graph'])
         values = [_checked(content[kind]) for kind in ('parameters', 'buffers')]
+        _check_sizes([each for tensors in values for each in tensors.items()],
+                     os.path.getsize(path))
         return GraphModule(graph, *values).eval()
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError('%s is not whole: %s' % (path, error)) from error
+
+
+def _check_archive(path: str) -> None:
+    """Refuse what could stand for more bytes than the file has: archives that are compressed, and
+    the format of old versions of torch, in which arrays are made before they are read."""
+    with open(path, 'rb') as stream:
+        if stream.read(2) != b'PK':
+            raise CheckpointError('%s is no file of save_torch' % path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist())
+    except zipfile.BadZipFile as error:
+        raise CheckpointError('%s is no whole file of save_torch: %s' % (path, error)) from error
+    if packed:
+        raise CheckpointError('%s is no file of save_torch' % path)
+
+
+def _check_sizes(tensors: Sequence[tuple[str, torch.Tensor]], size: int) -> None:
+    """Refuse tensors of more elements than a file of `size` bytes has."""
+    storages = {}
+    for name, value in tensors:
+        storage = value.untyped_storage() if value.layout == torch.strided else None
+        if storage is None or value.numel() * value.element_size() > storage.nbytes():
+            raise ValueError('%s has more elements than the file' % name)
+        storages[storage.data_ptr()] = storage.nbytes()
+    if sum(storages.values()) > size:
+        raise ValueError('its tensors have more elements than the file')
 
 
 def _tensors(values: Any) -> dict[str, torch.Tensor]:

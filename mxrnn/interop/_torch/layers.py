@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import Run, axis_of, dtype_of, operator
+from .table import Run, Unsupported, axis_of, dtype_of, operator
 
 __all__: list[str] = []
 
@@ -62,7 +62,7 @@ def _deconvolution(node: Node) -> Run:
     pad, more = _tuple(node, 'pad', count, 0), _tuple(node, 'adj', count, 0)
     groups, convolve = node.get('num_group', 1), TRANSPOSED[count]
     if node.get('target_shape', ()) or _channels_last(node):
-        raise ValueError('target_shape and channels last are not supported')
+        raise Unsupported('target_shape and channels last are not supported')
     return lambda x, weight, bias=None: convolve(x, weight, bias, stride, pad, more, groups, dilate)
 
 
@@ -76,7 +76,7 @@ def _pooling(node: Node) -> Run:
     padded = node.get('count_include_pad', True)
     padded = padded is None or bool(padded)
     if kind not in ('max', 'avg', 'sum') or convention not in ('valid', 'full'):
-        raise ValueError('pool_type %s with the convention %s is not supported'
+        raise Unsupported('pool_type %s with the convention %s is not supported'
                          % (kind, convention))
     up = convention == 'full'
     largest = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -99,7 +99,7 @@ def _pooling(node: Node) -> Run:
         return CONVOLUTIONS[count](x, ones, None, stride, pad, 1, x.shape[1])
 
     if kind == 'sum' and up:
-        raise ValueError('pool_type sum with the convention full is not supported')
+        raise Unsupported('pool_type sum with the convention full is not supported')
     return (lambda x: pool(_first(x)).movedim(1, -1)) if last else pool
 
 
@@ -107,7 +107,7 @@ def _pooling(node: Node) -> Run:
 def _up_sampling(node: Node) -> Run:
     scale = node.get('scale')
     if node.get('sample_type') != 'nearest' or node.get('num_args', 1) != 1:
-        raise ValueError('only sample_type nearest of one input is supported')
+        raise Unsupported('only sample_type nearest of one input is supported')
     return lambda x: F.interpolate(x, scale_factor=scale, mode='nearest')
 
 

@@ -1,7 +1,7 @@
 """A graph as a torch.nn.Module."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, Mapping
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from ... import _check
 from ..._graph.graph import Graph
 from ..model import Model
 from .opened import find_sources
-from .schedule import Schedule, UnsupportedError, faults_of, label_nodes
+from .schedule import Schedule, Sources, UnsupportedError, faults_of, label_nodes
 
 __all__ = ['GraphModule', 'UnsupportedError', 'from_torch', 'to_torch']
 
@@ -139,6 +139,9 @@ class GraphModule(nn.Module):
         if 'training' in arguments + auxiliary:
             raise ValueError("no variable can be called training, a name that torch's modules use "
                              'themselves')
+        if 'self' in arguments and 'self' not in arg_params:
+            raise ValueError('no input can be called self: inputs are given by name, and this one '
+                             "is Python's")
         missing = [name for name in auxiliary if name not in aux_params]
         if missing:
             raise ValueError('aux_params must have the auxiliary states %s' % ', '.join(missing))
@@ -152,12 +155,20 @@ class GraphModule(nn.Module):
                 self._parameters[name] = nn.Parameter(value, value.is_floating_point())
         for name in auxiliary:
             self._buffers[name] = tensor(aux_params[name])
-        self._sources: dict[int, dict[int, tuple[int, int]]] = {}
+        self._sources: Sources = {}
+        #: The inputs of the calls in which open sizes were looked for.
+        self._searched: set[frozenset[str]] = set()
+        #: The type of real numbers that `to`, `half` and their like have given the module.
+        self._real: torch.dtype | None = None
         self._build()
 
     def _build(self) -> None:
         self._schedule = Schedule(self.graph)
         self._schedule.settle(self._sources)
+        self._schedule.convert(self._real)
+        heads = self.graph.heads
+        #: Outputs that come again: MXNet takes the gradient of the last place alone.
+        self._again = [i for i, head in enumerate(heads) if head in heads[i + 1:]]
         self._open = self._schedule.num_open
         self._labels = {self.graph.nodes[i].name for i in label_nodes(self.graph)}
 
@@ -169,6 +180,24 @@ class GraphModule(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._build()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
+        super()._apply(fn, recurse)
+        single, double = (fn(torch.empty(0, dtype=each)).dtype
+                          for each in (torch.float32, torch.float64))
+        if single == double:  # so it gives all real numbers one type, those that are made as well
+            self._real = single
+            self._schedule.convert(single)
+        return self
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, metadata: Any,
+                              strict: bool, missing: list[str], unexpected: list[str],
+                              errors: list[str]) -> None:
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected,
+                                      errors)
+        # torch takes names with dots for those of modules inside this one.
+        own = {prefix + name for name in [*self._parameters, *self._buffers]}
+        unexpected[:] = [name for name in unexpected if name not in own]
 
     def extra_repr(self) -> str:
         return 'inputs=%s, outputs=%s, %d nodes' % (self.inputs, self.outputs,
@@ -185,10 +214,18 @@ class GraphModule(nn.Module):
                 break
         known = sum(map(len, self._sources.values()))
         if known < self._open and not torch.compiler.is_compiling():
-            self._sources = find_sources(self._schedule, variables)
-            self._schedule.settle(self._sources)
+            self._find_sizes(variables, frozenset(given))
         results = self._schedule.run(variables, self.training, device)
+        for i in self._again:
+            results[i] = results[i].detach()
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _find_sizes(self, variables: dict[str, Tensor], given: frozenset[str]) -> None:
+        """Find out where open sizes can be read, once for each set of inputs."""
+        if given not in self._searched:
+            self._searched.add(given)
+            self._sources = find_sources(self._schedule, variables, given - self._labels)
+            self._schedule.settle(self._sources)
 
     def _given(self, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> dict[str, Tensor]:
         if len(args) > len(self.inputs):

@@ -1,182 +1,190 @@
 """Sizes that a graph leaves open, such as the batch of its begin states.
 
-MXNet infers them forwards and backwards through all operators. Here the graph is run once on
-torch's 'meta' device, which has shapes and no elements. Each open size gets a number of its own,
-that no real size has; where it meets another size that it must equal, that one is what it is. What
-is noted is not the number but where to read it, so that it holds for every batch.
+MXNet infers them forwards and backwards through all operators. Here shapes are followed forwards:
+each size of an input, and each open one, is an axis of `_graph/sizes.py`, and operators whose
+inputs must agree bind open axes to others. How an operator's outputs depend on its inputs is seen
+by running it on torch's 'meta' device, which has shapes and no elements: once as it is, and once
+with each axis twice as long. So no two sizes are mistaken for each other because they are equal.
 """
 from __future__ import annotations
 
 import itertools
-from typing import Any, Sequence
+import math
+from typing import Iterable, Mapping, NamedTuple, Sequence
 
+import torch
 from torch import Tensor
 
-from .schedule import Creation, Loop, Schedule, Step
+from ..._graph.sizes import Axis, Size, SizeError, Source, parts, product, unify
+from .schedule import Creation, Loop, Schedule, Sources, Step, loop_of
 from .table import OPERATORS
 
 __all__ = ['find_sources']
 
-#: The number of the first open size; real sizes are smaller.
-FIRST = 100_000_007
 
-#: Operators whose inputs are broadcast: a size of 1 then says nothing about another.
-_BROADCAST = ('where',)
-_JOINS = {'Concat': 1, '_rnn_param_concat': 1}
+class _Array(NamedTuple):
+    dtype: torch.dtype
+    shape: tuple[Size, ...]
 
 
-class _Found(Exception):
-    """The open size `number` is `size`, which input `at` has along `axis`."""
-
-    def __init__(self, number: int, size: int, at: int, axis: int) -> None:
-        self.number, self.size, self.at, self.axis = number, size, at, axis
-
-
-def find_sources(schedule: Schedule, variables: dict[str, Any]
-                 ) -> dict[int, dict[int, tuple[int, int]]]:
+def find_sources(schedule: Schedule, variables: Mapping[str, Tensor], inputs: Iterable[str]
+                 ) -> Sources:
     """Where each open size of `schedule` can be read: for `Schedule.settle`.
 
-    `variables` are the values of the graph's variables.
+    `variables` are the values of the graph's variables; those in `inputs` may have other sizes in
+    another call, which has all of them.
     """
-    return _Search(schedule, variables).sources
+    search = _Search(schedule)
+    arrays = {}
+    for name, value in variables.items():
+        place = schedule.variables[name]
+        sources = [Source(place, i, None) for i in range(value.dim())] if name in inputs else []
+        arrays[name] = _Array(value.dtype, tuple(
+            search.axis(size, sources[i]) if sources else size
+            for i, size in enumerate(value.shape)))
+    search.follow(schedule, arrays)
+    return search.sources()
 
 
 class _Search:
-    def __init__(self, schedule: Schedule, variables: dict[str, Any]) -> None:
-        self.steps = schedule.steps
-        self.values: list[Any] = [None] * schedule.size
+    """Follows shapes through a graph, and through the bodies of its loops."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        #: The number that stands for each axis.
+        self.numbers: dict[Axis, int] = {}
+        probes = itertools.count(101, 6)
+        #: The open sizes, by the place and the axis of the array that has them.
+        self.opened = {(place, axis): self.axis(next(probes))
+                       for place, creation in schedule.creations().items()
+                       for axis in creation.open}
+
+    def axis(self, number: int, source: Source | None = None) -> Axis:
+        axis = Axis(source)
+        self.numbers[axis] = number
+        return axis
+
+    def sources(self) -> Sources:
+        """Where to read those of the open sizes that were found."""
+        found: Sources = {}
+        for (place, axis), size in self.opened.items():
+            factor, axes = parts(size)
+            if all(each.source for each in axes):
+                found.setdefault(place, {})[axis] = factor, tuple(
+                    (int(each.source.array), each.source.axis) for each in axes if each.source)
+        return found
+
+    def follow(self, schedule: Schedule, variables: Mapping[str, _Array | None],
+               inside: bool = False) -> list[_Array | None]:
+        """The shapes of the outputs; `inside` a loop, whose sizes cannot be read outside."""
+        arrays: list[_Array | None] = [None] * schedule.size
+        # Sizes at these places can be read before any array with open sizes is made.
+        early = [not inside] * schedule.size
         for name, place in schedule.variables.items():
-            value = variables.get(name)
-            self.values[place] = None if value is None else value.detach().to('meta')
-        #: The open sizes that the shape or the value at a place depends on.
-        self.depends: list[set[int]] = [set() for _ in range(schedule.size)]
-        numbers = itertools.count(FIRST)
-        #: By the number of an open size: the step that has it, the axis there, and the size.
-        self.where: dict[int, tuple[Step, int]] = {}
-        self.size: dict[int, int] = {}
-        for step in schedule.creations:
-            for axis in step.run.open:  # type: ignore[union-attr]
-                number = next(numbers)
-                self.where[number], self.size[number] = (step, axis), number
-        self.sources: dict[int, dict[int, tuple[int, int]]] = {}
-        self._search()
+            arrays[place] = variables.get(name)
+        for step in schedule.steps:
+            if not inside and all(each.source for size in self.opened.values()
+                                  for each in parts(size)[1]):
+                break
+            inputs = [arrays[place] for place in step.inputs]
+            first = not (isinstance(step.run, Creation) and step.run.open) and all(
+                early[place] for place in step.inputs)
+            results = self._results(step, inputs, first)
+            for number, place in step.outputs:
+                early[place] = first
+                arrays[place] = results[number] if results else None
+        return [arrays[place] for place in schedule.heads]
 
-    def _search(self) -> None:
-        current = [False] * len(self.steps)
-        at = 0
-        while at < len(self.steps):
-            if current[at]:
-                at += 1
-                continue
-            step = self.steps[at]
-            try:
-                self._execute(step)
-            except _Found as found:
-                changed = self._note(step, found)
-                if changed:
-                    for i, other in enumerate(self.steps[:at]):
-                        if self.depends[other.output] & changed:
-                            current[i] = False
-                    at = current.index(False)
-                    continue
-                self._forget(step)
-            current[at] = True
-            at += 1
-
-    def _note(self, step: Step, found: _Found) -> set[int]:
-        """Note where an open size is read; the numbers of those that have it, if it can be."""
-        place = step.inputs[found.at]
-        maker, axis = self.where[found.number]
-        if found.number in self.depends[place]:
-            return set()  # the source would wait for what waits for it
-        self.sources.setdefault(maker.output, {})[axis] = (place, found.axis)
-        same = {number for number, size in self.size.items() if size == found.number}
-        for number in same:
-            self.size[number] = found.size
-            # What depends on the one depends on whatever its source does.
-            self.depends[self.where[number][0].output] |= self.depends[place]
-        return same
-
-    def _forget(self, step: Step) -> None:
-        self.values[step.output] = None
-
-    def _execute(self, step: Step) -> None:
+    def _results(self, step: Step, inputs: Sequence[_Array | None], early: bool
+                 ) -> list[_Array | None]:
         if isinstance(step.run, Creation):
-            sizes = [max(size, 1) for size in step.run.shape]
-            for number, (maker, axis) in self.where.items():
-                if maker.output == step.output:
-                    sizes[axis] = self.size[number]
-                    self.depends[step.output].add(number)
-            try:
-                self.values[step.output] = step.run.run(sizes, 'meta')
-            except RuntimeError:
-                self._forget(step)
-            return
-        inputs = [self.values[place] for place in step.inputs]
-        depends = set().union(*(self.depends[place] for place in step.inputs))
+            made = step.run.run([max(size, 1) for size in step.run.shape], 'meta')
+            place = step.outputs[0][1]
+            return [_Array(made.dtype, tuple(self.opened.get((place, axis), size)
+                                             for axis, size in enumerate(made.shape)))]
+        known = [array for array in inputs if array is not None]
         if step.node.op == '_foreach':
-            self._look_into(step, inputs)
-        else:
-            self._compare(step, inputs)
-        if any(value is None for value in inputs):
-            self._forget(step)
-            return
-        try:
-            result = step.run[False](*inputs)
-        except (RuntimeError, ValueError, IndexError, NotImplementedError):
-            self._forget(step)  # shapes that follow from it stay unknown
-            return
-        results = [result] if isinstance(result, Tensor) else list(result)
-        self.values[step.output:step.output + len(results)] = results
-        for place in range(step.output, step.output + len(results)):
-            self.depends[place] = depends
+            return self._loop(loop_of(step), inputs)
+        self._agree(step, known)
+        return self._outputs(step, known, early) if len(known) == len(inputs) else []
 
-    def _compare(self, step: Step, inputs: Sequence[Any]) -> None:
-        operator = OPERATORS.get(step.node.op)
-        strict = operator is not None and operator.equal_shapes
-        if not strict and not step.node.op.startswith('broadcast_') and (
-                step.node.op not in _BROADCAST):
-            return
-        known = [(at, value.shape) for at, value in enumerate(inputs)
-                 if isinstance(value, Tensor)]
-        joined = step.node.get('dim', 1) if step.node.op in _JOINS else None
-        for at, shape in known:
-            for axis, size in enumerate(shape):
-                if size < FIRST or size not in self.size or axis == joined:
-                    continue
-                for other, sizes in known:
-                    if other != at and len(sizes) == len(shape) and sizes[axis] != size and (
-                            strict or sizes[axis] != 1) and (
-                            size not in self.depends[step.inputs[other]]):
-                        raise _Found(size, sizes[axis], other, axis)
-
-    def _look_into(self, step: Step, inputs: Sequence[Any]) -> None:
-        """Find open sizes of a loop's states by one step of its body."""
-        loop: Loop = step.run[False].__self__  # type: ignore[index, union-attr]
+    def _loop(self, loop: Loop, inputs: Sequence[_Array | None]) -> list[_Array | None]:
         sequences, states, others = loop.split(inputs)
-        if any(sequence is None for sequence in sequences):
+        rows = [array and array._replace(shape=array.shape[1:]) for array in sequences]
+        heads = self.follow(loop.body, loop.step(rows, states, others), inside=True)
+        for before, after in zip(states, heads[loop.outputs:]):
+            if before and after and len(before.shape) == len(after.shape):
+                for pair in zip(before.shape, after.shape):
+                    self._unify(*pair)
+        steps = sequences[0].shape[:1] if sequences[0] else None
+        return [array._replace(shape=steps + array.shape) if array and steps else None
+                for array in heads[:loop.outputs]] + list(states)
+
+    def _agree(self, step: Step, arrays: Sequence[_Array]) -> None:
+        """Bind sizes that the operator needs to be equal."""
+        node = step.node
+        operator = OPERATORS.get(node.op)
+        broadcast = node.op.startswith('broadcast_') or node.op == 'where'
+        if not broadcast and not (operator and operator.equal_shapes):
             return
-        body = _Body(loop.body, loop.step([each[0] for each in sequences], states, others), self)
-        for number, size in body.found:
-            for at, sequence in enumerate(sequences):
-                for axis in range(1, sequence.dim()):  # the batch comes first
-                    if sequence.shape[axis] == size:
-                        raise _Found(number, size, at, axis)
+        joined = node.get('dim', 1) if node.op in ('Concat', '_rnn_param_concat') else None
+        for one, other in itertools.combinations(arrays, 2):
+            if len(one.shape) != len(other.shape):
+                continue
+            for axis, pair in enumerate(zip(one.shape, other.shape)):
+                different = axis != 1 if node.op == 'RNN' else joined in (
+                    axis, axis - len(one.shape))
+                if not different and not (broadcast and 1 in pair):
+                    self._unify(*pair)
 
+    def _unify(self, one: Size, other: Size) -> None:
+        try:
+            unify(one, other)
+        except SizeError:
+            return  # the operator says it better when it runs
+        pair = parts(one), parts(other)
+        if pair[0] != pair[1] and all(factor == 1 and len(axes) == 1 for factor, axes in pair):
+            pair[1][1][0].bound = pair[0][1][0]
 
-class _Body(_Search):
-    """A search in the body of a loop, for open sizes of the graph around it."""
+    def _outputs(self, step: Step, inputs: Sequence[_Array], early: bool) -> list[_Array | None]:
+        base = self._run(step, inputs, ())
+        axes = list(dict.fromkeys(axis for array in inputs for size in array.shape
+                                  for axis in parts(size)[1]))
+        longer = {axis: self._run(step, inputs, (axis,)) for axis in axes}
+        # Two axes that can only become longer together are one.
+        for one, other in itertools.combinations([axis for axis in axes if not longer[axis]], 2):
+            if self.numbers[one] == self.numbers[other] and not one.bound and not other.bound:
+                both = self._run(step, inputs, (one, other))
+                if both:
+                    self._unify(one, other)
+                    kept, = parts(one)[1]
+                    longer[kept] = both
+        results: list[_Array | None] = []
+        places = dict(step.outputs)
+        for at, array in enumerate(base):
+            shape: list[Size] = []
+            for axis, number in enumerate(array.shape):
+                changed = {each: arrays[at].shape[axis] for each, arrays in longer.items()
+                           if arrays and arrays[at].dim() == array.dim()
+                           and arrays[at].shape[axis] != number}
+                factor, rest = divmod(number, math.prod(map(self._number, changed)) or 1)
+                if not rest and all(each == 2 * number for each in changed.values()):
+                    shape.append(product(changed, factor))
+                elif early and at in places and all(each.source for each in changed):
+                    shape.append(self.axis(number, Source(places[at], axis, None)))
+            known = len(shape) == array.dim()
+            results.append(_Array(array.dtype, tuple(shape)) if known else None)
+        return results
 
-    def __init__(self, schedule: Schedule, variables: dict[str, Any], outer: _Search) -> None:
-        self.found: list[tuple[int, int]] = []
-        self._outer = outer
-        super().__init__(schedule, variables)
+    def _number(self, size: Size, doubled: Sequence[Axis] = ()) -> int:
+        factor, axes = parts(size)
+        return factor * math.prod(self.numbers[axis] * (1 + (axis in doubled)) for axis in axes)
 
-    def _search(self) -> None:
-        self.where, self.size = {}, dict(self._outer.size)
-        for step in self.steps:
-            try:
-                self._execute(step)
-            except _Found as found:
-                self.found.append((found.number, found.size))
-                return
+    def _run(self, step: Step, inputs: Sequence[_Array], doubled: Sequence[Axis]) -> list[Tensor]:
+        """The outputs without elements; none if the operator does not take such inputs."""
+        try:
+            result = step.run[False](*[  # type: ignore[index]
+                torch.empty([self._number(size, doubled) for size in array.shape],
+                            dtype=array.dtype, device='meta') for array in inputs])
+        except Exception:  # noqa: BLE001 -- any that an operator has for shapes or for no elements
+            return []
+        return [result] if isinstance(result, Tensor) else list(result)

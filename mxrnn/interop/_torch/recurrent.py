@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import Run, operator
+from .table import Run, Unsupported, operator
 
 __all__: list[str] = []
 
@@ -25,9 +25,9 @@ def _rnn(node: Node) -> Run:
     p, states = float(node.get('p', 0)), node.get('state_outputs', False)
     for key in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
         if node.get(key) is not None:
-            raise ValueError('%s is not supported' % key)
+            raise Unsupported('%s is not supported' % key)
     if node.get('use_sequence_length', False):
-        raise ValueError('use_sequence_length is not supported')
+        raise Unsupported('use_sequence_length is not supported')
     kernel, rows, both = KERNELS[mode], GATES[mode] * units, directions == 2
     if layers == 1:
         p = 0.

@@ -1,19 +1,26 @@
 """A graph as a list of steps: which function, from which places, to which."""
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Dict, Iterator, NamedTuple, Sequence, Tuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..._graph.graph import Graph, Node
+from ..._graph.attributes import AttributeValueError
+from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes, row
 from . import creation, elementwise, index, layers, losses, recurrent, shape  # noqa: F401
 from .creation import CREATES
-from .table import OPERATORS, Run, axis_of
+from .table import OPERATORS, Run, Unsupported, axis_of
 
-__all__ = ['Creation', 'Schedule', 'Step', 'UnsupportedError', 'faults_of',
-           'label_nodes']
+__all__ = ['Creation', 'Loop', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'faults_of',
+           'label_nodes', 'loop_of']
+
+T = TypeVar('T')
+
+#: By the place of an array and its axis, how to read an open size: a number, and the places and
+#: axes of sizes to multiply it by.
+Sources = Dict[int, Dict[int, Tuple[int, Tuple[Tuple[int, int], ...]]]]
 
 #: Attributes that MXNet takes a size of 0 or -1 in for 'as the rest of the graph says'.
 OPEN = (0, -1)
@@ -30,18 +37,23 @@ class Creation:
         self.run = CREATES[node.op](node)
         self.shape = [int(size) for size in axis_of(node.get('shape')) or ()]
         self.open = [axis for axis, size in enumerate(self.shape) if size in OPEN]
-        #: For an open axis, the place and the axis there that say its size.
-        self.sources: dict[int, tuple[int, int]] = {}
+        #: For an open axis, where to read its size.
+        self.sources: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {}
+        #: The type that arrays of real numbers get in place of the one that the graph states.
+        self.real: torch.dtype | None = None
 
     def __call__(self, values: Sequence[Any], device: Any) -> Tensor:
-        if not self.open:
-            return self.run(self.shape, device)
-        sizes = list(self.shape)
-        for axis in self.open:
-            # Where nothing says more, an array of length 1 is as good as any when it is broadcast.
-            place, other = self.sources.get(axis, (-1, 0))
-            sizes[axis] = 1 if place < 0 else values[place].shape[other]
-        return self.run(sizes, device)
+        sizes = self.shape
+        if self.open:
+            sizes = list(sizes)
+            for axis in self.open:
+                # Where nothing says more, length 1 is as good as any when it is broadcast.
+                size, factors = self.sources.get(axis, (1, ()))
+                for place, other in factors:
+                    size = size * values[place].shape[other]
+                sizes[axis] = size
+        made = self.run(sizes, device)
+        return made.to(self.real) if self.real and made.is_floating_point() else made
 
 
 class Step(NamedTuple):
@@ -51,13 +63,12 @@ class Step(NamedTuple):
     #: By whether it is in training: a function of the inputs, or a Creation.
     run: tuple[Run, Run] | Creation
     inputs: tuple[int, ...]
-    #: The place of its first output; the others follow.
-    output: int
-    num_outputs: int
+    #: The outputs that something reads: their numbers, and their places.
+    outputs: tuple[tuple[int, int], ...]
 
 
 class Schedule:
-    """The steps of a graph, in order, over a list of values: one place for each output of a node.
+    """The steps of a graph, in order, over a list of values: one place for each that is read.
 
     Parameters
     ----------
@@ -66,44 +77,51 @@ class Schedule:
     """
 
     def __init__(self, graph: Graph) -> None:
-        counts = [node.num_outputs for node in graph.nodes]
-        for entry in [*graph.heads, *(each for node in graph.nodes for each in node.inputs)]:
-            counts[entry.node] = max(counts[entry.node], entry.output + 1)
-        first = [0]
-        for count in counts:
-            first.append(first[-1] + count)
-        self.size = first[-1]
+        entries = {Entry(i, 0) for i in range(len(graph.nodes))}
+        entries.update(graph.heads, *(node.inputs for node in graph.nodes))
+        places = {entry: place for place, entry in enumerate(sorted(entries))}
+        outputs: list[list[tuple[int, int]]] = [[] for _ in graph.nodes]
+        for entry, place in places.items():
+            outputs[entry.node].append((entry.output, place))
+        self.size = len(places)
         #: The place of each variable, by name.
-        self.variables = {node.name: first[i] for i, node in enumerate(graph.nodes)
+        self.variables = {node.name: places[Entry(i, 0)] for i, node in enumerate(graph.nodes)
                           if node.is_variable}
-        self.heads = [first[entry.node] + entry.output for entry in graph.heads]
+        self.heads = [places[entry] for entry in graph.heads]
         labels = label_nodes(graph)
         self.steps: list[Step] = []
         for i, node in enumerate(graph.nodes):
             if not node.is_variable:
-                places = tuple(first[entry.node] + entry.output for entry in node.inputs)
                 run = _bound(node)
                 if i in labels and not isinstance(run, Creation):
                     run = _if_given(run[0]), _if_given(run[1])
-                self.steps.append(Step(node, run, places, first[i], counts[i]))
+                self.steps.append(Step(node, run, tuple(places[entry] for entry in node.inputs),
+                                       tuple(outputs[i])))
         self._arrange()
 
     @property
     def num_open(self) -> int:
         """How many sizes the graph leaves open."""
-        return sum(len(step.run.open) for step in self.steps if isinstance(step.run, Creation))
+        return sum(len(each.open) for each in self.creations().values())
 
-    @property
-    def creations(self) -> list[Step]:
-        """The steps that make arrays with open sizes."""
-        return [step for step in self.steps if isinstance(step.run, Creation) and step.run.open]
+    def creations(self) -> dict[int, Creation]:
+        """What makes arrays with open sizes, by the arrays' places."""
+        return {step.outputs[0][1]: step.run for step in self.steps
+                if isinstance(step.run, Creation) and step.run.open}
 
-    def settle(self, sources: dict[int, dict[int, tuple[int, int]]]) -> None:
-        """Let open sizes be read off other values: by the place of the array, then the axis, the
-        place and the axis there."""
-        for step in self.creations:
-            step.run.sources = dict(sources.get(step.output, {}))  # type: ignore[union-attr]
+    def settle(self, sources: Sources) -> None:
+        """Let open sizes be read off other values."""
+        for place, each in self.creations().items():
+            each.sources = dict(sources.get(place, {}))
         self._arrange()
+
+    def convert(self, real: torch.dtype | None) -> None:
+        """Make arrays of real numbers of the type `real`, those in loops as well."""
+        for step in self.steps:
+            if isinstance(step.run, Creation):
+                step.run.real = real
+            elif step.node.op == '_foreach':
+                loop_of(step).body.convert(real)
 
     def _arrange(self) -> None:
         """Put steps behind all that they read, and note when a value is read for the last time."""
@@ -112,9 +130,9 @@ class Schedule:
         while waiting:
             later = []
             for step in waiting:
-                if all(place in made for place in _reads(step)):
+                if made.issuperset(_reads(step)):
                     ordered.append(step)
-                    made.update(range(step.output, step.output + step.num_outputs))
+                    made.update(place for _, place in step.outputs)
                 else:
                     later.append(step)
             if len(later) == len(waiting):
@@ -132,7 +150,7 @@ class Schedule:
                 dead[i].append(place)
         self._plans = tuple(
             [(step.run if isinstance(step.run, Creation) else step.run[training],
-              None if isinstance(step.run, Creation) else step.inputs, step.output, dead[i])
+              None if isinstance(step.run, Creation) else step.inputs, step.outputs, dead[i])
              for i, step in enumerate(ordered)] for training in (False, True))
 
     def run(self, variables: dict[str, Any], training: bool, device: Any) -> list[Any]:
@@ -140,15 +158,16 @@ class Schedule:
         values: list[Any] = [None] * self.size
         for name, place in self.variables.items():
             values[place] = variables.get(name)
-        for run, inputs, output, dead in self._plans[training]:
+        for run, inputs, outputs, dead in self._plans[training]:
             if inputs is None:
                 result = run(values, device)
             else:
                 result = run(*[values[place] for place in inputs])
             if isinstance(result, Tensor):
-                values[output] = result
-            else:
-                values[output:output + len(result)] = result
+                values[outputs[0][1]] = result
+            elif result is not None:
+                for number, place in outputs:
+                    values[place] = result[number]
             for place in dead:
                 values[place] = None
         return [values[place] for place in self.heads]
@@ -157,8 +176,8 @@ class Schedule:
 def _reads(step: Step) -> Iterator[int]:
     yield from step.inputs
     if isinstance(step.run, Creation):
-        for place, _ in step.run.sources.values():
-            yield place
+        for _, factors in step.run.sources.values():
+            yield from (place for place, _ in factors)
 
 
 def _bound(node: Node) -> tuple[Run, Run] | Creation:
@@ -177,7 +196,7 @@ def _bound(node: Node) -> tuple[Run, Run] | Creation:
 def _if_given(run: Run) -> Run:
     """`run` of a label, which may be left out."""
     def given(*inputs: Any) -> Any:
-        return (None,) if any(value is None for value in inputs) else run(*inputs)
+        return None if any(value is None for value in inputs) else run(*inputs)
     return given
 
 
@@ -203,18 +222,16 @@ class Loop:
     def __init__(self, node: Node) -> None:
         self.body = Schedule(node.subgraphs[0])
         names = list(self.body.variables)
-        groups = [node.get(key, ()) for key in ('in_data_locs', 'in_state_locs', 'remain_locs')]
         #: Names of the body's variables: sequences, states, and what is the same in every step.
         self.sequences, self.states, self.others = (
-            [names[place] for place in places] for places in groups)
-        self.outputs = node.get('num_out_data', 1)
+            [names[place] for place in places] for places in _groups(node))
+        self.outputs = node.num_out_data
 
-    def split(self, inputs: Sequence[Tensor]) -> tuple[Sequence[Tensor], ...]:
+    def split(self, inputs: Sequence[T]) -> tuple[Sequence[T], ...]:
         first, second = len(self.sequences), len(self.sequences) + len(self.states)
         return inputs[:first], inputs[first:second], inputs[second:]
 
-    def step(self, rows: Sequence[Tensor], states: Sequence[Tensor],
-             others: Sequence[Tensor]) -> dict[str, Tensor]:
+    def step(self, rows: Sequence[T], states: Sequence[T], others: Sequence[T]) -> dict[str, T]:
         """The body's variables."""
         return {**dict(zip(self.sequences, rows)), **dict(zip(self.states, states)),
                 **dict(zip(self.others, others))}
@@ -235,23 +252,51 @@ class Loop:
         return self._run(False, inputs)
 
 
+def loop_of(step: Step) -> Loop:
+    """The loop that a step of ``_foreach`` runs."""
+    return step.run[False].__self__  # type: ignore[index, union-attr, no-any-return]
+
+
+def _groups(node: Node) -> tuple[tuple[int, ...], ...]:
+    """The body's variables that are sequences, states, and the same in every step."""
+    return node.in_data_locs, node.in_state_locs, node.remain_locs
+
+
+def _check_loop(node: Node) -> None:
+    """Refuse a loop whose body is not there or does not fit it."""
+    if len(node.subgraphs) != 1:
+        raise Unsupported('with %d bodies' % len(node.subgraphs))
+    body, (sequences, states, others) = node.subgraphs[0], _groups(node)
+    places = sorted(sequences + states + others)
+    if (not sequences or places != list(range(sum(each.is_variable for each in body.nodes)))
+            or len(places) != len(node.inputs)
+            or len(body.heads) != node.num_out_data + len(states)):
+        raise Unsupported('whose body has other inputs or outputs')
+
+
 # ---- what cannot be run
 
 def faults_of(graph: Graph) -> dict[str, list[str]]:
     """The operators of `graph` that cannot be run, with the reason, and the nodes of each."""
     faults: dict[str, list[str]] = {}
     for node in graph.walk():
-        if node.is_variable or node.op == '_foreach':
+        if node.is_variable:
             continue
-        make: Callable[[Node], Any] | None = CREATES.get(node.op) or (
-            OPERATORS[node.op].make if node.op in OPERATORS else None)
         what = node.op
-        if make is not None:
-            try:
-                check_attributes(node)
-                make(node)
-                continue
-            except (ValueError, TypeError, LookupError, AttributeError) as error:
-                what = '%s (%s)' % (node.op, error or type(error).__name__)
-        faults.setdefault(what, []).append(node.name)
+        try:
+            check_attributes(node)
+            if node.op == '_foreach':
+                _check_loop(node)
+            elif node.op in CREATES:
+                CREATES[node.op](node)
+            elif node.op in OPERATORS:
+                OPERATORS[node.op].make(node)
+            else:
+                faults.setdefault(what, []).append(node.name)
+        except AttributeValueError as error:
+            # It begins with the node and the operator, which are said anyway.
+            reason = str(error).partition(', %s: ' % node.op)[2]
+            faults.setdefault('%s (%s)' % (node.op, reason), []).append(node.name)
+        except Unsupported as error:
+            faults.setdefault('%s (%s)' % (node.op, error), []).append(node.name)
     return faults

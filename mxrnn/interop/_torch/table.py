@@ -14,13 +14,17 @@ from torch import Tensor
 from ..._graph.graph import Node
 from ..registry import TORCH, Operator
 
-__all__ = ['DTYPES', 'OPERATORS', 'Operator', 'axis_of', 'dtype_of', 'operator']
+__all__ = ['DTYPES', 'OPERATORS', 'Operator', 'Unsupported', 'axis_of', 'dtype_of', 'operator']
 
 #: Runs a node: tensors in, a tensor or a tuple of them out.
 Run = Callable[..., Any]
 
-
 OPERATORS = TORCH
+
+
+class Unsupported(Exception):
+    """What a node asks for cannot be run; the message says what."""
+
 
 DTYPES = {
     'float32': torch.float32, 'float64': torch.float64, 'float16': torch.float16,
