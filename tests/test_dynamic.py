@@ -316,3 +316,47 @@ def test_short_types_of_lengths_in_long_loops(kind):
 
     for got, want in zip(final(kind), final('int32')):
         np.testing.assert_array_equal(got, want)
+
+
+class Adds(rnn.ModifierCell):
+    """Adds a Symbol from outside its states to the output."""
+
+    def __init__(self, base_cell, context, add):
+        super().__init__(base_cell)
+        self.context, self.add = context, add
+
+    def __call__(self, inputs, states):
+        output, states = self.base_cell(inputs, states)
+        return self.add(output, self.context), states
+
+
+@pytest.mark.parametrize('context', [
+    lambda: mx.sym.Variable('context', shape=(2, 3)),
+    lambda: mx.sym.tanh(mx.sym.Variable('context', shape=(2, 3))),
+    lambda: mx.sym.split(mx.sym.Variable('context', shape=(2, 6)), num_outputs=2)[1]],
+    ids=['variable', 'computed', 'part'])
+@pytest.mark.parametrize('add', [
+    lambda output, context: output + context,
+    lambda output, context: mx.sym.tanh(context + output),
+    lambda output, context: (output + context) + context * 2], ids=['plain', 'within', 'twice'])
+def test_gradients_of_what_a_step_adds_from_outside(context, add):
+    def cell():
+        return Adds(rnn.LSTMCell(3), context(), add)
+    assert_agree(run_dynamic(cell(), (4,)), run(cell(), (4,)))
+
+
+def test_a_parameter_that_a_step_adds_has_its_gradient():
+    class Shifted(rnn.RNNCell):
+        def __call__(self, inputs, states):
+            output, states = super().__call__(inputs, states)
+            return output + self.params.get('shift', shape=(2, 3)), states
+
+    assert_agree(run_dynamic(Shifted(3), (4,)), run(Shifted(3), (4,)))
+
+
+def test_what_is_made_outside_a_loop_is_made_once():
+    context = mx.sym.Dropout(mx.sym.Variable('context', shape=(2, 3)), p=0.5, name='drop')
+    outputs, _ = rnn.dynamic_unroll(Adds(rnn.RNNCell(3), context, lambda a, b: a + b),
+                                    mx.sym.Variable('data'))
+    names = mx.sym.Group([outputs, context]).get_internals().list_outputs()
+    assert names.count('drop_output') == 1

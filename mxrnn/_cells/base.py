@@ -11,7 +11,7 @@ from typing import Any, Callable
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import activate
-from .sequence import make_state, unknown
+from .sequence import StateInfo, make_state, unknown
 from .unroll import Unrollable
 from .variables import RNNParams, in_constructor_of
 from .weights import PackedWeights
@@ -149,7 +149,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
     # States
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self) -> list[StateInfo]:
         """Shape (0 for the batch) and layout of each state."""
         raise NotImplementedError('%s does not define state_info' % type(self).__name__)
 

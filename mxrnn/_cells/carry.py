@@ -5,7 +5,7 @@ import weakref
 from typing import Any
 
 from .. import _check
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import json_of, mx
 from .base import BaseRNNCell, check_cell
 from .containers import BidirectionalCell
 from .sequence import check_states
@@ -237,7 +237,7 @@ class _Carried(mx.sym.Symbol):
         self.carried = carried
 
     def __reduce__(self) -> Any:
-        return mx.sym.load_json, (self.tojson(),)  # a copy, or another process, has no watch
+        return mx.sym.load_json, (json_of(self),)  # a copy, or another process, has no watch
 
     def simple_bind(self, *args: Any, **kwargs: Any) -> Any:
         executor = super().simple_bind(*args, **kwargs)

@@ -7,19 +7,21 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
 from .sequence import (
+    GivenLengths,
     Inputs,
-    arrange,
+    StateInfo,
+    States,
     check_states,
     flatten,
     known_shape,
     known_type,
-    reverse,
+    merged,
     steps_of,
     time_axis,
     time_major,
     typed,
 )
-from .unroll import Options
+from .unroll import Options, Unrolled
 from .variables import RNNParams, check_shared, share, warn_of_equal_names
 from .weights import Weights
 
@@ -66,7 +68,7 @@ class _Container(BaseRNNCell):
                 return
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self) -> list[StateInfo]:
         return sum((cell.state_info for cell in self._cells), [])
 
     def begin_state(self, func: Any = None, **kwargs: Any) -> list[mx.sym.Symbol]:
@@ -172,8 +174,7 @@ class SequentialRNNCell(_Container):
             steps = cell._gives_steps_(steps)
         return steps
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
         next_states: list[Any] = []
         between = options._replace(merge_outputs=None)
@@ -251,13 +252,11 @@ class BidirectionalCell(_Container):
     def _gives_steps_(self, steps: bool) -> bool:
         return any(cell._gives_steps_(True) for cell in self._cells)
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
-        if options.valid_length is not None:
-            return self._unroll_valid_(inputs, begin_state, options)
-        length, layout, merge_outputs = options[:3]
-        axis = time_axis(layout)
-        steps = steps_of(length, inputs, layout)
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        if isinstance(options.lengths, GivenLengths):
+            return self._unroll_valid_(inputs, begin_state, options, options.lengths)
+        merge_outputs, axis = options.merge_outputs, time_axis(options.layout)
+        steps = steps_of(options.length, inputs, options.layout)
         states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
         results = [cell._unroll_within_(given, own, options)
                    for cell, given, own in zip(self._cells, (steps, steps[::-1]), states)]
@@ -265,7 +264,7 @@ class BidirectionalCell(_Container):
         if merge_outputs is None:
             merge_outputs = all(isinstance(output, mx.sym.Symbol) for output in outputs)
             if not merge_outputs:  # by its full name, which decides the automatic one
-                outputs = [list(mx.sym.SliceChannel(output, axis=axis, num_outputs=length,
+                outputs = [list(mx.sym.SliceChannel(output, axis=axis, num_outputs=len(steps),
                                                     squeeze_axis=1))
                            if isinstance(output, mx.sym.Symbol) else output for output in outputs]
         forward, backward = outputs
@@ -315,21 +314,20 @@ class BidirectionalCell(_Container):
         info = self.state_info[0]  # of a FusedRNNCell, layers take the place of time
         return known_type(first), len(info['shape']) + (info.get('__layout__', '')[:1] != 'L')
 
-    def _unroll_valid_(self, inputs: Inputs, begin_state: Any, options: Options
-                       ) -> tuple[Inputs, list[Any]]:
+    def _unroll_valid_(self, inputs: Inputs, begin_state: States | None, options: Options,
+                       lengths: GivenLengths) -> Unrolled:
         """Each sequence reversed within its own length: padding stays behind, in both cells."""
-        length, layout, merge_outputs = options[:3]
-        valid_length: Any = options.valid_length
+        layout = options.layout
         states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
-        inputs = typed(arrange(length, inputs, layout, True), *self._form_of_inputs_(states))
+        inputs = typed(merged(inputs, layout), *self._form_of_inputs_(states))
         data = time_major(inputs, layout)
         whole = options._replace(layout='TN' + layout[2:], merge_outputs=True)
         (forward, *left), (backward, *right) = (
             cell._unroll_within_(given, own, whole)
-            for cell, given, own in zip(self._cells, (data, reverse(data, valid_length)),
+            for cell, given, own in zip(self._cells, (data, lengths.reverse(data)),
                                         states))
-        backward = arrange(length, backward, whole.layout, True)
+        backward = merged(backward, whole.layout)
         axis = self._channel_axis_() + 1
         self._check_widths_(forward, backward, axis)
-        joined = self._join_(forward, reverse(backward, valid_length), axis, 'out')
-        return arrange(length, time_major(joined, layout), layout, merge_outputs), left + right
+        joined = self._join_(forward, lengths.reverse(backward), axis, 'out')
+        return options.arranged(time_major(joined, layout)), left + right

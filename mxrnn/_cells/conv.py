@@ -8,6 +8,7 @@ from .._runtime.mxnet import mx
 from .base import Partial
 from .gated import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
+from .sequence import StateInfo
 from .variables import RNNParams
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']
@@ -152,7 +153,7 @@ class BaseConvRNNCell(GatedCell):
         return self._recurrence_.gates[:] if self._recurrence_ else ()
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self) -> list[StateInfo]:
         count = self._recurrence_.num_states if self._recurrence_ else 2
         return [{'shape': self._state_shape, '__layout__': self._conv_layout}
                 for _ in range(count)]

@@ -7,6 +7,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .gated import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN
+from .sequence import StateInfo
 from .variables import RNNParams
 
 __all__ = ['DenseCell', 'RNNCell', 'LSTMCell', 'LSTMPCell', 'GRUCell']
@@ -24,7 +25,7 @@ class DenseCell(GatedCell):
         self._num_hidden = _check.units(num_hidden)
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self) -> list[StateInfo]:
         return [{'shape': (0, self._num_hidden), '__layout__': 'NC'}
                 for _ in range(self._recurrence_.num_states)]
 
@@ -210,7 +211,7 @@ class LSTMPCell(DenseCell):
         self._rW = self._params.get('h2r_weight')
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self) -> list[StateInfo]:
         return [{'shape': (0, units), '__layout__': 'NC'}
                 for units in (self._projection_size, self._num_hidden)]
 

@@ -7,18 +7,15 @@ from typing import Any
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
-from .sequence import Inputs, arrange, check_symbol
-from .unroll import Options
+from .sequence import Inputs, StateInfo, States, check_symbol
+from .unroll import Options, Unrolled
 from .variables import RNNParams
 
-__all__ = ['DRAWN_ONCE', 'DropoutCell', 'TRAINING', 'drop']
+__all__ = ['DropoutCell', 'TRAINING', 'drop']
 
 #: In the body of a loop: a Symbol that is 1 in training and 0 else. MXNet never tells operators in
 #: a loop that they are being trained.
 TRAINING: contextvars.ContextVar[Any] = contextvars.ContextVar('TRAINING', default=None)
-
-#: Marks nodes that are made before a loop, which is told of their training as any other graph.
-DRAWN_ONCE = '__drawn_once__'
 
 
 def drop(data: mx.sym.Symbol, probability: float, **kwargs: Any) -> mx.sym.Symbol:
@@ -68,7 +65,7 @@ class DropoutCell(BaseRNNCell):
         self.dropout = _check.number('dropout', dropout, 0, 1)
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self) -> list[StateInfo]:
         return []
 
     def __call__(self, inputs: mx.sym.Symbol, states: Any
@@ -81,9 +78,8 @@ class DropoutCell(BaseRNNCell):
     def _gives_steps_(self, steps: bool) -> bool:
         return steps
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
-        inputs = arrange(options.length, inputs, options.layout, options.merge_outputs)
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        inputs = options.arranged(inputs)
         if isinstance(inputs, mx.sym.Symbol):
             return self(inputs, [])
         return super()._unroll_(inputs, begin_state, options)

@@ -11,6 +11,8 @@ and makes a subgraph of what it returns. Three things about it shape this module
   from its outputs, with the copies and the inputs replaced by the actual Symbols (`actual`).
 - MXNet tells no operator in a loop that it is being trained. Dropout gets a Symbol that says so
   (TRAINING), and the body's graph is searched for other operators that would have to know.
+- A sum hands its gradient on as it came, and the loop's backward pass then adds up the wrong arrays
+  if it reaches something from outside the loop. An identity in between has an array of its own.
 """
 from __future__ import annotations
 
@@ -18,19 +20,11 @@ import json
 from typing import Any
 
 from .. import _check
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import json_of, mx
 from .base import BaseRNNCell, check_cell
-from .dropout import DRAWN_ONCE, TRAINING
-from .sequence import (
-    Layout,
-    check_inputs,
-    check_states,
-    check_valid_length,
-    hold,
-    mask,
-    time_major,
-)
-from .unroll import unchanged_on_error
+from .dropout import TRAINING
+from .sequence import GivenLengths, Inputs, Layout, States, check_states, hold, merged, time_major
+from .unroll import Options, unroll_checked
 
 __all__ = ['dynamic_unroll']
 
@@ -41,8 +35,11 @@ _RUNNING = '%dynamic running'
 #: Operators that behave otherwise in training.
 _TRAINED = ('Dropout', 'BatchNorm')
 
+#: Marks the nodes that MXNet makes in the body of a loop.
+_INSIDE = '__subgraph_name__'
 
-def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = None,
+
+def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: States | None = None,
                    layout: Layout = 'NTC', *,
                    dtype: _check.DType | None = None,
                    valid_length: mx.sym.Symbol | None = None
@@ -100,20 +97,30 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: Any = 
         raise NotImplementedError('cell must be one that can be stepped, but %r cannot be: '
                                   'use unroll' % blocker)
     _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol that holds the whole sequence')
-    check_inputs(None, inputs, layout)
-    if valid_length is not None:
-        # Operators that mask would write before the array.
-        valid_length = mx.sym.maximum(check_valid_length(valid_length), 0)
-    with unchanged_on_error(cell):
-        cell.reset()
-        states = check_states(cell._first_states_(begin_state, dtype), len(cell.state_info), cell)
-        inputs = time_major(inputs, layout)
-        if valid_length is not None:
-            inputs = mask(None, inputs, 'TNC', valid_length)
-        outputs, *states = _Loop(cell, states, dtype)(inputs, states, valid_length)
-        if valid_length is not None:
-            outputs = mask(None, outputs, 'TNC', valid_length)
-        return time_major(outputs, layout), states
+    outputs, states = unroll_checked(cell, _Looped(cell), inputs, begin_state,
+                                     Options(None, layout, True, dtype, valid_length))
+    return merged(outputs, layout), states
+
+
+class _Looped:
+    """Unrolls a cell as a loop."""
+
+    _masks_padding_ = False
+
+    def __init__(self, cell: BaseRNNCell) -> None:
+        self._cell = cell
+
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options
+                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+        cell, lengths = self._cell, options.lengths
+        states = check_states(cell._first_states_(begin_state, options.dtype),
+                              len(cell.state_info), cell)
+        inputs = time_major(merged(inputs, options.layout), options.layout)
+        steps = {_STEP: inputs}
+        if isinstance(lengths, GivenLengths) and states:
+            steps[_RUNNING] = _running(inputs, lengths)
+        outputs, *states = _Loop(cell, states, options.dtype)(steps, states)
+        return time_major(outputs, options.layout), states
 
 
 class _Loop:
@@ -129,11 +136,8 @@ class _Loop:
         self._unread = kept.keys() - self._further.keys()
         self._variables: dict[str, mx.sym.Symbol] = {}
 
-    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol],
-                 valid_length: mx.sym.Symbol | None) -> list[mx.sym.Symbol]:
-        steps = {_STEP: inputs}
-        if valid_length is not None and states:
-            steps[_RUNNING] = _running(inputs, valid_length)
+    def __call__(self, steps: dict[str, mx.sym.Symbol], states: list[mx.sym.Symbol]
+                 ) -> list[mx.sym.Symbol]:
         states = states + list(self._further.values())
         names = [_STATE.format(i) for i in range(len(states))]
         variables = [mx.sym.Variable(name) for name in names]
@@ -145,9 +149,11 @@ class _Loop:
         self._before()
         outputs, last = mx.sym.contrib.foreach(self._body, sequences, variables)
         loop: Any = mx.sym.Group([outputs] + last)
-        actual = {**self._variables, **steps, _TRAINING: _training(inputs),
+        actual = {**self._variables, **steps, _TRAINING: _training(steps[_STEP]),
                   **dict(zip(names, states))}
-        outputs, *last = loop(**{name: actual[name] for name in loop.list_arguments()})
+        # In place: a copy would have copies of all that the body takes from outside.
+        loop._compose(**{name: actual[name] for name in loop.list_arguments() if name in actual})
+        outputs, *last = loop
         count = len(last) - len(self._further)
         for (each, name), value in zip(self._further, last[count:]):
             setattr(each, name, value)
@@ -175,16 +181,18 @@ class _Loop:
             new = hold(running, new, inner[:count])
         new += [getattr(each, name) for each, name in self._further]
         graph = mx.sym.Group([output] + new)
-        self._check(graph, before)
+        nodes = json.loads(json_of(graph))['nodes']
+        self._check(nodes, before)
+        _give_own_gradients(graph, nodes)
         used = graph.list_arguments()
         # foreach wants every state to be used.
         new = [state if old.name in used else mx.sym._internal._identity_with_attr_like_rhs(
             state, old) for state, old in zip(new, states)]
-        nodes = graph.get_internals()
-        self._variables = {name: nodes[name] for name in used}
+        internals = graph.get_internals()
+        self._variables = {name: internals[name] for name in used}
         return output, new
 
-    def _check(self, graph: mx.sym.Symbol, before: list[dict[str, Any]]) -> None:
+    def _check(self, nodes: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
         """Refuse a body that would not do in a loop what it does in an unrolled graph."""
         for each, attributes in zip(self._cells, before):
             for name, value in vars(each).items():
@@ -193,21 +201,41 @@ class _Loop:
                         and (each, name) not in self._unread):
                     raise ValueError('cell must keep Symbols from step to step in its states, '
                                      'which a loop hands on, but %r keeps one as %s' % (each, name))
-        for node in json.loads(graph.tojson())['nodes']:
+        for node in nodes:
             attributes = node.get('attrs', {})
-            if (node['op'] in _TRAINED and attributes.get('mode') != 'always'
-                    and DRAWN_ONCE not in attributes):
+            if (node['op'] in _TRAINED and _INSIDE in attributes
+                    and attributes.get('mode') != 'always'):
                 raise ValueError('cell must do the same in training and in inference, since MXNet '
                                  'does not tell a loop which of them runs, but %r uses %s (node '
                                  '%s); DropoutCell and ZoneoutCell work in loops'
                                  % (self._cell, node['op'], node['name']))
 
 
-def _running(inputs: mx.sym.Symbol, valid_length: mx.sym.Symbol) -> mx.sym.Symbol:
+def _give_own_gradients(graph: mx.sym.Symbol, nodes: list[dict[str, Any]]) -> None:
+    """Let the sums in the body's `graph` take identities of Symbols from outside the loop."""
+    def outside(number: int) -> bool:
+        return _INSIDE not in nodes[number].get('attrs', {})
+
+    added = {source for number, node in enumerate(nodes)
+             if node['op'] == 'elemwise_add' and not outside(number)
+             for source, *_ in node['inputs'] if outside(source)}
+    if not added:
+        return
+    # MXNet puts variables in the place of what was computed outside, and returns that.
+    cut = mx.symbol.contrib._cut_subgraph(graph)
+    outer = {symbol.list_outputs()[0]: symbol for symbol in cut}
+    internals = graph.get_internals()
+    for source in added:
+        if nodes[source]['op'] == 'null':
+            outer[nodes[source]['name']] = internals[nodes[source]['name']]
+    graph._compose(**{name: mx.sym.identity(symbol) for name, symbol in outer.items()})
+
+
+def _running(inputs: mx.sym.Symbol, lengths: GivenLengths) -> mx.sym.Symbol:
     """1 in the valid steps of each sequence and 0 behind, of shape (length, batch)."""
     ones = mx.sym.Reshape(mx.sym.ones_like(inputs), shape=(0, 0, -1))
     ones = mx.sym.Reshape(mx.sym.slice_axis(ones, axis=2, begin=0, end=1), shape=(0, -1))
-    return mask(None, ones, 'TN', valid_length)
+    return lengths.mask(ones, 'TN')
 
 
 def _training(inputs: mx.sym.Symbol) -> mx.sym.Symbol:

@@ -6,8 +6,8 @@ from typing import Any, Iterator
 
 from .._runtime.mxnet import mx
 from .base import ZEROS, BaseRNNCell, check_cell
-from .sequence import Inputs, arrange, known_shape
-from .unroll import Options
+from .sequence import Inputs, StateInfo, States, known_shape, merged, steps_of
+from .unroll import Options, Unrolled
 from .variables import RNNParams
 from .weights import Weights
 
@@ -65,7 +65,7 @@ class ModifierCell(BaseRNNCell):
         return self.base_cell.params
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self) -> list[StateInfo]:
         return self.base_cell.state_info
 
     def begin_state(self, init_sym: Any = ZEROS, *,  # type: ignore[override]
@@ -125,18 +125,16 @@ class ResidualCell(ModifierCell):
     def _gives_steps_(self, steps: bool) -> bool:
         return self.base_cell._gives_steps_(steps)
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         with self._base_unmodified_() as base:
             outputs, states = base._unroll_within_(inputs, begin_state, options)
         merge = options.merge_outputs
         if merge is None:
             merge = isinstance(outputs, mx.sym.Symbol)
         if merge:
-            output, residual = (arrange(options.length, each, options.layout, True)
-                                for each in (outputs, inputs))
+            output, residual = (merged(each, options.layout) for each in (outputs, inputs))
             self._check_sizes_(output, residual)
             return self._add_(output, residual), states
-        inputs = arrange(options.length, inputs, options.layout, False)
+        inputs = steps_of(options.length, inputs, options.layout)
         self._check_sizes_(outputs[0], inputs[0])
         return [self._add_(*pair) for pair in zip(outputs, inputs)], states

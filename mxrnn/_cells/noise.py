@@ -9,19 +9,20 @@ import numpy as np
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
-from .dropout import DRAWN_ONCE, drop
+from .dropout import drop
 from .modifiers import ModifierCell
 from .sequence import (
     Inputs,
-    arrange,
+    States,
     check_symbol,
     flatten,
     known_shape,
     known_type,
+    merged,
     time_axis,
     unknown,
 )
-from .unroll import Options
+from .unroll import Options, Unrolled
 
 __all__ = ['VariationalDropoutCell', 'WeightDropCell', 'ZoneoutCell']
 
@@ -106,8 +107,7 @@ class ZoneoutCell(ModifierCell):
             return mx.sym.zeros(unknown((0, 0)))
         return mx.sym.zeros_like(output)
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         self._dtype_ = options.dtype
         return super()._unroll_(inputs, begin_state, options)
 
@@ -209,23 +209,18 @@ class VariationalDropoutCell(ModifierCell):
         return self.drop_outputs == 0 and self.base_cell._gives_steps_(
             steps and self.drop_inputs == 0)
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         if self.drop_states > 0:
             return super()._unroll_(inputs, begin_state, options)
         # Nothing between the steps: the base cell may unroll in its own way.
-        length, layout, merge_outputs = options[:3]
+        layout, axes = options.layout, (time_axis(options.layout),)
         if self.drop_inputs > 0:
-            inputs = drop(arrange(length, inputs, layout, True), self.drop_inputs,
-                          axes=(time_axis(layout),))
-        if self.drop_outputs > 0:
-            options = options._replace(merge_outputs=True)
+            inputs = drop(merged(inputs, layout), self.drop_inputs, axes=axes)
+        whole = options._replace(merge_outputs=True) if self.drop_outputs > 0 else options
         with self._base_unmodified_() as base:
-            outputs, states = base._unroll_within_(inputs, begin_state, options)
+            outputs, states = base._unroll_within_(inputs, begin_state, whole)
         if self.drop_outputs > 0:
-            outputs = drop(arrange(length, outputs, layout, True), self.drop_outputs,
-                           axes=(time_axis(layout),))
-            outputs = arrange(length, outputs, layout, merge_outputs)
+            outputs = options.arranged(drop(merged(outputs, layout), self.drop_outputs, axes=axes))
         return outputs, states
 
 
@@ -308,8 +303,7 @@ class WeightDropCell(ModifierCell):
             # of float32, which then choose numbers of the weight's type.
             ones = mx.sym.ones_like(mx.sym.Cast(weight, dtype='float32', name=name + 'cast'),
                                     name=name + 'ones')
-            with mx.AttrScope(**{DRAWN_ONCE: 'True'}):
-                mask = drop(ones, self.dropout, name=name + 'mask')
+            mask = drop(ones, self.dropout, name=name + 'mask')
             factor = mx.sym.ones_like(weight, name=name + 'one')
             if self.dropout < 1:
                 factor = mx.sym.where(mask > 1, factor * (1 / (1 - self.dropout)), factor)
@@ -343,7 +337,6 @@ class WeightDropCell(ModifierCell):
     def _masks_padding_(self) -> bool:  # type: ignore[override]
         return self.base_cell._masks_padding_
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         with self._weights_dropped_(), self._base_unmodified_() as base:
             return base._unroll_within_(inputs, begin_state, options)

@@ -1,23 +1,27 @@
 """Layouts, and a sequence as one Symbol, as a list of steps, and back."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Literal, Sequence, Union, overload
+from typing import Any, Callable, Dict, List, Literal, Sequence, Union
 
 import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import RELEASE, mx
 
-__all__ = ['Inputs', 'Layout', 'Outputs', 'Running', 'arrange', 'check_inputs',
-           'check_length', 'check_states', 'check_symbol', 'check_valid_length', 'clip',
-           'flatten', 'hold', 'known_shape', 'known_type', 'make_state', 'mask', 'reverse',
-           'steps_of', 'time_axis', 'time_major', 'typed', 'unknown']
+__all__ = ['GivenLengths', 'Inputs', 'Layout', 'Lengths', 'Outputs', 'StateInfo', 'States',
+           'check_inputs', 'check_length', 'check_states', 'check_symbol', 'check_valid_length',
+           'flatten', 'hold', 'known_shape', 'known_type', 'make_state', 'merged', 'steps_of',
+           'time_axis', 'time_major', 'typed', 'unknown']
 
 Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
 Outputs = Union[mx.sym.Symbol, List[mx.sym.Symbol]]
+#: Symbols, nested as they may be, as `unroll` takes and returns them.
+States = Union[mx.sym.Symbol, Sequence[Any]]
+#: The shape and the layout of a state, by the keywords of `begin_state`.
+StateInfo = Dict[str, Any]
 Layout = Literal['NTC', 'TNC', 'NT', 'TN', 'NTCHW', 'TNCHW', 'NTHWC', 'TNHWC', 'NTCW', 'TNCW',
                  'NTCDHW', 'TNCDHW', 'NTDHWC', 'TNDHWC']
 
@@ -189,21 +193,8 @@ def steps_of(length: int | None, inputs: Inputs, layout: str) -> list[mx.sym.Sym
     return list(mx.sym.split(inputs, axis=time_axis(layout), num_outputs=length, squeeze_axis=1))
 
 
-@overload
-def arrange(length: int | None, inputs: Inputs, layout: str, merge: Literal[True]
-            ) -> mx.sym.Symbol: ...
-
-
-@overload
-def arrange(length: int | None, inputs: Inputs, layout: str, merge: bool | None) -> Inputs: ...
-
-
-def arrange(length: int | None, inputs: Inputs, layout: str, merge: bool | None) -> Inputs:
-    """`inputs` as one Symbol (`merge` true), as a list of steps (false) or as they are (None)."""
-    if merge is None:
-        return inputs
-    if not merge:
-        return steps_of(length, inputs, layout)
+def merged(inputs: Inputs, layout: str) -> mx.sym.Symbol:
+    """`inputs` as one Symbol."""
     if isinstance(inputs, mx.sym.Symbol):
         return inputs
     axis = time_axis(layout)
@@ -257,64 +248,90 @@ def _between_zero_and(most: int, numbers: mx.sym.Symbol) -> mx.sym.Symbol:
     return mx.sym.add_n(*parts)
 
 
-class Running(Dict[int, mx.sym.Symbol]):
-    """By step, which sequences have not ended: 1, or 0 behind the end. Made where it is first asked
-    for, and once for all steps.
+class Lengths:
+    """How many steps of each sequence are valid; what lies behind is padding. Here: all of them."""
 
-    It comes from a mask of float32 over ones that have the batch of the inputs. So MXNet infers the
-    shape of the lengths from the inputs, and needs to know the type of neither.
-    """
+    #: The lengths, of shape (batch,), or None if all steps are valid.
+    symbol: mx.sym.Symbol | None = None
 
-    def __init__(self, valid_length: mx.sym.Symbol, length: int, inputs: Inputs, layout: str
+    def mask(self, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
+        """`inputs`, zero past each sequence's end."""
+        return inputs
+
+    def hold(self, step: int, new: States, old: States) -> States:
+        """The `new` states of the sequences that go on at `step`, the `old` ones of the others."""
+        return new
+
+    def typed(self, inputs: mx.sym.Symbol, states: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
+        """`inputs` of the type of `states`, where operators will have to know it to mask them."""
+        return inputs
+
+
+class GivenLengths(Lengths):
+    """Lengths as whole numbers from 0 to that of `inputs`, `length` if it is known."""
+
+    symbol: mx.sym.Symbol
+
+    def __init__(self, valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout: str
                  ) -> None:
-        super().__init__()
-        self._valid_length, self._length = valid_length, length
-        self._inputs, self._axis = inputs, time_axis(layout)
-        self._steps_by_batch: mx.sym.Symbol | None = None
+        self.symbol = clip(valid_length, length, inputs, layout)
+        self._length, self._inputs, self._axis = length, inputs, time_axis(layout)
+        self._running: mx.sym.Symbol | None = None
+        self._steps: Sequence[mx.sym.Symbol] = ()
 
-    def _all(self) -> mx.sym.Symbol:
-        """All steps, of shape (length, batch)."""
-        if self._steps_by_batch is None:
+    def mask(self, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
+        return mx.sym.SequenceMask(inputs, self.symbol, use_sequence_length=True,
+                                   axis=time_axis(layout))
+
+    def mask_given(self, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
+        """As `mask`, of the sequence that a program gives. SequenceMask would have to know its
+        type, which may be inferred later only."""
+        if self._length is None:
+            return self.mask(inputs, layout)
+        rows, shape = self._all(self._length), (-4, self._length, -1, -2)
+        if self._axis == 1:
+            rows, shape = mx.sym.transpose(rows), (-4, -1, self._length, -2)
+        rows = mx.sym.Reshape(rows, shape=(-1,))
+        inputs = mx.sym.Reshape(inputs, shape=(-3, -2))
+        inputs = mx.sym.where(rows, inputs, mx.sym.zeros_like(inputs))
+        return mx.sym.Reshape(inputs, shape=shape)
+
+    def hold(self, step: int, new: States, old: States) -> States:
+        if not old:
+            return new
+        if not self._steps:
+            length = self._length or 1
+            self._steps = list(mx.sym.split(self._all(length), axis=0, num_outputs=length,
+                                            squeeze_axis=1))
+        return hold(self._steps[step], new, old)
+
+    def typed(self, inputs: mx.sym.Symbol, states: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
+        return typed(inputs, known_type(states[0]))
+
+    def reverse(self, inputs: mx.sym.Symbol) -> mx.sym.Symbol:
+        """Time-major `inputs` with each sequence reversed within its own length."""
+        return mx.sym.SequenceReverse(inputs, self.symbol, use_sequence_length=True)
+
+    def _all(self, length: int) -> mx.sym.Symbol:
+        """By step, which sequences have not ended: 1, or 0 behind the end, of shape (length,
+        batch). Made where it is first asked for, and once for all steps.
+
+        It comes from a mask of float32 over ones that have the batch of the inputs. So MXNet infers
+        the shape of the lengths from the inputs, and needs to know the type of neither.
+        """
+        if self._running is None:
             first = (mx.sym.slice_axis(self._inputs, axis=self._axis, begin=0, end=1)
                      if isinstance(self._inputs, mx.sym.Symbol) else
                      mx.sym.expand_dims(self._inputs[0], axis=self._axis))
             column = mx.sym.slice_axis(mx.sym.Reshape(first, shape=(-3, -1)), axis=1, begin=0,
                                        end=1)
             row = mx.sym.Cast(mx.sym.Reshape(column, shape=(1, -1)), dtype='float32')
-            ones = mx.sym.broadcast_axis(mx.sym.ones_like(row), axis=0, size=self._length)
-            self._steps_by_batch = mask(None, ones, 'TN', self._valid_length)
-        return self._steps_by_batch
-
-    def __missing__(self, step: int) -> mx.sym.Symbol:
-        self.update(enumerate(mx.sym.split(self._all(), axis=0, num_outputs=self._length,
-                                           squeeze_axis=1)))
-        return self[step]
-
-    def mask(self, inputs: Inputs, layout: str) -> mx.sym.Symbol:
-        """As `mask`, of the sequence that a program gives. SequenceMask would have to know its
-        type, which may be inferred later only."""
-        rows, shape = self._all(), (-4, self._length, -1, -2)
-        if self._axis == 1:
-            rows, shape = mx.sym.transpose(rows), (-4, -1, self._length, -2)
-        rows = mx.sym.Reshape(rows, shape=(-1,))
-        inputs = mx.sym.Reshape(arrange(self._length, inputs, layout, True), shape=(-3, -2))
-        inputs = mx.sym.where(rows, inputs, mx.sym.zeros_like(inputs))
-        return mx.sym.Reshape(inputs, shape=shape)
+            ones = mx.sym.broadcast_axis(mx.sym.ones_like(row), axis=0, size=length)
+            self._running = self.mask(ones, 'TN')
+        return self._running
 
 
-def mask(length: int | None, inputs: Inputs, layout: str,
-         valid_length: mx.sym.Symbol) -> mx.sym.Symbol:
-    """`inputs` as one Symbol, zero past each sequence's end."""
-    return mx.sym.SequenceMask(arrange(length, inputs, layout, True), valid_length,
-                               use_sequence_length=True, axis=time_axis(layout))
-
-
-def reverse(inputs: mx.sym.Symbol, valid_length: mx.sym.Symbol) -> mx.sym.Symbol:
-    """Time-major `inputs` with each sequence reversed within its own length."""
-    return mx.sym.SequenceReverse(inputs, valid_length, use_sequence_length=True)
-
-
-def hold(running: mx.sym.Symbol, new: Any, old: Any) -> list[mx.sym.Symbol]:
+def hold(running: mx.sym.Symbol, new: States, old: States) -> list[mx.sym.Symbol]:
     """The `new` states of the sequences that are `running`, the `old` ones of the others."""
     new, old = flatten(new), flatten(old)
     if len(new) != len(old):

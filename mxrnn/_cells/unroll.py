@@ -9,62 +9,95 @@ from __future__ import annotations
 import contextlib
 import inspect
 import warnings
-from typing import Any, Callable, Iterator, Literal, NamedTuple, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Iterator,
+    List,
+    Literal,
+    NamedTuple,
+    Tuple,
+    TypedDict,
+    overload,
+)
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .sequence import (
+    GivenLengths,
     Inputs,
     Layout,
+    Lengths,
     Outputs,
-    Running,
-    arrange,
+    States,
     check_inputs,
     check_valid_length,
-    clip,
     flatten,
-    hold,
-    mask,
+    merged,
     steps_of,
 )
 from .variables import check_weights_given
 
-__all__ = ['Options', 'Unrollable', 'rnn_unroll', 'unchanged_on_error']
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ['Options', 'Unrollable', 'Unrolled', 'rnn_unroll', 'unchanged_on_error',
+           'unroll_checked']
+
+#: Outputs and final states, these as nested as the cell has them.
+Unrolled = Tuple[Inputs, List[Any]]
+
+
+class Keywords(TypedDict, total=False):
+    """The options of `unroll` that mxnet.rnn does not know."""
+
+    dtype: _check.DType | None
+    valid_length: mx.sym.Symbol | None
 
 
 class Options(NamedTuple):
-    """What `unroll` was asked for. Another option is another field, under its keyword's name, its
-    check in `_checked`, and the keyword of `Unrollable.unroll`."""
+    """The options of `unroll`. Another one is another field here and in `Keywords`, its check in
+    `_checked`, and the keyword of `Unrollable.unroll`."""
 
     length: int | None
     layout: str
     merge_outputs: bool | None
     dtype: _check.DType | None = None
     valid_length: mx.sym.Symbol | None = None
-    #: Follows from `valid_length`: which sequences go on in each step.
-    running: Running | None = None
+    #: Made of `valid_length`, clipped.
+    lengths: Lengths = Lengths()
 
     def keywords(self) -> dict[str, Any]:
-        """Those options of `unroll` that mxnet.rnn does not know, as far as they were given."""
-        return {name: value for name, value in list(self._asdict().items())[3:]
-                if name != 'running' and value is not None}
+        """The options that mxnet.rnn does not know, as far as they were given."""
+        given = {name: getattr(self, name) for name in Keywords.__annotations__}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def arranged(self, outputs: Inputs) -> Inputs:
+        """`outputs` as one Symbol, as a list of steps or as they are, as `merge_outputs` says."""
+        if self.merge_outputs is None:
+            return outputs
+        if self.merge_outputs:
+            return merged(outputs, self.layout)
+        return steps_of(self.length, outputs, self.layout)
 
 
 def _checked(inputs: Inputs, options: Options) -> Options:
-    length, layout, merge_outputs, dtype, valid_length = options[:5]
-    check_inputs(length, inputs, layout)
-    if merge_outputs is not None and type(merge_outputs) is not bool:
-        options = options._replace(merge_outputs=bool(_check.flag('merge_outputs', merge_outputs)))
-    if dtype is not None:
-        _check.dtype('dtype', dtype)
-    if valid_length is None:
+    length, merge, lengths = options.length, options.merge_outputs, options.valid_length
+    check_inputs(length, inputs, options.layout)
+    if merge is not None and type(merge) is not bool:
+        options = options._replace(merge_outputs=bool(_check.flag('merge_outputs', merge)))
+    if options.dtype is not None:
+        _check.dtype('dtype', options.dtype)
+    if lengths is None:
         return options
-    check_valid_length(valid_length)
+    check_valid_length(lengths)
     if length is None and not isinstance(inputs, mx.sym.Symbol):
         length = len(inputs)
-    clipped = clip(valid_length, length, inputs, layout)
-    running = None if length is None else Running(clipped, length, inputs, layout)
-    return options._replace(length=length, valid_length=clipped, running=running)
+    given = GivenLengths(lengths, length, inputs, options.layout)
+    # Masks leave one Symbol, which is what needs no more work.
+    return options._replace(length=length, valid_length=given.symbol, lengths=given,
+                            merge_outputs=options.merge_outputs is not False)
 
 
 @contextlib.contextmanager
@@ -82,51 +115,27 @@ def unchanged_on_error(cell: Any) -> Iterator[list[Any]]:
         raise
 
 
-def call_unroll(cell: Any, inputs: Inputs, begin_state: Any, options: Options
-                ) -> tuple[Inputs, list[Any]]:
-    """Call the `unroll` of a cell of a program, which may know the original arguments only."""
-    keywords = options.keywords()
-    takes = inspect.signature(cell.unroll).parameters.values()
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
-        for name in keywords.keys() - {parameter.name for parameter in takes}:
-            raise NotImplementedError(
-                '%s must be an argument of unroll of %r, which has been redefined without it: add '
-                'it and pass it on to the base class' % (name, cell))
-    return cell.unroll(options.length, inputs=inputs, begin_state=begin_state,
-                       layout=options.layout, merge_outputs=options.merge_outputs, **keywords)
+def unroll_checked(cell: Any, unrolled: Any, inputs: Inputs, begin_state: States | None,
+                   options: Options) -> Unrolled:
+    """The door: check everything, have `unrolled` unroll `cell`, and check what it made.
 
-
-def unroll_masked(cell: Any, inputs: Inputs, begin_state: Any, options: Options
-                  ) -> tuple[Inputs, list[Any]]:
-    """Unroll `cell` so that it reads zeros in padding and gives zeros there."""
-    if options.valid_length is None or cell._masks_padding_:
-        return cell._unroll_(inputs, begin_state, options)
-    if options.running is None:
-        inputs = mask(None, inputs, options.layout, options.valid_length)
-    else:
-        inputs = options.running.mask(inputs, options.layout)
-    outputs, states = cell._unroll_(inputs, begin_state, options)
-    outputs = mask(options.length, outputs, options.layout, options.valid_length)
-    return arrange(options.length, outputs, options.layout, options.merge_outputs), states
-
-
-def unroll_steps(cell: Any, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
-    """Call `cell` for one step after the other; where a sequence has ended, hold its states."""
-    steps = steps_of(options.length, inputs, options.layout)
-    states = cell._first_states_(begin_state, options.dtype)
-    take_step = cell
-    running = options.running
-    outputs: Any = []
-    for t, step in enumerate(steps):
-        before = states
-        output, states = take_step(step, before)
-        if t == 0:
-            take_step = cell._later_step_()
-        if running is not None and before:
-            states = hold(running[t], states, before)
-        outputs.append(output)
-    return arrange(options.length, outputs, options.layout, options.merge_outputs), states
+    Where lengths are given, it reads zeros in padding and gives zeros there.
+    """
+    options = _checked(inputs, options)
+    layout, lengths = options.layout, options.lengths
+    with unchanged_on_error(cell) as cells:
+        cell.reset()
+        if isinstance(lengths, GivenLengths) and not unrolled._masks_padding_:
+            inputs = lengths.mask_given(merged(inputs, layout), layout)
+            outputs, states = unrolled._unroll_(inputs, begin_state, options)
+            outputs = options.arranged(lengths.mask(merged(outputs, layout), layout))
+        else:
+            outputs, states = unrolled._unroll_(inputs, begin_state, options)
+        for each in cells:
+            each._check_graph_([outputs, states])
+    last = inputs if isinstance(inputs, mx.sym.Symbol) else inputs[-1]
+    check_weights_given(cell, [last, *flatten([] if begin_state is None else begin_state)])
+    return outputs, states
 
 
 class Unrollable:
@@ -137,32 +146,33 @@ class Unrollable:
     _masks_padding_ = False
 
     reset: Callable[[], None]
+    _first_states_: Callable[[Any, Any], Any]
+    _later_step_: Callable[[], Callable[..., Any]]
 
     @overload
-    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: None = ..., *, dtype: _check.DType | None = ...,
-               valid_length: mx.sym.Symbol | None = ...) -> tuple[Outputs, list[Any]]: ...
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
+               layout: Layout = ..., merge_outputs: None = ...,
+               **options: Unpack[Keywords]) -> tuple[Outputs, list[Any]]: ...
 
     @overload
-    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: Literal[True] = ..., *, dtype: _check.DType | None = ...,
-               valid_length: mx.sym.Symbol | None = ...) -> tuple[mx.sym.Symbol, list[Any]]: ...
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
+               layout: Layout = ..., merge_outputs: Literal[True] = ...,
+               **options: Unpack[Keywords]) -> tuple[mx.sym.Symbol, list[Any]]: ...
 
     @overload
-    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: Literal[False] = ..., *, dtype: _check.DType | None = ...,
-               valid_length: mx.sym.Symbol | None = ...
-               ) -> tuple[list[mx.sym.Symbol], list[Any]]: ...
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
+               layout: Layout = ..., merge_outputs: Literal[False] = ...,
+               **options: Unpack[Keywords]) -> tuple[list[mx.sym.Symbol], list[Any]]: ...
 
     @overload
-    def unroll(self, length: int, inputs: Inputs, begin_state: Any = ..., layout: Layout = ...,
-               merge_outputs: bool | None = ..., *, dtype: _check.DType | None = ...,
-               valid_length: mx.sym.Symbol | None = ...) -> tuple[Outputs, list[Any]]: ...
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
+               layout: Layout = ..., merge_outputs: bool | None = ...,
+               **options: Unpack[Keywords]) -> tuple[Outputs, list[Any]]: ...
 
-    def unroll(self, length: int, inputs: Inputs, begin_state: Any = None, layout: str = 'NTC',
-               merge_outputs: bool | None = None, *, dtype: _check.DType | None = None,
-               valid_length: mx.sym.Symbol | None = None
-               ) -> tuple[Inputs, list[Any]]:
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = None,
+               layout: str = 'NTC', merge_outputs: bool | None = None, *,
+               dtype: _check.DType | None = None, valid_length: mx.sym.Symbol | None = None
+               ) -> Unrolled:
         """Build the graph of a whole sequence.
 
         Parameters
@@ -199,30 +209,42 @@ class Unrollable:
         TypeError, ValueError
             At once, for inputs, states or a layout that do not fit; the cell then is as before.
         """
-        options = _checked(inputs, Options(length, layout, merge_outputs, dtype, valid_length))
-        with unchanged_on_error(self) as cells:
-            self.reset()
-            outputs, states = unroll_masked(self, inputs, begin_state, options)
-            for each in cells:
-                each._check_graph_([outputs, states])
-        last = inputs if isinstance(inputs, mx.sym.Symbol) else inputs[-1]
-        check_weights_given(self, [last, *flatten([] if begin_state is None else begin_state)])
-        return outputs, states
+        return unroll_checked(self, self, inputs, begin_state, Options(
+            length, layout, merge_outputs, dtype, valid_length))
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
-        """What `unroll` builds, of checked arguments; cells that don't go step by step redefine
-        it. In padding, inputs are finite and outputs may be anything finite."""
-        return unroll_steps(self, inputs, begin_state, options)
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        """Build what `unroll` returns, of checked arguments: call the cell for one step after the
+        other, and hold its states where a sequence has ended. Cells that don't go step by step
+        redefine it. In padding, inputs are finite and outputs may be anything finite."""
+        steps = steps_of(options.length, inputs, options.layout)
+        states = self._first_states_(begin_state, options.dtype)
+        take_step: Any = self
+        outputs = []
+        for t, step in enumerate(steps):
+            output, new = take_step(step, states)
+            if t == 0:
+                take_step = self._later_step_()
+            states = options.lengths.hold(t, new, states)
+            outputs.append(output)
+        return options.arranged(outputs), states
 
-    def _unroll_within_(self, inputs: Inputs, begin_state: Any, options: Options
-                        ) -> tuple[Inputs, list[Any]]:
+    def _unroll_within_(self, inputs: Inputs, begin_state: States | None, options: Options
+                        ) -> Unrolled:
         """Unroll as a part of another cell: by `_unroll_`, or by the `unroll` of a program, which
         may know the original arguments only."""
         if getattr(self.unroll, '__func__', None) is Unrollable.unroll:
             self.reset()
             return self._unroll_(inputs, begin_state, options)
-        return call_unroll(self, inputs, begin_state, options)
+        keywords = options.keywords()
+        takes = inspect.signature(self.unroll).parameters.values()
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+            for name in keywords.keys() - {parameter.name for parameter in takes}:
+                raise NotImplementedError(
+                    '%s must be an argument of unroll of %r, which has been redefined without it: '
+                    'add it and pass it on to the base class' % (name, self))
+        unroll: Callable[..., Unrolled] = self.unroll
+        return unroll(options.length, inputs=inputs, begin_state=begin_state,
+                      layout=options.layout, merge_outputs=options.merge_outputs, **keywords)
 
 
 def rnn_unroll(cell: Any, length: int, inputs: Any = None, begin_state: Any = None,

@@ -120,7 +120,7 @@ def check_weights_given(cell: Any, given: list[mx.sym.Symbol]) -> None:
         for name in names.intersection(container._params):
             together = mx.sym.Group([symbol, container._params[name]])
             if together.list_arguments().count(name) > 1:
-                warn_of_equal_names('graph', name, container, stacklevel=4)
+                warn_of_equal_names('graph', name, container, stacklevel=5)
                 return
 
 

@@ -14,7 +14,7 @@ from .._cells.base import BaseRNNCell
 from .._cells.sequence import flatten
 from .._cells.unroll import unchanged_on_error
 from .._cells.weights import MissingWeightsError
-from .._runtime.mxnet import RELEASE, mx
+from .._runtime.mxnet import json_of, mx
 
 __all__ = ['Network', 'OneCall', 'Weights', 'apart', 'applied', 'as_array', 'brief',
            'check_weights', 'common_context', 'context_of', 'on', 'params_of', 'quiet', 'read']
@@ -39,13 +39,8 @@ def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
 
 
 def read(symbol: mx.sym.Symbol) -> dict[str, Any]:
-    """The graph as its JSON has it, with everything that is in it.
-
-    By default MXNet from 1.7 on makes a copy for it without casts for mixed precision, which it
-    never frees.
-    """
-    options = {'remove_amp_cast': False} if RELEASE >= (1, 7) else {}
-    return json.loads(symbol.tojson(**options))
+    """The graph as its JSON has it, with everything that is in it."""
+    return json.loads(json_of(symbol))
 
 
 def brief(error: Exception) -> str:

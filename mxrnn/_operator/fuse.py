@@ -8,15 +8,15 @@ from .._cells.base import BaseRNNCell, check_cell
 from .._cells.modifiers import ModifierCell
 from .._cells.sequence import (
     Inputs,
-    arrange,
+    StateInfo,
+    States,
     check_length,
     flatten,
     known_shape,
-    known_type,
+    steps_of,
     time_major,
-    typed,
 )
-from .._cells.unroll import Options
+from .._cells.unroll import Options, Unrolled
 from .._cells.variables import RNNParams
 from .._cells.weights import Weights
 from .._runtime.mxnet import mx
@@ -98,7 +98,7 @@ class _FusedUnroll(BaseRNNCell):
         return self._cell.params
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self) -> list[StateInfo]:
         return self._cell.state_info
 
     @property
@@ -119,19 +119,17 @@ class _FusedUnroll(BaseRNNCell):
                  ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         return self._cell(inputs, states)
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         planned = plan(self._cell)
         if not planned.fused:
             return self._cell._unroll_within_(inputs, begin_state, options)
-        length, layout, merge_outputs = options[:3]
+        length, layout = options.length, options.layout
         states = self._first_states_(begin_state, options.dtype)
         steps = not isinstance(inputs, mx.sym.Symbol)
         if not isinstance(inputs, mx.sym.Symbol):
             length = len(inputs)
         else:
-            if options.valid_length is not None:
-                inputs = typed(inputs, known_type(flatten(states)[0]))
+            inputs = options.lengths.typed(inputs, flatten(states))
             inputs = self._of_length(length, inputs, layout)
         # Counters end as where the cells are unrolled one by one: those in a container are reset
         # when its states are made, a cell in a modifier makes its own.
@@ -144,8 +142,8 @@ class _FusedUnroll(BaseRNNCell):
         outputs, states = planned.cell._unroll_(inputs, states,
                                                 options._replace(length=length, layout='TNC'))
         owner._init_counter = made
-        if merge_outputs is None and options.valid_length is None and self._gives_steps_(steps):
-            outputs = arrange(length, outputs, 'TNC', False)
+        if options.merge_outputs is None and self._gives_steps_(steps):
+            outputs = steps_of(length, outputs, 'TNC')
         if isinstance(outputs, mx.sym.Symbol):
             outputs = time_major(outputs, layout)
         return outputs, states

@@ -12,19 +12,20 @@ from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.dropout import DropoutCell, drop
 from .._cells.gates import MODES
 from .._cells.sequence import (
+    GivenLengths,
     Inputs,
-    arrange,
+    StateInfo,
+    States,
     check_length,
     check_states,
     flatten,
     known_shape,
     known_type,
-    mask,
+    merged,
     time_axis,
     time_major,
-    typed,
 )
-from .._cells.unroll import Options
+from .._cells.unroll import Options, Unrolled
 from .._cells.variables import RNNParams
 from .._graph.layout import Mode
 from .._runtime.mxnet import mx
@@ -107,7 +108,6 @@ class FusedRNNCell(PackedVector):
     """
 
     can_step = False
-    _masks_padding_ = True
     _in_fuse_ = 'it is sym.RNN'
 
     def __init__(self, num_hidden: int, num_layers: int = 1, mode: Mode = 'lstm',
@@ -141,12 +141,21 @@ class FusedRNNCell(PackedVector):
                                               ('state_clip', self._clip_)) if each[1])]
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self) -> list[StateInfo]:
         layers = self._num_layers * len(self._directions)
         widths = [self._layout_.num_output, self._num_hidden][:MODES[self._mode].num_states]
         return [{'shape': (layers, 0, width), '__layout__': 'LNC'} for width in widths]
 
     # Graphs
+
+    @property
+    def _by_cells_(self) -> bool:
+        """Whether sym.RNN lacks something on CPUs, or with lengths: ordinary cells then do it."""
+        return bool(self._projection_size_ or self._clip_)
+
+    @property
+    def _masks_padding_(self) -> bool:  # type: ignore[override]
+        return not self._by_cells_
 
     def _gives_states_(self) -> bool:
         return self._get_next_state
@@ -159,44 +168,39 @@ class FusedRNNCell(PackedVector):
         raise NotImplementedError('%r cannot be stepped, since it is one operator for all steps: '
                                   'use unroll, or unfuse() and step the result' % self)
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
-        length, layout, merge_outputs, dtype, valid_length = options[:5]
-        inputs = arrange(length, inputs, layout, True)
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        layout, lengths = options.layout, options.lengths
+        inputs = merged(inputs, layout)
         shape = known_shape(inputs)
         if len(shape) not in (0, 3):
             raise ValueError('inputs of %r must have 3 axes (%s), got shape %s'
                              % (self, layout, shape))
-        check_length(length, shape, layout)
+        check_length(options.length, shape, layout)
         if time_axis(layout) == 1:
             _check.warn_once("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
                       "transpositions that 'NTC' needs")
-        states = check_states(self._first_states_(begin_state, dtype), len(self.state_info),
-                              self)
-        if (self._projection_size_ or self._clip_) and (cpu_build() or valid_length is not None):
+        states = check_states(self._first_states_(begin_state, options.dtype),
+                              len(self.state_info), self)
+        padded = isinstance(lengths, GivenLengths)
+        if self._by_cells_ and (cpu_build() or padded):
             return self._by_steps_(inputs, states, options)
-        if valid_length is not None:
-            inputs = typed(inputs, known_type(states[0]))
-        inputs = time_major(inputs, layout)
+        inputs = time_major(lengths.typed(inputs, states), layout)
         between = self._dropout if self._num_layers > 1 else 0
         # Where nothing is picked, reversed or dropped, and padding can't grow, masks are enough.
-        parted = valid_length is not None and (self._bidirectional or self._get_next_state
-                                               or between > 0 or self._mode == 'rnn_relu')
+        parted = padded and (self._bidirectional or self._get_next_state or between > 0
+                             or self._mode == 'rnn_relu')
         warn_of_defects(known_type(states[0]) or known_type(inputs) or np.float32, self._layout_,
                         self._dropout, parted)
-        if parted and valid_length is not None:
-            outputs, states = self._operators_(inputs, states, valid_length, between,
+        if parted and isinstance(lengths, GivenLengths):
+            outputs, states = self._operators_(inputs, states, lengths, between,
                                               known_type(states[0]))
         else:
-            if valid_length is not None:
-                inputs = mask(None, inputs, 'TNC', valid_length)
-            outputs, states = self._operator_(inputs, self._parameter, states,
+            outputs, states = self._operator_(lengths.mask(inputs, 'TNC'), self._parameter, states,
                                              self._get_next_state, self._dropout)
-            if valid_length is not None:
-                outputs = mask(None, outputs, 'TNC', valid_length)
+            outputs = lengths.mask(outputs, 'TNC')
         for state in states:
             state._set_attr(__layout__='LNC')
-        return arrange(length, time_major(outputs, layout), layout, merge_outputs), states
+        return options.arranged(time_major(outputs, layout)), states
 
     def _operator_(self, inputs: Symbol, parameters: Symbol, states: Sequence[Symbol],
                    next_states: bool, dropout: float = 0.) -> tuple[Symbol, list[Symbol]]:
@@ -213,7 +217,7 @@ class FusedRNNCell(PackedVector):
                          name=self._prefix + 'rnn', **more)
         return (rnn[0], list(rnn)[1:]) if next_states else (rnn, [])
 
-    def _operators_(self, inputs: Symbol, states: list[Symbol], valid_length: Symbol,
+    def _operators_(self, inputs: Symbol, states: list[Symbol], lengths: GivenLengths,
                     between: float, dtype: Any) -> tuple[Symbol, list[Symbol]]:
         """Sequences of different lengths: one operator for each layer and direction, with dropout
         of the probability `between` in between."""
@@ -228,14 +232,14 @@ class FusedRNNCell(PackedVector):
                 inputs = drop(inputs, between)
             own = slice(layer * size, (layer + 1) * size)
             inputs, last = padded_layer(
-                self._mode, self._num_hidden, arrays[own], inputs, begin[own], valid_length,
+                self._mode, self._num_hidden, arrays[own], inputs, begin[own], lengths,
                 self._get_next_state, ['%s%s%d_rnn' % (self._prefix, direction, layer)
                                        for direction in self._directions], dtype)
             finals += last
         return inputs, [mx.sym.stack(*each, axis=0) for each in zip(*finals)]
 
     def _by_steps_(self, inputs: Symbol, states: list[Symbol], options: Options
-                   ) -> tuple[Inputs, list[Any]]:
+                   ) -> Unrolled:
         """The cells that `unfuse` gives, unrolled with their weights from the vector."""
         stack = self.unfuse()
         cells = [cell for cell in stack._all_cells_() if isinstance(cell, (LSTMCell, LSTMPCell))]
@@ -247,15 +251,9 @@ class FusedRNNCell(PackedVector):
                 cell._rW = arrays[4]
         by_cell = zip(*[mx.sym.SliceChannel(state, num_outputs=len(cells), axis=0,
                                             squeeze_axis=True) for state in states])
-        length, layout, merge_outputs, _, valid_length = options[:5]
-        if valid_length is not None:
-            inputs = mask(None, typed(inputs, known_type(states[0])), layout, valid_length)
-        outputs: Any
         outputs, finals = stack._unroll_(inputs, flatten(list(by_cell)),
                                          options._replace(merge_outputs=True))
-        if valid_length is not None:
-            outputs = mask(length, outputs, layout, valid_length)
-        outputs = arrange(length, outputs, layout, merge_outputs)
+        outputs = options.arranged(outputs)
         if not self._get_next_state:
             return outputs, []
         finals = [mx.sym.stack(*flatten(finals)[k::len(states)], axis=0)

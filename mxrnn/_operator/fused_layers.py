@@ -1,20 +1,23 @@
 """Ordinary cells as layers of sym.RNN: the cell that `fuse` puts in their place."""
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
 from .._cells.base import BaseRNNCell
 from .._cells.sequence import (
+    GivenLengths,
     Inputs,
-    arrange,
+    StateInfo,
+    States,
     check_states,
     known_shape,
     known_type,
-    mask,
+    merged,
 )
-from .._cells.unroll import Options
+from .._cells.unroll import Options, Unrolled
 from .._runtime.mxnet import mx
 from .defects import cpu_build, onednn
 from .padded import padded_layer
@@ -76,12 +79,11 @@ class OperatorCell(BaseRNNCell):
         return None
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self) -> list[StateInfo]:
         return sum((cell.state_info for cell in self._cells), [])
 
-    def _unroll_(self, inputs: Inputs, begin_state: Any, options: Options
-                 ) -> tuple[Inputs, list[Any]]:
-        length, layout, merge_outputs, _, valid_length = options[:5]
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        length, lengths = options.length, options.lengths
         first = self.layers[0]
         name = first.cells[0]._prefix + 'fused_'
         if not isinstance(inputs, mx.sym.Symbol):
@@ -93,15 +95,16 @@ class OperatorCell(BaseRNNCell):
         if first.mode == 'rnn_relu' and dtype == np.float64 and cpu_build() and length is not None:
             return _unrolled(first.whole, inputs, states, options)
         width = self._width or (known_shape(inputs) or (0,))[-1]
-        shared = (valid_length is None and length is not None and length >= SHARED_FROM
-                  and (onednn(dtype) or dtype == np.float16))
+        shared = length is not None and length >= SHARED_FROM and (
+            onednn(dtype) or dtype == np.float16)
+        operator = _operator
+        if isinstance(lengths, GivenLengths):
+            shared, operator = False, functools.partial(_padded, lengths)
         by_cell: list[Any] = []
         for layers in [self.layers] if shared else [[layer] for layer in self.layers]:
             own = [[next(rest) for _ in cell.state_info]
                    for layer in layers for cell in layer.cells]
-            inputs, finals = (_operator(layers, inputs, own, width, dtype)
-                              if valid_length is None else
-                              _padded(layers[0], inputs, own, width, dtype, valid_length))
+            inputs, finals = operator(layers, inputs, own, width, dtype)
             width = layers[-1].width
             if layers[-1].merge is not None:
                 parts = mx.sym.SliceChannel(inputs, num_outputs=2, axis=2, name=name + 'directions')
@@ -112,18 +115,16 @@ class OperatorCell(BaseRNNCell):
             cell._counter += length or 0
         if len(first.cells) == 1:
             by_cell = sum(by_cell, [])
-        return arrange(length, inputs, layout, merge_outputs), by_cell
+        return options.arranged(inputs), by_cell
 
 
 def _unrolled(cell: BaseRNNCell, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol],
-              options: Options) -> tuple[Inputs, list[Any]]:
+              options: Options) -> Unrolled:
     """`cell` step by step: MXNet's own operator rounds 'rnn_relu' to float32."""
-    length, layout, merge_outputs, _, valid_length = options[:5]
-    if valid_length is None:
-        return cell._unroll_(inputs, states, options)
-    outputs, finals = cell._unroll_(mask(length, inputs, layout, valid_length), states, options)
-    return arrange(length, mask(length, outputs, layout, valid_length), layout,
-                   merge_outputs), finals
+    mask = options.lengths.mask
+    outputs, finals = cell._unroll_(mask(inputs, options.layout), states,
+                                    options._replace(merge_outputs=True))
+    return options.arranged(mask(merged(outputs, options.layout), options.layout)), finals
 
 
 def _operator(layers: list[Layer], inputs: mx.sym.Symbol, states: list[list[mx.sym.Symbol]],
@@ -144,14 +145,15 @@ def _operator(layers: list[Layer], inputs: mx.sym.Symbol, states: list[list[mx.s
     return outputs, list(map(list, finals))
 
 
-def _padded(layer: Layer, inputs: mx.sym.Symbol, states: list[list[mx.sym.Symbol]], width: int,
-            dtype: Any, valid_length: mx.sym.Symbol
+def _padded(lengths: GivenLengths, layers: list[Layer], inputs: mx.sym.Symbol,
+            states: list[list[mx.sym.Symbol]], width: int, dtype: Any
             ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
-    """A layer over sequences of different lengths: outputs, and by cell the final states."""
+    """One layer over sequences of different lengths: outputs, and by cell the final states."""
+    layer, = layers
     names = [cell._prefix + 'fused_' for cell in layer.cells]
     arrays = [cell_arrays(cell, zero_row(inputs, name), width, dtype, name)[0]
               for cell, name in zip(layer.cells, names)]
-    return padded_layer(layer.mode, layer.num_hidden, arrays, inputs, states, valid_length, True,
+    return padded_layer(layer.mode, layer.num_hidden, arrays, inputs, states, lengths, True,
                         [name + 'rnn' for name in names], dtype)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from .._cells.sequence import mask, reverse
+from .._cells.sequence import GivenLengths
 from .._runtime.mxnet import mx
 from .vector import wanted
 
@@ -29,10 +29,10 @@ def _join(*arrays: mx.sym.Symbol) -> mx.sym.Symbol:
 
 
 def _with_padding(inputs: mx.sym.Symbol, weight: mx.sym.Symbol, column: mx.sym.Symbol,
-                  valid_length: mx.sym.Symbol) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+                  lengths: GivenLengths) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
     """A further input channel, 1 in padding, with `column` as its weights."""
     channel = mx.sym.slice_axis(mx.sym.zeros_like(inputs), axis=2, begin=0, end=1)
-    padding = mx.sym.SequenceMask(channel, valid_length, use_sequence_length=True, value=1)
+    padding = mx.sym.SequenceMask(channel, lengths.symbol, use_sequence_length=True, value=1)
     return _join(inputs, padding), mx.sym.Concat(weight, column, dim=1)
 
 
@@ -65,13 +65,13 @@ def _last(outputs: mx.sym.Symbol, valid_length: mx.sym.Symbol, begin: mx.sym.Sym
 
 
 def _direction(mode: str, units: int, arrays: Sequence[mx.sym.Symbol], inputs: mx.sym.Symbol,
-               states: Sequence[mx.sym.Symbol], valid_length: mx.sym.Symbol, next_states: bool,
+               states: Sequence[mx.sym.Symbol], lengths: GivenLengths, next_states: bool,
                name: str, dtype: Any) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
     """A layer in one direction, forwards: outputs, whatever they are in padding, and states."""
     weight, *others = arrays
     memory = next_states and mode == 'lstm'
     if memory or mode == 'rnn_relu':
-        inputs, weight = _with_padding(inputs, weight, _COLUMNS[mode](others[-1]), valid_length)
+        inputs, weight = _with_padding(inputs, weight, _COLUMNS[mode](others[-1]), lengths)
     begin = [mx.sym.expand_dims(state, axis=0) for state in states]
     others[-1] = wanted(others[-1], [inputs, *begin], dtype)
     rows = [mx.sym.reshape(array, shape=(-1, units)) for array in (weight, *others)]
@@ -80,13 +80,13 @@ def _direction(mode: str, units: int, arrays: Sequence[mx.sym.Symbol], inputs: m
                      **dict(zip(('state', 'state_cell'), begin)))
     if not next_states:
         return rnn, []
-    last = _last(rnn[0], valid_length, states[0])
+    last = _last(rnn[0], lengths.symbol, states[0])
     return rnn[0], [last, mx.sym.reshape(rnn[2], shape=(-3, 0))] if memory else [last]
 
 
 def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]],
                  inputs: mx.sym.Symbol, states: Sequence[Sequence[mx.sym.Symbol]],
-                 valid_length: mx.sym.Symbol, next_states: bool, names: Sequence[str],
+                 lengths: GivenLengths, next_states: bool, names: Sequence[str],
                  dtype: Any) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
     """One layer of sym.RNN over padded sequences.
 
@@ -102,8 +102,8 @@ def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]
         Of shape (length, batch, channels).
     states : sequence
         By direction: the state, for 'lstm' the memory, too; of shape (batch, units).
-    valid_length : Symbol
-        Of shape (batch,).
+    lengths : GivenLengths
+        Of the sequences.
     next_states : bool
         Whether final states are asked for.
     names : list of str
@@ -118,14 +118,14 @@ def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]
     states : list
         After each sequence's last step, as `states`; empty if not asked for.
     """
-    inputs = mask(None, inputs, 'TNC', valid_length)
+    inputs = lengths.mask(inputs, 'TNC')
     outputs: list[Any] = []
     finals = []
     for i, name in enumerate(names):
         output, own = _direction(mode, units, arrays[i],
-                                 reverse(inputs, valid_length) if i else inputs, states[i],
-                                 valid_length, next_states, name, dtype)
-        outputs.append(reverse(output, valid_length) if i else output)
+                                 lengths.reverse(inputs) if i else inputs, states[i],
+                                 lengths, next_states, name, dtype)
+        outputs.append(lengths.reverse(output) if i else output)
         finals.append(own)
     joined = outputs[0] if len(outputs) == 1 else _join(*outputs)
-    return mask(None, joined, 'TNC', valid_length), finals
+    return lengths.mask(joined, 'TNC'), finals

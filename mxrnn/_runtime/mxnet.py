@@ -18,7 +18,7 @@ from typing import Any
 from . import commands, finder
 from .cures import cures, version
 
-__all__ = ['RELEASE', 'cures', 'mx']
+__all__ = ['RELEASE', 'cures', 'json_of', 'mx']
 
 #: What graphs in JSON call the operators that keep their passes.
 _LOOPS = '"_foreach"', '"_while_loop"'
@@ -88,3 +88,12 @@ if RELEASE >= (2,) and mx.util.is_np_shape():
     # In a shape, mxnet.rnn's states among them, 0 means 'unknown' to legacy operators only.
     mx.npx.reset_np()
     cures.append('mx.npx.reset_np()')
+
+
+def json_of(symbol: Any) -> str:
+    """The JSON of a Symbol, with everything that is in it.
+
+    By default MXNet from 1.7 on makes a copy for it without casts for mixed precision, which it
+    never frees.
+    """
+    return symbol.tojson(**({'remove_amp_cast': False} if RELEASE >= (1, 7) else {}))

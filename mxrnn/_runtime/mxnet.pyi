@@ -2,6 +2,8 @@
 from . import mxnet_types as mx
 from .cures import cures as cures
 
-__all__ = ['RELEASE', 'cures', 'mx']
+__all__ = ['RELEASE', 'cures', 'json_of', 'mx']
 
 RELEASE: tuple[int, ...]
+
+def json_of(symbol: mx.sym.Symbol) -> str: ...
