@@ -16,11 +16,11 @@ and makes a subgraph of what it returns. Three things about it shape this module
 """
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import Any, Sequence
 
 from .. import _check
-from .._runtime.mxnet import json_of, mx
+from .._graph.graph import Node
+from .._runtime.mxnet import graph_of, mx
 from .base import BaseRNNCell, check_cell
 from .dropout import TRAINING
 from .sequence import GivenLengths, Inputs, Layout, States, check_states, hold, merged, time_major
@@ -181,7 +181,7 @@ class _Loop:
             new = hold(running, new, inner[:count])
         new += [getattr(each, name) for each, name in self._further]
         graph = mx.sym.Group([output] + new)
-        nodes = json.loads(json_of(graph))['nodes']
+        nodes = graph_of(graph).nodes
         self._check(nodes, before)
         _give_own_gradients(graph, nodes)
         used = graph.list_arguments()
@@ -192,7 +192,7 @@ class _Loop:
         self._variables = {name: internals[name] for name in used}
         return output, new
 
-    def _check(self, nodes: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
+    def _check(self, nodes: Sequence[Node], before: list[dict[str, Any]]) -> None:
         """Refuse a body that would not do in a loop what it does in an unrolled graph."""
         for each, attributes in zip(self._cells, before):
             for name, value in vars(each).items():
@@ -202,23 +202,22 @@ class _Loop:
                     raise ValueError('cell must keep Symbols from step to step in its states, '
                                      'which a loop hands on, but %r keeps one as %s' % (each, name))
         for node in nodes:
-            attributes = node.get('attrs', {})
-            if (node['op'] in _TRAINED and _INSIDE in attributes
-                    and attributes.get('mode') != 'always'):
+            if (node.op in _TRAINED and _INSIDE in node.attrs
+                    and node.get('mode') != 'always'):
                 raise ValueError('cell must do the same in training and in inference, since MXNet '
                                  'does not tell a loop which of them runs, but %r uses %s (node '
                                  '%s); DropoutCell and ZoneoutCell work in loops'
-                                 % (self._cell, node['op'], node['name']))
+                                 % (self._cell, node.op, node.name))
 
 
-def _give_own_gradients(graph: mx.sym.Symbol, nodes: list[dict[str, Any]]) -> None:
+def _give_own_gradients(graph: mx.sym.Symbol, nodes: Sequence[Node]) -> None:
     """Let the sums in the body's `graph` take identities of Symbols from outside the loop."""
     def outside(number: int) -> bool:
-        return _INSIDE not in nodes[number].get('attrs', {})
+        return _INSIDE not in nodes[number].attrs
 
-    added = {source for number, node in enumerate(nodes)
-             if node['op'] == 'elemwise_add' and not outside(number)
-             for source, *_ in node['inputs'] if outside(source)}
+    added = {entry.node for number, node in enumerate(nodes)
+             if node.op == 'elemwise_add' and not outside(number)
+             for entry in node.inputs if outside(entry.node)}
     if not added:
         return
     # MXNet puts variables in the place of what was computed outside, and returns that.
@@ -226,8 +225,8 @@ def _give_own_gradients(graph: mx.sym.Symbol, nodes: list[dict[str, Any]]) -> No
     outer = {symbol.list_outputs()[0]: symbol for symbol in cut}
     internals = graph.get_internals()
     for source in added:
-        if nodes[source]['op'] == 'null':
-            outer[nodes[source]['name']] = internals[nodes[source]['name']]
+        if nodes[source].is_variable:
+            outer[nodes[source].name] = internals[nodes[source].name]
     graph._compose(**{name: mx.sym.identity(symbol) for name, symbol in outer.items()})
 
 

@@ -9,9 +9,9 @@ from .. import _check
 from .._files import names as files
 from .._files.errors import CheckpointError, reason_of
 from .._files.params import checked
+from .._graph.reading import read_graph
 from .._runtime.mxnet import mx
 from . import matching, position, resume, states
-from .graph import check_symbol
 from .saving import cell_list, check_module, path_prefix
 from .trusted import named_things
 
@@ -226,8 +226,7 @@ def _load(cells: Sequence[Any], prefix: str, epoch: int, batch: int, strict: boo
         raise CheckpointError('cannot load %s with %s: %s'
                               % (path, graph_path, reason_of(error))) from error
     if strict:
-        graph = check_symbol(graph_path, symbol.tojson())
-        found = matching.faults(cells, symbol, graph['nodes'], read, arg_params, aux_params)
+        found = matching.faults(cells, symbol, read, arg_params, aux_params)
         if found:
             raise CheckpointError('%s does not fit the graph and the cells: %s'
                                   % (path, '; '.join(found)))
@@ -237,7 +236,7 @@ def _load(cells: Sequence[Any], prefix: str, epoch: int, batch: int, strict: boo
 def _read(path: str, graph_path: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """The graph, the parameters and the auxiliary states of local files that were looked over."""
     with checked(path):
-        check_symbol(graph_path)
+        read_graph(graph_path)
         symbol = mx.sym.load(graph_path)
         arrays = mx.nd.load(path) or {}  # a list where there is none
     params, auxiliary = ({name[4:]: array for name, array in arrays.items()

@@ -2,49 +2,43 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
-from .._runtime.mxnet import mx
+from .._graph.graph import Graph
+from .._graph.weights import own_weights, wrong_sizes
+from .._runtime.mxnet import graph_of, mx
 
-__all__ = ['faults', 'wrong_sizes']
+__all__ = ['faults']
 
 
-def faults(cells: Sequence[Any], symbol: Any, nodes: list[dict[str, Any]], read: dict[str, Any],
-           arg_params: dict[str, Any], aux_params: dict[str, Any]) -> list[str]:
+def faults(cells: Sequence[Any], symbol: Any, read: dict[str, Any], arg_params: dict[str, Any],
+           aux_params: dict[str, Any]) -> list[str]:
     """What does not fit, in words; an empty list if everything does.
 
     Parameters
     ----------
     cells : sequence of BaseRNNCell
         The cells that packed the weights.
-    symbol, nodes
-        The graph, and its nodes as its JSON has them.
+    symbol : Symbol
     read, arg_params, aux_params : dict of str to NDArray
         The parameters as they were read, the same with packed weights, and auxiliary states.
     """
-    return (_wrong_names(cells, symbol, nodes, read, arg_params, aux_params)
-            + _wrong_shapes(nodes, arg_params) + _wrong_types(symbol, read, arg_params, aux_params))
+    graph = graph_of(symbol)
+    return (_wrong_names(cells, graph, read, arg_params, aux_params)
+            + _wrong_shapes(graph, arg_params) + _wrong_types(symbol, read, arg_params, aux_params))
 
 
-#: Ends of the names that operators give to parameters which are not handed to them.
-_PARAMETERS = ('weight', 'bias', 'gamma', 'beta')
-
-
-def _wrong_names(cells: Sequence[Any], symbol: Any, nodes: list[dict[str, Any]],
-                 read: dict[str, Any], arg_params: dict[str, Any], aux_params: dict[str, Any]
-                 ) -> list[str]:
+def _wrong_names(cells: Sequence[Any], graph: Graph, read: dict[str, Any],
+                 arg_params: dict[str, Any], aux_params: dict[str, Any]) -> list[str]:
     """Names that neither graph nor cells use, and parameters that the file lacks."""
-    arguments, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
+    arguments = graph.arguments
     # What packing has made is known to a cell, whether or not it is one of the cell's variables.
     known = set(arguments).union(*map(_weights, cells))
-    extra = (set(read) & set(arg_params)) - known | set(aux_params) - set(auxiliary)
-    # The graph does not say which variables are data; one with the name of a parameter is not.
-    missing = {'%s_%s' % (node['name'], end) for node in nodes for end in _PARAMETERS}
-    missing &= {nodes[entry[0]]['name'] for node in nodes for entry in node['inputs']}
-    missing = missing & set(arguments) - set(read) - set(arg_params)
-    missing |= set(auxiliary) - set(aux_params)
+    extra = (set(read) & set(arg_params)) - known | set(aux_params) - set(graph.auxiliary)
+    given = {*read, *arg_params} - set(graph.auxiliary) | set(aux_params)
+    missing = set(own_weights(graph)) - given
     faults = ['left over %s' % ', '.join(sorted(extra))] if extra else []
     faults += ['missing %s' % ', '.join(sorted(missing))] if missing else []
     if extra:
@@ -60,34 +54,9 @@ def _weights(cell: Any) -> set[str]:
     return {name for each in cell._all_cells_() for name in each._params._params}
 
 
-#: Sizes of parameters that operators state, by position among their inputs.
-_STATED: dict[str, dict[int, tuple[str, ...]]] = {
-    'FullyConnected': {1: ('num_hidden',), 2: ('num_hidden',)},
-    'Convolution': {1: ('num_filter',), 2: ('num_filter',)},
-    'Embedding': {1: ('input_dim', 'output_dim')},
-}
-
-
-def wrong_sizes(nodes: list[dict[str, Any]], shapes: Mapping[str, tuple[int, ...]]
-                ) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The parameters whose first sizes are not what the operators that take them state.
-
-    By name: the operator, and the sizes that it needs.
-    """
-    wrong = {}
-    for node in nodes:
-        for position, keys in _STATED.get(node['op'], {}).items():
-            needed = tuple(int(node['attrs'][key]) for key in keys)
-            for entry in node['inputs'][position:position + 1]:
-                name = nodes[entry[0]]['name']
-                if name in shapes and shapes[name][:len(needed)] != needed:
-                    wrong[name] = node['name'], needed
-    return wrong
-
-
-def _wrong_shapes(nodes: list[dict[str, Any]], arg_params: dict[str, Any]) -> list[str]:
+def _wrong_shapes(graph: Graph, arg_params: dict[str, Any]) -> list[str]:
     """The parameters whose first sizes are wrong, in words."""
-    wrong = wrong_sizes(nodes, {name: array.shape for name, array in arg_params.items()})
+    wrong = wrong_sizes(graph, {name: array.shape for name, array in arg_params.items()})
     return ['%s has the shape %s, which %s needs to begin with %s' % (
         name, arg_params[name].shape, *wrong[name]) for name in sorted(wrong)]
 

@@ -12,9 +12,9 @@ from .._files import atomic
 from .._files import names as files
 from .._files.errors import CheckpointError, reason_of
 from .._files.params import add_checksum, check_params
+from .._graph.reading import read_graph
 from .._runtime.mxnet import mx
 from . import states
-from .graph import check_symbol
 
 __all__ = ['Companion', 'cell_list', 'check_module', 'path_prefix', 'save', 'save_rnn_checkpoint']
 
@@ -118,7 +118,7 @@ def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params:
                                          aux_params)
             if symbol is not None:
                 os.replace(os.path.join(stage, base + '-symbol.json'), staged['symbol'])
-                check_symbol(staged['symbol'])
+                read_graph(staged['symbol'])
             with atomic.flushing(staged['params']):
                 # MXNet does not notice a disk that fills up when it closes a file.
                 if checksum:

@@ -51,6 +51,12 @@ class Node(NamedTuple):
         return [self.inputs[at] for at in places if at < len(self.inputs)]
 
     @property
+    def needed_inputs(self) -> list[Entry]:
+        """Its inputs that its outputs depend on: no label, nothing that only says a shape."""
+        unread = {*self.inputs_of('label'), *self.inputs_of('like')}
+        return [entry for entry in self.inputs if entry not in unread]
+
+    @property
     def is_variable(self) -> bool:
         """Whether it is an argument or an auxiliary state, and no operator."""
         return not self.op

@@ -6,12 +6,14 @@ reads. What is no such graph is refused.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+from .._files.errors import named
 from .graph import Entry, Graph, Node
 from .operators import canonical, row
 
-__all__ = ['graph_from_json', 'graph_to_json']
+__all__ = ['graph_from_json', 'graph_to_json', 'read_graph']
 
 #: No node has more outputs than this; a file that says so was not written by MXNet.
 _MOST_OUTPUTS = 1 << 16
@@ -49,10 +51,22 @@ def graph_from_json(text: str) -> Graph:
         It is no JSON, or no graph: the message names the node and what is wrong with it.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, strict=False)  # MXNet writes some characters as they are
     except RecursionError:
         raise ValueError('the JSON is nested too deeply') from None
     return _graph(content, 0)
+
+
+def read_graph(path: str) -> Graph:
+    """The graph in a file.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, or it is no graph.
+    """
+    with named(path), open(path, encoding='utf-8') as stream:
+        return graph_from_json(stream.read())
 
 
 def graph_to_json(graph: Graph) -> str:
@@ -65,7 +79,13 @@ def graph_to_json(graph: Graph) -> str:
     >>> graph_from_json(graph_to_json(Graph((node,), (Entry(0, 0),)))).outputs
     ['data']
     """
-    return json.dumps(_content(graph), indent=2)
+    text = json.dumps(_content(graph), indent=2, ensure_ascii=False)
+    # MXNet reads no codes of characters.
+    return _CODED.sub(lambda found: found.group(1) or json.loads('"%s"' % found.group()), text)
+
+
+#: What JSON may have a code for in a string; the first group are those that MXNet knows.
+_CODED = re.compile(r'(\\[\\"nrt])|\\(?:[bf]|u[0-9a-f]{4})')
 
 
 def _content(graph: Graph) -> dict[str, Any]:

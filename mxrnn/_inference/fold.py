@@ -1,19 +1,16 @@
 """fold: what a graph makes of its parameters alone, computed once."""
 from __future__ import annotations
 
-import json
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Mapping, Sequence
 
 from .. import _check
+from .._graph.graph import Entry, Graph, Node
+from .._graph.reading import graph_to_json
 from .._operator.vector import ADDS_NOTHING
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import graph_of, mx
 from . import graphs, mismatch
 
 __all__ = ['fold']
-
-#: One output of a node: the node's number and the output's.
-_Entry = Tuple[int, int]
-_Nodes = List[Dict[str, Any]]
 
 #: Parts of the names of operators that draw random numbers or run a program's own code.
 _IMPURE = ('random', 'sample', 'shuffle', 'dropout', 'custom', 'normal', 'uniform', 'multinomial',
@@ -21,9 +18,6 @@ _IMPURE = ('random', 'sample', 'shuffle', 'dropout', 'custom', 'normal', 'unifor
 
 #: Operators without inputs that always give the same.
 _CREATED = ('_zeros', '_ones', '_full', '_arange', '_eye', '_linspace')
-
-#: What operators without inputs are told about the place they run in, which is where arrays lie.
-_PLAIN = 'null'
 
 
 def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
@@ -80,73 +74,67 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
     arguments = set(symbol.list_arguments())
     kept = {name: array for name, array in arg_params.items() if name in arguments}
     mismatch.check_fit(symbol, kept)
-    graph = graphs.read(symbol)
-    nodes: _Nodes = graph['nodes']
-    _skip_hints(nodes, arg_params)
-    constant, dependent = _constant(nodes, arg_params)
+    graph = _without_hints(graph_of(symbol), arg_params)
+    constant, dependent = _constant(graph, arg_params)
     wanted = _frontier(graph, constant, dependent)
     if wanted:
-        names = _names(nodes, wanted)
+        names = _names(graph, wanted)
         try:
-            values = _values(graph, wanted, names, kept)
+            values = _values(graph.ending_in(wanted), list(names.values()), kept)
         except mx.base.MXNetError as error:
             mismatch.explain(symbol, kept)
             raise ValueError('arg_params must fit the graph, but %s' % graphs.brief(error)
                              ) from error
-        symbol = _replaced(graph, names)
+        symbol = _symbol(_replaced(graph, names))
         kept.update(values)
     taken = symbol.list_arguments()
     return symbol, {name: kept[name] for name in taken if name in kept}
 
 
-def _skip_hints(nodes: _Nodes, params: Mapping[str, Any]) -> None:
-    """Give operators that take a value and a hint of its shape the value, which now has one.
+def _without_hints(graph: Graph, params: Mapping[str, Any]) -> Graph:
+    """Let what reads operators that take a value and a hint of its shape read the value, which now
+    has one.
 
     `_identity_with_attr_like_rhs` gives its first input; so does `reshape_like` where it replaces
     one axis by one, which then are equally long. What is there for gradients alone gives its first
     input, too.
     """
-    same: dict[_Entry, _Entry] = {}
-    from_params: set[_Entry] = set()
-    for number, node in enumerate(nodes):
-        node['inputs'] = [_follow(same, each) for each in node['inputs']]
-        first = tuple(node['inputs'][0][:2]) if node['inputs'] else None
-        if node['op'] == _PLAIN and node['name'] in params:
-            from_params.add((number, 0))
-        elif first in from_params and _hinted(node):
-            same[number, 0] = first
-            from_params.add((number, 0))
+    same: dict[Entry, Entry] = {}
+    from_params: set[Entry] = set()
+    nodes = []
+    for number, node in enumerate(graph.nodes):
+        node = node._replace(inputs=tuple(same.get(entry, entry) for entry in node.inputs))
+        nodes.append(node)
+        output = Entry(number, 0)
+        if node.is_variable and node.name in params:
+            from_params.add(output)
+        elif node.inputs[:1] and node.inputs[0] in from_params and _hinted(node):
+            same[output] = node.inputs[0]
+            from_params.add(output)
+    return graph._replace(nodes=tuple(nodes))
 
 
-def _follow(same: dict[_Entry, _Entry], entry: list[int]) -> list[int]:
-    return [*same.get((entry[0], entry[1]), entry[:2]), *entry[2:]]
-
-
-def _hinted(node: dict[str, Any]) -> bool:
-    attributes = node.get('attrs', {})
-    if node['op'] == '_identity_with_attr_like_rhs' or ADDS_NOTHING in attributes:
+def _hinted(node: Node) -> bool:
+    if node.op == '_identity_with_attr_like_rhs' or ADDS_NOTHING in node.attrs:
         return True
-    if node['op'] != 'reshape_like':
+    if node.op != 'reshape_like':
         return False
-    ends = [attributes.get(key, 'None') for key in ('lhs_begin', 'lhs_end', 'rhs_begin', 'rhs_end')]
-    if not all(end.lstrip('-').isdigit() for end in ends):
-        return False
-    begin, end, other_begin, other_end = map(int, ends)
-    return end - begin == 1 and other_end - other_begin == 1
+    ends = node.lhs_begin, node.lhs_end, node.rhs_begin, node.rhs_end
+    return None not in ends and ends[1] - ends[0] == 1 and ends[3] - ends[2] == 1
 
 
-def _constant(nodes: _Nodes, params: Mapping[str, Any]) -> tuple[set[int], set[int]]:
+def _constant(graph: Graph, params: Mapping[str, Any]) -> tuple[set[int], set[int]]:
     """The nodes that are the same at every call, and those among them that depend on parameters."""
     constant: set[int] = set()
     dependent: set[int] = set()
-    for number, node in enumerate(nodes):
-        sources = {entry[0] for entry in node['inputs']}
-        if node['op'] == _PLAIN:
-            is_constant, depends = node['name'] in params, node['name'] in params
+    for number, node in enumerate(graph.nodes):
+        sources = {entry.node for entry in node.inputs}
+        if node.is_variable:
+            is_constant, depends = node.name in params, node.name in params
         elif sources:
             is_constant, depends = sources <= constant, bool(sources & dependent)
         else:
-            is_constant, depends = node['op'] in _CREATED and _sized(node), False
+            is_constant, depends = node.op in _CREATED and _sized(node), False
         if is_constant and not _impure(node):
             constant.add(number)
             if depends:
@@ -154,59 +142,44 @@ def _constant(nodes: _Nodes, params: Mapping[str, Any]) -> tuple[set[int], set[i
     return constant, dependent
 
 
-def _impure(node: dict[str, Any]) -> bool:
-    if node['op'] == 'Dropout':  # which gives its input where nothing is trained
-        return node.get('attrs', {}).get('mode', 'training') != 'training'
-    return any(part in node['op'].lower() for part in _IMPURE)
+def _impure(node: Node) -> bool:
+    if node.op == 'Dropout':  # which gives its input where nothing is trained
+        return bool(node.mode != 'training')
+    return any(part in node.op.lower() for part in _IMPURE)
 
 
-def _sized(node: dict[str, Any]) -> bool:
+def _sized(node: Node) -> bool:
     """Whether an operator without inputs states all sizes of what it makes."""
-    shape = node.get('attrs', {}).get('shape')
-    return shape is None or all(part.strip() not in ('0', '-1')
-                                for part in shape.strip('()[]').split(',') if part.strip())
+    return not {0, -1} & set(getattr(node, 'shape', ()) or ())
 
 
-def _frontier(graph: dict[str, Any], constant: set[int], dependent: set[int]) -> list[_Entry]:
+def _frontier(graph: Graph, constant: set[int], dependent: set[int]) -> list[Entry]:
     """What of the constant part the rest of the graph takes, other than parameters themselves."""
-    nodes: _Nodes = graph['nodes']
-    used = _used(graph)
-    taken = [entry for number in sorted(used - constant) for entry in nodes[number]['inputs']]
-    return sorted({(number, index) for number, index, *_ in taken + graph['heads']
-                   if number in dependent and nodes[number]['op'] != _PLAIN})
+    used = graph.reached(lambda node: node.inputs)
+    taken = [entry for number in used - constant for entry in graph.nodes[number].inputs]
+    return sorted({entry for entry in [*taken, *graph.heads]
+                   if entry.node in dependent and not graph.nodes[entry.node].is_variable})
 
 
-def _used(graph: dict[str, Any]) -> set[int]:
-    """The nodes that lead to an output."""
-    found: set[int] = set()
-    ahead = [entry[0] for entry in graph['heads']]
-    while ahead:
-        number = ahead.pop()
-        if number not in found:
-            found.add(number)
-            ahead.extend(entry[0] for entry in graph['nodes'][number]['inputs'])
-    return found
-
-
-def _names(nodes: _Nodes, wanted: list[_Entry]) -> dict[_Entry, str]:
+def _names(graph: Graph, wanted: Sequence[Entry]) -> dict[Entry, str]:
     """A name for each of the entries: that of its node, as far as it is free."""
-    taken = {node['name'] for node in nodes if node['op'] == _PLAIN}
-    names: dict[_Entry, str] = {}
-    for number, index in wanted:
-        stem = nodes[number]['name'] + ('' if index == 0 else '_%d' % index)
+    taken = {node.name for node in graph.nodes if node.is_variable}
+    names: dict[Entry, str] = {}
+    for entry in wanted:
+        stem = graph.nodes[entry.node].name + ('' if entry.output == 0 else '_%d' % entry.output)
         name, count = stem, 0
         while name in taken:
             count += 1
             name = '%s_folded%d' % (stem, count)
         taken.add(name)
-        names[number, index] = name
+        names[entry] = name
     return names
 
 
-def _values(graph: dict[str, Any], wanted: list[_Entry], names: dict[_Entry, str],
-            params: Mapping[str, Any]) -> dict[str, mx.nd.NDArray]:
-    """The entries `wanted`, computed."""
-    part = _written(graph, [[number, index, 0] for number, index in wanted])
+def _values(graph: Graph, names: Sequence[str], params: Mapping[str, Any]
+            ) -> dict[str, mx.nd.NDArray]:
+    """The outputs of a graph, computed, under these names."""
+    part = _symbol(graph)
     given = {name: params[name] for name in part.list_arguments()}
     context = graphs.common_context(given)
     given = {name: graphs.on(context, array) for name, array in given.items()}
@@ -214,47 +187,21 @@ def _values(graph: dict[str, Any], wanted: list[_Entry], names: dict[_Entry, str
     with graphs.quiet(), mx.autograd.pause(train_mode=False):
         executor = part.bind(context, given, grad_req='null')
         results = [each.asnumpy() for each in executor.forward(is_train=False)]
-    return {names[entry]: mx.nd.array(result, ctx=context, dtype=result.dtype)
-            for entry, result in zip(wanted, results)}
+    return {name: mx.nd.array(result, ctx=context, dtype=result.dtype)
+            for name, result in zip(names, results)}
 
 
-def _replaced(graph: dict[str, Any], names: dict[_Entry, str]) -> mx.sym.Symbol:
+def _replaced(graph: Graph, names: Mapping[Entry, str]) -> Graph:
     """The graph with Variables of these names in the place of entries."""
-    nodes: _Nodes = graph['nodes']
-    count = len(nodes)
-    variables = {entry: [count + i, 0, 0] for i, entry in enumerate(names)}
-    new = [{'op': _PLAIN, 'name': name, 'inputs': []} for name in names.values()]
+    variables = {entry: Entry(number, 0) for number, entry in enumerate(names)}
 
-    def moved(entries: list[list[int]]) -> list[list[int]]:
-        return [variables.get((entry[0], entry[1]), entry) for entry in entries]
-
-    changed = [dict(node, inputs=moved(node['inputs'])) for node in nodes]
-    return _written(dict(graph, nodes=changed + new), moved(graph['heads']))
+    def moved(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        return tuple(variables.get(entry) or entry._replace(node=entry.node + len(names))
+                     for entry in entries)
+    nodes = [Node('', name, {}, ()) for name in names.values()]
+    nodes += [node._replace(inputs=moved(node.inputs)) for node in graph.nodes]
+    return graph._replace(nodes=tuple(nodes)).ending_in(moved(graph.heads))
 
 
-def _written(graph: dict[str, Any], heads: list[list[int]]) -> mx.sym.Symbol:
-    """The part of the graph that leads to `heads`, as a Symbol."""
-    nodes: _Nodes = graph['nodes']
-    used = _used(dict(graph, heads=heads))
-    order: list[int] = []  # the sources of a node come before it
-    ahead = [(number, False) for number in sorted(used, reverse=True)]
-    done: set[int] = set()
-    while ahead:
-        number, ready = ahead.pop()
-        if number in done:
-            continue
-        if ready:
-            done.add(number)
-            order.append(number)
-            continue
-        ahead.append((number, True))
-        ahead.extend((entry[0], False) for entry in reversed(nodes[number]['inputs'])
-                     if entry[0] not in done)
-    place = {number: i for i, number in enumerate(order)}
-    kept = [dict(nodes[number], inputs=[[place[entry[0]], *entry[1:]]
-                                        for entry in nodes[number]['inputs']])
-            for number in order]
-    return mx.sym.load_json(json.dumps({
-        'nodes': kept, 'heads': [[place[entry[0]], *entry[1:]] for entry in heads],
-        'arg_nodes': [i for i, node in enumerate(kept) if node['op'] == _PLAIN],
-        'attrs': graph.get('attrs', {})}))
+def _symbol(graph: Graph) -> mx.sym.Symbol:
+    return mx.sym.load_json(graph_to_json(graph))

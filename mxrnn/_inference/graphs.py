@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,18 +13,16 @@ from .._cells.base import BaseRNNCell
 from .._cells.sequence import flatten
 from .._cells.unroll import unchanged_on_error
 from .._cells.weights import MissingWeightsError
-from .._runtime.mxnet import json_of, mx
+from .._graph.weights import own_weights
+from .._runtime.mxnet import graph_of, mx
 
 __all__ = ['Network', 'OneCall', 'Weights', 'apart', 'applied', 'as_array', 'brief',
-           'check_weights', 'common_context', 'context_of', 'on', 'params_of', 'quiet', 'read']
+           'check_weights', 'common_context', 'context_of', 'on', 'params_of', 'quiet']
 
 Weights = Mapping[str, mx.nd.NDArray]
 
 #: Types of numbers that MXNet's arrays and NumPy's have.
 _TYPES = ('float16', 'float32', 'float64', 'int8', 'int32', 'int64', 'uint8', 'bool')
-
-#: What operators call their parameters, behind the name of the node.
-_PARAMETERS = ('weight', 'bias', 'gamma', 'beta', 'parameters', 'moving_mean', 'moving_var')
 
 
 def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
@@ -36,11 +33,6 @@ def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
     """
     with mx.name.NameManager():  # automatic names of the program go on as if nothing were made
         return mx.sym.Group([mx.sym.identity(output) for output in outputs])
-
-
-def read(symbol: mx.sym.Symbol) -> dict[str, Any]:
-    """The graph as its JSON has it, with everything that is in it."""
-    return json.loads(json_of(symbol))
 
 
 def brief(error: Exception) -> str:
@@ -117,10 +109,7 @@ class OneCall:
 
 def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str] = ()) -> list[str]:
     """The names of weights of `symbol` that are not among `given`."""
-    graph = read(symbol)['nodes']
-    called = {'%s_%s' % (node['name'], end) for node in graph for end in _PARAMETERS
-              if node['op'] != 'null'}
-    called |= set(needed) | set(symbol.list_auxiliary_states())
+    called = {*own_weights(graph_of(symbol)), *needed}
     return [name for name in symbol.list_inputs() if name in called and name not in given]
 
 

@@ -7,9 +7,9 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 
 import numpy as np
 
-from .._checkpoint.matching import wrong_sizes
-from .._runtime.mxnet import mx
-from . import graphs
+from .._graph.graph import Graph
+from .._graph.weights import wrong_sizes
+from .._runtime.mxnet import graph_of, mx
 
 __all__ = ['check_fit', 'check_half', 'explain', 'known_types']
 
@@ -34,14 +34,14 @@ def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
     What follows from the shapes of inputs is known when the first ones come: see `explain`.
     """
     shapes = _shapes_of(weights)
-    nodes = graphs.read(symbol)['nodes']
-    wrong = wrong_sizes(nodes, shapes)
+    graph = graph_of(symbol)
+    wrong = wrong_sizes(graph, shapes)
     _refuse([_wrong_shape(name, needed + (0,) * (len(shapes[name]) - len(needed)), shapes[name])
              for name, (_, needed) in wrong.items()], ValueError)
     types = _types_of(weights)
     _refuse(_wrong_types(symbol, types, {}), TypeError)
-    taken = {nodes[entry[0]]['name'] for node in nodes if node['op'] in _OF_REALS
-             for entry in node['inputs']}
+    taken = {graph.nodes[entry.node].name for node in graph.nodes if node.op in _OF_REALS
+             for entry in node.inputs}
     _refuse(['%s must be of a type of reals, got %s' % (name, np.dtype(kind).name)
              for name, kind in types.items() if name in taken and np.dtype(kind).kind in 'biu'],
             TypeError)
@@ -54,12 +54,12 @@ def check_half(symbol: mx.sym.Symbol, weights: Arrays, context: mx.Context) -> N
         return
     operators: dict[str, str] = {}
     harmless = set()
-    for node in graphs.read(symbol)['nodes']:
-        found = [each['op'] for each in _within(node) if each['op'] in _WITHOUT_HALF]
+    for node in graph_of(symbol).nodes:
+        found = [each.op for each in Graph((node,), ()).walk() if each.op in _WITHOUT_HALF]
         if found:
-            operators[node['name']] = found[0]
-        elif node['op'] != 'null':
-            harmless.add(node['name'])
+            operators[node.name] = found[0]
+        elif not node.is_variable:
+            harmless.add(node.name)
     internals = symbol.get_internals()
     inferred = internals.infer_type_partial(**known_types(symbol, weights))[1] or ()
     for output, kind in zip(internals.list_outputs(), inferred):
@@ -73,14 +73,6 @@ def check_half(symbol: mx.sym.Symbol, weights: Arrays, context: mx.Context) -> N
             raise TypeError("arg_params must be of type float32 or float64 on %s, where MXNet has "
                             "no %s of float16 (%s): use array.astype('float32')%s"
                             % (context, operators[name], name, as_well))
-
-
-def _within(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The node, and those of the graphs that it runs."""
-    yield node
-    for graph in node.get('subgraphs', ()):
-        for inner in graph['nodes']:
-            yield from _within(inner)
 
 
 def explain(symbol: mx.sym.Symbol, weights: Arrays, inputs: Arrays | None = None,

@@ -15,13 +15,15 @@ import importlib.util
 import sys
 from typing import Any
 
+from .._graph.graph import Graph
+from .._graph.reading import graph_from_json
 from . import commands, finder
 from .cures import cures, version
 
-__all__ = ['RELEASE', 'cures', 'json_of', 'mx']
+__all__ = ['RELEASE', 'cures', 'graph_of', 'json_of', 'mx']
 
-#: What graphs in JSON call the operators that keep their passes.
-_LOOPS = '"_foreach"', '"_while_loop"'
+#: The operators that keep their passes.
+_LOOPS = '_foreach', '_while_loop'
 
 
 def _import() -> Any:
@@ -64,8 +66,7 @@ def _cure_loops() -> None:
     def forward(self: Any, is_train: bool = False, **kwargs: Any) -> Any:
         if getattr(self, '_keeps_a_pass', False):
             if not hasattr(self, '_has_loops'):
-                graph = self._symbol.tojson()
-                self._has_loops = any(name in graph for name in _LOOPS)
+                self._has_loops = any(node.op in _LOOPS for node in graph_of(self._symbol).walk())
             if self._has_loops:
                 forget(self)
         outputs = run(self, is_train, **kwargs)
@@ -97,3 +98,8 @@ def json_of(symbol: Any) -> str:
     never frees.
     """
     return symbol.tojson(**({'remove_amp_cast': False} if RELEASE >= (1, 7) else {}))
+
+
+def graph_of(symbol: Any) -> Graph:
+    """The graph of a Symbol, with everything that is in it."""
+    return graph_from_json(json_of(symbol))

@@ -23,6 +23,7 @@ from .._files.params import (
 from .._graph.by_gate import Packing, packings, vector_layouts
 from .._graph.graph import Graph
 from .._graph.reading import graph_from_json, graph_to_json
+from .._graph.weights import own_weights, wrong_sizes
 
 __all__ = ['Model', 'load', 'save']
 
@@ -183,38 +184,15 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
     return Model(graph, args, auxiliary, epoch, text, tuple(arrays), packed, checksum)
 
 
-#: What operators call their parameters that are not handed to them.
-_PARAMETERS = ('weight', 'bias', 'gamma', 'beta')
-
-#: Sizes of parameters that operators state, by position among their inputs.
-_STATED: dict[str, dict[int, tuple[str, ...]]] = {
-    'FullyConnected': {1: ('num_hidden',), 2: ('num_hidden',)},
-    'Convolution': {1: ('num_filter',), 2: ('num_filter',)},
-    'Embedding': {1: ('input_dim', 'output_dim')},
-}
-
-
 def _faults(graph: Graph, args: Mapping[str, np.ndarray],
             auxiliary: Mapping[str, np.ndarray]) -> list[str]:
     """What the arrays lack, and those whose sizes are not what the operators state."""
-    missing = [name for name in graph.auxiliary if name not in auxiliary]
-    faults = {}
-    for node in graph.nodes:
-        for at, entry in enumerate(node.inputs):
-            source = graph.nodes[entry.node]
-            if not source.is_variable:
-                continue
-            if source.name not in args:
-                if source.name in ['%s_%s' % (node.name, end) for end in _PARAMETERS]:
-                    missing.append(source.name)
-                continue
-            keys = _STATED.get(node.op, {}).get(at, ())
-            needed = tuple(node.get(key) for key in keys)
-            if args[source.name].shape[:len(needed)] != needed:
-                faults[source.name] = '%s has the shape %s, which %s needs to begin with %s' % (
-                    source.name, args[source.name].shape, node.name, needed)
-    return (['missing %s' % ', '.join(dict.fromkeys(missing))] if missing else []) + [
-        faults[name] for name in sorted(faults)]
+    given = {*args, *auxiliary}
+    missing = [name for name in own_weights(graph) if name not in given]
+    shapes = {name: array.shape for name, array in args.items()}
+    return (['missing %s' % ', '.join(missing)] if missing else []) + [
+        '%s has the shape %s, which %s needs to begin with %s' % (name, shapes[name], *needed)
+        for name, needed in sorted(wrong_sizes(graph, shapes).items())]
 
 
 def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) -> None:
