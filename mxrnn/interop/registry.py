@@ -59,6 +59,8 @@ class Operator(NamedTuple):
     #: Whether inputs must have equal sizes along all their axes, so that one size that is left open
     #: in a graph follows from another.
     equal_shapes: bool = False
+    #: Whether it has no inputs: the function then takes the shape and the device.
+    creates: bool = False
 
 
 #: What torch runs, and what ONNX has a counterpart of: for the latter a function of a Builder, the

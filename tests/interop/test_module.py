@@ -14,7 +14,7 @@ from mxrnn.interop.registry import TORCH, Converters
 
 from .. import mx, rnn
 from ..running import random_value
-from .compare import torch
+from .compare import assert_equal, run_both, torch
 
 V = mx.sym.Variable
 DATA = V('data')
@@ -543,4 +543,47 @@ def test_a_loop_whose_body_does_not_fit_it_is_refused(change):
 def test_outputs_that_are_not_read_take_no_room():
     symbol = mx.sym.SliceChannel(DATA, num_outputs=60000, squeeze_axis=True)
     graph = interop.graph_from_json(symbol[59999].tojson())
-    assert interop.to_torch(interop.Model(graph, {}, {}))._schedule.size == 3
+    assert interop.to_torch(interop.Model(graph, {}, {}))._schedule.size == 2
+
+
+# ---- the weights of sym.RNN
+
+def joined(mode, layers, bidirectional, flat=True, cut=0):
+    """sym.RNN on arrays that the graph joins, and the shapes of its inputs."""
+    cell = rnn.FusedRNNCell(3, layers, mode, bidirectional=bidirectional)
+    shapes = {}
+    for kind in ('weight', 'bias'):
+        for layer in range(layers):
+            for side in 'lr'[:1 + bidirectional]:
+                for group, width in (('i2h', 2 if layer == 0 else 3 * (1 + bidirectional)),
+                                     ('h2h', 3)):
+                    rows = 3 * len(cell._gate_names)
+                    shapes['%s%d_%s_%s' % (side, layer, group, kind)] = (
+                        (rows, width) if kind == 'weight' else (rows,))
+    parts = [mx.sym.Reshape(V(name, shape=shape), shape=(-1,)) if flat or len(shape) > 1
+             else V(name, shape=shape) for name, shape in shapes.items()]
+    if cut:
+        parts = [mx.sym.Concat(*parts[:cut], dim=0), *parts[cut:]]
+    vector = mx.sym._internal._rnn_param_concat(*parts, dim=0)
+    begin = [mx.sym.zeros((layers * (1 + bidirectional), 0, 3))] * (1 + (mode == 'lstm'))
+    return mx.sym.RNN(DATA, vector, *begin, mode=mode, state_size=3, num_layers=layers,
+                      bidirectional=bidirectional, name='rnn')
+
+
+@pytest.mark.parametrize('mode', ['lstm', 'gru', 'rnn_tanh'])
+@pytest.mark.parametrize('flat, cut', [(True, 0), (False, 0), (True, 2)])
+@pytest.mark.parametrize('layers, bidirectional', [(1, False), (2, True)])
+def test_joined_weights_are_taken_as_they_are(mode, flat, cut, layers, bidirectional):
+    both = run_both([joined(mode, layers, bidirectional, flat, cut)], {'data': (4, 2, 2)})
+    assert_equal(both)
+    steps = [step.node.op for step in both.module._schedule.steps]
+    assert ('_rnn_param_concat' in steps) == bool(cut)
+
+
+def test_joined_weights_of_other_sizes_are_joined():
+    """As many arrays as the vector has parts, which are not its parts."""
+    shapes = [(17,), (19,), (10,), (2,)]
+    parts = [V('part%d' % i, shape=shape) for i, shape in enumerate(shapes)]
+    outputs = mx.sym.RNN(DATA, mx.sym.Concat(*parts, dim=0), mx.sym.zeros((1, 0, 4)),
+                         mode='rnn_tanh', state_size=4, num_layers=1)
+    assert_equal(run_both([outputs], {'data': (3, 2, 6)}))

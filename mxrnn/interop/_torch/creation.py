@@ -1,82 +1,73 @@
-"""Operators that make arrays: constants, ranges, random numbers."""
+"""Operators that make arrays: constants, ranges, random numbers.
+
+What runs those without inputs takes the shape, in which sizes that the graph leaves open are filled
+in, and the device.
+"""
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from ..._graph.graph import Node
-from ..registry import Converters
-from .table import OPERATORS, Operator, Run, Unsupported, axis_of, dtype_of, operator
+from .table import DTYPES, Run, Unsupported, operator, some
 
-__all__ = ['CREATES']
+__all__: list[str] = []
 
-#: Operators without inputs. What runs them takes the shape, in which sizes that the graph leaves
-#: open are filled in, and the device.
-CREATES: Converters[Callable[[Node], Run]] = Converters('torch')
+Device = Any
 
 
-def _creates(*names: str) -> Callable[[Callable[[Node], Run]], Callable[[Node], Run]]:
-    def enter(make: Callable[[Node], Run]) -> Callable[[Node], Run]:
-        CREATES.enter(make, *names)
-        return make
-    return enter
+def _filled(node: Node, value: float) -> Run:
+    dtype = DTYPES[node.dtype]
+    return lambda shape, device: torch.full(shape, value, dtype=dtype, device=device)
 
 
-def _filled(value: float | None, node: Node) -> Run:
-    number, dtype = node.get('value', 0) if value is None else value, dtype_of(node, 'float32')
-    return lambda shape, device: torch.full(shape, number, dtype=dtype, device=device)
+operator('_zeros', creates=True)(lambda node: _filled(node, 0))
+operator('_ones', creates=True)(lambda node: _filled(node, 1))
+operator('_full', creates=True)(lambda node: _filled(node, node.value))
 
 
-CREATES.enter(functools.partial(_filled, 0), '_zeros')
-CREATES.enter(functools.partial(_filled, 1), '_ones')
-CREATES.enter(functools.partial(_filled, None), '_full')
-
-
-@_creates('_arange')
+@operator('_arange', creates=True)
 def _arange(node: Node) -> Run:
-    start, stop, step = node.get('start', 0), node.get('stop'), node.get('step', 1)
-    times, dtype = node.get('repeat', 1), dtype_of(node, 'float32')
-    if stop is None and node.get('infer_range', False):
+    start, stop, step = node.start, node.stop, node.step
+    times, dtype = node.repeat, DTYPES[node.dtype]
+    if stop is None and node.infer_range:
         raise Unsupported('a range without an end is not supported')
     if stop is None:
         start, stop = 0, start
 
-    def run(shape: Any, device: Any) -> Tensor:
+    def run(shape: Sequence[int], device: Device) -> Tensor:
         values = torch.arange(start, stop, step, dtype=dtype, device=device)
         return values.repeat_interleave(times) if times > 1 else values
     return run
 
 
-@_creates('_linspace')
+@operator('_linspace', creates=True)
 def _linspace(node: Node) -> Run:
-    dtype, number = dtype_of(node, 'float32'), node.get('num', 50)
-    start, stop, end = node.get('start', 0), node.get('stop'), node.get('endpoint', True)
+    start, stop, number, end = node.start, node.stop, node.num, node.endpoint
+    dtype = DTYPES[node.dtype]
 
-    def run(shape: Any, device: Any) -> Tensor:
+    def run(shape: Sequence[int], device: Device) -> Tensor:
         values = torch.linspace(start, stop, number + (not end), dtype=dtype, device=device)
         return values[:number]
     return run
 
 
-@_creates('_eye')
+@operator('_eye', creates=True)
 def _eye(node: Node) -> Run:
-    rows, above, dtype = node.get('N'), node.get('k', 0), dtype_of(node, 'float32')
-    columns = node.get('M', 0) or rows
+    sizes, above, dtype = (node.N, node.M or node.N), node.k, DTYPES[node.dtype]
 
-    def run(shape: Any, device: Any) -> Tensor:
-        down, right = (torch.arange(size, device=device) for size in (rows, columns))
+    def run(shape: Sequence[int], device: Device) -> Tensor:
+        down, right = (torch.arange(size, device=device) for size in sizes)
         return (right - down.unsqueeze(1) == above).to(dtype)
     return run
 
 
 @operator('_contrib_arange_like')
 def _arange_like(node: Node) -> Run:
-    start, step, axis = node.get('start', 0), node.get('step', 1), node.get('axis')
-    times = node.get('repeat', 1)
+    start, step, times, axis = node.start, node.step, node.repeat, node.axis
 
     def run(x: Tensor) -> Tensor:
         count = x.numel() if axis is None else x.shape[axis]
@@ -90,93 +81,88 @@ def _arange_like(node: Node) -> Run:
 
 # ---- random numbers
 
-def _uniform(shape: Any, low: Any, high: Any, like: Any) -> Tensor:
+Like = Any
+Draw = Callable[..., Tensor]
+
+
+def _uniform(shape: Sequence[int], low: Any, high: Any, **like: Like) -> Tensor:
     return low + (high - low) * torch.rand(shape, **like)
 
 
-def _normal(shape: Any, loc: Any, scale: Any, like: Any) -> Tensor:
+def _normal(shape: Sequence[int], loc: Any, scale: Any, **like: Like) -> Tensor:
     return loc + scale * torch.randn(shape, **like)
 
 
-def _exponential(shape: Any, lam: Any, like: Any) -> Tensor:
+def _exponential(shape: Sequence[int], lam: Any, **like: Like) -> Tensor:
     return torch.empty(shape, **like).exponential_() / lam
 
 
-def _gamma(shape: Any, alpha: Any, beta: Any, like: Any) -> Tensor:
+def _gamma(shape: Sequence[int], alpha: Any, beta: Any, **like: Like) -> Tensor:
     return torch._standard_gamma(torch.ones(shape, **like) * alpha) * beta
 
 
-def _poisson(shape: Any, lam: Any, like: Any) -> Tensor:
+def _poisson(shape: Sequence[int], lam: Any, **like: Like) -> Tensor:
     return torch.poisson(torch.ones(shape, **like) * lam)
 
 
-def _negative_binomial(shape: Any, k: Any, p: Any, like: Any) -> Tensor:
-    return torch.poisson(_gamma(shape, k, (1 - p) / p, like))
+def _negative_binomial(shape: Sequence[int], k: Any, p: Any, **like: Like) -> Tensor:
+    return torch.poisson(_gamma(shape, k, (1 - p) / p, **like))
 
 
-def _generalized(shape: Any, mu: Any, alpha: Any, like: Any) -> Tensor:
-    return torch.poisson(_gamma(shape, 1 / alpha, mu * alpha, like))
+def _generalized(shape: Sequence[int], mu: Any, alpha: Any, **like: Like) -> Tensor:
+    return torch.poisson(_gamma(shape, 1 / alpha, mu * alpha, **like))
 
 
-#: Samplers by name: the parameters with their defaults, and what draws.
-SAMPLERS: dict[str, tuple[dict[str, float], Callable[..., Tensor]]] = {
-    'uniform': ({'low': 0, 'high': 1}, _uniform),
-    'normal': ({'loc': 0, 'scale': 1}, _normal),
-    'exponential': ({'lam': 1}, _exponential),
-    'gamma': ({'alpha': 1, 'beta': 1}, _gamma),
-    'poisson': ({'lam': 1}, _poisson),
-    'negative_binomial': ({'k': 1, 'p': 1}, _negative_binomial),
-    'generalized_negative_binomial': ({'mu': 1, 'alpha': 1}, _generalized),
-}
+def _sampler(name: str, draw: Draw, *parameters: str) -> None:
+    """Enter the three operators of a distribution: of a shape, of the shape of an array, and of
+    arrays of parameters, for each element of which some numbers are drawn."""
+    def of_shape(node: Node) -> Run:
+        numbers = [getattr(node, each) for each in parameters]
+        dtype = DTYPES[node.dtype or 'float32']
+        return lambda shape, device: draw(shape, *numbers, dtype=dtype, device=device)
+
+    def like(node: Node) -> Run:
+        numbers = [getattr(node, each) for each in parameters]
+        return lambda x: draw(x.shape, *numbers, dtype=x.dtype, device=x.device)
+
+    def of_arrays(node: Node) -> Run:
+        shape, dtype = node.shape, DTYPES.get(node.dtype)
+
+        def run(*numbers: Tensor) -> Tensor:
+            first = numbers[0]
+            wide = [each.reshape(*first.shape, *[1] * len(shape)) for each in numbers]
+            return draw((*first.shape, *shape), *wide, dtype=dtype or first.dtype,
+                        device=first.device)
+        return run
+
+    operator('_random_' + name, creates=True)(of_shape)
+    operator('_random_%s_like' % name)(like)
+    operator('_sample_' + name)(of_arrays)
 
 
-def _random(name: str, node: Node) -> Run:
-    defaults, draw = SAMPLERS[name]
-    numbers, dtype = [node.get(*each) for each in defaults.items()], dtype_of(node, 'float32')
-    return lambda shape, device: draw(shape, *numbers, {'dtype': dtype, 'device': device})
+_sampler('uniform', _uniform, 'low', 'high')
+_sampler('normal', _normal, 'loc', 'scale')
+_sampler('exponential', _exponential, 'lam')
+_sampler('gamma', _gamma, 'alpha', 'beta')
+_sampler('poisson', _poisson, 'lam')
+_sampler('negative_binomial', _negative_binomial, 'k', 'p')
+_sampler('generalized_negative_binomial', _generalized, 'mu', 'alpha')
 
 
-def _random_like(name: str, node: Node) -> Run:
-    defaults, draw = SAMPLERS[name]
-    numbers = [node.get(*each) for each in defaults.items()]
-    return lambda x: draw(x.shape, *numbers, {'dtype': x.dtype, 'device': x.device})
-
-
-def _sample(name: str, node: Node) -> Run:
-    """Some numbers for each element of arrays of parameters."""
-    draw, shape, dtype = SAMPLERS[name][1], axis_of(node.get('shape')) or (), dtype_of(node)
-
-    def run(*numbers: Tensor) -> Tensor:
-        first = numbers[0]
-        wide = [each.reshape(*first.shape, *[1] * len(shape)) for each in numbers]
-        return draw((*first.shape, *shape), *wide, {'dtype': dtype or first.dtype,
-                                                    'device': first.device})
-    return run
-
-
-for _name in SAMPLERS:
-    CREATES.enter(functools.partial(_random, _name), '_random_' + _name)
-    OPERATORS.enter(Operator(functools.partial(_random_like, _name)), '_random_%s_like' % _name)
-    OPERATORS.enter(Operator(functools.partial(_sample, _name)), '_sample_' + _name)
-
-
-@_creates('_random_randint')
+@operator('_random_randint', creates=True)
 def _randint(node: Node) -> Run:
-    low, high, dtype = node.get('low'), node.get('high'), dtype_of(node, 'int32')
+    low, high, dtype = node.low, node.high, DTYPES[node.dtype or 'int32']
     return lambda shape, device: torch.randint(low, high, shape, dtype=dtype, device=device)
 
 
 @operator('_sample_multinomial')
 def _sample_multinomial(node: Node) -> Run:
-    shape, both = axis_of(node.get('shape')) or (), node.get('get_prob', False)
-    dtype = dtype_of(node, 'int32')
+    shape, both, dtype = node.shape, node.get_prob, DTYPES[node.dtype]
 
-    def run(p: Tensor) -> Any:
+    def run(p: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         rows = p.reshape(-1, p.shape[-1])
         drawn = torch.multinomial(rows.detach(), math.prod(shape), replacement=True)
-        result = drawn.reshape(*p.shape[:-1], *shape).to(dtype)
-        if not result.dim():
-            result = result.reshape(1)
+        result = some(drawn.reshape(*p.shape[:-1], *shape).to(dtype))
         if not both:
             return result
         return result, torch.log(rows.gather(1, drawn)).reshape(result.shape)

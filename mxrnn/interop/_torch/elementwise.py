@@ -5,13 +5,12 @@ import functools
 import math
 from typing import Any, Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import OPERATORS, Operator, Run, dtype_of, operator
+from .table import DTYPES, Run, operator
 
 __all__: list[str] = []
 
@@ -126,11 +125,6 @@ SCALAR: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def _always(run: Run, **kwargs: Any) -> Operator:
-    """An operator without parameters."""
-    return Operator(lambda node: run, **kwargs)
-
-
 def _typed(function: Callable[..., Tensor]) -> Run:
     """Of integers MXNet makes integers, by cutting off what is behind the point."""
     def run(x: Tensor, *others: Tensor) -> Tensor:
@@ -138,18 +132,23 @@ def _typed(function: Callable[..., Tensor]) -> Run:
     return run
 
 
+def _plain(run: Run, *names: str, equal_shapes: bool = False) -> None:
+    """Enter operators without attributes."""
+    operator(*names, equal_shapes=equal_shapes)(lambda node: run)
+
+
 for _name, _function in UNARY.items():
-    OPERATORS.enter(_always(_typed(_function)), _name)
+    _plain(_typed(_function), _name)
 for _name, _function in ARITHMETIC.items():
-    OPERATORS.enter(_always(_function, equal_shapes=True), 'elemwise_' + _name)
-    OPERATORS.enter(_always(_function), 'broadcast_' + _name)
+    _plain(_function, 'elemwise_' + _name, equal_shapes=True)
+    _plain(_function, 'broadcast_' + _name)
 for _name, _function in BINARY.items():
-    OPERATORS.enter(_always(_function, equal_shapes=True), '_' + _name)
-    OPERATORS.enter(_always(_function), 'broadcast_' + _name)
+    _plain(_function, '_' + _name, equal_shapes=True)
+    _plain(_function, 'broadcast_' + _name)
 
 
 def _with_number(function: Callable[..., Tensor], node: Node) -> Run:
-    number, whole = float(node.get('scalar', 1)), bool(node.get('is_int', True))
+    number, whole = node.scalar, node.is_int
 
     def run(x: Tensor) -> Tensor:
         if not whole and not x.is_floating_point():
@@ -164,7 +163,7 @@ def _with_number(function: Callable[..., Tensor], node: Node) -> Run:
 
 
 for _name, _function in SCALAR.items():
-    OPERATORS.enter(Operator(functools.partial(_with_number, _function)), '_%s_scalar' % _name)
+    operator('_%s_scalar' % _name)(functools.partial(_with_number, _function))
 
 
 @operator('add_n', equal_shapes=True)
@@ -184,19 +183,19 @@ def _where(node: Node) -> Run:
 
 @operator('clip')
 def _clip(node: Node) -> Run:
-    least, most = node.get('a_min'), node.get('a_max')
+    least, most = node.a_min, node.a_max
     return lambda x: torch.clamp(x, least, most).to(x.dtype)
 
 
 @operator('Cast', 'amp_cast')
 def _cast(node: Node) -> Run:
-    dtype = dtype_of(node, 'float32')
+    dtype = DTYPES[node.dtype]
     return lambda x: x.to(dtype)
 
 
 @operator('smooth_l1')
 def _smooth_l1(node: Node) -> Run:
-    square = float(node.get('scalar', 1)) ** 2
+    square = node.scalar ** 2
 
     def run(x: Tensor) -> Tensor:
         if not x.is_floating_point():
@@ -208,7 +207,7 @@ def _smooth_l1(node: Node) -> Run:
 
 @operator('hard_sigmoid')
 def _hard_sigmoid(node: Node) -> Run:
-    alpha, beta = node.get('alpha', .2), node.get('beta', .5)
+    alpha, beta = node.alpha, node.beta
     return lambda x: F.hardtanh(alpha * x + beta, 0., 1.)  # no gradient at its ends, either
 
 
@@ -218,30 +217,27 @@ ACTIVATIONS = {'softrelu': F.softplus,
 
 @operator('Activation')
 def _activation(node: Node) -> Run:
-    return ACTIVATIONS[node.get('act_type')]
+    return ACTIVATIONS[node.act_type]
+
+
+def _prelu(x: Tensor, gamma: Tensor) -> Tensor:
+    if gamma.dim() == 1 and gamma.numel() > 1 and x.dim() > 1:  # one for each channel
+        gamma = gamma.reshape(-1, *[1] * (x.dim() - 2))
+    return torch.where(x > 0, x, gamma * x)
 
 
 @operator('LeakyReLU', training=True)
 def _leaky_relu(node: Node) -> Run:
-    # A parameter of 32 bits, whatever the type of the data.
-    kind, slope = node.get('act_type', 'leaky'), float(np.float32(node.get('slope', .25)))
-    low, high = node.get('lower_bound', .125), node.get('upper_bound', .334)
+    slope, low, high = node.slope, node.lower_bound, node.upper_bound
+
+    def rrelu(training: bool, x: Tensor) -> tuple[Tensor, Tensor]:
+        mask = (torch.empty_like(x).uniform_(low, high) if training
+                else torch.full_like(x, (low + high) / 2))
+        return torch.where(x > 0, x, x * mask), mask
+
     functions: dict[str, Run] = {
-        'leaky': lambda x: F.leaky_relu(x, slope),
-        'elu': lambda x: F.elu(x, slope),
-        'selu': F.selu, 'gelu': F.gelu,
-    }
-    if kind == 'prelu':
-        def prelu(training: bool, x: Tensor, gamma: Tensor) -> Tensor:
-            if gamma.dim() == 1 and gamma.numel() > 1 and x.dim() > 1:  # one for each channel
-                gamma = gamma.reshape(-1, *[1] * (x.dim() - 2))
-            return torch.where(x > 0, x, gamma * x)
-        return prelu
-    if kind == 'rrelu':
-        def rrelu(training: bool, x: Tensor) -> tuple[Tensor, Tensor]:
-            mask = (torch.empty_like(x).uniform_(low, high) if training
-                    else torch.full_like(x, (low + high) / 2))
-            return torch.where(x > 0, x, x * mask), mask
-        return rrelu
-    function = functions[kind]
-    return lambda training, x: function(x)
+        'rrelu': rrelu, 'prelu': lambda training, x, gamma: _prelu(x, gamma),
+        'leaky': lambda training, x: F.leaky_relu(x, slope),
+        'elu': lambda training, x: F.elu(x, slope), 'selu': lambda training, x: F.selu(x),
+        'gelu': lambda training, x: F.gelu(x)}
+    return functions[node.act_type]

@@ -1,64 +1,62 @@
 """Operators that reduce, order or look up: sums, extremes, sorting, indices, products."""
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import OPERATORS, Operator, Run, axis_of, dtype_of, operator
+from .table import DTYPES, Run, operator, some
 
 __all__: list[str] = []
 
 
 # ---- reductions
 
-def _axes(x: Tensor, axes: tuple[int, ...] | None, exclude: bool) -> tuple[int, ...]:
+def _axes(x: Tensor, axes: tuple[int, ...] | None, exclude: bool = False) -> tuple[int, ...]:
     every = range(x.dim())
-    if axes is None:
+    if not axes:
         return tuple(every)
     chosen = {axis % x.dim() for axis in axes}
     return tuple(axis for axis in every if (axis in chosen) != exclude)
 
 
-def _reduction(reduce: Callable[[Tensor, tuple[int, ...], bool], Tensor]) -> Operator:
+def _reduction(name: str, reduce: Callable[[Tensor, tuple[int, ...], bool], Tensor]) -> None:
+    """Enter a reduction, of which `reduce` takes the array, the axes and whether they are kept."""
     def make(node: Node) -> Run:
-        axes, keep = axis_of(node.get('axis')), bool(node.get('keepdims', False))
-        exclude = node.get('exclude', False) and axes is not None
+        axes, keep, exclude = node.axis, node.keepdims, node.exclude
 
         def run(x: Tensor) -> Tensor:
             over = _axes(x, axes, exclude)
             # Over no axes torch would reduce all.
-            result = (reduce(x, over, keep) if over else reduce(x.unsqueeze(0), (0,), False)).to(
-                x.dtype)
-            # What is reduced to one number keeps one axis.
-            return result if result.dim() else result.reshape(1)
+            result = reduce(x, over, keep) if over else reduce(x.unsqueeze(0), (0,), False)
+            return some(result.to(x.dtype))
         return run
-    return Operator(make)
+    operator(name)(make)
 
 
 class _Extreme(torch.autograd.Function):
     """The largest or smallest; every element that equals it gets the whole gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, axes: tuple[int, ...], sign: int) -> Tensor:
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, axes: tuple[int, ...],
+                sign: int) -> Tensor:
         result = (torch.amax if sign > 0 else torch.amin)(x, axes, True)
         ctx.save_for_backward(x, result)
         return result
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
+    def backward(ctx: torch.autograd.function.BackwardCFunction, grad: Tensor,
+                 ) -> tuple[Tensor, None, None]:
         x, result = ctx.saved_tensors
         return grad * (x == result), None, None
 
 
-def _extreme(sign: int) -> Operator:
-    def reduce(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
-        result = _Extreme.apply(x, axes, sign)
-        return result if keep else result.squeeze(axes)
-    return _reduction(reduce)
+def _extreme(x: Tensor, axes: tuple[int, ...], keep: bool, sign: int) -> Tensor:
+    result: Tensor = _Extreme.apply(x, axes, sign)
+    return result if keep else result.squeeze(axes)
 
 
 def _product(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
@@ -71,64 +69,60 @@ def _mean(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:
     return torch.mean(x if x.is_floating_point() else x.double(), axes, keep)
 
 
-OPERATORS.enter(_reduction(torch.sum), 'sum')
-OPERATORS.enter(_reduction(_mean), 'mean')
-OPERATORS.enter(_reduction(_product), 'prod')
-OPERATORS.enter(_reduction(torch.nansum), 'nansum')
-OPERATORS.enter(_reduction(lambda x, axes, keep: _product(
-    torch.where(torch.isnan(x), torch.ones_like(x), x), axes, keep)), 'nanprod')
-OPERATORS.enter(_extreme(1), 'max')
-OPERATORS.enter(_extreme(-1), 'min')
+_reduction('sum', torch.sum)
+_reduction('mean', _mean)
+_reduction('prod', _product)
+_reduction('nansum', torch.nansum)
+_reduction('nanprod', lambda x, axes, keep: _product(
+    torch.where(torch.isnan(x), torch.ones_like(x), x), axes, keep))
+_reduction('max', lambda x, axes, keep: _extreme(x, axes, keep, 1))
+_reduction('min', lambda x, axes, keep: _extreme(x, axes, keep, -1))
 
 
 @operator('norm')
 def _norm(node: Node) -> Run:
-    order, axes = node.get('ord', 2), axis_of(node.get('axis'))
-    keep = bool(node.get('keepdims', False))
+    order, axes, keep, dtype = node.ord, node.axis, node.keepdims, DTYPES.get(node.out_dtype)
 
     def run(x: Tensor) -> Tensor:
-        over = _axes(x, axes, False)
+        over = _axes(x, axes)
         size = (torch.sum(torch.abs(x), over, keep) if order == 1
                 else torch.sqrt(torch.sum(x * x, over, keep)))
-        return (size if size.dim() else size.reshape(1)).to(x.dtype)
+        return some(size.to(dtype or x.dtype))
     return run
 
 
 @operator('moments')
 def _moments(node: Node) -> Run:
-    axes, keep = axis_of(node.get('axes')), bool(node.get('keepdims', False))
+    axes, keep = node.axes, node.keepdims
 
     def run(x: Tensor) -> tuple[Tensor, Tensor]:
-        over = _axes(x, axes, False)
-        mean, variance = (torch.mean(x, over, keep),
-                          torch.var(x, over, unbiased=False, keepdim=keep))
-        return (mean, variance) if mean.dim() else (mean.reshape(1), variance.reshape(1))
+        over = _axes(x, axes)
+        return (some(torch.mean(x, over, keep)),
+                some(torch.var(x, over, unbiased=False, keepdim=keep)))
     return run
 
 
 @operator('_np_cumsum')
 def _cumsum(node: Node) -> Run:
-    axis, dtype = node.get('axis'), dtype_of(node)
+    axis, dtype = node.axis, DTYPES.get(node.dtype)
     return lambda x: torch.cumsum(x.reshape(-1) if axis is None else x, axis or 0,
                                   dtype=dtype or x.dtype)
 
 
-def _argument(find: Callable[..., Tensor]) -> Operator:
-    def make(node: Node) -> Run:
-        axis, keep = node.get('axis'), bool(node.get('keepdims', False))
+def _argument(node: Node, find: Callable[..., Tensor]) -> Run:
+    axis, keep = node.axis, node.keepdims
 
-        def run(x: Tensor) -> Tensor:
-            if axis is None:
-                found = find(x.reshape(-1), 0).reshape([1] * x.dim() if keep else [1])
-            else:
-                found = find(x, axis, keep)
-            return (found if found.dim() else found.reshape(1)).to(x.dtype)
-        return run
-    return Operator(make)
+    def run(x: Tensor) -> Tensor:
+        if axis is None:
+            found = find(x.reshape(-1), 0).reshape([1] * x.dim() if keep else [1])
+        else:
+            found = find(x, axis, keep)
+        return some(found.to(x.dtype))
+    return run
 
 
-OPERATORS.enter(_argument(torch.argmax), 'argmax')
-OPERATORS.enter(_argument(torch.argmin), 'argmin')
+operator('argmax')(lambda node: _argument(node, torch.argmax))
+operator('argmin')(lambda node: _argument(node, torch.argmin))
 
 
 @operator('argmax_channel')
@@ -138,7 +132,7 @@ def _argmax_channel(node: Node) -> Run:
 
 # ---- order
 
-def _ordered(x: Tensor, axis: Any, ascending: bool) -> tuple[Tensor, Tensor, int]:
+def _ordered(x: Tensor, axis: int | None, ascending: bool) -> tuple[Tensor, Tensor, int]:
     if axis is None:
         x, axis = x.reshape(-1), 0
     values, places = torch.sort(x, dim=axis, descending=not ascending, stable=True)
@@ -147,24 +141,22 @@ def _ordered(x: Tensor, axis: Any, ascending: bool) -> tuple[Tensor, Tensor, int
 
 @operator('sort')
 def _sort(node: Node) -> Run:
-    axis, ascending = node.get('axis', -1), node.get('is_ascend', True)
+    axis, ascending = node.axis, node.is_ascend
     return lambda x: _ordered(x, axis, ascending)[:2]
 
 
 @operator('argsort')
 def _argsort(node: Node) -> Run:
-    axis, ascending = node.get('axis', -1), node.get('is_ascend', True)
-    dtype = dtype_of(node, 'float32')
+    axis, ascending, dtype = node.axis, node.is_ascend, DTYPES[node.dtype]
     return lambda x: _ordered(x, axis, ascending)[1].to(dtype)
 
 
 @operator('topk')
 def _topk(node: Node) -> Run:
-    axis, count = node.get('axis', -1), node.get('k', 1)
-    ascending, dtype = node.get('is_ascend', False), dtype_of(node, 'float32')
-    kind = node.get('ret_typ', 'indices')
+    axis, count, ascending = node.axis, node.k, node.is_ascend
+    kind, dtype = node.ret_typ, DTYPES[node.dtype]
 
-    def run(x: Tensor) -> Any:
+    def run(x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         values, places, along = _ordered(x, axis, ascending)
         first = count if count > 0 else values.shape[along]
         values, places = values.narrow(along, 0, first), places.narrow(along, 0, first)
@@ -177,20 +169,19 @@ def _topk(node: Node) -> Run:
 
 # ---- look-ups
 
-def _places(index: Tensor, size: int, mode: str) -> Tensor:
+def _places(index: Tensor, size: int, mode: str = 'clip') -> Tensor:
     index = index.long()
     return index % size if mode == 'wrap' else index.clamp(0, size - 1)
 
 
 @operator('Embedding', '_contrib_SparseEmbedding')
 def _embedding(node: Node) -> Run:
-    return lambda index, weight: F.embedding(
-        _places(index, weight.shape[0], 'clip'), weight)
+    return lambda index, weight: F.embedding(_places(index, weight.shape[0]), weight)
 
 
 @operator('take')
 def _take(node: Node) -> Run:
-    axis, mode = node.get('axis', 0), node.get('mode', 'clip')
+    axis, mode = node.axis, node.mode
 
     def run(x: Tensor, index: Tensor) -> Tensor:
         along = axis % x.dim()
@@ -205,13 +196,12 @@ def _take(node: Node) -> Run:
 @operator('batch_take')
 def _batch_take(node: Node) -> Run:
     return lambda x, index: x.gather(
-        1, _places(index, x.shape[1], 'clip').reshape(-1, 1)).reshape(-1)
+        1, _places(index, x.shape[1]).reshape(-1, 1)).reshape(-1)
 
 
 @operator('pick')
 def _pick(node: Node) -> Run:
-    axis, keep = node.get('axis', -1), node.get('keepdims', False)
-    mode = node.get('mode', 'clip')
+    axis, keep, mode = node.axis, node.keepdims, node.mode
 
     def run(x: Tensor, index: Tensor) -> Tensor:
         if axis is None:
@@ -230,17 +220,13 @@ def _gather_nd(node: Node) -> Run:
 
 @operator('scatter_nd')
 def _scatter_nd(node: Node) -> Run:
-    sizes = axis_of(node.get('shape')) or ()
-
-    def run(x: Tensor, index: Tensor) -> Tensor:
-        return x.new_zeros(sizes).index_put(tuple(index.long()), x)
-    return run
+    sizes = node.shape
+    return lambda x, index: x.new_zeros(sizes).index_put(tuple(index.long()), x)
 
 
 @operator('one_hot')
 def _one_hot(node: Node) -> Run:
-    depth, dtype = node.get('depth'), dtype_of(node, 'float32')
-    on, off = node.get('on_value', 1), node.get('off_value', 0)
+    depth, on, off, dtype = node.depth, node.on_value, node.off_value, DTYPES[node.dtype]
 
     def run(index: Tensor) -> Tensor:
         hot = index.long().unsqueeze(-1) == torch.arange(depth, device=index.device)
@@ -252,22 +238,23 @@ def _one_hot(node: Node) -> Run:
 
 @operator('dot')
 def _dot(node: Node) -> Run:
-    left, right = node.get('transpose_a', False), node.get('transpose_b', False)
-
-    def run(x: Tensor, y: Tensor) -> Tensor:
-        result = torch.tensordot(x, y, ([0 if left else -1], [-1 if right else 0]))
-        return result if result.dim() else result.reshape(1)
-    return run
+    axes = [0 if node.transpose_a else -1], [-1 if node.transpose_b else 0]
+    return lambda x, y: some(torch.tensordot(x, y, axes))
 
 
-@operator('batch_dot', '_linalg_gemm2')
-def _product_of(node: Node) -> Run:
-    left, right = node.get('transpose_a', False), node.get('transpose_b', False)
-    alpha, rows = node.get('alpha', 1), node.get('axis', -2)
+def _product_of(left: bool, right: bool) -> Callable[[Tensor, Tensor], Tensor]:
+    """The product of the last two axes, of which those of either side may be exchanged."""
+    return lambda x, y: torch.matmul(x.transpose(-1, -2) if left else x,
+                                     y.transpose(-1, -2) if right else y)
 
-    def run(x: Tensor, y: Tensor) -> Tensor:
-        x, y = x.movedim(rows, -2), y.movedim(rows, -2)
-        result = torch.matmul(x.transpose(-1, -2) if left else x, y.transpose(-1, -2) if right
-                              else y)
-        return (result if alpha == 1 else alpha * result).movedim(-2, rows)
-    return run
+
+@operator('batch_dot')
+def _batch_dot(node: Node) -> Run:
+    return _product_of(node.transpose_a, node.transpose_b)
+
+
+@operator('_linalg_gemm2')
+def _gemm2(node: Node) -> Run:
+    alpha, rows, multiply = node.alpha, node.axis, _product_of(node.transpose_a, node.transpose_b)
+    return lambda x, y: (multiply(x.movedim(rows, -2), y.movedim(rows, -2)) * alpha).movedim(
+        -2, rows)

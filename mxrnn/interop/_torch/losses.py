@@ -41,13 +41,10 @@ def _given(node: Node, label: Tensor | None) -> Tensor:
 
 @operator('SoftmaxOutput', training=True)
 def _softmax_output(node: Node) -> Run:
-    scale = float(node.get('grad_scale', 1))
-    ignored = node.get('ignore_label', -1) if node.get('use_ignore', False) else None
-    missing, many = node.get('ignore_label', -1), node.get('multi_output', False)
-    keep, how = node.get('preserve_shape', False), node.get('normalization', 'null')
-    # MXNet does not smooth along channels.
-    own, alpha = node.get('out_grad', False), 0. if many else float(node.get('smooth_alpha', 0))
-    axis = 1 if many else -1
+    scale, how, own = node.grad_scale, node.normalization, node.out_grad
+    ignored, ignores = int(node.ignore_label), node.use_ignore
+    many, keep = node.multi_output, node.preserve_shape
+    axis, alpha = (1, 0.) if many else (-1, node.smooth_alpha)  # channels are not smoothed
 
     def gradient(p: Tensor, label: Tensor) -> Tensor:
         if label.shape == p.shape:  # probabilities
@@ -61,15 +58,15 @@ def _softmax_output(node: Node) -> Run:
         grad = p - hot.to(p.dtype) * (1 - alpha)
         if alpha:
             grad = grad - (~hot).to(p.dtype) * (alpha / (p.shape[-1] - 1))
-        if ignored is not None:
-            grad = grad.masked_fill((places == int(ignored)).unsqueeze(-1), 0)
+        if ignores:
+            grad = grad.masked_fill((places == ignored).unsqueeze(-1), 0)
         factor: Any = scale
         if many and how != 'valid':
             factor = factor / (places.numel() // places.shape[0])
         if how == 'batch':
             factor = factor / (places.shape[0] if many else places.numel())
         elif how == 'valid':
-            factor = factor / (places != int(missing)).sum().clamp(min=1)
+            factor = factor / (places != ignored).sum().clamp(min=1)
         # With out_grad MXNet 1.9 takes the output for the gradient from above.
         return (grad * factor * p if own else grad * factor).movedim(-1, axis)
 
@@ -87,10 +84,10 @@ def _softmax_output(node: Node) -> Run:
     return run
 
 
-def _regression(output: Callable[[Tensor], Tensor],
-                slope: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Node], Run]:
+def _regression(name: str, output: Callable[[Tensor], Tensor],
+                slope: Callable[[Tensor, Tensor], Tensor]) -> None:
     def make(node: Node) -> Run:
-        scale = float(node.get('grad_scale', 1))
+        scale = node.grad_scale
 
         def gradient(out: Tensor, label: Tensor) -> Tensor:
             each = label.numel() // label.shape[0]
@@ -99,23 +96,22 @@ def _regression(output: Callable[[Tensor], Tensor],
         def run(x: Tensor, label: Tensor | None = None) -> Tensor:
             return _head(x, output(x.detach()), lambda out: gradient(out, _given(node, label)))
         return run
-    return make
+    operator(name)(make)
 
 
 def _same(x: Tensor) -> Tensor:
     return x
 
 
-operator('LinearRegressionOutput')(_regression(_same, torch.sub))
-operator('LogisticRegressionOutput')(_regression(torch.sigmoid, torch.sub))
-operator('MAERegressionOutput')(
-    _regression(_same, lambda out, label: (out > label).to(out.dtype) * 2 - 1))
+_regression('LinearRegressionOutput', _same, torch.sub)
+_regression('LogisticRegressionOutput', torch.sigmoid, torch.sub)
+_regression('MAERegressionOutput', _same,
+            lambda out, label: (out > label).to(out.dtype) * 2 - 1)
 
 
 @operator('MakeLoss')
 def _make_loss(node: Node) -> Run:
-    scale, how = float(node.get('grad_scale', 1)), node.get('normalization', 'null')
-    threshold = node.get('valid_thresh', 0)
+    scale, how, threshold = node.grad_scale, node.normalization, node.valid_thresh
 
     def gradient(x: Tensor) -> Tensor:
         if how == 'valid':
@@ -133,8 +129,7 @@ def _make_plain_loss(node: Node) -> Run:
 
 @operator('SVMOutput')
 def _svm_output(node: Node) -> Run:
-    margin, linear = float(node.get('margin', 1)), node.get('use_linear', False)
-    factor = float(node.get('regularization_coefficient', 1))
+    margin, linear, factor = node.margin, node.use_linear, node.regularization_coefficient
 
     def gradient(x: Tensor, label: Tensor) -> Tensor:
         hot = label.long().unsqueeze(-1) == torch.arange(x.shape[1], device=x.device)
@@ -154,8 +149,8 @@ def _softmax_cross_entropy(node: Node) -> Run:
 
 @operator('CTCLoss')
 def _ctc_loss(node: Node) -> Run:
-    own, other = node.get('use_data_lengths', False), node.get('use_label_lengths', False)
-    first = node.get('blank_label', 'first') == 'first'
+    own, other = node.use_data_lengths, node.use_label_lengths
+    first = node.blank_label == 'first'
 
     def run(x: Tensor, label: Tensor, *lengths: Tensor) -> Tensor:
         rest = list(lengths)

@@ -15,9 +15,9 @@ from typing import Iterable, Mapping, NamedTuple, Sequence
 import torch
 from torch import Tensor
 
-from ..._graph.sizes import Axis, Size, SizeError, Source, parts, product, unify
+from ..._graph.sizes import Axis, Size, SizeError, Source, parts, product, resolve, unify
+from ..registry import TORCH
 from .schedule import Creation, Loop, Schedule, Sources, Step, loop_of
-from .table import OPERATORS
 
 __all__ = ['find_sources']
 
@@ -122,17 +122,18 @@ class _Search:
     def _agree(self, step: Step, arrays: Sequence[_Array]) -> None:
         """Bind sizes that the operator needs to be equal."""
         node = step.node
-        operator = OPERATORS.get(node.op)
+        operator = TORCH.get(node.op)
         broadcast = node.op.startswith('broadcast_') or node.op == 'where'
         if not broadcast and not (operator and operator.equal_shapes):
             return
-        joined = node.get('dim', 1) if node.op in ('Concat', '_rnn_param_concat') else None
+        joined = node.dim if node.op in ('Concat', '_rnn_param_concat') else None
         for one, other in itertools.combinations(arrays, 2):
             if len(one.shape) != len(other.shape):
                 continue
             for axis, pair in enumerate(zip(one.shape, other.shape)):
-                different = axis != 1 if node.op == 'RNN' else joined in (
-                    axis, axis - len(one.shape))
+                rank = len(one.shape)
+                different = joined in (axis, axis - rank) or (
+                    node.op == 'RNN' and (rank, axis) != (3, 1))  # weights have two axes
                 if not different and not (broadcast and 1 in pair):
                     self._unify(*pair)
 
@@ -141,9 +142,10 @@ class _Search:
             unify(one, other)
         except SizeError:
             return  # the operator says it better when it runs
-        pair = parts(one), parts(other)
-        if pair[0] != pair[1] and all(factor == 1 and len(axes) == 1 for factor, axes in pair):
-            pair[1][1][0].bound = pair[0][1][0]
+        pair = resolve(one), resolve(other)
+        if isinstance(pair[0], Axis) and isinstance(pair[1], Axis) and pair[0] is not pair[1] and (
+                self.numbers[pair[0]] == self.numbers[pair[1]]):
+            pair[1].bound = pair[0]
 
     def _outputs(self, step: Step, inputs: Sequence[_Array], early: bool) -> list[_Array | None]:
         base = self._run(step, inputs, ())

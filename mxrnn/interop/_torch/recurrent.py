@@ -1,57 +1,84 @@
 """sym.RNN through torch's own kernels, and the operators on sequences."""
 from __future__ import annotations
 
-from typing import Any, Callable
+import functools
+from typing import Any, Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from ..._graph.graph import Node
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.layout import FusedLayout
 from .table import Run, Unsupported, operator
 
-__all__: list[str] = []
+__all__ = ['arrays_of_rnn']
 
-GATES = {'rnn_relu': 1, 'rnn_tanh': 1, 'gru': 3, 'lstm': 4}
 KERNELS: dict[str, Callable[..., Any]] = {
     'rnn_relu': torch._VF.rnn_relu, 'rnn_tanh': torch._VF.rnn_tanh, 'gru': torch._VF.gru,
     'lstm': torch._VF.lstm}
 
 
+def _layout(node: Node) -> FusedLayout:
+    return FusedLayout(node.mode, node.state_size, node.num_layers, node.bidirectional)
+
+
+def arrays_of_rnn(graph: Graph, node: Node) -> Node:
+    """`node` without the join of its weights, if it is an RNN that would cut them again.
+
+    Its inputs then are the data, the weights in the order of the vector, and the states.
+    """
+    if node.op != 'RNN':
+        return node
+    join = graph.nodes[node.inputs[1].node]
+    if join.op not in ('Concat', '_rnn_param_concat') or join.dim != 0 or len(join.inputs) != len(
+            list(_layout(node).arrays(1, by_gate=False))):
+        return node
+    arrays: list[Entry] = []
+    for entry in join.inputs:
+        source = graph.nodes[entry.node]
+        flat = source.op == 'Reshape' and source.shape == (-1,)
+        arrays.append(source.inputs[0] if flat else entry)
+    return node._replace(inputs=(node.inputs[0], *arrays, *node.inputs[2:]))
+
+
 @operator('RNN', training=True, equal_shapes=True)
 def _rnn(node: Node) -> Run:
     """One call for all layers and directions: cuDNN on a GPU, oneDNN on a CPU."""
-    mode, units, layers = node.get('mode'), node.get('state_size'), node.get('num_layers')
-    directions = 2 if node.get('bidirectional', False) else 1
-    p, states = float(node.get('p', 0)), node.get('state_outputs', False)
     for key in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
-        if node.get(key) is not None:
+        if getattr(node, key) is not None:
             raise Unsupported('%s is not supported' % key)
-    if node.get('use_sequence_length', False):
+    if node.use_sequence_length:
         raise Unsupported('use_sequence_length is not supported')
-    kernel, rows, both = KERNELS[mode], GATES[mode] * units, directions == 2
-    if layers == 1:
-        p = 0.
+    layout, lstm, states = _layout(node), node.mode == 'lstm', node.state_outputs
+    kernel, units, layers, both = KERNELS[node.mode], node.state_size, node.num_layers, (
+        node.bidirectional)
+    directions, p = len(layout.directions), node.p if layers > 1 else 0.
+    num_begin = 2 if lstm else 1
+    cells = layers * directions
+    # The vector has all weights and then all biases; torch takes those of each cell together.
+    order = [each for i in range(0, 2 * cells, 2)
+             for each in (i, i + 1, 2 * cells + i, 2 * cells + i + 1)]
 
-    def cut(vector: Tensor, width: int) -> list[Tensor]:
-        """The weights as torch has them: for each layer and direction i2h, h2h and the biases."""
-        widths = [width if layer == 0 else units * directions for layer in range(layers)
-                  for _ in range(directions)]
-        sizes = [rows * size for each in widths for size in (each, units)]
-        parts = vector.split(sizes + [rows] * (2 * len(widths)))
-        weights, biases = parts[:len(sizes)], parts[len(sizes):]
-        result = []
-        for i in range(len(widths)):
-            result += [weights[2 * i].view(rows, widths[i]), weights[2 * i + 1].view(rows, units),
-                       biases[2 * i], biases[2 * i + 1]]
-        return result
+    @functools.lru_cache(maxsize=4)
+    def shapes(width: int) -> list[torch.Size]:
+        return [torch.Size(each.shape) for each in layout.arrays(width, by_gate=False)]
 
-    def run(training: bool, data: Tensor, vector: Tensor, *begin: Tensor) -> Any:
-        shape = layers * directions, data.shape[1], units
+    def weights(arrays: Sequence[Tensor], data: Tensor) -> list[Tensor]:
+        wanted = shapes(data.shape[2])
+        # cuDNN wants them side by side, as the vector has them.
+        if data.is_cuda or [array.shape for array in arrays] != wanted:
+            vector = torch.cat([array.reshape(-1) for array in arrays]) if len(arrays) > 1 else (
+                arrays[0])
+            parts = vector.split([shape.numel() for shape in wanted])
+            arrays = [part.view(shape) for part, shape in zip(parts, wanted)]
+        return [arrays[i] for i in order]
+
+    def run(training: bool, data: Tensor, *inputs: Tensor) -> Any:
+        shape = cells, data.shape[1], units
         # Begin states may have a batch of 1 that stands for any.
-        begin = tuple(state.expand(shape).contiguous() for state in begin)
-        weights = cut(vector, data.shape[2])
-        outputs = kernel(data, begin if mode == 'lstm' else begin[0], weights, True, layers,
-                         p if training else 0., training, both, False)
+        begin = [state.expand(shape).contiguous() for state in inputs[-num_begin:]]
+        outputs = kernel(data, begin if lstm else begin[0], weights(inputs[:-num_begin], data),
+                         True, layers, p if training else 0., training, both, False)
         return outputs if states else outputs[0]
     return run
 
@@ -67,25 +94,21 @@ def _wide(array: Tensor, x: Tensor) -> Tensor:
     return array.reshape(*array.shape, *[1] * (x.dim() - array.dim()))
 
 
-def _lengths(length: Tensor, axis: int) -> Tensor:
-    return length.unsqueeze(axis)
-
-
 @operator('SequenceMask')
 def _sequence_mask(node: Node) -> Run:
-    axis, value = node.get('axis', 0), float(node.get('value', 0))
-    if not node.get('use_sequence_length', False):
+    axis, value = node.axis, node.value
+    if not node.use_sequence_length:
         return lambda x, length=None: x
 
     def run(x: Tensor, length: Tensor) -> Tensor:
-        return x.masked_fill(_wide(_index(x, axis) >= _lengths(length, axis), x), value)
+        return x.masked_fill(_wide(_index(x, axis) >= length.unsqueeze(axis), x), value)
     return run
 
 
 @operator('SequenceLast')
 def _sequence_last(node: Node) -> Run:
-    axis = node.get('axis', 0)
-    if not node.get('use_sequence_length', False):
+    axis = node.axis
+    if not node.use_sequence_length:
         return lambda x, length=None: x.select(axis, -1)
 
     def run(x: Tensor, length: Tensor) -> Tensor:
@@ -97,11 +120,11 @@ def _sequence_last(node: Node) -> Run:
 
 @operator('SequenceReverse')
 def _sequence_reverse(node: Node) -> Run:
-    if not node.get('use_sequence_length', False):
+    if not node.use_sequence_length:
         return lambda x, length=None: torch.flip(x, (0,))
 
     def run(x: Tensor, length: Tensor) -> Tensor:
-        steps, ends = _index(x, 0), _lengths(length.long(), 0)
+        steps, ends = _index(x, 0), length.long().unsqueeze(0)
         places = torch.where(steps < ends, ends - 1 - steps, steps)
         return x.gather(0, _wide(places, x).expand(x.shape))
     return run

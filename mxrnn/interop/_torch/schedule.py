@@ -9,9 +9,10 @@ from torch import Tensor
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes, row
-from . import creation, elementwise, index, layers, losses, recurrent, shape  # noqa: F401
-from .creation import CREATES
-from .table import OPERATORS, Run, Unsupported, axis_of
+from ..registry import TORCH
+from . import creation, elementwise, index, layers, losses, shape  # noqa: F401
+from .recurrent import arrays_of_rnn
+from .table import Run, Unsupported
 
 __all__ = ['Creation', 'Loop', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'faults_of',
            'label_nodes', 'loop_of']
@@ -34,8 +35,9 @@ class Creation:
     """A node without inputs that makes an array, some sizes of which may be left open."""
 
     def __init__(self, node: Node) -> None:
-        self.run = CREATES[node.op](node)
-        self.shape = [int(size) for size in axis_of(node.get('shape')) or ()]
+        self.run = TORCH[node.op].make(node)
+        known = row(node.op)
+        self.shape = list(node.shape or ()) if known and 'shape' in known.attributes else []
         self.open = [axis for axis, size in enumerate(self.shape) if size in OPEN]
         #: For an open axis, where to read its size.
         self.sources: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {}
@@ -77,21 +79,21 @@ class Schedule:
     """
 
     def __init__(self, graph: Graph) -> None:
-        entries = {Entry(i, 0) for i in range(len(graph.nodes))}
-        entries.update(graph.heads, *(node.inputs for node in graph.nodes))
+        nodes = [arrays_of_rnn(graph, node) for node in graph.nodes]
+        entries = _read(nodes, graph.heads)
         places = {entry: place for place, entry in enumerate(sorted(entries))}
-        outputs: list[list[tuple[int, int]]] = [[] for _ in graph.nodes]
+        outputs: list[list[tuple[int, int]]] = [[] for _ in nodes]
         for entry, place in places.items():
             outputs[entry.node].append((entry.output, place))
         self.size = len(places)
         #: The place of each variable, by name.
-        self.variables = {node.name: places[Entry(i, 0)] for i, node in enumerate(graph.nodes)
+        self.variables = {node.name: places[Entry(i, 0)] for i, node in enumerate(nodes)
                           if node.is_variable}
         self.heads = [places[entry] for entry in graph.heads]
         labels = label_nodes(graph)
         self.steps: list[Step] = []
-        for i, node in enumerate(graph.nodes):
-            if not node.is_variable:
+        for i, node in enumerate(nodes):
+            if outputs[i] and not node.is_variable:
                 run = _bound(node)
                 if i in labels and not isinstance(run, Creation):
                     run = _if_given(run[0]), _if_given(run[1])
@@ -163,14 +165,25 @@ class Schedule:
                 result = run(values, device)
             else:
                 result = run(*[values[place] for place in inputs])
-            if isinstance(result, Tensor):
-                values[outputs[0][1]] = result
-            elif result is not None:
+            if result is not None:
+                parts = (result,) if isinstance(result, Tensor) else result
                 for number, place in outputs:
-                    values[place] = result[number]
+                    values[place] = parts[number]
             for place in dead:
                 values[place] = None
         return [values[place] for place in self.heads]
+
+
+def _read(nodes: Sequence[Node], heads: Sequence[Entry]) -> set[Entry]:
+    """The outputs of `nodes` that `heads` depend on, and all variables."""
+    read = {Entry(i, 0) for i, node in enumerate(nodes) if node.is_variable}
+    read.update(heads)
+    needed = {head.node for head in heads}
+    for i in range(len(nodes) - 1, -1, -1):
+        if i in needed:
+            read.update(nodes[i].inputs)
+            needed.update(entry.node for entry in nodes[i].inputs)
+    return read
 
 
 def _reads(step: Step) -> Iterator[int]:
@@ -181,12 +194,12 @@ def _reads(step: Step) -> Iterator[int]:
 
 
 def _bound(node: Node) -> tuple[Run, Run] | Creation:
-    if node.op in CREATES:
-        return Creation(node)
     if node.op == '_foreach':
         loop = Loop(node)
         return loop.in_inference, loop.in_training
-    operator = OPERATORS[node.op]
+    operator = TORCH[node.op]
+    if operator.creates:
+        return Creation(node)
     run = operator.make(node)
     if not operator.training:
         return run, run
@@ -287,16 +300,14 @@ def faults_of(graph: Graph) -> dict[str, list[str]]:
             check_attributes(node)
             if node.op == '_foreach':
                 _check_loop(node)
-            elif node.op in CREATES:
-                CREATES[node.op](node)
-            elif node.op in OPERATORS:
-                OPERATORS[node.op].make(node)
-            else:
-                faults.setdefault(what, []).append(node.name)
+                continue
+            if node.op in TORCH:
+                TORCH[node.op].make(node)
+                continue
         except AttributeValueError as error:
             # It begins with the node and the operator, which are said anyway.
-            reason = str(error).partition(', %s: ' % node.op)[2]
-            faults.setdefault('%s (%s)' % (node.op, reason), []).append(node.name)
+            what = '%s (%s)' % (node.op, str(error).partition(', %s: ' % node.op)[2])
         except Unsupported as error:
-            faults.setdefault('%s (%s)' % (node.op, error), []).append(node.name)
+            what = '%s (%s)' % (node.op, error)
+        faults.setdefault(what, []).append(node.name)
     return faults

@@ -1,15 +1,16 @@
 """Operators that move elements: shapes, axes, parts, joins."""
 from __future__ import annotations
 
+import itertools
 import math
-from typing import Any, Sequence
+from typing import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import Run, axis_of, operator
+from .table import Run, operator, some
 
 __all__ = ['reshaped']
 
@@ -48,10 +49,8 @@ def reshaped(sizes: Sequence[int], codes: Sequence[int], reverse: bool = False) 
 
 @operator('Reshape')
 def _reshape(node: Node) -> Run:
-    codes, reverse = node.get('shape', ()), node.get('reverse', False)
-    if not codes:  # the form of versions before 0.9
-        codes = node.get('target_shape', ())
-    codes = codes if isinstance(codes, tuple) else (codes,)
+    # target_shape is the form of versions before 0.9.
+    codes, reverse = node.shape or node.target_shape, node.reverse
     if not reverse and all(code > 0 or code == -1 for code in codes):
         return lambda x: x.reshape(codes)
     return lambda x: x.reshape(reshaped(list(x.shape), codes, reverse))
@@ -59,15 +58,15 @@ def _reshape(node: Node) -> Run:
 
 @operator('reshape_like')
 def _reshape_like(node: Node) -> Run:
-    ends = [node.get(key) for key in ('lhs_begin', 'lhs_end', 'rhs_begin', 'rhs_end')]
+    left, right = (node.lhs_begin, node.lhs_end), (node.rhs_begin, node.rhs_end)
 
     def axes(x: Tensor, begin: int | None, end: int | None) -> tuple[int, int]:
         first, last = begin or 0, x.dim() if end is None else end
         return (first + x.dim() if first < 0 else first), (last + x.dim() if last < 0 else last)
 
     def run(x: Tensor, like: Tensor) -> Tensor:
-        begin, end = axes(x, *ends[:2])
-        first, last = axes(like, *ends[2:])
+        begin, end = axes(x, *left)
+        first, last = axes(like, *right)
         return x.reshape(x.shape[:begin] + like.shape[first:last] + x.shape[end:])
     return run
 
@@ -79,7 +78,7 @@ def _flatten(node: Node) -> Run:
 
 @operator('transpose')
 def _transpose(node: Node) -> Run:
-    axes = node.get('axes', ())
+    axes = node.axes
     if not axes:
         return lambda x: x.permute(*range(x.dim() - 1, -1, -1))
     return lambda x: x.permute(axes)
@@ -87,34 +86,27 @@ def _transpose(node: Node) -> Run:
 
 @operator('SwapAxis')
 def _swap_axis(node: Node) -> Run:
-    one, other = node.get('dim1', 0), node.get('dim2', 0)
+    one, other = node.dim1, node.dim2
     return lambda x: x.transpose(one, other)
 
 
 @operator('expand_dims')
 def _expand_dims(node: Node) -> Run:
-    axis = node.get('axis')
+    axis = node.axis
     return lambda x: x.unsqueeze(axis)
-
-
-def _some(x: Tensor) -> Tensor:
-    """`x` with at least one axis, as all arrays of MXNet have."""
-    return x if x.dim() else x.reshape(1)
 
 
 @operator('squeeze')
 def _squeeze(node: Node) -> Run:
-    axes = axis_of(node.get('axis'))
-    if axes is None:
-        return lambda x: _some(x.squeeze())
-    return lambda x: _some(x.squeeze(axes))
+    axes = node.axis
+    return lambda x: some(x.squeeze() if axes is None else x.squeeze(axes))
 
 
 # ---- parts
 
 @operator('slice_axis')
 def _slice_axis(node: Node) -> Run:
-    axis, begin, end = node.get('axis'), node.get('begin', 0), node.get('end')
+    axis, begin, end = node.axis, node.begin, node.end
 
     def run(x: Tensor) -> Tensor:
         size = x.shape[axis]
@@ -124,7 +116,7 @@ def _slice_axis(node: Node) -> Run:
     return run
 
 
-def _part(x: Tensor, axis: int, begin: Any, end: Any, step: Any) -> Tensor:
+def _part(x: Tensor, axis: int, begin: int | None, end: int | None, step: int | None) -> Tensor:
     if step is None or step > 0:
         return x[(slice(None),) * axis + (slice(begin, end, step),)]
     size = x.shape[axis]
@@ -134,8 +126,7 @@ def _part(x: Tensor, axis: int, begin: Any, end: Any, step: Any) -> Tensor:
 
 @operator('slice')
 def _slice(node: Node) -> Run:
-    begin, end, step = (axis_of(node.get(key)) or () for key in ('begin', 'end', 'step'))
-    parts = [(b, e, step[i] if i < len(step) else None) for i, (b, e) in enumerate(zip(begin, end))]
+    parts = list(itertools.zip_longest(node.begin, node.end, node.step))
 
     def run(x: Tensor) -> Tensor:
         for axis, part in enumerate(parts):
@@ -146,10 +137,10 @@ def _slice(node: Node) -> Run:
 
 @operator('slice_like')
 def _slice_like(node: Node) -> Run:
-    axes = axis_of(node.get('axes'))
+    axes = node.axes
 
     def run(x: Tensor, like: Tensor) -> Tensor:
-        for axis in range(x.dim()) if axes is None else axes:
+        for axis in axes or range(x.dim()):
             x = x.narrow(axis, 0, like.shape[axis])
         return x
     return run
@@ -157,7 +148,7 @@ def _slice_like(node: Node) -> Run:
 
 def _split(node: Node, number: int) -> Run:
     """Cut an axis into `number` equal parts."""
-    axis, squeeze = node.get('axis', 1), node.get('squeeze_axis', False)
+    axis, squeeze = node.axis, node.squeeze_axis
 
     def run(x: Tensor) -> Sequence[Tensor]:
         size = x.shape[axis]
@@ -170,15 +161,14 @@ def _split(node: Node, number: int) -> Run:
 
 @operator('SliceChannel')
 def _slice_channel(node: Node) -> Run:
-    return _split(node, node.get('num_outputs'))
+    return _split(node, node.num_outputs)
 
 
 @operator('_split_v2')
 def _split_v2(node: Node) -> Run:
-    axis, squeeze = node.get('axis', 1), node.get('squeeze_axis', False)
-    sections, places = node.get('sections', 0), axis_of(node.get('indices')) or ()
-    if sections:
-        return _split(node, sections)
+    axis, squeeze, places = node.axis, node.squeeze_axis, node.indices
+    if node.sections:
+        return _split(node, node.sections)
 
     def run(x: Tensor) -> Sequence[Tensor]:
         ends = [*places[1:], x.shape[axis]]
@@ -191,32 +181,32 @@ def _split_v2(node: Node) -> Run:
 
 @operator('Concat', '_rnn_param_concat', equal_shapes=True)
 def _concat(node: Node) -> Run:
-    axis = node.get('dim', 1)
+    axis = node.dim
     return lambda *parts: torch.cat(parts, axis)
 
 
 @operator('stack', equal_shapes=True)
 def _stack(node: Node) -> Run:
-    axis = node.get('axis', 0)
+    axis = node.axis
     return lambda *parts: torch.stack(parts, axis)
 
 
 @operator('tile')
 def _tile(node: Node) -> Run:
-    times = axis_of(node.get('reps')) or ()
+    times = node.reps
     return lambda x: torch.tile(x, times)
 
 
 @operator('repeat')
 def _repeat(node: Node) -> Run:
-    times, axis = node.get('repeats'), node.get('axis')
+    times, axis = node.repeats, node.axis
     return lambda x: torch.repeat_interleave(x, times, axis)
 
 
 @operator('Pad')
 def _pad(node: Node) -> Run:
-    mode = {'constant': 'constant', 'edge': 'replicate', 'reflect': 'reflect'}[node.get('mode')]
-    widths, value = node.get('pad_width'), float(node.get('constant_value', 0))
+    mode = 'replicate' if node.mode == 'edge' else node.mode
+    widths, value = node.pad_width, node.constant_value
     pairs = list(zip(widths[::2], widths[1::2]))
     flat = [width for pair in reversed(pairs) for width in pair]
     if mode == 'constant':
@@ -227,19 +217,19 @@ def _pad(node: Node) -> Run:
 
 @operator('reverse')
 def _reverse(node: Node) -> Run:
-    axes = axis_of(node.get('axis'))
+    axes = node.axis
     return lambda x: torch.flip(x, axes)
 
 
 @operator('broadcast_to')
 def _broadcast_to(node: Node) -> Run:
-    sizes = axis_of(node.get('shape')) or ()
+    sizes = node.shape
     return lambda x: x.expand([old if new == 0 else new for old, new in zip(x.shape, sizes)])
 
 
 @operator('broadcast_axis')
 def _broadcast_axis(node: Node) -> Run:
-    axes, sizes = axis_of(node.get('axis')) or (), axis_of(node.get('size')) or ()
+    axes, sizes = node.axis, node.size
 
     def run(x: Tensor) -> Tensor:
         result = list(x.shape)
@@ -251,7 +241,7 @@ def _broadcast_axis(node: Node) -> Run:
 
 @operator('broadcast_like')
 def _broadcast_like(node: Node) -> Run:
-    own, other = axis_of(node.get('lhs_axes')), axis_of(node.get('rhs_axes'))
+    own, other = node.lhs_axes, node.rhs_axes
 
     def run(x: Tensor, like: Tensor) -> Tensor:
         if own is None or other is None:
@@ -265,7 +255,7 @@ def _broadcast_like(node: Node) -> Run:
 
 @operator('depth_to_space')
 def _depth_to_space(node: Node) -> Run:
-    size = node.get('block_size')
+    size = node.block_size
 
     def run(x: Tensor) -> Tensor:
         n, c, h, w = x.shape
@@ -276,7 +266,7 @@ def _depth_to_space(node: Node) -> Run:
 
 @operator('space_to_depth')
 def _space_to_depth(node: Node) -> Run:
-    size = node.get('block_size')
+    size = node.block_size
 
     def run(x: Tensor) -> Tensor:
         n, c, h, w = x.shape
