@@ -1,0 +1,345 @@
+"""The rolled graph, written from its outputs backwards."""
+from __future__ import annotations
+
+from typing import Any, Generator, Sequence
+
+from ..graph import Entry, Graph
+from .kernels import Gate, Kernel
+from .lifting import channels
+from .loops import Loop, write_loop
+from .plans import Apply, Claim, Each, Leaf, Part, Planner, Same, Shift, Span, Steps, settle
+from .steps import Lanes
+from .values import Values
+from .writing import Writer
+
+__all__ = ['Emitter', 'Rolled']
+
+Work = Generator[Any, Any, Any]
+
+
+class Rolled:
+    """What a recurrence is in the new graph: by column, the values of all steps and after the last
+    one, where there are nodes that give them."""
+
+    def __init__(self) -> None:
+        self.steps: dict[int, Entry] = {}
+        self.last: dict[int, Entry] = {}
+
+
+class Emitter:
+    """Writes the nodes of a graph anew, recurrences as what was found for them.
+
+    Parameters
+    ----------
+    recurrences : list of Kernel or Loop
+    names : list of str
+        What the names of their nodes begin with.
+    """
+
+    def __init__(self, values: Values, ranks: Sequence[Any],
+                 recurrences: Sequence[Kernel | Loop], names: Sequence[str],
+                 planner: Planner, claims: dict[int, Claim]) -> None:
+        self._values, self._ranks = values, ranks
+        self._recurrences, self._names = recurrences, names
+        self._planner, self._claims = planner, claims
+        self._writer = Writer()
+        self._made: dict[Any, Any] = {}
+        self._picked: dict[int, tuple[Lanes, int]] = {}
+        for i, node in enumerate(values.nodes):
+            if node.is_variable and values.needed[i]:
+                self._writer.reserve(node.name)
+
+    def run(self, graph: Graph) -> Graph:
+        """The new graph, with the outputs of the old one under their names."""
+        self._lists(self._values.heads)
+        entries = [settle(('value', head), self._make, self._made) for head in self._values.heads]
+        heads = [self._named(entry, name) for entry, name in zip(entries, graph.outputs)]
+        return self._writer.graph(heads, graph.version)
+
+    def _named(self, entry: Entry, name: str) -> Entry:
+        """`entry` as an output called `name`."""
+        node = self._writer.nodes[entry.node]
+        own = Graph((node,), (Entry(0, entry.output),)).outputs[0]
+        if own == name or not name.endswith('_output'):
+            return entry
+        return self._writer.add('_copy', name[:-len('_output')], {}, [entry])
+
+    def _lists(self, group: Sequence[int]) -> None:
+        """Note which of several values are steps of something: lists of outputs, say."""
+        at = 0
+        while at < len(group):
+            end = at + 1
+            while end < len(group) and self._rolls(tuple(group[at:end + 1])):
+                end += 1
+            if end - at > 1 and not any(value in self._claims for value in group[at:end]):
+                lanes = tuple(group[at:end])
+                for t, value in enumerate(lanes):
+                    self._picked.setdefault(value, (lanes, t))
+            at = end
+
+    def _rolls(self, lanes: Lanes) -> bool:
+        return self._planner.rolls(lanes)
+
+    # ---- values
+
+    def _make(self, key: Any) -> Work:
+        kind, what = key
+        work: Work = getattr(self, '_make_' + kind)(what)
+        return work
+
+    def _make_value(self, value: int) -> Work:
+        values, claim = self._values, self._claims.get(value)
+        if claim is not None:
+            return (yield ('claim', claim))
+        if value in self._picked:
+            lanes, t = self._picked[value]
+            entry = yield ('lanes', lanes)
+            return self._pick(entry, t, len(lanes), values.node(value).name)
+        i = values.owner[value]
+        entry = yield ('node', i)
+        return Entry(entry.node, values.output(value))
+
+    def _make_node(self, i: int) -> Work:
+        values, writer = self._values, self._writer
+        node, args = values.nodes[i], values.args[i]
+        if i in values.joins and self._rolls(values.joined(i)):
+            axis = values.joins[i]
+            entry = yield ('lanes', values.joined(i))
+            if axis == 0:
+                return entry
+            if axis == 1:
+                return writer.swap(entry, node.name)
+        elif node.op == 'add_n' and self._rolls(args):
+            entry = yield ('lanes', args)
+            return writer.add('sum', node.name, {'axis': 0}, [entry])
+        elif node.op == 'Concat' and node.get('dim', 1) == 0 and self._rolls(args):
+            entry = yield ('lanes', args)
+            return writer.add('Reshape', node.name, {'shape': (-3, -2)}, [entry])
+        inputs = []
+        for arg in args:
+            inputs.append((yield ('value', arg)))
+        return writer.copy(node, inputs)
+
+    def _make_claim(self, claim: Claim) -> Work:
+        number, column, t, total = claim
+        rolled = yield ('recurrence', number)
+        if t == total - 1 and id(column) in rolled.last:
+            return rolled.last[id(column)]
+        return self._pick(rolled.steps[id(column)], t, total, self._names[number])
+
+    def _pick(self, entry: Entry, t: int, count: int, name: str) -> Entry:
+        """One step of a sequence."""
+        writer = self._writer
+        if t in (0, count - 1):
+            end = 1 if t == 0 else None
+            one = writer.once('slice_axis', '%s_%s' % (name, 'first' if t == 0 else 'last'),
+                              {'axis': 0, 'begin': 0 if t == 0 else -1, 'end': end}, entry)
+            return writer.once('Reshape', name + '_step', {'shape': (-3, -2)}, one)
+        split = writer.once('SliceChannel', name + '_steps', {
+            'num_outputs': count, 'axis': 0, 'squeeze_axis': True}, entry, outputs=count)
+        return Entry(split.node, t)
+
+    # ---- sequences
+
+    def _make_lanes(self, lanes: Lanes) -> Work:
+        """All steps of a column, with time first."""
+        plan = self._planner.plan(lanes)
+        name = self._values.node(lanes[0]).name
+        if isinstance(plan, Steps):
+            rolled = yield ('recurrence', plan.recurrence)
+            return self._span(rolled.steps[id(plan.column)], plan.span,
+                              self._names[plan.recurrence])
+        if isinstance(plan, Part):
+            entry = yield ('value', plan.source)
+            return self._part(entry, plan, name)
+        if isinstance(plan, (Apply, Each)):
+            entry = yield ('family', plan.nodes)
+            return Entry(entry.node, plan.output)
+        if isinstance(plan, Shift):
+            begin = yield ('value', plan.begin)
+            rest = yield ('lanes', plan.rest)
+            first = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, begin)
+            return self._writer.add('Concat', name + '_before', {'dim': 0, 'num_args': 2},
+                                    [first, rest])
+        if isinstance(plan, Same):
+            entry = yield ('value', plan.value)
+            wide = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, entry)
+            return self._writer.once('broadcast_axis', name + '_repeated', {
+                'axis': 0, 'size': len(lanes)}, wide)
+        entries = []
+        for value in lanes:
+            entries.append((yield ('value', value)))
+        return self._writer.add('stack', name + '_steps', {'axis': 0, 'num_args': len(lanes)},
+                                entries)
+
+    def _make_family(self, nodes: tuple[int, ...]) -> Work:
+        values = self._values
+        plan = self._planner.plan(tuple([values.first[node] for node in nodes]))
+        if not isinstance(plan, (Apply, Each)):
+            raise RuntimeError('%s is no family' % values.nodes[nodes[0]].name)
+        inputs = []
+        for lanes, moves in zip(plan.inputs, plan.moving):
+            inputs.append((yield ('lanes', lanes) if moves else ('value', lanes[0])))
+        name = values.nodes[nodes[0]].name
+        if isinstance(plan, Apply):
+            return plan.write(self._writer, name, inputs)
+        return self._each(plan, name, inputs)
+
+    def _each(self, plan: Each, name: str, inputs: Sequence[Entry]) -> Entry:
+        """A loop without states."""
+        body = Writer()
+        node = self._values.nodes[plan.nodes[0]]
+        given = [body.add('', '%s_input%d' % (name, at), {}, []) for at in range(len(inputs))]
+        entry = body.copy(node, given)
+        count = max(node.num_outputs, plan.output + 1)
+        order = [(given[at], entry_in) for at, entry_in in enumerate(inputs) if plan.moving[at]]
+        others = [(given[at], entry_in) for at, entry_in in enumerate(inputs)
+                  if not plan.moving[at]]
+        return write_loop(self._writer, name, body, order, [], others,
+                          [Entry(entry.node, at) for at in range(count)], [])
+
+    def _part(self, entry: Entry, plan: Part, name: str) -> Entry:
+        writer = self._writer
+        entry = entry if plan.axis == 0 else writer.swap(entry, name)
+        entry = self._span(entry, plan.span, name)
+        if plan.squeezed:
+            return entry
+        return writer.once('expand_dims', name + '_kept', {'axis': plan.axis + 1}, entry)
+
+    def _span(self, entry: Entry, span: Span, name: str) -> Entry:
+        """The steps of `span` of a sequence."""
+        begin, end = span.begin, span.begin + span.length
+        if span.length != span.total:
+            # What is left out at the end counts from there.
+            stop = end if span.total is None else end - span.total or None
+            entry = self._writer.once('slice_axis', name + '_part', {
+                'axis': 0, 'begin': begin, 'end': stop}, entry)
+        if span.stride < 0:
+            entry = self._writer.once('SequenceReverse', name + '_reversed', {}, entry)
+        return entry
+
+    # ---- recurrences
+
+    def _make_recurrence(self, number: int) -> Work:
+        found = self._recurrences[number]
+        return (yield from (self._kernel(found, number) if isinstance(found, Kernel)
+                            else self._loop(found, number)))
+
+    def _kernel(self, kernel: Kernel, number: int) -> Work:
+        writer, name = self._writer, self._names[number]
+        data = yield ('lanes', kernel.data.lanes)
+        ranks = {self._ranks[value] for value in kernel.data.lanes}
+        data = channels(writer, name, data, ranks.pop() if len(ranks) == 1 else None)
+        vector = yield from self._vector(kernel, name)
+        begin = []
+        for k, state in enumerate(kernel.begin):
+            entry = yield ('value', state)
+            if self._ranks[state] != 2:
+                entry = writer.once('Flatten', '%s_begin%d_flat' % (name, k), {}, entry)
+            begin.append(writer.once('expand_dims', '%s_begin%d' % (name, k), {'axis': 0}, entry))
+        rnn = writer.add('RNN', name + '_rolled', {
+            'mode': kernel.mode, 'num_layers': 1, 'p': 0, 'state_outputs': True,
+            'state_size': kernel.units}, [data, vector, *begin], 1 + len(begin))
+        rolled = Rolled()
+        rolled.steps[id(kernel.output)] = rnn
+        for k, column in enumerate([kernel.output, kernel.memory]):
+            if column is not None and len(column.lanes) == len(kernel.data.lanes):
+                rolled.last[id(column)] = writer.once(
+                    'Reshape', '%s_last%d' % (name, k), {'shape': (-3, -2)},
+                    Entry(rnn.node, 1 + k))
+        return rolled
+
+    def _vector(self, kernel: Kernel, name: str) -> Work:
+        """The weights, and then the biases, as sym.RNN takes them."""
+        weights, biases = [], []
+        for group, gates in (('i2h', kernel.i2h), ('h2h', kernel.h2h)):
+            rows = []
+            offsets = []
+            for gate in gates:
+                weight = yield ('value', gate.weight)
+                bias = None
+                if gate.bias is not None:
+                    bias = yield ('value', gate.bias)
+                rows.append(self._columns(weight, gate, group, kernel.units, name))
+                offsets.append(bias)
+            own = '%s_%s' % (name, group)
+            weight = self._gates(rows, gates, own + '_weight')
+            weights.append(self._writer.once('Reshape', own + '_weight_flat', {'shape': (-1,)},
+                                             weight))
+            biases.append(self._bias(offsets, gates, weight, kernel, own))
+        return self._writer.once('_rnn_param_concat', name + '_parameters', {
+            'dim': 0, 'num_args': 4}, *weights, *biases)
+
+    def _columns(self, weight: Entry, gate: Gate, group: str, units: int, name: str) -> Entry:
+        """The columns of a weight that belong to data (i2h) or state (h2h)."""
+        if gate.joined is None:
+            return weight
+        first = gate.joined == (group == 'h2h')  # whether they come first
+        size = units if gate.joined else -units
+        cut = {'begin': 0, 'end': size} if first else {'begin': size, 'end': None}
+        return self._writer.once('slice_axis', '%s_%s_columns' % (name, group),
+                                 {'axis': 1, **cut}, weight)
+
+    def _gates(self, arrays: Sequence[Entry], gates: Sequence[Gate], name: str) -> Entry:
+        """The rows of each gate, in the order of sym.RNN."""
+        parts = [gate.part for gate in gates]
+        if len(set(arrays)) == 1 and parts == list(range(gates[0].parts)):
+            return arrays[0]
+        writer = self._writer
+        pieces = []
+        for array, gate in zip(arrays, gates):
+            if gate.parts > 1:
+                split = writer.once('SliceChannel', name + '_gates', {
+                    'axis': 0, 'num_outputs': gate.parts}, array, outputs=gate.parts)
+                array = Entry(split.node, gate.part)
+            pieces.append(array)
+        if len(pieces) == 1:
+            return pieces[0]
+        return writer.once('Concat', name + '_rows', {'dim': 0, 'num_args': len(pieces)}, *pieces)
+
+    def _bias(self, offsets: Sequence[Entry | None], gates: Sequence[Gate], weight: Entry,
+              kernel: Kernel, name: str) -> Entry:
+        given = [offset for offset in offsets if offset is not None]
+        if len(given) == len(offsets):
+            return self._gates(given, gates, name + '_bias')
+        writer = self._writer
+        if not given:
+            return self._zeros(weight, name)
+        pieces = []
+        for k, (offset, gate) in enumerate(zip(offsets, gates)):
+            own = '%s_%d' % (name, k)
+            if offset is None:
+                rows = writer.once('slice_axis', own + '_weight', {
+                    'axis': 0, 'begin': k * kernel.units, 'end': (k + 1) * kernel.units}, weight)
+                pieces.append(self._zeros(rows, own))
+            else:
+                pieces.append(self._gates([offset], [gate], own + '_bias'))
+        return writer.once('Concat', name + '_bias_rows', {'dim': 0, 'num_args': len(pieces)},
+                           *pieces)
+
+    def _zeros(self, weight: Entry, name: str) -> Entry:
+        """A bias of zeros, of the length and the type of `weight`."""
+        writer = self._writer
+        column = writer.once('slice_axis', name + '_column', {'axis': 1, 'begin': 0, 'end': 1},
+                             weight)
+        flat = writer.once('Reshape', name + '_column_flat', {'shape': (-1,)}, column)
+        return writer.once('zeros_like', name + '_zeros', {}, flat)
+
+    # ---- loops
+
+    def _loop(self, loop: Loop, number: int) -> Work:
+        name = self._names[number]
+        data, states, others = [], [], []
+        for column in loop.data:
+            data.append((yield ('lanes', column.lanes)))
+        for state in loop.states:
+            states.append((yield ('value', state.begin)))
+        for column in loop.others:
+            others.append((yield ('value', column.lanes[0])))
+        return loop.write(self._writer, name, data, states, others, Rolled())
+
+
+def leaves_apart(planner: Planner, lanes: Lanes) -> bool:
+    """Whether a column is values put together of which nobody knows that they have one shape."""
+    plan = planner.plan(lanes)
+    return isinstance(plan, Leaf) and not plan.alike

@@ -1,0 +1,335 @@
+"""Steps that one operator computes: LSTM, GRU, RNN, told by what they compute.
+
+Sums and products may be in any order, gates in any order in the weights, with biases or without.
+"""
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Sequence
+
+from .steps import Column, Recurrence, alike
+from .values import Values
+
+__all__ = ['Gate', 'Kernel', 'find_kernel']
+
+
+class Gate(NamedTuple):
+    """Where the weights of one gate are: the rows of part `part` of `parts` of a weight and a
+    bias (None: no bias); of the weight the columns that the data has."""
+
+    weight: int
+    bias: int | None
+    part: int
+    parts: int
+    #: Of a product with data and state side by side: whether the state comes first; else None.
+    joined: bool | None = None
+
+
+class Kernel(NamedTuple):
+    """A recurrence as sym.RNN computes it."""
+
+    mode: str
+    units: int
+    #: What each step reads: a column from outside.
+    data: Column
+    #: By gate, in the order of sym.RNN.
+    i2h: list[Gate]
+    h2h: list[Gate]
+    #: The output and, of an LSTM, the memory, with their begin states.
+    output: Column
+    memory: Column | None
+    begin: tuple[int, ...]
+
+
+class _Other(Exception):
+    """It is no kernel; the message says why."""
+
+
+def find_kernel(values: Values, recurrence: Recurrence) -> Kernel | str:
+    """The recurrence as a kernel, or why it is none."""
+    try:
+        return _Matcher(values, recurrence).kernel()
+    except _Other as reason:
+        return str(reason)
+
+
+class _Term(NamedTuple):
+    """A product in a sum: its column, and which part of it is taken."""
+
+    column: Column
+    part: int
+    parts: int
+
+
+class _Matcher:
+    def __init__(self, values: Values, recurrence: Recurrence) -> None:
+        self._values, self._recurrence = values, recurrence
+        self._inputs: dict[int, list[Column]] = {}
+        self._units = 0
+
+    # ---- reading columns
+
+    def _op(self, column: Column) -> str:
+        if column.is_state or column.is_outside and len(set(column.lanes)) > 1 and (
+                alike(self._values, column.lanes) is None):
+            return ''
+        return self._values.node(column.lanes[0]).op
+
+    def _node(self, column: Column) -> Any:
+        return self._values.node(column.lanes[0])
+
+    def _of(self, column: Column) -> list[Column]:
+        """What the nodes of a column read, of columns from outside as well."""
+        if column.family is not None:
+            return column.family.inputs
+        if id(column) not in self._inputs:
+            rows = [self._values.args[self._values.owner[value]] for value in column.lanes]
+            columns = []
+            for at in range(len(rows[0])):
+                columns.append(Column(tuple([row[at] for row in rows])))
+            self._inputs[id(column)] = columns
+        return self._inputs[id(column)]
+
+    def _activation(self, column: Column) -> str:
+        op = self._op(column)
+        return self._node(column).get('act_type', '') if op == 'Activation' else op
+
+    def _under(self, column: Column, activation: str) -> Column | None:
+        """What `activation` is applied to."""
+        return self._of(column)[0] if self._activation(column) == activation else None
+
+    def _pairs(self, column: Column, ops: Sequence[str]) -> list[tuple[Column, Column]]:
+        """The two inputs of a sum or product, in both orders."""
+        if self._op(column) not in ops or len(self._of(column)) != 2:
+            return []
+        first, second = self._of(column)
+        return [(first, second), (second, first)]
+
+    def _products(self, column: Column) -> list[tuple[Column, Column]]:
+        return self._pairs(column, ('elemwise_mul', 'broadcast_mul'))
+
+    def _sums(self, column: Column) -> list[tuple[Column, Column]]:
+        return self._pairs(column, ('elemwise_add', 'broadcast_add', 'add_n'))
+
+    # ---- recurrences
+
+    def kernel(self) -> Kernel:
+        states = self._recurrence.states
+        reasons = []
+        kinds = {1: [self._rnn, self._gru], 2: [self._lstm]}.get(len(states))
+        if kinds is None:
+            raise _Other('it has %d states' % len(states))
+        for kind in kinds:
+            try:
+                return self._checked(kind())
+            except _Other as reason:
+                reasons.append(str(reason))
+        raise _Other(reasons[-1])
+
+    def _checked(self, kernel: Kernel) -> Kernel:
+        for column, steps in self._recurrence.read:
+            if column is kernel.output:
+                continue
+            if column is not kernel.memory:
+                raise _Other('something inside its steps is read: %s'
+                             % self._node(column).name)
+            if steps != [self._recurrence.steps - 1]:
+                raise _Other('its memory is read: %s' % self._node(column).name)
+        if len(kernel.data.lanes) != self._recurrence.steps:
+            raise _Other('its last step has no input')
+        return kernel
+
+    def _state(self, after: Column) -> Column:
+        for state in self._recurrence.states:
+            if state.after is after:
+                return state
+        raise _Other('its output is no state')
+
+    def _rnn(self) -> Kernel:
+        (state,) = self._recurrence.states
+        output = state.after
+        assert output is not None
+        activation = self._activation(output) if output.family is not None else ''
+        if activation not in ('tanh', 'relu'):
+            raise _Other('its steps are none of LSTM, GRU and RNN')
+        data, i2h, h2h = self._gates([self._of(output)[0]], state)
+        return Kernel('rnn_' + activation, self._units, data, i2h, h2h, output, None,
+                      (_begin(state),))
+
+    def _lstm(self) -> Kernel:
+        for memory in [state.after for state in self._recurrence.states if state.after]:
+            for old, new in self._sums(memory):
+                for forget, before in self._products(old):
+                    if before.after is not memory:
+                        continue
+                    for enter, candidate in self._products(new):
+                        inner = [self._under(forget, 'sigmoid'), self._under(enter, 'sigmoid'),
+                                 self._under(candidate, 'tanh')]
+                        if None not in inner:
+                            return self._lstm_output(memory, before, inner)
+        raise _Other('its steps are no LSTM')
+
+    def _lstm_output(self, memory: Column, before: Column, inner: list[Any]) -> Kernel:
+        output = next(state.after for state in self._recurrence.states if state is not before)
+        assert output is not None
+        forget, enter, candidate = inner
+        for shown, gate in self._products(output):
+            last = self._under(gate, 'sigmoid')
+            if self._under(shown, 'tanh') is memory and last is not None:
+                state = self._state(output)
+                data, i2h, h2h = self._gates([enter, forget, candidate, last], state)
+                return Kernel('lstm', self._units, data, i2h, h2h, output, memory,
+                              (_begin(state), _begin(before)))
+        raise _Other('its output is not that of an LSTM')
+
+    def _gru(self) -> Kernel:
+        (state,) = self._recurrence.states
+        output = state.after
+        assert output is not None
+        for kept, new in self._sums(output):
+            for update, before in self._products(kept):
+                if before is not state or self._under(update, 'sigmoid') is None:
+                    continue
+                for rest, candidate in self._products(new):
+                    if self._is_rest(rest, update) and self._under(candidate, 'tanh') is not None:
+                        return self._gru_gates(state, output, update, candidate)
+        raise _Other('its steps are none of LSTM, GRU and RNN')
+
+    def _is_rest(self, column: Column, gate: Column) -> bool:
+        """Whether it is 1 - `gate`."""
+        if self._op(column) != '_rminus_scalar' or self._of(column)[0] is not gate:
+            return False
+        return float(self._node(column).get('scalar', 0)) == 1
+
+    def _gru_gates(self, state: Column, output: Column, update: Column, candidate: Column
+                   ) -> Kernel:
+        inner = self._of(candidate)[0]
+        for entering, product in self._sums(inner):
+            for reset, recurrent in self._products(product):
+                gate = self._under(reset, 'sigmoid')
+                if gate is None:
+                    continue
+                data, i2h, h2h = self._gates([gate, self._of(update)[0]], state)
+                own, own_i2h, none = self._terms(entering, state)
+                nothing, none_either, own_h2h = self._terms(recurrent, state)
+                if none or none_either or own is None or nothing is not None or (
+                        own.lanes != data.lanes or len(own_i2h) != 1 or len(own_h2h) != 1):
+                    continue
+                return Kernel('gru', self._units, data, i2h + own_i2h, h2h + own_h2h, output,
+                              None, (_begin(state),))
+        raise _Other('its reset gate is not applied to the product with the state, as sym.RNN does')
+
+    # ---- gates
+
+    def _gates(self, columns: Sequence[Column], state: Column
+               ) -> tuple[Column, list[Gate], list[Gate]]:
+        """What enters the sums, and the weights of each."""
+        data: Column | None = None
+        i2h, h2h = [], []
+        for column in columns:
+            own, first, second = self._terms(column, state)
+            if own is None or len(first) != 1 or len(second) != 1:
+                raise _Other('a gate is not the sum of one product with the input and one with '
+                             'the state')
+            if data is not None and own.lanes != data.lanes:
+                raise _Other('its gates read different inputs')
+            data = own
+            i2h += first
+            h2h += second
+        assert data is not None
+        return data, i2h, h2h
+
+    def _terms(self, column: Column, state: Column
+               ) -> tuple[Column | None, list[Gate], list[Gate]]:
+        """The data, the weights of the products with it, and of those with the state, in a sum."""
+        data: Column | None = None
+        i2h: list[Gate] = []
+        h2h: list[Gate] = []
+        for term in self._flat(column):
+            read, weight, *biases = self._of(term.column)
+            gate = Gate(self._fixed(weight), self._fixed(biases[0]) if biases else None,
+                        term.part, term.parts)
+            self._check_units(term)
+            if read is state:
+                h2h.append(gate)
+                continue
+            joined = self._beside(read, state)
+            if joined is not None:
+                read, first = joined
+                gate = gate._replace(joined=first)
+                h2h.append(gate)
+                gate = gate._replace(bias=None)
+            if not read.is_outside or data is not None and data.lanes != read.lanes:
+                raise _Other('a gate reads more than input and state')
+            data = read
+            i2h.append(gate)
+        return data, i2h, h2h
+
+    def _beside(self, column: Column, state: Column) -> tuple[Column, bool] | None:
+        """Data that is joined with the state, and whether the state comes first."""
+        if self._op(column) != 'Concat' or self._node(column).get('dim', 1) not in (1, -1):
+            return None
+        parts = self._of(column)
+        if len(parts) == 2 and state in parts and parts[0] is not parts[1]:
+            first = parts[0] is state
+            return parts[1 if first else 0], first
+        return None
+
+    def _fixed(self, column: Column) -> int:
+        """The value of a column that is the same in all steps."""
+        if not column.is_outside or len({self._values.same[each] for each in column.lanes}) > 1:
+            raise _Other('its weights are not the same in all steps')
+        return column.lanes[0]
+
+    def _check_units(self, term: _Term) -> None:
+        rows = self._node(term.column).get('num_hidden')
+        if type(rows) is not int or rows % term.parts or (
+                self._units not in (0, rows // term.parts)):
+            raise _Other('its gates have different sizes')
+        self._units = rows // term.parts
+
+    def _flat(self, column: Column) -> list[_Term]:
+        """The products that `column` is the sum of."""
+        terms = []
+        pending = [_Term(column, 0, 1)]
+        while pending:
+            term = pending.pop()
+            op, node = self._op(term.column), self._node(term.column)
+            if op in ('elemwise_add', 'broadcast_add', 'add_n'):
+                pending.extend(term._replace(column=each) for each in self._of(term.column))
+            elif op == 'FullyConnected':
+                if not node.get('flatten', True):
+                    raise _Other('a product that does not flatten what it reads')
+                terms.append(term)
+            elif op == 'SliceChannel' and term.parts == 1 and (
+                    node.get('axis', 1) in (1, -1) and not node.get('squeeze_axis', False)):
+                pending.append(_Term(self._of(term.column)[0],
+                                     self._values.output(term.column.lanes[0]),
+                                     node.get('num_outputs')))
+            elif op == 'slice_axis' and term.parts == 1:
+                pending.append(self._cut(term))
+            else:
+                raise _Other('a gate is no sum of products with weights')
+        return terms
+
+    def _cut(self, term: _Term) -> _Term:
+        """The part of a sum that slice_axis takes."""
+        node, inner = self._node(term.column), self._of(term.column)[0]
+        begin, end = node.get('begin'), node.get('end')
+        base = inner
+        while self._op(base) in ('elemwise_add', 'broadcast_add', 'add_n'):
+            base = self._of(base)[0]
+        rows = self._node(base).get('num_hidden') if self._op(base) == 'FullyConnected' else None
+        end = rows if end is None else end
+        if node.get('axis') not in (1, -1) or not isinstance(rows, int) or not (
+                isinstance(begin, int) and isinstance(end, int)):
+            raise _Other('a gate is no sum of products with weights')
+        begin, end = begin % rows, end if end > 0 else end % rows
+        size = end - begin
+        if size < 1 or end > rows or rows % size or begin % size:
+            raise _Other('its gates have different sizes')
+        return _Term(inner, begin // size, rows // size)
+
+
+def _begin(state: Column) -> int:
+    assert state.begin is not None
+    return state.begin

@@ -1,0 +1,278 @@
+"""Operators over all steps at once: what is done to each of T arrays, done to one array with time
+as its first axis.
+
+A rule is given the node of one step, which of its inputs differ from step to step, and their ranks
+in a step (None: not known). It returns what writes the node, or None where it is not certain that
+one node does the same.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, Optional, Sequence
+
+from ..graph import Entry, Node
+from .writing import Writer
+
+__all__ = ['MERGED', 'lift']
+
+#: Writes a node, given the inputs: those that differ by step have time first.
+Write = Callable[[Writer, str, Sequence[Entry]], Entry]
+Rule = Callable[[Node, Sequence[bool], Sequence[Any]], Optional[Write]]
+
+_RULES: dict[str, Rule] = {}
+
+
+def _rule(*ops: str) -> Callable[[Rule], Rule]:
+    def enter(rule: Rule) -> Rule:
+        for op in ops:
+            _RULES[op] = rule
+        return rule
+    return enter
+
+
+def lift(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    """How `node` is done over all steps at once; None if it is not known."""
+    rule = _RULES.get(node.op)
+    if rule is None and node.op.endswith('_scalar'):
+        rule = _as_it_is
+    return rule(node, moving, ranks) if rule is not None else None
+
+
+def _same(node: Node, **changes: Any) -> Write:
+    """The node itself, with some parameters changed."""
+    own = {key: value for key, value in node.attrs.items() if not key.startswith('__')}
+
+    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
+        return writer.add(node.op, name, {**own, **changes}, inputs, node.num_outputs)
+    return write
+
+
+def _one_more(axis: Any) -> Any:
+    """An axis, counted with time as the first one."""
+    return axis + 1 if axis >= 0 else axis
+
+
+def _has_time(writer: Writer, name: str, entry: Entry, like: Entry) -> Entry:
+    """What is the same in all steps, repeated for each as `like` has them."""
+    wide = writer.once('expand_dims', name + '_once', {'axis': 0}, entry)
+    return writer.once('broadcast_like', name + '_repeated', {
+        'lhs_axes': (0,), 'rhs_axes': (0,)}, wide, like)
+
+
+def _repeated(writer: Writer, name: str, inputs: Sequence[Entry], moving: Sequence[bool]
+              ) -> list[Entry]:
+    like = inputs[list(moving).index(True)]
+    return [entry if moves else _has_time(writer, name, entry, like)
+            for entry, moves in zip(inputs, moving)]
+
+
+# ---- element by element
+
+@_rule('Activation', 'tanh', 'sigmoid', 'relu', 'softsign', 'hard_sigmoid', 'exp', 'log', 'expm1',
+       'log1p', 'sqrt', 'rsqrt', 'cbrt', 'square', 'abs', 'sign', 'negative', 'reciprocal',
+       'floor', 'ceil', 'round', 'rint', 'trunc', 'sin', 'cos', 'tan', 'arctan', 'sinh', 'cosh',
+       'erf', 'clip', 'Cast', 'BlockGrad', 'zeros_like', 'ones_like', 'logical_not', 'smooth_l1')
+def _as_it_is(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    return _same(node)
+
+
+@_rule('LeakyReLU')
+def _leaky(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    kind = node.get('act_type', 'leaky')
+    return _same(node) if kind in ('leaky', 'elu', 'selu', 'gelu') else None
+
+
+@_rule('Dropout')
+def _dropout(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    axes = node.get('axes', ())
+    axes = axes if isinstance(axes, tuple) else (axes,)
+    return _same(node, **{'axes': tuple(map(_one_more, axes))} if axes else {})
+
+
+@_rule('softmax', 'log_softmax')
+def _softmax(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    if len(moving) > 1:
+        return None
+    return _same(node, axis=_one_more(node.get('axis', -1)))
+
+
+_BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
+              'elemwise_mul': 'broadcast_mul', 'elemwise_div': 'broadcast_div'}
+
+
+@_rule(*_BROADCAST)
+def _elementwise(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    if all(moving):
+        return _same(node)
+
+    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
+        return writer.add(_BROADCAST[node.op], name, {}, _beside(writer, name, inputs, moving))
+    return write
+
+
+def _beside(writer: Writer, name: str, inputs: Sequence[Entry], moving: Sequence[bool]
+            ) -> list[Entry]:
+    return [entry if moves else writer.once('expand_dims', name + '_once', {'axis': 0}, entry)
+            for entry, moves in zip(inputs, moving)]
+
+
+@_rule('add_n', '_maximum', '_minimum')
+def _alike(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    return _same(node) if all(moving) else _spread(node, moving)
+
+
+def _spread(node: Node, moving: Sequence[bool], **changes: Any) -> Write:
+    """The node, with what is the same in all steps repeated for each."""
+    inner = _same(node, **changes)
+    return lambda writer, name, inputs: inner(writer, name,
+                                              _repeated(writer, name, inputs, moving))
+
+
+@_rule('broadcast_add', 'broadcast_sub', 'broadcast_mul', 'broadcast_div', 'broadcast_maximum',
+       'broadcast_minimum', 'broadcast_equal', 'broadcast_greater', 'broadcast_lesser')
+def _broadcast(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    if None in ranks:
+        return None
+    widest = max(ranks)
+    if any(moves and rank != widest for rank, moves in zip(ranks, moving)):
+        return None  # axes are counted from the last one
+    inner = _same(node)
+    return lambda writer, name, inputs: inner(writer, name, _beside(writer, name, inputs, moving))
+
+
+@_rule('where')
+def _where(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    if None in ranks or len(set(ranks)) > 1:
+        return None
+    return _spread(node, moving)
+
+
+# ---- shapes
+
+@_rule('Concat')
+def _concat(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    return _spread(node, moving, dim=_one_more(node.get('dim', 1)))
+
+
+@_rule('SliceChannel')
+def _slice_channel(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    return _same(node, axis=_one_more(node.get('axis', 1)))
+
+
+@_rule('slice_axis', 'expand_dims')
+def _one_axis(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    axis = node.get('axis')
+    return _same(node, axis=_one_more(axis)) if type(axis) is int else None
+
+
+@_rule('SwapAxis')
+def _swap(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    return _same(node, dim1=_one_more(node.get('dim1', 0)), dim2=_one_more(node.get('dim2', 0)))
+
+
+@_rule('transpose')
+def _transpose(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    axes = node.get('axes', ())
+    if not isinstance(axes, tuple) or not axes:
+        return None
+    return _same(node, axes=(0, *map(_one_more, axes)))
+
+
+@_rule('Reshape')
+def _reshape(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    shape = node.get('shape', ())
+    shape = shape if isinstance(shape, tuple) else (shape,)
+    if not shape or node.get('reverse', False):
+        return None
+    return _same(node, shape=(0, *shape))
+
+
+@_rule('Flatten')
+def _flatten(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    return lambda writer, name, inputs: writer.add('Reshape', name, {'shape': (0, 0, -1)}, inputs)
+
+
+@_rule('sum', 'mean', 'max', 'min', 'prod')
+def _reduce(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    axes = node.get('axis', ())
+    axes = axes if isinstance(axes, tuple) else () if axes is None else (axes,)
+    if node.get('exclude', False):
+        return None
+    if not axes:
+        return _same(node, axis=(0,), exclude=True)
+    return _same(node, axis=tuple(map(_one_more, axes)))
+
+
+# ---- weights
+
+@_rule('FullyConnected')
+def _fully_connected(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    if not moving[0] or any(moving[1:]):
+        return None
+    inner = _same(node, flatten=False)
+
+    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
+        return inner(writer, name, [channels(writer, name, inputs[0], ranks[0]), *inputs[1:]])
+    return write if node.get('flatten', True) else inner
+
+
+def channels(writer: Writer, name: str, entry: Entry, rank: Any) -> Entry:
+    """All axes behind time and batch as one, where a step has `rank` axes (None: not known)."""
+    if rank == 2:
+        return entry
+    return writer.once('Reshape', name + '_channels', {'shape': (0, 0, -1)}, entry)
+
+
+@_rule('Embedding')
+def _embedding(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    return _same(node) if moving[0] and not moving[1] else None
+
+
+@_rule('take')
+def _take(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    return _same(node) if not moving[0] and node.get('axis', 0) == 0 else None
+
+
+@_rule('one_hot')
+def _one_hot(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    return _same(node)
+
+
+@_rule('dot')
+def _dot(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    if moving[1] or ranks[1] != 2 or node.get('transpose_a', False):
+        return None
+    return _same(node)
+
+
+@_rule('LayerNorm')
+def _layer_norm(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    if any(moving[1:]):
+        return None
+    return _same(node, axis=_one_more(node.get('axis', -1)))
+
+
+# ---- one row of the batch at a time
+
+#: Operators that treat each row of a batch for itself, and which inputs have rows.
+MERGED = {'Convolution': (0,), 'Deconvolution': (0,), 'Pooling': (0,), 'SoftmaxActivation': (0,),
+          'batch_dot': (0, 1), 'SoftmaxOutput': (0, 1)}
+
+
+@_rule(*MERGED)
+def _merged(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+    """Steps put behind each other in the batch, and parted again."""
+    rows = MERGED[node.op]
+    if any(moves != (at in rows) for at, moves in enumerate(moving)):
+        return None
+    if node.op == 'SoftmaxOutput' and (node.get('normalization', 'null') != 'null' or any(
+            node.get(key, False) for key in ('multi_output', 'preserve_shape', 'out_grad'))):
+        return None
+    inner = _same(node)
+
+    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
+        given = [writer.once('Reshape', name + '_rows', {'shape': (-3, -2)}, entry) if at in rows
+                 else entry for at, entry in enumerate(inputs)]
+        return writer.add('reshape_like', name + '_steps', {
+            'lhs_begin': 0, 'lhs_end': 1, 'rhs_begin': 0, 'rhs_end': 2},
+            [inner(writer, name, given), inputs[0]])
+    return write

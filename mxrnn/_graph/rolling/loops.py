@@ -1,0 +1,120 @@
+"""Recurrences that no operator computes, as loops over their steps."""
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from ..graph import Entry
+from .steps import Column, Declined, Recurrence
+from .values import Values
+from .writing import Writer
+
+__all__ = ['Loop', 'write_loop']
+
+#: Operators that keep something from one run to the next, which a loop would keep otherwise.
+_KEEPING = ('BatchNorm', 'BatchNorm_v1', 'CuDNNBatchNorm', '_contrib_SyncBatchNorm', 'Custom',
+            '_CustomFunction', 'IdentityAttachKLSparseReg')
+
+
+def write_loop(writer: Writer, name: str, body: Writer, data: Sequence[tuple[Entry, Entry]],
+               states: Sequence[tuple[Entry, Entry]], others: Sequence[tuple[Entry, Entry]],
+               outputs: Sequence[Entry], after: Sequence[Entry]) -> Entry:
+    """A node that runs `body` for each step.
+
+    Parameters
+    ----------
+    data, states, others : list of pair
+        A variable of the body, and what it is: a sequence, a begin state, or the same in all steps.
+    outputs, after : list of Entry
+        What the body gives for each step, and the next states.
+    """
+    heads: list[Entry] = []
+    for entry in [*outputs, *after]:
+        # Each output of a loop is one of another node.
+        node = body.nodes[entry.node]
+        heads.append(body.add('_copy', name + '_out', {}, [entry])
+                     if node.is_variable or entry in heads else entry)
+    # All variables are reached, also those that only the last step would have needed.
+    graph = body.graph(heads)
+    places = {node.name: at for at, node in enumerate(
+        [node for node in graph.nodes if node.is_variable])}
+
+    def used(pairs: Sequence[tuple[Entry, Entry]]) -> list[tuple[int, Entry]]:
+        found = [(places.get(body.nodes[variable.node].name), entry) for variable, entry in pairs]
+        return [(place, entry) for place, entry in found if place is not None]
+    groups = [used(pairs) for pairs in (data, states, others)]
+    if len(groups[1]) < len(states) or not groups[0]:
+        raise Declined('its loop has nothing to go over, or a state that nothing reads')
+    locs = [tuple([place for place, _ in group]) for group in groups]
+    inputs = [entry for group in groups for _, entry in group]
+    return writer.add('_foreach', name, {
+        'num_args': len(inputs) + 1, 'num_outputs': len(heads), 'num_out_data': len(outputs),
+        **{key: '[%s]' % ', '.join(map(str, places)) for key, places in zip(
+            ('in_data_locs', 'in_state_locs', 'remain_locs'), locs)}},
+        inputs, len(heads), (graph,))
+
+
+class Loop:
+    """A recurrence as a loop: its body is one step."""
+
+    def __init__(self, values: Values, recurrence: Recurrence) -> None:
+        self._values, self._recurrence = values, recurrence
+        self.states = self._distinct(recurrence.states)
+        self.data: list[Column] = []
+        self.others: list[Column] = []
+        for column in recurrence.outside:
+            same = len({values.same[value] for value in column.lanes}) == 1
+            (self.others if same else self.data).append(column)
+        for family in recurrence.families:
+            node = values.nodes[family.nodes[0]]
+            if node.op in _KEEPING:
+                raise Declined('%s keeps something from step to step: %s' % (node.op, node.name))
+
+    def _distinct(self, states: Sequence[Column]) -> list[Column]:
+        """One column for each begin state and what comes after it."""
+        self._stands: dict[int, Column] = {}
+        found: dict[Any, Column] = {}
+        for state in states:
+            key = (state.begin, id(state.after))
+            self._stands[id(state)] = found.setdefault(key, state)
+        return list(found.values())
+
+    def write(self, writer: Writer, name: str, data: Sequence[Entry], states: Sequence[Entry],
+              others: Sequence[Entry], rolled: Any) -> Any:
+        """Write the loop; note in `rolled` what it gives."""
+        body = Writer()
+        made: dict[int, Entry] = {}
+        groups: list[list[tuple[Entry, Entry]]] = []
+        for columns, entries, what in ((self.data, data, 'input'), (self.states, states, 'state'),
+                                       (self.others, others, 'other')):
+            pairs = []
+            for at, (column, entry) in enumerate(zip(columns, entries)):
+                node = self._values.node(column.lanes[0])
+                own = node.name if what == 'other' and node.is_variable else (
+                    '%s_%s%d' % (name, what, at))
+                made[id(column)] = body.add('', own, {}, [])
+                pairs.append((made[id(column)], entry))
+            groups.append(pairs)
+        given_data, given_states, given_others = groups
+        for state in self._recurrence.states:
+            made[id(state)] = made[id(self._stands[id(state)])]
+        by_family: dict[int, Entry] = {}
+        for family in self._recurrence.families:
+            inputs = [self._entry(column, made, by_family) for column in family.inputs]
+            by_family[id(family)] = body.copy(self._values.nodes[family.nodes[0]], inputs)
+        read = [column for column, _ in self._recurrence.read]
+        outputs = [self._entry(column, made, by_family) for column in read]
+        after = [self._entry(state.after, made, by_family) for state in self.states]
+        entry = write_loop(writer, name + '_rolled', body, given_data, given_states,
+                           given_others, outputs, after)
+        for at, column in enumerate(read):
+            rolled.steps[id(column)] = Entry(entry.node, at)
+        for at, state in enumerate(self.states):
+            if state.after is not None and len(state.after.lanes) == self._recurrence.steps:
+                rolled.last[id(state.after)] = Entry(entry.node, len(read) + at)
+        return rolled
+
+    @staticmethod
+    def _entry(column: Any, made: dict[int, Entry], by_family: dict[int, Entry]) -> Entry:
+        if column.family is None:
+            return made[id(column)]
+        return Entry(by_family[id(column.family)].node, column.output)

@@ -1,0 +1,272 @@
+"""What one value of each step is together: a sequence, or the same operator over sequences."""
+from __future__ import annotations
+
+from typing import Any, Callable, Generator, NamedTuple, Sequence, Union
+
+from ..graph import Node
+from .lifting import Write, lift
+from .steps import Column, Lanes, alike
+from .values import Values
+
+__all__ = ['Apply', 'Circular', 'Claim', 'Each', 'Leaf', 'Part', 'Plan', 'Planner', 'Same',
+           'Shift', 'Span', 'Steps', 'settle']
+
+#: Operators whose inputs have one shape.
+EQUAL_SHAPES = ('elemwise_add', 'elemwise_sub', 'elemwise_mul', 'elemwise_div', 'add_n')
+
+
+class Claim(NamedTuple):
+    """What gives a value: the recurrence of this number, as the column's value in a step of
+    `total` ones."""
+
+    recurrence: int
+    column: Column
+    step: int
+    total: int
+
+
+class Same(NamedTuple):
+    """One value in all steps."""
+
+    value: int
+
+
+class Span(NamedTuple):
+    """Which of `total` steps, in which order; `total` is None if it is not known."""
+
+    first: int
+    stride: int
+    length: int
+    total: int | None
+
+    @property
+    def begin(self) -> int:
+        return min(self.first, self.first + self.stride * (self.length - 1))
+
+
+class Part(NamedTuple):
+    """Steps of an array: along `axis`, which they keep, of length 1, if not `squeezed`."""
+
+    source: int
+    axis: int
+    squeezed: bool
+    span: Span
+
+
+class Steps(NamedTuple):
+    """Steps of what a recurrence gives."""
+
+    recurrence: int
+    column: Column
+    span: Span
+
+
+class Apply(NamedTuple):
+    """An operator over all steps at once."""
+
+    nodes: tuple[int, ...]
+    output: int
+    write: Write
+    inputs: list[Lanes]
+    moving: list[bool]
+
+
+class Each(NamedTuple):
+    """An operator that has to be applied step by step."""
+
+    nodes: tuple[int, ...]
+    output: int
+    inputs: list[Lanes]
+    moving: list[bool]
+
+
+class Shift(NamedTuple):
+    """A value, and then what another sequence has in the steps before."""
+
+    begin: int
+    rest: Lanes
+
+
+class Leaf(NamedTuple):
+    """Unlike values, or variables, to be put together one by one. `alike`: they surely have one
+    shape."""
+
+    alike: bool
+
+
+Plan = Union[Same, Part, Steps, Apply, Each, Shift, Leaf]
+
+#: Operators that must stay as many as they are: each run of theirs has effects of its own.
+_APART = ('BatchNorm', 'BatchNorm_v1', '_contrib_SyncBatchNorm', 'Custom', '_CustomFunction',
+          'IdentityAttachKLSparseReg', 'CuDNNBatchNorm')
+
+
+class Circular(Exception):
+    """Something waits for itself."""
+
+    def __init__(self, waiting: list[Any]) -> None:
+        super().__init__('%d things wait for each other' % len(waiting))
+        self.waiting = waiting
+
+
+def settle(key: Any, make: Callable[[Any], Generator[Any, Any, Any]], known: dict[Any, Any]) -> Any:
+    """The result of the generator ``make(key)``, which yields keys and is sent their results.
+
+    Each is made once, and none by recursion.
+    """
+    if key in known:
+        return known[key]
+    stack = [(key, make(key))]
+    active = {key}
+    answer: Any = None
+    while stack:
+        key, work = stack[-1]
+        try:
+            wanted = work.send(answer)
+        except StopIteration as done:
+            answer = known[key] = done.value
+            active.discard(key)
+            stack.pop()
+            continue
+        if wanted in known:
+            answer = known[wanted]
+            continue
+        if wanted in active:
+            keys = [each for each, _ in stack]
+            raise Circular(keys[keys.index(wanted):])
+        stack.append((wanted, make(wanted)))
+        active.add(wanted)
+        answer = None
+    return answer
+
+
+class Planner:
+    """Finds out what columns are.
+
+    Parameters
+    ----------
+    claims : dict of int to Claim
+        By value that a recurrence gives.
+    """
+
+    def __init__(self, values: Values, ranks: Sequence[Any],
+                 claims: dict[int, Claim]) -> None:
+        self._values, self._ranks, self._claims = values, ranks, claims
+        self._known: dict[Lanes, Plan] = {}
+        self._firm: dict[Lanes, bool] = {}
+        #: Columns that would wait for themselves if they were one sequence.
+        self.blocked: set[Lanes] = set()
+
+    def plan(self, lanes: Lanes) -> Plan:
+        """What the column `lanes` is."""
+        plan: Plan = settle(lanes, self._make, self._known)
+        return plan
+
+    def rolls(self, lanes: Lanes) -> bool:
+        """Whether a column is made of sequences alone, which surely have one shape in each
+        step."""
+        return len(lanes) > 1 and not isinstance(self.plan(lanes), Same) and (
+            settle(lanes, self._is_firm, self._firm))
+
+    def _is_firm(self, lanes: Lanes) -> Generator[Any, Any, bool]:
+        plan = self.plan(lanes)
+        if not isinstance(plan, (Apply, Each)):
+            return not isinstance(plan, Leaf)
+        firm = []
+        for each, moves in zip(plan.inputs, plan.moving):
+            firm.append(not moves or (yield each))
+        if self._values.nodes[plan.nodes[0]].op not in EQUAL_SHAPES:
+            return all(firm)
+        return any(each and moves for each, moves in zip(firm, plan.moving))
+
+    def _make(self, lanes: Lanes) -> Generator[Any, Any, Plan]:
+        values = self._values
+        if len({values.same[value] for value in lanes}) == 1:
+            return Same(lanes[0])
+        if lanes in self.blocked:
+            return Leaf(False)
+        direct = self._steps(lanes) or self._part(lanes)
+        if direct is not None:
+            return direct
+        nodes = alike(values, lanes)
+        if nodes is None or any(value in self._claims for value in lanes):
+            return self._unlike(lanes)
+        if not values.args[nodes[0]]:
+            return Leaf(True)
+        rows = [values.args[node] for node in nodes]
+        inputs = [tuple([row[at] for row in rows]) for at in range(len(rows[0]))]
+        plans = []
+        for each in inputs:
+            plans.append((yield each))
+        moving = [not isinstance(plan, Same) for plan in plans]
+        node = values.nodes[nodes[0]]
+        if any(isinstance(plan, Leaf) and not plan.alike for plan in plans):
+            return Leaf(False)
+        if node.op in _APART or node.op == '_foreach' or not any(moving):
+            return Leaf(True)
+        output = values.output(lanes[0])
+        write = lift(node, moving, [self._rank(each) for each in inputs])
+        if write is None:
+            return Each(nodes, output, inputs, moving)
+        return Apply(nodes, output, write, inputs, moving)
+
+    def _rank(self, lanes: Lanes) -> Any:
+        """The rank of each value; None if they differ or are not known."""
+        ranks = {self._ranks[value] for value in lanes}
+        return ranks.pop() if len(ranks) == 1 else None
+
+    def _unlike(self, lanes: Lanes) -> Plan:
+        rest = lanes[1:]
+        if len(rest) > 1 and self._steps(rest) is not None:
+            return Shift(lanes[0], rest)
+        nodes = [self._values.node(value) for value in lanes]
+        if any(node.op for node in nodes) or len(set(lanes)) < len(lanes):
+            return Leaf(False)
+        return Leaf(len({node.attrs.get('__shape__') for node in nodes}) == 1)
+
+    def _steps(self, lanes: Lanes) -> Steps | None:
+        """The column as steps of a recurrence."""
+        found = [self._claims.get(value) for value in lanes]
+        if found[0] is None:
+            return None
+        number, column, first, total = found[0]
+        second = found[1]
+        if second is None or abs(second.step - first) != 1:
+            return None
+        step = second.step - first
+        for t, each in enumerate(found):
+            if each is None or each.column is not column or each.step != first + t * step:
+                return None
+        return Steps(number, column, Span(first, step, len(lanes), total))
+
+    def _part(self, lanes: Lanes) -> Part | None:
+        """The column as parts of one array."""
+        values = self._values
+        owners = {values.owner[value] for value in lanes}
+        node = values.node(lanes[0])
+        if len(owners) == 1 and node.op == 'SliceChannel':
+            axis, places = node.get('axis', 1), [values.output(value) for value in lanes]
+            squeezed, total = bool(node.get('squeeze_axis', False)), node.get('num_outputs')
+        elif node.op == 'slice_axis' and len(owners) == len(lanes):
+            axis, total, squeezed = node.get('axis'), None, False
+            cuts = [self._cut(values.node(value), axis) for value in lanes]
+            if None in cuts or len({values.args[owner][0] for owner in owners}) > 1:
+                return None
+            places = cuts  # type: ignore[assignment]
+        else:
+            return None
+        step = places[1] - places[0]
+        if axis not in (0, 1) or abs(step) != 1 or any(
+                place != places[0] + t * step for t, place in enumerate(places)):
+            return None
+        return Part(values.args[values.owner[lanes[0]]][0], axis, squeezed,
+                    Span(places[0], step, len(lanes), total))
+
+    @staticmethod
+    def _cut(node: Node, axis: Any) -> int | None:
+        """Where a slice of length 1 begins."""
+        begin, end = node.get('begin'), node.get('end')
+        if node.op != 'slice_axis' or node.get('axis') != axis or (
+                type(begin) is not int or type(end) is not int or begin < 0 or end - begin != 1):
+            return None
+        return begin

@@ -1,0 +1,171 @@
+"""Unrolled graphs, rolled up again."""
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, NamedTuple, Sequence
+
+from ..graph import Graph
+from .chains import chains, direct_chains
+from .emitting import Emitter
+from .kernels import Kernel, find_kernel
+from .loops import Loop
+from .plans import Circular, Claim, Leaf, Planner
+from .ranks import find_ranks
+from .steps import Declined, Recurrence, Taken, find_recurrence
+from .values import Values
+
+__all__ = ['Finding', 'RolledGraph', 'roll']
+
+
+class Finding(NamedTuple):
+    """What became of a recurrence.
+
+    Attributes
+    ----------
+    name : str
+        What the names of its nodes begin with.
+    steps : int
+    kind : {'kernel', 'loop', 'unrolled'}
+    what : str
+        The mode of the operator RNN; for others the reason why it is none, or why it stays as it
+        is.
+    """
+
+    name: str
+    steps: int
+    kind: str
+    what: str
+
+    def __str__(self) -> str:
+        return '%s, %d steps: %s' % (self.name, self.steps, {
+            'kernel': 'one operator, %s' % self.what, 'loop': 'a loop, since %s' % self.what,
+            'unrolled': 'left as it is, since %s' % self.what}[self.kind])
+
+
+class RolledGraph(NamedTuple):
+    """A graph of any length in the place of an unrolled one, and what was found in it."""
+
+    graph: Graph
+    findings: tuple[Finding, ...]
+
+
+class _Found(NamedTuple):
+    recurrence: Recurrence
+    what: Kernel | Loop
+    finding: Finding
+
+
+def roll(graph: Graph, *, training: bool = False) -> RolledGraph:
+    """Roll up the recurrences of a graph.
+
+    Parameters
+    ----------
+    graph : Graph
+    training : bool
+        Keep what draws in training. Otherwise dropout is left out, and zoneout with it, as
+        inference has them; the outputs are those of inference alone.
+
+    Returns
+    -------
+    RolledGraph
+        Its graph has the outputs of `graph`, in order and with their names, and the arguments that
+        they need.
+    """
+    values = Values(graph, training)
+    found, failed = _search(values)
+    if not found:
+        return RolledGraph(graph, tuple(failed))
+    ranks = find_ranks(values)
+    found = _with_sums(values, ranks, found)
+    blocked: set[tuple[int, ...]] = set()
+    for _ in range(20):
+        claims = _claims(found)
+        planner = Planner(values, ranks, claims)
+        planner.blocked = blocked
+        refused = _refused(found, planner)
+        if refused is None:
+            try:
+                emitter = Emitter(values, ranks, [each.what for each in found],
+                                  [each.finding.name for each in found], planner, claims)
+                return RolledGraph(emitter.run(graph), tuple(
+                    [each.finding for each in found] + failed))
+            except Circular as circle:
+                numbers = [what for kind, what in circle.waiting if kind == 'recurrence']
+                if not numbers:
+                    blocked |= {what for kind, what in circle.waiting if kind == 'lanes'}
+                    continue
+                refused = numbers[0], 'its inputs depend on its outputs'
+        number, reason = refused
+        failed.append(found.pop(number).finding._replace(kind='unrolled', what=reason))
+    return RolledGraph(graph, tuple(failed))
+
+
+def _search(values: Values) -> tuple[list[_Found], list[Finding]]:
+    """The recurrences of a graph, and those that must be left as they are."""
+    taken: set[int] = set()
+    found: list[_Found] = []
+    failed: list[tuple[list[int], Finding]] = []
+    for chain in sorted(chains(values), key=lambda chain: (-len(chain), chain[0])):
+        if not taken.isdisjoint(chain):
+            continue
+        name = _name([values.nodes[i].name for i in chain])
+        try:
+            recurrence = find_recurrence(values, chain, taken)
+            kernel = find_kernel(values, recurrence)
+            what = kernel if isinstance(kernel, Kernel) else Loop(values, recurrence)
+        except Taken:
+            continue  # layers that share weights: it goes through them, not through time
+        except Declined as reason:
+            failed.append((chain, Finding(name, len(chain), 'unrolled', str(reason))))
+            continue
+        taken |= recurrence.nodes
+        found.append(_Found(recurrence, what, Finding(
+            name, len(chain), 'loop' if isinstance(what, Loop) else 'kernel',
+            kernel.mode if isinstance(kernel, Kernel) else kernel)))
+    found.sort(key=lambda each: each.recurrence.seeds[0])
+    return found, [finding for chain, finding in failed if taken.isdisjoint(chain)]
+
+
+def _claims(found: Sequence[_Found]) -> dict[int, Claim]:
+    return {value: Claim(number, column, t, each.recurrence.steps)
+            for number, each in enumerate(found) for column in each.recurrence.columns
+            for t, value in enumerate(column.lanes)}
+
+
+def _with_sums(values: Values, ranks: Sequence[Any], found: list[_Found]) -> list[_Found]:
+    """The recurrences `found`, and those without weights that read them, such as running sums."""
+    planner = Planner(values, ranks, _claims(found))
+    taken = {node for each in found for node in each.recurrence.nodes}
+    result = list(found)
+    for chain in sorted(direct_chains(values, taken), key=lambda chain: (-len(chain), chain[0])):
+        if not taken.isdisjoint(chain):
+            continue
+        try:
+            recurrence = find_recurrence(values, chain, taken)
+            loop = Loop(values, recurrence)
+        except Declined:
+            continue
+        if loop.data and all(planner.rolls(column.lanes) for column in loop.data):
+            taken |= recurrence.nodes
+            result.append(_Found(recurrence, loop, Finding(
+                _name([values.nodes[i].name for i in chain]), len(chain), 'loop',
+                'it has no weights')))
+    return result
+
+
+def _refused(found: Sequence[_Found], planner: Planner) -> tuple[int, str] | None:
+    """A recurrence whose inputs cannot be put together, and why."""
+    for number, each in enumerate(found):
+        columns = each.what.data if isinstance(each.what, Loop) else [each.what.data]
+        for column in columns:
+            plan = planner.plan(column.lanes)
+            if isinstance(plan, Leaf) and not plan.alike:
+                return number, 'what its steps read is not alike'
+    return None
+
+
+def _name(names: Sequence[str]) -> str:
+    """What the names of a node in several steps begin with, without the number of the step."""
+    common = os.path.commonprefix(list(names))
+    return re.sub(r'_?t?_?\d*$', '', common) or common or 'steps'

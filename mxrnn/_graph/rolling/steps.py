@@ -1,0 +1,416 @@
+"""Recurrences: the same nodes in every step, each reading the same things of its step and of the
+one before.
+
+A column is one value of each step, from the first on. It is a part of the step, a state (a part of
+the step before, and a begin state in the first), or comes from outside. Each claim about a column
+is checked node by node, so nothing is rolled up that is not the same in all steps.
+"""
+from __future__ import annotations
+
+from typing import Any, Sequence, Tuple
+
+from .values import Values
+
+__all__ = ['Column', 'Declined', 'Family', 'Lanes', 'Recurrence', 'Taken', 'alike',
+           'find_recurrence']
+
+Lanes = Tuple[int, ...]  #: One value a step.
+
+
+class Declined(Exception):
+    """Steps cannot be rolled up; the message says why."""
+
+
+class Taken(Declined):
+    """A node belongs to another recurrence already."""
+
+
+class Family:
+    """One node of each step, all with the same operator and parameters."""
+
+    __slots__ = ('inputs', 'nodes')
+
+    def __init__(self, nodes: tuple[int, ...]) -> None:
+        self.nodes = nodes
+        self.inputs: list[Column] = []
+
+
+class Column:
+    """One value of each step.
+
+    Attributes
+    ----------
+    lanes : tuple of int
+        The values; fewer than there are steps where the graph has not the last ones, which nothing
+        needs.
+    family : Family or None
+        What gives them, for a part of the step; the column is its output number `output`.
+    begin : int or None
+        The begin state, for a state, which in each further step is what `after` was in the one
+        before.
+    """
+
+    __slots__ = ('after', 'begin', 'family', 'lanes', 'output')
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.lanes = lanes
+        self.family: Family | None = None
+        self.output = 0
+        self.begin: int | None = None
+        self.after: Column | None = None
+
+    @property
+    def is_state(self) -> bool:
+        return self.after is not None
+
+    @property
+    def is_outside(self) -> bool:
+        return self.family is None and self.after is None
+
+
+class Recurrence:
+    """Steps that are the same.
+
+    Attributes
+    ----------
+    steps : int
+    families : list of Family
+        The nodes of a step, in an order in which each comes after what it reads of its step.
+    columns : list of Column
+        The parts of the step.
+    states : list of Column
+    outside : list of Column
+    """
+
+    def __init__(self, values: Values, seeds: Sequence[int], columns: list[Column],
+                 states: list[Column], outside: list[Column]) -> None:
+        self.steps = len(seeds)
+        self.seeds = tuple(seeds)
+        self.columns, self.states, self.outside = columns, states, outside
+        self.families = sorted({id(each.family): each.family for each in columns
+                                if each.family is not None}.values(),
+                               key=lambda family: family.nodes[0])
+        claimed = {node for family in self.families for node in family.nodes}
+        self.nodes = claimed
+        heads = set(values.heads)
+        #: Columns of which something else than the steps reads a value, and which steps' values.
+        self.read: list[tuple[Column, list[int]]] = []
+        for column in columns:
+            read = [t for t, value in enumerate(column.lanes) if value in heads
+                    or any(reader not in claimed for reader in values.readers[value])]
+            if read:
+                self.read.append((column, read))
+
+
+def find_recurrence(values: Values, seeds: Sequence[int], taken: Any) -> Recurrence:
+    """The recurrence that the nodes `seeds`, one of each step, are a part of.
+
+    Parameters
+    ----------
+    taken : container of int
+        Nodes of other recurrences, which can be no part of this one.
+
+    Raises
+    ------
+    Declined
+    """
+    return _Search(values, seeds, taken).result()
+
+
+def alike(values: Values, lanes: Sequence[int]) -> tuple[int, ...] | None:
+    """The nodes that give `lanes`, if they are as many, with one operator and parameters, and it
+    is the same output of each; else None."""
+    owner, labels, args = values.owner, values.labels, values.args
+    nodes = tuple([owner[value] for value in lanes])
+    first = nodes[0]
+    label, count, output = labels[first], len(args[first]), lanes[0] - values.first[first]
+    if not values.nodes[first].op or len(set(nodes)) != len(nodes):
+        return None
+    for node, value in zip(nodes, lanes):
+        if labels[node] != label or len(args[node]) != count or (
+                value - values.first[node] != output):
+            return None
+    return nodes
+
+
+class _Search:
+    """Goes backwards from one node of each step through everything that depends on the steps."""
+
+    def __init__(self, values: Values, seeds: Sequence[int], taken: Any) -> None:
+        self.values, self.seeds, self._taken = values, list(seeds), taken
+        self._start = seeds[0]
+        self._levels = self._depend()
+        #: Columns of each sort by their first value.
+        self._parts: dict[int, list[Column]] = {}
+        self._others: dict[int, list[Column]] = {}
+        self._states: dict[int, list[Column]] = {}
+        self._families: dict[int, list[Family]] = {}
+        self._early: set[Lanes] = set()
+        self._pending: list[Column] = []
+        self._grow()
+        while self._complete():
+            pass
+
+    def _depend(self) -> list[int]:
+        """By node from the first seed to the last: the last step that it depends on, -1 if none."""
+        owner, args, start = self.values.owner, self.values.args, self._start
+        steps = {node: t for t, node in enumerate(self.seeds)}
+        levels: list[int] = []
+        for node in range(start, self.seeds[-1] + 1):
+            level = steps.get(node, -1)
+            if level < 0:
+                for arg in args[node]:
+                    place = owner[arg] - start
+                    if place >= 0 and levels[place] > level:
+                        level = levels[place]
+            levels.append(level)
+        return levels
+
+    def _level(self, value: int) -> int:
+        place = self.values.owner[value] - self._start
+        return self._levels[place] if 0 <= place < len(self._levels) else -1
+
+    # ---- what depends on the steps
+
+    def _grow(self) -> None:
+        first = self.values.first
+        self._part(tuple([first[node] for node in self.seeds]))
+        while self._pending:
+            self._read(self._pending.pop())
+
+    def _read(self, column: Column) -> None:
+        """Find out what the nodes of a part of the step read."""
+        values, family = self.values, column.family
+        assert family is not None
+        rows = [values.args[node] for node in family.nodes]
+        family.inputs = [self._column(tuple([row[at] for row in rows]))
+                         for at in range(len(rows[0]))]
+
+    def _column(self, lanes: Lanes) -> Column:
+        levels = [self._level(value) for value in lanes]
+        known = self._known(self._parts, lanes)
+        if known is not None and len(known.lanes) >= len(lanes):
+            return known
+        if max(levels) < 0:
+            return self._outside(lanes)
+        if all(level == t for t, level in enumerate(levels)):
+            return self._part(lanes)
+        if all(level == t - 1 for t, level in enumerate(levels)):
+            state = self._known(self._states, lanes)
+            if state is not None and len(state.lanes) >= len(lanes):
+                return state
+            if state is None and self._is_early(lanes):
+                return self._part(lanes)
+            return self._state(lanes)
+        raise Declined('its steps do not read the same things: %s and %s'
+                       % tuple(self.values.node(value).name for value in lanes[:2]))
+
+    @staticmethod
+    def _known(columns: dict[int, list[Column]], lanes: Lanes) -> Column | None:
+        """The column of which `lanes` is the begin, or that is a begin of it."""
+        for column in columns.get(lanes[0], ()):
+            count = min(len(lanes), len(column.lanes))
+            if column.lanes[:count] == lanes[:count]:
+                return column
+        return None
+
+    def _part(self, lanes: Lanes) -> Column:
+        column = self._known(self._parts, lanes)
+        if column is not None and len(column.lanes) >= len(lanes):
+            return column
+        nodes = alike(self.values, lanes)
+        if nodes is None:
+            raise Declined('its steps are not alike: %s is no %s of another step' % (
+                self._odd(lanes), self.values.node(lanes[0]).op))
+        if column is None:
+            column = Column(lanes)
+            column.output = self.values.output(lanes[0])
+            self._parts.setdefault(lanes[0], []).append(column)
+        column.lanes = lanes
+        column.family = self._family(nodes)
+        self._pending.append(column)
+        return column
+
+    def _odd(self, lanes: Lanes) -> str:
+        """The first value that is not as the first one is."""
+        for value in lanes[1:]:
+            if alike(self.values, (lanes[0], value)) is None:
+                return self.values.node(value).name
+        return self.values.node(lanes[-1]).name
+
+    def _family(self, nodes: tuple[int, ...]) -> Family:
+        taken = [node for node in nodes if node in self._taken]
+        if taken:
+            raise Taken('%s belongs to another recurrence' % self.values.nodes[taken[0]].name)
+        for family in self._families.setdefault(nodes[0], []):
+            count = min(len(nodes), len(family.nodes))
+            if family.nodes[:count] == nodes[:count]:
+                if len(nodes) > len(family.nodes):
+                    family.nodes = nodes
+                return family
+        family = Family(nodes)
+        self._families[nodes[0]].append(family)
+        return family
+
+    def _state(self, lanes: Lanes) -> Column:
+        state = self._known(self._states, lanes)
+        if state is None:
+            state = Column(lanes)
+            self._states.setdefault(lanes[0], []).append(state)
+        state.lanes, state.begin = lanes, lanes[0]
+        state.after = self._column_after(lanes[1:])
+        return state
+
+    def _column_after(self, lanes: Lanes) -> Column:
+        if not lanes:
+            raise Declined('it has one step')
+        if all(self._level(value) == t for t, value in enumerate(lanes)):
+            return self._part(lanes)
+        return self._column(lanes)
+
+    def _outside(self, lanes: Lanes) -> Column:
+        column = self._known(self._others, lanes)
+        if column is None:
+            column = Column(lanes)
+            self._others.setdefault(lanes[0], []).append(column)
+        elif len(lanes) > len(column.lanes):
+            column.lanes = lanes
+        return column
+
+    # ---- what a step computes of its states before anything of its own
+
+    def _is_early(self, lanes: Lanes) -> bool:
+        """Whether a column that depends on the step before alone is computed from states in every
+        step, the first included."""
+        if lanes in self._early:
+            return True
+        if alike(self.values, lanes) is None:
+            return False
+        seen: set[Lanes] = set()
+        pending, natural = [lanes], False
+        while pending:
+            each = pending.pop()
+            if each in seen:
+                continue
+            if each in self._early:
+                natural = True
+                continue
+            seen.add(each)
+            if len(seen) > 100:
+                return False
+            if len({self.values.same[value] for value in each}) == 1:
+                continue
+            levels = [self._level(value) for value in each]
+            nodes = alike(self.values, each)
+            if max(levels) < 0:
+                if nodes is None and not self._are_inputs(each):
+                    return False
+            elif not all(level == t - 1 for t, level in enumerate(levels)):
+                return False
+            elif nodes is None or self._known(self._states, each) is not None:
+                natural = True
+                continue
+            if nodes is not None:
+                rows = [self.values.args[node] for node in nodes]
+                pending.extend(tuple([row[at] for row in rows]) for at in range(len(rows[0])))
+        if natural:
+            self._early.update(each for each in seen if max(map(self._level, each)) >= 0
+                               and self._known(self._states, each) is None
+                               and alike(self.values, each))
+        return natural
+
+    def _are_inputs(self, lanes: Lanes) -> bool:
+        """Whether each step reads one of its own: another variable, or part of a sequence."""
+        owners = [self.values.owner[value] for value in lanes]
+        if len(set(lanes)) < len(lanes) or len(lanes) < 3:
+            return False
+        return len(set(owners)) == 1 or not any(self.values.nodes[i].op for i in owners)
+
+    # ---- the last step
+
+    def _complete(self) -> bool:
+        """Find in the graph values of last steps that nothing in the steps reads; whether any was
+        found."""
+        found = False
+        for families in sorted(self._families.items()):
+            for family in families[1]:
+                while len(family.nodes) < len(self.seeds):
+                    t = len(family.nodes)
+                    node = self._next(family)
+                    if node is None:
+                        break
+                    if len(family.nodes) == t:  # else it was found on the way
+                        family.nodes += (node,)
+                    found = True
+        for columns in self._parts.values():
+            for column in columns:
+                nodes = column.family.nodes  # type: ignore[union-attr]
+                if len(column.lanes) < len(nodes):
+                    column.lanes += tuple([self.values.first[node] + column.output
+                                           for node in nodes[len(column.lanes):]])
+        return found
+
+    def _next(self, family: Family) -> int | None:
+        """The node that is to the next step what the family's are to theirs."""
+        values, t = self.values, len(family.nodes)
+        wanted = [self._at(column, t) for column in family.inputs]
+        # What comes from outside may be anything there; in the first step, a begin state as well.
+        unsure = [at for at, column in enumerate(family.inputs) if column.is_outside
+                  and (wanted[at] is None or t == 1)]
+        for at in unsure:
+            wanted[at] = -1
+        inside = [at for at, column in enumerate(family.inputs) if not column.is_outside]
+        if None in wanted or not inside:
+            return None
+        last = family.nodes[-1]
+        twins = self._twins(values.labels[last], [
+            -1 if value == -1 else own for own, value in zip(values.args[last], wanted)], inside[0])
+        nodes = self._twins(values.labels[last], wanted, inside[0])
+        rank = twins.index(last)
+        node = nodes[rank] if rank < len(nodes) else None
+        if node is None or node in self._taken:
+            return None
+        for at in unsure:
+            column, arg = family.inputs[at], values.args[node][at]
+            if t == 1:
+                family.inputs[at] = self._column((column.lanes[0], arg))
+            elif len(column.lanes) == t:
+                column.lanes += (arg,)
+        while self._pending:
+            self._read(self._pending.pop())
+        return node
+
+    def _twins(self, label: int, reads: Sequence[Any], at: int) -> list[int]:
+        """The nodes that compute one and the same, which are several where they draw; -1 among
+        `reads` stands for any value. The input `at` is looked up."""
+        values = self.values
+        same = values.same
+        return [node for node in dict.fromkeys(values.readers[reads[at]])
+                if values.labels[node] == label and len(values.args[node]) == len(reads) and all(
+                    value == -1 or same[value] == same[arg]
+                    for value, arg in zip(reads, values.args[node]))]
+
+    def _at(self, column: Column, t: int) -> int | None:
+        """The value of a column in step `t`, if the graph has it."""
+        if column.after is not None:
+            return self._at(column.after, t - 1)
+        if t < len(column.lanes):
+            return column.lanes[t]
+        if column.family is None and len({self.values.same[each] for each in column.lanes}) == 1:
+            return column.lanes[0]
+        if column.family is not None and t < len(column.family.nodes):
+            return self.values.first[column.family.nodes[t]] + column.output
+        return None
+
+    def result(self) -> Recurrence:
+        """What was found, checked once more from the first column to the last."""
+        for columns in self._others.values():
+            for column in columns:
+                same = len({self.values.same[value] for value in column.lanes}) == 1
+                if len(column.lanes) < len(self.seeds) and not same:
+                    raise Declined('its last step lacks an input: %s'
+                                   % self.values.node(column.lanes[-1]).name)
+        return Recurrence(self.values, self.seeds,
+                          [column for columns in self._parts.values() for column in columns],
+                          [column for columns in self._states.values() for column in columns],
+                          [column for columns in self._others.values() for column in columns])

@@ -1,0 +1,191 @@
+"""A graph as numbered values: one number for each output of a node, detours left out.
+
+Nodes that hand on a value unchanged (identities, Dropout in inference) are seen through, and so are
+steps that were joined only to be split again.
+"""
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from ..graph import Graph, Node
+
+__all__ = ['Values', 'is_random', 'join_axis']
+
+#: Operators that draw, and those whose gradient is no function of the gradient that they get: two
+#: of them are two, even with the same inputs.
+_DISTINCT = frozenset((
+    'Dropout', '_shuffle', 'RNN', 'Custom', '_CustomFunction', '_foreach', '_while_loop', '_cond',
+    'SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionOutput',
+    'SVMOutput', 'MakeLoss', 'make_loss', 'CTCLoss', 'BatchNorm', 'IdentityAttachKLSparseReg'))
+
+_LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambda x, y: x >= y,
+           '_lesser_scalar': lambda x, y: x < y, '_lesser_equal_scalar': lambda x, y: x <= y,
+           '_equal_scalar': lambda x, y: x == y, '_not_equal_scalar': lambda x, y: x != y}
+
+
+def is_random(node: Node) -> bool:
+    """Whether two such nodes with the same inputs may differ, in values or in gradients."""
+    return (node.op in _DISTINCT or node.op.startswith(('_random_', '_sample_'))
+            or bool(node.subgraphs))
+
+
+def join_axis(node: Node, sources: Sequence[Node]) -> int | None:
+    """The new axis along which `node` puts together what it reads, if it does; `sources` are the
+    nodes of its inputs."""
+    if node.op == 'stack':
+        axis = node.get('axis', 0)
+    elif node.op == 'Concat' and all(source.op == 'expand_dims' for source in sources):
+        axis = node.get('dim', 1)
+        if any(source.get('axis') != axis for source in sources):
+            return None
+    else:
+        return None
+    return axis if type(axis) is int and axis >= 0 else None
+
+
+class Values:
+    """The values of a graph.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+    first : list of int
+        By node, the number of its first output.
+    owner : list of int
+        By value, the node that gives it.
+    args : list of tuple of int
+        By node, the values that it reads.
+    heads : list of int
+    labels : list of int
+        By node, a number for its operator with its parameters; names do not count.
+    same : list of int
+        By value, a number that values share which are equal in any case.
+    readers : list of list of int
+        By value, the nodes that read it, of those that the outputs need.
+    """
+
+    def __init__(self, graph: Graph, training: bool) -> None:
+        self.nodes = graph.nodes
+        counts = [node.num_outputs for node in graph.nodes]
+        for node in graph.nodes:
+            for entry in node.inputs:
+                counts[entry.node] = max(counts[entry.node], entry.output + 1)
+        for entry in graph.heads:
+            counts[entry.node] = max(counts[entry.node], entry.output + 1)
+        self.first: list[int] = []
+        self.owner: list[int] = []
+        for i, count in enumerate(counts):
+            self.first.append(len(self.owner))
+            self.owner.extend([i] * count)
+        self._training = training
+        self._seen_through = list(range(len(self.owner)))
+        #: By value, the number that all its elements are, where that is known.
+        self._constant: dict[int, float] = {}
+        self.args: list[tuple[int, ...]] = []
+        self.labels: list[int] = []
+        self.same: list[int] = []
+        #: By node that joins values along a new axis: the axis.
+        self.joins: dict[int, int] = {}
+        self._read()
+        self.heads = [self._value(entry) for entry in graph.heads]
+        self._find_readers()
+
+    def output(self, value: int) -> int:
+        """Which output of its node `value` is."""
+        return value - self.first[self.owner[value]]
+
+    def node(self, value: int) -> Node:
+        """The node that gives `value`."""
+        return self.nodes[self.owner[value]]
+
+    def _value(self, entry: Any) -> int:
+        return self._seen_through[self.first[entry.node] + entry.output]
+
+    def _read(self) -> None:
+        labels: dict[Any, int] = {}
+        known: dict[Any, int] = {}
+        for i, node in enumerate(self.nodes):
+            args = tuple([self._value(entry) for entry in node.inputs])
+            self.args.append(args)
+            key: Any = (node.op, tuple(sorted([item for item in node.attrs.items()
+                                               if not item[0].startswith('__')])))
+            if not node.op or node.subgraphs:
+                key = i
+            label = labels.setdefault(key, len(labels))
+            self.labels.append(label)
+            here = range(self.first[i], len(self.owner) if i + 1 == len(self.nodes)
+                         else self.first[i + 1])
+            if not node.op or is_random(node):
+                self.same.extend(here)
+            else:
+                first = known.setdefault((label, tuple([self.same[arg] for arg in args])), here[0])
+                self.same.extend(range(first, first + len(here)))
+            if node.op:
+                self._look_through(i, node, args)
+
+    def _look_through(self, i: int, node: Node, args: Sequence[int]) -> None:
+        at, op = self.first[i], node.op
+        if op == '_copy':
+            self._hand_on(at, args[0])
+        elif op == 'Dropout':
+            p = node.get('p', 0.5)
+            if p == 0 or not self._training and node.attrs.get('mode', 'training') != 'always':
+                self._hand_on(at, args[0])
+        elif op in ('Concat', 'stack'):
+            axis = join_axis(node, [self.node(arg) for arg in args])
+            if axis is not None:
+                self.joins[i] = axis
+        elif op == 'SliceChannel':
+            self._split(i, node, args)
+        elif not self._training:
+            self._fold(at, node, args)
+
+    def _hand_on(self, at: int, value: int) -> None:
+        self._seen_through[at] = value
+        self.same[at] = self.same[value]
+        if value in self._constant:
+            self._constant[at] = self._constant[value]
+
+    def joined(self, i: int) -> tuple[int, ...]:
+        """What the node `i`, one of `joins`, puts together."""
+        args = self.args[i]
+        if self.nodes[i].op == 'stack':
+            return args
+        return tuple([self.args[self.owner[arg]][0] for arg in args])
+
+    def _split(self, i: int, node: Node, args: Sequence[int]) -> None:
+        source = self.owner[args[0]]
+        if (source in self.joins and node.get('squeeze_axis', False)
+                and node.get('axis', 1) == self.joins[source]):
+            parts = self.joined(source)
+            if len(parts) == node.get('num_outputs'):
+                for k, part in enumerate(parts):
+                    self._hand_on(self.first[i] + k, part)
+
+    def _fold(self, at: int, node: Node, args: Sequence[int]) -> None:
+        """In inference: what masks of nothing but ones let through."""
+        op, known = node.op, self._constant
+        if op in ('ones_like', '_ones'):
+            known[at] = 1
+        elif op in ('zeros_like', '_zeros'):
+            known[at] = 0
+        elif op == 'Cast' and args[0] in known:
+            known[at] = known[args[0]]
+        elif op in _LARGER and args[0] in known:
+            known[at] = float(_LARGER[op](known[args[0]], float(node.get('scalar', 0))))
+        elif op == 'where' and args[0] in known:
+            self._hand_on(at, args[1] if known[args[0]] else args[2])
+        elif op == 'elemwise_mul' and 1 in (known.get(args[0]), known.get(args[1])):
+            self._hand_on(at, args[0] if known.get(args[1]) == 1 else args[1])
+
+    def _find_readers(self) -> None:
+        self.readers: list[list[int]] = [[] for _ in self.owner]
+        needed = [False] * len(self.nodes)
+        for head in self.heads:
+            needed[self.owner[head]] = True
+        for i in range(len(self.nodes) - 1, -1, -1):
+            if needed[i]:
+                for arg in self.args[i]:
+                    needed[self.owner[arg]] = True
+                    self.readers[arg].append(i)
+        self.needed = needed

@@ -1,0 +1,85 @@
+"""Building a graph: nodes one after the other, names of their own, nothing twice."""
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from ..graph import Entry, Graph, Node
+
+__all__ = ['Writer', 'text']
+
+
+def text(value: Any) -> str:
+    """An attribute as MXNet writes it."""
+    if isinstance(value, tuple):
+        return '(%s%s)' % (', '.join(map(str, value)), ',' if len(value) == 1 else '')
+    return str(value)
+
+
+class Writer:
+    """A graph that is being built."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self._names: set[str] = set()
+        self._made: dict[Any, Entry] = {}
+
+    def reserve(self, name: str) -> None:
+        """Keep a name for a node that is copied later."""
+        self._names.add(name)
+
+    def _own(self, name: str) -> str:
+        count, own = 0, name
+        while own in self._names:
+            count += 1
+            own = '%s_%d' % (name, count)
+        self._names.add(own)
+        return own
+
+    def copy(self, node: Node, inputs: Sequence[Entry]) -> Entry:
+        """A node of the old graph, with its name."""
+        self.nodes.append(node._replace(inputs=tuple(inputs)))
+        return Entry(len(self.nodes) - 1, 0)
+
+    def add(self, op: str, name: str, attrs: Mapping[str, Any], inputs: Sequence[Entry],
+            outputs: int = 1, subgraphs: tuple[Graph, ...] = ()) -> Entry:
+        """A new node, called `name` or something like it; its first output."""
+        own = {key: text(value) for key, value in attrs.items()}
+        self.nodes.append(Node(op, self._own(name), own, tuple(inputs), subgraphs, outputs))
+        return Entry(len(self.nodes) - 1, 0)
+
+    def once(self, op: str, name: str, attrs: Mapping[str, Any], *inputs: Entry,
+             outputs: int = 1) -> Entry:
+        """`add`, or the node that does the same already."""
+        key = (op, tuple(attrs.items()), inputs)
+        if key not in self._made:
+            self._made[key] = self.add(op, name, attrs, inputs, outputs)
+        return self._made[key]
+
+    def swap(self, entry: Entry, name: str) -> Entry:
+        """`entry` with its first two axes exchanged; of what was exchanged before, the origin."""
+        node = self.nodes[entry.node]
+        if node.op == 'SwapAxis' and {node.get('dim1', 0), node.get('dim2', 0)} == {0, 1}:
+            return node.inputs[0]
+        return self.once('SwapAxis', name + '_swapped', {'dim1': 0, 'dim2': 1}, entry)
+
+    def graph(self, heads: Sequence[Entry], version: int = 0) -> Graph:
+        """The nodes that `heads` need, in the order of a walk from the first head on."""
+        places: dict[int, int] = {}
+        nodes: list[Node] = []
+        for head in heads:
+            pending = [(head.node, False)]
+            while pending:
+                place, ready = pending.pop()
+                if place in places:
+                    continue
+                node = self.nodes[place]
+                if ready:
+                    places[place] = len(nodes)
+                    nodes.append(node._replace(inputs=tuple([
+                        Entry(places[entry.node], entry.output) for entry in node.inputs])))
+                else:
+                    pending.append((place, True))
+                    pending.extend((entry.node, False) for entry in reversed(node.inputs)
+                                   if entry.node not in places)
+        return Graph(tuple(nodes), tuple([Entry(places[head.node], head.output)
+                                          for head in heads]), version)

@@ -1,0 +1,135 @@
+"""Runs a Symbol in MXNet, and its graph rolled up in torch, with the same values."""
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mxrnn import interop
+from mxrnn._graph.graph import Graph
+from mxrnn._graph.rolling import RolledGraph, roll
+
+from .. import mx
+from ..running import flat, random_value
+from .compare import Both, torch
+
+__all__ = ['Bound', 'assert_same', 'bind', 'check_rolled', 'group', 'run_rolled', 'unrolled',
+           'values_of']
+
+
+def group(outputs: Any, states: Any = ()) -> Any:
+    """A Symbol of outputs and states, with an identity for each: MXNet gives an output that stands
+    twice in a group one of its gradients."""
+    with mx.name.NameManager():
+        return mx.sym.Group([mx.sym.identity(each) for each in [*flat(outputs), *flat(states)]])
+
+
+def unrolled(cell: Any, length: int, data: Any = None, **options: Any) -> Any:
+    """The graph of a cell over so many steps: outputs and states."""
+    with mx.name.NameManager():
+        outputs, states = cell.unroll(length, mx.sym.Variable('data') if data is None else data,
+                                      **{'merge_outputs': True, **options})
+        return group(outputs, states)
+
+
+class Bound(NamedTuple):
+    """A Symbol with values, run."""
+
+    symbol: Any
+    args: dict[str, np.ndarray]
+    needed: dict[str, str]
+    outputs: list[np.ndarray]
+    heads: list[np.ndarray]
+    grads: dict[str, np.ndarray]
+
+
+def bind(symbol: Any, shapes: dict[str, tuple[int, ...]], *, train: bool = False,
+         values: dict[str, Any] | None = None, fixed: Any = (), dtype: str = 'float32') -> Bound:
+    """Run a Symbol in MXNet over random or given values; backwards as well, if `train`."""
+    values = values or {}
+    needed = {name: 'null' if name in fixed or not train else 'write'
+              for name in symbol.list_arguments()}
+    executor = symbol.simple_bind(mx.cpu(), grad_req=needed,
+                                  type_dict=dict.fromkeys(shapes, dtype), **shapes)
+    args = {}
+    for name, array in executor.arg_dict.items():
+        args[name] = np.asarray(values.get(name, random_value(name, array.shape)), array.dtype)
+        array[:] = args[name]
+    outputs = [each.asnumpy() for each in executor.forward(is_train=train)]
+    heads = [random_value('head %d' % i, each.shape).astype(each.dtype)
+             for i, each in enumerate(outputs)]
+    grads = {}
+    if train:
+        executor.backward([mx.nd.array(head, dtype=head.dtype) for head in heads])
+        grads = {name: array.asnumpy() for name, array in executor.grad_dict.items()
+                 if array is not None}
+    return Bound(symbol, args, needed, outputs, heads, grads)
+
+
+def run_rolled(rolled: RolledGraph, bound: Bound, inputs: Any) -> Both:
+    """The rolled graph in torch, with the values of a Symbol that was run."""
+    train = bool(bound.grads)
+    module = interop.to_torch(interop.Model(rolled.graph, {
+        name: value for name, value in bound.args.items() if name not in inputs}, {})).train(train)
+    assert module.outputs == bound.symbol.list_outputs()
+    given = {name: torch.tensor(bound.args[name]).requires_grad_(bound.needed[name] == 'write')
+             for name in inputs if name in module.inputs}
+    found = module(**given)
+    found = [found] if isinstance(found, torch.Tensor) else list(found)
+    grads = {}
+    if train:
+        pairs = [(each, torch.tensor(head)) for each, head in zip(found, bound.heads)
+                 if each.requires_grad]
+        torch.autograd.backward(*map(list, zip(*pairs)))
+        for name, expected in bound.grads.items():
+            owner = given[name] if name in given else module._parameters.get(name)
+            grad = None if owner is None else owner.grad
+            grads[name] = expected, (np.zeros_like(expected) if grad is None else grad.numpy())
+    return Both([(each, other.detach().numpy()) for each, other in zip(bound.outputs, found)],
+                grads, module, None)
+
+
+def check_rolled(symbol: Any, training: bool = False, **options: Any) -> RolledGraph:
+    """The rolled graph of a Symbol, each of whose recurrences is an operator or a loop."""
+    rolled = roll(interop.graph_from_json(symbol.tojson()), training=training, **options)
+    left = [finding for finding in rolled.findings if finding.kind == 'unrolled']
+    assert not left, left
+    return rolled
+
+
+# ---- in torch alone, in float64
+
+def values_of(symbol: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Random values of a Symbol's arguments."""
+    found = symbol.infer_shape(**shapes)[0]
+    return {name: random_value(name, shape) for name, shape in zip(symbol.list_arguments(), found)}
+
+
+def in_float64(graph: Graph) -> Graph:
+    """A graph whose states begin as zeros of float64."""
+    nodes = [node._replace(
+        attrs={key: 'float64' if key == 'dtype' else value for key, value in node.attrs.items()},
+        subgraphs=tuple(map(in_float64, node.subgraphs))) for node in graph.nodes]
+    return graph._replace(nodes=tuple(nodes))
+
+
+def outputs_of(graph: Graph, values: dict[str, np.ndarray]) -> list[Any]:
+    """What a graph gives in torch, and the gradients of its arguments, by name."""
+    module = interop.to_torch(interop.Model(in_float64(graph), values, {}))
+    found = module()
+    found = [found] if isinstance(found, torch.Tensor) else list(found)
+    heads = [torch.tensor(random_value('head %d' % i, tuple(each.shape)))
+             for i, each in enumerate(found)]
+    torch.autograd.backward(found, heads)
+    zeros = {name: torch.zeros(value.shape) for name, value in values.items()}
+    grads = {**zeros, **{name: each.grad for name, each in module.named_parameters()
+                         if each.grad is not None}}
+    return [each.detach() for each in found] + [grads[name] for name in sorted(grads)]
+
+
+def assert_same(first: Graph, second: Graph, values: dict[str, np.ndarray]) -> None:
+    """Two graphs have the same outputs and gradients."""
+    for one, other in zip(outputs_of(first, values), outputs_of(second, values)):
+        assert one.shape == other.shape
+        if one.numel():
+            assert (one - other).abs().max() <= 1e-12 * max(1, other.abs().max())

@@ -1,0 +1,110 @@
+"""Unrolled graphs, rolled up: the same outputs and gradients, at any length and batch size."""
+from __future__ import annotations
+
+import pytest
+
+from mxrnn import interop
+
+from .. import mx, rnn
+from ..cases import CASES, OURS
+from ..running import begin_state, inputs, quiet
+from .compare import assert_equal
+from .compositions import composition
+from .rolling import assert_same, bind, check_rolled, run_rolled, unrolled, values_of
+
+pytestmark = pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')
+
+#: Cells that are no operator or draw by themselves, so that gradients don't repeat.
+DRAWING = ('own_reset', 'own_in_stack')
+#: Parts of names of cells for which MXNet itself computes with numbers of 32 bits.
+ROUNDED = ('callable', 'clip', 'layer_norm', 'no_bias_in_stack')
+BOUND = [case for case in CASES + OURS if case.binds and case.make(rnn).state_info]
+RECURRENT = [case for case in BOUND if not case.fused]
+
+
+def tolerance(case):
+    """Convolutions in float32 are 8e-7 from those in float64 in either library; one unit gives
+    values near 0."""
+    return 2e-6 if case.name.startswith('conv') or case.name == 'lstm_one_unit' else 1e-6
+
+
+def data_shape(case, layout, batch, length):
+    first = (batch, length) if layout == 'NTC' else (length, batch)
+    return {'data': (*first, *case.step)}
+
+
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('case', BOUND, ids=str)
+def test_outputs_at_any_length(case, layout):
+    rolled = check_rolled(unrolled(case.make(rnn), 4, layout=layout))
+    if case in RECURRENT:
+        assert rolled.findings and len(rolled.graph.nodes) < 120
+    for batch, length in ((2, 4), (3, 7), (1, 2)):
+        if case.fused and length != 4:
+            continue
+        shapes = data_shape(case, layout, batch, length)
+        bound = bind(unrolled(case.make(rnn), length, layout=layout), shapes)
+        assert_equal(run_rolled(rolled, bound, shapes), tolerance(case))
+
+
+@pytest.mark.parametrize('case', RECURRENT, ids=str)
+def test_gradients(case):
+    symbol = unrolled(quiet(case.make(rnn)), 4)
+    shapes = data_shape(case, 'NTC', 3, 4)
+    bound = bind(symbol, shapes, train=case.name not in DRAWING)
+    assert_equal(run_rolled(check_rolled(symbol, training=case.name not in DRAWING), bound, shapes),
+                 tolerance(case))
+
+
+@pytest.mark.parametrize('case', [case for case in RECURRENT if case.begins and not
+                                  case.name.startswith('conv') and not case.random
+                                  and not any(part in case.name for part in ROUNDED)], ids=str)
+def test_in_float64(case):
+    cell = case.make(rnn)
+    symbol = unrolled(cell, 3, begin_state=begin_state(cell, 'default', dtype='float64'))
+    shapes = data_shape(case, 'NTC', 2, 3)
+    bound = bind(symbol, shapes, train=True, dtype='float64')
+    assert_equal(run_rolled(check_rolled(symbol, training=True), bound, shapes), 1e-12, 1e-12)
+
+
+@pytest.mark.parametrize('case', [case for case in RECURRENT if case.can_step], ids=str)
+def test_lists_of_steps(case):
+    symbol = unrolled(case.make(rnn), 3, inputs('list', 3), merge_outputs=False)
+    shapes = {'data_t%d' % t: (2, *case.step) for t in range(3)}
+    rolled = check_rolled(symbol)
+    assert rolled.findings
+    assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes), tolerance(case))
+
+
+@pytest.mark.parametrize('kind', ['variable', 'zeros'])
+@pytest.mark.parametrize('case', [case for case in RECURRENT if case.begins], ids=str)
+def test_begin_states(case, kind):
+    cell = case.make(rnn)
+    states = begin_state(cell, kind)
+    symbol = unrolled(cell, 4, begin_state=states)
+    shapes = data_shape(case, 'NTC', 2, 4)
+    if kind == 'variable':
+        for state, info in zip(states, cell.state_info):
+            shapes[state.name] = (2, *info['shape'][1:])
+    rolled = check_rolled(symbol)
+    assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes), tolerance(case))
+
+
+@pytest.mark.parametrize('seed', [seed for seed in range(100) if seed != 27])
+def test_random_compositions(seed):
+    """Composition 27 has a LayerNorm of two units, which multiplies the last bit by thousands."""
+    cell, options = composition(seed)
+    rolled = check_rolled(unrolled(cell, 3 + seed % 3, **options))
+    for length in {3 + seed % 3, 2 + seed % 5} if options['merge_outputs'] else {3 + seed % 3}:
+        symbol = unrolled(composition(seed)[0], length, **options)
+        shape = (2, length, 4) if options['layout'] == 'NTC' else (length, 2, 4)
+        assert_same(rolled.graph, interop.graph_from_json(symbol.tojson()),
+                    values_of(symbol, {'data': shape}))
+
+
+def test_graph_without_recurrences_stays_as_it_is():
+    data = mx.sym.Variable('data')
+    symbol = mx.sym.Group([mx.sym.FullyConnected(data, num_hidden=3, name='fc'),
+                           mx.sym.Dropout(data, name='drop')])
+    rolled = check_rolled(symbol)
+    assert not rolled.findings and len(rolled.graph.nodes) == 5
