@@ -4,11 +4,11 @@ from __future__ import annotations
 from typing import Any, Generator, Sequence
 
 from ..graph import Entry, Graph
+from .columns import Lanes
 from .kernels import Gate, Kernel
 from .lifting import channels
 from .loops import Loop, write_loop
 from .plans import Apply, Claim, Each, Leaf, Part, Planner, Same, Shift, Span, Steps, settle
-from .steps import Lanes
 from .values import Values
 from .writing import Writer
 

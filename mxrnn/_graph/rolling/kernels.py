@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Sequence
 
-from .steps import Column, Recurrence, alike
+from .columns import Column, Recurrence, alike
 from .values import Values
 
 __all__ = ['Gate', 'Kernel', 'find_kernel']

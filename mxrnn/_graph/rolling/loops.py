@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from ..graph import Entry
-from .steps import Column, Declined, Recurrence
+from .columns import Column, Declined, Recurrence
 from .values import Values
 from .writing import Writer
 

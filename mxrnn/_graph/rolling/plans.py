@@ -4,8 +4,8 @@ from __future__ import annotations
 from typing import Any, Callable, Generator, NamedTuple, Sequence, Union
 
 from ..graph import Node
+from .columns import Column, Lanes, alike
 from .lifting import Write, lift
-from .steps import Column, Lanes, alike
 from .values import Values
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Each', 'Leaf', 'Part', 'Plan', 'Planner', 'Same',

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple, Sequence
 
 from ..graph import Graph
 from .chains import chains, direct_chains
+from .columns import Declined, Recurrence, Taken
 from .emitting import Emitter
 from .kernels import Kernel, find_kernel
 from .loops import Loop
 from .plans import Circular, Claim, Leaf, Planner
 from .ranks import find_ranks
-from .steps import Declined, Recurrence, Taken, find_recurrence
+from .steps import find_recurrence
 from .values import Values
 
 __all__ = ['Finding', 'RolledGraph', 'roll']

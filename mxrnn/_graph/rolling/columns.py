@@ -1,0 +1,112 @@
+"""What a step consists of: columns, which are one value of each step, and families, which are one
+node of each."""
+from __future__ import annotations
+
+from typing import Sequence, Tuple
+
+from .values import Values
+
+__all__ = ['Column', 'Declined', 'Family', 'Lanes', 'Recurrence', 'Taken', 'alike']
+
+Lanes = Tuple[int, ...]  #: One value a step.
+
+
+class Declined(Exception):
+    """Steps cannot be rolled up; the message says why."""
+
+
+class Taken(Declined):
+    """A node belongs to another recurrence already."""
+
+
+class Family:
+    """One node of each step, all with the same operator and parameters."""
+
+    __slots__ = ('inputs', 'nodes')
+
+    def __init__(self, nodes: tuple[int, ...]) -> None:
+        self.nodes = nodes
+        self.inputs: list[Column] = []
+
+
+class Column:
+    """One value of each step.
+
+    Attributes
+    ----------
+    lanes : tuple of int
+        The values; fewer than there are steps where the graph has not the last ones, which nothing
+        needs.
+    family : Family or None
+        What gives them, for a part of the step; the column is its output number `output`.
+    begin : int or None
+        The begin state, for a state, which in each further step is what `after` was in the one
+        before.
+    """
+
+    __slots__ = ('after', 'begin', 'family', 'lanes', 'output')
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.lanes = lanes
+        self.family: Family | None = None
+        self.output = 0
+        self.begin: int | None = None
+        self.after: Column | None = None
+
+    @property
+    def is_state(self) -> bool:
+        return self.after is not None
+
+    @property
+    def is_outside(self) -> bool:
+        return self.family is None and self.after is None
+
+
+class Recurrence:
+    """Steps that are the same.
+
+    Attributes
+    ----------
+    steps : int
+    families : list of Family
+        The nodes of a step, in an order in which each comes after what it reads of its step.
+    columns : list of Column
+        The parts of the step.
+    states : list of Column
+    outside : list of Column
+    """
+
+    def __init__(self, values: Values, seeds: Sequence[int], columns: list[Column],
+                 states: list[Column], outside: list[Column]) -> None:
+        self.steps = len(seeds)
+        self.seeds = tuple(seeds)
+        self.columns, self.states, self.outside = columns, states, outside
+        self.families = sorted({id(each.family): each.family for each in columns
+                                if each.family is not None}.values(),
+                               key=lambda family: family.nodes[0])
+        claimed = {node for family in self.families for node in family.nodes}
+        self.nodes = claimed
+        heads = set(values.heads)
+        #: Columns of which something else than the steps reads a value, and which steps' values.
+        self.read: list[tuple[Column, list[int]]] = []
+        for column in columns:
+            read = [t for t, value in enumerate(column.lanes) if value in heads
+                    or any(reader not in claimed for reader in values.readers[value])]
+            if read:
+                self.read.append((column, read))
+
+
+def alike(values: Values, lanes: Sequence[int]) -> tuple[int, ...] | None:
+    """The nodes that give `lanes`, if they are as many, with one operator and parameters, and it
+    is the same output of each; else None."""
+    owner, labels, args = values.owner, values.labels, values.args
+    nodes = tuple([owner[value] for value in lanes])
+    first = nodes[0]
+    label, count, output = labels[first], len(args[first]), lanes[0] - values.first[first]
+    if not values.nodes[first].op or len(set(nodes)) != len(nodes):
+        return None
+    for node, value in zip(nodes, lanes):
+        if labels[node] != label or len(args[node]) != count or (
+                value - values.first[node] != output):
+            return None
+    return nodes
