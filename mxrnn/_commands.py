@@ -206,8 +206,8 @@ def _onnx_verdict(graph: Any) -> str:
 
 def _torch_verdict(graph: Any) -> str:
     from .interop import to_torch  # noqa: F401  (says what to install)
-    from .interop._torch.schedule import faults_of
-    return _verdict(faults_of(graph))
+    from .interop._torch.schedule import Schedule
+    return _verdict(Schedule(graph).faults)
 
 
 def _compare(options: argparse.Namespace) -> int:

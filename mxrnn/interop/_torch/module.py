@@ -11,7 +11,7 @@ from ... import _check
 from ..._graph.graph import Graph
 from ..model import Model
 from .opened import find_sources
-from .schedule import Schedule, Sources, UnsupportedError, faults_of, label_nodes
+from .schedule import Schedule, Sources, UnsupportedError
 
 __all__ = ['GraphModule', 'UnsupportedError', 'from_torch', 'to_torch']
 
@@ -125,11 +125,12 @@ class GraphModule(nn.Module):
     def __init__(self, graph: Graph, arg_params: dict[str, Any],
                  aux_params: dict[str, Any]) -> None:
         super().__init__()
-        faults = faults_of(graph)
-        if faults:
+        schedule = Schedule(graph)
+        if schedule.faults:
             raise UnsupportedError('the graph has operators that cannot be run: %s' % '; '.join(
                 '%s, %d times: %s' % (what, len(nodes), ', '.join(nodes[:5]) + (
-                    ', …' if len(nodes) > 5 else '')) for what, nodes in sorted(faults.items())))
+                    ', …' if len(nodes) > 5 else ''))
+                for what, nodes in sorted(schedule.faults.items())))
         arguments, auxiliary = graph.arguments, graph.auxiliary
         twice = sorted({name for name in arguments + auxiliary
                         if (arguments + auxiliary).count(name) > 1})
@@ -160,17 +161,18 @@ class GraphModule(nn.Module):
         self._searched: set[frozenset[str]] = set()
         #: The type of real numbers that `to`, `half` and their like have given the module.
         self._real: torch.dtype | None = None
-        self._build()
+        self._build(schedule)
 
-    def _build(self) -> None:
-        self._schedule = Schedule(self.graph)
-        self._schedule.settle(self._sources)
+    def _build(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        if self._sources:
+            self._schedule.settle(self._sources)
         self._schedule.convert(self._real)
         heads = self.graph.heads
         #: Outputs that come again: MXNet takes the gradient of the last place alone.
         self._again = [i for i, head in enumerate(heads) if head in heads[i + 1:]]
         self._open = self._schedule.num_open
-        self._labels = {self.graph.nodes[i].name for i in label_nodes(self.graph)}
+        self._labels = self._schedule.labels
 
     def __getstate__(self) -> dict[str, Any]:
         # The schedule consists of functions; it is made again.
@@ -179,7 +181,7 @@ class GraphModule(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._build()
+        self._build(Schedule(self.graph))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
         super()._apply(fn, recurse)

@@ -27,7 +27,7 @@ def arrays_of_rnn(graph: Graph, node: Node) -> Node:
 
     Its inputs then are the data, the weights in the order of the vector, and the states.
     """
-    if node.op != 'RNN':
+    if node.op != 'RNN' or len(node.inputs) < 2:
         return node
     join = graph.nodes[node.inputs[1].node]
     if join.op not in ('Concat', '_rnn_param_concat') or join.dim != 0 or len(join.inputs) != len(

@@ -1,6 +1,7 @@
 """A graph as a list of steps: which function, from which places, to which."""
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Dict, Iterator, NamedTuple, Sequence, Tuple, TypeVar
 
 import torch
@@ -14,8 +15,7 @@ from . import creation, elementwise, index, layers, losses, shape  # noqa: F401
 from .recurrent import arrays_of_rnn
 from .table import Run, Unsupported
 
-__all__ = ['Creation', 'Loop', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'faults_of',
-           'label_nodes', 'loop_of']
+__all__ = ['Creation', 'Loop', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']
 
 T = TypeVar('T')
 
@@ -34,8 +34,8 @@ class UnsupportedError(NotImplementedError):
 class Creation:
     """A node without inputs that makes an array, some sizes of which may be left open."""
 
-    def __init__(self, node: Node) -> None:
-        self.run = TORCH[node.op].make(node)
+    def __init__(self, node: Node, run: Run) -> None:
+        self.run = run
         known = row(node.op)
         self.shape = list(node.shape or ()) if known and 'shape' in known.attributes else []
         self.open = [axis for axis, size in enumerate(self.shape) if size in OPEN]
@@ -72,13 +72,18 @@ class Step(NamedTuple):
 class Schedule:
     """The steps of a graph, in order, over a list of values: one place for each that is read.
 
-    Parameters
+    Attributes
     ----------
-    graph : Graph
-        With no operator that `faults_of` would name.
+    faults : dict of str to list of str
+        The operators that cannot be run, with the reason, and the nodes of each. If there are any,
+        there is nothing else.
     """
 
     def __init__(self, graph: Graph) -> None:
+        self.faults: dict[str, list[str]] = {}
+        runs = [None if node.is_variable else self._bound(node) for node in graph.nodes]
+        if self.faults:
+            return
         nodes = [arrays_of_rnn(graph, node) for node in graph.nodes]
         entries = _read(nodes, graph.heads)
         places = {entry: place for place, entry in enumerate(sorted(entries))}
@@ -90,16 +95,43 @@ class Schedule:
         self.variables = {node.name: places[Entry(i, 0)] for i, node in enumerate(nodes)
                           if node.is_variable}
         self.heads = [places[entry] for entry in graph.heads]
-        labels = label_nodes(graph)
+        labels = _label_nodes(graph)
+        #: Inputs that only the labels of loss heads need.
+        self.labels = {nodes[i].name for i in labels}
         self.steps: list[Step] = []
-        for i, node in enumerate(nodes):
-            if outputs[i] and not node.is_variable:
-                run = _bound(node)
+        for i, run in enumerate(runs):
+            if run is not None and outputs[i]:
                 if i in labels and not isinstance(run, Creation):
                     run = _if_given(run[0]), _if_given(run[1])
-                self.steps.append(Step(node, run, tuple(places[entry] for entry in node.inputs),
-                                       tuple(outputs[i])))
+                inputs = tuple(places[entry] for entry in nodes[i].inputs)
+                self.steps.append(Step(nodes[i], run, inputs, tuple(outputs[i])))
         self._arrange()
+
+    def _bound(self, node: Node) -> tuple[Run, Run] | Creation | None:
+        """What runs a node, or None, and the fault noted."""
+        what = node.op
+        try:
+            check_attributes(node)
+            if node.op == '_foreach':
+                _check_loop(node)
+                loop = Loop(node)
+                for fault, nodes in loop.body.faults.items():
+                    self.faults.setdefault(fault, []).extend(nodes)
+                return loop.in_inference, loop.in_training
+            operator = TORCH.get(node.op)
+            if operator is not None:
+                run = operator.make(node)
+                if operator.creates:
+                    return Creation(node, run)
+                both = partial(run, False), partial(run, True)
+                return both if operator.training else (run, run)
+        except AttributeValueError as error:
+            # It begins with the node and the operator, which are said anyway.
+            what = '%s (%s)' % (node.op, str(error).partition(', %s: ' % node.op)[2])
+        except Unsupported as error:
+            what = '%s (%s)' % (node.op, error)
+        self.faults.setdefault(what, []).append(node.name)
+        return None
 
     @property
     def num_open(self) -> int:
@@ -142,9 +174,7 @@ class Schedule:
                                    % ', '.join(step.node.name for step in later))
             waiting = later
         self.steps = ordered
-        last: dict[int, int] = {}
-        for i, step in enumerate(ordered):
-            last.update(dict.fromkeys(_reads(step), i))
+        last = {place: i for i, step in enumerate(ordered) for place in _reads(step)}
         kept = {*self.heads, *self.variables.values()}
         dead: list[list[int]] = [[] for _ in ordered]
         for place, i in last.items():
@@ -193,19 +223,6 @@ def _reads(step: Step) -> Iterator[int]:
             yield from (place for place, _ in factors)
 
 
-def _bound(node: Node) -> tuple[Run, Run] | Creation:
-    if node.op == '_foreach':
-        loop = Loop(node)
-        return loop.in_inference, loop.in_training
-    operator = TORCH[node.op]
-    if operator.creates:
-        return Creation(node)
-    run = operator.make(node)
-    if not operator.training:
-        return run, run
-    return (lambda *inputs: run(False, *inputs)), (lambda *inputs: run(True, *inputs))
-
-
 def _if_given(run: Run) -> Run:
     """`run` of a label, which may be left out."""
     def given(*inputs: Any) -> Any:
@@ -213,16 +230,16 @@ def _if_given(run: Run) -> Run:
     return given
 
 
-def label_nodes(graph: Graph) -> set[int]:
+def _label_nodes(graph: Graph) -> set[int]:
     """The places of variables and operators that serve nothing but the labels of loss heads."""
     needed = {entry.node for entry in graph.heads}
     labels: set[int] = set()
+    rows = {op: row(op) for op in {node.op for node in graph.nodes}}
+    at_labels = {op: known.positions('label') if known else () for op, known in rows.items()}
     for i in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[i]
-        known = row(node.op)
-        labelled = known.positions('label') if known is not None else ()
         for at, entry in enumerate(node.inputs):
-            if i in needed and at not in labelled:
+            if i in needed and at not in at_labels[node.op]:
                 needed.add(entry.node)
             else:
                 labels.add(entry.node)
@@ -234,7 +251,7 @@ class Loop:
 
     def __init__(self, node: Node) -> None:
         self.body = Schedule(node.subgraphs[0])
-        names = list(self.body.variables)
+        names = [each.name for each in node.subgraphs[0].nodes if each.is_variable]
         #: Names of the body's variables: sequences, states, and what is the same in every step.
         self.sequences, self.states, self.others = (
             [names[place] for place in places] for places in _groups(node))
@@ -285,29 +302,3 @@ def _check_loop(node: Node) -> None:
             or len(places) != len(node.inputs)
             or len(body.heads) != node.num_out_data + len(states)):
         raise Unsupported('whose body has other inputs or outputs')
-
-
-# ---- what cannot be run
-
-def faults_of(graph: Graph) -> dict[str, list[str]]:
-    """The operators of `graph` that cannot be run, with the reason, and the nodes of each."""
-    faults: dict[str, list[str]] = {}
-    for node in graph.walk():
-        if node.is_variable:
-            continue
-        what = node.op
-        try:
-            check_attributes(node)
-            if node.op == '_foreach':
-                _check_loop(node)
-                continue
-            if node.op in TORCH:
-                TORCH[node.op].make(node)
-                continue
-        except AttributeValueError as error:
-            # It begins with the node and the operator, which are said anyway.
-            what = '%s (%s)' % (node.op, str(error).partition(', %s: ' % node.op)[2])
-        except Unsupported as error:
-            what = '%s (%s)' % (node.op, error)
-        faults.setdefault(what, []).append(node.name)
-    return faults
