@@ -253,6 +253,16 @@ def test_pairs_left_out_are_logged(caplog):
 
 
 @differs
+@pytest.mark.parametrize('side', ['source', 'target'])
+def test_the_lengths_of_one_side(side):
+    iterator = pairs(4, [(3, 3), (5, 7)], provide_length=side, **{side + '_length_name': 'valid'})
+    assert [desc.name for desc in iterator.provide_data] == ['source', 'target', 'valid']
+    for batch in iterator:
+        of = batch.data[side == 'target']
+        assert batch.data[2].asnumpy().tolist() == list(map(len, tokens(of)))
+
+
+@differs
 def test_a_network_that_knows_both_lengths():
     """What a decoder is told of a source of another length, in one BucketingModule."""
     iterator = rnn.SentencePairIter([[i % 4 + 1] * (1 + i % 3) for i in range(40)],
@@ -288,6 +298,7 @@ def test_a_network_that_knows_both_lengths():
      r'is of length \(6, 1\)'),
     ({'source_name': 'target'}, 'source_name must differ from target_name'),
     ({'target_length_name': 'source', 'provide_length': True}, 'target_length_name'),
+    ({'provide_length': 'both'}, 'provide_length'), ({'provide_length': None}, 'provide_length'),
     ({'labels': SOURCES}, r'labels\[5\] has 1, and targets\[5\] 6'),
     ({'num_parts': 99}, 'num_parts'), ({'last_batch': 'keep'}, 'last_batch')])
 def test_pairs_that_are_none(options, named):

@@ -39,7 +39,8 @@ class BucketedIter(TokenIter):
 
     `given` has the arguments that hold the sequences, by name: a bucket has a length for each.
     `labels`, if there are any, are as long as those of the last one. Else a label is the next
-    token of the last one.
+    token of the last one. `lengths` has, for each argument that names lengths in a batch, whose
+    they are, by number among `given`.
     """
 
     #: What a sample is called.
@@ -51,11 +52,11 @@ class BucketedIter(TokenIter):
     def __init__(self, given: Mapping[str, Any], labels: Any, batch_size: int, buckets: Any,
                  invalid_label: float, names: Mapping[str, str], dtype: _check.DType, layout: str,
                  shuffle: bool, seed: int | None, last_batch: LastBatch, too_long: TooLong,
-                 lengths: Sequence[str], num_parts: int, part_index: int) -> None:
+                 lengths: Mapping[str, int], num_parts: int, part_index: int) -> None:
         super().__init__(batch_size, invalid_label, names, dtype, layout, num_parts, part_index)
         self._data_names = [names[name] for name in names
                             if name != 'label_name' and name not in lengths]
-        self._length_names = [names[name] for name in lengths]
+        self._length_names = {names[name]: of for name, of in lengths.items()}
         self.shuffle = _check.flag('shuffle', shuffle)
         self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad', 'roll_over'))
         self.too_long = _check.choice('too_long', too_long, ('discard', 'truncate'))
@@ -286,8 +287,8 @@ class BucketedIter(TokenIter):
                 rows = self._cut(column, bucket, *located[column.length])
                 block = self._block(rows.reshape(where.shape + (-1,)), column.shifts)
                 blocks.append((block, len(column.shifts)))
-            lengths = [mx.nd.array(sizes.reshape(where.shape), dtype='float32')
-                       for _, (_, sizes) in zip(self._length_names, located)]
+            lengths = [mx.nd.array(located[of][1].reshape(where.shape), dtype='float32')
+                       for of in self._length_names.values()]
             pads = (where[:, -1] + 1 - count).clip(0, self.batch_size).tolist()
             for i, (first, pad) in enumerate(zip(places, pads)):
                 self._ready[bucket, first] = i, blocks, lengths, pad

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import Sequence
+from typing import Literal, Sequence
 
 from .. import _check
 from .batches import Layout
@@ -49,9 +49,9 @@ class SentencePairIter(BucketedIter):
     too_long : {'discard', 'truncate'}
         What becomes of pairs that fit into no bucket: left out, or cut to the longest length that
         buckets have for sources, and for targets. Pairs of both these lengths are a bucket, too.
-    provide_length : bool
-        Whether a batch has the number of tokens of each source and of each target, padding not
-        counted, as two further data entries: float32 of shape (batch_size,).
+    provide_length : bool or {'source', 'target'}
+        Whether a batch has the number of tokens of each source, and of each target, padding not
+        counted, as further data entries: float32 of shape (batch_size,). True gives both.
     source_length_name, target_length_name : str
         Names of these entries.
     num_parts, part_index
@@ -94,14 +94,21 @@ class SentencePairIter(BucketedIter):
                  labels: Sequence[Sequence[int]] | str | os.PathLike[str] | None = None,
                  shuffle: bool = True, seed: int | None = None,
                  last_batch: LastBatch = 'discard', too_long: TooLong = 'discard',
-                 provide_length: bool = False, source_length_name: str = 'source_length',
+                 provide_length: bool | Literal['source', 'target'] = False,
+                 source_length_name: str = 'source_length',
                  target_length_name: str = 'target_length', num_parts: int = 1,
                  part_index: int = 0) -> None:
-        self.provide_length = _check.flag('provide_length', provide_length)
-        lengths = {'source_length_name': source_length_name,
-                   'target_length_name': target_length_name} if provide_length else {}
+        if isinstance(provide_length, str):
+            sides = [_check.choice('provide_length', provide_length, ('source', 'target'))]
+        else:
+            sides = ['source', 'target'] if _check.flag('provide_length', provide_length) else []
+        self.provide_length = provide_length
+        names = {'source_name': source_name, 'target_name': target_name, 'label_name': label_name}
+        if 'source' in sides:
+            names['source_length_name'] = source_length_name
+        if 'target' in sides:
+            names['target_length_name'] = target_length_name
         super().__init__({'sources': sources, 'targets': targets}, labels, batch_size, buckets,
-                         invalid_label, {'source_name': source_name, 'target_name': target_name,
-                                         'label_name': label_name, **lengths},
-                         dtype, layout, shuffle, seed, last_batch, too_long, list(lengths),
-                         num_parts, part_index)
+                         invalid_label, names, dtype, layout, shuffle, seed, last_batch, too_long,
+                         {side + '_length_name': i for i, side in enumerate(('source', 'target'))
+                          if side in sides}, num_parts, part_index)

@@ -125,7 +125,7 @@ class BucketSentenceIter(BucketedIter):
             names['length_name'] = length_name
         super().__init__({'sentences': sentences}, labels, batch_size, buckets, invalid_label,
                          names, dtype, layout, shuffle, seed, last_batch, too_long,
-                         ['length_name'] * bool(provide_length), num_parts, part_index)
+                         {'length_name': 0} if provide_length else {}, num_parts, part_index)
 
     @property
     def data(self) -> list[np.ndarray]:
