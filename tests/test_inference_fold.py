@@ -53,6 +53,16 @@ def test_numbers_are_the_same(case):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
+def test_names_that_are_not_ascii():
+    shape = (BATCH, LENGTH, 4)
+    symbol = unrolled(rnn.fuse(rnn.LSTMCell(3, 'ä_')))
+    weights = weights_of(symbol, shape)
+    folded, arrays = rnn.fold(symbol, weights)
+    assert len(operators(folded)) < len(operators(symbol)) and any('ä_' in name for name in arrays)
+    np.testing.assert_allclose(bound(folded, arrays, shape)[0], bound(symbol, weights, shape)[0],
+                               rtol=1e-6, atol=1e-6)
+
+
 @needs_operator
 @pytest.mark.parametrize('known', [(), (0, LENGTH, 4)], ids=['open', 'known'])
 def test_fuse_then_costs_what_the_fused_operator_does(known):

@@ -63,7 +63,8 @@ def is_input(kind):
 @pytest.mark.parametrize('name', rows('inputs'))
 def test_inputs(name):
     row, shown = ROWS[name], [each for each in registry()[0][name] if is_input(each[1])]
-    names = [each for each, kind in shown if kind != 'Symbol']  # bodies of loops
+    names = [each for each, kind in shown if kind != 'Symbol']
+    assert row.bodies == len(shown) - len(names)
     assert [each.name for each in row.inputs] == names
     assert row.variadic == any('[]' in kind for _, kind in shown)
     auxiliary = {row.inputs[at].name for at in row.positions('aux')}

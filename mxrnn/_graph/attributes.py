@@ -46,7 +46,7 @@ class Attribute(NamedTuple):
         try:
             return self.read(text)
         except ValueError:
-            raise ValueError('must be %s%s, got %r' % (
+            raise ValueError('must be %s%s, got %.60r' % (
                 self.kind, ' or None' if self.none else '', text)) from None
 
 
@@ -62,7 +62,10 @@ def _int(text: str) -> int:
     text = text[:-1] if text.endswith('L') else text  # as Python 2 wrote long integers
     if not _INT.fullmatch(text):
         raise ValueError
-    return int(text)
+    value = int(text)
+    if not -1 << 63 <= value < 1 << 63:
+        raise ValueError
+    return value
 
 
 def _number(text: str, bits: str) -> float:

@@ -218,4 +218,4 @@ def output_name(node: Node, output: int) -> str:
     names = known.output_names if known is not None else ()
     if output < len(names):
         return '%s_%s' % (node.name, names[output])
-    return '%s_output%s' % (node.name, output if node.num_outputs > 1 else '')
+    return '%s_output%s' % (node.name, output if output or node.num_outputs > 1 else '')

@@ -202,13 +202,14 @@ _LENGTHS = {'use_sequence_length': Bool(False), 'axis': Int(0)}
 add('SequenceLast SequenceReverse', 'data sequence_length:length', **_LENGTHS)
 add('SequenceMask', 'data sequence_length:length', value=Float(0), **_LENGTHS)
 _LOOP = {'num_args': Int(), 'num_outputs': Int()}
-add('_foreach', 'data...', lambda value: value('num_outputs'), num_out_data=Int(),
+add('_foreach', 'fn:body data...', lambda value: value('num_outputs'), num_out_data=Int(),
     in_state_locs=Shape(), in_data_locs=Shape(), remain_locs=Shape(), **_LOOP)
-add('_while_loop', 'data...', lambda value: value('num_outputs'), num_out_data=Int(),
-    max_iterations=Int(), cond_input_locs=Shape(), func_input_locs=Shape(), func_var_locs=Shape(),
-    **_LOOP)
-add('_cond', 'data...', lambda value: value('num_outputs'), cond_input_locs=Shape(),
-    then_input_locs=Shape(), else_input_locs=Shape(), **_LOOP)
+add('_while_loop', 'cond:body func:body data...', lambda value: value('num_outputs'),
+    num_out_data=Int(), max_iterations=Int(), cond_input_locs=Shape(), func_input_locs=Shape(),
+    func_var_locs=Shape(), **_LOOP)
+add('_cond', 'cond:body then_branch:body else_branch:body data...',
+    lambda value: value('num_outputs'), cond_input_locs=Shape(), then_input_locs=Shape(),
+    else_input_locs=Shape(), **_LOOP)
 
 # ---- arrays that are made: constants, ranges, random numbers
 

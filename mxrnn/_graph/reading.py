@@ -15,15 +15,15 @@ from .operators import canonical, row
 
 __all__ = ['graph_from_json', 'graph_to_json', 'read_graph']
 
-#: No node has more outputs than this; a file that says so was not written by MXNet.
-_MOST_OUTPUTS = 1 << 16
+#: The nodes of no graph have more outputs together; a file that says so is none of MXNet's.
+_MOST_OUTPUTS = 1 << 20
 
 
 def _count_outputs(node: Node, stated: int) -> int:
     """How many outputs `node` has; `stated` is what the file says, 0 if it does not."""
     known = row(node.op)
     count = max(stated, 1) if known is None else known.num_outputs(node)
-    if not 1 <= count <= _MOST_OUTPUTS:
+    if count < 1:
         raise ValueError('node %s, %s, has %d outputs' % (node.name, node.op, count))
     return count
 
@@ -54,7 +54,11 @@ def graph_from_json(text: str) -> Graph:
         content = json.loads(text, strict=False)  # MXNet writes some characters as they are
     except RecursionError:
         raise ValueError('the JSON is nested too deeply') from None
-    return _graph(content, 0)
+    graph = _graph(content, 0)
+    outputs = sum(node.num_outputs for node in graph.walk())
+    if outputs > _MOST_OUTPUTS:
+        raise ValueError('its nodes have %d outputs' % outputs)
+    return graph
 
 
 def read_graph(path: str) -> Graph:
@@ -141,6 +145,10 @@ def _node(item: Any, place: int, before: list[Node], stated: int, depth: int) ->
     subgraphs = tuple(_graph(each, depth + 1)
                       for each in _field(item, 'subgraphs', list, what, []))
     node = Node(canonical(op), name, attrs, inputs, subgraphs)
+    known = row(node.op)
+    if known is not None and len(subgraphs) != known.bodies:
+        raise ValueError('%s %s, has %d graphs in it, not %d'
+                         % (what, node.op, len(subgraphs), known.bodies))
     return node._replace(num_outputs=_count_outputs(node, stated))
 
 

@@ -41,6 +41,8 @@ class Row(NamedTuple):
     #: Ends of the names of outputs; several without names are numbered.
     output_names: tuple[str, ...] = ()
     variadic: bool = False
+    #: How many graphs a node has in it: bodies of loops, branches.
+    bodies: int = 0
 
     def positions(self, role: str) -> tuple[int, ...]:
         """The inputs that have a role."""
@@ -89,7 +91,7 @@ def add(names: str, inputs: str = '', count: Count = 1,
         'Concat=concat' has an old name, too.
     inputs : str
         Names of the inputs: 'weight[num_hidden]' is a weight with its first size, 'bias[]' one
-        without; 'label:label' has a role; 'data...' is any number of inputs.
+        without; 'label:label' has a role; 'data...' is any number of inputs; 'fn:body' is a graph.
     count
         How many outputs: see `Row.outputs`.
     ends : str
@@ -97,12 +99,14 @@ def add(names: str, inputs: str = '', count: Count = 1,
     """
     variadic = inputs.endswith('...')
     given = tuple(map(_input, inputs.rstrip('.').split()))
+    taken = tuple(each for each in given if each.role != 'body')
     for words in names.split():
         name, *old = words.split('=')
         for each in [name, *old]:
             if each in ROWS or each in _RENAMED:
                 raise ValueError('the operator %s has a row already' % each)
-        ROWS[name] = Row(name, given, attributes, count, tuple(ends.split()), variadic)
+        ROWS[name] = Row(name, taken, attributes, count, tuple(ends.split()), variadic,
+                         len(given) - len(taken))
         _RENAMED.update(dict.fromkeys(old, name))
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mxrnn.interop import Entry, attr_value, graph_from_json
+from mxrnn.interop import Entry, attr_value, graph_from_json, graph_to_json
 
 from .. import mx, rnn
 from ..cases import CASES, OURS
@@ -160,6 +160,18 @@ DAMAGE = {
     'rows that do not fit': lambda g: g['node_row_ptr'].pop(),
     'rows of text': lambda g: g.update(node_row_ptr='a'),
     'a subgraph that is a number': lambda g: g['nodes'][-1].update(subgraphs=[3]),
+    'a loop without a body': lambda g: g['nodes'][-1].update(op='_foreach', attrs={
+        'num_args': '1', 'num_outputs': '1', 'num_out_data': '1', 'in_state_locs': '()',
+        'in_data_locs': '(0,)', 'remain_locs': '()'}),
+    'a body in what is no loop': lambda g: g['nodes'][-1].update(subgraphs=[copy.deepcopy(g)]),
+    'more outputs than there can be': lambda g: g['nodes'][-1].update(
+        op='SliceChannel', attrs={'num_outputs': '100000000'}),
+    'rows of more outputs than there can be': lambda g: (
+        g['nodes'][-1].update(op='_own'), g.update(node_row_ptr=[*g['node_row_ptr'][:-1], 10**8])),
+    'an output of more than there can be': lambda g: (
+        g['nodes'][-1].update(op='_own'), g['heads'].append([len(g['nodes']) - 1, 10**8, 0])),
+    'outputs that are none': lambda g: g['nodes'][-1].update(
+        op='SliceChannel', attrs={'num_outputs': '0'}),
     'outputs that are no number': lambda g: g['nodes'][-1].update(
         op='SliceChannel', attrs={'num_outputs': 'many'}),
 }
@@ -174,6 +186,44 @@ def test_damage_is_refused(what):
     text = other if isinstance(other, str) else json.dumps([] if what == 'a list' else changed)
     with pytest.raises(ValueError):
         graph_from_json(text)
+
+
+def test_names_of_any_characters():
+    """What we write of a graph MXNet reads, and we read what it writes."""
+    for name in ('ä_', 'слой_', '層_', 'a"b\\c/', 'tab\tend\n', 'bell\x07', 'u\\u00e4'):
+        outputs, _ = rnn.LSTMCell(3, prefix=name).unroll(
+            2, mx.sym.Variable(name + 'x'), merge_outputs=True)
+        graph = graph_from_json(outputs.tojson())
+        assert graph.outputs == outputs.list_outputs() and name + 'i2h_weight' in graph.arguments
+        again = mx.sym.load_json(graph_to_json(graph))
+        assert again.list_arguments() == outputs.list_arguments() == graph.arguments
+        assert graph_from_json(graph_to_json(graph)) == graph_from_json(again.tojson()) == graph
+
+
+def test_limits_are_where_they_are_said_to_be():
+    """The most outputs, the deepest loops, the last output and the last node."""
+    def text(outputs, output, op='SliceChannel', depth=0):
+        node = {'op': op, 'name': 'x', 'attrs': {'num_outputs': str(outputs)},
+                'inputs': [[0, 0, 0]]}
+        body = {'nodes': [{'op': 'null', 'name': 'a', 'inputs': []}, node], 'heads': [[1, output]]}
+        loop = {'num_args': '0', 'num_outputs': '1', 'num_out_data': '1', 'in_state_locs': '()',
+                'in_data_locs': '()', 'remain_locs': '()'}
+        for _ in range(depth):
+            body = {'nodes': [{'op': '_foreach', 'name': 'f', 'attrs': loop, 'inputs': [],
+                               'subgraphs': [body]}], 'heads': [[0, 0]]}
+        return json.dumps(body)
+
+    most = (1 << 20) - 1  # and one of the variable
+    assert graph_from_json(text(most, most - 1)).nodes[1].num_outputs == most
+    assert graph_from_json(text(3, 2)).outputs == ['x_output2']
+    assert len(list(graph_from_json(text(1, 0, depth=20)).walk())) == 22
+    for wrong, match in ((text(most + 1, 0), 'its nodes have 1048577 outputs'),
+                         (text(3, 3), 'output 3 of node 1, which has fewer'),
+                         (text(1, 0, depth=21), 'nested more than 20 deep')):
+        with pytest.raises(ValueError, match=match):
+            graph_from_json(wrong)
+    # Of an operator that is not known here a file need not say how many outputs it has.
+    assert graph_from_json(text(1, 7, '_own')).outputs == ['x_output7']
 
 
 def test_deep_nesting_is_refused():

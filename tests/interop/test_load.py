@@ -293,8 +293,9 @@ def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == ['m-0003.params', 'm-symbol.json']
 
 
-def test_a_graph_without_its_text_is_written_for_mxnet(tmp_path):
-    outputs, states = rnn.dynamic_unroll(rnn.LSTMCell(3), mx.sym.Variable('data'))
+@pytest.mark.parametrize('prefix', ['lstm_', 'ä_'])
+def test_a_graph_without_its_text_is_written_for_mxnet(prefix, tmp_path):
+    outputs, states = rnn.dynamic_unroll(rnn.LSTMCell(3, prefix), mx.sym.Variable('data'))
     symbol = mx.sym.Group([outputs, *states])
     graph = interop.graph_from_json(symbol.tojson())
     interop.save(interop.Model(graph, {'a': np.ones(2, 'float32')}, {}), str(tmp_path / 'm'), 1)
