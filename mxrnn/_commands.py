@@ -31,8 +31,11 @@ def add_commands(commands: Any) -> None:
     target.add_argument('--onnx', metavar='FILE', help='ONNX file')
     target.add_argument('--torch', metavar='FILE',
                         help='file of torch, which mxrnn.interop.load_torch(FILE) reads')
-    _add_shapes(export, 'shape of an input of the ONNX file; names are axes of any size: '
-                        'data=batch,time,200')
+    _add_shapes(export, 'shape of an input of the ONNX file, where the graph does not tell it or '
+                        'another is wanted; names are axes of any size: data=batch,time,200')
+    export.add_argument('--output', metavar='NAME', action='append',
+                        help='an output of the file, also of an inner node: fc_output; otherwise '
+                             'all, but for losses that ONNX does not have')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
                         help='type of an input of the ONNX file: data=int64')
     export.set_defaults(act=_export)
@@ -129,32 +132,29 @@ def _check_target(option: str, path: str, ends: Sequence[str], other: str) -> No
 def _export(options: argparse.Namespace) -> int:
     if options.torch is None:
         _check_target('--onnx', options.onnx, ('.pt', '.pth'), 'files of torch')
-        from .interop.onnx_files import to_onnx
-        model = _load(options)
-        shapes = {**_shapes_of_words(model), **shapes_of(options.input)}
-        to_onnx(model, options.onnx, shapes, types=_pairs('--type', options.type))
+        from .interop.onnx_files import write_onnx
+        written = write_onnx(_load(options), options.onnx, shapes_of(options.input),
+                             _pairs('--type', options.type), options.output)
     else:
         _check_target('--torch', options.torch, ('.onnx',), 'ONNX files')
         if options.input or options.type:
             raise ValueError('--input and --type are for ONNX files: the shapes of a torch module '
                              'come from its graph')
         from .interop import save_torch, to_torch  # says what to install, before anything is read
-        save_torch(to_torch(_load(options)), options.torch)
+        model = _load(options)
+        if options.output is not None:
+            model = model._replace(graph=model.graph.select(options.output))
+        save_torch(to_torch(model), options.torch)
     path = options.torch if options.onnx is None else options.onnx
     print('%s: %d bytes' % (path, os.path.getsize(path)))
+    if options.torch is None:
+        _say('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
+                                for name, shape in written.inputs.items()) or 'none')
+        for sentence in written.fixed:
+            _say('fixed', sentence)
+        if written.left_out:
+            _say('left out', '%s: ONNX does not have these losses' % ', '.join(written.left_out))
     return 0
-
-
-def _shapes_of_words(model: Any) -> dict[str, tuple[str, ...]]:
-    """Shapes of the inputs that an Embedding reads: these are (batch, time) in nearly all programs.
-
-    Those that are not say so with ``--input``.
-    """
-    graph = model.graph
-    return {node.name: ('batch', 'time') for place, node in enumerate(graph.nodes)
-            if node.is_variable and node.name in model.inputs
-            and any(reader.op == 'Embedding' and at == 0
-                    for reader, at in graph.consumers(place))}
 
 
 def _inspect(options: argparse.Namespace) -> int:

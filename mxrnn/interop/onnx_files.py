@@ -2,17 +2,21 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, Sequence
+import warnings
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from .._files.atomic import replacing
 from .._graph.graph import Graph
 from ._onnx.table import ExportError
 
-__all__ = ['ExportError', 'to_onnx', 'without_onnx']
+if TYPE_CHECKING:
+    from ._onnx.export import Written
+
+__all__ = ['ExportError', 'to_onnx', 'without_onnx', 'write_onnx']
 
 
-def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]], *,
-            types: Mapping[str, Any] | None = None) -> None:
+def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
+            types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None) -> None:
     """Write a model as an ONNX file, of standard operators only (opset 17).
 
     Parameters
@@ -21,21 +25,28 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]], *,
         From `interop.load`.
     path : str
         Of the file. It is written whole or not at all.
-    inputs : dict
-        Shape of each input by its name: an axis is a name, such as 'batch', for any size, or an
-        int. Axes of the same name have the same size. Labels of losses may be left out: they are
-        no inputs of the file.
+    inputs : dict, optional
+        Shapes of inputs by name: an axis is a name, such as 'batch', for any size, or an int. Axes
+        of the same name have the same size. Inputs that are not in it get the shape that the graph
+        tells: widths of the weights that read them, as many steps as the graph was unrolled for,
+        and any size elsewhere. Labels of losses are no inputs of the file.
     types : dict, optional
         Type of inputs by name, such as ``{'data': 'int64'}`` for the numbers of words. Others have
         the type that the graph states, or the type of the parameters, as in MXNet.
+    outputs : list of str, optional
+        Names of the outputs that the file gets. Those of inner nodes, such as 'scores_output',
+        count too. If None, all outputs but losses that ONNX does not have (CTCLoss); a warning
+        names these.
 
     Raises
     ------
     ExportError
-        The model has operators that ONNX has not (all of them are named), or its graph does not
-        fit `inputs`, for instance as it was unrolled to a length.
+        The model has operators that ONNX has not (all of them are named), its graph does not fit
+        `inputs`, for instance as it was unrolled to a length, or it does not tell the shape of an
+        input that `inputs` lacks.
     ValueError, TypeError
-        `inputs` or `types` are no shapes or types of arguments of the model.
+        `inputs` or `types` are no shapes or types of arguments of the model, or `outputs` has a
+        name that is no output.
     ImportError
         The package onnx is not installed.
 
@@ -43,8 +54,8 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]], *,
     -----
     Outputs have the names and the order that they have in MXNet; one that is there twice gets a
     number. Loss heads (SoftmaxOutput and so on) are written as their predictions, dropout as in
-    inference. Where the graph has no length in it (FusedRNNCell, `fuse`, `dynamic_unroll`), an axis
-    of time may have a name. What depends on parameters alone is computed now.
+    inference. Where the graph has no length in it (FusedRNNCell, `fuse`, `dynamic_unroll`), the
+    axis of time may have any size. What depends on parameters alone is computed now.
 
     Examples
     --------
@@ -60,11 +71,22 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]], *,
     ...     os.listdir(folder)
     ['days.onnx']
     """
+    left_out = write_onnx(model, path, inputs, types, outputs).left_out
+    if left_out:
+        warnings.warn('%s has no output %s: ONNX does not have these losses' % (
+            path, ', '.join(left_out)), stacklevel=2)
+
+
+def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None,
+               types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None
+               ) -> Written:
+    """Write the file of `to_onnx`; returns what was decided of its inputs and outputs."""
     path = os.fspath(path)
-    content = _conversion().exportable(model, inputs, types).content
+    written: Written = _conversion().exportable(model, inputs, types, outputs)
     with replacing([path]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'wb') as file:
-            file.write(content)
+            file.write(written.content)
+    return written
 
 
 def without_onnx(graph: Graph) -> dict[str, list[str]]:

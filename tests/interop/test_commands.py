@@ -84,7 +84,8 @@ def test_export_and_compare(prefix, tmp_path, capsys):
     pytest.importorskip('onnxruntime')
     path = tmp_path / 'days.onnx'
     assert command('export', prefix, '--onnx', path) == 0
-    assert capsys.readouterr().out == '%s: %d bytes\n' % (path, os.path.getsize(path))
+    assert capsys.readouterr().out == '%s: %d bytes\ninputs:     data=batch,time\n' % (
+        path, os.path.getsize(path))
     assert command('compare', prefix, 4, path, '--input', 'data=8,20') == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ['checkpoint in MXNet', 'data: data (8, 20)']
@@ -177,10 +178,42 @@ def test_what_cannot_leave_is_listed_and_not_written(prefix, tmp_path, capsys):
 
 def test_a_length_in_the_graph_is_told(tmp_path, capsys):
     save(tmp_path / 'a', *network(3), {'data': (2, 3), 'softmax_label': (2, 3)})
-    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx') == 2
-    assert 'time, which may be any size, and 3' in capsys.readouterr().err
     assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx',
-                   '--input', 'data=batch,3') == 0
+                   '--input', 'data=batch,time') == 2
+    assert 'time, which may be any size, and 3' in capsys.readouterr().err
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx') == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        'inputs:     data=batch,3', 'fixed:      data has 3 steps: the graph has that number in it']
+
+
+def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys):
+    cell = rnn.LSTMCell(6, 'lstm_')
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    scores = mx.sym.FullyConnected(outputs, num_hidden=5, flatten=False, name='scores')
+    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(mx.sym.swapaxes(scores, dim1=0, dim2=1),
+                                           mx.sym.Variable('label')), name='ctc')
+    shapes = {'data': (2, 3, 4), 'label': (2, 2)}
+    save(tmp_path / 'a', mx.sym.Group([mx.sym.softmax(scores, name='chances'), loss]), cell, shapes)
+    save(tmp_path / 'b', loss, cell, shapes)
+    path = tmp_path / 'a.onnx'
+    assert command('export', tmp_path / 'a', '--onnx', path) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        'inputs:     data=batch,3,4',
+        'fixed:      data has 3 steps: the graph has that number in it',
+        'left out:   ctc_output: ONNX does not have these losses']
+    with pytest.warns(UserWarning, match='has no output ctc_output'):
+        interop.to_onnx(interop.load(tmp_path / 'a'), path)
+    assert command('export', tmp_path / 'b', '--onnx', path) == 2
+    error = capsys.readouterr().err
+    assert 'choose others with outputs (--output)' in error and 'swapaxes' in error
+    assert command('export', tmp_path / 'b', '--onnx', path, '--output', 'scores_output') == 0
+    assert 'left out' not in capsys.readouterr().out
+    for target in ('--onnx', '--torch'):
+        assert command('export', tmp_path / 'a', target, tmp_path / 'none',
+                       '--output', 'score_output') == 2
+        assert ('outputs must be of chances_output, ctc_output, or of an inner node, such as '
+                'scores_output') in capsys.readouterr().err
+        assert not (tmp_path / 'none').exists()
 
 
 @pytest.mark.parametrize('arguments, text', [

@@ -9,9 +9,10 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes, row
 from ..._graph.sizes import Axis, Size, SizeError, Source
+from ..registry import ONNX
 from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
 from .builder import Builder, Record, Value
-from .table import CONVERTERS, ExportError, Unsupported
+from .table import ExportError, Unsupported
 from .writing import write_model
 
 __all__ = ['Conversion', 'Shape', 'read', 'some', 'unknown_operators']
@@ -41,7 +42,7 @@ def unknown_operators(graph: Graph) -> dict[str, list[str]]:
     needed = graph.reached(read)
     for i, node in enumerate(graph.nodes):
         if i in needed and not node.is_variable:
-            if node.op not in CONVERTERS or node.op == '_foreach' and len(node.subgraphs) != 1:
+            if node.op not in ONNX or node.op == '_foreach' and len(node.subgraphs) != 1:
                 unknown.setdefault(node.op, []).append(node.name)
             for each in node.subgraphs:
                 for op, names in unknown_operators(each).items():
@@ -149,7 +150,7 @@ class Conversion:
         builder.current = node.name or node.op
         try:
             check_attributes(node)
-            outputs = CONVERTERS[node.op](builder, node, *inputs)
+            outputs = ONNX[node.op](builder, node, *inputs)
             return [outputs] if isinstance(outputs, Value) else list(outputs)
         except AttributeValueError as error:
             self._faults.append('node %s' % error)

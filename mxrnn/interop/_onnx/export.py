@@ -1,6 +1,7 @@
 """From a model to the content of an ONNX file: which outputs, which shapes of its inputs."""
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
@@ -9,9 +10,10 @@ from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.operators import row
 from ..._graph.sizes import Axis, Size, resolve
+from ..registry import ONNX
 from .conversion import Conversion, Shape, read, some, unknown_operators
 from .ranks import ranks_of
-from .table import CONVERTERS, ExportError
+from .table import ExportError
 
 __all__ = ['Written', 'exportable', 'unknown_operators']
 
@@ -99,7 +101,7 @@ def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
     """The graph without the outputs that are losses of which ONNX has no counterpart, and these."""
     lost: dict[int, str] = {}
     for place, node in enumerate(graph.nodes):
-        if node.op in _LOSSES and node.op not in CONVERTERS:
+        if node.op in _LOSSES and node.op not in ONNX:
             read_by = node.inputs[0]
             lost[place] = output_name(graph.nodes[read_by.node], read_by.output)
         for entry in read(node):
@@ -151,10 +153,31 @@ def _found(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, S
             Conversion(graph, params, {**given, **shapes}, types).values()
         except ExportError as error:
             fault = fault or error
-        else:
-            return _named(graph, given, shapes)
+            continue
+        result = _Names(graph, given, shapes)
+        if result.others:  # once more: the numbers and the batch may tell an axis beside them
+            again = _again(result.shapes, shapes)
+            with contextlib.suppress(ExportError):
+                Conversion(graph, params, {**given, **again}, types).values()
+                result = _Names(graph, given, again)
+        return result.shapes, result.sentences()
     raise ExportError('%s\nThe shapes of %s do not follow from the graph: inputs (--input) must '
                       'give them' % (fault, ', '.join(missing))) from None
+
+
+def _again(found: Mapping[str, _Named], shapes: Mapping[str, Sequence[Axis]]
+           ) -> dict[str, tuple[Axis, ...]]:
+    """Free axes once more, which begin with the numbers that were found and with one batch."""
+    def fresh(size: int | str, axis: Axis) -> Axis:
+        if size == 'batch':
+            return batch
+        result = Axis(free=True)
+        result.hint = next((each.hint for each in _chain(axis) if each.hint), '')
+        result.bound = size if isinstance(size, int) else None
+        return result
+    batch = Axis(free=True)
+    batch.hint = 'batch'
+    return {name: tuple(map(fresh, found[name], axes)) for name, axes in shapes.items()}
 
 
 def _place(graph: Graph, name: str) -> int:
@@ -173,45 +196,60 @@ def _chain(axis: Size | None) -> Iterator[Axis]:
         axis = axis.bound
 
 
-def _named(graph: Graph, given: Mapping[str, Shape], shapes: Mapping[str, Sequence[Axis]]
-           ) -> tuple[dict[str, _Named], list[str]]:
-    """Names for the axes that are free still, and sentences on those that are not."""
-    used = {size for shape in given.values() for size in shape if isinstance(size, str)}
-    names: dict[int, str] = {}
-    result: dict[str, _Named] = {}
-    fixed: dict[str, list[str]] = {}
-    for name, axes in shapes.items():
-        place = _place(graph, name)
-        words = any(reader.op in ('Embedding', '_contrib_SparseEmbedding') and at == 0
-                    for reader, at in graph.consumers(place))
-        stated = graph.nodes[place].get('__shape__')
-        shape: list[int | str] = []
-        hints = [next((each.hint for each in _chain(axis) if each.hint), '') for axis in axes]
-        if 'batch' not in hints and hints and not hints[0]:
-            hints[0] = 'batch'
-        if words and 'time' not in hints and len(hints) > 1:
-            hints[hints.index('')] = 'time'
-        for at, (axis, hint) in enumerate(zip(axes, hints)):
-            size = resolve(axis)
-            number = stated[at] if isinstance(stated, tuple) and len(stated) == len(axes) else 0
-            if isinstance(size, Axis) and not size.label and not hint and isinstance(
-                    number, int) and number > 0:
-                size = number
-            if isinstance(size, int):
-                if hint:
-                    text = '%d steps' if hint == 'time' else 'a batch of %d'
-                    fixed.setdefault(text % size, []).append(name)
-                shape.append(size)
-                continue
-            assert isinstance(size, Axis)  # free axes are not bound to products
-            label = size.label or names.get(id(size), '')
-            if not label:
-                label = hint or '%s_%d' % (name, at)
-                if hint == 'time' and hint in used:
-                    label = '%s_time' % name
-                names[id(size)] = label
-            used.add(label)
-            shape.append(label)
-        result[name] = tuple(shape)
-    return result, ['%s %s %s: the graph has that number in it' % (
-        some(each), 'have' if len(each) > 1 else 'has', text) for text, each in fixed.items()]
+class _Names:
+    """Names for the axes of inputs that are free still."""
+
+    def __init__(self, graph: Graph, given: Mapping[str, Shape],
+                 shapes: Mapping[str, Sequence[Axis]]) -> None:
+        self.shapes: dict[str, _Named] = {}
+        #: How many axes have a name of no meaning.
+        self.others = 0
+        self._fixed: dict[str, list[str]] = {}
+        self._names: dict[int, str] = {}
+        hints = {name: _hints(graph, name, axes) for name, axes in shapes.items()}
+        times = {id(resolve(axis)): name for name, axes in shapes.items()
+                 for axis, hint in zip(axes, hints[name])
+                 if hint == 'time' and isinstance(resolve(axis), Axis)}
+        self._many = len(times) > 1
+        for name, axes in shapes.items():
+            stated = graph.nodes[_place(graph, name)].get('__shape__')
+            if not isinstance(stated, tuple) or len(stated) != len(axes):
+                stated = (0,) * len(axes)
+            self.shapes[name] = tuple(
+                self._name(name, at, axis, hint, stated[at])
+                for at, (axis, hint) in enumerate(zip(axes, hints[name])))
+
+    def _name(self, name: str, at: int, axis: Axis, hint: str, stated: object) -> int | str:
+        size = resolve(axis)
+        if isinstance(size, int):
+            if hint:
+                text = '%d steps' if hint == 'time' else 'a batch of %d'
+                self._fixed.setdefault(text % size, []).append(name)
+            return size
+        last = size if isinstance(size, Axis) else axis  # which is bound to a product
+        if not last.label and not hint and isinstance(stated, int) and stated > 0:
+            return stated
+        if not last.label and id(last) not in self._names:
+            self.others += not hint
+            self._names[id(last)] = (
+                '%s_%d' % (name, at) if not hint else
+                '%s_time' % name if hint == 'time' and self._many else hint)
+        return last.label or self._names[id(last)]
+
+    def sentences(self) -> list[str]:
+        """Sentences on steps and batches that are numbers."""
+        return ['%s %s %s: the graph has that number in it' % (
+            some(names), 'have' if len(names) > 1 else 'has', text)
+            for text, names in self._fixed.items()]
+
+
+def _hints(graph: Graph, name: str, axes: Sequence[Axis]) -> list[str]:
+    """How the operators would call the axes of an input: 'batch', 'time' or ''."""
+    hints = [next((each.hint for each in _chain(axis) if each.hint), '') for axis in axes]
+    if 'batch' not in hints and '' in hints[:2]:
+        hints[hints.index('')] = 'batch'
+    words = any(reader.op in ('Embedding', '_contrib_SparseEmbedding') and at == 0
+                for reader, at in graph.consumers(_place(graph, name)))
+    if words and 'time' not in hints and '' in hints:
+        hints[hints.index('')] = 'time'
+    return hints

@@ -6,7 +6,7 @@ from typing import Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.sizes import Size, product, resolve, unify
+from ..._graph.sizes import Size, product, resolve, unify, unify_all
 from .builder import Builder, Value
 from .table import Converter, Unsupported, converts, positive
 
@@ -189,6 +189,7 @@ def _pick(builder: Builder, node: Node, data: Value, index: Value) -> Value:
     axis = positive(node.axis, data.rank)
     places = indices(builder, index, data.shape[axis], node.mode)
     if places.rank < data.rank:
+        unify_all(places.shape, data.shape[:axis] + data.shape[axis + 1:])
         places = builder.unsqueeze(places, axis)
     picked = builder.node('GatherElements', [data, places],
                           data.shape[:axis] + (1,) + data.shape[axis + 1:], axis=axis)

@@ -1,9 +1,10 @@
 """How many axes the inputs of a graph have, as far as its operators tell."""
 from __future__ import annotations
 
-from typing import Callable, Iterator, Mapping, NamedTuple, Tuple
+from typing import Callable, Iterator, Mapping, NamedTuple, Sequence, Tuple
 
 from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operators import row
 
 __all__ = ['ranks_of']
 
@@ -18,6 +19,31 @@ _FIXED: dict[str, tuple[int | None, ...]] = {
     '_contrib_arange_like': (None,), 'depth_to_space': (4, 4), 'space_to_depth': (4, 4)}
 
 _REDUCTIONS = ('sum', 'mean', 'prod', 'max', 'min', 'nansum', 'nanprod', 'argmax', 'argmin')
+
+
+def _copied(codes: Sequence[int]) -> int | None:
+    """How many axes a Reshape copies, joins and splits, if it does nothing else."""
+    rest, count = list(codes), 0
+    while rest:
+        code = rest.pop(0)
+        if code not in (0, -3, -4):
+            return None
+        count += 2 if code == -3 else 1
+        if code == -4:
+            del rest[:2]
+    return count
+
+
+def _furthest(node: Node) -> int:
+    """How many axes the first input has at least, as attributes name one."""
+    known = row(node.op)
+    if node.op in ('expand_dims', 'stack'):
+        return 0
+    named = [getattr(node, key) for key in ('axis', 'axes', 'dim', 'dim1', 'dim2')
+             if known is not None and key in known.attributes]
+    axes = [axis for value in named for axis in (value if isinstance(value, tuple) else (value,))
+            if axis is not None]
+    return max([1 + axis for axis in axes] + [-axis for axis in axes] + [0])
 
 
 def _reshaped(node: Node) -> int | None:
@@ -35,6 +61,14 @@ def _reshaped(node: Node) -> int | None:
     return change
 
 
+def _reduced(node: Node) -> int | None:
+    """Axes that a reduction adds."""
+    if node.keepdims:
+        return 0
+    axes = (node.axis,) if isinstance(node.axis, int) else node.axis
+    return -len(axes) if axes and not node.attrs.get('exclude') else None
+
+
 #: How many axes more the output has than the first input; None where that is open.
 _MORE: dict[str, Callable[[Node], int | None]] = {
     'expand_dims': lambda node: 1, 'stack': lambda node: 1, 'Embedding': lambda node: 1,
@@ -45,7 +79,7 @@ _MORE: dict[str, Callable[[Node], int | None]] = {
     'squeeze': lambda node: -len(node.axis) if node.axis else None,
     'FullyConnected': lambda node: None if node.flatten else 0,
     'Reshape': _reshaped,
-    **dict.fromkeys(_REDUCTIONS, lambda node: 0 if node.keepdims else None)}
+    **dict.fromkeys(_REDUCTIONS, _reduced)}
 
 #: A value in a graph or in the body of one of its loops: the graph's identity, node and output.
 _Key = Tuple[int, int, int]
@@ -58,6 +92,7 @@ class _Ranks:
         #: Each value's number is that of another value and so many more.
         self._above: dict[_Key, tuple[_Key, int]] = {}
         self._numbers: dict[_Key, int] = {}
+        self._least: dict[_Key, int] = {}
 
     def _root(self, key: _Key) -> tuple[_Key, int]:
         path, more = [], 0
@@ -79,14 +114,26 @@ class _Ranks:
         root, more = self._root(key)
         self._numbers.setdefault(root, number - more)
 
+    def at_least(self, key: _Key, number: int) -> None:
+        """Say how many axes a value has at least."""
+        root, more = self._root(key)
+        self._least[root] = max(self._least.get(root, 0), number - more)
+
+    def guess(self, key: _Key, number: int) -> None:
+        """Settle what is not known: `number`, or more where it must have more."""
+        root, more = self._root(key)
+        self.settle(key, max(number, self._least.get(root, 0) + more))
+
     def relate(self, key: _Key, other: _Key, more: int = 0) -> None:
         """Say that `key` has so many axes more than `other`."""
         (root, one), (base, two) = self._root(key), self._root(other)
         if root != base:
-            self._above[root] = (base, two + more - one)
+            step = two + more - one
+            self._above[root] = (base, step)
             if root in self._numbers:
-                number = self._numbers.pop(root)
-                self._numbers.setdefault(base, number - (two + more - one))
+                self._numbers.setdefault(base, self._numbers.pop(root) - step)
+            if root in self._least:
+                self._least[base] = max(self._least.get(base, 0), self._least.pop(root) - step)
 
 
 class _Guess(NamedTuple):
@@ -106,7 +153,7 @@ def ranks_of(graph: Graph, known: Mapping[str, int]) -> Iterator[dict[str, int]]
     guesses: list[_Guess] = []
     _state(graph, ranks, guesses, known)
     for guess in sorted(guesses, key=lambda guess: not guess.words):
-        ranks.settle(guess.key, 2)
+        ranks.guess(guess.key, 2)
     places = {node.name: (id(graph), i, 0) for i, node in enumerate(graph.nodes)
               if node.is_variable and node.name not in known}
     told = {name: ranks.number(key) for name, key in places.items()}
@@ -144,12 +191,14 @@ def _state(graph: Graph, ranks: _Ranks, guesses: list[_Guess], known: Mapping[st
         elif node.op == 'transpose' and node.axes:
             fixed = (len(node.axes),) * 2
         elif node.op == 'Reshape' and -2 not in node.shape:
-            fixed = (len([code for code in node.shape if code != -4]),)
+            fixed = (len([code for code in node.shape if code != -4]), _copied(node.shape))
         elif not inputs and shape:
             fixed = (len(node.shape),)
         for value, number in zip([own, *inputs], fixed or ()):
             if number is not None:
                 ranks.settle(value, number)
+        if inputs:
+            ranks.at_least(inputs[0], _furthest(node))
         if node.op in ('Embedding', '_contrib_SparseEmbedding'):
             guesses.append(_Guess(inputs[0], True))
         if node.op.startswith('Sequence'):

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.sizes import (
+    Axis,
     Size,
     SizeError,
     divide,
@@ -35,8 +36,8 @@ def reshaped(builder: Builder, value: Value, shape: Sequence[Any]) -> Value:
     """Reshape to `shape`, in which None is a size that only the file, when it runs, can know."""
     if None not in shape:
         return builder.reshape(value, shape)
-    vector = builder.vector([-1 if size is None else size for size in shape])
-    return builder.node('Reshape', [value, vector], shape)
+    target = [-1 if size is None else size for size in shape]
+    return builder.node('Reshape', [value, builder.vector(target)], shape)
 
 
 def _target(shape: Sequence[Size], codes: Sequence[int]) -> list[Any]:
@@ -169,8 +170,7 @@ def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
 
 @converts('slice')
 def _slice(builder: Builder, node: Node, data: Value) -> Value:
-    begins, ends = node.begin, node.end
-    steps = node.step or (None,) * len(begins)
+    begins, ends, steps = node.begin, node.end, node.step or (None,) * len(node.begin)
     if not len(begins) == len(ends) == len(steps) <= data.rank:
         raise Unsupported('a slice from %s to %s of %d axes' % (begins, ends, data.rank))
     for axis, (begin, end, step) in enumerate(zip(begins, ends, steps)):
@@ -184,8 +184,7 @@ def _slice(builder: Builder, node: Node, data: Value) -> Value:
 
 @converts('slice_like')
 def _slice_like(builder: Builder, node: Node, data: Value, like: Value) -> Value:
-    axes = node.axes or range(data.rank)
-    for axis in sorted(positive(axis, data.rank) for axis in axes):
+    for axis in sorted(positive(axis, data.rank) for axis in node.axes or range(data.rank)):
         if not same(data.shape[axis], like.shape[axis]):
             ends = builder.vector([like.shape[axis]])
             zero, where = builder.constant([0], 'int64'), builder.constant([axis], 'int64')
@@ -236,7 +235,11 @@ def _split(builder: Builder, node: Node, data: Value) -> list[Value]:
     size = resolve(data.shape[axis])
     if isinstance(size, int) and size % count:
         raise SizeError('%d and a multiple of %d' % (size, count))
-    shape = data.shape[:axis] + (divide(size, count),) + data.shape[axis + 1:]
+    share = divide(size, count)
+    if share is None and isinstance(size, Axis) and size.free:
+        share = Axis()
+        size.bound = product([share], count)
+    shape = data.shape[:axis] + (share,) + data.shape[axis + 1:]
     parts = [data] if count == 1 else builder.nodes('Split', [data], [shape] * count, axis=axis)
     return [builder.squeeze(part, axis) for part in parts] if node.squeeze_axis else parts
 

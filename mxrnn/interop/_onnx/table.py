@@ -1,4 +1,4 @@
-"""The table of converters, one function for each operator of MXNet, and what they raise."""
+"""Entering converters, one function for each operator of MXNet, and what they raise."""
 from __future__ import annotations
 
 from typing import Any, Callable
@@ -6,9 +6,9 @@ from typing import Any, Callable
 import numpy as np
 
 from ..._graph.graph import Node
+from ..registry import ONNX
 
-__all__ = ['CONVERTERS', 'Converter', 'ExportError', 'Unsupported', 'converts', 'dtype_of',
-           'positive']
+__all__ = ['Converter', 'ExportError', 'Unsupported', 'converts', 'dtype_of', 'positive']
 
 
 class ExportError(ValueError):
@@ -19,21 +19,13 @@ class Unsupported(Exception):
     """ONNX has no counterpart of something that a node asks for; the message says of what."""
 
 
-#: It is called with a Builder, the node, and the node's inputs but for labels as Values; it returns
-#: the outputs: a Value or a list of them.
 Converter = Callable[..., Any]
-
-#: By the operator's name, as graphs have it.
-CONVERTERS: dict[str, Converter] = {}
 
 
 def converts(*operators: str) -> Callable[[Converter], Converter]:
     """Make a function the converter of `operators`."""
     def enter(function: Converter) -> Converter:
-        for operator in operators:
-            if operator in CONVERTERS:
-                raise ValueError('there are two converters of %s' % operator)
-            CONVERTERS[operator] = function
+        ONNX.enter(function, *operators)
         return function
     return enter
 
