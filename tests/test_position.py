@@ -218,7 +218,7 @@ def test_other_data_and_other_seeds_are_refused(tmp_path):
 
 @differs
 @pytest.mark.parametrize('position, lacking', [
-    (None, 'batches'), ([1, 2], 'batches'), ({}, 'batches'), ({'batches': '1'}, 'batches'),
+    ('x', 'batches'), ([1, 2], 'batches'), ({}, 'batches'), ({'batches': '1'}, 'batches'),
     ({'batches': 1, 'ended': False, 'data': {}}, 'seed'),
     ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2.5}, 'seed'),
     ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2, 'carried': ()}, 'carried'),
@@ -320,3 +320,43 @@ def test_killed_training_goes_on_and_ends_alike(tmp_path):
     kills, within = re.search(r'(\d+) kills, (\d+) resumed within an epoch; all equal',
                               result.stdout).groups()
     assert int(kills) >= 50 and int(within) > 10
+
+
+class Nothing(mx.metric.EvalMetric):
+    """A metric that waits for no output."""
+
+    def update(self, labels, preds):
+        pass
+
+
+class Deep(Training):
+    """BatchNorm's averages are computed behind a network of some milliseconds."""
+
+    def make(self):
+        self.cell = []
+        self.data = rnn.StreamIter(np.arange(200 * 64 * 5 + 200) % 97, batch_size=200, bptt=64)
+        hidden = mx.sym.Variable('data')
+        for i, size in enumerate((500, 500, 500, 64)):
+            hidden = mx.sym.FullyConnected(hidden, num_hidden=size, name='layer%d' % i)
+        hidden = mx.sym.BatchNorm(hidden, name='norm')
+        label = mx.sym.Variable('softmax_label')
+        self.module = mx.mod.Module(mx.sym.LinearRegressionOutput(hidden, label, name='softmax'))
+
+
+@differs
+def test_averages_of_the_last_batch_are_saved(tmp_path):
+    training = Deep(seed=1)
+    saver = rnn.do_rnn_checkpoint([], str(tmp_path / 'model'), module=training.module,
+                                  data=training.data, batches=1)
+    compared = []
+
+    def compare(param):
+        path = tmp_path / ('model-0000.batch-%04d.params' % (param.nbatch + 1))
+        if path.exists():  # not at the end of the epoch
+            mx.nd.waitall()
+            averages = training.module._exec_group.execs[0].aux_dict
+            saved = mx.nd.load(str(path))
+            compared.append(same({name: saved['aux:' + name] for name in averages}, averages))
+    training.module.fit(training.data, num_epoch=1, eval_metric=Nothing('nothing'),
+                        batch_end_callback=[saver, compare])
+    assert compared == [True] * (len(training.data) - 1) and len(compared) >= 3

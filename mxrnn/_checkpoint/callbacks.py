@@ -4,28 +4,28 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Iterable
 
 from .. import _check
 from .._files import names as files
+from .._files.names import Place
 from .._runtime.mxnet import mx
 from . import position, resume
+from .position import Data, Here
 from .resume import Begun
-from .saving import Companion, cell_list, check_module, path_prefix, save
+from .saving import Cell, Companion, Params, cell_list, check_module, path_prefix, save
+from .states import Extra
 
 __all__ = ['do_rnn_checkpoint']
 
 _log = logging.getLogger('mxrnn.rnn')
 
-_Place = Tuple[int, int]  #: epoch and batch of a checkpoint
-_Told = Dict[str, Any]  #: what `position.save` returned for it
 
-
-def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
+def do_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, period: int = 1, *,
                       symbol: mx.sym.Symbol | None = None,
                       module: mx.mod.BaseModule | None = None,
-                      keep: int | None = None, data: Any = None, batches: int | None = None,
-                      checksum: bool = True) -> Callable[..., None]:
+                      keep: int | None = None, data: Data | None = None,
+                      batches: int | None = None, checksum: bool = True) -> Callable[..., None]:
     """Make a callback for `fit` that writes a checkpoint at the end of epochs, or of batches.
 
     In distributed training only the worker of rank 0 writes. With `data` each of the others writes
@@ -104,7 +104,8 @@ def do_rnn_checkpoint(cells: Any, prefix: str, period: int = 1, *,
                   _check.flag('checksum', checksum))
 
 
-def _check_position(data: Any, batches: Any, module: Any, prefix: str) -> None:
+def _check_position(data: Data | None, batches: int | None, module: mx.mod.BaseModule | None,
+                    prefix: str) -> None:
     if batches is not None:
         _check.integer('batches', batches, 1)
         if data is None:
@@ -121,74 +122,83 @@ def _check_position(data: Any, batches: Any, module: Any, prefix: str) -> None:
 class _Saver:
     """The callback that `do_rnn_checkpoint` makes."""
 
-    def __init__(self, cells: list[Any], prefix: str, period: int, symbol: Any, module: Any,
-                 keep: int | None, data: Any, batches: int | None, checksum: bool) -> None:
+    def __init__(self, cells: list[Cell], prefix: str, period: int, symbol: mx.sym.Symbol | None,
+                 module: mx.mod.BaseModule | None, keep: int | None, data: Data | None,
+                 batches: int | None, checksum: bool) -> None:
         self._cells, self._prefix, self._period = cells, prefix, period
         self._symbol, self._module = symbol, module
         self._data, self._batches, self._checksum = data, batches, checksum
         self._retention = _Retention(prefix, data, keep, batches is not None)
+        self._workers = _Workers(module)
         self._told = False
         self._begun: Begun | None = None
         if module is not None:
             resume.when_done(module, 'init_optimizer', module.optimizer_initialized,
                              self._note_optimizer)
 
-    def __call__(self, iter_no: Any, sym: Any = None, arg: Any = None, aux: Any = None) -> None:
+    def __call__(self, iter_no: Any, sym: mx.sym.Symbol | None = None, arg: Params | None = None,
+                 aux: Params | None = None) -> None:
         several = self._several()
-        if several:  # each of them checks: one that went on would wait for the others
-            position.check_part(self._data, self._module, _workers(self._module),
-                                _rank(self._module))
+        if several and self._data is not None and self._module is not None:
+            # Each of them checks: one that went on would wait for the others.
+            position.check_part(self._data, self._module, self._workers.count(),
+                                self._workers.rank())
         if hasattr(iter_no, 'nbatch'):
             self._after_batch(iter_no)
-        elif (iter_no + 1) % self._period == 0 and (several or not _rank(self._module)):
+        elif (iter_no + 1) % self._period == 0 and (several or not self._workers.rank()):
             self._save_epoch(iter_no + 1, sym, arg, aux)
 
     def _several(self) -> bool:
         """Whether several workers save, each its own position."""
-        return self._data is not None and _workers(self._module) > 1
-
-    def _save_epoch(self, epoch: int, sym: Any, arg: Any, aux: Any) -> None:
-        where = None if self._data is None else (len(self._data), True)
-        self._save(epoch, 0, sym, arg, aux, where)
+        return self._data is not None and self._workers.count() > 1
 
     def _after_batch(self, param: Any) -> None:
-        if self._batches is None:
+        module = self._module
+        if self._batches is None or module is None:
             raise ValueError('batches must be given to do_rnn_checkpoint for a batch_end_callback, '
                              'got None')
         where = getattr(param, 'locals', None) or {}
-        done = position.batches_done(self._module, param.epoch, param.nbatch + 1)
-        position.check_callbacks(self, where, self._module)
+        done = position.batches_done(module, param.epoch, param.nbatch + 1)
+        position.check_callbacks(self, where, module)
         ended = where.get('end_of_batch', False)
+        if not ended and done % self._batches:
+            return
+        mx.nd.waitall()  # get_params, of fit too, does not wait for BatchNorm's averages
         if ended:
             called = where.get('epoch_end_callback')
             if called is self or isinstance(called, (list, tuple)) and self in called:
                 return  # it is called again in a moment
-        elif done % self._batches:
-            return
-        arg, aux = self._module.get_params()
-        if len(resume.trained(self._module)._context) > 1:
-            self._module.set_params(arg, aux)  # devices differ in averages until fit does it
+        arg, aux = module.get_params()
+        if len(resume.trained(module)._context) > 1:
+            module.set_params(arg, aux)  # devices differ in averages until fit does it
         if ended:
-            self._save_epoch(param.epoch + 1, self._module.symbol, arg, aux)
+            self._save_epoch(param.epoch + 1, module.symbol, arg, aux)
         else:
-            self._save(param.epoch, done, self._module.symbol, arg, aux, (done, False))
+            self._save((param.epoch, done), module.symbol, arg, aux, self._here(done, False))
 
-    def _save(self, epoch: int, batch: int, sym: Any, arg: Any, aux: Any,
-              where: tuple[int, bool] | None) -> None:
-        place, several = (epoch, batch), self._several()
-        told: dict[str, Any] = {}
-        if several and where is not None:
-            told = position.save_part(self._prefix, place, self._data, position.take(
-                resume.trained(self._module), self._data, *where), arg)
-            if _rank(self._module):
+    def _here(self, batches: int, ended: bool) -> Here | None:
+        if self._module is None or self._data is None:
+            return None
+        return Here(resume.trained(self._module), self._data, batches, ended)
+
+    def _save_epoch(self, epoch: int, sym: mx.sym.Symbol | None, arg: Any, aux: Any) -> None:
+        here = None if self._data is None else self._here(len(self._data), True)
+        self._save((epoch, 0), sym, arg, aux, here)
+
+    def _save(self, place: Place, sym: mx.sym.Symbol | None, arg: Any, aux: Any, here: Here | None
+              ) -> None:
+        told = None
+        if self._several() and here is not None:
+            told = position.save_part(self._prefix, place, here, arg)
+            if self._workers.rank():
                 return
-        save(self._cells, self._prefix, epoch, _pinned(self._symbol, self._module, sym), arg, aux,
-             batch=batch, companion=self._companion(where, told), checksum=self._checksum)
-        self._retention.saved(place, told if several else None)
+        save(self._cells, self._prefix, place[0], _pinned(self._symbol, self._module, sym), arg,
+             aux, batch=place[1], companion=self._companion(here, told), checksum=self._checksum)
+        self._retention.saved(place, told)
 
-    def _companion(self, where: tuple[int, bool] | None, told: dict[str, Any]) -> Companion | None:
-        """The states of the optimiser, what it has changed in itself, and the position or what
-        `told` has in its place."""
+    def _companion(self, here: Here | None, told: Extra | None) -> Companion | None:
+        """The states of the optimiser, what it has changed in itself, and the position or, of
+        several workers, what is `told` of theirs."""
         module = self._module
         if module is None or not module.optimizer_initialized:
             return None
@@ -201,54 +211,61 @@ class _Saver:
                              'the prefix is remote' if remote
                              else 'they are not kept by this process')
             return None
-        extra = dict(told)
-        if where is not None and not told:
-            extra['position'] = position.take(resume.trained(module), self._data, *where)
+        extra = told or Extra(position=here and position.take(here))
         self._note_optimizer()
         if self._begun is not None:
-            extra['changed'] = self._begun.changed()
+            extra = extra._replace(changed=self._begun.changed())
         return Companion(dumped, extra)
 
     def _note_optimizer(self) -> None:
         """Note what the module's optimiser is like before it works."""
-        optimizer = resume.optimizer_of(self._module)
+        optimizer = None if self._module is None else resume.optimizer_of(self._module)
         if optimizer is not None and (self._begun is None
                                       or self._begun.optimizer is not optimizer):
             self._begun = Begun(optimizer)
 
 
-def _pinned(symbol: Any, module: Any, current: Any) -> Any:
-    if symbol is not None:
-        return symbol
-    buckets = getattr(module, '_buckets', None)
-    return buckets[module._default_bucket_key].symbol if buckets else current
+def _pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,
+            current: mx.sym.Symbol | None) -> mx.sym.Symbol | None:
+    if symbol is None and module is not None and getattr(module, '_buckets', None):
+        symbol = module._buckets[module._default_bucket_key].symbol
+    return current if symbol is None else symbol
 
 
-def _rank(module: Any) -> int:
-    """The rank of this process in distributed training; 0 if it is on its own."""
+class _Workers:
+    """The processes that train together with this one, by horovod or by a store of MXNet's."""
+
+    def __init__(self, module: mx.mod.BaseModule | None) -> None:
+        self._module = module
+        self._stores: list[Any] | None = None  #: found at the first save without a module
+
+    def rank(self) -> int:
+        """The rank of this process in distributed training; 0 if it is on its own."""
+        horovod = _horovod()
+        return int(horovod.rank() if horovod else getattr(self._store(), 'rank', 0))
+
+    def count(self) -> int:
+        """How many processes train together."""
+        horovod = _horovod()
+        return int(horovod.size() if horovod else getattr(self._store(), 'num_workers', 1))
+
+    def _store(self) -> Any:
+        if self._module is not None:
+            return getattr(resume.trained(self._module), '_kvstore', None)
+        if self._stores is None:
+            # The store that `fit` made is known to nobody: MXNet keeps no list of them, a second
+            # one would wait for the other workers, and the rank is in no environment variable (the
+            # scheduler gives it). So the garbage collector, which knows every object, is asked at
+            # the first save.
+            kind = mx.kv.KVStoreBase if hasattr(mx.kv, 'KVStoreBase') else mx.kv.KVStore
+            self._stores = [each for each in gc.get_objects() if issubclass(type(each), kind)]
+        return max(self._stores, key=lambda store: store.num_workers, default=None)
+
+
+def _horovod() -> Any:
+    """Horovod's module if it is in use, else None."""
     horovod = sys.modules.get('horovod.mxnet')
-    if horovod is not None and horovod.is_initialized():
-        return int(horovod.rank())
-    return max((store.rank for store in _stores(module)), default=0)
-
-
-def _workers(module: Any) -> int:
-    """How many processes train together."""
-    horovod = sys.modules.get('horovod.mxnet')
-    if horovod is not None and horovod.is_initialized():
-        return int(horovod.size())
-    return max((store.num_workers for store in _stores(module)), default=1)
-
-
-def _stores(module: Any) -> list[Any]:
-    if module is not None:
-        store = getattr(resume.trained(module), '_kvstore', None)
-        return [] if store is None else [store]
-    # Without a module, the store that `fit` made is known to nobody: MXNet keeps no list of them,
-    # a second one would wait for the other workers, and the rank is in no environment variable
-    # (the scheduler gives it). So the garbage collector is asked, which knows every object.
-    kind = mx.kv.KVStoreBase if hasattr(mx.kv, 'KVStoreBase') else mx.kv.KVStore
-    return [found for found in gc.get_objects() if issubclass(type(found), kind)]
+    return horovod if horovod is not None and horovod.is_initialized() else None
 
 
 class _Retention:
@@ -272,14 +289,14 @@ class _Retention:
         Whether checkpoints within epochs are written, of which only the last remains.
     """
 
-    def __init__(self, prefix: str, data: Any, keep: int | None, within: bool) -> None:
+    def __init__(self, prefix: str, data: Data | None, keep: int | None, within: bool) -> None:
         self._prefix, self._data, self._keep, self._within = prefix, data, keep, within
-        self._before: tuple[_Place, _Told] | None = None  #: the last one of several workers
-        self._whole: _Place | None = None  #: the newest that has all of its parts
-        self._unused: set[_Place] = set()  #: of those saved through this, what no worker can use
+        self._before: tuple[Place, Extra] | None = None  #: the last one of several workers
+        self._whole: Place | None = None  #: the newest that has all of its parts
+        self._unused: set[Place] = set()  #: of those saved through this, what no worker can use
         self._warned = False
 
-    def saved(self, place: _Place, told: _Told | None) -> None:
+    def saved(self, place: Place, told: Extra | None) -> None:
         """Delete what is no longer needed, now that `place` is written.
 
         `told` is what `position.save_part` returned for it, None if one worker trains alone.
@@ -299,7 +316,7 @@ class _Retention:
                          place, several)
         self._before = None if told is None else (place, told)
 
-    def _delete(self, places: list[_Place], newest: _Place, several: bool) -> None:
+    def _delete(self, places: list[Place], newest: Place, several: bool) -> None:
         every = self._whole is not None or not several
         for place in places:
             if place != self._whole and (every or place in self._unused):
@@ -310,7 +327,7 @@ class _Retention:
 
     def _judge_the_one_before(self) -> None:
         """Note whether the checkpoint before has all of its parts, which are written by now."""
-        if self._before is None:
+        if self._before is None or self._data is None:
             return
         fault = position.fault(self._prefix, *self._before, self._data)
         if not fault:

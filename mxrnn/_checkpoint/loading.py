@@ -186,10 +186,10 @@ def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: tupl
                           placeholders=not module.optimizer_initialized)
     go_on = None
     if data is not None:
-        if 'parts' in found.extra:
+        if found.extra.parts is not None:
             here = position.read_part(prefix, place, found.extra, data)
-        elif 'position' in found.extra:
-            here = found.extra['position']
+        elif found.extra.position is not None:
+            here = found.extra.position
         else:
             raise _SavedWithoutError(
                 '%s has no position in the data: it was saved without data=. Load it without '

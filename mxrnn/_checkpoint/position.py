@@ -18,7 +18,7 @@ import os
 import random
 import weakref
 import zlib
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Protocol
 
 import numpy as np
 
@@ -27,61 +27,140 @@ from .._cells.carry import CarriedStates
 from .._files import atomic
 from .._files import names as files
 from .._files.errors import CheckpointError, reason_of
+from .._files.names import Place
 from .._runtime.mxnet import mx
 from . import resume, states
+from .states import Extra
 
-__all__ = ['batches_done', 'check_callbacks', 'check_part', 'fault', 'go_to', 'read_part',
-           'save_part', 'take']
+__all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_part', 'fault',
+           'go_to', 'read_part', 'save_part', 'take']
 
-#: What a position has.
-_ENTRIES: dict[str, type] = {'batches': int, 'ended': bool, 'data': object, 'seed': int,
-                             'carried': list, 'random': dict}
-
-#: Of modules that go on within an epoch: the epoch, and the batches that were done before.
-_resumed: weakref.WeakKeyDictionary[Any, tuple[int, int]] = weakref.WeakKeyDictionary()
+#: Plain values and NumPy arrays, by the names of `_ENTRIES`.
+Position = Dict[str, Any]
 
 
-def take(holder: Any, data: Any, batches: int, ended: bool) -> dict[str, Any]:
-    """The position, of plain values and NumPy arrays; seeds MXNet's generator anew.
+class Data(Protocol):
+    """An iterator that has a position, as those of mxrnn have."""
 
-    Parameters
+    def __len__(self) -> int: ...
+    def state_dict(self, batches: int) -> dict[str, object]: ...
+    def load_state_dict(self, state: dict[str, object]) -> None: ...
+    def reset(self) -> None: ...
+
+
+class Here(NamedTuple):
+    """What a position is taken of.
+
+    Attributes
     ----------
-    holder : Module
+    module : Module
         Which is trained; of a BucketingModule, the current bucket.
     data : DataIter
-        With a `state_dict`.
+        With a position.
     batches : int
         How many batches of the epoch are done.
     ended : bool
         Whether these are all.
     """
-    carried = []
-    if getattr(holder, '_state_names', None):
-        carried = [[array.asnumpy() for array in arrays]
-                   for arrays in holder.get_states(merge_multi_context=False)]
+
+    module: mx.mod.BaseModule
+    data: Data
+    batches: int
+    ended: bool
+
+
+class _Entry(NamedTuple):
+    """An entry of positions.
+
+    `take` reads it where training stands. `give` sets it in a module that has its optimiser, or in
+    what is the process's; what it fails with is put into words by `fault`. An `optional` entry is
+    one that files of older versions lack.
+    """
+
+    kind: type
+    take: Callable[[Here], object]
+    give: Callable[[mx.mod.BaseModule, Any], None] | None = None
+    fault: str = ''
+    optional: bool = False
+
+
+def _drawn_seed(here: Here) -> int:
     seed = int(mx.nd.random.randint(0, 2 ** 31 - 1, shape=(1,)).asscalar())
     mx.random.seed(seed)
-    return {'batches': batches, 'ended': ended, 'data': data.state_dict(batches), 'seed': seed,
-            'carried': carried, 'random': _generators()}
+    return seed
 
 
-def check(position: Any, path: str) -> None:
+def _carried(here: Here) -> list[list[np.ndarray]]:
+    """The states of `carry_states`: of each, the array on each device."""
+    if not getattr(here.module, '_state_names', None):
+        return []
+    return [[array.asnumpy() for array in arrays]
+            for arrays in here.module.get_states(merge_multi_context=False)]
+
+
+def _carry_on(module: mx.mod.BaseModule, carried: list[list[np.ndarray]]) -> None:
+    if carried:
+        module.set_states(states=[[mx.nd.array(array, dtype=array.dtype) for array in arrays]
+                                  for arrays in carried])
+
+
+def _generators(_: object = None) -> dict[str, Any]:
+    return {'python': random.getstate(), 'numpy': np.random.get_state()}
+
+
+def _set_generators(_: object, generators: dict[str, Any]) -> None:
+    random.setstate(generators['python'])
+    np.random.set_state(_check.generator_state(generators['numpy']))
+
+
+#: A new entry is a row here.
+_ENTRIES = {
+    'batches': _Entry(int, lambda here: here.batches),
+    'ended': _Entry(bool, lambda here: here.ended),
+    'data': _Entry(object, lambda here: here.data.state_dict(here.batches)),
+    'seed': _Entry(int, _drawn_seed, lambda _, seed: mx.random.seed(seed)),
+    'carried': _Entry(list, _carried, _carry_on, 'has other states to carry on than the module'),
+    'random': _Entry(dict, _generators, _set_generators, 'has no states of random generators'),
+}
+
+#: Of modules that go on within an epoch: the epoch, and the batches that were done before.
+_resumed: weakref.WeakKeyDictionary[mx.mod.BaseModule, Place] = weakref.WeakKeyDictionary()
+
+
+def take(here: Here) -> Position:
+    """The position; seeds MXNet's generator anew."""
+    return {name: entry.take(here) for name, entry in _ENTRIES.items()}
+
+
+def _check_entries(position: object, path: str) -> Position:
     """Refuse what is no position, as `CheckpointError` of the file `path`."""
-    lacking = [name for name, kind in _ENTRIES.items()
-               if not (isinstance(position, dict) and name in position
-                       and isinstance(position[name], kind))]
+    found = position if isinstance(position, dict) else {}
+    lacking = [name for name, entry in _ENTRIES.items()
+               if not (isinstance(found[name], entry.kind) if name in found else entry.optional)]
     if not lacking and not all(isinstance(arrays, list) and all(
-            isinstance(array, np.ndarray) for array in arrays) for arrays in position['carried']):
+            isinstance(array, np.ndarray) for array in arrays) for arrays in found['carried']):
         lacking = ['carried']
     if lacking:
         raise CheckpointError('%s has no position in the data: %s is missing or of another type'
                               % (path, lacking[0]))
-    with _as_they_are():
-        _set_generators(position['random'], path)
+    with _generators_kept():
+        _give('random', None, found, path)
+    return found
 
 
-def go_to(position: dict[str, Any], module: Any, data: Any, epoch: int, path: str
-          ) -> Callable[[Any], None]:
+def _give(name: str, module: Any, position: Position, path: str) -> None:
+    give, fault = _ENTRIES[name].give, _ENTRIES[name].fault
+    if give is None or name not in position:
+        return
+    try:
+        give(module, position[name])
+    except (AssertionError, TypeError, ValueError, LookupError, OverflowError,
+            mx.base.MXNetError) as error:
+        raise CheckpointError('%s %s: %s' % (path, fault, reason_of(error))) from error
+
+
+def go_to(position: object, module: mx.mod.BaseModule, data: Data, epoch: int, path: str
+          ) -> Callable[[mx.mod.BaseModule], None]:
     """Let `data` go to the position, and return what lets `module` and the generators go there.
 
     Raises
@@ -91,41 +170,32 @@ def go_to(position: dict[str, Any], module: Any, data: Any, epoch: int, path: st
     CheckpointError
         It is no position.
     """
-    check(position, path)
-    generators, batches = position['random'], position['batches']
-    with _as_they_are():
-        _set_generators(generators, path)
-        data.load_state_dict(position['data'])
-        if position['ended']:  # what fit does before the next epoch
+    there = dict(_check_entries(position, path))
+    with _generators_kept():
+        _give('random', None, there, path)
+        data.load_state_dict(there['data'])
+        if there['ended']:  # what fit does before the next epoch
             data.reset()
-            generators, batches = _generators(), 0
+            there.update(batches=0, random=_generators())
 
-    def go_on(holder: Any) -> None:
-        carried = position['carried']
-        if carried:
-            try:
-                holder.set_states(states=[[mx.nd.array(array, dtype=array.dtype)
-                                           for array in arrays] for arrays in carried])
-            except (AssertionError, TypeError, ValueError, mx.base.MXNetError) as error:
-                raise CheckpointError('%s has other states to carry on than the module: %s'
-                                      % (path, reason_of(error))) from error
-        _resumed[module] = epoch, batches
-        mx.random.seed(position['seed'])
-        _set_generators(generators, path)
+    def go_on(holder: mx.mod.BaseModule) -> None:
+        _resumed[module] = epoch, there['batches']
+        for name in _ENTRIES:
+            _give(name, holder, there, path)
 
     return go_on
 
 
-def batches_done(module: Any, epoch: int, since: int) -> int:
+def batches_done(module: mx.mod.BaseModule, epoch: int, since: int) -> int:
     """How many batches of the epoch are done, if `since` are since `fit` began it."""
-    resumed = _resumed.get(module)
-    if resumed and resumed[0] == epoch:
-        return since + int(resumed[1])
+    begun, before = _resumed.get(module, (-1, 0))
+    if begun == epoch:
+        return since + before
     _resumed.pop(module, None)
     return since
 
 
-def check_callbacks(callback: Any, where: dict[str, Any], module: Any) -> None:
+def check_callbacks(callback: object, where: dict[str, Any], module: mx.mod.BaseModule) -> None:
     """Refuse to save carried states that are not those of the next batch."""
     called = where.get('batch_end_callback')
     called = list(called) if isinstance(called, (list, tuple)) else [called]
@@ -140,21 +210,8 @@ def check_callbacks(callback: Any, where: dict[str, Any], module: Any) -> None:
                          'several buckets: only one of them would be resumed')
 
 
-def _generators() -> dict[str, Any]:
-    return {'python': random.getstate(), 'numpy': np.random.get_state()}
-
-
-def _set_generators(states: dict[str, Any], path: str) -> None:
-    try:
-        random.setstate(states['python'])
-        np.random.set_state(_check.generator_state(states['numpy']))
-    except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise CheckpointError('%s has no states of random generators: %s'
-                              % (path, error)) from error
-
-
 @contextlib.contextmanager
-def _as_they_are() -> Iterator[None]:
+def _generators_kept() -> Iterator[None]:
     """Leave the generators as they are before the block."""
     before = _generators()
     try:
@@ -164,7 +221,9 @@ def _as_they_are() -> Iterator[None]:
         np.random.set_state(before['numpy'])
 
 
-def check_part(data: Any, module: Any, workers: int, rank: int) -> None:
+# -- Several workers -------------------------------------------------------------------------------
+
+def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -> None:
     """Refuse data that is not the part of this worker, and optimisers in servers."""
     found = getattr(data, 'num_parts', 1)
     if found != workers:
@@ -180,31 +239,30 @@ def check_part(data: Any, module: Any, workers: int, rank: int) -> None:
                          'it' % workers)
 
 
-def save_part(prefix: str, place: tuple[int, int], data: Any, here: dict[str, Any],
-         arg_params: dict[str, Any]) -> dict[str, Any]:
-    """Write `here`, where this worker stands; returns what the file of states is to tell."""
+def save_part(prefix: str, place: Place, here: Here, arg_params: dict[str, mx.nd.NDArray]) -> Extra:
+    """Write where this worker stands; returns what the file of states is to tell."""
     weights = 0
     for name in sorted(arg_params):
         weights = zlib.crc32(arg_params[name].asnumpy().tobytes(), weights)
-    path = files.path_of(prefix, files.part(data.part_index), *place)
+    index, count = (getattr(here.data, name) for name in ('part_index', 'num_parts'))
+    path = files.path_of(prefix, files.part(index), *place)
     try:
         with atomic.replacing([path]) as stage, open(
                 os.path.join(stage, os.path.basename(path)), 'wb') as stream:
-            stream.write(states.encode_part(here, weights))
+            stream.write(states.encode_part(take(here), weights))
     except OSError as error:
         raise CheckpointError('cannot save %s: %s'
                               % (path, atomic.without_stage(reason_of(error)))) from error
-    return {'parts': data.num_parts, 'weights': weights}
+    return Extra(parts=count, weights=weights)
 
 
-def read_part(prefix: str, place: tuple[int, int], told: dict[str, Any], data: Any
-              ) -> dict[str, Any]:
+def read_part(prefix: str, place: Place, told: Extra, data: Data) -> Position:
     """The position of the part that `data` is, if those of all parts are there.
 
     Parameters
     ----------
-    told : dict
-        What `save_part` returned, as the file of states has it.
+    told : Extra
+        Returned by `save_part`, as the file of states has it.
 
     Raises
     ------
@@ -212,7 +270,7 @@ def read_part(prefix: str, place: tuple[int, int], told: dict[str, Any], data: A
         The file of a part is missing, damaged, has no position or was written for other weights,
         or the file of states does not tell how many parts there are.
     """
-    count, weights = told.get('parts'), told.get('weights')
+    count, weights = told.parts, told.weights
     if not (isinstance(count, int) and count > 0 and isinstance(weights, int)
             and 0 <= weights < 1 << 32):
         raise CheckpointError('%s must have parts, an integer of at least 1, and weights, a '
@@ -221,13 +279,12 @@ def read_part(prefix: str, place: tuple[int, int], told: dict[str, Any], data: A
     found = []
     for number in range(count):  # all of them, so that all workers refuse what one must refuse
         path = files.path_of(prefix, files.part(number), *place)
-        found.append(states.read_part(path, weights))
-        check(found[-1], path)
+        found.append(_check_entries(states.read_part(path, weights), path))
     # Another number of parts is refused by `data`, whichever position it is given.
     return found[getattr(data, 'part_index', 0) % count]
 
 
-def fault(prefix: str, place: tuple[int, int], told: dict[str, Any], data: Any) -> str:
+def fault(prefix: str, place: Place, told: Extra, data: Data) -> str:
     """Why `read_part` would refuse a checkpoint; empty if it would not."""
     try:
         read_part(prefix, place, told, data)

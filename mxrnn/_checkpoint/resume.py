@@ -16,7 +16,7 @@ import inspect
 import logging
 import numbers
 import types
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple
 
 import numpy as np
 
@@ -29,40 +29,44 @@ __all__ = ['Begun', 'check_shapes', 'classes_of', 'dump', 'optimizer_of', 'resto
 
 _log = logging.getLogger('mxrnn.rnn')
 
+#: Of an optimiser and its scheduler: names of attributes that changed, and settings before that.
+Changed = Dict[str, Dict[str, Any]]
 
-def trained(module: Any) -> Any:
+
+def trained(module: mx.mod.BaseModule) -> mx.mod.BaseModule:
     """The module that holds the optimiser: of a BucketingModule, one of its buckets."""
     return getattr(module, '_curr_module', None) or module
 
 
-def _updater(module: Any) -> Any:
-    """What applies the optimiser and keeps its states, or None if servers do that."""
+def _updater(module: mx.mod.BaseModule) -> mx.optimizer.Updater | None:
+    """Returns the updater, which applies the optimiser and keeps its states; None if servers do."""
     holder = trained(module)
     return (getattr(holder, '_updater', None)
             or getattr(getattr(holder, '_kvstore', None), '_updater', None))
 
 
-def dump(module: Any, prefix: str) -> bytes | None:
-    """What goes into the file of states, or None if this process does not have them."""
+def dump(module: mx.mod.BaseModule, prefix: str) -> bytes | None:
+    """MXNet's pickle of the states, or None if this process does not have them."""
     updater = _updater(module)
     try:
         return None if updater is None else updater.get_states(dump_optimizer=True)
-    except Exception as error:  # of the pickling of whatever an optimiser was given
+    except Exception as error:  # an optimiser may have been given anything
         raise CheckpointError('cannot save the states of the optimiser with %s: %s'
                               % (prefix, reason_of(error))) from error
 
 
-def optimizer_of(module: Any) -> Any:
+def optimizer_of(module: mx.mod.BaseModule) -> mx.optimizer.Optimizer | None:
     """The optimiser of a module, or None if it has none or servers have it."""
     return getattr(_updater(module), 'optimizer', None)
 
 
-def when_done(module: Any, method: str, done: bool, act: Callable[[], None],
+def when_done(module: mx.mod.BaseModule, method: str, done: bool, act: Callable[[], None],
               instead: bool = False) -> None:
     """Call `act` now if `done`, else once `module` has run its `method`.
 
-    With `instead`, it is called after all others, and in the place of the one that came with
-    `instead` before.
+    `fit` binds, makes the optimiser and trains in one call, and has no callback in between. So the
+    module's method is replaced until it has run. With `instead`, `act` is called after all others,
+    and in the place of the one that came with `instead` before.
     """
     if done:
         act()
@@ -88,24 +92,21 @@ def when_done(module: Any, method: str, done: bool, act: Callable[[], None],
 
 
 class _Waiting(NamedTuple):
-    """What waits for a method to be called; `last` has one at most."""
+    """The calls that wait for a method to be run; `last` has one at most."""
 
     all: list[Callable[[], None]]
     last: list[Callable[[], None]]
 
 
-def classes_of(module: Any) -> list[Any]:
-    """What the pickle of a module's own optimiser names: its class, and that of its scheduler."""
+def classes_of(module: mx.mod.BaseModule) -> list[object]:
+    """The class of a module's optimiser and that of its scheduler, or the function that this is."""
     optimizer = optimizer_of(module)
     scheduler = getattr(optimizer, 'lr_scheduler', None)
-    if optimizer is None:
-        return []
-    if scheduler is None or isinstance(scheduler, types.FunctionType):
-        return [type(optimizer)] + [scheduler] * (scheduler is not None)
-    return [type(optimizer), type(scheduler)]
+    return [each if isinstance(each, types.FunctionType) else type(each)
+            for each in (optimizer, scheduler) if each is not None]
 
 
-def restore(module: Any, states: States) -> None:
+def restore(module: mx.mod.BaseModule, states: States) -> None:
     """Give the optimiser of a module the states, and the progress of the one that had them."""
     updater = _updater(module)
     if updater is None:
@@ -119,7 +120,7 @@ def restore(module: Any, states: States) -> None:
         raise CheckpointError('%s cannot be used: %s' % (states.path, reason_of(error))) from error
 
 
-def _restore(module: Any, updater: Any, states: States) -> None:
+def _restore(module: mx.mod.BaseModule, updater: mx.optimizer.Updater, states: States) -> None:
     optimizer = updater.optimizer
     _check_states(trained(module), optimizer, states.by_parameter, states.path)
     # Updater.set_states takes a pickle, but to pickle what a file holds may run what it names.
@@ -129,12 +130,12 @@ def _restore(module: Any, updater: Any, states: States) -> None:
         _log.warning('%s has the states of the optimiser, but not the number of its updates',
                      states.path)
     else:
-        changed = states.extra.get('changed') or _unseen(states.optimizer)
+        changed = states.extra.changed or _unseen(states.optimizer)
         _carry_progress(states.optimizer, optimizer, changed, states.path)
 
 
-def check_shapes(module: Any, arg_params: dict[str, Any], aux_params: dict[str, Any], path: str
-                 ) -> None:
+def check_shapes(module: mx.mod.BaseModule, arg_params: dict[str, mx.nd.NDArray],
+                 aux_params: dict[str, mx.nd.NDArray], path: str) -> None:
     """Refuse parameters of other shapes than those of a module that is bound."""
     holder = trained(module)
     differ = ['%s has the shape %s, in the module %s' % (name, params[name].shape, array.shape)
@@ -146,7 +147,8 @@ def check_shapes(module: Any, arg_params: dict[str, Any], aux_params: dict[str, 
         raise CheckpointError('%s does not fit the module: %s' % (path, '; '.join(differ)))
 
 
-def _check_states(holder: Any, optimizer: Any, states: dict[str, Any], path: str) -> None:
+def _check_states(holder: mx.mod.BaseModule, optimizer: mx.optimizer.Optimizer,
+                  states: dict[Any, object], path: str) -> None:
     """Refuse states of another number of devices, other parameters or another optimiser."""
     names, copies = holder._param_names, len(holder._context)
     if holder._update_on_kvstore:
@@ -165,9 +167,9 @@ def _check_states(holder: Any, optimizer: Any, states: dict[str, Any], path: str
                 % (path, owners.get(key, key), _shapes(state, path), needed))
 
 
-def _shapes(state: Any, path: str) -> Any:
+def _shapes(state: object, path: str) -> Any:
     """The shapes in a state, nested as it is."""
-    if type(state) in (list, tuple):
+    if type(state) is list or type(state) is tuple:
         return [_shapes(part, path) for part in state]
     if isinstance(state, mx.nd.NDArray):
         return state.shape
@@ -187,19 +189,19 @@ def _copied(state: Any) -> Any:
 class Begun:
     """An optimiser's attributes as they are now, before it works."""
 
-    def __init__(self, optimizer: Any) -> None:
+    def __init__(self, optimizer: mx.optimizer.Optimizer) -> None:
         self.optimizer = optimizer
         #: Whether it has worked before, so that some of its progress cannot be seen.
         self.late = optimizer.num_update != optimizer.begin_num_update
         self._attributes = _noted(optimizer)
         self._of_scheduler = _noted(optimizer.lr_scheduler)
 
-    def changed(self) -> dict[str, Any]:
-        """What has changed since, for `carry`: plain containers and values of the optimiser."""
+    def changed(self) -> Changed:
+        """The changes since then: plain containers and values of the optimiser."""
         return {'optimizer': self._changes(self.optimizer, self._attributes),
                 'scheduler': self._changes(self.optimizer.lr_scheduler, self._of_scheduler)}
 
-    def _changes(self, thing: Any, before: dict[str, Any]) -> dict[str, Any]:
+    def _changes(self, thing: object, before: dict[str, Any]) -> dict[str, Any]:
         """Names of the attributes that changed; of those that are settings, the first value."""
         settings = _settings(thing)
         now = _own_attributes(thing)
@@ -209,14 +211,15 @@ class Begun:
                                                if name in settings}}
 
 
-def _unseen(optimizer: Any) -> dict[str, Any]:
-    """In the place of `Begun.changed`, for files that do not have it: all but settings."""
+def _unseen(optimizer: mx.optimizer.Optimizer) -> Changed:
+    """All attributes but settings, for files that do not have what `Begun.changed` gives."""
     settings = _settings(optimizer)
     names = [name for name in _own_attributes(optimizer) if name not in settings]
     return {'optimizer': {'names': names, 'settings': {}}, 'scheduler': {'names': []}}
 
 
-def _carry_progress(saved: Any, optimizer: Any, changed: dict[str, Any], path: str) -> None:
+def _carry_progress(saved: mx.optimizer.Optimizer, optimizer: mx.optimizer.Optimizer,
+                    changed: Changed, path: str) -> None:
     """Give `optimizer` the progress of `saved`, whose changes `Begun.changed` has told."""
     _carry(saved, optimizer, changed['optimizer'], path)
     ours, theirs = optimizer.lr_scheduler, saved.lr_scheduler
@@ -227,7 +230,7 @@ def _carry_progress(saved: Any, optimizer: Any, changed: dict[str, Any], path: s
     optimizer._index_update_count = optimizer._all_index_update_counts[0]
 
 
-def _carry(saved: Any, thing: Any, changed: dict[str, Any], path: str) -> None:
+def _carry(saved: object, thing: object, changed: dict[str, Any], path: str) -> None:
     for name in changed['names']:
         if not hasattr(saved, name) or hasattr(getattr(type(thing), name, None), '__get__'):
             continue  # a method or a property, whatever the file says
@@ -241,16 +244,17 @@ def _carry(saved: Any, thing: Any, changed: dict[str, Any], path: str) -> None:
         setattr(thing, name, value)
 
 
-def _carry_last_rate(saved: Any, scheduler: Any, updates: int) -> None:
+def _carry_last_rate(saved: mx.lr_scheduler.LRScheduler | None,
+                     scheduler: mx.lr_scheduler.LRScheduler | None, updates: int) -> None:
     """Give a scheduler of MXNet that has an end the rate that it keeps when that has come.
 
     `PolyScheduler` and `CosineScheduler` return the rate of their last call then, which a new one
     has not had. With other settings than the saved one had, the rate is that of the new end.
     """
     end = getattr(scheduler, 'max_update', None)
-    if not _is_mxnets(scheduler) or end is None:
+    if scheduler is None or not _is_mxnets(scheduler) or end is None:
         return
-    if type(saved) is type(scheduler) and _equal(*(
+    if saved is not None and type(saved) is type(scheduler) and _equal(*(
             {name: value for name, value in vars(each).items() if name != 'base_lr'}
             for each in (saved, scheduler))):
         scheduler.base_lr = saved.base_lr
@@ -258,12 +262,12 @@ def _carry_last_rate(saved: Any, scheduler: Any, updates: int) -> None:
         scheduler(end)
 
 
-def _is_mxnets(scheduler: Any) -> bool:
+def _is_mxnets(scheduler: object) -> bool:
     return isinstance(scheduler, mx.lr_scheduler.LRScheduler) and type(
         scheduler).__module__.startswith('mxnet.')
 
 
-def _own_attributes(thing: Any) -> dict[str, Any]:
+def _own_attributes(thing: object) -> dict[str, Any]:
     """The attributes that can be progress; those of MXNet's schedulers follow from the count of
     updates, but for the rate after their end (`_carry_last_rate`), so that there are none."""
     if _is_mxnets(thing):
@@ -273,7 +277,7 @@ def _own_attributes(thing: Any) -> dict[str, Any]:
             if name not in left_out}
 
 
-def _noted(thing: Any) -> dict[str, Any]:
+def _noted(thing: object) -> dict[str, Any]:
     noted = {}
     for name, value in _own_attributes(thing).items():
         noted[name] = value
@@ -282,7 +286,7 @@ def _noted(thing: Any) -> dict[str, Any]:
     return noted
 
 
-def _settings(thing: Any) -> set[str]:
+def _settings(thing: object) -> set[str]:
     """Names of the attributes that hold what constructors are given."""
     names = {'lr', 'lr_mult', 'wd_mult', 'idx2name', 'aggregate_num'}  # by other ways
     for kind in type(thing).__mro__:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import warnings
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Dict, Iterable, Iterator, NamedTuple, Protocol, Sequence
 
 from .. import _check
 from .._files import atomic
@@ -15,15 +15,26 @@ from .._files.params import add_checksum, check_params
 from .._graph.reading import read_graph
 from .._runtime.mxnet import mx
 from . import states
+from .states import Extra
 
-__all__ = ['Companion', 'cell_list', 'check_module', 'path_prefix', 'save', 'save_rnn_checkpoint']
+__all__ = ['Cell', 'Companion', 'Params', 'cell_list', 'check_module', 'path_prefix', 'save',
+           'save_rnn_checkpoint']
 
 _log = logging.getLogger('mxrnn.rnn')
 
+Params = Dict[str, mx.nd.NDArray]
 
-def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symbol | None,
-                        arg_params: dict[str, mx.nd.NDArray],
-                        aux_params: dict[str, mx.nd.NDArray], *, checksum: bool = True) -> None:
+
+class Cell(Protocol):
+    """A cell, of mxrnn, of mxnet.rnn or of a program: it packs its weights and unpacks them."""
+
+    def pack_weights(self, args: Params) -> Params: ...
+    def unpack_weights(self, args: Params) -> Params: ...
+
+
+def save_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int,
+                        symbol: mx.sym.Symbol | None, arg_params: Params, aux_params: Params, *,
+                        checksum: bool = True) -> None:
     """Write a checkpoint with the weights of `cells` unpacked.
 
     Parameters
@@ -79,15 +90,15 @@ def save_rnn_checkpoint(cells: Any, prefix: str, epoch: int, symbol: mx.sym.Symb
 
 
 class Companion(NamedTuple):
-    """What is saved beside parameters: an optimiser's states, and what mxrnn adds to them."""
+    """The file beside the parameters: an optimiser's states, and the pickle that mxrnn adds."""
 
     optimizer_states: bytes
-    extra: dict[str, Any]
+    extra: Extra
 
 
-def save(cells: Sequence[Any], prefix: str, epoch: int, symbol: Any, arg_params: Any,
-         aux_params: Any, *, batch: int = 0, companion: Companion | None = None,
-         checksum: bool = True) -> None:
+def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol | None,
+         arg_params: Params, aux_params: Params, *, batch: int = 0,
+         companion: Companion | None = None, checksum: bool = True) -> None:
     """Write a checkpoint, at the end of an epoch or after a `batch` of the next one."""
     epoch = _check.whole('epoch', epoch, 0)
     _check.instance('symbol', symbol, (mx.sym.Symbol, type(None)), 'a Symbol or None')
@@ -150,11 +161,10 @@ def _unlogged(stage: str) -> Iterator[None]:
         logging.root.removeFilter(other)
 
 
-def cell_list(cells: Any) -> list[Any]:
+def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
     """A list of the cells in `cells`, which is one cell or anything that holds cells."""
-    if hasattr(cells, 'pack_weights'):
-        found = [cells]
-    else:
+    found: list[Any] = [cells]
+    if not hasattr(cells, 'pack_weights'):
         found = list(_check.iterable('cells', cells, 'cells'))
     for cell in found:
         if _check.foreign(cell):
@@ -167,11 +177,11 @@ def cell_list(cells: Any) -> list[Any]:
     return found
 
 
-def check_module(module: Any) -> None:
+def check_module(module: object) -> None:
     if module is not None:
         kind = mx.mod.BaseModule if hasattr(mx, 'mod') else ()  # gone from MXNet 2
         _check.instance('module', module, kind, 'a module or None')
 
 
-def path_prefix(prefix: Any) -> str:
+def path_prefix(prefix: object) -> str:
     return os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))

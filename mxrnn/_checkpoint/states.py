@@ -12,46 +12,67 @@ from typing import Any, Iterable, NamedTuple
 
 from .._files import names as files
 from .._files.errors import CheckpointError, named, reason_of
+from .._runtime.mxnet import mx
 from .trusted import load_all
 
-__all__ = ['States', 'decode', 'encode', 'encode_part', 'read', 'read_part']
+__all__ = ['Extra', 'States', 'decode', 'encode', 'encode_part', 'read', 'read_part']
 
 _SEAL = b'\nmxrnn crc32 '
 
 
+class Extra(NamedTuple):
+    """The pickle that mxrnn adds; a new entry is a row here, and files of before do not have it.
+
+    Attributes
+    ----------
+    position : dict
+        Where training stands, if one worker trains.
+    parts, weights : int
+        If several do: how many positions there are, and the checksum of the weights that each has.
+    changed : dict
+        What the optimiser has changed in itself, as `resume.Begun.changed` gives it.
+    """
+
+    position: Any = None
+    parts: Any = None
+    weights: Any = None
+    changed: Any = None
+
+
 class States(NamedTuple):
-    """What a file of states has."""
+    """The content of a file of states; the optimiser is None if the file has none."""
 
     path: str
     by_parameter: dict[Any, Any]
-    optimizer: Any  #: None if the file has none
-    extra: dict[str, Any]  #: what mxrnn adds
+    optimizer: mx.optimizer.Optimizer | None
+    extra: Extra
 
 
-def encode(states: bytes, extra: dict[str, Any], params_path: str) -> bytes:
-    """What goes into the file.
+def encode(states: bytes, extra: Extra, params_path: str) -> bytes:
+    """The bytes of the file.
 
     Parameters
     ----------
     states : bytes
         As the module's updater gives them.
-    extra : dict
+    extra : Extra
         Of plain values and NumPy arrays.
     params_path : str
         The file of the parameters that the states are for, which must have been written.
     """
-    content = states + pickle.dumps(extra, protocol=4)
+    told = {name: value for name, value in extra._asdict().items() if value is not None}
+    content = states + pickle.dumps(told, protocol=4)
     return content + _seal(content, _checksum_of_file(params_path))
 
 
-def encode_part(position: dict[str, Any], weights: int) -> bytes:
-    """What goes into the file of a part: the position, for weights with the checksum `weights`."""
+def encode_part(position: dict[str, object], weights: int) -> bytes:
+    """The bytes of the file of a part: the position, for weights with the checksum `weights`."""
     content = pickle.dumps(position, protocol=4)
     return content + _seal(content, weights)
 
 
 def _seal(content: bytes, parameters: int) -> bytes:
-    """Checksums of what stands before, and of the parameters."""
+    """The line with the checksums of the `content` before it and of the parameters."""
     return _SEAL + b'%08x %08x' % (zlib.crc32(content), parameters)
 
 
@@ -81,7 +102,7 @@ def read(prefix: str, epoch: int, batch: int = 0) -> tuple[str, bytes]:
         return path, content
 
 
-def read_part(path: str, weights: int) -> dict[str, Any]:
+def read_part(path: str, weights: int) -> dict[str, object]:
     """Return the position in the file of a part, for weights with the checksum `weights`.
 
     Raises
@@ -99,7 +120,7 @@ def read_part(path: str, weights: int) -> dict[str, Any]:
 
 
 def _unsealed(content: bytes, parameters: int) -> bytes:
-    """What stands before the seal, which has to be right."""
+    """Checks the seal, and returns the bytes before it."""
     before, mark, sums = content.rpartition(_SEAL)
     intact = _seal(before, parameters)
     if intact[:-8] != mark + sums[:-8]:
@@ -109,13 +130,13 @@ def _unsealed(content: bytes, parameters: int) -> bytes:
     return before
 
 
-def _dict(found: Any) -> dict[Any, Any]:
+def _dict(found: object) -> dict[Any, Any]:
     if not isinstance(found, dict):  # dict(found) would ask it for items, which may have no end
         raise TypeError('a %s in place of a dict' % type(found).__name__)
     return dict(found)
 
 
-def decode(path: str, content: bytes, trusted: Iterable[Any] = (), placeholders: bool = False
+def decode(path: str, content: bytes, trusted: Iterable[object] = (), placeholders: bool = False
            ) -> States:
     """Build the states from what `read` returned.
 
@@ -134,7 +155,9 @@ def decode(path: str, content: bytes, trusted: Iterable[Any] = (), placeholders:
     try:
         found, *extra = load_all(content, trusted, placeholders)
         by_parameter, optimizer = found if isinstance(found, tuple) else (found, None)
-        return States(path, _dict(by_parameter), optimizer, _dict(*extra or [{}]))
+        told = _dict(*extra or [{}])
+        return States(path, _dict(by_parameter), optimizer, Extra(**{
+            name: told[name] for name in Extra._fields if name in told}))
     except Exception as error:  # a damaged pickle can raise anything
         raise CheckpointError('%s has no states of an optimiser: %s'
                               % (path, reason_of(error))) from error

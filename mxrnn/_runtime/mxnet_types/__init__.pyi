@@ -8,8 +8,10 @@ from . import base as base
 from . import context as context
 from . import init as init
 from . import io as io
+from . import lr_scheduler as lr_scheduler
 from . import mod as mod
 from . import nd as nd
+from . import optimizer as optimizer
 from . import sym as sym
 from .base import MXNetError as MXNetError
 from .context import Context as Context
