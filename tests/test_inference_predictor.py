@@ -109,8 +109,8 @@ def alone(network: Callable[[int], Any], weights: dict[str, Any], sentence: list
     if 'length' in data:
         bound.arg_dict['length'][:] = length
     results = [each.asnumpy() for each in bound.forward(is_train=False)]
-    return [each if each.shape[0] == length and network in (with_loss, time_major) else each[0]
-            for each in results]
+    return [each if each.shape[0] == length and network in (with_loss, time_major, joined)
+            else each[0] for each in results]
 
 
 @each_network
@@ -194,6 +194,83 @@ def test_a_bidirectional_network_needs_the_lengths():
     predict = rnn.Predictor(several, weights, buckets=[7], batch_size=4)
     want = alone(several, weights, [1, 2, 3], 'NT')[0]
     np.testing.assert_allclose(predict([[1, 2, 3]])[0][0], want, rtol=1e-5, atol=1e-6)
+
+
+def joined(length):
+    """The steps of all sequences lie one behind the other, as in old programs."""
+    outputs, _ = cells().unroll(length, embedded(mx.sym.Variable('data')))
+    steps = mx.sym.Concat(*outputs, dim=0)
+    scores = mx.sym.FullyConnected(steps, num_hidden=5, name='score')
+    return mx.sym.Group([mx.sym.softmax(scores), mx.sym.Concat(*[
+        mx.sym.expand_dims(output, axis=1) for output in outputs], dim=1)]), ['data'], []
+
+
+@pytest.mark.parametrize('fold', [True, False])
+def test_steps_that_are_joined_time_first_over_data_that_has_the_batch_first(fold):
+    weights = weights_of(joined)
+    predict = rnn.Predictor(joined, weights, buckets=BUCKETS, batch_size=4, fold=fold)
+    alike = predict([[1, 2, 3]] * 3)  # tells nothing of the order
+    for sentence, (scores, outputs) in zip([[1, 2, 3]] * 3, alike):
+        want = alone(joined, weights, sentence, 'NT')
+        np.testing.assert_allclose(scores, want[0], rtol=1e-4, atol=1e-6)
+    for sentence, (scores, outputs) in zip(sentences(), predict(sentences())):
+        want = alone(joined, weights, sentence, 'NT')
+        np.testing.assert_allclose(scores, want[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(outputs, want[1].reshape(outputs.shape), rtol=1e-4, atol=1e-6)
+
+
+def test_rows_that_depend_on_their_place_are_refused():
+    def network(length):
+        data = mx.sym.reshape(embedded(mx.sym.Variable('data')), shape=(-3, -2))
+        noise = mx.sym.random.uniform_like(data)
+        return data * noise, ['data'], []
+
+    with pytest.raises(ValueError, match='output 0, which joins batch and time'):
+        rnn.Predictor(network, weights_of(network), buckets=[3])([[1, 2, 3], [3, 2, 1]])
+
+
+@pytest.mark.parametrize('joins', [False, True])
+def test_each_axis_of_time_is_cut(joins):
+    def network(length):
+        words = embedded(mx.sym.Variable('data'))
+        scores = mx.sym.batch_dot(words, words, transpose_b=True)  # each step with each
+        heads = mx.sym.stack(scores, scores * 2, axis=1)
+        outputs = [mx.sym.reshape(scores, shape=(-3, 0)) if joins else scores, heads]
+        return mx.sym.Group(outputs), ['data'], []
+
+    weights = weights_of(network)
+    table = weights['embed_weight'].asnumpy()
+    predict = rnn.Predictor(network, weights, buckets=[5], batch_size=4)
+    for words, (scores, heads) in zip(sentences(), predict(sentences())):
+        want = table[words] @ table[words].T
+        np.testing.assert_allclose(scores, want, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(heads, np.stack([want, want * 2]), rtol=1e-4, atol=1e-6)
+
+
+def test_folded_weights_are_those_at_construction():
+    weights = weights_of(merged)
+    predict = rnn.Predictor(merged, weights, buckets=BUCKETS)
+    before = predict(sentences())
+    for array in weights.values():
+        array[:] = 0
+    longer = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS)([[1, 2] * 20])
+    for got, want in zip(predict(sentences()) + predict([[1, 2] * 20]), before + longer):
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+@pytest.mark.parametrize('fold', [True, False])
+def test_names_that_are_not_ascii(fold):
+    cell = rnn.LSTMCell(3, prefix='ä_')
+
+    def network(length):
+        outputs, _ = rnn.fuse(cell).unroll(length, embedded(mx.sym.Variable('data')),
+                                           merge_outputs=True)
+        return mx.sym.identity(outputs, name='größe'), ['data'], []
+
+    weights = weights_of(network)
+    assert 'ä_i2h_weight' in weights
+    got, = rnn.Predictor(network, weights, buckets=[3], fold=fold)([[1, 2, 3]])
+    np.testing.assert_allclose(got, alone(network, weights, [1, 2, 3], 'NT')[0], rtol=1e-5)
 
 
 def test_devices_take_turns():

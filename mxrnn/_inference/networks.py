@@ -17,31 +17,43 @@ _ROWS = (1009, 1013)
 
 
 class OutputAxes(NamedTuple):
-    """The axes of an output: of the batch, and of the time if it has one.
+    """The axes of an output: of the batch, and those that have one entry for each step.
 
-    The two are the same axis where batch and time are joined.
+    The batch is among the latter where batch and time are joined.
     """
 
     batch: int
-    time: int | None
+    times: tuple[int, ...]
 
-    def by_row(self, output: np.ndarray, rows: int, length: int, time: int) -> np.ndarray:
-        """`output` with the batch first and the time, if there is one, next.
+    @property
+    def joined(self) -> bool:
+        return self.batch in self.times
 
-        `time` is the axis of time in the network's data, which says how the two are joined.
-        """
-        if self.time is None:
-            return np.moveaxis(output, self.batch, 0)
-        if self.time != self.batch:
-            return np.moveaxis(output, (self.batch, self.time), (0, 1))
-        both = (rows, length) if time == 1 else (length, rows)
-        shape = output.shape[:self.batch] + both + output.shape[self.batch + 1:]
-        axes = (self.batch, self.batch + 1)
-        return np.moveaxis(output.reshape(shape), axes if time == 1 else axes[::-1], (0, 1))
+    def by_row(self, output: np.ndarray, rows: int, length: int, time_first: bool = False
+               ) -> np.ndarray:
+        """`output` with the batch first and the time, if it is one axis, next; where the two are
+        joined, `time_first` tells how."""
+        batch = self.batch
+        if self.joined:
+            both = (length, rows) if time_first else (rows, length)
+            output = output.reshape(output.shape[:batch] + both + output.shape[batch + 1:])
+            output = np.moveaxis(output, (batch + time_first, batch + (not time_first)), (0, 1))
+        else:
+            output = np.moveaxis(output, batch, 0)
+        times = self._times()
+        return np.moveaxis(output, times[0], 1) if len(times) == 1 else output
+
+    def _times(self) -> list[int]:
+        """The axes of time behind the batch, once this is the first axis."""
+        shift = 1 if self.joined else 0
+        return [1] * shift + [axis + (axis < self.batch) + shift for axis in self.times
+                              if axis != self.batch]
 
     def without_padding(self, row: np.ndarray, length: int) -> np.ndarray:
         """A copy of what one sequence of this length gives."""
-        return np.array(row if self.time is None else row[:length])
+        times = [1] if len(self.times) == 1 else self._times()
+        return np.array(row[tuple(slice(length if axis in times else None)
+                                  for axis in range(1, row.ndim + 1))])
 
 
 def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
@@ -67,7 +79,7 @@ def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
         time = [i for i, size in enumerate(shape) if longest[i:i + 1] != (size,)]
         steps = [i for i in time if shape[i] == (length if i not in batch else _ROWS[0] * length)]
         # What is neither one step for each of the input nor independent of them comes whole.
-        found.append(OutputAxes(batch[0], steps[0] if len(time) == len(steps) == 1 else None))
+        found.append(OutputAxes(batch[0], tuple(steps) if len(time) == len(steps) else ()))
     return found
 
 
@@ -84,6 +96,18 @@ class Graph(NamedTuple):
     label_names: list[str]
 
 
+def _deviation(array: np.ndarray, reverse: np.ndarray) -> float:
+    """The largest difference of `array` from `reverse`, turned round, relative to its numbers."""
+    one, other = array.astype(np.float64), reverse[::-1].astype(np.float64)
+    different = ~((one == other) | np.isnan(one) & np.isnan(other))
+    if not different.any():
+        return 0.0
+    largest = np.abs(one[different] - other[different]).max()
+    if not np.isfinite(largest):
+        return np.inf
+    return float(largest / np.abs(one[np.isfinite(one)]).max())
+
+
 class Networks:
     """The graphs of a network by length. Each of the devices has the weights once, and the memory
     that the largest bucket needs; `time` is the axis of time in the data."""
@@ -92,6 +116,10 @@ class Networks:
                  devices: list[mx.Context], buckets: list[int], batch_size: int, time: int,
                  length_name: str, fold: bool) -> None:
         self._build = build
+        if fold:  # what later graphs fold is to be of the same weights
+            arg_params, aux_params = (
+                {name: array.copy() for name, array in params.items()}
+                for params in (arg_params, aux_params))
         self._arg_params, self._aux_params = arg_params, aux_params
         self._devices, self._buckets, self._batch_size = devices, buckets, batch_size
         self._time, self._length_name, self._fold = time, length_name, fold
@@ -102,6 +130,7 @@ class Networks:
         #: What `learn` finds out: shapes of one step, by input, and the axes of the outputs.
         self.steps: dict[str, tuple[int, ...]] = {}
         self.outputs: list[OutputAxes] = []
+        self._time_first: dict[int, bool] = {}  #: what `orders` knows for sure
         self._graphs[buckets[0]] = first = self._graph(buckets[0])
         self.data_names = [name for name in first.data_names if name != length_name]
         if not self.data_names:
@@ -122,6 +151,35 @@ class Networks:
         self.outputs = output_axes(
             lambda which, rows: shapes(pair[which][1], rows, pair[which][0]), length)
         self.steps = steps
+
+    def orders(self, executor: Any, arrays: list[np.ndarray], rows: int, length: int
+               ) -> list[bool]:
+        """Whether time comes first in each output that joins batch and time.
+
+        The graph does not say so. So the sequences, which gave `arrays`, are run once more, in
+        reverse order. Sequences that are alike tell nothing, and it does not matter then.
+        """
+        found = dict(self._time_first)
+        unknown = [i for i, axes in enumerate(self.outputs) if axes.joined and i not in found]
+        if unknown:
+            for name in (*self.data_names, self._length_name):
+                if name in executor.arg_dict:
+                    array = executor.arg_dict[name]
+                    array[:] = mx.nd.reverse(array, axis=0 if array.ndim == 1 else 1 - self._time)
+            again = [output.asnumpy() for output in executor.forward(is_train=False)]
+        for i in unknown:
+            batch_first, time_first = (_deviation(*(
+                self.outputs[i].by_row(each, rows, length, order)
+                for each in (arrays[i], again[i]))) for order in (False, True))
+            if min(batch_first, time_first) > 1e-2:
+                raise ValueError(
+                    'each output of network must be the same for a sequence wherever it is in the '
+                    'batch, but output %d, which joins batch and time, is not: it cannot be told '
+                    'which of its rows are whose' % i)
+            found[i] = time_first < batch_first
+            if max(batch_first, time_first) > 1e-6 + 10 * min(batch_first, time_first):
+                self._time_first[i] = found[i]
+        return [found.get(i, False) for i in range(len(self.outputs))]
 
     def executor(self, length: int, rows: int, context: mx.Context) -> Any:
         """The network for this length and number of rows, bound; kept if it is a bucket's."""

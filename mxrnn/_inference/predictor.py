@@ -53,7 +53,8 @@ class Predictor:
         If the network has data of this name, it gets the lengths, of shape (batch,), as from
         `BucketSentenceIter` with `provide_length`.
     fold : bool, default True
-        Whether to `fold` the graphs: then the weights count as they are now.
+        Whether to `fold` the graphs. The weights are copied for it, as they are now; without it
+        they are shared.
 
     Raises
     ------
@@ -143,8 +144,9 @@ class Predictor:
         -------
         list of numpy.ndarray, or of list of numpy.ndarray
             For each sequence what the network gives: of shape (length of the sequence, ...) where
-            the output has steps, and without the axis of the batch where it has none. A list for
-            each sequence if the network has several outputs.
+            the output has steps, with each axis of steps cut where it has several, and without the
+            axis of the batch where it has none. A list for each sequence if the network has several
+            outputs.
 
         Raises
         ------
@@ -236,8 +238,10 @@ class Predictor:
 
     def _collected(self, batch: _Batch, executor: Any, lengths: np.ndarray) -> list[Result]:
         """The outputs of each sequence of a batch."""
-        outputs = [axes.by_row(output.asnumpy(), batch.rows, batch.length, self._time)
-                   for axes, output in zip(self._networks.outputs, executor.outputs)]
+        arrays = [output.asnumpy() for output in executor.outputs]
+        orders = self._networks.orders(executor, arrays, batch.rows, batch.length)
+        outputs = [axes.by_row(array, batch.rows, batch.length, first) for axes, array, first
+                   in zip(self._networks.outputs, arrays, orders)]
         rows: list[Any] = [[axes.without_padding(output[i], lengths[place]) for axes, output in
                  zip(self._networks.outputs, outputs)] for i, place in enumerate(batch.chosen)]
         return [row[0] for row in rows] if len(self._networks.outputs) == 1 else rows
