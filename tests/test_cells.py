@@ -209,6 +209,8 @@ def test_activation_helper_takes_names_and_functions():
     data = mx.sym.Variable('data')
     by_name = cell._get_activation(data, 'softsign', name='a')
     by_function = cell._get_activation(data, LEAKY, name='b')
+    unbound = rnn.BaseRNNCell._get_activation(cell, data, 'tanh', name='c')
+    assert unbound.list_outputs() == ['c_output']
     assert (by_name.name, by_function.name) == ('a', 'b')
     assert by_name.attr('act_type') == 'softsign'
 

@@ -201,3 +201,27 @@ def test_repr_tells_sizes():
     assert repr(rnn.FusedRNNCell(4, 2, 'gru', bidirectional=True, prefix='f_')) == (
         "FusedRNNCell(4, num_layers=2, 'gru', bidirectional, prefix='f_')")
     assert repr(rnn.ConvLSTMCell((1, 2, 5, 6), 3, prefix='c_')) == "ConvLSTMCell(3, prefix='c_')"
+
+
+def consistent(prefix):
+    """MXNet infers the shapes of its later outputs from what comes after them."""
+    return rnn.ZoneoutCell(rnn.GRUCell(2, prefix), 0.1, 0.1, consistent=True)
+
+
+@differs
+@pytest.mark.parametrize('make', [
+    lambda: stack(rnn, rnn.GRUCell(2, 'a_'), rnn.ResidualCell(consistent('b_'))),
+    lambda: stack(rnn, rnn.GRUCell(2, 'a_'), consistent('b_'), rnn.FusedRNNCell(2, prefix='c_')),
+    lambda: stack(rnn, rnn.LayerNormGRUCell(2, 'a_'), rnn.ResidualCell(consistent('b_')))])
+@pytest.mark.parametrize('merge_outputs', [True, False])
+def test_shapes_that_are_known_in_part_are_not_refused(make, merge_outputs):
+    outputs, _ = make().unroll(3, mx.sym.Variable('x'), merge_outputs=merge_outputs)
+    shapes = mx.sym.Group(list(outputs)).infer_shape(x=(4, 3, 2))[1]
+    assert shapes == ([(4, 3, 2)] if merge_outputs else [(4, 2)] * 3)
+
+
+@differs
+def test_lengths_of_joins_whose_shapes_are_known_are_checked():
+    two = mx.sym.Concat(*[mx.sym.Variable('x%d' % i, shape=(4, 1, 2)) for i in range(2)], dim=1)
+    with pytest.raises(ValueError, match='length must be the number of steps of inputs'):
+        rnn.GRUCell(2).unroll(3, two)

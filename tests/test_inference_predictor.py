@@ -210,7 +210,7 @@ def test_steps_that_are_joined_time_first_over_data_that_has_the_batch_first(fol
     weights = weights_of(joined)
     predict = rnn.Predictor(joined, weights, buckets=BUCKETS, batch_size=4, fold=fold)
     alike = predict([[1, 2, 3]] * 3)  # tells nothing of the order
-    for sentence, (scores, outputs) in zip([[1, 2, 3]] * 3, alike):
+    for sentence, (scores, _) in zip([[1, 2, 3]] * 3, alike):
         want = alone(joined, weights, sentence, 'NT')
         np.testing.assert_allclose(scores, want[0], rtol=1e-4, atol=1e-6)
     for sentence, (scores, outputs) in zip(sentences(), predict(sentences())):

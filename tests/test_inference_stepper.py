@@ -192,6 +192,31 @@ def test_the_type_is_that_of_the_weights(dtype):
     assert {array.dtype for array in [output, *states]} == {np.dtype(dtype).type}
 
 
+OF_TYPES = {
+    'conv_lstm': (lambda: rnn.ConvLSTMCell((0, 2, 4, 4), 3), (2, 4, 4)),
+    'conv_gru': (lambda: rnn.ConvGRUCell((0, 2, 4, 4), 3), (2, 4, 4)),
+    'variational': (lambda: rnn.VariationalDropoutCell(rnn.LSTMCell(3), 0.3, 0.3, 0.3), (4,)),
+    'zoneout': (lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3), (4,)),
+    'zoneout_rnn': (lambda: rnn.ZoneoutCell(rnn.RNNCell(3), 0.3), (4,))}
+
+
+@pytest.mark.parametrize('name', OF_TYPES)
+def test_every_cell_steps_in_float64(name):
+    make, shape = OF_TYPES[name]
+    weights = weights_of(make().unroll(1, mx.sym.Variable('data'))[0][0], data=(2, 1) + shape)
+    data = random_value('data', (2, 3) + shape).astype('float64')
+    found = []
+    for dtype in ('float64', 'float32'):
+        stepper = rnn.Stepper(make(), bare, {name: array.astype(dtype)
+                                             for name, array in weights.items()})
+        outputs, states = stepper.read(stepper.begin(2), data=data.astype(dtype))
+        last, states = stepper.step(states, data=data[:, 0].astype(dtype))
+        assert {array.dtype for array in [outputs, last, *states]} == {np.dtype(dtype).type}
+        found.append([each.asnumpy() for each in (outputs, last, *states)])
+    for double, single in zip(*found):
+        np.testing.assert_allclose(double, single, rtol=1e-4, atol=1e-6)
+
+
 # ---- states and outputs belong to the caller
 
 def test_begin_gives_each_state_an_array_of_its_own():

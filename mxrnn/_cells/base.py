@@ -206,7 +206,9 @@ class BaseRNNCell(Unrollable, PackedWeights):
 
     # Graphs
 
-    _get_activation = staticmethod(activate)  #: (inputs, activation, **kwargs); may be redefined
+    def _get_activation(self, inputs: mx.sym.Symbol, activation: Any, **kwargs: Any
+                        ) -> mx.sym.Symbol:
+        return activate(inputs, activation, **kwargs)
 
     def __call__(self, inputs: mx.sym.Symbol,
                  states: list[mx.sym.Symbol]) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:

@@ -6,7 +6,15 @@ from typing import Any, Iterator
 
 from .._runtime.mxnet import mx
 from .base import ZEROS, BaseRNNCell, check_cell
-from .sequence import Inputs, StateInfo, States, known_shape, merged, steps_of
+from .sequence import (
+    Inputs,
+    StateInfo,
+    States,
+    joins_are_known,
+    known_shape,
+    merged,
+    steps_of,
+)
 from .unroll import Options, Unrolled
 from .variables import RNNParams
 from .weights import Weights
@@ -113,7 +121,9 @@ class ResidualCell(ModifierCell):
     def _check_sizes_(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> None:
         given = known_shape(inputs)
         made = known_shape(output) if any(given) else ()
-        if len(made) == len(given) and any(0 < n != m > 0 for n, m in zip(made, given)):
+        if len(made) == len(given) and any(
+                0 < n != m > 0 for n, m in zip(made, given)) and all(
+                    map(joins_are_known, (output, inputs))):
             raise ValueError('inputs of %r must have the shape of its output to be added to it, '
                              'got %s for %s (0: not known)' % (self, given, made))
 

@@ -10,8 +10,8 @@ from .._runtime.mxnet import RELEASE, mx
 
 __all__ = ['GivenLengths', 'Inputs', 'Layout', 'Lengths', 'Outputs', 'StateInfo', 'States',
            'check_inputs', 'check_length', 'check_states', 'check_symbol', 'check_valid_length',
-           'flatten', 'hold', 'known_shape', 'known_type', 'make_state', 'merged', 'steps_of',
-           'time_axis', 'time_major', 'typed', 'unknown']
+           'flatten', 'hold', 'joins_are_known', 'known_shape', 'known_type', 'make_state',
+           'merged', 'steps_of', 'time_axis', 'time_major', 'typed', 'unknown']
 
 Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 
@@ -67,7 +67,7 @@ def check_inputs(length: int | None, inputs: Inputs, layout: str) -> None:
             raise ValueError('inputs must have axes for batch and time, got the shape %s'
                              % (shape,))
         if shape:
-            check_length(length, shape, layout)
+            check_length(length, inputs, layout)
         return
     if not isinstance(inputs, (list, tuple)):
         raise TypeError('inputs must be a Symbol or a list of Symbols, one a step, got %s'
@@ -175,12 +175,23 @@ def typed(inputs: mx.sym.Symbol, dtype: Any, rank: int = 3) -> mx.sym.Symbol:
     return mx.sym._internal._identity_with_attr_like_rhs(inputs, mx.sym.zeros(shape, dtype=dtype))
 
 
-def check_length(length: int | None, shape: tuple[int, ...], layout: str) -> None:
-    """Refuse a sequence whose `shape`, as far as it is known, has another number of steps."""
-    axis = time_axis(layout)
-    if length is not None and shape[axis:axis + 1] not in ((), (0,), (length,)):
+def check_length(length: int | None, inputs: Symbol, layout: str) -> None:
+    """Refuse a sequence whose shape, as far as it is known, has another number of steps."""
+    shape, axis = known_shape(inputs), time_axis(layout)
+    if length is not None and shape[axis:axis + 1] not in ((), (0,), (length,)) \
+            and joins_are_known(inputs):
         raise ValueError('length must be the number of steps of inputs, whose shape %s has %d in '
                          'layout %r, got %d' % (shape, shape[axis], layout, length))
+
+
+def joins_are_known(symbol: Symbol) -> bool:
+    """Whether all arrays have shapes that the graph of `symbol` joins. MXNet leaves the others out
+    of the sum of their sizes, so that a known shape may be too small."""
+    for node in symbol.get_internals():
+        parts = node.get_children() if {'num_args', 'dim'} <= node.list_attr().keys() else None
+        if parts is not None and not all(parts.infer_shape_partial()[1]):
+            return False
+    return True
 
 
 def steps_of(length: int | None, inputs: Inputs, layout: str) -> list[mx.sym.Symbol]:

@@ -12,7 +12,6 @@ from .._cells.sequence import (
     States,
     check_length,
     flatten,
-    known_shape,
     steps_of,
     time_major,
 )
@@ -150,7 +149,7 @@ class _FusedUnroll(BaseRNNCell):
 
     def _of_length(self, length: int | None, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
         """`inputs` with time first, in a graph that takes sequences of `length` only."""
-        check_length(length, known_shape(inputs), layout)
+        check_length(length, inputs, layout)
         inputs = time_major(inputs, layout)
         if length is None:
             return inputs

@@ -175,7 +175,7 @@ class FusedRNNCell(PackedVector):
         if len(shape) not in (0, 3):
             raise ValueError('inputs of %r must have 3 axes (%s), got shape %s'
                              % (self, layout, shape))
-        check_length(options.length, shape, layout)
+        check_length(options.length, inputs, layout)
         if time_axis(layout) == 1:
             _check.warn_once("FusedRNNCell works on time-major data: layout 'TNC' saves the two "
                       "transpositions that 'NTC' needs")
