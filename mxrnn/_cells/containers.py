@@ -6,8 +6,8 @@ from typing import Any, Literal
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
+from .lengths import GivenLengths
 from .sequence import (
-    GivenLengths,
     Inputs,
     StateInfo,
     States,

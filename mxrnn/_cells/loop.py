@@ -23,7 +23,8 @@ from .._graph.graph import Node
 from .._runtime.mxnet import graph_of, mx
 from .base import BaseRNNCell, check_cell
 from .dropout import TRAINING
-from .sequence import GivenLengths, Inputs, Layout, States, check_states, hold, merged, time_major
+from .lengths import GivenLengths, hold
+from .sequence import Inputs, Layout, States, check_states, merged, time_major
 from .unroll import Options, unroll_checked
 
 __all__ = ['dynamic_unroll']

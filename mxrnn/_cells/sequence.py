@@ -3,15 +3,13 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Literal, Sequence, Union
 
-import numpy as np
-
 from .. import _check
-from .._runtime.mxnet import RELEASE, mx
+from .._runtime.mxnet import mx
 
-__all__ = ['GivenLengths', 'Inputs', 'Layout', 'Lengths', 'Outputs', 'StateInfo', 'States',
-           'check_inputs', 'check_length', 'check_states', 'check_symbol', 'check_valid_length',
-           'flatten', 'hold', 'joins_are_known', 'known_shape', 'known_type', 'make_state',
-           'merged', 'steps_of', 'time_axis', 'time_major', 'typed', 'unknown']
+__all__ = ['Inputs', 'Layout', 'Outputs', 'StateInfo', 'States', 'check_inputs', 'check_length',
+           'check_states', 'check_symbol', 'flatten', 'joins_are_known', 'known_shape',
+           'known_type', 'make_state', 'merged', 'steps_of', 'time_axis', 'time_major', 'typed',
+           'unknown']
 
 Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 
@@ -78,16 +76,6 @@ def check_inputs(length: int | None, inputs: Inputs, layout: str) -> None:
     if not inputs or length not in (None, len(inputs)):
         raise ValueError('inputs must have one Symbol for each of length=%s steps, got %d Symbols'
                          % (length, len(inputs)))
-
-
-def check_valid_length(valid_length: Any) -> mx.sym.Symbol:
-    """Refuse what is no Symbol of one length for each sequence."""
-    what = 'a Symbol of shape (batch,), the number of valid steps of each sequence'
-    check_symbol('valid_length', valid_length, what)
-    shape = known_shape(valid_length)
-    if len(shape) > 1:
-        raise ValueError('valid_length must be %s, got shape %s' % (what, shape))
-    return valid_length
 
 
 def _all_single(symbols: Sequence[Any]) -> bool:
@@ -215,137 +203,3 @@ def merged(inputs: Inputs, layout: str) -> mx.sym.Symbol:
 def time_major(inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
     """Swap batch and time if `layout` is batch-major; applying it twice undoes it."""
     return mx.sym.swapaxes(inputs, dim1=0, dim2=1) if time_axis(layout) == 1 else inputs
-
-
-# Sequences of different lengths. The operators take valid_length in any numeric type. Those that
-# select write constants or copy, never multiply: not even NaN gets out of padding.
-
-def clip(valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout: str
-         ) -> mx.sym.Symbol:
-    """`valid_length` as whole numbers from 0 to `length` (None: what `inputs` have once bound).
-
-    Operators that mask, reverse or pick would write or read outside of the array for other numbers,
-    and for NaN, which they take for one far below 0.
-    """
-    if length is not None and float(np.float16(min(length, 60000))) != length:
-        # In float16 the bound would be rounded, and `clip` let through more than `length`.
-        valid_length = mx.sym.Cast(valid_length, dtype='float32')
-    clipped = (mx.sym.maximum(valid_length, 0) if length is None else
-               _between_zero_and(length, valid_length))
-    clipped = mx.sym.where(valid_length >= 0, clipped, mx.sym.zeros_like(clipped))
-    # MXNet infers no shapes through `where`: the lengths must get theirs from what they are for.
-    whole = mx.sym.floor(mx.sym._internal._identity_with_attr_like_rhs(clipped, valid_length))
-    if length is not None:
-        return whole
-    one = mx.sym.slice_axis(inputs, axis=1 - time_axis(layout), begin=0, end=1)
-    steps = mx.sym.slice_axis(mx.sym.Reshape(one, shape=(-3, -1)), axis=1, begin=0, end=1)
-    count = mx.sym.sum(mx.sym.ones_like(steps))
-    # Cast, since lengths and data may be of two types, and a minimum takes one.
-    return mx.sym.broadcast_minimum(mx.sym.Cast(whole, dtype='float32'),
-                                    mx.sym.Cast(count, dtype='float32'))
-
-
-def _between_zero_and(most: int, numbers: mx.sym.Symbol) -> mx.sym.Symbol:
-    """`numbers` of any type, but 0 for those below, and `most` for those above."""
-    if RELEASE > (1, 5):
-        return mx.sym.clip(numbers, 0, most)
-    # That of MXNet 1.5 makes 44 of the bound 300 for an int8. So parts are clipped and taken away
-    # that every type holds, those of a float16 beyond 2048, too. (A Cast would keep MXNet 1.5 from
-    # inferring the type.)
-    parts = []
-    for part in [64] * (most // 64) + [most % 64]:
-        parts.append(mx.sym.clip(numbers, 0, part))
-        numbers = numbers - parts[-1]
-    return mx.sym.add_n(*parts)
-
-
-class Lengths:
-    """How many steps of each sequence are valid; what lies behind is padding. Here: all of them."""
-
-    #: The lengths, of shape (batch,), or None if all steps are valid.
-    symbol: mx.sym.Symbol | None = None
-
-    def mask(self, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
-        """`inputs`, zero past each sequence's end."""
-        return inputs
-
-    def hold(self, step: int, new: States, old: States) -> States:
-        """The `new` states of the sequences that go on at `step`, the `old` ones of the others."""
-        return new
-
-    def typed(self, inputs: mx.sym.Symbol, states: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
-        """`inputs` of the type of `states`, where operators will have to know it to mask them."""
-        return inputs
-
-
-class GivenLengths(Lengths):
-    """Lengths as whole numbers from 0 to that of `inputs`, `length` if it is known."""
-
-    symbol: mx.sym.Symbol
-
-    def __init__(self, valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout: str
-                 ) -> None:
-        self.symbol = clip(valid_length, length, inputs, layout)
-        self._length, self._inputs, self._axis = length, inputs, time_axis(layout)
-        self._running: mx.sym.Symbol | None = None
-        self._steps: Sequence[mx.sym.Symbol] = ()
-
-    def mask(self, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
-        return mx.sym.SequenceMask(inputs, self.symbol, use_sequence_length=True,
-                                   axis=time_axis(layout))
-
-    def mask_given(self, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
-        """As `mask`, of the sequence that a program gives. SequenceMask would have to know its
-        type, which may be inferred later only."""
-        if self._length is None:
-            return self.mask(inputs, layout)
-        rows, shape = self._all(self._length), (-4, self._length, -1, -2)
-        if self._axis == 1:
-            rows, shape = mx.sym.transpose(rows), (-4, -1, self._length, -2)
-        rows = mx.sym.Reshape(rows, shape=(-1,))
-        inputs = mx.sym.Reshape(inputs, shape=(-3, -2))
-        inputs = mx.sym.where(rows, inputs, mx.sym.zeros_like(inputs))
-        return mx.sym.Reshape(inputs, shape=shape)
-
-    def hold(self, step: int, new: States, old: States) -> States:
-        if not old:
-            return new
-        if not self._steps:
-            length = self._length or 1
-            self._steps = list(mx.sym.split(self._all(length), axis=0, num_outputs=length,
-                                            squeeze_axis=1))
-        return hold(self._steps[step], new, old)
-
-    def typed(self, inputs: mx.sym.Symbol, states: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
-        return typed(inputs, known_type(states[0]))
-
-    def reverse(self, inputs: mx.sym.Symbol) -> mx.sym.Symbol:
-        """Time-major `inputs` with each sequence reversed within its own length."""
-        return mx.sym.SequenceReverse(inputs, self.symbol, use_sequence_length=True)
-
-    def _all(self, length: int) -> mx.sym.Symbol:
-        """By step, which sequences have not ended: 1, or 0 behind the end, of shape (length,
-        batch). Made where it is first asked for, and once for all steps.
-
-        It comes from a mask of float32 over ones that have the batch of the inputs. So MXNet infers
-        the shape of the lengths from the inputs, and needs to know the type of neither.
-        """
-        if self._running is None:
-            first = (mx.sym.slice_axis(self._inputs, axis=self._axis, begin=0, end=1)
-                     if isinstance(self._inputs, mx.sym.Symbol) else
-                     mx.sym.expand_dims(self._inputs[0], axis=self._axis))
-            column = mx.sym.slice_axis(mx.sym.Reshape(first, shape=(-3, -1)), axis=1, begin=0,
-                                       end=1)
-            row = mx.sym.Cast(mx.sym.Reshape(column, shape=(1, -1)), dtype='float32')
-            ones = mx.sym.broadcast_axis(mx.sym.ones_like(row), axis=0, size=length)
-            self._running = self.mask(ones, 'TN')
-        return self._running
-
-
-def hold(running: mx.sym.Symbol, new: States, old: States) -> list[mx.sym.Symbol]:
-    """The `new` states of the sequences that are `running`, the `old` ones of the others."""
-    new, old = flatten(new), flatten(old)
-    if len(new) != len(old):
-        raise ValueError('states must be as many before a step as after it, got %d and %d'
-                         % (len(old), len(new)))
-    return [mx.sym.where(running, *pair) for pair in zip(new, old)]

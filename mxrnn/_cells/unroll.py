@@ -24,19 +24,8 @@ from typing import (
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .sequence import (
-    GivenLengths,
-    Inputs,
-    Layout,
-    Lengths,
-    Outputs,
-    States,
-    check_inputs,
-    check_valid_length,
-    flatten,
-    merged,
-    steps_of,
-)
+from .lengths import GivenLengths, Lengths, check_valid_length
+from .sequence import Inputs, Layout, Outputs, States, check_inputs, flatten, merged, steps_of
 from .variables import check_weights_given
 
 if TYPE_CHECKING:

@@ -89,6 +89,14 @@ def params_of(symbol: mx.sym.Symbol, arg_params: Weights, aux_params: Weights,
     return {name: given[name] for name in symbol.list_inputs() if name in given}
 
 
+def type_of_weights(cell: BaseRNNCell, params: Weights) -> dict[str, Any]:
+    """The argument dtype of begin_state, where all weights of the cell are of one other type of
+    reals than float32: cells make arrays of that type then."""
+    names = {name for each in cell._all_cells_() for name in each._params._params}
+    types = {np.dtype(params[name].dtype).name for name in names if name in params}
+    return {'dtype': types.pop()} if types in ({'float64'}, {'float16'}) else {}
+
+
 class OneCall:
     """Refuses a call that begins while another one runs."""
 

@@ -24,14 +24,6 @@ _LENGTHS, _OTHERS = 8, 64
 _LENGTH = 'valid_length '  #: no variable of a program is called so
 
 
-def _type_of_weights(cell: BaseRNNCell, params: graphs.Weights) -> dict[str, Any]:
-    """The argument dtype of begin_state, where all weights of the cell are of one other type of
-    reals than float32: cells make arrays of that type then."""
-    names = {name for each in cell._all_cells_() for name in each._params._params}
-    types = {np.dtype(params[name].dtype).name for name in names if name in params}
-    return {'dtype': types.pop()} if types in ({'float64'}, {'float16'}) else {}
-
-
 class Stepper:
     """Run a network one step at a time, from states to new states.
 
@@ -110,7 +102,7 @@ class Stepper:
         self._cell: BaseRNNCell | None = cell
         self._network: Network | None = network
         cell.reset()
-        begin = cell.begin_state(func=mx.sym.Variable, **_type_of_weights(cell, arg_params))
+        begin = cell.begin_state(func=mx.sym.Variable, **graphs.type_of_weights(cell, arg_params))
         self._begin = begin
         outputs, states = applied(cell, network, lambda inputs: cell(inputs, begin))
         self._set_up(outputs, begin, states, arg_params, aux_params, ctx)

@@ -11,8 +11,8 @@ from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.dropout import DropoutCell, drop
 from .._cells.gates import MODES
+from .._cells.lengths import GivenLengths
 from .._cells.sequence import (
-    GivenLengths,
     Inputs,
     StateInfo,
     States,

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .._cells.base import BaseRNNCell
+from .._cells.lengths import GivenLengths
 from .._cells.sequence import (
-    GivenLengths,
     Inputs,
     StateInfo,
     States,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from .._cells.sequence import GivenLengths
+from .._cells.lengths import GivenLengths
 from .._runtime.mxnet import mx
 from .vector import wanted
 
