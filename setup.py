@@ -41,6 +41,7 @@ setup(
         **{wheel: pip_packages(wheel) for wheel, served in WHEELS.items() if served},
         'test': ['pytest', 'hypothesis'],
         'bench': ['matplotlib'],
+        'docs': ['pdoc'],
         'onnx': ['onnx>=1.13'],
         'torch': ['torch'],
     },

@@ -3,13 +3,31 @@
     import mxrnn as rnn
     from mxrnn import mx    # MXNet, importable on current Python and NumPy
 
-Cells (`rnn_cell`) build `mx.sym` graphs of one step or, with `unroll`, of a whole sequence;
-`FusedRNNCell` is one operator for layers, directions and steps, and `fuse` unrolls ordinary cells
-through it, `dynamic_unroll` as a loop over any length. The checkpoint functions (`rnn`) store
-weights so that every kind of cell can read them. `io` makes batches of sentences.
+    cell = rnn.LSTMCell(64, prefix='lstm_')
+    outputs, states = rnn.fuse(cell).unroll(20, mx.sym.Variable('data'), merge_outputs=True)
 
-``import mxrnn`` does not import MXNet; the first use of a name that needs it does. From
-``import mxrnn`` on, ``import mxnet`` works on current Python and NumPy as well.
+A cell builds the graph of one step, or with `unroll` that of a whole sequence. The graph is one of
+MXNet, for `mx.mod.Module` to train. ``help(rnn.LSTMCell)`` and so on shows one name:
+
+- Cells: `RNNCell`, `LSTMCell`, `GRUCell`; `FusedRNNCell` is all layers, directions and steps as one
+  operator. Further: `LSTMPCell`, `LayerNormLSTMCell`, `LayerNormGRUCell`, `ConvRNNCell`,
+  `ConvLSTMCell`, `ConvGRUCell`; your own from `BaseRNNCell` or `BaseConvRNNCell`.
+- Cells of cells: `SequentialRNNCell`, `BidirectionalCell`, `DropoutCell`, `ZoneoutCell`,
+  `ResidualCell`, `VariationalDropoutCell`, `WeightDropCell`; your own from `ModifierCell`.
+  `RNNParams` has weights to share.
+- Sequences: `fuse` unrolls ordinary cells at the speed of the fused operator, `dynamic_unroll`
+  as a loop over any length; `carry_states` has a batch begin with the states of the one before.
+- Data: `encode_sentences` and `decode_sentences`; `BucketSentenceIter`, `SentencePairIter` and
+  `StreamIter` make batches; `write_tokens` and `read_tokens` keep a corpus on disk.
+- Checkpoints, which all cells can read: `do_rnn_checkpoint` for `fit`, `save_rnn_checkpoint`,
+  `load_rnn_checkpoint`.
+- Answers: `Predictor` for whole sequences, `Stepper` step by step; `fold` makes graphs smaller.
+- Without MXNet: `interop` reads checkpoints, and takes them to torch and ONNX and back.
+- `install` puts mxrnn in the place of `mx.rnn`; `device_report` says what it runs on.
+
+The folder docs has tables of these names, recipes, and what MXNet's error messages mean. ``import
+mxrnn`` does not import MXNet; the first use of a name that needs it does. From ``import mxrnn`` on,
+``import mxnet`` works on current Python and NumPy as well.
 """
 from __future__ import annotations
 

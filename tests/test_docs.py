@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,24 @@ def test_the_python_of_a_page_runs(page, tmp_path):
                           stdout=subprocess.PIPE, env=environment, check=True)
     rest = iter(done.stdout.splitlines())
     assert all(line in rest for line in PRINTED.get(page, []))
+
+
+def test_the_reference_has_a_page_for_each_name(tmp_path, capsys):
+    pytest.importorskip('pdoc')
+    reference = runpy.run_path(str(ROOT / 'docs' / 'reference.py'))
+    pages = {path.name: path.read_text(encoding='utf-8') for path in reference['build'](tmp_path)}
+    names = {name for name in mxrnn.__all__ if name not in mxrnn._MODULES}
+    names |= {'interop.' + name for name in mxrnn.interop.__all__}
+    assert {name + '.html' for name in names} | {'index.html'} <= set(pages)
+    for name, page in pages.items():
+        for target, anchor in re.findall(r'<a href="([^"#]*)(?:#([^"]+))?"', page):
+            if '://' not in target:
+                assert target in pages, (name, target)
+                assert not anchor or ' id="%s"' % anchor in pages[target], (name, target, anchor)
+        shown = re.sub(r'<(pre|code|style|script).*?</\1>', '', page, flags=re.DOTALL)
+        assert not re.search(r'``|\$\$|^>>> | at 0x|\.\. math', shown, re.MULTILINE), name
+        assert 'mxrnn._' not in re.sub(r'<style.*?</style>', '', page, flags=re.DOTALL), name
+    assert capsys.readouterr() == ('', '')
 
 
 def test_the_readme_can_be_read_in_some_minutes():
