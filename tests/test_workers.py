@@ -1,6 +1,7 @@
 """Checkpoints within epochs where several workers train: all of them go on, or none does."""
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import logging
 import os
@@ -11,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import types
 import zlib
@@ -68,11 +70,11 @@ class Workers:
         arg_params, aux_params = self.module.get_params()
         self.module.set_params({name: value + 1 for name, value in arg_params.items()}, aux_params)
 
-    def load(self, rank: int):
+    def load(self, rank: int, **options):
         again = Seeded(seed=2)
         again.data = part_of(rank)
         return rnn.load_rnn_checkpoint(again.cell, self.prefix, module=again.module,
-                                       data=again.data), again.data
+                                       data=again.data, **options), again.data
 
 
 @differs
@@ -484,3 +486,103 @@ def test_a_worker_dies_and_all_go_on_at_the_same_batch(rank, when, batch, whole,
     assert printed.count('Skipped a checkpoint') == printed.count(skipped)
     for number in (0, 1):
         assert same(mx.nd.load(str(tmp_path / ('end-%d' % number))), whole)
+
+
+@differs
+def test_what_is_left_of_a_first_checkpoint_that_no_worker_finished_is_none(tmp_path):
+    workers = Workers(str(tmp_path / 'model'), batches=3)
+    workers.save(0, 1, 3)  # and the other worker is killed before it writes its part
+    with pytest.raises(rnn.CheckpointError, match='part-0001'):
+        workers.load(0)
+    assert workers.load(0, missing_ok=True)[0] is None
+    part = tmp_path / 'model-0001.batch-0003.part-0001'
+    part.write_bytes(b'damaged')
+    with pytest.raises(rnn.CheckpointError, match='part-0001'):
+        workers.load(0, missing_ok=True)
+    part.unlink()
+    workers.save(1, 1, 3)
+    workers.save(0, 1, 6)
+    workers.save(1, 1, 6)
+    workers.save(0, 1, 9)  # the first one was whole: what is missing now was lost by other means
+    assert workers.load(0, missing_ok=True)[0] is not None
+    (tmp_path / 'model-0001.batch-0006.part-0001').unlink()
+    with pytest.raises(rnn.CheckpointError, match='part-0001'):
+        workers.load(0, missing_ok=True)
+
+
+@differs
+def test_a_checkpoint_may_be_missing(tmp_path):
+    training = Seeded(seed=1)
+    prefix = str(tmp_path / 'model')
+    for place in (prefix, str(tmp_path / 'folder' / 'model')):
+        for epoch in (None, 3):
+            assert rnn.load_rnn_checkpoint(training.cell, place, epoch, missing_ok=True) is None
+            with pytest.raises(rnn.CheckpointError):
+                rnn.load_rnn_checkpoint(training.cell, place, epoch)
+    (tmp_path / 'model-0003.params').write_bytes(b'damaged')
+    for epoch in (None, 3):
+        with pytest.raises(rnn.CheckpointError):
+            rnn.load_rnn_checkpoint(training.cell, prefix, epoch, missing_ok=True)
+    with pytest.raises(TypeError, match='missing_ok must be'):
+        rnn.load_rnn_checkpoint(training.cell, prefix, missing_ok='yes')
+
+
+class Exchange:
+    """Stores of workers in threads, that add up what all of them push."""
+
+    type = 'dist_sync'
+
+    def __init__(self, workers: int) -> None:
+        self.num_workers = workers
+        self.barrier = threading.Barrier(workers)
+        self.pushed: dict = {}
+
+    def of(self, rank: int):
+        return types.SimpleNamespace(
+            type=self.type, num_workers=self.num_workers, rank=rank, init=lambda key, value: None,
+            push=lambda key, value: self.pushed.update({rank: value.asnumpy()}), pull=self.pull)
+
+    def pull(self, key, out) -> None:
+        self.barrier.wait(30)
+        total = sum(self.pushed.values())
+        self.barrier.wait(30)
+        out[:] = total
+
+
+@differs
+@pytest.mark.parametrize('views, agreed', [
+    ([[3, 2, 1], [3, 2, 1]], 3), ([[3, 2, 1], [2, 1]], 2), ([[3, 1], [2, 1]], 1), ([[], []], None),
+    ([[3, 2, 1], [3], [3, 1]], 3), ([[1], []], 'no checkpoint of p can be read by all workers: '
+                                   'that of rank 1 finds none'),
+    ([[2], [1]], 'that of rank 0 finds none'), ([[1], [-1]], 'other weights in some workers')])
+def test_workers_agree_on_the_newest_that_all_can_read(views, agreed, monkeypatch):
+    from mxrnn._checkpoint import workers
+    exchange = Exchange(len(views))
+    current = threading.local()
+    monkeypatch.setattr(workers.watch, 'stores', lambda: [current.store])
+    data = types.SimpleNamespace(num_parts=len(views))
+
+    def work(rank: int):
+        current.store = exchange.of(rank)
+        left = sorted(views[rank], key=abs)
+        highest = [9]
+
+        def chosen():
+            can = [epoch for epoch in left if abs(epoch) <= highest[0]]
+            return (abs(can[-1]), 0, {'weight': mx.nd.array([can[-1]])}) if can else None
+
+        try:
+            for place in workers.agree('p', data, chosen):
+                assert place[0] < chosen()[0]
+                highest[0] = place[0]
+        except rnn.CheckpointError as error:
+            return str(error)
+        return chosen()
+
+    with concurrent.futures.ThreadPoolExecutor(len(views)) as threads:
+        results = list(threads.map(work, range(len(views))))
+    for result in results:
+        if isinstance(agreed, str):
+            assert agreed in result
+        else:
+            assert (result and result[0]) == agreed

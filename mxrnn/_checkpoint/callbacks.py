@@ -192,6 +192,7 @@ class _Saver:
             told = position.save_part(self._prefix, place, here, arg)
             if self._workers.rank():
                 return
+            told = told._replace(first=self._retention.is_first(place))
         save(self._cells, self._prefix, place[0], _pinned(self._symbol, self._module, sym), arg,
              aux, batch=place[1], companion=self._companion(here, told), checksum=self._checksum)
         self._retention.saved(place, told)
@@ -294,7 +295,14 @@ class _Retention:
         self._before: tuple[Place, Extra] | None = None  #: the last one of several workers
         self._whole: Place | None = None  #: the newest that has all of its parts
         self._unused: set[Place] = set()  #: of those saved through this, what no worker can use
+        self._ours: set[Place] = set()  #: saved through this
         self._warned = False
+
+    def is_first(self, place: Place) -> bool:
+        """Whether no checkpoint is known to be whole and none is there that others have saved."""
+        self._ours.add(place)
+        return self._whole is None and self._ours.issuperset(
+            files.places(self._prefix, batches=True))
 
     def saved(self, place: Place, told: Extra | None) -> None:
         """Delete what is no longer needed, now that `place` is written.

@@ -3,15 +3,16 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Dict, Iterable, NamedTuple, Sequence
+from typing import Any, Callable, Dict, Iterable, Literal, NamedTuple, Sequence, overload
 
 from .. import _check
 from .._files import names as files
 from .._files.errors import CheckpointError, reason_of
+from .._files.names import Place
 from .._files.params import checked
 from .._graph.reading import read_graph
 from .._runtime.mxnet import mx
-from . import matching, position, resume, states
+from . import matching, position, resume, states, workers
 from .saving import cell_list, check_module, path_prefix
 from .trusted import named_things
 
@@ -54,13 +55,32 @@ class Checkpoint(NamedTuple('Checkpoint', [
         return made
 
 
-class _SavedWithoutError(Exception):
+class _SavedWithoutError(CheckpointError):
     """A checkpoint is whole, but was saved without something that is asked for."""
+
+
+class _UnfinishedError(CheckpointError):
+    """Several workers have ended while they wrote their first checkpoint."""
+
+
+@overload
+def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
+                        module: mx.mod.BaseModule | None = None, data: Any = None,
+                        strict: bool = True, trusted: Iterable[Any] = (),
+                        missing_ok: Literal[False] = False) -> Checkpoint: ...
+
+
+@overload
+def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
+                        module: mx.mod.BaseModule | None = None, data: Any = None,
+                        strict: bool = True, trusted: Iterable[Any] = (),
+                        missing_ok: bool) -> Checkpoint | None: ...
 
 
 def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
                         module: mx.mod.BaseModule | None = None, data: Any = None,
-                        strict: bool = True, trusted: Iterable[Any] = ()) -> Checkpoint:
+                        strict: bool = True, trusted: Iterable[Any] = (),
+                        missing_ok: bool = False) -> Checkpoint | None:
     """Read a checkpoint and pack the weights as `cells` have them.
 
     It may have been written for other cells with the same weights (fused or not), by any version
@@ -91,7 +111,8 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
         the random generators, when the module gets its optimiser. Checkpoints within an epoch
         count then, too, and the first epoch of `fit` is the rest of that one. Put the iterator
         into a `mx.io.PrefetchingIter` after this. It needs `module`. Each of several workers gives
-        its part of the data, with as many parts as when the checkpoint was saved.
+        its part of the data, with as many parts as when the checkpoint was saved. If their store
+        is there already, they agree through it on the newest that all of them can read.
     strict : bool, default True
         Refuse a file with parameters that neither its graph nor a cell knows, without parameters
         that the graph has, or with shapes or types that do not fit the graph.
@@ -100,10 +121,13 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
         optimisers and schedulers, and the classes of the module's own optimiser and scheduler:
         for instance the class of an object that this optimiser keeps. Anything else is refused
         before it is called, since the file may be from somebody else.
+    missing_ok : bool, default False
+        Return None where no checkpoint has been written yet, or several workers have begun to
+        write their first one and were killed. Files that are damaged remain an error.
 
     Returns
     -------
-    Checkpoint
+    Checkpoint or None
         A tuple (symbol, arg_params, aux_params), with the attribute `epoch`. The symbol is the one
         that was saved: if that was of other cells, build it again with `cells`.
 
@@ -137,31 +161,68 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
     trusted = list(_check.iterable('trusted', trusted, 'classes or functions'))
     named_things(trusted)  # which refuses others
     _check_data(data, module)
+    _check.flag('missing_ok', missing_ok)
+
+    def load(place: Place) -> Checkpoint:
+        loaded = _load(cells, prefix, *place, strict)
+        if module is not None:
+            _resume(module, data, loaded, prefix, place, trusted)
+        return loaded
+
     if epoch is not None:
-        places = [(_check.whole('epoch', epoch, 0), 0)]
-    elif files.is_remote(prefix):
+        place = _check.whole('epoch', epoch, 0), 0
+        if (missing_ok and not files.is_remote(prefix)
+                and place not in files.places(prefix, missing_ok=True)):
+            return None
+        return load(place)
+    if files.is_remote(prefix):
         raise ValueError('epoch must be given for a remote prefix, got None with %s' % prefix)
-    else:
-        places = files.places(prefix, batches=data is not None)
-    broken = []
-    for place in reversed(places):
-        try:
-            loaded = _load(cells, prefix, *place, strict)
-            if module is not None:
-                _resume(module, data, loaded, prefix, place, trusted)
-            if epoch is None:
-                files.warn_of_later(prefix, place, batches=data is not None)
-            return loaded
-        except _SavedWithoutError as error:
-            # Training that went on from an older one would write over this one, which is whole.
-            raise CheckpointError(str(error)) from None
-        except CheckpointError as error:
-            if epoch is not None:
-                raise
-            broken.append(str(error))
-            _log.warning('Skipped a checkpoint: %.300s', error)
-    raise CheckpointError('no checkpoint of %s can be read: %s'
-                          % (prefix, '; '.join(broken) or 'there is no %s-*.params' % prefix))
+    candidates = _Candidates(prefix, files.places(prefix, data is not None, missing_ok), load)
+    loaded = candidates.newest()
+    for lowest in workers.agree(prefix, data, lambda: candidates.chosen):
+        loaded = candidates.newest(lowest)
+    if loaded is None and not (missing_ok and candidates.none_was_whole):
+        raise CheckpointError('no checkpoint of %s can be read: %s' % (
+            prefix, '; '.join(map(str, candidates.broken)) or 'there is no %s-*.params' % prefix))
+    if candidates.chosen is not None:
+        files.warn_of_later(prefix, candidates.chosen[:2], batches=data is not None)
+    return loaded
+
+
+class _Candidates:
+    """The checkpoints that are there, tried from the newest on."""
+
+    def __init__(self, prefix: str, places: list[Place],
+                 load: Callable[[Place], Checkpoint]) -> None:
+        self._prefix, self._places, self._load = prefix, places, load
+        self.broken: list[CheckpointError] = []
+        #: Epoch and batch of the newest one that was read, and its parameters.
+        self.chosen: workers.Chosen | None = None
+
+    @property
+    def none_was_whole(self) -> bool:
+        """Whether there is nothing, or only what several workers have left of their first save."""
+        return all(isinstance(error, _UnfinishedError) for error in self.broken)
+
+    def newest(self, at_most: Place | None = None) -> Checkpoint | None:
+        """Return the newest that can be read, of those up to `at_most`; None if there is none."""
+        self.chosen = None
+        while self._places:
+            place = self._places.pop()
+            if at_most is not None and place > at_most:
+                continue
+            try:
+                loaded = self._load(place)
+            except _SavedWithoutError as error:
+                # Training that went on from an older one would write over this, which is whole.
+                raise CheckpointError(str(error)) from None
+            except CheckpointError as error:
+                self.broken.append(error)
+                _log.warning('Skipped a checkpoint: %.300s', error)
+            else:
+                self.chosen = (*place, loaded.arg_params)
+                return loaded
+        return None
 
 
 def _check_data(data: Any, module: Any) -> None:
@@ -172,7 +233,7 @@ def _check_data(data: Any, module: Any) -> None:
             raise ValueError('module must be given with data, got None')
 
 
-def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: tuple[int, int],
+def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: Place,
             trusted: list[Any]) -> None:
     """Let `module` go on from a checkpoint, as soon as it is bound and has its optimiser."""
     path = files.path_of(prefix, 'states', *place)
@@ -187,7 +248,12 @@ def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: tupl
     go_on = None
     if data is not None:
         if found.extra.parts is not None:
-            here = position.read_part(prefix, place, found.extra, data)
+            try:
+                here = position.read_part(prefix, place, found.extra, data)
+            except CheckpointError as error:
+                if position.unfinished(prefix, place, found.extra):
+                    raise _UnfinishedError(str(error)) from error
+                raise
         elif found.extra.position is not None:
             here = found.extra.position
         else:

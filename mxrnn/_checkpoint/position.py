@@ -32,8 +32,8 @@ from .._runtime.mxnet import mx
 from . import resume, states
 from .states import Extra
 
-__all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_part', 'fault',
-           'go_to', 'read_part', 'save_part', 'take']
+__all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_part',
+           'checksum_of', 'fault', 'go_to', 'read_part', 'save_part', 'take', 'unfinished']
 
 #: Plain values and NumPy arrays, by the names of `_ENTRIES`.
 Position = Dict[str, Any]
@@ -239,11 +239,17 @@ def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -
                          'it' % workers)
 
 
-def save_part(prefix: str, place: Place, here: Here, arg_params: dict[str, mx.nd.NDArray]) -> Extra:
-    """Write where this worker stands; returns what the file of states is to tell."""
+def checksum_of(arg_params: dict[str, mx.nd.NDArray]) -> int:
+    """A checksum of 32 bits by which workers tell whether they have the same weights."""
     weights = 0
     for name in sorted(arg_params):
         weights = zlib.crc32(arg_params[name].asnumpy().tobytes(), weights)
+    return weights
+
+
+def save_part(prefix: str, place: Place, here: Here, arg_params: dict[str, mx.nd.NDArray]) -> Extra:
+    """Write where this worker stands; returns what the file of states is to tell."""
+    weights = checksum_of(arg_params)
     index, count = (getattr(here.data, name) for name in ('part_index', 'num_parts'))
     path = files.path_of(prefix, files.part(index), *place)
     try:
@@ -282,6 +288,13 @@ def read_part(prefix: str, place: Place, told: Extra, data: Data) -> Position:
         found.append(_check_entries(states.read_part(path, weights), path))
     # Another number of parts is refused by `data`, whichever position it is given.
     return found[getattr(data, 'part_index', 0) % count]
+
+
+def unfinished(prefix: str, place: Place, told: Extra) -> bool:
+    """Whether a checkpoint lacks parts and none of its training was whole before it."""
+    return told.first is True and isinstance(told.parts, int) and not all(
+        os.path.exists(files.path_of(prefix, files.part(number), *place))
+        for number in range(told.parts))
 
 
 def fault(prefix: str, place: Place, told: Extra, data: Data) -> str:

@@ -29,6 +29,8 @@ class Extra(NamedTuple):
         Where training stands, if one worker trains.
     parts, weights : int
         If several do: how many positions there are, and the checksum of the weights that each has.
+    first : bool
+        Whether none of their checkpoints was known to be whole before this one.
     changed : dict
         What the optimiser has changed in itself, as `resume.Begun.changed` gives it.
     """
@@ -36,6 +38,7 @@ class Extra(NamedTuple):
     position: Any = None
     parts: Any = None
     weights: Any = None
+    first: Any = None
     changed: Any = None
 
 

@@ -48,11 +48,14 @@ def part(number: int) -> str:
     return 'part-%04d' % number
 
 
-def places(prefix: str, batches: bool = False) -> list[Place]:
+def places(prefix: str, batches: bool = False, missing_ok: bool = False) -> list[Place]:
     """Epoch and batch of the checkpoints with a file of parameters, in ascending order.
 
-    The batch is 0 at the end of an epoch. Checkpoints within epochs are among them if `batches`.
+    The batch is 0 at the end of an epoch. Checkpoints within epochs are among them if `batches`. A
+    folder that is not there is an error unless `missing_ok`.
     """
+    if missing_ok and not os.path.exists(os.path.dirname(prefix) or '.'):
+        return []
     return sorted(place for place, kind in _found(prefix)
                   if kind == 'params' and (batches or not place[1]))
 

@@ -21,7 +21,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from . import cuda, failures, threads
+from . import cuda, failures, threads, watch
 
 __all__ = ['cures', 'execute', 'version']
 
@@ -141,7 +141,8 @@ def _keep_for_mxnet(gone: dict[str, Any]) -> None:
 def execute(loader: Any, module: types.ModuleType) -> None:
     """Run MXNet's code with its own `loader`, cured of what keeps it from being imported."""
     file = module.__file__ or ''
-    failed = cuda.load(cuda.mxnet_library(os.path.dirname(file)))
+    library = cuda.mxnet_library(os.path.dirname(file))
+    failed = cuda.load(library)
     for clash in cuda.clashes():
         warnings.warn(clash, stacklevel=2)
     if '__version__' not in vars(module):  # else it is being reloaded
@@ -152,9 +153,11 @@ def execute(loader: Any, module: types.ModuleType) -> None:
     asked: set[str] = set()
     try:
         with threads.chosen(), _distutils() as stand_in, _gone_from_numpy(gone, asked):
+            watch.begin(library)  # schedulers and servers work within the import
             loader.exec_module(module)
     except Exception as error:
         raise ImportError(failures.explanation(error, file, failed), name='mxnet') from error
+    watch.attend(module)
     if stand_in:
         cures.append('stand-in for distutils.version')
     if asked:

@@ -1,0 +1,193 @@
+"""A process of a distributed training dies or hangs, and all others end to be started again."""
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from . import mx, rnn
+from .test_workers import ROOT
+
+PROGRAM = '''
+import os, sys, time
+import mxrnn
+from mxrnn import mx
+
+kind, steps, then = sys.argv[1:]
+store = mx.kv.create(kind)
+gradient, weight = mx.nd.ones(4), mx.nd.zeros(4)
+store.init('weight', weight)
+if '_async' in kind:
+    store.set_optimizer(mx.optimizer.SGD(rescale_grad=1))
+for step in range(int(steps)):
+    store.push('weight', gradient)
+    store.pull('weight', weight)
+    weight.wait_to_read()
+    if step == 20:
+        print('at work', store.rank, flush=True)
+    time.sleep(0.1)
+exec(then)
+print('done', store.rank, flush=True)
+'''
+
+
+class Training:
+    """A scheduler, a server and two workers, each with what it prints in a file."""
+
+    def __init__(self, folder: Path, kind: str = 'dist_sync', steps: int = 10000, then: str = '',
+                 **environment: str) -> None:
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+        self.environment = dict(
+            os.environ, OMP_NUM_THREADS='1', PYTHONPATH=ROOT, DMLC_PS_ROOT_URI='127.0.0.1',
+            DMLC_PS_ROOT_PORT=str(port), DMLC_NUM_SERVER='1', DMLC_NUM_WORKER='2', **environment)
+        self.folder, self.command = folder, [sys.executable, '-W', 'ignore', '-c', PROGRAM, kind,
+                                             str(steps), then]
+        self.processes: list[subprocess.Popen[bytes]] = []
+        for role in ('scheduler', 'server', 'worker', 'worker'):
+            self.start(role)
+
+    def start(self, role: str) -> subprocess.Popen[bytes]:
+        with open(self.folder / str(len(self.processes)), 'wb') as output:
+            self.processes.append(subprocess.Popen(
+                self.command, env=dict(self.environment, DMLC_ROLE=role), stdout=output,
+                stderr=subprocess.STDOUT))
+        return self.processes[-1]
+
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def printed(self, number: int) -> str:
+        return (self.folder / str(number)).read_text(encoding='utf-8')
+
+    def wait(self, condition, seconds: float = 100) -> float:
+        """Wait until a condition holds; returns after how many seconds."""
+        start = time.monotonic()
+        while not condition():
+            assert time.monotonic() < start + seconds, [
+                self.printed(number) for number in range(len(self.processes))]
+            time.sleep(0.05)
+        return time.monotonic() - start
+
+    def at_work(self) -> Training:
+        self.wait(lambda: all('at work' in self.printed(number) for number in (2, 3)))
+        return self
+
+    def ended(self, *numbers: int) -> bool:
+        return all(self.processes[number].poll() is not None for number in numbers)
+
+    def statuses(self) -> list[int | None]:
+        return [process.poll() for process in self.processes]
+
+
+ROLES = ['scheduler', 'server', 'worker', 'worker']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number, how', [(0, signal.SIGKILL), (1, signal.SIGSTOP),
+                                         (2, signal.SIGSTOP), (3, signal.SIGKILL)])
+def test_all_end_when_one_is_gone_and_name_it(number, how, tmp_path):
+    with Training(tmp_path).at_work() as training:
+        training.processes[number].send_signal(how)
+        others = [other for other in range(4) if other != number]
+        training.wait(lambda: training.ended(*others), 30)
+        role = ROLES[number]
+        for other in others:
+            assert training.processes[other].returncode == 75
+            lines = training.printed(other).splitlines()
+            said = re.fullmatch(r'mxrnn: (.*) is gone; this (.*) ends, to be started again '
+                                r'\(status 75\)', lines[-1])
+            assert said and said.group(2) == ROLES[other]
+            assert not any('gone' in line for line in lines[:-1])
+            if role == 'scheduler':
+                assert said.group(1) == 'the scheduler (127.0.0.1:%s)' % (
+                    training.environment['DMLC_PS_ROOT_PORT'])
+            else:
+                assert re.fullmatch(r'%s \d \(127\.0\.0\.1, process %d\)' % (
+                    role, training.processes[number].pid), said.group(1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('options', [dict(kind='dist_async'), dict(PS_HEARTBEAT_INTERVAL='0')])
+def test_nobody_ends_where_that_is_not_wanted(options, tmp_path):
+    with Training(tmp_path, **options).at_work() as training:
+        training.processes[3].kill()
+        time.sleep(20)
+        assert training.statuses() == [None, None, None, -signal.SIGKILL]
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_done_waits_for_the_others(tmp_path):
+    with Training(tmp_path, steps=30, then='time.sleep(20 * store.rank)') as training:
+        training.wait(lambda: training.ended(0, 1, 2, 3))
+        assert training.statuses() == [0, 0, 0, 0]
+        assert sum(training.printed(number).count('done') for number in (2, 3)) == 2
+
+
+@pytest.mark.slow
+def test_a_worker_that_waits_for_others_at_its_end_ends_when_one_is_gone(tmp_path):
+    with Training(tmp_path, steps=30, then='time.sleep(1000 * store.rank)') as training:
+        training.wait(lambda: any('done' in training.printed(number) for number in (2, 3)))
+        first = 2 if 'done' in training.printed(2) else 3
+        training.processes[5 - first].kill()
+        training.wait(lambda: training.ended(0, 1, first), 30)
+        assert {training.processes[number].returncode for number in (0, 1, first)} == {75}
+
+
+@pytest.mark.slow
+def test_a_worker_with_an_error_ends_at_once_and_the_others_after_it(tmp_path):
+    then = '1 / (1 - store.rank)\nstore._barrier()'
+    with Training(tmp_path, steps=30, then=then) as training:
+        training.wait(lambda: training.ended(0, 1, 2, 3))
+        assert sorted(training.statuses()) == [1, 75, 75, 75]
+        printed = ''.join(map(training.printed, (2, 3)))
+        assert 'ZeroDivisionError' in printed
+
+
+@pytest.mark.slow
+def test_what_registers_in_the_place_of_a_dead_worker_ends_with_the_others(tmp_path):
+    with Training(tmp_path).at_work() as training:
+        training.processes[3].kill()
+        training.start('worker')  # registers with a scheduler that has no place for it
+        training.wait(lambda: training.ended(0, 1, 2, 4), 60)
+        assert training.statuses() == [75, 75, 75, -signal.SIGKILL, 75]
+
+
+@pytest.mark.slow
+def test_all_end_when_the_scheduler_was_started_again(tmp_path):
+    with Training(tmp_path).at_work() as training:
+        training.processes[0].kill()
+        training.start('scheduler')
+        training.wait(lambda: training.ended(1, 2, 3), 30)
+        assert training.statuses() == [-signal.SIGKILL, 75, 75, 75, None]
+        assert 'was started again' in training.printed(2)
+
+
+@pytest.mark.parametrize('variable', ['PS_HEARTBEAT_INTERVAL', 'PS_HEARTBEAT_TIMEOUT'])
+def test_the_settings_of_the_heartbeat_are_numbers_of_seconds(variable, monkeypatch):
+    from mxrnn._runtime import watch
+    monkeypatch.setenv('DMLC_ROLE', 'worker')
+    monkeypatch.setenv(variable, 'often')
+    with pytest.raises(ValueError, match="%s must be a number of seconds, 0 to have no heartbeat, "
+                                         "got 'often'" % variable):
+        watch.begin(mx.__file__)
+
+
+def test_a_process_without_a_role_is_not_watched(monkeypatch):
+    from mxrnn._runtime import watch
+    monkeypatch.delenv('DMLC_ROLE', raising=False)
+    watch.begin(mx.__file__)
+    assert watch._watch is None and rnn is not None
