@@ -18,8 +18,9 @@ def _softmax_output(builder: Builder, node: Node, data: Value) -> Value:
     if node.multi_output:
         data.size(1)
         return builder.apply('Softmax', data, axis=1)
-    # Over four axes of float32 MXNet's inference differs from its training, which is flat.
-    if node.preserve_shape or data.rank == 4 and data.dtype == np.float32:
+    # Over one axis and over four of float32 MXNet's inference differs from its training, which is
+    # flat.
+    if node.preserve_shape or data.rank in (1, 4) and data.dtype == np.float32:
         return builder.apply('Softmax', data, axis=data.rank - 1)
     return flat_softmax(builder, data)
 
