@@ -159,7 +159,8 @@ class Schedule:
 
     def _arrange(self) -> None:
         """Put steps behind all that they read, and note when a value is read for the last time."""
-        made = set(self.variables.values())
+        made = set(range(self.size)).difference(
+            place for step in self.steps for _, place in step.outputs)
         waiting, ordered = list(self.steps), []
         while waiting:
             later = []
