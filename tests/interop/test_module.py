@@ -427,7 +427,7 @@ def test_open_sizes_are_looked_for_once():
     module = interop.to_torch(interop.Model(interop.graph_from_json(symbol.tojson()), {}, {}))
     for _ in range(3):
         assert module(torch.ones(2, 3)).tolist() == [[1.0] * 3] * 2
-    assert len(module._searched) == 1
+    assert len(module._runners[False]._searched) == 1
 
 
 def test_labels_tell_no_sizes_that_inference_needs():
@@ -529,12 +529,12 @@ def test_a_file_of_torch_cannot_stand_for_more_than_it_holds(tmp_path):
 
 
 @pytest.mark.parametrize('change', [
-    {'subgraphs': []}, {'in_data_locs': '(9,)'}, {'remain_locs': '(0,)'}, {'num_out_data': '2'}])
+    {'in_data_locs': '(9,)'}, {'remain_locs': '(0,)'}, {'num_out_data': '2'}])
 def test_a_loop_whose_body_does_not_fit_it_is_refused(change):
     outputs, _ = rnn.dynamic_unroll(rnn.RNNCell(3), DATA)
     content = json.loads(outputs.tojson())
     loop, = [node for node in content['nodes'] if node['op'] == '_foreach']
-    (loop if 'subgraphs' in change else loop['attrs']).update(change)
+    loop['attrs'].update(change)
     graph = interop.graph_from_json(json.dumps(content))
     with pytest.raises(interop.UnsupportedError, match='_foreach'):
         interop.to_torch(interop.Model(graph, {}, {}))
@@ -543,7 +543,7 @@ def test_a_loop_whose_body_does_not_fit_it_is_refused(change):
 def test_outputs_that_are_not_read_take_no_room():
     symbol = mx.sym.SliceChannel(DATA, num_outputs=60000, squeeze_axis=True)
     graph = interop.graph_from_json(symbol[59999].tojson())
-    assert interop.to_torch(interop.Model(graph, {}, {}))._schedule.size == 2
+    assert interop.to_torch(interop.Model(graph, {}, {}))._runners[False].schedule.size == 2
 
 
 # ---- the weights of sym.RNN
@@ -576,7 +576,7 @@ def joined(mode, layers, bidirectional, flat=True, cut=0):
 def test_joined_weights_are_taken_as_they_are(mode, flat, cut, layers, bidirectional):
     both = run_both([joined(mode, layers, bidirectional, flat, cut)], {'data': (4, 2, 2)})
     assert_equal(both)
-    steps = [step.node.op for step in both.module._schedule.steps]
+    steps = [step.node.op for step in both.module._runners[True].schedule.steps]
     assert ('_rnn_param_concat' in steps) == bool(cut)
 
 
@@ -587,3 +587,87 @@ def test_joined_weights_of_other_sizes_are_joined():
     outputs = mx.sym.RNN(DATA, mx.sym.Concat(*parts, dim=0), mx.sym.zeros((1, 0, 4)),
                          mode='rnn_tanh', state_size=4, num_layers=1)
     assert_equal(run_both([outputs], {'data': (3, 2, 6)}))
+
+
+# ---- rolled graphs, and outputs that are chosen
+
+def draws():
+    """Steps with dropout between two layers, unrolled."""
+    cell = rnn.SequentialRNNCell()
+    for layer in (rnn.LSTMCell(3, prefix='one_'), rnn.DropoutCell(.5), rnn.GRUCell(3, prefix='b_')):
+        cell.add(layer)
+    return cell.unroll(5, DATA, merge_outputs=True)[0]
+
+
+def steps_of(module, training=False):
+    return [step.node.op for step in module._runners[training].schedule.steps]
+
+
+def test_an_unrolled_graph_is_rolled_up_and_stays_what_it_is(tmp_path):
+    symbol = draws()
+    module = make(symbol, {'data': (2, 5, 4)})
+    model = interop.Model(module.graph, {name: value.detach().numpy()
+                                         for name, value in module.named_parameters()}, {})
+    plain = interop.to_torch(model, roll=False)
+    assert module.graph == plain.graph == interop.graph_from_json(symbol.tojson())
+    assert steps_of(module).count('RNN') == 2 and 'RNN' not in steps_of(plain)
+    for batch in (2, 3):
+        data = torch.rand(batch, 5, 4, requires_grad=True)
+        one, other = module(data), plain(data)
+        torch.testing.assert_close(one, other)
+        torch.testing.assert_close(*(torch.autograd.grad(each.square().sum(), data)[0]
+                                     for each in (one, other)))
+    for name, value in interop.from_torch(module, model).arg_params.items():
+        np.testing.assert_array_equal(value, model.arg_params[name])
+    path, content = tmp_path / 'model.pt', []
+    for each in (module, plain):
+        interop.save_torch(each, path)
+        content.append(path.read_bytes())
+    assert content[0] == content[1]
+    assert 'RNN' in steps_of(interop.load_torch(path))
+    assert 'RNN' not in steps_of(interop.load_torch(path, roll=False))
+    for flag in (None, 'no'):
+        with pytest.raises(TypeError, match='roll must be True or False'):
+            interop.to_torch(model, roll=flag)
+        with pytest.raises(TypeError, match='roll must be True or False'):
+            interop.load_torch(path, roll=flag)
+
+
+def test_training_keeps_the_noise_of_a_rolled_graph():
+    module = make(draws(), {'data': (2, 5, 4)})
+    data = torch.rand(2, 5, 4)
+    expected = module(data)
+    assert 'Dropout' not in steps_of(module)
+    module.train()
+    assert not torch.equal(module(data), module(data))
+    assert 'Dropout' in steps_of(module, True)
+    torch.manual_seed(3)
+    mean = sum(module(data) for _ in range(400)) / 400
+    assert (mean - expected).abs().max() < .1
+    again = copy.deepcopy(module.double())
+    assert again(data.double()).dtype == torch.float64
+    torch.testing.assert_close(module.eval()(data.double()).float(), expected)
+
+
+def test_outputs_are_chosen_by_name():
+    symbol = language_model()
+    module = make(symbol, SHAPES)
+    model = interop.Model(module.graph, {name: value.detach().numpy()
+                                         for name, value in module.named_parameters()}, {})
+    chosen = interop.to_torch(model, outputs=['fc_output', 'softmax_output'])
+    assert chosen.outputs == ['fc_output', 'softmax_output']
+    scores, predictions = chosen(data=TOKENS)
+    torch.testing.assert_close(torch.softmax(scores, 1), predictions)
+    inner = interop.to_torch(model, outputs=['embed_output'])
+    assert inner.inputs == ['data'] and list(inner.state_dict()) == ['embed_weight']
+    with torch.no_grad():
+        inner.get_parameter('embed_weight').add_(1)
+    back = interop.from_torch(inner, model)
+    assert (back.arg_params['embed_weight'] == model.arg_params['embed_weight'] + 1).all()
+    assert back.arg_params['fc_bias'] is model.arg_params['fc_bias']
+    with pytest.raises(ValueError, match='outputs must be of softmax_output, .* got fc'):
+        interop.to_torch(model, outputs=['fc'])
+    other = make(mx.sym.Embedding(DATA, input_dim=9, output_dim=5, name='embed') * 2, {
+        'data': (2, 4)})
+    with pytest.raises(ValueError, match='the same graph'):
+        interop.from_torch(other, model)

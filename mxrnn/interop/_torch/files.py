@@ -60,13 +60,15 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str]) -> None:
         raise CheckpointError('cannot save %s: %s' % (path, error)) from error
 
 
-def load_torch(path: str | os.PathLike[str]) -> GraphModule:
+def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModule:
     """Read a module that `save_torch`, or ``python -m mxrnn export --torch``, has written.
 
     Parameters
     ----------
     path : str
         The file. It may come from a stranger: nothing in it is run.
+    roll : bool
+        Whether the steps of an unrolled graph are rolled up, as `to_torch` does.
 
     Returns
     -------
@@ -80,7 +82,7 @@ def load_torch(path: str | os.PathLike[str]) -> GraphModule:
     UnsupportedError
         The graph has operators that are not known here.
     """
-    path = os.fspath(path)
+    path, roll = os.fspath(path), _check.flag('roll', roll)
     try:
         _check_archive(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
@@ -99,7 +101,7 @@ def load_torch(path: str | os.PathLike[str]) -> GraphModule:
         values = [_checked(content[kind]) for kind in ('parameters', 'buffers')]
         _check_sizes([each for tensors in values for each in tensors.items()],
                      os.path.getsize(path))
-        return GraphModule(graph, *values).eval()
+        return GraphModule(graph, *values, roll=roll).eval()
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError('%s is not whole: %s' % (path, error)) from error
 

@@ -1,28 +1,37 @@
 """A graph as a torch.nn.Module."""
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ... import _check
+from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
+from ..._graph.rolling import roll as roll_up
 from ..model import Model
-from .opened import find_sources
-from .schedule import Schedule, Sources, UnsupportedError
+from .opened import Runner
+from .schedule import Schedule, UnsupportedError
 
 __all__ = ['GraphModule', 'UnsupportedError', 'from_torch', 'to_torch']
 
 
-def to_torch(model: Model) -> GraphModule:
+def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool = True
+             ) -> GraphModule:
     """Make a torch.nn.Module that computes what the graph of `model` computes.
 
     Parameters
     ----------
     model : Model
         As `load` gives it.
+    outputs : list of str, optional
+        Names of the outputs that the module is to have, those of inner nodes included, such as
+        'fc_output'; all outputs of the graph by default.
+    roll : bool
+        Whether the steps of an unrolled graph are rolled up where that changes nothing: into
+        sym.RNN, which torch has a kernel for, or into a loop.
 
     Returns
     -------
@@ -36,7 +45,7 @@ def to_torch(model: Model) -> GraphModule:
         The graph has operators that are not known here; all of them are listed, each with its
         nodes.
     ValueError
-        Two variables of the graph have one name.
+        Two variables of the graph have one name, or there is no output of a name in `outputs`.
 
     Examples
     --------
@@ -50,7 +59,8 @@ def to_torch(model: Model) -> GraphModule:
     tensor([0., 2.])
     """
     _check.instance('model', model, Model, 'a Model, as load gives it')
-    return GraphModule(model.graph, model.arg_params, model.aux_params).eval()
+    graph = model.graph if outputs is None else model.graph.select(outputs)
+    return GraphModule(graph, model.arg_params, model.aux_params, roll=roll).eval()
 
 
 def from_torch(module: GraphModule, model: Model) -> Model:
@@ -89,7 +99,7 @@ def from_torch(module: GraphModule, model: Model) -> Model:
     """
     _check.instance('module', module, GraphModule, 'a module of to_torch')
     _check.instance('model', model, Model, 'a Model, as load gives it')
-    if module.graph != model.graph:
+    if module.graph not in (model.graph, _like(model.graph, module)):
         raise ValueError('module must be made of the same graph as model')
     params, states = dict(model.arg_params), dict(model.aux_params)
     for values, target in ((module._parameters, params), (module._buffers, states)):
@@ -97,6 +107,14 @@ def from_torch(module: GraphModule, model: Model) -> Model:
             if value is not None:
                 target[name] = array_of(value, target[name].dtype)
     return model._replace(arg_params=params, aux_params=states)
+
+
+def _like(graph: Graph, module: GraphModule) -> Graph:
+    """The graph of the outputs that `module` has; `graph` itself if it has no such outputs."""
+    try:
+        return graph.select(module.outputs)
+    except ValueError:
+        return graph
 
 
 class GraphModule(nn.Module):
@@ -114,23 +132,23 @@ class GraphModule(nn.Module):
     arg_params, aux_params : dict of str to numpy.ndarray
         Values of the graph's parameters and auxiliary states. Arguments without a value are
         inputs; values of other names are not used.
+    roll : bool
+        See `to_torch`.
 
     Attributes
     ----------
     graph : Graph
+        As it was given: rolling it up leaves it and the module's file as they are.
     inputs, outputs : list of str
         Names, in the graph's order.
     """
 
     def __init__(self, graph: Graph, arg_params: dict[str, Any],
-                 aux_params: dict[str, Any]) -> None:
+                 aux_params: dict[str, Any], *, roll: bool = True) -> None:
         super().__init__()
-        schedule = Schedule(graph)
-        if schedule.faults:
-            raise UnsupportedError('the graph has operators that cannot be run: %s' % '; '.join(
-                '%s, %d times: %s' % (what, len(nodes), ', '.join(nodes[:5]) + (
-                    ', …' if len(nodes) > 5 else ''))
-                for what, nodes in sorted(schedule.faults.items())))
+        self.graph = graph
+        self._roll = _check.flag('roll', roll)
+        self._runners = {False: self._runner(False)}
         arguments, auxiliary = graph.arguments, graph.auxiliary
         twice = sorted({name for name in arguments + auxiliary
                         if (arguments + auxiliary).count(name) > 1})
@@ -146,7 +164,6 @@ class GraphModule(nn.Module):
         missing = [name for name in auxiliary if name not in aux_params]
         if missing:
             raise ValueError('aux_params must have the auxiliary states %s' % ', '.join(missing))
-        self.graph = graph
         self.inputs = [name for name in arguments if name not in arg_params]
         self.outputs = graph.outputs
         # The dictionaries are filled directly: MXNet's names may be those of attributes of Module.
@@ -156,32 +173,36 @@ class GraphModule(nn.Module):
                 self._parameters[name] = nn.Parameter(value, value.is_floating_point())
         for name in auxiliary:
             self._buffers[name] = tensor(aux_params[name])
-        self._sources: Sources = {}
-        #: The inputs of the calls in which open sizes were looked for.
-        self._searched: set[frozenset[str]] = set()
+        #: Outputs that come again: MXNet takes the gradient of the last place alone.
+        self._again = [i for i, head in enumerate(graph.heads) if head in graph.heads[i + 1:]]
+        self._labels = {name for name in arguments if name not in {
+            graph.nodes[place].name for place in graph.reached(lambda node: node.needed_inputs)}}
         #: The type of real numbers that `to`, `half` and their like have given the module.
         self._real: torch.dtype | None = None
-        self._build(schedule)
 
-    def _build(self, schedule: Schedule) -> None:
-        self._schedule = schedule
-        if self._sources:
-            self._schedule.settle(self._sources)
-        self._schedule.convert(self._real)
-        heads = self.graph.heads
-        #: Outputs that come again: MXNet takes the gradient of the last place alone.
-        self._again = [i for i, head in enumerate(heads) if head in heads[i + 1:]]
-        self._open = self._schedule.num_open
-        self._labels = self._schedule.labels
+    def _runner(self, training: bool) -> Runner:
+        """What runs the graph; rolled up, a graph that draws in training is another then."""
+        try:
+            rolled = roll_up(self.graph, training=training).graph if self._roll else self.graph
+        except AttributeValueError:
+            rolled = self.graph  # it is among the faults
+        runner = Runner(rolled)
+        if runner.schedule.faults:
+            faults = Schedule(self.graph).faults
+            raise UnsupportedError('the graph has operators that cannot be run: %s' % '; '.join(
+                '%s, %d times: %s' % (what, len(nodes), ', '.join(nodes[:5]) + (
+                    ', …' if len(nodes) > 5 else '')) for what, nodes in sorted(faults.items())))
+        return runner
 
     def __getstate__(self) -> dict[str, Any]:
-        # The schedule consists of functions; it is made again.
+        # The runners consist of functions; they are made again.
         return {name: value for name, value in super().__getstate__().items()
-                if name != '_schedule'}
+                if name != '_runners'}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._build(Schedule(self.graph))
+        self._runners = {False: self._runner(False)}
+        self._runners[False].schedule.convert(self._real)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
         super()._apply(fn, recurse)
@@ -189,7 +210,8 @@ class GraphModule(nn.Module):
                           for each in (torch.float32, torch.float64))
         if single == double:  # so it gives all real numbers one type, those that are made as well
             self._real = single
-            self._schedule.convert(single)
+            for runner in self._runners.values():
+                runner.schedule.convert(single)
         return self
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, metadata: Any,
@@ -214,20 +236,13 @@ class GraphModule(nn.Module):
             if value is not None:
                 device = value.device
                 break
-        known = sum(map(len, self._sources.values()))
-        if known < self._open and not torch.compiler.is_compiling():
-            self._find_sizes(variables, frozenset(given))
-        results = self._schedule.run(variables, self.training, device)
+        if self.training not in self._runners:
+            self._runners[True] = self._runner(True)
+            self._runners[True].schedule.convert(self._real)
+        results = self._runners[self.training](variables, given, self.training, device)
         for i in self._again:
             results[i] = results[i].detach()
         return results[0] if len(results) == 1 else tuple(results)
-
-    def _find_sizes(self, variables: dict[str, Tensor], given: frozenset[str]) -> None:
-        """Find out where open sizes can be read, once for each set of inputs."""
-        if given not in self._searched:
-            self._searched.add(given)
-            self._sources = find_sources(self._schedule, variables, given - self._labels)
-            self._schedule.settle(self._sources)
 
     def _given(self, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> dict[str, Tensor]:
         if len(args) > len(self.inputs):

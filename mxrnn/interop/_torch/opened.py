@@ -10,16 +10,46 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 import torch
 from torch import Tensor
 
+from ..._graph.graph import Graph, Node
 from ..._graph.sizes import Axis, Size, SizeError, Source, parts, product, resolve, unify
 from ..registry import TORCH
 from .schedule import Creation, Loop, Schedule, Sources, Step, loop_of
 
-__all__ = ['find_sources']
+__all__ = ['Runner']
+
+
+class Runner:
+    """Runs a graph, and finds out where to read the sizes that it leaves open.
+
+    Attributes
+    ----------
+    schedule : Schedule
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.schedule = Schedule(graph)
+        #: The inputs of the calls in which sizes were looked for.
+        self._searched: set[frozenset[str]] = set()
+        self._unknown = 0 if self.schedule.faults else self.schedule.num_open
+
+    def __call__(self, variables: Mapping[str, Tensor], inputs: Iterable[str], training: bool,
+                 device: Any) -> list[Tensor]:
+        """The outputs; `inputs` are the variables that this call was given."""
+        if self._unknown and not torch.compiler.is_compiling():
+            self._find_sizes(variables, frozenset(inputs) - self.schedule.labels)
+        return self.schedule.run(variables, training, device)
+
+    def _find_sizes(self, variables: Mapping[str, Tensor], inputs: frozenset[str]) -> None:
+        if inputs not in self._searched:
+            self._searched.add(inputs)
+            sources = _find_sources(self.schedule, variables, inputs)
+            self.schedule.settle(sources)
+            self._unknown = self.schedule.num_open - sum(map(len, sources.values()))
 
 
 class _Array(NamedTuple):
@@ -27,8 +57,8 @@ class _Array(NamedTuple):
     shape: tuple[Size, ...]
 
 
-def find_sources(schedule: Schedule, variables: Mapping[str, Tensor], inputs: Iterable[str]
-                 ) -> Sources:
+def _find_sources(schedule: Schedule, variables: Mapping[str, Tensor], inputs: frozenset[str]
+                  ) -> Sources:
     """Where each open size of `schedule` can be read: for `Schedule.settle`.
 
     `variables` are the values of the graph's variables; those in `inputs` may have other sizes in
@@ -36,8 +66,10 @@ def find_sources(schedule: Schedule, variables: Mapping[str, Tensor], inputs: It
     """
     search = _Search(schedule)
     arrays = {}
-    for name, value in variables.items():
-        place = schedule.variables[name]
+    for name, place in schedule.variables.items():
+        value = variables.get(name)
+        if value is None:
+            continue
         sources = [Source(place, i, None) for i in range(value.dim())] if name in inputs else []
         arrays[name] = _Array(value.dtype, tuple(
             search.axis(size, sources[i]) if sources else size
@@ -148,6 +180,9 @@ class _Search:
             pair[1].bound = pair[0]
 
     def _outputs(self, step: Step, inputs: Sequence[_Array], early: bool) -> list[_Array | None]:
+        stated = _stated(step.node, inputs)
+        if stated:
+            return stated
         base = self._run(step, inputs, ())
         axes = list(dict.fromkeys(axis for array in inputs for size in array.shape
                                   for axis in parts(size)[1]))
@@ -190,3 +225,16 @@ class _Search:
         except Exception:  # noqa: BLE001 -- any that an operator has for shapes or for no elements
             return []
         return [result] if isinstance(result, Tensor) else list(result)
+
+
+def _stated(node: Node, inputs: Sequence[_Array]) -> list[_Array | None]:
+    """The outputs of operators that torch runs slowly without elements, and that state them."""
+    data = inputs[0]
+    if node.op == 'FullyConnected':
+        rows = data.shape[:1] if node.flatten else data.shape[:-1]
+        return [data._replace(shape=(*rows, node.num_hidden))]
+    if node.op == 'RNN':
+        units = node.state_size * (2 if node.bidirectional else 1)
+        states = inputs[-2 if node.mode == 'lstm' else -1:]
+        return [data._replace(shape=(*data.shape[:2], units)), *states]
+    return []

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Dict, Iterator, NamedTuple, Sequence, Tuple, TypeVar
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -186,7 +186,7 @@ class Schedule:
               None if isinstance(step.run, Creation) else step.inputs, step.outputs, dead[i])
              for i, step in enumerate(ordered)] for training in (False, True))
 
-    def run(self, variables: dict[str, Any], training: bool, device: Any) -> list[Any]:
+    def run(self, variables: Mapping[str, Any], training: bool, device: Any) -> list[Any]:
         """The outputs for the values of the variables."""
         values: list[Any] = [None] * self.size
         for name, place in self.variables.items():
@@ -294,9 +294,7 @@ def _groups(node: Node) -> tuple[tuple[int, ...], ...]:
 
 
 def _check_loop(node: Node) -> None:
-    """Refuse a loop whose body is not there or does not fit it."""
-    if len(node.subgraphs) != 1:
-        raise Unsupported('with %d bodies' % len(node.subgraphs))
+    """Refuse a loop whose body does not fit it."""
     body, (sequences, states, others) = node.subgraphs[0], _groups(node)
     places = sorted(sequences + states + others)
     if (not sequences or places != list(range(sum(each.is_variable for each in body.nodes)))
