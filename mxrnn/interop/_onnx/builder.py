@@ -231,7 +231,8 @@ class Builder:
 
     def scalar(self, number: float, like: Value) -> Value:
         """A number of the type of `like`."""
-        if like.dtype.kind in 'iu' and (not math.isfinite(number) or number != int(number)):
+        if like.dtype.kind in 'iu' and (not math.isfinite(number) or number != int(number) or not (
+                np.iinfo(like.dtype).min <= number <= np.iinfo(like.dtype).max)):
             raise Unsupported('a number (%s) that the type %s cannot hold' % (number, like.dtype))
         return self.constant(number, like.dtype)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operators import check_attributes, row
+from ..._graph.operators import TYPES, check_attributes
 from ..._graph.sizes import Axis, Size, SizeError, Source
 from ..registry import ONNX
 from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
@@ -20,9 +20,6 @@ __all__ = ['Conversion', 'Shape', 'read', 'some', 'unknown_operators']
 #: Of an input: each axis a number, the name of one of any size, or one whose size the graph tells.
 Shape = Sequence[Union[int, str, Axis]]
 
-#: MXNet's numbers for types, as variables have them in `__dtype__`.
-_TYPES = ('float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool')
-
 
 def some(names: Sequence[str]) -> str:
     """The first three of `names`."""
@@ -31,9 +28,7 @@ def some(names: Sequence[str]) -> str:
 
 def read(node: Node) -> list[Entry]:
     """The inputs of a node that are converted: those that its prediction depends on."""
-    known = row(node.op)
-    unread = known.positions('label') + known.positions('like') if known is not None else ()
-    return [entry for at, entry in enumerate(node.inputs) if at not in unread]
+    return node.needed_inputs
 
 
 def unknown_operators(graph: Graph) -> dict[str, list[str]]:
@@ -125,8 +120,8 @@ class Conversion:
     def _stated(self, node: Node) -> np.dtype:
         """The type of a variable that the graph states; else that of the parameters."""
         stated = node.get('__dtype__')
-        if isinstance(stated, int) and 0 <= stated < len(_TYPES):
-            return np.dtype(_TYPES[stated])
+        if isinstance(stated, int) and 0 <= stated < len(TYPES):
+            return np.dtype(TYPES[stated])
         return self._float
 
     def _convert(self, graph: Graph, values: Mapping[int, Value]) -> list[Value | None]:

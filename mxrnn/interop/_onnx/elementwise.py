@@ -7,7 +7,7 @@ from typing import Sequence
 from ..._graph.graph import Node
 from ..._graph.sizes import Size, broadcast, unify, unify_all
 from .builder import Builder, Value
-from .table import Converter, converts, dtype_of
+from .table import Converter, Unsupported, converts, dtype_of
 
 __all__ = ['ACTIVATIONS', 'equal_shapes']
 
@@ -273,9 +273,16 @@ def _where(builder: Builder, node: Node, condition: Value, yes: Value, no: Value
     return builder.where(chosen, yes, no, shape)
 
 
-@converts('Cast', 'amp_cast')
+@converts('Cast')
 def _cast(builder: Builder, node: Node, data: Value) -> Value:
     return builder.cast(data, dtype_of(node))
+
+
+@converts('amp_cast')
+def _cast_reals(builder: Builder, node: Node, data: Value) -> Value:
+    if dtype_of(node).kind != 'f':
+        raise Unsupported('an amp_cast to integers, where builds of MXNet round or cut')
+    return builder.cast(data, dtype_of(node)) if data.dtype.kind == 'f' else data
 
 
 @converts('_copy', 'BlockGrad', 'make_loss', '_CrossDeviceCopy', '_identity_with_attr_like_rhs')

@@ -61,9 +61,11 @@ UNARY: dict[str, Callable[..., Tensor]] = {
 
 
 def _gamma_sign(x: Tensor) -> Tensor:
-    """The sign of the gamma function, which alternates below 0."""
-    below = torch.floor(x.detach())
-    return torch.where((below < 0) & (torch.remainder(below, 2) == 1), -1., 1.).to(x.dtype)
+    """The sign of the gamma function, which alternates below 0, and NaN at its poles there."""
+    at = x.detach()
+    below = torch.floor(at)
+    sign = torch.where((below < 0) & (torch.remainder(below, 2) == 1), -1., 1.)
+    return torch.where((below == at) & (at < 0), torch.nan, sign).to(x.dtype)
 
 
 def _mod(x: Tensor, y: Tensor) -> Tensor:
@@ -187,10 +189,18 @@ def _clip(node: Node) -> Run:
     return lambda x: torch.clamp(x, least, most).to(x.dtype)
 
 
-@operator('Cast', 'amp_cast')
+@operator('Cast')
 def _cast(node: Node) -> Run:
     dtype = DTYPES[node.dtype]
     return lambda x: x.to(dtype)
+
+
+@operator('amp_cast')
+def _cast_reals(node: Node) -> Run:
+    dtype = DTYPES[node.dtype]
+    if not dtype.is_floating_point:
+        raise ValueError('builds of MXNet round or cut where it makes integers')
+    return lambda x: x.to(dtype) if x.is_floating_point() else x
 
 
 @operator('smooth_l1')

@@ -224,7 +224,7 @@ def _local_response(node: Node) -> Run:
 
 @operator('_contrib_div_sqrt_dim')
 def _div_sqrt_dim(node: Node) -> Run:
-    return lambda x: x / x.shape[-1] ** .5
+    return lambda x: (x / x.shape[-1] ** .5).to(x.dtype)
 
 
 # ---- softmax
