@@ -10,7 +10,7 @@ from typing import Sequence
 from .attributes import Attribute, Bool, Choice, Double, Float, Int, Shape, Slots
 from .rows import Input, Row, add, canonical, check_attributes, row
 
-__all__ = ['TYPES', 'Input', 'Row', 'canonical', 'check_attributes', 'row']
+__all__ = ['Input', 'Row', 'canonical', 'check_attributes', 'row']
 
 # ---- element by element
 
@@ -46,8 +46,6 @@ _KEYS = _REALS + ' int32 int64 uint8'
 _PLAIN = _NUMBERS + ' uint8'
 _WIDE = _PLAIN + ' bfloat16'
 _ALL = _WIDE + ' bool'
-#: By MXNet's numbers for them.
-TYPES = ('float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool')
 
 add('Cast=cast', 'data', dtype=Choice(_ALL))
 add('amp_cast', 'data', dtype=Choice(_WIDE))

@@ -349,6 +349,8 @@ OPS.update({
     'amp_cast_of_int32': Op(lambda: S.amp_cast(A, dtype='float16'), train=False,
                             a=np.arange(5, dtype='int32')),
     'gamma_poles': Op(lambda: S.gamma(A), train=False, a=np.array([-2., -1.5, -1, -.5, 0, 1, 3])),
+    'broadcast_like_one_side': Op(lambda: S.broadcast_like(A, B, lhs_axes=(1,)), a=(3, 1, 5),
+                                  b=SHAPE),
     'clip_of_int32': Op(lambda: S.clip(A, -1.5, 2.25), train=False,
                         a=np.arange(-4, 5, dtype='int32')),
     'MAERegressionOutput_equal': Op(lambda: S.MAERegressionOutput(A, B), 'b', a=WHOLE,

@@ -5,9 +5,10 @@ from typing import Mapping, Sequence, Union
 
 import numpy as np
 
+from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operators import TYPES, check_attributes
+from ..._graph.operators import check_attributes
 from ..._graph.sizes import Axis, Size, SizeError, Source
 from ..registry import ONNX
 from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
@@ -119,10 +120,8 @@ class Conversion:
 
     def _stated(self, node: Node) -> np.dtype:
         """The type of a variable that the graph states; else that of the parameters."""
-        stated = node.get('__dtype__')
-        if isinstance(stated, int) and 0 <= stated < len(TYPES):
-            return np.dtype(TYPES[stated])
-        return self._float
+        stated = TYPES.get(node.get('__dtype__'), self._float)
+        return self._float if stated == BFLOAT16 else stated
 
     def _convert(self, graph: Graph, values: Mapping[int, Value]) -> list[Value | None]:
         """The outputs of a graph, given its variables; None for what has no counterpart."""

@@ -6,7 +6,6 @@ from typing import Callable, Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.operators import TYPES
 from ..._graph.sizes import Axis, Size, product
 from .builder import Builder, Value
 from .table import Converter, Unsupported, converts, dtype_of
@@ -29,9 +28,9 @@ def _filled(builder: Builder, node: Node) -> Value:
 
 @converts('_zeros_without_dtype')
 def _zeros_of_floats(builder: Builder, node: Node) -> Value:
-    if node.dtype >= len(TYPES):
+    if node.dtype not in (-1, 0):
         raise Unsupported('the type %d' % node.dtype)
-    return builder.fill(0, _shape(node), np.dtype(TYPES[max(node.dtype, 0)]))
+    return builder.fill(0, _shape(node), np.dtype('float32'))
 
 
 @converts('zeros_like', 'ones_like')

@@ -325,7 +325,7 @@ def _broadcast_to(builder: Builder, node: Node, data: Value) -> Value:
 
 @converts('broadcast_like')
 def _broadcast_like(builder: Builder, node: Node, data: Value, like: Value) -> Value:
-    if node.lhs_axes is not None:
+    if node.lhs_axes is not None and node.rhs_axes is not None:
         shape = list(data.shape)
         for axis, other in zip(node.lhs_axes, node.rhs_axes):
             shape[positive(axis, data.rank)] = like.shape[positive(other, like.rank)]
