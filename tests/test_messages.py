@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import warnings
 
 import mxnet.rnn as stock
 import numpy as np
@@ -147,3 +149,49 @@ def test_two_cells_of_one_name_are_warned_of_where_they_meet(build, make):
     build(cell, cell)  # one cell twice shares its weights
     shared = rnn.RNNParams('shared_')
     build(make(params=shared), make(params=shared))
+
+
+def words_of(length, rows):
+    """A network whose Embedding has so many rows."""
+    embedded = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=rows, output_dim=4, name='embed')
+    scores = mx.sym.FullyConnected(embedded, num_hidden=5, flatten=False, name='score')
+    label = mx.sym.reshape(mx.sym.Variable('softmax_label'), -1)
+    return (mx.sym.SoftmaxOutput(mx.sym.reshape(scores, (-1, 5)), label, name='softmax'),
+            ['data'], ['softmax_label'])
+
+
+@pytest.mark.parametrize('rows, most', [(4, 4), (5, 4), (4, 7)])
+@pytest.mark.parametrize('make', [
+    lambda most: rnn.BucketSentenceIter([[1, 2, most]] * 4, 2, invalid_label=0),
+    lambda most: rnn.StreamIter([1, 2, most] * 4, 2, 3)], ids=['sentences', 'stream'])
+def test_an_embedding_of_too_few_rows_in_training(make, rows, most, tmp_path):
+    data = make(most)
+    module = mx.mod.BucketingModule(lambda length: words_of(length, rows),
+                                    data.default_bucket_key)
+    save = rnn.do_rnn_checkpoint(rnn.RNNCell(3), str(tmp_path / 'model'), module=module, data=data)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter('always')
+        with contextlib.suppress(KeyError, ValueError):  # the cell has no weights here
+            module.fit(data, num_epoch=1, epoch_end_callback=save)
+    said = [str(each.message) for each in told if 'input_dim' in str(each.message)]
+    assert said == ['data holds the id %d, but embed, the Embedding that reads it, has '
+                    'input_dim=%d: it takes the last of its rows for all ids beyond. Give it '
+                    'input_dim=%d or more' % (most, rows, most + 1)] * (most >= rows)
+
+
+def test_an_embedding_of_too_few_rows_in_a_predictor():
+    weights = {'embed_weight': mx.nd.ones((4, 4)), 'score_weight': mx.nd.ones((5, 4)),
+               'score_bias': mx.nd.ones((5,))}
+
+    def network(length):
+        return mx.sym.softmax(words_of(length, 4)[0].get_internals()['score_output']), ['data'], []
+
+    for fold in (True, False):
+        predict = rnn.Predictor(network, weights, buckets=[3, 5], fold=fold)
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            predict([[1, 2, 3], [0]])
+        with pytest.warns(UserWarning, match='data holds the id 6,.* input_dim=7') as told:
+            predict([[1, 2, 6], [1, 2, 3, 1]])
+        assert [each.filename for each in told] == [__file__]
+        importlib.import_module('mxrnn._check').GIVEN.clear()

@@ -9,7 +9,8 @@ from typing import Any, Callable, Iterable
 from .. import _check
 from .._files import names as files
 from .._files.names import Place
-from .._runtime.mxnet import mx
+from .._graph.graph import warn_of_ids
+from .._runtime.mxnet import graph_of, mx
 from . import position, resume
 from .position import Data, Here
 from .resume import Begun
@@ -224,6 +225,8 @@ class _Saver:
         if optimizer is not None and (self._begun is None
                                       or self._begun.optimizer is not optimizer):
             self._begun = Begun(optimizer)
+            if hasattr(self._data, '_largest_') and self._module is not None:
+                warn_of_ids(graph_of(self._module.symbol).vocabularies(), self._data._largest_())
 
 
 def _pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,

@@ -148,6 +148,15 @@ class TokenIter(mx.io.DataIter):
                           of + 'checksum': held.checksum})
         return found
 
+    def _largest_(self) -> dict[str, float]:
+        """The largest token of each entry of data that has tokens."""
+        return {name: held.most for name, held in zip(self._names_of_tokens(),
+                                                      self._held.values())}
+
+    def _names_of_tokens(self) -> list[str]:
+        """The entries of data that have tokens, in the order of the arguments."""
+        raise NotImplementedError
+
     def _epochs(self) -> list[dict[str, Any]]:
         """What this epoch's order was drawn from."""
         return []

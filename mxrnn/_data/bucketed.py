@@ -237,6 +237,9 @@ class BucketedIter(TokenIter):
             type(self).__name__, self._held[self._columns[0].name].offsets.size - 1, self.samples,
             self.buckets, len(self), self.batch_size)
 
+    def _names_of_tokens(self) -> list[str]:
+        return self._data_names
+
     def _settings(self) -> dict[str, Any]:
         return {'batch_size': self.batch_size,
                 'buckets': [list(key) if isinstance(key, tuple) else key for key in self.buckets],

@@ -138,6 +138,9 @@ class StreamIter(TokenIter):
     def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
         return [self._data_desc(self.data_name, length)], [self._label_desc(length)]
 
+    def _names_of_tokens(self) -> list[str]:
+        return [self.data_name]
+
     def _settings(self) -> dict[str, Any]:
         return {'batch_size': self.batch_size, 'bptt': self.bptt, 'last_batch': self.last_batch,
                 'num_parts': self.num_parts}

@@ -37,6 +37,10 @@ class Packed:
         self._checksum: int | None = None
 
     @property
+    def most(self) -> float:
+        return self.tokens.max().item() if self.tokens.size else 0
+
+    @property
     def checksum(self) -> int:
         if self._checksum is None:
             self._checksum = checksum(self.tokens, self.offsets)

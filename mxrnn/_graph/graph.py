@@ -6,9 +6,10 @@ import difflib
 import re
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
+from .. import _check
 from .operators import row
 
-__all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name']
+__all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name', 'warn_of_ids']
 
 
 class Entry(NamedTuple):
@@ -135,6 +136,16 @@ class Graph(NamedTuple):
                 pending.extend(entry.node for entry in read(self.nodes[place]))
         return reached
 
+    def vocabularies(self) -> dict[str, Node]:
+        """By name of a variable of ids: the Embedding of fewest rows that reads it."""
+        found: dict[str, Node] = {}
+        for node in self.nodes:
+            if node.op == 'Embedding' and self.nodes[node.inputs[0].node].is_variable:
+                name = self.nodes[node.inputs[0].node].name
+                if name not in found or node.input_dim < found[name].input_dim:
+                    found[name] = node
+        return found
+
     def consumers(self, place: int) -> list[tuple[Node, int]]:
         """The nodes that read any output of the node at `place`, and at which input."""
         return [(node, at) for node in self.nodes for at, entry in enumerate(node.inputs)
@@ -209,6 +220,17 @@ def attr_value(text: str) -> Any:
 
 
 # ---- outputs
+
+def warn_of_ids(vocabularies: dict[str, Node], largest: dict[str, float]) -> None:
+    """Warn if an Embedding has too few rows for the largest id of what it reads."""
+    for name in vocabularies.keys() & largest.keys():
+        node = vocabularies[name]
+        if largest[name] >= node.input_dim:
+            _check.warn_once(
+                '%s holds the id %d, but %s, the Embedding that reads it, has input_dim=%d: it '
+                'takes the last of its rows for all ids beyond. Give it input_dim=%d or more'
+                % (name, largest[name], node.name, node.input_dim, largest[name] + 1))
+
 
 def output_name(node: Node, output: int) -> str:
     """The name of an output of `node`."""

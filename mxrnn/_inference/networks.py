@@ -6,7 +6,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from .. import _check
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import graph_of, mx
 from . import graphs, mismatch
 from .fold import fold as folded
 
@@ -213,6 +213,8 @@ class Networks:
         weights = graphs.params_of(symbol, self._arg_params, self._aux_params, needed)
         weights = {name: array for name, array in weights.items()
                    if name not in data_names and name not in label_names}
+        if not self._graphs:
+            self.vocabularies = graph_of(symbol).vocabularies()
         for device in self._devices:
             mismatch.check_half(symbol, weights, device)
         if self._fold:

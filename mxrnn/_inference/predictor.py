@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _check
 from .._checkpoint.loading import load_rnn_checkpoint
+from .._graph.graph import warn_of_ids
 from .._runtime.mxnet import mx
 from . import graphs
 from .networks import Network, Networks
@@ -229,6 +230,9 @@ class Predictor:
         """The inputs of a batch, padded."""
         filled = {name: _padded(batch, arrays, self._networks.steps[name], self._padding)
                   for name, arrays in columns.items()}
+        vocabularies = self._networks.vocabularies
+        warn_of_ids(vocabularies, {name: filled[name].max() for name in vocabularies
+                                   if name in filled})
         if self._time == 0:
             filled = {name: array.swapaxes(0, 1) for name, array in filled.items()}
         valid = np.ones(batch.rows)
