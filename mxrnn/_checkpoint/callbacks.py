@@ -225,8 +225,9 @@ class _Saver:
         if optimizer is not None and (self._begun is None
                                       or self._begun.optimizer is not optimizer):
             self._begun = Begun(optimizer)
-            if hasattr(self._data, '_largest_') and self._module is not None:
-                warn_of_ids(graph_of(self._module.symbol).vocabularies(), self._data._largest_())
+            if self._module is not None and hasattr(self._data, '_largest_'):
+                largest: dict[str, float] = self._data._largest_()  # type: ignore[union-attr]
+                warn_of_ids(graph_of(self._module.symbol).vocabularies(), largest)
 
 
 def _pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,
