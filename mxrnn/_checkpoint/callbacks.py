@@ -9,8 +9,7 @@ from typing import Any, Callable, Iterable
 from .. import _check
 from .._files import names as files
 from .._files.names import Place
-from .._graph.graph import warn_of_ids
-from .._runtime.mxnet import graph_of, mx
+from .._runtime.mxnet import mx
 from . import position, resume
 from .position import Data, Here
 from .resume import Begun
@@ -222,12 +221,9 @@ class _Saver:
     def _note_optimizer(self) -> None:
         """Note what the module's optimiser is like before it works."""
         optimizer = None if self._module is None else resume.optimizer_of(self._module)
-        if optimizer is not None and (self._begun is None
-                                      or self._begun.optimizer is not optimizer):
+        if optimizer not in (None, self._begun and self._begun.optimizer):
             self._begun = Begun(optimizer)
-            if self._module is not None and hasattr(self._data, '_largest_'):
-                largest: dict[str, float] = self._data._largest_()  # type: ignore[union-attr]
-                warn_of_ids(graph_of(self._module.symbol).vocabularies(), largest)
+            position.check_ids(self._data, self._module)
 
 
 def _pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,

@@ -28,12 +28,13 @@ from .._files import atomic
 from .._files import names as files
 from .._files.errors import CheckpointError, reason_of
 from .._files.names import Place
-from .._runtime.mxnet import mx
+from .._graph.graph import warn_of_ids
+from .._runtime.mxnet import graph_of, mx
 from . import resume, states
 from .states import Extra
 
-__all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_part',
-           'checksum_of', 'fault', 'go_to', 'read_part', 'save_part', 'take', 'unfinished']
+__all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_ids',
+           'check_part', 'checksum_of', 'fault', 'go_to', 'read_part', 'save_part', 'take', 'unfinished']
 
 #: Plain values and NumPy arrays, by the names of `_ENTRIES`.
 Position = Dict[str, Any]
@@ -237,6 +238,13 @@ def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -
         raise ValueError('data must be None where %d workers train and servers have the optimiser; '
                          'with MXNET_UPDATE_ON_KVSTORE=0 and a synchronous store the workers have '
                          'it' % workers)
+
+
+def check_ids(data: object, module: mx.mod.BaseModule | None) -> None:
+    """Warn if an Embedding of the module has too few rows for the ids in `data`."""
+    largest: Callable[[], dict[str, float]] | None = getattr(data, '_largest_', None)
+    if largest is not None and module is not None:
+        warn_of_ids(graph_of(module.symbol).vocabularies(), largest())
 
 
 def checksum_of(arg_params: dict[str, mx.nd.NDArray]) -> int:
