@@ -33,8 +33,8 @@ from .._runtime.mxnet import graph_of, mx
 from . import resume, states
 from .states import Extra
 
-__all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_ids',
-           'check_part', 'checksum_of', 'fault', 'go_to', 'read_part', 'save_part', 'take', 'unfinished']
+__all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_ids', 'check_part',
+           'checksum_of', 'fault', 'go_to', 'read_part', 'save_part', 'take', 'unfinished']
 
 #: Plain values and NumPy arrays, by the names of `_ENTRIES`.
 Position = Dict[str, Any]
