@@ -15,9 +15,10 @@ import mxrnn
 from mxrnn import mx
 from mxrnn._graph import attributes
 from mxrnn._graph.attributes import REQUIRED, AttributeValueError
-from mxrnn._graph.graph import Entry, Node
+from mxrnn._graph.graph import Entry, Graph, Node
 from mxrnn._graph.operators import canonical, check_attributes
 from mxrnn._graph.rows import ROWS, WITHOUT_MEANING, add
+from mxrnn._graph.weights import own_weights
 from mxrnn.interop import graph_from_json
 
 from . import needs_operator
@@ -147,8 +148,9 @@ def one_node(op, attrs, inputs, output=0):
 #: Attributes with which operators have more outputs than one.
 SEVERAL = {'LeakyReLU': {'act_type': 'rrelu'}, 'SliceChannel': {'num_outputs': '3'},
            'amp_multicast': {'num_outputs': '2'}, 'topk': {'ret_typ': 'both'},
-           '_split_v2': {'indices': '(0, 2)'}, '_sample_multinomial': {'get_prob': '1'},
-           'RNN': {'state_outputs': 'true', 'mode': 'lstm', 'state_size': '2', 'num_layers': '1'}}
+           '_split_v2': {'indices': '(0, 2)'}, '_sample_multinomial': {'get_prob': '1'}}
+RNNS = [{'mode': mode, 'state_outputs': states, 'state_size': '2', 'num_layers': '1'}
+        for mode in ('lstm', 'gru', 'rnn_tanh') for states in ('0', 'true')]
 #: What the ones that need attributes are given.
 NEEDED = {'num_args': '2', 'kernel': '(1, 1)', 'shape': '(2,)', 'pad_width': '(0, 0)',
           'sample_type': 'nearest', 'key': 'k', 'mode': 'constant', 'dtype': 'float32',
@@ -167,13 +169,14 @@ def given(name):
 @pytest.mark.parametrize('name, attrs', [
     pytest.param(name, {**given(name), **more}, id=name + '-several' * bool(more))
     for name in rows() if name not in ('_foreach', '_while_loop', '_cond')
-    for more in [{}, *([SEVERAL[name]] if name in SEVERAL else [])] if more or name != 'RNN'])
+    for more in (RNNS if name == 'RNN' else [{}] + [SEVERAL[each] for each in SEVERAL
+                                                    if each == name])])
 def test_outputs(name, attrs):
     """Their number and their names."""
     row = ROWS[name]
     inputs = 2 if row.variadic else len(row.inputs)
     if name == 'RNN':
-        inputs = 4
+        inputs = 4 if attrs['mode'] == 'lstm' else 3
     elif name.startswith('Pooling'):
         attrs = {'kernel': '(1, 1)'}
     elif name == 'LeakyReLU':
@@ -210,6 +213,38 @@ def test_sizes_that_are_stated():
             assert inferred[:len(each.sizes)] == row.stated(node, at) == (5, 7)[:len(each.sizes)]
             found.add((name, each.name))
     assert len(found) == 9
+
+
+def test_weights_that_nobody_hands_over():
+    """Variables that MXNet makes for operators that are given none, and only those."""
+    data = mx.sym.Variable('data')
+    made = [mx.sym.BatchNorm(data), mx.sym.Deconvolution(data, kernel=(1,), num_filter=2,
+                                                         no_bias=False),
+            mx.sym.LeakyReLU(data, act_type='prelu'), mx.sym.Embedding(data, input_dim=2,
+                                                                       output_dim=2),
+            mx.sym.RNN(data, state=mx.sym.Variable('begin'), state_size=2, num_layers=1,
+                       mode='gru'),
+            mx.sym.SoftmaxOutput(mx.sym.FullyConnected(data, mx.sym.Variable('fc_kernel'),
+                                                       num_hidden=2))]
+    symbol = mx.sym.Group(made)
+    wanted = set(symbol.list_arguments() + symbol.list_auxiliary_states()) - {
+        'data', 'begin', 'fc_kernel', symbol.list_outputs()[-1].replace('output', 'label')}
+    found = own_weights(graph_from_json(symbol.tojson()))
+    assert len(found) == len(set(found)) == 10 and set(found) == wanted
+    # An operator that is not known calls its weights as others do.
+    node = Node('_own', 'own', {}, (Entry(0, 0), Entry(1, 0)))
+    graph = Graph((Node('', 'data', {}, ()), Node('', 'own_weight', {}, ()), node), (Entry(2, 0),))
+    assert own_weights(graph) == ['own_weight']
+
+
+def test_inputs_by_role():
+    node = Node('SoftmaxOutput', 'x', {}, (Entry(0, 0), Entry(1, 0)))
+    assert node.inputs_of('label') == [Entry(1, 0)] and node.inputs_of('aux') == []
+    assert node.needed_inputs == [Entry(0, 0)]
+    assert node._replace(inputs=(Entry(0, 0),)).inputs_of('label') == []
+    assert node._replace(op='_own').needed_inputs == [Entry(0, 0), Entry(1, 0)]
+    like = Node('_identity_with_attr_like_rhs', 'x', {}, (Entry(0, 0), Entry(1, 0)))
+    assert like.needed_inputs == [Entry(0, 0)]
 
 
 # ---- texts
