@@ -280,12 +280,53 @@ def test_the_newest_that_loads(saved, tmp_path, caplog):
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-3])
     loaded = rnn.load_rnn_checkpoint(cell, prefix, epoch=None)
     assert loaded.epoch == 2 and loaded.arg_params['output_bias'].asnumpy().tolist() == [2] * 7
-    assert ['model-12345.params' in caplog.messages[0], 'model-0010.params' in caplog.messages[1],
-            len(caplog.messages)] == [True, True, 2]
+    message, = caplog.messages
+    assert 'model-12345.params is not whole' in message
+    assert message.endswith('(the same of model-0010.params)')
     for epoch in (1, 2):
         (tmp_path / ('model-%04d.params' % epoch)).write_bytes(b'')
     message = refusal(cell, prefix, None)
     assert all('model-%04d.params' % epoch in message for epoch in (1, 2, 10, 12345))
+
+
+@differs
+def test_cells_of_another_model_are_told_of_once(saved, tmp_path, caplog):
+    _, prefix, symbol, arg_params, aux_params = saved
+    for epoch in range(2, 8):
+        rnn.save_rnn_checkpoint([], prefix, epoch, symbol, arg_params, aux_params)
+    (tmp_path / 'model-0003.params').write_bytes(b'')
+    message = refusal(rnn.LSTMCell(3, prefix='other_'), prefix, None)
+    assert message.count("but those of this cell with 'other_'") == 1 and not caplog.messages
+    assert ('(the same of model-0006.params, model-0005.params, model-0004.params, 2 more)'
+            in message)
+    assert message.endswith('model-0003.params is not whole: the header takes 8 bytes from byte 0 '
+                            'on, the file has 0')
+
+
+@differs
+def test_checkpoints_are_shown_in_a_line(saved):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    loaded = rnn.load_rnn_checkpoint(cell, prefix)
+    numbers = sum(array.size for array in [*arg_params.values(), *aux_params.values()])
+    assert repr(loaded) == 'Checkpoint(epoch 1, %d arrays of %d numbers)' % (
+        len(arg_params) + len(aux_params), numbers)
+    assert loaded[:] == (loaded.symbol, loaded.arg_params, loaded.aux_params)
+
+
+@differs
+@pytest.mark.parametrize('name', ['', 'model-0001.params', 'model-symbol.json'])
+def test_a_folder_or_a_file_in_place_of_a_prefix_is_told(name, saved, tmp_path):
+    cell, prefix = saved[:2]
+    for load in (functools.partial(rnn.load_rnn_checkpoint, cell), interop.load):
+        with pytest.raises(rnn.CheckpointError) as caught:
+            load(str(tmp_path / name))
+        said = "; give the prefix, %r" % prefix if name else (
+            '%s is a folder: give the name that its files begin with, too, such as %s'
+            % (tmp_path, prefix))
+        assert said in str(caught.value)
+    (tmp_path / 'empty').mkdir()
+    message = refusal(cell, str(tmp_path / 'empty'), None)
+    assert message.endswith('is a folder: give the name that its files begin with, too')
 
 
 def run(prefix, epochs, value, **options):

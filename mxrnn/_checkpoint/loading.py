@@ -1,29 +1,27 @@
 """load_rnn_checkpoint: weights packed as the cells have them, and a module that goes on."""
 from __future__ import annotations
 
-import logging
 import os
-from typing import Any, Callable, Dict, Iterable, Literal, NamedTuple, Sequence, overload
+from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overload
 
 from .. import _check
 from .._files import names as files
 from .._files.errors import CheckpointError, reason_of
 from .._files.names import Place
+from .._files.newest import Candidates
 from .._files.params import checked
 from .._graph.reading import read_graph
 from .._runtime.mxnet import mx
 from . import matching, position, resume, states, workers
-from .saving import cell_list, check_module, path_prefix
+from .position import Data
+from .saving import Cell, Params, cell_list, check_module, path_prefix
 from .trusted import named_things
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 
-_log = logging.getLogger('mxrnn.rnn')
-
 
 class Checkpoint(NamedTuple('Checkpoint', [
-        ('symbol', mx.sym.Symbol), ('arg_params', Dict[str, mx.nd.NDArray]),
-        ('aux_params', Dict[str, mx.nd.NDArray])])):
+        ('symbol', mx.sym.Symbol), ('arg_params', Params), ('aux_params', Params)])):
     """What `load_rnn_checkpoint` returns: a tuple of three that knows which epoch it is of.
 
     Parameters
@@ -42,11 +40,16 @@ class Checkpoint(NamedTuple('Checkpoint', [
 
     epoch: int | None = None
 
-    def __new__(cls, symbol: Any, arg_params: Any, aux_params: Any,
+    def __new__(cls, symbol: mx.sym.Symbol, arg_params: Params, aux_params: Params,
                 epoch: int | None = None) -> Checkpoint:
         made = super().__new__(cls, symbol, arg_params, aux_params)
         made.epoch = epoch
         return made
+
+    def __repr__(self) -> str:
+        params = [*self.arg_params.values(), *self.aux_params.values()]
+        return 'Checkpoint(epoch %s, %d arrays of %d numbers)' % (
+            self.epoch, len(params), sum(array.size for array in params))
 
     def _replace(self, **changes: Any) -> Checkpoint:
         made = super()._replace(**{name: value for name, value in changes.items()
@@ -55,8 +58,11 @@ class Checkpoint(NamedTuple('Checkpoint', [
         return made
 
 
-class _SavedWithoutError(CheckpointError):
-    """A checkpoint is whole, but was saved without something that is asked for."""
+class _SavedWithoutError(Exception):
+    """A checkpoint is whole, but was saved without something that is asked for.
+
+    It is not skipped: training that went on from an older one would write over it.
+    """
 
 
 class _UnfinishedError(CheckpointError):
@@ -64,22 +70,22 @@ class _UnfinishedError(CheckpointError):
 
 
 @overload
-def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
-                        module: mx.mod.BaseModule | None = None, data: Any = None,
-                        strict: bool = True, trusted: Iterable[Any] = (),
+def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | None = None, *,
+                        module: mx.mod.BaseModule | None = None, data: Data | None = None,
+                        strict: bool = True, trusted: Iterable[object] = (),
                         missing_ok: Literal[False] = False) -> Checkpoint: ...
 
 
 @overload
-def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
-                        module: mx.mod.BaseModule | None = None, data: Any = None,
-                        strict: bool = True, trusted: Iterable[Any] = (),
+def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | None = None, *,
+                        module: mx.mod.BaseModule | None = None, data: Data | None = None,
+                        strict: bool = True, trusted: Iterable[object] = (),
                         missing_ok: bool) -> Checkpoint | None: ...
 
 
-def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
-                        module: mx.mod.BaseModule | None = None, data: Any = None,
-                        strict: bool = True, trusted: Iterable[Any] = (),
+def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | None = None, *,
+                        module: mx.mod.BaseModule | None = None, data: Data | None = None,
+                        strict: bool = True, trusted: Iterable[object] = (),
                         missing_ok: bool = False) -> Checkpoint | None:
     """Read a checkpoint and pack the weights as `cells` have them.
 
@@ -169,63 +175,35 @@ def load_rnn_checkpoint(cells: Any, prefix: str, epoch: int | None = None, *,
             _resume(module, data, loaded, prefix, place, trusted)
         return loaded
 
-    if epoch is not None:
+    try:
+        if epoch is None:
+            return _newest(prefix, data, load, missing_ok)
         place = _check.whole('epoch', epoch, 0), 0
         if (missing_ok and not files.is_remote(prefix)
                 and place not in files.places(prefix, missing_ok=True)):
             return None
         return load(place)
+    except _SavedWithoutError as error:
+        raise CheckpointError(str(error)) from None
+
+
+def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint], missing_ok: bool
+            ) -> Checkpoint | None:
     if files.is_remote(prefix):
         raise ValueError('epoch must be given for a remote prefix, got None with %s' % prefix)
-    candidates = _Candidates(prefix, files.places(prefix, data is not None, missing_ok), load)
+    candidates = Candidates(prefix, files.places(prefix, data is not None, missing_ok), load)
     loaded = candidates.newest()
-    for lowest in workers.agree(prefix, data, lambda: candidates.chosen):
+    for lowest in workers.agree(prefix, data, lambda: candidates.loaded and (
+            *candidates.place, candidates.loaded.arg_params)):
         loaded = candidates.newest(lowest)
-    if loaded is None and not (missing_ok and candidates.none_was_whole):
-        raise CheckpointError('no checkpoint of %s can be read: %s' % (
-            prefix, '; '.join(map(str, candidates.broken)) or 'there is no %s-*.params' % prefix))
-    if candidates.chosen is not None:
-        files.warn_of_later(prefix, candidates.chosen[:2], batches=data is not None)
+    if loaded is None and not (missing_ok and all(isinstance(error, _UnfinishedError)
+                                                  for error in candidates.errors)):
+        raise candidates.refusal()
+    candidates.warn()
     return loaded
 
 
-class _Candidates:
-    """The checkpoints that are there, tried from the newest on."""
-
-    def __init__(self, prefix: str, places: list[Place],
-                 load: Callable[[Place], Checkpoint]) -> None:
-        self._prefix, self._places, self._load = prefix, places, load
-        self.broken: list[CheckpointError] = []
-        #: Epoch and batch of the newest one that was read, and its parameters.
-        self.chosen: workers.Chosen | None = None
-
-    @property
-    def none_was_whole(self) -> bool:
-        """Whether there is nothing, or only what several workers have left of their first save."""
-        return all(isinstance(error, _UnfinishedError) for error in self.broken)
-
-    def newest(self, at_most: Place | None = None) -> Checkpoint | None:
-        """Return the newest that can be read, of those up to `at_most`; None if there is none."""
-        self.chosen = None
-        while self._places:
-            place = self._places.pop()
-            if at_most is not None and place > at_most:
-                continue
-            try:
-                loaded = self._load(place)
-            except _SavedWithoutError as error:
-                # Training that went on from an older one would write over this, which is whole.
-                raise CheckpointError(str(error)) from None
-            except CheckpointError as error:
-                self.broken.append(error)
-                _log.warning('Skipped a checkpoint: %.300s', error)
-            else:
-                self.chosen = (*place, loaded.arg_params)
-                return loaded
-        return None
-
-
-def _check_data(data: Any, module: Any) -> None:
+def _check_data(data: Data | None, module: mx.mod.BaseModule | None) -> None:
     if data is not None:
         if not hasattr(data, 'load_state_dict'):
             _check.instance('data', data, (), 'an iterator with load_state_dict, or None')
@@ -233,8 +211,8 @@ def _check_data(data: Any, module: Any) -> None:
             raise ValueError('module must be given with data, got None')
 
 
-def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: Place,
-            trusted: list[Any]) -> None:
+def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, prefix: str,
+            place: Place, trusted: list[object]) -> None:
     """Let `module` go on from a checkpoint, as soon as it is bound and has its optimiser."""
     path = files.path_of(prefix, 'states', *place)
     if not place[1] and not os.path.exists(path):
@@ -275,7 +253,7 @@ def _resume(module: Any, data: Any, loaded: Checkpoint, prefix: str, place: Plac
     resume.when_done(module, 'init_optimizer', module.optimizer_initialized, restore, instead=True)
 
 
-def _load(cells: Sequence[Any], prefix: str, epoch: int, batch: int, strict: bool) -> Checkpoint:
+def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bool) -> Checkpoint:
     path = files.path_of(prefix, 'params', epoch, batch)
     graph_path = files.path_of(prefix, 'symbol')
     try:
@@ -299,7 +277,7 @@ def _load(cells: Sequence[Any], prefix: str, epoch: int, batch: int, strict: boo
     return Checkpoint(symbol, arg_params, aux_params, epoch)
 
 
-def _read(path: str, graph_path: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+def _read(path: str, graph_path: str) -> tuple[mx.sym.Symbol, Params, Params]:
     """The graph, the parameters and the auxiliary states of local files that were looked over."""
     with checked(path):
         read_graph(graph_path)

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import logging
 import os
 import re
 from typing import Tuple
 
 from .errors import CheckpointError
-from .seal import was_there
 
 __all__ = ['Place', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of', 'places',
-           'remove', 'remove_lone_parts', 'warn_of_later']
-
-_log = logging.getLogger('mxrnn.rnn')
+           'remove', 'remove_lone_parts']
 
 Place = Tuple[int, int]  #: epoch and batch of a checkpoint; the batch is 0 at the end of an epoch
 
@@ -93,18 +89,6 @@ def path_above(prefix: str, epoch: int, batch: int = 0) -> str | None:
     """
     there = places(prefix, batches=batch > 0)
     return path_of(prefix, 'params', *there[-1]) if there and there[-1] > (epoch, batch) else None
-
-
-def warn_of_later(prefix: str, place: Place, batches: bool = False) -> None:
-    """Warn if a checkpoint of a lower number than `place` was saved after that."""
-    path = path_of(prefix, 'params', *place)
-    later = [lower for lower in places(prefix, batches) if lower < place
-             and was_there(path, path_of(prefix, 'params', *lower))]
-    if later:
-        lower = path_of(prefix, 'params', *later[-1])
-        _log.warning('%s has the highest number, but %s was saved after it, by another run with '
-                     'the same prefix, it seems: give its epoch=%d, or delete the files of the '
-                     'run that you do not need', path, lower, later[-1][0])
 
 
 def remove(prefix: str, epoch: int, batch: int = 0) -> None:

@@ -1,9 +1,7 @@
 """A model, which is a graph and its weights, read from a checkpoint and written to one."""
 from __future__ import annotations
 
-import logging
 import os
-import re
 from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -12,6 +10,7 @@ from .. import _check
 from .._files import atomic
 from .._files import names as files
 from .._files.errors import CheckpointError, named, reason_of
+from .._files.newest import Candidates, why_none
 from .._files.params import (
     SparseArray,
     add_checksum,
@@ -26,8 +25,6 @@ from .._graph.reading import graph_from_json, graph_to_json
 from .._graph.weights import own_weights, wrong_sizes
 
 __all__ = ['Model', 'load', 'save']
-
-_log = logging.getLogger('mxrnn')
 
 
 class Model(NamedTuple):
@@ -128,28 +125,15 @@ def load(prefix: str, epoch: int | None = None, *,
             there = files.epochs(prefix)
             raise CheckpointError('cannot read %s: %s' % (
                 path, 'these epochs are there: %s' % ', '.join(map(str, there)) if there
-                else _nothing_of(prefix)))
+                else why_none(prefix)))
         return _load(prefix, epoch, gates)
-    broken = []
-    for each in reversed(files.epochs(prefix)):
-        try:
-            model = _load(prefix, each, gates)
-            files.warn_of_later(prefix, (each, 0))
-            return model
-        except CheckpointError as error:
-            broken.append(str(error))
-            _log.warning('Skipped a checkpoint: %.300s', error)
-    raise CheckpointError('no checkpoint of %s can be read: %s'
-                          % (prefix, '; '.join(broken) or _nothing_of(prefix)))
-
-
-def _nothing_of(prefix: str) -> str:
-    """Why there is no epoch of `prefix`, which may be the name of a file of a checkpoint."""
-    text = 'there is no %s-*.params' % prefix
-    shorter = re.sub(r'(-symbol\.json|-\d+\.(params|states)|\.\w+)$', '', prefix)
-    if shorter != prefix and files.epochs(shorter):
-        text += '; give the prefix, %r' % shorter
-    return text
+    candidates = Candidates(prefix, files.places(prefix),
+                            lambda place: _load(prefix, place[0], gates))
+    model = candidates.newest()
+    if model is None:
+        raise candidates.refusal()
+    candidates.warn()
+    return model
 
 
 def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
