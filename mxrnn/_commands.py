@@ -44,6 +44,8 @@ def add_commands(commands: Any) -> None:
         description='List inputs, outputs, operators and parameters of a checkpoint, and the '
                     'operators that ONNX or torch have no counterpart of.')
     _add_checkpoint(inspect)
+    inspect.add_argument('--plot', metavar='FILE.svg', help='also draw the layers, unrolled steps '
+                                                            'as one, for a browser to show')
     inspect.set_defaults(act=_inspect)
     compare = commands.add_parser(
         'compare', help='compare an exported file with the checkpoint',
@@ -158,7 +160,14 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    if options.plot is not None and not options.plot.lower().endswith('.svg'):
+        raise ValueError('--plot must end in .svg, got %s' % options.plot)
     model = _load(options)
+    if options.plot is not None:
+        from .interop.drawing import draw
+        picture = draw(model)
+        with open(options.plot, 'w', encoding='utf-8') as file:
+            file.write(picture)
     graph = model.graph
     operators = collections.Counter(node.op for node in graph.walk() if not node.is_variable)
     arrays = {**model.arg_params, **model.aux_params}

@@ -435,3 +435,40 @@ def test_50_unknown_operators_are_refused_at_once(prefix, tmp_path, capsys):
 def test_the_parser_imports_no_numpy():
     code = 'import sys, mxrnn.__main__; sys.exit("numpy" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+
+
+def test_a_drawing_of_the_layers(tmp_path, capsys):
+    """Unrolled or fused: one box a layer, with its weights, and one line from each to the next."""
+    import xml.etree.ElementTree as ElementTree
+
+    import mxrnn as rnn
+    from mxrnn import mx
+    cell = rnn.SequentialRNNCell()
+    cell.add(rnn.LSTMCell(32, prefix='l0_'))
+    cell.add(rnn.BidirectionalCell(rnn.GRUCell(16, prefix='f_'), rnn.GRUCell(16, prefix='b_')))
+    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=8, output_dim=16, name='embed')
+    found = {}
+    for kind, unrolled in (('steps', cell), ('fused', rnn.fuse(cell))):
+        outputs, _ = unrolled.unroll(12, words, merge_outputs=True)
+        scores = mx.sym.FullyConnected(outputs, num_hidden=8, flatten=False, name='score<')
+        shapes, _, _ = scores.infer_shape(data=(4, 12))
+        values = {name: mx.nd.zeros(shape) for name, shape in zip(scores.list_arguments(), shapes)
+                  if name != 'data'}
+        prefix = str(tmp_path / kind)
+        rnn.save_rnn_checkpoint(cell, prefix, 1, scores, values, {})
+        assert command('inspect', prefix, '--plot', prefix + '.svg') == 0
+        assert 'inputs' in capsys.readouterr().out
+        root = ElementTree.parse(prefix + '.svg').getroot()
+        texts = [each.text for each in root.iter('{http://www.w3.org/2000/svg}text')]
+        found[kind] = texts
+        lines = sum('marker-end' in each.attrib for each in root.iter())
+        boxes = sum(each.get('rx') is not None for each in root.iter())
+        assert lines >= boxes - 1
+    for texts in found.values():
+        assert {'data', 'embed', 'score<'} <= {*texts}
+        assert {'128 weights', '6,400 weights', '264 weights'} <= {*texts}
+        assert texts.count('RNN') in (2, 3) and len(texts) < 40
+    assert found['fused'].count('4,800 weights') == 1
+    assert found['steps'].count('2,400 weights') == 2
+    assert command('inspect', prefix, '--plot', 'x.png') == 2
+    assert '--plot must end in .svg, got x.png' in capsys.readouterr().err

@@ -1,0 +1,142 @@
+"""A model's layers as a picture: SVG, which every browser shows."""
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import NamedTuple
+
+from .._graph.graph import Graph, Node
+from .._graph.operators import row
+from .._graph.rolling import roll
+from .model import Model
+
+__all__ = ['draw']
+
+_WIDTH, _HEIGHT, _GAP = 230, 66, 24  # of a box; between two of them
+_MOST = 120  # boxes that a picture can show
+
+#: Operators that only change the form of an array: the line goes through them.
+_FORM = {'Reshape', 'reshape', 'SwapAxis', 'swapaxes', 'transpose', 'expand_dims', 'squeeze',
+         'Flatten', 'flatten', 'identity', '_copy', 'BlockGrad', 'stop_gradient', 'Cast', 'cast',
+         '_identity_with_attr_like_rhs', 'MakeLoss', 'slice_axis'}
+
+
+#: Operators that read nothing but the shape of their data.
+_CONSTANT = {'zeros_like', 'ones_like'}
+
+#: Attributes that say nothing to a reader.
+_UNTOLD = {'state_outputs', 'num_args', 'dtype'}
+
+
+class _Box(NamedTuple):
+    """A layer, or an input, that the picture shows."""
+
+    place: int
+    title: str
+    text: str
+    depth: int
+    above: list[int]  #: places of the boxes that it reads
+
+
+def draw(model: Model) -> str:
+    """Draw what the data go through, unrolled steps rolled up, as the text of an SVG file.
+
+    Weights are not shown, but counted where they are used.
+
+    Raises
+    ------
+    ValueError
+        There are too many layers, as where steps could not be rolled up.
+    """
+    graph = roll(model.graph, training=True).graph
+    boxes = _boxes(graph, model)
+    if len(boxes) > _MOST:
+        raise ValueError('the model must have at most %d layers for a picture, got %d'
+                         % (_MOST, len(boxes)))
+    return _svg(boxes)
+
+
+def _boxes(graph: Graph, model: Model) -> dict[int, _Box]:
+    """The boxes by place, each behind those that it reads."""
+    parameters = {**model.arg_params, **model.aux_params}
+    boxes: dict[int, _Box] = {}
+    shown: dict[int, list[int]] = {}  #: the boxes that stand for a node
+    weights: dict[int, set[str]] = {}  #: those that come along with a node that reads no data
+    used = graph.reached(lambda node: [*node.needed_inputs])
+    for place, node in enumerate(graph.nodes):
+        if place not in used:
+            continue
+        if node.is_variable:
+            known = node.name in parameters
+            weights[place] = {node.name} if known else set()
+            shown[place] = [] if known else [place]
+            if not known:
+                boxes[place] = _Box(place, node.name, 'input', 0, [])
+            continue
+        read = [entry.node for entry in node.needed_inputs]
+        above = list(dict.fromkeys(box for each in read for box in shown[each]))
+        weights[place] = set().union(*(weights[each] for each in read if not shown[each]))
+        if node.op in _CONSTANT:
+            above = []
+        if not above or node.op in _FORM and not weights[place]:
+            shown[place] = above
+            continue
+        count = sum(math.prod(parameters[name].shape) for name in weights[place])
+        boxes[place] = _Box(place, node.name, _told(node, count),
+                            1 + max(boxes[each].depth for each in above), above)
+        shown[place] = [place]
+    return boxes
+
+
+def _told(node: Node, weights: int) -> str:
+    """The operator, what it was given, and how many weights it has."""
+    known = row(node.op)
+    given = ['%s=%s' % (key, text) for key, text in node.attrs.items()
+             if not key.startswith('_') and key not in _UNTOLD and (
+                 known is None or key not in known.attributes
+                 or known.value(node, key) != known.attributes[key].default)]
+    inside = sum(1 for graph in node.subgraphs for each in graph.walk() if not each.is_variable)
+    lines = [node.op + (' of %d operators' % inside if inside else ''), ', '.join(given[:3])]
+    if weights:
+        lines.append('%s weights' % format(weights, ','))
+    return '\n'.join(filter(None, lines))
+
+
+def _svg(boxes: dict[int, _Box]) -> str:
+    rows: dict[int, list[int]] = {}
+    for box in boxes.values():
+        rows.setdefault(box.depth, []).append(box.place)
+    widest = max(map(len, rows.values()), default=1)
+    width = widest * (_WIDTH + _GAP) + _GAP
+    at: dict[int, tuple[float, float]] = {}
+    for depth, places in rows.items():
+        left = (width - len(places) * (_WIDTH + _GAP) + _GAP) / 2
+        for i, place in enumerate(places):
+            at[place] = left + i * (_WIDTH + _GAP), _GAP + depth * (_HEIGHT + 2 * _GAP)
+    height = _GAP + (max(rows, default=0) + 1) * (_HEIGHT + 2 * _GAP) - _GAP
+    parts = ['<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" '
+             'font-family="sans-serif" font-size="11" text-anchor="middle">' % (
+                 width, height, width, height),
+             '<rect width="100%" height="100%" fill="white"/>',
+             '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" '
+             'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#666"/></marker>']
+    for box in boxes.values():
+        x, y = at[box.place]
+        for place in box.above:
+            left, top = at[place]
+            parts.append('<path d="M%g %gC%g %g %g %g %g %g" fill="none" stroke="#666" '
+                         'marker-end="url(#tip)"/>' % (
+                             left + _WIDTH / 2, top + _HEIGHT, left + _WIDTH / 2,
+                             top + _HEIGHT + _GAP, x + _WIDTH / 2, y - _GAP, x + _WIDTH / 2, y))
+    for box in boxes.values():
+        x, y = at[box.place]
+        parts.append('<rect x="%g" y="%g" width="%d" height="%d" rx="%d" fill="%s" '
+                     'stroke="#888"/>' % (x, y, _WIDTH, _HEIGHT, 4 if box.above else 20,
+                                          '#eef3fb' if box.above else '#f3f3f3'))
+        lines = [box.title, *box.text.split('\n')]
+        first = y + _HEIGHT / 2 - 7 * (len(lines) - 1) + 4
+        for i, line in enumerate(lines):
+            parts.append('<text x="%g" y="%g"%s>%s</text>' % (
+                x + _WIDTH / 2, first + 14 * i, '' if i else ' font-weight="bold"',
+                escape(line if len(line) < 41 else line[:39] + '…')))
+    return '\n'.join([*parts, '</svg>', ''])
