@@ -53,7 +53,7 @@ def add_commands(commands: Any) -> None:
                     'exported file on the same data. Prints the largest difference for each '
                     'output, relative to the largest value of the output, and ends with '
                     'status 1 if one is above the tolerance.')
-    _add_checkpoint(compare, epoch_needed=True)
+    _add_checkpoint(compare)
     compare.add_argument('file', metavar='FILE', help='of `export`: F.onnx, or else of torch')
     _add_shapes(compare, 'shape of an input: data=8,20; otherwise axes of any size get 2, 3, ...')
     compare.add_argument('--data', metavar='FILE.npz',
@@ -64,10 +64,10 @@ def add_commands(commands: Any) -> None:
     compare.set_defaults(act=_compare)
 
 
-def _add_checkpoint(parser: argparse.ArgumentParser, epoch_needed: bool = False) -> None:
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('prefix', metavar='PREFIX', help='of the files of the checkpoint')
-    parser.add_argument('epoch', metavar='EPOCH', type=_epoch, nargs=None if epoch_needed else '?',
-                        help='of the checkpoint' + ('' if epoch_needed else ', else the last one'))
+    parser.add_argument('epoch', metavar='EPOCH', type=_epoch, nargs='?',
+                        help='of the checkpoint, else the last one')
 
 
 def _epoch(text: str) -> int:

@@ -2,16 +2,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import zipfile
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from .._files.errors import reason_of
-from .._graph.graph import Graph
+from .._graph.graph import Entry, Graph
+from .._graph.reading import graph_to_json
 from .model import Model
+from .random_data import data_for, settle_shapes
 
 __all__ = ['Differences', 'compare']
 
@@ -68,18 +69,28 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     if not set(inputs) <= set(model.inputs):
         raise ValueError('%s is of another model: its inputs are %s, those of the checkpoint %s'
                          % (path, ', '.join(inputs), ', '.join(model.inputs)))
+    model = model._replace(graph=_of_file(model.graph, path, run.names))
     data = _data(model.graph, run.inputs, shapes, given, np.random.RandomState(seed))
     runner, wanted = _reference(model, data)
     got = run.outputs(data)
-    if len(got) != len(wanted):
-        raise ValueError('%s has %d outputs, the checkpoint %d' % (path, len(got), len(wanted)))
-    for name, one, other in zip(model.graph.outputs, got, wanted):
+    for name, one, other in zip(run.names, got, wanted):
         if one.shape != other.shape:
             raise ValueError('%s is of another model: its output %s has the shape %s, that of the '
                              'checkpoint %s' % (path, name, one.shape, other.shape))
     return Differences(runner, {name: array.shape for name, array in data.items()},
                        [(name, _difference(*pair)) for name, pair in
                         zip(model.graph.outputs, zip(got, wanted))])
+
+
+def _of_file(graph: Graph, path: str, names: Sequence[str]) -> Graph:
+    """The graph of the outputs that a file has; one that is there twice is numbered in ONNX."""
+    if len(names) == len(graph.heads) > len(set(graph.outputs)):
+        return graph
+    try:
+        return graph.select(names)
+    except ValueError:
+        raise ValueError('%s is of another model: its outputs are %s, those of the checkpoint %s'
+                         % (path, ', '.join(names), ', '.join(graph.outputs))) from None
 
 
 def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
@@ -93,8 +104,10 @@ class _File(NamedTuple):
     """A file that is ready to run."""
 
     #: Name, shape (None or a name for any size) and type of each input.
-    inputs: list[tuple[str, Sequence[Any] | None, Any]]
-    outputs: Any
+    inputs: list[tuple[str, Sequence[Any] | None, np.dtype]]
+    #: Of its outputs.
+    names: list[str]
+    outputs: Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 
 
 def _onnx_file(path: str) -> _File:
@@ -115,15 +128,15 @@ def _onnx_file(path: str) -> _File:
             arrays: list[np.ndarray] = session.run(None, {
                 name: data[name].astype(kind) for name, _, kind in inputs})
         return arrays
-    return _File(inputs, outputs)
+    return _File(inputs, [each.name for each in session.get_outputs()], outputs)
 
 
 def _torch_file(path: str) -> _File:
     from . import load_torch
     module = load_torch(path)
-    return _File([(name, None, np.dtype('float32'))
-                  for name in _without_labels(module.graph, module.inputs)],
-                 lambda data: _run_module(module, path, data))
+    needed = _needed(module.graph)
+    return _File([(name, None, np.dtype('float32')) for name in module.inputs if name in needed],
+                 module.outputs, lambda data: _run_module(module, path, data))
 
 
 def _run_module(module: Any, what: str, data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -153,16 +166,9 @@ def _refusing(runner: str, what: str, data: Mapping[str, np.ndarray]) -> Iterato
                                    for name, array in data.items()), runner, reason)) from None
 
 
-#: Loss heads, of which MXNet computes predictions without the label.
-_HEADS = ('SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput',
-          'MAERegressionOutput', 'SVMOutput')
-
-
-def _without_labels(graph: Graph, inputs: Sequence[str]) -> list[str]:
-    """Those of `inputs` that outputs depend on."""
-    needed = graph.reached(lambda node: node.inputs[:1 if node.op in _HEADS else None])
-    return [name for name in inputs
-            if any(graph.nodes[place].name == name for place in needed)]
+def _needed(graph: Graph) -> set[str]:
+    """Names of the variables that outputs depend on, labels of losses not counted."""
+    return {graph.nodes[place].name for place in graph.reached(lambda node: node.needed_inputs)}
 
 
 # ---- data
@@ -179,54 +185,20 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
     raise ValueError('%s is no file of numpy.savez with arrays of numbers' % path)
 
 
-def _data(graph: Graph, inputs: Sequence[tuple[str, Any, Any]],
+def _data(graph: Graph, inputs: Sequence[tuple[str, Sequence[Any] | None, np.dtype]],
           shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray],
           random: np.random.RandomState) -> dict[str, np.ndarray]:
-    """The given data, or random data: numbers of words for an Embedding, lengths where there is
-    one axis, and otherwise normal numbers."""
-    sizes: dict[str, int] = {}
-    result: dict[str, np.ndarray] = {}
-    settled = {name: _settled(name, shape, shapes.get(name), sizes)
-               for name, shape, _ in inputs if name not in given}
-    steps = min([size for shape in settled.values() if len(shape) > 1 for size in shape[:2]] or [1])
-    for name, _, kind in inputs:
-        if name in given:
-            if not given[name].size:
-                raise ValueError('the sizes of %s must be at least 1, got %s'
-                                 % (name, given[name].shape))
-            result[name] = given[name]
-            continue
-        words = _words(graph, name)
-        if words:
-            result[name] = random.randint(0, words, settled[name]).astype('float32')
-        elif len(settled[name]) == 1:
-            result[name] = random.randint(1, steps + 1, settled[name]).astype('float32')
-        else:
-            result[name] = random.normal(size=settled[name]).astype(kind)
-    return result
-
-
-def _settled(name: str, shape: Any, wanted: Sequence[Any] | None, sizes: dict[str, int]
-             ) -> tuple[int, ...]:
-    """The shape of an input; axes of any size with the same name get the same one: 2, 3, …"""
-    chosen = shape if wanted is None else wanted
-    if chosen is None:
-        raise ValueError('the shape of %s must be given: --input %s=8,20' % (name, name))
-    if wanted is not None and not all(isinstance(size, int) and size > 0 for size in wanted):
-        raise ValueError('the sizes of %s must be integers of at least 1, got %s'
-                         % (name, tuple(wanted)))
-    return tuple(size if isinstance(size, int) else
-                 sizes.setdefault(str(size), 2 + len(sizes)) for size in chosen)
-
-
-def _words(graph: Graph, name: str) -> int:
-    """How many words the Embedding has that reads an input; 0 if none does."""
-    for place, node in enumerate(graph.nodes):
-        if node.is_variable and node.name == name:
-            for reader, at in graph.consumers(place):
-                if reader.op == 'Embedding' and at == 0:
-                    return int(reader.get('input_dim', 0))
-    return 0
+    """The given data, and random data for the other inputs."""
+    for name, array in given.items():
+        if not array.size:
+            raise ValueError('the sizes of %s must be at least 1, got %s' % (name, array.shape))
+    settled = settle_shapes({name: shape for name, shape, _ in inputs if name not in given}, shapes)
+    batches = {shape[0] for shape in settled.values() if len(shape) == 1}
+    pairs = [shape[:2] for shape in settled.values() if len(shape) > 1]
+    # Lengths are one for each row of the batch, and no larger than the other axis.
+    steps = min([size for pair in pairs for size in (set(pair) - batches or pair)] or [1])
+    return {name: given[name] if name in given else data_for(
+        graph, name, settled[name], kind, steps, random) for name, _, kind in inputs}
 
 
 # ---- the checkpoint itself
@@ -245,7 +217,7 @@ def _reference(model: Model, data: Mapping[str, np.ndarray]) -> tuple[str, list[
     except ImportError:
         raise ImportError('the checkpoint is run by MXNet or by torch, and neither is '
                           'installed: pip install torch') from None
-    return 'torch', _run_module(to_torch(model), 'the checkpoint', data)
+    return 'torch', _run_module(to_torch(model, roll=False), 'the checkpoint', data)
 
 
 def _run_mxnet(mx: Any, model: Model, data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -269,18 +241,17 @@ def _predictions(graph: Graph) -> str:
 
     Its shape then follows from the prediction's, whatever the program makes of its labels.
     """
-    nodes = []
+    needed, nodes = _needed(graph), []
     for node in graph.nodes:
-        inputs = [[entry.node, entry.output, 0] for entry in node.inputs]
-        if node.op in _HEADS:
-            for entry in inputs[1:2]:
-                while graph.nodes[entry[0]].inputs:
-                    entry[:2] = graph.nodes[entry[0]].inputs[0]
-        nodes.append({'op': node.op or 'null', 'name': node.name, 'attrs': node.attrs,
-                      'inputs': inputs, **({'subgraphs': [
-                          json.loads(_predictions(each)) for each in node.subgraphs]}
-                          if node.subgraphs else {})})
-    return json.dumps({
-        'nodes': nodes, 'heads': [[head.node, head.output, 0] for head in graph.heads],
-        'arg_nodes': [i for i, node in enumerate(graph.nodes) if node.is_variable],
-        'node_row_ptr': [], 'attrs': {'mxnet_version': ['int', graph.version or 10901]}})
+        labels = {entry: _variable(graph, entry) for entry in node.inputs_of('label')}
+        nodes.append(node._replace(inputs=tuple(
+            labels[entry] if entry in labels and graph.nodes[labels[entry].node].name not in needed
+            else entry for entry in node.inputs)))
+    return graph_to_json(graph._replace(nodes=tuple(nodes)).ending_in(graph.heads))
+
+
+def _variable(graph: Graph, entry: Entry) -> Entry:
+    """The first variable that an output is computed of."""
+    while graph.nodes[entry.node].inputs:
+        entry = graph.nodes[entry.node].inputs[0]
+    return entry

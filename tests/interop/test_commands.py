@@ -13,7 +13,9 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._commands import add_commands, run_command
-from mxrnn.interop.comparison import _data, compare
+from mxrnn._runtime.mxnet import graph_of
+from mxrnn.interop.comparison import compare
+from mxrnn.interop.random_data import data_for
 
 from .. import mx, rnn
 
@@ -45,11 +47,11 @@ def save(prefix, symbol, cell, shapes):
 
 def test_numbers_of_words_are_for_embeddings_alone():
     tokens = mx.sym.Embedding(mx.sym.Variable('tokens'), input_dim=WORDS, output_dim=5)
-    graph = interop.graph_from_json((tokens + mx.sym.Variable('dense')).tojson())
-    data = _data(graph, [('tokens', (20, 3), 'float32'), ('dense', (20, 3, 5), 'float32')], {}, {},
-                 np.random.RandomState(0))
-    assert set(data['tokens'].ravel()) == set(range(WORDS))
-    assert data['dense'].min() < 0 and (data['dense'] != np.round(data['dense'])).any()
+    graph = graph_of(tokens + mx.sym.Variable('dense'))
+    random = np.random.RandomState(0)
+    assert set(data_for(graph, 'tokens', (20, 3), 'float32', 3, random).ravel()) == set(range(WORDS))
+    dense = data_for(graph, 'dense', (20, 3, 5), 'float32', 3, random)
+    assert dense.min() < 0 and (dense != np.round(dense)).any()
 
 
 @pytest.fixture
@@ -336,8 +338,8 @@ def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path
     save(tmp_path / 'b', data, [], {'data': (2, 3)})
     words = mx.sym.Embedding(mx.sym.Variable('words'), input_dim=WORDS, output_dim=7, name='embed')
     save(tmp_path / 'c', words, [], {'words': (2, 3)})
-    for name, text in [('b', 'softmax_output has the shape (2, 3, 7), that of the checkpoint '
-                             '(6, 11)'),
+    for name, text in [('b', 'embed_output has the shape (2, 3, 7), that of the checkpoint '
+                             '(2, 3, 5)'),
                        ('c', 'its inputs are words, those of the checkpoint data, softmax_label')]:
         path = tmp_path / (name + '.pt')
         assert command('export', tmp_path / name, '--torch', path) == 0
@@ -472,3 +474,111 @@ def test_a_drawing_of_the_layers(tmp_path, capsys):
     assert found['steps'].count('2,400 weights') == 2
     assert command('inspect', prefix, '--plot', 'x.png') == 2
     assert '--plot must end in .svg, got x.png' in capsys.readouterr().err
+
+
+# ---- data for compare, by what reads it
+
+V = mx.sym.Variable
+DATA, WORD = V('data'), V('word')
+
+
+def ctc(name='label', **kwargs):
+    scores = mx.sym.FullyConnected(V('data'), num_hidden=6, flatten=False, name='fc')
+    return mx.sym.CTCLoss(scores, V(name), name='ctc', **kwargs)
+
+
+#: Graphs, and the shapes of their inputs.
+READ = {
+    'embedding': lambda: (mx.sym.Embedding(V('data'), input_dim=7, output_dim=3), {
+        'data': (2, 4)}),
+    'sparse_embedding': lambda: (mx.sym.contrib.SparseEmbedding(
+        V('data'), input_dim=7, output_dim=3), {'data': (2, 4)}),
+    'embedding_of_steps': lambda: (mx.sym.Concat(*[mx.sym.Embedding(
+        mx.sym.Reshape(part, shape=(-1,)), WORD, input_dim=7, output_dim=3)
+        for part in mx.sym.SliceChannel(mx.sym.SwapAxis(V('data'), dim1=0, dim2=1),
+                                        num_outputs=4, axis=0)]), {'data': (2, 4)}),
+    'take': lambda: (mx.sym.take(mx.sym.FullyConnected(V('data'), num_hidden=3), V('index'),
+                                 mode='raise'), {'data': (2, 4), 'index': (5, 2)}),
+    'pick': lambda: (mx.sym.pick(mx.sym.FullyConnected(V('data'), num_hidden=3), V('index')), {
+        'data': (2, 4), 'index': (2, 1)}),
+    'one_hot': lambda: (mx.sym.one_hot(V('data'), depth=7), {'data': (2, 4)}),
+    'cross_entropy': lambda: (mx.sym.softmax_cross_entropy(mx.sym.FullyConnected(
+        V('data'), num_hidden=5), V('label')), {'data': (3, 4), 'label': (3,)}),
+    'ctc': lambda: (ctc(), {'data': (8, 2, 4), 'label': (2, 4)}),
+    'ctc_last': lambda: (ctc(blank_label='last'), {'data': (8, 2, 4), 'label': (2, 4)}),
+    'ctc_lengths': lambda: (ctc(data_lengths=V('steps'), label_lengths=V('letters'),
+                                use_data_lengths=True, use_label_lengths=True), {
+        'data': (8, 2, 4), 'label': (2, 4), 'steps': (2,), 'letters': (2,)}),
+    'lengths': lambda: (mx.sym.SequenceLast(mx.sym.SwapAxis(V('data'), dim1=0, dim2=1),
+                                            V('length'), use_sequence_length=True), {
+        'data': (2, 5, 4), 'length': (2,)}),
+    'loop': lambda: (mx.sym.contrib.foreach(
+        lambda words, state: (mx.sym.Embedding(words, V('words'), input_dim=7, output_dim=3),
+                              state), V('data'), mx.sym.zeros((1,)))[0], {'data': (4, 2)}),
+    'shared_label': lambda: (mx.sym.LinearRegressionOutput(mx.sym.FullyConnected(
+        DATA, num_hidden=3), mx.sym.slice_axis(DATA, axis=1, begin=1, end=4)), {
+        'data': (2, 4)}),
+}
+
+
+@pytest.mark.parametrize('name', READ)
+def test_compare_gives_an_input_what_its_readers_take(name, tmp_path):
+    pytest.importorskip('torch')
+    symbol, shapes = READ[name]()
+    save(tmp_path / 'a', symbol, [], shapes)
+    path = tmp_path / 'a.pt'
+    assert command('export', tmp_path / 'a', '--torch', path) == 0
+    found = compare(interop.load(tmp_path / 'a'), str(path), shapes)
+    assert found.runner == 'MXNet' and [each for each, _ in found.outputs] == symbol.list_outputs()
+    assert all(difference < 1e-6 for _, difference in found.outputs), found
+
+
+def test_data_is_in_range_and_labels_are_padded():
+    random = np.random.RandomState(0)
+    for name, key, shape in [('embedding_of_steps', 'data', (90, 4)), ('loop', 'data', (90, 2)),
+                             ('sparse_embedding', 'data', (90, 3)), ('one_hot', 'data', (90, 3))]:
+        drawn = data_for(graph_of(READ[name]()[0]), key, shape, 'float32', 4, random)
+        assert sorted(set(drawn.ravel())) == list(range(7))
+    drawn = data_for(graph_of(READ['cross_entropy']()[0]), 'label', (90,), 'float32', 4, random)
+    assert sorted(set(drawn)) == list(range(5))
+    for name, classes, padding in [('ctc', range(1, 6), 0), ('ctc_last', range(5), -1)]:
+        drawn = data_for(graph_of(READ[name]()[0]), 'label', (90, 4), 'float32', 4, random)
+        assert set(drawn.ravel()) == {*classes, padding}
+        lengths = (drawn != padding).cumprod(1).sum(1)
+        assert set(lengths) == {1, 2} and ((drawn != padding).sum(1) == lengths).all()
+    drawn = data_for(graph_of(READ['lengths']()[0]), 'length', (90,), 'float32', 4, random)
+    assert sorted(set(drawn)) == [1, 2, 3, 4]
+
+
+def test_sizes_that_are_given_hold_for_axes_of_the_same_name(prefix, tmp_path, capsys):
+    pytest.importorskip('onnxruntime')
+    cell = rnn.fuse(rnn.LSTMCell(6, 'lstm_'))
+    outputs, _ = cell.unroll(None, V('data'), merge_outputs=True, valid_length=V('length'))
+    save(tmp_path / 'a', outputs, cell, {'data': (2, 3, 4), 'length': (2,)})
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input',
+                   'data=batch,time,4', '--input', 'length=batch') == 0
+    capsys.readouterr()
+    assert command('compare', tmp_path / 'a', tmp_path / 'a.onnx', '--input', 'data=8,20,4') == 0
+    assert 'data: data (8, 20, 4), length (8,)' in capsys.readouterr().out
+
+
+def test_compare_takes_the_newest_epoch_and_files_of_some_outputs(tmp_path, capsys):
+    pytest.importorskip('onnxruntime')
+    symbol = mx.sym.Group([mx.sym.FullyConnected(V('data'), num_hidden=3, name='one'),
+                           mx.sym.FullyConnected(V('more'), num_hidden=3, name='two')])
+    save(tmp_path / 'a', symbol, [], {'data': (2, 3), 'more': (2, 5)})
+    model = interop.load(tmp_path / 'a')
+    interop.save(model._replace(arg_params={name: value * 2 for name, value in
+                                            model.arg_params.items()}), tmp_path / 'a', 9)
+    for path in (tmp_path / 'a.onnx', tmp_path / 'a.pt'):
+        if path.suffix == '.onnx':
+            interop.to_onnx(interop.load(tmp_path / 'a'), path, outputs=['two_output'])
+        else:
+            interop.save_torch(interop.to_torch(interop.load(tmp_path / 'a'),
+                                                outputs=['two_output']), path)
+        shape = ['--input', 'more=2,5']
+        assert command('compare', tmp_path / 'a', path, *shape) == 0
+        assert capsys.readouterr().out.splitlines()[2].endswith(' two_output')
+        assert command('compare', tmp_path / 'a', 9, path, *shape) == 0
+        assert command('compare', tmp_path / 'a', 4, path, *shape) == 1
+        capsys.readouterr()

@@ -1,0 +1,152 @@
+"""Random data for the inputs of a graph, by the operators that read them."""
+from __future__ import annotations
+
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from .._graph.graph import Entry, Graph, Node
+from .._graph.rows import row
+
+__all__ = ['data_for', 'settle_shapes']
+
+#: Operators that move or convert the elements of their first input, and change no value.
+_MOVES = frozenset('''Reshape Flatten SwapAxis transpose expand_dims squeeze Cast amp_cast _copy
+    BlockGrad slice slice_axis slice_like SliceChannel _split_v2 reverse tile repeat broadcast_to
+    broadcast_axis broadcast_like reshape_like SequenceReverse SequenceLast
+    _identity_with_attr_like_rhs'''.split())
+_JOINS = frozenset(('Concat', 'stack', 'add_n'))
+
+#: The input of look-ups that has the places, and how many there are: of the graph and the node.
+_LOOKUPS: dict[str, tuple[int, Callable[[Graph, Node], int]]] = {
+    'Embedding': (0, lambda graph, node: node.input_dim),
+    '_contrib_SparseEmbedding': (0, lambda graph, node: node.input_dim),
+    'one_hot': (0, lambda graph, node: node.depth),
+    'softmax_cross_entropy': (1, lambda graph, node: _width(graph, node.inputs[0])),
+    'take': (1, lambda graph, node: _width(graph, node.inputs[0]) if node.axis == -1 else 2),
+    'pick': (1, lambda graph, node: _width(graph, node.inputs[0]) if node.axis == -1 else 2),
+    'batch_take': (1, lambda graph, node: _width(graph, node.inputs[0])),
+    'gather_nd': (1, lambda graph, node: 2), 'scatter_nd': (1, lambda graph, node: 2)}
+
+#: Attributes that state how many elements the last axis of an operator's output has, and
+#: operators that leave it as their first input has it.
+_WIDTHS = {'FullyConnected': 'num_hidden', 'Convolution': 'num_filter', 'Embedding': 'output_dim',
+           '_contrib_SparseEmbedding': 'output_dim', 'RNN': 'state_size'}
+
+
+_KEEP = frozenset('''Activation BlockGrad Cast Concat Dropout LayerNorm LeakyReLU SequenceMask
+    SequenceReverse SliceChannel SwapAxis _copy add_n broadcast_add elemwise_add expand_dims
+    log_softmax relu sigmoid slice_axis softmax stack tanh'''.split())
+
+
+class _Reader(NamedTuple):
+    """A node that reads an input, at which of its own inputs, and the graph that has it."""
+
+    graph: Graph
+    node: Node
+    at: int
+
+
+def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: int,
+             random: np.random.RandomState) -> np.ndarray:
+    """Data for one input.
+
+    Parameters
+    ----------
+    graph : Graph
+    name : str
+    shape : tuple of int
+    kind : dtype
+        Of numbers that are neither places nor lengths.
+    steps : int
+        The largest length.
+    random : numpy.random.RandomState
+    """
+    readers = list(_readers(graph, name))
+    for reader in readers:
+        at, count = _LOOKUPS.get(reader.node.op, (-1, lambda graph, node: 0))
+        if at == reader.at:
+            return random.randint(0, max(count(reader.graph, reader.node), 1), shape).astype(
+                'float32')
+        if reader.node.op == 'CTCLoss' and reader.at == 1 and len(shape) == 2:
+            return _labels(reader, shape, random)
+    for reader in readers:
+        known = row(reader.node.op)
+        if known is not None and reader.at in known.positions('length'):
+            if reader.node.op == 'CTCLoss':  # long data, short labels
+                least = known.inputs[reader.at].name == 'label_lengths'
+                return np.full(shape, 1 if least else steps, 'float32')
+            return random.randint(1, steps + 1, shape).astype('float32')
+    if len(shape) == 1:
+        return random.randint(1, steps + 1, shape).astype('float32')
+    return random.normal(size=shape).astype(kind)
+
+
+def _labels(reader: _Reader, shape: tuple[int, ...], random: np.random.RandomState) -> np.ndarray:
+    """Classes of CTC, without the blank one: no more than half as many as there is room for."""
+    classes = max(_width(reader.graph, reader.node.inputs[0]), 2) - 1
+    first = reader.node.blank_label == 'first'
+    labels = random.randint(1, classes + 1, shape) - (not first)
+    lengths = random.randint(1, max(shape[1] // 2, 1) + 1, (shape[0], 1))
+    return np.where(np.arange(shape[1]) < lengths, labels, 0 if first else -1).astype('float32')
+
+
+def _readers(graph: Graph, name: str) -> Iterator[_Reader]:
+    """What reads an input, also behind operators that only move its elements, and in loops."""
+    same = {place for place, node in enumerate(graph.nodes)
+            if node.is_variable and node.name == name}
+    for place, node in enumerate(graph.nodes):
+        for at, entry in enumerate(node.inputs):
+            if entry.node not in same:
+                continue
+            if node.op == '_foreach':
+                variables = [each.name for each in node.subgraphs[0].nodes if each.is_variable]
+                places = node.in_data_locs + node.in_state_locs + node.remain_locs
+                yield from _readers(node.subgraphs[0], variables[places[at]])
+            elif node.op in _JOINS or (node.op in _MOVES and at == 0):
+                same.add(place)
+            yield _Reader(graph, node, at)
+
+
+def _width(graph: Graph, entry: Entry) -> int:
+    """How many elements the last axis of an array has, or 2, which is safe, if nothing says it."""
+    node = graph.nodes[entry.node]
+    while node.op in _KEEP or (node.op == 'Reshape' and node.shape[-1:] == (0,)):
+        node = graph.nodes[node.inputs[0].node]
+    if node.op in _WIDTHS:
+        width: int = getattr(node, _WIDTHS[node.op])
+        return width
+    return node.shape[-1] if node.op == 'Reshape' and node.shape[-1:] > (0,) else 2
+
+
+# ---- shapes
+
+def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
+                  wanted: Mapping[str, Sequence[Any]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of inputs: axes of any size with the same name get the same one.
+
+    Parameters
+    ----------
+    inputs : dict
+        Shapes by name, in which names are axes of any size; None where nothing is known.
+    wanted : dict
+        Shapes that the user wants. They give sizes to names, too; others get 2, 3, …
+    """
+    sizes: dict[str, int] = {}
+    for name, shape in inputs.items():
+        given = wanted.get(name)
+        if given is None:
+            continue
+        if not all(isinstance(size, int) and size > 0 for size in given):
+            raise ValueError('the sizes of %s must be integers of at least 1, got %s'
+                             % (name, tuple(given)))
+        sizes.update((size, number) for size, number in zip(shape or (), given)
+                     if isinstance(size, str))
+    settled = {}
+    for name, shape in inputs.items():
+        chosen = wanted.get(name, shape)
+        if chosen is None:
+            raise ValueError('the shape of %s must be given: --input %s=8,20' % (name, name))
+        settled[name] = tuple(size if isinstance(size, int) else
+                              sizes.setdefault(str(size), 2 + len(sizes)) for size in chosen)
+    return settled
