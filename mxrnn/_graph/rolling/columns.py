@@ -87,6 +87,7 @@ class Recurrence:
         claimed = {node for family in self.families for node in family.nodes}
         self.nodes = claimed
         heads = set(values.heads)
+        self._add_outputs(values)
         #: Columns of which something else than the steps reads a value, and which steps' values.
         self.read: list[tuple[Column, list[int]]] = []
         for column in columns:
@@ -94,6 +95,16 @@ class Recurrence:
                     or any(reader not in claimed for reader in values.readers[value])]
             if read:
                 self.read.append((column, read))
+
+    def _add_outputs(self, values: Values) -> None:
+        """Make columns of the outputs of nodes of the steps that the steps do not read."""
+        known = {(id(column.family), column.output) for column in self.columns}
+        for family in self.families:
+            for output in range(values.count(family.nodes[0])):
+                if (id(family), output) not in known:
+                    column = Column(tuple([values.first[node] + output for node in family.nodes]))
+                    column.family, column.output = family, output
+                    self.columns.append(column)
 
 
 def alike(values: Values, lanes: Sequence[int]) -> tuple[int, ...] | None:

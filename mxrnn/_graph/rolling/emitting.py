@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, Generator, Sequence
 
 from ..graph import Entry, Graph
-from .columns import Lanes
+from .columns import Declined, Lanes
 from .kernels import Gate, Kernel
 from .lifting import channels
 from .loops import Loop, write_loop
@@ -12,9 +12,17 @@ from .plans import Apply, Claim, Each, Leaf, Part, Planner, Same, Shift, Span, S
 from .values import Values
 from .writing import Writer
 
-__all__ = ['Emitter', 'Rolled']
+__all__ = ['Emitter', 'Refused', 'Rolled']
 
 Work = Generator[Any, Any, Any]
+
+
+class Refused(Exception):
+    """The recurrence of this number must be left as it is."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(reason)
+        self.number, self.reason = number, reason
 
 
 class Rolled:
@@ -45,8 +53,9 @@ class Emitter:
         self._writer = Writer()
         self._made: dict[Any, Any] = {}
         self._picked: dict[int, tuple[Lanes, int]] = {}
+        heads = {values.owner[head] for head in values.heads}
         for i, node in enumerate(values.nodes):
-            if node.is_variable and values.needed[i]:
+            if node.is_variable and values.needed[i] or i in heads:
                 self._writer.reserve(node.name)
 
     def run(self, graph: Graph) -> Graph:
@@ -62,7 +71,7 @@ class Emitter:
         own = Graph((node,), (Entry(0, entry.output),)).outputs[0]
         if own == name or not name.endswith('_output'):
             return entry
-        return self._writer.add('_copy', name[:-len('_output')], {}, [entry])
+        return self._writer.stand_in('_copy', name[:-len('_output')], {}, entry)
 
     def _lists(self, group: Sequence[int]) -> None:
         """Note which of several values are steps of something: lists of outputs, say."""
@@ -97,7 +106,7 @@ class Emitter:
             return self._pick(entry, t, len(lanes), values.node(value).name)
         i = values.owner[value]
         entry = yield ('node', i)
-        return Entry(entry.node, values.output(value))
+        return Entry(entry.node, entry.output + values.output(value))
 
     def _make_node(self, i: int) -> Work:
         values, writer = self._values, self._writer
@@ -111,10 +120,10 @@ class Emitter:
                 return writer.swap(entry, node.name)
         elif node.op == 'add_n' and self._rolls(args):
             entry = yield ('lanes', args)
-            return writer.add('sum', node.name, {'axis': 0}, [entry])
+            return writer.stand_in('sum', node.name, {'axis': 0}, entry)
         elif node.op == 'Concat' and node.get('dim', 1) == 0 and self._rolls(args):
             entry = yield ('lanes', args)
-            return writer.add('Reshape', node.name, {'shape': (-3, -2)}, [entry])
+            return writer.stand_in('Reshape', node.name, {'shape': (-3, -2)}, entry)
         inputs = []
         for arg in args:
             inputs.append((yield ('value', arg)))
@@ -125,6 +134,8 @@ class Emitter:
         rolled = yield ('recurrence', number)
         if t == total - 1 and id(column) in rolled.last:
             return rolled.last[id(column)]
+        if id(column) not in rolled.steps:
+            raise Refused(number, 'its inputs depend on its outputs')
         return self._pick(rolled.steps[id(column)], t, total, self._names[number])
 
     def _pick(self, entry: Entry, t: int, count: int, name: str) -> Entry:
@@ -222,8 +233,12 @@ class Emitter:
 
     def _make_recurrence(self, number: int) -> Work:
         found = self._recurrences[number]
-        return (yield from (self._kernel(found, number) if isinstance(found, Kernel)
-                            else self._loop(found, number)))
+        if isinstance(found, Kernel):
+            return (yield from self._kernel(found, number))
+        try:
+            return (yield from self._loop(found, number))
+        except Declined as reason:
+            raise Refused(number, str(reason)) from None
 
     def _kernel(self, kernel: Kernel, number: int) -> Work:
         writer, name = self._writer, self._names[number]
@@ -260,6 +275,9 @@ class Emitter:
                 bias = None
                 if gate.bias is not None:
                     bias = yield ('value', gate.bias)
+                if gate.exchanged:
+                    weight = self._writer.once('SwapAxis', name + '_exchanged', {
+                        'dim1': 0, 'dim2': 1}, weight)
                 rows.append(self._columns(weight, gate, group, kernel.units, name))
                 offsets.append(bias)
             own = '%s_%s' % (name, group)

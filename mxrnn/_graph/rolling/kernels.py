@@ -22,6 +22,8 @@ class Gate(NamedTuple):
     parts: int
     #: Of a product with data and state side by side: whether the state comes first; else None.
     joined: bool | None = None
+    #: Whether the weight's rows and columns are exchanged, as `dot` has them.
+    exchanged: bool = False
 
 
 class Kernel(NamedTuple):
@@ -246,9 +248,11 @@ class _Matcher:
         h2h: list[Gate] = []
         for term in self._flat(column):
             read, weight, *biases = self._of(term.column)
+            node = self._node(term.column)
             gate = Gate(self._fixed(weight), self._fixed(biases[0]) if biases else None,
-                        term.part, term.parts)
-            self._check_units(term)
+                        term.part, term.parts,
+                        exchanged=node.op == 'dot' and not node.get('transpose_b', False))
+            self._check_units(term, gate)
             if read is state:
                 h2h.append(gate)
                 continue
@@ -280,9 +284,14 @@ class _Matcher:
             raise _Other('its weights are not the same in all steps')
         return column.lanes[0]
 
-    def _check_units(self, term: _Term) -> None:
+    def _check_units(self, term: _Term, gate: Gate) -> None:
         rows = self._node(term.column).get('num_hidden')
-        if type(rows) is not int or rows % term.parts or (
+        if rows is None:
+            shape = self._values.node(gate.weight).get('__shape__')
+            if not isinstance(shape, tuple) or len(shape) != 2:
+                raise _Other('the sizes of its weights are not known')
+            rows = shape[1 if gate.exchanged else 0]
+        if type(rows) is not int or rows % term.parts or not rows or (
                 self._units not in (0, rows // term.parts)):
             raise _Other('its gates have different sizes')
         self._units = rows // term.parts
@@ -299,6 +308,8 @@ class _Matcher:
             elif op == 'FullyConnected':
                 if not node.get('flatten', True):
                     raise _Other('a product that does not flatten what it reads')
+                terms.append(term)
+            elif op == 'dot' and not node.get('transpose_a', False):
                 terms.append(term)
             elif op == 'SliceChannel' and term.parts == 1 and (
                     node.get('axis', 1) in (1, -1) and not node.get('squeeze_axis', False)):

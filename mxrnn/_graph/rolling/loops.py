@@ -42,8 +42,8 @@ def write_loop(writer: Writer, name: str, body: Writer, data: Sequence[tuple[Ent
         found = [(places.get(body.nodes[variable.node].name), entry) for variable, entry in pairs]
         return [(place, entry) for place, entry in found if place is not None]
     groups = [used(pairs) for pairs in (data, states, others)]
-    if len(groups[1]) < len(states) or not groups[0]:
-        raise Declined('its loop has nothing to go over, or a state that nothing reads')
+    if len(groups[1]) < len(states):
+        raise Declined('nothing reads one of its states')
     locs = [tuple([place for place, _ in group]) for group in groups]
     inputs = [entry for group in groups for _, entry in group]
     return writer.add('_foreach', name, {
@@ -64,6 +64,14 @@ class Loop:
         for column in recurrence.outside:
             same = len({values.same[value] for value in column.lanes}) == 1
             (self.others if same else self.data).append(column)
+        if not self.data:  # something must say how many steps there are
+            column = min(self.others, default=None, key=lambda column: (
+                not values.node(column.lanes[0]).is_variable, column.lanes[0]))
+            if column is None:
+                raise Declined('its steps read nothing')
+            self.others.remove(column)
+            self.data.append(Column(column.lanes[:1] * recurrence.steps))
+            self._stands[id(column)] = self.data[0]
         for family in recurrence.families:
             node = values.nodes[family.nodes[0]]
             if node.op in _KEEPING:
@@ -95,8 +103,8 @@ class Loop:
                 pairs.append((made[id(column)], entry))
             groups.append(pairs)
         given_data, given_states, given_others = groups
-        for state in self._recurrence.states:
-            made[id(state)] = made[id(self._stands[id(state)])]
+        for key, column in self._stands.items():
+            made[key] = made[id(column)]
         by_family: dict[int, Entry] = {}
         for family in self._recurrence.families:
             inputs = [self._entry(column, made, by_family) for column in family.inputs]

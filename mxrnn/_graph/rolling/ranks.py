@@ -59,7 +59,6 @@ def find_ranks(values: Values) -> list[Rank]:
     """By value, its rank or None."""
     ranks: list[Rank] = []
     for i, node in enumerate(values.nodes):
-        end = values.first[i + 1] if i + 1 < len(values.first) else len(values.owner)
         given = [ranks[arg] for arg in values.args[i]]
         known = [rank for rank in given if rank is not None]
         first = given[0] if given else None
@@ -79,5 +78,5 @@ def find_ranks(values: Values) -> list[Rank]:
             rank = given[1] if given[1] is not None else given[2]
         else:
             rank = None
-        ranks.extend([rank] * (end - values.first[i]))
+        ranks.extend([rank] * values.count(i))
     return ranks

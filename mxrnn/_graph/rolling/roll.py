@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Sequence
 from ..graph import Graph
 from .chains import chains, direct_chains
 from .columns import Declined, Recurrence, Taken
-from .emitting import Emitter
+from .emitting import Emitter, Refused
 from .kernels import Kernel, find_kernel
 from .loops import Loop
 from .plans import Circular, Claim, Leaf, Planner
@@ -91,6 +91,8 @@ def roll(graph: Graph, *, training: bool = False) -> RolledGraph:
                                   [each.finding.name for each in found], planner, claims)
                 return RolledGraph(emitter.run(graph), tuple(
                     [each.finding for each in found] + failed))
+            except Refused as refusal:
+                refused = refusal.number, refusal.reason
             except Circular as circle:
                 numbers = [what for kind, what in circle.waiting if kind == 'recurrence']
                 if not numbers:

@@ -267,11 +267,11 @@ class _Search:
         node = nodes[rank] if rank < len(nodes) else None
         if node is None or node in self._taken:
             return None
-        for at in unsure:
-            column, arg = family.inputs[at], values.args[node][at]
-            if t == 1:
+        for at, arg in enumerate(values.args[node]):
+            column = family.inputs[at]
+            if t == 1 and column.is_outside:
                 family.inputs[at] = self._column((column.lanes[0], arg))
-            elif len(column.lanes) == t:
+            elif column.is_outside and len(column.lanes) == t:
                 column.lanes += (arg,)
         while self._pending:
             self._read(self._pending.pop())

@@ -94,6 +94,11 @@ class Values:
         """Which output of its node `value` is."""
         return value - self.first[self.owner[value]]
 
+    def count(self, node: int) -> int:
+        """How many outputs of `node` are numbered."""
+        end = self.first[node + 1] if node + 1 < len(self.first) else len(self.owner)
+        return end - self.first[node]
+
     def node(self, value: int) -> Node:
         """The node that gives `value`."""
         return self.nodes[self.owner[value]]
@@ -113,8 +118,7 @@ class Values:
                 key = i
             label = labels.setdefault(key, len(labels))
             self.labels.append(label)
-            here = range(self.first[i], len(self.owner) if i + 1 == len(self.nodes)
-                         else self.first[i + 1])
+            here = range(self.first[i], self.first[i] + self.count(i))
             if not node.op or is_random(node):
                 self.same.extend(here)
             else:

@@ -24,7 +24,7 @@ class Writer:
         self._made: dict[Any, Entry] = {}
 
     def reserve(self, name: str) -> None:
-        """Keep a name for a node that is copied later."""
+        """Keep a name for a node of the old graph, or one in its place."""
         self._names.add(name)
 
     def _own(self, name: str) -> str:
@@ -39,6 +39,12 @@ class Writer:
         """A node of the old graph, with its name."""
         self.nodes.append(node._replace(inputs=tuple(inputs)))
         return Entry(len(self.nodes) - 1, 0)
+
+    def stand_in(self, op: str, name: str, attrs: Mapping[str, Any], entry: Entry) -> Entry:
+        """A new node of one input in the place of an old one, whose name it takes."""
+        made = self.add(op, '', attrs, [entry])
+        self.nodes[made.node] = self.nodes[made.node]._replace(name=name)
+        return made
 
     def add(self, op: str, name: str, attrs: Mapping[str, Any], inputs: Sequence[Entry],
             outputs: int = 1, subgraphs: tuple[Graph, ...] = ()) -> Entry:

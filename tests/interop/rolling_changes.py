@@ -1,0 +1,350 @@
+"""Graphs changed in one place, or in one place of each step, as a mistake would: what is rolled up
+must still compute what the changed graph does.
+
+``python -m tests.interop.rolling_changes 5000`` tries so many.
+"""
+from __future__ import annotations
+
+import random
+import re
+import sys
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+from mxrnn._graph.graph import Entry, Graph, Node
+from mxrnn._graph.rolling import roll
+from mxrnn.interop import graph_from_json
+
+from .. import mx, rnn
+from .rolling import group, outputs_of, values_of
+from .rolling_programs import FEATURES, HIDDEN, PROGRAMS
+
+__all__ = ['Changed', 'bases', 'change', 'is_wrong']
+
+STEPS = 4
+
+
+class Base(NamedTuple):
+    """A graph to change, and the values of its variables."""
+
+    name: str
+    graph: Graph
+    values: dict[str, np.ndarray]
+
+
+class Changed(NamedTuple):
+    """A changed graph."""
+
+    kind: str
+    base: str
+    graph: Graph
+    values: dict[str, np.ndarray]
+
+
+# ---- graphs to change
+
+def _cells() -> dict[str, Callable[[], Any]]:
+    def stack(*cells: Any) -> Any:
+        outer = rnn.SequentialRNNCell()
+        for cell in cells:
+            outer.add(cell)
+        return outer
+    both = rnn.BidirectionalCell
+    return {
+        'lstm': lambda: rnn.LSTMCell(HIDDEN, 'a_'), 'gru': lambda: rnn.GRUCell(HIDDEN, 'a_'),
+        'rnn': lambda: rnn.RNNCell(HIDDEN, 'tanh', 'a_'),
+        'relu': lambda: rnn.RNNCell(HIDDEN, 'relu', 'a_', bias=False),
+        'lstms': lambda: stack(rnn.LSTMCell(HIDDEN, 'a_'), rnn.LSTMCell(HIDDEN, 'b_')),
+        'gru lstm': lambda: stack(rnn.GRUCell(HIDDEN, 'a_'), rnn.DropoutCell(.2),
+                                  rnn.ResidualCell(rnn.LSTMCell(HIDDEN, 'b_'))),
+        'both lstm': lambda: both(rnn.LSTMCell(HIDDEN, 'a_'), rnn.LSTMCell(HIDDEN, 'b_')),
+        'both gru': lambda: both(rnn.GRUCell(HIDDEN, 'a_'), rnn.RNNCell(HIDDEN, 'tanh', 'b_')),
+        'layer norm': lambda: rnn.LayerNormLSTMCell(HIDDEN, 'a_'),
+        'zoneout': lambda: rnn.ZoneoutCell(rnn.GRUCell(HIDDEN, 'a_'), .2, .3),
+        'projection': lambda: rnn.LSTMPCell(HIDDEN, HIDDEN, 'a_'),
+    }
+
+
+def bases() -> list[Base]:
+    """The graphs to change. States begin as variables, so that none is 0 by itself."""
+    found = []
+    for name, make in _cells().items():
+        with mx.name.NameManager():
+            cell = make()
+            states = [mx.sym.Variable('begin%d' % i) for i in range(len(cell.state_info))]
+            outputs, last = cell.unroll(STEPS, mx.sym.Variable('data'), states,
+                                        merge_outputs=True)
+            symbol = group(outputs, last)
+        shapes = {'data': (2, STEPS, FEATURES),
+                  **{state.name: (2, HIDDEN) for state in states}}
+        found.append(Base(name, graph_from_json(symbol.tojson()), values_of(symbol, shapes)))
+    for program in PROGRAMS:
+        with mx.name.NameManager():
+            symbol = program.build(STEPS)
+        values = values_of(symbol, program.shapes(STEPS, 2))
+        for number, below in program.numbers.items():
+            values[number] = np.random.RandomState(0).randint(
+                1, below, values[number].shape).astype(float)
+        found.append(Base(program.name, graph_from_json(symbol.tojson()), values))
+    return found
+
+
+# ---- changes
+
+Draft = list  # of Node: the nodes of a graph, to be changed
+Change = Callable[[random.Random, Draft, int, dict], Any]
+
+_CHANGES: dict[str, Change] = {}
+
+
+def _change(function: Change) -> Change:
+    _CHANGES[function.__name__.strip('_').replace('_', ' ')] = function
+    return function
+
+
+def _with_input(node: Node, at: int, entry: Entry) -> Node:
+    inputs = list(node.inputs)
+    inputs[at] = entry
+    return node._replace(inputs=tuple(inputs))
+
+
+def _twins(nodes: Draft, i: int) -> list[int]:
+    """The nodes that do in other steps what the node `i` does, told by operator and name."""
+    def key(node: Node) -> Any:
+        return node.op, re.sub(r'\d+', '#', node.name), len(node.inputs)
+    return [k for k, node in enumerate(nodes) if key(node) == key(nodes[i])]
+
+
+@_change
+def _another_weight(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+    """A weight or bias that is not shared: a variable of its own, in the same place."""
+    own = [at for at, entry in enumerate(nodes[i].inputs)
+           if not nodes[entry.node].op and nodes[entry.node].name in values]
+    if not own or nodes[i].op not in ('FullyConnected', 'Convolution', 'dot', 'LayerNorm'):
+        return None
+    at = draw.choice(own)
+    name = nodes[nodes[i].inputs[at].node].name
+    values[name + '_own'] = values[name][::-1].copy() + .1
+    return at, Node('', name + '_own', {}, ())
+
+
+@_change
+def _another_output(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+    """Another part of a split: a gate, or a step."""
+    split = [at for at, entry in enumerate(nodes[i].inputs)
+             if nodes[entry.node].num_outputs > 1]
+    if not split:
+        return None
+    at = draw.choice(split)
+    entry = nodes[i].inputs[at]
+    return at, Entry(entry.node, draw.randrange(nodes[entry.node].num_outputs))
+
+
+@_change
+def _another_value(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+    """Something else that was computed before: another state, step or layer."""
+    if not nodes[i].inputs:
+        return None
+    at = draw.randrange(len(nodes[i].inputs))
+    k = draw.randrange(max(0, i - 40), i)
+    if draw.random() < .6:
+        alike = [each for each in _twins(nodes, nodes[i].inputs[at].node) if each < i]
+        k = draw.choice(alike) if alike else k
+    return at, Entry(k, draw.randrange(nodes[k].num_outputs))
+
+
+@_change
+def _order_of_inputs(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+    """Two inputs exchanged."""
+    count = len(nodes[i].inputs)
+    if count < 2:
+        return None
+    first, second = draw.sample(range(count), 2)
+    inputs = list(nodes[i].inputs)
+    inputs[first], inputs[second] = inputs[second], inputs[first]
+    return nodes[i]._replace(inputs=tuple(inputs))
+
+
+@_change
+def _scaled(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+    """Something is done to an input on its way."""
+    if not nodes[i].inputs:
+        return None
+    at = draw.randrange(len(nodes[i].inputs))
+    op, attrs = draw.choice([('_mul_scalar', {'scalar': '0.7'}), ('_plus_scalar',
+                             {'scalar': '0.1'}), ('tanh', {}), ('negative', {})])
+    return at, Node(op, 'change', attrs, (nodes[i].inputs[at],))
+
+
+_OTHER_OPS = {
+    'elemwise_add': ('elemwise_sub', 'elemwise_mul'), 'elemwise_mul': ('elemwise_add',),
+    'tanh': ('sigmoid', 'relu'), 'sigmoid': ('tanh',), 'broadcast_add': ('broadcast_sub',),
+    'SequenceReverse': ('_copy',), 'add_n': ('_copy',), 'stack': (),
+}
+
+
+@_change
+def _another_operator(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+    other = _OTHER_OPS.get(nodes[i].op)
+    return nodes[i]._replace(op=draw.choice(other)) if other else None
+
+
+_OTHER_VALUES: dict[str, tuple[str, ...]] = {
+    'act_type': ('tanh', 'sigmoid', 'relu', 'softsign'), 'scalar': ('1', '0.5', '2', '-1'),
+    'dim': ('0', '1', '2'), 'axis': ('0', '1', '2'), 'squeeze_axis': ('True', 'False'),
+    'transpose_b': ('True', 'False'), 'flatten': ('True', 'False'), 'begin': ('0', '1', '2', '3'),
+    'end': ('1', '2', '3', '6'), 'eps': ('0.1',), 'slope': ('0.5',),
+}
+
+
+@_change
+def _another_parameter(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+    keys = [key for key in nodes[i].attrs if key in _OTHER_VALUES]
+    if not keys:
+        return None
+    key = draw.choice(keys)
+    return nodes[i]._replace(attrs={**nodes[i].attrs, key: draw.choice(_OTHER_VALUES[key])})
+
+
+@_change
+def _read_inside(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+    """Something inside a step is an output as well."""
+    return Entry(i, draw.randrange(nodes[i].num_outputs)) if nodes[i].op else None
+
+
+def _apply(nodes: Draft, heads: list[Entry], i: int, made: Any) -> None:
+    """Put a change in place, at the node `i`."""
+    if isinstance(made, Node):
+        nodes[i] = made
+    elif isinstance(made, Entry):
+        heads.append(made)
+    else:
+        at, what = made
+        if isinstance(what, Node):
+            nodes.append(what)
+            what = Entry(len(nodes) - 1, 0)
+        nodes[i] = _with_input(nodes[i], at, what)
+
+
+def change(draw: random.Random, base: Base) -> Changed | None:
+    """`base` with a change at random, in one step or in all; None if there was none."""
+    kind = draw.choice(list(_CHANGES))
+    nodes, heads, values = list(base.graph.nodes), list(base.graph.heads), dict(base.values)
+    places = [i for i, node in enumerate(nodes) if node.op]
+    i = draw.choice(places)
+    made = _CHANGES[kind](draw, nodes, i, values)
+    if made is None:
+        return None
+    count = len(nodes)
+    _apply(nodes, heads, i, made)
+    if draw.random() < .4:
+        for k in _twins(base.graph.nodes, i):  # the same change in all steps
+            if k != i:
+                _apply_alike(nodes, heads, base.graph.nodes, i, k, made, count)
+        kind += ', in all steps'
+    if draw.random() < .15:
+        draw.shuffle(heads)
+    graph = _sorted(nodes, heads)
+    return None if graph is None else Changed(kind, base.name, graph, values)
+
+
+def _apply_alike(nodes: Draft, heads: list[Entry], old: Any, i: int, k: int, made: Any,
+                 count: int) -> None:
+    """At the node `k` what `made` is at the node `i`."""
+    if isinstance(made, Node):
+        inputs = list(nodes[k].inputs)
+        if made.inputs != old[i].inputs:
+            order = [list(old[i].inputs).index(entry) for entry in made.inputs]
+            inputs = [nodes[k].inputs[at] for at in order]
+        nodes[k] = nodes[k]._replace(op=made.op, attrs=made.attrs, inputs=tuple(inputs))
+    elif isinstance(made, Entry):
+        heads.append(Entry(k, made.output))
+    else:
+        at, what = made
+        if isinstance(what, Node):
+            if not what.op:
+                what = Entry(count, 0)
+            else:
+                nodes.append(what._replace(inputs=(nodes[k].inputs[at],)))
+                what = Entry(len(nodes) - 1, 0)
+        elif old[i].inputs[at].node != what.node:
+            shifted = what.node + k - i
+            if not 0 <= shifted < k or old[shifted].op != old[what.node].op:
+                return
+            what = Entry(shifted, what.output)
+        else:
+            what = Entry(nodes[k].inputs[at].node, what.output)
+        nodes[k] = _with_input(nodes[k], at, what)
+
+
+def _sorted(nodes: Draft, heads: list[Entry]) -> Graph | None:
+    """A graph in which each node comes after what it reads; None if nodes go in circles."""
+    places: dict[int, int] = {}
+    order: list[int] = []
+    for head in heads:
+        pending = [(head.node, False)]
+        open_nodes: set[int] = set()
+        while pending:
+            i, ready = pending.pop()
+            if i in places:
+                continue
+            if ready:
+                places[i] = len(order)
+                order.append(i)
+            elif i in open_nodes:
+                return None
+            else:
+                open_nodes.add(i)
+                pending.append((i, True))
+                pending.extend((entry.node, False) for entry in nodes[i].inputs)
+    return Graph(tuple([nodes[i]._replace(inputs=tuple([
+        Entry(places[entry.node], entry.output) for entry in nodes[i].inputs])) for i in order]),
+        tuple([Entry(places[head.node], head.output) for head in heads]))
+
+
+# ---- what came of it
+
+def is_wrong(changed: Changed) -> bool | None:
+    """Whether rolling up changes what a graph computes; None if it computes nothing itself."""
+    names = {node.name for node in changed.graph.nodes if not node.op}
+    values = {name: value for name, value in changed.values.items() if name in names}
+    try:
+        expected = outputs_of(changed.graph, values)
+    except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError):
+        return None
+    rolled = roll(changed.graph)
+    try:
+        found = outputs_of(rolled.graph, values)
+    except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError):
+        return True
+    return any(one.shape != other.shape or one.numel() and not (
+        (one - other).abs() <= 1e-9 * other.abs().max().clamp(min=1)).all()
+        for one, other in zip(found, expected))
+
+
+def main(count: int, seed: int = 0) -> None:
+    """Try `count` changes that compute something."""
+    draw, tried, rolled, wrong = random.Random(seed), 0, 0, 0
+    kinds: dict[str, int] = {}
+    graphs = bases()
+    while tried < count:
+        changed = change(draw, draw.choice(graphs))
+        found = None if changed is None else is_wrong(changed)
+        if found is None or changed is None:
+            continue
+        tried += 1
+        findings = roll(changed.graph).findings
+        rolled += any(each.kind != 'unrolled' for each in findings)
+        kinds[changed.kind] = kinds.get(changed.kind, 0) + 1
+        if found:
+            wrong += 1
+            print('wrong:', changed.kind, 'in', changed.base, [str(each) for each in findings],
+                  flush=True)
+    print('%d graphs, something rolled up in %d, %d wrong' % (tried, rolled, wrong))
+    for kind, number in sorted(kinds.items()):
+        print('  %-36s %d' % (kind, number))
+
+
+if __name__ == '__main__':
+    main(int(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -1,0 +1,330 @@
+"""Graphs as programs built them before mx.rnn, beside it and around it, for any length."""
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple
+
+from .. import mx, rnn
+
+__all__ = ['PROGRAMS', 'Program']
+
+HIDDEN, FEATURES, WORDS = 3, 3, 11
+
+
+class Program(NamedTuple):
+    """A program's graph: what builds it for so many steps, the shapes of its inputs for so many
+    steps and rows, and what its recurrences are to become."""
+
+    name: str
+    build: Callable[[int], Any]
+    shapes: Callable[[int, int], dict[str, tuple[int, ...]]]
+    kinds: list[str]
+    #: Whether it has one length: its inputs or outputs are lists of steps, say.
+    lists: bool = False
+    #: Inputs that are numbers of words or classes, and below which number.
+    numbers: dict[str, int] = {}
+
+    def __str__(self) -> str:
+        return self.name
+
+
+PROGRAMS: list[Program] = []
+
+
+def _program(shapes: Callable[[int, int], dict[str, tuple[int, ...]]], *kinds: str,
+             lists: bool = False, **numbers: int) -> Callable[..., Any]:
+    def enter(build: Callable[[int], Any]) -> Callable[[int], Any]:
+        PROGRAMS.append(Program(build.__name__.strip('_'), build, shapes, list(kinds), lists,
+                                numbers))
+        return build
+    return enter
+
+
+def _sequence(length: int, batch: int) -> dict[str, tuple[int, ...]]:
+    return {'data': (batch, length, FEATURES)}
+
+
+def _begin(layers: int = 1, states: str = 'ch') -> dict[str, int]:
+    return {'l%d_init_%s' % (i, s): HIDDEN for i in range(layers) for s in states}
+
+
+def _variables(*names: str) -> list[Any]:
+    return [mx.sym.Variable(name) for name in names]
+
+
+def _fc(data: Any, name: str, units: int, **options: Any) -> Any:
+    weight, bias = _variables(name + '_weight', name + '_bias')
+    return mx.sym.FullyConnected(data, weight=weight, bias=bias, num_hidden=units, **options)
+
+
+class _Weights(dict):  # type: ignore[type-arg]
+    """Variables by name, each made once."""
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = mx.sym.Variable(name)
+        return self[name]
+
+
+def _lstm_2016(data: Any, state: Any, weights: Any, prefix: str, t: int) -> Any:
+    """The step of MXNet's example lstm.py of 2016: gates lie as i, g, f, o."""
+    parts = [mx.sym.FullyConnected(value, weight=weights['%s_%s_weight' % (prefix, group)],
+                                   bias=weights['%s_%s_bias' % (prefix, group)],
+                                   num_hidden=4 * HIDDEN, name='t%d_%s_%s' % (t, prefix, group))
+             for group, value in (('i2h', data), ('h2h', state[1]))]
+    gates = mx.sym.SliceChannel(parts[0] + parts[1], num_outputs=4)
+    enter = mx.sym.Activation(gates[0], act_type='sigmoid')
+    change = mx.sym.Activation(gates[1], act_type='tanh')
+    forget = mx.sym.Activation(gates[2], act_type='sigmoid')
+    out = mx.sym.Activation(gates[3], act_type='sigmoid')
+    memory = (forget * state[0]) + (enter * change)
+    return memory, out * mx.sym.Activation(memory, act_type='tanh')
+
+
+@_program(lambda length, batch: {'data': (batch, length), 'softmax_label': (batch, length),
+                                 **{name: (batch, HIDDEN) for name in _begin(2)}},
+          'lstm', 'lstm', data=WORDS, softmax_label=WORDS)
+def _lstm_of_2016(length: int) -> Any:
+    weights = _Weights()
+    words = mx.sym.Embedding(weights['data'], input_dim=WORDS, output_dim=FEATURES,
+                             weight=weights['embed_weight'])
+    steps = mx.sym.SliceChannel(words, num_outputs=length, squeeze_axis=True)
+    states = [(weights['l%d_init_c' % i], weights['l%d_init_h' % i]) for i in range(2)]
+    outputs = []
+    for t in range(length):
+        value = steps[t]
+        for i in range(2):
+            states[i] = _lstm_2016(value, states[i], weights, 'l%d' % i, t)
+            value = mx.sym.Dropout(states[i][1], p=0.3)
+        outputs.append(value)
+    hidden = mx.sym.Concat(*outputs, dim=0)
+    label = mx.sym.Reshape(mx.sym.transpose(weights['softmax_label']), shape=(-1,))
+    return mx.sym.SoftmaxOutput(_fc(hidden, 'cls', WORDS), label, name='softmax')
+
+
+@_program(lambda length, batch: {'data': (batch, length, FEATURES), 'label': (batch, length)},
+          'lstm', label=WORDS)
+def _loss_in_each_step(length: int) -> Any:
+    weights = _Weights()
+    steps = mx.sym.SliceChannel(weights['data'], num_outputs=length, squeeze_axis=1)
+    labels = mx.sym.SliceChannel(weights['label'], num_outputs=length, squeeze_axis=1)
+    state, heads = (mx.sym.zeros((0, HIDDEN)), mx.sym.zeros((0, HIDDEN))), []
+    for t in range(length):
+        state = _lstm_2016(steps[t], state, weights, 'l', t)
+        scores = mx.sym.FullyConnected(state[1], weight=weights['cls_weight'], num_hidden=WORDS,
+                                       bias=weights['cls_bias'])
+        heads.append(mx.sym.SoftmaxOutput(scores, labels[t], name='t%d_softmax' % t))
+    return mx.sym.Group([mx.sym.Concat(*heads, dim=0)])
+
+
+@_program(_sequence, 'lstm', lists=True)
+def _steps_as_outputs(length: int) -> Any:
+    outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'))
+    return mx.sym.Group([mx.sym.Activation(each, act_type='relu', name='out%d' % t)
+                         for t, each in enumerate(outputs)])
+
+
+@_program(_sequence, 'lstm')
+def _last_step_alone(length: int) -> Any:
+    outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'))
+    return _fc(outputs[-1], 'cls', 2)
+
+
+@_program(_sequence, 'loop')
+def _last_step_of_a_loop(length: int) -> Any:
+    outputs, _ = rnn.RNNCell(HIDDEN, 'softsign').unroll(length, mx.sym.Variable('data'))
+    return _fc(outputs[-1], 'cls', 2)
+
+
+def _with_state(length: int, batch: int) -> dict[str, tuple[int, ...]]:
+    return {**_sequence(length, batch), 'state': (batch, HIDDEN)}
+
+
+@_program(_with_state, 'rnn_tanh')
+def _products_by_dot(length: int) -> Any:
+    weights = _Weights()
+    for name, shape in (('wx', (FEATURES, HIDDEN)), ('wh', (HIDDEN, HIDDEN))):
+        weights[name] = mx.sym.Variable(name, shape=shape)
+    state, outputs = weights['state'], []
+    for step in mx.sym.split(weights['data'], axis=1, num_outputs=length, squeeze_axis=1):
+        state = mx.sym.tanh(mx.sym.dot(step, weights['wx']) + mx.sym.dot(state, weights['wh']))
+        outputs.append(state)
+    return mx.sym.stack(*outputs, axis=1)
+
+
+@_program(_sequence, 'gru')
+def _a_product_for_each_gate(length: int) -> Any:
+    weights = _Weights()
+    state, outputs = mx.sym.zeros((0, HIDDEN)), []
+
+    def product(value: Any, name: str) -> Any:
+        return mx.sym.FullyConnected(value, weight=weights[name + '_weight'],
+                                     bias=weights[name + '_bias'], num_hidden=HIDDEN)
+    for step in mx.sym.split(weights['data'], axis=1, num_outputs=length, squeeze_axis=1):
+        update = mx.sym.sigmoid(product(state, 'hz') + product(step, 'xz'))
+        reset = mx.sym.sigmoid(product(step, 'xr') + product(state, 'hr'))
+        new = mx.sym.tanh(product(state, 'hn') * reset + product(step, 'xn'))
+        state = state * update + new * (1 - update)
+        outputs.append(state)
+    return mx.sym.stack(*outputs, axis=1)
+
+
+@_program(_sequence, 'loop')
+def _gru_of_2014(length: int) -> Any:
+    """The reset gate comes before the product."""
+    weights = _Weights()
+    state, outputs = mx.sym.zeros((0, HIDDEN)), []
+
+    def product(value: Any, name: str, units: int) -> Any:
+        return mx.sym.FullyConnected(value, weight=weights[name + '_weight'], no_bias=True,
+                                     num_hidden=units)
+    for step in mx.sym.split(weights['data'], axis=1, num_outputs=length, squeeze_axis=1):
+        gates = mx.sym.split(mx.sym.sigmoid(product(step, 'x', 2 * HIDDEN)
+                                            + product(state, 'h', 2 * HIDDEN)), num_outputs=2)
+        new = mx.sym.tanh(product(step, 'xn', HIDDEN) + product(gates[1] * state, 'hn', HIDDEN))
+        state = state + gates[0] * (new - state)
+        outputs.append(state)
+    return mx.sym.Concat(*[mx.sym.expand_dims(each, axis=0) for each in outputs], dim=0)
+
+
+@_program(_sequence, 'lstm')
+def _data_and_state_side_by_side(length: int) -> Any:
+    weights = _Weights()
+    state = memory = mx.sym.zeros((0, HIDDEN))
+    outputs = []
+    for step in mx.sym.split(weights['data'], axis=1, num_outputs=length, squeeze_axis=1):
+        gates = mx.sym.FullyConnected(mx.sym.Concat(step, state, dim=1), weight=weights['weight'],
+                                      bias=weights['bias'], num_hidden=4 * HIDDEN)
+        parts = [mx.sym.slice_axis(gates, axis=1, begin=k * HIDDEN, end=(k + 1) * HIDDEN)
+                 for k in range(4)]
+        memory = (mx.sym.tanh(parts[3]) * mx.sym.sigmoid(parts[0])
+                  + memory * mx.sym.sigmoid(parts[1]))
+        state = mx.sym.tanh(memory) * mx.sym.sigmoid(parts[2])
+        outputs.append(state)
+    return mx.sym.stack(*outputs, axis=1)
+
+
+@_program(_sequence, 'lstm', lists=True)
+def _steps_cut_one_by_one(length: int) -> Any:
+    data, cell = mx.sym.Variable('data'), rnn.LSTMCell(HIDDEN)
+    steps = [mx.sym.Reshape(mx.sym.slice_axis(data, axis=1, begin=t, end=t + 1), shape=(0, -1))
+             for t in range(length)]
+    outputs, _ = cell.unroll(length, steps)
+    return mx.sym.Group([mx.sym.stack(*outputs, axis=1)])
+
+
+@_program(_sequence, 'gru', 'gru')
+def _reversed_by_operator(length: int) -> Any:
+    data = mx.sym.SwapAxis(mx.sym.Variable('data'), dim1=0, dim2=1)
+    there, _ = rnn.GRUCell(HIDDEN, 'there_').unroll(length, data, layout='TNC', merge_outputs=True)
+    back, _ = rnn.GRUCell(HIDDEN, 'back_').unroll(
+        length, mx.sym.SequenceReverse(data), layout='TNC', merge_outputs=True)
+    return mx.sym.Concat(there, mx.sym.SequenceReverse(back), dim=2)
+
+
+@_program(lambda length, batch: {'source': (batch, length, FEATURES),
+                                 'data': (batch, length, FEATURES)}, 'lstm', 'lstm')
+def _encoder_and_decoder(length: int) -> Any:
+    _, states = rnn.LSTMCell(HIDDEN, 'encoder_').unroll(length, mx.sym.Variable('source'))
+    outputs, _ = rnn.LSTMCell(HIDDEN, 'decoder_').unroll(
+        length, mx.sym.Variable('data'), begin_state=states, merge_outputs=True)
+    return outputs
+
+
+def _attention(query: Any, memory: Any) -> Any:
+    scores = mx.sym.batch_dot(memory, mx.sym.expand_dims(query, axis=2))
+    weights = mx.sym.softmax(scores, axis=1)
+    return mx.sym.Reshape(mx.sym.batch_dot(weights, memory, transpose_a=True), shape=(0, -1))
+
+
+@_program(lambda length, batch: {'memory': (batch, 5, HIDDEN), 'data': (batch, length, FEATURES)},
+          'loop')
+def _attention_with_input_feeding(length: int) -> Any:
+    memory, cell = mx.sym.Variable('memory'), rnn.LSTMCell(HIDDEN)
+    weights, states, outputs = _Weights(), cell.begin_state(), []
+    context = mx.sym.zeros((0, HIDDEN))
+    for step in mx.sym.split(mx.sym.Variable('data'), axis=1, num_outputs=length, squeeze_axis=1):
+        output, states = cell(mx.sym.Concat(step, context, dim=1), states)
+        context = mx.sym.FullyConnected(
+            mx.sym.Concat(_attention(output, memory), output, dim=1), num_hidden=HIDDEN,
+            weight=weights['mix_weight'], bias=weights['mix_bias'])
+        context = mx.sym.tanh(context)
+        outputs.append(context)
+    return mx.sym.stack(*outputs, axis=1)
+
+
+@_program(lambda length, batch: {'memory': (batch, 5, HIDDEN), 'data': (batch, length, FEATURES)},
+          'gru')
+def _attention_behind_the_cell(length: int) -> Any:
+    memory = mx.sym.Variable('memory')
+    outputs, _ = rnn.GRUCell(HIDDEN).unroll(length, mx.sym.Variable('data'))
+    outputs = [_attention(output, memory) for output in outputs]
+    return mx.sym.Concat(*[mx.sym.expand_dims(each, axis=1) for each in outputs], dim=1)
+
+
+@_program(lambda length, batch: {'memory': (batch, 5, HIDDEN), **_with_state(length, batch)},
+          'loop')
+def _attention_before_the_cell(length: int) -> Any:
+    memory, cell = mx.sym.Variable('memory'), rnn.GRUCell(HIDDEN)
+    weights, states, outputs = _Weights(), [mx.sym.Variable('state')], []
+    for step in mx.sym.split(mx.sym.Variable('data'), axis=1, num_outputs=length, squeeze_axis=1):
+        query = mx.sym.FullyConnected(states[0], num_hidden=HIDDEN, no_bias=True,
+                                      weight=weights['query_weight'])
+        output, states = cell(mx.sym.Concat(step, _attention(query, memory), dim=1), states)
+        outputs.append(output)
+    return mx.sym.stack(*outputs, axis=1)
+
+
+@_program(lambda length, batch: {'data%d' % t: (batch, FEATURES) for t in range(length)},
+          'lstm', 'gru', lists=True)
+def _lists_in_and_out(length: int) -> Any:
+    steps = _variables(*['data%d' % t for t in range(length)])
+    stack = rnn.SequentialRNNCell()
+    stack.add(rnn.LSTMCell(FEATURES, 'l0_'))
+    stack.add(rnn.ResidualCell(rnn.GRUCell(FEATURES, 'l1_')))
+    outputs, states = stack.unroll(length, steps)
+    return mx.sym.Group([*outputs, *[mx.sym.identity(each) for each in states]])
+
+
+@_program(lambda length, batch: {'data': (batch, length, FEATURES), 'lengths': (batch,)}, 'loop',
+          'loop', lists=True, lengths=3)
+def _lengths(length: int) -> Any:
+    stack = rnn.SequentialRNNCell()
+    stack.add(rnn.LSTMCell(HIDDEN, 'l0_'))
+    stack.add(rnn.GRUCell(HIDDEN, 'l1_'))
+    outputs, states = stack.unroll(length, mx.sym.Variable('data'), merge_outputs=True,
+                                   valid_length=mx.sym.Variable('lengths'))
+    return mx.sym.Group([outputs, *states])
+
+
+@_program(lambda length, batch: {'data': (length, batch, 2, 2)}, 'lstm')
+def _steps_of_several_axes(length: int) -> Any:
+    outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'), layout='TNC',
+                                             merge_outputs=True)
+    return outputs
+
+
+@_program(lambda length, batch: {'data': (batch, FEATURES)}, 'rnn_tanh', lists=True)
+def _the_same_input_in_each_step(length: int) -> Any:
+    outputs, _ = rnn.RNNCell(HIDDEN).unroll(length, [mx.sym.Variable('data')] * length)
+    return mx.sym.add_n(*outputs)
+
+
+@_program(_sequence, 'lstm')
+def _mean_of_all_steps(length: int) -> Any:
+    outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'), merge_outputs=True)
+    return mx.sym.mean(outputs, axis=1)
+
+
+@_program(_sequence, 'lstm', 'loop')
+def _sum_of_a_list(length: int) -> Any:
+    outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'))
+    return sum(outputs[1:], outputs[0])
+
+
+@_program(_sequence, 'lstm', 'lstm')
+def _teacher_forcing(length: int) -> Any:
+    """A decoder that reads what an encoder gave one step before."""
+    encoded, _ = rnn.LSTMCell(FEATURES, 'e_').unroll(length, mx.sym.Variable('data'))
+    first = mx.sym.zeros_like(encoded[0])
+    outputs, _ = rnn.LSTMCell(HIDDEN, 'd_').unroll(length, [first, *encoded[:-1]],
+                                                   merge_outputs=True)
+    return outputs

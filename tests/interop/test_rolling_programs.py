@@ -1,0 +1,62 @@
+"""Graphs of programs, rolled up: the same values, at any length."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+from mxrnn._graph.rolling import roll
+
+from .. import mx
+from .compare import assert_equal
+from .rolling import assert_same, bind, check_rolled, run_rolled, values_of
+from .rolling_programs import PROGRAMS
+
+each_program = pytest.mark.parametrize('program', PROGRAMS, ids=str)
+
+
+def build(program, length):
+    with mx.name.NameManager():
+        return program.build(length)
+
+
+def numbers(program, shapes):
+    draw = np.random.RandomState(0)
+    return {name: draw.randint(1, below, shapes[name]).astype(float)
+            for name, below in program.numbers.items()}
+
+
+@each_program
+def test_kinds(program):
+    rolled = check_rolled(build(program, 5))
+    assert [each.what if each.kind == 'kernel' else each.kind for each in rolled.findings
+            ] == program.kinds
+
+
+@each_program
+def test_against_mxnet_at_any_length(program):
+    rolled = check_rolled(build(program, 5))
+    for batch, length in ((2, 5),) if program.lists else ((2, 5), (3, 8), (1, 3)):
+        shapes = program.shapes(length, batch)
+        bound = bind(build(program, length), shapes, values=numbers(program, shapes))
+        assert_equal(run_rolled(rolled, bound, shapes))
+
+
+@each_program
+def test_gradients(program):
+    symbol = build(program, 4)
+    if 'Dropout' in symbol.tojson():
+        pytest.skip('it draws')
+    shapes = program.shapes(4, 2)
+    bound = bind(symbol, shapes, values=numbers(program, shapes), train=True,
+                 fixed=program.numbers)
+    assert_equal(run_rolled(check_rolled(symbol, training=True), bound, shapes))
+
+
+@each_program
+def test_in_float64(program):
+    symbol = build(program, 4)
+    shapes = program.shapes(4, 2)
+    values = {**values_of(symbol, shapes), **numbers(program, shapes)}
+    graph = interop.graph_from_json(symbol.tojson())
+    assert_same(roll(graph).graph, graph, values)
