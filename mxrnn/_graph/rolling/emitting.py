@@ -211,9 +211,13 @@ class Emitter:
 
     def _part(self, entry: Entry, plan: Part, name: str) -> Entry:
         writer = self._writer
+        if plan.kept == 'any':
+            before = (0,) * plan.axis
+            entry = writer.once('Reshape', name + '_parted', {
+                'shape': (*before, -4, plan.span.total, -1, -2)}, entry)
         entry = entry if plan.axis == 0 else writer.swap(entry, name)
         entry = self._span(entry, plan.span, name)
-        if plan.squeezed:
+        if plan.kept != 'one':
             return entry
         return writer.once('expand_dims', name + '_kept', {'axis': plan.axis + 1}, entry)
 

@@ -65,10 +65,10 @@ class Loop:
             same = len({values.same[value] for value in column.lanes}) == 1
             (self.others if same else self.data).append(column)
         if not self.data:  # something must say how many steps there are
-            column = min(self.others, default=None, key=lambda column: (
-                not values.node(column.lanes[0]).is_variable, column.lanes[0]))
-            if column is None:
+            if not self.others:
                 raise Declined('its steps read nothing')
+            column = min(self.others, key=lambda column: (
+                values.node(column.lanes[0]).is_variable, column.lanes[0]))
             self.others.remove(column)
             self.data.append(Column(column.lanes[:1] * recurrence.steps))
             self._stands[id(column)] = self.data[0]

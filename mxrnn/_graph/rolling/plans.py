@@ -1,7 +1,7 @@
 """What one value of each step is together: a sequence, or the same operator over sequences."""
 from __future__ import annotations
 
-from typing import Any, Callable, Generator, NamedTuple, Sequence, Union
+from typing import Any, Callable, Generator, Literal, NamedTuple, Sequence, Union
 
 from ..graph import Node
 from .columns import Column, Lanes, alike
@@ -45,11 +45,12 @@ class Span(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Steps of an array: along `axis`, which they keep, of length 1, if not `squeezed`."""
+    """Steps of an array along `axis`."""
 
     source: int
     axis: int
-    squeezed: bool
+    #: Of the axis in a step: it is gone, it is kept with length 1, or with any length.
+    kept: Literal['no', 'one', 'any']
     span: Span
 
 
@@ -246,9 +247,9 @@ class Planner:
         node = values.node(lanes[0])
         if len(owners) == 1 and node.op == 'SliceChannel':
             axis, places = node.get('axis', 1), [values.output(value) for value in lanes]
-            squeezed, total = bool(node.get('squeeze_axis', False)), node.get('num_outputs')
+            kept, total = 'no' if node.get('squeeze_axis', False) else 'any', node.get('num_outputs')
         elif node.op == 'slice_axis' and len(owners) == len(lanes):
-            axis, total, squeezed = node.get('axis'), None, False
+            axis, total, kept = node.get('axis'), None, 'one'
             cuts = [self._cut(values.node(value), axis) for value in lanes]
             if None in cuts or len({values.args[owner][0] for owner in owners}) > 1:
                 return None
@@ -259,7 +260,7 @@ class Planner:
         if axis not in (0, 1) or abs(step) != 1 or any(
                 place != places[0] + t * step for t, place in enumerate(places)):
             return None
-        return Part(values.args[values.owner[lanes[0]]][0], axis, squeezed,
+        return Part(values.args[values.owner[lanes[0]]][0], axis, kept,  # type: ignore[arg-type]
                     Span(places[0], step, len(lanes), total))
 
     @staticmethod
