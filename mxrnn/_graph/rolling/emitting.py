@@ -121,7 +121,7 @@ class Emitter:
         elif node.op == 'add_n' and self._rolls(args):
             entry = yield ('lanes', args)
             return writer.stand_in('sum', node.name, {'axis': 0}, entry)
-        elif node.op == 'Concat' and node.get('dim', 1) == 0 and self._rolls(args):
+        elif node.op == 'Concat' and node.dim == 0 and self._rolls(args):
             entry = yield ('lanes', args)
             return writer.stand_in('Reshape', node.name, {'shape': (-3, -2)}, entry)
         inputs = []

@@ -93,7 +93,7 @@ class _Matcher:
 
     def _activation(self, column: Column) -> str:
         op = self._op(column)
-        return self._node(column).get('act_type', '') if op == 'Activation' else op
+        return self._node(column).act_type if op == 'Activation' else op
 
     def _under(self, column: Column, activation: str) -> Column | None:
         """What `activation` is applied to."""
@@ -200,7 +200,7 @@ class _Matcher:
         """Whether it is 1 - `gate`."""
         if self._op(column) != '_rminus_scalar' or self._of(column)[0] is not gate:
             return False
-        return float(self._node(column).get('scalar', 0)) == 1
+        return float(self._node(column).scalar) == 1
 
     def _gru_gates(self, state: Column, output: Column, update: Column, candidate: Column
                    ) -> Kernel:
@@ -251,7 +251,7 @@ class _Matcher:
             node = self._node(term.column)
             gate = Gate(self._fixed(weight), self._fixed(biases[0]) if biases else None,
                         term.part, term.parts,
-                        exchanged=node.op == 'dot' and not node.get('transpose_b', False))
+                        exchanged=node.op == 'dot' and not node.transpose_b)
             self._check_units(term, gate)
             if read is state:
                 h2h.append(gate)
@@ -270,7 +270,7 @@ class _Matcher:
 
     def _beside(self, column: Column, state: Column) -> tuple[Column, bool] | None:
         """Data that is joined with the state, and whether the state comes first."""
-        if self._op(column) != 'Concat' or self._node(column).get('dim', 1) not in (1, -1):
+        if self._op(column) != 'Concat' or self._node(column).dim not in (1, -1):
             return None
         parts = self._of(column)
         if len(parts) == 2 and state in parts and parts[0] is not parts[1]:
@@ -285,12 +285,14 @@ class _Matcher:
         return column.lanes[0]
 
     def _check_units(self, term: _Term, gate: Gate) -> None:
-        rows = self._node(term.column).get('num_hidden')
-        if rows is None:
+        node = self._node(term.column)
+        if node.op == 'dot':
             shape = self._values.node(gate.weight).get('__shape__')
             if not isinstance(shape, tuple) or len(shape) != 2:
                 raise _Other('the sizes of its weights are not known')
             rows = shape[1 if gate.exchanged else 0]
+        else:
+            rows = node.num_hidden
         if type(rows) is not int or rows % term.parts or not rows or (
                 self._units not in (0, rows // term.parts)):
             raise _Other('its gates have different sizes')
@@ -306,16 +308,16 @@ class _Matcher:
             if op in ('elemwise_add', 'broadcast_add', 'add_n'):
                 pending.extend(term._replace(column=each) for each in self._of(term.column))
             elif op == 'FullyConnected':
-                if not node.get('flatten', True):
+                if not node.flatten:
                     raise _Other('a product that does not flatten what it reads')
                 terms.append(term)
-            elif op == 'dot' and not node.get('transpose_a', False):
+            elif op == 'dot' and not node.transpose_a:
                 terms.append(term)
             elif op == 'SliceChannel' and term.parts == 1 and (
-                    node.get('axis', 1) in (1, -1) and not node.get('squeeze_axis', False)):
+                    node.axis in (1, -1) and not node.squeeze_axis):
                 pending.append(_Term(self._of(term.column)[0],
                                      self._values.output(term.column.lanes[0]),
-                                     node.get('num_outputs')))
+                                     node.num_outputs))
             elif op == 'slice_axis' and term.parts == 1:
                 pending.append(self._cut(term))
             else:
@@ -325,13 +327,13 @@ class _Matcher:
     def _cut(self, term: _Term) -> _Term:
         """The part of a sum that slice_axis takes."""
         node, inner = self._node(term.column), self._of(term.column)[0]
-        begin, end = node.get('begin'), node.get('end')
+        begin, end = node.begin, node.end
         base = inner
         while self._op(base) in ('elemwise_add', 'broadcast_add', 'add_n'):
             base = self._of(base)[0]
-        rows = self._node(base).get('num_hidden') if self._op(base) == 'FullyConnected' else None
+        rows = self._node(base).num_hidden if self._op(base) == 'FullyConnected' else None
         end = rows if end is None else end
-        if node.get('axis') not in (1, -1) or not isinstance(rows, int) or not (
+        if node.axis not in (1, -1) or not isinstance(rows, int) or not (
                 isinstance(begin, int) and isinstance(end, int)):
             raise _Other('a gate is no sum of products with weights')
         begin, end = begin % rows, end if end > 0 else end % rows

@@ -77,22 +77,20 @@ def _as_it_is(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write
 
 @_rule('LeakyReLU')
 def _leaky(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    kind = node.get('act_type', 'leaky')
-    return _same(node) if kind in ('leaky', 'elu', 'selu', 'gelu') else None
+    return _same(node) if node.act_type in ('leaky', 'elu', 'selu', 'gelu') else None
 
 
 @_rule('Dropout')
 def _dropout(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    axes = node.get('axes', ())
-    axes = axes if isinstance(axes, tuple) else (axes,)
-    return _same(node, **{'axes': tuple(map(_one_more, axes))} if axes else {})
+    axes = tuple(map(_one_more, node.axes))
+    return _same(node, **{'axes': axes} if axes else {})
 
 
 @_rule('softmax', 'log_softmax')
 def _softmax(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
     if len(moving) > 1:
         return None
-    return _same(node, axis=_one_more(node.get('axis', -1)))
+    return _same(node, axis=_one_more(node.axis))
 
 
 _BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
@@ -150,40 +148,32 @@ def _where(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | 
 
 @_rule('Concat')
 def _concat(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    return _spread(node, moving, dim=_one_more(node.get('dim', 1)))
+    return _spread(node, moving, dim=_one_more(node.dim))
 
 
 @_rule('SliceChannel')
 def _slice_channel(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    return _same(node, axis=_one_more(node.get('axis', 1)))
+    return _same(node, axis=_one_more(node.axis))
 
 
 @_rule('slice_axis', 'expand_dims')
 def _one_axis(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    axis = node.get('axis')
-    return _same(node, axis=_one_more(axis)) if type(axis) is int else None
+    return _same(node, axis=_one_more(node.axis))
 
 
 @_rule('SwapAxis')
 def _swap(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    return _same(node, dim1=_one_more(node.get('dim1', 0)), dim2=_one_more(node.get('dim2', 0)))
+    return _same(node, dim1=_one_more(node.dim1), dim2=_one_more(node.dim2))
 
 
 @_rule('transpose')
 def _transpose(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    axes = node.get('axes', ())
-    if not isinstance(axes, tuple) or not axes:
-        return None
-    return _same(node, axes=(0, *map(_one_more, axes)))
+    return _same(node, axes=(0, *map(_one_more, node.axes))) if node.axes else None
 
 
 @_rule('Reshape')
 def _reshape(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    shape = node.get('shape', ())
-    shape = shape if isinstance(shape, tuple) else (shape,)
-    if not shape or node.get('reverse', False):
-        return None
-    return _same(node, shape=(0, *shape))
+    return _same(node, shape=(0, *node.shape)) if node.shape and not node.reverse else None
 
 
 @_rule('Flatten')
@@ -193,13 +183,11 @@ def _flatten(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write 
 
 @_rule('sum', 'mean', 'max', 'min', 'prod')
 def _reduce(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    axes = node.get('axis', ())
-    axes = axes if isinstance(axes, tuple) else () if axes is None else (axes,)
-    if node.get('exclude', False):
+    if node.exclude:
         return None
-    if not axes:
+    if not node.axis:
         return _same(node, axis=(0,), exclude=True)
-    return _same(node, axis=tuple(map(_one_more, axes)))
+    return _same(node, axis=tuple(map(_one_more, node.axis)))
 
 
 # ---- weights
@@ -212,7 +200,7 @@ def _fully_connected(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -
 
     def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
         return inner(writer, name, [channels(writer, name, inputs[0], ranks[0]), *inputs[1:]])
-    return write if node.get('flatten', True) else inner
+    return write if node.flatten else inner
 
 
 def channels(writer: Writer, name: str, entry: Entry, rank: Any) -> Entry:
@@ -229,7 +217,7 @@ def _embedding(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Writ
 
 @_rule('take')
 def _take(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    return _same(node) if not moving[0] and node.get('axis', 0) == 0 else None
+    return _same(node) if not moving[0] and node.axis == 0 else None
 
 
 @_rule('one_hot')
@@ -239,7 +227,7 @@ def _one_hot(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write 
 
 @_rule('dot')
 def _dot(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    if moving[1] or ranks[1] != 2 or node.get('transpose_a', False):
+    if moving[1] or ranks[1] != 2 or node.transpose_a:
         return None
     return _same(node)
 
@@ -248,7 +236,7 @@ def _dot(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | No
 def _layer_norm(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
     if any(moving[1:]):
         return None
-    return _same(node, axis=_one_more(node.get('axis', -1)))
+    return _same(node, axis=_one_more(node.axis))
 
 
 # ---- one row of the batch at a time
@@ -264,7 +252,7 @@ def _merged(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write |
     rows = MERGED[node.op]
     if any(moves != (at in rows) for at, moves in enumerate(moving)):
         return None
-    if node.op == 'SoftmaxOutput' and (node.get('normalization', 'null') != 'null' or any(
+    if node.op == 'SoftmaxOutput' and (node.normalization != 'null' or any(
             node.get(key, False) for key in ('multi_output', 'preserve_shape', 'out_grad'))):
         return None
     inner = _same(node)

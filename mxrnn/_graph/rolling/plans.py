@@ -246,10 +246,10 @@ class Planner:
         owners = {values.owner[value] for value in lanes}
         node = values.node(lanes[0])
         if len(owners) == 1 and node.op == 'SliceChannel':
-            axis, places = node.get('axis', 1), [values.output(value) for value in lanes]
-            kept, total = 'no' if node.get('squeeze_axis', False) else 'any', node.get('num_outputs')
+            axis, places = node.axis, [values.output(value) for value in lanes]
+            kept, total = 'no' if node.squeeze_axis else 'any', node.num_outputs
         elif node.op == 'slice_axis' and len(owners) == len(lanes):
-            axis, total, kept = node.get('axis'), None, 'one'
+            axis, total, kept = node.axis, None, 'one'
             cuts = [self._cut(values.node(value), axis) for value in lanes]
             if None in cuts or len({values.args[owner][0] for owner in owners}) > 1:
                 return None
@@ -266,8 +266,8 @@ class Planner:
     @staticmethod
     def _cut(node: Node, axis: Any) -> int | None:
         """Where a slice of length 1 begins."""
-        begin, end = node.get('begin'), node.get('end')
-        if node.op != 'slice_axis' or node.get('axis') != axis or (
+        begin, end = node.begin, node.end
+        if node.op != 'slice_axis' or node.axis != axis or (
                 type(begin) is not int or type(end) is not int or begin < 0 or end - begin != 1):
             return None
         return begin

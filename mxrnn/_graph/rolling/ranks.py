@@ -12,24 +12,24 @@ Rank = Any  # of int or None
 
 
 def _reshaped(node: Node, rank: Rank) -> Rank:
-    codes = node.get('shape', ())
-    if not isinstance(codes, tuple) or not codes or node.get('reverse', False) or any(
+    codes = node.shape
+    if not codes or node.reverse or any(
             code in (-2, -3, -4) for code in codes):
         return None
     return len(codes)
 
 
 def _split(node: Node, rank: Rank) -> Rank:
-    return None if rank is None else rank - bool(node.get('squeeze_axis', False))
+    return None if rank is None else rank - bool(node.squeeze_axis)
 
 
 def _stated(node: Node, rank: Rank = None) -> Rank:
-    shape = node.get('__shape__' if node.is_variable else 'shape', ())
+    shape = node.get('__shape__', ()) if node.is_variable else node.shape
     return len(shape) if isinstance(shape, tuple) and shape else None
 
 
 def _product(node: Node, rank: Rank) -> Rank:
-    return 2 if node.get('flatten', True) else rank
+    return 2 if node.flatten else rank
 
 
 #: The rank of an operator's outputs by that of its first input.

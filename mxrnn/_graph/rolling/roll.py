@@ -5,6 +5,7 @@ import os
 import re
 from typing import Any, NamedTuple, Sequence
 
+from ..attributes import AttributeValueError
 from ..graph import Graph
 from .chains import chains, direct_chains
 from .columns import Declined, Recurrence, Taken
@@ -73,6 +74,13 @@ def roll(graph: Graph, *, training: bool = False) -> RolledGraph:
         Its graph has the outputs of `graph`, in order and with their names, and the arguments that
         they need.
     """
+    try:
+        return _rolled(graph, training)
+    except AttributeValueError:  # whoever reads the graph says which node has it
+        return RolledGraph(graph, ())
+
+
+def _rolled(graph: Graph, training: bool) -> RolledGraph:
     values = Values(graph, training)
     found, failed = _search(values)
     if not found:

@@ -33,10 +33,10 @@ def join_axis(node: Node, sources: Sequence[Node]) -> int | None:
     """The new axis along which `node` puts together what it reads, if it does; `sources` are the
     nodes of its inputs."""
     if node.op == 'stack':
-        axis = node.get('axis', 0)
+        axis = node.axis
     elif node.op == 'Concat' and all(source.op == 'expand_dims' for source in sources):
-        axis = node.get('dim', 1)
-        if any(source.get('axis') != axis for source in sources):
+        axis = node.dim
+        if any(source.axis != axis for source in sources):
             return None
     else:
         return None
@@ -132,8 +132,8 @@ class Values:
         if op == '_copy':
             self._hand_on(at, args[0])
         elif op == 'Dropout':
-            p = node.get('p', 0.5)
-            if p == 0 or not self._training and node.attrs.get('mode', 'training') != 'always':
+            p = node.p
+            if p == 0 or not self._training and node.mode != 'always':
                 self._hand_on(at, args[0])
         elif op in ('Concat', 'stack'):
             axis = join_axis(node, [self.node(arg) for arg in args])
@@ -159,10 +159,10 @@ class Values:
 
     def _split(self, i: int, node: Node, args: Sequence[int]) -> None:
         source = self.owner[args[0]]
-        if (source in self.joins and node.get('squeeze_axis', False)
-                and node.get('axis', 1) == self.joins[source]):
+        if (source in self.joins and node.squeeze_axis
+                and node.axis == self.joins[source]):
             parts = self.joined(source)
-            if len(parts) == node.get('num_outputs'):
+            if len(parts) == node.num_outputs:
                 for k, part in enumerate(parts):
                     self._hand_on(self.first[i] + k, part)
 
@@ -176,7 +176,7 @@ class Values:
         elif op == 'Cast' and args[0] in known:
             known[at] = known[args[0]]
         elif op in _LARGER and args[0] in known:
-            known[at] = float(_LARGER[op](known[args[0]], float(node.get('scalar', 0))))
+            known[at] = float(_LARGER[op](known[args[0]], float(node.scalar)))
         elif op == 'where' and args[0] in known:
             self._hand_on(at, args[1] if known[args[0]] else args[2])
         elif op == 'elemwise_mul' and 1 in (known.get(args[0]), known.get(args[1])):

@@ -64,7 +64,7 @@ class Writer:
     def swap(self, entry: Entry, name: str) -> Entry:
         """`entry` with its first two axes exchanged; of what was exchanged before, the origin."""
         node = self.nodes[entry.node]
-        if node.op == 'SwapAxis' and {node.get('dim1', 0), node.get('dim2', 0)} == {0, 1}:
+        if node.op == 'SwapAxis' and {node.dim1, node.dim2} == {0, 1}:
             return node.inputs[0]
         return self.once('SwapAxis', name + '_swapped', {'dim1': 0, 'dim2': 1}, entry)
 
