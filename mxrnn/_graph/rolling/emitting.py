@@ -5,11 +5,12 @@ from typing import Any, Generator, Sequence
 
 from ..graph import Entry, Graph
 from .columns import Declined, Lanes
-from .kernels import Gate, Kernel
+from .kernels import Kernel
 from .lifting import channels
 from .loops import Loop, write_loop
-from .plans import Apply, Claim, Each, Leaf, Part, Planner, Same, Shift, Span, Steps, settle
+from .plans import Apply, Claim, Each, Part, Planner, Same, Shift, Span, Steps, settle
 from .values import Values
+from .vectors import write_vector
 from .writing import Writer
 
 __all__ = ['Emitter', 'Refused', 'Rolled']
@@ -249,7 +250,7 @@ class Emitter:
         data = yield ('lanes', kernel.data.lanes)
         ranks = {self._ranks[value] for value in kernel.data.lanes}
         data = channels(writer, name, data, ranks.pop() if len(ranks) == 1 else None)
-        vector = yield from self._vector(kernel, name)
+        vector = yield from write_vector(writer, kernel, name)
         begin = []
         for k, state in enumerate(kernel.begin):
             entry = yield ('value', state)
@@ -268,85 +269,6 @@ class Emitter:
                     Entry(rnn.node, 1 + k))
         return rolled
 
-    def _vector(self, kernel: Kernel, name: str) -> Work:
-        """The weights, and then the biases, as sym.RNN takes them."""
-        weights, biases = [], []
-        for group, gates in (('i2h', kernel.i2h), ('h2h', kernel.h2h)):
-            rows = []
-            offsets = []
-            for gate in gates:
-                weight = yield ('value', gate.weight)
-                bias = None
-                if gate.bias is not None:
-                    bias = yield ('value', gate.bias)
-                if gate.exchanged:
-                    weight = self._writer.once('SwapAxis', name + '_exchanged', {
-                        'dim1': 0, 'dim2': 1}, weight)
-                rows.append(self._columns(weight, gate, group, kernel.units, name))
-                offsets.append(bias)
-            own = '%s_%s' % (name, group)
-            weight = self._gates(rows, gates, own + '_weight')
-            weights.append(self._writer.once('Reshape', own + '_weight_flat', {'shape': (-1,)},
-                                             weight))
-            biases.append(self._bias(offsets, gates, weight, kernel, own))
-        return self._writer.once('_rnn_param_concat', name + '_parameters', {
-            'dim': 0, 'num_args': 4}, *weights, *biases)
-
-    def _columns(self, weight: Entry, gate: Gate, group: str, units: int, name: str) -> Entry:
-        """The columns of a weight that belong to data (i2h) or state (h2h)."""
-        if gate.joined is None:
-            return weight
-        first = gate.joined == (group == 'h2h')  # whether they come first
-        size = units if gate.joined else -units
-        cut = {'begin': 0, 'end': size} if first else {'begin': size, 'end': None}
-        return self._writer.once('slice_axis', '%s_%s_columns' % (name, group),
-                                 {'axis': 1, **cut}, weight)
-
-    def _gates(self, arrays: Sequence[Entry], gates: Sequence[Gate], name: str) -> Entry:
-        """The rows of each gate, in the order of sym.RNN."""
-        parts = [gate.part for gate in gates]
-        if len(set(arrays)) == 1 and parts == list(range(gates[0].parts)):
-            return arrays[0]
-        writer = self._writer
-        pieces = []
-        for array, gate in zip(arrays, gates):
-            if gate.parts > 1:
-                split = writer.once('SliceChannel', name + '_gates', {
-                    'axis': 0, 'num_outputs': gate.parts}, array, outputs=gate.parts)
-                array = Entry(split.node, gate.part)
-            pieces.append(array)
-        if len(pieces) == 1:
-            return pieces[0]
-        return writer.once('Concat', name + '_rows', {'dim': 0, 'num_args': len(pieces)}, *pieces)
-
-    def _bias(self, offsets: Sequence[Entry | None], gates: Sequence[Gate], weight: Entry,
-              kernel: Kernel, name: str) -> Entry:
-        given = [offset for offset in offsets if offset is not None]
-        if len(given) == len(offsets):
-            return self._gates(given, gates, name + '_bias')
-        writer = self._writer
-        if not given:
-            return self._zeros(weight, name)
-        pieces = []
-        for k, (offset, gate) in enumerate(zip(offsets, gates)):
-            own = '%s_%d' % (name, k)
-            if offset is None:
-                rows = writer.once('slice_axis', own + '_weight', {
-                    'axis': 0, 'begin': k * kernel.units, 'end': (k + 1) * kernel.units}, weight)
-                pieces.append(self._zeros(rows, own))
-            else:
-                pieces.append(self._gates([offset], [gate], own + '_bias'))
-        return writer.once('Concat', name + '_bias_rows', {'dim': 0, 'num_args': len(pieces)},
-                           *pieces)
-
-    def _zeros(self, weight: Entry, name: str) -> Entry:
-        """A bias of zeros, of the length and the type of `weight`."""
-        writer = self._writer
-        column = writer.once('slice_axis', name + '_column', {'axis': 1, 'begin': 0, 'end': 1},
-                             weight)
-        flat = writer.once('Reshape', name + '_column_flat', {'shape': (-1,)}, column)
-        return writer.once('zeros_like', name + '_zeros', {}, flat)
-
     # ---- loops
 
     def _loop(self, loop: Loop, number: int) -> Work:
@@ -359,9 +281,3 @@ class Emitter:
         for column in loop.others:
             others.append((yield ('value', column.lanes[0])))
         return loop.write(self._writer, name, data, states, others, Rolled())
-
-
-def leaves_apart(planner: Planner, lanes: Lanes) -> bool:
-    """Whether a column is values put together of which nobody knows that they have one shape."""
-    plan = planner.plan(lanes)
-    return isinstance(plan, Leaf) and not plan.alike
