@@ -1,6 +1,7 @@
 """The cells of convolutional layers (Shi et al. 2015, https://arxiv.org/abs/1506.04214)."""
 from __future__ import annotations
 
+import types
 from typing import TYPE_CHECKING, Any, Literal, Sequence
 
 from .. import _check
@@ -68,10 +69,6 @@ def _checked_shape(shape: Any) -> tuple[int, ...]:
     return _check.integers('input_shape', shape, count, 0)
 
 
-def _initializer(name: str, init: Any) -> Any:
-    return _check.initializer(name + '_initializer', init)
-
-
 class BaseConvRNNCell(GatedCell):
     """What the convolutional cells have in common; abstract. `ConvRNNCell` explains the
     arguments, none of which has a default here.
@@ -113,11 +110,10 @@ class BaseConvRNNCell(GatedCell):
         layouts = _LAYOUTS[self._num_axes_]
         self._conv_layout = layouts[_check.choice('conv_layout', conv_layout, layouts)]
         self._state_shape = self._output_shape_()
-        self._iW, self._hW = (
-            self._params.get(name, init=_initializer(name, init)) for name, init in (
-                ('i2h_weight', i2h_weight_initializer), ('h2h_weight', h2h_weight_initializer)))
-        self._iB = self._bias_variable_('i2h_bias', _initializer('i2h_bias', i2h_bias_initializer))
-        self._hB = self._bias_variable_('h2h_bias', _initializer('h2h_bias', h2h_bias_initializer))
+        self._make_weights_('iW hW iB hB', **{
+            name: _check.initializer(name + '_initializer', init) for name, init in (
+                ('i2h_weight', i2h_weight_initializer), ('h2h_weight', h2h_weight_initializer),
+                ('i2h_bias', i2h_bias_initializer), ('h2h_bias', h2h_bias_initializer))})
 
     @property
     def _num_axes_(self) -> int:
@@ -186,26 +182,19 @@ class BaseConvRNNCell(GatedCell):
         return super().__call__(inputs, states)
 
 
-def _constructor(default_prefix: str) -> Any:
-    """The one signature of the convolutional cells, which differs in the default prefix only."""
-    def __init__(self: Any, input_shape: Sequence[int], num_hidden: int,
-                 h2h_kernel: Sequence[int] = _THREE, h2h_dilate: Sequence[int] = _ONE,
-                 i2h_kernel: Sequence[int] = _THREE, i2h_stride: Sequence[int] = _ONE,
-                 i2h_pad: Sequence[int] = _ONE, i2h_dilate: Sequence[int] = _ONE,
-                 i2h_weight_initializer: Any = None, h2h_weight_initializer: Any = None,
-                 i2h_bias_initializer: Any = 'zeros', h2h_bias_initializer: Any = 'zeros',
-                 activation: Any = _LEAKY, prefix: str = default_prefix,
-                 params: RNNParams | None = None, conv_layout: ConvLayout = 'NCHW', *,
-                 bias: bool = True) -> None:
-        BaseConvRNNCell.__init__(
-            self, input_shape, num_hidden, h2h_kernel, h2h_dilate, i2h_kernel, i2h_stride,
-            i2h_pad, i2h_dilate, i2h_weight_initializer, h2h_weight_initializer,
-            i2h_bias_initializer, h2h_bias_initializer, activation, prefix, params, conv_layout,
-            bias=bias)
-    return __init__
+def _with_defaults(prefix: str) -> Any:
+    """The constructor of `BaseConvRNNCell` with the defaults of the cells, which differ in their
+    prefix."""
+    init = BaseConvRNNCell.__init__
+    defaults = (_THREE, _ONE, _THREE, _ONE, _ONE, _ONE, None, None, 'zeros', 'zeros', _LEAKY,
+                prefix, None, 'NCHW')
+    made = types.FunctionType(init.__code__, init.__globals__, '__init__', defaults,
+                              init.__closure__)
+    made.__kwdefaults__, made.__annotations__ = init.__kwdefaults__, init.__annotations__
+    return made
 
 
-if TYPE_CHECKING:  # checkers don't see through _constructor
+if TYPE_CHECKING:  # checkers don't see through _with_defaults
     class _WithDefaults(BaseConvRNNCell):
         def __init__(self, input_shape: Sequence[int], num_hidden: int,
                      h2h_kernel: Sequence[int] = ..., h2h_dilate: Sequence[int] = ...,
@@ -244,7 +233,7 @@ class ConvRNNCell(_WithDefaults):
     _recurrence_ = RNN
     _in_fuse_ = 'sym.RNN does not convolve'
     if not TYPE_CHECKING:
-        __init__ = _constructor('ConvRNN_')
+        __init__ = _with_defaults('ConvRNN_')
 
 
 class ConvLSTMCell(_WithDefaults):
@@ -283,7 +272,7 @@ class ConvLSTMCell(_WithDefaults):
     _recurrence_ = LSTM
     _in_fuse_ = 'sym.RNN does not convolve'
     if not TYPE_CHECKING:
-        __init__ = _constructor('ConvLSTM_')
+        __init__ = _with_defaults('ConvLSTM_')
 
     @property
     def _gate_axis_(self) -> int | None:  # type: ignore[override]
@@ -320,7 +309,7 @@ class ConvGRUCell(_WithDefaults):
     _recurrence_ = GRU
     _in_fuse_ = 'sym.RNN does not convolve'
     if not TYPE_CHECKING:
-        __init__ = _constructor('ConvGRU_')
+        __init__ = _with_defaults('ConvGRU_')
 
     @property
     def _gate_axis_(self) -> int | None:  # type: ignore[override]

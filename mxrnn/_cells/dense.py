@@ -1,16 +1,21 @@
 """The cells of fully connected layers."""
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .gated import GatedCell
-from .gates import ACTIVATIONS, GRU, LSTM, RNN
+from .gates import ACTIVATIONS, GRU, LSTM, RNN, Activate, Step
 from .sequence import StateInfo
 from .variables import RNNParams
 
-__all__ = ['DenseCell', 'RNNCell', 'LSTMCell', 'LSTMPCell', 'GRUCell']
+__all__ = ['DenseCell', 'RNNCell', 'LSTMCell', 'LSTMPCell', 'GRUCell', 'lstm_bias']
+
+
+def lstm_bias(forget_bias: float) -> mx.init.Initializer:
+    """The initialiser of an LSTM's i2h_bias, for the argument forget_bias."""
+    return mx.init.LSTMBias(_check.number('forget_bias', forget_bias))
 
 
 class DenseCell(GatedCell):
@@ -81,10 +86,7 @@ class RNNCell(DenseCell):
                  params: RNNParams | None = None, *, bias: bool = True) -> None:
         super().__init__(num_hidden, prefix, params, bias)
         self._activation = _check.activation('activation', activation, ACTIVATIONS)
-        self._iW = self._params.get('i2h_weight')
-        self._iB = self._bias_variable_('i2h_bias')
-        self._hW = self._params.get('h2h_weight')
-        self._hB = self._bias_variable_('h2h_bias')
+        self._make_weights_('iW iB hW hB')
 
 
 class LSTMCell(DenseCell):
@@ -138,12 +140,8 @@ class LSTMCell(DenseCell):
                  forget_bias: float = 1.0, *, bias: bool = True,
                  state_clip: Sequence[float] | None = None) -> None:
         super().__init__(num_hidden, prefix, params, bias)
-        self._clip_states_(state_clip)
-        i2h_bias = mx.init.LSTMBias(_check.number('forget_bias', forget_bias))
-        self._iW = self._params.get('i2h_weight')
-        self._hW = self._params.get('h2h_weight')
-        self._iB = self._bias_variable_('i2h_bias', i2h_bias)
-        self._hB = self._bias_variable_('h2h_bias')
+        self._clip_ = _check.bounds('state_clip', state_clip)
+        self._make_weights_('iW hW iB hB', i2h_bias=lstm_bias(forget_bias))
 
 
 class LSTMPCell(DenseCell):
@@ -200,15 +198,10 @@ class LSTMPCell(DenseCell):
                  params: RNNParams | None = None, forget_bias: float = 1.0, *,
                  bias: bool = True, state_clip: Sequence[float] | None = None) -> None:
         super().__init__(num_hidden, prefix, params, bias)
-        self._clip_states_(state_clip)
+        self._clip_ = _check.bounds('state_clip', state_clip)
         self._projection_size = _check.integer('projection_size', projection_size, 1,
                                                _check.LARGEST)
-        i2h_bias = mx.init.LSTMBias(_check.number('forget_bias', forget_bias))
-        self._iW = self._params.get('i2h_weight')
-        self._hW = self._params.get('h2h_weight')
-        self._iB = self._bias_variable_('i2h_bias', i2h_bias)
-        self._hB = self._bias_variable_('h2h_bias')
-        self._rW = self._params.get('h2r_weight')
+        self._make_weights_('iW hW iB hB rW', i2h_bias=lstm_bias(forget_bias))
 
     @property
     def state_info(self) -> list[StateInfo]:
@@ -216,8 +209,7 @@ class LSTMPCell(DenseCell):
                 for units in (self._projection_size, self._num_hidden)]
 
     def _recur_(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
-                activate: Callable[..., mx.sym.Symbol], name: str
-                ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+                activate: Activate, name: str) -> Step:
         hidden, (_, memory) = super()._recur_(i2h, h2h, states, activate, name)
         output = mx.sym.FullyConnected(hidden, self._rW, num_hidden=self._projection_size,
                                        no_bias=True, name=name + 'projection')
@@ -271,7 +263,4 @@ class GRUCell(DenseCell):
     def __init__(self, num_hidden: int, prefix: str = 'gru_',
                  params: RNNParams | None = None, *, bias: bool = True) -> None:
         super().__init__(num_hidden, prefix, params, bias)
-        self._iW = self._params.get('i2h_weight')
-        self._iB = self._bias_variable_('i2h_bias')
-        self._hW = self._params.get('h2h_weight')
-        self._hB = self._bias_variable_('h2h_bias')
+        self._make_weights_('iW iB hW hB')

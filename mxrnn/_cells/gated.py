@@ -2,16 +2,21 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, Mapping
+from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
-from .gates import activate
-from .sequence import check_states, check_symbol
+from .gates import Activate, Activation, Step, activate
+from .sequence import States, check_states, check_symbol
 from .variables import RNNParams
 
 __all__ = ['GatedCell']
+
+#: The weights that cells may have: the name of each behind the prefix, by its attribute behind '_'.
+WEIGHTS = {'iW': 'i2h_weight', 'hW': 'h2h_weight', 'iB': 'i2h_bias', 'hB': 'h2h_bias',
+           'iG': 'i2h_gamma', 'hG': 'h2h_gamma', 'rW': 'h2r_weight', 'cG': 'c_gamma',
+           'cB': 'c_beta'}
 
 _tanh = functools.partial(activate, activation='tanh')
 
@@ -23,8 +28,14 @@ class GatedCell(BaseRNNCell):
     #: Whether _get_activation applies the cell's _activation; else it is tanh, whatever a program
     #: has of these names.
     _has_activation_ = False
-    _activation: Any
-    _options_: Mapping[str, Any] = {}  #: further arguments of the recurrence's step
+    _activation: Activation
+    # The weights of cells that have more than four; some are None without biases.
+    _iG: mx.sym.Symbol
+    _hG: mx.sym.Symbol
+    _rW: mx.sym.Symbol
+    _cG: mx.sym.Symbol
+    _cB: mx.sym.Symbol | None
+    _clip_: tuple[float, float] | None = None  #: lowest and highest value of the memory
     _gate_axis_: int | None = None  #: axis of the gates in a projection, where it must be said
     _no_bias_: Any = mx.base._Null  #: of the projections: True, or not said in graphs
 
@@ -33,20 +44,18 @@ class GatedCell(BaseRNNCell):
         if not _check.flag('bias', bias):
             self._kinds_, self._no_bias_ = ('weight',), True
 
-    def _bias_variable_(self, name: str, init: Any = None) -> mx.sym.Symbol | None:
-        """The variable `name`, unless the cell has no biases."""
-        return self._params.get(name, init=init) if 'bias' in self._kinds_ else None
+    def _make_weights_(self, attributes: str, **inits: Any) -> None:
+        """Ask the container for weights in the order of these `attributes`, each a key of
+        `WEIGHTS`; `inits` are by the names there. A cell without biases has None for them."""
+        for attribute in attributes.split():
+            name = WEIGHTS[attribute]
+            given = 'bias' in self._kinds_ or not name.endswith(('bias', 'beta'))
+            setattr(self, '_' + attribute, self._params.get(name, init=inits.get(name))
+                    if given else None)
 
     def _sizes_(self) -> list[str]:
         sizes = super()._sizes_() + ([] if 'bias' in self._kinds_ else ['bias=False'])
-        clip = self._options_.get('clip')
-        return sizes if clip is None else [*sizes, 'state_clip=%s' % (clip,)]
-
-    def _clip_states_(self, bounds: Any) -> None:
-        """Heed the argument state_clip."""
-        clip = _check.bounds('state_clip', bounds)
-        if clip is not None:
-            self._options_ = {'clip': clip}
+        return [*sizes, 'state_clip=%s' % (self._clip_,)] if self._clip_ else sizes
 
     @property
     def _gate_names(self) -> Any:
@@ -56,8 +65,7 @@ class GatedCell(BaseRNNCell):
                   ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         raise NotImplementedError('%s does not define _project_' % type(self).__name__)
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: States) -> Step:
         check_symbol('inputs', inputs)
         return self._step_(inputs, check_states(states, self._recurrence_.num_states, self))
 
@@ -65,8 +73,7 @@ class GatedCell(BaseRNNCell):
         # Without checks: its states are its own by then. The __call__ of a program is called.
         return self._step_ if type(self).__call__ is GatedCell.__call__ else self
 
-    def _step_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]
-               ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def _step_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         self._counter += 1
         name = '%st%d_' % (self._prefix, self._counter)
         i2h, h2h = self._project_(inputs, states, name)
@@ -77,8 +84,11 @@ class GatedCell(BaseRNNCell):
         return self._get_activation(inputs, self._activation, **kwargs)
 
     def _recur_(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
-                activate: Callable[..., mx.sym.Symbol], name: str
-                ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+                activate: Activate, name: str) -> Step:
         """Output and new states from the projections; `name` begins the names of the step."""
         return self._recurrence_.step(i2h, h2h, states, activate, name, self._gate_axis_,
-                                      **self._options_)
+                                      **self._further_(name))
+
+    def _further_(self, name: str) -> dict[str, Any]:
+        """Further arguments of the recurrence's step."""
+        return {'clip': self._clip_} if self._clip_ else {}

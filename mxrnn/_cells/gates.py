@@ -8,12 +8,13 @@ given, is the axis of channels, along which the gates lie.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Sequence, Tuple, Union
 
 from .._graph.layout import GATES
 from .._runtime.mxnet import mx
 
-__all__ = ['ACTIVATIONS', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU', 'activate']
+__all__ = ['ACTIVATIONS', 'Activate', 'Activation', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU',
+           'Step', 'activate']
 
 #: What sym.Activation knows by name.
 ACTIVATIONS = ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')
@@ -21,6 +22,7 @@ ACTIVATIONS = ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')
 States = Sequence[mx.sym.Symbol]
 Step = Tuple[mx.sym.Symbol, List[mx.sym.Symbol]]  #: An output and the new states.
 Activate = Callable[..., mx.sym.Symbol]
+Activation = Union[str, Activate]  #: A name of `ACTIVATIONS`, or a function.
 
 
 class Recurrence(NamedTuple):
@@ -31,7 +33,7 @@ class Recurrence(NamedTuple):
     step: Callable[..., Any]
 
 
-def activate(inputs: mx.sym.Symbol, activation: Any, **kwargs: Any) -> mx.sym.Symbol:
+def activate(inputs: mx.sym.Symbol, activation: Activation, **kwargs: Any) -> mx.sym.Symbol:
     """Apply an activation given by name or as a function."""
     if isinstance(activation, str):
         return mx.sym.Activation(inputs, act_type=activation, **kwargs)

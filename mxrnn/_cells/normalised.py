@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .dense import DenseCell
+from .dense import DenseCell, lstm_bias
 from .gates import GRU, LSTM
 from .variables import RNNParams
 
@@ -26,14 +26,9 @@ class _NormalisedCell(DenseCell):
     _in_fuse_ = 'sym.RNN does not normalise'
 
     def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None, bias: bool,
-                 i2h_bias: Any = None) -> None:
+                 i2h_bias: mx.init.Initializer | None = None) -> None:
         super().__init__(num_hidden, prefix, params, bias)
-        self._iW = self._params.get('i2h_weight')
-        self._hW = self._params.get('h2h_weight')
-        self._iB = self._bias_variable_('i2h_bias', i2h_bias)
-        self._hB = self._bias_variable_('h2h_bias')
-        self._iG = self._params.get('i2h_gamma')
-        self._hG = self._params.get('h2h_gamma')
+        self._make_weights_('iW hW iB hB iG hG', i2h_bias=i2h_bias)
 
     def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
                   ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
@@ -101,20 +96,13 @@ class LayerNormLSTMCell(_NormalisedCell):
     def __init__(self, num_hidden: int, prefix: str = 'lnlstm_', params: RNNParams | None = None,
                  forget_bias: float = 1.0, *, bias: bool = True,
                  state_clip: Sequence[float] | None = None) -> None:
-        i2h_bias = mx.init.LSTMBias(_check.number('forget_bias', forget_bias))
-        super().__init__(num_hidden, prefix, params, bias, i2h_bias)
-        self._clip_states_(state_clip)
-        self._cG = self._params.get('c_gamma')
-        self._cB = self._bias_variable_('c_beta')
+        super().__init__(num_hidden, prefix, params, bias, lstm_bias(forget_bias))
+        self._clip_ = _check.bounds('state_clip', state_clip)
+        self._make_weights_('cG cB')
 
-    def _recur_(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
-                activate: Callable[..., mx.sym.Symbol], name: str
-                ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-        normalise = functools.partial(_layer_norm, gamma=self._cG, beta=self._cB,
-                                      name=name + 'state_norm')
-        output, new = LSTM.step(i2h, h2h, states, activate, name, normalise=normalise,
-                               **self._options_)
-        return output, new
+    def _further_(self, name: str) -> dict[str, Any]:
+        return {**super()._further_(name), 'normalise': functools.partial(
+            _layer_norm, gamma=self._cG, beta=self._cB, name=name + 'state_norm')}
 
 
 class LayerNormGRUCell(_NormalisedCell):

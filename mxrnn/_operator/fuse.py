@@ -201,7 +201,7 @@ def _layer(cell: Any) -> Layer | str:
     replaced = [name for name in vars(cell) if callable(getattr(kind, name, None))]
     if replaced:
         return 'its %s is replaced' % replaced[0]
-    if cell._options_:
+    if cell._clip_ is not None:
         return 'sym.RNN does not clip states on CPUs'
     activation = cell._activation if cell._has_activation_ else 'tanh'
     mode = kind._modes_.get(activation) if isinstance(activation, str) else None

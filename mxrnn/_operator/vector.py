@@ -12,6 +12,8 @@ from .defects import onednn
 __all__ = ['ADDS_NOTHING', 'apart', 'arrays_of', 'cell_arrays', 'operator_vector', 'sized',
            'wanted', 'zero_row']
 
+Symbol = mx.sym.Symbol
+
 #: Marks a node that gives its first input's values and is there for gradients alone.
 ADDS_NOTHING = '__adds_nothing__'
 
@@ -20,7 +22,7 @@ def _named(name: str | None, what: str) -> dict[str, str]:
     return {} if name is None else {'name': name + what}
 
 
-def apart(data: mx.sym.Symbol, dtype: Any, name: str | None = None) -> mx.sym.Symbol:
+def apart(data: Symbol, dtype: Any, name: str | None = None) -> Symbol:
     """A copy of time-major `data` for the operator to take.
 
     It can't add to the data's gradient, as `grad_req` 'add' has it, and MXNet by itself where eight
@@ -29,8 +31,8 @@ def apart(data: mx.sym.Symbol, dtype: Any, name: str | None = None) -> mx.sym.Sy
     return data if onednn(dtype) else mx.sym.SequenceMask(data, **_named(name, 'apart'))
 
 
-def wanted(bias: mx.sym.Symbol, arrays: Sequence[mx.sym.Symbol], dtype: Any,
-           name: str | None = None) -> mx.sym.Symbol:
+def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Any,
+           name: str | None = None) -> Symbol:
     """`bias`, for the operator's vector, with a gradient that is wanted if one of `arrays` is.
 
     The operator has wrong gradients of data and states where its vector needs none, as in a frozen
@@ -49,9 +51,9 @@ def wanted(bias: mx.sym.Symbol, arrays: Sequence[mx.sym.Symbol], dtype: Any,
                                 **_named(name, 'wanted'))
 
 
-def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: mx.sym.Symbol,
-                    states: Sequence[mx.sym.Symbol], name: str, width: int = 0,
-                    dtype: Any = None) -> mx.sym.Symbol:
+def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: Symbol,
+                    states: Sequence[Symbol], name: str, width: int = 0,
+                    dtype: Any = None) -> Symbol:
     """The vector of sym.RNN, assembled in the graph from the weights of ordinary cells.
 
     Parameters
@@ -72,19 +74,16 @@ def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: mx.sym.S
         Of the weights, if it is known.
     """
     units = layers[0][0]._num_hidden
-    arrays: dict[str, mx.sym.Symbol] = {}
+    arrays: dict[str, Symbol] = {}
     row = zero_row(inputs, name)
     for i, layer in enumerate(layers):
         rows = []
         for direction, cell in zip('lr', layer):
             own = '%s%d_' % (direction, i)
-            (i2h, h2h, *biases), last = cell_arrays(cell, row, width, dtype, name + own)
+            (i2h, h2h, *biases), last = cell_arrays(cell, row, width, dtype, name + own, units)
             if not arrays:  # one array of the vector is enough
                 biases[0] = wanted(biases[0], [inputs, *states], dtype, name)
-            fits = width == units
-            if dtype is not None:  # in rows of num_hidden most of the matrices need no copy
-                i2h, h2h = cell._iW if fits else i2h, cell._hW
-            arrays[own + 'i2h_weight'] = i2h if fits else _rows(i2h, units)
+            arrays[own + 'i2h_weight'] = i2h if width == units else _rows(i2h, units)
             arrays[own + 'h2h_weight'] = h2h
             for group, bias in zip(GROUPS, biases):
                 arrays[own + gate_array(group, 'bias')] = _rows(bias, units)
@@ -98,34 +97,40 @@ def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: mx.sym.S
     return mx.sym.Reshape(joined, shape=(-1,), name=name + 'parameters')
 
 
-def zero_row(inputs: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
+def zero_row(inputs: Symbol, name: str) -> Symbol:
     """One row as wide as time-major `inputs`, of zeros, through which no gradient comes."""
     step = mx.sym.slice_axis(inputs, axis=0, begin=0, end=1, name=name + 'step')
     part = mx.sym.slice_axis(step, axis=1, begin=0, end=1, name=name + 'part')
     return mx.sym.zeros_like(mx.sym.Flatten(part, name=name + 'flat'), name=name + 'row')
 
 
-def cell_arrays(cell: Any, row: mx.sym.Symbol, width: int, dtype: Any, name: str
-            ) -> tuple[list[mx.sym.Symbol], mx.sym.Symbol]:
+def cell_arrays(cell: Any, row: Symbol, width: int, dtype: Any, name: str, rows: int = 0
+                ) -> tuple[list[Symbol], Symbol]:
     """The weights and then the biases of `cell`, with shapes that are inferred though a Concat
     takes them; and one row as wide as its output.
 
-    The cell's input is as wide as `row`; `width` and `dtype` say so if they are known.
+    The cell's input is as wide as `row`; `width` and `dtype` say so if they are known. A weight
+    that lies in rows of the width `rows` by itself is taken as it is.
     """
     units = cell._num_hidden
     weights, biases = [], []
     for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
         array = '%s%s_' % (name, group)
         weight, vector = _inferred(weight, len(cell._gate_names) * units, width, row, dtype, array)
-        weights.append(weight)
+        plain = width == rows and dtype is not None
+        shaped = weight
+        if bias is None or not plain:
+            shaped = mx.sym.reshape_like(weight, vector, lhs_begin=0, lhs_end=1, rhs_begin=0,
+                                         rhs_end=1, name=array + 'weight')
+        weights.append(weight if plain else shaped)
         biases.append(
-            _no_bias(weight, array) if bias is None else
+            _no_bias(shaped, array) if bias is None else
             mx.sym._internal._identity_with_attr_like_rhs(bias, vector, name=array + 'bias'))
         row, width = _first(vector, units), units
     return weights + biases, row
 
 
-def _no_bias(weight: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
+def _no_bias(weight: Symbol, name: str) -> Symbol:
     """A bias of zeros, as long as `weight` has rows and made of it alone, so that `fold` can
     compute it."""
     column = mx.sym.slice_axis(weight, axis=1, begin=0, end=1, name=name + 'column')
@@ -133,19 +138,19 @@ def _no_bias(weight: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
                              name=name + 'bias')
 
 
-def _rows(array: mx.sym.Symbol, length: int) -> mx.sym.Symbol:
+def _rows(array: Symbol, length: int) -> Symbol:
     return mx.sym.Reshape(array, shape=(-1, length), name=array.name + '_rows')
 
 
-def _first(vector: mx.sym.Symbol, length: int) -> mx.sym.Symbol:
+def _first(vector: Symbol, length: int) -> Symbol:
     """The begin of `vector` as one row."""
     part = mx.sym.slice_axis(vector, axis=0, begin=0, end=length, name=vector.name + '_part')
     return mx.sym.Reshape(part, shape=(1, length), name=vector.name + '_row')
 
 
-def _inferred(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol, dtype: Any,
-              name: str) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-    """The weight, with a shape that MXNet infers, and a vector as long as it has rows.
+def _inferred(weight: Symbol, length: int, width: int, row: Symbol, dtype: Any, name: str
+              ) -> tuple[Symbol, Symbol]:
+    """The weight, with a width that MXNet infers, and a vector as long as it has rows.
 
     Only the vector's shape matters. Looking up a few rows costs nothing, neither forwards nor
     (as no gradient comes to it) backwards; where the width of `weight` is not known (0) or its type
@@ -158,13 +163,8 @@ def _inferred(weight: mx.sym.Symbol, length: int, width: int, row: mx.sym.Symbol
     else:
         some = mx.sym.broadcast_axis(row, axis=0, size=length, name=name + 'copies')
         weight = mx.sym._internal._identity_with_attr_like_rhs(weight, some, name=name + 'like')
-    vector = mx.sym.slice_axis(mx.sym.Reshape(some, shape=(-1,), name=name + 'flat'), axis=0,
-                               begin=0, end=length, name=name + 'vector')
-    return mx.sym.reshape_like(weight, vector, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=1,
-                               name=name + 'weight'), vector
-
-
-Symbol = mx.sym.Symbol
+    return weight, mx.sym.slice_axis(mx.sym.Reshape(some, shape=(-1,), name=name + 'flat'), axis=0,
+                                     begin=0, end=length, name=name + 'vector')
 
 
 def sized(vector: Symbol, layout: FusedLayout, prefix: str, inputs: Symbol) -> Symbol:

@@ -86,7 +86,7 @@ def _plain(cell: Any) -> _Part:
     if kind not in modes:
         raise ValueError('they have no layer like %s' % kind.__name__)
     mode = modes[kind] or 'rnn_%s' % (cell._activation,)
-    if cell._options_:
+    if cell._clip_ is not None:
         raise ValueError('%r clips its states, which layers of torch do not' % cell)
     if mode not in GATES:
         raise ValueError('their layers have no activation %r' % (cell._activation,))
