@@ -48,3 +48,27 @@ def test_the_page_lists_the_operators():
     text = (Path(__file__).parents[2] / 'docs' / 'operators.md').read_text(encoding='utf-8')
     listed = re.findall(r'`(\w+)`', text.partition('## What runs')[2].partition('\n## ')[0])
     assert sorted(listed) == sorted([*TORCH, '_foreach'])
+
+
+def test_what_the_page_says_of_gradients_that_mxnet_gets_wrong():
+    """MXNet gives NaN and infinity at these places."""
+    def module(symbol):
+        return interop.to_torch(interop.Model(interop.graph_from_json(symbol.tojson()), {}, {}))
+    a, b = mx.sym.Variable('a'), mx.sym.Variable('b')
+    x = torch.tensor([[0., 2, 3], [0, 0, 1]], requires_grad=True)
+    for name in ('prod', 'nanprod'):
+        x.grad = None
+        module(getattr(mx.sym, name)(a, axis=1))(x).sum().backward()
+        assert x.grad.tolist() == [[6, 0, 0], [0, 0, 0]]
+    x, y = torch.tensor([3., -2], requires_grad=True), torch.zeros(2, requires_grad=True)
+    module(mx.sym.broadcast_mod(a, b))(x, y).sum().backward()
+    assert x.grad.tolist() == y.grad.tolist() == [0, 0]
+    split = module(mx.sym.Reshape(a, shape=(-4, 2, -1, -1)))
+    assert split(torch.zeros(4, 3, 5)).shape == (2, 2, 15)
+    double = mx.sym.Deconvolution(a, mx.sym.Variable('w'), kernel=3, stride=2, dilate=2,
+                                  num_filter=2)
+    both = run_both([double], {'a': (1, 1, 5)}, train=False)
+    data = torch.tensor(both.executor.arg_dict['a'].asnumpy())
+    torch.testing.assert_close(both.module.double()(data.double()).float(), both.module.float()(
+        data))
+    assert_equal(both, 1e-6)
