@@ -36,6 +36,9 @@ def add_commands(commands: Any) -> None:
     export.add_argument('--output', metavar='NAME', action='append',
                         help='an output of the file, also of an inner node: fc_output; otherwise '
                              'all, but for losses that ONNX does not have')
+    export.add_argument('--as-is', action='store_true',
+                        help='leave cells that were unrolled as they are, with their number of '
+                             'steps; otherwise they become operators and loops of any length')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
                         help='type of an input of the ONNX file: data=int64')
     export.set_defaults(act=_export)
@@ -136,7 +139,8 @@ def _export(options: argparse.Namespace) -> int:
         _check_target('--onnx', options.onnx, ('.pt', '.pth'), 'files of torch')
         from .interop.onnx_files import write_onnx
         written = write_onnx(_load(options), options.onnx, shapes_of(options.input),
-                             _pairs('--type', options.type), options.output)
+                             _pairs('--type', options.type), options.output,
+                             not options.as_is)
     else:
         _check_target('--torch', options.torch, ('.onnx',), 'ONNX files')
         if options.input or options.type:
@@ -152,8 +156,8 @@ def _export(options: argparse.Namespace) -> int:
     if options.torch is None:
         _say('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                                 for name, shape in written.inputs.items()) or 'none')
-        for sentence in written.fixed:
-            _say('fixed', sentence)
+        for sentence in written.notes:
+            _say('note', sentence)
         if written.left_out:
             _say('left out', '%s: ONNX does not have these losses' % ', '.join(written.left_out))
     return 0

@@ -54,8 +54,9 @@ class Node(NamedTuple):
     @property
     def needed_inputs(self) -> list[Entry]:
         """Its inputs that its outputs depend on: no label, nothing that only says a shape."""
-        unread = {*self.inputs_of('label'), *self.inputs_of('like')}
-        return [entry for entry in self.inputs if entry not in unread]
+        known = row(self.op)
+        unread = known.positions('label') + known.positions('like') if known is not None else ()
+        return [entry for at, entry in enumerate(self.inputs) if at not in unread]
 
     @property
     def is_variable(self) -> bool:
@@ -145,6 +146,10 @@ class Graph(NamedTuple):
                 if name not in found or node.input_dim < found[name].input_dim:
                     found[name] = node
         return found
+
+    def needed(self) -> set[int]:
+        """Places of the nodes that predictions depend on: none that only labels do."""
+        return self.reached(lambda node: node.needed_inputs)
 
     def consumers(self, place: int) -> list[tuple[Node, int]]:
         """The nodes that read any output of the node at `place`, and at which input."""

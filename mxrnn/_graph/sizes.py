@@ -42,9 +42,11 @@ class Axis:
         can be read when the file runs: an axis of an input whose shape nobody gave.
     hint : str
         How the operators that read a free axis would call it.
+    believed : bool
+        Whether it was taken to be equal to a number, which only running the graph can show.
     """
 
-    __slots__ = ('bound', 'free', 'hint', 'label', 'source')
+    __slots__ = ('believed', 'bound', 'free', 'hint', 'label', 'source')
 
     def __init__(self, source: Source | None = None, label: str = '', free: bool = False) -> None:
         self.bound: Size | None = None
@@ -52,6 +54,7 @@ class Axis:
         self.label = label
         self.free = free
         self.hint = ''
+        self.believed = False
 
 
 class Product:
@@ -158,6 +161,7 @@ def _unify_known(first: Size, second: Size) -> Size:
         if isinstance(one, Axis) and isinstance(other, int):
             if one.label:
                 raise SizeError('%s, which may be any size, and %d' % (one.label, other))
+            one.believed = True
             return other
     return first
 

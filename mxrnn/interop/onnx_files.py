@@ -16,7 +16,8 @@ __all__ = ['ExportError', 'to_onnx', 'without_onnx', 'write_onnx']
 
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
-            types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None) -> None:
+            types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
+            roll: bool = True) -> None:
     """Write a model as an ONNX file, of standard operators only (opset 17).
 
     Parameters
@@ -28,8 +29,9 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     inputs : dict, optional
         Shapes of inputs by name: an axis is a name, such as 'batch', for any size, or an int. Axes
         of the same name have the same size. Inputs that are not in it get the shape that the graph
-        tells: widths of the weights that read them, as many steps as the graph was unrolled for,
-        and any size elsewhere. Labels of losses are no inputs of the file.
+        tells: widths of the weights that read them, as many steps as the graph was unrolled for
+        where it cannot be rolled, and any size elsewhere. Labels of losses are no inputs of the
+        file.
     types : dict, optional
         Type of inputs by name, such as ``{'data': 'int64'}`` for the numbers of words. Others have
         the type that the graph states, or the type of the parameters, as in MXNet.
@@ -37,6 +39,9 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
         Names of the outputs that the file gets. Those of inner nodes, such as 'scores_output',
         count too. If None, all outputs but losses that ONNX does not have (CTCLoss); a warning
         names these.
+    roll : bool
+        Whether cells that were unrolled step by step become one operator or loop, so that the file
+        takes any number of steps; False leaves them as they are.
 
     Raises
     ------
@@ -54,8 +59,7 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     -----
     Outputs have the names and the order that they have in MXNet; one that is there twice gets a
     number. Loss heads (SoftmaxOutput and so on) are written as their predictions, dropout as in
-    inference. Where the graph has no length in it (FusedRNNCell, `fuse`, `dynamic_unroll`), the
-    axis of time may have any size. What depends on parameters alone is computed now.
+    inference. What depends on parameters alone is computed now.
 
     Examples
     --------
@@ -71,18 +75,18 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     ...     os.listdir(folder)
     ['days.onnx']
     """
-    left_out = write_onnx(model, path, inputs, types, outputs).left_out
+    left_out = write_onnx(model, path, inputs, types, outputs, roll).left_out
     if left_out:
         warnings.warn('%s has no output %s: ONNX does not have these losses' % (
             path, ', '.join(left_out)), stacklevel=2)
 
 
 def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None,
-               types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None
-               ) -> Written:
+               types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
+               roll: bool = True) -> Written:
     """Write the file of `to_onnx`; returns what was decided of its inputs and outputs."""
     path = os.fspath(path)
-    written: Written = _conversion().exportable(model, inputs, types, outputs)
+    written: Written = _conversion().exportable(model, inputs, types, outputs, roll)
     with replacing([path]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'wb') as file:
             file.write(written.content)

@@ -21,13 +21,15 @@ class Program(NamedTuple):
         Gives the Symbol.
     shapes : dict
         Of data and labels, with 'batch' and 'time' for sizes that may change.
-    wanted : dict
-        Shapes of the inputs that the ONNX file gets without an option.
+    wanted, rolled : dict
+        Shapes of the inputs that the ONNX file gets without an option, with cells as they were
+        unrolled and rolled up.
     """
 
     build: Callable[[], Any]
     shapes: dict[str, tuple[int | str, ...]]
     wanted: dict[str, tuple[int | str, ...]]
+    rolled: dict[str, tuple[int | str, ...]]
 
 
 PROGRAMS: dict[str, Program] = {}
@@ -36,11 +38,15 @@ TOKENS = {'data': ('batch', TIME)}
 FEATURES = {'data': ('batch', TIME, 4)}
 
 
-def program(wanted: dict[str, tuple[int | str, ...]], **shapes: tuple[int | str, ...]) -> Any:
+def program(wanted: dict[str, tuple[int | str, ...]],
+            rolled: dict[str, tuple[int | str, ...]] | None = None,
+            **shapes: tuple[int | str, ...]) -> Any:
     """Enter a function that builds a network; `shapes` are of labels, and of data where `wanted`
-    leaves an axis open that is none of batch or time."""
+    leaves an axis open that is none of batch or time. Rolled up, TIME is any number as a rule."""
     def enter(build: Callable[[], Any]) -> Callable[[], Any]:
-        PROGRAMS[build.__name__] = Program(build, {**wanted, **shapes}, wanted)
+        PROGRAMS[build.__name__] = Program(build, {**wanted, **shapes}, wanted, {
+            **{name: tuple('time' if size == 7 else size for size in shape)
+               for name, shape in wanted.items()}, **(rolled or {})})
         return build
     return enter
 
@@ -308,7 +314,9 @@ def lstnet() -> Any:
 
 # ---- encoders and decoders, attention
 
-@program({'source': ('batch', TIME), 'target': ('batch', 5)}, softmax_label=('batch', 5))
+@program({'source': ('batch', TIME), 'target': ('batch', 5)},
+         rolled={'source': ('batch', 'source_time'), 'target': ('batch', 'target_time')},
+         softmax_label=('batch', 5))
 def encoder_and_decoder() -> Any:
     _, states = rnn.LSTMCell(UNITS, 'encoder_').unroll(TIME, words('source'))
     outputs, _ = rnn.LSTMCell(UNITS, 'decoder_').unroll(5, words('target'), begin_state=states,
@@ -336,7 +344,9 @@ def attention_over_the_steps() -> Any:
     return S.SoftmaxOutput(S.FullyConnected(context, num_hidden=2), name='softmax')
 
 
-@program({'source': ('batch', TIME), 'target': ('batch', 5)}, softmax_label=('batch', 5))
+@program({'source': ('batch', TIME), 'target': ('batch', 5)},
+         rolled={'source': ('batch', 'source_time'), 'target': ('batch', 'target_time')},
+         softmax_label=('batch', 5))
 def attention_with_input_feeding() -> Any:
     encoded, states = rnn.GRUCell(UNITS, 'encoder_').unroll(TIME, words('source'),
                                                             merge_outputs=True)
@@ -353,7 +363,9 @@ def attention_with_input_feeding() -> Any:
     return softmax(S.Concat(*outputs, dim=1))
 
 
-@program({'question': ('batch', TIME), 'answer': ('batch', 5)}, label=('batch', 1))
+@program({'question': ('batch', TIME), 'answer': ('batch', 5)},
+         rolled={'question': ('batch', 'question_time'), 'answer': ('batch', 'answer_time')},
+         label=('batch', 1))
 def two_sequences_compared() -> Any:
     cell, data = rnn.LSTMCell(UNITS, 'shared_'), []
     weight = V('embed_weight')
@@ -421,18 +433,19 @@ def text_of_images() -> Any:
 @program({'data': ('batch', TIME, 2, 6, 5)}, label=('batch', 8, 6, 5))
 def conv_lstm() -> Any:
     cell = rnn.ConvLSTMCell((1, 2, 6, 5), 8)
-    outputs, _ = cell.unroll(TIME, V('data'))
+    outputs, _ = cell.unroll(TIME, V('data') / 255)
     return S.LinearRegressionOutput(outputs[-1], V('label'))
 
 
-@program({'data': ('batch', 4, 2, 6, 5)}, label=('batch', 8, 6, 5))
+@program({'data': ('batch', TIME, 2, 6, 5)}, label=('batch', 8, 6, 5))
 def conv_gru() -> Any:
     cell = rnn.ConvGRUCell((1, 2, 6, 5), 8)
-    outputs, _ = cell.unroll(4, V('data'))
+    outputs, _ = cell.unroll(TIME, V('data') / 255)
     return S.LinearRegressionOutput(outputs[-1], V('label'))
 
 
-@program({'data': ('batch', TIME, 20)}, softmax_label=('batch',))
+@program({'data': ('batch', TIME, 20)},
+         rolled={'data': ('batch', 7, 20)}, softmax_label=('batch',))
 def text_cnn_and_rnn() -> Any:
     data = V('data')
     embed = S.expand_dims(data, axis=1)
@@ -456,7 +469,8 @@ def caption_of_an_image() -> Any:
 
 # ---- characters, trees, other forms
 
-@program({'chars': ('batch', 'chars_1', 4), 'data': ('batch', 5)}, chars=('batch', 5, 4),
+@program({'chars': ('batch', 'chars_1', 4), 'data': ('batch', 5)},
+         rolled={'chars': ('batch', 'chars_1', 'time')}, chars=('batch', 5, 4),
          softmax_label=('batch', 5))
 def characters_and_words() -> Any:
     chars = S.Reshape(S.Embedding(V('chars'), input_dim=30, output_dim=3, name='char_embed'),
@@ -518,7 +532,9 @@ def handwritten_cell() -> Any:
     return S.SoftmaxOutput(scores, label, name='softmax')
 
 
-@program({'data': ('batch', TIME), 'user': ('batch', 'time')}, label=('batch', 1))
+@program({'data': ('batch', TIME), 'user': ('batch', 'time')},
+         rolled={'data': ('batch', 'data_time'), 'user': ('batch', 'user_time')},
+         label=('batch', 1))
 def recommender() -> Any:
     outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, words())
     user = S.Embedding(V('user'), input_dim=9, output_dim=UNITS, name='user_embed')
@@ -536,6 +552,7 @@ def autoencoder() -> Any:
 
 
 @program({'data': ('batch', TIME, 'data_2'), 'noise': ('batch', 'noise_1')},
+         rolled={'data': ('batch', 7, 'data_2')},
          data=('batch', TIME, 4), noise=('batch', 3), label=('batch', TIME, 4))
 def noise_at_every_step() -> Any:
     noise = S.broadcast_axis(S.expand_dims(V('noise'), axis=1), axis=1, size=TIME)

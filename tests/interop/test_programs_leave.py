@@ -6,39 +6,58 @@ import pytest
 
 from mxrnn import interop
 
+from .. import mx
+from . import programs
 from .onnx_runs import bound, session
 from .programs import PROGRAMS
 
 from mxrnn.interop._onnx.export import exportable  # noqa: E402, I001  isort: skip
 
+#: Axes whose size is no matter of the batch or of the number of steps.
+OTHERS = {'target_time': 5, 'answer_time': 5, 'memory_2': 4, 'memory_time': 6,
+          'question_time': 7, 'user_time': 2, 'chars_1': 5}
 
-def settled(shapes, **sizes):
+
+def settled(shapes, batch, time):
     """Shapes in numbers."""
+    sizes = {'batch': batch, 'time': time, 7: time, 'source_time': time, **OTHERS}
     return {name: tuple(sizes.get(size, size) for size in shape)
             for name, shape in shapes.items()}
 
 
+def model_of(name):
+    """The network of a program with weights of its own."""
+    with mx.name.NameManager():
+        symbol = PROGRAMS[name].build()
+    shapes = PROGRAMS[name].shapes
+    found = bound(symbol, settled(shapes, 3, 7), {}, {})
+    return symbol, interop.Model(interop.graph_from_json(symbol.tojson()), {
+        key: array.asnumpy() for key, array in found.arg_dict.items() if key not in shapes},
+        {key: array.asnumpy() for key, array in found.aux_dict.items()})
+
+
+@pytest.mark.parametrize('rolled', [False, True], ids=['as_is', 'rolled'])
 @pytest.mark.parametrize('name', PROGRAMS)
-def test_without_an_option(name):
-    build, shapes, wanted = PROGRAMS[name]
-    symbol = build()
-    first = settled(shapes, batch=3, time=7, source_time=7, target_time=5, memory_2=4,
-                    memory_time=7, question_time=6)
-    params = bound(symbol, first, {}, {})
-    model = interop.Model(interop.graph_from_json(symbol.tojson()), {
-        key: array.asnumpy() for key, array in params.arg_dict.items() if key not in shapes},
-        {key: array.asnumpy() for key, array in params.aux_dict.items()})
-    written = exportable(model)
+def test_without_an_option(name, rolled, monkeypatch):
+    symbol, model = model_of(name)
+    wanted = PROGRAMS[name].rolled if rolled else PROGRAMS[name].wanted
+    written = exportable(model, rolled=rolled)
     assert written.inputs == wanted
     serving = session(written.content)
     chosen = [i for i, output in enumerate(symbol.list_outputs())
               if output not in written.left_out]
-    for batch, time in ((3, 7), (2, 4)):
-        sizes = settled(shapes, batch=batch, time=time, source_time=time, target_time=time + 1,
-                        memory_2=time, memory_time=time, question_time=time + 2)
+    sizes = [size for shape in wanted.values() for size in shape]
+    for batch, time in ((3, 7), (2, 4), (1, 9)):
+        batch = 3 if wanted.get('data', ())[:1] == (3,) else batch
+        if 7 in sizes or not any('time' in str(size) for size in sizes):
+            time = 7
+        monkeypatch.setattr(programs, 'TIME', time)
+        with mx.name.NameManager():  # the program's own graph of that length
+            symbol = PROGRAMS[name].build()
+        shapes = settled(PROGRAMS[name].shapes, batch, time)
         random = np.random.RandomState(batch)
-        data = {key: random.randint(1, min(time, 5), sizes[key]).astype('f') for key in wanted}
-        executor = bound(symbol, sizes, {**model.arg_params, **model.aux_params}, data)
+        data = {key: random.randint(1, min(time, 5), shapes[key]).astype('f') for key in wanted}
+        executor = bound(symbol, shapes, {**model.arg_params, **model.aux_params}, data)
         expected = [output.asnumpy() for output in executor.forward(is_train=False)]
         found = serving.run(None, data)
         assert len(found) == len(chosen)

@@ -102,6 +102,8 @@ class Builder:
         self.constants: dict[str, np.ndarray] = {}
         #: Conditions, by the numbers 0 and 1 that they were turned into.
         self.conditions: dict[str, str] = {}
+        #: Sizes that only the file, when it runs, can know.
+        self.axes: list[Axis] = []
         #: Arrays of nothing but zeros.
         self.zeros: set[str] = set()
         #: How the node that is being converted is called: names derive from it.
@@ -137,7 +139,8 @@ class Builder:
 
     def axis(self, name: str, axis: int) -> Axis:
         """The size of an axis of the array `name` that only the file, when it runs, can know."""
-        return Axis(Source(name, axis, self.scope))
+        self.axes.append(Axis(Source(name, axis, self.scope)))
+        return self.axes[-1]
 
     def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Any],
              dtype: Any = None, **attributes: Any) -> Value:

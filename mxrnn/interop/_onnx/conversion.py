@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
-from ..._graph.graph import Entry, Graph, Node
+from ..._graph.graph import Graph, Node
 from ..._graph.operators import check_attributes
 from ..._graph.sizes import Axis, Size, SizeError, Source
 from ..registry import ONNX
@@ -16,7 +16,7 @@ from .builder import Builder, Record, Value
 from .table import ExportError, Unsupported
 from .writing import write_model
 
-__all__ = ['Conversion', 'Shape', 'read', 'some', 'unknown_operators']
+__all__ = ['Conversion', 'Shape', 'some', 'unknown_operators']
 
 #: Of an input: each axis a number, the name of one of any size, or one whose size the graph tells.
 Shape = Sequence[Union[int, str, Axis]]
@@ -27,15 +27,10 @@ def some(names: Sequence[str]) -> str:
     return ', '.join(names[:3]) + (', …' if len(names) > 3 else '')
 
 
-def read(node: Node) -> list[Entry]:
-    """The inputs of a node that are converted: those that its prediction depends on."""
-    return node.needed_inputs
-
-
 def unknown_operators(graph: Graph) -> dict[str, list[str]]:
     """The names of nodes that have no converter, by operator."""
     unknown: dict[str, list[str]] = {}
-    needed = graph.reached(read)
+    needed = graph.needed()
     for i, node in enumerate(graph.nodes):
         if i in needed and not node.is_variable:
             if node.op not in ONNX or node.op == '_foreach' and len(node.subgraphs) != 1:
@@ -66,7 +61,7 @@ class Conversion:
         ExportError
             Nodes have no counterpart, or shapes do not fit; all are named.
         """
-        graph, needed = self._graph, self._graph.reached(read)
+        graph, needed = self._graph, self._graph.needed()
         variables = {i: node for i, node in enumerate(graph.nodes)
                      if i in needed and node.is_variable}
         for node in variables.values():
@@ -94,6 +89,11 @@ class Conversion:
             return write_model(builder)
         except SizeError as error:
             raise ExportError('%s cannot be worked out: %s' % (builder.current, error)) from None
+
+    @property
+    def believes(self) -> bool:
+        """Whether sizes that only the file, when it runs, can know were taken to be numbers."""
+        return any(axis.believed for axis in self._builder.axes)
 
     def _variable(self, node: Node) -> Value:
         """An input of the file, or a parameter."""
@@ -125,12 +125,13 @@ class Conversion:
 
     def _convert(self, graph: Graph, values: Mapping[int, Value]) -> list[Value | None]:
         """The outputs of a graph, given its variables; None for what has no counterpart."""
-        needed = graph.reached(read)
+        needed = graph.needed()
         results = {(i, 0): value for i, value in values.items()}
         for i, node in enumerate(graph.nodes):
             if i in needed and not node.is_variable:
-                inputs = [results[entry] for entry in read(node) if entry in results]
-                if len(inputs) == len(read(node)):  # else what it reads is among the faults
+                entries = node.needed_inputs
+                inputs = [results[entry] for entry in entries if entry in results]
+                if len(inputs) == len(entries):  # else what it reads is among the faults
                     for output, value in enumerate(self._node(node, inputs)):
                         results[i, output] = value
         missing = [graph.outputs[at] for at, head in enumerate(graph.heads) if head not in results]

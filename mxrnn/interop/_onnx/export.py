@@ -2,26 +2,23 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph, output_name
-from ..._graph.operators import row
-from ..._graph.sizes import Axis, Size, resolve
+from ..._graph.rolling import roll
+from ..._graph.weights import own_weights
 from ..registry import ONNX
-from .conversion import Conversion, Shape, read, some, unknown_operators
-from .ranks import ranks_of
+from .conversion import Conversion, some, unknown_operators
+from .inputs import Named, found_shapes
 from .table import ExportError
 
 __all__ = ['Written', 'exportable', 'unknown_operators']
 
 #: Losses that give no predictions.
 _LOSSES = ('CTCLoss',)
-
-#: Shapes as users give them.
-_Named = Tuple[Union[int, str], ...]
 
 
 class Written(NamedTuple):
@@ -34,23 +31,25 @@ class Written(NamedTuple):
         Shape of each input of the file: names of axes of any size, and integers.
     left_out : list of str
         Outputs that are not in the file: losses that ONNX does not have.
-    fixed : list of str
-        Sentences on the steps and batches that are numbers in the graph.
+    notes : list of str
+        Sentences on the steps and batches that are numbers in the graph, and on recurrences that
+        stay unrolled.
     """
 
     content: bytes
-    inputs: dict[str, _Named]
+    inputs: dict[str, Named]
     left_out: list[str]
-    fixed: list[str]
+    notes: list[str]
 
 
 def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
-               types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None
-               ) -> Written:
+               types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
+               rolled: bool = True) -> Written:
     """The file that `to_onnx` writes."""
     inputs, types = inputs or {}, types or {}
     params = {**model.arg_params, **model.aux_params}
     _check_inputs(model.graph, inputs, types)
+    _check.flag('roll', rolled)
     graph, left_out = (_without_losses(model.graph) if outputs is None
                        else (model.graph.select(outputs), []))
     _refuse_unknown(graph)
@@ -59,15 +58,54 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     if twice:
         raise ExportError('variables must have names of their own, but there are several called %s'
                           % ', '.join(twice))
-    needed = graph.reached(read)
-    own = [node.name for i, node in enumerate(graph.nodes)
-           if i in needed and node.is_variable and (node.name in inputs or node.name not in params)]
+    needed = [graph.nodes[place].name for place in sorted(graph.needed())
+              if graph.nodes[place].is_variable]
+    weights = [name for name in own_weights(graph)
+               if name in needed and name not in params and name not in inputs]
+    if weights:
+        raise ExportError('inputs must give a shape for each of %s, which are not among the '
+                          'parameters' % ', '.join(weights))
+    own = [name for name in needed if name in inputs or name not in params]
     given = {name: tuple(inputs[name]) for name in own if name in inputs}
-    missing = [name for name in own if name not in inputs]
-    found, fixed = _found(graph, params, given, types, missing) if missing else ({}, [])
-    shapes = {name: (given if name in given else found)[name] for name in own}
+    content, shapes, notes = (_rolled if rolled else _plain)(graph, params, given, types, own)
+    return Written(content, shapes, left_out, notes)
+
+
+class _File(NamedTuple):
+    content: bytes
+    shapes: dict[str, Named]
+    notes: list[str]
+
+
+def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
+            types: Mapping[str, str], own: Sequence[str]) -> _File:
+    """The file of the graph rolled up, if that has the shapes that are given."""
+    rolled, findings = roll(graph)
+    notes = [str(each) for each in findings if each.kind == 'unrolled']
+    if rolled is not graph:
+        try:
+            file = _plain(rolled, params, given, types, own, graph)
+            return file._replace(notes=file.notes + notes)
+        except ExportError as error:
+            try:
+                file = _plain(graph, params, given, types, own)
+            except ExportError:
+                raise error from None
+            notes = ['the graph stays unrolled: %s' % str(error).partition('\n')[0]]
+    else:
+        file = _plain(graph, params, given, types, own)
+    return file._replace(notes=file.notes + notes)
+
+
+def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
+           types: Mapping[str, str], own: Sequence[str], unrolled: Graph | None = None) -> _File:
+    """The file of a graph; the one of which it was rolled up tells numbers of steps, if needed."""
+    missing = [name for name in own if name not in given]
+    found, notes = (found_shapes(graph, params, given, types, missing) if missing else ({}, []))
+    shapes = {name: given[name] if name in given else found[name] for name in own}
+    conversion = Conversion(graph, params, shapes, types)
     try:
-        content = Conversion(graph, params, shapes, types).write()
+        content = conversion.write()
     except ExportError as error:
         if not missing:
             raise
@@ -75,7 +113,16 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                           'others: %s' % (error, '; '.join(
                               '%s=%s' % (name, ','.join(map(str, found[name])))
                               for name in missing))) from None
-    return Written(content, shapes, left_out, fixed)
+    if unrolled is not None and missing and conversion.believes:
+        with contextlib.suppress(ExportError):
+            numbers, notes = found_shapes(unrolled, params, given, types, missing)
+            fixed = {name: tuple(
+                number if isinstance(number, int) else size
+                for size, number in zip(found[name], numbers[name])) for name in missing}
+            if fixed != found:
+                file = _plain(graph, params, {**given, **fixed}, types, own)
+                return file._replace(notes=notes)
+    return _File(content, shapes, notes)
 
 
 def _check_inputs(graph: Graph, inputs: Any, types: Any) -> None:
@@ -104,7 +151,7 @@ def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
         if node.op in _LOSSES and node.op not in ONNX:
             read_by = node.inputs[0]
             lost[place] = output_name(graph.nodes[read_by.node], read_by.output)
-        for entry in read(node):
+        for entry in node.needed_inputs:
             if entry.node in lost:
                 lost.setdefault(place, lost[entry.node])
     heads = [head for head in graph.heads if head.node not in lost]
@@ -128,128 +175,3 @@ def _refuse_unknown(graph: Graph) -> None:
     if others:
         text += '\nThese outputs do not depend on them: %s (outputs, --output)' % ', '.join(others)
     raise ExportError(text)
-
-
-# ---- shapes of inputs
-
-def _found(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Shape],
-           types: Mapping[str, str], missing: Sequence[str]) -> tuple[dict[str, _Named], list[str]]:
-    """Shapes of the inputs `missing`, and what there is to say of them.
-
-    The graph is converted with axes that become numbers where it needs numbers.
-    """
-    weights = [name for name in missing if any(
-        _role(reader.op, at) in ('weight', 'aux')
-        for reader, at in graph.consumers(_place(graph, name)))]
-    if weights:
-        raise ExportError('inputs must give a shape for each of %s, which are not among the '
-                          'parameters' % ', '.join(weights))
-    ranks = {**{name: np.ndim(array) for name, array in params.items()},
-             **{name: len(shape) for name, shape in given.items()}}
-    fault = None
-    for told in ranks_of(graph, ranks):
-        shapes = {name: tuple(Axis(free=True) for _ in range(told[name])) for name in missing}
-        try:
-            Conversion(graph, params, {**given, **shapes}, types).values()
-        except ExportError as error:
-            fault = fault or error
-            continue
-        result = _Names(graph, given, shapes)
-        if result.others:  # once more: the numbers and the batch may tell an axis beside them
-            again = _again(result.shapes, shapes)
-            with contextlib.suppress(ExportError):
-                Conversion(graph, params, {**given, **again}, types).values()
-                result = _Names(graph, given, again)
-        return result.shapes, result.sentences()
-    raise ExportError('%s\nThe shapes of %s do not follow from the graph: inputs (--input) must '
-                      'give them' % (fault, ', '.join(missing))) from None
-
-
-def _again(found: Mapping[str, _Named], shapes: Mapping[str, Sequence[Axis]]
-           ) -> dict[str, tuple[Axis, ...]]:
-    """Free axes once more, which begin with the numbers that were found and with one batch."""
-    def fresh(size: int | str, axis: Axis) -> Axis:
-        if size == 'batch':
-            return batch
-        result = Axis(free=True)
-        result.hint = next((each.hint for each in _chain(axis) if each.hint), '')
-        result.bound = size if isinstance(size, int) else None
-        return result
-    batch = Axis(free=True)
-    batch.hint = 'batch'
-    return {name: tuple(map(fresh, found[name], axes)) for name, axes in shapes.items()}
-
-
-def _place(graph: Graph, name: str) -> int:
-    return next(i for i, node in enumerate(graph.nodes) if node.is_variable and node.name == name)
-
-
-def _role(op: str, at: int) -> str:
-    known = row(op)
-    return known.inputs[at].role if known is not None and at < len(known.inputs) else ''
-
-
-def _chain(axis: Size | None) -> Iterator[Axis]:
-    """The axes that an axis was found to be equal to, itself first."""
-    while isinstance(axis, Axis):
-        yield axis
-        axis = axis.bound
-
-
-class _Names:
-    """Names for the axes of inputs that are free still."""
-
-    def __init__(self, graph: Graph, given: Mapping[str, Shape],
-                 shapes: Mapping[str, Sequence[Axis]]) -> None:
-        self.shapes: dict[str, _Named] = {}
-        #: How many axes have a name of no meaning.
-        self.others = 0
-        self._fixed: dict[str, list[str]] = {}
-        self._names: dict[int, str] = {}
-        hints = {name: _hints(graph, name, axes) for name, axes in shapes.items()}
-        times = {id(resolve(axis)): name for name, axes in shapes.items()
-                 for axis, hint in zip(axes, hints[name])
-                 if hint == 'time' and isinstance(resolve(axis), Axis)}
-        self._many = len(times) > 1
-        for name, axes in shapes.items():
-            stated = graph.nodes[_place(graph, name)].get('__shape__')
-            if not isinstance(stated, tuple) or len(stated) != len(axes):
-                stated = (0,) * len(axes)
-            self.shapes[name] = tuple(
-                self._name(name, at, axis, hint, stated[at])
-                for at, (axis, hint) in enumerate(zip(axes, hints[name])))
-
-    def _name(self, name: str, at: int, axis: Axis, hint: str, stated: object) -> int | str:
-        size = resolve(axis)
-        if isinstance(size, int):
-            if hint:
-                text = '%d steps' if hint == 'time' else 'a batch of %d'
-                self._fixed.setdefault(text % size, []).append(name)
-            return size
-        last = size if isinstance(size, Axis) else axis  # which is bound to a product
-        if not last.label and not hint and isinstance(stated, int) and stated > 0:
-            return stated
-        if not last.label and id(last) not in self._names:
-            self.others += not hint
-            self._names[id(last)] = (
-                '%s_%d' % (name, at) if not hint else
-                '%s_time' % name if hint == 'time' and self._many else hint)
-        return last.label or self._names[id(last)]
-
-    def sentences(self) -> list[str]:
-        """Sentences on steps and batches that are numbers."""
-        return ['%s %s %s: the graph has that number in it' % (
-            some(names), 'have' if len(names) > 1 else 'has', text)
-            for text, names in self._fixed.items()]
-
-
-def _hints(graph: Graph, name: str, axes: Sequence[Axis]) -> list[str]:
-    """How the operators would call the axes of an input: 'batch', 'time' or ''."""
-    hints = [next((each.hint for each in _chain(axis) if each.hint), '') for axis in axes]
-    if 'batch' not in hints and '' in hints[:2]:
-        hints[hints.index('')] = 'batch'
-    words = any(reader.op in ('Embedding', '_contrib_SparseEmbedding') and at == 0
-                for reader, at in graph.consumers(_place(graph, name)))
-    if words and 'time' not in hints and '' in hints:
-        hints[hints.index('')] = 'time'
-    return hints

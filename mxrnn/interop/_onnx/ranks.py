@@ -1,6 +1,7 @@
 """How many axes the inputs of a graph have, as far as its operators tell."""
 from __future__ import annotations
 
+import copy
 from typing import Callable, Iterator, Mapping, NamedTuple, Sequence, Tuple
 
 from ..._graph.graph import Entry, Graph, Node
@@ -156,10 +157,12 @@ def ranks_of(graph: Graph, known: Mapping[str, int]) -> Iterator[dict[str, int]]
         ranks.guess(guess.key, 2)
     places = {node.name: (id(graph), i, 0) for i, node in enumerate(graph.nodes)
               if node.is_variable and node.name not in known}
-    told = {name: ranks.number(key) for name, key in places.items()}
     for other in (2, 3, 1, 4):
-        yield {name: number or other for name, number in told.items()}
-        if all(told.values()):
+        tried = copy.deepcopy(ranks)
+        for key in places.values():
+            tried.guess(key, other)
+        yield {name: tried.number(key) or other for name, key in places.items()}
+        if all(ranks.number(key) for key in places.values()):
             return
 
 
