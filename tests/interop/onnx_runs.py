@@ -41,13 +41,13 @@ def bound(symbol: Any, shapes: Mapping[str, Sequence[int]], params: Mapping[str,
 
 
 def exported(symbol: Any, params: Mapping[str, Any], inputs: Any, **options: Any) -> bytes:
-    """The file of `symbol`."""
+    """The file of `symbol`, as it was unrolled unless `rolled` says otherwise."""
     auxiliary = symbol.list_auxiliary_states()
     model = types.SimpleNamespace(
         graph=graph_from_json(symbol.tojson()),
         arg_params={name: array for name, array in params.items() if name not in auxiliary},
         aux_params={name: params[name] for name in auxiliary})
-    content: bytes = exportable(model, inputs, **options).content
+    content: bytes = exportable(model, inputs, **{'rolled': False, **options}).content
     return content
 
 

@@ -53,36 +53,37 @@ class Conversion:
         self._axes: dict[str, Axis] = {}
         self._float = np.dtype('float32')
 
-    def values(self) -> list[Value]:
-        """The outputs of the graph.
+    def values(self, names: Sequence[str] = ()) -> tuple[list[str], list[Value]]:
+        """The outputs of the graph, and their names in the file: `names` if these are free.
 
         Raises
         ------
         ExportError
             Nodes have no counterpart, or shapes do not fit; all are named.
         """
-        graph, needed = self._graph, self._graph.needed()
+        graph, builder = self._graph, self._builder
+        needed = graph.needed()
         variables = {i: node for i, node in enumerate(graph.nodes)
                      if i in needed and node.is_variable}
         for node in variables.values():
             if node.name in self._inputs:
-                self._builder.name(node.name)
+                builder.name(node.name)
         floats = {np.dtype(self._params[node.name].dtype) for node in variables.values()
                   if node.name not in self._inputs} & {np.dtype('f%d' % size) for size in (2, 4, 8)}
         if len(floats) == 1:
             self._float = floats.pop()
-        self._names = [self._builder.name(name + '_output' if head.node in variables else name)
-                       for name, head in zip(graph.outputs, graph.heads)]
+        given = [builder.name(name + '_output' if head.node in variables else name)
+                 for name, head in zip(names or graph.outputs, graph.heads)]
         results = self._convert(graph, {i: self._variable(node) for i, node in variables.items()})
         found = [value for value in results if value is not None]
         if self._faults or len(found) < len(results):
             raise ExportError('\n'.join(self._faults))
-        return found
+        return given, found
 
-    def write(self) -> bytes:
-        """The content of the file."""
-        builder, results = self._builder, self.values()
-        for name, value in zip(self._names, results):
+    def write(self, names: Sequence[str]) -> bytes:
+        """The content of the file, whose outputs are called `names`."""
+        builder = self._builder
+        for name, value in zip(*self.values(names)):
             builder.scope.records.append(Record('Identity', name, [value.name], [name], {}))
             builder.scope.outputs.append(value._replace(name=name))
         try:

@@ -9,7 +9,6 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import roll
-from ..._graph.weights import own_weights
 from ..registry import ONNX
 from .conversion import Conversion, some, unknown_operators
 from .inputs import Named, found_shapes
@@ -60,11 +59,15 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                           % ', '.join(twice))
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
               if graph.nodes[place].is_variable]
-    weights = [name for name in own_weights(graph)
-               if name in needed and name not in params and name not in inputs]
+    read = {entry.node for node in graph.nodes for role in ('weight', 'aux')
+            for entry in node.inputs_of(role) if graph.nodes[entry.node].is_variable}
+    weights = [graph.nodes[place].name for place in sorted(read)
+               if graph.nodes[place].name in needed
+               and graph.nodes[place].name not in {**params, **inputs}]
     if weights:
         raise ExportError('inputs must give a shape for each of %s, which are not among the '
-                          'parameters' % ', '.join(weights))
+                          "parameters: inputs={'%s': (3, 4)} (--input %s=3,4)" % (
+                              ', '.join(weights), weights[0], weights[0]))
     own = [name for name in needed if name in inputs or name not in params]
     given = {name: tuple(inputs[name]) for name in own if name in inputs}
     content, shapes, notes = (_rolled if rolled else _plain)(graph, params, given, types, own)
@@ -105,7 +108,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
     shapes = {name: given[name] if name in given else found[name] for name in own}
     conversion = Conversion(graph, params, shapes, types)
     try:
-        content = conversion.write()
+        content = conversion.write((graph if unrolled is None else unrolled).outputs)
     except ExportError as error:
         if not missing:
             raise
@@ -120,7 +123,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
                 number if isinstance(number, int) else size
                 for size, number in zip(found[name], numbers[name])) for name in missing}
             if fixed != found:
-                file = _plain(graph, params, {**given, **fixed}, types, own)
+                file = _plain(graph, params, {**given, **fixed}, types, own, unrolled)
                 return file._replace(notes=notes)
     return _File(content, shapes, notes)
 

@@ -41,8 +41,9 @@ def found_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[
                 Conversion(graph, params, {**given, **again}, types).values()
                 result = _Names(graph, given, again)
         return result.shapes, result.sentences()
-    raise ExportError('%s\nThe shapes of %s do not follow from the graph: inputs (--input) must '
-                      'give them' % (fault, ', '.join(missing))) from None
+    raise ExportError("%s\nThe shapes of %s do not follow from the graph: give them, as in "
+                      "inputs={'%s': ('batch', 35)} (--input %s=batch,35)" % (
+                          fault, ', '.join(missing), missing[0], missing[0])) from None
 
 
 def _again(found: Mapping[str, Named], shapes: Mapping[str, Sequence[Axis]]
