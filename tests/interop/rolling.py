@@ -70,7 +70,8 @@ def run_rolled(rolled: RolledGraph, bound: Bound, inputs: Any) -> Both:
     """The rolled graph in torch, with the values of a Symbol that was run."""
     train = bool(bound.grads)
     module = interop.to_torch(interop.Model(rolled.graph, {
-        name: value for name, value in bound.args.items() if name not in inputs}, {})).train(train)
+        name: value for name, value in bound.args.items() if name not in inputs}, {}),
+        roll=False).train(train)
     given = {name: torch.tensor(bound.args[name]).requires_grad_(bound.needed[name] == 'write')
              for name in inputs if name in module.inputs}
     found = module(**given)
@@ -115,7 +116,7 @@ def in_float64(graph: Graph) -> Graph:
 
 def outputs_of(graph: Graph, values: dict[str, np.ndarray]) -> list[Any]:
     """What a graph gives in torch, and the gradients of its arguments, by name."""
-    module = interop.to_torch(interop.Model(in_float64(graph), values, {}))
+    module = interop.to_torch(interop.Model(in_float64(graph), values, {}), roll=False)
     found = module()
     found = [found] if isinstance(found, torch.Tensor) else list(found)
     heads = [torch.tensor(random_value('head %d' % i, tuple(each.shape)))

@@ -266,8 +266,7 @@ class Planner:
     @staticmethod
     def _cut(node: Node, axis: Any) -> int | None:
         """Where a slice of length 1 begins."""
-        begin, end = node.begin, node.end
-        if node.op != 'slice_axis' or node.axis != axis or (
-                type(begin) is not int or type(end) is not int or begin < 0 or end - begin != 1):
+        if node.op != 'slice_axis' or node.axis != axis:
             return None
-        return begin
+        begin, end = node.begin, node.end
+        return begin if begin >= 0 and end is not None and end - begin == 1 else None
