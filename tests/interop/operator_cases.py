@@ -339,6 +339,7 @@ for _name in 'sum mean prod max min'.split():
     OPS[_name + '_exclude_all'] = Op(lambda name=_name: getattr(S, name)(
         A, axis=(0, 1, 2), exclude=True))
 OPS.update({
+    'cumsum_to_int32': Op(lambda: S.cumsum(A, axis=1, dtype='int32') * 2, 'a'),
     'cumsum_of_int32': Op(lambda: S.cumsum(A, axis=0), train=False, a=np.arange(5, dtype='int32')),
     'arange_like_of_int32': Op(lambda: S.contrib.arange_like(A, start=2.5, step=1.5), train=False,
                                a=np.arange(5, dtype='int32')),

@@ -451,6 +451,8 @@ def test_the_page_lists_what_has_no_converter():
 
 @pytest.mark.parametrize('make, message', [
     (lambda data: S.smooth_l1(S.cast(data, 'int32'), scalar=3), 'type int32 cannot hold'),
+    (lambda data: S.LRN(data, alpha=-1, nsize=3), 'an LRN with alpha -1'),
+    (lambda data: S.split_v2(data, 4, axis=2), 'or into unequal parts'),
     (lambda data: S.cast(data, 'int32') + np.inf, 'inf.* that the type int32 cannot hold'),
     (lambda data: S.norm(S.cast(data, 'int32')), 'a norm of the type int32'),
     (lambda data: data + S.cast(S.random.randint(0, 2 ** 60, shape=(0, 4, 6, 6)), 'float32'),
@@ -458,7 +460,7 @@ def test_the_page_lists_what_has_no_converter():
     (lambda data: S.UpSampling(data, data, scale=2, sample_type='nearest', num_args=2),
      'other than nearest of one input'),
     (lambda data: S.GroupNorm(data, output_mean_var=True)[0], 'gives mean and variance'),
-], ids=['part', 'inf', 'norm', 'randint', 'UpSampling', 'GroupNorm'])
+], ids=['part', 'LRN', 'split', 'inf', 'norm', 'randint', 'UpSampling', 'GroupNorm'])
 def test_what_would_be_wrong_is_refused(make, message):
     symbol = make(S.Variable('data'))
     params = {name: np.ones(4, 'f') for name in symbol.list_arguments() if name != 'data'}

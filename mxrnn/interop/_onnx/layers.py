@@ -230,6 +230,8 @@ def _l2_normalisation(builder: Builder, node: Node, data: Value) -> Value:
 
 @converts('LRN')
 def _local_response(builder: Builder, node: Node, data: Value) -> Value:
+    if node.alpha <= 0:
+        raise Unsupported('an LRN with alpha %s' % node.alpha)
     return builder.apply('LRN', data, size=node.nsize, alpha=node.alpha, beta=node.beta,
                          bias=node.knorm)
 

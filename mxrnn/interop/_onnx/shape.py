@@ -248,8 +248,8 @@ def _split(builder: Builder, node: Node, data: Value) -> list[Value]:
 def _split_at(builder: Builder, node: Node, data: Value) -> list[Value]:
     axis = positive(node.axis, data.rank)
     size = resolve(data.shape[axis])
-    if not isinstance(size, int):
-        raise Unsupported('a split at given places of an axis whose size is not known')
+    if not isinstance(size, int) or size % (node.sections or 1):
+        raise Unsupported('a split of an axis whose size is not known, or into unequal parts')
     starts = [i * size // node.sections for i in range(node.sections)] or list(node.indices)
     parts = [builder.slice(data, axis, begin, end, _interval(begin, end, size))
              for begin, end in zip(starts, starts[1:] + [size])]

@@ -105,8 +105,11 @@ def _moments(node: Node) -> Run:
 @operator('_np_cumsum')
 def _cumsum(node: Node) -> Run:
     axis, dtype = node.axis, DTYPES.get(node.dtype)
-    return lambda x: torch.cumsum(x.reshape(-1) if axis is None else x, axis or 0,
-                                  dtype=dtype or x.dtype)
+
+    def run(x: Tensor) -> Tensor:
+        x = (x.reshape(-1) if axis is None else x).to(dtype or x.dtype)
+        return torch.cumsum(x, axis or 0, dtype=x.dtype)
+    return run
 
 
 def _argument(node: Node, find: Callable[..., Tensor]) -> Run:
