@@ -3,12 +3,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import platform
 import sys
 import textwrap
+from importlib import metadata
 from typing import Any
 
 from ._commands import add_commands, run_command
-from ._runtime.commands import reason
+from ._runtime.commands import VERSION, reason
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,6 +33,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog='python -m mxrnn',
         description='Without a command: what MXNet runs on here, for bug reports.')
+    parser.add_argument('--version', action='store_true',
+                        help='print the versions of mxrnn, Python, NumPy and MXNet')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND')
     run = commands.add_parser(
         'run', help='run a program, with MXNet importable and mxrnn as its mx.rnn',
@@ -51,6 +55,18 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser('disable', help='undo enable')
     add_commands(commands)
     return parser
+
+
+def _versions() -> str:
+    """The versions of what is installed, for which nothing has to be importable."""
+    from ._runtime.cuda import installed
+    lines = ['mxrnn ' + VERSION, 'Python ' + platform.python_version()]
+    try:
+        lines.append('NumPy ' + metadata.version('numpy'))
+    except metadata.PackageNotFoundError:
+        lines.append('NumPy is not installed')
+    lines += ['%s %s' % each for each in installed().items()] or ['MXNet is not installed']
+    return '\n'.join(lines)
 
 
 def _for_terminals(report: str) -> str:
@@ -75,7 +91,9 @@ def main() -> None:
     words = sys.argv[1:]
     own = _of_program(words)  # argparse would take a '--' out of the rest
     options = _parser().parse_args(words[:own])
-    if options.command == 'run':
+    if options.version:
+        print(_versions())
+    elif options.command == 'run':
         from ._runtime.programs import run
         run(options.program, words[own:], options.as_module)
     elif options.command == 'enable':
@@ -90,6 +108,7 @@ def main() -> None:
         try:
             from ._runtime.report import device_report
         except ImportError as error:
+            print(_versions())
             sys.exit(reason(error))
         print(_for_terminals(device_report()))
 

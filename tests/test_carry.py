@@ -158,11 +158,30 @@ def test_evaluation_without_its_callback_stops_at_the_second_batch(devices):
         module.predict(Parts())
 
 
+@pytest.mark.parametrize('given, missing', [
+    ((), 'eval_batch_end_callback'), (('eval_end_callback',), 'eval_batch_end_callback'),
+    (('eval_batch_end_callback',), 'eval_end_callback')])
+def test_evaluation_without_callbacks_is_refused_in_the_first_batch(given, missing):
+    carried, module = prepared(CELLS['lstm'])
+    batches: list[int] = []
+    with pytest.raises(ValueError, match='%s must be what carry_states returned' % missing):
+        module.fit(Parts(), Parts(), metric(), num_epoch=2, **dict.fromkeys(given, carried),
+                   batch_end_callback=[counting(batches), carried])
+    assert batches == [0]
+
+
+def test_nothing_comes_after_the_last_evaluation():
+    carried, module = prepared(CELLS['lstm'])
+    module.fit(Parts(), Parts(), metric(), num_epoch=1, batch_end_callback=carried,
+               eval_batch_end_callback=carried)
+
+
 def test_evaluation_that_does_not_end_stops_the_next_epoch():
     carried, module = prepared(CELLS['lstm'])
     batches: list[tuple] = []
     with pytest.raises(RuntimeError, match='eval_end_callback'):
         module.fit(Parts(), Parts(), metric(), num_epoch=2, eval_batch_end_callback=carried,
+                   eval_end_callback=lambda param: None,
                    batch_end_callback=[lambda param: batches.append((param.epoch, param.nbatch)),
                                        carried])
     assert batches == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]

@@ -397,6 +397,55 @@ def test_without_mxnet(monkeypatch):
         "pip install --no-deps mxnet-cu112==1.9.1"]
 
 
+def without_mxnet(*arguments):
+    """``python -m mxrnn`` in a process that finds no MXNet."""
+    return lazily('''
+        import importlib.machinery, runpy, sys
+        from importlib import metadata
+        find, version = importlib.machinery.PathFinder.find_spec, metadata.version
+        importlib.machinery.PathFinder.find_spec = staticmethod(
+            lambda name, *rest: None if name == 'mxnet' else find(name, *rest))
+        def installed(name):
+            if name.startswith('mxnet'):
+                raise metadata.PackageNotFoundError(name)
+            return version(name)
+        metadata.version = installed
+        sys.argv[1:] = %r
+        runpy.run_module('mxrnn', run_name='__main__')
+        ''' % (list(arguments),))
+
+
+@pytest.mark.parametrize('arguments', [(), ('--version',)], ids=str)
+def test_versions_are_printed_without_mxnet(arguments):
+    result = without_mxnet(*arguments)
+    assert result.stdout.splitlines() == [
+        'mxrnn ' + mxrnn.__version__, 'Python %d.%d.%d' % sys.version_info[:3],
+        'NumPy ' + np.__version__, 'MXNet is not installed']
+    assert result.returncode == (0 if arguments else 1)
+    assert 'pip install --no-deps mxnet' in result.stderr or arguments
+
+
+def test_versions_of_what_is_installed():
+    result = subprocess.run([sys.executable, '-m', 'mxrnn', '--version'], text=True,
+                            stdout=subprocess.PIPE, cwd=str(Path(PACKAGE).parent))
+    assert result.returncode == 0 and 'mxnet' in result.stdout.splitlines()[3]
+
+
+def test_symbols_may_outlive_mxnet():
+    """Python clears MXNet's modules before it frees what a test runner, say, still keeps."""
+    result = lazily('''
+        import atexit, sys
+        def cleared():
+            vars(sys.modules[kind.__module__]).update(_LIB=None, check_call=None)
+            kept.clear()
+        atexit.register(cleared)
+        from mxrnn import mx
+        kept = [mx.sym.Variable('a') + 1]
+        kind = next(each for each in type(kept[0]).__mro__ if '__del__' in vars(each))
+        ''')
+    assert (result.returncode, result.stderr) == (0, '')
+
+
 def test_the_readme_has_the_commands_of_the_messages():
     readme = (Path(PACKAGE).parent / 'README.md').read_text(encoding='utf-8').splitlines()
     assert 'pip install . && %s && python benchmarks/bucketing_lm.py' % commands.mxnet() in readme

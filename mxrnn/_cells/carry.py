@@ -146,6 +146,7 @@ class CarriedStates:
         for name in ('train_data', 'eval_data'):
             _check_continues(name, where.get(name))
         if 'end_of_batch' in where:  # fit
+            _check_evaluation(where)
             ends = where['end_of_batch']
         else:  # score, whose end has left the last batch behind
             ends = param.nbatch != where.get('nbatch') or param.nbatch == where.get('num_batch')
@@ -244,6 +245,19 @@ class _Carried(mx.sym.Symbol):
         if 'shared_buffer' in kwargs:  # a module's; programs that bind by hand carry by hand
             self.carried._watch(executor)
         return executor
+
+
+def _check_evaluation(where: dict[str, Any]) -> None:
+    """Refuse to train, in the first batch, if the evaluation after the epoch is to fail."""
+    if where.get('eval_data') is None:
+        return
+    needed = ['eval_batch_end_callback']
+    if where.get('epoch', 0) + 1 < where.get('num_epoch', 0):  # else nothing comes after it
+        needed.append('eval_end_callback')
+    for name in needed:
+        if name in where and where[name] is None:
+            raise ValueError('%s must be what carry_states returned where fit has eval_data, as '
+                             'batch_end_callback is, got None' % name)
 
 
 def _check_continues(name: str, iterator: Any) -> None:

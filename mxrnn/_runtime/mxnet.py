@@ -8,6 +8,7 @@ made to forget a pass that no backward pass has followed, before the next one be
 """
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import importlib
@@ -89,6 +90,17 @@ if RELEASE >= (2,) and mx.util.is_np_shape():
     # In a shape, mxnet.rnn's states among them, 0 means 'unknown' to legacy operators only.
     mx.npx.reset_np()
     cures.append('mx.npx.reset_np()')
+
+
+def _let_symbols_outlive_mxnet() -> None:
+    """Take the destructor from Symbols: at its end Python takes from it what it calls."""
+    for kind in mx.sym.Symbol.__mro__:
+        if '__del__' in vars(kind):
+            with contextlib.suppress(TypeError):  # a class in C needs nothing of the module
+                kind.__del__ = lambda symbol: None
+
+
+atexit.register(_let_symbols_outlive_mxnet)
 
 
 def json_of(symbol: Any) -> str:
