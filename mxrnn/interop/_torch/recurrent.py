@@ -29,16 +29,19 @@ def arrays_of_rnn(graph: Graph, node: Node) -> Node:
     """
     if node.op != 'RNN' or len(node.inputs) < 2:
         return node
-    join = graph.nodes[node.inputs[1].node]
+    join = graph.nodes[_before_reshape(graph, node.inputs[1]).node]
     if join.op not in ('Concat', '_rnn_param_concat') or join.dim != 0 or len(join.inputs) != len(
             list(_layout(node).arrays(1, by_gate=False))):
         return node
-    arrays: list[Entry] = []
-    for entry in join.inputs:
-        source = graph.nodes[entry.node]
-        flat = source.op == 'Reshape' and source.shape == (-1,)
-        arrays.append(source.inputs[0] if flat else entry)
+    arrays = tuple(_before_reshape(graph, entry) for entry in join.inputs)
     return node._replace(inputs=(node.inputs[0], *arrays, *node.inputs[2:]))
+
+
+def _before_reshape(graph: Graph, entry: Entry) -> Entry:
+    """The same elements as those of `entry`, in the same order, before they were reshaped."""
+    while graph.nodes[entry.node].op in ('Reshape', 'reshape_like'):
+        entry = graph.nodes[entry.node].inputs[0]
+    return entry
 
 
 @operator('RNN', training=True, equal_shapes=True)

@@ -84,6 +84,7 @@ class Schedule:
         runs = [None if node.is_variable else self._bound(node) for node in graph.nodes]
         if self.faults:
             return
+        graph = _without_likes(graph)
         nodes = [arrays_of_rnn(graph, node) for node in graph.nodes]
         entries = _read(nodes, graph.heads)
         places = {entry: place for place, entry in enumerate(sorted(entries))}
@@ -203,6 +204,23 @@ class Schedule:
             for place in dead:
                 values[place] = None
         return [values[place] for place in self.heads]
+
+
+def _without_likes(graph: Graph) -> Graph:
+    """The graph in which arrays that are like others in MXNet's inference are just themselves."""
+    same = {i: node.inputs[0] for i, node in enumerate(graph.nodes)
+            if node.op == '_identity_with_attr_like_rhs'}
+
+    def resolved(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        result = []
+        for entry in entries:
+            while entry.node in same:
+                entry = same[entry.node]
+            result.append(entry)
+        return tuple(result)
+
+    return graph if not same else graph._replace(heads=resolved(graph.heads), nodes=tuple(
+        node._replace(inputs=resolved(node.inputs)) for node in graph.nodes))
 
 
 def _read(nodes: Sequence[Node], heads: Sequence[Entry]) -> set[Entry]:
