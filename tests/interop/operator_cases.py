@@ -352,6 +352,10 @@ OPS.update({
     'gamma_poles': Op(lambda: S.gamma(A), train=False, a=np.array([-2., -1.5, -1, -.5, 0, 1, 3])),
     'broadcast_like_one_side': Op(lambda: S.broadcast_like(A, B, lhs_axes=(1,)), a=(3, 1, 5),
                                   b=SHAPE),
+    'linspace_of_int32': Op(lambda: S.cast(A, 'int32') * 0 + S.linspace(.5, -2, 3, dtype='int32'),
+                            train=False, a=(3,)),
+    'linspace_of_float16': Op(lambda: S.cast(A, 'float16') * 0 + S.linspace(
+        0, 5.5, 3, endpoint=False, dtype='float16'), train=False, a=(3,)),
     'clip_of_int32': Op(lambda: S.clip(A, -1.5, 2.25), train=False,
                         a=np.arange(-4, 5, dtype='int32')),
     'MAERegressionOutput_equal': Op(lambda: S.MAERegressionOutput(A, B), 'b', a=WHOLE,

@@ -50,8 +50,8 @@ def _linspace(node: Node) -> Run:
     dtype = DTYPES[node.dtype]
 
     def run(shape: Sequence[int], device: Device) -> Tensor:
-        values = torch.linspace(start, stop, number + (not end), dtype=dtype, device=device)
-        return values[:number]
+        values = torch.linspace(start, stop, number + (not end), dtype=torch.float64)
+        return values[:number].to(device, dtype)
     return run
 
 

@@ -96,6 +96,8 @@ def _moments(node: Node) -> Run:
     axes, keep = node.axes, node.keepdims
 
     def run(x: Tensor) -> tuple[Tensor, Tensor]:
+        if not x.is_floating_point():
+            raise ValueError('%s, moments, of integers is not supported' % node.name)
         over = _axes(x, axes)
         return (some(torch.mean(x, over, keep)),
                 some(torch.var(x, over, unbiased=False, keepdim=keep)))
