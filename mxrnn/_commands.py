@@ -38,7 +38,9 @@ def add_commands(commands: Any) -> None:
                              'all, but for losses that ONNX does not have')
     export.add_argument('--as-is', action='store_true',
                         help='leave cells that were unrolled as they are, with their number of '
-                             'steps; otherwise they become operators and loops of any length')
+                             'steps; otherwise they become operators and loops of any length. A '
+                             'file of torch has the graph as it is in any case, and load_torch '
+                             'rolls it up')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
                         help='type of an input of the ONNX file: data=int64')
     export.set_defaults(act=_export)
@@ -147,10 +149,7 @@ def _export(options: argparse.Namespace) -> int:
             raise ValueError('--input and --type are for ONNX files: the shapes of a torch module '
                              'come from its graph')
         from .interop import save_torch, to_torch  # says what to install, before anything is read
-        model = _load(options)
-        if options.output is not None:
-            model = model._replace(graph=model.graph.select(options.output))
-        save_torch(to_torch(model), options.torch)
+        save_torch(to_torch(_load(options), outputs=options.output), options.torch)
     path = options.torch if options.onnx is None else options.onnx
     print('%s: %d bytes' % (path, os.path.getsize(path)))
     if options.torch is None:
@@ -181,6 +180,9 @@ def _inspect(options: argparse.Namespace) -> int:
     _say('inputs', ', '.join(model.inputs) or 'none')
     _say('outputs', ', '.join(graph.outputs))
     _say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
+    from ._graph.rolling import roll
+    for finding in roll(graph).findings:
+        _say('recurrence', str(finding))
     for name, verdict in (('ONNX', _onnx_verdict), ('torch', _torch_verdict)):
         try:
             _say(name, verdict(graph))

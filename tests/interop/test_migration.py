@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mxrnn import interop
@@ -70,7 +71,7 @@ def test_the_walks_of_the_page(tmp_path):
                               capture_output=True, env=environment)
         assert done.returncode == 0, (arguments, done.stdout, done.stderr[-2000:])
         printed.append(done.stdout)
-    assert len(printed) == 11
+    assert len(printed) == 12
     text = '\n'.join(printed)
     assert text.count('within the tolerance') == 2 and 'ONNX:       every operator' in text
     assert '(4, 10) after 3 4 5 6 comes 7\n' in text
@@ -78,15 +79,12 @@ def test_the_walks_of_the_page(tmp_path):
     assert first < last and last > 0.9
     assert (tmp_path / 'count-0004.params').exists()
 
-    old, of_any_length = (interop.load(str(tmp_path / prefix), 1) for prefix in ('old', 'any'))
-    words = torch.randint(1, 10, (3, 6)).float()
-    torch.testing.assert_close(interop.to_torch(of_any_length)(data=words).reshape(18, 10),
-                               interop.to_torch(old)(data=words, softmax_label=words))
-    with pytest.raises(ValueError, match='any size, and 6'):
-        interop.to_onnx(old, str(tmp_path / 'old.onnx'), {'data': ('batch', 'time')})
-    interop.to_onnx(of_any_length, str(tmp_path / 'any.onnx'), {'data': ('batch', 'time')})
-    session = onnxruntime.InferenceSession(str(tmp_path / 'any.onnx'),
+    old = interop.load(str(tmp_path / 'old'), 1)
+    session = onnxruntime.InferenceSession(str(tmp_path / 'old.onnx'),
                                            providers=['CPUExecutionProvider'])
-    longer = torch.randint(1, 10, (2, 17)).float()
-    torch.testing.assert_close(torch.tensor(session.run(None, {'data': longer.numpy()})[0]),
-                               interop.to_torch(of_any_length)(data=longer).detach())
+    assert session.get_inputs()[0].shape == ['batch', 'time']
+    words = torch.randint(1, 10, (3, 6)).float()
+    torch.testing.assert_close(torch.tensor(session.run(None, {'data': words.numpy()})[0]),
+                               interop.to_torch(old)(data=words).detach())
+    assert session.run(None, {'data': np.ones((2, 17), 'f')})[0].shape == (34, 10)
+    assert 'lstm_l1, 6 steps: one operator, lstm' in text
