@@ -130,12 +130,19 @@ def __dir__() -> list[str]:
     return sorted({*special, *_PUBLIC, *_MODULES, 'install'})
 
 
-def install() -> None:
+def install(fuse: bool | None = None) -> None:
     """Put this package in the place of ``mxnet.rnn``, for programs that can't be edited.
 
     From then on ``mx.rnn``, ``import mxnet.rnn`` and ``from mxnet.rnn import ...`` give mxrnn;
     what a program has imported from the original before stays the original's. MXNet is not
     imported by this, but when the program imports it.
+
+    Parameters
+    ----------
+    fuse : bool, optional
+        Unroll every cell through `fuse`: faster, with the same arguments in the same order, states
+        and outputs, and results that are equal up to rounding. None: if the environment variable
+        MXRNN_FUSE is 1.
 
     Examples
     --------
@@ -145,7 +152,9 @@ def install() -> None:
     >>> mx.rnn is mxrnn
     True
     """
-    _finder.replace_rnn()
+    if fuse is not None and type(fuse) is not bool:
+        raise TypeError('fuse must be a bool or None, got %r' % (fuse,))
+    _finder.replace_rnn(fuse)
 
 
 _finder.enable()

@@ -11,6 +11,7 @@ from ._cells.noise import VariationalDropoutCell, WeightDropCell, ZoneoutCell
 from ._cells.normalised import LayerNormGRUCell, LayerNormLSTMCell
 from ._cells.variables import RNNParams
 from ._cells.weights import MissingWeightsError
+from ._operator import automatic as _automatic  # noqa: F401  (for programs with --fuse)
 from ._operator.fused import FusedRNNCell
 
 __all__ = ['RNNParams', 'BaseRNNCell', 'RNNCell', 'LSTMCell', 'GRUCell', 'FusedRNNCell',

@@ -31,7 +31,7 @@ from .variables import check_weights_given
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ['Options', 'Unrollable', 'Unrolled', 'rnn_unroll', 'unchanged_on_error',
+__all__ = ['Options', 'Unrollable', 'Unrolled', 'as_it_is', 'rnn_unroll', 'unchanged_on_error',
            'unroll_checked']
 
 #: Outputs and final states, these as nested as the cell has them.
@@ -127,6 +127,16 @@ def unroll_checked(cell: Any, unrolled: Any, inputs: Inputs, begin_state: States
     return outputs, states
 
 
+def as_it_is(cell: Any, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+    """Unroll `cell` itself."""
+    return unroll_checked(cell, cell, inputs, begin_state, options)
+
+
+#: What the `unroll` of a cell calls, which then is not within that of another one. Another function
+#: takes its place where a program runs with --fuse (`_operator/automatic.py`).
+outermost = as_it_is
+
+
 class Unrollable:
     """What a cell does with whole sequences: one step after the other, unless it redefines
     `_unroll_`."""
@@ -198,7 +208,7 @@ class Unrollable:
         TypeError, ValueError
             At once, for inputs, states or a layout that do not fit; the cell then is as before.
         """
-        return unroll_checked(self, self, inputs, begin_state, Options(
+        return outermost(self, inputs, begin_state, Options(
             length, layout, merge_outputs, dtype, valid_length))
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:

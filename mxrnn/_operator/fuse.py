@@ -22,7 +22,7 @@ from .._runtime.mxnet import mx
 from .defects import corrupts, disabled
 from .fused_layers import Layer, OperatorCell
 
-__all__ = ['fuse']
+__all__ = ['FusedUnroll', 'Plan', 'fuse', 'plan']
 
 
 def fuse(cell: BaseRNNCell) -> BaseRNNCell:
@@ -74,10 +74,10 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
     >>> outputs.infer_shape(x=(4, 20, 5))[1]
     [(4, 20, 16)]
     """
-    return _FusedUnroll(check_cell('cell', cell))
+    return FusedUnroll(check_cell('cell', cell))
 
 
-class _FusedUnroll(BaseRNNCell):
+class FusedUnroll(BaseRNNCell):
     """What `fuse` returns."""
 
     _in_fuse_ = 'fuse'
@@ -88,7 +88,10 @@ class _FusedUnroll(BaseRNNCell):
         self._cell = cell
 
     def __repr__(self) -> str:
-        return 'fuse(%s)' % plan(self._cell).text
+        return 'fuse(%s)' % self._plan_().text
+
+    def _plan_(self) -> Plan:
+        return plan(self._cell)
 
     def _inner_cells_(self) -> list[BaseRNNCell]:
         return [self._cell] if hasattr(self, '_cell') else []
@@ -102,7 +105,7 @@ class _FusedUnroll(BaseRNNCell):
 
     @property
     def _masks_padding_(self) -> bool:  # type: ignore[override]
-        return plan(self._cell).cell._masks_padding_
+        return self._plan_().cell._masks_padding_
 
     def begin_state(self, *args: Any, **kwargs: Any) -> list[mx.sym.Symbol]:
         self._check_unmodified_()
@@ -119,7 +122,7 @@ class _FusedUnroll(BaseRNNCell):
         return self._cell(inputs, states)
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
-        planned = plan(self._cell)
+        planned = self._plan_()
         if not planned.fused:
             return self._cell._unroll_within_(inputs, begin_state, options)
         length, layout = options.length, options.layout

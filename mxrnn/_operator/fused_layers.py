@@ -60,6 +60,9 @@ class OperatorCell(BaseRNNCell):
     can_step = False
     _masks_padding_ = True
 
+    #: Whether graphs list the weights as the cells do.
+    in_order = False
+
     def __init__(self, layers: list[Layer], width: int) -> None:
         super().__init__()
         self.layers = layers
@@ -97,7 +100,7 @@ class OperatorCell(BaseRNNCell):
         width = self._width or (known_shape(inputs) or (0,))[-1]
         shared = length is not None and length >= SHARED_FROM and (
             onednn(dtype) or dtype == np.float16)
-        operator = _operator
+        operator = functools.partial(_operator, self.in_order)
         if isinstance(lengths, GivenLengths):
             shared, operator = False, functools.partial(_padded, lengths)
         by_cell: list[Any] = []
@@ -127,14 +130,15 @@ def _unrolled(cell: BaseRNNCell, inputs: mx.sym.Symbol, states: list[mx.sym.Symb
     return options.arranged(mask(merged(outputs, options.layout), options.layout)), finals
 
 
-def _operator(layers: list[Layer], inputs: mx.sym.Symbol, states: list[list[mx.sym.Symbol]],
-              width: int, dtype: Any) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
+def _operator(in_order: bool, layers: list[Layer], inputs: mx.sym.Symbol,
+              states: list[list[mx.sym.Symbol]], width: int, dtype: Any
+              ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
     """Layers as one operator: outputs, and by cell the final states."""
     first, name = layers[0], layers[0].cells[0]._prefix + 'fused_'
     inputs = apart(inputs, dtype, name + 'data_')
     begin = [_stacked(each, '%sstate_%d' % (name, k)) for k, each in enumerate(zip(*states))]
     vector = operator_vector(first.mode, [layer.cells for layer in layers], inputs, begin, name,
-                             width, dtype)
+                             width, dtype, _listed(layers, states) if in_order else ())
     outputs, *lasts = mx.sym.RNN(
         inputs, vector, *begin, state_size=first.num_hidden, num_layers=len(layers),
         bidirectional=len(first.cells) == 2, mode=first.mode, state_outputs=True,
@@ -143,6 +147,14 @@ def _operator(layers: list[Layer], inputs: mx.sym.Symbol, states: list[list[mx.s
                                        name='%slast_%d' % (name, k))
                    for k, final in enumerate(lasts)])
     return outputs, list(map(list, finals))
+
+
+def _listed(layers: list[Layer], states: list[list[mx.sym.Symbol]]) -> list[mx.sym.Symbol]:
+    """What the graph of one step of the cells lists after the first weight, in its order."""
+    found = []
+    for cell, (state, *others) in zip((cell for layer in layers for cell in layer.cells), states):
+        found += [cell._iW, cell._iB, state, cell._hW, cell._hB, *others]
+    return [each for each in found if each is not None and each.list_arguments()][1:]
 
 
 def _padded(lengths: GivenLengths, layers: list[Layer], inputs: mx.sym.Symbol,

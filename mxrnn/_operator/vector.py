@@ -53,7 +53,7 @@ def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Any,
 
 def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: Symbol,
                     states: Sequence[Symbol], name: str, width: int = 0,
-                    dtype: Any = None) -> Symbol:
+                    dtype: Any = None, listed: Sequence[Symbol] = ()) -> Symbol:
     """The vector of sym.RNN, assembled in the graph from the weights of ordinary cells.
 
     Parameters
@@ -72,6 +72,8 @@ def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: Symbol,
         Channels of `inputs`, 0 if that is not known.
     dtype : type, optional
         Of the weights, if it is known.
+    listed : list of Symbol
+        What the graph lists right after the first weight.
     """
     units = layers[0][0]._num_hidden
     arrays: dict[str, Symbol] = {}
@@ -80,7 +82,8 @@ def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: Symbol,
         rows = []
         for direction, cell in zip('lr', layer):
             own = '%s%d_' % (direction, i)
-            (i2h, h2h, *biases), last = cell_arrays(cell, row, width, dtype, name + own, units)
+            (i2h, h2h, *biases), last = cell_arrays(cell, row, width, dtype, name + own, units,
+                                                      listed if not arrays else ())
             if not arrays:  # one array of the vector is enough
                 biases[0] = wanted(biases[0], [inputs, *states], dtype, name)
             arrays[own + 'i2h_weight'] = i2h if width == units else _rows(i2h, units)
@@ -104,23 +107,27 @@ def zero_row(inputs: Symbol, name: str) -> Symbol:
     return mx.sym.zeros_like(mx.sym.Flatten(part, name=name + 'flat'), name=name + 'row')
 
 
-def cell_arrays(cell: Any, row: Symbol, width: int, dtype: Any, name: str, rows: int = 0
-                ) -> tuple[list[Symbol], Symbol]:
+def cell_arrays(cell: Any, row: Symbol, width: int, dtype: Any, name: str, rows: int = 0,
+                listed: Sequence[Symbol] = ()) -> tuple[list[Symbol], Symbol]:
     """The weights and then the biases of `cell`, with shapes that are inferred though a Concat
     takes them; and one row as wide as its output.
 
     The cell's input is as wide as `row`; `width` and `dtype` say so if they are known. A weight
-    that lies in rows of the width `rows` by itself is taken as it is.
+    that lies in rows of the width `rows` by itself is taken as it is. The graph lists what is
+    `listed` right after the first weight.
     """
     units = cell._num_hidden
-    weights, biases = [], []
+    weights: list[Symbol] = []
+    biases: list[Symbol] = []
     for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
         array = '%s%s_' % (name, group)
         weight, vector = _inferred(weight, len(cell._gate_names) * units, width, row, dtype, array)
-        plain = width == rows and dtype is not None
+        first = bool(listed) and not weights
+        plain = width == rows and dtype is not None and not first
         shaped = weight
         if bias is None or not plain:
-            shaped = mx.sym.reshape_like(weight, vector, lhs_begin=0, lhs_end=1, rhs_begin=0,
+            shape = _after(vector, listed, array) if first else vector
+            shaped = mx.sym.reshape_like(weight, shape, lhs_begin=0, lhs_end=1, rhs_begin=0,
                                          rhs_end=1, name=array + 'weight')
         weights.append(weight if plain else shaped)
         biases.append(
@@ -165,6 +172,20 @@ def _inferred(weight: Symbol, length: int, width: int, row: Symbol, dtype: Any, 
         weight = mx.sym._internal._identity_with_attr_like_rhs(weight, some, name=name + 'like')
     return weight, mx.sym.slice_axis(mx.sym.Reshape(some, shape=(-1,), name=name + 'flat'), axis=0,
                                      begin=0, end=length, name=name + 'vector')
+
+
+def _after(vector: Symbol, listed: Sequence[Symbol], name: str) -> Symbol:
+    """`vector`, of which only the shape matters, where a graph lists what is `listed`."""
+    ones = []
+    for i, array in enumerate(listed):
+        array = mx.sym.slice(array, begin=(0,), end=(1,), name='%slisted%d' % (name, i))
+        ones.append(mx.sym.slice_axis(mx.sym.Flatten(array, name=array.name + '_flat'), axis=1,
+                                      begin=0, end=1, name=array.name + '_one'))
+    nothing = mx.sym.zeros_like(mx.sym.add_n(*ones, name=name + 'listed'), name=name + 'nothing')
+    flat = mx.sym.Reshape(nothing, shape=(-1,), name=name + 'nothing_flat')
+    # The shape of `vector` is known before those of the arrays are.
+    return mx.sym._internal._identity_with_attr_like_rhs(
+        vector, mx.sym.broadcast_add(vector, flat, name=name + 'after'), name=name + 'shape')
 
 
 def sized(vector: Symbol, layout: FusedLayout, prefix: str, inputs: Symbol) -> Symbol:

@@ -1,9 +1,10 @@
 """Stands in Python's way to `import mxnet`, so that whoever imports it first gets it cured.
 
-This module is imported at every start of a program that uses mxrnn, so it imports nothing.
+This module is imported at every start of a program that uses mxrnn, so it imports next to nothing.
 """
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-__all__ = ['enable', 'replace_rnn']
+__all__ = ['enable', 'fuses', 'replace_rnn', 'reports']
 
 _PACKAGE = __name__.split('.')[0]
 
@@ -21,6 +22,12 @@ _MODULES = {'mxnet.rnn.%s' % name: '%s.%s' % (_PACKAGE, name) for name in ('rnn_
 
 #: Set by `replace_rnn`: whether mxrnn takes the place of mxnet.rnn when MXNet is imported.
 _replaces_rnn = False
+
+#: Set by `replace_rnn`: whether the cells of the program are unrolled through `fuse`.
+fuses = False
+
+#: Whether it is said at the end what was fused.
+reports = False
 
 
 class _CuringLoader:
@@ -78,11 +85,11 @@ class _Finder:
 
 def enable() -> _Finder:
     """Cure MXNet when it is imported, by whomever, from now on."""
-    global _replaces_rnn
     others = []
     for finder in sys.meta_path:
         if type(finder).__module__ == '_mxrnn_startup':  # which only waits for this module
-            _replaces_rnn = _replaces_rnn or finder.replaces_rnn  # type: ignore[attr-defined]
+            if finder.replaces_rnn:  # type: ignore[attr-defined]
+                replace_rnn()
         elif type(finder).__module__ != __name__:  # else of a mxrnn that was imported before
             others.append(finder)
     ours = _Finder()
@@ -90,10 +97,18 @@ def enable() -> _Finder:
     return ours
 
 
-def replace_rnn() -> None:
-    """Put mxrnn in the place of mxnet.rnn, now or as soon as MXNet is imported."""
-    global _replaces_rnn
-    _replaces_rnn = True
+def replace_rnn(fuse: bool | None = None) -> None:
+    """Put mxrnn in the place of mxnet.rnn, now or as soon as MXNet is imported.
+
+    With `fuse` its cells are unrolled through `fuse`; None: if the environment says so.
+    """
+    global _replaces_rnn, fuses
+    if fuse is None:
+        text = os.environ.get('MXRNN_FUSE') or '0'
+        if text not in ('0', '1'):
+            raise ValueError('MXRNN_FUSE must be 0 or 1, got %r' % text)
+        fuse = text == '1'
+    _replaces_rnn, fuses = True, fuse
     if 'mxnet' in sys.modules:
         _settle(sys.modules['mxnet'])
 

@@ -38,8 +38,12 @@ _MODULE = '_mxrnn_startup'
 _STARTERS = ('mxrnn-enable.pth', 'mxrnn-enable.start')
 
 
-def run(program: str, arguments: Sequence[str], as_module: bool = False) -> None:
+def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: bool = False,
+        report: bool = False) -> None:
     """Run the script, folder or zip file `program`, or a module or package, as Python would."""
+    if fuse:
+        os.environ['MXRNN_FUSE'] = '1'  # for processes that it starts, too
+    finder.reports = report
     finder.replace_rnn()
     _prepare_children()
     sys.argv[:] = [program, *arguments]

@@ -1,0 +1,322 @@
+"""Programs as people wrote them for mx.rnn, run with --fuse: the same arguments and losses."""
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from . import differs, mx, needs_operator, rnn
+from .test_workers import ROOT
+
+T, N, C, H = 5, 3, 4, 6
+DATA = {'data': (N, T, C), 'label': (N,)}
+
+
+@pytest.fixture
+def fusing(monkeypatch):
+    from mxrnn._runtime import finder
+    return lambda on: monkeypatch.setattr(finder, 'fuses', on)
+
+
+def data():
+    return mx.sym.Variable('data')
+
+
+def loss(vector):
+    scores = mx.sym.FullyConnected(vector, num_hidden=3, name='out')
+    return mx.sym.SoftmaxOutput(scores, mx.sym.Variable('label'), name='softmax')
+
+
+def stack(*cells):
+    found = rnn.SequentialRNNCell()
+    for cell in cells:
+        found.add(cell)
+    return found
+
+
+def lstm(name='lstm_', units=H, **options):
+    return rnn.LSTMCell(units, prefix=name, **options)
+
+
+def gru(name='gru_', units=H):
+    return rnn.GRUCell(units, prefix=name)
+
+
+def both(kind, name='bi_'):
+    return rnn.BidirectionalCell(kind(name + 'l_'), kind(name + 'r_'))
+
+
+def of_mean(cell, **options):
+    outputs, _ = cell.unroll(T, data(), merge_outputs=True, **options)
+    return loss(mx.sym.mean(outputs, axis=1))
+
+
+def language_model(length=T):
+    words = mx.sym.Embedding(mx.sym.slice_axis(data(), axis=2, begin=0, end=1) > 0, input_dim=5,
+                             output_dim=C, name='embed')
+    cell = stack(lstm('l0_'), lstm('l1_'))
+    outputs, _ = cell.unroll(length, inputs=mx.sym.Reshape(words, shape=(-1, length, C)),
+                             merge_outputs=True)
+    return loss(mx.sym.max(outputs, axis=1))
+
+
+def lists():
+    steps = mx.sym.SliceChannel(data(), num_outputs=T, axis=1, squeeze_axis=True)
+    outputs, _ = stack(gru('g0_'), gru('g1_')).unroll(T, list(steps), merge_outputs=False)
+    assert len(outputs) == T
+    return loss(mx.sym.Concat(*outputs, dim=1))
+
+
+def last_of_a_list():
+    outputs, _ = lstm().unroll(T, data())
+    return loss(outputs[-1])
+
+
+def final_states():
+    _, states = lstm(forget_bias=2.0).unroll(T, data())
+    return loss(mx.sym.Concat(*states, dim=1))
+
+
+def attention():
+    outputs, states = both(lstm).unroll(T, data(), merge_outputs=True)
+    query = mx.sym.FullyConnected(mx.sym.Concat(*mx.symbol.Group(sum(states, [])), dim=1),
+                                  num_hidden=2 * H, name='query')
+    weights = mx.sym.softmax(mx.sym.batch_dot(outputs, mx.sym.expand_dims(query, axis=2)), axis=1)
+    return loss(mx.sym.sum(mx.sym.broadcast_mul(outputs, weights), axis=1))
+
+
+def encoder_and_decoder():
+    x = data()
+    _, states = lstm('encoder_').unroll(T, x)
+    outputs, _ = lstm('decoder_').unroll(T, x, begin_state=states, merge_outputs=True)
+    return loss(mx.sym.mean(outputs, axis=1))
+
+
+def decoder_by_hand():
+    outputs, states = stack(lstm('a_'), gru('b_')).unroll(T, data())
+    cell = stack(lstm('a2_'), gru('b2_'))
+    step = outputs[-1]
+    for _ in range(3):
+        step, states = cell(step, states)
+    return loss(step)
+
+
+def begin_states_are_inputs():
+    cell = stack(lstm('l0_'), lstm('l1_'))
+    begin = cell.begin_state(func=mx.sym.Variable)
+    outputs, states = cell.unroll(T, data(), begin_state=begin, merge_outputs=True)
+    total = mx.sym.mean(outputs, axis=1) + 0 * states[0]
+    return loss(total)
+
+
+def shared_weights():
+    x, params = data(), rnn.RNNParams('shared_')
+    one, two = (rnn.LSTMCell(H, prefix=name, params=params) for name in ('one_', 'two_'))
+    first, _ = one.unroll(T, x)
+    second, _ = two.unroll(T, x * -1)
+    return loss(first[-1] - second[-1])
+
+
+class Noisy(rnn.LSTMCell):
+    """A subclass of a program."""
+
+    def __call__(self, inputs, states):
+        output, states = super().__call__(inputs * 2, states)
+        return output + 1, states
+
+
+def two_unrolls_of_one_cell():
+    x, cell = data(), gru()
+    first, states = cell.unroll(T, x, merge_outputs=True)
+    cell.reset()
+    second, _ = cell.unroll(T, x + 1, begin_state=states, merge_outputs=True)
+    return loss(mx.sym.mean(first * second, axis=1))
+
+
+def time_major():
+    cell = both(gru)
+    outputs, _ = cell.unroll(T, mx.sym.SwapAxis(data(), dim1=0, dim2=1), layout='TNC',
+                             merge_outputs=True)
+    return loss(mx.sym.mean(outputs, axis=0))
+
+
+def inner_outputs():
+    outputs, states = stack(lstm('l0_'), lstm('l1_')).unroll(T, data(), merge_outputs=True)
+    heads = mx.sym.Group([mx.sym.BlockGrad(outputs), loss(states[-1] + states[1])])
+    return mx.sym.Group([heads[1], heads[0]])
+
+
+PROGRAMS = {
+    'a language model': language_model, 'lists': lists, 'the last of a list': last_of_a_list,
+    'final states': final_states, 'attention': attention,
+    'encoder and decoder': encoder_and_decoder, 'a decoder by hand': decoder_by_hand,
+    'begin states are inputs': begin_states_are_inputs, 'shared weights': shared_weights,
+    'two unrolls': two_unrolls_of_one_cell, 'time major': time_major,
+    'several heads': inner_outputs,
+    'rnn_relu': lambda: of_mean(rnn.RNNCell(H, 'relu', prefix='r_')),
+    'rnn_tanh': lambda: of_mean(stack(rnn.RNNCell(H, prefix='r0_'), rnn.RNNCell(H, prefix='r1_'))),
+    'a sigmoid': lambda: of_mean(stack(rnn.RNNCell(H, 'sigmoid', prefix='s_'), lstm())),
+    'dropout': lambda: of_mean(stack(lstm('l0_'), rnn.DropoutCell(0.0), lstm('l1_'))),
+    'residual': lambda: of_mean(stack(lstm('l0_'), rnn.ResidualCell(gru('g_')))),
+    'zoneout': lambda: of_mean(stack(rnn.ZoneoutCell(lstm('z_'), 0.0, 0.0), gru())),
+    'unfused': lambda: of_mean(rnn.FusedRNNCell(H, 2, 'lstm', True, prefix='f_').unfuse()),
+    'a subclass': lambda: of_mean(stack(Noisy(H, prefix='own_'), lstm())),
+    'deep both ways': lambda: of_mean(stack(both(gru, 'b0_'), both(lstm, 'b1_'), lstm('top_'))),
+    'other widths': lambda: of_mean(stack(lstm('l0_', C), gru('g_', 7), lstm('l1_', 7))),
+}
+
+
+def train(symbol, steps: int = 20):
+    """Return the arguments, the losses of some steps, and the parameters before and after."""
+    generator = np.random.RandomState(0)
+    names = [name for name in symbol.list_arguments() if 'begin_state' in name]
+    shapes = dict(DATA, **{name: (N, H) for name in names})
+    module = mx.mod.Module(symbol, ['data', *names], ['label'])
+    module.bind([(name, shape) for name, shape in shapes.items() if name != 'label'],
+                [('label', DATA['label'])])
+    mx.random.seed(3)
+    module.init_params(mx.init.Uniform(0.3))
+    first = {name: array.asnumpy() for name, array in module.get_params()[0].items()}
+    module.init_optimizer(optimizer='adam', optimizer_params={'learning_rate': 0.02})
+    arrays = [mx.nd.array(generator.randn(*shape)) for name, shape in shapes.items()
+              if name != 'label']
+    label = mx.nd.array(generator.randint(0, 3, DATA['label']))
+    losses = []
+    for _ in range(steps):
+        module.forward(mx.io.DataBatch(arrays, [label]), is_train=True)
+        scores = module.get_outputs()[0].asnumpy()
+        losses.append(-np.log(scores[range(N), label.asnumpy().astype(int)]).mean())
+        module.backward()
+        module.update()
+    return losses, first, {name: array.asnumpy() for name, array in module.get_params()[0].items()}
+
+
+@differs
+@needs_operator
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_old_programs_train_alike_with_fuse(name, fusing):
+    runs = []
+    for fuse in (False, True):
+        fusing(fuse)
+        with mx.name.NameManager():
+            symbol = PROGRAMS[name]()
+        text = symbol.tojson()
+        assert ('"op": "RNN"' in text) == fuse
+        runs.append((symbol, *train(symbol)))
+    (plain, losses, first, end), (fused, fused_losses, fused_first, fused_end) = runs
+    assert fused.list_arguments() == plain.list_arguments()
+    assert plain.list_outputs()[0] == fused.list_outputs()[0]
+    for each in first:  # drawn in the order of the arguments
+        np.testing.assert_array_equal(fused_first[each], first[each])
+    np.testing.assert_allclose(fused_losses, losses, rtol=1e-5)
+    assert losses[-1] < losses[0]
+
+
+@differs
+@needs_operator
+def test_buckets_and_their_checkpoint_go_on_without_fuse(fusing, tmp_path):
+    def graph(length):
+        cell = stack(lstm('l0_'), lstm('l1_'))
+        outputs, _ = cell.unroll(length, data(), merge_outputs=True)
+        return loss(mx.sym.mean(outputs, axis=1)), ('data',), ('label',)
+
+    results = []
+    for fuse in (False, True):
+        fusing(fuse)
+        module = mx.mod.BucketingModule(graph, default_bucket_key=7)
+        module.bind([('data', (N, 7, C))], [('label', (N,))])
+        mx.random.seed(1)
+        module.init_params(mx.init.Uniform(0.3))
+        module.init_optimizer(optimizer='adam')
+        generator = np.random.RandomState(0)
+        for length in [7, 3, 5, 3] * 5:
+            batch = mx.io.DataBatch(
+                [mx.nd.array(generator.randn(N, length, C))],
+                [mx.nd.array(generator.randint(0, 3, N))], bucket_key=length,
+                provide_data=[('data', (N, length, C))], provide_label=[('label', (N,))])
+            module.forward_backward(batch)
+            module.update()
+            scores = module.get_outputs()[0].asnumpy()
+        prefix = str(tmp_path / ('fused' if fuse else 'plain'))
+        module.save_optimizer_states = module._curr_module.save_optimizer_states
+        module.save_optimizer_states(prefix + '.states')
+        results.append((scores, module._curr_module._updater.get_states()))
+    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-5)
+    plain, fused = (pickle.loads(states) for _, states in results)
+    assert list(plain) == list(fused)  # by number, so they are of the same arguments
+    for number in plain:
+        assert [each.shape for each in plain[number]] == [each.shape for each in fused[number]]
+
+
+@differs
+@needs_operator
+def test_a_graph_without_steps_says_why(fusing):
+    fusing(True)
+    outputs, _ = lstm().unroll(T, data(), merge_outputs=True)
+    with pytest.raises(ValueError, match="with --fuse .*the steps of 'lstm_' are one operator"):
+        outputs.get_internals()['lstm_t3_out_output']
+    with pytest.raises(ValueError) as error:
+        outputs.get_internals()['other_t3_out_output']
+    assert 'fuse' not in str(error.value)
+
+
+PROGRAM = '''
+import sys
+import mxnet as mx
+cell = mx.rnn.SequentialRNNCell()
+cell.add(mx.rnn.LSTMCell(4, prefix='lstm_'))
+cell.add(mx.rnn.RNNCell(4, 'sigmoid', prefix='rnn_'))
+for _ in range(2):
+    cell.reset()
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+print('RNN' in outputs.tojson().replace('RNNCell', ''), sys.argv[1:])
+'''
+
+
+def run(tmp_path, *options, code=PROGRAM, **environment):
+    (tmp_path / 'old.py').write_text(code, encoding='utf-8')
+    return subprocess.run(
+        [sys.executable, '-W', 'ignore', '-m', 'mxrnn', 'run', *options, 'old.py', '--an-option'],
+        cwd=str(tmp_path), env=dict(os.environ, PYTHONPATH=ROOT, OMP_NUM_THREADS='1',
+                                    **environment),
+        capture_output=True, text=True)
+
+
+@differs
+@needs_operator
+def test_run_fuses_where_it_is_asked_to(tmp_path):
+    for options, environment, fused in ([], {}, False), (['--fuse'], {}, True), (
+            [], {'MXRNN_FUSE': '1'}, True), ([], {'MXRNN_FUSE': '0'}, False):
+        ended = run(tmp_path, *options, **environment)
+        assert ended.stdout == "%s ['--an-option']\n" % fused, ended.stderr
+    ended = run(tmp_path, '--fuse', '--report')
+    assert ended.stderr.endswith(
+        "mxrnn, run with --fuse:\nSequentialRNNCell(sym.RNN('lstm', 4: LSTMCell(4, "
+        "prefix='lstm_')), RNNCell(4, prefix='rnn_') [not fused: sym.RNN has no "
+        "activation 'sigmoid']), unrolled 2 times\n"), ended.stderr
+
+
+@differs
+def test_what_tells_whether_to_fuse_is_yes_or_no(tmp_path):
+    ended = run(tmp_path, MXRNN_FUSE='yes')
+    assert ended.returncode and "MXRNN_FUSE must be 0 or 1, got 'yes'" in ended.stderr
+    ended = run(tmp_path, '--report')
+    assert ended.returncode and '--report must come with --fuse' in ended.stderr
+    with pytest.raises(TypeError, match="fuse must be a bool or None, got 'yes'"):
+        rnn.install(fuse='yes')
+
+
+@differs
+@needs_operator
+def test_install_fuses_where_it_is_asked_to(tmp_path):
+    for call, fused in ('install(fuse=True)', True), ('install(fuse=False)', False), (
+            'install()', True):
+        ended = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-c', 'import mxrnn; mxrnn.%s\n%s' % (call, PROGRAM)],
+            env=dict(os.environ, PYTHONPATH=ROOT, OMP_NUM_THREADS='1', MXRNN_FUSE='1'),
+            capture_output=True, text=True)
+        assert ended.stdout == '%s []\n' % fused, ended.stderr
