@@ -148,13 +148,16 @@ class Planner:
     ----------
     claims : dict of int to Claim
         By value that a recurrence gives.
+    length : int, optional
+        A number of parts that are single steps.
     """
 
     def __init__(self, values: Values, ranks: Sequence[Any],
-                 claims: dict[int, Claim]) -> None:
+                 claims: dict[int, Claim], length: int | None = None) -> None:
         self._values, self._ranks, self._claims = values, ranks, claims
         self._known: dict[Lanes, Plan] = {}
         self._firm: dict[Lanes, bool] = {}
+        self._length = length
         #: Columns that would wait for themselves if they were one sequence.
         self.blocked: set[Lanes] = set()
 
@@ -247,7 +250,8 @@ class Planner:
         node = values.node(lanes[0])
         if len(owners) == 1 and node.op == 'SliceChannel':
             axis, places = node.axis, [values.output(value) for value in lanes]
-            kept, total = 'no' if node.squeeze_axis else 'any', node.num_outputs
+            total = node.num_outputs
+            kept = 'no' if node.squeeze_axis else 'one' if total == self._length else 'any'
         elif node.op == 'slice_axis' and len(owners) == len(lanes):
             axis, total, kept = node.axis, None, 'one'
             cuts = [self._cut(values.node(value), axis) for value in lanes]

@@ -11,13 +11,14 @@ from .chains import chains, direct_chains
 from .columns import Declined, Recurrence, Taken
 from .emitting import Emitter, Refused
 from .kernels import Kernel, find_kernel
+from .lengths import difference, free
 from .loops import Loop
 from .plans import Circular, Claim, Leaf, Planner
 from .ranks import find_ranks
 from .steps import find_recurrence
 from .values import Values
 
-__all__ = ['Finding', 'RolledGraph', 'roll']
+__all__ = ['Finding', 'RolledGraph', 'certify', 'roll']
 
 
 class Finding(NamedTuple):
@@ -58,7 +59,7 @@ class _Found(NamedTuple):
     finding: Finding
 
 
-def roll(graph: Graph, *, training: bool = False) -> RolledGraph:
+def roll(graph: Graph, *, training: bool = False, length: int | None = None) -> RolledGraph:
     """Roll up the recurrences of a graph.
 
     Parameters
@@ -67,6 +68,10 @@ def roll(graph: Graph, *, training: bool = False) -> RolledGraph:
     training : bool
         Keep what draws in training. Otherwise dropout is left out, and zoneout with it, as
         inference has them; the outputs are those of inference alone.
+    length : int, optional
+        The number of steps that the graph was unrolled for: where it states this very number as a
+        size, that of any other sequence is meant. A graph alone does not tell a number of steps
+        from another number that happens to be the same.
 
     Returns
     -------
@@ -75,12 +80,49 @@ def roll(graph: Graph, *, training: bool = False) -> RolledGraph:
         they need.
     """
     try:
-        return _rolled(graph, training)
+        rolled = _rolled(graph, training, length)
+        return rolled if length is None else rolled._replace(graph=free(rolled.graph, length))
     except AttributeValueError:  # whoever reads the graph says which node has it
         return RolledGraph(graph, ())
 
 
-def _rolled(graph: Graph, training: bool) -> RolledGraph:
+def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGraph:
+    """Roll up a graph whose numbers of steps another graph proves to be such.
+
+    Parameters
+    ----------
+    graph, other : Graph
+        Of the same program, unrolled for two lengths: of two buckets, say.
+    training : bool
+        As of `roll`.
+
+    Returns
+    -------
+    RolledGraph
+        Of `graph`, for any length.
+
+    Raises
+    ------
+    ValueError
+        They differ in more than their numbers of steps, or have the same; the message says where.
+    """
+    found = []
+    for each in (graph, other):
+        steps = max([finding.steps for finding in roll(each, training=training).findings],
+                    default=0)
+        found.append((steps, roll(each, training=training, length=steps)))
+    (first, rolled), (second, further) = found
+    if not first or not second or first == second:
+        raise ValueError('other must be the graph of another number of steps, got %d and %d'
+                         % (first, second))
+    differing = difference(rolled.graph, further.graph)
+    if differing is not None:
+        raise ValueError('other must be the graph of the same program for another number of steps, '
+                         'but rolled up, %s' % differing)
+    return rolled
+
+
+def _rolled(graph: Graph, training: bool, length: int | None) -> RolledGraph:
     values = Values(graph, training)
     found, failed = _search(values)
     if not found:
@@ -90,7 +132,7 @@ def _rolled(graph: Graph, training: bool) -> RolledGraph:
     blocked: set[tuple[int, ...]] = set()
     for _ in range(20):
         claims = _claims(found)
-        planner = Planner(values, ranks, claims)
+        planner = Planner(values, ranks, claims, length)
         planner.blocked = blocked
         refused = _refused(found, planner)
         if refused is None:

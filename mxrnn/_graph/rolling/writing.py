@@ -42,9 +42,12 @@ class Writer:
 
     def stand_in(self, op: str, name: str, attrs: Mapping[str, Any], entry: Entry) -> Entry:
         """A new node of one input in the place of an old one, whose name it takes."""
-        made = self.add(op, '', attrs, [entry])
-        self.nodes[made.node] = self.nodes[made.node]._replace(name=name)
-        return made
+        return self.named(self.add(op, '', attrs, [entry]), name)
+
+    def named(self, entry: Entry, name: str) -> Entry:
+        """`entry`, whose node gets a name that was kept for it."""
+        self.nodes[entry.node] = self.nodes[entry.node]._replace(name=name)
+        return entry
 
     def add(self, op: str, name: str, attrs: Mapping[str, Any], inputs: Sequence[Entry],
             outputs: int = 1, subgraphs: tuple[Graph, ...] = ()) -> Entry:

@@ -1,0 +1,96 @@
+"""Numbers of steps that a graph states; graphs of two buckets, which prove that they are such."""
+from __future__ import annotations
+
+import pytest
+
+from mxrnn import interop
+from mxrnn._graph.rolling import certify, fixed_by, roll
+
+from .. import mx, rnn
+from ..cases import CASES, OURS
+from .compare import assert_equal
+from .rolling import bind, run_rolled, unrolled
+from .rolling_programs import PROGRAMS
+from .test_rolling_programs import build, numbers
+
+CELLS = [case for case in CASES + OURS if case.binds and not case.fused
+         and case.make(rnn).state_info]
+#: Cells over seven rows.
+STATED = ('conv_rnn_1d', 'conv_lstm_1d_kernels')
+
+
+def graph_of(symbol):
+    return interop.graph_from_json(symbol.tojson())
+
+
+@pytest.mark.parametrize('case', CELLS, ids=str)
+def test_graphs_of_two_buckets_are_one(case):
+    first, second = (graph_of(unrolled(case.make(rnn), length)) for length in (7, 11))
+    rolled = certify(first, second)
+    assert not fixed_by(rolled.graph, 7) or case.name in STATED
+
+
+@pytest.mark.parametrize('program', [each for each in PROGRAMS if not each.lists], ids=str)
+def test_programs_of_two_buckets(program):
+    certify(graph_of(build(program, 5)), graph_of(build(program, 8)))
+
+
+@pytest.mark.parametrize('name', ['steps_cut_one_by_one', 'the_same_input_in_each_step'])
+def test_length_that_the_graph_states(name):
+    program = next(each for each in PROGRAMS if each.name == name)
+    graph = graph_of(build(program, 5))
+    assert fixed_by(roll(graph).graph, 5)
+    if name == 'the_same_input_in_each_step':  # nothing else says how many steps there are
+        assert fixed_by(roll(graph, length=5).graph, 5)
+        return
+    for rolled in (roll(graph, length=5), certify(graph, graph_of(build(program, 7)))):
+        assert not fixed_by(rolled.graph, 5)
+        for length in (5, 8, 3):
+            shapes = program.shapes(length, 2)
+            bound = bind(build(program, length), shapes, values=numbers(program, shapes))
+            assert_equal(run_rolled(rolled, bound, shapes))
+
+
+def reshaped(length, batch=-1):
+    """A program that takes what it predicts apart by the number of steps."""
+    with mx.name.NameManager():
+        outputs, _ = rnn.LSTMCell(3).unroll(length, mx.sym.Variable('data'), merge_outputs=True)
+        scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 3)), num_hidden=5)
+        return mx.sym.Reshape(scores, shape=(batch, length, 5))
+
+
+@pytest.mark.parametrize('batch', [-1, 2])
+def test_reshape_by_the_length(batch):
+    graph = graph_of(reshaped(7, batch))
+    rolled = roll(graph)
+    assert len(fixed_by(rolled.graph, 7)) == 1
+    rolled = certify(graph, graph_of(reshaped(12, batch)))
+    assert not fixed_by(rolled.graph, 7)
+    for length in (3, 7, 9):
+        shapes = {'data': (2, length, 4)}
+        assert_equal(run_rolled(rolled, bind(reshaped(length, batch), shapes), shapes))
+
+
+def test_split_that_keeps_its_axis():
+    """Its parts may be of any length: the number of steps does not say."""
+    def cut(length):
+        with mx.name.NameManager():
+            steps = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=length, axis=1)
+            outputs, _ = rnn.LSTMCell(3).unroll(length, list(steps), merge_outputs=True)
+            return outputs
+    rolled = roll(graph_of(cut(4)))
+    for shape in ((2, 4, 5), (2, 12), (2, 8, 3)):
+        assert_equal(run_rolled(rolled, bind(cut(4), {'data': shape}), {'data': shape}))
+    rolled = roll(graph_of(cut(4)), length=4)
+    shapes = {'data': (2, 6, 5)}
+    assert_equal(run_rolled(rolled, bind(cut(6), shapes), shapes))
+
+
+def test_graphs_that_prove_nothing():
+    graph = graph_of(unrolled(rnn.LSTMCell(3), 4))
+    with pytest.raises(ValueError, match='got 4 and 4'):
+        certify(graph, graph_of(unrolled(rnn.LSTMCell(3), 4)))
+    with pytest.raises(ValueError, match='differ'):
+        certify(graph, graph_of(unrolled(rnn.LSTMCell(5), 6)))
+    with pytest.raises(ValueError, match='got 0 and 4'):
+        certify(graph_of(mx.sym.tanh(mx.sym.Variable('data'))), graph)
