@@ -31,6 +31,25 @@ def test_killed_processes_leave_whole_checkpoints(tmp_path):
     assert int(inside) > 10 and int(whole) > 10
 
 
+@differs
+@pytest.mark.parametrize('casts', [False, True])
+def test_saved_graphs_take_no_memory_for_good(casts, tmp_path, monkeypatch):
+    """MXNet never frees the copy that it makes to leave out casts; what it writes is the same."""
+    asked = []
+    save = mx.sym.Symbol.save
+
+    def watched(self, fname, remove_amp_cast=True):
+        asked.append(remove_amp_cast)
+        save(self, fname, remove_amp_cast)
+    monkeypatch.setattr(mx.sym.Symbol, 'save', watched)
+    symbol, _ = rnn.LSTMCell(3).unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+    symbol = mx.sym.amp_cast(symbol, dtype='float32') if casts else symbol
+    rnn.save_rnn_checkpoint([], str(tmp_path / 'ours'), 1, symbol, {}, {})
+    mx.model.save_checkpoint(str(tmp_path / 'theirs'), 1, symbol, {}, {})
+    ours, theirs = (content(tmp_path)[name + '-symbol.json'] for name in ('ours', 'theirs'))
+    assert asked == [casts, True] and ours == theirs
+
+
 @contextlib.contextmanager
 def file_size_limit(size):
     """As a disk that has room for so many bytes of each file."""

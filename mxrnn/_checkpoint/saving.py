@@ -13,7 +13,7 @@ from .._files import names as files
 from .._files.errors import CheckpointError, reason_of
 from .._files.params import add_checksum, check_params
 from .._graph.reading import read_graph
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import RELEASE, graph_of, mx
 from . import states
 from .states import Extra
 
@@ -126,7 +126,7 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
             base, number = files.numbered(os.path.basename(prefix), epoch, batch)
             with _unlogged(stage):
                 mx.model.save_checkpoint(os.path.join(stage, base), number, symbol, arg_params,
-                                         aux_params)
+                                         aux_params, **_without_copy(symbol))
             if symbol is not None:
                 os.replace(os.path.join(stage, base + '-symbol.json'), staged['symbol'])
                 read_graph(staged['symbol'])
@@ -146,6 +146,18 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
     _log.info('Saved checkpoint to "%s"', targets['params'])
     if companion is not None:
         _log.info('Saved optimizer states to "%s"', targets['states'])
+
+
+def _without_copy(symbol: mx.sym.Symbol | None) -> dict[str, bool]:
+    """Options with which MXNet writes the same graph.
+
+    By default it makes a copy without casts for mixed precision, which it never frees: most graphs
+    have none.
+    """
+    if symbol is None or RELEASE < (1, 7):
+        return {}
+    return {'remove_amp_cast': any(node.op in ('amp_cast', 'amp_multicast')
+                                   for node in graph_of(symbol).walk())}
 
 
 @contextlib.contextmanager
