@@ -110,7 +110,7 @@ _PUBLIC = {
 _MODULES = ('init', 'interop', 'io', 'rnn', 'rnn_cell')
 
 if not TYPE_CHECKING:  # type checkers can't follow a table; they know the names from above
-    # What `from mxnet.rnn import *` gives, and ours; not what would hide names of the program's.
+    # The names of `from mxnet.rnn import *`, and ours; none that would hide a program's own.
     __all__ = ['install', 'rnn_cell', 'rnn', 'io', *(name for name in _PUBLIC if name != 'mx')]
 
     def __getattr__(name):

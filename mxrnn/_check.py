@@ -14,7 +14,7 @@ __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer',
            'number', 'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag',
            'integers', 'iterable', 'generator_state', 'warn_once']
 
-#: What names a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
+#: Names of a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
 DType = Union[str, Type[Any], 'np.dtype[Any]']
 
 #: The largest integer that operators' parameters hold.

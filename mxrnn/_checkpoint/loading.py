@@ -22,7 +22,7 @@ __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 
 class Checkpoint(NamedTuple('Checkpoint', [
         ('symbol', mx.sym.Symbol), ('arg_params', Params), ('aux_params', Params)])):
-    """What `load_rnn_checkpoint` returns: a tuple of three that knows which epoch it is of.
+    """A checkpoint that was read: a tuple of three that knows which epoch it is of.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ __all__ = ['faults']
 
 def faults(cells: Sequence[Any], symbol: Any, read: dict[str, Any], arg_params: dict[str, Any],
            aux_params: dict[str, Any]) -> list[str]:
-    """What does not fit, in words; an empty list if everything does.
+    """List in words all that does not fit.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def _wrong_names(cells: Sequence[Any], graph: Graph, read: dict[str, Any],
                  arg_params: dict[str, Any], aux_params: dict[str, Any]) -> list[str]:
     """Names that neither graph nor cells use, and parameters that the file lacks."""
     arguments = graph.arguments
-    # What packing has made is known to a cell, whether or not it is one of the cell's variables.
+    # A cell knows the weights that it packed, whether or not they are variables of its own.
     known = set(arguments).union(*map(_weights, cells))
     extra = (set(read) & set(arg_params)) - known | set(aux_params) - set(graph.auxiliary)
     given = {*read, *arg_params} - set(graph.auxiliary) | set(aux_params)
@@ -81,7 +81,7 @@ def _wrong_types(symbol: Any, read: dict[str, Any], arg_params: dict[str, Any],
     arguments = symbol.list_arguments()
     types = {name: arg_params[name].dtype for name in arguments if name in arg_params}
     suspects = integers(arg_params) & set(types)
-    # What a cell has packed is of the type of the first gate; the graph then judges the whole.
+    # A packed weight has the type of its first gate; the graph then judges the whole.
     packed = {np.dtype(arg_params[name].dtype) for name in suspects - set(read)}
     odd = {name for name in integers(read) - set(arguments)
            if np.dtype(read[name].dtype) not in packed}

@@ -50,7 +50,7 @@ class Data(Protocol):
 
 
 class Here(NamedTuple):
-    """What a position is taken of.
+    """The training that a position is taken of.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the iterators share: arguments, descriptions of batches, and positions to go on from."""
+"""Shared by the iterators: arguments, descriptions of batches, and positions to go on from."""
 from __future__ import annotations
 
 from typing import Any, Literal, Mapping, Sequence
@@ -140,7 +140,7 @@ class TokenIter(mx.io.DataIter):
         raise NotImplementedError
 
     def _identity(self) -> dict[str, Any]:
-        """What tells these data from others."""
+        """The values that tell these data from others."""
         found: dict[str, Any] = {}
         for name, held in self._held.items():
             of = name + ' ' if found else ''  # files of old have one argument's, without its name
@@ -158,7 +158,7 @@ class TokenIter(mx.io.DataIter):
         raise NotImplementedError
 
     def _epochs(self) -> list[dict[str, Any]]:
-        """What this epoch's order was drawn from."""
+        """The state of the generators from which this epoch's order was drawn."""
         return []
 
     def _go_to(self, done: int, epochs: Sequence[Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""What the iterators over sentences in buckets share: all but the names of their arguments."""
+"""Shared by the iterators over sentences in buckets: all but the names of their arguments."""
 from __future__ import annotations
 
 import logging
@@ -43,7 +43,7 @@ class BucketedIter(TokenIter):
     they are, by number among `given`.
     """
 
-    #: What a sample is called.
+    #: The word for a sample.
     samples = 'sentences'
 
     buckets: Any

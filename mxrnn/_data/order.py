@@ -169,7 +169,7 @@ def _frequent(offsets: Sequence[np.ndarray], longest: Sequence[int], least: int
 
 
 class _Generators(NamedTuple):
-    """What draws the order of batches (`python`) and of the sentences in them (`numpy`)."""
+    """The generators of the order of batches (`python`) and of the sentences in them (`numpy`)."""
 
     python: Any
     numpy: Any
@@ -188,7 +188,7 @@ class _Generators(NamedTuple):
         return found
 
     def state(self) -> dict[str, np.ndarray]:
-        """What `of_state` makes them of; empty if a program gave NumPy another generator."""
+        """The state for `of_state`; empty if a program gave NumPy another generator."""
         state = self.numpy.get_state(legacy=False)
         if state['bit_generator'] != 'MT19937':
             return {}

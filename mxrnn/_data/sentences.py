@@ -160,7 +160,7 @@ class BucketSentenceIter(BucketedIter):
             yield rows[:, :length].copy()
 
     def _all_rows(self, column: int) -> Iterator[np.ndarray]:
-        """What the column's arrays are cut from, for each bucket all in this epoch's order."""
+        """For each bucket, all that the column's arrays are cut from, in this epoch's order."""
         for bucket, rows in enumerate(self._order.epoch):
             (starts, sizes), = self._located(bucket, rows)
             yield self._cut(self._columns[column], bucket, starts, sizes)

@@ -13,7 +13,7 @@ import numpy as np
 __all__ = ['Packed', 'checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather', 'joined',
            'joint', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
 
-#: What an NDArray can hold, and so what `dtype` may be.
+#: The types that an NDArray can hold, which `dtype` may be.
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
 
 _PIECE = 2 ** 18  # numbers looked at once

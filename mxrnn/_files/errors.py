@@ -53,7 +53,7 @@ def _of_mxnet(cls: type) -> type:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error says, in one line and without the stack that MXNet puts around it."""
+    """The message of an error, in one line and without the stack that MXNet puts around it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     base = _mxnet_error()
     if base is not None and isinstance(error, base) and not isinstance(error, CheckpointError):

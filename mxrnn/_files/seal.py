@@ -20,14 +20,14 @@ _MARK, _ALONE = b'CR', b'C1'
 
 
 class Seal(NamedTuple):
-    """What the word says: the checksum, and the bytes that tell of a higher number."""
+    """The content of the word: the checksum, and the bytes that tell of a higher number."""
 
     checksum: int
     higher: bytes
 
 
 def parse(word: bytes) -> Seal | None:
-    """What a reserved word says, None if it is MXNet's; a ValueError if it is neither."""
+    """Reads a reserved word: None if it is MXNet's; a ValueError if it is neither."""
     checksum, mark, higher = struct.unpack('<I2s2s', word)
     if mark == _MARK:
         return Seal(checksum, higher)

@@ -1,1 +1,1 @@
-"""What everything runs on: MXNet found, cured and imported, NVIDIA's libraries, the report."""
+"""MXNet found, cured and imported, NVIDIA's libraries, and the report of all that."""

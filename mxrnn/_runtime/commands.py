@@ -17,7 +17,7 @@ VERSION = '0.1.0'
 #: The last release of MXNet, which all is tested with.
 RELEASE = '1.9.1'
 
-#: What `pip install .` brings: MXNet needs them, too, and is installed without them.
+#: Brought by `pip install .`: MXNet needs them, too, and is installed without them.
 REQUIREMENTS = ['numpy', 'requests']
 
 

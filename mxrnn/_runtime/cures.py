@@ -1,4 +1,4 @@
-"""What MXNet needs so that it can be imported on current Python and NumPy.
+"""Cures MXNet, so that it can be imported on current Python and NumPy.
 
 MXNet 1.5 to 2.0.0b1 ask NumPy for names that it has taken out since 1.24, and Python for
 `distutils`, gone in 3.12. They are answered while MXNet is being imported, and to MXNet's own
@@ -25,7 +25,7 @@ from . import cuda, failures, threads, watch
 
 __all__ = ['cures', 'execute', 'version']
 
-#: What was done to have MXNet imported, in words.
+#: The cures that were needed to import MXNet, in words.
 cures: list[str] = []
 
 

@@ -19,7 +19,7 @@ SYSTEM = {'libgomp.so.1': ('libgomp1', 'libgomp'),
           'libquadmath.so.0': ('libquadmath0', 'libquadmath'),
           'libstdc++.so.6': ('libstdc++6', 'libstdc++')}
 
-#: What the wheel for 64-bit Arm links to, of Arm Performance Libraries. It uses nothing of them but
+#: Arm Performance Libraries that the wheel for 64-bit Arm links to. It uses nothing of them but
 #: standard functions, which these libraries have as well.
 ARM = {'libarmpl_lp64_mp.so': 'liblapacke.so.3',
        'libamath.so': 'libm.so.6',

@@ -41,7 +41,7 @@ class _CuringLoader:
 
     def exec_module(self, module: ModuleType) -> None:
         from . import cures
-        # Those who look at the module afterwards find what they would find without mxrnn.
+        # Afterwards the module looks as it does without mxrnn.
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader

@@ -33,7 +33,7 @@ __all__ = ['disable', 'enable', 'main_of_child', 'run']
 _MAIN = 'MXRNN_MAIN_OF_CHILDREN'
 _CHILD = 'mxrnn._runtime.child'
 
-#: What `enable` writes: a module, and one of the files with which Python starts.
+#: Written by `enable`: a module, and one of the files with which Python starts.
 _MODULE = '_mxrnn_startup'
 _STARTERS = ('mxrnn-enable.pth', 'mxrnn-enable.start')
 

@@ -1,4 +1,4 @@
-"""What MXNet runs on here: a report for people, and GPU contexts that are known to work."""
+"""Reports what MXNet runs on here, for people; makes GPU contexts that are known to work."""
 from __future__ import annotations
 
 import ctypes

@@ -27,7 +27,7 @@ class Choice(NamedTuple):
     reason: str
 
 
-#: What was chosen when MXNet was imported.
+#: The choice of the time when MXNet was imported.
 choice = Choice(None, 'MXNet was imported before mxrnn, which leaves it as it is')
 
 

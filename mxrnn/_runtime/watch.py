@@ -39,7 +39,7 @@ _TIMEOUT = 8
 #: suspended, or a clock that was set, makes all seem gone until their next heartbeat.
 _PAUSE, _LOOKS = 0.5, 4
 
-#: What ps-lite calls the scheduler, and all servers and workers.
+#: ps-lite's names of the scheduler, and of all servers and workers.
 _SCHEDULER, _OTHERS = 1, 6
 
 #: The stores of this process that train with other machines, in their order.
