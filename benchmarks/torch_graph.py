@@ -1,6 +1,7 @@
 """How long does a step of an exported graph take in torch, against torch's own layers?
 
-Builds the graphs of FusedRNNCell and of `fuse`, turns them into modules by `interop.to_torch` and
+Builds the graphs of FusedRNNCell, of `fuse` and of ordinary cells, which are unrolled in MXNet and
+rolled up in torch, turns them into modules by `interop.to_torch` and
 times inference, and forward + backward, beside torch.nn.LSTM and GRU: time-major, on the same
 number of threads, in rounds that take turns. Every implementation also computes the gradient of its
 input. `to_torch` is how many times as fast as torch.nn it is; `from_cpu` the largest difference of
@@ -34,6 +35,7 @@ TORCH = 'torch.nn'
 CELLS: dict[str, Callable[[str, int, int], Any]] = {
     'FusedRNNCell': lambda mode, layers, units: mxrnn.FusedRNNCell(units, layers, mode),
     'fuse': lambda mode, layers, units: mxrnn.fuse(stack(mxrnn, mode, layers, units)),
+    'rolled': lambda mode, layers, units: stack(mxrnn, mode, layers, units),
 }
 
 
