@@ -177,7 +177,7 @@ def _add_n(node: Node) -> Run:
 def _where(node: Node) -> Run:
     def run(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
         chosen = condition != 0
-        if chosen.dim() == 1 and x.dim() > 1:  # which chooses rows
+        if chosen.dim() == 1:  # it chooses rows
             chosen = chosen.reshape(-1, *[1] * (x.dim() - 1))
         return torch.where(chosen, x, y)
     return run

@@ -104,7 +104,7 @@ def _up_sampling(node: Node) -> Run:
     scale = node.scale
     if node.sample_type != 'nearest' or len(node.inputs) != 1:
         raise Unsupported('only sample_type nearest of one input is supported')
-    return lambda x: F.interpolate(x, scale_factor=scale, mode='nearest')
+    return lambda x: F.interpolate(x, scale_factor=scale)
 
 
 @operator('Dropout', training=True)
