@@ -3,9 +3,10 @@
 Builds the graphs of FusedRNNCell, of `fuse` and of ordinary cells, which are unrolled in MXNet and
 rolled up in torch, turns them into modules by `interop.to_torch` and times inference, and forward +
 backward, beside torch.nn.LSTM and GRU: time-major, on the same number of threads, in rounds that
-take turns. Every implementation also computes the gradient of its input. `to_torch` is how many times as fast as torch.nn it is; `from_cpu` the largest difference of
-the outputs from those on the CPU, as a part of the largest. MXNet makes the graphs on the CPU;
-`--ctx gpu` needs a GPU of torch's only, of any age, on which TF32 is switched off.
+take turns. Every implementation also computes the gradient of its input. `to_torch` is how many
+times as fast as torch.nn it is; `from_cpu` the largest difference of the outputs from those on the
+CPU, as a part of the largest. MXNet makes the graphs on the CPU; `--ctx gpu` needs a GPU of torch's
+only, of any age, on which TF32 is switched off.
 
     python benchmarks/torch_graph.py
     python benchmarks/torch_graph.py --ctx gpu

@@ -423,6 +423,10 @@ OPS.update({
     'scatter_nd_4': Op(lambda: S.scatter_nd(A, B, shape=4), 'b', a=(3,),
                        b=np.array([[0, 2, 1.]])),
     'sum_axis_none': Op(lambda: S.sum(A, axis=())),
+    'reshape_like_last': Op(lambda: S.reshape_like(
+        A, B, lhs_begin=-2, lhs_end=None, rhs_begin=-3, rhs_end=-1), 'b', a=SHAPE, b=(2, 10, 7)),
+    'reshape_like_inner': Op(lambda: S.reshape_like(
+        A, B, lhs_begin=1, lhs_end=-1, rhs_begin=0, rhs_end=2), 'b', a=SHAPE, b=(2, 2, 9)),
     'squeeze_one': Op(lambda: S.squeeze(A), a=(1,)),
     'squeeze_one_axis': Op(lambda: S.squeeze(A, axis=0), a=(1,)),
     'squeeze_all_axes': Op(lambda: S.squeeze(A, axis=(0, 1)), a=(1, 1)),

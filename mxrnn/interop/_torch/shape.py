@@ -58,16 +58,11 @@ def _reshape(node: Node) -> Run:
 
 @operator('reshape_like')
 def _reshape_like(node: Node) -> Run:
-    left, right = (node.lhs_begin, node.lhs_end), (node.rhs_begin, node.rhs_end)
-
-    def axes(x: Tensor, begin: int | None, end: int | None) -> tuple[int, int]:
-        first, last = begin or 0, x.dim() if end is None else end
-        return (first + x.dim() if first < 0 else first), (last + x.dim() if last < 0 else last)
+    begin, end, part = node.lhs_begin or 0, node.lhs_end, slice(node.rhs_begin, node.rhs_end)
 
     def run(x: Tensor, like: Tensor) -> Tensor:
-        begin, end = axes(x, *left)
-        first, last = axes(like, *right)
-        return x.reshape(x.shape[:begin] + like.shape[first:last] + x.shape[end:])
+        behind = x.shape[x.dim() if end is None else end:]
+        return x.reshape(x.shape[:begin] + like.shape[part] + behind)
     return run
 
 
