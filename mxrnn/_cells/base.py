@@ -10,8 +10,8 @@ from typing import Any, Callable
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gates import activate
-from .sequence import StateInfo, make_state, unknown
+from .gates import Activation, Step, activate
+from .sequence import StateInfo, States, make_state, unknown
 from .unroll import Unrollable
 from .variables import RNNParams, in_constructor_of
 from .weights import PackedWeights
@@ -124,7 +124,8 @@ class BaseRNNCell(Unrollable, PackedWeights):
             cells.extend(cell._inner_cells_())
         return cells
 
-    def _kept_between_steps_(self, states: list[mx.sym.Symbol], dtype: Any
+    def _kept_between_steps_(self, states: list[mx.sym.Symbol],
+                             dtype: _check.DType | None
                              ) -> dict[str, mx.sym.Symbol | None]:
         """Attributes, besides the states, that hold a Symbol from one step to the next, each with
         its value before the first step from `states`, or None if no step reads it."""
@@ -199,14 +200,15 @@ class BaseRNNCell(Unrollable, PackedWeights):
             states.append(make_state(func, name, kwargs))
         return states
 
-    def _first_states_(self, begin_state: Any, dtype: Any) -> Any:
-        if begin_state is None:
-            return self.begin_state(**({} if dtype is None else {'dtype': dtype}))
-        return begin_state
+    def _first_states_(self, begin_state: States | None, dtype: _check.DType | None) -> States:
+        if begin_state is not None:
+            return begin_state
+        return self.begin_state() if dtype is None else self.begin_state(dtype=dtype)
 
     # Graphs
 
-    def _get_activation(self, inputs: mx.sym.Symbol, activation: Any, **kwargs: Any
+    def _get_activation(self, inputs: mx.sym.Symbol, activation: Activation,
+                        **kwargs: Any
                         ) -> mx.sym.Symbol:
         return activate(inputs, activation, **kwargs)
 
@@ -242,14 +244,14 @@ class BaseRNNCell(Unrollable, PackedWeights):
         its inputs are one."""
         return True
 
-    def _check_graph_(self, symbols: Any) -> None:
+    def _check_graph_(self, symbols: States) -> None:
         """Refuse a graph that must not reach the program; `symbols` are its outputs and states."""
 
-    def _later_step_(self) -> Callable[..., Any]:
+    def _later_step_(self) -> Callable[..., Step]:
         """What takes the steps of `unroll` after the first one."""
         return self
 
 
-def check_cell(name: str, value: Any) -> BaseRNNCell:
+def check_cell(name: str, value: object) -> BaseRNNCell:
     """Return `value` if it is a cell; the refusal says what it is instead, and what to do."""
     return _check.own(name, value, BaseRNNCell, 'a cell of mxrnn')

@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _check
 from .._runtime.mxnet import json_of, mx
 from .base import BaseRNNCell, check_cell
 from .containers import BidirectionalCell
-from .sequence import check_states
+from .sequence import Outputs, States, check_states
 
 __all__ = ['CarriedStates', 'carry_states']
+
+if TYPE_CHECKING:
+    Module = mx.mod.BaseModule
 
 
 def carry_states(cell: BaseRNNCell, **kwargs: Any) -> CarriedStates:
@@ -98,12 +101,13 @@ class CarriedStates:
             raise ValueError('cell must have states of different names, got %s: give the cells in '
                              'it a prefix each' % ', '.join(self.state_names))
         self._next_names = [name + '_next' for name in self.state_names]
-        self._used: weakref.WeakSet[Any] = weakref.WeakSet()  #: modules whose states are not zero
-        self._filled: list[Any] = []
+        #: Modules whose states are not zero.
+        self._used: weakref.WeakSet[Module] = weakref.WeakSet()
+        self._filled: list[Module] = []
         #: Executors that ran since their states were set
-        self._ran: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._ran: weakref.WeakSet[mx.executor.Executor] = weakref.WeakSet()
 
-    def group(self, outputs: Any, states: Any) -> mx.sym.Symbol:
+    def group(self, outputs: Outputs, states: States) -> mx.sym.Symbol:
         """The graph for the module: its outputs and, behind, the final states without gradient.
 
         Parameters
@@ -160,7 +164,7 @@ class CarriedStates:
                 'zero(module) after a pass that was broken off')
         self.carry(module)
 
-    def carry(self, module: Any) -> None:
+    def carry(self, module: Module) -> None:
         """Make the final states of the batch that `module` just ran the next one's begin states.
 
         Raises
@@ -184,7 +188,7 @@ class CarriedStates:
         self._used.add(module)
         self._up_to_date(self._filled)
 
-    def zero(self, module: Any) -> None:
+    def zero(self, module: Module) -> None:
         """Zero the begin states of `module`."""
         modules = self._modules(module)
         for each in modules:
@@ -192,31 +196,32 @@ class CarriedStates:
         self._used.discard(module)
         self._up_to_date(modules)
 
-    def _up_to_date(self, modules: list[Any]) -> None:
+    def _up_to_date(self, modules: list[Module]) -> None:
         """Note that what these modules run next begins with states that were just set."""
         for each in modules:
             for executor in each._exec_group.execs:
                 self._ran.discard(executor)
 
-    def _watch(self, executor: Any) -> None:
+    def _watch(self, executor: mx.executor.Executor) -> None:
         """Make a module's executor refuse to run twice on the same states."""
         run = type(executor).forward
         mine = weakref.ref(executor)
 
-        def forward(is_train: bool = False, **kwargs: Any) -> Any:
-            if mine() in self._ran:
+        def forward(is_train: bool = False, **kwargs: mx.nd.NDArray) -> list[mx.nd.NDArray]:
+            current: Any = mine()
+            if current in self._ran:
                 raise RuntimeError(
                     'two batches began with the same states: give what carry_states returned as '
                     '%s, or call its carry(module) after each batch, and its zero(module) before '
                     'a batch that begins anew'
                     % ('batch_end_callback of fit' if is_train else
                        'eval_batch_end_callback of fit, batch_end_callback of score'))
-            self._ran.add(mine())
-            return run(mine(), is_train, **kwargs)
+            self._ran.add(current)
+            return run(current, is_train, **kwargs)
 
-        executor.forward = forward
+        executor.forward = forward  # type: ignore[method-assign]
 
-    def _modules(self, module: Any) -> list[Any]:
+    def _modules(self, module: Module) -> list[Module]:
         """The module that holds the states; of a BucketingModule all, the current one first."""
         current = getattr(module, '_curr_module', None) or module
         names = getattr(current, '_state_names', None)
@@ -240,7 +245,7 @@ class _Carried(mx.sym.Symbol):
     def __reduce__(self) -> Any:
         return mx.sym.load_json, (json_of(self),)  # a copy, or another process, has no watch
 
-    def simple_bind(self, *args: Any, **kwargs: Any) -> Any:
+    def simple_bind(self, *args: Any, **kwargs: Any) -> mx.executor.Executor:
         executor = super().simple_bind(*args, **kwargs)
         if 'shared_buffer' in kwargs:  # a module's; programs that bind by hand carry by hand
             self.carried._watch(executor)
@@ -260,7 +265,7 @@ def _check_evaluation(where: dict[str, Any]) -> None:
                              'batch_end_callback is, got None' % name)
 
 
-def _check_continues(name: str, iterator: Any) -> None:
+def _check_continues(name: str, iterator: object) -> None:
     """Refuse an iterator that is known not to continue its batches."""
     inner = [*getattr(iterator, 'iters', []), getattr(iterator, 'data_iter', None)]
     for each in inner:  # of PrefetchingIter and ResizeIter

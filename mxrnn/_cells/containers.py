@@ -1,14 +1,16 @@
 """Cells made of cells: stacks and both directions."""
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Callable, Literal
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
+from .gates import Step
 from .lengths import GivenLengths
 from .sequence import (
     Inputs,
+    Kind,
     StateInfo,
     States,
     check_states,
@@ -71,7 +73,8 @@ class _Container(BaseRNNCell):
     def state_info(self) -> list[StateInfo]:
         return sum((cell.state_info for cell in self._cells), [])
 
-    def begin_state(self, func: Any = None, **kwargs: Any) -> list[mx.sym.Symbol]:
+    def begin_state(self, func: Callable[..., mx.sym.Symbol] | None = None,
+                    **kwargs: Any) -> list[mx.sym.Symbol]:
         """The states of all cells as one flat list; see `BaseRNNCell.begin_state`."""
         self._check_unmodified_()
         if func is not None:
@@ -82,11 +85,11 @@ class _Container(BaseRNNCell):
     def _masks_padding_(self) -> bool:  # type: ignore[override]
         return bool(self._cells) and all(cell._masks_padding_ for cell in self._cells)
 
-    def _check_graph_(self, symbols: Any) -> None:
+    def _check_graph_(self, symbols: States) -> None:
         if self._override_cell_params:
             check_shared(self, self._params, flatten(symbols))
 
-    def _states_by_cell_(self, states: Any) -> list[list[mx.sym.Symbol]]:
+    def _states_by_cell_(self, states: States) -> list[list[mx.sym.Symbol]]:
         counts = [len(cell.state_info) for cell in self._cells]
         rest = iter(check_states(states, sum(counts), self))
         return [[next(rest) for _ in range(count)] for count in counts]
@@ -149,20 +152,19 @@ class SequentialRNNCell(_Container):
     def __bool__(self) -> bool:
         return True  # an empty stack is a cell, too
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         """The cell of this number, or for a slice a list of cells."""
         return self._cells[index]
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         blocker = self._blocker_()
         if blocker is not None:
             raise NotImplementedError('the stack cannot be stepped, because of %r in it: use '
                                       'unroll' % blocker)
-        states = self._states_by_cell_(states)
+        by_cell = self._states_by_cell_(states)
         self._counter += 1
-        next_states = []
-        for cell, own in zip(self._cells, states):
+        next_states: list[mx.sym.Symbol] = []
+        for cell, own in zip(self._cells, by_cell):
             inputs, own = cell(inputs, own)
             next_states.extend(own)
         if self._counter == 0:
@@ -176,7 +178,7 @@ class SequentialRNNCell(_Container):
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
-        next_states: list[Any] = []
+        next_states: list[States] = []
         between = options._replace(merge_outputs=None)
         for i, (cell, own) in enumerate(zip(self._cells, states)):
             inputs, own = cell._unroll_within_(
@@ -244,8 +246,7 @@ class BidirectionalCell(_Container):
     def _blocker_(self) -> BaseRNNCell | None:
         return self
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         raise NotImplementedError('%r cannot be stepped, since its backward cell begins at the '
                                   'end of the sequence: use unroll' % self)
 
@@ -260,7 +261,7 @@ class BidirectionalCell(_Container):
         states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
         results = [cell._unroll_within_(given, own, options)
                    for cell, given, own in zip(self._cells, (steps, steps[::-1]), states)]
-        outputs = [result[0] for result in results]
+        outputs: list[Any] = [result[0] for result in results]
         if merge_outputs is None:
             merge_outputs = all(isinstance(output, mx.sym.Symbol) for output in outputs)
             if not merge_outputs:  # by its full name, which decides the automatic one
@@ -279,7 +280,8 @@ class BidirectionalCell(_Container):
                       for i, pair in enumerate(zip(forward, backward[::-1]))]
         return joined, [result[1] for result in results]
 
-    def _join_(self, forward: Any, backward: Any, axis: int, name: str) -> mx.sym.Symbol:
+    def _join_(self, forward: mx.sym.Symbol, backward: mx.sym.Symbol, axis: int, name: str
+               ) -> mx.sym.Symbol:
         """Both directions' outputs, whose channels lie along `axis`, as one output."""
         name = self._output_prefix + name
         if self._merge_ == 'concat':
@@ -289,7 +291,7 @@ class BidirectionalCell(_Container):
         total = mx.sym.elemwise_add(forward, backward, name=name + '_sum')
         return mx.sym._internal._mul_scalar(total, scalar=0.5, name=name)
 
-    def _check_widths_(self, forward: Any, backward: Any, axis: int) -> None:
+    def _check_widths_(self, forward: mx.sym.Symbol, backward: mx.sym.Symbol, axis: int) -> None:
         if self._merge_ == 'concat':
             return
         widths = [known_shape(output)[axis:axis + 1] for output in (forward, backward)]
@@ -302,7 +304,7 @@ class BidirectionalCell(_Container):
         layouts = [info.get('__layout__', '') for info in self.state_info]
         return next((layout.index('C') for layout in layouts if layout.endswith('WC')), 1)
 
-    def _form_of_inputs_(self, states: list[list[mx.sym.Symbol]]) -> tuple[Any, int]:
+    def _form_of_inputs_(self, states: list[list[mx.sym.Symbol]]) -> tuple[Kind, int]:
         """The type that inputs must have: that of the states, if it is known, but for cells of
         programs, which may take words and keep numbers; and how many axes they have."""
         package = __name__.partition('.')[0]
@@ -322,6 +324,7 @@ class BidirectionalCell(_Container):
         inputs = typed(merged(inputs, layout), *self._form_of_inputs_(states))
         data = time_major(inputs, layout)
         whole = options._replace(layout='TN' + layout[2:], merge_outputs=True)
+        forward: Any
         (forward, *left), (backward, *right) = (
             cell._unroll_within_(given, own, whole)
             for cell, given, own in zip(self._cells, (data, lengths.reverse(data)),

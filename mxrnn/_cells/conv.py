@@ -2,18 +2,20 @@
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Any, Literal, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Literal, Sequence, TypeVar, Union
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import Partial
 from .gated import GatedCell
-from .gates import ACTIVATIONS, GRU, LSTM, RNN
+from .gates import ACTIVATIONS, GRU, LSTM, RNN, Activation, Step
 from .sequence import StateInfo
 from .variables import RNNParams
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']
 
+Init = Union[str, mx.init.Initializer, None]
+Cell = TypeVar('Cell', bound='BaseConvRNNCell')
 ConvLayout = Literal['NCW', 'NCHW', 'NHWC', 'NCDHW', 'NDHWC']
 
 #: By the number of axes, what each layout stands for there. sym.Convolution has no 'NWC'.
@@ -29,8 +31,17 @@ class _Default(tuple):  # type: ignore[type-arg]
 _ONE, _THREE = _Default((1, 1)), _Default((3, 3))
 _LEAKY = Partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.2)
 
-#: Shared by the docstrings of the cells.
-_PARAMETERS = """
+def _checked_shape(shape: object) -> tuple[int, ...]:
+    count = len(shape) if isinstance(shape, (tuple, list)) else 4
+    if count - 2 not in _LAYOUTS:
+        raise ValueError('input_shape must be a tuple of 3, 4 or 5 integers, for batch, channels '
+                         'and 1, 2 or 3 axes, got %s' % _check.shown(shape))
+    return _check.integers('input_shape', shape, count, 0)
+
+
+class BaseConvRNNCell(GatedCell):
+    """The base of the convolutional cells; abstract.
+
     Parameters
     ----------
     input_shape : tuple of int
@@ -58,20 +69,6 @@ _PARAMETERS = """
         'NCW' or 'NCDHW', and 'NHWC' is 'NDHWC'; MXNet has no convolution in 'NWC'.
     bias : bool
         False: without i2h_bias and h2h_bias, whose initialisers then go unused.
-    """
-
-
-def _checked_shape(shape: Any) -> tuple[int, ...]:
-    count = len(shape) if isinstance(shape, (tuple, list)) else 4
-    if count - 2 not in _LAYOUTS:
-        raise ValueError('input_shape must be a tuple of 3, 4 or 5 integers, for batch, channels '
-                         'and 1, 2 or 3 axes, got %s' % _check.shown(shape))
-    return _check.integers('input_shape', shape, count, 0)
-
-
-class BaseConvRNNCell(GatedCell):
-    """What the convolutional cells have in common; abstract. `ConvRNNCell` explains the
-    arguments, none of which has a default here.
 
     Examples
     --------
@@ -88,9 +85,9 @@ class BaseConvRNNCell(GatedCell):
                  h2h_kernel: Sequence[int], h2h_dilate: Sequence[int],
                  i2h_kernel: Sequence[int], i2h_stride: Sequence[int],
                  i2h_pad: Sequence[int], i2h_dilate: Sequence[int],
-                 i2h_weight_initializer: Any, h2h_weight_initializer: Any,
-                 i2h_bias_initializer: Any, h2h_bias_initializer: Any,
-                 activation: Any, prefix: str = '', params: RNNParams | None = None,
+                 i2h_weight_initializer: Init, h2h_weight_initializer: Init,
+                 i2h_bias_initializer: Init, h2h_bias_initializer: Init,
+                 activation: Activation, prefix: str = '', params: RNNParams | None = None,
                  conv_layout: ConvLayout = 'NCHW', *, bias: bool = True) -> None:
         super().__init__(prefix, params, bias)
         self._num_hidden = _check.units(num_hidden)
@@ -119,7 +116,7 @@ class BaseConvRNNCell(GatedCell):
     def _num_axes_(self) -> int:
         return len(self._input_shape) - 2
 
-    def _by_axis_(self, name: str, value: Any, least: int) -> tuple[int, ...]:
+    def _by_axis_(self, name: str, value: Sequence[int], least: int) -> tuple[int, ...]:
         if isinstance(value, _Default):
             value = value[:1] * self._num_axes_
         return _check.integers(name, value, self._num_axes_, least)
@@ -145,7 +142,7 @@ class BaseConvRNNCell(GatedCell):
         return (0,) + shape[1:]
 
     @property
-    def _gate_names(self) -> Any:
+    def _gate_names(self) -> Sequence[str]:
         return self._recurrence_.gates[:] if self._recurrence_ else ()
 
     @property
@@ -174,24 +171,30 @@ class BaseConvRNNCell(GatedCell):
                   ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         return self._conv_forward(inputs, states, name)  # which a program may redefine
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         if self._recurrence_ is None:
             raise NotImplementedError('%s is abstract: use ConvRNNCell, ConvLSTMCell or '
                                       'ConvGRUCell' % type(self).__name__)
         return super().__call__(inputs, states)
 
 
-def _with_defaults(prefix: str) -> Any:
-    """The constructor of `BaseConvRNNCell` with the defaults of the cells, which differ in their
-    prefix."""
-    init = BaseConvRNNCell.__init__
-    defaults = (_THREE, _ONE, _THREE, _ONE, _ONE, _ONE, None, None, 'zeros', 'zeros', _LEAKY,
-                prefix, None, 'NCHW')
-    made = types.FunctionType(init.__code__, init.__globals__, '__init__', defaults,
-                              init.__closure__)
-    made.__kwdefaults__, made.__annotations__ = init.__kwdefaults__, init.__annotations__
-    return made
+def _with_defaults(prefix: str) -> Callable[[type[Cell]], type[Cell]]:
+    """Give a cell the constructor of `BaseConvRNNCell` with the defaults of all cells but for the
+    prefix, and what is said of its arguments there."""
+    def decorate(cell: type[Cell]) -> type[Cell]:
+        init = BaseConvRNNCell.__init__
+        made = types.FunctionType(init.__code__, init.__globals__, '__init__', (
+            _THREE, _ONE, _THREE, _ONE, _ONE, _ONE, None, None, 'zeros', 'zeros', _LEAKY, prefix,
+            None, 'NCHW'), init.__closure__)
+        made.__kwdefaults__, made.__annotations__ = init.__kwdefaults__, init.__annotations__
+        made.__qualname__ = cell.__qualname__ + '.__init__'
+        setattr(cell, '__init__', made)  # noqa: B010
+        arguments, _, _ = (BaseConvRNNCell.__doc__ or '').partition('    Examples\n')
+        _, heading, arguments = arguments.partition('    Parameters\n')
+        cell.__doc__ = (cell.__doc__ or '').replace('    Notes\n', heading + arguments
+                                                    + '    Notes\n', 1)
+        return cell
+    return decorate
 
 
 if TYPE_CHECKING:  # checkers don't see through _with_defaults
@@ -200,19 +203,21 @@ if TYPE_CHECKING:  # checkers don't see through _with_defaults
                      h2h_kernel: Sequence[int] = ..., h2h_dilate: Sequence[int] = ...,
                      i2h_kernel: Sequence[int] = ..., i2h_stride: Sequence[int] = ...,
                      i2h_pad: Sequence[int] = ..., i2h_dilate: Sequence[int] = ...,
-                     i2h_weight_initializer: Any = ..., h2h_weight_initializer: Any = ...,
-                     i2h_bias_initializer: Any = ..., h2h_bias_initializer: Any = ...,
-                     activation: Any = ..., prefix: str = ..., params: RNNParams | None = ...,
-                     conv_layout: ConvLayout = ..., *, bias: bool = ...) -> None: ...
+                     i2h_weight_initializer: Init = ..., h2h_weight_initializer: Init = ...,
+                     i2h_bias_initializer: Init = ..., h2h_bias_initializer: Init = ...,
+                     activation: Activation = ..., prefix: str = ...,
+                     params: RNNParams | None = ..., conv_layout: ConvLayout = ..., *,
+                     bias: bool = ...) -> None: ...
 else:
     _WithDefaults = BaseConvRNNCell
 
 
+@_with_defaults('ConvRNN_')
 class ConvRNNCell(_WithDefaults):
-    __doc__ = r"""The simple recurrent cell with convolutions.
+    r"""The simple recurrent cell with convolutions.
 
     .. math:: h_t = \mathrm{act}(W_{i2h} * x_t + b_{i2h} + W_{h2h} * h_{t-1} + b_{h2h})
-    """ + _PARAMETERS + """
+
     Notes
     -----
     One state: the output, of shape (batch, num_hidden, height, width) in 'NCHW'. `fuse` leaves the
@@ -232,18 +237,17 @@ class ConvRNNCell(_WithDefaults):
 
     _recurrence_ = RNN
     _in_fuse_ = 'sym.RNN does not convolve'
-    if not TYPE_CHECKING:
-        __init__ = _with_defaults('ConvRNN_')
 
 
+@_with_defaults('ConvLSTM_')
 class ConvLSTMCell(_WithDefaults):
-    __doc__ = r"""Long short-term memory with convolutions (Shi et al. 2015, without peepholes).
+    r"""Long short-term memory with convolutions (Shi et al. 2015, without peepholes).
 
     .. math::
         i, f, g, o &= W_{i2h} * x_t + b_{i2h} + W_{h2h} * h_{t-1} + b_{h2h} \\
         c_t &= \sigma(f) \circ c_{t-1} + \sigma(i) \circ \mathrm{act}(g) \\
         h_t &= \sigma(o) \circ \mathrm{act}(c_t)
-    """ + _PARAMETERS + """
+
     Notes
     -----
     Gates lie in the weights as i, f, c (the candidate g), o. Two states: the output h and the
@@ -271,16 +275,15 @@ class ConvLSTMCell(_WithDefaults):
 
     _recurrence_ = LSTM
     _in_fuse_ = 'sym.RNN does not convolve'
-    if not TYPE_CHECKING:
-        __init__ = _with_defaults('ConvLSTM_')
 
     @property
     def _gate_axis_(self) -> int | None:  # type: ignore[override]
         return self._conv_layout.index('C')
 
 
+@_with_defaults('ConvGRU_')
 class ConvGRUCell(_WithDefaults):
-    __doc__ = r"""Gated recurrent unit with convolutions, in cuDNN's form (see `GRUCell`).
+    r"""Gated recurrent unit with convolutions, in cuDNN's form (see `GRUCell`).
 
     .. math::
         r &= \sigma(W^r_{i2h} * x_t + b^r_{i2h} + W^r_{h2h} * h_{t-1} + b^r_{h2h}) \\
@@ -288,7 +291,7 @@ class ConvGRUCell(_WithDefaults):
         n &= \mathrm{act}(W^o_{i2h} * x_t + b^o_{i2h}
              + r \circ (W^o_{h2h} * h_{t-1} + b^o_{h2h})) \\
         h_t &= (1 - z) \circ n + z \circ h_{t-1}
-    """ + _PARAMETERS + """
+
     Notes
     -----
     Gates lie in the weights as r, z, o (the candidate n). One state: the output, of shape
@@ -308,8 +311,6 @@ class ConvGRUCell(_WithDefaults):
 
     _recurrence_ = GRU
     _in_fuse_ = 'sym.RNN does not convolve'
-    if not TYPE_CHECKING:
-        __init__ = _with_defaults('ConvGRU_')
 
     @property
     def _gate_axis_(self) -> int | None:  # type: ignore[override]

@@ -1,12 +1,12 @@
 """The cells of fully connected layers."""
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .gated import GatedCell
-from .gates import ACTIVATIONS, GRU, LSTM, RNN, Activate, Step
+from .gates import ACTIVATIONS, GRU, LSTM, RNN, Activate, Activation, Step
 from .sequence import StateInfo
 from .variables import RNNParams
 
@@ -82,7 +82,7 @@ class RNNCell(DenseCell):
     _in_fuse_ = 'layer'
     _modes_ = {'tanh': 'rnn_tanh', 'relu': 'rnn_relu'}
 
-    def __init__(self, num_hidden: int, activation: Any = 'tanh', prefix: str = 'rnn_',
+    def __init__(self, num_hidden: int, activation: Activation = 'tanh', prefix: str = 'rnn_',
                  params: RNNParams | None = None, *, bias: bool = True) -> None:
         super().__init__(num_hidden, prefix, params, bias)
         self._activation = _check.activation('activation', activation, ACTIVATIONS)

@@ -7,6 +7,7 @@ from typing import Any
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
+from .gates import Step
 from .sequence import Inputs, StateInfo, States, check_symbol
 from .unroll import Options, Unrolled
 from .variables import RNNParams
@@ -15,7 +16,8 @@ __all__ = ['DropoutCell', 'TRAINING', 'drop']
 
 #: In the body of a loop: a Symbol that is 1 in training and 0 else. MXNet never tells operators in
 #: a loop that they are being trained.
-TRAINING: contextvars.ContextVar[Any] = contextvars.ContextVar('TRAINING', default=None)
+TRAINING: contextvars.ContextVar[mx.sym.Symbol | None] = contextvars.ContextVar(
+    'TRAINING', default=None)
 
 
 def drop(data: mx.sym.Symbol, probability: float, **kwargs: Any) -> mx.sym.Symbol:
@@ -68,8 +70,7 @@ class DropoutCell(BaseRNNCell):
     def state_info(self) -> list[StateInfo]:
         return []
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         check_symbol('inputs', inputs)
         if self.dropout > 0:
             inputs = drop(inputs, self.dropout)

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
 from .gates import Activate, Activation, Step, activate
-from .sequence import States, check_states, check_symbol
+from .sequence import check_states, check_symbol
 from .variables import RNNParams
 
 __all__ = ['GatedCell']
@@ -37,7 +37,7 @@ class GatedCell(BaseRNNCell):
     _cB: mx.sym.Symbol | None
     _clip_: tuple[float, float] | None = None  #: lowest and highest value of the memory
     _gate_axis_: int | None = None  #: axis of the gates in a projection, where it must be said
-    _no_bias_: Any = mx.base._Null  #: of the projections: True, or not said in graphs
+    _no_bias_: object = mx.base._Null  #: of the projections: True, or not said in graphs
 
     def __init__(self, prefix: str, params: RNNParams | None, bias: bool = True) -> None:
         super().__init__(prefix=prefix, params=params)
@@ -58,18 +58,18 @@ class GatedCell(BaseRNNCell):
         return [*sizes, 'state_clip=%s' % (self._clip_,)] if self._clip_ else sizes
 
     @property
-    def _gate_names(self) -> Any:
+    def _gate_names(self) -> Sequence[str]:
         return self._recurrence_.gates[:]
 
     def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
                   ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
         raise NotImplementedError('%s does not define _project_' % type(self).__name__)
 
-    def __call__(self, inputs: mx.sym.Symbol, states: States) -> Step:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         check_symbol('inputs', inputs)
         return self._step_(inputs, check_states(states, self._recurrence_.num_states, self))
 
-    def _later_step_(self) -> Callable[..., Any]:
+    def _later_step_(self) -> Callable[..., Step]:
         # Without checks: its states are its own by then. The __call__ of a program is called.
         return self._step_ if type(self).__call__ is GatedCell.__call__ else self
 

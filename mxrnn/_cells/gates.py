@@ -30,7 +30,7 @@ class Recurrence(NamedTuple):
 
     gates: Sequence[str]
     num_states: int
-    step: Callable[..., Any]
+    step: Callable[..., Step]
 
 
 def activate(inputs: mx.sym.Symbol, activation: Activation, **kwargs: Any) -> mx.sym.Symbol:

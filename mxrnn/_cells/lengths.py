@@ -5,7 +5,7 @@ never multiply: not even NaN gets out of padding.
 """
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Sequence
 
 import numpy as np
 
@@ -24,14 +24,14 @@ from .sequence import (
 __all__ = ['GivenLengths', 'Lengths', 'check_valid_length', 'hold']
 
 
-def check_valid_length(valid_length: Any) -> mx.sym.Symbol:
+def check_valid_length(valid_length: object) -> mx.sym.Symbol:
     """Refuse what is no Symbol of one length for each sequence."""
     what = 'a Symbol of shape (batch,), the number of valid steps of each sequence'
-    check_symbol('valid_length', valid_length, what)
-    shape = known_shape(valid_length)
+    symbol = check_symbol('valid_length', valid_length, what)
+    shape = known_shape(symbol)
     if len(shape) > 1:
         raise ValueError('valid_length must be %s, got shape %s' % (what, shape))
-    return valid_length
+    return symbol
 
 
 def clip(valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout: str

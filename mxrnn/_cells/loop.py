@@ -16,7 +16,7 @@ and makes a subgraph of what it returns. Three things about it shape this module
 """
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Sequence
 
 from .. import _check
 from .._graph.graph import Node
@@ -127,7 +127,8 @@ class _Looped:
 class _Loop:
     """A cell's step as the body of a loop."""
 
-    def __init__(self, cell: BaseRNNCell, states: list[mx.sym.Symbol], dtype: Any) -> None:
+    def __init__(self, cell: BaseRNNCell, states: list[mx.sym.Symbol],
+                 dtype: _check.DType | None) -> None:
         self._cell = cell
         self._cells = list({id(each): each for each in cell._all_cells_()}.values())
         kept = {(each, name): first for each in self._cells
@@ -149,7 +150,7 @@ class _Loop:
         self._cell.reset()
         self._before()
         outputs, last = mx.sym.contrib.foreach(self._body, sequences, variables)
-        loop: Any = mx.sym.Group([outputs] + last)
+        loop = mx.sym.Group([outputs] + last)
         actual = {**self._variables, **steps, _TRAINING: _training(steps[_STEP]),
                   **dict(zip(names, states))}
         # In place: a copy would have copies of all that the body takes from outside.
@@ -193,7 +194,7 @@ class _Loop:
         self._variables = {name: internals[name] for name in used}
         return output, new
 
-    def _check(self, nodes: Sequence[Node], before: list[dict[str, Any]]) -> None:
+    def _check(self, nodes: Sequence[Node], before: list[dict[str, object]]) -> None:
         """Refuse a body that would not do in a loop what it does in an unrolled graph."""
         for each, attributes in zip(self._cells, before):
             for name, value in vars(each).items():

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 from .._runtime.mxnet import mx
 from .base import ZEROS, BaseRNNCell, check_cell
+from .gates import Step
 from .sequence import (
     Inputs,
     StateInfo,
@@ -76,8 +77,8 @@ class ModifierCell(BaseRNNCell):
     def state_info(self) -> list[StateInfo]:
         return self.base_cell.state_info
 
-    def begin_state(self, init_sym: Any = ZEROS, *,  # type: ignore[override]
-                    func: Any = None,
+    def begin_state(self, init_sym: Callable[..., mx.sym.Symbol] = ZEROS, *,  # type: ignore[override]
+                    func: Callable[..., mx.sym.Symbol] | None = None,
                     **kwargs: Any) -> list[mx.sym.Symbol]:
         """The base cell's; `init_sym` and `func` are two names of one argument."""
         self._check_unmodified_()
@@ -127,8 +128,7 @@ class ResidualCell(ModifierCell):
             raise ValueError('inputs of %r must have the shape of its output to be added to it, '
                              'got %s for %s (0: not known)' % (self, given, made))
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         output, states = self.base_cell(inputs, states)
         return self._add_(output, inputs), states
 

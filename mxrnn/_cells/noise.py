@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator
+from typing import Iterator
 
 import numpy as np
 
@@ -10,9 +10,11 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
 from .dropout import drop
+from .gates import Step
 from .modifiers import ModifierCell
 from .sequence import (
     Inputs,
+    Kind,
     States,
     check_symbol,
     flatten,
@@ -36,7 +38,7 @@ def _check_steps(base_cell: BaseRNNCell, modifier: str) -> None:
                          % (blocker, modifier))
 
 
-def _other_type(states: list[mx.sym.Symbol]) -> Any:
+def _other_type(states: list[mx.sym.Symbol]) -> Kind:
     """The type that `states` are known to have, if it is not float32."""
     return next((kind for kind in map(known_type, states) if kind not in (None, np.float32)), None)
 
@@ -85,7 +87,7 @@ class ZoneoutCell(ModifierCell):
     def reset(self) -> None:
         super().reset()
         self.prev_output: mx.sym.Symbol | None = None
-        self._dtype_: Any = None  #: of the output, where `unroll` was told
+        self._dtype_: _check.DType | None = None  #: of the output, where `unroll` was told
 
     # The output before the first step: zeros.
 
@@ -93,7 +95,8 @@ class ZoneoutCell(ModifierCell):
         shapes = self.base_cell.state_shape or ([] if output is None else [known_shape(output)])
         return len(shapes[0]) if shapes and shapes[0] else 2
 
-    def _kept_between_steps_(self, states: list[mx.sym.Symbol], dtype: Any
+    def _kept_between_steps_(self, states: list[mx.sym.Symbol],
+                             dtype: _check.DType | None
                              ) -> dict[str, mx.sym.Symbol | None]:
         if self.zoneout_outputs == 0:
             return {'prev_output': None}
@@ -111,8 +114,7 @@ class ZoneoutCell(ModifierCell):
         self._dtype_ = options.dtype
         return super()._unroll_(inputs, begin_state, options)
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         def mix(probability: float, new: mx.sym.Symbol, old: mx.sym.Symbol) -> mx.sym.Symbol:
             if probability == 0:
                 return new
@@ -194,8 +196,7 @@ class VariationalDropoutCell(ModifierCell):
             setattr(self, what + '_mask', mask)
         return data * mask
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         check_symbol('inputs', inputs)
         states = flatten(states)
         if states:
@@ -312,7 +313,7 @@ class WeightDropCell(ModifierCell):
                                                                      name=name + 'dropped')
         return self._dropped_[id(weight)][1]
 
-    def _check_graph_(self, symbols: Any) -> None:
+    def _check_graph_(self, symbols: States) -> None:
         if not self._dropped_:
             return
         nodes = mx.sym.Group(flatten(symbols)).get_internals().list_outputs()
@@ -325,8 +326,7 @@ class WeightDropCell(ModifierCell):
         with self._weights_dropped_():
             pass
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         with self._weights_dropped_():
             return self.base_cell(inputs, states)
 

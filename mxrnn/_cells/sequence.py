@@ -1,15 +1,28 @@
 """Layouts, and a sequence as one Symbol, as a list of steps, and back."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Literal, Sequence, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Literal,
+    Mapping,
+    Optional,
+    Sequence,
+    Type,
+    Union,
+)
+
+import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
 
-__all__ = ['Inputs', 'Layout', 'Outputs', 'StateInfo', 'States', 'check_inputs', 'check_length',
-           'check_states', 'check_symbol', 'flatten', 'joins_are_known', 'known_shape',
-           'known_type', 'make_state', 'merged', 'steps_of', 'time_axis', 'time_major', 'typed',
-           'unknown']
+__all__ = ['Inputs', 'Kind', 'Layout', 'Outputs', 'StateInfo', 'States', 'check_inputs',
+           'check_length', 'check_states', 'check_symbol', 'flatten', 'joins_are_known',
+           'known_shape', 'known_type', 'make_state', 'merged', 'steps_of', 'time_axis',
+           'time_major', 'typed', 'unknown']
 
 Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
 
@@ -18,6 +31,8 @@ Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
 Outputs = Union[mx.sym.Symbol, List[mx.sym.Symbol]]
 #: Symbols, nested as they may be, as `unroll` takes and returns them.
 States = Union[mx.sym.Symbol, Sequence[Any]]
+#: A type of numbers as far as it is known, such as numpy.float32.
+Kind = Optional[Type[np.generic]]
 #: The shape and the layout of a state, by the keywords of `begin_state`.
 StateInfo = Dict[str, Any]
 Layout = Literal['NTC', 'TNC', 'NT', 'TN', 'NTCHW', 'TNCHW', 'NTHWC', 'TNHWC', 'NTCW', 'TNCW',
@@ -43,14 +58,14 @@ def time_axis(layout: str) -> int:
     return layout.index('T')
 
 
-def check_symbol(name: str, value: Any, what: str = 'a Symbol') -> mx.sym.Symbol:
+def check_symbol(name: str, value: object, what: str = 'a Symbol') -> mx.sym.Symbol:
     """Return `value` if it is a Symbol of one output; `what` describes it in the refusal."""
-    if type(value) is not Symbol:  # quick, as steps ask it
-        _check.instance(name, value, Symbol, what)
-    if len(value) != 1:
+    symbol: Symbol = (value if type(value) is Symbol else  # quick, as steps ask it
+                      _check.instance(name, value, Symbol, what))
+    if len(symbol) != 1:
         raise ValueError('%s must be %s, got a group of %d outputs (%s)'
-                         % (name, what, len(value), ', '.join(value.list_outputs()[:3])))
-    return value
+                         % (name, what, len(symbol), ', '.join(symbol.list_outputs()[:3])))
+    return symbol
 
 
 def check_inputs(length: int | None, inputs: Inputs, layout: str) -> None:
@@ -78,7 +93,7 @@ def check_inputs(length: int | None, inputs: Inputs, layout: str) -> None:
                          % (length, len(inputs)))
 
 
-def _all_single(symbols: Sequence[Any]) -> bool:
+def _all_single(symbols: Sequence[object]) -> bool:
     """Whether all of `symbols` are Symbols of one output each."""
     for symbol in symbols:
         if type(symbol) is not Symbol or len(symbol) != 1:
@@ -86,7 +101,7 @@ def _all_single(symbols: Sequence[Any]) -> bool:
     return True
 
 
-def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
+def check_states(states: States, count: int, whose: Any) -> list[mx.sym.Symbol]:
     """Return `states`, nested as they may be, as a flat list of `count` Symbols."""
     if type(states) is list and len(states) == count and _all_single(states):
         return states  # the usual case, once a step
@@ -100,7 +115,7 @@ def check_states(states: Any, count: int, whose: Any) -> list[mx.sym.Symbol]:
     return flat
 
 
-def make_state(func: Callable[..., Symbol], name: str, keywords: dict[str, Any]) -> Symbol:
+def make_state(func: Callable[..., Symbol], name: str, keywords: Mapping[str, object]) -> Symbol:
     """Make a state by `func`, the argument of begin_state; say in one line what it cannot take."""
     try:
         return func(name=name, **keywords)
@@ -112,7 +127,7 @@ def make_state(func: Callable[..., Symbol], name: str, keywords: dict[str, Any])
                                          reason)) from error
 
 
-def flatten(states: Any) -> list[mx.sym.Symbol]:
+def flatten(states: States) -> list[mx.sym.Symbol]:
     """The Symbols in `states`, nested as they may be."""
     if not isinstance(states, (list, tuple, mx.sym.Symbol)):
         raise TypeError('states must be a list of Symbols, as begin_state() gives, got %s'
@@ -143,7 +158,7 @@ def unknown(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n or -1 for n in shape) if mx.util.is_np_shape() else shape
 
 
-def known_type(symbol: mx.sym.Symbol) -> Any:
+def known_type(symbol: mx.sym.Symbol) -> Kind:
     """NumPy type of `symbol` as far as its own graph tells, or None."""
     try:
         return symbol.infer_type_partial()[1][0]
@@ -151,7 +166,7 @@ def known_type(symbol: mx.sym.Symbol) -> Any:
         return None
 
 
-def typed(inputs: mx.sym.Symbol, dtype: Any, rank: int = 3) -> mx.sym.Symbol:
+def typed(inputs: mx.sym.Symbol, dtype: Kind, rank: int = 3) -> mx.sym.Symbol:
     """`inputs`, of `rank` axes, as a node of the type `dtype`, if that is known.
 
     A program that binds lengths of integers may leave it open, and the operators that move and

@@ -24,6 +24,7 @@ from typing import (
 
 from .. import _check
 from .._runtime.mxnet import mx
+from .gates import Step
 from .lengths import GivenLengths, Lengths, check_valid_length
 from .sequence import Inputs, Layout, Outputs, States, check_inputs, flatten, merged, steps_of
 from .variables import check_weights_given
@@ -35,7 +36,8 @@ __all__ = ['Options', 'Unrollable', 'Unrolled', 'as_it_is', 'rnn_unroll', 'uncha
            'unroll_checked']
 
 #: Outputs and final states, these as nested as the cell has them.
-Unrolled = Tuple[Inputs, List[Any]]
+Nested = List[Any]
+Unrolled = Tuple[Inputs, Nested]
 
 
 class Keywords(TypedDict, total=False):
@@ -145,28 +147,28 @@ class Unrollable:
     _masks_padding_ = False
 
     reset: Callable[[], None]
-    _first_states_: Callable[[Any, Any], Any]
-    _later_step_: Callable[[], Callable[..., Any]]
+    _first_states_: Callable[[States | None, _check.DType | None], States]
+    _later_step_: Callable[[], Callable[..., Step]]
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
                layout: Layout = ..., merge_outputs: None = ...,
-               **options: Unpack[Keywords]) -> tuple[Outputs, list[Any]]: ...
+               **options: Unpack[Keywords]) -> tuple[Outputs, Nested]: ...
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
                layout: Layout = ..., merge_outputs: Literal[True] = ...,
-               **options: Unpack[Keywords]) -> tuple[mx.sym.Symbol, list[Any]]: ...
+               **options: Unpack[Keywords]) -> tuple[mx.sym.Symbol, Nested]: ...
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
                layout: Layout = ..., merge_outputs: Literal[False] = ...,
-               **options: Unpack[Keywords]) -> tuple[list[mx.sym.Symbol], list[Any]]: ...
+               **options: Unpack[Keywords]) -> tuple[list[mx.sym.Symbol], Nested]: ...
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
                layout: Layout = ..., merge_outputs: bool | None = ...,
-               **options: Unpack[Keywords]) -> tuple[Outputs, list[Any]]: ...
+               **options: Unpack[Keywords]) -> tuple[Outputs, Nested]: ...
 
     def unroll(self, length: int, inputs: Inputs, begin_state: States | None = None,
                layout: str = 'NTC', merge_outputs: bool | None = None, *,
@@ -216,7 +218,7 @@ class Unrollable:
         other, and hold its states where a sequence has ended. Cells that don't go step by step
         redefine it. In padding, inputs are finite and outputs may be anything finite."""
         steps = steps_of(options.length, inputs, options.layout)
-        states = self._first_states_(begin_state, options.dtype)
+        states: Any = self._first_states_(begin_state, options.dtype)
         take_step: Any = self
         outputs = []
         for t, step in enumerate(steps):
@@ -246,8 +248,9 @@ class Unrollable:
                       layout=options.layout, merge_outputs=options.merge_outputs, **keywords)
 
 
-def rnn_unroll(cell: Any, length: int, inputs: Any = None, begin_state: Any = None,
-               input_prefix: str = '', layout: str = 'NTC') -> tuple[Any, Any]:
+def rnn_unroll(cell: Any, length: int, inputs: Inputs | None = None,
+               begin_state: States | None = None, input_prefix: str = '', layout: str = 'NTC'
+               ) -> Unrolled:
     """Unroll a cell. Deprecated: call `cell.unroll`.
 
     Parameters

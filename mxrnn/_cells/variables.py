@@ -51,7 +51,7 @@ class RNNParams:
         return self._params[name]
 
 
-def in_constructor_of(cell: Any) -> bool:
+def in_constructor_of(cell: object) -> bool:
     """Whether this is called, however deep, by the constructor of `cell`."""
     frame = sys._getframe(1)
     while frame is not None:
@@ -98,7 +98,7 @@ def share(cell: Any, shared: RNNParams) -> None:
         container._params = shared._params
 
 
-def check_shared(cell: Any, shared: RNNParams, symbols: list[mx.sym.Symbol]) -> None:
+def check_shared(cell: object, shared: RNNParams, symbols: list[mx.sym.Symbol]) -> None:
     """Refuse `symbols`, made by `cell`, if a variable in them is another than that of its name in
     `shared`: an inner cell keeps it where `share` does not look, in an object for instance."""
     together = mx.sym.Group([*symbols, *shared._params.values()])
@@ -145,7 +145,7 @@ def _cells_of(cell: Any) -> list[Any]:
     return found
 
 
-def _symbols(value: Any) -> Iterator[mx.sym.Symbol]:
+def _symbols(value: object) -> Iterator[mx.sym.Symbol]:
     if isinstance(value, mx.sym.Symbol):
         yield value
     elif isinstance(value, dict):

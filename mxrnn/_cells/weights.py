@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import re
-from typing import Any, Callable, Dict, Mapping, Sequence
+from typing import Any, Callable, Dict, Mapping, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -19,7 +19,11 @@ __all__ = ['ARRAYS', 'MissingWeightsError', 'PackedWeights', 'Weights', 'copy_ro
 
 Weights = Dict[str, mx.nd.NDArray]
 
-#: What weights may come as.
+Array = Union[mx.nd.NDArray, 'np.ndarray[Any, np.dtype[Any]]']
+#: By name: 0 stands for any length, an Ellipsis at the end for any further axes.
+Shapes = Mapping[str, Tuple[Any, ...]]
+
+#: The classes that weights may be of.
 ARRAYS = (mx.nd.NDArray, np.ndarray)
 
 
@@ -40,21 +44,27 @@ class MissingWeightsError(KeyError):
         return self.args[0]
 
 
+class Packed(Protocol):
+    """A cell whose weights are packed."""
+
+    _prefix: str
+
+
 # Arrays
 
-def copy_weights(args: Any) -> Weights:
+def copy_weights(args: object) -> Weights:
     """A copy of a dictionary of weights; the arrays stay the same."""
     return _check.instance('args', args, dict, 'a dict of weights by name').copy()
 
 
-def copy_rows(array: Any, begin: int, end: int) -> Any:
+def copy_rows(array: Array, begin: int, end: int) -> Any:
     """A copy of a part along the first axis: of an NDArray in one operation, without a view."""
     if isinstance(array, np.ndarray):
         return array[begin:end].copy()
     return mx.nd.slice_axis(array, axis=0, begin=begin, end=end)
 
 
-def join_weights(name: str, pieces: list[Any]) -> mx.nd.NDArray:
+def join_weights(name: str, pieces: Sequence[Array]) -> mx.nd.NDArray:
     """`pieces` of the weight `name` along the first axis, of the first one's type and device."""
     first = pieces[0]
     widths = {piece.shape[1:] for piece in pieces}
@@ -94,10 +104,10 @@ def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
 
 # By name and shape
 
-def take_weights(args: Weights, shapes: Mapping[str, tuple[Any, ...]], whose: Any) -> list[Any]:
+def take_weights(args: Weights, shapes: Shapes, whose: Packed) -> list[Array]:
     """Remove the weights named in `shapes` from `args` and return them in that order.
 
-    A 0 in a shape stands for any length, an Ellipsis at its end for any further axes.
+    Raises MissingWeightsError if there are fewer, ValueError for another shape.
     """
     missing = [name for name in shapes if name not in args]
     if missing:
@@ -126,7 +136,7 @@ def _some(names: list[str], most: int) -> str:
     return ', '.join(names[:most] + more)
 
 
-def _other_prefixes(args: Weights, shapes: Mapping[str, tuple[Any, ...]], whose: Any) -> str:
+def _other_prefixes(args: Weights, shapes: Shapes, whose: Packed) -> str:
     """Says so if the weights in `args` seem to be those of a cell of another prefix."""
     if any(name in args for name in shapes):
         return ''
@@ -148,7 +158,7 @@ def group_weights(prefix: str, gates: Sequence[str] = ('',), kinds: Sequence[str
 
 
 def unpack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
-                 kinds: Sequence[str], whose: Any) -> None:
+                 kinds: Sequence[str], whose: Packed) -> None:
     """Give each gate of a cell arrays of its own in `args`."""
     packed, unpacked = (group_weights(prefix, each, kinds) for each in (('',), gates))
     if not any(name in args for name in packed) and all(name in args for name in unpacked):
@@ -163,7 +173,7 @@ def unpack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
 
 
 def pack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
-               kinds: Sequence[str], whose: Any) -> None:
+               kinds: Sequence[str], whose: Packed) -> None:
     """Join the arrays of a cell's gates in `args`."""
     packed, unpacked = (group_weights(prefix, each, kinds) for each in (('',), gates))
     if packed != unpacked and all(name in args for name in packed) and not any(
@@ -189,7 +199,7 @@ class PackedWeights:
     _params: RNNParams
 
     @property
-    def _gate_names(self) -> Any:
+    def _gate_names(self) -> Sequence[str]:
         return ()
 
     def _weight_prefix_(self, args: Weights) -> str:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Any, Callable, List, NamedTuple, Sequence
+from typing import Any, Callable, Generic, Hashable, List, NamedTuple, Sequence, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from . import graphs, mismatch
 __all__ = ['Compiled', 'Forms', 'Kept', 'States', 'StateSpecs', 'refusal']
 
 States = List[mx.nd.NDArray]
+Operator = Callable[..., Any]  #: MXNet's CachedOp
+Thing = TypeVar('Thing')
 
 
 class StateSpec(NamedTuple):
@@ -66,7 +68,7 @@ class StateSpecs:
         return [mx.nd.zeros(spec.sized(batch_size), ctx=context, dtype=dtype)
                 for spec, dtype in zip(self.specs, types)]
 
-    def check(self, states: Any) -> int | None:
+    def check(self, states: object) -> int | None:
         """Refuse what are no states of this network; return the batch size, if there are any."""
         if not isinstance(states, (list, tuple)):
             raise TypeError('states must be a list of %d arrays, as begin and step give it, got a '
@@ -89,7 +91,7 @@ class StateSpecs:
                                  'of %s must %s, got the shape %s' % (spec.name, expected, shape))
         return batch_size
 
-    def take(self, states: States, indices: Any, context: mx.Context) -> States:
+    def take(self, states: States, indices: object, context: mx.Context) -> States:
         """The states of the sequences `indices`."""
         batch_size = self.check(states)
         if isinstance(indices, mx.nd.NDArray):
@@ -111,31 +113,31 @@ class StateSpecs:
 _MANY, _FEW = 16, 4
 
 
-class Kept:
+class Kept(Generic[Thing]):
     """The things that were used last, by key, up to a number of them."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._things: OrderedDict[Any, Any] = OrderedDict()
+        self._things: OrderedDict[Hashable, Thing] = OrderedDict()
 
-    def get(self, key: Any) -> Any:
+    def get(self, key: Hashable) -> Thing | None:
         """The thing of this key, or None."""
         thing = self._things.get(key)
         if thing is not None:
             self._things.move_to_end(key)
         return thing
 
-    def add(self, key: Any, thing: Any) -> None:
+    def add(self, key: Hashable, thing: Thing) -> None:
         """Keep a thing, and let go of the one that has not been used for longest."""
         self._things[key] = thing
         if len(self._things) > self._most:
             self._things.popitem(last=False)
 
-    def keys(self) -> list[Any]:
+    def keys(self) -> list[Hashable]:
         """The keys, first that of the thing that has not been used for longest."""
         return list(self._things)
 
-    def next_to_go(self, key: Any) -> None:
+    def next_to_go(self, key: Hashable) -> None:
         """Let go of this thing when another one comes."""
         self._things.move_to_end(key, last=False)
 
@@ -156,11 +158,14 @@ class Forms:
     """
 
     def __init__(self, most: int, others: int = 0) -> None:
-        self._most, self._with_memory, self._others = most, Kept(most), Kept(others)
+        self._most = most
+        self._with_memory: Kept[Operator] = Kept(most)
+        self._others: Kept[Operator] = Kept(others)
         #: What the last calls were of.
-        self._recent: deque[Any] | None = deque(maxlen=_MANY) if others else None
+        self._recent: deque[Hashable] | None = deque(maxlen=_MANY) if others else None
 
-    def run(self, key: Any, make: Callable[[bool], Any], values: list[Any]) -> Any:
+    def run(self, key: Hashable, make: Callable[[bool], Operator],
+            values: list[mx.nd.NDArray | None]) -> Any:
         """Call the operator of this key; `make` makes one, with memory or without."""
         kept, op = self._with_memory, self._with_memory.get(key)
         memory = op is not None or self._deserves_memory(key)
@@ -175,7 +180,7 @@ class Forms:
             self._recent.append(key)
         return results
 
-    def _deserves_memory(self, key: Any) -> bool:
+    def _deserves_memory(self, key: Hashable) -> bool:
         """Whether `key`, which has no operator with memory, gets one; chooses which then goes."""
         if self._recent is None:
             return True
@@ -242,7 +247,7 @@ class Compiled:
             results = self._forms.run(key, self._operator, values)
         return results if isinstance(results, list) else [results]
 
-    def _operator(self, memory: bool) -> Any:
+    def _operator(self, memory: bool) -> Operator:
         return mx.nd.CachedOp(self.symbol, self._flags if memory else ())
 
 

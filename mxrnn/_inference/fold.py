@@ -1,7 +1,7 @@
 """fold: what a graph makes of its parameters alone, computed once."""
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Mapping, Sequence
 
 from .. import _check
 from .._graph.graph import Entry, Graph, Node
@@ -91,7 +91,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
     return symbol, {name: kept[name] for name in taken if name in kept}
 
 
-def _without_hints(graph: Graph, params: Mapping[str, Any]) -> Graph:
+def _without_hints(graph: Graph, params: graphs.Weights) -> Graph:
     """Let what reads operators that take a value and a hint of its shape read the value, which now
     has one.
 
@@ -123,7 +123,7 @@ def _hinted(node: Node) -> bool:
     return None not in ends and ends[1] - ends[0] == 1 and ends[3] - ends[2] == 1
 
 
-def _constant(graph: Graph, params: Mapping[str, Any]) -> tuple[set[int], set[int]]:
+def _constant(graph: Graph, params: graphs.Weights) -> tuple[set[int], set[int]]:
     """The nodes that are the same at every call, and those among them that depend on parameters."""
     constant: set[int] = set()
     dependent: set[int] = set()
@@ -176,7 +176,7 @@ def _names(graph: Graph, wanted: Sequence[Entry]) -> dict[Entry, str]:
     return names
 
 
-def _values(graph: Graph, names: Sequence[str], params: Mapping[str, Any]
+def _values(graph: Graph, names: Sequence[str], params: graphs.Weights
             ) -> dict[str, mx.nd.NDArray]:
     """The outputs of a graph, computed, under these names."""
     part = _symbol(graph)

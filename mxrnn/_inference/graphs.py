@@ -12,7 +12,7 @@ from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.sequence import flatten
 from .._cells.unroll import unchanged_on_error
-from .._cells.weights import MissingWeightsError
+from .._cells.weights import Array, MissingWeightsError
 from .._graph.weights import own_weights
 from .._runtime.mxnet import graph_of, mx
 
@@ -48,12 +48,12 @@ def context_of(ctx: mx.Context | None) -> mx.Context:
         'ctx', ctx, mx.Context, 'a Context, such as mx.cpu()')
 
 
-def check_weights(name: str, weights: Any) -> Weights:
+def check_weights(name: str, weights: object) -> Weights:
     """Return `weights`, the argument `name`, if it is a dict of arrays."""
     if weights is None and name == 'aux_params':
         return {}
-    _check.instance(name, weights, Mapping, 'a dict of weights by name')
-    for key, value in weights.items():
+    given: Weights = _check.instance(name, weights, Mapping, 'a dict of weights by name')
+    for key, value in given.items():
         called = '%s[%r]' % (name, key)
         _check.instance(called, value, (mx.nd.NDArray, np.ndarray), 'an NDArray')
         if isinstance(value, np.ndarray) and value.dtype.name not in _TYPES:
@@ -62,10 +62,10 @@ def check_weights(name: str, weights: Any) -> Weights:
         if str(key).startswith(('arg:', 'aux:')):
             raise ValueError('%s must have the names of the graph, got %r, as files have it: load '
                              'them by load_rnn_checkpoint' % (name, key))
-    return weights
+    return given
 
 
-def on(context: mx.Context, array: Any) -> mx.nd.NDArray:
+def on(context: mx.Context, array: Array) -> mx.nd.NDArray:
     """`array` on a device, not sparse; itself if it is that already."""
     if isinstance(array, mx.nd.NDArray):
         dense = array if array.stype == 'default' else array.tostype('default')
@@ -89,7 +89,7 @@ def params_of(symbol: mx.sym.Symbol, arg_params: Weights, aux_params: Weights,
     return {name: given[name] for name in symbol.list_inputs() if name in given}
 
 
-def type_of_weights(cell: BaseRNNCell, params: Weights) -> dict[str, Any]:
+def type_of_weights(cell: BaseRNNCell, params: Weights) -> dict[str, str]:
     """The argument dtype of begin_state, where all weights of the cell are of one other type of
     reals than float32: cells make arrays of that type then."""
     names = {name for each in cell._all_cells_() for name in each._params._params}
@@ -111,7 +111,7 @@ class OneCall:
                 '%s of its own (they share the weights), or hold a lock around the calls'
                 % (self._what, self._what))
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.release()
 
 
@@ -182,7 +182,7 @@ def applied(cell: BaseRNNCell, network: Network,
     return outputs, found[0]
 
 
-def as_array(name: str, value: Any, context: mx.Context, dtype: Any) -> mx.nd.NDArray:
+def as_array(name: str, value: object, context: mx.Context, dtype: Any) -> mx.nd.NDArray:
     """`value`, the input `name`, as an array; itself if it is one."""
     if isinstance(value, mx.nd.NDArray):
         return value

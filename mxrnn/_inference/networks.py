@@ -126,7 +126,7 @@ class Networks:
         self._placed: dict[tuple[str, mx.Context], mx.nd.NDArray] = {}
         self._folded: dict[str, mx.nd.NDArray] = {}
         self._graphs: dict[int, Graph] = {}
-        self._executors: dict[tuple[int, int, mx.Context], Any] = {}
+        self._executors: dict[tuple[int, int, mx.Context], mx.executor.Executor] = {}
         #: What `learn` finds out: shapes of one step, by input, and the axes of the outputs.
         self.steps: dict[str, tuple[int, ...]] = {}
         self.outputs: list[OutputAxes] = []
@@ -152,8 +152,8 @@ class Networks:
             lambda which, rows: shapes(pair[which][1], rows, pair[which][0]), length)
         self.steps = steps
 
-    def orders(self, executor: Any, arrays: list[np.ndarray], rows: int, length: int
-               ) -> list[bool]:
+    def orders(self, executor: mx.executor.Executor, arrays: list[np.ndarray], rows: int,
+               length: int) -> list[bool]:
         """Whether time comes first in each output that joins batch and time.
 
         The graph does not say so. So the sequences, which gave `arrays`, are run once more, in
@@ -181,7 +181,7 @@ class Networks:
                 self._time_first[i] = found[i]
         return [found.get(i, False) for i in range(len(self.outputs))]
 
-    def executor(self, length: int, rows: int, context: mx.Context) -> Any:
+    def executor(self, length: int, rows: int, context: mx.Context) -> mx.executor.Executor:
         """The network for this length and number of rows, bound; kept if it is a bucket's."""
         key = length, rows, context
         if key in self._executors:
@@ -269,8 +269,8 @@ class Networks:
         mismatch.explain(symbol, {name: given[name] for name in symbol.list_inputs()
                                  if name in given and name not in graph.data_names}, inputs)
 
-    def _bound(self, graph: Graph, length: int, rows: int, context: mx.Context, shared: Any
-               ) -> Any:
+    def _bound(self, graph: Graph, length: int, rows: int, context: mx.Context,
+               shared: mx.executor.Executor | None) -> mx.executor.Executor:
         symbol = graph.symbol
         known = self._known(graph, rows, length, self.steps)
         types = mismatch.known_types(symbol, graph.weights)

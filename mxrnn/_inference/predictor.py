@@ -18,7 +18,7 @@ from .networks import Network, Networks
 __all__ = ['Predictor']
 
 #: A list of sequences, or several by the name of the network's input.
-Sequences = Union[Sequence[Any], Dict[str, Sequence[Any]]]
+Sequences = Union[Sequence[object], Dict[str, Sequence[object]]]
 Result = Union[np.ndarray, List[np.ndarray]]
 
 
@@ -165,7 +165,7 @@ class Predictor:
                     results[place] = output
             return results
 
-    def stream(self, sequences: Iterable[Any], window: int = 1000) -> Iterator[Result]:
+    def stream(self, sequences: Iterable[object], window: int = 1000) -> Iterator[Result]:
         """The outputs for any number of sequences, one after the other, in little memory.
 
         Parameters
@@ -179,7 +179,7 @@ class Predictor:
         rest = _check.iterable('sequences', sequences, 'sequences')
         return self._windows(rest, window)
 
-    def _windows(self, rest: Iterator[Any], window: int) -> Iterator[Result]:
+    def _windows(self, rest: Iterator[object], window: int) -> Iterator[Result]:
         for part in iter(lambda: list(islice(rest, window)), []):
             yield from self(part)
 
@@ -209,7 +209,7 @@ class Predictor:
             return
         self._networks.learn({name: arrays[0].shape[1:] for name, arrays in columns.items()})
         batches = _batches(lengths, self.buckets, self.batch_size)
-        running: list[tuple[_Batch, Any]] = []
+        running: list[tuple[_Batch, mx.executor.Executor]] = []
         for group in iter(lambda: list(islice(batches, len(self._contexts))), []):
             filled = [self._filled(batch, columns, lengths) for batch in group]
             for batch, executor in running:  # which computed while the next ones were filled
@@ -240,7 +240,8 @@ class Predictor:
         filled[self._length_name] = valid
         return filled
 
-    def _collected(self, batch: _Batch, executor: Any, lengths: np.ndarray) -> list[Result]:
+    def _collected(self, batch: _Batch, executor: mx.executor.Executor, lengths: np.ndarray
+                   ) -> list[Result]:
         """The outputs of each sequence of a batch."""
         arrays = [output.asnumpy() for output in executor.outputs]
         orders = self._networks.orders(executor, arrays, batch.rows, batch.length)
@@ -259,7 +260,7 @@ class _Batch(NamedTuple):
     rows: int
 
 
-def _columns(sequences: Any, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
+def _columns(sequences: Sequences, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
     """The argument `sequences` as arrays, by the name of the network's input."""
     if not isinstance(sequences, dict):
         if len(names) > 1:
@@ -273,7 +274,7 @@ def _columns(sequences: Any, names: Sequence[str]) -> dict[str, list[np.ndarray]
         'sequences', sequences[name], 'sequences'))] for name in names}
 
 
-def _array(number: int, sequence: Any) -> np.ndarray:
+def _array(number: int, sequence: object) -> np.ndarray:
     """A sequence as an array."""
     try:
         array = sequence.asnumpy() if isinstance(sequence, mx.nd.NDArray) else np.asarray(sequence)
@@ -301,7 +302,7 @@ def _batches(lengths: np.ndarray, buckets: Sequence[int], batch_size: int) -> It
             yield _Batch(chosen, length, rows)
 
 
-def _padded(batch: _Batch, arrays: Sequence[np.ndarray], step: tuple[int, ...], padding: Any
+def _padded(batch: _Batch, arrays: Sequence[np.ndarray], step: tuple[int, ...], padding: float
            ) -> np.ndarray:
     """The arrays of a batch as one, of shape (rows, length, ...); a step has the shape `step`."""
     array = np.full((batch.rows, batch.length) + step, padding,

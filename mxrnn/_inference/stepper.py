@@ -140,7 +140,7 @@ class Stepper:
         return stepper
 
     def _set_up(self, outputs: Any, begin: Sequence[mx.sym.Symbol],
-                states: Sequence[mx.sym.Symbol], arg_params: Any, aux_params: Any,
+                states: Sequence[mx.sym.Symbol], arg_params: object, aux_params: object,
                 ctx: mx.Context | None) -> None:
         self._context = graphs.context_of(ctx)
         self._arg_params = graphs.check_weights('arg_params', arg_params)
@@ -156,7 +156,8 @@ class Stepper:
         types = mismatch.known_types(self._step.symbol, self._step.weights, self.state_names)
         self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
-        self._readers, self._sequences = Kept(_LENGTHS), Forms(_SEQUENCES, _OTHERS)
+        self._readers: Kept[Compiled] = Kept(_LENGTHS)
+        self._sequences = Forms(_SEQUENCES, _OTHERS)
         self._one_call = graphs.OneCall('Stepper')
 
     # Building
@@ -218,7 +219,7 @@ class Stepper:
         with self._one_call:
             return self._run(self._step, states, self._arrays(inputs))
 
-    def read(self, states: States, /, *, valid_length: Any = None, **inputs: Any
+    def read(self, states: States, /, *, valid_length: object = None, **inputs: Any
              ) -> tuple[Outputs, States]:
         """Read whole sequences, through `fuse` where the cell allows it.
 
@@ -261,7 +262,7 @@ class Stepper:
             reader = self._reader(self._cell, self._network, arrays)
             return self._run(reader, states, arrays)
 
-    def take(self, states: States, indices: Any) -> States:
+    def take(self, states: States, indices: object) -> States:
         """The states of the sequences `indices`, in their order: copies, for a batch of that size.
 
         Parameters
@@ -301,7 +302,7 @@ class Stepper:
         outputs = results[0] if self._single and count == 1 else results[:count]
         return outputs, results[count:]
 
-    def _arrays(self, inputs: dict[str, Any]) -> dict[str, mx.nd.NDArray]:
+    def _arrays(self, inputs: dict[str, object]) -> dict[str, mx.nd.NDArray]:
         """The inputs as arrays, by name."""
         if inputs.keys() != self._input_types.keys():
             weights = ', '.join(name for name in sorted(inputs) if name in self._step.weights)

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 
+from .._cells.sequence import Kind
 from .._check import warn_once
 from .._graph.layout import FusedLayout
 from .._runtime.mxnet import RELEASE, mx
@@ -33,21 +33,21 @@ def _off(variable: str) -> bool:
     return value == 'false' or bool(value) and not value.strip('0')
 
 
-def disabled(dtype: Any = np.float32) -> bool:
+def disabled(dtype: Kind = np.float32) -> bool:
     """Whether sym.RNN cannot compute `dtype` on CPUs, because the environment turns off all of
     oneDNN but not its sym.RNN: memory is prepared for oneDNN's operator, and MXNet's own runs."""
     return (dtype != np.float64 and _ONEDNN and _off('MXNET_MKLDNN_ENABLED')
             and not _off('MXNET_USE_MKLDNN_RNN'))
 
 
-def onednn(dtype: Any) -> bool:
+def onednn(dtype: Kind) -> bool:
     """Whether oneDNN's sym.RNN computes `dtype` on CPUs. MXNet's own does the rest, or may, if
     `dtype` is not known (None)."""
     return (dtype == np.float32 and _ONEDNN and not _off('MXNET_MKLDNN_ENABLED')
             and not _off('MXNET_USE_MKLDNN_RNN'))
 
 
-def corrupts(units: int, dtype: Any = np.float32) -> bool:
+def corrupts(units: int, dtype: Kind = np.float32) -> bool:
     """Whether sym.RNN in one direction of so many `units` corrupts memory when it is trained on
     CPUs, as oneDNN's of MXNet 1.7 does."""
     return units == 1 and RELEASE == (1, 7) and cpu_build() and onednn(dtype)
@@ -63,7 +63,7 @@ def _wrong_whatever_is_bound(layout: FusedLayout) -> bool:
         layout.mode == 'gru' or layout.bidirectional)
 
 
-def warn_of_defects(dtype: Any, layout: FusedLayout, dropout: float, parted: bool) -> None:
+def warn_of_defects(dtype: Kind, layout: FusedLayout, dropout: float, parted: bool) -> None:
     """Warn of what CPUs get wrong: most of it where one operator has all layers, as in mxnet.rnn,
     and not where they are `parted`."""
     deep = layout.num_layers > 1

@@ -5,6 +5,7 @@ import copy
 from typing import Any, NamedTuple, Sequence
 
 from .._cells.base import BaseRNNCell, check_cell
+from .._cells.gates import Step
 from .._cells.modifiers import ModifierCell
 from .._cells.sequence import (
     Inputs,
@@ -117,8 +118,7 @@ class FusedUnroll(BaseRNNCell):
     def pack_weights(self, args: Weights) -> Weights:
         return self._cell.pack_weights(args)
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         return self._cell(inputs, states)
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:

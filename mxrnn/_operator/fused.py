@@ -10,10 +10,11 @@ from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.dropout import DropoutCell, drop
-from .._cells.gates import MODES
+from .._cells.gates import MODES, Step
 from .._cells.lengths import GivenLengths
 from .._cells.sequence import (
     Inputs,
+    Kind,
     StateInfo,
     States,
     check_length,
@@ -163,8 +164,7 @@ class FusedRNNCell(PackedVector):
     def _gives_steps_(self, steps: bool) -> bool:
         return False
 
-    def __call__(self, inputs: mx.sym.Symbol, states: Any
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         raise NotImplementedError('%r cannot be stepped, since it is one operator for all steps: '
                                   'use unroll, or unfuse() and step the result' % self)
 
@@ -218,7 +218,7 @@ class FusedRNNCell(PackedVector):
         return (rnn[0], list(rnn)[1:]) if next_states else (rnn, [])
 
     def _operators_(self, inputs: Symbol, states: list[Symbol], lengths: GivenLengths,
-                    between: float, dtype: Any) -> tuple[Symbol, list[Symbol]]:
+                    between: float, dtype: Kind) -> tuple[Symbol, list[Symbol]]:
         """Sequences of different lengths: one operator for each layer and direction, with dropout
         of the probability `between` in between."""
         arrays = arrays_of(self._parameter, self._layout_, self._probe_(inputs, states))

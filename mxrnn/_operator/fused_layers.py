@@ -10,6 +10,7 @@ from .._cells.base import BaseRNNCell
 from .._cells.lengths import GivenLengths
 from .._cells.sequence import (
     Inputs,
+    Kind,
     StateInfo,
     States,
     check_states,
@@ -93,7 +94,7 @@ class OperatorCell(BaseRNNCell):
             inputs = mx.sym.stack(*inputs, axis=0, name=name + 'inputs')
         if len(known_shape(inputs)) > 3:  # which FullyConnected takes as channels, too
             inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1), name=name + 'channels')
-        states = check_states(begin_state, len(self.state_info), self)
+        states = check_states(begin_state or [], len(self.state_info), self)
         rest, dtype = iter(states), known_type(states[0])
         if first.mode == 'rnn_relu' and dtype == np.float64 and cpu_build() and length is not None:
             return _unrolled(first.whole, inputs, states, options)
@@ -131,7 +132,7 @@ def _unrolled(cell: BaseRNNCell, inputs: mx.sym.Symbol, states: list[mx.sym.Symb
 
 
 def _operator(in_order: bool, layers: list[Layer], inputs: mx.sym.Symbol,
-              states: list[list[mx.sym.Symbol]], width: int, dtype: Any
+              states: list[list[mx.sym.Symbol]], width: int, dtype: Kind
               ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
     """Layers as one operator: outputs, and by cell the final states."""
     first, name = layers[0], layers[0].cells[0]._prefix + 'fused_'
@@ -158,7 +159,7 @@ def _listed(layers: list[Layer], states: list[list[mx.sym.Symbol]]) -> list[mx.s
 
 
 def _padded(lengths: GivenLengths, layers: list[Layer], inputs: mx.sym.Symbol,
-            states: list[list[mx.sym.Symbol]], width: int, dtype: Any
+            states: list[list[mx.sym.Symbol]], width: int, dtype: Kind
             ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
     """One layer over sequences of different lengths: outputs, and by cell the final states."""
     layer, = layers

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from .._cells.lengths import GivenLengths
+from .._cells.sequence import Kind
 from .._runtime.mxnet import mx
 from .vector import wanted
 
@@ -66,7 +67,7 @@ def _last(outputs: mx.sym.Symbol, valid_length: mx.sym.Symbol, begin: mx.sym.Sym
 
 def _direction(mode: str, units: int, arrays: Sequence[mx.sym.Symbol], inputs: mx.sym.Symbol,
                states: Sequence[mx.sym.Symbol], lengths: GivenLengths, next_states: bool,
-               name: str, dtype: Any) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
+               name: str, dtype: Kind) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
     """A layer in one direction, forwards: outputs, whatever they are in padding, and states."""
     weight, *others = arrays
     memory = next_states and mode == 'lstm'
@@ -87,7 +88,7 @@ def _direction(mode: str, units: int, arrays: Sequence[mx.sym.Symbol], inputs: m
 def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]],
                  inputs: mx.sym.Symbol, states: Sequence[Sequence[mx.sym.Symbol]],
                  lengths: GivenLengths, next_states: bool, names: Sequence[str],
-                 dtype: Any) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
+                 dtype: Kind) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
     """One layer of sym.RNN over padded sequences.
 
     Parameters

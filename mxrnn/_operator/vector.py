@@ -5,6 +5,7 @@ import json
 import math
 from typing import Any, Sequence
 
+from .._cells.sequence import Kind
 from .._graph.layout import GROUPS, LAYOUT, FusedLayout, gate_array
 from .._runtime.mxnet import mx
 from .defects import onednn
@@ -22,7 +23,7 @@ def _named(name: str | None, what: str) -> dict[str, str]:
     return {} if name is None else {'name': name + what}
 
 
-def apart(data: Symbol, dtype: Any, name: str | None = None) -> Symbol:
+def apart(data: Symbol, dtype: Kind, name: str | None = None) -> Symbol:
     """A copy of time-major `data` for the operator to take.
 
     It can't add to the data's gradient, as `grad_req` 'add' has it, and MXNet by itself where eight
@@ -31,7 +32,7 @@ def apart(data: Symbol, dtype: Any, name: str | None = None) -> Symbol:
     return data if onednn(dtype) else mx.sym.SequenceMask(data, **_named(name, 'apart'))
 
 
-def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Any,
+def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Kind,
            name: str | None = None) -> Symbol:
     """`bias`, for the operator's vector, with a gradient that is wanted if one of `arrays` is.
 
@@ -53,7 +54,7 @@ def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Any,
 
 def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: Symbol,
                     states: Sequence[Symbol], name: str, width: int = 0,
-                    dtype: Any = None, listed: Sequence[Symbol] = ()) -> Symbol:
+                    dtype: Kind = None, listed: Sequence[Symbol] = ()) -> Symbol:
     """The vector of sym.RNN, assembled in the graph from the weights of ordinary cells.
 
     Parameters
@@ -107,7 +108,7 @@ def zero_row(inputs: Symbol, name: str) -> Symbol:
     return mx.sym.zeros_like(mx.sym.Flatten(part, name=name + 'flat'), name=name + 'row')
 
 
-def cell_arrays(cell: Any, row: Symbol, width: int, dtype: Any, name: str, rows: int = 0,
+def cell_arrays(cell: Any, row: Symbol, width: int, dtype: Kind, name: str, rows: int = 0,
                 listed: Sequence[Symbol] = ()) -> tuple[list[Symbol], Symbol]:
     """The weights and then the biases of `cell`, with shapes that are inferred though a Concat
     takes them; and one row as wide as its output.
@@ -155,7 +156,7 @@ def _first(vector: Symbol, length: int) -> Symbol:
     return mx.sym.Reshape(part, shape=(1, length), name=vector.name + '_row')
 
 
-def _inferred(weight: Symbol, length: int, width: int, row: Symbol, dtype: Any, name: str
+def _inferred(weight: Symbol, length: int, width: int, row: Symbol, dtype: Kind, name: str
               ) -> tuple[Symbol, Symbol]:
     """The weight, with a width that MXNet infers, and a vector as long as it has rows.
 

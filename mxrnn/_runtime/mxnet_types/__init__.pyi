@@ -6,6 +6,7 @@ from typing import Any
 
 from . import base as base
 from . import context as context
+from . import executor as executor
 from . import init as init
 from . import io as io
 from . import lr_scheduler as lr_scheduler

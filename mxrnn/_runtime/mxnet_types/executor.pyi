@@ -1,0 +1,14 @@
+from typing import Any
+
+from .nd import NDArray
+
+class Executor:
+    arg_dict: dict[str, NDArray]
+    aux_dict: dict[str, NDArray]
+    grad_dict: dict[str, NDArray]
+    outputs: list[NDArray]
+    def forward(self, is_train: bool = ..., **kwargs: NDArray) -> list[NDArray]: ...
+    def backward(self, out_grads: Any = ..., is_train: bool = ...) -> None: ...
+    def __getattr__(self, name: str) -> Any: ...
+
+def __getattr__(name: str) -> Any: ...
