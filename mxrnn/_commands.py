@@ -95,7 +95,11 @@ def run_command(options: argparse.Namespace) -> int:
     from ._files.errors import CheckpointError
     try:
         status: int = options.act(options)
+        sys.stdout.flush()
         return status
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ImportError, ValueError, TypeError, OSError, CheckpointError) as error:
         print('error: %s' % (reason(error) if isinstance(error, ImportError) else error),
               file=sys.stderr)
