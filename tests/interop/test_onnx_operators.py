@@ -360,6 +360,7 @@ REFUSED = {
     'CTCLoss': 'losses that ONNX does not have', 'Pooling_max_full': 'where windows do not fit',
     'Pooling_avg_full': 'where windows do not fit', 'norm_of_int32': 'norm of the type int32',
     'sqrt_of_int32': 'unsupported type: tensor.int32', 'L2Normalization_vector': 'for 1 axes',
+    'div_sqrt_dim_of_odd_int32': 'that the type int32 cannot hold',
     'arange_like_of_int32': 'that the type int32 cannot hold',
     'clip_of_int32': 'that the type int32 cannot hold', 'BatchNorm_all': 'gives mean and variance',
     'BatchNorm_v1_all': 'gives mean and variance', 'SyncBatchNorm_all': 'gives mean and variance',

@@ -122,7 +122,10 @@ class Builder:
 
     def constant(self, array: Any, dtype: Any = None, name: str = '') -> Value:
         """An array that is known at export. Small ones without a name are shared."""
-        array = np.asarray(array, dtype=dtype)
+        try:
+            array = np.asarray(array, dtype=dtype)
+        except OverflowError:
+            raise Unsupported('numbers that the type %s cannot hold' % dtype) from None
         shape = tuple(array.shape)
         key = (array.dtype.str, shape, array.tobytes()) if not name and array.size <= 64 else ()
         if key and key in self._shared:

@@ -218,8 +218,10 @@ def _clip(builder: Builder, node: Node, data: Value) -> Value:
 @converts('smooth_l1')
 def _smooth_l1(builder: Builder, node: Node, data: Value) -> Value:
     square = node.scalar ** 2
-    size = builder.apply('Abs', data)
     small = builder.apply('Mul', builder.apply('Mul', data, data), 0.5 * square)
+    if not square:
+        return small
+    size = builder.apply('Abs', data)
     large = builder.apply('Sub', size, 0.5 / square)
     near = builder.apply('Less', size, 1 / square, dtype=bool)
     return builder.where(near, small, large, data.shape)

@@ -74,6 +74,15 @@ def _mod(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(zero, torch.zeros_like(x), torch.remainder(x, torch.where(zero, 1, y)))
 
 
+def _power(x: Any, y: Any) -> Tensor:
+    """The power; of integers that of the reals, with what it has behind the point cut off."""
+    like = x if isinstance(x, Tensor) else y
+    if like.is_floating_point():
+        return torch.pow(x, y)
+    x, y = (side.double() if isinstance(side, Tensor) else side for side in (x, y))
+    return torch.pow(x, y).to(like.dtype)
+
+
 # At a tie MXNet gives the whole gradient to one side, torch half of it to each. NaN stays NaN.
 def _maximum(x: Tensor, y: Any) -> Tensor:
     return torch.where((x >= y) | (x != x), x, y)
@@ -102,7 +111,7 @@ def _truth(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], 
 
 #: Functions of two arrays, by the name that they have behind 'broadcast_' and '_'.
 BINARY: dict[str, Callable[..., Tensor]] = {
-    'mod': _mod, 'power': torch.pow, 'maximum': _maximum, 'minimum': _minimum,
+    'mod': _mod, 'power': _power, 'maximum': _maximum, 'minimum': _minimum,
     'hypot': _hypotenuse,
     'equal': _compared(torch.eq), 'not_equal': _compared(torch.ne),
     'greater': _compared(torch.gt), 'greater_equal': _compared(torch.ge),
@@ -116,8 +125,8 @@ ARITHMETIC: dict[str, Callable[..., Tensor]] = {
 #: Functions of an array and a number, by what stands between '_' and '_scalar'.
 SCALAR: dict[str, Callable[..., Tensor]] = {
     'plus': torch.add, 'minus': torch.sub, 'rminus': torch.rsub, 'mul': torch.mul,
-    'div': _divide, 'rdiv': lambda x, number: _divide(number, x), 'power': torch.pow,
-    'rpower': lambda x, number: torch.pow(number, x),
+    'div': _divide, 'rdiv': lambda x, number: _divide(number, x), 'power': _power,
+    'rpower': lambda x, number: _power(number, x),
     'maximum': _maximum, 'minimum': _minimum,
     'mod': lambda x, number: _mod(x, torch.full_like(x, number)),
     'rmod': lambda x, number: _mod(torch.full_like(x, number), x),
@@ -211,6 +220,8 @@ def _smooth_l1(node: Node) -> Run:
         if not x.is_floating_point():
             raise ValueError('%s, smooth_l1, of integers is not supported' % node.name)
         size = torch.abs(x)
+        if not square:
+            return .5 * square * x * x
         return torch.where(size < 1 / square, .5 * square * x * x, size - .5 / square)
     return run
 

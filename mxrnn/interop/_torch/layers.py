@@ -224,7 +224,10 @@ def _local_response(node: Node) -> Run:
 
 @operator('_contrib_div_sqrt_dim')
 def _div_sqrt_dim(node: Node) -> Run:
-    return lambda x: (x / x.shape[-1] ** .5).to(x.dtype)
+    def run(x: Tensor) -> Tensor:
+        root = x.shape[-1] ** .5
+        return x / root if x.is_floating_point() else (x / int(root)).to(x.dtype)
+    return run
 
 
 # ---- softmax

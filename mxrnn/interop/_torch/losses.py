@@ -161,5 +161,6 @@ def _ctc_loss(node: Node) -> Run:
         # Without lengths a label ends at the first padding.
         sizes = rest.pop(0).long() if other else (places != padding).long().cumprod(1).sum(1)
         return F.ctc_loss(F.log_softmax(x, 2), places.clamp(min=0), steps, sizes,
-                          blank=0 if first else x.shape[2] - 1, reduction='none')
+                          blank=0 if first else x.shape[2] - 1, reduction='none',
+                          zero_infinity=True)
     return run
