@@ -33,7 +33,7 @@ ZEROS = Partial(mx.sym.zeros)
 
 
 class BaseRNNCell(Unrollable, PackedWeights):
-    """What all cells have in common; the base of cells of your own.
+    """The base of all cells, and of cells of your own.
 
     A cell of your own defines `state_info` and `__call__`, which adds one to `_counter` and names
     its nodes ``'%st%d_' % (self._prefix, self._counter)``; with `_gate_names` and `_num_hidden`
@@ -69,7 +69,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
     #: Whether the cell can be called for a single step.
     can_step = True
 
-    #: What cells of a class are to `fuse`: see `_operator/fuse.py`. Subclasses do not inherit it.
+    #: How `fuse` takes the cells of a class: see `_operator/fuse.py`. Subclasses do not inherit it.
     _in_fuse_: str
 
     # The weights in the graph of cells with gates.
@@ -93,7 +93,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
                            ', '.join([*self._sizes_(), 'prefix=%r' % self._prefix]))
 
     def _sizes_(self) -> list[str]:
-        """What `repr` tells besides the prefix."""
+        """Sizes and options that `repr` tells besides the prefix."""
         units = vars(self).get('_num_hidden')
         return [] if units is None else [str(units)]
 
@@ -248,7 +248,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
         """Refuse a graph that must not reach the program; `symbols` are its outputs and states."""
 
     def _later_step_(self) -> Callable[..., Step]:
-        """What takes the steps of `unroll` after the first one."""
+        """The function that takes the steps of `unroll` after the first one."""
         return self
 
 

@@ -72,7 +72,7 @@ def carry_states(cell: BaseRNNCell, **kwargs: Any) -> CarriedStates:
 
 
 class CarriedStates:
-    """What `carry_states` returns.
+    """States that go from batch to batch; `carry_states` makes the object.
 
     In loops of one's own, `carry` belongs between two batches (after `forward`, also in the body
     of a loop over `Module.iter_predict`), and `zero` before the first one.

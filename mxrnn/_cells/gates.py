@@ -16,7 +16,7 @@ from .._runtime.mxnet import mx
 __all__ = ['ACTIVATIONS', 'Activate', 'Activation', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU',
            'Step', 'activate']
 
-#: What sym.Activation knows by name.
+#: The functions that sym.Activation knows by name.
 ACTIVATIONS = ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')
 
 States = Sequence[mx.sym.Symbol]

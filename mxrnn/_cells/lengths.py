@@ -63,7 +63,7 @@ def _between_zero_and(most: int, numbers: mx.sym.Symbol) -> mx.sym.Symbol:
     """`numbers` of any type, but 0 for those below, and `most` for those above."""
     if RELEASE > (1, 5):
         return mx.sym.clip(numbers, 0, most)
-    # That of MXNet 1.5 makes 44 of the bound 300 for an int8. So parts are clipped and taken away
+    # MXNet 1.5's clip makes 44 of the bound 300 for an int8. So parts are clipped and taken away
     # that every type holds, those of a float16 beyond 2048, too. (A Cast would keep MXNet 1.5 from
     # inferring the type.)
     parts = []

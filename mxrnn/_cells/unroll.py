@@ -140,7 +140,7 @@ outermost = as_it_is
 
 
 class Unrollable:
-    """What a cell does with whole sequences: one step after the other, unless it redefines
+    """Unrolls cells over whole sequences: one step after the other, unless they redefine
     `_unroll_`."""
 
     #: Whether `_unroll_` itself reads no padding and gives zeros there.

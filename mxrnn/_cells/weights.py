@@ -191,7 +191,7 @@ def pack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
 
 
 class PackedWeights:
-    """What a cell does with arrays of its weights."""
+    """Packs and unpacks the arrays of a cell's weights."""
 
     _kinds_: Sequence[str] = KINDS  #: weights and biases, or weights alone
     _num_hidden: int

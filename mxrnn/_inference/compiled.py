@@ -17,7 +17,7 @@ Thing = TypeVar('Thing')
 
 
 class StateSpec(NamedTuple):
-    """What is known of a state: its name, its shape (0 where it is open), where the batch is."""
+    """A state as far as it is known: its name, its shape (0 where it is open), where the batch is."""
 
     name: str
     shape: tuple[int, ...] | None
@@ -25,7 +25,7 @@ class StateSpec(NamedTuple):
 
     @classmethod
     def of(cls, variable: mx.sym.Symbol) -> StateSpec:
-        """What the attributes of a Variable tell."""
+        """Read the attributes of a Variable."""
         shape = variable.attr('__shape__')
         sizes = None if shape is None else tuple(
             max(0, int(n)) for n in shape.strip('()[] ').split(',') if n.strip())
@@ -161,7 +161,7 @@ class Forms:
         self._most = most
         self._with_memory: Kept[Operator] = Kept(most)
         self._others: Kept[Operator] = Kept(others)
-        #: What the last calls were of.
+        #: The keys of the last calls.
         self._recent: deque[Hashable] | None = deque(maxlen=_MANY) if others else None
 
     def run(self, key: Hashable, make: Callable[[bool], Operator],
@@ -253,8 +253,8 @@ class Compiled:
 
 def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequence[Any],
             inputs: dict[str, mx.nd.NDArray], context: mx.Context, error: Exception) -> Exception:
-    """What is wrong with the states, of which the graph takes `types`, or the inputs, which it did
-    not accept on `context` but raised `error`."""
+    """The error that names the states, of which the graph takes `types`, or the inputs to blame:
+    it did not accept them on `context` but raised `error`."""
     named = {**inputs, **states}
     for name, array in named.items():
         if array.context != context:

@@ -154,7 +154,7 @@ def _sized(node: Node) -> bool:
 
 
 def _frontier(graph: Graph, constant: set[int], dependent: set[int]) -> list[Entry]:
-    """What of the constant part the rest of the graph takes, other than parameters themselves."""
+    """Outputs of the constant part, parameters left out, that the rest of the graph takes."""
     used = graph.reached(lambda node: node.inputs)
     taken = [entry for number in used - constant for entry in graph.nodes[number].inputs]
     return sorted({entry for entry in [*taken, *graph.heads]

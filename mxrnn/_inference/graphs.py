@@ -36,7 +36,7 @@ def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
 
 
 def brief(error: Exception) -> str:
-    """What an error of MXNet says, without its backtrace."""
+    """The reason in an error of MXNet, without its backtrace."""
     lines = [line for line in str(error).partition('Stack trace')[0].splitlines() if line.strip()]
     reasons = [line for line in lines if 'Error' in line and not line.startswith('Traceback')]
     return (reasons or lines or [''])[-1].strip()[:300]

@@ -78,7 +78,7 @@ def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
                              '%d steps in output %d' % (shape, _ROWS[0], length, number))
         time = [i for i, size in enumerate(shape) if longest[i:i + 1] != (size,)]
         steps = [i for i in time if shape[i] == (length if i not in batch else _ROWS[0] * length)]
-        # What is neither one step for each of the input nor independent of them comes whole.
+        # Sizes that depend on the input's steps in another way are left whole.
         found.append(OutputAxes(batch[0], tuple(steps) if len(time) == len(steps) else ()))
     return found
 
@@ -127,7 +127,7 @@ class Networks:
         self._folded: dict[str, mx.nd.NDArray] = {}
         self._graphs: dict[int, Graph] = {}
         self._executors: dict[tuple[int, int, mx.Context], mx.executor.Executor] = {}
-        #: What `learn` finds out: shapes of one step, by input, and the axes of the outputs.
+        #: Found out by `learn`: shapes of one step, by input, and the axes of the outputs.
         self.steps: dict[str, tuple[int, ...]] = {}
         self.outputs: list[OutputAxes] = []
         self._time_first: dict[int, bool] = {}  #: what `orders` knows for sure

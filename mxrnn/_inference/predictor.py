@@ -183,7 +183,7 @@ class Predictor:
         for part in iter(lambda: list(islice(rest, window)), []):
             yield from self(part)
 
-    # What is asked
+    # The request
 
     def _lengths(self, columns: dict[str, list[np.ndarray]]) -> np.ndarray:
         """How long each sequence is, in all inputs alike."""
@@ -253,7 +253,7 @@ class Predictor:
 
 
 class _Batch(NamedTuple):
-    """Which sequences are run together, in a graph of which length, in how many rows."""
+    """Sequences that are run together, the length of the graph for them, the number of rows."""
 
     chosen: np.ndarray
     length: int
@@ -291,7 +291,7 @@ def _array(number: int, sequence: object) -> np.ndarray:
 def _batches(lengths: np.ndarray, buckets: Sequence[int], batch_size: int) -> Iterator[_Batch]:
     """Sequences that are run together, of the lengths `lengths`."""
     places = np.searchsorted(buckets, lengths)
-    # Those beyond the buckets come in the order of their lengths, for little padding.
+    # Lengths beyond the buckets come in the order of their lengths, for little padding.
     order = np.lexsort((np.where(places == len(buckets), lengths, 0), places))
     for place in np.unique(places):
         inside = order[places[order] == place]

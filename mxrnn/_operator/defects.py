@@ -53,7 +53,7 @@ def corrupts(units: int, dtype: Kind = np.float32) -> bool:
     return units == 1 and RELEASE == (1, 7) and cpu_build() and onednn(dtype)
 
 
-#: What MXNet runs where oneDNN does not.
+#: The operator that MXNet runs where oneDNN does not.
 _OWN = "MXNet's own CPU operator, which computes float64, and float32 without oneDNN,"
 
 

@@ -79,7 +79,7 @@ def fuse(cell: BaseRNNCell) -> BaseRNNCell:
 
 
 class FusedUnroll(BaseRNNCell):
-    """What `fuse` returns."""
+    """A cell that is unrolled through sym.RNN; `fuse` makes it."""
 
     _in_fuse_ = 'fuse'
 
@@ -166,7 +166,7 @@ class FusedUnroll(BaseRNNCell):
 
 
 class Plan(NamedTuple):
-    """What `plan` makes of a cell."""
+    """A cell, and how it is fused."""
 
     cell: BaseRNNCell  #: what is unrolled in its place; itself, if nothing in it is fused
     width: int  #: channels of its output, 0 if they are not known

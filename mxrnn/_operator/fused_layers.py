@@ -32,7 +32,7 @@ SHARED_FROM = 500 if cpu_build() else 1
 
 
 class Layer(NamedTuple):
-    """What one layer of sym.RNN can do: its mode, its width, its cell for each direction, and the
+    """One layer of sym.RNN: its mode, its width, its cell for each direction, and the
     cell that it stands for, which is the same one or a BidirectionalCell of two."""
 
     mode: str
@@ -151,7 +151,7 @@ def _operator(in_order: bool, layers: list[Layer], inputs: mx.sym.Symbol,
 
 
 def _listed(layers: list[Layer], states: list[list[mx.sym.Symbol]]) -> list[mx.sym.Symbol]:
-    """What the graph of one step of the cells lists after the first weight, in its order."""
+    """Arguments of one step's graph after the first weight, in the order of the graph."""
     found = []
     for cell, (state, *others) in zip((cell for layer in layers for cell in layer.cells), states):
         found += [cell._iW, cell._iB, state, cell._hW, cell._hB, *others]
