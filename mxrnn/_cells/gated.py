@@ -7,16 +7,11 @@ from typing import Any, Callable, Sequence
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell
-from .gates import Activate, Activation, Step, activate
+from .gates import WEIGHTS, Activate, Activation, Step, activate
 from .sequence import check_states, check_symbol
 from .variables import RNNParams
 
 __all__ = ['GatedCell']
-
-#: The weights that cells may have: the name of each behind the prefix, by its attribute behind '_'.
-WEIGHTS = {'iW': 'i2h_weight', 'hW': 'h2h_weight', 'iB': 'i2h_bias', 'hB': 'h2h_bias',
-           'iG': 'i2h_gamma', 'hG': 'h2h_gamma', 'rW': 'h2r_weight', 'cG': 'c_gamma',
-           'cB': 'c_beta'}
 
 _tanh = functools.partial(activate, activation='tanh')
 

@@ -14,10 +14,15 @@ from .._graph.layout import GATES
 from .._runtime.mxnet import mx
 
 __all__ = ['ACTIVATIONS', 'Activate', 'Activation', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU',
-           'Step', 'activate']
+           'Step', 'WEIGHTS', 'activate']
 
 #: The functions that sym.Activation knows by name.
 ACTIVATIONS = ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')
+
+#: The weights that cells may have: the name of each behind the prefix, by its attribute behind '_'.
+WEIGHTS = {'iW': 'i2h_weight', 'hW': 'h2h_weight', 'iB': 'i2h_bias', 'hB': 'h2h_bias',
+           'iG': 'i2h_gamma', 'hG': 'h2h_gamma', 'rW': 'h2r_weight', 'cG': 'c_gamma',
+           'cB': 'c_beta'}
 
 States = Sequence[mx.sym.Symbol]
 Step = Tuple[mx.sym.Symbol, List[mx.sym.Symbol]]  #: An output and the new states.

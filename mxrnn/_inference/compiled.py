@@ -17,7 +17,7 @@ Thing = TypeVar('Thing')
 
 
 class StateSpec(NamedTuple):
-    """A state as far as it is known: its name, its shape (0 where it is open), where the batch is."""
+    """A state as far as it is known: name, shape (0 where it is open), axis of the batch."""
 
     name: str
     shape: tuple[int, ...] | None

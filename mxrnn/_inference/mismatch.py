@@ -169,7 +169,7 @@ def _other_inputs(symbol: mx.sym.Symbol, shapes: Shapes, inputs: Arrays, weights
 
 def _similar(shape: tuple[int, ...], batch: tuple[int, ...], sizes: list[int]
              ) -> Iterator[tuple[int, ...]]:
-    """Shapes that may have been meant: another batch size, fewer axes or one more, another width."""
+    """Shapes that may be meant: another batch size, fewer axes or one more, another width."""
     for axes in range(max(1, len(shape)), 0, -1):
         yield batch + shape[1:axes]
     yield from (shape[:-1] + (size,) for size in sizes if len(shape) > 1)

@@ -53,7 +53,8 @@ def _relu_column(bias: mx.sym.Symbol) -> mx.sym.Symbol:
     return -mx.sym.where(large > large / 2, large, zero + _LARGE_HALF)
 
 
-#: Weights that keep padding from the states, by mode. In others they stay finite, and no one sees them.
+#: Weights that keep padding from the states, by mode. In other modes states in padding stay finite,
+#: and no one sees them.
 _COLUMNS = {'lstm': _memory_column, 'rnn_relu': _relu_column}
 
 
