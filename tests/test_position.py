@@ -360,3 +360,27 @@ def test_averages_of_the_last_batch_are_saved(tmp_path):
     training.module.fit(training.data, num_epoch=1, eval_metric=Nothing('nothing'),
                         batch_end_callback=[saver, compare])
     assert compared == [True] * (len(training.data) - 1) and len(compared) >= 3
+
+
+def test_an_entry_that_older_files_lack_is_a_row(tmp_path, monkeypatch):
+    from mxrnn._checkpoint import position
+    prefix = str(tmp_path / 'model')
+    training = Carried(seed=1)
+
+    def save():
+        training.fit(rnn.do_rnn_checkpoint(training.cell, prefix, module=training.module,
+                                           data=training.data, batches=100), epochs=1)
+
+    def load(again):
+        loaded = rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+        again.fit(loaded=loaded, epochs=1)
+        return loaded.epoch
+    save()
+    given = []
+    monkeypatch.setitem(position._ENTRIES, 'place', position._Entry(
+        str, lambda here: 'lab', lambda module, place: given.append(place), optional=True))
+    assert load(Carried(seed=2)) == 1 and given == []
+    save()
+    assert load(Carried(seed=2)) == 1 and given == ['lab']
+    monkeypatch.delitem(position._ENTRIES, 'place')
+    assert load(Carried(seed=2)) == 1 and given == ['lab']
