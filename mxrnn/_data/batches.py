@@ -1,7 +1,7 @@
 """Shared by the iterators: arguments, descriptions of batches, and positions to go on from."""
 from __future__ import annotations
 
-from typing import Any, Literal, Mapping, Sequence
+from typing import Any, Dict, List, Literal, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -11,12 +11,16 @@ from .._runtime.mxnet import mx
 from . import tokens as _tokens
 from .corpus import Corpus
 
-__all__ = ['TokenIter', 'extent']
+__all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent']
 
 #: Where the public classes are, whose names positions bear.
 _PUBLIC = tuple(__name__.replace('batches', name) for name in ('sentences', 'pairs', 'stream'))
 
 Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: The axes of batch and time.
+
+State = Dict[str, Any]  #: plain values and arrays, of which positions consist
+Key = Union[int, Tuple[int, ...]]  #: the length of a bucket, or the lengths
+Described = Tuple[List[mx.io.DataDesc], List[mx.io.DataDesc]]  #: data and labels
 
 
 class TokenIter(mx.io.DataIter):
@@ -47,7 +51,7 @@ class TokenIter(mx.io.DataIter):
         if self.part_index >= self.num_parts:
             raise ValueError('part_index must be from 0 to %d, as num_parts is %d, got %d'
                              % (self.num_parts - 1, self.num_parts, self.part_index))
-        self._described: dict[Any, Any] = {}  #: provide_data and provide_label of each length
+        self._described: dict[Key, Described] = {}  #: provide_data and provide_label of each length
 
     def __len__(self) -> int:
         """The number of batches in this epoch."""
@@ -56,7 +60,7 @@ class TokenIter(mx.io.DataIter):
     def __bool__(self) -> bool:
         return True  # also where an epoch has no batch
 
-    def state_dict(self, batches: int | None = None) -> dict[str, Any]:
+    def state_dict(self, batches: int | None = None) -> State:
         """Return the position in the data, to go on from with `load_state_dict`.
 
         The position is a number of batches in an epoch, and what the epoch's order was drawn from
@@ -94,7 +98,7 @@ class TokenIter(mx.io.DataIter):
         return {'iterator': self._kind(), 'batches': done, 'settings': self._settings(),
                 'data': self._identity(), 'epochs': self._epochs()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Go on from a position: the next batch is the one that follows it.
 
         The orders of all epochs up to this one are drawn anew, since each comes from the one
@@ -135,13 +139,13 @@ class TokenIter(mx.io.DataIter):
         """Name of the public class, also where a program has derived one from it."""
         return next(kind.__name__ for kind in type(self).__mro__ if kind.__module__ in _PUBLIC)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> State:
         """The arguments that decide what the batches are, and in which order they come."""
         raise NotImplementedError
 
-    def _identity(self) -> dict[str, Any]:
+    def _identity(self) -> State:
         """The values that tell these data from others."""
-        found: dict[str, Any] = {}
+        found: State = {}
         for name, held in self._held.items():
             of = name + ' ' if found else ''  # files of old have one argument's, without its name
             found.update({of + 'sequences': held.offsets.size - 1, of + 'tokens': held.tokens.size,
@@ -157,15 +161,15 @@ class TokenIter(mx.io.DataIter):
         """The entries of data that have tokens, in the order of the arguments."""
         raise NotImplementedError
 
-    def _epochs(self) -> list[dict[str, Any]]:
+    def _epochs(self) -> list[State]:
         """The state of the generators from which this epoch's order was drawn."""
         return []
 
-    def _go_to(self, done: int, epochs: Sequence[Mapping[str, Any]]) -> None:
+    def _go_to(self, done: int, epochs: Sequence[State]) -> None:
         """Go to a position, or refuse it and stay."""
         raise NotImplementedError
 
-    def _describe(self, length: Any) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
+    def _describe(self, length: Any) -> Described:
         """provide_data and provide_label of a batch of this length."""
         raise NotImplementedError
 
@@ -193,15 +197,15 @@ class TokenIter(mx.io.DataIter):
     def _shape(self, length: int) -> tuple[int, int]:
         return (self.batch_size, length) if self.major_axis == 0 else (length, self.batch_size)
 
-    def _batch(self, data: list[mx.nd.NDArray], label: list[mx.nd.NDArray], length: Any,
-               pad: int = 0, index: Any = None) -> mx.io.DataBatch:
+    def _batch(self, data: list[mx.nd.NDArray], label: list[mx.nd.NDArray], length: Key,
+               pad: int = 0, index: np.ndarray | Sequence[int] | None = None) -> mx.io.DataBatch:
         if length not in self._described:
             self._described[length] = self._describe(length)
         provide_data, provide_label = self._described[length]
         return mx.io.DataBatch(data, label, pad, index, length, provide_data[:], provide_label[:])
 
 
-def extent(name: str, value: Any, least: int) -> int:
+def extent(name: str, value: object, least: int) -> int:
     """Check what becomes a dimension of an array."""
     value = _check.integer(name, value, least)
     if value >= 2 ** 31:
@@ -210,7 +214,7 @@ def extent(name: str, value: Any, least: int) -> int:
     return value
 
 
-def _padding(name: str, value: Any, dtype: np.dtype) -> Any:
+def _padding(name: str, value: object, dtype: np.dtype) -> Any:
     """Return what pads data of this type, as a number of the type."""
     if not _tokens.fits(np.asarray(_check.number(name, value)), dtype):
         raise ValueError('%s must be a number that dtype %s can represent, got %r'
@@ -218,7 +222,7 @@ def _padding(name: str, value: Any, dtype: np.dtype) -> Any:
     return dtype.type(value)
 
 
-def _check_names(names: Mapping[str, Any]) -> None:
+def _check_names(names: Mapping[str, object]) -> None:
     """Check that the arrays of a batch have names, and each one of its own."""
     for name, value in names.items():
         _check.instance(name, value, str, 'a str')

@@ -11,7 +11,7 @@ from .. import _check
 from .._runtime.memory import part
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
-from .batches import TokenIter
+from .batches import Described, Key, State, TokenIter
 from .corpus import is_corpus, open_corpus
 from .order import Buckets, Order, check_seed
 
@@ -47,9 +47,9 @@ class BucketedIter(TokenIter):
     samples = 'sentences'
 
     buckets: Any
-    default_bucket_key: Any
+    default_bucket_key: Key
 
-    def __init__(self, given: Mapping[str, Any], labels: Any, batch_size: int, buckets: Any,
+    def __init__(self, given: Mapping[str, object], labels: Any, batch_size: int, buckets: Any,
                  invalid_label: float, names: Mapping[str, str], dtype: _check.DType, layout: str,
                  shuffle: bool, seed: int | None, last_batch: LastBatch, too_long: TooLong,
                  lengths: Mapping[str, int], num_parts: int, part_index: int) -> None:
@@ -94,7 +94,7 @@ class BucketedIter(TokenIter):
 
     # ---- which samples there are, and where
 
-    def _sort_and_pack(self, buckets: Any, given: Mapping[str, Any]) -> Buckets:
+    def _sort_and_pack(self, buckets: Any, given: Mapping[str, object]) -> Buckets:
         """Keep the sequences in memory, but for those that are in no bucket."""
         sequences: dict[str, Any] = {
             name: value if isinstance(value, (Sequence, np.ndarray)) else
@@ -165,7 +165,7 @@ class BucketedIter(TokenIter):
             self.remainder = int((found.counts % whole).sum())
         return self.discarded + int(found.counts.sum())
 
-    def _public(self, key: tuple[int, ...]) -> Any:
+    def _public(self, key: tuple[int, ...]) -> Key:
         """The bucket or the lengths as users see them: of single sequences, a number."""
         return key[0] if len(key) == 1 else key
 
@@ -208,7 +208,7 @@ class BucketedIter(TokenIter):
 
     # ---- batches
 
-    def _describe(self, length: Any) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
+    def _describe(self, length: Key) -> Described:
         key = length if isinstance(length, tuple) else (length,)
         data = [self._data_desc(name, steps) for name, steps in zip(self._data_names, key)]
         data += [mx.io.DataDesc(name, (self.batch_size,), layout='N')
@@ -226,7 +226,7 @@ class BucketedIter(TokenIter):
         self._places: list[list[tuple[np.ndarray, np.ndarray]]] = []  # frees those of before
         self._places += map(self._located, range(len(order.epoch)), order.epoch)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> State:
         return {**vars(self), '_ready': {}}  # copies make their batches again
 
     def __len__(self) -> int:
@@ -240,7 +240,7 @@ class BucketedIter(TokenIter):
     def _names_of_tokens(self) -> list[str]:
         return self._data_names
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> State:
         return {'batch_size': self.batch_size,
                 'buckets': [list(key) if isinstance(key, tuple) else key for key in self.buckets],
                 'shuffle': self.shuffle, 'seed': self.seed, 'last_batch': self.last_batch,
@@ -249,7 +249,7 @@ class BucketedIter(TokenIter):
     def _epochs(self) -> list[dict[str, Any]]:
         return self._order.begun()
 
-    def _go_to(self, done: int, epochs: Sequence[Mapping[str, Any]]) -> None:
+    def _go_to(self, done: int, epochs: Sequence[State]) -> None:
         order, batches = self._order.replayed(epochs)
         if done > len(batches):
             raise ValueError("state['batches'] must be at most %d, the batches of that epoch, got "

@@ -183,7 +183,7 @@ def read_tokens(path: str | os.PathLike[str]) -> Corpus:
                          '%s' % (folder, error)) from error
 
 
-def is_corpus(value: Any) -> bool:
+def is_corpus(value: object) -> bool:
     """Whether an iterator is given tokens on disk."""
     return isinstance(value, (str, os.PathLike, Corpus))
 
@@ -274,7 +274,7 @@ class _Column:
         os.remove(narrow)
         self.dtype = dtype
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         described = "{'descr': %r, 'fortran_order': False, 'shape': (%d,), }" % (
             self.dtype.newbyteorder('<').str, self.size)
         text = described.ljust(_HEADER - 11).encode('ascii') + b'\n'

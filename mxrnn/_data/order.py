@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
 
 from .. import _check
-from .batches import extent
+from .batches import State, extent
 
 __all__ = ['Buckets', 'Order', 'check_seed']
 
@@ -179,7 +179,7 @@ class _Generators(NamedTuple):
         return cls(random.Random(seed), np.random.RandomState(seed))
 
     @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> _Generators:
+    def of_state(cls, state: State) -> _Generators:
         found = cls.seeded(0)
         python, (*keys, at) = state['python'], state['numpy']
         found.python.setstate((3, tuple(map(int, python)), None))
@@ -232,7 +232,7 @@ class Order:
         self._last_batch = last_batch
         self._seed = seed
         self._generators = None if seed is None else _Generators.seeded(seed)
-        self._begun: list[dict[str, Any]] = []  #: of each epoch: how it began
+        self._begun: list[State] = []  #: of each epoch: how it began
         self._after: dict[str, np.ndarray] = {}  #: the shared generators after the last draw
 
     def batches(self) -> list[tuple[int, int]]:
@@ -280,7 +280,7 @@ class Order:
             generators.python.shuffle(batches)
         return batches
 
-    def begun(self) -> list[dict[str, Any]]:
+    def begun(self) -> list[State]:
         """How each epoch began: whether the one before had come to its end, and the state that the
         generators were in, None where that is the one that the draws before left them in.
 
@@ -294,7 +294,7 @@ class Order:
                                'another generator than its MT19937: give seed')
         return [dict(epoch) for epoch in self._begun]
 
-    def replayed(self, begun: Sequence[Mapping[str, Any]]
+    def replayed(self, begun: Sequence[State]
                  ) -> tuple[Order, list[tuple[int, int]]]:
         """Return the order of the last of the epochs that `begun` returned, and its batches.
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Iterable, Literal, Mapping, Sequence
+from typing import Iterable, Literal, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from .. import _check
 from .._runtime.memory import part
 from .._runtime.mxnet import mx
 from . import tokens as _tokens
-from .batches import Layout, TokenIter, extent
+from .batches import Described, Layout, State, TokenIter, extent
 from .corpus import is_corpus, open_corpus
 
 __all__ = ['StreamIter']
@@ -135,17 +135,17 @@ class StreamIter(TokenIter):
             type(self).__name__, self._held['tokens'].tokens.size, len(self), self.bptt,
             self.batch_size)
 
-    def _describe(self, length: int) -> tuple[list[mx.io.DataDesc], list[mx.io.DataDesc]]:
+    def _describe(self, length: int) -> Described:
         return [self._data_desc(self.data_name, length)], [self._label_desc(length)]
 
     def _names_of_tokens(self) -> list[str]:
         return [self.data_name]
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> State:
         return {'batch_size': self.batch_size, 'bptt': self.bptt, 'last_batch': self.last_batch,
                 'num_parts': self.num_parts}
 
-    def _go_to(self, done: int, epochs: Sequence[Mapping[str, Any]]) -> None:
+    def _go_to(self, done: int, epochs: Sequence[State]) -> None:
         if done > len(self):
             raise ValueError("state['batches'] must be at most %d, the batches of an epoch, got %d"
                              % (len(self), done))

@@ -79,7 +79,7 @@ def sizes(name: str, sequences: Sequence[Any]) -> np.ndarray:
     return np.fromiter(map(len, sequences), np.intp, len(sequences))
 
 
-def numbers(name: str, values: Any) -> np.ndarray:
+def numbers(name: str, values: object) -> np.ndarray:
     """Return the sequence of numbers `values` as an array."""
     try:
         found = np.asarray(values)
@@ -91,12 +91,13 @@ def numbers(name: str, values: Any) -> np.ndarray:
     return found
 
 
-def joined(name: str, sequences: Iterable[Any]) -> Iterator[np.ndarray]:
+def joined(name: str, sequences: Iterable[Sized]) -> Iterator[np.ndarray]:
     """Join the sequences of numbers, some thousands at a time."""
     return (values for _, values in chunks(name, sequences))
 
 
-def chunks(name: str, sequences: Iterable[Any]) -> Iterator[tuple[list[Any], np.ndarray]]:
+def chunks(name: str, sequences: Iterable[Sized]
+           ) -> Iterator[tuple[list[Sized], np.ndarray]]:
     """Some thousands of the sequences at a time, and their numbers joined."""
     sequences = iter(sequences)
     first = 0
@@ -109,9 +110,9 @@ def chunks(name: str, sequences: Iterable[Any]) -> Iterator[tuple[list[Any], np.
         first += len(chunk)
 
 
-def _some(sequences: Iterator[Any]) -> list[Any]:
+def _some(sequences: Iterator[Sized]) -> list[Sized]:
     """The next sequences: few enough for the cache, and enough to hide the overhead."""
-    chunk: list[Any] = []
+    chunk: list[Sized] = []
     total = 0
     while total < _PIECE and len(chunk) < _CHUNK:
         more = list(islice(sequences, 64))
@@ -189,7 +190,7 @@ def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int
     return rows
 
 
-def first_unfit(values: np.ndarray, dtype: np.dtype) -> Any:
+def first_unfit(values: np.ndarray, dtype: np.dtype) -> float | None:
     """The first of `values` that `dtype` does not hold."""
     return next(value for value in values if not fits(np.asarray(value), dtype))
 
