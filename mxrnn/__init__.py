@@ -21,7 +21,8 @@ MXNet, for `mx.mod.Module` to train. ``help(rnn.LSTMCell)`` and so on shows one 
   `StreamIter` make batches; `write_tokens` and `read_tokens` keep a corpus on disk.
 - Checkpoints, which all cells can read: `do_rnn_checkpoint` for `fit`, `save_rnn_checkpoint`,
   `load_rnn_checkpoint`.
-- Answers: `Predictor` for whole sequences, `Stepper` step by step; `fold` makes graphs smaller.
+- Answers: `Predictor` for whole sequences, `Stepper` step by step; `fold` makes graphs smaller,
+  `roll` makes unrolled ones take any length.
 - Without MXNet: `interop` reads checkpoints, and takes them to torch and ONNX and back.
 - `install` puts mxrnn in the place of `mx.rnn`; `device_report` says what it runs on.
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
     from ._cells.loop import dynamic_unroll as dynamic_unroll
     from ._inference.fold import fold as fold
     from ._inference.predictor import Predictor as Predictor
+    from ._inference.rolled import roll as roll
     from ._inference.stepper import Stepper as Stepper
     from ._operator.fuse import fuse as fuse
     from ._runtime.mxnet import mx as mx
@@ -85,6 +87,7 @@ _PUBLIC = {
     'carry_states': '._cells.carry',
     'dynamic_unroll': '._cells.loop',
     'fuse': '._operator.fuse',
+    'roll': '._inference.rolled',
     # checkpoints
     'Checkpoint': '.rnn',
     'CheckpointError': '.rnn',

@@ -58,6 +58,8 @@ class Loop:
 
     def __init__(self, values: Values, recurrence: Recurrence) -> None:
         self._values, self._recurrence = values, recurrence
+        #: The operators of a step.
+        self.operators = {values.nodes[family.nodes[0]].op for family in recurrence.families}
         self.states = self._distinct(recurrence.states)
         self.data: list[Column] = []
         self.others: list[Column] = []

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Optional, Sequence, Union
 
 from ..attributes import AttributeValueError
 from ..graph import Graph
@@ -18,7 +18,7 @@ from .ranks import find_ranks
 from .steps import find_recurrence
 from .values import Values
 
-__all__ = ['Finding', 'RolledGraph', 'certify', 'roll']
+__all__ = ['Finding', 'Judge', 'RolledGraph', 'certify', 'roll']
 
 
 class Finding(NamedTuple):
@@ -59,7 +59,12 @@ class _Found(NamedTuple):
     finding: Finding
 
 
-def roll(graph: Graph, *, training: bool = False, length: int | None = None) -> RolledGraph:
+#: Why a kernel or loop cannot be run where the graph goes, or None if it can.
+Judge = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
+
+
+def roll(graph: Graph, *, training: bool = False, length: int | None = None,
+         judge: Judge | None = None) -> RolledGraph:
     """Roll up the recurrences of a graph.
 
     Parameters
@@ -72,6 +77,8 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None) -> 
         The number of steps that the graph was unrolled for: where it states this very number as a
         size, that of any other sequence is meant. A graph alone does not tell a number of steps
         from another number that happens to be the same.
+    judge : callable, optional
+        Says why a kernel or a loop is no good, or None; a kernel may still become a loop.
 
     Returns
     -------
@@ -80,7 +87,7 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None) -> 
         they need.
     """
     try:
-        rolled = _rolled(graph, training, length)
+        rolled = _rolled(graph, training, length, judge)
         return rolled if length is None else rolled._replace(graph=free(rolled.graph, length))
     except AttributeValueError:  # whoever reads the graph says which node has it
         return RolledGraph(graph, ())
@@ -122,13 +129,15 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
     return rolled
 
 
-def _rolled(graph: Graph, training: bool, length: int | None) -> RolledGraph:
+def _rolled(graph: Graph, training: bool, length: int | None, judge: Judge | None
+            ) -> RolledGraph:
     values = Values(graph, training)
-    found, failed = _search(values)
+    judge = judge or (lambda values, what: None)
+    found, failed = _search(values, judge)
     if not found:
         return RolledGraph(graph, tuple(failed))
     ranks = find_ranks(values)
-    found = _with_sums(values, ranks, found)
+    found = _with_sums(values, ranks, found, judge)
     blocked: set[tuple[int, ...]] = set()
     for _ in range(20):
         claims = _claims(found)
@@ -154,7 +163,7 @@ def _rolled(graph: Graph, training: bool, length: int | None) -> RolledGraph:
     return RolledGraph(graph, tuple(failed))
 
 
-def _search(values: Values) -> tuple[list[_Found], list[Finding]]:
+def _search(values: Values, judge: Judge) -> tuple[list[_Found], list[Finding]]:
     """The recurrences of a graph, and those that must be left as they are."""
     taken: set[int] = set()
     found: list[_Found] = []
@@ -166,7 +175,9 @@ def _search(values: Values) -> tuple[list[_Found], list[Finding]]:
         try:
             recurrence = find_recurrence(values, chain, taken)
             kernel = find_kernel(values, recurrence)
-            what = kernel if isinstance(kernel, Kernel) else Loop(values, recurrence)
+            if isinstance(kernel, Kernel):
+                kernel = judge(values, kernel) or kernel
+            what = kernel if isinstance(kernel, Kernel) else _loop(values, recurrence, judge)
         except Taken:
             continue  # layers that share weights: it goes through them, not through time
         except Declined as reason:
@@ -186,7 +197,16 @@ def _claims(found: Sequence[_Found]) -> dict[int, Claim]:
             for t, value in enumerate(column.lanes)}
 
 
-def _with_sums(values: Values, ranks: Sequence[Any], found: list[_Found]) -> list[_Found]:
+def _loop(values: Values, recurrence: Recurrence, judge: Judge) -> Loop:
+    loop = Loop(values, recurrence)
+    reason = judge(values, loop)
+    if reason is not None:
+        raise Declined(reason)
+    return loop
+
+
+def _with_sums(values: Values, ranks: Sequence[Any], found: list[_Found], judge: Judge
+               ) -> list[_Found]:
     """The recurrences `found`, and those without weights that read them, such as running sums."""
     planner = Planner(values, ranks, _claims(found))
     taken = {node for each in found for node in each.recurrence.nodes}
@@ -196,7 +216,7 @@ def _with_sums(values: Values, ranks: Sequence[Any], found: list[_Found]) -> lis
             continue
         try:
             recurrence = find_recurrence(values, chain, taken)
-            loop = Loop(values, recurrence)
+            loop = _loop(values, recurrence, judge)
         except Declined:
             continue
         if loop.data and all(planner.rolls(column.lanes) for column in loop.data):

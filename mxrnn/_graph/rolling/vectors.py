@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any, Generator, Sequence
 
 from ..graph import Entry
+from ..layout import GROUPS
 from .kernels import Gate, Kernel
 from .writing import Writer
 
@@ -14,10 +15,11 @@ Work = Generator[Any, Any, Any]
 
 def write_vector(writer: Writer, kernel: Kernel, name: str) -> Work:
     """The weights, and then the biases, as sym.RNN takes them."""
-    weights, biases = [], []
-    for group, gates in (('i2h', kernel.i2h), ('h2h', kernel.h2h)):
+    weights: list[Entry] = []
+    offsets_of: list[list[Entry | None]] = []
+    for group, gates in zip(GROUPS, (kernel.i2h, kernel.h2h)):
         rows = []
-        offsets = []
+        offsets: list[Entry | None] = []
         for gate in gates:
             weight = yield ('value', gate.weight)
             bias = None
@@ -29,9 +31,13 @@ def write_vector(writer: Writer, kernel: Kernel, name: str) -> Work:
             rows.append(_columns(writer, weight, gate, group, kernel.units, name))
             offsets.append(bias)
         own = '%s_%s' % (name, group)
-        weight = _gates(writer, rows, gates, own + '_weight')
-        weights.append(writer.once('Reshape', own + '_weight_flat', {'shape': (-1,)}, weight))
-        biases.append(_bias(writer, offsets, gates, weight, kernel, own))
+        weights.append(_gates(writer, rows, gates, own + '_weight'))
+        offsets_of.append(offsets)
+    # Zeros are made of the h2h weight, all of whose sizes are known.
+    biases = [_bias(writer, offsets, gates, weights[1], kernel, '%s_%s' % (name, group))
+              for group, gates, offsets in zip(GROUPS, (kernel.i2h, kernel.h2h), offsets_of)]
+    weights = [writer.once('Reshape', '%s_%s_weight_flat' % (name, group), {'shape': (-1,)}, weight)
+               for group, weight in zip(GROUPS, weights)]
     return writer.once('_rnn_param_concat', name + '_parameters', {
         'dim': 0, 'num_args': 4}, *weights, *biases)
 
