@@ -44,6 +44,8 @@ def write_loop(writer: Writer, name: str, body: Writer, data: Sequence[tuple[Ent
     groups = [used(pairs) for pairs in (data, states, others)]
     if len(groups[1]) < len(states):
         raise Declined('nothing reads one of its states')
+    if not groups[0]:
+        raise Declined('its steps read no sequence')
     locs = [tuple([place for place, _ in group]) for group in groups]
     inputs = [entry for group in groups for _, entry in group]
     return writer.add('_foreach', name, {

@@ -301,13 +301,21 @@ class _Search:
 
     def result(self) -> Recurrence:
         """What was found, checked once more from the first column to the last."""
-        for columns in self._others.values():
-            for column in columns:
-                same = len({self.values.same[value] for value in column.lanes}) == 1
-                if len(column.lanes) < len(self.seeds) and not same:
-                    raise Declined('its last step lacks an input: %s'
-                                   % self.values.node(column.lanes[-1]).name)
-        return Recurrence(self.values, self.seeds,
-                          [column for columns in self._parts.values() for column in columns],
-                          [column for columns in self._states.values() for column in columns],
-                          [column for columns in self._others.values() for column in columns])
+        parts = [column for columns in self._parts.values() for column in columns]
+        read: dict[int, Column] = {}
+        pending = [column for part in parts if part.family for column in part.family.inputs]
+        while pending:
+            column = pending.pop()
+            if id(column) not in read:
+                read[id(column)] = column
+                pending.extend([column.after] if column.after else [])
+        outside = [column for columns in self._others.values() for column in columns
+                   if id(column) in read]
+        for column in outside:
+            same = len({self.values.same[value] for value in column.lanes}) == 1
+            if len(column.lanes) < len(self.seeds) and not same:
+                raise Declined('its last step lacks an input: %s'
+                               % self.values.node(column.lanes[-1]).name)
+        return Recurrence(self.values, self.seeds, parts, [
+            column for columns in self._states.values() for column in columns
+            if id(column) in read], outside)
