@@ -452,6 +452,8 @@ def test_the_page_lists_what_has_no_converter():
 
 @pytest.mark.parametrize('make, message', [
     (lambda data: S.smooth_l1(S.cast(data, 'int32'), scalar=3), 'type int32 cannot hold'),
+    (lambda data: S.Pooling(data, kernel=(2, 1), pad=(1, 1)), 'nothing but padding'),
+    (lambda data: S.amp_cast(data, dtype='int8'), 'an amp_cast to integers'),
     (lambda data: S.LRN(data, alpha=-1, nsize=3), 'an LRN with alpha -1'),
     (lambda data: S.split_v2(data, 4, axis=2), 'or into unequal parts'),
     (lambda data: S.cast(data, 'int32') + np.inf, 'inf.* that the type int32 cannot hold'),
@@ -461,7 +463,8 @@ def test_the_page_lists_what_has_no_converter():
     (lambda data: S.UpSampling(data, data, scale=2, sample_type='nearest', num_args=2),
      'other than nearest of one input'),
     (lambda data: S.GroupNorm(data, output_mean_var=True)[0], 'gives mean and variance'),
-], ids=['part', 'LRN', 'split', 'inf', 'norm', 'randint', 'UpSampling', 'GroupNorm'])
+], ids=['part', 'Pooling', 'amp_cast', 'LRN', 'split', 'inf', 'norm', 'randint', 'UpSampling',
+        'GroupNorm'])
 def test_what_would_be_wrong_is_refused(make, message):
     symbol = make(S.Variable('data'))
     params = {name: np.ones(4, 'f') for name in symbol.list_arguments() if name != 'data'}

@@ -33,6 +33,16 @@ def test_like_mxnet(name):
                                    both.executor.aux_dict[state].asnumpy())
 
 
+@pytest.mark.parametrize('build, match', [
+    (lambda data: mx.sym.amp_cast(data, dtype='int8'), 'builds of MXNet round or cut'),
+    (lambda data: mx.sym.Pooling(data, kernel=(2, 1), pad=(1, 1)), 'more than half the kernel'),
+    (lambda data: mx.sym.Pooling(data, kernel=(2, 2), pool_type='lp', p_value=2), 'pool_type lp')])
+def test_what_cannot_be_run_is_refused(build, match):
+    graph = interop.graph_from_json(build(mx.sym.Variable('data')).tojson())
+    with pytest.raises(interop.UnsupportedError, match=match):
+        interop.to_torch(interop.Model(graph, {}, {}))
+
+
 #: Operators that are tested elsewhere: with cells, and by their statistics.
 ELSEWHERE = {'RNN', '_shuffle'} | {name for name in TORCH
                                    if name.startswith(('_random_', '_sample_'))}

@@ -127,6 +127,8 @@ def _pooled(builder: Builder, node: Node, data: Value, padded: bool | None) -> V
     rank = len(kernel)
     _check_rank(data, rank)
     strides, pads = _spatial('stride', node.stride, rank, 1), _spatial('pad', node.pad, rank, 0)
+    if any(p >= k for p, k in zip(pads, kernel)):
+        raise Unsupported('a pooling with windows that are nothing but padding')
     sides = list(map(resolve, data.shape[2:]))
     if node.pooling_convention != 'valid' and not (node.pooling_convention == 'full' and all(
             s == 1 or isinstance(size, int) and (size + 2 * p - k) % s == 0

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import DTYPES, Run, operator
+from .table import DTYPES, Run, Unsupported, operator
 
 __all__: list[str] = []
 
@@ -208,7 +208,7 @@ def _cast(node: Node) -> Run:
 def _cast_reals(node: Node) -> Run:
     dtype = DTYPES[node.dtype]
     if not dtype.is_floating_point:
-        raise ValueError('builds of MXNet round or cut where it makes integers')
+        raise Unsupported('builds of MXNet round or cut where it makes integers')
     return lambda x: x.to(dtype) if x.is_floating_point() else x
 
 

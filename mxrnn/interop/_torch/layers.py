@@ -81,6 +81,8 @@ def _pooling(node: Node) -> Run:
     if kind == 'lp' or node.pooling_convention == 'same' or (kind == 'sum' and up):
         raise Unsupported('pool_type %s with the convention %s is not supported'
                           % (kind, node.pooling_convention))
+    if not everywhere and kind != 'sum' and any(2 * p > k for p, k in zip(pad, kernel)):
+        raise Unsupported('a padding of more than half the kernel is not supported')
 
     def pool(x: Tensor) -> Tensor:
         if everywhere:
