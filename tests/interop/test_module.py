@@ -671,3 +671,59 @@ def test_outputs_are_chosen_by_name():
         'data': (2, 4)})
     with pytest.raises(ValueError, match='the same graph'):
         interop.from_torch(other, model)
+
+
+# ---- where open sizes are read
+
+def unbound(symbol):
+    """A module without parameters, of a graph whose shapes MXNet need not infer."""
+    graph = interop.graph_from_json(mx.sym.Group(symbol).tojson() if isinstance(symbol, list)
+                                    else symbol.tojson())
+    return interop.to_torch(interop.Model(graph, {}, {}))
+
+
+def joined_with_zeros(array, width=2):
+    """Rows of an array behind rows of zeros, of which there are as many as the array has."""
+    return mx.sym.Concat(mx.sym.zeros((0, width)), mx.sym.Reshape(array, shape=(0, -1)), dim=1)
+
+
+@pytest.mark.parametrize('symbol, shapes', [
+    (joined_with_zeros(mx.sym.batch_dot(V('a'), V('b'))), [(3, 3, 3), (3, 3, 3)]),
+    (joined_with_zeros(mx.sym.SwapAxis(mx.sym.Pooling(
+        mx.sym.expand_dims(V('a'), axis=0), kernel=(1, 1), stride=(1, 2)), dim1=0, dim2=2)),
+     [(3, 3, 3)]),
+    (joined_with_zeros(mx.sym.Pooling(
+        mx.sym.SwapAxis(mx.sym.expand_dims(V('a'), axis=0), dim1=1, dim2=2), kernel=(1,),
+        stride=(2,)).reshape((-1, 0)).transpose()), [(3, 3)]),
+    (joined_with_zeros(mx.sym.SwapAxis(mx.sym.stack(V('a'), V('b')), dim1=0, dim2=1)),
+     [(3, 3), (3, 3)]),
+    (joined_with_zeros(mx.sym.Reshape(V('a'), shape=(-3, 0))), [(3, 3, 3)]),
+    (joined_with_zeros(mx.sym.Concat(DATA, V('b'), DATA, dim=0)), [(2, 3), (2, 3)]),
+    (mx.sym.broadcast_add(mx.sym.zeros((0, 1)), V('a')) * mx.sym.ones((0, 0)), [(3, 3)]),
+    (mx.sym.where(DATA > 0, DATA, mx.sym.zeros((0, 3))), [(3, 3)]),
+    (joined_with_zeros(mx.sym.slice_axis(mx.sym.pad(
+        V('a'), mode='constant', pad_width=(0, 0, 0, 0, 1, 2, 0, 0)), axis=3, begin=0, end=1)),
+     [(3, 1, 3, 3)]),
+], ids=['two inputs', 'kept', 'inner', 'stack', 'product', 'sum', 'broadcast', 'where', 'outside'])
+@pytest.mark.parametrize('first', [0, 1, 2])
+def test_open_sizes_follow_the_data(symbol, shapes, first):
+    """Whatever the first call was: sizes as they are, of one row, or twice as many rows."""
+    whole = [torch.rand(2 * shape[0], *shape[1:]) - .5 for shape in shapes]
+    calls = [[each[:count] for each in whole] for count in (shapes[0][0], 1, 2 * shapes[0][0])]
+    expected = [unbound(symbol)(*call) for call in calls]
+    module = unbound(symbol)
+    module(*calls[first])
+    for call, wanted in zip(calls, expected):
+        torch.testing.assert_close(module(*call), wanted, rtol=0, atol=0)
+
+
+def test_convolutional_states_have_the_size_of_the_projection():
+    """Which no size of the data is, or a multiple of one."""
+    cell = rnn.ConvLSTMCell((1, 3, 6, 5), 2)
+    outputs, _ = cell.unroll(2, [mx.sym.SliceChannel(DATA, num_outputs=2, squeeze_axis=True)[i]
+                                 for i in range(2)], merge_outputs=True)
+    module = make(outputs, {'data': (2, 2, 3, 6, 5)})
+    alone = copy.deepcopy(module)
+    module(torch.rand(2, 2, 3, 6, 5))
+    data = torch.rand(5, 2, 3, 6, 5)
+    torch.testing.assert_close(module(data), alone(data), rtol=0, atol=0)

@@ -187,13 +187,13 @@ class _Search:
         axes = list(dict.fromkeys(axis for array in inputs for size in array.shape
                                   for axis in parts(size)[1]))
         longer = {axis: self._run(step, inputs, (axis,)) for axis in axes}
-        # Two axes that can only become longer together are one.
-        for one, other in itertools.combinations([axis for axis in axes if not longer[axis]], 2):
+        for one, other in itertools.combinations(axes, 2):
             if self.numbers[one] == self.numbers[other] and not one.bound and not other.bound:
                 both = self._run(step, inputs, (one, other))
-                if both:
+                if _are_one(base, longer[one], longer[other], both):
                     self._unify(one, other)
                     kept, = parts(one)[1]
+                    longer = {axis: each for axis, each in longer.items() if not axis.bound}
                     longer[kept] = both
         results: list[_Array | None] = []
         places = dict(step.outputs)
@@ -225,6 +225,19 @@ class _Search:
         except Exception:  # noqa: BLE001 -- any that an operator has for shapes or for no elements
             return []
         return [result] if isinstance(result, Tensor) else list(result)
+
+
+def _are_one(base: list[Tensor], first: list[Tensor], second: list[Tensor], both: list[Tensor]
+             ) -> bool:
+    """Whether two axes are one, by the outputs as they are and with one or both axes longer.
+
+    They are if they can only become longer together, or if neither makes more of the other: where
+    both are 1, each alone is broadcast.
+    """
+    if not both or bool(first) != bool(second):
+        return False
+    shapes = [[array.shape for array in each] for each in (base, first, second, both)]
+    return not first or shapes[0] != shapes[1] == shapes[2] == shapes[3]
 
 
 def _stated(node: Node, inputs: Sequence[_Array]) -> list[_Array | None]:
