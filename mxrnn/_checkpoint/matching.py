@@ -9,12 +9,13 @@ import numpy as np
 from .._graph.graph import Graph
 from .._graph.weights import own_weights, wrong_sizes
 from .._runtime.mxnet import graph_of, mx
+from .saving import Cell, Params
 
 __all__ = ['faults']
 
 
-def faults(cells: Sequence[Any], symbol: Any, read: dict[str, Any], arg_params: dict[str, Any],
-           aux_params: dict[str, Any]) -> list[str]:
+def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_params: Params,
+           aux_params: Params) -> list[str]:
     """List in words all that does not fit.
 
     Parameters
@@ -30,8 +31,8 @@ def faults(cells: Sequence[Any], symbol: Any, read: dict[str, Any], arg_params: 
             + _wrong_shapes(graph, arg_params) + _wrong_types(symbol, read, arg_params, aux_params))
 
 
-def _wrong_names(cells: Sequence[Any], graph: Graph, read: dict[str, Any],
-                 arg_params: dict[str, Any], aux_params: dict[str, Any]) -> list[str]:
+def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Params, arg_params: Params,
+                 aux_params: Params) -> list[str]:
     """Names that neither graph nor cells use, and parameters that the file lacks."""
     arguments = graph.arguments
     # A cell knows the weights that it packed, whether or not they are variables of its own.
@@ -54,15 +55,15 @@ def _weights(cell: Any) -> set[str]:
     return {name for each in cell._all_cells_() for name in each._params._params}
 
 
-def _wrong_shapes(graph: Graph, arg_params: dict[str, Any]) -> list[str]:
+def _wrong_shapes(graph: Graph, arg_params: Params) -> list[str]:
     """The parameters whose first sizes are wrong, in words."""
     wrong = wrong_sizes(graph, {name: array.shape for name, array in arg_params.items()})
     return ['%s has the shape %s, which %s needs to begin with %s' % (
         name, arg_params[name].shape, *wrong[name]) for name in sorted(wrong)]
 
 
-def _wrong_types(symbol: Any, read: dict[str, Any], arg_params: dict[str, Any],
-                 aux_params: dict[str, Any]) -> list[str]:
+def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_params: Params
+                 ) -> list[str]:
     """The parameters of integers that the graph needs to be reals: one damaged bit does that."""
     def inferred(types: dict[str, Any]) -> dict[str, Any] | None:
         """Types of the auxiliary states, or None if those of the arguments are impossible."""
@@ -73,7 +74,7 @@ def _wrong_types(symbol: Any, read: dict[str, Any], arg_params: dict[str, Any],
                 return dict(zip(symbol.list_auxiliary_states(), result[2]))
         return None
 
-    def integers(params: dict[str, Any]) -> set[str]:
+    def integers(params: Params) -> set[str]:
         return {name for name, array in params.items() if np.dtype(array.dtype).kind in 'iu'}
 
     if not integers(read) and not integers(aux_params):

@@ -33,9 +33,9 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r'\d+', text)[:3])
 
 
-def _gone() -> dict[str, Any]:
+def _gone() -> dict[str, object]:
     """Return what MXNet's modules ask NumPy for and this NumPy may not have."""
-    gone = dict(bool=bool, int=int)
+    gone: dict[str, object] = dict(bool=bool, int=int)
     if version(np.__version__) < (2,):
         return gone
     constants = dict(PZERO=0.0, NZERO=-0.0, PINF=math.inf, Inf=math.inf, NINF=-math.inf,
@@ -50,7 +50,7 @@ def _gone() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _gone_from_numpy(gone: dict[str, Any], asked: set[str]) -> Iterator[None]:
+def _gone_from_numpy(gone: dict[str, object], asked: set[str]) -> Iterator[None]:
     """Let NumPy answer for the names in `gone` that it does not have; note which are `asked` for.
 
     Up to 1.23 NumPy has them all, from 1.24 on it calls its own `__getattr__` for the missing.
@@ -60,7 +60,7 @@ def _gone_from_numpy(gone: dict[str, Any], asked: set[str]) -> Iterator[None]:
         return
     numpys = vars(np)['__getattr__']
 
-    def answer(name: str) -> Any:
+    def answer(name: str) -> object:
         if name in gone:
             asked.add(name)
             return gone[name]
@@ -102,10 +102,10 @@ def _distutils() -> Iterator[bool]:
 
 
 class _ShowsPlainly(type):
-    def __instancecheck__(cls, instance: Any) -> bool:
+    def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, str)
 
-    def __call__(cls, value: Any = '') -> str:
+    def __call__(cls, value: object = '') -> str:
         text = str(value)
         if 'np.' in text and not isinstance(value, str):
             with np.printoptions(legacy='1.25'):
@@ -126,7 +126,7 @@ _ATTRIBUTE_WRITERS = ('mxnet._ctypes.symbol', 'mxnet._ctypes.ndarray', 'mxnet.sy
                       'mxnet.io.io')
 
 
-def _keep_for_mxnet(gone: dict[str, Any]) -> None:
+def _keep_for_mxnet(gone: dict[str, object]) -> None:
     """Give MXNet's modules a NumPy that still has what is `gone`: their functions ask, too."""
     view = types.ModuleType('numpy', np.__doc__)
     vars(view).update(gone)

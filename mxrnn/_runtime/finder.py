@@ -66,7 +66,7 @@ class _ReplacingLoader:
 class _Finder:
     """Finds the package `mxnet` where the other finders do, and cures its loader."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name in _MODULES and sys.modules.get('mxnet.rnn') is sys.modules[_PACKAGE]:
             from importlib.machinery import ModuleSpec
             return ModuleSpec(name, _ReplacingLoader())  # type: ignore[arg-type]

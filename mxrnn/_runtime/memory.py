@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-from typing import Any
 
 import numpy as np
 
@@ -24,8 +23,8 @@ def address(array: mx.nd.NDArray) -> int:
     return pointer.value or 0
 
 
-def room(shape: tuple[int, ...], dtype: np.dtype[Any]
-         ) -> tuple[mx.nd.NDArray, np.ndarray[Any, Any]]:
+def room(shape: tuple[int, ...], dtype: np.dtype
+         ) -> tuple[mx.nd.NDArray, np.ndarray]:
     """A new array on the CPU, and its memory as a NumPy array, to be filled before anything else
     is done with it.
     """

@@ -23,7 +23,7 @@ import sys
 import sysconfig
 import types
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import Any, Sequence
+from typing import Sequence
 
 from . import finder
 
@@ -110,7 +110,7 @@ def _prepare_children() -> None:
     from multiprocessing import spawn
     original = spawn.get_preparation_data
 
-    def get_preparation_data(name: str) -> dict[str, Any]:
+    def get_preparation_data(name: str) -> dict[str, object]:
         data = original(name)
         ways = {way: data.pop(way) for way in ('init_main_from_name', 'init_main_from_path')
                 if way in data}
@@ -121,11 +121,11 @@ def _prepare_children() -> None:
     spawn.get_preparation_data = get_preparation_data
 
 
-def main_of_child() -> dict[str, Any]:
+def main_of_child() -> dict[str, object]:
     """Return what the main module of this process, which `run` has a hand in, has to hold."""
     finder.replace_rnn()
     ways = json.loads(os.environ.get(_MAIN, '{}'))
-    content: dict[str, Any] = {}
+    content: dict[str, object] = {}
     name = ways.get('init_main_from_name', '__main__')
     if 'init_main_from_path' in ways:
         content = runpy.run_path(ways['init_main_from_path'], run_name='__mp_main__')

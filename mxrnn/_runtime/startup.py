@@ -18,7 +18,7 @@ class Waiting:
     def __init__(self, replaces_rnn: bool) -> None:
         self.replaces_rnn = replaces_rnn
 
-    def find_spec(self, name: str, path: 'Any' = None, target: 'Any' = None) -> 'Any':
+    def find_spec(self, name: str, path: object = None, target: object = None) -> 'Any':
         if name != 'mxnet':
             return None
         try:
