@@ -4,6 +4,7 @@ from __future__ import annotations
 import pytest
 
 from mxrnn import interop
+from mxrnn._graph.rolling import roll
 
 from .. import mx, rnn
 from ..cases import CASES, OURS
@@ -108,3 +109,26 @@ def test_graph_without_recurrences_stays_as_it_is():
                            mx.sym.Dropout(data, name='drop')])
     rolled = check_rolled(symbol)
     assert not rolled.findings and len(rolled.graph.nodes) == 5
+
+
+def test_long_work_is_given_up():
+    """A graph that no program has: each of its weights is used at both of its ends."""
+    data, count = mx.sym.Variable('data'), 800
+    weights = [mx.sym.Variable('w%d' % i) for i in range(count)]
+    for weight in weights + weights:
+        data = mx.sym.FullyConnected(data, weight=weight, no_bias=True, num_hidden=2)
+    graph = interop.graph_from_json(data.tojson())
+    rolled = roll(graph)
+    assert rolled.graph is graph and not rolled.findings
+
+
+def test_attributes_that_mean_nothing_are_left_to_who_reads_the_graph():
+    symbol = unrolled(rnn.LSTMCell(3), 3)
+    graph = interop.graph_from_json(symbol.tojson().replace('"act_type": "tanh"',
+                                                            '"act_type": "than"'))
+    assert roll(graph).graph is graph
+
+
+def test_deep_graphs_need_no_recursion():
+    rolled = check_rolled(unrolled(rnn.RNNCell(2), 1500))
+    assert len(rolled.graph.nodes) < 25

@@ -65,18 +65,20 @@ def _way_back(values: Values, start: int, at: int, targets: dict[int, None], lim
     queue = [first]
     for node in queue:
         if node in targets:
+            values.spend(len(came))
             way = []
             while node != start:
                 node, position = came[node]
                 way.append(position)
             return way[::-1]
         if len(came) > limit:
-            return None
+            break
         for position, arg in enumerate(args[node]):
             other = owner[arg]
             if other not in came:
                 came[other] = (node, position)
                 queue.append(other)
+    values.spend(len(came))
     return None
 
 

@@ -110,6 +110,7 @@ class Recurrence:
 def alike(values: Values, lanes: Sequence[int]) -> tuple[int, ...] | None:
     """The nodes that give `lanes`, if they are as many, with one operator and parameters, and it
     is the same output of each; else None."""
+    values.spend(len(lanes))
     owner, labels, args = values.owner, values.labels, values.args
     nodes = tuple([owner[value] for value in lanes])
     first = nodes[0]

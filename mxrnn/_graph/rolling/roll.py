@@ -16,7 +16,7 @@ from .loops import Loop
 from .plans import Circular, Claim, Leaf, Planner
 from .ranks import find_ranks
 from .steps import find_recurrence
-from .values import Values
+from .values import TooLong, Values
 
 __all__ = ['Finding', 'Judge', 'RolledGraph', 'certify', 'roll']
 
@@ -89,7 +89,7 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
     try:
         rolled = _rolled(graph, training, length, judge)
         return rolled if length is None else rolled._replace(graph=free(rolled.graph, length))
-    except AttributeValueError:  # whoever reads the graph says which node has it
+    except (AttributeValueError, TooLong):  # whoever reads the graph says which node is wrong
         return RolledGraph(graph, ())
 
 

@@ -51,6 +51,7 @@ class _Search:
     def _depend(self) -> list[int]:
         """By node from the first seed to the last: the last step that it depends on, -1 if none."""
         owner, args, start = self.values.owner, self.values.args, self._start
+        self.values.spend(self.seeds[-1] - start)
         steps = {node: t for t, node in enumerate(self.seeds)}
         levels: list[int] = []
         for node in range(start, self.seeds[-1] + 1):

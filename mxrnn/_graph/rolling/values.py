@@ -9,7 +9,7 @@ from typing import Any, Sequence
 
 from ..graph import Graph, Node
 
-__all__ = ['Values', 'is_random', 'join_axis']
+__all__ = ['TooLong', 'Values', 'is_random', 'join_axis']
 
 #: Operators that draw, and those whose gradient is no function of the gradient that they get: two
 #: of them are two, even with the same inputs.
@@ -41,6 +41,10 @@ def join_axis(node: Node, sources: Sequence[Node]) -> int | None:
     else:
         return None
     return axis if type(axis) is int and axis >= 0 else None
+
+
+class TooLong(Exception):
+    """A graph takes more time than graphs of programs do."""
 
 
 class Values:
@@ -89,6 +93,13 @@ class Values:
         self._read()
         self.heads = [self._value(entry) for entry in graph.heads]
         self._find_readers()
+        self._left = 300 * len(self.nodes) + 100_000
+
+    def spend(self, count: int) -> None:
+        """Note that `count` nodes are looked at; raise `TooLong` where that is too often."""
+        self._left -= count
+        if self._left < 0:
+            raise TooLong
 
     def output(self, value: int) -> int:
         """Which output of its node `value` is."""
