@@ -1,0 +1,137 @@
+"""roll: Symbols that were unrolled, rolled up for MXNet."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from . import mx, needs_operator, rnn
+from .cases import CASES, OURS
+from .running import flat, quiet, random_value
+
+pytestmark = [needs_operator, pytest.mark.filterwarnings('ignore:.*(time-major|not applied)')]
+
+CELLS = [case for case in CASES + OURS if case.binds and not case.fused
+         and case.make(rnn).state_info and case.name not in ('own_reset', 'own_in_stack')]
+
+
+def unrolled(cell, length, **options):
+    with mx.name.NameManager():
+        outputs, states = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True,
+                                      **options)
+        return mx.sym.Group([mx.sym.identity(each) for each in [outputs, *flat(states)]])
+
+
+def run(symbol, shapes, train, dtype='float32'):
+    """Outputs, and gradients by argument, with values that depend on the names alone."""
+    bound = symbol.simple_bind(mx.cpu(), grad_req='write' if train else 'null',
+                               type_dict=dict.fromkeys(shapes, dtype), **shapes)
+    for name, array in bound.arg_dict.items():
+        array[:] = random_value(name, array.shape)
+    outputs = bound.forward(is_train=train)
+    if train:
+        bound.backward([mx.nd.array(random_value('head %d' % i, each.shape), dtype=each.dtype)
+                        for i, each in enumerate(outputs)])
+    return ([each.asnumpy() for each in outputs],
+            {name: array.asnumpy() for name, array in bound.grad_dict.items()} if train else {})
+
+
+def assert_close(expected, found, tolerance):
+    largest = max(1, max(np.abs(each).max() for each in expected))
+    for one, other in zip(expected, found):
+        assert one.shape == other.shape
+        assert np.abs(one - other).max() <= tolerance * largest
+
+
+@pytest.mark.parametrize('case', CELLS, ids=str)
+def test_outputs_at_another_length(case):
+    rolled = rnn.roll(unrolled(case.make(rnn), 4), training=False)
+    symbol, shapes = unrolled(case.make(rnn), 6), {'data': (3, 6, *case.step)}
+    assert rolled.list_outputs() == unrolled(case.make(rnn), 4).list_outputs()
+    assert_close(run(symbol, shapes, False)[0], run(rolled, shapes, False)[0], 2e-6)
+
+
+@pytest.mark.parametrize('case', CELLS, ids=str)
+def test_outputs_and_gradients(case):
+    symbol, shapes = unrolled(quiet(case.make(rnn)), 3), {'data': (2, 3, *case.step)}
+    rolled = rnn.roll(symbol)
+    assert sorted(rolled.list_arguments()) == sorted(symbol.list_arguments())
+    (outputs, grads), (found, others) = run(symbol, shapes, True), run(rolled, shapes, True)
+    assert_close(outputs, found, 2e-6)
+    assert_close([grads[name] for name in others], list(others.values()), 2e-5)
+
+
+def operators(symbol):
+    return [node.op for node in rnn.interop.graph_from_json(symbol.tojson()).nodes if node.op]
+
+
+def test_dropout_stays():
+    """MXNet ignores it in loops, and steps with zoneout would become such."""
+    cell = rnn.SequentialRNNCell()
+    cell.add(rnn.LSTMCell(3, 'l0_'))
+    cell.add(rnn.DropoutCell(0.3))
+    cell.add(rnn.ZoneoutCell(rnn.RNNCell(3, prefix='l1_'), 0, 0.2))
+    symbol = unrolled(cell, 4)
+    kept = operators(rnn.roll(symbol))
+    assert kept.count('RNN') == 1 and kept.count('Dropout') == 8 and '_foreach' not in kept
+    left_out = operators(rnn.roll(symbol, training=False))
+    assert left_out.count('RNN') == 2 and 'Dropout' not in left_out
+
+
+def test_float64_goes_round_the_defects_of_the_operator():
+    cell = rnn.GRUCell(3)
+    symbol = unrolled(cell, 4, dtype='float64')
+    rolled = rnn.roll(symbol)
+    assert ('RNN' in operators(rolled)) == mx.runtime.Features().is_enabled('CUDA')
+    shapes = {'data': (2, 4, 5)}
+    expected, found = (run(each, shapes, True, 'float64') for each in (symbol, rolled))
+    assert_close(expected[0], found[0], 1e-12)
+    assert_close([expected[1][name] for name in found[1]], list(found[1].values()), 1e-12)
+
+
+def test_a_checkpoint_predicts_at_any_length(tmp_path):
+    with mx.name.NameManager():
+        outputs, _ = rnn.LSTMCell(6, 'l_').unroll(5, mx.sym.Variable('data'), merge_outputs=True)
+    weights = {name: mx.nd.array(random_value(name, shape)) for name, shape in zip(
+        outputs.list_arguments(), outputs.infer_shape(data=(1, 5, 3))[0]) if name != 'data'}
+    mx.model.save_checkpoint(str(tmp_path / 'old'), 1, outputs, weights, {})
+    symbol, args, _ = mx.model.load_checkpoint(str(tmp_path / 'old'), 1)
+    rolled = rnn.roll(symbol, training=False)
+    predict = rnn.Predictor(lambda length: (rolled, ['data'], []), args, buckets=[4, 9])
+    sequences = [random_value('x%d' % n, (n, 3)) for n in (2, 9, 4)]
+    for sequence, answer in zip(sequences, predict(sequences)):
+        whole, _ = rnn.LSTMCell(6, 'l_').unroll(len(sequence), mx.sym.Variable('data'),
+                                                merge_outputs=True)
+        expected = whole.eval(data=mx.nd.array(sequence[None]), **args)[0].asnumpy()[0]
+        assert np.abs(expected - answer).max() < 1e-6
+
+
+def test_a_size_that_is_the_length():
+    def network(length):
+        with mx.name.NameManager():
+            outputs, _ = rnn.GRUCell(3).unroll(length, mx.sym.Variable('data'),
+                                               merge_outputs=True)
+            scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 3)), num_hidden=2)
+            return mx.sym.Reshape(scores, shape=(-1, length, 2))
+    rolled, shapes = rnn.roll(network(5), length=5), {'data': (2, 8, 4)}
+    assert_close(run(network(8), shapes, False)[0], run(rolled, shapes, False)[0], 1e-6)
+
+
+def test_what_cannot_be_rolled_up_is_given_back():
+    symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3)
+    assert rnn.roll(symbol) is symbol
+
+
+@pytest.mark.parametrize('arguments, message', [
+    ((5,), 'symbol must be a Symbol'), ((None,), 'symbol must be'),
+])
+def test_bad_symbols(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        rnn.roll(*arguments)
+
+
+def test_bad_options():
+    symbol = mx.sym.Variable('data')
+    with pytest.raises((TypeError, ValueError), match='training must be'):
+        rnn.roll(symbol, training='no')
+    with pytest.raises((TypeError, ValueError), match='length must be'):
+        rnn.roll(symbol, length=0)
