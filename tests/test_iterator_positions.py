@@ -48,6 +48,8 @@ def test_a_position_is_of_batches_done_though_more_were_handed_out(make):
     other = make()
     other.load_state_dict(position)
     assert run(other, 2) == expected[1:]
+    assert [iterator.state_dict(batches)['batches'] for batches in (0, len(iterator))] == [
+        0, len(iterator)]
     for wrong in (-1, len(iterator) + 1):
         with pytest.raises(ValueError, match='batches'):
             iterator.state_dict(batches=wrong)
