@@ -82,3 +82,17 @@ def test_what_the_page_says_of_gradients_that_mxnet_gets_wrong():
     torch.testing.assert_close(both.module.double()(data.double()).float(), both.module.float()(
         data))
     assert_equal(both, 1e-6)
+
+
+@pytest.mark.parametrize('op', ['Pooling', 'Convolution'])
+def test_channels_last_are_channels_first_moved(op):
+    """MXNet's CPU builds do not run them: it has them on GPUs alone."""
+    def module(layout, weight):
+        keys = {'num_filter': 4, 'no_bias': True} if op == 'Convolution' else {'pool_type': 'avg'}
+        inputs = [mx.sym.Variable(name) for name in 'aw'[:1 + (op == 'Convolution')]]
+        symbol = getattr(mx.sym, op)(*inputs, kernel=(3, 2), layout=layout, **keys)
+        return interop.to_torch(interop.Model(interop.graph_from_json(symbol.tojson()), {
+            'w': weight} if len(inputs) > 1 else {}, {}))
+    data, weight = torch.rand(2, 3, 7, 8), np.random.rand(4, 3, 3, 2).astype('float32')
+    first, last = module('NCHW', weight), module('NHWC', np.moveaxis(weight, 1, -1).copy())
+    torch.testing.assert_close(last(data.movedim(1, -1)), first(data).movedim(1, -1))
