@@ -1,7 +1,8 @@
 """Graphs changed in one place, or in one place of each step, as a mistake would: what is rolled up
 must still compute what the changed graph does.
 
-``python -m tests.interop.rolling_changes 5000`` tries so many.
+``python -m tests.interop.rolling_changes 5000`` tries so many; ``… 5000 0 first`` ends with the
+first one that is wrong.
 """
 from __future__ import annotations
 
@@ -323,12 +324,12 @@ def is_wrong(changed: Changed) -> bool | None:
         for one, other in zip(found, expected))
 
 
-def main(count: int, seed: int = 0) -> None:
-    """Try `count` changes that compute something."""
+def main(count: int, seed: int = 0, until: int = 0) -> None:
+    """Try `count` changes that compute something, or until so many (0: all) are wrong."""
     draw, tried, rolled, wrong = random.Random(seed), 0, 0, 0
     kinds: dict[str, int] = {}
     graphs = bases()
-    while tried < count:
+    while tried < count and (not until or wrong < until):
         changed = change(draw, draw.choice(graphs))
         found = None if changed is None else is_wrong(changed)
         if found is None or changed is None:
@@ -347,4 +348,4 @@ def main(count: int, seed: int = 0) -> None:
 
 
 if __name__ == '__main__':
-    main(int(sys.argv[1]), *map(int, sys.argv[2:]))
+    main(int(sys.argv[1]), int((sys.argv[2:] or ['0'])[0]), len(sys.argv[3:]))
