@@ -31,8 +31,10 @@ importlib.machinery.PathFinder.find_spec = staticmethod(
 
 def needs(script: str) -> None:
     """Skip what needs torch where it is not installed."""
-    if script == 'torch_graph' and importlib.util.find_spec('torch') is None:
-        pytest.skip('torch is not installed')
+    modules = {'torch_graph': ['torch'], 'rolling': ['torch', 'onnx', 'onnxruntime']}
+    for module in modules.get(script, []):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip('%s is not installed' % module)
 
 
 @pytest.fixture(autouse=True)
