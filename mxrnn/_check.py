@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer', 'whole', 'units',
            'number', 'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag',
-           'integers', 'iterable', 'generator_state', 'warn_once']
+           'integers', 'iterable', 'generator_state', 'warn', 'warn_once']
 
 #: Names of a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
 DType = Union[str, Type[Any], 'np.dtype[Any]']
@@ -227,10 +227,14 @@ def generator_state(state: Any) -> Any:
 
 
 def warn_once(message: str) -> None:
-    """Warn, once in a process, of the line of the program that called this package."""
-    if message in GIVEN:
-        return
-    GIVEN.add(message)
+    """As `warn`, once in a process."""
+    if message not in GIVEN:
+        GIVEN.add(message)
+        warn(message)
+
+
+def warn(message: str) -> None:
+    """Warn of the line of the program that called this package."""
     package = __name__.partition('.')[0] + '.'
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get('__name__', '').startswith(package):

@@ -66,7 +66,7 @@ class _Container(BaseRNNCell):
         mine = self._params._params
         for name, variable in params._params.items():
             if mine.get(name, variable) is not variable:
-                warn_of_equal_names(type(self).__name__, name, params, stacklevel=5)
+                warn_of_equal_names(type(self).__name__, name, params)
                 return
 
     @property

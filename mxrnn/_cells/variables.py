@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections import Counter
 from typing import Any, Iterator
 
@@ -120,16 +119,16 @@ def check_weights_given(cell: Any, given: list[mx.sym.Symbol]) -> None:
         for name in names.intersection(container._params):
             together = mx.sym.Group([symbol, container._params[name]])
             if together.list_arguments().count(name) > 1:
-                warn_of_equal_names('graph', name, container, stacklevel=5)
+                warn_of_equal_names('graph', name, container)
                 return
 
 
-def warn_of_equal_names(where: str, name: str, params: RNNParams, stacklevel: int) -> None:
-    warnings.warn(
+def warn_of_equal_names(where: str, name: str, params: RNNParams) -> None:
+    _check.warn(
         'two cells in a %s have different weights of the same name %r (prefix %r): binding the '
         'graph will fail; give each cell a prefix of its own, such as prefix=%r, or the same '
         'params to share the weights'
-        % (where, name, params._prefix, 'l1_' + params._prefix), stacklevel=stacklevel)
+        % (where, name, params._prefix, 'l1_' + params._prefix))
 
 
 def _cells_of(cell: Any) -> list[Any]:
