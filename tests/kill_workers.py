@@ -24,31 +24,20 @@ import sys
 import time
 from pathlib import Path
 
-from . import test_hosts
-from .test_hosts import FIRST_HOST, SECOND_HOST, TORCHRUN, TRAIN, _hosts, results, training
+from .test_hosts import (
+    FIRST_HOST,
+    RECIPES,
+    ROOT,
+    SECOND_HOST,
+    TRAIN,
+    _hosts,
+    processes,
+    results,
+    training,
+)
 
 EPOCHS = 120
 TRAIN_LONG = TRAIN.replace('num_epoch=6', 'num_epoch=%d' % EPOCHS)
-ENVIRONMENT = FIRST_HOST.split('DMLC_ROLE=')[0]
-AGAIN = ENVIRONMENT + test_hosts.AGAIN
-RECIPES = {'loop': [AGAIN + test_hosts.FIRST_AGAIN, AGAIN + test_hosts.SECOND_AGAIN],
-           'torchrun': TORCHRUN}
-
-
-def processes(folder: Path) -> dict[int, str]:
-    """Return the roles of the processes that train in a folder and have not ended."""
-    found = {}
-    for entry in os.listdir('/proc'):
-        try:
-            if os.readlink('/proc/%s/cwd' % entry) == str(folder):
-                command = Path('/proc/%s/cmdline' % entry).read_bytes()
-                environment = Path('/proc/%s/environ' % entry).read_bytes().split(b'\0')
-                role = [each[10:].decode() for each in environment if each[:10] == b'DMLC_ROLE=']
-                if role and b'train.py' in command and b'bash' not in command:
-                    found[int(entry)] = role[0]
-        except OSError:
-            pass
-    return found
 
 
 def newest(folder: Path) -> float:
@@ -70,7 +59,7 @@ class Run:
         environment = training(folder)
         (folder / 'bin' / 'spy.py').write_text(
             'import runpy, sys\nsys.path[:0] = [%r, "."]\nsys.argv = sys.argv[1:]\n'
-            'runpy.run_path(sys.argv[0], run_name="__main__")\n' % str(test_hosts.ROOT),
+            'runpy.run_path(sys.argv[0], run_name="__main__")\n' % str(ROOT),
             encoding='utf-8')
         (folder / 'train.py').write_text(text, encoding='utf-8')
         environment['PATH'] += ':' + os.path.dirname(sys.executable)
@@ -162,7 +151,7 @@ def main(folder: str, wanted: int, kind: str) -> None:
             run = Run(hosts, place / 'round', RECIPES[kind])
             rounds += 1
             moment = 0.0
-            while run.at_work_since(moment, 300):
+            while run.at_work_since(moment, 900):
                 time.sleep(choose.uniform(0, 5))
                 there = processes(run.folder)
                 if sorted(there.values()) != ['scheduler', 'server', 'worker', 'worker']:
@@ -177,7 +166,7 @@ def main(folder: str, wanted: int, kind: str) -> None:
                     time.sleep(0.05)
                 moment = time.time()
                 ended = moment - killed
-                if not run.at_work_since(moment, 300):
+                if not run.at_work_since(moment, 900):
                     break
                 rows.append((there[victim], 'SIGSTOP' if stops else 'SIGKILL', ended,
                              time.time() - killed))

@@ -180,13 +180,13 @@ def _after(vector: Symbol, listed: Sequence[Symbol], name: str) -> Symbol:
     ones = []
     for i, array in enumerate(listed):
         array = mx.sym.slice(array, begin=(0,), end=(1,), name='%slisted%d' % (name, i))
-        ones.append(mx.sym.slice_axis(mx.sym.Flatten(array, name=array.name + '_flat'), axis=1,
-                                      begin=0, end=1, name=array.name + '_one'))
-    nothing = mx.sym.zeros_like(mx.sym.add_n(*ones, name=name + 'listed'), name=name + 'nothing')
-    flat = mx.sym.Reshape(nothing, shape=(-1,), name=name + 'nothing_flat')
+        ones.append(mx.sym.slice_axis(mx.sym.Reshape(array, shape=(-1,), name=array.name + '_flat'),
+                                      axis=0, begin=0, end=1, name=array.name + '_one'))
+    total = mx.sym.add_n(*ones, name=name + 'listed') if len(ones) > 1 else ones[0]
+    nothing = mx.sym.zeros_like(total, name=name + 'nothing')
     # The shape of `vector` is known before those of the arrays are.
     return mx.sym._internal._identity_with_attr_like_rhs(
-        vector, mx.sym.broadcast_add(vector, flat, name=name + 'after'), name=name + 'shape')
+        vector, mx.sym.broadcast_add(vector, nothing, name=name + 'after'), name=name + 'shape')
 
 
 def sized(vector: Symbol, layout: FusedLayout, prefix: str, inputs: Symbol) -> Symbol:

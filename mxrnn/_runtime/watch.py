@@ -47,7 +47,7 @@ _stores: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 def _seconds(variable: str, default: int) -> int:
-    """Return a setting of ps-lite's heartbeat, and set it if the user has not."""
+    """Return a setting of ps-lite's heartbeat, by default `default`."""
     text = os.environ.get(variable, str(default))
     if not text.isdigit():
         raise ValueError('%s must be a number of seconds, 0 to have no heartbeat, got %r'
