@@ -153,10 +153,10 @@ def _operator(in_order: bool, layers: list[Layer], inputs: mx.sym.Symbol,
 def _listed(layers: list[Layer], states: list[list[mx.sym.Symbol]]) -> list[mx.sym.Symbol]:
     """Arguments of one step's graph after the first weight, in the order of the graph."""
     cells = [cell for layer in layers for cell in layer.cells]
-    found = []
+    all_of_them: list[mx.sym.Symbol | None] = []
     for cell, (state, *others) in zip(cells, states):
-        found += [cell._iW, cell._iB, state, cell._hW, cell._hB, *others]
-    found = [each for each in found if each is not None and each.list_arguments()]
+        all_of_them += [cell._iW, cell._iB, state, cell._hW, cell._hB, *others]
+    found = [each for each in all_of_them if each is not None and each.list_arguments()]
     if len(found) <= 4:  # of one cell and no state: the operator takes the others in this order
         return found[1:2]
     return found[1:]
