@@ -94,3 +94,7 @@ class FusedRNN(mx.init.Initializer):
                 init(mx.init.InitDesc(prefix + part.name, global_init=init), array)
 
     _init_default = _init_weight  # a name that ends in 'parameters' says nothing to MXNet
+
+
+if not hasattr(mx.init, 'FusedRNN'):  # MXNet 2 has another initialiser under another name
+    mx.init.FusedRNN = FusedRNN

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import logging
 import math
 import os
 import re
@@ -149,6 +150,7 @@ def execute(loader: Any, module: types.ModuleType) -> None:
         # An import that failed has left modules that a new one would not bind in their package.
         for name in [name for name in sys.modules if name.startswith('mxnet.')]:
             del sys.modules[name]
+    handlers = list(logging.root.handlers)
     gone = _gone()
     asked: set[str] = set()
     try:
@@ -158,6 +160,8 @@ def execute(loader: Any, module: types.ModuleType) -> None:
     except Exception as error:
         raise ImportError(failures.explanation(error, file, failed), name='mxnet') from error
     watch.attend(module)
+    # MXNet 2 gives the root logger a handler, so that logging.basicConfig would do nothing.
+    logging.root.handlers[:] = handlers
     if stand_in:
         cures.append('stand-in for distutils.version')
     if asked:

@@ -114,7 +114,10 @@ def replace_rnn(fuse: bool | None = None) -> None:
 
 
 def _settle(mxnet: ModuleType) -> None:
-    # Nothing of mxrnn is imported here: one of its modules may be on the way and wait for MXNet.
+    # No more of mxrnn is imported here: one of its modules may be on the way and wait for MXNet.
+    if mxnet.__version__.startswith('2.'):
+        import importlib
+        importlib.import_module(_PACKAGE + '._mxnet1.names').complete()
     mxnet.rnn = sys.modules['mxnet.rnn'] = sys.modules[_PACKAGE]  # type: ignore[attr-defined]
     for name in _MODULES:
         sys.modules.pop(name, None)

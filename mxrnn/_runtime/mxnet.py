@@ -86,11 +86,6 @@ def _cure_loops() -> None:
 if RELEASE < (2,) and hasattr(mx, 'executor'):
     _cure_loops()
 
-if RELEASE >= (2,) and mx.util.is_np_shape():
-    # In a shape, mxnet.rnn's states among them, 0 means 'unknown' to legacy operators only.
-    mx.npx.reset_np()
-    cures.append('mx.npx.reset_np()')
-
 
 def _let_symbols_outlive_mxnet() -> None:
     """Take the destructor from Symbols: at its end Python takes from it what it calls."""
@@ -115,3 +110,7 @@ def json_of(symbol: Any) -> str:
 def graph_of(symbol: Any) -> Graph:
     """The graph of a Symbol, with everything that is in it."""
     return graph_from_json(json_of(symbol))
+
+
+if RELEASE >= (2,):  # above this package, and needed by what comes after it
+    importlib.import_module('.._mxnet1.names', __package__).add()

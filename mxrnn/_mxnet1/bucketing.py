@@ -1,0 +1,201 @@
+"""MXNet 1's BucketingModule: a graph for each length, over the same parameters."""
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable
+
+from .base_module import BaseModule
+from .module import Module
+
+__all__ = ['BucketingModule']
+
+
+class BucketingModule(BaseModule):
+    """A module as ``mx.mod.BucketingModule`` of MXNet 1.
+
+    Parameters
+    ----------
+    sym_gen : function
+        Called with a key of a bucket; returns the graph, the names of data and those of labels.
+    default_bucket_key
+        The key of the largest bucket.
+    logger, context, work_load_list, fixed_param_names, state_names, compression_params
+        As Module has them.
+    group2ctxs
+        Refused.
+    """
+
+    def __init__(self, sym_gen: Callable[[Any], Any], default_bucket_key: Any = None,
+                 logger: Any = logging, context: Any = None, work_load_list: Any = None,
+                 fixed_param_names: Any = None, state_names: Any = None, group2ctxs: Any = None,
+                 compression_params: Any = None) -> None:
+        super().__init__(logger)
+        if default_bucket_key is None:
+            raise ValueError('default_bucket_key must be given, got None')
+        self._default_bucket_key, self._sym_gen = default_bucket_key, sym_gen
+        self._options = dict(context=context, work_load_list=work_load_list,
+                             fixed_param_names=fixed_param_names, state_names=state_names,
+                             group2ctxs=group2ctxs, compression_params=compression_params)
+        self._buckets: dict[Any, Module] = {}
+        self._curr_module: Module = self._make(default_bucket_key)
+        self._curr_bucket_key = default_bucket_key
+        self._params_dirty = False
+        self._monitor: Any = None
+
+    def _make(self, key: Any) -> Module:
+        symbol, data_names, label_names = self._sym_gen(key)
+        return Module(symbol, data_names, label_names, self.logger, **self._options)
+
+    @property
+    def data_names(self) -> list[str]:
+        """Names of the data."""
+        return self._curr_module.data_names
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs."""
+        return self._curr_module.output_names
+
+    @property
+    def data_shapes(self) -> list[Any]:
+        """Shapes of the data of the current bucket."""
+        return self._curr_module.data_shapes
+
+    @property
+    def label_shapes(self) -> list[Any]:
+        """Shapes of the labels of the current bucket."""
+        return self._curr_module.label_shapes
+
+    @property
+    def output_shapes(self) -> list[Any]:
+        """Shapes of the outputs of the current bucket."""
+        return self._curr_module.output_shapes
+
+    @property
+    def symbol(self) -> Any:
+        """The graph of the current bucket."""
+        return self._curr_module.symbol
+
+    def bind(self, data_shapes: Any, label_shapes: Any = None, for_training: bool = True,
+             inputs_need_grad: bool = False, force_rebind: bool = False, shared_module: Any = None,
+             grad_req: Any = 'write') -> None:
+        """Make executors for the largest bucket."""
+        if shared_module is not None:
+            raise ValueError('shared_module is not for a BucketingModule')
+        if self.binded and not force_rebind:
+            self.logger.warning('Already bound, ignoring bind()')
+            return
+        kept = self.get_params() if self.params_initialized else None
+        self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
+        self._grad_req, self.binded = grad_req, True
+        module = self._make(self._default_bucket_key)
+        module.bind(data_shapes, label_shapes, for_training, inputs_need_grad, grad_req=grad_req)
+        self._curr_module, self._curr_bucket_key = module, self._default_bucket_key
+        self._buckets = {self._default_bucket_key: module}
+        if kept is not None:
+            self.set_params(*kept)
+
+    def switch_bucket(self, bucket_key: Any, data_shapes: Any, label_shapes: Any = None) -> None:
+        """Go over to a bucket, whose module is made at its first use."""
+        self._needs('bound', self.binded)
+        if bucket_key not in self._buckets:
+            module = self._make(bucket_key)
+            module.bind(data_shapes, label_shapes, self.for_training, self.inputs_need_grad,
+                        shared_module=self._buckets[self._default_bucket_key],
+                        grad_req=self._grad_req)
+            if self._monitor is not None:
+                module.install_monitor(self._monitor)
+            self._buckets[bucket_key] = module
+        self._curr_module, self._curr_bucket_key = self._buckets[bucket_key], bucket_key
+
+    def get_params(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The parameters and auxiliary states."""
+        self._needs('bound', self.params_initialized)
+        self._curr_module._params_dirty = self._params_dirty
+        params = self._curr_module.get_params()
+        self._params_dirty = False
+        return params
+
+    def init_params(self, initializer: Any = None, arg_params: Any = None, aux_params: Any = None,
+                    allow_missing: bool = False, force_init: bool = False,
+                    allow_extra: bool = False) -> None:
+        """Take or draw the parameters, which all buckets share."""
+        if self.params_initialized and not force_init:
+            return
+        self._needs('bound', self.binded)
+        self._curr_module.init_params(initializer, arg_params, aux_params, allow_missing,
+                                      force_init, allow_extra)
+        self._params_dirty, self.params_initialized = False, True
+
+    def init_optimizer(self, kvstore: Any = 'local', optimizer: Any = 'sgd',
+                       optimizer_params: Any = (('learning_rate', 0.01),),
+                       force_init: bool = False) -> None:
+        """Make one optimiser for all buckets."""
+        self._needs('bound', self.binded and self.params_initialized)
+        if self.optimizer_initialized and not force_init:
+            self.logger.warning('optimizer already initialized, ignoring.')
+            return
+        self._curr_module.init_optimizer(kvstore, optimizer, optimizer_params, force_init)
+        for module in self._buckets.values():
+            if module is not self._curr_module:
+                module.borrow_optimizer(self._curr_module)
+        self.optimizer_initialized = True
+
+    def prepare(self, data_batch: Any, sparse_row_id_fn: Any = None) -> None:
+        """Make the module of a batch's bucket before it is its turn."""
+        super().prepare(data_batch, sparse_row_id_fn)
+        current = self._curr_bucket_key
+        shapes = self.data_shapes, self.label_shapes
+        self.switch_bucket(data_batch.bucket_key, data_batch.provide_data,
+                           data_batch.provide_label)
+        self.switch_bucket(current, *shapes)
+
+    def forward(self, data_batch: Any, is_train: bool | None = None) -> None:
+        """Compute the outputs by the bucket that the batch names."""
+        self._needs('bound', self.binded and self.params_initialized)
+        self.switch_bucket(data_batch.bucket_key, data_batch.provide_data,
+                           data_batch.provide_label)
+        self._curr_module.forward(data_batch, is_train)
+
+    def backward(self, out_grads: Any = None) -> None:
+        """Compute the gradients."""
+        self._curr_module.backward(out_grads)
+
+    def update(self) -> None:
+        """Change the parameters by their gradients."""
+        self._needs('ready to train', self.optimizer_initialized)
+        self._params_dirty = True
+        self._curr_module.update()
+
+    def get_outputs(self, merge_multi_context: bool = True) -> list[Any]:
+        """Outputs of the last forward pass."""
+        return self._curr_module.get_outputs(merge_multi_context)
+
+    def get_input_grads(self, merge_multi_context: bool = True) -> list[Any]:
+        """Gradients of the data."""
+        return self._curr_module.get_input_grads(merge_multi_context)
+
+    def get_states(self, merge_multi_context: bool = True) -> list[Any]:
+        """The states of the current bucket."""
+        return self._curr_module.get_states(merge_multi_context)
+
+    def set_states(self, states: Any = None, value: Any = None) -> None:
+        """Give states to the current bucket."""
+        self._curr_module.set_states(states, value)
+
+    def update_metric(self, eval_metric: Any, labels: Any, pre_sliced: bool = False) -> None:
+        """Measure the last outputs by `labels`."""
+        self._curr_module.update_metric(eval_metric, labels, pre_sliced)
+
+    def install_monitor(self, mon: Any) -> None:
+        """Have `mon` watch all buckets."""
+        self._monitor = mon
+        for module in self._buckets.values():
+            module.install_monitor(mon)
+
+    def save_checkpoint(self, prefix: str, epoch: int, remove_amp_cast: bool = False) -> None:
+        """Write the graph of each bucket, and the parameters."""
+        for key in self._buckets:
+            symbol = self._sym_gen(key)[0]
+            symbol.save('%s-%s-symbol.json' % (prefix, key), remove_amp_cast=remove_amp_cast)
+        self.save_params('%s-%04d.params' % (prefix, epoch))

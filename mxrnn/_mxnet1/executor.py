@@ -1,0 +1,378 @@
+"""Executors as MXNet 1 has them, over the operator of a whole graph (CachedOp) of MXNet 2."""
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import warnings
+from typing import Any, Callable, Iterator, Mapping, Sequence
+
+import mxnet as mx
+import numpy as np
+from mxnet.base import NDArrayHandle
+from mxnet.ndarray import CachedOp
+
+from .. import _check
+from .._graph.graph import Entry, Graph, Node
+from .._graph.reading import graph_from_json, graph_to_json
+
+__all__ = ['Executor', 'bind', 'simple_bind']
+
+#: Requests for gradients.
+_REQUESTS = 'write', 'add', 'null'
+#: Operators that hold graphs. With static memory MXNet 2 computes wrong gradients of them.
+_LOOPS = {'_foreach', '_while_loop', '_cond'}
+
+
+class Executor:
+    """A graph bound to arrays, as ``Symbol.bind`` of MXNet 1 returns it.
+
+    Arguments, gradients and auxiliary states are the arrays that were given, not copies. Each
+    `forward` gives new outputs; those of the pass before keep their values.
+
+    Parameters
+    ----------
+    symbol : Symbol
+    ctx : Context
+    args, aux_states : list of NDArray
+        In the order of ``list_arguments`` and ``list_auxiliary_states``.
+    args_grad : list of NDArray or None
+        None where no gradient is wanted.
+    requests : list of str
+        'write', 'add' or 'null' for each argument.
+    """
+
+    def __init__(self, symbol: Any, ctx: Any, args: Sequence[Any], args_grad: Sequence[Any],
+                 requests: Sequence[str], aux_states: Sequence[Any]) -> None:
+        self._symbol, self._ctx, self._requests = symbol, ctx, list(requests)
+        self.arg_arrays, self.aux_arrays = list(args), list(aux_states)
+        self.grad_arrays = [gradient if request != 'null' else None
+                            for gradient, request in zip(args_grad, requests)]
+        self.arg_dict = _by_name('arguments', symbol.list_arguments(), self.arg_arrays)
+        self.grad_dict = dict(zip(self.arg_dict, self.grad_arrays))
+        self.aux_dict = _by_name('auxiliary states', symbol.list_auxiliary_states(),
+                                 self.aux_arrays)
+        #: The arrays that the last forward pass gave.
+        self.outputs: list[Any] = []
+        # Views with the memory of the arrays: other executors may want other gradients of them.
+        views = {name: array.detach() for name, array in {**self.arg_dict, **self.aux_dict}.items()}
+        wanted = [name for name, gradient in self.grad_dict.items() if gradient is not None]
+        mx.autograd.mark_variables(
+            [views[name] for name in wanted], [self.grad_dict[name] for name in wanted],
+            [request for request in requests if request != 'null'])
+        self._records = bool(wanted)
+        self._inputs = [views[name] for name in symbol.list_inputs()]
+        self._monitor: tuple[Callable[..., Any], bool] | None = None
+        with legacy():
+            self._run = _operator(symbol)
+
+    @property
+    def output_dict(self) -> dict[str, Any]:
+        """The outputs by their names."""
+        return _by_name('outputs', self._symbol.list_outputs(), self.outputs)
+
+    def forward(self, is_train: bool = False, **kwargs: Any) -> list[Any]:
+        """Compute the outputs; `kwargs` are values for arguments, written into their arrays."""
+        for name, value in kwargs.items():
+            if name not in self.arg_dict:
+                raise TypeError('forward takes arguments of the graph, such as %s; got %s'
+                                % (', '.join(list(self.arg_dict)[:5]), name))
+            array = self.arg_dict[name]
+            if value.shape != array.shape:
+                raise ValueError('%s must have the shape %s that is bound, has %s'
+                                 % (name, array.shape, value.shape))
+            array[:] = value
+        mode = mx.autograd.record if self._records else mx.autograd.pause
+        with legacy(), mode(train_mode=bool(is_train)):
+            outputs = self._run(*self._inputs, default_device=self._ctx)
+        self.outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        return self.outputs
+
+    def backward(self, out_grads: Any = None, is_train: bool = True) -> None:
+        """Compute the gradients that were asked for.
+
+        Parameters
+        ----------
+        out_grads : NDArray, list or dict of NDArray, optional
+            Gradients of the outputs; ones where none is given. Loss heads pass over theirs.
+        is_train : bool
+            Not used: the pass is that of the last `forward`.
+        """
+        if not self._records:
+            return
+        if not self.outputs:
+            raise ValueError('backward needs a forward pass before it')
+        if isinstance(out_grads, Mapping):
+            out_grads = [out_grads[name] for name in self._symbol.list_outputs()]
+        elif out_grads is not None and not isinstance(out_grads, (list, tuple)):
+            out_grads = [out_grads]
+        if not out_grads:
+            out_grads = [None] * len(self.outputs)
+        if len(out_grads) != len(self.outputs):
+            raise ValueError('out_grads must have an array for each of %d outputs, has %d'
+                             % (len(self.outputs), len(out_grads)))
+        heads = [mx.nd.ones_like(output) if gradient is None
+                 else gradient.as_in_context(output.context)
+                 for gradient, output in zip(out_grads, self.outputs)]
+        with legacy():
+            mx.autograd.backward(self.outputs, head_grads=heads)
+
+    def copy_params_from(self, arg_params: Mapping[str, Any],
+                         aux_params: Mapping[str, Any] | None = None,
+                         allow_extra_params: bool = False) -> None:
+        """Write parameters and auxiliary states into the arrays that are bound."""
+        for given, bound in ((arg_params, self.arg_dict), (aux_params or {}, self.aux_dict)):
+            for name, array in given.items():
+                if name in bound:
+                    array.astype(bound[name].dtype).copyto(bound[name])
+                elif not allow_extra_params:
+                    raise ValueError('the graph has no %s' % name)
+
+    def reshape(self, partial_shaping: bool = False, allow_up_sizing: bool = False,
+                **kwargs: Any) -> Executor:
+        """Return an executor for other shapes, with the arrays whose shapes stay."""
+        shapes, _, aux_shapes = _shapes(self._symbol, kwargs)
+        if aux_shapes != [array.shape for array in self.aux_arrays]:
+            raise ValueError('the shapes of auxiliary states must stay, would be %s' % aux_shapes)
+
+        def fit(name: str, array: Any, shape: tuple[int, ...]) -> Any:
+            if array is None or array.shape == shape:
+                return array
+            if not partial_shaping and name not in kwargs and name in self._parameters():
+                raise ValueError('%s would change its shape from %s to %s: allow it by '
+                                 'partial_shaping=True' % (name, array.shape, shape))
+            if np.prod(shape) <= array.size:
+                return array.reshape((-1,))[:int(np.prod(shape))].reshape(shape)
+            if not allow_up_sizing:
+                raise ValueError('%s would grow from %s to %s: allow it by allow_up_sizing=True'
+                                 % (name, array.shape, shape))
+            return mx.nd.zeros(shape, self._ctx, dtype=array.dtype)
+
+        arrays = {name: fit(name, array, shape) for (name, array), shape
+                  in zip(self.arg_dict.items(), shapes)}
+        gradients = [None if array is None else array if array.shape == shape
+                     else mx.nd.zeros(shape, self._ctx, dtype=array.dtype)
+                     for array, shape in zip(self.grad_arrays, shapes)]
+        return Executor(self._symbol, self._ctx, list(arrays.values()), gradients, self._requests,
+                        self.aux_arrays)
+
+    def _parameters(self) -> set[str]:
+        """Arguments that look like parameters: those that have a gradient."""
+        return {name for name, gradient in self.grad_dict.items() if gradient is not None}
+
+    def set_monitor_callback(self, callback: Callable[..., Any], monitor_all: bool = False) -> None:
+        """Call ``callback(name, array)`` for the outputs of all operators from now on."""
+        # Static memory has no values to show of what lies inside.
+        self._run = _operator(self._symbol, static=False)
+        self._run._register_op_hook(
+            lambda name, _, handle: callback(name.decode(), mx.nd.NDArray(
+                ctypes.cast(handle, NDArrayHandle), writable=False)), monitor_all)
+
+    def debug_str(self) -> str:
+        """The graph, as text."""
+        return str(self._symbol.debug_str())
+
+
+@contextlib.contextmanager
+def _inferring() -> Iterator[None]:
+    """As `legacy`, without MXNet's warnings of what it cannot infer: an error says more."""
+    with legacy(), warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='Cannot decide')
+        yield
+
+
+@contextlib.contextmanager
+def legacy() -> Iterator[None]:
+    """Within it, 0 in a shape means 'unknown' and arrays are those of MXNet 1."""
+    with mx.util.np_array(False), mx.util.np_shape(False):
+        yield
+
+
+def _by_name(what: str, names: Sequence[str], arrays: Sequence[Any]) -> dict[str, Any]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError('%s must have names of their own, but there are several called %s'
+                         % (what, ', '.join(twice)))
+    return dict(zip(names, arrays))
+
+
+def _operator(symbol: Any, static: bool = True) -> Any:
+    """Make the operator that runs a graph, with static memory where that is right.
+
+    With static memory MXNet 2.0.0b1 writes one gradient alone of two variables that are added, so
+    sums read variables through an identity.
+    """
+    graph = graph_from_json(symbol.tojson(remove_amp_cast=False))
+    static = static and all(node.op not in _LOOPS for node in graph.nodes)
+    if static:
+        cured = _through_identity(graph)
+        if cured is not graph:
+            symbol = mx.sym.fromjson(graph_to_json(cured))
+    return CachedOp(symbol, [('static_alloc', True), ('static_shape', True)] if static else ())
+
+
+def _through_identity(graph: Graph) -> Graph:
+    """Put an identity between each variable and each sum that reads it."""
+    nodes: list[Node] = []
+    places: list[int] = []
+    for node in graph.nodes:
+        inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
+        if node.op in ('elemwise_add', '_grad_add', 'add_n'):
+            for at, entry in enumerate(inputs):
+                source = nodes[entry.node]
+                if source.is_variable:
+                    nodes.append(Node('_copy', '%s_%s_%d' % (node.name, source.name, at), {},
+                                      (entry,)))
+                    inputs[at] = Entry(len(nodes) - 1, 0)
+        places.append(len(nodes))
+        nodes.append(node._replace(inputs=tuple(inputs)))
+    if len(nodes) == len(graph.nodes):
+        return graph
+    return graph._replace(nodes=tuple(nodes), heads=tuple(
+        Entry(places[entry.node], entry.output) for entry in graph.heads))
+
+
+# ---- from a Symbol
+
+def _shapes(symbol: Any, known: Mapping[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Shapes of arguments, outputs and auxiliary states."""
+    arguments = set(symbol.list_arguments()) | set(symbol.list_auxiliary_states())
+    with _inferring():
+        found = symbol.infer_shape(**{name: tuple(shape) for name, shape in known.items()
+                                      if name in arguments})
+        if found[0] is None:
+            partly = symbol.infer_shape_partial(
+                **{name: shape for name, shape in known.items() if name in arguments})[0]
+            unknown = [name for name, shape in zip(symbol.list_arguments(), partly or ())
+                       if not shape or 0 in shape]
+            raise ValueError('the shapes that are given do not tell the shapes of %s'
+                             % (', '.join(unknown) or 'the arguments'))
+    arg_shapes, out_shapes, aux_shapes = found
+    return list(arg_shapes), list(out_shapes), list(aux_shapes)
+
+
+def _types(symbol: Any, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Types of arguments and auxiliary states: float32 where nothing tells another."""
+    names = symbol.list_arguments()
+    given = {name: dtype for name, dtype in given.items() if name in names}
+    try:
+        with _inferring():
+            found = symbol.infer_type(**given)
+    except mx.MXNetError:  # operators that must be told the type of their data
+        found = None, None, None
+    if found[0] is None:
+        stated = symbol.attr_dict()
+        found = symbol.infer_type(**{**{name: np.float32 for name in names
+                                       if '__dtype__' not in stated.get(name, {})}, **given})
+    return list(found[0]), list(found[2])
+
+
+def _requests(symbol: Any, grad_req: Any) -> list[str]:
+    names = symbol.list_arguments()
+    if isinstance(grad_req, str):
+        requests = [grad_req] * len(names)
+    elif isinstance(grad_req, Mapping):
+        requests = [grad_req.get(name, 'null') for name in names]
+    else:
+        requests = list(grad_req)
+    if len(requests) != len(names):
+        raise ValueError('grad_req must have an entry for each of %d arguments, has %d'
+                         % (len(names), len(requests)))
+    for name, request in zip(names, requests):
+        _check.choice('grad_req of %s' % name, request, _REQUESTS)
+    return requests
+
+
+def _listed(what: str, names: Sequence[str], arrays: Any, needed: bool) -> list[Any]:
+    """`arrays`, given as a list or a dict, in the order of `names`."""
+    if arrays is None:
+        arrays = {}
+    if isinstance(arrays, Mapping):
+        missing = [name for name in names if name not in arrays]
+        if missing and needed:
+            raise ValueError('%s must have an array for each of %s' % (what, ', '.join(missing)))
+        return [arrays.get(name) for name in names]
+    arrays = list(arrays)
+    if len(arrays) != len(names):
+        raise ValueError('%s must have %d arrays, has %d' % (what, len(names), len(arrays)))
+    return arrays
+
+
+def refuse_groups(group2ctx: Any) -> None:
+    """Refuse a model that lies on several devices."""
+    if group2ctx:
+        raise NotImplementedError('group2ctx, which puts parts of one model on several devices, '
+                                  'has no counterpart in MXNet 2')
+
+
+def bind(symbol: Any, ctx: Any, args: Any, args_grad: Any = None, grad_req: Any = 'write',
+         aux_states: Any = None, group2ctx: Any = None, shared_exec: Any = None) -> Executor:
+    """Bind a Symbol to arrays, as ``Symbol.bind`` of MXNet 1 does.
+
+    Parameters
+    ----------
+    symbol : Symbol
+    ctx : Context
+    args, args_grad, aux_states : list, or dict by name, of NDArray
+    grad_req : str, list of str or dict of str
+        'write', 'add' or 'null'.
+    group2ctx
+        Refused: MXNet 2 has no models on several devices.
+    shared_exec
+        Not used: operators of MXNet 2 share no memory.
+
+    Raises
+    ------
+    ValueError
+        Arrays are missing, or `grad_req` is none of the above.
+    NotImplementedError
+        `group2ctx` is given.
+    """
+    refuse_groups(group2ctx)
+    gradients = _listed('args_grad', symbol.list_arguments(), args_grad, needed=False)
+    requests = ['null' if gradient is None else request
+                for gradient, request in zip(gradients, _requests(symbol, grad_req))]
+    return Executor(
+        symbol, ctx, _listed('args', symbol.list_arguments(), args, needed=True), gradients,
+        requests, _listed('aux_states', symbol.list_auxiliary_states(), aux_states, needed=True))
+
+
+def simple_bind(symbol: Any, ctx: Any = None, grad_req: Any = 'write', type_dict: Any = None,
+                stype_dict: Any = None, group2ctx: Any = None, shared_arg_names: Any = None,
+                shared_exec: Any = None, shared_buffer: Any = None, **kwargs: Any) -> Executor:
+    """Bind a Symbol to new arrays of inferred shapes, as ``Symbol.simple_bind`` of MXNet 1 does.
+
+    Arrays of `shared_exec` that are named in `shared_arg_names`, and all its auxiliary states,
+    are used anew. `kwargs` are shapes by name.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not tell those of all arguments.
+    NotImplementedError
+        `group2ctx`, or sparse arrays in `stype_dict`.
+    """
+    refuse_groups(group2ctx)
+    if any(kind not in (None, 'default') for kind in (stype_dict or {}).values()):
+        raise NotImplementedError('stype_dict asks for sparse arrays, which are not bound on '
+                                  'MXNet 2')
+    ctx, requests = ctx or mx.context.current_context(), _requests(symbol, grad_req)
+    shapes, _, aux_shapes = _shapes(symbol, kwargs)
+    names = symbol.list_arguments()
+    types, aux_types = _types(symbol, type_dict or {})
+    shared = set(shared_arg_names or ())
+    args, gradients = [], []
+    for name, shape, dtype, request in zip(names, shapes, types, requests):
+        array = gradient = None
+        if shared_exec is not None and name in shared:
+            array, gradient = shared_exec.arg_dict.get(name), shared_exec.grad_dict.get(name)
+            if array is not None and array.shape != shape:
+                raise ValueError('%s is shared and has the shape %s, must be %s'
+                                 % (name, array.shape, shape))
+        args.append(mx.nd.zeros(shape, ctx, dtype=dtype) if array is None else array)
+        gradients.append(mx.nd.zeros(shape, ctx, dtype=dtype)
+                         if gradient is None and request != 'null' else gradient)
+    aux = []
+    for name, shape, dtype in zip(symbol.list_auxiliary_states(), aux_shapes, aux_types):
+        array = shared_exec.aux_dict.get(name) if shared_exec is not None else None
+        aux.append(mx.nd.zeros(shape, ctx, dtype=dtype) if array is None else array)
+    return Executor(symbol, ctx, args, gradients, requests, aux)

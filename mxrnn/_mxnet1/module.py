@@ -1,0 +1,395 @@
+"""MXNet 1's Module: a graph with its parameters, an optimiser and one or more devices."""
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from typing import Any, Mapping, Sequence
+
+import mxnet as mx
+
+from .._files.atomic import replacing
+from . import optimizers
+from .base_module import BaseModule
+from .executor import refuse_groups
+from .group import Group, described, merged
+
+__all__ = ['Module']
+
+
+class Module(BaseModule):
+    """A module as ``mx.mod.Module`` of MXNet 1.
+
+    Parameters
+    ----------
+    symbol : Symbol
+    data_names, label_names, state_names, fixed_param_names : list of str
+        Arguments that are data, labels, states, or parameters that stay as they are.
+    logger : Logger
+    context : Context or list of Context
+    work_load_list : list of float, optional
+        How much of each batch a device gets.
+    group2ctxs
+        Refused: MXNet 2 has no models on several devices.
+    compression_params : dict, optional
+        For the key-value store.
+    """
+
+    def __init__(self, symbol: Any, data_names: Sequence[str] | None = ('data',),
+                 label_names: Sequence[str] | None = ('softmax_label',), logger: Any = logging,
+                 context: Any = None, work_load_list: Any = None, fixed_param_names: Any = None,
+                 state_names: Any = None, group2ctxs: Any = None,
+                 compression_params: Any = None) -> None:
+        super().__init__(logger)
+        refuse_groups(group2ctxs)
+        context = mx.cpu() if context is None else context
+        self._context = [context] if isinstance(context, type(mx.cpu())) else list(context)
+        self._workload = [1] * len(self._context) if work_load_list is None else work_load_list
+        if len(self._workload) != len(self._context):
+            raise ValueError('work_load_list must have a number for each of %d devices, has %d'
+                             % (len(self._context), len(self._workload)))
+        self._symbol = symbol
+        self._data_names, self._label_names, self._state_names, self._fixed_param_names = (
+            list(names or ()) for names in (data_names, label_names, state_names,
+                                            fixed_param_names))
+        arguments = symbol.list_arguments()
+        for what, names, needed in (('data', self._data_names, True),
+                                    ('label', self._label_names, False),
+                                    ('state', self._state_names, True),
+                                    ('fixed_param', self._fixed_param_names, True)):
+            _check_names(what + '_names', names, arguments, needed)
+        inputs = {*self._data_names, *self._label_names, *self._state_names}
+        self._param_names = [name for name in arguments if name not in inputs]
+        self._aux_names = symbol.list_auxiliary_states()
+        self._output_names = symbol.list_outputs()
+        self._compression_params = compression_params
+        self._arg_params: Any = None
+        self._aux_params: Any = None
+        self._params_dirty = False
+        self._optimizer: Any = None
+        self._kvstore: Any = None
+        self._update_on_kvstore = False
+        self._updater: Any = None
+        self._preload_opt_states: str | None = None
+        self._exec_group: Any = None
+        self._data_shapes: list[Any] = []
+        self._label_shapes: list[Any] = []
+
+    # ---- files
+
+    @staticmethod
+    def load(prefix: str, epoch: int, load_optimizer_states: bool = False, **kwargs: Any) -> Module:
+        """A module with the graph and weights of a checkpoint; `kwargs` are the constructor's."""
+        symbol, arg_params, aux_params = mx.model.load_checkpoint(prefix, epoch)
+        module = Module(symbol=symbol, **kwargs)
+        module._arg_params, module._aux_params = arg_params, aux_params
+        module.params_initialized = True
+        if load_optimizer_states:
+            module._preload_opt_states = '%s-%04d.states' % (prefix, epoch)
+        return module
+
+    def save_checkpoint(self, prefix: str, epoch: int, save_optimizer_states: bool = False,
+                        remove_amp_cast: bool = True) -> None:
+        """Write graph, weights and, if asked, the states of the optimiser."""
+        self._symbol.save('%s-symbol.json' % prefix, remove_amp_cast=remove_amp_cast)
+        self.save_params('%s-%04d.params' % (prefix, epoch))
+        if save_optimizer_states:
+            self.save_optimizer_states('%s-%04d.states' % (prefix, epoch))
+
+    def save_optimizer_states(self, fname: str) -> None:
+        """Write the states of the optimiser."""
+        self._needs('ready to train', self.optimizer_initialized)
+        if self._update_on_kvstore:
+            self._kvstore.save_optimizer_states(fname)
+        else:
+            with replacing([fname]) as stage, open(
+                    os.path.join(stage, os.path.basename(fname)), 'wb') as file:
+                file.write(self._updater.get_states())
+
+    def load_optimizer_states(self, fname: str) -> None:
+        """Read states of the optimiser."""
+        self._needs('ready to train', self.optimizer_initialized)
+        if self._update_on_kvstore:
+            self._kvstore.load_optimizer_states(fname)
+        else:
+            with open(fname, 'rb') as file:
+                self._updater.set_states(file.read())
+
+    # ---- names and shapes
+
+    @property
+    def data_names(self) -> list[str]:
+        """Names of the data."""
+        return self._data_names
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the labels."""
+        return self._label_names
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs."""
+        return self._output_names
+
+    @property
+    def data_shapes(self) -> list[Any]:
+        """Names and shapes of the data that are bound."""
+        return self._data_shapes
+
+    @property
+    def label_shapes(self) -> list[Any]:
+        """Names and shapes of the labels that are bound."""
+        return self._label_shapes
+
+    @property
+    def output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Names and shapes of the outputs."""
+        known = {desc.name: desc.shape for desc in [*self._data_shapes, *self._label_shapes]}
+        return list(zip(self._output_names, self._symbol.infer_shape(**known)[1]))
+
+    # ---- parameters
+
+    def get_params(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The parameters and auxiliary states, on the CPU."""
+        self._needs('bound', self.params_initialized)
+        if self._params_dirty:
+            self._exec_group.get_params(self._arg_params, self._aux_params)
+            self._params_dirty = False
+        return self._arg_params, self._aux_params
+
+    def init_params(self, initializer: Any = None, arg_params: Any = None, aux_params: Any = None,
+                    allow_missing: bool = False, force_init: bool = False,
+                    allow_extra: bool = False) -> None:
+        """Take parameters, and draw those that are not given by `initializer`."""
+        if self.params_initialized and not force_init:
+            warnings.warn('Parameters already initialized and force_init=False. init_params call '
+                          'ignored.', stacklevel=2)
+            return
+        if not self.binded:
+            raise ValueError('the module must be bound first: call bind')
+        executor = self._exec_group.execs[0]
+        if self._arg_params is None:
+            self._arg_params, self._aux_params = (
+                {name: mx.nd.zeros(arrays[name].shape, dtype=arrays[name].dtype) for name in names}
+                for arrays, names in ((executor.arg_dict, self._param_names),
+                                      (executor.aux_dict, self._aux_names)))
+        attrs = self._symbol.attr_dict()
+        for own, given in ((self._arg_params, arg_params), (self._aux_params, aux_params)):
+            for name, array in sorted(own.items()):
+                if given is not None and name in given:
+                    if given[name] is not array:
+                        given[name].astype(array.dtype).copyto(array)
+                elif given is not None and not allow_missing:
+                    raise RuntimeError('%s is not presented' % name)
+                elif initializer is not None:
+                    initializer(mx.init.InitDesc(name, attrs.get(name)), array)
+            extra = sorted(set(given or ()) - set(own))
+            if extra and not allow_extra and initializer is None:
+                raise ValueError('the graph has no parameter %s' % ', '.join(extra))
+        self.params_initialized, self._params_dirty = True, False
+        self._exec_group.set_params(self._arg_params, self._aux_params, allow_extra)
+
+    # ---- executors
+
+    def bind(self, data_shapes: Any, label_shapes: Any = None, for_training: bool = True,
+             inputs_need_grad: bool = False, force_rebind: bool = False, shared_module: Any = None,
+             grad_req: Any = 'write') -> None:
+        """Make executors for these shapes."""
+        if self.binded and not force_rebind:
+            self.logger.warning('Already bound, ignoring bind()')
+            return
+        if inputs_need_grad and not for_training:
+            raise ValueError('inputs_need_grad needs for_training=True')
+        self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
+        self._grad_req = grad_req
+        self._set_shapes(data_shapes, label_shapes)
+        self._exec_group = self._group(shared_module._exec_group if shared_module else None)
+        self.binded = True
+        if shared_module is not None:
+            self.params_initialized = True
+            self._arg_params = shared_module._arg_params
+            self._aux_params = shared_module._aux_params
+            if shared_module.optimizer_initialized:
+                self.borrow_optimizer(shared_module)
+        elif self.params_initialized:
+            self._exec_group.set_params(self._arg_params, self._aux_params, allow_extra=True)
+
+    def _set_shapes(self, data_shapes: Any, label_shapes: Any) -> None:
+        data, label = described(data_shapes), described(label_shapes)
+        if sorted(desc.name for desc in data) != sorted(self._data_names):
+            raise ValueError('data_shapes must be of %s, are of %s'
+                             % (self._data_names, [desc.name for desc in data]))
+        extra = [desc.name for desc in label if desc.name not in self._label_names]
+        if extra:
+            warnings.warn('label_shapes are of %s, label_names are %s'
+                          % (extra, self._label_names), stacklevel=3)
+        self._data_shapes, self._label_shapes = data, label
+
+    def _group(self, shared: Any) -> Group:
+        requests = dict.fromkeys(self._symbol.list_arguments(), 'null')
+        if self.for_training:
+            wanted = [name for name in self._param_names if name not in self._fixed_param_names]
+            if self.inputs_need_grad:
+                wanted += self._data_names
+            for name in wanted:
+                requests[name] = (self._grad_req if isinstance(self._grad_req, str)
+                                  else self._grad_req.get(name, 'null')
+                                  if isinstance(self._grad_req, Mapping)
+                                  else self._grad_req[self._symbol.list_arguments().index(name)])
+        return Group(self._symbol, self._context, self._workload, self._data_shapes,
+                     self._label_shapes, self._param_names, requests, shared)
+
+    def reshape(self, data_shapes: Any, label_shapes: Any = None) -> None:
+        """Make executors for other shapes, with the parameters as they are."""
+        self._set_shapes(data_shapes, label_shapes)
+        self._exec_group = self._group(self._exec_group)
+
+    # ---- training
+
+    def init_optimizer(self, kvstore: Any = 'local', optimizer: Any = 'sgd',
+                       optimizer_params: Any = (('learning_rate', 0.01),),
+                       force_init: bool = False) -> None:
+        """Make an optimiser, and the key-value store that several devices or machines need."""
+        self._needs('bound', self.binded and self.params_initialized)
+        if self.optimizer_initialized and not force_init:
+            self.logger.warning('optimizer already initialized, ignoring...')
+            return
+        if self._params_dirty:
+            self.get_params()
+        store, update_on_kvstore = mx.model._create_kvstore(kvstore, len(self._context),
+                                                            self._arg_params)
+        rows = self._exec_group.batch_size
+        if store is not None and 'dist' in store.type and '_sync' in store.type:
+            rows *= store.num_workers
+        devices = 1 if update_on_kvstore else len(self._context)
+        names = {i * devices + k: name for i, name in enumerate(self._param_names)
+                 for k in range(devices)}
+        if update_on_kvstore:
+            names = {name: name for name in self._param_names}  # the store's keys are names
+        if isinstance(optimizer, str):
+            params = {'rescale_grad': 1.0 / rows, **dict(optimizer_params)}
+            optimizer = optimizers.create(optimizer, sym=self.symbol, param_idx2name=names,
+                                          **params)
+        else:
+            if optimizer.rescale_grad != 1.0 / rows:
+                warnings.warn('Optimizer created manually outside Module but rescale_grad is not '
+                              'normalized to 1.0/batch_size/num_workers (%s vs. %s). Is this '
+                              'intended?' % (optimizer.rescale_grad, 1.0 / rows), stacklevel=2)
+            if not getattr(optimizer, 'idx2name', None):
+                optimizer.idx2name = names
+        self._optimizer, self._kvstore = optimizer, store
+        self._update_on_kvstore, self._updater = update_on_kvstore, None
+        if store is not None:
+            if self._compression_params:
+                store.set_gradient_compression(self._compression_params)
+            if update_on_kvstore:
+                store.set_optimizer(optimizer)
+            mx.model._initialize_kvstore(store, self._exec_group.arrays(self._param_names),
+                                         self._arg_params, self._param_names, update_on_kvstore)
+        if not update_on_kvstore:
+            self._updater = mx.optimizer.get_updater(optimizer)
+        self.optimizer_initialized = True
+        if self._preload_opt_states is not None:
+            self.load_optimizer_states(self._preload_opt_states)
+            self._preload_opt_states = None
+
+    def borrow_optimizer(self, shared_module: Any) -> None:
+        """Use the optimiser of another module."""
+        self._optimizer, self._kvstore, self._update_on_kvstore, self._updater = (
+            shared_module._optimizer, shared_module._kvstore, shared_module._update_on_kvstore,
+            shared_module._updater)
+        self.optimizer_initialized = True
+
+    def forward(self, data_batch: Any, is_train: bool | None = None) -> None:
+        """Compute the outputs of a batch, of other shapes than those bound if need be."""
+        self._needs('bound', self.binded and self.params_initialized)
+        batch = _joined(data_batch) if isinstance(data_batch, list) else data_batch
+        shapes = [tuple(array.shape) for array in batch.data]
+        if shapes != [tuple(desc.shape) for desc in self._data_shapes]:
+            self.reshape(batch.provide_data or _reshaped(self._data_shapes, batch.data),
+                         batch.provide_label or _reshaped(self._label_shapes, batch.label)
+                         if self._label_shapes and batch.label else None)
+        self._exec_group.forward(batch, self.for_training if is_train is None else is_train)
+
+    def backward(self, out_grads: Any = None) -> None:
+        """Compute the gradients."""
+        self._needs('bound', self.binded and self.params_initialized)
+        self._exec_group.backward(out_grads)
+
+    def update(self) -> None:
+        """Change the parameters by their gradients."""
+        self._needs('ready to train', self.optimizer_initialized)
+        self._params_dirty = True
+        params = self._exec_group.arrays(self._param_names)
+        gradients = self._exec_group.arrays(self._param_names, gradients=True)
+        if self._update_on_kvstore:
+            mx.model._update_params_on_kvstore(params, gradients, self._kvstore, self._param_names)
+        else:
+            mx.model._update_params(params, gradients, updater=self._updater,
+                                    num_device=len(self._context), kvstore=self._kvstore,
+                                    param_names=self._param_names)
+
+    # ---- results
+
+    def get_outputs(self, merge_multi_context: bool = True) -> list[Any]:
+        """Outputs of the last forward pass."""
+        return list(self._exec_group.outputs(merge_multi_context))
+
+    def get_input_grads(self, merge_multi_context: bool = True) -> list[Any]:
+        """Gradients of the data."""
+        if not self.inputs_need_grad:
+            raise ValueError('the module must be bound with inputs_need_grad=True')
+        return list(self._exec_group.input_grads(merge_multi_context))
+
+    def get_states(self, merge_multi_context: bool = True) -> list[Any]:
+        """The states: arguments that are neither data nor parameters."""
+        arrays = self._exec_group.arrays(self._state_names)
+        return [merged(parts, 0) for parts in arrays] if merge_multi_context else arrays
+
+    def set_states(self, states: Any = None, value: Any = None) -> None:
+        """Give the states arrays, by device, or one value everywhere."""
+        if (states is None) == (value is None):
+            raise ValueError('set_states takes either states or value')
+        for i, parts in enumerate(self._exec_group.arrays(self._state_names)):
+            for device, array in enumerate(parts):
+                if states is None:
+                    array[:] = value
+                else:
+                    given = states[i]
+                    given = given[device] if isinstance(given, (list, tuple)) else (
+                        given[self._exec_group.slices[device]] if len(parts) > 1 else given)
+                    array[:] = given.as_in_context(array.context)
+
+    def update_metric(self, eval_metric: Any, labels: Any, pre_sliced: bool = False) -> None:
+        """Measure the last outputs by `labels`."""
+        self._exec_group.update_metric(eval_metric, labels, pre_sliced)
+
+    def install_monitor(self, mon: Any) -> None:
+        """Have `mon` watch the executors."""
+        for executor in self._exec_group.execs:
+            mon.install(executor)
+
+
+def _check_names(what: str, names: Sequence[str], arguments: Sequence[str], needed: bool) -> None:
+    for name in names:
+        if name not in arguments:
+            text = ('%s %r is not among the arguments of the graph. Those that may be meant: %s'
+                    % (what, name, ', '.join(
+                        each for each in arguments
+                        if not each.endswith(('_weight', '_bias', '_gamma', '_beta')))))
+            if needed:
+                raise ValueError(text)
+            warnings.warn(text, stacklevel=3)
+
+
+def _reshaped(descs: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
+    return [mx.io.DataDesc(desc.name, array.shape, desc.dtype, desc.layout)
+            for desc, array in zip(descs, arrays)]
+
+
+def _joined(batches: Sequence[Any]) -> Any:
+    """Batches of the devices as one."""
+    data, label = ([mx.nd.concat(*arrays, dim=0) for arrays in zip(*columns)] for columns in (
+        [batch.data for batch in batches], [batch.label or [] for batch in batches]))
+    return mx.io.DataBatch(data, label)

@@ -1,0 +1,108 @@
+"""Puts MXNet 1's names into MXNet 2.
+
+`add` gives it those that it has nothing under. It is done wherever mxrnn is used. `complete` makes
+MXNet 2 behave like MXNet 1 in the whole process, for programs that ask for it.
+"""
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from typing import Any, Sequence
+
+import mxnet as mx
+
+from . import base_module, bucketing, executor, measures, metric, module, monitor, optimizers
+
+__all__ = ['add', 'complete']
+
+
+def add() -> None:
+    """Give MXNet 2 the names of MXNet 1 that it does not have."""
+    mx.sym.Symbol.bind = executor.bind
+    mx.sym.Symbol.simple_bind = executor.simple_bind
+    place: Any
+    for place in (mx.sym, sys.modules['mxnet.symbol.symbol']):
+        place.load_json = mx.sym.fromjson
+    _enter('module', [base_module, module, bucketing], 'mod')
+    _enter('metric', [metric, measures])
+    _enter('monitor', [monitor], 'mon')
+    mx.callback.module_checkpoint = _module_checkpoint
+
+
+def complete() -> None:
+    """Let MXNet 2 behave as programs of MXNet 1 expect it."""
+    add()
+    mx.npx.reset_np()  # in a shape, 0 means 'unknown'
+    mx.executor.Executor = executor.Executor
+    mx.Context = mx.context.Context = type(mx.cpu())
+    for place in (mx.optimizer, sys.modules['mxnet.optimizer.optimizer']):
+        vars(place).update({each: getattr(optimizers, each) for each in optimizers.__all__})
+    mx.model.BatchEndParam = base_module.BatchEndParam
+    for name in ('Speedometer', 'log_train_metric'):
+        setattr(mx.callback, name, _keeping_global(getattr(mx.callback, name)))
+    _pass_over_unknown_names()
+    _refuse_gluon_1()
+
+
+def _enter(name: str, sources: Sequence[Any], short: str | None = None) -> None:
+    """Make a module of MXNet with the public names of `sources`."""
+    made = types.ModuleType('mxnet.' + name)
+    vars(made).update({each: getattr(where, each) for where in sources for each in where.__all__})
+    sys.modules[made.__name__] = made
+    setattr(mx, name, made)
+    if short:
+        setattr(mx, short, made)
+
+
+def _keeping_global(callback: Any) -> Any:
+    """Let a callback of MXNet 2 reset a metric for itself alone, not for the whole epoch."""
+    class _Local:
+        def __init__(self, metric: Any) -> None:
+            self.reset, self.get_name_value = metric.reset_local, metric.get_name_value
+
+    @functools.wraps(callback, updated=())
+    def make(*args: Any, **kwargs: Any) -> Any:
+        made = callback(*args, **kwargs)
+
+        def at_end_of_batch(param: Any) -> None:
+            metric = param.eval_metric
+            made(param if metric is None else param._replace(eval_metric=_Local(metric)))
+        return at_end_of_batch
+    return make
+
+
+def _module_checkpoint(mod: Any, prefix: str, period: int = 1,
+                       save_optimizer_states: bool = False) -> Any:
+    """Return a callback that saves a module after every `period` epochs."""
+    period = max(1, int(period))
+
+    def callback(epoch: int, symbol: Any = None, arg_params: Any = None,
+                 aux_params: Any = None) -> None:
+        if (epoch + 1) % period == 0:
+            mod.save_checkpoint(prefix, epoch + 1, save_optimizer_states)
+    return callback
+
+
+def _pass_over_unknown_names() -> None:
+    """Let `infer_shape` be told of arguments that a graph does not have, as MXNet 1 does."""
+    infer = mx.sym.Symbol._infer_shape_impl
+    if hasattr(infer, 'passes_over'):
+        return
+
+    def infer_shape(self: Any, partial: bool, *args: Any, **kwargs: Any) -> Any:
+        known = {*self.list_arguments(), *self.list_auxiliary_states()}
+        return infer(self, partial, *args, **{
+            name: shape for name, shape in kwargs.items() if name in known})
+    infer_shape.passes_over = True  # type: ignore[attr-defined]
+    mx.sym.Symbol._infer_shape_impl = infer_shape
+
+
+def _refuse_gluon_1() -> None:
+    """Refuse classes of Gluon 1 when they are made: MXNet 2 never calls their methods."""
+    def refuse(cls: type[Any], /, **kwargs: Any) -> None:
+        if 'hybrid_forward' in vars(cls):
+            raise NotImplementedError(
+                '%s defines hybrid_forward, which is Gluon 1: MXNet 2 calls forward alone'
+                % cls.__name__)
+    mx.gluon.HybridBlock.__init_subclass__ = classmethod(refuse)

@@ -1,0 +1,193 @@
+"""Programs of MXNet 1 on MXNet 2: what tests/test_trained.py does not show."""
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from . import mx, rnn
+
+pytestmark = pytest.mark.skipif(not mx.__version__.startswith('2.'), reason='of MXNet 2 alone')
+
+
+def run(program):
+    """What a program prints in a process of its own."""
+    return subprocess.run([sys.executable, '-c', program], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.split()
+
+
+def network():
+    data = mx.sym.Variable('data')
+    hidden = mx.sym.FullyConnected(data, num_hidden=4, name='hidden')
+    return mx.sym.LinearRegressionOutput(hidden, mx.sym.Variable('label'), name='out')
+
+
+def test_a_plain_import_leaves_mxnet_2_as_it_is():
+    assert run('''
+import mxnet
+before = mxnet.util.is_np_shape(), mxnet.optimizer.SGD, mxnet.optimizer.create('sgd').lr
+import mxrnn
+from mxrnn import mx
+cell = mxrnn.LSTMCell(3)
+outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
+bound = outputs.simple_bind(mx.cpu(), data=(4, 2, 5))
+print(bound.forward()[0].shape == (4, 2, 3))
+print((mxnet.util.is_np_shape(), mxnet.optimizer.SGD, mxnet.optimizer.create('sgd').lr) == before)
+''') == ['True', 'True']
+
+
+def test_install_gives_optimisers_the_defaults_of_mxnet_1():
+    assert run('''
+import mxrnn
+mxrnn.install()
+import mxnet as mx
+made = mx.optimizer.create('sgd', param_idx2name={0: 'a_weight', 1: 'a_bias'}, wd=.5)
+print(made.lr, made._get_wd(0), made._get_wd(1), mx.optimizer.create('nag').momentum,
+      mx.util.is_np_shape(), mx.rnn is mxrnn)
+''') == ['0.01', '0.5', '0.0', '0.0', 'False', 'True']
+
+
+def test_logging_can_be_set_up_after_the_import():
+    assert run('''
+import logging, sys
+from mxrnn import mx
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(message)s')
+logging.info('heard')
+''') == ['heard']
+
+
+def test_arguments_and_gradients_are_the_arrays_that_were_given():
+    a, b, gradient = mx.nd.ones((2, 3)), mx.nd.ones((2, 3)), mx.nd.zeros((2, 3))
+    bound = (mx.sym.Variable('a') + mx.sym.Variable('b')).bind(
+        mx.cpu(), [a, b], [gradient, None], {'a': 'add', 'b': 'null'})
+    for times in (1, 2):
+        a[:] = times
+        assert bound.forward(is_train=True)[0].asnumpy().max() == times + 1
+        bound.backward(mx.nd.ones((2, 3)))
+        assert gradient.asnumpy().min() == times
+    bound.forward(b=mx.nd.zeros((2, 3)))
+    assert b.asnumpy().max() == 0
+
+
+@pytest.mark.parametrize('make', [
+    lambda a, b: a + b, lambda a, b: mx.sym.identity(a) + b, lambda a, b: (a + b) + a,
+    lambda a, b: mx.sym.add_n(a, b, a), lambda a, b: a + a])
+def test_gradients_of_sums_are_written(make):
+    """With static memory MXNet 2.0.0b1 leaves one of them out."""
+    symbol = make(mx.sym.Variable('a'), mx.sym.Variable('b'))
+    names = symbol.list_arguments()
+    bound = symbol.bind(mx.cpu(), {name: mx.nd.ones((2, 2)) for name in names},
+                        {name: mx.nd.full((2, 2), 7) for name in names})
+    for _ in range(2):
+        bound.forward(is_train=True)
+        bound.backward(mx.nd.ones((2, 2)))
+    for name in names:
+        low, high = (bound.forward(**{name: mx.nd.full((2, 2), value)})[0].asnumpy()[0, 0]
+                     for value in (0., 1.))
+        assert np.all(bound.grad_dict[name].asnumpy() == high - low)
+
+
+def test_an_executor_takes_other_shapes_and_shows_what_is_inside():
+    bound = network().simple_bind(mx.cpu(), data=(2, 5), label=(2, 4))
+    other = bound.reshape(data=(1, 5), label=(1, 4))
+    bound.arg_dict['hidden_weight'][:] = 2  # one array
+    seen = []
+    other.set_monitor_callback(lambda name, array: seen.append((name, array.shape)))
+    other.forward(data=mx.nd.ones((1, 5)))
+    assert ('hidden_output', (1, 4)) in seen
+    assert other.outputs[0].asnumpy().max() == 10
+
+
+def test_modules_on_two_devices_train_as_on_one():
+    results = []
+    for context in (mx.cpu(), [mx.cpu(0), mx.cpu(1)]):
+        mx.random.seed(0)
+        np.random.seed(0)
+        data = mx.io.NDArrayIter(np.random.rand(16, 5), np.random.rand(16, 4), 8,
+                                 label_name='label')
+        module = mx.mod.Module(network(), label_names=['label'], context=context)
+        module.fit(data, eval_metric='mse', num_epoch=2, initializer=mx.init.Uniform(),
+                   optimizer='adam')
+        results.append({key: array.asnumpy() for key, array in module.get_params()[0].items()})
+    for key, array in results[0].items():
+        np.testing.assert_allclose(results[1][key], array, rtol=1e-5)
+
+
+def test_checkpoints_have_the_states_of_optimisers(tmp_path):
+    data = mx.io.NDArrayIter(np.ones((8, 5)), np.ones((8, 4)), 4, label_name='label')
+
+    def module():
+        made = mx.mod.Module(network(), label_names=['label'])
+        made.bind(data.provide_data, data.provide_label)
+        made.init_params(mx.init.One())
+        made.init_optimizer(optimizer='sgd', optimizer_params={'momentum': .9})
+        return made
+    trained = module()
+    for batch in data:
+        trained.forward_backward(batch)
+        trained.update()
+    trained.save_checkpoint(str(tmp_path / 'model'), 1, save_optimizer_states=True)
+    loaded = mx.mod.Module.load(str(tmp_path / 'model'), 1, True, label_names=['label'])
+    loaded.bind(data.provide_data, data.provide_label)
+    loaded.init_optimizer(optimizer='sgd', optimizer_params={'momentum': .9})
+    for each in (trained, loaded):
+        each.forward_backward(batch)
+        each.update()
+    for key, array in trained.get_params()[0].items():
+        assert np.array_equal(loaded.get_params()[0][key].asnumpy(), array.asnumpy())
+
+
+@pytest.mark.parametrize('metric, expected', [
+    ('acc', .5), (lambda label, pred: 3., 3.), ('ce', -np.log(.8 * .4) / 2), ('mae', .5),
+    (['acc', 'ce'], [.5, -np.log(.8 * .4) / 2]), ('loss', .5)])
+def test_metrics(metric, expected):
+    made = mx.metric.create(metric)
+    pred = mx.nd.array([[.2, .8], [.6, .4]])
+    made.update([mx.nd.ones(2) if metric != 'mae' else pred + .5], [pred])
+    np.testing.assert_allclose(made.get()[1], expected, rtol=1e-5)
+    made.reset_local()
+    assert np.all(np.isnan(made.get()[1]))
+    np.testing.assert_allclose(made.get_global()[1], expected, rtol=1e-5)
+
+
+def test_perplexity_passes_over_a_label():
+    made = mx.metric.Perplexity(ignore_label=0)
+    made.update([mx.nd.array([1, 0])], [mx.nd.array([[.5, .5], [.9, .1]])])
+    np.testing.assert_allclose(made.get()[1], 2., rtol=1e-6)
+
+
+def test_a_model_on_several_devices_is_refused():
+    with pytest.raises(NotImplementedError, match='group2ctx'):
+        network().simple_bind(mx.cpu(), group2ctx={'a': mx.cpu(1)}, data=(2, 5), label=(2, 4))
+
+
+def test_gluon_1_is_refused_when_a_class_is_made():
+    with pytest.raises(NotImplementedError, match='Gluon 1'):
+        class Block(mx.gluon.HybridBlock):
+            def hybrid_forward(self, F, x):
+                return x
+
+
+@pytest.mark.parametrize('wrong, message', [
+    (dict(data=(2, 5), grad_req='wrote'), 'grad_req'), (dict(label=(2, 4)), 'do not tell')])
+def test_binding_refuses_by_name(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        network().simple_bind(mx.cpu(), **wrong)
+
+
+def test_our_own_functions_predict():
+    """A Predictor binds and folds by the same executors."""
+    def network(length):
+        data = mx.sym.Variable('data')
+        outputs, _ = rnn.LSTMCell(3, 'lstm_').unroll(length, data, merge_outputs=True)
+        return mx.sym.FullyConnected(outputs, num_hidden=2, flatten=False, name='out'), ['data'], []
+    bound = network(4)[0].simple_bind(mx.cpu(), data=(2, 4, 5))
+    weights = {key: array for key, array in bound.arg_dict.items() if key != 'data'}
+    for array in weights.values():
+        array[:] = mx.nd.random.uniform(-1, 1, array.shape)
+    data = np.random.rand(2, 4, 5).astype('f')
+    expected = bound.forward(data=mx.nd.array(data))[0].asnumpy()
+    found = rnn.Predictor(network, weights, buckets=[4])(list(data))
+    np.testing.assert_allclose(np.stack(found), expected, rtol=1e-5, atol=1e-6)
