@@ -11,14 +11,11 @@ import numpy as np
 from mxnet.base import NDArrayHandle
 from mxnet.ndarray import CachedOp
 
-from .. import _check
 from .._graph.graph import Entry, Graph, Node
 from .._graph.reading import graph_from_json, graph_to_json
 
-__all__ = ['Executor', 'bind', 'simple_bind']
+__all__ = ['Executor', 'infer_shapes', 'inferring']
 
-#: Requests for gradients.
-_REQUESTS = 'write', 'add', 'null'
 #: Operators that hold graphs. With static memory MXNet 2 computes wrong gradients of them.
 _LOOPS = {'_foreach', '_while_loop', '_cond'}
 
@@ -130,7 +127,7 @@ class Executor:
     def reshape(self, partial_shaping: bool = False, allow_up_sizing: bool = False,
                 **kwargs: Any) -> Executor:
         """Return an executor for other shapes, with the arrays whose shapes stay."""
-        shapes, _, aux_shapes = _shapes(self._symbol, kwargs)
+        shapes, _, aux_shapes = infer_shapes(self._symbol, kwargs)
         if aux_shapes != [array.shape for array in self.aux_arrays]:
             raise ValueError('the shapes of auxiliary states must stay, would be %s' % aux_shapes)
 
@@ -173,7 +170,7 @@ class Executor:
 
 
 @contextlib.contextmanager
-def _inferring() -> Iterator[None]:
+def inferring() -> Iterator[None]:
     """As `legacy`, without MXNet's warnings of what it cannot infer: an error says more."""
     with legacy(), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='Cannot decide')
@@ -231,12 +228,10 @@ def _through_identity(graph: Graph) -> Graph:
         Entry(places[entry.node], entry.output) for entry in graph.heads))
 
 
-# ---- from a Symbol
-
-def _shapes(symbol: Any, known: Mapping[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:
+def infer_shapes(symbol: Any, known: Mapping[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:
     """Shapes of arguments, outputs and auxiliary states."""
     arguments = set(symbol.list_arguments()) | set(symbol.list_auxiliary_states())
-    with _inferring():
+    with inferring():
         found = symbol.infer_shape(**{name: tuple(shape) for name, shape in known.items()
                                       if name in arguments})
         if found[0] is None:
@@ -248,131 +243,3 @@ def _shapes(symbol: Any, known: Mapping[str, Any]) -> tuple[list[Any], list[Any]
                              % (', '.join(unknown) or 'the arguments'))
     arg_shapes, out_shapes, aux_shapes = found
     return list(arg_shapes), list(out_shapes), list(aux_shapes)
-
-
-def _types(symbol: Any, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-    """Types of arguments and auxiliary states: float32 where nothing tells another."""
-    names = symbol.list_arguments()
-    given = {name: dtype for name, dtype in given.items() if name in names}
-    try:
-        with _inferring():
-            found = symbol.infer_type(**given)
-    except mx.MXNetError:  # operators that must be told the type of their data
-        found = None, None, None
-    if found[0] is None:
-        stated = symbol.attr_dict()
-        found = symbol.infer_type(**{**{name: np.float32 for name in names
-                                       if '__dtype__' not in stated.get(name, {})}, **given})
-    return list(found[0]), list(found[2])
-
-
-def _requests(symbol: Any, grad_req: Any) -> list[str]:
-    names = symbol.list_arguments()
-    if isinstance(grad_req, str):
-        requests = [grad_req] * len(names)
-    elif isinstance(grad_req, Mapping):
-        requests = [grad_req.get(name, 'null') for name in names]
-    else:
-        requests = list(grad_req)
-    if len(requests) != len(names):
-        raise ValueError('grad_req must have an entry for each of %d arguments, has %d'
-                         % (len(names), len(requests)))
-    for name, request in zip(names, requests):
-        _check.choice('grad_req of %s' % name, request, _REQUESTS)
-    return requests
-
-
-def _listed(what: str, names: Sequence[str], arrays: Any, needed: bool) -> list[Any]:
-    """`arrays`, given as a list or a dict, in the order of `names`."""
-    if arrays is None:
-        arrays = {}
-    if isinstance(arrays, Mapping):
-        missing = [name for name in names if name not in arrays]
-        if missing and needed:
-            raise ValueError('%s must have an array for each of %s' % (what, ', '.join(missing)))
-        return [arrays.get(name) for name in names]
-    arrays = list(arrays)
-    if len(arrays) != len(names):
-        raise ValueError('%s must have %d arrays, has %d' % (what, len(names), len(arrays)))
-    return arrays
-
-
-def refuse_groups(group2ctx: Any) -> None:
-    """Refuse a model that lies on several devices."""
-    if group2ctx:
-        raise NotImplementedError('group2ctx, which puts parts of one model on several devices, '
-                                  'has no counterpart in MXNet 2')
-
-
-def bind(symbol: Any, ctx: Any, args: Any, args_grad: Any = None, grad_req: Any = 'write',
-         aux_states: Any = None, group2ctx: Any = None, shared_exec: Any = None) -> Executor:
-    """Bind a Symbol to arrays, as ``Symbol.bind`` of MXNet 1 does.
-
-    Parameters
-    ----------
-    symbol : Symbol
-    ctx : Context
-    args, args_grad, aux_states : list, or dict by name, of NDArray
-    grad_req : str, list of str or dict of str
-        'write', 'add' or 'null'.
-    group2ctx
-        Refused: MXNet 2 has no models on several devices.
-    shared_exec
-        Not used: operators of MXNet 2 share no memory.
-
-    Raises
-    ------
-    ValueError
-        Arrays are missing, or `grad_req` is none of the above.
-    NotImplementedError
-        `group2ctx` is given.
-    """
-    refuse_groups(group2ctx)
-    gradients = _listed('args_grad', symbol.list_arguments(), args_grad, needed=False)
-    requests = ['null' if gradient is None else request
-                for gradient, request in zip(gradients, _requests(symbol, grad_req))]
-    return Executor(
-        symbol, ctx, _listed('args', symbol.list_arguments(), args, needed=True), gradients,
-        requests, _listed('aux_states', symbol.list_auxiliary_states(), aux_states, needed=True))
-
-
-def simple_bind(symbol: Any, ctx: Any = None, grad_req: Any = 'write', type_dict: Any = None,
-                stype_dict: Any = None, group2ctx: Any = None, shared_arg_names: Any = None,
-                shared_exec: Any = None, shared_buffer: Any = None, **kwargs: Any) -> Executor:
-    """Bind a Symbol to new arrays of inferred shapes, as ``Symbol.simple_bind`` of MXNet 1 does.
-
-    Arrays of `shared_exec` that are named in `shared_arg_names`, and all its auxiliary states,
-    are used anew. `kwargs` are shapes by name.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not tell those of all arguments.
-    NotImplementedError
-        `group2ctx`, or sparse arrays in `stype_dict`.
-    """
-    refuse_groups(group2ctx)
-    if any(kind not in (None, 'default') for kind in (stype_dict or {}).values()):
-        raise NotImplementedError('stype_dict asks for sparse arrays, which are not bound on '
-                                  'MXNet 2')
-    ctx, requests = ctx or mx.context.current_context(), _requests(symbol, grad_req)
-    shapes, _, aux_shapes = _shapes(symbol, kwargs)
-    names = symbol.list_arguments()
-    types, aux_types = _types(symbol, type_dict or {})
-    shared = set(shared_arg_names or ())
-    args, gradients = [], []
-    for name, shape, dtype, request in zip(names, shapes, types, requests):
-        array = gradient = None
-        if shared_exec is not None and name in shared:
-            array, gradient = shared_exec.arg_dict.get(name), shared_exec.grad_dict.get(name)
-            if array is not None and array.shape != shape:
-                raise ValueError('%s is shared and has the shape %s, must be %s'
-                                 % (name, array.shape, shape))
-        args.append(mx.nd.zeros(shape, ctx, dtype=dtype) if array is None else array)
-        gradients.append(mx.nd.zeros(shape, ctx, dtype=dtype)
-                         if gradient is None and request != 'null' else gradient)
-    aux = []
-    for name, shape, dtype in zip(symbol.list_auxiliary_states(), aux_shapes, aux_types):
-        array = shared_exec.aux_dict.get(name) if shared_exec is not None else None
-        aux.append(mx.nd.zeros(shape, ctx, dtype=dtype) if array is None else array)
-    return Executor(symbol, ctx, args, gradients, requests, aux)

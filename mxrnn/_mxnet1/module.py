@@ -11,7 +11,7 @@ import mxnet as mx
 from .._files.atomic import replacing
 from . import optimizers
 from .base_module import BaseModule
-from .executor import refuse_groups
+from .binding import refuse_groups
 from .group import Group, described, merged
 
 __all__ = ['Module']

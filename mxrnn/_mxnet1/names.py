@@ -12,15 +12,25 @@ from typing import Any, Sequence
 
 import mxnet as mx
 
-from . import base_module, bucketing, executor, measures, metric, module, monitor, optimizers
+from . import (
+    base_module,
+    binding,
+    bucketing,
+    executor,
+    measures,
+    metric,
+    module,
+    monitor,
+    optimizers,
+)
 
 __all__ = ['add', 'complete']
 
 
 def add() -> None:
     """Give MXNet 2 the names of MXNet 1 that it does not have."""
-    mx.sym.Symbol.bind = executor.bind
-    mx.sym.Symbol.simple_bind = executor.simple_bind
+    mx.sym.Symbol.bind = binding.bind
+    mx.sym.Symbol.simple_bind = binding.simple_bind
     place: Any
     for place in (mx.sym, sys.modules['mxnet.symbol.symbol']):
         place.load_json = mx.sym.fromjson

@@ -1,0 +1,143 @@
+"""``Symbol.bind`` and ``simple_bind`` of MXNet 1."""
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from .. import _check
+from .executor import Executor, infer_shapes, inferring
+
+__all__ = ['bind', 'refuse_groups', 'simple_bind']
+
+#: Requests for gradients.
+_REQUESTS = 'write', 'add', 'null'
+
+
+def _types(symbol: Any, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Types of arguments and auxiliary states: float32 where nothing tells another."""
+    names = symbol.list_arguments()
+    given = {name: dtype for name, dtype in given.items() if name in names}
+    try:
+        with inferring():
+            found = symbol.infer_type(**given)
+    except mx.MXNetError:  # operators that must be told the type of their data
+        found = None, None, None
+    if found[0] is None:
+        stated = symbol.attr_dict()
+        found = symbol.infer_type(**{**{name: np.float32 for name in names
+                                       if '__dtype__' not in stated.get(name, {})}, **given})
+    return list(found[0]), list(found[2])
+
+
+def _requests(symbol: Any, grad_req: Any) -> list[str]:
+    names = symbol.list_arguments()
+    if isinstance(grad_req, str):
+        requests = [grad_req] * len(names)
+    elif isinstance(grad_req, Mapping):
+        requests = [grad_req.get(name, 'null') for name in names]
+    else:
+        requests = list(grad_req)
+    if len(requests) != len(names):
+        raise ValueError('grad_req must have an entry for each of %d arguments, has %d'
+                         % (len(names), len(requests)))
+    for name, request in zip(names, requests):
+        _check.choice('grad_req of %s' % name, request, _REQUESTS)
+    return requests
+
+
+def _listed(what: str, names: Sequence[str], arrays: Any, needed: bool) -> list[Any]:
+    """`arrays`, given as a list or a dict, in the order of `names`."""
+    if arrays is None:
+        arrays = {}
+    if isinstance(arrays, Mapping):
+        missing = [name for name in names if name not in arrays]
+        if missing and needed:
+            raise ValueError('%s must have an array for each of %s' % (what, ', '.join(missing)))
+        return [arrays.get(name) for name in names]
+    arrays = list(arrays)
+    if len(arrays) != len(names):
+        raise ValueError('%s must have %d arrays, has %d' % (what, len(names), len(arrays)))
+    return arrays
+
+
+def refuse_groups(group2ctx: Any) -> None:
+    """Refuse a model that lies on several devices."""
+    if group2ctx:
+        raise NotImplementedError('group2ctx, which puts parts of one model on several devices, '
+                                  'has no counterpart in MXNet 2')
+
+
+def bind(symbol: Any, ctx: Any, args: Any, args_grad: Any = None, grad_req: Any = 'write',
+         aux_states: Any = None, group2ctx: Any = None, shared_exec: Any = None) -> Executor:
+    """Bind a Symbol to arrays, as ``Symbol.bind`` of MXNet 1 does.
+
+    Parameters
+    ----------
+    symbol : Symbol
+    ctx : Context
+    args, args_grad, aux_states : list, or dict by name, of NDArray
+    grad_req : str, list of str or dict of str
+        'write', 'add' or 'null'.
+    group2ctx
+        Refused: MXNet 2 has no models on several devices.
+    shared_exec
+        Not used: operators of MXNet 2 share no memory.
+
+    Raises
+    ------
+    ValueError
+        Arrays are missing, or `grad_req` is none of the above.
+    NotImplementedError
+        `group2ctx` is given.
+    """
+    refuse_groups(group2ctx)
+    gradients = _listed('args_grad', symbol.list_arguments(), args_grad, needed=False)
+    requests = ['null' if gradient is None else request
+                for gradient, request in zip(gradients, _requests(symbol, grad_req))]
+    return Executor(
+        symbol, ctx, _listed('args', symbol.list_arguments(), args, needed=True), gradients,
+        requests, _listed('aux_states', symbol.list_auxiliary_states(), aux_states, needed=True))
+
+
+def simple_bind(symbol: Any, ctx: Any = None, grad_req: Any = 'write', type_dict: Any = None,
+                stype_dict: Any = None, group2ctx: Any = None, shared_arg_names: Any = None,
+                shared_exec: Any = None, shared_buffer: Any = None, **kwargs: Any) -> Executor:
+    """Bind a Symbol to new arrays of inferred shapes, as ``Symbol.simple_bind`` of MXNet 1 does.
+
+    Arrays of `shared_exec` that are named in `shared_arg_names`, and all its auxiliary states,
+    are used anew. `kwargs` are shapes by name.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not tell those of all arguments.
+    NotImplementedError
+        `group2ctx`, or sparse arrays in `stype_dict`.
+    """
+    refuse_groups(group2ctx)
+    if any(kind not in (None, 'default') for kind in (stype_dict or {}).values()):
+        raise NotImplementedError('stype_dict asks for sparse arrays, which are not bound on '
+                                  'MXNet 2')
+    ctx, requests = ctx or mx.context.current_context(), _requests(symbol, grad_req)
+    shapes, _, aux_shapes = infer_shapes(symbol, kwargs)
+    names = symbol.list_arguments()
+    types, aux_types = _types(symbol, type_dict or {})
+    shared = set(shared_arg_names or ())
+    args, gradients = [], []
+    for name, shape, dtype, request in zip(names, shapes, types, requests):
+        array = gradient = None
+        if shared_exec is not None and name in shared:
+            array, gradient = shared_exec.arg_dict.get(name), shared_exec.grad_dict.get(name)
+            if array is not None and array.shape != shape:
+                raise ValueError('%s is shared and has the shape %s, must be %s'
+                                 % (name, array.shape, shape))
+        args.append(mx.nd.zeros(shape, ctx, dtype=dtype) if array is None else array)
+        gradients.append(mx.nd.zeros(shape, ctx, dtype=dtype)
+                         if gradient is None and request != 'null' else gradient)
+    aux = []
+    for name, shape, dtype in zip(symbol.list_auxiliary_states(), aux_shapes, aux_types):
+        array = shared_exec.aux_dict.get(name) if shared_exec is not None else None
+        aux.append(mx.nd.zeros(shape, ctx, dtype=dtype) if array is None else array)
+    return Executor(symbol, ctx, args, gradients, requests, aux)
