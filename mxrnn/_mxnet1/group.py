@@ -7,7 +7,7 @@ import mxnet as mx
 
 from .executor import Executor
 
-__all__ = ['Group', 'described', 'merged']
+__all__ = ['Group', 'described', 'joined', 'merged', 'reshaped']
 
 
 def described(shapes: Any) -> list[Any]:
@@ -149,6 +149,20 @@ class Group:
             return arrays
         return [merged(parts, _axis(desc)) for parts, desc in zip(arrays, self.data_shapes)]
 
+    def fill(self, names: Sequence[str], arrays: Any, value: Any) -> None:
+        """Write `arrays`, of a whole batch or by device, or else one value into arguments."""
+        for i, parts in enumerate(self.arrays(names)):
+            for device, array in enumerate(parts):
+                if arrays is None:
+                    array[:] = value
+                    continue
+                given = arrays[i]
+                if isinstance(given, (list, tuple)):
+                    given = given[device]
+                elif len(parts) > 1:
+                    given = given[self.slices[device]]
+                array[:] = given.as_in_context(array.context)
+
     def set_params(self, arg_params: Mapping[str, Any], aux_params: Mapping[str, Any],
                    allow_extra: bool) -> None:
         """Write parameters to all devices."""
@@ -181,3 +195,15 @@ class Group:
 
 def _axis(desc: Any) -> int:
     return int(mx.io.DataDesc.get_batch_axis(getattr(desc, 'layout', None)))
+
+
+def reshaped(descs: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
+    return [mx.io.DataDesc(desc.name, array.shape, desc.dtype, desc.layout)
+            for desc, array in zip(descs, arrays)]
+
+
+def joined(batches: Sequence[Any]) -> Any:
+    """Batches of the devices as one."""
+    data, label = ([mx.nd.concat(*arrays, dim=0) for arrays in zip(*columns)] for columns in (
+        [batch.data for batch in batches], [batch.label or [] for batch in batches]))
+    return mx.io.DataBatch(data, label)

@@ -9,10 +9,11 @@ from typing import Any, Mapping, Sequence
 import mxnet as mx
 
 from .._files.atomic import replacing
-from . import optimizers
+from . import optimizer as optimizers
+from . import optimizers as _optimizers  # noqa: F401  (registers them)
 from .base_module import BaseModule
 from .binding import refuse_groups
-from .group import Group, described, merged
+from .group import Group, described, joined, merged, reshaped
 
 __all__ = ['Module']
 
@@ -49,19 +50,19 @@ class Module(BaseModule):
             raise ValueError('work_load_list must have a number for each of %d devices, has %d'
                              % (len(self._context), len(self._workload)))
         self._symbol = symbol
-        self._data_names, self._label_names, self._state_names, self._fixed_param_names = (
+        self.data_names, self.label_names, self._state_names, self._fixed_param_names = (
             list(names or ()) for names in (data_names, label_names, state_names,
                                             fixed_param_names))
         arguments = symbol.list_arguments()
-        for what, names, needed in (('data', self._data_names, True),
-                                    ('label', self._label_names, False),
+        for what, names, needed in (('data', self.data_names, True),
+                                    ('label', self.label_names, False),
                                     ('state', self._state_names, True),
                                     ('fixed_param', self._fixed_param_names, True)):
             _check_names(what + '_names', names, arguments, needed)
-        inputs = {*self._data_names, *self._label_names, *self._state_names}
+        inputs = {*self.data_names, *self.label_names, *self._state_names}
         self._param_names = [name for name in arguments if name not in inputs]
         self._aux_names = symbol.list_auxiliary_states()
-        self._output_names = symbol.list_outputs()
+        self.output_names = symbol.list_outputs()
         self._compression_params = compression_params
         self._arg_params: Any = None
         self._aux_params: Any = None
@@ -72,8 +73,8 @@ class Module(BaseModule):
         self._updater: Any = None
         self._preload_opt_states: str | None = None
         self._exec_group: Any = None
-        self._data_shapes: list[Any] = []
-        self._label_shapes: list[Any] = []
+        self.data_shapes: list[Any] = []
+        self.label_shapes: list[Any] = []
 
     # ---- files
 
@@ -115,38 +116,13 @@ class Module(BaseModule):
             with open(fname, 'rb') as file:
                 self._updater.set_states(file.read())
 
-    # ---- names and shapes
-
-    @property
-    def data_names(self) -> list[str]:
-        """Names of the data."""
-        return self._data_names
-
-    @property
-    def label_names(self) -> list[str]:
-        """Names of the labels."""
-        return self._label_names
-
-    @property
-    def output_names(self) -> list[str]:
-        """Names of the outputs."""
-        return self._output_names
-
-    @property
-    def data_shapes(self) -> list[Any]:
-        """Names and shapes of the data that are bound."""
-        return self._data_shapes
-
-    @property
-    def label_shapes(self) -> list[Any]:
-        """Names and shapes of the labels that are bound."""
-        return self._label_shapes
+    # ---- shapes
 
     @property
     def output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         """Names and shapes of the outputs."""
-        known = {desc.name: desc.shape for desc in [*self._data_shapes, *self._label_shapes]}
-        return list(zip(self._output_names, self._symbol.infer_shape(**known)[1]))
+        known = {desc.name: desc.shape for desc in [*self.data_shapes, *self.label_shapes]}
+        return list(zip(self.output_names, self._symbol.infer_shape(**known)[1]))
 
     # ---- parameters
 
@@ -217,28 +193,28 @@ class Module(BaseModule):
 
     def _set_shapes(self, data_shapes: Any, label_shapes: Any) -> None:
         data, label = described(data_shapes), described(label_shapes)
-        if sorted(desc.name for desc in data) != sorted(self._data_names):
+        if sorted(desc.name for desc in data) != sorted(self.data_names):
             raise ValueError('data_shapes must be of %s, are of %s'
-                             % (self._data_names, [desc.name for desc in data]))
-        extra = [desc.name for desc in label if desc.name not in self._label_names]
+                             % (self.data_names, [desc.name for desc in data]))
+        extra = [desc.name for desc in label if desc.name not in self.label_names]
         if extra:
             warnings.warn('label_shapes are of %s, label_names are %s'
-                          % (extra, self._label_names), stacklevel=3)
-        self._data_shapes, self._label_shapes = data, label
+                          % (extra, self.label_names), stacklevel=3)
+        self.data_shapes, self.label_shapes = data, label
 
     def _group(self, shared: Any) -> Group:
         requests = dict.fromkeys(self._symbol.list_arguments(), 'null')
         if self.for_training:
             wanted = [name for name in self._param_names if name not in self._fixed_param_names]
             if self.inputs_need_grad:
-                wanted += self._data_names
+                wanted += self.data_names
             for name in wanted:
                 requests[name] = (self._grad_req if isinstance(self._grad_req, str)
                                   else self._grad_req.get(name, 'null')
                                   if isinstance(self._grad_req, Mapping)
                                   else self._grad_req[self._symbol.list_arguments().index(name)])
-        return Group(self._symbol, self._context, self._workload, self._data_shapes,
-                     self._label_shapes, self._param_names, requests, shared)
+        return Group(self._symbol, self._context, self._workload, self.data_shapes,
+                     self.label_shapes, self._param_names, requests, shared)
 
     def reshape(self, data_shapes: Any, label_shapes: Any = None) -> None:
         """Make executors for other shapes, with the parameters as they are."""
@@ -304,12 +280,12 @@ class Module(BaseModule):
     def forward(self, data_batch: Any, is_train: bool | None = None) -> None:
         """Compute the outputs of a batch, of other shapes than those bound if need be."""
         self._needs('bound', self.binded and self.params_initialized)
-        batch = _joined(data_batch) if isinstance(data_batch, list) else data_batch
+        batch = joined(data_batch) if isinstance(data_batch, list) else data_batch
         shapes = [tuple(array.shape) for array in batch.data]
-        if shapes != [tuple(desc.shape) for desc in self._data_shapes]:
-            self.reshape(batch.provide_data or _reshaped(self._data_shapes, batch.data),
-                         batch.provide_label or _reshaped(self._label_shapes, batch.label)
-                         if self._label_shapes and batch.label else None)
+        if shapes != [tuple(desc.shape) for desc in self.data_shapes]:
+            self.reshape(batch.provide_data or reshaped(self.data_shapes, batch.data),
+                         batch.provide_label or reshaped(self.label_shapes, batch.label)
+                         if self.label_shapes and batch.label else None)
         self._exec_group.forward(batch, self.for_training if is_train is None else is_train)
 
     def backward(self, out_grads: Any = None) -> None:
@@ -351,15 +327,7 @@ class Module(BaseModule):
         """Give the states arrays, by device, or one value everywhere."""
         if (states is None) == (value is None):
             raise ValueError('set_states takes either states or value')
-        for i, parts in enumerate(self._exec_group.arrays(self._state_names)):
-            for device, array in enumerate(parts):
-                if states is None:
-                    array[:] = value
-                else:
-                    given = states[i]
-                    given = given[device] if isinstance(given, (list, tuple)) else (
-                        given[self._exec_group.slices[device]] if len(parts) > 1 else given)
-                    array[:] = given.as_in_context(array.context)
+        self._exec_group.fill(self._state_names, states, value)
 
     def update_metric(self, eval_metric: Any, labels: Any, pre_sliced: bool = False) -> None:
         """Measure the last outputs by `labels`."""
@@ -381,15 +349,3 @@ def _check_names(what: str, names: Sequence[str], arguments: Sequence[str], need
             if needed:
                 raise ValueError(text)
             warnings.warn(text, stacklevel=3)
-
-
-def _reshaped(descs: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
-    return [mx.io.DataDesc(desc.name, array.shape, desc.dtype, desc.layout)
-            for desc, array in zip(descs, arrays)]
-
-
-def _joined(batches: Sequence[Any]) -> Any:
-    """Batches of the devices as one."""
-    data, label = ([mx.nd.concat(*arrays, dim=0) for arrays in zip(*columns)] for columns in (
-        [batch.data for batch in batches], [batch.label or [] for batch in batches]))
-    return mx.io.DataBatch(data, label)

@@ -21,6 +21,7 @@ from . import (
     metric,
     module,
     monitor,
+    optimizer,
     optimizers,
 )
 
@@ -47,7 +48,8 @@ def complete() -> None:
     mx.executor.Executor = executor.Executor
     mx.Context = mx.context.Context = type(mx.cpu())
     for place in (mx.optimizer, sys.modules['mxnet.optimizer.optimizer']):
-        vars(place).update({each: getattr(optimizers, each) for each in optimizers.__all__})
+        vars(place).update({each: getattr(where, each) for where in (optimizer, optimizers)
+                            for each in where.__all__})
     mx.model.BatchEndParam = base_module.BatchEndParam
     for name in ('Speedometer', 'log_train_metric'):
         setattr(mx.callback, name, _keeping_global(getattr(mx.callback, name)))
