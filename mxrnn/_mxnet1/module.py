@@ -231,8 +231,7 @@ class Module(BaseModule):
         if self.optimizer_initialized and not force_init:
             self.logger.warning('optimizer already initialized, ignoring...')
             return
-        if self._params_dirty:
-            self.get_params()
+        self.get_params()
         store, update_on_kvstore = mx.model._create_kvstore(kvstore, len(self._context),
                                                             self._arg_params)
         rows = self._exec_group.batch_size
