@@ -1,4 +1,4 @@
-"""What does rolling an unrolled graph up cost, and what does it gain?
+"""How long does it take to roll an unrolled graph up, and what does it gain?
 
 Unrolls two layers of LSTM, as `mx.rnn` does, and rolls the graph up. `rewrite` is how long that
 takes, `nodes` what the graph had and has. `torch` times inference of both graphs and of

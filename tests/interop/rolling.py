@@ -115,7 +115,7 @@ def in_float64(graph: Graph) -> Graph:
 
 
 def outputs_of(graph: Graph, values: dict[str, np.ndarray]) -> list[Any]:
-    """What a graph gives in torch, and the gradients of its arguments, by name."""
+    """The outputs of a graph in torch, and the gradients of its arguments, by name."""
     module = interop.to_torch(interop.Model(in_float64(graph), values, {}), roll=False)
     found = module()
     found = [found] if isinstance(found, torch.Tensor) else list(found)

@@ -1,5 +1,5 @@
-"""What a step consists of: columns, which are one value of each step, and families, which are one
-node of each."""
+"""The parts of a step: columns, which are one value of each step, and families, which are one node
+of each."""
 from __future__ import annotations
 
 from typing import Sequence, Tuple

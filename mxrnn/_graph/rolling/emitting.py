@@ -27,8 +27,8 @@ class Refused(Exception):
 
 
 class Rolled:
-    """What a recurrence is in the new graph: by column, the values of all steps and after the last
-    one, where there are nodes that give them."""
+    """A recurrence in the new graph: by column, the values of all steps and after the last one,
+    where there are nodes that give them."""
 
     def __init__(self) -> None:
         self.steps: dict[int, Entry] = {}
@@ -45,7 +45,7 @@ class Emitter:
         What the names of their nodes begin with.
     """
 
-    def __init__(self, values: Values, ranks: Sequence[Any],
+    def __init__(self, values: Values, ranks: Sequence[int | None],
                  recurrences: Sequence[Kernel | Loop], names: Sequence[str],
                  planner: Planner, claims: dict[int, Claim]) -> None:
         self._values, self._ranks = values, ranks

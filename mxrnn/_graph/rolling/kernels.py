@@ -80,7 +80,7 @@ class _Matcher:
         return self._values.node(column.lanes[0])
 
     def _of(self, column: Column) -> list[Column]:
-        """What the nodes of a column read, of columns from outside as well."""
+        """The columns that the nodes of a column read, also where it comes from outside."""
         if column.family is not None:
             return column.family.inputs
         if id(column) not in self._inputs:
@@ -96,7 +96,7 @@ class _Matcher:
         return self._node(column).act_type if op == 'Activation' else op
 
     def _under(self, column: Column, activation: str) -> Column | None:
-        """What `activation` is applied to."""
+        """The column that `activation` is applied to."""
         return self._of(column)[0] if self._activation(column) == activation else None
 
     def _pairs(self, column: Column, ops: Sequence[str]) -> list[tuple[Column, Column]]:
@@ -224,7 +224,7 @@ class _Matcher:
 
     def _gates(self, columns: Sequence[Column], state: Column
                ) -> tuple[Column, list[Gate], list[Gate]]:
-        """What enters the sums, and the weights of each."""
+        """The data that enters the sums, and the weights of each."""
         data: Column | None = None
         i2h, h2h = [], []
         for column in columns:

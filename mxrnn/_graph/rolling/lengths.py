@@ -146,8 +146,8 @@ _FREED: dict[str, Free] = {'Reshape': _reshape, 'broadcast_axis': _broadcast,
 
 
 def difference(first: Graph, second: Graph) -> str | None:
-    """What two graphs compute differently, told by the first nodes that differ; None if they are
-    the same, but for the names of operators."""
+    """The first nodes in which two graphs differ, in words; None if they are the same, but for the
+    names of operators."""
     if len(first.heads) != len(second.heads):
         return 'one has %d outputs, the other %d' % (len(first.heads), len(second.heads))
     for one, other in zip(first.nodes, second.nodes):

@@ -14,9 +14,11 @@ from .writing import Writer
 
 __all__ = ['MERGED', 'lift']
 
+Ranks = Sequence[Optional[int]]
+
 #: Writes a node, given the inputs: those that differ by step have time first.
 Write = Callable[[Writer, str, Sequence[Entry]], Entry]
-Rule = Callable[[Node, Sequence[bool], Sequence[Any]], Optional[Write]]
+Rule = Callable[[Node, Sequence[bool], Ranks], Optional[Write]]
 
 _RULES: dict[str, Rule] = {}
 
@@ -29,7 +31,7 @@ def _rule(*ops: str) -> Callable[[Rule], Rule]:
     return enter
 
 
-def lift(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def lift(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     """How `node` is done over all steps at once; None if it is not known."""
     rule = _RULES.get(node.op)
     if rule is None and node.op.endswith('_scalar'):
@@ -46,13 +48,13 @@ def _same(node: Node, **changes: Any) -> Write:
     return write
 
 
-def _one_more(axis: Any) -> Any:
+def _one_more(axis: int) -> int:
     """An axis, counted with time as the first one."""
     return axis + 1 if axis >= 0 else axis
 
 
 def _has_time(writer: Writer, name: str, entry: Entry, like: Entry) -> Entry:
-    """What is the same in all steps, repeated for each as `like` has them."""
+    """An array that is the same in all steps, repeated for each as `like` has them."""
     wide = writer.once('expand_dims', name + '_once', {'axis': 0}, entry)
     return writer.once('broadcast_like', name + '_repeated', {
         'lhs_axes': (0,), 'rhs_axes': (0,)}, wide, like)
@@ -71,23 +73,23 @@ def _repeated(writer: Writer, name: str, inputs: Sequence[Entry], moving: Sequen
        'log1p', 'sqrt', 'rsqrt', 'cbrt', 'square', 'abs', 'sign', 'negative', 'reciprocal',
        'floor', 'ceil', 'round', 'rint', 'trunc', 'sin', 'cos', 'tan', 'arctan', 'sinh', 'cosh',
        'erf', 'clip', 'Cast', 'BlockGrad', 'zeros_like', 'ones_like', 'logical_not', 'smooth_l1')
-def _as_it_is(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _as_it_is(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node)
 
 
 @_rule('LeakyReLU')
-def _leaky(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _leaky(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node) if node.act_type in ('leaky', 'elu', 'selu', 'gelu') else None
 
 
 @_rule('Dropout')
-def _dropout(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _dropout(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     axes = tuple(map(_one_more, node.axes))
     return _same(node, **{'axes': axes} if axes else {})
 
 
 @_rule('softmax', 'log_softmax')
-def _softmax(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _softmax(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if len(moving) > 1:
         return None
     return _same(node, axis=_one_more(node.axis))
@@ -98,7 +100,7 @@ _BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
 
 
 @_rule(*_BROADCAST)
-def _elementwise(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _elementwise(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if all(moving):
         return _same(node)
 
@@ -114,7 +116,7 @@ def _beside(writer: Writer, name: str, inputs: Sequence[Entry], moving: Sequence
 
 
 @_rule('add_n', '_maximum', '_minimum')
-def _alike(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _alike(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node) if all(moving) else _spread(node, moving)
 
 
@@ -127,10 +129,11 @@ def _spread(node: Node, moving: Sequence[bool], **changes: Any) -> Write:
 
 @_rule('broadcast_add', 'broadcast_sub', 'broadcast_mul', 'broadcast_div', 'broadcast_maximum',
        'broadcast_minimum', 'broadcast_equal', 'broadcast_greater', 'broadcast_lesser')
-def _broadcast(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
-    if None in ranks:
+def _broadcast(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    known = [rank for rank in ranks if rank is not None]
+    if len(known) < len(ranks):
         return None
-    widest = max(ranks)
+    widest = max(known)
     if any(moves and rank != widest for rank, moves in zip(ranks, moving)):
         return None  # axes are counted from the last one
     inner = _same(node)
@@ -138,7 +141,7 @@ def _broadcast(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Writ
 
 
 @_rule('where')
-def _where(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _where(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if None in ranks or len(set(ranks)) > 1:
         return None
     return _spread(node, moving)
@@ -147,42 +150,42 @@ def _where(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | 
 # ---- shapes
 
 @_rule('Concat')
-def _concat(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _concat(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _spread(node, moving, dim=_one_more(node.dim))
 
 
 @_rule('SliceChannel')
-def _slice_channel(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _slice_channel(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node, axis=_one_more(node.axis))
 
 
 @_rule('slice_axis', 'expand_dims')
-def _one_axis(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _one_axis(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node, axis=_one_more(node.axis))
 
 
 @_rule('SwapAxis')
-def _swap(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _swap(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node, dim1=_one_more(node.dim1), dim2=_one_more(node.dim2))
 
 
 @_rule('transpose')
-def _transpose(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _transpose(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node, axes=(0, *map(_one_more, node.axes))) if node.axes else None
 
 
 @_rule('Reshape')
-def _reshape(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _reshape(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node, shape=(0, *node.shape)) if node.shape and not node.reverse else None
 
 
 @_rule('Flatten')
-def _flatten(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _flatten(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return lambda writer, name, inputs: writer.add('Reshape', name, {'shape': (0, 0, -1)}, inputs)
 
 
 @_rule('sum', 'mean', 'max', 'min', 'prod')
-def _reduce(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _reduce(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if node.exclude:
         return None
     if not node.axis:
@@ -193,7 +196,7 @@ def _reduce(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write |
 # ---- weights
 
 @_rule('FullyConnected')
-def _fully_connected(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _fully_connected(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if not moving[0] or any(moving[1:]):
         return None
     inner = _same(node, flatten=False)
@@ -203,7 +206,7 @@ def _fully_connected(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -
     return write if node.flatten else inner
 
 
-def channels(writer: Writer, name: str, entry: Entry, rank: Any) -> Entry:
+def channels(writer: Writer, name: str, entry: Entry, rank: int | None) -> Entry:
     """All axes behind time and batch as one, where a step has `rank` axes (None: not known)."""
     if rank == 2:
         return entry
@@ -211,29 +214,29 @@ def channels(writer: Writer, name: str, entry: Entry, rank: Any) -> Entry:
 
 
 @_rule('Embedding')
-def _embedding(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _embedding(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node) if moving[0] and not moving[1] else None
 
 
 @_rule('take')
-def _take(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _take(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node) if not moving[0] and node.axis == 0 else None
 
 
 @_rule('one_hot')
-def _one_hot(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _one_hot(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node)
 
 
 @_rule('dot')
-def _dot(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _dot(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if moving[1] or ranks[1] != 2 or node.transpose_a:
         return None
     return _same(node)
 
 
 @_rule('LayerNorm')
-def _layer_norm(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _layer_norm(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if any(moving[1:]):
         return None
     return _same(node, axis=_one_more(node.axis))
@@ -247,7 +250,7 @@ MERGED = {'Convolution': (0,), 'Deconvolution': (0,), 'Pooling': (0,), 'SoftmaxA
 
 
 @_rule(*MERGED)
-def _merged(node: Node, moving: Sequence[bool], ranks: Sequence[Any]) -> Write | None:
+def _merged(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     """Steps put behind each other in the batch, and parted again."""
     rows = MERGED[node.op]
     if any(moves != (at in rows) for at, moves in enumerate(moving)):

@@ -1,4 +1,4 @@
-"""What one value of each step is together: a sequence, or the same operator over sequences."""
+"""Tells what one value of each step is together: a sequence, or one operator over sequences."""
 from __future__ import annotations
 
 from typing import Any, Callable, Generator, Literal, NamedTuple, Sequence, Union
@@ -16,8 +16,7 @@ EQUAL_SHAPES = ('elemwise_add', 'elemwise_sub', 'elemwise_mul', 'elemwise_div', 
 
 
 class Claim(NamedTuple):
-    """What gives a value: the recurrence of this number, as the column's value in a step of
-    `total` ones."""
+    """The recurrence of this number gives a value: the column's in one of `total` steps."""
 
     recurrence: int
     column: Column
@@ -32,7 +31,7 @@ class Same(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Which of `total` steps, in which order; `total` is None if it is not known."""
+    """Some of `total` steps, in either order; `total` is None if it is not known."""
 
     first: int
     stride: int
@@ -152,7 +151,7 @@ class Planner:
         A number of parts that are single steps.
     """
 
-    def __init__(self, values: Values, ranks: Sequence[Any],
+    def __init__(self, values: Values, ranks: Sequence[int | None],
                  claims: dict[int, Claim], length: int | None = None) -> None:
         self._values, self._ranks, self._claims = values, ranks, claims
         self._known: dict[Lanes, Plan] = {}
@@ -162,7 +161,7 @@ class Planner:
         self.blocked: set[Lanes] = set()
 
     def plan(self, lanes: Lanes) -> Plan:
-        """What the column `lanes` is."""
+        """Tell what the column `lanes` is."""
         plan: Plan = settle(lanes, self._make, self._known)
         return plan
 
@@ -214,7 +213,7 @@ class Planner:
             return Each(nodes, output, inputs, moving)
         return Apply(nodes, output, write, inputs, moving)
 
-    def _rank(self, lanes: Lanes) -> Any:
+    def _rank(self, lanes: Lanes) -> int | None:
         """The rank of each value; None if they differ or are not known."""
         ranks = {self._ranks[value] for value in lanes}
         return ranks.pop() if len(ranks) == 1 else None

@@ -1,14 +1,14 @@
 """How many axes values have, as far as the graph tells."""
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Callable, Optional
 
 from ..graph import Node
 from .values import Values
 
 __all__ = ['find_ranks']
 
-Rank = Any  # of int or None
+Rank = Optional[int]  #: None: not known.
 
 
 def _reshaped(node: Node, rank: Rank) -> Rank:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Callable, NamedTuple, Optional, Sequence, Union
+from typing import Callable, NamedTuple, Optional, Sequence, Union
 
 from ..attributes import AttributeValueError
 from ..graph import Graph
@@ -22,7 +22,7 @@ __all__ = ['Finding', 'Judge', 'RolledGraph', 'certify', 'roll']
 
 
 class Finding(NamedTuple):
-    """What became of a recurrence.
+    """A recurrence, and what became of it.
 
     Attributes
     ----------
@@ -205,7 +205,7 @@ def _loop(values: Values, recurrence: Recurrence, judge: Judge) -> Loop:
     return loop
 
 
-def _with_sums(values: Values, ranks: Sequence[Any], found: list[_Found], judge: Judge
+def _with_sums(values: Values, ranks: Sequence[int | None], found: list[_Found], judge: Judge
                ) -> list[_Found]:
     """The recurrences `found`, and those without weights that read them, such as running sums."""
     planner = Planner(values, ranks, _claims(found))
@@ -239,6 +239,6 @@ def _refused(found: Sequence[_Found], planner: Planner) -> tuple[int, str] | Non
 
 
 def _name(names: Sequence[str]) -> str:
-    """What the names of a node in several steps begin with, without the number of the step."""
+    """The begin of the names that a node has in several steps, without the number of the step."""
     common = os.path.commonprefix(list(names))
     return re.sub(r'_?t?_?\d*$', '', common) or common or 'steps'

@@ -301,7 +301,7 @@ class _Search:
         return None
 
     def result(self) -> Recurrence:
-        """What was found, checked once more from the first column to the last."""
+        """The recurrence, of the columns that its steps read."""
         parts = [column for columns in self._parts.values() for column in columns]
         read: dict[int, Column] = {}
         pending = [column for part in parts if part.family for column in part.family.inputs]

@@ -102,7 +102,7 @@ class Values:
             raise TooLong
 
     def output(self, value: int) -> int:
-        """Which output of its node `value` is."""
+        """The number of `value` among the outputs of its node."""
         return value - self.first[self.owner[value]]
 
     def count(self, node: int) -> int:
@@ -162,7 +162,7 @@ class Values:
             self._constant[at] = self._constant[value]
 
     def joined(self, i: int) -> tuple[int, ...]:
-        """What the node `i`, one of `joins`, puts together."""
+        """The values that the node `i`, one of `joins`, puts together."""
         args = self.args[i]
         if self.nodes[i].op == 'stack':
             return args
