@@ -214,6 +214,48 @@ def _read_inside(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any
     return Entry(i, draw.randrange(nodes[i].num_outputs)) if nodes[i].op else None
 
 
+def _states(nodes: Draft) -> dict[Entry, Entry]:
+    """By a state that a step reads, what has its shape: memory for output and back, or the step's
+    input."""
+    places = {node.name: i for i, node in enumerate(nodes)}
+    found: dict[Entry, Entry] = {}
+    for name, i in places.items():
+        step = re.fullmatch(r'(.*_t)(\d+)_out', name)
+        if step is None:
+            continue
+        other = places.get('%s%s_state' % step.groups())
+        if other is not None:
+            found[Entry(i, 0)], found[Entry(other, 0)] = Entry(other, 0), Entry(i, 0)
+        elif 'split0' in places and int(step.group(2)) + 1 < STEPS:
+            found[Entry(i, 0)] = Entry(places['split0'], int(step.group(2)) + 1)
+    for first, second in (('begin0', 'begin1'), ('begin2', 'begin3')):
+        if first in places and second in places:
+            one, other = Entry(places[first], 0), Entry(places[second], 0)
+            found[one], found[other] = other, one
+        elif first in places and first == 'begin0' and 'split0' in places:
+            found[Entry(places[first], 0)] = Entry(places['split0'], 0)
+    return found
+
+
+@_change
+def _another_state(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+    """In all steps, one node reads another state, or the step's input."""
+    states = _states(nodes)
+    readers = [k for k, node in enumerate(nodes) if any(entry in states for entry in node.inputs)
+               and node.op not in ('expand_dims', '_copy')]
+    if not readers:
+        return None
+    place = draw.choice(readers)
+    at = draw.choice([at for at, entry in enumerate(nodes[place].inputs) if entry in states])
+    for k in readers:
+        same = re.sub(r't\d+', '', nodes[k].name) == re.sub(r't\d+', '', nodes[place].name)
+        automatic = re.fullmatch(r'_[a-z]+\d+', nodes[k].name) and (
+            nodes[k].op == nodes[place].op)
+        if (same or automatic) and at < len(nodes[k].inputs) and nodes[k].inputs[at] in states:
+            nodes[k] = _with_input(nodes[k], at, states[nodes[k].inputs[at]])
+    return nodes[i]
+
+
 def _apply(nodes: Draft, heads: list[Entry], i: int, made: Any) -> None:
     """Put a change in place, at the node `i`."""
     if isinstance(made, Node):
@@ -239,7 +281,7 @@ def change(draw: random.Random, base: Base) -> Changed | None:
         return None
     count = len(nodes)
     _apply(nodes, heads, i, made)
-    if draw.random() < .4:
+    if draw.random() < .4 and kind != 'another state':
         for k in _twins(base.graph.nodes, i):  # the same change in all steps
             if k != i:
                 _apply_alike(nodes, heads, base.graph.nodes, i, k, made, count)
