@@ -32,7 +32,8 @@ def add_commands(commands: Any) -> None:
     target.add_argument('--torch', metavar='FILE',
                         help='file of torch, which mxrnn.interop.load_torch(FILE) reads')
     _add_shapes(export, 'shape of an input of the ONNX file, where the graph does not tell it or '
-                        'another is wanted; names are axes of any size: data=batch,time,200')
+                        'another is wanted; names are axes of any size: data=batch,time,200. '
+                        'time:35 makes an axis of the 35 steps that the graph was unrolled for')
     export.add_argument('--output', metavar='NAME', action='append',
                         help='an output of the file, also of an inner node: fc_output; otherwise '
                              'all, but for losses that ONNX does not have')
@@ -41,6 +42,9 @@ def add_commands(commands: Any) -> None:
                              'steps; otherwise they become operators and loops of any length. A '
                              'file of torch has the graph as it is in any case, and load_torch '
                              'rolls it up')
+    export.add_argument('--certify', metavar='OTHER-symbol.json',
+                        help='the graph of another bucket: what differs is the number of steps, '
+                             'which becomes an axis of the ONNX file')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
                         help='type of an input of the ONNX file: data=int64')
     export.set_defaults(act=_export)
@@ -143,15 +147,17 @@ def _check_target(option: str, path: str, ends: Sequence[str], other: str) -> No
 def _export(options: argparse.Namespace) -> int:
     if options.torch is None:
         _check_target('--onnx', options.onnx, ('.pt', '.pth'), 'files of torch')
+        from ._graph.reading import read_graph
         from .interop.onnx_files import write_onnx
+        other = None if options.certify is None else read_graph(options.certify)
         written = write_onnx(_load(options), options.onnx, shapes_of(options.input),
                              _pairs('--type', options.type), options.output,
-                             not options.as_is)
+                             not options.as_is, other)
     else:
         _check_target('--torch', options.torch, ('.onnx',), 'ONNX files')
-        if options.input or options.type:
-            raise ValueError('--input and --type are for ONNX files: the shapes of a torch module '
-                             'come from its graph')
+        if options.input or options.type or options.certify:
+            raise ValueError('--input, --certify and --type are for ONNX files: the shapes of a '
+                             'torch module come from its graph')
         from .interop import save_torch, to_torch  # says what to install, before anything is read
         save_torch(to_torch(_load(options), outputs=options.output), options.torch)
     path = options.torch if options.onnx is None else options.onnx

@@ -17,7 +17,7 @@ __all__ = ['ExportError', 'to_onnx', 'without_onnx', 'write_onnx']
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
             types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
-            roll: bool = True) -> None:
+            roll: bool = True, certify_by: Graph | None = None) -> None:
     """Write a model as an ONNX file, of standard operators only (opset 17).
 
     Parameters
@@ -28,7 +28,9 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
         Of the file. It is written whole or not at all.
     inputs : dict, optional
         Shapes of inputs by name: an axis is a name, such as 'batch', for any size, or an int. Axes
-        of the same name have the same size. Inputs that are not in it get the shape that the graph
+        of the same name have the same size. 'time:35' is the axis 'time' of a graph that was
+        unrolled for 35 steps: wherever the graph says 35, it means the number of steps. Inputs
+        that are not in it get the shape that the graph
         tells: widths of the weights that read them, as many steps as the graph was unrolled for
         where it cannot be rolled, and any size elsewhere. Labels of losses are no inputs of the
         file.
@@ -42,6 +44,9 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     roll : bool
         Whether cells that were unrolled step by step become one operator or loop, so that the file
         takes any number of steps; False leaves them as they are.
+    certify_by : Graph, optional
+        The graph of another bucket of the same program. What differs between the two is the number
+        of steps, and becomes an axis of any size; a ValueError says where they differ in more.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     ...     os.listdir(folder)
     ['days.onnx']
     """
-    left_out = write_onnx(model, path, inputs, types, outputs, roll).left_out
+    left_out = write_onnx(model, path, inputs, types, outputs, roll, certify_by).left_out
     if left_out:
         warnings.warn('%s has no output %s: ONNX does not have these losses' % (
             path, ', '.join(left_out)), stacklevel=2)
@@ -83,10 +88,11 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
 
 def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None,
                types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
-               roll: bool = True) -> Written:
+               roll: bool = True, certify_by: Graph | None = None) -> Written:
     """Write the file of `to_onnx`; returns what was decided of its inputs and outputs."""
     path = os.fspath(path)
-    written: Written = _conversion().exportable(model, inputs, types, outputs, roll)
+    written: Written = _conversion().exportable(model, inputs, types, outputs, roll,
+                                               certify_by)
     with replacing([path]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'wb') as file:
             file.write(written.content)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph, output_name
-from ..._graph.rolling import roll
+from ..._graph.rolling import Finding, RolledGraph, certify, roll
 from ..registry import ONNX
 from .conversion import Conversion, some, unknown_operators
 from .inputs import Named, found_shapes
@@ -43,14 +43,17 @@ class Written(NamedTuple):
 
 def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
-               rolled: bool = True) -> Written:
+               rolled: bool = True, certify_by: Graph | None = None) -> Written:
     """The file that `to_onnx` writes."""
-    inputs, types = inputs or {}, types or {}
+    inputs, length = _without_length(inputs or {})
+    types = types or {}
     params = {**model.arg_params, **model.aux_params}
     _check_inputs(model.graph, inputs, types)
     _check.flag('roll', rolled)
-    graph, left_out = (_without_losses(model.graph) if outputs is None
-                       else (model.graph.select(outputs), []))
+    if not rolled and (length is not None or certify_by is not None):
+        raise ValueError('a number of steps becomes an axis where the graph is rolled up: not with '
+                         'roll=False (--as-is)')
+    graph, left_out = _chosen(model.graph, outputs)
     _refuse_unknown(graph)
     names = [node.name for node in graph.nodes if node.is_variable]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -70,8 +73,55 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                               ', '.join(weights), weights[0], weights[0]))
     own = [name for name in needed if name in inputs or name not in params]
     given = {name: tuple(inputs[name]) for name in own if name in inputs}
-    content, shapes, notes = (_rolled if rolled else _plain)(graph, params, given, types, own)
-    return Written(content, shapes, left_out, notes)
+    if certify_by is not None:
+        _check.instance('certify_by', certify_by, Graph, 'a Graph')
+        graph, findings = certify(graph, _chosen(certify_by, outputs)[0])
+    elif length is not None:
+        graph, findings = _of_length(graph, length)
+    else:
+        content, shapes, notes = (_rolled if rolled else _plain)(graph, params, given, types, own)
+        return Written(content, shapes, left_out, notes)
+    content, shapes, notes = _plain(graph, params, given, types, own)
+    return Written(content, shapes, left_out, notes + _unrolled(findings))
+
+
+def _chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
+    """The graph of the outputs that the file gets, and the names of those left out."""
+    return _without_losses(graph) if outputs is None else (graph.select(outputs), [])
+
+
+def _unrolled(findings: Sequence[Finding]) -> list[str]:
+    return [str(each) for each in findings if each.kind == 'unrolled']
+
+
+def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None]:
+    """Shapes without the number of an axis 'time:35', and that number."""
+    lengths: set[int] = set()
+
+    def plain(size: Any) -> Any:
+        if not isinstance(size, str) or ':' not in size:
+            return size
+        name, _, number = size.partition(':')
+        if not name or not number.isdigit():
+            raise ValueError('an axis with the number of steps that the graph was unrolled for '
+                             "must be like 'time:35', got %r" % size)
+        lengths.add(int(number))
+        return name
+    _check.instance('inputs', inputs, Mapping, 'a dict by names of inputs')
+    shapes = {name: [plain(size) for size in shape] if isinstance(shape, (tuple, list)) else shape
+              for name, shape in inputs.items()}
+    if len(lengths) > 1:
+        raise ValueError('inputs must give one number of steps, got %s' % sorted(lengths))
+    return shapes, lengths.pop() if lengths else None
+
+
+def _of_length(graph: Graph, length: int) -> RolledGraph:
+    """The graph rolled up, in which the number `length` is that of steps."""
+    steps = sorted({finding.steps for finding in roll(graph).findings})
+    if length not in steps:
+        raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
+                         'for: %s, got %d' % (', '.join(map(str, steps)) or 'it has none', length))
+    return roll(graph, length=length)
 
 
 class _File(NamedTuple):
@@ -84,7 +134,7 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
             types: Mapping[str, str], own: Sequence[str]) -> _File:
     """The file of the graph rolled up, if that has the shapes that are given."""
     rolled, findings = roll(graph)
-    notes = [str(each) for each in findings if each.kind == 'unrolled']
+    notes = _unrolled(findings)
     if rolled is not graph:
         try:
             file = _plain(rolled, params, given, types, own, graph)
