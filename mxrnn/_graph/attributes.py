@@ -19,7 +19,7 @@ REQUIRED: Any = object()
 
 
 class Attribute(NamedTuple):
-    """What the texts of one attribute stand for."""
+    """Reads the texts of one attribute as values."""
 
     #: In messages: 'an int'.
     kind: str
@@ -30,7 +30,7 @@ class Attribute(NamedTuple):
     none: bool = False
 
     def value(self, text: str | None) -> Any:
-        """What `text` stands for; the default if it is None.
+        """The value of `text`; the default if it is None.
 
         Raises
         ------

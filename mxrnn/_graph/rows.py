@@ -1,4 +1,4 @@
-"""What a row of the table of operators holds, and what is read of a node by it."""
+"""The rows of the table of operators, and the facts of a node that they tell."""
 from __future__ import annotations
 
 from typing import Any, Callable, Mapping, NamedTuple, Union
@@ -29,7 +29,7 @@ Count = Union[int, Callable[[Callable[[str], Any]], int]]
 
 
 class Row(NamedTuple):
-    """What is known of an operator."""
+    """The facts of an operator."""
 
     name: str
     #: The last one stands for any number of further ones if `variadic`.

@@ -1,4 +1,4 @@
-"""Which variables of a graph can be nothing but weights, and which weights do not fit it."""
+"""Finds variables that can be nothing but weights, and weights that do not fit a graph."""
 from __future__ import annotations
 
 from typing import Mapping

@@ -24,7 +24,7 @@ def each(value: Any) -> list[Any]:
 
 
 class BaseModule:
-    """What a module of MXNet 1 does with `bind`, `forward`, `backward` and `update` of its own.
+    """The methods of a module of MXNet 1 that need `bind`, `forward`, `backward` and `update`.
 
     Subclasses give ``data_names``, ``output_names``, ``data_shapes``, ``label_shapes``,
     ``output_shapes``, ``symbol`` and the methods that raise NotImplementedError here.

@@ -30,7 +30,7 @@ class _Counted(EvalMetric):
             self._add(*self._count(label, pred))
 
     def _count(self, label: Any, pred: Any) -> tuple[Any, int]:
-        """What a pair adds to the sum and to the count."""
+        """Return the share of a pair in the sum and in the count."""
         raise NotImplementedError
 
 

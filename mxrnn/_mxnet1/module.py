@@ -9,8 +9,7 @@ from typing import Any, Mapping, Sequence
 import mxnet as mx
 
 from .._files.atomic import replacing
-from . import optimizer as optimizers
-from . import optimizers as _optimizers  # noqa: F401  (registers them)
+from . import optimizers
 from .base_module import BaseModule
 from .binding import refuse_groups
 from .group import Group, described, joined, merged, reshaped
@@ -244,8 +243,8 @@ class Module(BaseModule):
             names = {name: name for name in self._param_names}  # the store's keys are names
         if isinstance(optimizer, str):
             params = {'rescale_grad': 1.0 / rows, **dict(optimizer_params)}
-            optimizer = optimizers.create(optimizer, sym=self.symbol, param_idx2name=names,
-                                          **params)
+            optimizer = optimizers.Optimizer.create_optimizer(
+                optimizer, sym=self.symbol, param_idx2name=names, **params)
         else:
             if optimizer.rescale_grad != 1.0 / rows:
                 warnings.warn('Optimizer created manually outside Module but rescale_grad is not '

@@ -27,6 +27,9 @@ from . import (
 
 __all__ = ['add', 'complete']
 
+#: Names of these modules that MXNet 1 does not have.
+_OURS = ('alias', 'array', 'each')
+
 
 def add() -> None:
     """Give MXNet 2 the names of MXNet 1 that it does not have."""
@@ -60,7 +63,8 @@ def complete() -> None:
 def _enter(name: str, sources: Sequence[Any], short: str | None = None) -> None:
     """Make a module of MXNet with the public names of `sources`."""
     made = types.ModuleType('mxnet.' + name)
-    vars(made).update({each: getattr(where, each) for where in sources for each in where.__all__})
+    vars(made).update({each: getattr(where, each) for where in sources
+                       for each in where.__all__ if each not in _OURS})
     sys.modules[made.__name__] = made
     setattr(mx, name, made)
     if short:

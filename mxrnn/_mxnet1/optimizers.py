@@ -9,7 +9,7 @@ import numpy as np
 
 from .optimizer import Optimizer, register
 
-__all__ = ['AdaDelta', 'AdaGrad', 'Adam', 'Ftrl', 'NAG', 'RMSProp', 'SGD', 'Test']
+__all__ = ['AdaDelta', 'AdaGrad', 'Adam', 'Ftrl', 'NAG', 'Optimizer', 'RMSProp', 'SGD', 'Test']
 
 
 def _zeros(weight: Any) -> Any:

@@ -31,7 +31,7 @@ class _Part(NamedTuple):
     layout: FusedLayout | None = None
 
     def described(self, directions: int) -> str:
-        """What layers of one kind have in common."""
+        """Facts that layers of one kind share."""
         return '%s of %d units, %d directions%s%s' % (
             self.mode, self.num_hidden, directions,
             ', projected to %d' % self.width if ('h2r', 'weight') in self.names else '',

@@ -18,7 +18,7 @@ __all__ = ['Differences', 'compare']
 
 
 class Differences(NamedTuple):
-    """What `compare` found.
+    """The result of `compare`.
 
     Attributes
     ----------
@@ -204,7 +204,7 @@ def _data(graph: Graph, inputs: Sequence[tuple[str, Sequence[Any] | None, np.dty
 # ---- the checkpoint itself
 
 def _reference(model: Model, data: Mapping[str, np.ndarray]) -> tuple[str, list[np.ndarray]]:
-    """What the checkpoint gives, and what ran it."""
+    """The outputs of the checkpoint, and the library that ran it."""
     try:
         from .._runtime.mxnet import mx
         mx.nd  # noqa: B018  (imported when it is first used)

@@ -170,7 +170,7 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
 
 def _faults(graph: Graph, args: Mapping[str, np.ndarray],
             auxiliary: Mapping[str, np.ndarray]) -> list[str]:
-    """What the arrays lack, and those whose sizes are not what the operators state."""
+    """Names that the arrays lack, and arrays of other sizes than the operators state."""
     given = {*args, *auxiliary}
     missing = [name for name in own_weights(graph) if name not in given]
     shapes = {name: array.shape for name, array in args.items()}

@@ -92,7 +92,7 @@ def _labels(reader: _Reader, shape: tuple[int, ...], random: np.random.RandomSta
 
 
 def _readers(graph: Graph, name: str) -> Iterator[_Reader]:
-    """What reads an input, also behind operators that only move its elements, and in loops."""
+    """The readers of an input, also in loops and behind operators that only move elements."""
     same = {place for place, node in enumerate(graph.nodes)
             if node.is_variable and node.name == name}
     for place, node in enumerate(graph.nodes):

@@ -1,4 +1,4 @@
-"""Which function converts which operator, for each back end: its own, and what programs add."""
+"""The functions that convert operators, for each back end: its own, and those programs add."""
 from __future__ import annotations
 
 from typing import Any, Callable, Generic, Iterator, Mapping, NamedTuple, TypeVar
@@ -13,7 +13,7 @@ _Entry = TypeVar('_Entry')
 
 
 class Converters(Mapping[str, _Entry], Generic[_Entry]):
-    """What a back end converts, by the operators' names.
+    """The converters of a back end, by the operators' names.
 
     Entries of programs go before those of the back end, whichever comes first.
     """

@@ -226,7 +226,7 @@ class Emitter:
         """The steps of `span` of a sequence."""
         begin, end = span.begin, span.begin + span.length
         if span.length != span.total:
-            # What is left out at the end counts from there.
+            # Elements left out at the end count from there.
             stop = end if span.total is None else end - span.total or None
             entry = self._writer.once('slice_axis', name + '_part', {
                 'axis': 0, 'begin': begin, 'end': stop}, entry)

@@ -252,7 +252,7 @@ class _Search:
         """The node that is to the next step what the family's are to theirs."""
         values, t = self.values, len(family.nodes)
         wanted = [self._at(column, t) for column in family.inputs]
-        # What comes from outside may be anything there; in the first step, a begin state as well.
+        # Inputs from outside may be anything there; begin states too, in the first step.
         unsure = [at for at, column in enumerate(family.inputs) if column.is_outside
                   and (wanted[at] is None or t == 1)]
         for at in unsure:

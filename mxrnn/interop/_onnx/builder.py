@@ -1,4 +1,4 @@
-"""What a converter writes with: nodes of ONNX, constants, folding, and sizes read at run time."""
+"""Tools of converters: nodes of ONNX, constants, folding, and sizes read at run time."""
 from __future__ import annotations
 
 import math
@@ -283,7 +283,7 @@ class Builder:
         return self.node('Slice', [value, *ints],
                          value.shape[:axis] + (size,) + value.shape[axis + 1:])
 
-    # What is not known before the whole graph has been seen.
+    # Sizes that are known only when the whole graph has been seen.
 
     def finish(self, scope: Scope) -> None:
         """Put together the vectors of sizes that a scope asked for."""

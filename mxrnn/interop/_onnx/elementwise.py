@@ -176,7 +176,7 @@ def _hypotenuse_with_number(builder: Builder, node: Node, data: Value) -> Value:
 
 @converts('broadcast_mod', '_mod')
 def _modulo(builder: Builder, node: Node, whole: Value, part: Value) -> Value:
-    """What division leaves, of the sign of `part`; 0 where `part` is 0.
+    """The rest of a division, of the sign of `part`; 0 where `part` is 0.
 
     ONNX's Mod gives numbers that are no integers the sign of `whole`.
     """

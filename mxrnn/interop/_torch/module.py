@@ -181,7 +181,7 @@ class GraphModule(nn.Module):
         self._real: torch.dtype | None = None
 
     def _runner(self, training: bool) -> Runner:
-        """What runs the graph; rolled up, a graph that draws in training is another then."""
+        """The schedule of the graph; where training draws, it is rolled up differently."""
         try:
             rolled = roll_up(self.graph, training=training).graph if self._roll else self.graph
         except AttributeValueError:

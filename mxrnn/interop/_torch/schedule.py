@@ -109,7 +109,7 @@ class Schedule:
         self._arrange()
 
     def _bound(self, node: Node) -> tuple[Run, Run] | Creation | None:
-        """What runs a node, or None, and the fault noted."""
+        """The function that runs a node; None, with the fault noted, if there is none."""
         what = node.op
         try:
             check_attributes(node)
@@ -140,7 +140,7 @@ class Schedule:
         return sum(len(each.open) for each in self.creations().values())
 
     def creations(self) -> dict[int, Creation]:
-        """What makes arrays with open sizes, by the arrays' places."""
+        """The makers of arrays with open sizes, by the arrays' places."""
         return {step.outputs[0][1]: step.run for step in self.steps
                 if isinstance(step.run, Creation) and step.run.open}
 

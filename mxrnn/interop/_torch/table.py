@@ -1,4 +1,4 @@
-"""What the functions of torch's operators have in common.
+"""Tools that the functions of torch's operators share.
 
 A function is given a `Node` once, when the module is built, and returns what runs it: a function of
 its inputs as tensors, which returns a tensor, or a tuple of them.
@@ -28,7 +28,7 @@ DTYPES = {
 
 
 class Unsupported(Exception):
-    """What a node asks for cannot be run; the message says what."""
+    """A node asks for something that cannot be run; the message names it."""
 
 
 def operator(*names: str, training: bool = False, equal_shapes: bool = False,
