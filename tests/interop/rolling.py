@@ -13,8 +13,8 @@ from .. import mx
 from ..running import flat, random_value
 from .compare import Both, torch
 
-__all__ = ['Bound', 'assert_same', 'bind', 'check_rolled', 'group', 'run_rolled', 'unrolled',
-           'values_of']
+__all__ = ['Bound', 'assert_same', 'bind', 'check_rolled', 'group', 'outputs_of', 'run_rolled',
+           'unrolled', 'values_of']
 
 
 def group(outputs: Any, states: Any = ()) -> Any:
@@ -114,9 +114,10 @@ def in_float64(graph: Graph) -> Graph:
     return graph._replace(nodes=tuple(nodes))
 
 
-def outputs_of(graph: Graph, values: dict[str, np.ndarray]) -> list[Any]:
+def outputs_of(graph: Graph, values: dict[str, np.ndarray], train: bool = False) -> list[Any]:
     """The outputs of a graph in torch, and the gradients of its arguments, by name."""
-    module = interop.to_torch(interop.Model(in_float64(graph), values, {}), roll=False)
+    module = interop.to_torch(interop.Model(in_float64(graph), values, {}),
+                              roll=False).train(train)
     found = module()
     found = [found] if isinstance(found, torch.Tensor) else list(found)
     heads = [torch.tensor(random_value('head %d' % i, tuple(each.shape)))

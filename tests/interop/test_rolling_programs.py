@@ -7,9 +7,9 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.rolling import roll
 
-from .. import mx
+from .. import mx, rnn
 from .compare import assert_equal
-from .rolling import assert_same, bind, check_rolled, run_rolled, values_of
+from .rolling import assert_same, bind, check_rolled, outputs_of, run_rolled, values_of
 from .rolling_programs import PROGRAMS
 
 each_program = pytest.mark.parametrize('program', PROGRAMS, ids=str)
@@ -60,3 +60,26 @@ def test_in_float64(program):
     values = {**values_of(symbol, shapes), **numbers(program, shapes)}
     graph = interop.graph_from_json(symbol.tojson())
     assert_same(roll(graph).graph, graph, values)
+
+
+def test_loss_that_is_an_output_as_well_has_one_gradient():
+    program = next(each for each in PROGRAMS if each.name == 'loss_in_each_step')
+    with mx.name.NameManager():
+        joined = program.build(4)
+        symbol = mx.sym.Group([joined, joined.get_internals()['t1_softmax_output']])
+    shapes = program.shapes(4, 2)
+    values = {**values_of(symbol, shapes), **numbers(program, shapes)}
+    graph = interop.graph_from_json(symbol.tojson())
+    assert_same(check_rolled(symbol).graph, graph, values)
+
+
+def test_what_is_drawn_once_is_drawn_once():
+    """One step's dropout is read by itself, besides with the others."""
+    with mx.name.NameManager():
+        outputs, _ = rnn.LSTMCell(3).unroll(4, mx.sym.Variable('data'))
+        dropped = [mx.sym.Dropout(each, p=0.5) for each in outputs]
+        symbol = mx.sym.Group([mx.sym.stack(*dropped, axis=0), mx.sym.tanh(dropped[1])])
+    rolled = check_rolled(symbol, training=True)
+    values = values_of(symbol, {'data': (50, 4, 3)})
+    together, alone = outputs_of(rolled.graph, values, train=True)[:2]
+    assert (together[1].tanh() - alone).abs().max() < 1e-12

@@ -1,6 +1,7 @@
 """The rolled graph, written from its outputs backwards."""
 from __future__ import annotations
 
+import collections
 from typing import Any, Generator, Sequence
 
 from ..graph import Entry, Graph
@@ -9,7 +10,7 @@ from .kernels import Kernel
 from .lifting import channels
 from .loops import Loop, write_loop
 from .plans import Apply, Claim, Each, Part, Planner, Same, Shift, Span, Steps, settle
-from .values import Values
+from .values import Values, is_random
 from .vectors import write_vector
 from .writing import Writer
 
@@ -54,6 +55,8 @@ class Emitter:
         self._writer = Writer()
         self._made: dict[Any, Any] = {}
         self._picked: dict[int, tuple[Lanes, int]] = {}
+        self._families: list[tuple[int, ...]] = []
+        self._copied: set[int] = set()
         heads = {values.owner[head] for head in values.heads}
         for i, node in enumerate(values.nodes):
             if node.is_variable and values.needed[i] or i in heads:
@@ -65,6 +68,15 @@ class Emitter:
         entries = [settle(('value', head), self._make, self._made) for head in self._values.heads]
         heads = [self._named(entry, name) for entry, name in zip(entries, graph.outputs)]
         return self._writer.graph(heads, graph.version)
+
+    def doubled(self) -> set[tuple[int, ...]]:
+        """Nodes of steps that were written as one and one by one as well, or in two groups, though
+        they draw or have gradients of their own: there would be more of them than there were."""
+        count = collections.Counter(self._copied)
+        for nodes in self._families:
+            count.update(nodes)
+        return {nodes for nodes in self._families if is_random(self._values.nodes[nodes[0]])
+                and any(count[node] > 1 for node in nodes)}
 
     def _named(self, entry: Entry, name: str) -> Entry:
         """`entry` as an output called `name`."""
@@ -128,6 +140,7 @@ class Emitter:
         inputs = []
         for arg in args:
             inputs.append((yield ('value', arg)))
+        self._copied.add(i)
         return writer.copy(node, inputs)
 
     def _make_claim(self, claim: Claim) -> Work:
@@ -186,6 +199,7 @@ class Emitter:
 
     def _make_family(self, nodes: tuple[int, ...]) -> Work:
         values = self._values
+        self._families.append(nodes)
         plan = self._planner.plan(tuple([values.first[node] for node in nodes]))
         if not isinstance(plan, (Apply, Each)):
             raise RuntimeError('%s is no family' % values.nodes[nodes[0]].name)

@@ -159,6 +159,8 @@ class Planner:
         self._length = length
         #: Columns that would wait for themselves if they were one sequence.
         self.blocked: set[Lanes] = set()
+        #: Nodes of steps that must not be one node, since one of them is needed by itself.
+        self.apart: set[tuple[int, ...]] = set()
 
     def plan(self, lanes: Lanes) -> Plan:
         """Tell what the column `lanes` is."""
@@ -194,7 +196,7 @@ class Planner:
         nodes = alike(values, lanes)
         if nodes is None or any(value in self._claims for value in lanes):
             return self._unlike(lanes)
-        if not values.args[nodes[0]]:
+        if not values.args[nodes[0]] or nodes in self.apart:
             return Leaf(True)
         rows = [values.args[node] for node in nodes]
         inputs = [tuple([row[at] for row in rows]) for at in range(len(rows[0]))]

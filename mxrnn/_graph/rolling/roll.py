@@ -139,17 +139,22 @@ def _rolled(graph: Graph, training: bool, length: int | None, judge: Judge | Non
     ranks = find_ranks(values)
     found = _with_sums(values, ranks, found, judge)
     blocked: set[tuple[int, ...]] = set()
+    apart: set[tuple[int, ...]] = set()
     for _ in range(20):
         claims = _claims(found)
         planner = Planner(values, ranks, claims, length)
-        planner.blocked = blocked
+        planner.blocked, planner.apart = blocked, apart
         refused = _refused(found, planner)
         if refused is None:
             try:
                 emitter = Emitter(values, ranks, [each.what for each in found],
                                   [each.finding.name for each in found], planner, claims)
-                return RolledGraph(emitter.run(graph), tuple(
-                    [each.finding for each in found] + failed))
+                rolled = emitter.run(graph)
+                doubled = emitter.doubled()
+                if not doubled:
+                    return RolledGraph(rolled, tuple([each.finding for each in found] + failed))
+                apart |= doubled
+                continue
             except Refused as refusal:
                 refused = refusal.number, refusal.reason
             except Circular as circle:
