@@ -249,10 +249,28 @@ def _another_state(draw: random.Random, nodes: Draft, i: int, values: dict) -> A
     at = draw.choice([at for at, entry in enumerate(nodes[place].inputs) if entry in states])
     for k in readers:
         same = re.sub(r't\d+', '', nodes[k].name) == re.sub(r't\d+', '', nodes[place].name)
-        automatic = re.fullmatch(r'_[a-z]+\d+', nodes[k].name) and (
+        automatic = re.fullmatch(r'_?[a-z]+\d+', nodes[k].name) and (
             nodes[k].op == nodes[place].op)
         if (same or automatic) and at < len(nodes[k].inputs) and nodes[k].inputs[at] in states:
             nodes[k] = _with_input(nodes[k], at, states[nodes[k].inputs[at]])
+    return nodes[i]
+
+
+@_change
+def _another_step(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+    """In all steps, the nodes with one weight read the sequence in another order."""
+    splits = [k for k, node in enumerate(nodes) if node.op == 'SliceChannel'
+              and node.num_outputs == STEPS]
+    readers = [k for k, node in enumerate(nodes) if node.op in ('FullyConnected', 'dot')
+               and node.inputs[0].node in splits]
+    if not readers:
+        return None
+    weights = nodes[draw.choice(readers)].inputs[1:]
+    turn = draw.choice([lambda t: STEPS - 1 - t, lambda t: (t + 1) % STEPS, lambda t: 0])
+    for k in readers:
+        entry = nodes[k].inputs[0]
+        if nodes[k].inputs[1:] == weights:
+            nodes[k] = _with_input(nodes[k], 0, Entry(entry.node, turn(entry.output)))
     return nodes[i]
 
 
@@ -281,7 +299,7 @@ def change(draw: random.Random, base: Base) -> Changed | None:
         return None
     count = len(nodes)
     _apply(nodes, heads, i, made)
-    if draw.random() < .4 and kind != 'another state':
+    if draw.random() < .4 and kind not in ('another state', 'another step'):
         for k in _twins(base.graph.nodes, i):  # the same change in all steps
             if k != i:
                 _apply_alike(nodes, heads, base.graph.nodes, i, k, made, count)
