@@ -362,24 +362,6 @@ def test_orthogonal_initialiser_in_every_thread():
     assert len(rows) == 2
 
 
-@pytest.mark.parametrize('mxnet, needed', [('1.9.1', False), ('2.0.0beta1', True)])
-def test_numpy_semantics_of_mxnet_2_are_switched_off(tmp_path, mxnet, needed):
-    result = run('''
-        from mxrnn._runtime import mxnet as _mxnet
-        print(_mxnet.mx.calls, 'mx.npx.reset_np()' in _mxnet.cures)
-        ''', fake_mxnet(tmp_path, '''
-        from types import SimpleNamespace, ModuleType
-        import sys
-        calls = []
-        for name in ('_ctypes.symbol', '_ctypes.ndarray', 'symbol.symbol', 'io.io'):
-            sys.modules['mxnet.' + name] = ModuleType('mxnet.' + name)
-        util = SimpleNamespace(is_np_shape=lambda: True)
-        npx = SimpleNamespace(reset_np=lambda: calls.append('reset_np'))
-        __version__ = %r
-        ''' % mxnet))
-    assert result.stdout.strip() == "%s %s" % (['reset_np'] * needed, needed), result.stderr
-
-
 def test_states_of_unknown_batch_size():
     zeros = mx.sym.zeros(shape=(0, 4)) + mx.sym.Variable('x')
     assert zeros.infer_shape(x=(3, 4))[1] == [(3, 4)]

@@ -1,7 +1,6 @@
 """Unrolled graphs, rolled up again."""
 from __future__ import annotations
 
-import os
 import re
 from typing import Callable, NamedTuple, Optional, Sequence, Union
 
@@ -245,5 +244,7 @@ def _refused(found: Sequence[_Found], planner: Planner) -> tuple[int, str] | Non
 
 def _name(names: Sequence[str]) -> str:
     """The begin of the names that a node has in several steps, without the number of the step."""
-    common = os.path.commonprefix(list(names))
+    first, last = min(names), max(names)  # all names begin as these two do
+    length = next((i for i, pair in enumerate(zip(first, last)) if pair[0] != pair[1]), len(first))
+    common = first[:length]
     return re.sub(r'_?t?_?\d*$', '', common) or common or 'steps'
