@@ -69,6 +69,6 @@ class Monitor:
             for step, name, value in queue]
 
     def toc_print(self) -> None:
-        """End a batch and log the statistics."""
+        """End a batch and log the statistics, by the root logger as MXNet 1 does."""
         for step, name, value in self.toc():
-            logging.info('Batch: %7d %30s %s', step, name, value)
+            logging.getLogger().info('Batch: %7d %30s %s', step, name, value)
