@@ -92,7 +92,7 @@ def test_scripts_without_mxnet(script: str, tmp_path) -> None:
     needs(script)
     path = str(ROOT / 'benchmarks' / (script + '.py'))
     result = without_mxnet(tmp_path, path, '--quick')
-    assert result.returncode == 1 and result.stdout.startswith('mxrnn ')
+    assert result.returncode == 1 and not result.stdout
     assert result.stderr.startswith('MXNet is not installed.\n')
     result = without_mxnet(tmp_path, path, '--help')
     assert result.returncode == 0 and not result.stderr
