@@ -295,12 +295,13 @@ def test_texts_are_read_as_mxnet_reads_them(kind, text):
 
 
 def test_attributes_that_an_operator_does_not_have():
-    check_attributes(Node('sum', 'x', {'__note__': '1', 'ctx': 'cpu(0)'}, ()))
-    check_attributes(Node('sin', 'x', {'axis': '1'}, ()))  # MXNet reads none of its attributes
+    data = (Entry(0, 0),)
+    check_attributes(Node('sum', 'x', {'__note__': '1', 'ctx': 'cpu(0)'}, data))
+    check_attributes(Node('sin', 'x', {'axis': '1'}, data))  # MXNet reads none of its attributes
     with pytest.raises(AttributeValueError, match='x, sum: has no attribute axes, only axis'):
-        check_attributes(Node('sum', 'x', {'axes': '1'}, ()))
+        check_attributes(Node('sum', 'x', {'axes': '1'}, data))
     with pytest.raises(AttributeValueError, match='x, expand_dims: axis must be given: an int'):
-        check_attributes(Node('expand_dims', 'x', {}, ()))
+        check_attributes(Node('expand_dims', 'x', {}, data))
     with pytest.raises(AttributeError, match='has no attribute axis'):
         _ = Node('sin', 'x', {'axis': '1'}, ()).axis
 

@@ -55,7 +55,7 @@ def graph_from_json(text: str) -> Graph:
     except RecursionError:
         raise ValueError('the JSON is nested too deeply') from None
     graph = _graph(content, 0)
-    outputs = sum(node.num_outputs for node in graph.walk())
+    outputs = _count(graph)
     if outputs > _MOST_OUTPUTS:
         raise ValueError('its nodes have %d outputs' % outputs)
     return graph
@@ -71,6 +71,14 @@ def read_graph(path: str) -> Graph:
     """
     with named(path), open(path, encoding='utf-8') as stream:
         return graph_from_json(stream.read())
+
+
+def _count(graph: Graph) -> int:
+    """How many outputs the nodes have, those included that are only read."""
+    counts = [node.num_outputs for node in graph.nodes]
+    for entry in [*graph.heads, *(entry for node in graph.nodes for entry in node.inputs)]:
+        counts[entry.node] = max(counts[entry.node], entry.output + 1)
+    return sum(counts) + sum(_count(each) for node in graph.nodes for each in node.subgraphs)
 
 
 def graph_to_json(graph: Graph) -> str:
@@ -186,5 +194,5 @@ def _version(attrs: Any) -> int:
     """Of ``{'mxnet_version': ['int', 10901]}``."""
     try:
         return int(attrs['mxnet_version'][1])
-    except (TypeError, KeyError, IndexError, ValueError):
+    except (TypeError, KeyError, IndexError, ValueError, OverflowError):
         return 0

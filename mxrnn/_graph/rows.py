@@ -44,6 +44,14 @@ class Row(NamedTuple):
     #: How many graphs a node has in it: bodies of loops, branches.
     bodies: int = 0
 
+    @property
+    def least_inputs(self) -> int:
+        """The inputs that no node lacks: both sides of a sum or product, or else the data."""
+        names = [each.name for each in self.inputs]
+        if self.bodies:
+            return 0
+        return 2 if names[:2] in (['lhs', 'rhs'], ['A', 'B']) else min(len(names), 1)
+
     def positions(self, role: str) -> tuple[int, ...]:
         """The inputs that have a role."""
         return tuple(at for at, each in enumerate(self.inputs) if each.role == role)
@@ -164,8 +172,15 @@ def canonical(op: str) -> str:
     return op
 
 
+def lacks_inputs(node: Any) -> bool:
+    """Whether `node` has fewer inputs than its operator needs."""
+    known = row(node.op)
+    return known is not None and len(node.inputs) < known.least_inputs
+
+
 def check_attributes(node: Any) -> None:
-    """Refuse attributes of `node` that are missing, mean nothing, or that its operator lacks.
+    """Refuse attributes of `node` that are missing, mean nothing, or that its operator lacks, and a
+    node without the inputs that it needs.
 
     Raises
     ------
@@ -174,6 +189,9 @@ def check_attributes(node: Any) -> None:
     known = row(node.op)
     if known is None:
         return
+    if lacks_inputs(node):
+        raise AttributeValueError('%s, %s: has %d inputs, must have at least %d' % (
+            node.name, node.op, len(node.inputs), known.least_inputs))
     for key in known.attributes:
         known.value(node, key)
     unknown = [key for key in node.attrs if key not in known.attributes

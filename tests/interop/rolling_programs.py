@@ -141,7 +141,8 @@ def _with_state(length: int, batch: int) -> dict[str, tuple[int, ...]]:
 @_program(_with_state, 'rnn_tanh')
 def _products_by_dot(length: int) -> Any:
     weights = _Weights()
-    for name, shape in (('wx', (FEATURES, HIDDEN)), ('wh', (HIDDEN, HIDDEN))):
+    for name, shape in (('wx', (FEATURES, HIDDEN)), ('wh', (HIDDEN, HIDDEN)),
+                        ('state', (0, HIDDEN))):
         weights[name] = mx.sym.Variable(name, shape=shape)
     state, outputs = weights['state'], []
     for step in mx.sym.split(weights['data'], axis=1, num_outputs=length, squeeze_axis=1):

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Sequence
 
 from .columns import Column, Recurrence, alike
+from .ranks import find_ranks
 from .values import Values
 
 __all__ = ['Gate', 'Kernel', 'find_kernel']
@@ -67,6 +68,8 @@ class _Matcher:
         self._values, self._recurrence = values, recurrence
         self._inputs: dict[int, list[Column]] = {}
         self._units = 0
+        #: Whether a product of the gates is a FullyConnected, which makes two axes of its data.
+        self._flattens = False
 
     # ---- reading columns
 
@@ -238,6 +241,9 @@ class _Matcher:
             i2h += first
             h2h += second
         assert data is not None
+        if not self._flattens and (state.begin is None
+                                   or find_ranks(self._values)[state.begin] != 2):
+            raise _Other('dot may multiply arrays of more than two axes')
         return data, i2h, h2h
 
     def _terms(self, column: Column, state: Column
@@ -249,6 +255,7 @@ class _Matcher:
         for term in self._flat(column):
             read, weight, *biases = self._of(term.column)
             node = self._node(term.column)
+            self._flattens = self._flattens or node.op == 'FullyConnected'
             gate = Gate(self._fixed(weight), self._fixed(biases[0]) if biases else None,
                         term.part, term.parts,
                         exchanged=node.op == 'dot' and not node.transpose_b)

@@ -34,9 +34,13 @@ def _rule(*ops: str) -> Callable[[Rule], Rule]:
 def lift(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     """How `node` is done over all steps at once; None if it is not known."""
     rule = _RULES.get(node.op)
-    if rule is None and node.op.endswith('_scalar'):
+    if rule is None and node.op.endswith('_scalar') and node.op not in _ASSIGNING:
         rule = _as_it_is
     return rule(node, moving, ranks) if rule is not None else None
+
+
+#: Operators of a number that change a part of an array alone.
+_ASSIGNING = ('_slice_assign_scalar', '_crop_assign_scalar')
 
 
 def _same(node: Node, **changes: Any) -> Write:
@@ -188,9 +192,11 @@ def _flatten(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 def _reduce(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if node.exclude:
         return None
-    if not node.axis:
-        return _same(node, axis=(0,), exclude=True)
-    return _same(node, axis=tuple(map(_one_more, node.axis)))
+    # MXNet gives one axis where no axis is left, so a step has more axes than its numbers tell.
+    if not node.keepdims and (not node.axis or ranks[0] is None or ranks[0] <= len(node.axis)):
+        return None
+    return _same(node, axis=tuple(map(_one_more, node.axis)) if node.axis else (0,),
+                 exclude=not node.axis)
 
 
 # ---- weights

@@ -6,6 +6,7 @@ from typing import Callable, NamedTuple, Optional, Sequence, Union
 
 from ..attributes import AttributeValueError
 from ..graph import Graph
+from ..rows import lacks_inputs
 from .chains import chains, direct_chains
 from .columns import Declined, Recurrence, Taken
 from .emitting import Emitter, Refused
@@ -85,6 +86,8 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         Its graph has the outputs of `graph`, in order and with their names, and the arguments that
         they need.
     """
+    if any(map(lacks_inputs, graph.walk())):  # whoever reads the graph says which node is wrong
+        return RolledGraph(graph, ())
     try:
         rolled = _rolled(graph, training, length, judge)
         return rolled if length is None else rolled._replace(graph=free(rolled.graph, length))

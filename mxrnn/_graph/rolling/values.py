@@ -26,7 +26,7 @@ _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambd
 def is_random(node: Node) -> bool:
     """Whether two such nodes with the same inputs may differ, in values or in gradients."""
     return (node.op in _DISTINCT or node.op.startswith(('_random_', '_sample_'))
-            or bool(node.subgraphs))
+            or bool(node.subgraphs) or node.op == 'LeakyReLU' and node.act_type == 'rrelu')
 
 
 def join_axis(node: Node, sources: Sequence[Node]) -> int | None:
