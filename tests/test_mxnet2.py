@@ -152,6 +152,34 @@ def test_metrics(metric, expected):
     np.testing.assert_allclose(made.get_global()[1], expected, rtol=1e-5)
 
 
+def test_arrays_that_stand_alone_are_measured():
+    made = mx.metric.RMSE()
+    made.update(mx.nd.zeros((2, 2)), mx.nd.array([[1, 1], [3, 3]]))
+    np.testing.assert_allclose(made.get()[1], 5 ** .5, rtol=1e-6)
+
+
+def test_completing_twice_is_completing_once():
+    assert run('''
+import mxrnn
+mxrnn.install()
+import mxnet as mx
+made = mx.callback.Speedometer
+mxrnn.install()
+print(mx.callback.Speedometer is made)
+''') == ['True']
+
+
+def test_callbacks_see_the_variables_of_fit():
+    data = mx.io.NDArrayIter(np.ones((8, 5)), np.ones((8, 4)), 4, label_name='label')
+    seen = []
+    mx.mod.Module(network(), label_names=['label']).fit(
+        data, num_epoch=2, eval_metric='mse',
+        batch_end_callback=lambda param: seen.append((
+            param.epoch, param.nbatch, param.locals['end_of_batch'], param.locals['eval_data'],
+            param.locals['epoch_end_callback'])))
+    assert seen == [(epoch, batch, batch == 1, None, None) for epoch in (0, 1) for batch in (0, 1)]
+
+
 def test_perplexity_passes_over_a_label():
     made = mx.metric.Perplexity(ignore_label=0)
     made.update([mx.nd.array([1, 0])], [mx.nd.array([[.5, .5], [.9, .1]])])

@@ -119,11 +119,32 @@ class BaseModule:
                             optimizer_params=optimizer_params)
         validation_metric = eval_metric if validation_metric is None else validation_metric
         eval_metric = metrics.create(eval_metric)
+        # Callbacks read these variables by MXNet 1's names.
         for epoch in range(begin_epoch, num_epoch):
             began = time.time()
             eval_metric.reset()
-            for name, value in self._epoch(epoch, train_data, eval_metric, batch_end_callback,
-                                           monitor, sparse_row_id_fn):
+            nbatch, end_of_batch, eval_name_vals = 0, False, []
+            data_iter = iter(train_data)
+            next_data_batch = next(data_iter)
+            while not end_of_batch:
+                data_batch = next_data_batch
+                if monitor is not None:
+                    monitor.tic()
+                self.forward_backward(data_batch)
+                self.update()
+                self._measure(eval_metric, data_batch)
+                try:  # before the callbacks, as MXNet 1 does
+                    next_data_batch = next(data_iter)
+                    self.prepare(next_data_batch, sparse_row_id_fn=sparse_row_id_fn)
+                except StopIteration:
+                    end_of_batch = True
+                    eval_name_vals = list(eval_metric.get_global_name_value())
+                if monitor is not None:
+                    monitor.toc_print()
+                for callback in each(batch_end_callback):
+                    callback(BatchEndParam(epoch, nbatch, eval_metric, locals()))
+                nbatch += 1
+            for name, value in eval_name_vals:
                 self.logger.info('Epoch[%d] Train-%s=%f', epoch, name, value)
             self.logger.info('Epoch[%d] Time cost=%.3f', epoch, time.time() - began)
             arg_params, aux_params = self.get_params()
@@ -136,30 +157,6 @@ class BaseModule:
                         batch_end_callback=eval_batch_end_callback, epoch=epoch):
                     self.logger.info('Epoch[%d] Validation-%s=%f', epoch, name, value)
             train_data.reset()
-
-    def _epoch(self, epoch: int, train_data: Any, eval_metric: Any, batch_end_callback: Any,
-               monitor: Any, sparse_row_id_fn: Any) -> list[tuple[str, float]]:
-        """Train on all batches; return the metric as it was before the last callback."""
-        batches, values, nbatch = iter(train_data), [], 0
-        following = next(batches)
-        while following is not None:
-            data_batch = following
-            if monitor is not None:
-                monitor.tic()
-            self.forward_backward(data_batch)
-            self.update()
-            self._measure(eval_metric, data_batch)
-            following = next(batches, None)  # before the callbacks, as MXNet 1 does
-            if following is not None:
-                self.prepare(following, sparse_row_id_fn=sparse_row_id_fn)
-            else:
-                values = list(eval_metric.get_global_name_value())
-            if monitor is not None:
-                monitor.toc_print()
-            for callback in each(batch_end_callback):
-                callback(BatchEndParam(epoch, nbatch, eval_metric, locals()))
-            nbatch += 1
-        return values
 
     def _measure(self, metric: Any, batch: Any) -> None:
         if isinstance(batch, list):

@@ -56,7 +56,7 @@ class Group:
             types = {desc.name: desc.dtype for desc in inputs}
             self.execs.append(symbol.simple_bind(
                 ctx, self.requests, types, shared_arg_names=self.params,
-                shared_exec=shared.execs[i] if shared else None, **shapes))
+                shared_exec=shared.execs[i] if shared else None, shared_buffer={}, **shapes))
 
     @property
     def batch_size(self) -> int:

@@ -25,7 +25,7 @@ class _Counted(EvalMetric):
                          **kwargs)
 
     def update(self, labels: Any, preds: Any) -> None:
-        labels, preds = check_label_shapes(labels, preds, wrap=False)
+        labels, preds = check_label_shapes(labels, preds, wrap=True)
         for label, pred in zip(labels, preds):
             self._add(*self._count(label, pred))
 

@@ -13,7 +13,10 @@ _REGISTRY: dict[str, Any] = {}
 
 
 def check_label_shapes(labels: Any, preds: Any, wrap: bool = False, shape: bool = False) -> Any:
-    """Refuse labels and predictions of different numbers, or of different shapes."""
+    """Refuse labels and predictions of different numbers, or of different shapes.
+
+    With `wrap`, arrays that stand alone are put into lists.
+    """
     one, other = (labels.shape, preds.shape) if shape else (len(labels), len(preds))
     if one != other:
         raise ValueError('Shape of labels %s does not match shape of predictions %s'

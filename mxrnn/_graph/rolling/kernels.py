@@ -68,8 +68,7 @@ class _Matcher:
         self._values, self._recurrence = values, recurrence
         self._inputs: dict[int, list[Column]] = {}
         self._units = 0
-        #: Whether a product of the gates is a FullyConnected, which makes two axes of its data.
-        self._flattens = False
+        self._flattens = False  # whether a gate has a FullyConnected, which makes two axes
 
     # ---- reading columns
 
@@ -233,16 +232,13 @@ class _Matcher:
         for column in columns:
             own, first, second = self._terms(column, state)
             if own is None or len(first) != 1 or len(second) != 1:
-                raise _Other('a gate is not the sum of one product with the input and one with '
-                             'the state')
+                raise _Other('a gate is not one product with the input plus one with the state')
             if data is not None and own.lanes != data.lanes:
                 raise _Other('its gates read different inputs')
             data = own
-            i2h += first
-            h2h += second
+            i2h, h2h = i2h + first, h2h + second
         assert data is not None
-        if not self._flattens and (state.begin is None
-                                   or find_ranks(self._values)[state.begin] != 2):
+        if not self._flattens and find_ranks(self._values)[_begin(state)] != 2:
             raise _Other('dot may multiply arrays of more than two axes')
         return data, i2h, h2h
 
@@ -255,7 +251,7 @@ class _Matcher:
         for term in self._flat(column):
             read, weight, *biases = self._of(term.column)
             node = self._node(term.column)
-            self._flattens = self._flattens or node.op == 'FullyConnected'
+            self._flattens |= node.op == 'FullyConnected'
             gate = Gate(self._fixed(weight), self._fixed(biases[0]) if biases else None,
                         term.part, term.parts,
                         exchanged=node.op == 'dot' and not node.transpose_b)
@@ -333,9 +329,8 @@ class _Matcher:
 
     def _cut(self, term: _Term) -> _Term:
         """The part of a sum that slice_axis takes."""
-        node, inner = self._node(term.column), self._of(term.column)[0]
-        begin, end = node.begin, node.end
-        base = inner
+        node, base = self._node(term.column), self._of(term.column)[0]
+        inner, begin, end = base, node.begin, node.end
         while self._op(base) in ('elemwise_add', 'broadcast_add', 'add_n'):
             base = self._of(base)[0]
         rows = self._node(base).num_hidden if self._op(base) == 'FullyConnected' else None
