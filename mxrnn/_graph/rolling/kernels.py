@@ -14,14 +14,13 @@ __all__ = ['Gate', 'Kernel', 'find_kernel']
 
 
 class Gate(NamedTuple):
-    """Where the weights of one gate are: the rows of part `part` of `parts` of a weight and a
-    bias (None: no bias); of the weight the columns that the data has."""
-
+    """The weights of one gate: the rows of part `part` of `parts` of a weight and a bias (None: no
+    bias); of the weight the columns that the data has."""
     weight: int
     bias: int | None
     part: int
     parts: int
-    #: Of a product with data and state side by side: whether the state comes first; else None.
+    #: Of a product with data and state side by side: whether the state is first; else None.
     joined: bool | None = None
     #: Whether the weight's rows and columns are exchanged, as `dot` has them.
     exchanged: bool = False
@@ -236,7 +235,8 @@ class _Matcher:
             if data is not None and own.lanes != data.lanes:
                 raise _Other('its gates read different inputs')
             data = own
-            i2h, h2h = i2h + first, h2h + second
+            i2h += first
+            h2h += second
         assert data is not None
         if not self._flattens and find_ranks(self._values)[_begin(state)] != 2:
             raise _Other('dot may multiply arrays of more than two axes')
