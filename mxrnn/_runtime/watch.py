@@ -128,7 +128,7 @@ class _Watch:
         with contextlib.suppress(OSError):  # nothing more, or the answer of a closed port
             while True:
                 data, address = self._socket.recvfrom(4096)
-                with contextlib.suppress(ValueError):
+                with contextlib.suppress(ValueError, RecursionError):
                     message = json.loads(data)
                     if isinstance(message, dict):
                         yield message, address

@@ -510,8 +510,11 @@ def test_mistakes_of_converters_are_not_called_faults_of_the_graph():
     def make_wrongly(node):
         raise LookupError('a mistake')
     interop.register('_contrib_mistaken', make_wrongly)
-    with pytest.raises(LookupError, match='a mistake'):
-        interop.to_torch(unknown('_contrib_mistaken'))
+    try:
+        with pytest.raises(LookupError, match='a mistake'):
+            interop.to_torch(unknown('_contrib_mistaken'))
+    finally:
+        TORCH.remove('_contrib_mistaken')
 
 
 def test_a_file_of_torch_cannot_stand_for_more_than_it_holds(tmp_path):
