@@ -12,6 +12,9 @@ import pytest
 from . import differs, mx, needs_operator, rnn
 from .test_workers import ROOT
 
+if rnn.__name__ != 'mxrnn':
+    pytest.skip('--fuse is of mxrnn', allow_module_level=True)
+
 T, N, C, H = 5, 3, 4, 6
 DATA = {'data': (N, T, C), 'label': (N,)}
 
