@@ -21,6 +21,9 @@ if mx is not None and mx.__version__.startswith('2.'):
 differs = pytest.mark.xfail(rnn.__name__ == 'mxnet.rnn', strict=True,
                             reason='a documented difference from mxnet.rnn')
 
+#: Marks a test that says nothing of mxnet.rnn, which may pass or fail it.
+ours = pytest.mark.skipif(rnn.__name__ != 'mxrnn', reason='of mxrnn alone')
+
 #: Whether the environment breaks sym.RNN in float32: fuse fuses nothing then, and FusedRNNCell,
 #: which says so, gives zeros, what lay in memory, or an error.
 OPERATOR_BROKEN = (os.environ.get('MXNET_MKLDNN_ENABLED') == '0'
@@ -30,4 +33,4 @@ OPERATOR_BROKEN = (os.environ.get('MXNET_MKLDNN_ENABLED') == '0'
 needs_operator = pytest.mark.skipif(
     OPERATOR_BROKEN, reason='MXNET_MKLDNN_ENABLED=0 breaks sym.RNN: fuse fuses nothing')
 
-__all__ = ['OPERATOR_BROKEN', 'differs', 'mx', 'needs_operator', 'rnn']
+__all__ = ['OPERATOR_BROKEN', 'differs', 'mx', 'needs_operator', 'ours', 'rnn']

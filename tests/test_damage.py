@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import pytest
 
-from . import differs, mx, rnn
+from . import differs, mx, ours, rnn
 from .checkpoints import (
     CELLS,
     CPU_FLOAT,
@@ -54,6 +54,7 @@ def test_weights_of_other_cells_are_listed(saved):
     assert 'left over' in refusal([], prefix)
 
 
+@ours
 def test_a_cell_of_the_original_takes_its_weights(saved):
     _, prefix, _, params, _ = saved
     cell = mx.rnn.FusedRNNCell(3, 2, 'lstm', True, prefix='lstm_')

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from . import differs, mx, rnn
+from . import differs, mx, ours, rnn
 from .iterators import SMALL, described, run, seen
 
 SOURCES = [[100 + i, *range(i % 5)] for i in range(60)]
@@ -81,7 +81,7 @@ def test_labels_on_disk(tmp_path, options):
             tmp_path / 'other', [[1, 2], *TAGS[1:]]))
 
 
-@differs
+@ours
 @pytest.mark.parametrize('labels, named', [
     (TAGS[:-1], 'labels must be as many as sentences, which are 26, got 25'),
     ([*TAGS[:3], [1], *TAGS[4:]], r'labels\[3\] has 1, and sentences\[3\] 4'),

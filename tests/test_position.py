@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from . import differs, mx, rnn
+from . import differs, mx, ours, rnn
 from .checkpoints import change_extra
 from .comparing import same
 
@@ -362,6 +362,7 @@ def test_averages_of_the_last_batch_are_saved(tmp_path):
     assert compared == [True] * (len(training.data) - 1) and len(compared) >= 3
 
 
+@ours
 def test_an_entry_that_older_files_lack_is_a_row(tmp_path, monkeypatch):
     from mxrnn._checkpoint import position
     prefix = str(tmp_path / 'model')

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from . import differs, mx, rnn
+from . import differs, mx, ours, rnn
 from .checkpoints import CELLS, content, fit, module_of, parameters
 from .comparing import same
 
@@ -31,7 +31,7 @@ def test_killed_processes_leave_whole_checkpoints(tmp_path):
     assert int(inside) > 10 and int(whole) > 10
 
 
-@differs
+@ours
 @pytest.mark.parametrize('casts', [False, True])
 def test_saved_graphs_take_no_memory_for_good(casts, tmp_path, monkeypatch):
     """MXNet never frees the copy that it makes to leave out casts; what it writes is the same."""
