@@ -16,7 +16,7 @@ import pytest
 from mxrnn import interop
 from mxrnn._files import params as stored
 
-from . import differs, mx, rnn
+from . import differs, mx, ours, rnn
 from .cases import each_bound
 from .checkpoints import CELLS, content, fit, module_of, network, parameters, refusal
 from .comparing import same
@@ -362,6 +362,7 @@ def test_a_lower_number_that_was_saved_later_is_told(tmp_path, caplog):
         assert load(prefix, 3).epoch == 3 and not caplog.messages
 
 
+@ours
 @pytest.mark.parametrize('first, second', [
     ({}, (range(1, 6),)), ({}, (range(1, 8),)), ({}, (range(1, 4), range(4, 6))),
     ({'checksum': False}, (range(1, 4),))], ids=['as long', 'longer', 'resumed', 'not known'])
@@ -374,6 +375,7 @@ def test_no_other_order_of_saves_is_told_of(first, second, tmp_path, caplog):
     assert loaded.epoch == max(5, *second[-1]) and not caplog.messages
 
 
+@ours
 def test_files_of_later_saves_are_sealed_as_a_whole(tmp_path):
     prefix = str(tmp_path / 'm')
     run(prefix, [2, 1], 0)
