@@ -1,0 +1,1 @@
+"""The back end that writes a graph as readable PyTorch, one emitter for each operator."""

@@ -1,0 +1,128 @@
+"""Emitters: one function for each operator, which gives the Python text of a node's outputs."""
+from __future__ import annotations
+
+import ast
+from typing import Any, Callable, List, Mapping, NamedTuple, Tuple, Union
+
+from ..._graph.graph import Node
+from ..registry import Converters
+
+__all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Many', 'Shape', 'Size', 'Unsupported',
+           'Value', 'emits', 'loss', 'plain']
+
+#: An axis: its size, or, if it can be of any size, its sizes in the two runs of the check.
+Size = Union[int, Tuple[int, int]]
+Shape = Tuple[Size, ...]
+
+#: How tightly operators of Python bind; names, calls and literals bind tightest.
+_LEVELS: dict[type, int] = {
+    ast.IfExp: 0, ast.Lambda: 0, ast.Tuple: 0, ast.Or: 1, ast.And: 2, ast.Not: 3, ast.Compare: 4,
+    ast.BitOr: 5, ast.BitXor: 6, ast.BitAnd: 7, ast.Add: 8, ast.Sub: 8, ast.Mult: 9, ast.Div: 9,
+    ast.Mod: 9, ast.FloorDiv: 9, ast.MatMult: 9, ast.USub: 10, ast.Invert: 10, ast.Pow: 11}
+_TIGHTEST = 12
+
+#: By format spec: how tightly a text must bind to need no brackets.
+_NEEDED = {'': 0, '<': 5, '&': 8, '+': 8, '-': 9, '*': 9, '/': 10, '**': 12, '.': 12}
+
+
+def _level(text: str) -> int:
+    body = ast.parse(text, mode='eval').body
+    kind = type(getattr(body, 'op', body))
+    return _LEVELS.get(kind, _TIGHTEST)
+
+
+class Unsupported(Exception):
+    """A node has no plain form in Python; the message says why."""
+
+
+class Value(NamedTuple):
+    """An array of the graph, as the method that is being written has it.
+
+    A format spec says which brackets its text needs: ``{x}`` as an argument of a call, ``{x:.}``
+    before a method, ``{x:+}`` and ``{x:-}`` left and right of a minus, ``{x:*}`` and ``{x:/}`` left
+    and right of a division, ``{x:**}`` on both sides of a power, ``{x:<}`` in a comparison.
+    """
+
+    text: str
+    shape: Shape
+    dtype: str
+    #: MXNet's name, of parameters and auxiliary states; None for what is computed.
+    parameter: str | None = None
+    #: Whether the text has the first two axes of `shape` the other way round.
+    swapped: bool = False
+    #: Whether all its elements are 0.
+    zero: bool = False
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def of(self) -> str:
+        """The text as it stands before a method or an index."""
+        return format(self, '.')
+
+    def __format__(self, spec: str) -> str:
+        if self.swapped:
+            return '%s.transpose(0, 1)' % self.unswapped.of
+        text = self.text
+        return text if not spec or _level(text) >= _NEEDED[spec] else '(%s)' % text
+
+    @property
+    def unswapped(self) -> Value:
+        """The array that the text is of."""
+        if not self.swapped:
+            return self
+        first, second, *rest = self.shape
+        return self._replace(shape=(second, first, *rest), swapped=False)
+
+
+class Many(NamedTuple):
+    """The text of one expression that gives all outputs of a node."""
+
+    text: str
+
+
+#: One output; several of them; an expression for all; or an input as it is.
+Emitted = Union[str, Value, List[Union[str, Value]], Many]
+
+
+class Emitter(NamedTuple):
+    """What writes the nodes of an operator."""
+
+    function: Callable[..., Emitted]
+    #: Whether it does not matter which of the first two axes is time.
+    any_order: bool = False
+
+
+SOURCE: Converters[Emitter] = Converters('source')
+LOSSES: Converters[Callable[..., str]] = Converters('source of losses')
+
+_Function = Callable[..., Emitted]
+
+
+def emits(*ops: str, any_order: bool = False) -> Callable[[_Function], _Function]:
+    """Make a function of the scope, the node and its inputs the emitter of `ops`."""
+    def enter(function: _Function) -> _Function:
+        SOURCE.enter(Emitter(function, any_order), *ops)
+        return function
+    return enter
+
+
+def loss(*ops: str) -> Callable[[Callable[..., str]], Callable[..., str]]:
+    """Make a function of the scope, the node, the data and its labels that which writes a loss: a
+    number whose gradient is MXNet's."""
+    def enter(function: Callable[..., str]) -> Callable[..., str]:
+        LOSSES.enter(function, *ops)
+        return function
+    return enter
+
+
+def plain(texts: Mapping[str, str], *, any_order: bool = False) -> None:
+    """Enter operators without attributes: ``{'relu': 'torch.relu({0})'}``."""
+    def enter(op: str, text: str) -> None:
+        def emit(scope: Any, node: Node, *inputs: Value) -> Emitted:
+            return text.format(*inputs)
+        SOURCE.enter(Emitter(emit, any_order), op)
+    for op, text in texts.items():
+        enter(op, text)
