@@ -304,7 +304,7 @@ def sentence_jobs(sentences: list[list[int]], few: int, units: int, layers: int,
             single.get_outputs()[0].asnumpy()
 
     mean = sum(map(len, sentences)) / len(sentences)
-    length, times = round(mean), 2
+    length, times = round(mean), 2 if len(sentences) < 100 else 60
     folded, arrays = mxrnn.fold(network(length)[0], weights)
     bound = folded.bind(context, {**arrays, 'data': mx.nd.ones((32, length), ctx=context)},
                         grad_req='null')

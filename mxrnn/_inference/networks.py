@@ -152,6 +152,11 @@ class Networks:
             lambda which, rows: shapes(pair[which][1], rows, pair[which][0]), length)
         self.steps = steps
 
+    def orders_unknown(self) -> bool:
+        """Whether `orders` may have to run a batch once more."""
+        return any(axes.joined and i not in self._time_first
+                   for i, axes in enumerate(self.outputs))
+
     def orders(self, executor: mx.executor.Executor, arrays: list[np.ndarray], rows: int,
                length: int) -> list[bool]:
         """Whether time comes first in each output that joins batch and time.

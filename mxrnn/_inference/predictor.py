@@ -209,21 +209,33 @@ class Predictor:
             return
         self._networks.learn({name: arrays[0].shape[1:] for name, arrays in columns.items()})
         batches = _batches(lengths, self.buckets, self.batch_size)
-        running: list[tuple[_Batch, mx.executor.Executor]] = []
+        running: list[_Running] = []
+
+        def collected() -> Iterator[tuple[np.ndarray, list[Result]]]:
+            return ((each.batch.chosen, self._collected(each, lengths)) for each in running)
+
         for group in iter(lambda: list(islice(batches, len(self._contexts))), []):
-            filled = [self._filled(batch, columns, lengths) for batch in group]
-            for batch, executor in running:  # which computed while the next ones were filled
-                yield batch.chosen, self._collected(batch, executor, lengths)
-            running = []
-            for batch, context, arrays in zip(group, self._contexts, filled):
-                executor = self._networks.executor(batch.length, batch.rows, context)
-                for name, array in arrays.items():
-                    if name in executor.arg_dict:
-                        executor.arg_dict[name][:] = array
-                executor.forward(is_train=False)
-                running.append((batch, executor))
-        for batch, executor in running:
-            yield batch.chosen, self._collected(batch, executor, lengths)
+            started = [self._started(batch, context, columns, lengths)
+                       for batch, context in zip(group, self._contexts)]
+            yield from collected()  # those before, while these are computed
+            running = started
+            if self._networks.orders_unknown():  # running these once more will tell
+                yield from collected()
+                running = []
+        yield from collected()
+
+    def _started(self, batch: _Batch, context: mx.Context, columns: dict[str, list[np.ndarray]],
+                 lengths: np.ndarray) -> _Running:
+        """Start to compute a batch. Nothing is waited for, not even for the batch before it."""
+        filled = self._filled(batch, columns, lengths)
+        executor = self._networks.executor(batch.length, batch.rows, context)
+        for name, array in filled.items():
+            if name in executor.arg_dict:
+                argument = executor.arg_dict[name]
+                mx.nd.array(array, ctx=mx.cpu(), dtype=argument.dtype).copyto(argument)
+        # Copies, since graphs share the memory of their outputs.
+        return _Running(batch, executor, [output.copy() for output in
+                                          executor.forward(is_train=False)])
 
     def _filled(self, batch: _Batch, columns: dict[str, list[np.ndarray]],
                 lengths: np.ndarray) -> dict[str, np.ndarray]:
@@ -240,15 +252,15 @@ class Predictor:
         filled[self._length_name] = valid
         return filled
 
-    def _collected(self, batch: _Batch, executor: mx.executor.Executor, lengths: np.ndarray
-                   ) -> list[Result]:
+    def _collected(self, running: _Running, lengths: np.ndarray) -> list[Result]:
         """The outputs of each sequence of a batch."""
-        arrays = [output.asnumpy() for output in executor.outputs]
+        batch, executor, outputs = running
+        arrays = [output.asnumpy() for output in outputs]
         orders = self._networks.orders(executor, arrays, batch.rows, batch.length)
-        outputs = [axes.by_row(array, batch.rows, batch.length, first) for axes, array, first
+        by_row = [axes.by_row(array, batch.rows, batch.length, first) for axes, array, first
                    in zip(self._networks.outputs, arrays, orders)]
         rows: list[Any] = [[axes.without_padding(output[i], lengths[place]) for axes, output in
-                 zip(self._networks.outputs, outputs)] for i, place in enumerate(batch.chosen)]
+                 zip(self._networks.outputs, by_row)] for i, place in enumerate(batch.chosen)]
         return [row[0] for row in rows] if len(self._networks.outputs) == 1 else rows
 
 
@@ -258,6 +270,14 @@ class _Batch(NamedTuple):
     chosen: np.ndarray
     length: int
     rows: int
+
+
+class _Running(NamedTuple):
+    """A batch that is computed, by which executor, and its outputs."""
+
+    batch: _Batch
+    executor: mx.executor.Executor
+    outputs: list[mx.nd.NDArray]
 
 
 def _columns(sequences: Sequences, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
