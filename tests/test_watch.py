@@ -1,6 +1,7 @@
 """A process of a distributed training dies or hangs, and all others end to be started again."""
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -58,8 +60,8 @@ class Training:
     def start(self, role: str) -> subprocess.Popen[bytes]:
         with open(self.folder / str(len(self.processes)), 'wb') as output:
             self.processes.append(subprocess.Popen(
-                self.command, env=dict(self.environment, DMLC_ROLE=role), stdout=output,
-                stderr=subprocess.STDOUT))
+                self.command, env=dict(self.environment, DMLC_ROLE=role), cwd=self.folder,
+                stdout=output, stderr=subprocess.STDOUT))
         return self.processes[-1]
 
     def __enter__(self) -> Training:
@@ -147,14 +149,29 @@ def test_a_worker_that_waits_for_others_at_its_end_ends_when_one_is_gone(tmp_pat
         assert {training.processes[number].returncode for number in (0, 1, first)} == {75}
 
 
+FAILING = '''
+if store.rank == 1:
+    import atexit, logging.handlers, threading
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    file = open('file', 'w')
+    file.write('written')
+    stream = logging.StreamHandler()
+    logging.getLogger().addHandler(logging.handlers.MemoryHandler(9, target=stream))
+    logging.warning('logged')
+    %s
+store._barrier()
+'''
+
+
 @pytest.mark.slow
-def test_a_worker_with_an_error_ends_at_once_and_the_others_after_it(tmp_path):
-    then = '1 / (1 - store.rank)\nstore._barrier()'
-    with Training(tmp_path, steps=30, then=then) as training:
+@pytest.mark.parametrize('how, status', [('1 / 0', 1), ('sys.exit(3)', 3)])
+def test_a_worker_that_fails_ends_as_ever_and_the_others_after_it(how, status, tmp_path):
+    with Training(tmp_path, steps=30, then=FAILING % how) as training:
         training.wait(lambda: training.ended(0, 1, 2, 3))
-        assert sorted(training.statuses()) == [1, 75, 75, 75]
+        assert sorted(training.statuses()) == [status, 75, 75, 75]
         printed = ''.join(map(training.printed, (2, 3)))
-        assert 'ZeroDivisionError' in printed
+    assert 'logged' in printed and ('ZeroDivisionError' in printed) == (status == 1)
+    assert (tmp_path / 'file').read_text(encoding='utf-8') == 'written'
 
 
 @pytest.mark.slow
@@ -183,11 +200,74 @@ def test_the_settings_of_the_heartbeat_are_numbers_of_seconds(variable, monkeypa
     monkeypatch.setenv(variable, 'often')
     with pytest.raises(ValueError, match="%s must be a number of seconds, 0 to have no heartbeat, "
                                          "got 'often'" % variable):
-        watch.begin(mx.__file__)
+        watch.heartbeat()
 
 
 def test_a_process_without_a_role_is_not_watched(monkeypatch):
     from mxrnn._runtime import watch
     monkeypatch.delenv('DMLC_ROLE', raising=False)
-    watch.begin(mx.__file__)
+    assert watch.heartbeat() == (0, 0)
+    watch.begin(mx.__file__, 0, 0)
     assert watch._watch is None
+
+
+def test_bad_settings_of_the_heartbeat_are_no_error_of_mxnet():
+    environment = dict(os.environ, PYTHONPATH=ROOT, DMLC_ROLE='worker',
+                       PS_HEARTBEAT_TIMEOUT='often')
+    ended = subprocess.run([sys.executable, '-W', 'ignore', '-c', 'from mxrnn import mx'],
+                           env=environment, stderr=subprocess.PIPE, text=True)
+    assert ended.stderr.splitlines()[-1] == (
+        "ValueError: PS_HEARTBEAT_TIMEOUT must be a number of seconds, 0 to have no heartbeat, "
+        "got 'often'")
+
+
+MESSAGE = dict(role='worker', rank=1, pid=7, token='t')
+
+
+@pytest.fixture
+def scheduler(monkeypatch):
+    """A scheduler's watch, and `hears`, which sends it a datagram."""
+    from mxrnn._runtime import watch
+    monkeypatch.setenv('DMLC_PS_ROOT_PORT', '0')
+    monkeypatch.setenv('DMLC_NUM_SERVER', '1')
+    monkeypatch.setenv('DMLC_NUM_WORKER', '2')
+    monkeypatch.setattr(watch, '_PAUSE', 0.01)
+    scheduler = watch._OfScheduler(types.SimpleNamespace(silent=lambda node, seconds: False), 8)
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.settimeout(10)
+
+    def hears(**message):
+        sender.sendto(json.dumps(message).encode(), ('127.0.0.1', port))
+        return sender
+    port = scheduler._socket.getsockname()[1]
+    scheduler.hears = hears
+    with sender, scheduler._socket:
+        yield scheduler
+
+
+@pytest.mark.parametrize('change', [
+    dict(role='scheduler'), dict(role=['worker']), dict(rank=2), dict(rank=-2), dict(rank='1'),
+    dict(pid='7'), dict(token=None), dict(role='server', rank=1)], ids=str)
+def test_datagrams_of_no_server_or_worker_of_the_training_are_ignored(change, scheduler):
+    scheduler.hears(**{**MESSAGE, **change, 'async': True})
+    assert scheduler.look() is None and not scheduler.is_async
+    assert scheduler._name('worker', 1) == 'worker 1'
+    answers = scheduler.hears(**MESSAGE, **{'async': True})
+    assert scheduler.look() is None and scheduler.is_async
+    assert scheduler._name('worker', 1) == 'worker 1 (127.0.0.1, process 7)'
+    assert json.loads(answers.recv(4096))['token'] == 't'
+
+
+def test_a_scheduler_waits_for_the_end_of_the_run_before(scheduler, monkeypatch):
+    from mxrnn._runtime import watch
+    looks = []
+
+    def sleep(seconds):
+        looks.append(seconds)
+        old = len(looks) < 20  # else a worker that waits to be registered
+        scheduler.hears(**dict(MESSAGE, rank=1 if old else -1), **{'async': old})
+    monkeypatch.setattr(watch.time, 'sleep', sleep)
+    scheduler.start()
+    scheduler.stop()
+    assert len(looks) == 22 and not scheduler.is_async
+    assert scheduler._name('worker', 1) == 'worker 1'

@@ -153,9 +153,10 @@ def execute(loader: Any, module: types.ModuleType) -> None:
     handlers = list(logging.root.handlers)
     gone = _gone()
     asked: set[str] = set()
+    heartbeat = watch.heartbeat()
     try:
         with threads.chosen(), _distutils() as stand_in, _gone_from_numpy(gone, asked):
-            watch.begin(library)  # schedulers and servers work within the import
+            watch.begin(library, *heartbeat)  # schedulers and servers work within the import
             loader.exec_module(module)
     except Exception as error:
         raise ImportError(failures.explanation(error, file, failed), name='mxnet') from error

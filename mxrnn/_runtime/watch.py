@@ -10,12 +10,16 @@ is asynchronous and can do without it. The answer names who is gone, so that all
 the run: a scheduler that was started again answers the heartbeats of those it does not know.
 
 A process ends with status 75 (EX_TEMPFAIL), since its main thread may wait within MXNet for ever.
+
+A scheduler that is started again waits until the processes of the run before have ended: ps-lite's
+would abort at the first heartbeat of one of them.
 """
 from __future__ import annotations
 
 import atexit
 import contextlib
 import ctypes
+import faulthandler
 import functools
 import itertools
 import json
@@ -23,11 +27,12 @@ import os
 import socket
 import sys
 import threading
+import time
 import types
 import weakref
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator, NoReturn
 
-__all__ = ['STATUS', 'attend', 'begin', 'stores']
+__all__ = ['STATUS', 'attend', 'begin', 'heartbeat', 'stores']
 
 #: The status of a process that ends because another one is gone: start all of them again.
 STATUS = 75
@@ -38,6 +43,10 @@ _TIMEOUT = 8
 #: Seconds between two looks, and at how many in a row a process has to be gone. A machine that was
 #: suspended, or a clock that was set, makes all seem gone until their next heartbeat.
 _PAUSE, _LOOKS = 0.5, 4
+
+#: Seconds that a scheduler waits at most for the end of the run before, and a worker that fails
+#: for what is to be done at its end.
+_PATIENCE = 30
 
 #: ps-lite's names of the scheduler, and of all servers and workers.
 _SCHEDULER, _OTHERS = 1, 6
@@ -144,6 +153,8 @@ class _OfScheduler(_Watch):
     def __init__(self, ps_lite: _PsLite, timeout: int) -> None:
         super().__init__('scheduler', ps_lite, timeout)
         self._run = os.urandom(8).hex()
+        self._count = {role: int(os.environ.get('DMLC_NUM_' + role.upper()) or 0)
+                       for role in ('server', 'worker')}
         self._peers: dict[Any, dict[str, Any]] = {}
         self._told = 0
         self._gone: str | None = None
@@ -153,14 +164,32 @@ class _OfScheduler(_Watch):
         except (OSError, ValueError) as error:
             _say('the scheduler cannot listen for datagrams on port %s: %s' % (port, error))
 
+    def start(self) -> None:
+        """Start once three looks have found nobody who is registered, and so of the run before."""
+        quiet, until = 0, time.monotonic() + _PATIENCE
+        while quiet < 3 and time.monotonic() < until:
+            time.sleep(_PAUSE)
+            self._peers.clear()
+            self.look()
+            quiet = 0 if any(peer['rank'] >= 0 for peer in self._peers.values()) else quiet + 1
+        self.is_async = False
+        super().start()
+
+    def _is_of_peer(self, message: dict[str, Any]) -> bool:
+        """Whether a server or worker of this training can have sent a message."""
+        rank, count = message.get('rank'), self._count.get(str(message.get('role')), 0)
+        return (isinstance(rank, int) and -1 <= rank < count
+                and isinstance(message.get('pid'), int) and isinstance(message.get('token'), str))
+
     def look(self) -> str | None:
         for message, address in self.received():
-            self._peers[address] = message
-            self.is_async = self.is_async or message.get('async') is True
+            if self._is_of_peer(message):
+                self._peers[address] = message
+                self.is_async = self.is_async or message.get('async') is True
         if not self.is_async and self._gone is None:
             self._gone = self._who_is_gone()
         for address, message in self._peers.items():
-            self.send({'run': self._run, 'token': message.get('token'), 'async': self.is_async,
+            self.send({'run': self._run, 'token': message['token'], 'async': self.is_async,
                        'gone': self._gone}, address)
         self._told += self._gone is not None
         return self._gone if self._told == 3 else None  # datagrams can be lost
@@ -169,17 +198,16 @@ class _OfScheduler(_Watch):
         if not self.ps_lite.silent(_OTHERS, self.timeout):
             self.looks.clear()
             return None
-        servers = int(os.environ.get('DMLC_NUM_SERVER', '0'))
-        nodes = [('server', rank, 8 + 2 * rank) for rank in range(servers)]
-        nodes += [('worker', rank, 9 + 2 * rank) for rank in range(self.ps_lite.workers())]
+        nodes = [(role, rank, first + 2 * rank) for role, first in (('server', 8), ('worker', 9))
+                 for rank in range(self._count[role])]
         gone = [self._name(role, rank) for role, rank, node in nodes
                 if self.lasts(node, self.ps_lite.silent(node, self.timeout))]
         return ' and '.join(gone) or None
 
     def _name(self, role: str, rank: int) -> str:
         for (host, _), message in self._peers.items():
-            if (message.get('role'), message.get('rank')) == (role, rank):
-                return '%s %d (%s, process %s)' % (role, rank, host, message.get('pid'))
+            if (message['role'], message['rank']) == (role, rank):
+                return '%s %d (%s, process %d)' % (role, rank, host, message['pid'])
         return '%s %d' % (role, rank)
 
 
@@ -230,21 +258,28 @@ class _OfOthers(_Watch):
 
 
 _watch: _Watch | None = None
+_failed = False  #: whether an error that nobody caught ends this process
 
 
-def begin(library: str | None) -> None:
-    """Watch over the training that this process, by its environment, takes part in.
+def heartbeat() -> tuple[int, int]:
+    """Return the seconds between two heartbeats, and those after which a process counts as gone.
+
+    Both are 0 where this process, by its environment, takes part in no training with others.
+    """
+    if os.environ.get('DMLC_ROLE') not in ('scheduler', 'server', 'worker'):
+        return 0, 0
+    return _seconds('PS_HEARTBEAT_INTERVAL', 1), _seconds('PS_HEARTBEAT_TIMEOUT', _TIMEOUT)
+
+
+def begin(library: str | None, interval: int, timeout: int) -> None:
+    """Watch over the training that this process takes part in, with the settings of `heartbeat`.
 
     Called before MXNet, whose `library` that is, is imported: schedulers and servers stay in there.
     """
     global _watch
-    role = os.environ.get('DMLC_ROLE')
-    if role not in ('scheduler', 'server', 'worker') or library is None or _watch is not None:
+    if not interval or not timeout or library is None or _watch is not None:
         return
-    interval, timeout = _seconds('PS_HEARTBEAT_INTERVAL', 1), _seconds('PS_HEARTBEAT_TIMEOUT',
-                                                                        _TIMEOUT)
-    if not interval or not timeout:
-        return
+    role = os.environ['DMLC_ROLE']
     os.environ['PS_HEARTBEAT_INTERVAL'] = str(interval)
     ps_lite = _PsLite(library)
     if not ps_lite.there:
@@ -253,6 +288,8 @@ def begin(library: str | None) -> None:
               else _OfOthers(role, ps_lite, timeout))
     _watch.start()
     atexit.register(_at_exit, os.getpid())
+    if role == 'worker':
+        sys.excepthook, sys.exit = functools.partial(_note_failure, sys.excepthook), _exit
 
 
 def stores() -> list[Any]:
@@ -279,20 +316,50 @@ def attend(mxnet: types.ModuleType) -> None:
     kind.__init__ = begin_store
 
 
+def _note_failure(show: Callable[..., Any], *error: Any) -> None:
+    """Show an error as `sys.excepthook` does, and keep in mind that it ends this process."""
+    global _failed
+    _failed = not hasattr(sys, 'ps1')  # else it only ends a statement
+    show(*error)
+
+
+class _Exit(SystemExit):
+    """Ends the process as any other, and keeps in mind that it does and with which status."""
+
+    @property
+    def code(self) -> Any:  # type: ignore[override]
+        """The status; what Python itself asks for when nothing has caught this."""
+        global _failed
+        status = self.args[0] if self.args else None
+        if sys._getframe().f_back is None:
+            _failed = status not in (None, 0)
+        return status
+
+
+def _exit(status: Any = None, /) -> NoReturn:
+    """Do what `sys.exit` does, whose exception does not tell that it ends the process."""
+    raise _Exit(status)
+
+
 def _at_exit(process: int) -> None:
     """Let a worker wait for the others while the watch still works, then stop it."""
     if _watch is None or os.getpid() != process:
         return
-    if not _watch.is_async:
-        error = getattr(sys, 'last_type', None)
-        if _stores and error is not None:  # the others wait for this one's part
-            _flush()
-            os._exit(130 if issubclass(error, KeyboardInterrupt) else 1)
-        for store in stores():
-            # MXNet would do this when Python has ended all threads.
-            store.__del__()
-            store.handle = None
+    fails = _failed and not _watch.is_async  # the others wait for this one's part
+    if fails and _stores:
+        _end_without_others()
+    for store in stores() if not _watch.is_async else []:
+        if not fails:
+            store.__del__()  # MXNet would do this when Python has ended all threads
+        store.handle = None
     _watch.stop()
+
+
+def _end_without_others() -> None:
+    """Have this process end with its status once Python has ended, however MXNet may wait."""
+    faulthandler.dump_traceback_later(_PATIENCE, exit=True)
+    library = ctypes.CDLL(None)
+    library.on_exit(library._exit, None)
 
 
 def _say(text: str) -> None:
