@@ -19,23 +19,20 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
-import faulthandler
 import functools
 import itertools
 import json
 import os
 import socket
-import sys
 import threading
 import time
 import types
 import weakref
-from typing import Any, Callable, Iterator, NoReturn
+from typing import Any, Iterator
 
-__all__ = ['STATUS', 'attend', 'begin', 'heartbeat', 'stores']
+from . import ending
 
-#: The status of a process that ends because another one is gone: start all of them again.
-STATUS = 75
+__all__ = ['attend', 'begin', 'heartbeat', 'stores']
 
 #: Seconds without a heartbeat after which a process counts as gone, by default.
 _TIMEOUT = 8
@@ -116,7 +113,7 @@ class _Watch:
         while not self._stopped.wait(_PAUSE):
             gone = self.look()
             if gone:
-                _end('%s is gone' % gone, self.role)
+                ending.end('%s is gone' % gone, self.role)
 
     def stop(self) -> None:
         """Stop before Python ends: a thread that waits then makes MXNet abort the process."""
@@ -162,7 +159,7 @@ class _OfScheduler(_Watch):
         try:
             self._socket.bind(('', int(port)))
         except (OSError, ValueError) as error:
-            _say('the scheduler cannot listen for datagrams on port %s: %s' % (port, error))
+            ending.say('the scheduler cannot listen for datagrams on port %s: %s' % (port, error))
 
     def start(self) -> None:
         """Start once three looks have found nobody who is registered, and so of the run before."""
@@ -258,7 +255,6 @@ class _OfOthers(_Watch):
 
 
 _watch: _Watch | None = None
-_failed = False  #: whether an error that nobody caught ends this process
 
 
 def heartbeat() -> tuple[int, int]:
@@ -289,7 +285,7 @@ def begin(library: str | None, interval: int, timeout: int) -> None:
     _watch.start()
     atexit.register(_at_exit, os.getpid())
     if role == 'worker':
-        sys.excepthook, sys.exit = functools.partial(_note_failure, sys.excepthook), _exit
+        ending.note_failures()
 
 
 def stores() -> list[Any]:
@@ -316,71 +312,15 @@ def attend(mxnet: types.ModuleType) -> None:
     kind.__init__ = begin_store
 
 
-def _note_failure(show: Callable[..., Any], *error: Any) -> None:
-    """Show an error as `sys.excepthook` does, and keep in mind that it ends this process."""
-    global _failed
-    _failed = not hasattr(sys, 'ps1')  # else it only ends a statement
-    show(*error)
-
-
-class _Exit(SystemExit):
-    """Ends the process as any other, and keeps in mind that it does and with which status."""
-
-    @property
-    def code(self) -> Any:  # type: ignore[override]
-        """The status; what Python itself asks for when nothing has caught this."""
-        global _failed
-        status = self.args[0] if self.args else None
-        if sys._getframe().f_back is None:
-            _failed = status not in (None, 0)
-        return status
-
-
-def _exit(status: Any = None, /) -> NoReturn:
-    """Do what `sys.exit` does, whose exception does not tell that it ends the process."""
-    raise _Exit(status)
-
-
 def _at_exit(process: int) -> None:
     """Let a worker wait for the others while the watch still works, then stop it."""
     if _watch is None or os.getpid() != process:
         return
-    fails = _failed and not _watch.is_async  # the others wait for this one's part
+    fails = ending.failed and not _watch.is_async  # the others wait for this one's part
     if fails and _stores:
-        _end_without_others()
+        ending.end_with_python(_PATIENCE)
     for store in stores() if not _watch.is_async else []:
         if not fails:
             store.__del__()  # MXNet would do this when Python has ended all threads
         store.handle = None
     _watch.stop()
-
-
-def _end_without_others() -> None:
-    """Have this process end with its status once Python has ended, however MXNet may wait."""
-    faulthandler.dump_traceback_later(_PATIENCE, exit=True)
-    library = ctypes.CDLL(None)
-    library.on_exit(library._exit, None)
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):
-        os.write(2, ('mxrnn: %s\n' % text).encode())
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-
-
-def _end(reason: str, role: str) -> None:
-    """End this process, whatever its main thread waits for, and the children it has started."""
-    flushing = threading.Thread(target=_flush, daemon=True)
-    flushing.start()
-    flushing.join(1)  # the main thread may hold what this waits for
-    _say('%s; this %s ends, to be started again (status %d)' % (reason, role, STATUS))
-    multiprocessing = sys.modules.get('multiprocessing')
-    if multiprocessing is not None:
-        for child in multiprocessing.active_children():
-            child.terminate()
-    os._exit(STATUS)
