@@ -1,0 +1,79 @@
+"""The end of a process of a distributed training: whether it failed, and not to wait for others."""
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import functools
+import os
+import sys
+import threading
+from typing import Any, Callable, NoReturn
+
+__all__ = ['STATUS', 'end', 'end_with_python', 'failed', 'note_failures', 'say']
+
+#: The status of a process that ends because another one is gone: start all of them again.
+STATUS = 75
+
+failed = False  #: whether this process ends by an error, or by another status than 0
+
+
+def note_failures() -> None:
+    """Have `failed` tell whether this process fails, from now on."""
+    sys.excepthook, sys.exit = functools.partial(_note, sys.excepthook), _exit
+
+
+def _note(show: Callable[..., Any], *error: Any) -> None:
+    """Show an error as `sys.excepthook` does, and keep in mind that it ends this process."""
+    global failed
+    failed = not hasattr(sys, 'ps1')  # else it only ends a statement
+    show(*error)
+
+
+class _Exit(SystemExit):
+    """Ends the process as any other, and keeps in mind that it does and with which status."""
+
+    @property
+    def code(self) -> Any:  # type: ignore[override]
+        """The status; what Python itself asks for when nothing has caught this."""
+        global failed
+        status = self.args[0] if self.args else None
+        if sys._getframe().f_back is None:
+            failed = status not in (None, 0)
+        return status
+
+
+def _exit(status: Any = None, /) -> NoReturn:
+    """Do what `sys.exit` does, whose exception does not tell that it ends the process."""
+    raise _Exit(status)
+
+
+def end_with_python(seconds: float) -> None:
+    """Have this process end with its status once Python has ended, however MXNet may wait."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+    library = ctypes.CDLL(None)
+    library.on_exit(library._exit, None)
+
+
+def say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, ('mxrnn: %s\n' % text).encode())
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def end(reason: str, role: str) -> None:
+    """End this process, whatever its main thread waits for, and the children it has started."""
+    flushing = threading.Thread(target=_flush, daemon=True)
+    flushing.start()
+    flushing.join(1)  # the main thread may hold what this waits for
+    say('%s; this %s ends, to be started again (status %d)' % (reason, role, STATUS))
+    multiprocessing = sys.modules.get('multiprocessing')
+    if multiprocessing is not None:
+        for child in multiprocessing.active_children():
+            child.terminate()
+    os._exit(STATUS)
