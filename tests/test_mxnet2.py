@@ -219,3 +219,101 @@ def test_our_own_functions_predict():
     expected = bound.forward(data=mx.nd.array(data))[0].asnumpy()
     found = rnn.Predictor(network, weights, buckets=[4])(list(data))
     np.testing.assert_allclose(np.stack(found), expected, rtol=1e-5, atol=1e-6)
+
+
+def update_twice(metric):
+    """Values of a metric after an update, and those of a second one after `reset_local`."""
+    first = [[.2, .8], [.6, .4], [.3, .7], [.9, .1]], [1, 1, 0, 0]
+    second = [[.4, .6], [.7, .3], [.1, .9], [.3, .7], [.8, .2]], [1, 0, 1, 1, 1]
+    found = []
+    for pred, label in first, second:
+        metric.reset_local()
+        metric.update([mx.nd.array(label)], [mx.nd.array(pred)])
+        found += [metric.get()[1], metric.get_global()[1], metric.num_inst,
+                  metric.global_num_inst]
+    return found
+
+
+@pytest.mark.parametrize('name, options, expected', [
+    ('f1', {}, [1 / 2, 1 / 2, 1, 1, 6 / 7, 19 / 28, 1, 2]),
+    ('f1', {'average': 'micro'}, [1 / 2, 1 / 2, 4, 4, 6 / 7, 8 / 11, 5, 9]),
+    ('mcc', {}, [0, 0, 1, 1, .6123724356957946, .3061862178478973, 1, 2]),
+    ('mcc', {'average': 'micro'}, [0, 0, 4, 4, .6123724356957946, .1 ** .5, 5, 9]),
+    ('pcc', {}, [0, 0, 1, 1, .6123724356957946, .1 ** .5, 1, 2])])
+def test_scores_of_classes_are_those_of_1_9_1(name, options, expected):
+    np.testing.assert_allclose(update_twice(mx.metric.create(name, **options)), expected)
+
+
+def test_the_correlation_of_many_classes_is_that_of_1_9_1():
+    made = mx.metric.PCC()
+    made.update([mx.nd.array([0, 1, 2, 3, 3, 1])], [mx.nd.array([0, 2, 2, 3, 3, 1])])
+    np.testing.assert_allclose(made.get()[1], .8076923076923077)
+
+
+def test_states_and_monitors_survive_another_size_of_batch():
+    data, state = mx.sym.Variable('data'), mx.sym.Variable('state', shape=(1, 3))
+    output = mx.sym.broadcast_add(data, state, name='sum')
+    module = mx.mod.Module(output, label_names=None, state_names=['state'])
+    module.bind([('data', (2, 3))], for_training=False)
+    module.init_params()
+    module.set_states(value=5)
+    seen = []
+    monitor = mx.mon.Monitor(1, stat_func=lambda array: seen.append(array.shape) or array)
+    module.install_monitor(monitor)
+    for rows in (2, 1, 4):
+        monitor.tic()
+        module.forward(mx.io.DataBatch([mx.nd.ones((rows, 3))]))
+        assert module.get_outputs()[0].asnumpy().min() == 6
+        assert 'data' in [name for _, name, _ in monitor.toc()]
+        assert (rows, 3) in seen
+    assert len(monitor.exes) == 1
+
+
+def test_programs_read_the_arrays_of_a_module():
+    """Those that clip gradients themselves do."""
+    module = mx.mod.Module(network(), label_names=['label'], context=[mx.cpu(0), mx.cpu(1)],
+                           fixed_param_names=['hidden_bias'])
+    module.bind([('data', (2, 5))], [('label', (2, 4))])
+    module.init_params(mx.init.One())
+    module.forward_backward(mx.io.DataBatch([mx.nd.ones((2, 5))], [mx.nd.ones((2, 4))]))
+    (weights, _), (gradients, none) = (module._exec_group.param_arrays,
+                                       module._exec_group.grad_arrays)
+    assert [each.shape for each in weights + gradients] == [(4, 5)] * 4 and none == [None, None]
+    gradients[0][:] = 0  # not a copy
+    assert not module._exec_group.execs[0].grad_dict['hidden_weight'].asnumpy().any()
+
+
+def test_names_that_are_not_there_are_told_with_those_that_are():
+    with pytest.raises(AttributeError, match='no SequentialModule .* BucketingModule, Module'):
+        mx.mod.SequentialModule()
+    with pytest.raises(AttributeError, match='no Caffe .* Perplexity'):
+        mx.metric.Caffe()
+
+
+def test_an_optimiser_of_mxnet_2_is_refused():
+    with pytest.raises(NotImplementedError, match='SGD; Signum of MXNet 2 decays'):
+        mx.optimizer.Signum()
+    module = mx.mod.Module(network(), label_names=['label'])
+    module.bind([('data', (2, 5))], [('label', (2, 4))])
+    module.init_params()
+    with pytest.raises(TypeError, match='optimizer must be a name'):
+        module.init_optimizer(optimizer=object())
+
+
+def test_a_module_of_buckets_is_loaded(tmp_path):
+    def make(key):
+        return network(), ['data'], ['label']
+    shapes = [('data', (2, 5))], [('label', (2, 4))]
+    trained = mx.mod.BucketingModule(make, 3)
+    trained.bind(*shapes)
+    trained.init_params(mx.init.Uniform())
+    trained.save_checkpoint(str(tmp_path / 'model'), 1)
+    loaded = mx.mod.BucketingModule.load(str(tmp_path / 'model'), 1, make, 3)
+    loaded.bind(*shapes)
+    batch = mx.io.DataBatch([mx.nd.ones((2, 5))], [mx.nd.ones((2, 4))], bucket_key=2,
+                            provide_data=shapes[0], provide_label=shapes[1])
+    outputs = []
+    for module in trained, loaded:
+        module.forward(batch, is_train=False)
+        outputs.append(module.get_outputs()[0].asnumpy())
+    assert np.array_equal(*outputs)

@@ -1,1 +1,9 @@
-"""MXNet 1's executors, modules, metrics and optimisers, for programs that run on MXNet 2."""
+"""MXNet 1 on MXNet 2: its executors, modules, metrics and optimisers, with `mx` typed."""
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._runtime.mxnet import mx as mx
+else:  # not by _runtime, which may be on the way and wait for this package
+    import mxnet as mx
+
+__all__ = ['mx']

@@ -3,86 +3,133 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import namedtuple
-from typing import Any, Iterator
-
-import mxnet as mx
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
 from . import metric as metrics
+from . import mx
+from .metric import EvalMetric, Metric
 
-__all__ = ['BaseModule', 'BatchEndParam', 'each']
+if TYPE_CHECKING:
+    from .monitor import Monitor
+    from .optimizer import Optimizer
 
-#: What callbacks at the end of a batch are given.
-BatchEndParam = namedtuple('BatchEndParam', ['epoch', 'nbatch', 'eval_metric', 'locals'])
+__all__ = ['BaseModule', 'Batch', 'BatchEndParam', 'Described', 'Options', 'Params', 'each']
+
+_T = TypeVar('_T')
+_Callbacks = Union[Callable[..., object], Sequence[Callable[..., object]], None]
+#: A batch, or one for each device.
+Batch = Union[mx.io.DataBatch, List[mx.io.DataBatch]]
+#: Names and shapes.
+Described = Union[Sequence[Union[mx.io.DataDesc, Tuple[str, Sequence[int]]]], None]
+#: Arguments of an optimiser.
+Options = Union[Mapping[str, object], Iterable[Tuple[str, object]]]
+#: Parameters, or auxiliary states, by name.
+Params = Dict[str, mx.nd.NDArray]
 
 
-def each(value: Any) -> list[Any]:
+class BatchEndParam(NamedTuple):
+    """What callbacks at the end of a batch are given."""
+
+    epoch: int
+    nbatch: int
+    eval_metric: EvalMetric
+    locals: dict[str, Any]
+
+
+def each(value: _T | Sequence[_T] | None) -> list[_T]:
     """`value` as a list: of none, of itself, or what it lists."""
     if value is None:
         return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    return list(value) if isinstance(value, (list, tuple)) else [value]  # type: ignore[list-item]
 
 
 class BaseModule:
-    """The methods of a module of MXNet 1 that need `bind`, `forward`, `backward` and `update`.
+    """The methods of a module of MXNet 1 that need `bind`, `forward`, `backward` and `update`."""
 
-    Subclasses give ``data_names``, ``output_names``, ``data_shapes``, ``label_shapes``,
-    ``output_shapes``, ``symbol`` and the methods that raise NotImplementedError here.
-    """
+    # Subclasses give these.
+    data_names: list[str]
+    output_names: list[str]
+    data_shapes: list[mx.io.DataDesc]
+    label_shapes: list[mx.io.DataDesc]
+    get_params: Callable[[], tuple[Params, Params]]
+    init_params: Callable[..., None]
+    bind: Callable[..., None]
+    init_optimizer: Callable[..., None]
+    forward: Callable[..., None]
+    backward: Callable[..., None]
+    update: Callable[[], None]
+    get_outputs: Callable[..., Any]
+    update_metric: Callable[..., None]
+    install_monitor: Callable[[Monitor], None]
 
-    def __init__(self, logger: Any = logging) -> None:
+    def __init__(self, logger: logging.Logger = logging) -> None:  # type: ignore[assignment]
         self.logger = logger
         self.binded = self.for_training = self.inputs_need_grad = False
         self.params_initialized = self.optimizer_initialized = False
-        self._symbol: Any = None
+        self._symbol: mx.sym.Symbol = None  # type: ignore[assignment]
 
     # ---- for users
 
-    def forward_backward(self, data_batch: Any) -> None:
+    def forward_backward(self, data_batch: Batch) -> None:
         """A forward pass in training, and its gradients."""
         self.forward(data_batch, is_train=True)
         self.backward()
 
-    def score(self, eval_data: Any, eval_metric: Any, num_batch: int | None = None,
-              batch_end_callback: Any = None, score_end_callback: Any = None, reset: bool = True,
-              epoch: int = 0, sparse_row_id_fn: Any = None) -> list[tuple[str, float]]:
+    def score(self, eval_data: mx.io.DataIter, eval_metric: Metric, num_batch: int | None = None,
+              batch_end_callback: _Callbacks = None, score_end_callback: _Callbacks = None,
+              reset: bool = True, epoch: int = 0, sparse_row_id_fn: object = None
+              ) -> list[tuple[str, float]]:
         """Measure predictions on `eval_data`; return names and values of the metric."""
-        self._needs('bound', self.binded and self.params_initialized)
-        if reset:
-            eval_data.reset()
-        eval_metric = metrics.create(eval_metric)
+        eval_metric, count = metrics.create(eval_metric), 0
         eval_metric.reset()
-        count = 0
-        for nbatch, eval_batch in enumerate(eval_data):
-            if nbatch == num_batch:
-                break
-            self.prepare(eval_batch, sparse_row_id_fn=sparse_row_id_fn)
-            self.forward(eval_batch, is_train=False)
+        for nbatch, eval_batch in self._batches(eval_data, num_batch, reset, sparse_row_id_fn):
             self._measure(eval_metric, eval_batch)
             for callback in each(batch_end_callback):
                 callback(BatchEndParam(epoch, nbatch, eval_metric, locals()))
             count += 1
         for callback in each(score_end_callback):
             callback(BatchEndParam(epoch, count, eval_metric, locals()))
-        return list(eval_metric.get_global_name_value())
+        return eval_metric.get_global_name_value()
 
-    def iter_predict(self, eval_data: Any, num_batch: int | None = None, reset: bool = True,
-                     sparse_row_id_fn: Any = None) -> Iterator[tuple[list[Any], int, Any]]:
-        """Yield the outputs of each batch without its padding, its number and the batch."""
+    def _batches(self, data: mx.io.DataIter, number: int | None, reset: bool, rows: object
+                 ) -> Iterator[tuple[int, mx.io.DataBatch]]:
+        """Yield batches and their numbers, once their outputs are computed."""
         self._needs('bound', self.binded and self.params_initialized)
         if reset:
-            eval_data.reset()
-        for nbatch, eval_batch in enumerate(eval_data):
-            if nbatch == num_batch:
+            data.reset()
+        for nbatch, batch in enumerate(data):
+            if nbatch == number:
                 break
-            self.prepare(eval_batch, sparse_row_id_fn=sparse_row_id_fn)
-            self.forward(eval_batch, is_train=False)
-            pad = eval_batch.pad or 0
-            yield [out[:out.shape[0] - pad] for out in self.get_outputs()], nbatch, eval_batch
+            self.prepare(batch, sparse_row_id_fn=rows)
+            self.forward(batch, is_train=False)
+            yield nbatch, batch
 
-    def predict(self, eval_data: Any, num_batch: int | None = None, merge_batches: bool = True,
-                reset: bool = True, always_output_list: bool = False,
-                sparse_row_id_fn: Any = None) -> Any:
+    def iter_predict(self, eval_data: mx.io.DataIter, num_batch: int | None = None,
+                     reset: bool = True, sparse_row_id_fn: object = None
+                     ) -> Iterator[tuple[list[mx.nd.NDArray], int, mx.io.DataBatch]]:
+        """Yield the outputs of each batch without its padding, its number and the batch."""
+        for nbatch, batch in self._batches(eval_data, num_batch, reset, sparse_row_id_fn):
+            pad = batch.pad or 0
+            yield [out[:out.shape[0] - pad] for out in self.get_outputs()], nbatch, batch
+
+    def predict(self, eval_data: mx.io.DataIter | mx.nd.NDArray, num_batch: int | None = None,
+                merge_batches: bool = True, reset: bool = True, always_output_list: bool = False,
+                sparse_row_id_fn: object = None
+                ) -> mx.nd.NDArray | list[mx.nd.NDArray] | list[list[mx.nd.NDArray]]:
         """The outputs of all batches, joined unless `merge_batches` is false."""
         if isinstance(eval_data, mx.nd.NDArray):
             self.forward(mx.io.DataBatch([eval_data]), is_train=False)
@@ -97,14 +144,17 @@ class BaseModule:
                   for parts in zip(*results)]
         return joined if len(joined) > 1 or always_output_list else joined[0]
 
-    def fit(self, train_data: Any, eval_data: Any = None, eval_metric: Any = 'acc',
-            epoch_end_callback: Any = None, batch_end_callback: Any = None, kvstore: Any = 'local',
-            optimizer: Any = 'sgd', optimizer_params: Any = (('learning_rate', 0.01),),
-            eval_end_callback: Any = None, eval_batch_end_callback: Any = None,
-            initializer: Any = None, arg_params: Any = None, aux_params: Any = None,
-            allow_missing: bool = False, force_rebind: bool = False, force_init: bool = False,
-            begin_epoch: int = 0, num_epoch: int | None = None, validation_metric: Any = None,
-            monitor: Any = None, sparse_row_id_fn: Any = None) -> None:
+    def fit(self, train_data: mx.io.DataIter, eval_data: mx.io.DataIter | None = None,
+            eval_metric: Metric = 'acc', epoch_end_callback: _Callbacks = None,
+            batch_end_callback: _Callbacks = None, kvstore: str | mx.kv.KVStore | None = 'local',
+            optimizer: str | Optimizer = 'sgd',
+            optimizer_params: Options = (('learning_rate', 0.01),),
+            eval_end_callback: _Callbacks = None, eval_batch_end_callback: _Callbacks = None,
+            initializer: mx.init.Initializer | None = None, arg_params: Params | None = None,
+            aux_params: Params | None = None, allow_missing: bool = False,
+            force_rebind: bool = False, force_init: bool = False, begin_epoch: int = 0,
+            num_epoch: int | None = None, validation_metric: Metric | None = None,
+            monitor: Monitor | None = None, sparse_row_id_fn: object = None) -> None:
         """Train for the epochs from `begin_epoch` up to `num_epoch`."""
         if num_epoch is None:
             raise ValueError('num_epoch must be given: the number of epochs, got None')
@@ -158,7 +208,7 @@ class BaseModule:
                     self.logger.info('Epoch[%d] Validation-%s=%f', epoch, name, value)
             train_data.reset()
 
-    def _measure(self, metric: Any, batch: Any) -> None:
+    def _measure(self, metric: EvalMetric, batch: Batch) -> None:
         if isinstance(batch, list):
             self.update_metric(metric, [part.label for part in batch], pre_sliced=True)
         else:
@@ -169,7 +219,7 @@ class BaseModule:
             raise ValueError('the module must be %s first: call %s' % (what, {
                 'bound': 'bind and init_params', 'ready to train': 'init_optimizer'}[what]))
 
-    def set_params(self, arg_params: Any, aux_params: Any, allow_missing: bool = False,
+    def set_params(self, arg_params: Params, aux_params: Params, allow_missing: bool = False,
                    force_init: bool = True, allow_extra: bool = False) -> None:
         """Give the module parameters."""
         self.init_params(initializer=None, arg_params=arg_params, aux_params=aux_params,
@@ -178,14 +228,14 @@ class BaseModule:
 
     def save_params(self, fname: str) -> None:
         """Write the parameters to a file."""
-        arg_params, aux_params = self.get_params()
         mx.nd.save(fname, {
-            **{'arg:' + name: array.as_in_context(mx.cpu()) for name, array in arg_params.items()},
-            **{'aux:' + name: array.as_in_context(mx.cpu()) for name, array in aux_params.items()}})
+            '%s:%s' % (kind, name): array.as_in_context(mx.cpu())
+            for kind, params in zip(('arg', 'aux'), self.get_params())
+            for name, array in params.items()})
 
     def load_params(self, fname: str) -> None:
         """Read parameters that `save_params` has written."""
-        kinds: dict[str, dict[str, Any]] = {'arg': {}, 'aux': {}}
+        kinds: dict[str, Params] = {'arg': {}, 'aux': {}}
         for key, array in mx.nd.load(fname).items():
             kind, _, name = key.partition(':')
             if kind not in kinds or not name:
@@ -193,70 +243,13 @@ class BaseModule:
             kinds[kind][name] = array
         self.set_params(kinds['arg'], kinds['aux'])
 
-    def prepare(self, data_batch: Any, sparse_row_id_fn: Any = None) -> None:
+    def prepare(self, data_batch: Batch, sparse_row_id_fn: object = None) -> None:
         """Get ready for a batch; sparse parameters are not to be had."""
         if sparse_row_id_fn is not None:
             raise NotImplementedError('sparse_row_id_fn is of sparse parameters, which modules on '
                                       'MXNet 2 do not have')
 
-    def get_states(self, merge_multi_context: bool = True) -> list[Any]:
-        """States that go from batch to batch: none."""
-        return []
-
-    def set_states(self, states: Any = None, value: Any = None) -> None:
-        """Refuse states where there are none."""
-        if states or value:
-            raise ValueError('the module has no states (state_names)')
-
     @property
-    def symbol(self) -> Any:
+    def symbol(self) -> mx.sym.Symbol:
         """The graph."""
         return self._symbol
-
-    # ---- for subclasses
-
-    def get_params(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The parameters and auxiliary states."""
-        raise NotImplementedError
-
-    def init_params(self, initializer: Any = None, arg_params: Any = None, aux_params: Any = None,
-                    allow_missing: bool = False, force_init: bool = False,
-                    allow_extra: bool = False) -> None:
-        """Draw or take parameters."""
-        raise NotImplementedError
-
-    def bind(self, data_shapes: Any, label_shapes: Any = None, for_training: bool = True,
-             inputs_need_grad: bool = False, force_rebind: bool = False, shared_module: Any = None,
-             grad_req: Any = 'write') -> None:
-        """Make executors."""
-        raise NotImplementedError
-
-    def init_optimizer(self, kvstore: Any = 'local', optimizer: Any = 'sgd',
-                       optimizer_params: Any = (('learning_rate', 0.01),),
-                       force_init: bool = False) -> None:
-        """Make an optimiser."""
-        raise NotImplementedError
-
-    def forward(self, data_batch: Any, is_train: bool | None = None) -> None:
-        """Compute outputs."""
-        raise NotImplementedError
-
-    def backward(self, out_grads: Any = None) -> None:
-        """Compute gradients."""
-        raise NotImplementedError
-
-    def update(self) -> None:
-        """Change the parameters by their gradients."""
-        raise NotImplementedError
-
-    def get_outputs(self, merge_multi_context: bool = True) -> list[Any]:
-        """Outputs of the last forward pass."""
-        raise NotImplementedError
-
-    def update_metric(self, eval_metric: Any, labels: Any, pre_sliced: bool = False) -> None:
-        """Measure the last outputs."""
-        raise NotImplementedError
-
-    def install_monitor(self, mon: Any) -> None:
-        """Watch the outputs of operators."""
-        raise NotImplementedError

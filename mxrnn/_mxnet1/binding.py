@@ -1,21 +1,25 @@
 """``Symbol.bind`` and ``simple_bind`` of MXNet 1."""
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence, Union
 
-import mxnet as mx
 import numpy as np
 
 from .. import _check
+from . import mx
 from .executor import Executor, infer_shapes, inferring
 
-__all__ = ['bind', 'refuse_groups', 'simple_bind']
+__all__ = ['Requests', 'bind', 'refuse_groups', 'simple_bind']
 
-#: Requests for gradients.
+#: Arrays in their order or by name.
+Arrays = Union[Sequence[Union[mx.nd.NDArray, None]], Mapping[str, mx.nd.NDArray]]
+#: Which gradients are wanted: one answer, or one for each argument.
+Requests = Union[str, Sequence[str], Mapping[str, str]]
 _REQUESTS = 'write', 'add', 'null'
 
 
-def _types(symbol: Any, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+def _types(symbol: mx.sym.Symbol, given: Mapping[str, object]
+           ) -> tuple[list[type], list[type]]:
     """Types of arguments and auxiliary states: float32 where nothing tells another."""
     names = symbol.list_arguments()
     given = {name: dtype for name, dtype in given.items() if name in names}
@@ -31,7 +35,7 @@ def _types(symbol: Any, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]
     return list(found[0]), list(found[2])
 
 
-def _requests(symbol: Any, grad_req: Any) -> list[str]:
+def _requests(symbol: mx.sym.Symbol, grad_req: Requests) -> list[str]:
     names = symbol.list_arguments()
     if isinstance(grad_req, str):
         requests = [grad_req] * len(names)
@@ -47,30 +51,29 @@ def _requests(symbol: Any, grad_req: Any) -> list[str]:
     return requests
 
 
-def _listed(what: str, names: Sequence[str], arrays: Any, needed: bool) -> list[Any]:
+def _listed(what: str, names: Sequence[str], arrays: Arrays | None) -> list[Any]:
     """`arrays`, given as a list or a dict, in the order of `names`."""
-    if arrays is None:
-        arrays = {}
-    if isinstance(arrays, Mapping):
-        missing = [name for name in names if name not in arrays]
-        if missing and needed:
+    if arrays is None or isinstance(arrays, Mapping):
+        missing = [name for name in names if name not in (arrays or ())]
+        if missing:
             raise ValueError('%s must have an array for each of %s' % (what, ', '.join(missing)))
-        return [arrays.get(name) for name in names]
+        return [arrays[name] for name in names] if arrays else []
     arrays = list(arrays)
     if len(arrays) != len(names):
         raise ValueError('%s must have %d arrays, has %d' % (what, len(names), len(arrays)))
     return arrays
 
 
-def refuse_groups(group2ctx: Any) -> None:
+def refuse_groups(group2ctx: object) -> None:
     """Refuse a model that lies on several devices."""
     if group2ctx:
         raise NotImplementedError('group2ctx, which puts parts of one model on several devices, '
                                   'has no counterpart in MXNet 2')
 
 
-def bind(symbol: Any, ctx: Any, args: Any, args_grad: Any = None, grad_req: Any = 'write',
-         aux_states: Any = None, group2ctx: Any = None, shared_exec: Any = None) -> Executor:
+def bind(symbol: mx.sym.Symbol, ctx: mx.Context, args: Arrays, args_grad: Arrays | None = None,
+         grad_req: Requests = 'write', aux_states: Arrays | None = None, group2ctx: object = None,
+         shared_exec: Executor | None = None) -> Executor:
     """Bind a Symbol to arrays, as ``Symbol.bind`` of MXNet 1 does.
 
     Parameters
@@ -93,17 +96,22 @@ def bind(symbol: Any, ctx: Any, args: Any, args_grad: Any = None, grad_req: Any 
         `group2ctx` is given.
     """
     refuse_groups(group2ctx)
-    gradients = _listed('args_grad', symbol.list_arguments(), args_grad, needed=False)
+    names = symbol.list_arguments()
+    if args_grad is None or isinstance(args_grad, Mapping):  # which may leave some out
+        args_grad = [(args_grad or {}).get(name) for name in names]
+    gradients = _listed('args_grad', names, args_grad)
     requests = ['null' if gradient is None else request
                 for gradient, request in zip(gradients, _requests(symbol, grad_req))]
-    return Executor(
-        symbol, ctx, _listed('args', symbol.list_arguments(), args, needed=True), gradients,
-        requests, _listed('aux_states', symbol.list_auxiliary_states(), aux_states, needed=True))
+    return Executor(symbol, ctx, _listed('args', names, args), gradients, requests,
+                    _listed('aux_states', symbol.list_auxiliary_states(), aux_states))
 
 
-def simple_bind(symbol: Any, ctx: Any = None, grad_req: Any = 'write', type_dict: Any = None,
-                stype_dict: Any = None, group2ctx: Any = None, shared_arg_names: Any = None,
-                shared_exec: Any = None, shared_buffer: Any = None, **kwargs: Any) -> Executor:
+def simple_bind(symbol: mx.sym.Symbol, ctx: mx.Context | None = None,
+                grad_req: Requests = 'write', type_dict: Mapping[str, object] | None = None,
+                stype_dict: Mapping[str, str] | None = None, group2ctx: object = None,
+                shared_arg_names: Sequence[str] | None = None,
+                shared_exec: Executor | None = None, shared_buffer: object = None,
+                **kwargs: Sequence[int]) -> Executor:
     """Bind a Symbol to new arrays of inferred shapes, as ``Symbol.simple_bind`` of MXNet 1 does.
 
     Arrays of `shared_exec` that are named in `shared_arg_names`, and all its auxiliary states,

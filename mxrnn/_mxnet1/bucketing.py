@@ -2,12 +2,27 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Hashable, Mapping, Sequence, Tuple
 
-from .base_module import BaseModule
+from . import mx
+from .base_module import BaseModule, Described, Options, Params
 from .module import Module
 
+if TYPE_CHECKING:
+    from .binding import Requests
+    from .monitor import Monitor
+    from .optimizer import Optimizer
+
 __all__ = ['BucketingModule']
+
+Key = Hashable
+#: From a key: the graph, the names of data and those of labels.
+Generator = Callable[[Any], Tuple[mx.sym.Symbol, Sequence[str], Sequence[str]]]
+
+
+def _of_current(name: str) -> Any:
+    """An attribute or a method that is that of the current bucket's module."""
+    return property(lambda self: getattr(self._curr_module, name))
 
 
 class BucketingModule(BaseModule):
@@ -25,60 +40,51 @@ class BucketingModule(BaseModule):
         Refused.
     """
 
-    def __init__(self, sym_gen: Callable[[Any], Any], default_bucket_key: Any = None,
-                 logger: Any = logging, context: Any = None, work_load_list: Any = None,
-                 fixed_param_names: Any = None, state_names: Any = None, group2ctxs: Any = None,
-                 compression_params: Any = None) -> None:
+    def __init__(self, sym_gen: Generator, default_bucket_key: Key = None,
+                 logger: logging.Logger = logging,  # type: ignore[assignment]
+                 context: mx.Context | Sequence[mx.Context] | None = None,
+                 work_load_list: Sequence[float] | None = None,
+                 fixed_param_names: Sequence[str] | None = None,
+                 state_names: Sequence[str] | None = None, group2ctxs: object = None,
+                 compression_params: Mapping[str, object] | None = None) -> None:
         super().__init__(logger)
         if default_bucket_key is None:
             raise ValueError('default_bucket_key must be given, got None')
         self._default_bucket_key, self._sym_gen = default_bucket_key, sym_gen
-        self._options = dict(context=context, work_load_list=work_load_list,
-                             fixed_param_names=fixed_param_names, state_names=state_names,
-                             group2ctxs=group2ctxs, compression_params=compression_params)
-        self._buckets: dict[Any, Module] = {}
+        self._options: dict[str, Any] = dict(
+            context=context, work_load_list=work_load_list, fixed_param_names=fixed_param_names,
+            state_names=state_names, group2ctxs=group2ctxs, compression_params=compression_params)
+        self._buckets: dict[Key, Module] = {}
         self._curr_module: Module = self._make(default_bucket_key)
         self._curr_bucket_key = default_bucket_key
         self._params_dirty = False
-        self._monitor: Any = None
+        self._monitor: Monitor | None = None
 
-    def _make(self, key: Any) -> Module:
+    @staticmethod
+    def load(prefix: str, epoch: int, sym_gen: Generator, default_bucket_key: Key = None,
+             **kwargs: Any) -> BucketingModule:
+        """A module with the weights of a checkpoint; `kwargs` are the constructor's."""
+        made = BucketingModule(sym_gen, default_bucket_key, **kwargs)
+        module = made._curr_module
+        module._arg_params, module._aux_params = mx.model.load_params(prefix, epoch)
+        module.params_initialized = made.params_initialized = True
+        return made
+
+    def _make(self, key: Key) -> Module:
         symbol, data_names, label_names = self._sym_gen(key)
         return Module(symbol, data_names, label_names, self.logger, **self._options)
 
-    @property
-    def data_names(self) -> list[str]:
-        """Names of the data."""
-        return self._curr_module.data_names
+    data_names, label_names, output_names, data_shapes, label_shapes, output_shapes, symbol = map(
+        _of_current, ('data_names', 'label_names', 'output_names', 'data_shapes', 'label_shapes',
+                      'output_shapes', 'symbol'))
+    backward, get_outputs, get_input_grads, get_states, set_states, update_metric = map(
+        _of_current, ('backward', 'get_outputs', 'get_input_grads', 'get_states', 'set_states',
+                      'update_metric'))
 
-    @property
-    def output_names(self) -> list[str]:
-        """Names of the outputs."""
-        return self._curr_module.output_names
-
-    @property
-    def data_shapes(self) -> list[Any]:
-        """Shapes of the data of the current bucket."""
-        return self._curr_module.data_shapes
-
-    @property
-    def label_shapes(self) -> list[Any]:
-        """Shapes of the labels of the current bucket."""
-        return self._curr_module.label_shapes
-
-    @property
-    def output_shapes(self) -> list[Any]:
-        """Shapes of the outputs of the current bucket."""
-        return self._curr_module.output_shapes
-
-    @property
-    def symbol(self) -> Any:
-        """The graph of the current bucket."""
-        return self._curr_module.symbol
-
-    def bind(self, data_shapes: Any, label_shapes: Any = None, for_training: bool = True,
-             inputs_need_grad: bool = False, force_rebind: bool = False, shared_module: Any = None,
-             grad_req: Any = 'write') -> None:
+    def bind(self, data_shapes: Described, label_shapes: Described = None,
+             for_training: bool = True, inputs_need_grad: bool = False,
+             force_rebind: bool = False, shared_module: Module | None = None,
+             grad_req: Requests = 'write') -> None:
         """Make executors for the largest bucket."""
         if shared_module is not None:
             raise ValueError('shared_module is not for a BucketingModule')
@@ -95,7 +101,8 @@ class BucketingModule(BaseModule):
         if kept is not None:
             self.set_params(*kept)
 
-    def switch_bucket(self, bucket_key: Any, data_shapes: Any, label_shapes: Any = None) -> None:
+    def switch_bucket(self, bucket_key: Key, data_shapes: Described,
+                      label_shapes: Described = None) -> None:
         """Go over to a bucket, whose module is made at its first use."""
         self._needs('bound', self.binded)
         if bucket_key not in self._buckets:
@@ -108,7 +115,7 @@ class BucketingModule(BaseModule):
             self._buckets[bucket_key] = module
         self._curr_module, self._curr_bucket_key = self._buckets[bucket_key], bucket_key
 
-    def get_params(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_params(self) -> tuple[Params, Params]:
         """The parameters and auxiliary states."""
         self._needs('bound', self.params_initialized)
         self._curr_module._params_dirty = self._params_dirty
@@ -116,7 +123,8 @@ class BucketingModule(BaseModule):
         self._params_dirty = False
         return params
 
-    def init_params(self, initializer: Any = None, arg_params: Any = None, aux_params: Any = None,
+    def init_params(self, initializer: mx.init.Initializer | None = None,
+                    arg_params: Params | None = None, aux_params: Params | None = None,
                     allow_missing: bool = False, force_init: bool = False,
                     allow_extra: bool = False) -> None:
         """Take or draw the parameters, which all buckets share."""
@@ -127,8 +135,9 @@ class BucketingModule(BaseModule):
                                       force_init, allow_extra)
         self._params_dirty, self.params_initialized = False, True
 
-    def init_optimizer(self, kvstore: Any = 'local', optimizer: Any = 'sgd',
-                       optimizer_params: Any = (('learning_rate', 0.01),),
+    def init_optimizer(self, kvstore: str | mx.kv.KVStore | None = 'local',
+                       optimizer: str | Optimizer = 'sgd',
+                       optimizer_params: Options = (('learning_rate', 0.01),),
                        force_init: bool = False) -> None:
         """Make one optimiser for all buckets."""
         self._needs('bound', self.binded and self.params_initialized)
@@ -141,7 +150,7 @@ class BucketingModule(BaseModule):
                 module.borrow_optimizer(self._curr_module)
         self.optimizer_initialized = True
 
-    def prepare(self, data_batch: Any, sparse_row_id_fn: Any = None) -> None:
+    def prepare(self, data_batch: Any, sparse_row_id_fn: object = None) -> None:
         """Make the module of a batch's bucket before it is its turn."""
         super().prepare(data_batch, sparse_row_id_fn)
         current = self._curr_bucket_key
@@ -150,16 +159,12 @@ class BucketingModule(BaseModule):
                            data_batch.provide_label)
         self.switch_bucket(current, *shapes)
 
-    def forward(self, data_batch: Any, is_train: bool | None = None) -> None:
+    def forward(self, data_batch: mx.io.DataBatch, is_train: bool | None = None) -> None:
         """Compute the outputs by the bucket that the batch names."""
         self._needs('bound', self.binded and self.params_initialized)
         self.switch_bucket(data_batch.bucket_key, data_batch.provide_data,
                            data_batch.provide_label)
         self._curr_module.forward(data_batch, is_train)
-
-    def backward(self, out_grads: Any = None) -> None:
-        """Compute the gradients."""
-        self._curr_module.backward(out_grads)
 
     def update(self) -> None:
         """Change the parameters by their gradients."""
@@ -167,27 +172,7 @@ class BucketingModule(BaseModule):
         self._params_dirty = True
         self._curr_module.update()
 
-    def get_outputs(self, merge_multi_context: bool = True) -> list[Any]:
-        """Outputs of the last forward pass."""
-        return self._curr_module.get_outputs(merge_multi_context)
-
-    def get_input_grads(self, merge_multi_context: bool = True) -> list[Any]:
-        """Gradients of the data."""
-        return self._curr_module.get_input_grads(merge_multi_context)
-
-    def get_states(self, merge_multi_context: bool = True) -> list[Any]:
-        """The states of the current bucket."""
-        return self._curr_module.get_states(merge_multi_context)
-
-    def set_states(self, states: Any = None, value: Any = None) -> None:
-        """Give states to the current bucket."""
-        self._curr_module.set_states(states, value)
-
-    def update_metric(self, eval_metric: Any, labels: Any, pre_sliced: bool = False) -> None:
-        """Measure the last outputs by `labels`."""
-        self._curr_module.update_metric(eval_metric, labels, pre_sliced)
-
-    def install_monitor(self, mon: Any) -> None:
+    def install_monitor(self, mon: Monitor) -> None:
         """Have `mon` watch all buckets."""
         self._monitor = mon
         for module in self._buckets.values():

@@ -4,18 +4,24 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import warnings
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Callable, Iterator, List, Mapping, Sequence, Tuple, Union
 
-import mxnet as mx
 import numpy as np
 from mxnet.base import NDArrayHandle
 from mxnet.ndarray import CachedOp
 
 from .._graph.graph import Entry, Graph, Node
 from .._graph.reading import graph_from_json, graph_to_json
+from . import mx
 
 __all__ = ['Executor', 'infer_shapes', 'inferring']
 
+Shapes = List[Tuple[int, ...]]
+#: Gradients of the outputs.
+Heads = Union[mx.nd.NDArray, Sequence[Union[mx.nd.NDArray, None]], Mapping[str, mx.nd.NDArray],
+              None]
+#: Is called with a name and the array of that name.
+Watch = Callable[[str, mx.nd.NDArray], object]
 #: Operators that hold graphs. With static memory MXNet 2 computes wrong gradients of them.
 _LOOPS = {'_foreach', '_while_loop', '_cond'}
 
@@ -38,8 +44,9 @@ class Executor:
         'write', 'add' or 'null' for each argument.
     """
 
-    def __init__(self, symbol: Any, ctx: Any, args: Sequence[Any], args_grad: Sequence[Any],
-                 requests: Sequence[str], aux_states: Sequence[Any]) -> None:
+    def __init__(self, symbol: mx.sym.Symbol, ctx: mx.Context, args: Sequence[mx.nd.NDArray],
+                 args_grad: Sequence[mx.nd.NDArray | None], requests: Sequence[str],
+                 aux_states: Sequence[mx.nd.NDArray]) -> None:
         self._symbol, self._ctx, self._requests = symbol, ctx, list(requests)
         self.arg_arrays, self.aux_arrays = list(args), list(aux_states)
         self.grad_arrays = [gradient if request != 'null' else None
@@ -49,7 +56,7 @@ class Executor:
         self.aux_dict = _by_name('auxiliary states', symbol.list_auxiliary_states(),
                                  self.aux_arrays)
         #: The arrays that the last forward pass gave.
-        self.outputs: list[Any] = []
+        self.outputs: list[mx.nd.NDArray] = []
         # Views with the memory of the arrays: other executors may want other gradients of them.
         views = {name: array.detach() for name, array in {**self.arg_dict, **self.aux_dict}.items()}
         wanted = [name for name, gradient in self.grad_dict.items() if gradient is not None]
@@ -58,16 +65,17 @@ class Executor:
             [request for request in requests if request != 'null'])
         self._records = bool(wanted)
         self._inputs = [views[name] for name in symbol.list_inputs()]
-        self._monitor: tuple[Callable[..., Any], bool] | None = None
+        self._monitor: tuple[Watch, bool] | None = None
         with legacy():
             self._run = _operator(symbol)
 
     @property
-    def output_dict(self) -> dict[str, Any]:
+    def output_dict(self) -> dict[str, mx.nd.NDArray]:
         """The outputs by their names."""
         return _by_name('outputs', self._symbol.list_outputs(), self.outputs)
 
-    def forward(self, is_train: bool = False, **kwargs: Any) -> list[Any]:
+    def forward(self, is_train: bool = False, **kwargs: mx.nd.NDArray
+                ) -> list[mx.nd.NDArray]:
         """Compute the outputs; `kwargs` are values for arguments, written into their arrays."""
         for name, value in kwargs.items():
             if name not in self.arg_dict:
@@ -84,7 +92,7 @@ class Executor:
         self.outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         return self.outputs
 
-    def backward(self, out_grads: Any = None, is_train: bool = True) -> None:
+    def backward(self, out_grads: Heads = None, is_train: bool = True) -> None:
         """Compute the gradients that were asked for.
 
         Parameters
@@ -100,10 +108,9 @@ class Executor:
             raise ValueError('backward needs a forward pass before it')
         if isinstance(out_grads, Mapping):
             out_grads = [out_grads[name] for name in self._symbol.list_outputs()]
-        elif out_grads is not None and not isinstance(out_grads, (list, tuple)):
+        elif isinstance(out_grads, mx.nd.NDArray):
             out_grads = [out_grads]
-        if not out_grads:
-            out_grads = [None] * len(self.outputs)
+        out_grads = out_grads or [None] * len(self.outputs)
         if len(out_grads) != len(self.outputs):
             raise ValueError('out_grads must have an array for each of %d outputs, has %d'
                              % (len(self.outputs), len(out_grads)))
@@ -113,8 +120,8 @@ class Executor:
         with legacy():
             mx.autograd.backward(self.outputs, head_grads=heads)
 
-    def copy_params_from(self, arg_params: Mapping[str, Any],
-                         aux_params: Mapping[str, Any] | None = None,
+    def copy_params_from(self, arg_params: Mapping[str, mx.nd.NDArray],
+                         aux_params: Mapping[str, mx.nd.NDArray] | None = None,
                          allow_extra_params: bool = False) -> None:
         """Write parameters and auxiliary states into the arrays that are bound."""
         for given, bound in ((arg_params, self.arg_dict), (aux_params or {}, self.aux_dict)):
@@ -125,14 +132,14 @@ class Executor:
                     raise ValueError('the graph has no %s' % name)
 
     def reshape(self, partial_shaping: bool = False, allow_up_sizing: bool = False,
-                **kwargs: Any) -> Executor:
+                **kwargs: Sequence[int]) -> Executor:
         """Return an executor for other shapes, with the arrays whose shapes stay."""
         shapes, _, aux_shapes = infer_shapes(self._symbol, kwargs)
         if aux_shapes != [array.shape for array in self.aux_arrays]:
             raise ValueError('the shapes of auxiliary states must stay, would be %s' % aux_shapes)
 
-        def fit(name: str, array: Any, shape: tuple[int, ...]) -> Any:
-            if array is None or array.shape == shape:
+        def fit(name: str, array: mx.nd.NDArray, shape: tuple[int, ...]) -> mx.nd.NDArray:
+            if array.shape == shape:
                 return array
             if not partial_shaping and name not in kwargs and name in self._parameters():
                 raise ValueError('%s would change its shape from %s to %s: allow it by '
@@ -156,7 +163,7 @@ class Executor:
         """Arguments that look like parameters: those that have a gradient."""
         return {name for name, gradient in self.grad_dict.items() if gradient is not None}
 
-    def set_monitor_callback(self, callback: Callable[..., Any], monitor_all: bool = False) -> None:
+    def set_monitor_callback(self, callback: Watch, monitor_all: bool = False) -> None:
         """Call ``callback(name, array)`` for the outputs of all operators from now on."""
         # Static memory has no values to show of what lies inside.
         self._run = _operator(self._symbol, static=False)
@@ -184,7 +191,8 @@ def legacy() -> Iterator[None]:
         yield
 
 
-def _by_name(what: str, names: Sequence[str], arrays: Sequence[Any]) -> dict[str, Any]:
+def _by_name(what: str, names: Sequence[str], arrays: Sequence[mx.nd.NDArray]
+             ) -> dict[str, mx.nd.NDArray]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError('%s must have names of their own, but there are several called %s'
@@ -192,7 +200,7 @@ def _by_name(what: str, names: Sequence[str], arrays: Sequence[Any]) -> dict[str
     return dict(zip(names, arrays))
 
 
-def _operator(symbol: Any, static: bool = True) -> Any:
+def _operator(symbol: mx.sym.Symbol, static: bool = True) -> CachedOp:
     """Make the operator that runs a graph, with static memory where that is right.
 
     With static memory MXNet 2.0.0b1 writes one gradient alone of two variables that are added, so
@@ -228,7 +236,8 @@ def _through_identity(graph: Graph) -> Graph:
         Entry(places[entry.node], entry.output) for entry in graph.heads))
 
 
-def infer_shapes(symbol: Any, known: Mapping[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:
+def infer_shapes(symbol: mx.sym.Symbol, known: Mapping[str, Sequence[int]]
+                 ) -> tuple[Shapes, Shapes, Shapes]:
     """Shapes of arguments, outputs and auxiliary states."""
     arguments = set(symbol.list_arguments()) | set(symbol.list_auxiliary_states())
     with inferring():

@@ -1,22 +1,28 @@
 """One graph on one or more devices: an executor for each, and batches cut among them."""
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, Sequence, Union
 
-import mxnet as mx
-
+from . import mx
 from .executor import Executor
+from .metric import EvalMetric
 
-__all__ = ['Group', 'described', 'joined', 'merged', 'reshaped']
+__all__ = ['Array', 'Arrays', 'Descs', 'Group', 'described', 'joined', 'merged', 'reshaped']
+
+Array = mx.nd.NDArray
+#: For each name an array, or one for each device.
+Arrays = Sequence[Union[Array, Sequence[Array]]]
+Descs = Sequence[mx.io.DataDesc]
 
 
-def described(shapes: Any) -> list[Any]:
+def described(shapes: Iterable[mx.io.DataDesc | tuple[str, Sequence[int]]] | None
+              ) -> list[mx.io.DataDesc]:
     """Names and shapes as a list of DataDesc."""
     return [each if isinstance(each, mx.io.DataDesc) else mx.io.DataDesc(*each)
             for each in shapes or ()]
 
 
-def merged(parts: Sequence[Any], axis: int) -> Any:
+def merged(parts: Sequence[Array], axis: int) -> Array:
     """Join what the devices have computed; a value without an axis of batches is the first's."""
     if len(parts) == 1 or axis < 0:
         return parts[0]
@@ -34,7 +40,7 @@ class Group:
     workload : list of float
         How much of a batch each device gets.
     data_shapes, label_shapes : list of DataDesc
-    params : list of str
+    params, states : list of str
         Names of the arguments that are no inputs.
     requests : dict of str to str
         'write', 'add' or 'null' by argument.
@@ -42,21 +48,38 @@ class Group:
         Its parameters, with their gradients, are used.
     """
 
-    def __init__(self, symbol: Any, contexts: Sequence[Any], workload: Sequence[float],
-                 data_shapes: Sequence[Any], label_shapes: Sequence[Any], params: Sequence[str],
-                 requests: Mapping[str, str], shared: Group | None = None) -> None:
+    def __init__(self, symbol: mx.sym.Symbol, contexts: Sequence[mx.Context],
+                 workload: Sequence[float], data_shapes: Descs, label_shapes: Descs,
+                 params: Sequence[str], states: Sequence[str], requests: Mapping[str, str],
+                 shared: Group | None = None) -> None:
         self.symbol, self.contexts, self.workload = symbol, list(contexts), list(workload)
+        self.param_names, self.state_names = list(params), list(states)
+        self.aux_names = symbol.list_auxiliary_states()
+        types = {desc.name: desc.dtype for desc in [*data_shapes, *label_shapes]}
+        self.execs: list[Executor] = [symbol.simple_bind(  # type: ignore[misc]
+            ctx, requests, types, shared_arg_names=self.param_names,
+            shared_exec=shared.execs[i] if shared else None, **shapes)
+            for i, (ctx, shapes) in enumerate(zip(contexts, self._shapes(
+                data_shapes, label_shapes)))]
+
+    def reshape(self, data_shapes: Descs, label_shapes: Descs) -> None:
+        """Take batches of other shapes, with the parameters and states that there are."""
+        self.execs = [executor.reshape(partial_shaping=True, allow_up_sizing=True, **shapes)
+                      for executor, shapes in zip(self.execs, self._shapes(
+                          data_shapes, label_shapes))]
+
+    def _shapes(self, data_shapes: Descs, label_shapes: Descs) -> list[dict[str, tuple[int, ...]]]:
+        """Shapes by name, for each device."""
         self.data_shapes, self.label_shapes = list(data_shapes), list(label_shapes)
-        self.params, self.requests = list(params), dict(requests)
         self.slices = self._cut()
-        self.execs: list[Executor] = []
-        for i, ctx in enumerate(self.contexts):
-            inputs = [*self.data_shapes, *self.label_shapes]
-            shapes = {desc.name: self._part(desc, i) for desc in inputs}
-            types = {desc.name: desc.dtype for desc in inputs}
-            self.execs.append(symbol.simple_bind(
-                ctx, self.requests, types, shared_arg_names=self.params,
-                shared_exec=shared.execs[i] if shared else None, shared_buffer={}, **shapes))
+        return [{desc.name: self._part(desc, i) for desc in [*data_shapes, *label_shapes]}
+                for i in range(len(self.contexts))]
+
+    #: Arguments by parameter and device, and so on, as programs of MXNet 1 read them.
+    param_arrays = property(lambda self: self.arrays(self.param_names))
+    grad_arrays = property(lambda self: self.arrays(self.param_names, 'grad_dict'))
+    state_arrays = property(lambda self: self.arrays(self.state_names))
+    aux_arrays = property(lambda self: self.arrays(self.aux_names, 'aux_dict'))
 
     @property
     def batch_size(self) -> int:
@@ -79,32 +102,32 @@ class Group:
             begin = end
         return slices
 
-    def _part(self, desc: Any, device: int) -> tuple[int, ...]:
+    def _part(self, desc: mx.io.DataDesc, device: int) -> tuple[int, ...]:
         shape, axis = list(desc.shape), _axis(desc)
         if axis >= 0:
             shape[axis] = self.slices[device].stop - self.slices[device].start
         return tuple(shape)
 
-    def _rows(self, array: Any, desc: Any, device: int) -> Any:
+    def _rows(self, array: Array, desc: mx.io.DataDesc, device: int) -> Array:
         axis = _axis(desc)
         if axis < 0 or len(self.execs) == 1:
             return array
         rows = self.slices[device]
         return mx.nd.slice_axis(array, axis=axis, begin=rows.start, end=rows.stop)
 
-    def _load(self, arrays: Sequence[Any], descs: Sequence[Any], what: str) -> None:
+    def _load(self, arrays: Sequence[Array], descs: Descs, what: str) -> None:
         if len(arrays) != len(descs):
             raise ValueError('the batch has %d arrays of %s, the module is bound to %s'
                              % (len(arrays), what, ', '.join(desc.name for desc in descs)))
         for array, desc in zip(arrays, descs):
-            if not isinstance(array, mx.nd.NDArray):
+            if not isinstance(array, Array):
                 array = mx.nd.array(array, dtype=desc.dtype)
             for device, executor in enumerate(self.execs):
                 if desc.name in executor.arg_dict:
                     part = self._rows(array, desc, device)
                     executor.arg_dict[desc.name][:] = part.as_in_context(self.contexts[device])
 
-    def forward(self, batch: Any, is_train: bool) -> None:
+    def forward(self, batch: mx.io.DataBatch, is_train: bool) -> None:
         """Run all devices on their parts of `batch`."""
         self._load(batch.data, self.data_shapes, 'data')
         if self.label_shapes and batch.label:
@@ -112,9 +135,9 @@ class Group:
         for executor in self.execs:
             executor.forward(is_train)
 
-    def backward(self, out_grads: Any) -> None:
+    def backward(self, out_grads: Array | Sequence[Array] | None) -> None:
         """Compute gradients; `out_grads` are of the outputs of a whole batch."""
-        if out_grads is not None and not isinstance(out_grads, (list, tuple)):
+        if isinstance(out_grads, Array):
             out_grads = [out_grads]
         for device, executor in enumerate(self.execs):
             heads = None
@@ -130,26 +153,25 @@ class Group:
         return [mx.io.DataDesc.get_batch_axis(self.symbol[i].attr('__layout__'))
                 for i in range(len(self.symbol.list_outputs()))]
 
-    def outputs(self, merge: bool, begin: int = 0, end: int | None = None) -> list[Any]:
+    def outputs(self, merge: bool, begin: int = 0, end: int | None = None) -> Arrays:
         """Outputs, joined over the devices or as a list for each."""
         columns = list(zip(*[executor.outputs for executor in self.execs]))[begin:end]
         if not merge:
             return [list(column) for column in columns]
         return [merged(column, axis) for column, axis in zip(columns, self.output_axes()[begin:])]
 
-    def arrays(self, names: Iterable[str], gradients: bool = False) -> list[list[Any]]:
-        """Arguments, or their gradients, as a list for each name over the devices."""
-        return [[(executor.grad_dict if gradients else executor.arg_dict)[name]
-                 for executor in self.execs] for name in names]
+    def arrays(self, names: Iterable[str], of: str = 'arg_dict') -> list[list[Array]]:
+        """Arrays of the executors as a list for each name over the devices."""
+        return [[getattr(executor, of)[name] for executor in self.execs] for name in names]
 
-    def input_grads(self, merge: bool) -> list[Any]:
+    def input_grads(self, merge: bool) -> Arrays:
         """Gradients of the data."""
-        arrays = self.arrays([desc.name for desc in self.data_shapes], gradients=True)
+        arrays = self.arrays([desc.name for desc in self.data_shapes], 'grad_dict')
         if not merge:
             return arrays
         return [merged(parts, _axis(desc)) for parts, desc in zip(arrays, self.data_shapes)]
 
-    def fill(self, names: Sequence[str], arrays: Any, value: Any) -> None:
+    def fill(self, names: Sequence[str], arrays: Arrays | None, value: float | None) -> None:
         """Write `arrays`, of a whole batch or by device, or else one value into arguments."""
         for i, parts in enumerate(self.arrays(names)):
             for device, array in enumerate(parts):
@@ -157,52 +179,47 @@ class Group:
                     array[:] = value
                     continue
                 given = arrays[i]
-                if isinstance(given, (list, tuple)):
+                if not isinstance(given, Array):
                     given = given[device]
                 elif len(parts) > 1:
                     given = given[self.slices[device]]
                 array[:] = given.as_in_context(array.context)
 
-    def set_params(self, arg_params: Mapping[str, Any], aux_params: Mapping[str, Any],
+    def set_params(self, arg_params: Mapping[str, Array], aux_params: Mapping[str, Array],
                    allow_extra: bool) -> None:
         """Write parameters to all devices."""
         for executor in self.execs:
             executor.copy_params_from(arg_params, aux_params, allow_extra_params=allow_extra)
 
-    def get_params(self, arg_params: Mapping[str, Any], aux_params: Mapping[str, Any]) -> None:
+    def get_params(self, arg_params: Mapping[str, Array], aux_params: Mapping[str, Array]) -> None:
         """Write the parameters, averaged over the devices, into the arrays given."""
         for given, of in ((arg_params, 'arg_dict'), (aux_params, 'aux_dict')):
             for name, array in given.items():
-                parts = [getattr(executor, of)[name].as_in_context(mx.cpu())
-                         for executor in self.execs]
+                parts = [part.as_in_context(mx.cpu()) for part in self.arrays([name], of)[0]]
                 mean = parts[0] if len(parts) == 1 else mx.nd.add_n(*parts) / len(parts)
                 mean.astype(array.dtype).copyto(array)
 
-    def update_metric(self, metric: Any, labels: Any, pre_sliced: bool) -> None:
-        """Give a metric each device's outputs with their labels."""
+    def update_metric(self, metric: EvalMetric, labels: Arrays, pre_sliced: bool) -> None:
+        """Give a metric each device's outputs with their labels, which may be by device."""
         for device, executor in enumerate(self.execs):
-            if pre_sliced:
-                parts = labels[device]
-            else:
-                parts = [self._rows(label, desc, device)
-                         for label, desc in zip(labels, self.label_shapes)]
-            if self.label_shapes and not pre_sliced:
-                named = {desc.name: part for desc, part in zip(self.label_shapes, parts)}
-            else:
-                named = dict(enumerate(parts))
-            metric.update_dict(named, executor.output_dict)
+            parts: Iterable[Array] = labels[device] if pre_sliced else [
+                self._rows(label, desc, device)  # type: ignore[arg-type]
+                for label, desc in zip(labels, self.label_shapes)]
+            metric.update_dict({desc.name: part for desc, part in zip(self.label_shapes, parts)},
+                               executor.output_dict)
 
 
-def _axis(desc: Any) -> int:
+def _axis(desc: mx.io.DataDesc) -> int:
     return int(mx.io.DataDesc.get_batch_axis(getattr(desc, 'layout', None)))
 
 
-def reshaped(descs: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
+def reshaped(descs: Descs, arrays: Sequence[Array]) -> list[mx.io.DataDesc]:
+    """Descriptions of `arrays`, of the names and types of others."""
     return [mx.io.DataDesc(desc.name, array.shape, desc.dtype, desc.layout)
             for desc, array in zip(descs, arrays)]
 
 
-def joined(batches: Sequence[Any]) -> Any:
+def joined(batches: Sequence[mx.io.DataBatch]) -> mx.io.DataBatch:
     """Batches of the devices as one."""
     data, label = ([mx.nd.concat(*arrays, dim=0) for arrays in zip(*columns)] for columns in (
         [batch.data for batch in batches], [batch.label or [] for batch in batches]))

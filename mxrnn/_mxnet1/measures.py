@@ -2,15 +2,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import mxnet as mx
 import numpy as np
 
-from .metric import EvalMetric, alias, array, check_label_shapes
+from . import mx
+from .metric import Arrays, EvalMetric, Names, alias, array, check_label_shapes
 
-__all__ = ['Accuracy', 'CrossEntropy', 'F1', 'Loss', 'MAE', 'MSE', 'NegativeLogLikelihood',
-           'PearsonCorrelation', 'Perplexity', 'RMSE', 'TopKAccuracy']
+__all__ = ['Accuracy', 'CrossEntropy', 'F1', 'Loss', 'MAE', 'MCC', 'MSE', 'NegativeLogLikelihood',
+           'PCC', 'PearsonCorrelation', 'Perplexity', 'RMSE', 'TopKAccuracy']
 
 
 class _Counted(EvalMetric):
@@ -19,17 +18,16 @@ class _Counted(EvalMetric):
     #: The name by default.
     _title: str
 
-    def __init__(self, name: str | None = None, output_names: Any = None,
-                 label_names: Any = None, **kwargs: Any) -> None:
+    def __init__(self, name: str | None = None, output_names: Names = None,
+                 label_names: Names = None, **kwargs: object) -> None:
         super().__init__(name or self._title, output_names, label_names, has_global_stats=True,
                          **kwargs)
 
-    def update(self, labels: Any, preds: Any) -> None:
-        labels, preds = check_label_shapes(labels, preds, wrap=True)
-        for label, pred in zip(labels, preds):
+    def update(self, labels: Arrays, preds: Arrays) -> None:
+        for label, pred in zip(*check_label_shapes(labels, preds, wrap=True)):
             self._add(*self._count(label, pred))
 
-    def _count(self, label: Any, pred: Any) -> tuple[Any, int]:
+    def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         """Return the share of a pair in the sum and in the count."""
         raise NotImplementedError
 
@@ -40,17 +38,18 @@ class Accuracy(_Counted):
 
     _title = 'accuracy'
 
-    def __init__(self, axis: int = 1, name: str | None = None, output_names: Any = None,
-                 label_names: Any = None) -> None:
+    def __init__(self, axis: int = 1, name: str | None = None, output_names: Names = None,
+                 label_names: Names = None) -> None:
         self.axis = axis
         super().__init__(name, output_names, label_names, axis=axis)
 
-    def _count(self, label: Any, pred: Any) -> tuple[Any, int]:
+    def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         if pred.shape != label.shape:
             pred = mx.nd.argmax(pred, axis=self.axis)
-        pred, label = (array(each).astype('int32').ravel() for each in (pred, label))
-        check_label_shapes(label, pred, shape=True)
-        return float((pred == label).sum()), len(pred)
+        guess, truth = (array(each).astype('int32').ravel() for each in (pred, label))
+        if guess.shape != truth.shape:
+            raise ValueError('%d labels do not fit %d predictions' % (len(truth), len(guess)))
+        return float((guess == truth).sum()), len(guess)
 
 
 @alias('top_k_accuracy', 'top_k_acc')
@@ -59,61 +58,122 @@ class TopKAccuracy(_Counted):
 
     _title = 'top_k_accuracy'
 
-    def __init__(self, top_k: int = 1, name: str = 'top_k_accuracy', output_names: Any = None,
-                 label_names: Any = None) -> None:
+    def __init__(self, top_k: int = 1, name: str = 'top_k_accuracy', output_names: Names = None,
+                 label_names: Names = None) -> None:
         if top_k < 2:
             raise ValueError('top_k must be at least 2, got %r: Accuracy is for 1' % top_k)
         self.top_k = top_k
         super().__init__('%s_%d' % (name, top_k), output_names, label_names, top_k=top_k)
 
-    def _count(self, label: Any, pred: Any) -> tuple[Any, int]:
+    def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         scores = array(pred).astype('float32')
-        label = array(label).astype('int32').ravel()
+        truth = array(label).astype('int32').ravel()
         if scores.ndim == 1:
-            return float((np.argsort(scores) == label).sum()), len(label)
+            return float((np.argsort(scores) == truth).sum()), len(truth)
         k = min(self.top_k, scores.shape[1])
         best = np.argpartition(scores, -k)[:, scores.shape[1] - k:]
-        return float((best == label[:, None]).sum()), len(label)
+        return float((best == truth[:, None]).sum()), len(truth)
 
 
-@alias()
-class F1(_Counted):
-    """The F1 score of two classes; of each batch and averaged, or ('micro') of all."""
+class _Binary(EvalMetric):
+    """A score of two classes; of each update and averaged, or (average='micro') of all."""
 
-    _title = 'f1'
+    _title: str
 
-    def __init__(self, name: str = 'f1', output_names: Any = None, label_names: Any = None,
-                 average: str = 'macro') -> None:
+    def __init__(self, name: str | None = None, output_names: Names = None,
+                 label_names: Names = None, average: str = 'macro') -> None:
         self.average = average
-        super().__init__(name, output_names, label_names)
+        super().__init__(name or self._title, output_names, label_names, has_global_stats=True)
 
     def reset(self) -> None:
         super().reset()
-        self._counts = np.zeros(3)  # right positives, wrong positives, wrong negatives
+        # By guess and label.
+        self._counts, self._all = np.zeros((2, 2)), np.zeros((2, 2))
 
     def reset_local(self) -> None:
         super().reset_local()
-        self._counts = np.zeros(3)
+        self._counts = np.zeros((2, 2))
 
-    def _count(self, label: Any, pred: Any) -> tuple[Any, int]:
-        label = array(label).astype('int32').ravel()
-        guess = np.argmax(array(pred), axis=1)
-        if len(np.unique(label)) > 2:
-            raise ValueError('F1 is for two classes')
-        counts = np.array([((guess == 1) & (label == 1)).sum(),
-                              ((guess == 1) & (label == 0)).sum(),
-                              ((guess == 0) & (label == 1)).sum()], dtype=float)
-        if self.average != 'macro':
-            self._counts += counts
-            score = self._score(self._counts)
-            count = len(label)
-            return score * (self.num_inst + count) - self.sum_metric, count
-        return self._score(counts), 1
+    def update(self, labels: Arrays, preds: Arrays) -> None:
+        counts = np.zeros((2, 2))
+        for label, pred in zip(*check_label_shapes(labels, preds, wrap=True)):
+            truth = array(label).astype('int32').ravel()
+            if len(np.unique(truth)) > 2:
+                raise ValueError('%s is for two classes' % type(self).__name__)
+            guess = np.argmax(array(pred), axis=1)
+            np.add.at(counts, tuple((each == 1).astype(int) for each in (guess, truth)), 1)
+        if self.average == 'macro':
+            self._add(self._score(counts), 1)
+            return
+        self._counts, self._all = self._counts + counts, self._all + counts
+        self.num_inst, self.global_num_inst = int(self._counts.sum()), int(self._all.sum())
+        self.sum_metric = self._score(self._counts) * self.num_inst
+        self.global_sum_metric = self._score(self._all) * self.global_num_inst
 
-    @staticmethod
-    def _score(counts: Any) -> float:
-        right, wrong, missed = counts
-        return 2 * right / (2 * right + wrong + missed) if right else 0.
+    def _score(self, counts: np.ndarray) -> float:
+        raise NotImplementedError
+
+
+@alias()
+class F1(_Binary):
+    """The F1 score."""
+
+    _title = 'f1'
+
+    def _score(self, counts: np.ndarray) -> float:
+        (_, missed), (wrong, right) = counts
+        return float(2 * right / (2 * right + wrong + missed)) if right else 0.
+
+
+@alias()
+class MCC(_Binary):
+    """The correlation coefficient of Matthews."""
+
+    _title = 'mcc'
+
+    def _score(self, counts: np.ndarray) -> float:
+        sums = np.concatenate([counts.sum(0), counts.sum(1)])
+        return float((counts[0, 0] * counts[1, 1] - counts[0, 1] * counts[1, 0])
+                     / math.sqrt(np.prod(sums[sums > 0])))
+
+
+@alias()
+class PCC(EvalMetric):
+    """The same of any number of classes, of all updates."""
+
+    def __init__(self, name: str = 'pcc', output_names: Names = None,
+                 label_names: Names = None, has_global_stats: bool = True) -> None:
+        super().__init__(name, output_names, label_names, has_global_stats=has_global_stats)
+
+    def reset(self) -> None:
+        super().reset()
+        self._counts = self._all = np.zeros((2, 2))
+
+    def reset_local(self) -> None:
+        super().reset_local()
+        self._counts = np.zeros((2, 2))
+
+    def update(self, labels: Arrays, preds: Arrays) -> None:
+        for label, pred in zip(*check_label_shapes(labels, preds, wrap=True)):
+            truth, guess = array(label).astype('int32'), array(pred)
+            guess = guess.argmax(axis=1) if guess.shape != truth.shape else guess.astype('int32')
+            classes = max(guess.max() + 1, truth.max() + 1, len(self._all))
+            counts = np.zeros((classes, classes))
+            np.add.at(counts, (guess.ravel(), truth.ravel()), 1)
+            self._counts, self._all = (
+                counts + np.pad(each, (0, classes - len(each)), 'constant')
+                for each in (self._counts, self._all))
+        self.num_inst, self.global_num_inst = self.num_inst + 1, self.global_num_inst + 1
+        self.sum_metric = _correlation(self._counts) * self.num_inst
+        self.global_sum_metric = _correlation(self._all) * self.global_num_inst
+
+
+def _correlation(counts: np.ndarray) -> float:
+    total, guesses, labels = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
+    spread = (guesses * (total - guesses)).sum() * (labels * (total - labels)).sum()
+    if not spread:
+        return float('nan')
+    return float((counts.diagonal() * total - guesses * labels).sum() / math.sqrt(spread))
 
 
 @alias()
@@ -123,11 +183,11 @@ class Perplexity(_Counted):
     _title = 'perplexity'
 
     def __init__(self, ignore_label: int | None, axis: int = -1, name: str = 'perplexity',
-                 output_names: Any = None, label_names: Any = None) -> None:
+                 output_names: Names = None, label_names: Names = None) -> None:
         self.ignore_label, self.axis = ignore_label, axis
         super().__init__(name, output_names, label_names, ignore_label=ignore_label)
 
-    def _count(self, label: Any, pred: Any) -> tuple[Any, int]:
+    def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         classes = pred.shape[-1]
         if label.size != pred.size / classes:
             raise ValueError('labels of shape %s do not fit predictions of shape %s'
@@ -143,19 +203,19 @@ class Perplexity(_Counted):
             chosen = chosen * (1 - ignored) + ignored
         return -float(mx.nd.sum(mx.nd.log(mx.nd.maximum(1e-10, chosen))).asscalar()), count
 
-    def _value(self, total: float, count: int) -> Any:
+    def _value(self, total: float, count: int) -> float:
         return math.exp(total / count) if count else float('nan')
 
 
 class _Mean(_Counted):
     """The mean over batches of a distance."""
 
-    def _count(self, label: Any, pred: Any) -> tuple[Any, int]:
-        label, pred = (each.reshape(-1, 1) if each.ndim == 1 else each
-                       for each in (array(label), array(pred)))
-        return self._distance(label - pred), 1
+    def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
+        truth, guess = (each.reshape(-1, 1) if each.ndim == 1 else each
+                        for each in (array(label), array(pred)))
+        return float(self._distance(truth - guess)), 1
 
-    def _distance(self, difference: Any) -> Any:
+    def _distance(self, difference: np.ndarray) -> float:
         raise NotImplementedError
 
 
@@ -165,7 +225,7 @@ class MAE(_Mean):
 
     _title = 'mae'
 
-    def _distance(self, difference: Any) -> Any:
+    def _distance(self, difference: np.ndarray) -> float:
         return np.abs(difference).mean()
 
 
@@ -175,7 +235,7 @@ class MSE(_Mean):
 
     _title = 'mse'
 
-    def _distance(self, difference: Any) -> Any:
+    def _distance(self, difference: np.ndarray) -> float:
         return (difference ** 2.0).mean()
 
 
@@ -185,7 +245,7 @@ class RMSE(_Mean):
 
     _title = 'rmse'
 
-    def _distance(self, difference: Any) -> Any:
+    def _distance(self, difference: np.ndarray) -> float:
         return np.sqrt((difference ** 2.0).mean())
 
 
@@ -195,17 +255,17 @@ class CrossEntropy(_Counted):
 
     _title = 'cross-entropy'
 
-    def __init__(self, eps: float = 1e-12, name: str | None = None, output_names: Any = None,
-                 label_names: Any = None) -> None:
+    def __init__(self, eps: float = 1e-12, name: str | None = None, output_names: Names = None,
+                 label_names: Names = None) -> None:
         self.eps = eps
         super().__init__(name, output_names, label_names, eps=eps)
 
-    def _count(self, label: Any, pred: Any) -> tuple[Any, int]:
-        label, pred = array(label).ravel(), array(pred)
-        if len(label) != len(pred):
-            raise ValueError('%d labels do not fit %d predictions' % (len(label), len(pred)))
-        chosen = pred[np.arange(len(label)), label.astype('int64')]
-        return (-np.log(chosen + self.eps)).sum(), len(label)
+    def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
+        truth, guess = array(label).ravel().astype('int64'), array(pred)
+        if len(truth) != len(guess):
+            raise ValueError('%d labels do not fit %d predictions' % (len(truth), len(guess)))
+        chosen = guess[np.arange(len(truth)), truth]
+        return float(-np.log(chosen + self.eps).sum()), len(truth)
 
 
 @alias('nll_loss', 'nll-loss')
@@ -221,19 +281,19 @@ class PearsonCorrelation(_Counted):
 
     _title = 'pearsonr'
 
-    def _count(self, label: Any, pred: Any) -> tuple[Any, int]:
+    def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         check_label_shapes(label, pred, shape=True)
-        return np.corrcoef(array(pred).ravel(), array(label).ravel())[0, 1], 1
+        return float(np.corrcoef(array(pred).ravel(), array(label).ravel())[0, 1]), 1
 
 
 @alias()
 class Loss(EvalMetric):
     """The mean of the outputs, which are losses."""
 
-    def __init__(self, name: str = 'loss', output_names: Any = None,
-                 label_names: Any = None) -> None:
+    def __init__(self, name: str = 'loss', output_names: Names = None,
+                 label_names: Names = None) -> None:
         super().__init__(name, output_names, label_names, has_global_stats=True)
 
-    def update(self, labels: Any, preds: Any) -> None:
-        for pred in preds if isinstance(preds, (list, tuple)) else [preds]:
+    def update(self, labels: Arrays, preds: Arrays) -> None:
+        for pred in [preds] if isinstance(preds, mx.nd.NDArray) else preds:
             self._add(float(mx.nd.sum(pred).asscalar()), pred.size)

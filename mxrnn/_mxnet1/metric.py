@@ -1,34 +1,46 @@
 """How MXNet 1 counts a metric, joins several and makes them from names."""
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable
+from typing import Callable, Iterable, Mapping, Sequence, Tuple, TypeVar, Union
 
 import numpy
 
-__all__ = ['CompositeEvalMetric', 'CustomMetric', 'EvalMetric', 'alias', 'array',
-           'check_label_shapes', 'create', 'np', 'register']
+from . import mx
+
+__all__ = ['Arrays', 'CompositeEvalMetric', 'CustomMetric', 'EvalMetric', 'Metric', 'Names',
+           'alias', 'array', 'check_label_shapes', 'create', 'np', 'register']
+
+#: Labels or predictions.
+Arrays = Union[mx.nd.NDArray, Sequence[mx.nd.NDArray]]
+#: A function of a label and a prediction gives a value, or a sum and how many are summed.
+_Measure = Callable[[numpy.ndarray, numpy.ndarray], Union[float, Tuple[float, int]]]
+#: A metric, or what programs name it by.
+Metric = Union[str, 'EvalMetric', _Measure, Sequence['Metric']]  # type: ignore[misc]
+Names = Union[Sequence[str], None]
+_Kind = TypeVar('_Kind', bound='EvalMetric')
 
 #: Metrics by their names in small letters.
-_REGISTRY: dict[str, Any] = {}
+_REGISTRY: dict[str, type[EvalMetric]] = {}
 
 
-def check_label_shapes(labels: Any, preds: Any, wrap: bool = False, shape: bool = False) -> Any:
+def check_label_shapes(labels: Arrays, preds: Arrays, wrap: bool = False, shape: bool = False
+                       ) -> list[Sequence[mx.nd.NDArray]]:
     """Refuse labels and predictions of different numbers, or of different shapes.
 
     With `wrap`, arrays that stand alone are put into lists.
     """
-    one, other = (labels.shape, preds.shape) if shape else (len(labels), len(preds))
+    one, other = (each.shape if shape else len(each)  # type: ignore[union-attr]
+                  for each in (labels, preds))
     if one != other:
         raise ValueError('Shape of labels %s does not match shape of predictions %s'
                          % (one, other))
-    if wrap:
-        return [each if isinstance(each, (list, tuple)) else [each] for each in (labels, preds)]
-    return labels, preds
+    return [[each] if wrap and isinstance(each, mx.nd.NDArray) else list(each)
+            for each in (labels, preds)]
 
 
-def array(value: Any) -> Any:
+def array(value: mx.nd.NDArray | numpy.ndarray) -> numpy.ndarray:
     """`value` as a NumPy array."""
-    return value.asnumpy() if hasattr(value, 'asnumpy') else numpy.asarray(value)
+    return value.asnumpy() if isinstance(value, mx.nd.NDArray) else numpy.asarray(value)
 
 
 class EvalMetric:
@@ -38,17 +50,16 @@ class EvalMetric:
     are kept apart if `has_global_stats` is given.
     """
 
-    def __init__(self, name: str, output_names: Any = None, label_names: Any = None,
-                 **kwargs: Any) -> None:
+    def __init__(self, name: str, output_names: Names = None, label_names: Names = None,
+                 has_global_stats: bool = False, **kwargs: object) -> None:
         self.name, self.output_names, self.label_names = str(name), output_names, label_names
-        self._has_global_stats = kwargs.pop('has_global_stats', False)
-        self._kwargs = kwargs
+        self._has_global_stats, self._kwargs = has_global_stats, kwargs
         self.reset()
 
     def __str__(self) -> str:
         return 'EvalMetric: %s' % dict(self.get_name_value())
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """How to make this metric again."""
         return {**self._kwargs, 'metric': type(self).__name__, 'name': self.name,
                 'output_names': self.output_names, 'label_names': self.label_names}
@@ -62,65 +73,62 @@ class EvalMetric:
         """Begin anew, but for the global values."""
         self.num_inst, self.sum_metric = 0, 0.0
 
-    def update(self, labels: Any, preds: Any) -> None:
+    def update(self, labels: Arrays, preds: Arrays) -> None:
         """Count lists of labels and predictions."""
         raise NotImplementedError
 
-    def update_dict(self, label: dict[Any, Any], pred: dict[str, Any]) -> None:
+    def update_dict(self, label: Mapping[str, mx.nd.NDArray], pred: Mapping[str, mx.nd.NDArray]
+                    ) -> None:
         """Count labels and predictions by name."""
-        preds = (list(pred.values()) if self.output_names is None
-                 else [pred[name] for name in self.output_names])
-        labels = (list(label.values()) if self.label_names is None
-                  else [label[name] for name in self.label_names])
+        labels, preds = ([of[name] for name in (of if names is None else names)]
+                         for of, names in ((label, self.label_names), (pred, self.output_names)))
         self.update(labels, preds)
 
-    def _add(self, total: Any, count: int) -> None:
+    def _add(self, total: float, count: int) -> None:
         self.sum_metric += total
         self.global_sum_metric += total
         self.num_inst += count
         self.global_num_inst += count
 
-    def _value(self, total: float, count: int) -> Any:
+    def _value(self, total: float, count: int) -> float:
         return total / count if count else float('nan')
 
-    def get(self) -> tuple[Any, Any]:
+    def get(self) -> tuple[str | list[str], float | list[float]]:
         """Name and value."""
         return self.name, self._value(self.sum_metric, self.num_inst)
 
-    def get_global(self) -> tuple[Any, Any]:
+    def get_global(self) -> tuple[str | list[str], float | list[float]]:
         """Name and value since `reset`."""
         if not self._has_global_stats:
             return self.get()
         return self.name, self._value(self.global_sum_metric, self.global_num_inst)
 
-    def get_name_value(self) -> list[tuple[str, Any]]:
+    def get_name_value(self) -> list[tuple[str, float]]:
         """Names and values."""
-        return _pairs(self.get())
+        return _pairs(*self.get())
 
-    def get_global_name_value(self) -> list[tuple[str, Any]]:
+    def get_global_name_value(self) -> list[tuple[str, float]]:
         """Names and values since `reset`."""
-        return _pairs(self.get_global())
+        return _pairs(*self.get_global())
 
 
-def _pairs(found: tuple[Any, Any]) -> list[tuple[str, Any]]:
-    name, value = found
-    names, values = (each if isinstance(each, list) else [each] for each in (name, value))
-    return list(zip(names, values))
+def _pairs(name: str | list[str], value: float | list[float]) -> list[tuple[str, float]]:
+    return list(zip(name if isinstance(name, list) else [name],
+                    value if isinstance(value, list) else [value]))
 
 
-def register(klass: Any, *names: str) -> Any:
+def register(klass: type[_Kind], *names: str) -> type[_Kind]:
     """Make a metric known by its class's name."""
-    for name in (klass.__name__, *names):
-        _REGISTRY[name.lower()] = klass
+    _REGISTRY.update((name.lower(), klass) for name in (klass.__name__, *names))
     return klass
 
 
-def alias(*names: str) -> Callable[[Any], Any]:
+def alias(*names: str) -> Callable[[type[_Kind]], type[_Kind]]:
     """Make a metric known by further names."""
     return lambda klass: register(klass, *names)
 
 
-def create(metric: Any, *args: Any, **kwargs: Any) -> EvalMetric:
+def create(metric: Metric, *args: object, **kwargs: object) -> EvalMetric:
     """A metric from a name, a function, a list of them, or itself."""
     if isinstance(metric, list):
         composite = CompositeEvalMetric()
@@ -131,12 +139,11 @@ def create(metric: Any, *args: Any, **kwargs: Any) -> EvalMetric:
         if metric.lower() not in _REGISTRY:
             raise ValueError('the metric must be one of %s, got %r'
                              % (', '.join(sorted(_REGISTRY)), metric))
-        made: EvalMetric = _REGISTRY[metric.lower()](*args, **kwargs)
-        return made
-    if hasattr(metric, 'update') and hasattr(metric, 'get'):
-        return metric  # type: ignore[no-any-return]
+        return _REGISTRY[metric.lower()](*args, **kwargs)  # type: ignore[arg-type]
+    if isinstance(metric, EvalMetric) or hasattr(metric, 'update') and hasattr(metric, 'get'):
+        return metric  # type: ignore[return-value]
     if callable(metric):
-        return CustomMetric(metric, *args, **kwargs)
+        return CustomMetric(metric, *args, **kwargs)  # type: ignore[arg-type]
     raise TypeError('metric must be a name, a function, a metric or a list of them, got %r'
                     % (metric,))
 
@@ -145,12 +152,12 @@ def create(metric: Any, *args: Any, **kwargs: Any) -> EvalMetric:
 class CompositeEvalMetric(EvalMetric):
     """Several metrics as one."""
 
-    def __init__(self, metrics: Any = None, name: str = 'composite', output_names: Any = None,
-                 label_names: Any = None) -> None:
+    def __init__(self, metrics: Iterable[Metric] | None = None, name: str = 'composite',
+                 output_names: Names = None, label_names: Names = None) -> None:
         self.metrics = [create(each) for each in metrics or ()]
         super().__init__(name, output_names, label_names, has_global_stats=True)
 
-    def add(self, metric: Any) -> None:
+    def add(self, metric: Metric) -> None:
         """Add a metric."""
         self.metrics.append(create(metric))
 
@@ -158,15 +165,14 @@ class CompositeEvalMetric(EvalMetric):
         """The metric at a place."""
         return self.metrics[index]
 
-    def update_dict(self, label: dict[Any, Any], pred: dict[str, Any]) -> None:
-        if self.label_names is not None:
-            label = {name: each for name, each in label.items() if name in self.label_names}
-        if self.output_names is not None:
-            pred = {name: each for name, each in pred.items() if name in self.output_names}
+    def update_dict(self, label: Mapping[str, mx.nd.NDArray], pred: Mapping[str, mx.nd.NDArray]
+                    ) -> None:
+        label, pred = ({name: each for name, each in of.items() if names is None or name in names}
+                       for of, names in ((label, self.label_names), (pred, self.output_names)))
         for metric in self.metrics:
             metric.update_dict(label, pred)
 
-    def update(self, labels: Any, preds: Any) -> None:
+    def update(self, labels: Arrays, preds: Arrays) -> None:
         for metric in self.metrics:
             metric.update(labels, preds)
 
@@ -178,23 +184,23 @@ class CompositeEvalMetric(EvalMetric):
         for metric in self.metrics:
             metric.reset_local()
 
-    def _joined(self, pairs: Iterable[list[tuple[str, Any]]]) -> tuple[list[str], list[Any]]:
-        flat = [pair for each in pairs for pair in each]
-        return [name for name, _ in flat], [value for _, value in flat]
+    def get(self) -> tuple[list[str], list[float]]:
+        return _apart(metric.get_name_value() for metric in self.metrics)
 
-    def get(self) -> tuple[Any, Any]:
-        return self._joined(metric.get_name_value() for metric in self.metrics)
+    def get_global(self) -> tuple[list[str], list[float]]:
+        return _apart(metric.get_global_name_value() for metric in self.metrics)
 
-    def get_global(self) -> tuple[Any, Any]:
-        return self._joined(metric.get_global_name_value() for metric in self.metrics)
+
+def _apart(pairs: Iterable[list[tuple[str, float]]]) -> tuple[list[str], list[float]]:
+    flat = [pair for each in pairs for pair in each]
+    return [name for name, _ in flat], [value for _, value in flat]
 
 
 class CustomMetric(EvalMetric):
     """A function of a label and a prediction, as NumPy arrays, gives the value."""
 
-    def __init__(self, feval: Callable[..., Any], name: str | None = None,
-                 allow_extra_outputs: bool = False, output_names: Any = None,
-                 label_names: Any = None) -> None:
+    def __init__(self, feval: _Measure, name: str | None = None, allow_extra_outputs: bool = False,
+                 output_names: Names = None, label_names: Names = None) -> None:
         if name is None:
             name = feval.__name__
             if '<' in name:  # a lambda has no name of its own
@@ -202,7 +208,7 @@ class CustomMetric(EvalMetric):
         self._feval, self._allow_extra_outputs = feval, allow_extra_outputs
         super().__init__(name, output_names, label_names, has_global_stats=True)
 
-    def update(self, labels: Any, preds: Any) -> None:
+    def update(self, labels: Arrays, preds: Arrays) -> None:
         if not self._allow_extra_outputs:
             check_label_shapes(labels, preds)
         for pred, label in zip(preds, labels):
@@ -210,10 +216,7 @@ class CustomMetric(EvalMetric):
             self._add(*(value if isinstance(value, tuple) else (value, 1)))
 
 
-def np(numpy_feval: Callable[..., Any], name: str | None = None,
-       allow_extra_outputs: bool = False) -> CustomMetric:
+def np(numpy_feval: _Measure, name: str | None = None, allow_extra_outputs: bool = False
+       ) -> CustomMetric:
     """A metric of a function of NumPy arrays."""
-    def feval(label: Any, pred: Any) -> Any:
-        return numpy_feval(label, pred)
-    feval.__name__ = numpy_feval.__name__
-    return CustomMetric(feval, name, allow_extra_outputs)
+    return CustomMetric(numpy_feval, name, allow_extra_outputs)

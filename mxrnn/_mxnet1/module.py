@@ -4,15 +4,17 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from typing import Any, Mapping, Sequence
-
-import mxnet as mx
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from .._files.atomic import replacing
-from . import optimizers
-from .base_module import BaseModule
-from .binding import refuse_groups
-from .group import Group, described, joined, merged, reshaped
+from . import mx, optimizers
+from .base_module import BaseModule, Batch, Described, Options, Params, each
+from .binding import Requests, refuse_groups
+from .group import Arrays, Group, described, joined, merged, reshaped
+from .metric import EvalMetric
+
+if TYPE_CHECKING:
+    from .monitor import Monitor
 
 __all__ = ['Module']
 
@@ -35,16 +37,18 @@ class Module(BaseModule):
         For the key-value store.
     """
 
-    def __init__(self, symbol: Any, data_names: Sequence[str] | None = ('data',),
-                 label_names: Sequence[str] | None = ('softmax_label',), logger: Any = logging,
-                 context: Any = None, work_load_list: Any = None, fixed_param_names: Any = None,
-                 state_names: Any = None, group2ctxs: Any = None,
-                 compression_params: Any = None) -> None:
+    def __init__(self, symbol: mx.sym.Symbol, data_names: Sequence[str] | None = ('data',),
+                 label_names: Sequence[str] | None = ('softmax_label',),
+                 logger: logging.Logger = logging,  # type: ignore[assignment]
+                 context: mx.Context | Sequence[mx.Context] | None = None,
+                 work_load_list: Sequence[float] | None = None,
+                 fixed_param_names: Sequence[str] | None = None,
+                 state_names: Sequence[str] | None = None, group2ctxs: object = None,
+                 compression_params: Mapping[str, object] | None = None) -> None:
         super().__init__(logger)
         refuse_groups(group2ctxs)
-        context = mx.cpu() if context is None else context
-        self._context = [context] if isinstance(context, type(mx.cpu())) else list(context)
-        self._workload = [1] * len(self._context) if work_load_list is None else work_load_list
+        self._context = each(mx.cpu() if context is None else context)
+        self._workload = work_load_list or [1] * len(self._context)
         if len(self._workload) != len(self._context):
             raise ValueError('work_load_list must have a number for each of %d devices, has %d'
                              % (len(self._context), len(self._workload)))
@@ -63,17 +67,15 @@ class Module(BaseModule):
         self._aux_names = symbol.list_auxiliary_states()
         self.output_names = symbol.list_outputs()
         self._compression_params = compression_params
-        self._arg_params: Any = None
-        self._aux_params: Any = None
+        self._arg_params: Params = {}
+        self._aux_params: Params = {}
         self._params_dirty = False
-        self._optimizer: Any = None
         self._kvstore: Any = None
-        self._update_on_kvstore = False
-        self._updater: Any = None
+        self._updater: mx.optimizer.Updater | None = None
         self._preload_opt_states: str | None = None
-        self._exec_group: Any = None
-        self.data_shapes: list[Any] = []
-        self.label_shapes: list[Any] = []
+        self._monitors: list[Monitor] = []
+        self._exec_group: Group
+        self.data_shapes, self.label_shapes = [], []
 
     # ---- files
 
@@ -99,7 +101,7 @@ class Module(BaseModule):
     def save_optimizer_states(self, fname: str) -> None:
         """Write the states of the optimiser."""
         self._needs('ready to train', self.optimizer_initialized)
-        if self._update_on_kvstore:
+        if self._updater is None:
             self._kvstore.save_optimizer_states(fname)
         else:
             with replacing([fname]) as stage, open(
@@ -109,7 +111,7 @@ class Module(BaseModule):
     def load_optimizer_states(self, fname: str) -> None:
         """Read states of the optimiser."""
         self._needs('ready to train', self.optimizer_initialized)
-        if self._update_on_kvstore:
+        if self._updater is None:
             self._kvstore.load_optimizer_states(fname)
         else:
             with open(fname, 'rb') as file:
@@ -125,7 +127,7 @@ class Module(BaseModule):
 
     # ---- parameters
 
-    def get_params(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_params(self) -> tuple[Params, Params]:
         """The parameters and auxiliary states, on the CPU."""
         self._needs('bound', self.params_initialized)
         if self._params_dirty:
@@ -133,7 +135,8 @@ class Module(BaseModule):
             self._params_dirty = False
         return self._arg_params, self._aux_params
 
-    def init_params(self, initializer: Any = None, arg_params: Any = None, aux_params: Any = None,
+    def init_params(self, initializer: mx.init.Initializer | None = None,
+                    arg_params: Params | None = None, aux_params: Params | None = None,
                     allow_missing: bool = False, force_init: bool = False,
                     allow_extra: bool = False) -> None:
         """Take parameters, and draw those that are not given by `initializer`."""
@@ -144,7 +147,7 @@ class Module(BaseModule):
         if not self.binded:
             raise ValueError('the module must be bound first: call bind')
         executor = self._exec_group.execs[0]
-        if self._arg_params is None:
+        if not self._arg_params:
             self._arg_params, self._aux_params = (
                 {name: mx.nd.zeros(arrays[name].shape, dtype=arrays[name].dtype) for name in names}
                 for arrays, names in ((executor.arg_dict, self._param_names),
@@ -167,9 +170,10 @@ class Module(BaseModule):
 
     # ---- executors
 
-    def bind(self, data_shapes: Any, label_shapes: Any = None, for_training: bool = True,
-             inputs_need_grad: bool = False, force_rebind: bool = False, shared_module: Any = None,
-             grad_req: Any = 'write') -> None:
+    def bind(self, data_shapes: Described, label_shapes: Described = None,
+             for_training: bool = True, inputs_need_grad: bool = False,
+             force_rebind: bool = False, shared_module: Module | None = None,
+             grad_req: Requests = 'write') -> None:
         """Make executors for these shapes."""
         if self.binded and not force_rebind:
             self.logger.warning('Already bound, ignoring bind()')
@@ -190,7 +194,7 @@ class Module(BaseModule):
         elif self.params_initialized:
             self._exec_group.set_params(self._arg_params, self._aux_params, allow_extra=True)
 
-    def _set_shapes(self, data_shapes: Any, label_shapes: Any) -> None:
+    def _set_shapes(self, data_shapes: Described, label_shapes: Described) -> None:
         data, label = described(data_shapes), described(label_shapes)
         if sorted(desc.name for desc in data) != sorted(self.data_names):
             raise ValueError('data_shapes must be of %s, are of %s'
@@ -201,7 +205,7 @@ class Module(BaseModule):
                           % (extra, self.label_names), stacklevel=3)
         self.data_shapes, self.label_shapes = data, label
 
-    def _group(self, shared: Any) -> Group:
+    def _group(self, shared: Group | None) -> Group:
         requests = dict.fromkeys(self._symbol.list_arguments(), 'null')
         if self.for_training:
             wanted = [name for name in self._param_names if name not in self._fixed_param_names]
@@ -213,17 +217,22 @@ class Module(BaseModule):
                                   if isinstance(self._grad_req, Mapping)
                                   else self._grad_req[self._symbol.list_arguments().index(name)])
         return Group(self._symbol, self._context, self._workload, self.data_shapes,
-                     self.label_shapes, self._param_names, requests, shared)
+                     self.label_shapes, self._param_names, self._state_names, requests, shared)
 
-    def reshape(self, data_shapes: Any, label_shapes: Any = None) -> None:
-        """Make executors for other shapes, with the parameters as they are."""
+    def reshape(self, data_shapes: Described, label_shapes: Described = None) -> None:
+        """Make executors for other shapes, with parameters, states and monitors as they are."""
         self._set_shapes(data_shapes, label_shapes)
-        self._exec_group = self._group(self._exec_group)
+        before = self._exec_group.execs
+        self._exec_group.reshape(self.data_shapes, self.label_shapes)
+        for monitor in self._monitors:
+            monitor.exes = [executor for executor in monitor.exes if executor not in before]
+            self.install_monitor(monitor)
 
     # ---- training
 
-    def init_optimizer(self, kvstore: Any = 'local', optimizer: Any = 'sgd',
-                       optimizer_params: Any = (('learning_rate', 0.01),),
+    def init_optimizer(self, kvstore: str | mx.kv.KVStore | None = 'local',
+                       optimizer: str | optimizers.Optimizer = 'sgd',
+                       optimizer_params: Options = (('learning_rate', 0.01),),
                        force_init: bool = False) -> None:
         """Make an optimiser, and the key-value store that several devices or machines need."""
         self._needs('bound', self.binded and self.params_initialized)
@@ -237,14 +246,17 @@ class Module(BaseModule):
         if store is not None and 'dist' in store.type and '_sync' in store.type:
             rows *= store.num_workers
         devices = 1 if update_on_kvstore else len(self._context)
-        names = {i * devices + k: name for i, name in enumerate(self._param_names)
-                 for k in range(devices)}
+        names: dict[int | str, str] = {i * devices + k: name for k in range(devices)
+                                       for i, name in enumerate(self._param_names)}
         if update_on_kvstore:
             names = {name: name for name in self._param_names}  # the store's keys are names
         if isinstance(optimizer, str):
             params = {'rescale_grad': 1.0 / rows, **dict(optimizer_params)}
             optimizer = optimizers.Optimizer.create_optimizer(
                 optimizer, sym=self.symbol, param_idx2name=names, **params)
+        elif not isinstance(optimizer, optimizers.Optimizer):
+            raise TypeError('optimizer must be a name or an Optimizer of MXNet 1, got %r'
+                            % (optimizer,))
         else:
             if optimizer.rescale_grad != 1.0 / rows:
                 warnings.warn('Optimizer created manually outside Module but rescale_grad is not '
@@ -259,8 +271,8 @@ class Module(BaseModule):
                 store.set_gradient_compression(self._compression_params)
             if update_on_kvstore:
                 store.set_optimizer(optimizer)
-            mx.model._initialize_kvstore(store, self._exec_group.arrays(self._param_names),
-                                         self._arg_params, self._param_names, update_on_kvstore)
+            mx.model._initialize_kvstore(store, self._exec_group.param_arrays, self._arg_params,
+                                         self._param_names, update_on_kvstore)
         if not update_on_kvstore:
             self._updater = mx.optimizer.get_updater(optimizer)
         self.optimizer_initialized = True
@@ -268,14 +280,14 @@ class Module(BaseModule):
             self.load_optimizer_states(self._preload_opt_states)
             self._preload_opt_states = None
 
-    def borrow_optimizer(self, shared_module: Any) -> None:
+    def borrow_optimizer(self, shared_module: Module) -> None:
         """Use the optimiser of another module."""
         self._optimizer, self._kvstore, self._update_on_kvstore, self._updater = (
             shared_module._optimizer, shared_module._kvstore, shared_module._update_on_kvstore,
             shared_module._updater)
         self.optimizer_initialized = True
 
-    def forward(self, data_batch: Any, is_train: bool | None = None) -> None:
+    def forward(self, data_batch: Batch, is_train: bool | None = None) -> None:
         """Compute the outputs of a batch, of other shapes than those bound if need be."""
         self._needs('bound', self.binded and self.params_initialized)
         batch = joined(data_batch) if isinstance(data_batch, list) else data_batch
@@ -286,7 +298,7 @@ class Module(BaseModule):
                          if self.label_shapes and batch.label else None)
         self._exec_group.forward(batch, self.for_training if is_train is None else is_train)
 
-    def backward(self, out_grads: Any = None) -> None:
+    def backward(self, out_grads: mx.nd.NDArray | Sequence[mx.nd.NDArray] | None = None) -> None:
         """Compute the gradients."""
         self._needs('bound', self.binded and self.params_initialized)
         self._exec_group.backward(out_grads)
@@ -295,8 +307,8 @@ class Module(BaseModule):
         """Change the parameters by their gradients."""
         self._needs('ready to train', self.optimizer_initialized)
         self._params_dirty = True
-        params = self._exec_group.arrays(self._param_names)
-        gradients = self._exec_group.arrays(self._param_names, gradients=True)
+        params = self._exec_group.param_arrays
+        gradients = self._exec_group.grad_arrays
         if self._update_on_kvstore:
             mx.model._update_params_on_kvstore(params, gradients, self._kvstore, self._param_names)
         else:
@@ -306,33 +318,36 @@ class Module(BaseModule):
 
     # ---- results
 
-    def get_outputs(self, merge_multi_context: bool = True) -> list[Any]:
+    def get_outputs(self, merge_multi_context: bool = True) -> Arrays:
         """Outputs of the last forward pass."""
-        return list(self._exec_group.outputs(merge_multi_context))
+        return self._exec_group.outputs(merge_multi_context)
 
-    def get_input_grads(self, merge_multi_context: bool = True) -> list[Any]:
+    def get_input_grads(self, merge_multi_context: bool = True) -> Arrays:
         """Gradients of the data."""
         if not self.inputs_need_grad:
             raise ValueError('the module must be bound with inputs_need_grad=True')
-        return list(self._exec_group.input_grads(merge_multi_context))
+        return self._exec_group.input_grads(merge_multi_context)
 
-    def get_states(self, merge_multi_context: bool = True) -> list[Any]:
+    def get_states(self, merge_multi_context: bool = True) -> Arrays:
         """The states: arguments that are neither data nor parameters."""
-        arrays = self._exec_group.arrays(self._state_names)
+        arrays = self._exec_group.state_arrays
         return [merged(parts, 0) for parts in arrays] if merge_multi_context else arrays
 
-    def set_states(self, states: Any = None, value: Any = None) -> None:
+    def set_states(self, states: Arrays | None = None, value: float | None = None) -> None:
         """Give the states arrays, by device, or one value everywhere."""
         if (states is None) == (value is None):
             raise ValueError('set_states takes either states or value')
         self._exec_group.fill(self._state_names, states, value)
 
-    def update_metric(self, eval_metric: Any, labels: Any, pre_sliced: bool = False) -> None:
+    def update_metric(self, eval_metric: EvalMetric, labels: Arrays, pre_sliced: bool = False
+                      ) -> None:
         """Measure the last outputs by `labels`."""
         self._exec_group.update_metric(eval_metric, labels, pre_sliced)
 
-    def install_monitor(self, mon: Any) -> None:
+    def install_monitor(self, mon: Monitor) -> None:
         """Have `mon` watch the executors."""
+        if mon not in self._monitors:
+            self._monitors.append(mon)
         for executor in self._exec_group.execs:
             mon.install(executor)
 

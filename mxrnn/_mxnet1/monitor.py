@@ -4,11 +4,17 @@ from __future__ import annotations
 import logging
 import math
 import re
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Callable, List, Union
 
-import mxnet as mx
+from . import mx
+
+if TYPE_CHECKING:
+    from .executor import Executor
 
 __all__ = ['Monitor']
+
+_Statistic = Union[mx.nd.NDArray, List[mx.nd.NDArray]]
+_Function = Callable[[mx.nd.NDArray], _Statistic]
 
 
 class Monitor:
@@ -28,21 +34,21 @@ class Monitor:
         Whether inputs of operators are shown as well.
     """
 
-    def __init__(self, interval: int, stat_func: Callable[[Any], Any] | None = None,
-                 pattern: str = '.*', sort: bool = False, monitor_all: bool = False) -> None:
+    def __init__(self, interval: int, stat_func: _Function | None = None, pattern: str = '.*',
+                 sort: bool = False, monitor_all: bool = False) -> None:
         self.interval, self.sort, self.monitor_all = interval, sort, monitor_all
         self.stat_func = stat_func or (lambda x: mx.nd.norm(x) / math.sqrt(x.size))
         self.re_prog = re.compile(pattern)
-        self.exes: list[Any] = []
-        self.queue: list[tuple[int, str, Any]] = []
+        self.exes: list[Executor] = []
+        self.queue: list[tuple[int, str, _Statistic]] = []
         self.step, self.activated = 0, False
 
-    def stat_helper(self, name: str, array: Any) -> None:
+    def stat_helper(self, name: str, array: mx.nd.NDArray) -> None:
         """Note the statistic of an array."""
         if self.activated and self.re_prog.match(name):
             self.queue.append((self.step, name, self.stat_func(array)))
 
-    def install(self, exe: Any) -> None:
+    def install(self, exe: Executor) -> None:
         """Watch an executor."""
         exe.set_monitor_callback(self.stat_helper, self.monitor_all)
         self.exes.append(exe)

@@ -10,7 +10,7 @@ import sys
 import types
 from typing import Any, Sequence
 
-import mxnet as mx
+import mxnet as mx  # without types: it is changed here
 
 from . import (
     base_module,
@@ -27,8 +27,9 @@ from . import (
 
 __all__ = ['add', 'complete']
 
-#: Names of these modules that MXNet 1 does not have.
-_OURS = ('alias', 'array', 'each')
+#: Names of these modules that MXNet 1 does not have there.
+_OURS = ('Arrays', 'Batch', 'Described', 'Metric', 'Names', 'Options', 'Params', 'alias', 'array',
+         'each')
 
 
 def add() -> None:
@@ -52,6 +53,7 @@ def complete() -> None:
     mx.npx.reset_np()  # in a shape, 0 means 'unknown'
     mx.executor.Executor = executor.Executor
     mx.Context = mx.context.Context = type(mx.cpu())
+    mx.optimizer.Optimizer.__init__ = _refuse_optimizer
     for place in (mx.optimizer, sys.modules['mxnet.optimizer.optimizer']):
         vars(place).update({each: getattr(where, each) for where in (optimizer, optimizers)
                             for each in where.__all__})
@@ -65,8 +67,13 @@ def complete() -> None:
 def _enter(name: str, sources: Sequence[Any], short: str | None = None) -> None:
     """Make a module of MXNet with the public names of `sources`."""
     made = types.ModuleType('mxnet.' + name)
-    vars(made).update({each: getattr(where, each) for where in sources
-                       for each in where.__all__ if each not in _OURS})
+    found = {each: getattr(where, each) for where in sources for each in where.__all__
+             if each not in _OURS}
+
+    def missing(wanted: str) -> Any:
+        raise AttributeError('%s has no %s on MXNet 2: it has %s'
+                             % (made.__name__, wanted, ', '.join(sorted(found))))
+    vars(made).update(found, __getattr__=missing)
     sys.modules[made.__name__] = made
     setattr(mx, name, made)
     if short:
@@ -114,6 +121,12 @@ def _pass_over_unknown_names() -> None:
             name: shape for name, shape in kwargs.items() if name in known})
     infer_shape.passes_over = True  # type: ignore[attr-defined]
     mx.sym.Symbol._infer_shape_impl = infer_shape
+
+
+def _refuse_optimizer(self: object, *args: object, **kwargs: object) -> None:
+    raise NotImplementedError(
+        'of the optimizers of MXNet 1 there are %s; %s of MXNet 2 decays biases and has other '
+        'defaults' % (', '.join(optimizers.__all__), type(self).__name__))
 
 
 def _refuse_gluon_1() -> None:

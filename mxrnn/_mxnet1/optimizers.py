@@ -4,48 +4,38 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import mxnet as mx
-import numpy as np
+from . import mx
+from .optimizer import Array, Index, Optimizer, State, register
 
-from .optimizer import Optimizer, register
-
-__all__ = ['AdaDelta', 'AdaGrad', 'Adam', 'Ftrl', 'NAG', 'Optimizer', 'RMSProp', 'SGD', 'Test']
+__all__ = ['AdaDelta', 'AdaGrad', 'Adam', 'Ftrl', 'NAG', 'Optimizer', 'RMSProp', 'SGD']
 
 
-def _zeros(weight: Any) -> Any:
+def _zeros(weight: Array) -> Array:
     return mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)
 
 
 class _Momentum(Optimizer):
     """Descent with a momentum; the state is the momentum, and behind it the copy in float32."""
 
+    _copy_first = False
+
     def __init__(self, momentum: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.momentum = momentum
 
-    def create_state(self, index: Any, weight: Any) -> Any:
+    def create_state(self, index: Index, weight: Array) -> State:
         return _zeros(weight) if self.momentum else None
 
-    def create_state_multi_precision(self, index: Any, weight: Any) -> Any:
-        if self.multi_precision and weight.dtype == np.float16:
-            copy = weight.astype(np.float32)
-            return self.create_state(index, copy), copy
-        return self.create_state(index, weight)
-
-    def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+    def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         options = self._common(index)
         if state is None:
             mx.nd.sgd_update(weight, grad, out=weight, **options)
         else:
             self._step(weight, grad, state, options)
 
-    def _step(self, weight: Any, grad: Any, state: Any, options: dict[str, Any]) -> None:
+    def _step(self, weight: Array, grad: Array, state: Array, options: dict[str, float]) -> None:
         """An update with momentum."""
         raise NotImplementedError
-
-    def _update_float16(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
-        momentum, copy = state
-        super()._update_float16(index, weight, grad, (copy, momentum))
 
 
 @register
@@ -56,7 +46,7 @@ class SGD(_Momentum):
         super().__init__(momentum, **kwargs)
         self.lazy_update = lazy_update
 
-    def _step(self, weight: Any, grad: Any, state: Any, options: dict[str, Any]) -> None:
+    def _step(self, weight: Array, grad: Array, state: Array, options: dict[str, float]) -> None:
         mx.nd.sgd_mom_update(weight, grad, state, out=weight, momentum=self.momentum, **options)
 
 
@@ -64,11 +54,9 @@ class SGD(_Momentum):
 class NAG(_Momentum):
     """Nesterov's accelerated gradient; the momentum decays the weight that is already changed."""
 
-    def _step(self, weight: Any, grad: Any, state: Any, options: dict[str, Any]) -> None:
+    def _step(self, weight: Array, grad: Array, state: Array, options: dict[str, float]) -> None:
         rate, decay = options['lr'], options['wd']
-        grad = grad * self.rescale_grad
-        if self.clip_gradient:
-            grad = mx.nd.clip(grad, -self.clip_gradient, self.clip_gradient)
+        grad = self._gradient(grad)
         ahead = self.momentum * state
         weight[:] += (self.momentum * ahead
                       - (self.momentum + 1.) * rate * (grad + decay * weight))
@@ -79,21 +67,21 @@ class NAG(_Momentum):
 class Adam(Optimizer):
     """Adam, Kingma and Ba 2014; decay is part of the gradient."""
 
+    _kept = 2
+
     def __init__(self, learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999,
                  epsilon: float = 1e-8, lazy_update: bool = True, **kwargs: Any) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.beta1, self.beta2, self.epsilon, self.lazy_update = beta1, beta2, epsilon, lazy_update
 
-    def create_state(self, index: Any, weight: Any) -> Any:
-        return _zeros(weight), _zeros(weight)
-
-    def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+    def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         options = self._common(index)
         count = self._index_update_count[index]
         rate = options['lr'] * math.sqrt(1. - self.beta2 ** count) / (1. - self.beta1 ** count)
         # MXNet 2's operator decays behind the clipping.
-        mx.nd.adam_update(weight, self._decayed(grad, weight, options), *state, out=weight, lr=rate,
-                          beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
+        grad = self._gradient(grad, options['wd'] * weight)
+        mx.nd.adam_update(weight, grad, *state, out=weight, lr=rate, beta1=self.beta1,
+                          beta2=self.beta2, epsilon=self.epsilon)
 
 
 @register
@@ -107,14 +95,13 @@ class RMSProp(Optimizer):
         self.gamma1, self.gamma2, self.epsilon = gamma1, gamma2, epsilon
         self.centered, self.clip_weights = centered, clip_weights
 
-    def create_state(self, index: Any, weight: Any) -> Any:
-        return tuple(mx.nd.zeros(weight.shape, weight.context)
-                     for _ in range(3 if self.centered else 1))
+    def create_state(self, index: Index, weight: Array) -> State:
+        return tuple(_zeros(weight) for _ in range(3 if self.centered else 1))
 
-    def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+    def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         # MXNet 2's operator adds epsilon elsewhere.
         options = self._common(index)
-        grad = self._decayed(grad, weight, options)
+        grad = self._gradient(grad, options['wd'] * weight)
         state[0][:] = (1. - self.gamma1) * mx.nd.square(grad) + self.gamma1 * state[0]
         if self.centered:
             squares, mean, change = state
@@ -137,10 +124,10 @@ class AdaGrad(Optimizer):
         super().__init__(**kwargs)
         self.float_stable_eps = eps
 
-    def create_state(self, index: Any, weight: Any) -> Any:
-        return mx.nd.zeros(weight.shape, weight.context)
+    def create_state(self, index: Index, weight: Array) -> State:
+        return _zeros(weight)
 
-    def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+    def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         options = self._common(index)
         grad = self._gradient(grad)
         state[:] += mx.nd.square(grad)
@@ -152,14 +139,13 @@ class AdaGrad(Optimizer):
 class AdaDelta(Optimizer):
     """AdaDelta, Zeiler 2012."""
 
+    _kept = 2
+
     def __init__(self, rho: float = 0.90, epsilon: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rho, self.epsilon = rho, epsilon
 
-    def create_state(self, index: Any, weight: Any) -> Any:
-        return tuple(mx.nd.zeros(weight.shape, weight.context) for _ in range(2))
-
-    def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+    def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         decay = self._common(index)['wd']
         grad, (squares, changes) = self._gradient(grad), state
         squares[:] = squares * self.rho + (1. - self.rho) * grad * grad
@@ -172,26 +158,13 @@ class AdaDelta(Optimizer):
 class Ftrl(Optimizer):
     """Follow the regularised leader, McMahan et al. 2013."""
 
+    _kept = 2
+
     def __init__(self, lamda1: float = 0.01, learning_rate: float = 0.1, beta: float = 1,
                  **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.lamda1, self.beta, self.lr = lamda1, beta, learning_rate
 
-    def create_state(self, index: Any, weight: Any) -> Any:
-        return tuple(mx.nd.zeros(weight.shape, weight.context) for _ in range(2))
-
-    def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+    def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         mx.nd.ftrl_update(weight, grad, *state, out=weight, lamda1=self.lamda1, beta=self.beta,
                           **self._common(index))
-
-
-@register
-class Test(Optimizer):
-    """Adds the gradient to the weight, as MXNet's tests have it."""
-
-    def create_state(self, index: Any, weight: Any) -> Any:
-        return mx.nd.zeros(weight.shape, weight.context)
-
-    def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
-        weight[:] += grad * self.rescale_grad
-        state[:] = weight

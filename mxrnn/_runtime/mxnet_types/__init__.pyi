@@ -9,6 +9,7 @@ from . import context as context
 from . import executor as executor
 from . import init as init
 from . import io as io
+from . import kvstore as kvstore
 from . import lr_scheduler as lr_scheduler
 from . import mod as mod
 from . import nd as nd
@@ -21,6 +22,7 @@ from .context import current_context as current_context
 from .context import gpu as gpu
 
 initializer = init
+kv = kvstore
 module = mod
 ndarray = nd
 symbol = sym
