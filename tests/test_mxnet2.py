@@ -317,3 +317,10 @@ def test_a_module_of_buckets_is_loaded(tmp_path):
         module.forward(batch, is_train=False)
         outputs.append(module.get_outputs()[0].asnumpy())
     assert np.array_equal(*outputs)
+
+
+def test_requests_by_name_are_of_those_arguments_alone():
+    module = mx.mod.Module(network(), label_names=['label'])
+    module.bind([('data', (2, 5))], [('label', (2, 4))], grad_req={'hidden_bias': 'null'})
+    found = module._exec_group.execs[0].grad_dict
+    assert found['hidden_weight'] is not None and found['hidden_bias'] is None

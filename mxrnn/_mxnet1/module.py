@@ -77,8 +77,6 @@ class Module(BaseModule):
         self._exec_group: Group
         self.data_shapes, self.label_shapes = [], []
 
-    # ---- files
-
     @staticmethod
     def load(prefix: str, epoch: int, load_optimizer_states: bool = False, **kwargs: Any) -> Module:
         """A module with the graph and weights of a checkpoint; `kwargs` are the constructor's."""
@@ -117,15 +115,11 @@ class Module(BaseModule):
             with open(fname, 'rb') as file:
                 self._updater.set_states(file.read())
 
-    # ---- shapes
-
     @property
     def output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         """Names and shapes of the outputs."""
         known = {desc.name: desc.shape for desc in [*self.data_shapes, *self.label_shapes]}
         return list(zip(self.output_names, self._symbol.infer_shape(**known)[1]))
-
-    # ---- parameters
 
     def get_params(self) -> tuple[Params, Params]:
         """The parameters and auxiliary states, on the CPU."""
@@ -168,8 +162,6 @@ class Module(BaseModule):
         self.params_initialized, self._params_dirty = True, False
         self._exec_group.set_params(self._arg_params, self._aux_params, allow_extra)
 
-    # ---- executors
-
     def bind(self, data_shapes: Described, label_shapes: Described = None,
              for_training: bool = True, inputs_need_grad: bool = False,
              force_rebind: bool = False, shared_module: Module | None = None,
@@ -181,9 +173,20 @@ class Module(BaseModule):
         if inputs_need_grad and not for_training:
             raise ValueError('inputs_need_grad needs for_training=True')
         self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
-        self._grad_req = grad_req
         self._set_shapes(data_shapes, label_shapes)
-        self._exec_group = self._group(shared_module._exec_group if shared_module else None)
+        arguments = self._symbol.list_arguments()
+        requests = dict.fromkeys(arguments, 'null')
+        if for_training:
+            for name in [*self._param_names, *(self.data_names if inputs_need_grad else ())]:
+                if name not in self._fixed_param_names:
+                    requests[name] = grad_req if isinstance(grad_req, str) else 'write'
+            if not isinstance(grad_req, str):
+                requests.update(grad_req if isinstance(grad_req, Mapping)
+                                else zip(arguments, grad_req))
+        self._exec_group = Group(
+            self._symbol, self._context, self._workload, self.data_shapes, self.label_shapes,
+            self._param_names, self._state_names, requests,
+            shared_module._exec_group if shared_module else None)
         self.binded = True
         if shared_module is not None:
             self.params_initialized = True
@@ -205,20 +208,6 @@ class Module(BaseModule):
                           % (extra, self.label_names), stacklevel=3)
         self.data_shapes, self.label_shapes = data, label
 
-    def _group(self, shared: Group | None) -> Group:
-        requests = dict.fromkeys(self._symbol.list_arguments(), 'null')
-        if self.for_training:
-            wanted = [name for name in self._param_names if name not in self._fixed_param_names]
-            if self.inputs_need_grad:
-                wanted += self.data_names
-            for name in wanted:
-                requests[name] = (self._grad_req if isinstance(self._grad_req, str)
-                                  else self._grad_req.get(name, 'null')
-                                  if isinstance(self._grad_req, Mapping)
-                                  else self._grad_req[self._symbol.list_arguments().index(name)])
-        return Group(self._symbol, self._context, self._workload, self.data_shapes,
-                     self.label_shapes, self._param_names, self._state_names, requests, shared)
-
     def reshape(self, data_shapes: Described, label_shapes: Described = None) -> None:
         """Make executors for other shapes, with parameters, states and monitors as they are."""
         self._set_shapes(data_shapes, label_shapes)
@@ -227,8 +216,6 @@ class Module(BaseModule):
         for monitor in self._monitors:
             monitor.exes = [executor for executor in monitor.exes if executor not in before]
             self.install_monitor(monitor)
-
-    # ---- training
 
     def init_optimizer(self, kvstore: str | mx.kv.KVStore | None = 'local',
                        optimizer: str | optimizers.Optimizer = 'sgd',
@@ -259,9 +246,9 @@ class Module(BaseModule):
                             % (optimizer,))
         else:
             if optimizer.rescale_grad != 1.0 / rows:
-                warnings.warn('Optimizer created manually outside Module but rescale_grad is not '
-                              'normalized to 1.0/batch_size/num_workers (%s vs. %s). Is this '
-                              'intended?' % (optimizer.rescale_grad, 1.0 / rows), stacklevel=2)
+                warnings.warn('Optimizer created manually outside Module: its rescale_grad is %s, '
+                              'not 1 / batch size / workers, %s. Is this intended?'
+                              % (optimizer.rescale_grad, 1.0 / rows), stacklevel=2)
             if not getattr(optimizer, 'idx2name', None):
                 optimizer.idx2name = names
         self._optimizer, self._kvstore = optimizer, store
@@ -315,8 +302,6 @@ class Module(BaseModule):
             mx.model._update_params(params, gradients, updater=self._updater,
                                     num_device=len(self._context), kvstore=self._kvstore,
                                     param_names=self._param_names)
-
-    # ---- results
 
     def get_outputs(self, merge_multi_context: bool = True) -> Arrays:
         """Outputs of the last forward pass."""
