@@ -8,6 +8,7 @@ from .._graph.graph import Entry, Graph, Node, attr_value
 from .._graph.reading import graph_from_json, graph_to_json
 from .model import Model, load, save
 from .onnx_files import ExportError, to_onnx
+from .onnx_steps import OnnxStepper, load_stepper
 from .registry import register
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
         torch_state_dict,
     )
 
-__all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'attr_value',
-           'from_gluon_params', 'from_torch', 'from_torch_state_dict', 'gluon_params',
-           'graph_from_json', 'graph_to_json', 'load', 'load_torch', 'register', 'save',
-           'save_torch', 'to_onnx', 'to_torch', 'torch_state_dict']
+__all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'OnnxStepper',
+           'attr_value', 'from_gluon_params', 'from_torch', 'from_torch_state_dict',
+           'gluon_params', 'graph_from_json', 'graph_to_json', 'load', 'load_stepper',
+           'load_torch', 'register', 'save', 'save_torch', 'to_onnx', 'to_torch',
+           'torch_state_dict']
 
 #: Names that need torch, and where they are.
 _TORCH = {'to_torch': 'module', 'from_torch': 'module', 'UnsupportedError': 'module',

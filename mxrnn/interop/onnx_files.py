@@ -17,7 +17,7 @@ __all__ = ['ExportError', 'to_onnx', 'without_onnx', 'write_onnx']
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
             types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
-            roll: bool = True, certify_by: Graph | None = None) -> None:
+            roll: bool = True, certify_by: Graph | None = None, states: bool = False) -> None:
     """Write a model as an ONNX file, of standard operators only (opset 17).
 
     Parameters
@@ -47,13 +47,17 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     certify_by : Graph, optional
         The graph of another bucket of the same program. What differs between the two is the number
         of steps, and becomes an axis of any size; a ValueError says where they differ in more.
+    states : bool
+        Whether the file takes the states of all recurrences as inputs and gives them as outputs,
+        so that it runs in steps, or in chunks of any number of steps: `load_stepper` does that. A
+        decoder's encoder then has a file of its own, 'days-encoder.onnx' for 'days.onnx'.
 
     Raises
     ------
     ExportError
         The model has operators that ONNX has not (all of them are named), its graph does not fit
         `inputs`, for instance as it was unrolled to a length, or it does not tell the shape of an
-        input that `inputs` lacks.
+        input that `inputs` lacks; with `states`, it uses several steps of a sequence at once.
     ValueError, TypeError
         `inputs` or `types` are no shapes or types of arguments of the model, or `outputs` has a
         name that is no output.
@@ -80,7 +84,7 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     ...     os.listdir(folder)
     ['days.onnx']
     """
-    left_out = write_onnx(model, path, inputs, types, outputs, roll, certify_by).left_out
+    left_out = write_onnx(model, path, inputs, types, outputs, roll, certify_by, states).left_out
     if left_out:
         warnings.warn('%s has no output %s: ONNX does not have these losses' % (
             path, ', '.join(left_out)), stacklevel=2)
@@ -88,15 +92,27 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
 
 def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None,
                types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
-               roll: bool = True, certify_by: Graph | None = None) -> Written:
-    """Write the file of `to_onnx`; returns what was decided of its inputs and outputs."""
+               roll: bool = True, certify_by: Graph | None = None, states: bool = False
+               ) -> Written:
+    """Write the files of `to_onnx`; returns what was decided of its inputs and outputs."""
     path = os.fspath(path)
-    written: Written = _conversion().exportable(model, inputs, types, outputs, roll,
-                                               certify_by)
-    with replacing([path]) as stage:
-        with open(os.path.join(stage, os.path.basename(path)), 'wb') as file:
-            file.write(written.content)
+    encoder = encoder_of(path)
+    written: Written = _conversion().exportable(model, inputs, types, outputs, roll, certify_by,
+                                               os.path.basename(encoder) if states else '')
+    files = {path: written.content}
+    if written.encoder is not None:
+        files[encoder] = written.encoder.content
+    with replacing(list(files)) as stage:
+        for target, content in files.items():
+            with open(os.path.join(stage, os.path.basename(target)), 'wb') as file:
+                file.write(content)
     return written
+
+
+def encoder_of(path: str) -> str:
+    """The path of the file of an encoder, beside the file of a step."""
+    stem, end = os.path.splitext(path)
+    return '%s-encoder%s' % (stem, end)
 
 
 def without_onnx(graph: Graph) -> dict[str, list[str]]:

@@ -9,9 +9,11 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import Finding, RolledGraph, certify, roll
+from ..._graph.stepping import StateError, with_states
 from ..registry import ONNX
 from .conversion import Conversion, some, unknown_operators
 from .inputs import Named, found_shapes
+from .metadata import described
 from .table import ExportError
 
 __all__ = ['Written', 'exportable', 'unknown_operators']
@@ -33,18 +35,23 @@ class Written(NamedTuple):
     notes : list of str
         Sentences on the steps and batches that are numbers in the graph, and on recurrences that
         stay unrolled.
+    encoder : Written or None
+        The file of what is computed before the first step, of a file with states.
     """
 
     content: bytes
     inputs: dict[str, Named]
     left_out: list[str]
     notes: list[str]
+    encoder: Written | None = None
 
 
 def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
-               rolled: bool = True, certify_by: Graph | None = None) -> Written:
-    """The file that `to_onnx` writes."""
+               rolled: bool = True, certify_by: Graph | None = None,
+               states: str = '') -> Written:
+    """The file that `to_onnx` writes; one with states, if `states` is what its encoder is called.
+    """
     inputs, length = _without_length(inputs or {})
     types = types or {}
     params = {**model.arg_params, **model.aux_params}
@@ -53,6 +60,9 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     if not rolled and (length is not None or certify_by is not None):
         raise ValueError('a number of steps becomes an axis where the graph is rolled up: not with '
                          'roll=False (--as-is)')
+    if not rolled and states:
+        raise ValueError('states are those of a graph that is rolled up: not with roll=False '
+                         '(--as-is)')
     graph, left_out = _chosen(model.graph, outputs)
     _refuse_unknown(graph)
     names = [node.name for node in graph.nodes if node.is_variable]
@@ -78,11 +88,43 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
         graph, findings = certify(graph, _chosen(certify_by, outputs)[0])
     elif length is not None:
         graph, findings = _of_length(graph, length)
+    elif states:
+        graph, findings = roll(graph)
     else:
         content, shapes, notes = (_rolled if rolled else _plain)(graph, params, given, types, own)
         return Written(content, shapes, left_out, notes)
-    content, shapes, notes = _plain(graph, params, given, types, own)
-    return Written(content, shapes, left_out, notes + _unrolled(findings))
+    notes = _unrolled(findings)
+    if states:
+        return _in_steps(graph, params, given, types, own, states)._replace(
+            left_out=left_out, notes=notes)
+    file = _plain(graph, params, given, types, own)
+    return Written(file.content, file.shapes, left_out, file.notes + notes)
+
+
+def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
+              types: Mapping[str, str], own: Sequence[str], encoder_name: str) -> Written:
+    """The file of a step and that of the encoder."""
+    missing = [name for name in own if name not in given]
+    found = found_shapes(graph, params, given, types, missing)[0] if missing else {}
+    try:
+        stepped = with_states(graph, {name: {**found, **given}[name] for name in own},
+                              {name: np.shape(array) for name, array in params.items()})
+    except StateError as error:
+        raise ExportError(str(error)) from None
+
+    def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named]) -> _File:
+        needed = part.needed()
+        variables = [node.name for place, node in enumerate(part.nodes) if node.is_variable
+                     and place in needed and (node.name in shapes or node.name not in params)]
+        return _plain(part, params, shapes, types, variables, names=names)
+    step, encoder = write(stepped.graph, stepped.outputs, stepped.shapes), None
+    if stepped.encoder is not None:
+        file = write(stepped.encoder, stepped.captured, {
+            name: {**found, **given}[name] for name in own
+            if name in stepped.encoder.arguments})
+        encoder = Written(file.content, file.shapes, [], [])
+    content = described(step.content, stepped, encoder_name if encoder else '')
+    return Written(content, step.shapes, [], [], encoder)
 
 
 def _chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
@@ -151,14 +193,16 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
 
 
 def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
-           types: Mapping[str, str], own: Sequence[str], unrolled: Graph | None = None) -> _File:
-    """The file of a graph; the one of which it was rolled up tells numbers of steps, if needed."""
+           types: Mapping[str, str], own: Sequence[str], unrolled: Graph | None = None,
+           names: Sequence[str] | None = None) -> _File:
+    """The file of a graph, whose outputs are called `names`; the one of which it was rolled up
+    tells numbers of steps, if needed."""
     missing = [name for name in own if name not in given]
     found, notes = (found_shapes(graph, params, given, types, missing) if missing else ({}, []))
     shapes = {name: given[name] if name in given else found[name] for name in own}
     conversion = Conversion(graph, params, shapes, types)
     try:
-        content = conversion.write((graph if unrolled is None else unrolled).outputs)
+        content = conversion.write(names or (graph if unrolled is None else unrolled).outputs)
     except ExportError as error:
         if not missing:
             raise

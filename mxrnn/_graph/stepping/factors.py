@@ -1,0 +1,131 @@
+"""Axes as products of axes of a graph's inputs.
+
+Each axis of a value is a tuple of factors, outermost first: sizes that are numbers, and axes of
+inputs. (batch, time, 8) reshaped to (-1, 8) has the axes (batch, time) and (8,); an axis of size 1
+is ().
+"""
+from __future__ import annotations
+
+import math
+from typing import Iterable, List, Sequence, Tuple
+
+from ..sizes import Axis, Size, product, resolve
+
+__all__ = ['Axes', 'Factors', 'UnknownAxes', 'broadcast_axes', 'factors_of',
+           'match_factors', 'mixed', 'mixed_axes', 'number_of', 'place_of', 'unify']
+
+Factors = Tuple[Size, ...]
+Axes = List[Factors]
+
+
+class UnknownAxes(Exception):
+    """It cannot be told where the axes of an operator's inputs go."""
+
+
+def factors_of(axis: Factors) -> Factors:
+    """The factors of an axis as far as they are known by now."""
+    return tuple([size for size in map(resolve, axis) if size != 1])
+
+
+def number_of(axis: Factors) -> int | None:
+    """The size of an axis, None if it may be any."""
+    size = product(axis)
+    return size if isinstance(size, int) else None
+
+
+def unify(first: Factors, second: Factors) -> Factors:
+    """What two axes are that have to be of one size."""
+    one, other = factors_of(first), factors_of(second)
+    if len(one) != len(other):
+        for axis, number in ((one, other), (other, one)):
+            if len(axis) == 1 and isinstance(axis[0], int) and all(
+                    isinstance(size, int) for size in number):
+                return axis
+        raise UnknownAxes
+    for left, right in zip(one, other):
+        _bind(left, right)
+    return factors_of(one)
+
+
+def _bind(left: Size, right: Size) -> None:
+    if isinstance(left, Axis) and left is not right:
+        if left.label and isinstance(right, Axis) and not right.label:
+            left, right = right, left  # the axis of an input stays
+        left.bound = right
+    elif isinstance(right, Axis) and isinstance(left, int):
+        right.bound = left
+
+
+def broadcast_axes(arrays: Iterable[Axes]) -> Axes:
+    result: Axes = []
+    for axes in arrays:
+        longer, shorter = (axes, result) if len(axes) > len(result) else (result, axes)
+        more = len(longer) - len(shorter)
+        result = longer[:more] + [
+            one if not factors_of(other) else other if not factors_of(one) else unify(one, other)
+            for one, other in zip(longer[more:], shorter)]
+    return result
+
+
+#: The label of an axis that stands for another, each element of it for all elements of the other.
+_MIXED = '~'
+
+
+def mixed(axis: Factors) -> Factors:
+    """An axis of the size of `axis`, each element of which depends on all that `axis` had."""
+    factors: list[Size] = []
+    for size in factors_of(axis):
+        factors.append(Axis(label=_MIXED) if isinstance(size, Axis) else size)
+        if isinstance(factors[-1], Axis):
+            factors[-1].bound = size
+    return tuple(factors)
+
+
+def mixed_axes(axes: Axes) -> list[Axis]:
+    """The axes that a rule kept, though each element depends on all that there were."""
+    found = [resolve(size) for axis in axes for size in axis
+             if isinstance(size, Axis) and size.label == _MIXED]
+    return [axis for axis in found if isinstance(axis, Axis)]
+
+
+def place_of(axis: int, axes: Sequence[Factors], more: int = 0) -> int:
+    """`axis` counted from the front; `more` where an axis is added."""
+    if not -len(axes) - more <= axis < len(axes) + more:
+        raise UnknownAxes
+    return axis % (len(axes) + more)
+
+
+def match_factors(factors: Factors, targets: Sequence[Factors | int]) -> Axes:
+    """Part `factors` into axes: those that are given, numbers, and -1 for what is left over."""
+    pool = list(factors_of(factors))
+    left = targets.index(-1) if -1 in targets else len(targets)
+    front = [_take_off(pool, target, 0) for target in targets[:left]]
+    back = [_take_off(pool, target, -1) for target in list(targets[left + 1:])[::-1]]
+    if left == len(targets):
+        if pool:
+            raise UnknownAxes
+        return front
+    return front + [tuple(pool)] + back[::-1]
+
+
+def _take_off(pool: list[Size], target: Factors | int, end: int) -> Factors:
+    """Take an axis off one end of `pool`."""
+    wanted = factors_of(target if isinstance(target, tuple) else (target,))
+    for size in wanted if end == 0 else wanted[::-1]:
+        rest = size
+        while rest != 1:
+            if not pool:
+                raise UnknownAxes
+            found = resolve(pool.pop(end))
+            if isinstance(rest, int) and isinstance(found, int) and rest != found:
+                common = math.gcd(rest, found)
+                if common not in (rest, found):
+                    raise UnknownAxes
+                if common == rest:
+                    pool.insert(0 if end == 0 else len(pool), found // rest)
+                    break
+                rest //= common
+                continue
+            _bind(found, rest)
+            break
+    return wanted

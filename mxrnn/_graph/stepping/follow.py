@@ -1,0 +1,243 @@
+"""Where the axes of a graph's inputs go, and which nodes use several steps of a sequence at once.
+"""
+from __future__ import annotations
+
+from typing import Mapping, NamedTuple, Sequence
+
+from ..graph import Entry, Graph, Node
+from ..sizes import Axis, resolve
+from .factors import Axes, Factors, UnknownAxes, factors_of, mixed_axes
+from .rules import axes_of
+
+__all__ = ['Recurrence', 'StateError', 'Value', 'find_stepped', 'follow', 'is_zero', 'named',
+           'open_axes']
+
+
+class StateError(ValueError):
+    """A graph cannot be run in steps; the message names the node to blame."""
+
+
+class _Use(NamedTuple):
+    """A node that gives one number for several along an axis."""
+
+    node: str
+    #: Whether it takes the last one and leaves out the others.
+    last: bool
+
+
+class Value(NamedTuple):
+    """The axes of a value, None if they are not known, and those that were used up for it."""
+
+    axes: Axes | None
+    used: dict[Axis, _Use]
+
+    def sees(self) -> set[int]:
+        """The axes that it depends on."""
+        return {id(axis) for axis in [*open_axes(self.axes), *map(resolve, self.used)]}
+
+
+def _merged(groups: Sequence[Mapping[Axis, _Use]]) -> dict[Axis, _Use]:
+    """All uses; of an axis that is used twice the one that needs more than the last step."""
+    result: dict[Axis, _Use] = {}
+    for used in groups:
+        for axis, use in used.items():
+            if axis not in result or result[axis].last:
+                result[axis] = use
+    return result
+
+
+def open_axes(axes: Axes | None) -> list[Axis]:
+    """The axes of any size in `axes`."""
+    return [size for axis in axes or () for size in factors_of(axis) if isinstance(size, Axis)]
+
+
+def _is_loop(node: Node) -> bool:
+    return node.op == '_foreach' and len(node.subgraphs) == 1
+
+
+def follow(graph: Graph, variables: Mapping[int, Value]) -> dict[Entry, Value]:
+    """The axes of all values that the outputs of a graph need."""
+    values: dict[Entry, Value] = {}
+    for place in sorted(graph.needed()):
+        node = graph.nodes[place]
+        if node.is_variable:
+            values[Entry(place, 0)] = variables[place]
+            continue
+        given = [values[entry] for entry in node.needed_inputs]
+        found = _loop(node, given) if _is_loop(node) else _node(node, given)
+        zero = is_zero(graph, Entry(place, 0))  # whatever it is made of
+        values.update((Entry(place, at), value._replace(used={}) if zero else value)
+                      for at, value in enumerate(found))
+    return values
+
+
+def _node(node: Node, given: Sequence[Value]) -> list[Value]:
+    last = node.op == 'RNN' or node.op == 'SequenceLast' and not node.use_sequence_length or (
+        node.op == 'slice_axis' and (node.begin, node.end) == (-1, None))
+    use = _Use(named(node), last)
+    outputs: list[Axes | None] = []
+    try:
+        if node.op == 'RNN':
+            data = given[0].axes or []
+            outputs.extend(_rnn(node, data))
+        elif all(value.axes is not None for value in given):
+            outputs.extend(axes_of(node, [list(value.axes or ()) for value in given]))
+    except (UnknownAxes, IndexError):
+        pass
+    outputs += [None] * (node.num_outputs - len(outputs))
+    used = _merged([value.used for value in given])
+    before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
+    results = []
+    for axes in outputs:
+        kept = {id(axis) for axis in open_axes(axes)}
+        gone = {axis: use._replace(last=last and axes is not None)
+                for key, axis in before.items() if key not in kept}
+        mixed = dict.fromkeys(mixed_axes(axes or []), use._replace(last=False))
+        results.append(Value(None if axes is None else list(map(factors_of, axes)),
+                              _merged([gone, mixed, used])))
+    return results
+
+
+def _rnn(node: Node, data: Axes) -> list[Axes]:
+    if len(data) != 3:
+        raise UnknownAxes
+    sides = 1 + node.bidirectional
+    state: Axes = [(node.num_layers * sides,), data[1], (node.state_size,)]
+    return [[data[0], data[1], (node.state_size * sides,)], state, state]
+
+
+def _loop(node: Node, given: Sequence[Value]) -> list[Value]:
+    body = node.subgraphs[0]
+    places = [place for place, each in enumerate(body.nodes) if each.is_variable]
+    count, locs = len(node.in_data_locs), [*node.in_data_locs, *node.in_state_locs,
+                                           *node.remain_locs]
+    time: Factors = ((given[0].axes if given else None) or [(Axis(),)])[0]
+    inside = {}
+    for at, (loc, value) in enumerate(zip(locs, given)):
+        axes = value.axes if value.axes is None or at >= count else value.axes[1:]
+        inside[places[loc]] = value._replace(axes=axes)
+    values = follow(body, inside)
+    use = _Use(named(node), True)
+    results = []
+    for at, head in enumerate(body.heads):
+        value = values[head]
+        if at < node.num_out_data:
+            axes = None if value.axes is None else [time, *value.axes]
+            results.append(Value(axes, value.used))
+        else:
+            begin = given[count + at - node.num_out_data]
+            axes = begin.axes if value.axes is None else value.axes
+            last = dict.fromkeys(open_axes([time]), use)
+            results.append(Value(axes, _merged([last, value.used])))
+    return results
+
+
+#: Operators whose output has nothing but zeros where their first input has.
+_KEEP_ZEROS = ('Reshape', 'Flatten', 'expand_dims', 'squeeze', 'SwapAxis', 'transpose',
+               'slice_axis', 'SliceChannel', 'broadcast_axis', 'broadcast_to', 'broadcast_like',
+               'reshape_like', 'tile', 'Cast', '_copy', 'BlockGrad',
+               '_identity_with_attr_like_rhs')
+
+
+def is_zero(graph: Graph, entry: Entry) -> bool:
+    node = graph.nodes[entry.node]
+    if node.op in ('_zeros', 'zeros_like') or node.op == '_mul_scalar' and node.scalar == 0:
+        return True
+    if node.op in ('Concat', 'stack', 'add_n'):
+        return all(is_zero(graph, each) for each in node.inputs)
+    return node.op in _KEEP_ZEROS and is_zero(graph, node.inputs[0])
+
+
+# ---- which recurrences are stepped
+
+class Recurrence(NamedTuple):
+    """A node with states, and the axis along which it steps."""
+
+    place: int
+    node: Node
+    time: Axis | None
+    batch: Axis | None
+    #: Its begin states.
+    begin: tuple[Entry, ...]
+
+
+def _recurrences(graph: Graph, values: Mapping[Entry, Value]) -> list[Recurrence]:
+    found = []
+    for place, node in enumerate(graph.nodes):
+        if Entry(place, 0) not in values or node.op not in ('RNN', '_foreach', '_while_loop'):
+            continue
+        axes: Axes = []
+        begin: Sequence[Entry] = ()
+        if node.op == 'RNN':
+            begin = node.inputs[2:4 if node.mode == 'lstm' else 3]
+            axes = values[node.inputs[0]].axes or []
+        elif _is_loop(node):
+            count = len(node.in_data_locs)
+            begin = node.inputs[count:count + len(node.in_state_locs)]
+            axes = values[node.inputs[0]].axes or []
+        time, batch = [size[0] if len(size) == 1 and isinstance(size[0], Axis) else None
+                       for size in ([*map(factors_of, axes), (), ()])[:2]]
+        if begin or not _is_loop(node):
+            found.append(Recurrence(place, node, time, batch, tuple(begin)))
+    return found
+
+
+def _stepped(recurrences: Sequence[Recurrence], values: Mapping[Entry, Value]
+             ) -> list[Recurrence]:
+    """The recurrences that nothing that recurs along another axis depends on."""
+    whole: set[int] = set()
+    times = {id(each.time) for each in recurrences if each.time is not None}
+    for each in recurrences:
+        for entry in each.node.inputs:
+            if entry in values:
+                whole |= (values[entry].sees() & times) - {id(each.time)}
+    return [each for each in recurrences if each.time is None or id(each.time) not in whole]
+
+
+def find_stepped(graph: Graph, values: Mapping[Entry, Value]) -> list[Recurrence]:
+    """The recurrences that are run in steps.
+
+    Raises
+    ------
+    StateError
+        There is none, or the outputs depend on more than the steps up to one.
+    """
+    recurrences = _recurrences(graph, values)
+    stepped = _stepped(recurrences, values)
+    _refuse(graph, recurrences, stepped, values)
+    return stepped
+
+
+def _refuse(graph: Graph, recurrences: Sequence[Recurrence], stepped: Sequence[Recurrence],
+            values: Mapping[Entry, Value]) -> None:
+    """Refuse what needs more of a sequence than the steps up to one."""
+    for each in stepped or recurrences:
+        if each.node.op == 'RNN' and each.node.bidirectional:
+            raise StateError('%s cannot be stepped: it reads sequences in both directions'
+                             % named(each.node))
+        if each.node.op == 'RNN' and each.node.use_sequence_length:
+            raise StateError('%s cannot be stepped: it reads the lengths of sequences'
+                             % named(each.node))
+    times = {id(each.time) for each in stepped if each.time is not None and each.time.label}
+    read = [(values[entry], ', and %s reads it' % named(each.node)) for each in stepped
+            for entry in each.node.inputs if entry in values and entry not in each.begin]
+    for value, reader in read + [(values[head], '') for head in graph.heads]:
+        steps = times & {id(axis) for axis in open_axes(value.axes)}
+        for axis, use in value.used.items():
+            if id(resolve(axis)) in times and (reader or steps or not use.last):
+                raise StateError('%s cannot be stepped: it uses several steps at once%s'
+                                 % (use.node, reader))
+    for each in stepped:
+        if id(each.time) not in times:
+            reason = next(iter(values[each.node.inputs[0]].used.values()), None)
+            raise StateError('%s cannot be stepped: its number of steps is no axis of an input%s'
+                             % (named(each.node), ', see %s' % reason.node if reason else ''))
+    if not stepped:
+        raise StateError('the graph has no recurrence along an axis of any size')
+    if len(times) > 1:
+        raise StateError('the graph has recurrences along several axes: %s' % ', '.join(
+            sorted({each.time.label for each in stepped if each.time is not None})))
+
+
+def named(node: Node) -> str:
+    return '%s (%s)' % (node.name, node.op)

@@ -1,0 +1,301 @@
+"""What operators do to axes: of the axes of their inputs those of their outputs.
+
+Operators without a rule are taken to use all of their inputs at once.
+"""
+from __future__ import annotations
+
+from typing import Callable, List
+
+from ..graph import Node
+from ..operators import row
+from ..sizes import Axis
+from .factors import (
+    Axes,
+    Factors,
+    UnknownAxes,
+    broadcast_axes,
+    factors_of,
+    match_factors,
+    mixed,
+    number_of,
+    place_of,
+    unify,
+)
+
+__all__ = ['axes_of']
+
+Rule = Callable[[Node, List[Axes]], List[Axes]]
+_RULES: dict[str, Rule] = {}
+
+
+def _rule(ops: str) -> Callable[[Rule], Rule]:
+    def enter(rule: Rule) -> Rule:
+        _RULES.update(dict.fromkeys(ops.split(), rule))
+        return rule
+    return enter
+
+
+@_rule('''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp expm1 log log10
+    log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh erf erfinv
+    negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like _copy BlockGrad Cast
+    amp_cast smooth_l1 clip hard_sigmoid Activation LeakyReLU Dropout BatchNorm BatchNorm_v1
+    MakeLoss make_loss LinearRegressionOutput LogisticRegressionOutput MAERegressionOutput SVMOutput
+    _contrib_div_sqrt_dim _identity_with_attr_like_rhs''')
+def _alike(node: Node, inputs: list[Axes]) -> list[Axes]:
+    return [inputs[0]]
+
+
+@_rule('add_n where')
+def _elementwise(node: Node, inputs: list[Axes]) -> list[Axes]:
+    return [broadcast_axes(inputs)]
+
+
+@_rule('_zeros _ones _full')
+def _made(node: Node, inputs: list[Axes]) -> list[Axes]:
+    return [[(size,) if size else (Axis(),) for size in node.shape or ()]]
+
+
+@_rule('FullyConnected')
+def _fully_connected(node: Node, inputs: list[Axes]) -> list[Axes]:
+    return [inputs[0][:1 if node.flatten else -1] + [(node.num_hidden,)]]
+
+
+@_rule('Embedding _contrib_SparseEmbedding one_hot')
+def _looked_up(node: Node, inputs: list[Axes]) -> list[Axes]:
+    return [inputs[0] + [(node.depth if node.op == 'one_hot' else node.output_dim,)]]
+
+
+@_rule('take')
+def _take(node: Node, inputs: list[Axes]) -> list[Axes]:
+    at = place_of(node.axis, inputs[0])
+    return [inputs[0][:at] + inputs[1] + inputs[0][at + 1:]]
+
+
+@_rule('softmax log_softmax softmin LayerNorm')
+def _along_one(node: Node, inputs: list[Axes]) -> list[Axes]:
+    if node.op != 'LayerNorm' and len(inputs) > 1:
+        raise UnknownAxes
+    at = place_of(node.axis, inputs[0])
+    return [inputs[0][:at] + [mixed(inputs[0][at])] + inputs[0][at + 1:]]
+
+
+@_rule('SoftmaxOutput SoftmaxActivation InstanceNorm L2Normalization')
+def _along_several(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, rank = inputs[0], len(inputs[0])
+    together = list(range(1, rank))
+    if node.op == 'SoftmaxOutput':
+        together = [1] if node.multi_output else [rank - 1] if node.preserve_shape else together
+    elif node.op != 'InstanceNorm' and node.mode != 'instance':
+        together = [1] if node.mode == 'channel' else list(range(2, rank))
+    return [[mixed(axis) if at in together else axis for at, axis in enumerate(data)]]
+
+
+@_rule('sum mean max min prod nansum nanprod norm argmax argmin pick')
+def _reduced(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, axis = inputs[0], node.axis
+    axes = range(len(data)) if axis in (None, ()) else [
+        place_of(each, data) for each in (axis if isinstance(axis, tuple) else (axis,))]
+    gone = set(axes)
+    if 'exclude' in row(node.op).attributes and node.exclude and axis:  # type: ignore[union-attr]
+        gone = set(range(len(data))) - gone
+    left: Axes = [() if at in gone else axis for at, axis in enumerate(data)
+                  if at not in gone or node.keepdims]
+    return [left or [()]]
+
+
+@_rule('batch_dot dot')
+def _product(node: Node, inputs: list[Axes]) -> list[Axes]:
+    one, other = inputs
+    if node.op == 'batch_dot' or len(one) == len(other) == 2:
+        if min(len(one), len(other)) < 2:
+            raise UnknownAxes
+        left = one[-1] if node.transpose_a else one[-2]
+        right = other[-2] if node.transpose_b else other[-1]
+        return [[unify(*pair) for pair in zip(one[:-2], other[:-2])] + [left, right]]
+    if node.transpose_a or node.transpose_b:
+        raise UnknownAxes
+    return [one[:-1] + other[1:]]
+
+
+@_rule('Convolution Convolution_v1 Pooling')
+def _windows(node: Node, inputs: list[Axes]) -> list[Axes]:
+    if node.attrs.get('layout', 'None') not in ('None', 'NCW', 'NCHW', 'NCDHW'):
+        raise UnknownAxes
+    data = inputs[0]
+    channels: Factors = data[1] if node.op == 'Pooling' else (node.num_filter,)
+    return [[data[0], channels] + [(Axis(),) for _ in data[2:]]]
+
+
+@_rule('SequenceReverse SequenceMask SequenceLast')
+def _sequences(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, at = inputs[0], node.axis
+    if node.op == 'SequenceLast':
+        return [data[:at] + data[at + 1:]]
+    if node.op == 'SequenceMask' and not node.use_sequence_length:
+        return [data]
+    return [data[:at] + [mixed(data[at])] + data[at + 1:]]
+
+
+@_rule('reverse')
+def _reverse(node: Node, inputs: list[Axes]) -> list[Axes]:
+    turned = {place_of(axis, inputs[0]) for axis in node.axis}
+    return [[mixed(axis) if at in turned else axis for at, axis in enumerate(inputs[0])]]
+
+
+# ---- rules of shapes
+
+@_rule('Reshape')
+def _reshape(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, codes = list(inputs[0]), list(node.shape)
+    if not codes or node.reverse and -4 in codes:
+        raise UnknownAxes
+    if node.reverse:
+        turned = _targets([axis[::-1] for axis in data[::-1]], codes[::-1])
+        return [[axis[::-1] for axis in turned[::-1]]]
+    return [_targets(data, codes)]
+
+
+def _targets(data: Axes, codes: list[int]) -> Axes:
+    targets: list[Factors | int] = []
+    place = 0
+    try:
+        while codes:
+            code = codes.pop(0)
+            if code == -2:
+                targets.extend(data[place:])
+                place = len(data)
+            elif code == -4:
+                targets.extend(match_factors(data[place], [codes.pop(0), codes.pop(0)]))
+                place += 1
+            else:
+                taken = {0: 1, -3: 2}.get(code)
+                targets.append(code if taken is None else sum(
+                    (data[place + at] for at in range(taken)), ()))
+                place += taken or 1
+    except IndexError:
+        raise UnknownAxes from None
+    return match_factors(sum(data, ()), targets)
+
+
+@_rule('Flatten')
+def _flatten(node: Node, inputs: list[Axes]) -> list[Axes]:
+    return [inputs[0][:1] + [sum(inputs[0][1:], ())]]
+
+
+@_rule('expand_dims')
+def _expand(node: Node, inputs: list[Axes]) -> list[Axes]:
+    at = place_of(node.axis, inputs[0], 1)
+    return [inputs[0][:at] + [()] + inputs[0][at:]]
+
+
+@_rule('squeeze')
+def _squeeze(node: Node, inputs: list[Axes]) -> list[Axes]:
+    if node.axis is None:
+        raise UnknownAxes
+    gone = {place_of(axis, inputs[0]) for axis in node.axis}
+    return [[axis for at, axis in enumerate(inputs[0]) if at not in gone]]
+
+
+@_rule('SwapAxis transpose')
+def _order(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data = inputs[0]
+    order = list(range(len(data)))
+    if node.op == 'transpose':
+        order = [place_of(axis, data) for axis in node.axes] or order[::-1]
+    else:
+        one, other = place_of(node.dim1, data), place_of(node.dim2, data)
+        order[one], order[other] = other, one
+    return [[data[at] for at in order]]
+
+
+@_rule('slice_axis')
+def _slice(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, begin, end = inputs[0], node.begin, node.end
+    at = place_of(node.axis, data)
+    whole = number_of(data[at])
+    size: Factors = (Axis(),)
+    if begin == 0 and end is None:
+        size = data[at]
+    elif begin == -1 and end is None:
+        size = ()
+    elif whole is not None:
+        size = (len(range(*slice(begin, end).indices(whole))),)
+    elif end is not None and end > begin and end * begin >= 0:
+        size = (end - begin,)
+    return [data[:at] + [size] + data[at + 1:]]
+
+
+@_rule('SliceChannel')
+def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, count = inputs[0], node.num_outputs
+    at = place_of(node.axis, data)
+    whole = number_of(data[at])
+    size: Factors = (Axis(),) if whole is None else (whole // count,)
+    return [data[:at] + ([] if node.squeeze_axis else [size]) + data[at + 1:]] * count
+
+
+@_rule('Concat stack')
+def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
+    if node.op == 'stack':
+        at = place_of(node.axis, inputs[0], 1)
+        return [inputs[0][:at] + [(len(inputs),)] + inputs[0][at:]]
+    at = place_of(node.dim, inputs[0])
+    sizes = [number_of(axes[at]) for axes in inputs]
+    known = [size for size in sizes if size is not None]
+    joined: Factors = (sum(known),) if len(known) == len(sizes) else (Axis(),)
+    rest = inputs[0]
+    for axes in inputs[1:]:
+        rest = [one if place == at else unify(one, other)
+                for place, (one, other) in enumerate(zip(rest, axes))]
+    return [rest[:at] + [joined] + rest[at + 1:]]
+
+
+@_rule('broadcast_axis broadcast_to')
+def _repeat(node: Node, inputs: list[Axes]) -> list[Axes]:
+    axes = node.axis if node.op == 'broadcast_axis' else tuple(range(len(node.shape)))
+    sizes = node.size if node.op == 'broadcast_axis' else node.shape
+    result = list(inputs[0])
+    for axis, size in zip(axes, sizes):
+        if size and not factors_of(result[place_of(axis, result)]):
+            result[axis] = (size,)
+    return [result]
+
+
+@_rule('broadcast_like')
+def _repeat_like(node: Node, inputs: list[Axes]) -> list[Axes]:
+    result, like = list(inputs[0]), inputs[1]
+    pairs = zip(node.lhs_axes or range(len(result)), node.rhs_axes or range(len(like)))
+    for one, other in pairs:
+        if not factors_of(result[place_of(one, result)]):
+            result[one] = like[place_of(other, like)]
+    return [result]
+
+
+@_rule('reshape_like')
+def _reshape_like(node: Node, inputs: list[Axes]) -> list[Axes]:
+    one, other = inputs
+    begin, end = node.lhs_begin or 0, len(one) if node.lhs_end is None else node.lhs_end
+    wanted = other[node.rhs_begin or 0:node.rhs_end]
+    return [one[:begin] + match_factors(sum(one[begin:end], ()), wanted) + one[end:]]
+
+
+def axes_of(node: Node, inputs: list[Axes]) -> list[Axes]:
+    """The axes of the outputs of `node`, or of those that are in use.
+
+    An axis that each element of an output depends on as a whole is not among them: in its place
+    there is a new one, or none.
+
+    Raises
+    ------
+    UnknownAxes, IndexError
+        There is no rule for such a node, or it does not fit the axes of its inputs.
+    """
+    known, rule = row(node.op), _RULES.get(node.op)
+    if rule is None and node.op.endswith('_scalar'):
+        rule = _alike
+    elif rule is None and known is not None and not known.attributes and [
+            each.name for each in known.inputs] == ['lhs', 'rhs']:
+        rule = _elementwise
+    if rule is None:
+        raise UnknownAxes
+    return rule(node, inputs)

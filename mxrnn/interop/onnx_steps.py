@@ -1,0 +1,347 @@
+"""load_stepper: an ONNX file with states, run step by step in onnxruntime, without MXNet."""
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from typing import Any, List, Sequence, Union
+
+import numpy as np
+
+from .. import _check
+
+__all__ = ['OnnxStepper', 'load_stepper']
+
+Arrays = List[np.ndarray]
+Outputs = Union[np.ndarray, Arrays]
+_TYPES = {'float': 'float32', 'double': 'float64'}
+
+
+def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None = None
+                 ) -> OnnxStepper:
+    """Load a file that ``to_onnx(states=True)`` or ``export --states`` wrote, to run it in steps.
+
+    Parameters
+    ----------
+    path : str
+        Of the file. If it has an encoder, the encoder's file is beside it.
+    threads : int
+        How many threads onnxruntime takes for one call.
+    providers : list of str, optional
+        Of onnxruntime; the CPU if None.
+
+    Raises
+    ------
+    ValueError
+        The file has no states.
+    OSError
+        There is no such file.
+    ImportError
+        The package onnxruntime is not installed.
+    """
+    path = os.fspath(path)
+    threads = _check.whole('threads', threads, 1)
+    session = _session(path, threads, providers)
+    table = session.get_modelmeta().custom_metadata_map.get('mxrnn.states')
+    if table is None:
+        raise ValueError('%s has no states: export the checkpoint with --states, or with '
+                         'to_onnx(..., states=True)' % path)
+    known = json.loads(table)
+    encoder = known['encoder'] and _session(
+        os.path.join(os.path.dirname(path), known['encoder']), threads, providers)
+    return OnnxStepper(session, known, encoder)
+
+
+def _session(path: str, threads: int, providers: Sequence[str] | None) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError('load_stepper needs the package onnxruntime (%s): pip install '
+                          'onnxruntime' % error) from None
+    if not os.path.isfile(path):
+        raise FileNotFoundError('there is no file %s' % path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(
+        path, options, providers=list(providers or ['CPUExecutionProvider']))
+
+
+class _Layout:
+    """Where batch and time are in an array of the file. The caller has the batch first, and time
+    after it, where there is time.
+
+    Parameters
+    ----------
+    axes : list
+        By axis 'batch', 'time', 'batch,time' or 'time,batch' for both in one, another name, or a
+        number.
+    """
+
+    def __init__(self, axes: Sequence[str | int]) -> None:
+        names = [str(axis).split(',') for axis in axes]
+        self.time = next((at for at, name in enumerate(names) if 'time' in name), None)
+        rest = [at for at in range(len(names)) if at != self.time]
+        self.batch = next((at for at in rest if 'batch' in names[at]), rest[0] if rest else None)
+        #: The number of axes before one of which batch and time are factors, and their order.
+        self.joined = None
+        places = [at for at in (self.batch, self.time) if at is not None]
+        if self.time is not None and len(names[self.time]) == 2:
+            at, late = self.time, names[self.time][1] == 'time'
+            self.joined, self.batch = (at, late), at
+            places = [at, at + 1] if late else [at + 1, at]
+        self._places, self._first = tuple(places), tuple(range(len(places)))
+        self._plain = self.joined is None and self._places == self._first
+
+    def to_file(self, array: np.ndarray) -> np.ndarray:
+        """An array of the caller's, as the file takes it."""
+        return array if self._plain else np.moveaxis(array, self._first, self._places)
+
+    def to_caller(self, array: np.ndarray, length: int) -> np.ndarray:
+        """An array of the file's, as the caller has it."""
+        if self.joined is not None:
+            at, late = self.joined
+            rows = array.shape[at] // max(length, 1)
+            array = array.reshape(array.shape[:at] + (
+                (rows, length) if late else (length, rows)) + array.shape[at + 1:])
+        return array if self._plain else np.moveaxis(array, self._places, self._first)
+
+
+class OnnxStepper:
+    """Run an ONNX file one step at a time, from states to new states, as `mxrnn.Stepper` does.
+
+    States are lists of arrays that belong to the caller: no call changes them. What an encoder gave
+    stands behind those of the recurrences. Threads can share one OnnxStepper.
+
+    Attributes
+    ----------
+    input_names : list of str
+        The inputs of a step.
+    encoder_names : list of str
+        The inputs of the encoder, which `begin` takes.
+    output_names : list of str
+    state_names : list of str
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np
+    >>> from mxrnn import interop
+    >>> graph = interop.graph_from_json('''{"nodes": [
+    ...     {"op": "null", "name": "data", "inputs": []},
+    ...     {"op": "null", "name": "weights", "inputs": []},
+    ...     {"op": "_zeros", "name": "begin", "attrs": {"shape": "(1, 0, 3)"}, "inputs": []},
+    ...     {"op": "RNN", "name": "gru_rnn", "inputs": [[0, 0, 0], [1, 0, 0], [2, 0, 0]],
+    ...      "attrs": {"mode": "gru", "state_size": "3", "num_layers": "1"}}],
+    ...     "arg_nodes": [0, 1], "heads": [[3, 0, 0]]}''')
+    >>> model = interop.Model(graph, {'weights': np.ones(63, 'float32')}, {})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     interop.to_onnx(model, folder + '/gru.onnx', states=True)
+    ...     stepper = interop.load_stepper(folder + '/gru.onnx')
+    >>> outputs, states = stepper.read(stepper.begin(2), data=np.ones((2, 5, 2)))
+    >>> output, states = stepper.step(states, data=[[1, 2], [3, 4]])
+    >>> stepper.state_names, outputs.shape, output.shape, [state.shape for state in states]
+    (['gru_0_in'], (2, 5, 3), (2, 3), [(2, 3)])
+    """
+
+    def __init__(self, session: Any, table: dict[str, Any], encoder: Any = None) -> None:
+        self._session, self._encoder = session, encoder
+        types = {each.name: _TYPES.get(each.type[7:-1], each.type[7:-1])
+                 for each in session.get_inputs()}
+        states = table['states']
+        self.state_names = [state['in'] for state in states]
+        self._held = self.state_names + table['captured']
+        taken = {name: _Layout(table['axes'].get(name, ['batch'])) for name in types}
+        self._batch_axes = [state['batch_axis'] for state in states] + [
+            taken[name].batch for name in table['captured']]
+        self._begins = [state['begin'] for state in states]
+        self._shapes = [tuple(state['shape']) for state in states]
+        self._dtypes = [np.dtype(state['dtype']) for state in states]
+        self._inputs = {name: (taken[name], np.dtype(kind)) for name, kind in types.items()
+                        if name not in self._held}
+        self.input_names = list(self._inputs)
+        self.encoder_names = [] if encoder is None else [
+            each.name for each in encoder.get_inputs()]
+        after = [state['out'] for state in states]
+        self.output_names = [each.name for each in session.get_outputs()
+                             if each.name not in after]
+        self._outputs = [_Layout(table['axes'][name]) for name in self.output_names]
+        self._names = self.output_names + after
+
+    def begin(self, batch_size: int = 1, **inputs: Any) -> Arrays:
+        """States to begin with.
+
+        Parameters
+        ----------
+        batch_size : int
+            How many sequences; where there is an encoder, its inputs say it.
+        **inputs
+            The encoder's inputs by name, as its file takes them.
+        """
+        if inputs.keys() != set(self.encoder_names):
+            raise TypeError('begin takes the inputs of the encoder, %s, got %s' % (
+                ', '.join(self.encoder_names) or 'none', ', '.join(inputs) or 'none'))
+        once: dict[str, np.ndarray] = {}
+        if self._encoder is not None:
+            kinds = {each.name: each.type[7:-1] for each in self._encoder.get_inputs()}
+            names = [each.name for each in self._encoder.get_outputs()]
+            once = dict(zip(names, self._encoder.run(names, {
+                name: np.asarray(value, _TYPES.get(kinds[name], kinds[name]))
+                for name, value in inputs.items()})))
+        held = [once[begin] if begin in once else None for begin in self._begins] + [
+            once[name] for name in self._held[len(self._begins):]]
+        for array, axis in zip(held, self._batch_axes):
+            if array is not None and axis is not None:
+                batch_size = array.shape[axis]
+        batch_size = _check.integer('batch_size', batch_size, 1)
+        return [np.zeros(shape[:axis] + (batch_size,) + shape[axis:], kind) if array is None
+                else array for array, axis, shape, kind in itertools.zip_longest(
+                    held, self._batch_axes, self._shapes, self._dtypes)]
+
+    def step(self, states: Arrays, /, **inputs: Any) -> tuple[Outputs, Arrays]:
+        """Take one step.
+
+        Parameters
+        ----------
+        states : list of array
+            As from `begin`, an earlier call or `take`; they are not changed.
+        **inputs
+            Arrays, or what NumPy makes arrays of, by name: the batch first, without time.
+
+        Returns
+        -------
+        outputs : array or list of array
+            The batch first, without time.
+        states : list of array
+
+        Raises
+        ------
+        TypeError, ValueError
+            Names, shapes or the number of states do not fit.
+        """
+        given = {}
+        for name, array in self._arrays(inputs).items():
+            layout = self._inputs[name][0]
+            given[name] = array if layout.time is None else array[:, np.newaxis]
+        outputs, states = self._run(states, given, 1)
+        found = [array if layout.time is None else array[:, 0]
+                 for array, layout in zip(outputs, self._outputs)]
+        return found[0] if len(found) == 1 else found, states
+
+    def read(self, states: Arrays, /, *, valid_length: Any = None, **inputs: Any
+             ) -> tuple[Outputs, Arrays]:
+        """Read sequences, or the next chunk of each.
+
+        Parameters
+        ----------
+        states : list of array
+            As for `step`.
+        valid_length : list of int, optional
+            Number of steps of each sequence; what lies behind is padding, of which the outputs are
+            zeros and the states know nothing. All are valid if None.
+        **inputs
+            As for `step`, but those that have steps of shape (batch, length, ...).
+
+        Returns
+        -------
+        outputs : array or list of array
+            (batch, length, ...); without an axis of time those after the last step.
+        states : list of array
+            After the last step, or each sequence's last valid one.
+        """
+        arrays = self._arrays(inputs)
+        moving = [name for name, (layout, _) in self._inputs.items() if layout.time is not None]
+        lengths = {arrays[name].shape[1] for name in moving}
+        if len(lengths) != 1:
+            raise ValueError('the inputs must be sequences of one length, got %s' % sorted(lengths))
+        length = lengths.pop()
+        if valid_length is None:
+            found, states = self._run(states, arrays, length)
+            return found[0] if len(found) == 1 else found, states
+        count = len(arrays[moving[0]])
+        ends = np.asarray(valid_length)
+        if ends.shape != (count,) or not (0 <= ends).all() or not (ends <= length).all() or (
+                ends != np.floor(ends)).any():
+            raise ValueError('valid_length must be %d whole numbers from 0 to %d, got %.80r'
+                             % (count, length, valid_length))
+        return self._read_valid(states, arrays, ends.astype(int), moving)
+
+    def _read_valid(self, states: Arrays, arrays: dict[str, np.ndarray], ends: np.ndarray,
+                    moving: Sequence[str]) -> tuple[Outputs, Arrays]:
+        """Read to the end of the shortest sequences, then the others to that of the next ones."""
+        states = [np.array(state) for state in states]
+        results: Arrays = []
+        begin = 0
+        for end in sorted({*ends.tolist()} - {0}) or [1]:
+            rows = np.flatnonzero(ends >= end)
+            part = {name: array[rows, begin:end] if name in moving else
+                    array if self._inputs[name][0].batch is None else array[rows]
+                    for name, array in arrays.items()}
+            found, after = self._run(self.take(states, rows), part, end - begin)
+            for at, array in enumerate(found):
+                stepped = self._outputs[at].time is not None
+                if len(results) == at:
+                    shape = (len(ends), arrays[moving[0]].shape[1]) if stepped else (len(ends),)
+                    results.append(np.zeros(shape + array.shape[len(shape):], array.dtype))
+                results[at][(rows, slice(begin, end)) if stepped else rows] = array
+            for state, new, axis in zip(states, after, self._batch_axes[:len(self._begins)]):
+                np.moveaxis(state, axis, 0)[rows] = np.moveaxis(new, axis, 0)
+            begin = end
+        return results[0] if len(results) == 1 else results, states
+
+    def take(self, states: Arrays, indices: Any) -> Arrays:
+        """The states of the sequences `indices`, in their order: copies.
+
+        Parameters
+        ----------
+        states : list of array
+            As for `step`.
+        indices : sequence of int
+            From 0 to below the batch size, as often and in the order as is wanted; or one index.
+        """
+        batch_size = self._check(states)
+        chosen = np.atleast_1d(np.asarray(indices))
+        if chosen.ndim != 1 or chosen.dtype.kind not in 'iu' or chosen.size and not (
+                0 <= chosen.min() <= chosen.max() < batch_size):
+            raise ValueError('indices must be integers from 0 to %d, got %.80r'
+                             % (batch_size - 1, indices))
+        return [np.array(state) if axis is None else np.take(state, chosen, axis)
+                for state, axis in zip(states, self._batch_axes)]
+
+    def _arrays(self, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The inputs as arrays, by name."""
+        if inputs.keys() != self._inputs.keys():
+            raise TypeError('the inputs must be %s, got %s' % (
+                ', '.join(self.input_names) or 'none', ', '.join(inputs) or 'none'))
+        return {name: np.asarray(value, self._inputs[name][1]) for name, value in inputs.items()}
+
+    def _check(self, states: Arrays) -> int:
+        """Refuse what are no states of this network; return the batch size."""
+        if not isinstance(states, (list, tuple)) or len(states) != len(self._held):
+            raise TypeError('states must be a list of %d arrays, as begin and step give it, got %s'
+                            % (len(self._held), _check.shown(states)))
+        sizes = {state.shape[axis] for state, axis in zip(states, self._batch_axes)
+                 if axis is not None}
+        if len(sizes) != 1:
+            raise ValueError('states must be of one batch size, got %s' % sorted(sizes))
+        return sizes.pop()
+
+    def _run(self, states: Arrays, inputs: dict[str, np.ndarray], length: int
+             ) -> tuple[Arrays, Arrays]:
+        """The outputs as the caller has them, and the states after."""
+        batch_size = self._check(states)
+        feeds = dict(zip(self._held, states))
+        for name, array in inputs.items():
+            layout = self._inputs[name][0]
+            if layout.batch is not None and array.shape[:1] != (batch_size,):
+                raise ValueError('%s must be for the %d sequences of the states, got the shape %s'
+                                 % (name, batch_size, array.shape))
+            feeds[name] = layout.to_file(array)
+        try:
+            results = self._session.run(self._names, feeds)
+        except Exception as error:  # a class of onnxruntime's own for each kind
+            raise ValueError('the inputs and states must fit the network, got %s; onnxruntime '
+                             'says: %s' % (', '.join(
+                                 '%s of shape %s and type %s' % (name, array.shape, array.dtype)
+                                 for name, array in feeds.items()), error)) from error
+        count = len(self._outputs)
+        return [layout.to_caller(array, length) for layout, array in
+                zip(self._outputs, results)], results[count:] + list(states[len(self._begins):])
