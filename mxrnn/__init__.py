@@ -158,6 +158,9 @@ def install(fuse: bool | None = None) -> None:
     if fuse is not None and type(fuse) is not bool:
         raise TypeError('fuse must be a bool or None, got %r' % (fuse,))
     _finder.replace_rnn(fuse)
+    if _finder.fuses and 'rnn_cell' in globals():  # which would have done it
+        import importlib
+        importlib.import_module('._inference.bound', __name__)
 
 
 _finder.enable()

@@ -13,6 +13,10 @@ from ._cells.variables import RNNParams
 from ._cells.weights import MissingWeightsError
 from ._operator import automatic as _automatic  # noqa: F401  (for programs with --fuse)
 from ._operator.fused import FusedRNNCell
+from ._runtime import finder as _finder
+
+if _finder.fuses:
+    from ._inference import bound as _bound  # noqa: F401
 
 __all__ = ['RNNParams', 'BaseRNNCell', 'RNNCell', 'LSTMCell', 'GRUCell', 'FusedRNNCell',
            'SequentialRNNCell', 'DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell',

@@ -257,6 +257,33 @@ def test_buckets_and_their_checkpoint_go_on_without_fuse(fusing, tmp_path):
 
 @differs
 @needs_operator
+def test_the_second_unroll_is_as_the_first(fusing):
+    fusing(True)
+    cell = stack(lstm(), rnn.ZoneoutCell(rnn.RNNCell(H, 'sigmoid', prefix='z_'), 0.1, 0.1))
+    texts = []
+    for _ in range(2):
+        with mx.name.NameManager():
+            texts.append(cell.unroll(T, data(), merge_outputs=True)[0].tojson())
+    assert texts[0] == texts[1] and '"op": "RNN"' in texts[0]
+
+
+@differs
+@needs_operator
+def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
+    from mxrnn._operator import automatic
+    planned = []
+    monkeypatch.setattr(automatic, 'plan', lambda cell: planned.append(cell) or plan(cell))
+    plan = automatic.FusedUnroll._plan_.__globals__['plan']
+    fusing(True)
+    stack(lstm(), gru()).unroll(T, data(), merge_outputs=True)
+    assert len(planned) == 1
+    monkeypatch.setattr(automatic.FusedUnroll, '_unroll_', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        lstm().unroll(T, data())
+
+
+@differs
+@needs_operator
 def test_a_graph_without_steps_says_why(fusing):
     fusing(True)
     outputs, _ = lstm().unroll(T, data(), merge_outputs=True)

@@ -9,13 +9,13 @@ from .. import _check
 from .._graph.graph import Graph
 from .._graph.layout import GATES
 from .._graph.reading import graph_to_json
-from .._graph.rolling import Kernel, Loop, Values
+from .._graph.rolling import Finding, Kernel, Loop, Values
 from .._graph.rolling import roll as roll_graph
 from .._graph.rolling.writing import text
 from .._operator.defects import corrupts, cpu_build, disabled, onednn
 from .._runtime.mxnet import RELEASE, graph_of, mx
 
-__all__ = ['roll']
+__all__ = ['roll', 'rolled_to_kernels']
 
 
 def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = None
@@ -74,7 +74,25 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
     def judge(values: Values, what: Kernel | Loop) -> str | None:
         return _fault(values, what, training)
     rolled = roll_graph(graph, training=training, length=length, judge=judge).graph
-    return symbol if rolled is graph else mx.sym.load_json(graph_to_json(_with_shapes(rolled)))
+    return symbol if rolled is graph else _symbol(rolled)
+
+
+def rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
+                      ) -> tuple[mx.sym.Symbol, tuple[Finding, ...]]:
+    """`symbol` with sym.RNN for recurrences and no loops, for training, and what became of each;
+    `float32` if all numbers in it are known to be such."""
+    graph = graph_of(symbol)
+
+    def judge(values: Values, what: Kernel | Loop) -> str | None:
+        if isinstance(what, Loop):
+            return 'loops of MXNet are slower than steps'
+        return _fault(values, what, True, float32)
+    rolled, findings = roll_graph(graph, training=True, judge=judge)
+    return symbol if rolled is graph else _symbol(rolled), findings
+
+
+def _symbol(rolled: Graph) -> mx.sym.Symbol:
+    return mx.sym.load_json(graph_to_json(_with_shapes(rolled)))
 
 
 def _with_shapes(graph: Graph) -> Graph:
@@ -96,7 +114,8 @@ def _with_shapes(graph: Graph) -> Graph:
     return graph._replace(nodes=tuple(nodes))
 
 
-def _fault(values: Values, what: Kernel | Loop, training: bool) -> str | None:
+def _fault(values: Values, what: Kernel | Loop, training: bool, float32: bool = False
+           ) -> str | None:
     """Why this MXNet cannot run a recurrence as this."""
     if isinstance(what, Loop):
         if RELEASE >= (2,):
@@ -106,7 +125,8 @@ def _fault(values: Values, what: Kernel | Loop, training: bool) -> str | None:
         return 'MXNET_MKLDNN_ENABLED=0 breaks sym.RNN'
     if corrupts(what.units):
         return 'MXNet 1.7 corrupts memory where it trains sym.RNN of one unit'
-    if cpu_build() and not all(onednn(_type(values, begin)) for begin in what.begin) and (
+    types = [np.float32 if float32 else _type(values, begin) for begin in what.begin]
+    if cpu_build() and not all(map(onednn, types)) and (
             training or what.mode == 'rnn_relu'):
         return 'sym.RNN has wrong gradients, or rounds, in types that it may have to compute'
     return None

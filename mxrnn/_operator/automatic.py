@@ -1,7 +1,7 @@
 """Cells of a program that runs with --fuse: the outermost `unroll` goes through `fuse`.
 
 Graphs list the arguments in the order of the cells, by which MXNet numbers the states of optimisers
-and draws initial values. What `fuse` can't unroll is unrolled as ever.
+and draws initial values. Cells that `fuse` can't fuse are unrolled as ever.
 """
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .._runtime.mxnet import mx
 from .fuse import FusedUnroll, Plan, plan
 from .fused_layers import OperatorCell
 
-__all__ = ['unroll_fused']
+__all__ = ['note', 'unroll_fused']
 
-#: How often each cell was unrolled, by what became of it.
-_unrolled: dict[str, int] = {}
+#: What became of cells and graphs, and how often.
+_noted: dict[str, int] = {}
 
 #: Prefixes of the cells whose steps are within an operator.
 _fused: set[str] = set()
@@ -29,47 +29,50 @@ _fused: set[str] = set()
 class _InOrder(FusedUnroll):
     """`fuse` of a cell, with the arguments in the order of the cell."""
 
+    _planned: Plan | None = None
+
     def _plan_(self) -> Plan:
-        planned = plan(self._cell)
-        for each in planned.cell._all_cells_():
-            if isinstance(each, OperatorCell):
+        if self._planned is None:  # not before the cell is reset: containers in it are copied
+            self._planned = plan(self._cell)
+            for each in self.operators():
                 each.in_order = True
-        return planned
+        return self._planned
+
+    def operators(self) -> list[OperatorCell]:
+        return [each for each in self._plan_().cell._all_cells_()
+                if isinstance(each, OperatorCell)]
+
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: unroll.Options
+                 ) -> unroll.Unrolled:
+        if self._plan_().fused:
+            return super()._unroll_(inputs, begin_state, options)
+        return self._cell._unroll_(inputs, begin_state, options)
 
 
 def unroll_fused(cell: Any, inputs: Inputs, begin_state: States | None, options: unroll.Options
                  ) -> unroll.Unrolled:
-    """Unroll `cell` through `fuse` if the program runs with --fuse and that is possible."""
+    """Unroll `cell` through `fuse`, as far as that is possible, if the program runs with --fuse."""
     if not finder.fuses or isinstance(cell, FusedUnroll):
         return unroll.as_it_is(cell, inputs, begin_state, options)
-    planned = plan(cell)
-    text = planned.text
-    if planned.fused:
-        try:
-            found = unroll.unroll_checked(cell, _InOrder(cell), inputs, begin_state, options)
-        except Exception as error:  # whatever it is: the cell itself may do, or say it better
-            text = '%r [not fused: %s]' % (cell, error)
-        else:
-            _note(text)
-            if not _fused:
-                _explain_missing_steps()
-            _fused.update(each._prefix for operator in _InOrder(cell)._plan_().cell._all_cells_()
-                          if isinstance(operator, OperatorCell) for each in operator._cells)
-            return found
-    found = unroll.as_it_is(cell, inputs, begin_state, options)
-    _note(text)
+    fused = _InOrder(cell)
+    found = unroll.unroll_checked(cell, fused, inputs, begin_state, options)
+    note('%s, unrolled' % fused._plan_().text)
+    prefixes = {each._prefix for operator in fused.operators() for each in operator._cells}
+    if prefixes and not _fused:
+        _explain_missing_steps()
+    _fused.update(prefixes)
     return found
 
 
-def _note(text: str) -> None:
-    if finder.reports and not _unrolled:
+def note(text: str) -> None:
+    """Report at the end, if that is asked for, what became of a cell or a graph."""
+    if finder.reports and not _noted:
         atexit.register(_report)
-    _unrolled[text] = _unrolled.get(text, 0) + 1
+    _noted[text] = _noted.get(text, 0) + 1
 
 
 def _report() -> None:
-    lines = ['%s, unrolled %d time%s' % (text, count, 's' * (count > 1))
-             for text, count in _unrolled.items()]
+    lines = ['%s %d time%s' % (text, count, 's' * (count > 1)) for text, count in _noted.items()]
     print('\n'.join(['mxrnn, run with --fuse:', *lines]), file=sys.stderr)
 
 

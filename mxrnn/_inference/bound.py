@@ -1,0 +1,155 @@
+"""Graphs of a program that runs with --fuse: bound with their recurrences as sym.RNN.
+
+`unroll` does that itself. A loop in Python over `cell(x, states)`, or over layers of a program's
+own, leaves a graph of steps, whose recurrences are told by what they compute. The executor has the
+arrays of the program's graph, in their order.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from .._graph.rolling.values import is_random
+from .._operator import automatic
+from .._runtime import finder
+from .._runtime.mxnet import RELEASE, graph_of, mx
+from .rolled import rolled_to_kernels
+
+__all__ = ['bind', 'simple_bind']
+
+Shapes = Dict[str, Tuple[int, ...]]
+
+
+class _Executor(mx.executor.Executor):
+    """An executor of a rolled graph, with the arrays of the graph that it was."""
+
+    _rolled: mx.sym.Symbol
+    _symbol: mx.sym.Symbol
+
+    def reshape(self, partial_shaping: bool = False, allow_up_sizing: bool = False,
+                **kwargs: tuple[int, ...]) -> mx.executor.Executor:
+        shapes = dict(zip(self.arg_dict, self._symbol.infer_shape(**kwargs)[0]))
+        changed = [name for name, shape in shapes.items()
+                   if name not in kwargs and shape != self.arg_dict[name].shape]
+        if changed and not partial_shaping:
+            raise ValueError('partial_shaping must be True where shapes of arguments that are not '
+                             'given change, which are those of %s' % ', '.join(changed))
+        executor = super().reshape(partial_shaping, allow_up_sizing, **shapes)
+        return _with_arrays_of(self._symbol, self._rolled, executor)
+
+
+def _with_arrays_of(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol, executor: Any
+                    ) -> mx.executor.Executor:
+    """`executor`, which is of `rolled`, with its arrays in the order of `symbol`."""
+    for kind, names_of in (('arg_arrays', mx.sym.Symbol.list_arguments),
+                           ('grad_arrays', mx.sym.Symbol.list_arguments),
+                           ('aux_arrays', mx.sym.Symbol.list_auxiliary_states)):
+        arrays = getattr(executor, kind)
+        if arrays is not None:
+            by_name = dict(zip(names_of(rolled), arrays))
+            setattr(executor, kind, [by_name[name] for name in names_of(symbol)])
+    executor.__class__ = _Executor
+    executor._rolled, executor._symbol = rolled, symbol
+    result: mx.executor.Executor = executor
+    return result
+
+
+class _Found(NamedTuple):
+    """A graph with kernels, and what is known of the arguments by name."""
+
+    symbol: mx.sym.Symbol
+    shapes: Shapes
+    types: dict[str, Any]
+
+
+def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: Mapping[str, Any]
+           ) -> _Found | None:
+    """The graph to bind in the place of `symbol`, if there is a better one that is as good."""
+    names = symbol.list_arguments()
+    try:  # `bind` itself says what is wrong
+        all_shapes = symbol.infer_shape_partial(**shapes)[0]
+        all_types = _types(symbol, types)
+        inner = symbol.get_internals().infer_type_partial(**all_types)[1]
+    except (mx.base.MXNetError, ValueError, TypeError):
+        return None
+    known = all(each and min(each) > 0 for each in all_shapes) and None not in inner
+    if not known or len(set(names)) != len(names):
+        return None
+    float32 = all(np.dtype(each) == np.float32 or np.dtype(each).kind != 'f' for each in inner)
+    rolled, findings = rolled_to_kernels(symbol, float32)
+    if rolled is symbol or not _alike(symbol, rolled):
+        return None
+    for finding in findings:
+        automatic.note(str(finding) + ', bound')
+    return _Found(rolled, dict(zip(names, all_shapes)), all_types)
+
+
+def _types(symbol: mx.sym.Symbol, types: Mapping[str, Any]) -> dict[str, Any]:
+    """The types of all arguments, as `simple_bind` has them where some are given."""
+    names = symbol.list_arguments()
+    try:
+        found = symbol.infer_type_partial(**types)[0]
+    except mx.base.MXNetError:  # an operator says that it must know more
+        found = [types.get(name) for name in names]
+    return {name: np.float32 if each is None else each for name, each in zip(names, found)}
+
+
+def _alike(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol) -> bool:
+    """Whether both have the same arguments, and draw in the same order."""
+    before, after = graph_of(symbol), graph_of(rolled)
+    random = [node.name for node in before.nodes if is_random(node)]
+    return (sorted(symbol.list_arguments()) == sorted(rolled.list_arguments())
+            and sorted(symbol.list_auxiliary_states()) == sorted(rolled.list_auxiliary_states())
+            and random == [node.name for node in after.nodes
+                           if is_random(node) and node.name in set(random)])
+
+
+def _by_name(names: Sequence[str], values: Any) -> Any:
+    """Values in the order of `names` as a dict; what is no list as it is."""
+    return dict(zip(names, values)) if isinstance(values, (list, tuple)) else values
+
+
+_simple_bind: Callable[..., mx.executor.Executor] = mx.sym.Symbol.simple_bind
+_bind: Callable[..., mx.executor.Executor] = mx.sym.Symbol.bind
+
+
+def simple_bind(self: mx.sym.Symbol, ctx: mx.Context, grad_req: Any = 'write',
+                type_dict: Any = None, stype_dict: Any = None, group2ctx: Any = None,
+                *shared: Any, **kwargs: Any) -> mx.executor.Executor:
+    """`Symbol.simple_bind`."""
+    names = ('shared_arg_names', 'shared_exec', 'shared_buffer')
+    options = dict(zip(names, shared), stype_dict=stype_dict, group2ctx=group2ctx)
+    options.update((name, kwargs.pop(name)) for name in names if name in kwargs)
+    found = None
+    if finder.fuses and not stype_dict and not group2ctx:
+        found = _found(self, kwargs, type_dict or {})
+    if found is None:
+        return _simple_bind(self, ctx, grad_req, type_dict, **options, **kwargs)
+    executor = _simple_bind(found.symbol, ctx, _by_name(self.list_arguments(), grad_req),
+                            found.types, **options, **found.shapes)
+    return _with_arrays_of(self, found.symbol, executor)
+
+
+def bind(self: mx.sym.Symbol, ctx: mx.Context, args: Any, args_grad: Any = None,
+         grad_req: Any = 'write', aux_states: Any = None, group2ctx: Any = None,
+         shared_exec: Any = None) -> mx.executor.Executor:
+    """`Symbol.bind`."""
+    names, found = self.list_arguments(), None
+    given = _by_name(names, args)
+    fits = isinstance(given, dict) and len(args) >= len(names) and all(
+        isinstance(given.get(name), mx.nd.NDArray) for name in names)
+    if finder.fuses and fits and not group2ctx:
+        found = _found(self, {name: given[name].shape for name in names},
+                       {name: given[name].dtype for name in names})
+    if found is None:
+        return _bind(self, ctx, args, args_grad, grad_req, aux_states, group2ctx, shared_exec)
+    executor = _bind(found.symbol, ctx, given, _by_name(names, args_grad),
+                     _by_name(names, grad_req),
+                     _by_name(self.list_auxiliary_states(), aux_states), None, shared_exec)
+    return _with_arrays_of(self, found.symbol, executor)
+
+
+if RELEASE < (2,):
+    kind: Any = mx.sym.Symbol
+    kind.simple_bind, kind.bind = simple_bind, bind

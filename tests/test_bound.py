@@ -1,0 +1,230 @@
+"""Programs with loops in Python, run with --fuse: bound with their recurrences as operators."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from . import differs, mx, needs_operator, rnn
+from .test_automatic_fuse import DATA, C, H, N, T, data, fusing, loss, lstm, run, stack, train
+
+if rnn.__name__ != 'mxrnn':
+    pytest.skip('--fuse is of mxrnn', allow_module_level=True)
+
+from mxrnn._inference import bound  # noqa: E402,F401  (what a program with --fuse imports)
+from mxrnn._runtime.mxnet import RELEASE  # noqa: E402
+
+__all__ = ['fusing']  # the fixture
+
+pytestmark = [differs, needs_operator,
+              pytest.mark.skipif(RELEASE >= (2,), reason='MXNet 2 has other executors')]
+
+
+def steps(length=T):
+    return mx.sym.SliceChannel(data(), num_outputs=length, axis=1, squeeze_axis=True)
+
+
+def in_a_loop(cell, length=T, inputs=None, **options):
+    outputs, states = [], cell.begin_state(**options)
+    for step in inputs or steps(length):
+        output, states = cell(step, states)
+        outputs.append(output)
+    return outputs, states
+
+
+def cells():
+    outputs, _ = in_a_loop(stack(lstm('l0_'), rnn.GRUCell(H, prefix='g_')))
+    return loss(outputs[-1])
+
+
+def both_ways():
+    inputs = list(steps())
+    outputs, _ = in_a_loop(lstm('left_'), inputs=inputs)
+    others, _ = in_a_loop(lstm('right_'), inputs=inputs[::-1])
+    both = [mx.sym.concat(*pair, dim=1) for pair in zip(outputs, others[::-1])]
+    return loss(mx.sym.concat(*both, dim=1))
+
+
+def functions():
+    """As programs have it that are older than mx.rnn, with states that are inputs."""
+    weights = {name: mx.sym.Variable('l0_' + name) for name in (
+        'i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias')}
+    cell, hidden = mx.sym.Variable('begin_state_c'), mx.sym.Variable('begin_state_h')
+    for t, step in enumerate(steps()):
+        gates = [mx.sym.FullyConnected(
+            each, weight=weights[group + '_weight'], bias=weights[group + '_bias'],
+            num_hidden=4 * H, name='t%d_%s' % (t, group))
+            for group, each in (('i2h', step), ('h2h', hidden))]
+        i, new, f, o = mx.sym.SliceChannel(gates[0] + gates[1], num_outputs=4)
+        new = mx.sym.Activation(new, act_type='tanh')
+        i, f, o = (mx.sym.Activation(each, act_type='sigmoid') for each in (i, f, o))
+        cell = f * cell + i * new
+        hidden = o * mx.sym.Activation(cell, act_type='tanh')
+    return loss(hidden)
+
+
+def attention():
+    """The decoder's steps depend on each other by more than a cell, and stay."""
+    outputs, states = in_a_loop(lstm('encoder_'))
+    memory = mx.sym.stack(*outputs, axis=1)
+    decoder, context = lstm('decoder_'), mx.sym.zeros_like(outputs[0])
+    for _ in range(3):
+        output, states = decoder(mx.sym.concat(context, outputs[-1], dim=1), states)
+        scores = mx.sym.softmax(mx.sym.batch_dot(memory, mx.sym.expand_dims(output, axis=2)),
+                                axis=1)
+        context = mx.sym.Reshape(mx.sym.batch_dot(memory, scores, transpose_a=True),
+                                 shape=(0, -1))
+    return loss(context)
+
+
+def dropped():
+    """The masks are those of the unrolled graph: they are as large, and drawn in their order."""
+    outputs, _ = in_a_loop(lstm('l0_'), inputs=list(mx.sym.SliceChannel(
+        mx.sym.Dropout(data(), p=0.2), num_outputs=T, axis=1, squeeze_axis=True)))
+    joined = mx.sym.Dropout(mx.sym.concat(*outputs, dim=1), p=0.3)
+    return loss(joined)
+
+
+def dropped_in_each_step():
+    """One mask would be drawn for all steps, other than those of the steps."""
+    outputs, _ = in_a_loop(lstm('l0_'))
+    outputs, _ = in_a_loop(lstm('l1_'), inputs=[mx.sym.Dropout(each, p=0.5) for each in outputs])
+    return loss(outputs[-1])
+
+
+#: With the number of operators that they become.
+PROGRAMS = {cells: 2, both_ways: 2, functions: 1, attention: 1, dropped: 1,
+            dropped_in_each_step: 0}
+
+
+def kernels(executor):
+    return executor.debug_str().count('Op:RNN')
+
+
+@pytest.mark.parametrize('program', PROGRAMS)
+def test_loops_train_alike_with_fuse(program, fusing):
+    symbol = program()
+    runs = []
+    for fuse in (False, True):
+        fusing(fuse)
+        runs.append(train(symbol))
+    (losses, first, _), (fused_losses, fused_first, _) = runs
+    for each in first:  # drawn in the order of the arguments
+        np.testing.assert_array_equal(fused_first[each], first[each])
+    np.testing.assert_allclose(fused_losses, losses, rtol=1e-5)
+    assert min(losses[-3:]) < losses[0]
+    shapes = {name: DATA.get(name, (N, H)) for name in symbol.list_arguments()
+              if name in DATA or 'begin_state' in name}
+    assert kernels(symbol.simple_bind(mx.cpu(), **shapes)) == PROGRAMS[program]
+
+
+def random_arrays(symbol, **shapes):
+    found, outputs, _ = symbol.infer_shape(**shapes)
+    draws = np.random.RandomState(0)
+    arrays = {name: mx.nd.array(draws.uniform(-1, 1, shape))
+              for name, shape in zip(symbol.list_arguments(), found)}
+    return arrays, [mx.nd.array(draws.uniform(-1, 1, shape)) for shape in outputs]
+
+
+@pytest.mark.parametrize('form', ['dict', 'list'])
+def test_an_executor_has_the_arrays_in_the_order_of_the_program(form, fusing):
+    symbol = mx.sym.Group(in_a_loop(stack(lstm('l0_'), lstm('l1_')))[0])
+    names = symbol.list_arguments()
+    arrays, heads = random_arrays(symbol, data=DATA['data'])
+    wanted = {name: 'null' if name == 'l0_i2h_bias' else 'add' if 'l1_h2h' in name else 'write'
+              for name in names}
+    found = []
+    for fuse in (False, True):
+        fusing(fuse)
+        gradients = {name: mx.nd.ones(array.shape) for name, array in arrays.items()}
+        given = (arrays, gradients, wanted) if form == 'dict' else (
+            [[each[name] for name in names] for each in (arrays, gradients, wanted)])
+        executor = symbol.bind(mx.cpu(), *given)
+        assert list(executor.arg_dict) == list(executor.grad_dict) == names
+        assert all(one is arrays[name] for name, one in zip(names, executor.arg_arrays))
+        outputs = [each.asnumpy() for each in executor.forward(is_train=True)]
+        executor.backward(heads)
+        found.append((outputs, [each.asnumpy() for each in executor.grad_arrays]))
+    assert kernels(executor) == 2
+    for one, other in zip(*found):
+        for left, right in zip(one, other):
+            np.testing.assert_allclose(left, right, rtol=1e-5, atol=2e-6)
+
+
+def test_an_executor_takes_another_shape(fusing):
+    symbol = cells()
+    fusing(True)
+    executor = symbol.simple_bind(mx.cpu(), **DATA)
+    for array in executor.arg_arrays:
+        array[:] = mx.nd.random.uniform(-1, 1, array.shape)
+    other = executor.reshape(allow_up_sizing=True, data=(N + 2, T, C), label=(N + 2,))
+    assert kernels(other) == 2 and list(other.arg_dict) == symbol.list_arguments()
+    again = other.reshape(data=DATA['data'], label=DATA['label'])
+    assert [each.shape for each in again.arg_arrays] == [each.shape for each in
+                                                         executor.arg_arrays]
+    values = mx.nd.random.uniform(-1, 1, (N + 2, T, C))
+    scores = other.forward(data=values)[0].asnumpy()
+    fusing(False)
+    plain = symbol.bind(mx.cpu(), other.arg_dict, grad_req='null')
+    np.testing.assert_allclose(scores, plain.forward()[0].asnumpy(), rtol=1e-5)
+    with pytest.raises(ValueError, match='partial_shaping must be True .* those of l0_i2h_weight'):
+        executor.reshape(data=(N, T, C + 1), label=(N,))
+
+
+def test_buckets_share_their_weights(fusing):
+    def graph(length):
+        outputs, _ = in_a_loop(lstm('l0_'), length)
+        return loss(mx.sym.add_n(*outputs)), ('data',), ('label',)
+
+    results = []
+    for fuse in (False, True):
+        fusing(fuse)
+        module = mx.mod.BucketingModule(graph, default_bucket_key=7)
+        module.bind([('data', (N, 7, C))], [('label', (N,))])
+        mx.random.seed(1)
+        module.init_params(mx.init.Uniform(0.3))
+        module.init_optimizer(optimizer='adam')
+        draws = np.random.RandomState(0)
+        for length in [7, 3, 5, 3] * 4:
+            module.forward_backward(mx.io.DataBatch(
+                [mx.nd.array(draws.randn(N, length, C))], [mx.nd.array(draws.randint(0, 3, N))],
+                bucket_key=length, provide_data=[('data', (N, length, C))],
+                provide_label=[('label', (N,))]))
+            module.update()
+        results.append(module.get_outputs()[0].asnumpy())
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
+
+
+def test_another_number_of_steps_is_refused_as_ever(fusing):
+    fusing(True)
+    with pytest.raises(Exception, match='(?i)slice|split'):
+        cells().simple_bind(mx.cpu(), data=(N, T + 1, C), label=(N,))
+
+
+def test_what_is_not_as_good_stays(fusing):
+    fusing(True)
+    shapes = {'data': DATA['data']}
+    symbol = in_a_loop(lstm())[0][-1]
+    assert kernels(symbol.simple_bind(mx.cpu(), **shapes)) == 1
+    doubles = in_a_loop(lstm(), dtype='float64')[0][-1]
+    types = {'data': 'float64'}
+    assert not kernels(doubles.simple_bind(mx.cpu(), type_dict=types, **shapes))
+    groups = {'one': mx.cpu()}
+    assert not kernels(symbol.simple_bind(mx.cpu(), group2ctx=groups, **shapes))
+    fusing(False)
+    assert not kernels(symbol.simple_bind(mx.cpu(), **shapes))
+
+
+PROGRAM = '''
+import mxnet as mx
+cell = mx.rnn.GRUCell(4, prefix='gru_')
+states = cell.begin_state()
+for step in mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=3, squeeze_axis=True):
+    output, states = cell(step, states)
+print(output.simple_bind(mx.cpu(), data=(2, 3, 5)).debug_str().count('Op:RNN'))
+'''
+
+
+def test_run_binds_loops_as_operators(tmp_path):
+    ended = run(tmp_path, '--fuse', '--report', code=PROGRAM)
+    assert ended.stdout == '1\n', ended.stderr
+    assert ended.stderr.endswith('gru, 3 steps: one operator, gru, bound 1 time\n'), ended.stderr
