@@ -96,7 +96,7 @@ def run_command(options: argparse.Namespace) -> int:
     What the user can put right (a file that is missing or damaged, a package to install, a shape to
     give) is said in one message, without a traceback.
     """
-    from ._files.errors import CheckpointError
+    from ._files import CheckpointError
     try:
         status: int = options.act(options)
         sys.stdout.flush()

@@ -1,6 +1,6 @@
 """Initialisers, beside those of ``mx.init``."""
 from __future__ import annotations
 
-from ._operator.initialiser import FusedRNN
+from ._operator.arrays import FusedRNN
 
 __all__ = ['FusedRNN']

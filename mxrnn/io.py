@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 from ._data.corpus import read_tokens, write_tokens
-from ._data.pairs import SentencePairIter
-from ._data.sentences import BucketSentenceIter
+from ._data.sentences import BucketSentenceIter, SentencePairIter
 from ._data.stream import StreamIter
 from ._data.vocabulary import decode_sentences, encode_sentences
 

@@ -5,7 +5,7 @@ from ._cells.unroll import rnn_unroll
 from ._checkpoint.callbacks import do_rnn_checkpoint
 from ._checkpoint.loading import Checkpoint, load_rnn_checkpoint
 from ._checkpoint.saving import save_rnn_checkpoint
-from ._files.errors import CheckpointError
+from ._files import CheckpointError
 
 __all__ = ['Checkpoint', 'CheckpointError', 'do_rnn_checkpoint', 'load_rnn_checkpoint',
            'rnn_unroll', 'save_rnn_checkpoint']

@@ -5,8 +5,7 @@ from ._cells.base import BaseRNNCell
 from ._cells.containers import BidirectionalCell, SequentialRNNCell
 from ._cells.conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from ._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
-from ._cells.dropout import DropoutCell
-from ._cells.modifiers import ModifierCell, ResidualCell
+from ._cells.modifiers import DropoutCell, ModifierCell, ResidualCell
 from ._cells.noise import VariationalDropoutCell, WeightDropCell, ZoneoutCell
 from ._cells.normalised import LayerNormGRUCell, LayerNormLSTMCell
 from ._cells.variables import RNNParams

@@ -36,7 +36,7 @@ def test_sizes_of_iterators():
 
 
 def test_examples_of_data():
-    for module in ('batches', 'corpus', 'pairs', 'sentences', 'stream', 'vocabulary'):
+    for module in ('batches', 'corpus', 'sentences', 'stream', 'vocabulary'):
         result = doctest.testmod(importlib.import_module('mxrnn._data.' + module))
         assert not result.failed and (result.attempted or module != 'batches')
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mxrnn._files import CheckpointError, reason_of
 from mxrnn._files import params as stored
-from mxrnn._files.errors import CheckpointError, reason_of
 
 from . import mx, rnn
 from .checkpoints import CPU_FLOAT, DATA, OLD, V1, V2, array_list, u32, u64, without_checksum
@@ -157,7 +157,7 @@ def test_tracebacks_end_with_the_name_of_the_error():
         stored.check_params('none.params')
     assert isinstance(caught.value, mx.base.MXNetError)
     assert traceback.format_exception_only(caught.type, caught.value) == [
-        'mxrnn._files.errors.CheckpointError: cannot read none.params: No such file or '
+        'mxrnn._files.CheckpointError: cannot read none.params: No such file or '
         'directory\n']
     assert caught.type.__doc__ == CheckpointError.__doc__
 
@@ -181,7 +181,7 @@ package.__path__ = [%r]
 sys.modules['mxrnn'] = package
 import numpy as np
 from mxrnn._graph import reading
-from mxrnn._files import atomic, errors, names, params
+from mxrnn._files import CheckpointError, atomic, names, params
 with atomic.replacing(['new/p-0001.params']) as stage:
     params.write_arrays(stage + '/p-0001.params', {'arg:a': np.ones(2)})
 assert names.places('new/p') == [(1, 0)]
@@ -189,20 +189,20 @@ assert params.read_arrays('new/p-0001.params')['arg:a'].tolist() == [1, 1]
 try:
     reading.read_graph('none-symbol.json')
 except KeyError as error:
-    assert type(error) is errors.CheckpointError and str(error).startswith('cannot read none-')
+    assert type(error) is CheckpointError and str(error).startswith('cannot read none-')
 class MXNetError(RuntimeError):
     pass
 sys.modules['mxnet'] = types.ModuleType('mxnet')
 sys.modules['mxnet.base'] = types.ModuleType('mxnet.base')
 sys.modules['mxnet.base'].MXNetError = MXNetError
-for kind in (errors.CheckpointError, MXNetError, KeyError):
+for kind in (CheckpointError, MXNetError, KeyError):
     try:
         params.check_params('none.params')
     except kind as error:
         assert type(error).__name__ == 'CheckpointError'
         again = pickle.loads(pickle.dumps(error))
         assert type(again) is type(error) and str(again) == str(error) and "'" not in str(error)
-print('done', type(errors.CheckpointError('x')) is type(errors.CheckpointError('y')))
+print('done', type(CheckpointError('x')) is type(CheckpointError('y')))
 '''
     package = str(Path(__file__).resolve().parents[1] / 'mxrnn')
     result = subprocess.run([sys.executable, '-c', code % package], cwd=str(tmp_path), text=True,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import mxrnn
-from mxrnn._runtime import commands, failures
+from mxrnn._runtime import commands
 from mxrnn._runtime import cuda as _cuda
 from mxrnn._runtime import cures as _cures
 from mxrnn._runtime import mxnet as _mxnet
@@ -485,12 +485,17 @@ def test_a_module_that_mxnet_lacks_is_named():
     assert lines[1:] == ["MXNet needs that module: pip install 'requests'"]
 
 
-def test_two_times_o_is_told_apart(monkeypatch):
-    error = TypeError('sequence item 0: expected str instance, NoneType found')
-    assert failure(error)[1:] == commands.how_to_install()
-    flags = SimpleNamespace(optimize=2)
-    monkeypatch.setattr(failures, 'sys', SimpleNamespace(flags=flags))
-    line, = failure(error)[1:]
+def test_two_times_o_is_told_apart(tmp_path):
+    fake = str(fake_mxnet(tmp_path, 'raise TypeError("expected str instance, NoneType found")'))
+    last = []
+    for options in ([], ['-OO']):
+        result = subprocess.run([sys.executable, *options, '-c', 'import mxrnn; mxrnn.mx'],
+                                env=dict(os.environ, PYTHONPATH=os.pathsep.join(
+                                    [fake, os.path.dirname(PACKAGE)])),
+                                stderr=subprocess.PIPE, text=True)
+        last.append(result.stderr[result.stderr.rindex('ImportError: '):].splitlines()[1:])
+    assert last[0] == commands.how_to_install()
+    line, = last[1]
     assert line.startswith('Python runs with -OO (or PYTHONOPTIMIZE=2)')
 
 
@@ -498,7 +503,7 @@ def test_two_times_o_is_told_apart(monkeypatch):
 def wheel(tmp_path, monkeypatch):
     """Puts libraries into MXNet's folder: names, and what each links to. `lacks` of the system."""
     lacks = set()
-    monkeypatch.setattr(failures, '_loads', lambda name: name not in lacks)
+    monkeypatch.setattr(_cures, '_loads', lambda name: name not in lacks)
 
     def make(**files):
         for name, names in files.items():
@@ -511,12 +516,12 @@ def wheel(tmp_path, monkeypatch):
 def test_libraries_that_a_slim_system_lacks(wheel):
     machine = wheel(libmxnet=['libgomp.so.1', 'libm.so.6', 'libother.so'],
                     libgfortran=['libquadmath.so.0'], libother=[])
-    assert failures.missing_libraries(machine.folder) == []
+    assert _cures.missing_libraries(machine.folder) == []
     machine.lacks.add('libquadmath.so.0')
-    assert failures.missing_libraries(machine.folder)[1:] == [
+    assert _cures.missing_libraries(machine.folder)[1:] == [
         'Debian and Ubuntu: apt-get install libquadmath0', 'Fedora: dnf install libquadmath']
     machine.lacks.add('libgomp.so.1')
-    what, debian, fedora = failures.missing_libraries(machine.folder)
+    what, debian, fedora = _cures.missing_libraries(machine.folder)
     assert what.startswith('libgomp.so.1 and libquadmath.so.0: this system lacks')
     assert debian.endswith('apt-get install libgomp1 libquadmath0')
     assert fedora.endswith('dnf install libgomp libquadmath')
@@ -525,7 +530,7 @@ def test_libraries_that_a_slim_system_lacks(wheel):
 def test_libraries_that_arm_lacks(wheel):
     machine = wheel(libmxnet=['libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so', 'libc.so.6'])
     machine.lacks.update({'libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so'})
-    what, debian, *links = failures.missing_libraries(machine.folder)
+    what, debian, *links = _cures.missing_libraries(machine.folder)
     assert 'Arm Performance Libraries' in what
     assert debian.endswith('apt-get install liblapacke libopenblas0-pthread libgomp1')
     assert [line.split()[-1] for line in links] == [

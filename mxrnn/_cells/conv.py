@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, Sequence, TypeVar, Uni
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import Partial
-from .gated import GatedCell
+from .base import GatedCell, Partial
 from .gates import ACTIVATIONS, GRU, LSTM, RNN, Activation, Step
 from .sequence import StateInfo
 from .variables import RNNParams

@@ -5,7 +5,7 @@ from typing import Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gated import GatedCell
+from .base import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN, Activate, Activation, Step
 from .sequence import StateInfo
 from .variables import RNNParams

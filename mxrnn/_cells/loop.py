@@ -20,10 +20,11 @@ from typing import Sequence
 
 from .. import _check
 from .._graph.graph import Node
+from .._graph.operators import has
 from .._runtime.mxnet import graph_of, mx
 from .base import BaseRNNCell, check_cell
-from .dropout import TRAINING
 from .lengths import GivenLengths, hold
+from .modifiers import TRAINING
 from .sequence import Inputs, Layout, States, check_states, merged, time_major
 from .unroll import Options, unroll_checked
 
@@ -32,9 +33,6 @@ __all__ = ['dynamic_unroll']
 #: Names of the body's inputs until it gets the actual ones; no variable of a user is called so.
 _STEP, _STATE, _TRAINING = '%dynamic step', '%dynamic state {}', '%dynamic training'
 _RUNNING = '%dynamic running'
-
-#: Operators that behave otherwise in training.
-_TRAINED = ('Dropout', 'BatchNorm')
 
 #: Marks the nodes that MXNet makes in the body of a loop.
 _INSIDE = '__subgraph_name__'
@@ -204,7 +202,7 @@ class _Loop:
                     raise ValueError('cell must keep Symbols from step to step in its states, '
                                      'which a loop hands on, but %r keeps one as %s' % (each, name))
         for node in nodes:
-            if (node.op in _TRAINED and _INSIDE in node.attrs
+            if (has(node.op, 'trained') and _INSIDE in node.attrs
                     and node.get('mode') != 'always'):
                 raise ValueError('cell must do the same in training and in inference, since MXNet '
                                  'does not tell a loop which of them runs, but %r uses %s (node '

@@ -9,9 +9,8 @@ import numpy as np
 from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
-from .dropout import drop
 from .gates import Step
-from .modifiers import ModifierCell
+from .modifiers import ModifierCell, drop
 from .sequence import (
     Inputs,
     Kind,

@@ -10,8 +10,7 @@ import numpy as np
 
 from .. import _check
 from .._graph.layout import GROUPS, KINDS, gate_array
-from .._runtime.memory import address
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import address, mx
 from .variables import RNNParams
 
 __all__ = ['ARRAYS', 'MissingWeightsError', 'PackedWeights', 'Weights', 'copy_rows', 'copy_weights',

@@ -110,13 +110,9 @@ def _check_position(data: Data | None, batches: int | None, module: mx.mod.BaseM
         _check.integer('batches', batches, 1)
         if data is None:
             raise ValueError('data must be given with batches, got None')
-    if data is not None:
-        if not hasattr(data, 'state_dict'):
-            _check.instance('data', data, (), 'an iterator with state_dict, or None')
-        if module is None:
-            raise ValueError('module must be given with data, got None')
-        if files.is_remote(prefix):
-            raise ValueError('data must be None for a remote prefix, got %s' % prefix)
+    position.check_data(data, 'state_dict', module)
+    if data is not None and files.is_remote(prefix):
+        raise ValueError('data must be None for a remote prefix, got %s' % prefix)
 
 
 class _Saver:

@@ -5,14 +5,13 @@ import os
 from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overload
 
 from .. import _check
+from .._files import CheckpointError, reason_of
 from .._files import names as files
-from .._files.errors import CheckpointError, reason_of
-from .._files.names import Place
-from .._files.newest import Candidates
+from .._files.names import Candidates, Place
 from .._files.params import checked
 from .._graph.reading import read_graph
 from .._runtime.mxnet import mx
-from . import matching, position, resume, states, workers
+from . import matching, position, resume, states
 from .position import Data
 from .saving import Cell, Params, cell_list, check_module, path_prefix
 from .trusted import named_things
@@ -166,7 +165,7 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
     _check.flag('strict', strict)
     trusted = list(_check.iterable('trusted', trusted, 'classes or functions'))
     named_things(trusted)  # which refuses others
-    _check_data(data, module)
+    position.check_data(data, 'load_state_dict', module)
     _check.flag('missing_ok', missing_ok)
 
     def load(place: Place) -> Checkpoint:
@@ -193,7 +192,7 @@ def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint],
         raise ValueError('epoch must be given for a remote prefix, got None with %s' % prefix)
     candidates = Candidates(prefix, files.places(prefix, data is not None, missing_ok), load)
     loaded = candidates.newest()
-    for lowest in workers.agree(prefix, data, lambda: candidates.loaded and (
+    for lowest in matching.agree(prefix, data, lambda: candidates.loaded and (
             *candidates.place, candidates.loaded.arg_params)):
         loaded = candidates.newest(lowest)
     if loaded is None and not (missing_ok and all(isinstance(error, _UnfinishedError)
@@ -201,14 +200,6 @@ def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint],
         raise candidates.refusal()
     candidates.warn()
     return loaded
-
-
-def _check_data(data: Data | None, module: mx.mod.BaseModule | None) -> None:
-    if data is not None:
-        if not hasattr(data, 'load_state_dict'):
-            _check.instance('data', data, (), 'an iterator with load_state_dict, or None')
-        if module is None:
-            raise ValueError('module must be given with data, got None')
 
 
 def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, prefix: str,

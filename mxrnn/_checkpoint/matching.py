@@ -1,17 +1,25 @@
-"""Whether the parameters of a file fit the graph and the cells that they are for."""
+"""Whether a checkpoint is the right one: its parameters fit the graph and the cells that they are
+for, and several workers, by their store, agree on it.
+"""
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Sequence
+import itertools
+import logging
+from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 
 import numpy as np
 
+from .._files import CheckpointError
+from .._files import names as files
+from .._files.names import Place
 from .._graph.graph import Graph
-from .._graph.weights import own_weights, wrong_sizes
+from .._runtime import watch
 from .._runtime.mxnet import graph_of, mx
+from . import position
 from .saving import Cell, Params
 
-__all__ = ['faults']
+__all__ = ['Chosen', 'agree', 'faults']
 
 
 def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_params: Params,
@@ -28,7 +36,8 @@ def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_param
     """
     graph = graph_of(symbol)
     return (_wrong_names(cells, graph, read, arg_params, aux_params)
-            + _wrong_shapes(graph, arg_params) + _wrong_types(symbol, read, arg_params, aux_params))
+            + graph.told_sizes({name: array.shape for name, array in arg_params.items()})
+            + _wrong_types(symbol, read, arg_params, aux_params))
 
 
 def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Params, arg_params: Params,
@@ -39,7 +48,7 @@ def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Params, arg_params: 
     known = set(arguments).union(*map(_weights, cells))
     extra = (set(read) & set(arg_params)) - known | set(aux_params) - set(graph.auxiliary)
     given = {*read, *arg_params} - set(graph.auxiliary) | set(aux_params)
-    missing = set(own_weights(graph)) - given
+    missing = set(graph.own_weights()) - given
     faults = ['left over %s' % ', '.join(sorted(extra))] if extra else []
     faults += ['missing %s' % ', '.join(sorted(missing))] if missing else []
     if extra:
@@ -53,13 +62,6 @@ def _weights(cell: Any) -> set[str]:
     if not hasattr(cell, '_all_cells_'):  # a cell of mxnet.rnn
         return set(cell.params._params)
     return {name for each in cell._all_cells_() for name in each._params._params}
-
-
-def _wrong_shapes(graph: Graph, arg_params: Params) -> list[str]:
-    """The parameters whose first sizes are wrong, in words."""
-    wrong = wrong_sizes(graph, {name: array.shape for name, array in arg_params.items()})
-    return ['%s has the shape %s, which %s needs to begin with %s' % (
-        name, arg_params[name].shape, *wrong[name]) for name in sorted(wrong)]
 
 
 def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_params: Params
@@ -94,3 +96,82 @@ def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_pa
     odd |= {name for name in integers(aux_params)
             if (auxiliary or {}).get(name) not in (None, aux_params[name].dtype)}
     return ['integers are in %s' % ', '.join(sorted(odd))] if odd else []
+
+
+_log = logging.getLogger('mxrnn.rnn')
+
+#: Epoch and batch of a checkpoint, and its parameters.
+Chosen = Tuple[int, int, Dict[str, mx.nd.NDArray]]
+
+_rounds = itertools.count()
+
+
+def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]
+          ) -> Iterator[Place]:
+    """Yield epoch and batch that a checkpoint may have at most, until all workers have the same.
+
+    Parameters
+    ----------
+    prefix : str
+        Of the files.
+    data : DataIter or None
+        The part of this worker. Nothing is yielded without a store of as many workers.
+    chosen : callable
+        Returns the newest checkpoint that this worker can read, none newer than what was yielded
+        last, or None.
+
+    Raises
+    ------
+    CheckpointError
+        Some workers can read a checkpoint and others none, or their weights are not the same.
+    """
+    store = _store(data)
+    if store is None:
+        return
+    while True:
+        mine = chosen()
+        rows = _gathered(store, mine)
+        lacking = [rank for rank, row in enumerate(rows) if row is None]
+        if lacking and len(lacking) < len(rows):
+            raise CheckpointError(
+                'no checkpoint of %s can be read by all workers: that of rank %s finds none. All '
+                'need a folder that all of them see' % (prefix, ', '.join(map(str, lacking))))
+        places = [row[:2] for row in rows if row is not None]
+        if not places:
+            _log.info('Worker %d of %d: no checkpoint of %s', store.rank, len(rows), prefix)
+            return
+        lowest = min(places)
+        if places == [lowest] * len(places):
+            break
+        if mine is not None and mine[:2] != lowest:
+            _log.warning('Skipped a checkpoint: the worker of rank %d cannot read %s',
+                         places.index(lowest), files.path_of(prefix, 'params', *mine[:2]))
+            yield lowest
+    path = files.path_of(prefix, 'params', *lowest)
+    if len(set(rows)) > 1:
+        raise CheckpointError('%s has other weights in some workers: all need a folder that all of '
+                              'them see, or copies of one' % path)
+    _log.info('Worker %d of %d goes on from %s', store.rank, len(rows), path)
+
+
+def _store(data: object) -> Any:
+    """Return the store of as many workers as `data` has parts, if there is one already."""
+    parts = getattr(data, 'num_parts', 1)
+    return next((store for store in watch.stores() if parts > 1 and store.num_workers == parts
+                 and '_async' not in store.type), None)
+
+
+def _gathered(store: Any, mine: Chosen | None) -> list[tuple[int, int, int, int] | None]:
+    """Return epoch, batch and a checksum in two halves of what each worker has chosen."""
+    row = [0, 0, 0, 0, 0]
+    if mine is not None:
+        checksum = position.checksum_of(mine[2])
+        row = [1, mine[0], mine[1], checksum >> 16, checksum & 0xffff]
+    rows = mx.nd.zeros((store.num_workers, len(row)))  # each number below 2 ** 24, so exact
+    key = 'mxrnn_checkpoint_%d' % next(_rounds)
+    store.init(key, rows)
+    rows[store.rank] = mx.nd.array(row)
+    store.push(key, rows)  # the sum of what all push
+    store.pull(key, rows)
+    return [(int(row[1]), int(row[2]), int(row[3]), int(row[4])) if row[0] else None
+            for row in rows.asnumpy()]

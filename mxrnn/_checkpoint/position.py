@@ -24,17 +24,17 @@ import numpy as np
 
 from .. import _check
 from .._cells.carry import CarriedStates
-from .._files import atomic
+from .._files import CheckpointError, atomic, reason_of
 from .._files import names as files
-from .._files.errors import CheckpointError, reason_of
 from .._files.names import Place
 from .._graph.graph import warn_of_ids
 from .._runtime.mxnet import graph_of, mx
 from . import resume, states
 from .states import Extra
 
-__all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_ids', 'check_part',
-           'checksum_of', 'fault', 'go_to', 'read_part', 'save_part', 'take', 'unfinished']
+__all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_data',
+           'check_ids', 'check_part', 'checksum_of', 'fault', 'go_to', 'read_part', 'save_part',
+           'take', 'unfinished']
 
 #: Plain values and NumPy arrays, by the names of `_ENTRIES`.
 Position = Dict[str, Any]
@@ -126,6 +126,15 @@ _ENTRIES = {
 
 #: Of modules that go on within an epoch: the epoch, and the batches that were done before.
 _resumed: weakref.WeakKeyDictionary[mx.mod.BaseModule, Place] = weakref.WeakKeyDictionary()
+
+
+def check_data(data: object, method: str, module: mx.mod.BaseModule | None) -> None:
+    """Check the argument `data`, which needs this method and a module."""
+    if data is not None:
+        if not hasattr(data, method):
+            _check.instance('data', data, (), 'an iterator with %s, or None' % method)
+        if module is None:
+            raise ValueError('module must be given with data, got None')
 
 
 def take(here: Here) -> Position:

@@ -20,7 +20,7 @@ from typing import Any, Callable, Dict, NamedTuple
 
 import numpy as np
 
-from .._files.errors import CheckpointError, reason_of
+from .._files import CheckpointError, reason_of
 from .._runtime.mxnet import mx
 from .states import States
 
@@ -30,7 +30,8 @@ __all__ = ['Begun', 'check_shapes', 'classes_of', 'dump', 'optimizer_of', 'resto
 _log = logging.getLogger('mxrnn.rnn')
 
 #: Of an optimiser and its scheduler: names of attributes that changed, and settings before that.
-Changed = Dict[str, Dict[str, Any]]
+_Changes = Dict[str, Any]
+Changed = Dict[str, _Changes]
 
 
 def trained(module: mx.mod.BaseModule) -> mx.mod.BaseModule:
@@ -148,7 +149,7 @@ def check_shapes(module: mx.mod.BaseModule, arg_params: dict[str, mx.nd.NDArray]
 
 
 def _check_states(holder: mx.mod.BaseModule, optimizer: mx.optimizer.Optimizer,
-                  states: dict[Any, object], path: str) -> None:
+                  states: dict[object, object], path: str) -> None:
     """Refuse states of another number of devices, other parameters or another optimiser."""
     names, copies = holder._param_names, len(holder._context)
     if holder._update_on_kvstore:
@@ -201,7 +202,7 @@ class Begun:
         return {'optimizer': self._changes(self.optimizer, self._attributes),
                 'scheduler': self._changes(self.optimizer.lr_scheduler, self._of_scheduler)}
 
-    def _changes(self, thing: object, before: dict[str, Any]) -> dict[str, Any]:
+    def _changes(self, thing: object, before: dict[str, object]) -> _Changes:
         """Names of the attributes that changed; of those that are settings, the first value."""
         settings = _settings(thing)
         now = _own_attributes(thing)
@@ -230,7 +231,7 @@ def _carry_progress(saved: mx.optimizer.Optimizer, optimizer: mx.optimizer.Optim
     optimizer._index_update_count = optimizer._all_index_update_counts[0]
 
 
-def _carry(saved: object, thing: object, changed: dict[str, Any], path: str) -> None:
+def _carry(saved: object, thing: object, changed: _Changes, path: str) -> None:
     for name in changed['names']:
         if not hasattr(saved, name) or hasattr(getattr(type(thing), name, None), '__get__'):
             continue  # a method or a property, whatever the file says
@@ -267,7 +268,7 @@ def _is_mxnets(scheduler: object) -> bool:
         scheduler).__module__.startswith('mxnet.')
 
 
-def _own_attributes(thing: object) -> dict[str, Any]:
+def _own_attributes(thing: object) -> dict[str, object]:
     """The attributes that can be progress; those of MXNet's schedulers follow from the count of
     updates, but for the rate after their end (`_carry_last_rate`), so that there are none."""
     if _is_mxnets(thing):
@@ -277,7 +278,7 @@ def _own_attributes(thing: object) -> dict[str, Any]:
             if name not in left_out}
 
 
-def _noted(thing: object) -> dict[str, Any]:
+def _noted(thing: object) -> dict[str, object]:
     noted = {}
     for name, value in _own_attributes(thing).items():
         noted[name] = value

@@ -8,9 +8,8 @@ import warnings
 from typing import Any, Dict, Iterable, Iterator, NamedTuple, Protocol, Sequence
 
 from .. import _check
-from .._files import atomic
+from .._files import CheckpointError, atomic, reason_of
 from .._files import names as files
-from .._files.errors import CheckpointError, reason_of
 from .._files.params import add_checksum, check_params
 from .._graph.reading import read_graph
 from .._runtime.mxnet import RELEASE, graph_of, mx

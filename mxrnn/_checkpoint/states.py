@@ -10,8 +10,8 @@ import pickle
 import zlib
 from typing import Any, Iterable, NamedTuple
 
+from .._files import CheckpointError, named, reason_of
 from .._files import names as files
-from .._files.errors import CheckpointError, named, reason_of
 from .._runtime.mxnet import mx
 from .trusted import load_all
 

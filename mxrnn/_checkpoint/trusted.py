@@ -8,7 +8,6 @@ anything is called. The names in the table build values and do nothing else.
 from __future__ import annotations
 
 import collections
-import functools
 import io
 import pickle
 from typing import Any, Callable, Dict, Iterable, Iterator, Sequence, Tuple
@@ -123,12 +122,6 @@ class _Unpickler(_Python):
             'it names %s.%s, which is not allowed in the states of an optimiser; if the file is '
             'yours and %s is part of its optimiser, give it in trusted' % (module, name, name))
 
-    def check_called(self) -> None:
-        _check_called(*self.stack[-2:])
-
-    def check_called_with_names(self) -> None:
-        _check_called(*self.stack[-3:])
-
     def check_depth(self) -> None:
         """Refuse the tuple, or the slice, on top of the stack if too many are in each other."""
         made = self.stack[-1]
@@ -156,16 +149,7 @@ class _Unpickler(_Python):
         else:
             _check_attributes(state)
 
-    def check_item(self) -> None:
-        self._check_container(self.stack[-3], dict)
-
-    def check_appended(self) -> None:
-        self._check_container(self.stack[-2], list)
-
-    def check_items_of(self, kind: type) -> None:
-        self._check_container(self.metastack[-1][-1], kind)
-
-    def _check_container(self, thing: object, kind: type) -> None:
+    def check_container(self, thing: object, kind: type) -> None:
         """Refuse to put items into anything but a container of this kind, or an object that the
         program trusts: MXNet writes into its arrays wherever an index points, and a method may be
         an attribute that the file has set."""
@@ -187,12 +171,15 @@ def _steps() -> _Steps:
     """Python's own steps of the opcodes that are allowed, with our checks before and after."""
     kind = _Unpickler
     before: dict[bytes, _Step] = {
-        pickle.REDUCE: kind.check_called, pickle.NEWOBJ: kind.check_called,
-        pickle.NEWOBJ_EX: kind.check_called_with_names, pickle.BUILD: kind.check_state,
-        pickle.SETITEM: kind.check_item, pickle.APPEND: kind.check_appended}
-    for opcode, container in ((pickle.SETITEMS, dict), (pickle.APPENDS, list),
-                              (pickle.ADDITEMS, set)):
-        before[opcode] = functools.partial(kind.check_items_of, kind=container)
+        pickle.REDUCE: lambda reader: _check_called(*reader.stack[-2:]),
+        pickle.NEWOBJ: lambda reader: _check_called(*reader.stack[-2:]),
+        pickle.NEWOBJ_EX: lambda reader: _check_called(*reader.stack[-3:]),
+        pickle.BUILD: kind.check_state,
+        pickle.SETITEM: lambda reader: reader.check_container(reader.stack[-3], dict),
+        pickle.APPEND: lambda reader: reader.check_container(reader.stack[-2], list),
+        pickle.SETITEMS: lambda reader: reader.check_container(reader.metastack[-1][-1], dict),
+        pickle.APPENDS: lambda reader: reader.check_container(reader.metastack[-1][-1], list),
+        pickle.ADDITEMS: lambda reader: reader.check_container(reader.metastack[-1][-1], set)}
     after = dict.fromkeys((pickle.REDUCE, pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.TUPLE,
                            pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3), kind.check_depth)
 

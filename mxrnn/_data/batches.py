@@ -6,15 +6,14 @@ from typing import Any, Dict, List, Literal, Mapping, Sequence, Tuple, Union
 import numpy as np
 
 from .. import _check
-from .._runtime.memory import room
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import mx, room
 from . import tokens as _tokens
 from .corpus import Corpus
 
 __all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent']
 
 #: Where the public classes are, whose names positions bear.
-_PUBLIC = tuple(__name__.replace('batches', name) for name in ('sentences', 'pairs', 'stream'))
+_PUBLIC = tuple(__name__.replace('batches', name) for name in ('sentences', 'stream'))
 
 Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: The axes of batch and time.
 
@@ -34,6 +33,8 @@ class TokenIter(mx.io.DataIter):
 
     #: Each argument that holds sequences, by its name.
     _held: dict[str, Corpus | _tokens.Packed]
+    #: The entries of data that have tokens, in the order of the arguments.
+    _data_names: list[str]
 
     def __init__(self, batch_size: int, invalid_label: float, names: Mapping[str, str],
                  dtype: _check.DType, layout: str, num_parts: int, part_index: int) -> None:
@@ -154,12 +155,7 @@ class TokenIter(mx.io.DataIter):
 
     def _largest_(self) -> dict[str, float]:
         """The largest token of each entry of data that has tokens."""
-        return {name: held.most for name, held in zip(self._names_of_tokens(),
-                                                      self._held.values())}
-
-    def _names_of_tokens(self) -> list[str]:
-        """The entries of data that have tokens, in the order of the arguments."""
-        raise NotImplementedError
+        return {name: held.most for name, held in zip(self._data_names, self._held.values())}
 
     def _epochs(self) -> list[State]:
         """The state of the generators from which this epoch's order was drawn."""

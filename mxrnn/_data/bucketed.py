@@ -8,8 +8,7 @@ from typing import Any, Iterator, Literal, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
-from .._runtime.memory import part
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import mx, part
 from . import tokens as _tokens
 from .batches import Described, Key, State, TokenIter
 from .corpus import is_corpus, open_corpus
@@ -236,9 +235,6 @@ class BucketedIter(TokenIter):
         return '%s(%d %s, buckets %r, %d batches of %d)' % (
             type(self).__name__, self._held[self._columns[0].name].offsets.size - 1, self.samples,
             self.buckets, len(self), self.batch_size)
-
-    def _names_of_tokens(self) -> list[str]:
-        return self._data_names
 
     def _settings(self) -> State:
         return {'batch_size': self.batch_size,

@@ -8,8 +8,7 @@ from typing import Iterable, Literal, Sequence
 import numpy as np
 
 from .. import _check
-from .._runtime.memory import part
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import mx, part
 from . import tokens as _tokens
 from .batches import Described, Layout, State, TokenIter, extent
 from .corpus import is_corpus, open_corpus
@@ -82,6 +81,7 @@ class StreamIter(TokenIter):
         super().__init__(batch_size, invalid_label,
                          {'data_name': data_name, 'label_name': label_name}, dtype, layout,
                          num_parts, part_index)
+        self._data_names = [data_name]
         self.bptt = self.default_bucket_key = extent('bptt', bptt, 1)
         self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad'))
         if is_corpus(tokens):
@@ -137,9 +137,6 @@ class StreamIter(TokenIter):
 
     def _describe(self, length: int) -> Described:
         return [self._data_desc(self.data_name, length)], [self._label_desc(length)]
-
-    def _names_of_tokens(self) -> list[str]:
-        return [self.data_name]
 
     def _settings(self) -> State:
         return {'batch_size': self.batch_size, 'bptt': self.bptt, 'last_batch': self.last_batch,

@@ -1,1 +1,78 @@
-"""Files: written whole or not at all, their names, and MXNet's files of arrays, without MXNet."""
+"""Files: written whole or not at all, their names, and MXNet's files of arrays, without MXNet.
+
+CheckpointError exists without MXNet and is one of MXNet's errors where that is loaded.
+"""
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from typing import Any, Iterator
+
+__all__ = ['CheckpointError', 'named', 'reason_of']
+
+
+class CheckpointError(KeyError):
+    """A checkpoint cannot be written or read; the message names the file and what is wrong.
+
+    Handlers written for ``mxnet.rnn`` catch it: that raises `MXNetError` for a file that it cannot
+    open and `KeyError` for a weight that is missing. Where MXNet is loaded, what is raised is an
+    instance of both; without MXNet it is a `KeyError`.
+
+    Examples
+    --------
+    >>> import mxrnn as rnn
+    >>> try:
+    ...     rnn.load_rnn_checkpoint(rnn.LSTMCell(8), 'no-such-folder/model', 3)
+    ... except rnn.CheckpointError as error:
+    ...     print(error)
+    cannot read no-such-folder/model-0003.params: No such file or directory
+    """
+
+    def __new__(cls, *args: Any) -> CheckpointError:
+        return super().__new__(_of_mxnet(cls), *args)
+
+    __str__ = Exception.__str__  # KeyError would show the message in quotes
+
+    def __reduce__(self) -> Any:
+        return CheckpointError, self.args
+
+
+def _mxnet_error() -> Any:
+    """MXNet's class of errors, or None if MXNet is not loaded."""
+    return getattr(sys.modules.get('mxnet.base'), 'MXNetError', None)
+
+
+@functools.lru_cache(maxsize=None)
+def _derived(cls: type, base: type) -> type:
+    return type(cls.__name__, (cls, base), {
+        '__doc__': cls.__doc__, '__module__': cls.__module__, '__qualname__': cls.__qualname__})
+
+
+def _of_mxnet(cls: type) -> type:
+    """`cls`, derived from MXNet's error as well if MXNet is loaded."""
+    base = _mxnet_error()
+    return cls if base is None or issubclass(cls, base) else _derived(cls, base)
+
+
+def reason_of(error: BaseException) -> str:
+    """The message of an error, in one line and without the stack that MXNet puts around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    base = _mxnet_error()
+    if base is not None and isinstance(error, base) and not isinstance(error, CheckpointError):
+        # The stack stands before the reason from MXNet 1.7 on, behind it in 1.5 and 1.6.
+        lines = [line for line in lines if not line.startswith(('[bt]', 'Stack trace:'))][-1:]
+    return ' '.join(lines) or type(error).__name__
+
+
+@contextlib.contextmanager
+def named(path: str) -> Iterator[None]:
+    """Turn what goes wrong in looking at the file `path` into a CheckpointError with its name."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from error
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise CheckpointError('%s is not whole: %s' % (path, reason_of(error))) from error

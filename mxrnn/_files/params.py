@@ -25,8 +25,8 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
+from . import CheckpointError, named
 from . import seal as seals
-from .errors import CheckpointError, named
 from .seal import Seal
 
 __all__ = ['Array', 'BFLOAT16', 'CSR', 'DENSE', 'ROW_SPARSE', 'SparseArray', 'add_checksum',

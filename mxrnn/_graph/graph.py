@@ -4,12 +4,17 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from .. import _check
-from .operators import row
+from .operators import ROWS, row
 
 __all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name', 'warn_of_ids']
+
+
+#: How operators call their weights, also those that have no row.
+_WEIGHTS = {each.name for known in ROWS.values() for each in known.inputs
+            if each.role in ('weight', 'aux')}
 
 
 class Entry(NamedTuple):
@@ -55,7 +60,7 @@ class Node(NamedTuple):
     def needed_inputs(self) -> list[Entry]:
         """Its inputs that its outputs depend on: no label, nothing that only says a shape."""
         known = row(self.op)
-        unread = known.positions('label') + known.positions('like') if known is not None else ()
+        unread = known.unread if known is not None else ()
         return [entry for at, entry in enumerate(self.inputs) if at not in unread]
 
     @property
@@ -117,6 +122,43 @@ class Graph(NamedTuple):
     def _auxiliary_places(self) -> set[int]:
         return {entry.node for node in self.nodes for entry in node.inputs_of('aux')
                 if self.nodes[entry.node].is_variable}
+
+    def own_weights(self) -> list[str]:
+        """The auxiliary states, and the variables that MXNet makes where an operator is given none.
+
+        A graph does not say which variables are data; these are not. A weight is called as its
+        operator is, and with the name that it has there.
+        """
+        found = dict.fromkeys(self.auxiliary)
+        for node in self.nodes:
+            for entry in node.inputs:
+                name = self.nodes[entry.node].name
+                if self.nodes[entry.node].is_variable and name.startswith(node.name + '_') and (
+                        name[len(node.name) + 1:] in _WEIGHTS):
+                    found[name] = None
+        return list(found)
+
+    def wrong_sizes(self, shapes: Mapping[str, tuple[int, ...]]
+                    ) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """The weights whose first sizes are not what the operators that take them state.
+
+        By name: the operator, and the sizes that it needs.
+        """
+        wrong = {}
+        for node in self.nodes:
+            known = row(node.op)
+            for at, entry in enumerate(node.inputs):
+                name = self.nodes[entry.node].name
+                needed = known.stated(node, at) if known is not None else ()
+                if name in shapes and shapes[name][:len(needed)] != needed:
+                    wrong[name] = node.name, needed
+        return wrong
+
+    def told_sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+        """What `wrong_sizes` finds, in words."""
+        return ['%s has the shape %s, which %s needs to begin with %s' % (
+            name, shapes[name], *needed) for name, needed in sorted(
+                self.wrong_sizes(shapes).items())]
 
     def walk(self) -> Iterator[Node]:
         """The nodes of this graph and of those in it."""

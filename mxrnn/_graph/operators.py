@@ -8,9 +8,23 @@ from __future__ import annotations
 from typing import Sequence
 
 from .attributes import Attribute, Bool, Choice, Double, Float, Int, Shape, Slots
-from .rows import Input, Row, add, canonical, check_attributes, row
+from .rows import (
+    ROWS,
+    AnyNode,
+    Input,
+    Numbers,
+    Row,
+    add,
+    axes,
+    canonical,
+    check_attributes,
+    has,
+    mark,
+    row,
+)
 
-__all__ = ['Input', 'Row', 'canonical', 'check_attributes', 'row']
+__all__ = ['ROWS', 'Input', 'Row', 'canonical', 'check_attributes', 'has',
+           'numbers_of', 'row']
 
 # ---- element by element
 
@@ -100,19 +114,21 @@ add('topk', 'data', lambda value: 1 if value('ret_typ') in ('indices', 'mask') e
 
 # ---- look-ups, products
 
-add('Embedding _contrib_SparseEmbedding', 'data weight[input_dim,output_dim]', input_dim=Int(),
-    output_dim=Int(), dtype=Choice(_WIDE, 'float32'))
-add('take', 'a indices', axis=Int(0), mode=Choice('clip raise wrap', 'clip'))
-add('batch_take', 'a indices')
-add('pick=choose_element_0index', 'data index', axis=Int(-1, none=True), keepdims=Bool(False),
+add('Embedding _contrib_SparseEmbedding', 'data:index weight[input_dim,output_dim]',
+    input_dim=Int(), output_dim=Int(), dtype=Choice(_WIDE, 'float32'))
+add('take', 'a indices:index', axis=Int(0), mode=Choice('clip raise wrap', 'clip'))
+add('batch_take', 'a indices:index')
+add('pick=choose_element_0index', 'data index:index', axis=Int(-1, none=True), keepdims=Bool(False),
     mode=Choice('clip wrap', 'clip'))
-add('gather_nd', 'data indices')
-add('scatter_nd', 'data indices', shape=Shape())
-add('one_hot', 'indices', depth=Int(), on_value=Double(1), off_value=Double(0),
+add('gather_nd', 'data indices:index')
+add('scatter_nd', 'data indices:index', shape=Shape())
+add('one_hot', 'indices:index', depth=Int(), on_value=Double(1), off_value=Double(0),
     dtype=Choice(_WIDE, 'float32'))
 add('dot batch_dot', 'lhs rhs', transpose_a=Bool(False), transpose_b=Bool(False))
 add('_linalg_gemm2=linalg_gemm2', 'A B', transpose_a=Bool(False), transpose_b=Bool(False),
     alpha=Double(1), axis=Int(-2))
+add('_linalg_gemm=linalg_gemm', 'A B C', transpose_a=Bool(False), transpose_b=Bool(False),
+    alpha=Double(1), beta=Double(1), axis=Int(-2))
 add('_linalg_gelqf=linalg_gelqf _linalg_syevd=linalg_syevd', 'A', 2)
 
 # ---- layers
@@ -184,7 +200,7 @@ add('SVMOutput', 'data label:label', margin=Float(1), regularization_coefficient
     use_linear=Bool(False))
 add('MakeLoss', 'data', grad_scale=Float(1), valid_thresh=Float(0), normalization=_NORMALIZATION)
 add('make_loss', 'data', 1, 'loss')
-add('softmax_cross_entropy', 'data label')
+add('softmax_cross_entropy', 'data label:index')
 add('CTCLoss=ctc_loss=_contrib_CTCLoss=_contrib_ctc_loss',
     'data label data_lengths:length label_lengths:length', 2, use_data_lengths=Bool(False),
     use_label_lengths=Bool(False), blank_label=Choice('first last', 'first'))
@@ -242,3 +258,84 @@ add('_random_randint=random_randint', low=Int(), high=Int(), shape=Shape(None),
     dtype=Choice('int32 int64', None))
 add('_sample_multinomial=sample_multinomial', 'data', lambda value: 2 if value('get_prob') else 1,
     shape=Shape(()), get_prob=Bool(False), dtype=Choice(_REALS + ' int32 uint8', 'int32'))
+
+
+def numbers_of(node: AnyNode) -> list[float]:
+    """The numbers of its distribution that a node of `_random_*` has."""
+    known = ROWS[node.op]
+    return [known.value(node, key) for key in known.attributes if key not in ('shape', 'dtype')]
+
+
+# ---- further facts: see Row.traits
+mark('draws', '''Dropout RNN _random_randint _sample_multinomial _shuffle''')
+for _name, *_ in _DISTRIBUTIONS:
+    mark('draws', '_random_%s _random_%s_like _sample_%s' % ((_name,) * 3))
+mark('trained', '''BatchNorm BatchNorm_v1 CuDNNBatchNorm Dropout _contrib_BatchNormWithReLU
+    _contrib_SyncBatchNorm''')
+mark('reals', 'Convolution FullyConnected RNN')
+mark('no half', '''Convolution Deconvolution FullyConnected RNN batch_dot dot _linalg_gemm
+    _linalg_gemm2''')
+mark('moves', '''BlockGrad Cast Flatten Reshape SequenceLast SequenceReverse SliceChannel SwapAxis
+    _copy _identity_with_attr_like_rhs _split_v2 amp_cast broadcast_axis broadcast_like broadcast_to
+    expand_dims repeat reshape_like reverse slice slice_axis slice_like squeeze tile transpose''')
+
+
+# ---- how many axes: see Row.axes
+
+def _reshaped(node: AnyNode) -> Numbers:
+    """Axes of a Reshape's output and input, if its codes say all of them."""
+    codes: list[int] = list(node.shape)
+    if -2 in codes:
+        return ()
+    made = len([code for code in codes if code != -4])
+    taken = 0
+    while codes:
+        code = codes.pop(0)
+        if code not in (0, -3, -4):
+            return made, None
+        taken += 2 if code == -3 else 1
+        if code == -4:
+            del codes[:2]
+    return made, taken
+
+
+def _added(node: AnyNode) -> int | None:
+    """Axes that a Reshape adds, if its codes copy all that they do not state."""
+    codes: list[int] = list(node.shape)
+    return codes.count(-4) - codes.count(-3) if -2 in codes else None
+
+
+def _left(node: AnyNode) -> int | None:
+    """Axes that a reduction adds."""
+    if node.keepdims:
+        return 0
+    over: tuple[int, ...] = (node.axis,) if isinstance(node.axis, int) else node.axis
+    return -len(over) if over and not node.attrs.get('exclude') else None
+
+
+axes('Flatten', (2,))
+axes('shape_array size_array', (1,))
+axes('dot', (2, 2, 2))
+axes('batch_dot', (3, 3, 3))
+axes('batch_take softmax_cross_entropy', (1, 2, 1))
+axes('CTCLoss', (1, 3, 2))
+axes('RNN', (3, 3, 1, 3, 3, 1))
+axes('depth_to_space space_to_depth', (4, 4))
+axes('Embedding _contrib_SparseEmbedding', (None, None, 2), more=1)
+axes('FullyConnected', lambda node: (2 if node.flatten else None, None, 2, 1),
+     more=lambda node: None if node.flatten else 0)
+axes('Convolution Convolution_v1 Deconvolution Pooling Pooling_v1',
+     lambda node: (len(node.kernel) + 2,) * 2 if node.kernel else (),
+     more=lambda node: None if node.kernel else 0)
+axes('transpose', lambda node: (len(node.axes) or None,) * 2, more=0)
+axes('Reshape', _reshaped, more=_added)
+axes('SequenceMask SequenceReverse', (None, None, 1), more=0)
+axes('SequenceLast', (None, None, 1), more=-1)
+axes('expand_dims one_hot stack', more=1)
+axes('argmax_channel', more=-1)
+axes('SliceChannel _split_v2', more=lambda node: -int(node.squeeze_axis))
+axes('squeeze', more=lambda node: -len(node.axis) if node.axis else None)
+axes('argmax argmin max mean min nanprod nansum prod sum', more=_left)
+# Depends on more than the first input:
+axes('''LeakyReLU _contrib_arange_like _linalg_gemm2 _np_cumsum _rnn_param_concat gather_nd moments
+    norm pick reshape_like scatter_nd take topk''')

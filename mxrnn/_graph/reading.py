@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from .._files.errors import named
+from .._files import named
 from .graph import Entry, Graph, Node
 from .operators import canonical, row
 
@@ -17,15 +17,6 @@ __all__ = ['graph_from_json', 'graph_to_json', 'read_graph']
 
 #: The nodes of no graph have more outputs together; a file that says so is none of MXNet's.
 _MOST_OUTPUTS = 1 << 20
-
-
-def _count_outputs(node: Node, stated: int) -> int:
-    """How many outputs `node` has; `stated` is what the file says, 0 if it does not."""
-    known = row(node.op)
-    count = max(stated, 1) if known is None else known.num_outputs(node)
-    if count < 1:
-        raise ValueError('node %s, %s, has %d outputs' % (node.name, node.op, count))
-    return count
 
 
 #: Attributes of programs that versions before 0.9 wrote without the underscores.
@@ -128,9 +119,8 @@ def _graph(content: Any, depth: int) -> Graph:
     nodes: list[Node] = []
     for i, item in enumerate(listed):
         nodes.append(_node(item, i, nodes, rows[i + 1] - rows[i] if rows else 0, depth))
-    heads = [_entry(entry, nodes, 'the result')
-             for entry in _field(content, 'heads', list, 'the graph')]
-    return Graph(tuple(nodes), tuple(heads), _version(content.get('attrs')))
+    heads = _entries(_field(content, 'heads', list, 'the graph'), nodes, 'the result')
+    return Graph(tuple(nodes), heads, _version(content.get('attrs')))
 
 
 def _node(item: Any, place: int, before: list[Node], stated: int, depth: int) -> Node:
@@ -140,46 +130,55 @@ def _node(item: Any, place: int, before: list[Node], stated: int, depth: int) ->
     what = 'node %d, %s,' % (place, name)
     attrs: dict[str, str] = {}
     for key in ('param', 'attr', 'attrs'):
-        for attr, value in _field(item, key, dict, what, {}).items():
+        for attr, value in _field(item, key, dict, what).items() if key in item else ():
             if not isinstance(value, str):
                 raise ValueError('%s has the attribute %s, which is no text: %r'
                                  % (what, attr, value))
             attrs['__%s__' % attr if attr in _HIDDEN else attr] = value
-    inputs = tuple(_entry(entry, before, what) for entry in _field(item, 'inputs', list, what))
+    inputs = _entries(_field(item, 'inputs', list, what), before, what)
     if op == 'null':
         if inputs:
             raise ValueError('%s is a variable and has inputs' % what)
         return Node('', name, attrs, ())
-    subgraphs = tuple(_graph(each, depth + 1)
-                      for each in _field(item, 'subgraphs', list, what, []))
-    node = Node(canonical(op), name, attrs, inputs, subgraphs)
+    subgraphs = tuple(_graph(each, depth + 1) for each in (
+        _field(item, 'subgraphs', list, what) if 'subgraphs' in item else ()))
+    node = Node(canonical(op), name, attrs, inputs, subgraphs, max(stated, 1))
     known = row(node.op)
-    if known is not None and len(subgraphs) != known.bodies:
+    if known is None:
+        return node
+    if len(subgraphs) != known.bodies:
         raise ValueError('%s %s, has %d graphs in it, not %d'
                          % (what, node.op, len(subgraphs), known.bodies))
-    return node._replace(num_outputs=_count_outputs(node, stated))
+    count = known.num_outputs(node)
+    if count < 1:
+        raise ValueError('node %s, %s, has %d outputs' % (name, node.op, count))
+    return node if count == node.num_outputs else node._replace(num_outputs=count)
 
 
-def _entry(entry: Any, before: list[Node], what: str) -> Entry:
-    if not _integers(entry) or len(entry) not in (2, 3):
-        raise ValueError('%s has the input %r, which is no pair of node and output'
-                         % (what, entry))
-    node, output = entry[:2]
-    if not 0 <= node < len(before):
-        raise ValueError('%s refers to node %d of %d' % (what, node, len(before)))
-    # Files of old versions don't say how many outputs an operator has that is not known here.
-    known = before[node].is_variable or row(before[node].op) is not None
-    if not 0 <= output < (before[node].num_outputs if known else _MOST_OUTPUTS):
-        raise ValueError('%s refers to output %d of node %d, which has fewer'
-                         % (what, output, node))
-    return Entry(node, output)
+def _entries(listed: list[Any], before: list[Node], what: str) -> tuple[Entry, ...]:
+    found = []
+    for entry in listed:
+        if not _integers(entry) or len(entry) not in (2, 3):
+            raise ValueError('%s has the input %r, which is no pair of node and output'
+                             % (what, entry))
+        place, output = entry[:2]
+        if not 0 <= place < len(before):
+            raise ValueError('%s refers to node %d of %d' % (what, place, len(before)))
+        node = before[place]
+        if not 0 <= output < node.num_outputs:
+            # Files of old versions don't say how many outputs an operator has that is not known.
+            if node.is_variable or row(node.op) is not None or not 0 <= output < _MOST_OUTPUTS:
+                raise ValueError('%s refers to output %d of node %d, which has fewer'
+                                 % (what, output, place))
+        found.append(Entry(place, output))
+    return tuple(found)
 
 
-def _field(item: Any, key: str, kind: type, what: str, default: Any = None) -> Any:
+def _field(item: Any, key: str, kind: type, what: str) -> Any:
     """``item[key]``, if `item` is a dict and the value of the type `kind`."""
     if not isinstance(item, dict):
         raise ValueError('%s is no object of JSON: %.60r' % (what, item))
-    value = item.get(key, default)
+    value = item.get(key)
     if not isinstance(value, kind):
         raise ValueError('%s has no %s' % (what, key) if value is None else
                          '%s has a %s that is a %s' % (what, key, type(value).__name__))
@@ -187,7 +186,7 @@ def _field(item: Any, key: str, kind: type, what: str, default: Any = None) -> A
 
 
 def _integers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int for item in value)
+    return isinstance(value, list) and {*map(type, value)} <= {int}
 
 
 def _version(attrs: Any) -> int:

@@ -1,11 +1,12 @@
 """The rows of the table of operators, and the facts of a node that they tell."""
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, NamedTuple, Union
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
 
 from .attributes import Attribute, AttributeValueError, Bool, Double, Int, Shape, Text
 
-__all__ = ['Input', 'Row', 'add', 'canonical', 'check_attributes', 'describe', 'row']
+__all__ = ['Input', 'Row', 'add', 'axes', 'canonical', 'check_attributes', 'describe', 'has',
+           'mark', 'row']
 
 #: Attributes that change no number: where an array lies and how it is stored there, which kernel
 #: of several computes it, and what only quantised graphs read.
@@ -14,18 +15,35 @@ WITHOUT_MEANING = frozenset((
     'min_calib_range', 'max_calib_range'))
 
 
+class AnyNode(Protocol):
+    """A `Node`, whose module comes after this one."""
+
+    @property
+    def op(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def attrs(self) -> Mapping[str, str]: ...
+    @property
+    def inputs(self) -> Sequence[object]: ...
+
+    def __getattr__(self, key: str) -> Any: ...
+
+
 class Input(NamedTuple):
     """One input of an operator."""
 
     name: str
     #: 'weight', 'aux' (a state that the operator itself changes), 'label' (which only gradients
-    #: need), 'like' (which nothing is computed of), 'length' (of sequences), or '' for data.
+    #: need), 'like' (which nothing is computed of), 'length' (of sequences), 'index' (places to
+    #: look up), or '' for data.
     role: str = ''
     #: The attributes that state its first sizes.
     sizes: tuple[str, ...] = ()
 
 
 Count = Union[int, Callable[[Callable[[str], Any]], int]]
+Numbers = Tuple[Optional[int], ...]
 
 
 class Row(NamedTuple):
@@ -43,6 +61,17 @@ class Row(NamedTuple):
     variadic: bool = False
     #: How many graphs a node has in it: bodies of loops, branches.
     bodies: int = 0
+    #: The inputs that outputs do not depend on: labels, and what only says a shape.
+    unread: tuple[int, ...] = ()
+    #: 'draws': gives something else each time. 'trained': behaves otherwise in training. 'reals':
+    #: calculates with reals alone, and 'no half': has no float16 on CPUs; MXNet raises both too
+    #: late, in another call. 'moves': moves or converts the elements of the first input, and
+    #: changes no value.
+    traits: frozenset[str] = frozenset()
+    #: How many axes the output and then the inputs have, None where that is open.
+    axes: Numbers | Callable[[AnyNode], Numbers] = ()
+    #: How many axes more the output has than the first input, None where that is open.
+    more_axes: int | None | Callable[[AnyNode], int | None] = 0
 
     @property
     def least_inputs(self) -> int:
@@ -52,16 +81,16 @@ class Row(NamedTuple):
             return 0
         return 2 if names[:2] in (['lhs', 'rhs'], ['A', 'B']) else min(len(names), 1)
 
-    def positions(self, role: str) -> tuple[int, ...]:
-        """The inputs that have a role."""
-        return tuple(at for at, each in enumerate(self.inputs) if each.role == role)
+    def positions(self, *roles: str) -> tuple[int, ...]:
+        """The inputs that have one of these roles."""
+        return tuple(at for at, each in enumerate(self.inputs) if each.role in roles)
 
-    def stated(self, node: Any, at: int) -> tuple[int, ...]:
+    def stated(self, node: AnyNode, at: int) -> tuple[int, ...]:
         """The first sizes of input `at` that the attributes of `node` state."""
         keys = self.inputs[at].sizes if at < len(self.inputs) else ()
         return tuple(self.value(node, key) for key in keys)
 
-    def value(self, node: Any, key: str) -> Any:
+    def value(self, node: AnyNode, key: str) -> Any:
         """The attribute `key` of `node`, a `Node` of this operator.
 
         Raises
@@ -75,7 +104,7 @@ class Row(NamedTuple):
             raise AttributeValueError('%s, %s: %s %s' % (node.name, self.name, key, error)
                                       ) from None
 
-    def num_outputs(self, node: Any) -> int:
+    def num_outputs(self, node: AnyNode) -> int:
         """How many outputs `node` has, hidden ones included."""
         if isinstance(self.outputs, int):
             return self.outputs
@@ -113,9 +142,28 @@ def add(names: str, inputs: str = '', count: Count = 1,
         for each in [name, *old]:
             if each in ROWS or each in _RENAMED:
                 raise ValueError('the operator %s has a row already' % each)
-        ROWS[name] = Row(name, taken, attributes, count, tuple(ends.split()), variadic,
-                         len(given) - len(taken))
+        made = Row(name, taken, attributes, count, tuple(ends.split()), variadic,
+                   len(given) - len(taken))
+        ROWS[name] = made._replace(unread=made.positions('label', 'like'))
         _RENAMED.update(dict.fromkeys(old, name))
+
+
+def mark(trait: str, names: str) -> None:
+    """Give the operators `names`, which spaces separate, a trait: see `Row.traits`."""
+    for name in names.split():
+        ROWS[name] = ROWS[name]._replace(traits=ROWS[name].traits | {trait})
+
+
+def axes(names: str, numbers: Numbers | Callable[[AnyNode], Numbers] = (),
+         more: int | None | Callable[[AnyNode], int | None] = None) -> None:
+    """Give the operators `names` what `Row.axes` and `Row.more_axes` say."""
+    for name in names.split():
+        ROWS[name] = ROWS[name]._replace(axes=numbers, more_axes=more)
+
+
+def has(op: str, trait: str) -> bool:
+    """Whether the operator `op` is known to have a trait."""
+    return op in ROWS and trait in ROWS[op].traits
 
 
 def _input(text: str) -> Input:
@@ -172,13 +220,13 @@ def canonical(op: str) -> str:
     return op
 
 
-def lacks_inputs(node: Any) -> bool:
+def lacks_inputs(node: AnyNode) -> bool:
     """Whether `node` has fewer inputs than its operator needs."""
     known = row(node.op)
     return known is not None and len(node.inputs) < known.least_inputs
 
 
-def check_attributes(node: Any) -> None:
+def check_attributes(node: AnyNode) -> None:
     """Refuse attributes of `node` that are missing, mean nothing, or that its operator lacks, and a
     node without the inputs that it needs.
 

@@ -108,8 +108,8 @@ class StateSpecs:
                 for spec, state in zip(self.specs, states)]
 
 
-#: Within how many calls shapes must come again to get memory where there is room, and over how many
-#: it is counted which come most often where there is none.
+#: Within how many calls shapes must come again to get memory, where there is room and where they
+#: take that of others.
 _MANY, _FEW = 16, 4
 
 
@@ -133,13 +133,10 @@ class Kept(Generic[Thing]):
         if len(self._things) > self._most:
             self._things.popitem(last=False)
 
-    def keys(self) -> list[Hashable]:
-        """The keys, first that of the thing that has not been used for longest."""
-        return list(self._things)
-
-    def next_to_go(self, key: Hashable) -> None:
-        """Let go of this thing when another one comes."""
-        self._things.move_to_end(key, last=False)
+    @property
+    def next_to_go(self) -> Hashable:
+        """The key of the thing that goes when another one comes, None while there is room."""
+        return next(iter(self._things)) if len(self._things) == self._most else None
 
 
 class Forms:
@@ -147,7 +144,7 @@ class Forms:
 
     An operator that keeps the memory of its calculation, and oneDNN's form of its weights, is
     fastest, but takes long to make. Where `others` are kept as well, shapes that come again get one
-    while there is room; after that, in the place of one that came less often in the last few calls.
+    while there is room; after that, in the place of one that did not come in the last few calls.
 
     Parameters
     ----------
@@ -158,7 +155,6 @@ class Forms:
     """
 
     def __init__(self, most: int, others: int = 0) -> None:
-        self._most = most
         self._with_memory: Kept[Operator] = Kept(most)
         self._others: Kept[Operator] = Kept(others)
         #: The keys of the last calls.
@@ -181,18 +177,12 @@ class Forms:
         return results
 
     def _deserves_memory(self, key: Hashable) -> bool:
-        """Whether `key`, which has no operator with memory, gets one; chooses which then goes."""
+        """Whether `key`, which has no operator with memory, gets one."""
         if self._recent is None:
             return True
-        kept = self._with_memory.keys()
-        if len(kept) < self._most:
-            return key in self._recent
-        last = list(self._recent)[-_FEW:]
-        least = min(kept, key=last.count)
-        if last.count(key) <= last.count(least):
-            return False
-        self._with_memory.next_to_go(least)
-        return True
+        oldest = self._with_memory.next_to_go
+        recent = list(self._recent)[-_MANY if oldest is None else -_FEW:]
+        return key in recent and oldest not in recent
 
 
 class Compiled:

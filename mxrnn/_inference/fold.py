@@ -5,19 +5,13 @@ from typing import Mapping, Sequence
 
 from .. import _check
 from .._graph.graph import Entry, Graph, Node
+from .._graph.operators import has, row
 from .._graph.reading import graph_to_json
 from .._operator.vector import ADDS_NOTHING
 from .._runtime.mxnet import graph_of, mx
 from . import graphs, mismatch
 
 __all__ = ['fold']
-
-#: Parts of the names of operators that draw random numbers or run a program's own code.
-_IMPURE = ('random', 'sample', 'shuffle', 'dropout', 'custom', 'normal', 'uniform', 'multinomial',
-           'rnn', 'print', 'subgraph', 'callback')
-
-#: Operators without inputs that always give the same.
-_CREATED = ('_zeros', '_ones', '_full', '_arange', '_eye', '_linspace')
 
 
 def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
@@ -134,7 +128,7 @@ def _constant(graph: Graph, params: graphs.Weights) -> tuple[set[int], set[int]]
         elif sources:
             is_constant, depends = sources <= constant, bool(sources & dependent)
         else:
-            is_constant, depends = node.op in _CREATED and _sized(node), False
+            is_constant, depends = _sized(node), False
         if is_constant and not _impure(node):
             constant.add(number)
             if depends:
@@ -145,7 +139,9 @@ def _constant(graph: Graph, params: graphs.Weights) -> tuple[set[int], set[int]]
 def _impure(node: Node) -> bool:
     if node.op == 'Dropout':  # which gives its input where nothing is trained
         return bool(node.mode != 'training')
-    return any(part in node.op.lower() for part in _IMPURE)
+    # An operator that is not known may draw, print or run a program's own code.
+    return not node.is_variable and any(row(each.op) is None or has(each.op, 'draws')
+                                        for each in Graph((node,), ()).walk() if each.op)
 
 
 def _sized(node: Node) -> bool:

@@ -13,7 +13,6 @@ from .._cells.base import BaseRNNCell
 from .._cells.sequence import flatten
 from .._cells.unroll import unchanged_on_error
 from .._cells.weights import Array, MissingWeightsError
-from .._graph.weights import own_weights
 from .._runtime.mxnet import graph_of, mx
 
 __all__ = ['Network', 'OneCall', 'Weights', 'apart', 'applied', 'as_array', 'brief',
@@ -117,7 +116,7 @@ class OneCall:
 
 def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str] = ()) -> list[str]:
     """The names of weights of `symbol` that are not among `given`."""
-    called = {*own_weights(graph_of(symbol)), *needed}
+    called = {*graph_of(symbol).own_weights(), *needed}
     return [name for name in symbol.list_inputs() if name in called and name not in given]
 
 

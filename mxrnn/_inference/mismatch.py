@@ -1,14 +1,13 @@
 """Finds the weights and inputs whose shapes or types a graph does not take."""
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from typing import Any, Dict, Iterator, Mapping, Tuple
+from typing import Any, Dict, Iterable, Iterator, Mapping, Tuple
 
 import numpy as np
 
 from .._graph.graph import Graph
-from .._graph.weights import wrong_sizes
+from .._graph.operators import has, row
 from .._runtime.mxnet import graph_of, mx
 
 __all__ = ['check_fit', 'check_half', 'explain', 'known_types']
@@ -18,14 +17,8 @@ Types = Mapping[str, Any]
 Arrays = Mapping[str, Any]
 _Found = Dict[str, Any]
 
-#: Operators that calculate with reals alone. MXNet raises that too late, in another call.
-_OF_REALS = ('Convolution', 'FullyConnected', 'RNN')
-
-#: Operators that CPUs have no float16 of. MXNet raises that too late as well.
-_WITHOUT_HALF = (*_OF_REALS, 'Deconvolution', 'batch_dot', 'dot', '_linalg_gemm', '_linalg_gemm2')
-
-#: How many combinations of types of the inputs are tried; how many wrong weights are listed.
-_TRIED, _LISTED = 64, 8
+#: How many wrong weights are listed.
+_LISTED = 8
 
 
 def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
@@ -35,12 +28,12 @@ def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
     """
     shapes = _shapes_of(weights)
     graph = graph_of(symbol)
-    wrong = wrong_sizes(graph, shapes)
+    wrong = graph.wrong_sizes(shapes)
     _refuse([_wrong_shape(name, needed + (0,) * (len(shapes[name]) - len(needed)), shapes[name])
              for name, (_, needed) in wrong.items()], ValueError)
     types = _types_of(weights)
     _refuse(_wrong_types(symbol, types, {}), TypeError)
-    taken = {graph.nodes[entry.node].name for node in graph.nodes if node.op in _OF_REALS
+    taken = {graph.nodes[entry.node].name for node in graph.nodes if has(node.op, 'reals')
              for entry in node.inputs}
     _refuse(['%s must be of a type of reals, got %s' % (name, np.dtype(kind).name)
              for name, kind in types.items() if name in taken and np.dtype(kind).kind in 'biu'],
@@ -55,7 +48,7 @@ def check_half(symbol: mx.sym.Symbol, weights: Arrays, context: mx.Context) -> N
     operators: dict[str, str] = {}
     harmless = set()
     for node in graph_of(symbol).nodes:
-        found = [each.op for each in Graph((node,), ()).walk() if each.op in _WITHOUT_HALF]
+        found = [each.op for each in Graph((node,), ()).walk() if has(each.op, 'no half')]
         if found:
             operators[node.name] = found[0]
         elif not node.is_variable:
@@ -204,12 +197,35 @@ def _types(symbol: mx.sym.Symbol, types: Types) -> _Found | None:
     return {name: kind for name, kind in zip(arguments, found[0] or ()) if kind is not None}
 
 
-def _choices(symbol: mx.sym.Symbol, weights: Types, inputs: Types) -> list[_Found]:
-    """Types that the inputs may have: `inputs`, and any of the weights for those not among them."""
-    free = [name for name in symbol.list_arguments() if name not in weights and name not in inputs]
-    kinds = [*dict.fromkeys([*_usual_first(weights), np.float32])]
-    tried = itertools.islice(itertools.product(kinds, repeat=len(free)), _TRIED)
-    return [dict(inputs), *({**inputs, **dict(zip(free, each))} for each in tried)]
+def _choices(symbol: mx.sym.Symbol, weights: Types, inputs: Types, others: Iterable[str] = ()
+             ) -> Iterator[_Found]:
+    """Types that the inputs may have, the likeliest first: those of `inputs` alone; for each input
+    that is not among them, and none of `others`, that of the first weight that it meets; the
+    types of the weights for all."""
+    yield dict(inputs)
+    free = [name for name in symbol.list_arguments()
+            if name not in weights and name not in inputs and name not in others]
+    if free:
+        graph = graph_of(symbol)
+        yield {**inputs, **{name: _type_met(graph, name, weights) for name in free}}
+        for kind in [*dict.fromkeys([*_usual_first(weights), np.float32])]:
+            yield {**inputs, **dict.fromkeys(free, kind)}
+
+
+def _type_met(graph: Graph, name: str, types: Types) -> Any:
+    """The type of the first weight that an operator takes together with numbers of an input."""
+    reached = {place for place, node in enumerate(graph.nodes) if node.name == name}
+    for place, node in enumerate(graph.nodes):
+        known = row(node.op)
+        apart = known.positions('index', 'length') if known else ()
+        if 'dtype' in node.attrs or not any(
+                entry.node in reached for at, entry in enumerate(node.inputs) if at not in apart):
+            continue
+        reached.add(place)
+        met = [graph.nodes[entry.node].name for entry in node.inputs]
+        if any(each in types for each in met):
+            return next(types[each] for each in met if each in types)
+    return np.float32
 
 
 def _usual_first(types: Types) -> list[Any]:
@@ -219,12 +235,12 @@ def _usual_first(types: Types) -> list[Any]:
 
 def _wrong_types(symbol: mx.sym.Symbol, weights: Types, inputs: Types) -> list[str]:
     """The weights that are not of the type that the others, or else the graph, need."""
-    choices = _choices(symbol, weights, inputs)
-    if any(_types(symbol, {**choice, **weights}) is not None for choice in choices):
+    if any(_types(symbol, {**choice, **weights}) is not None
+           for choice in _choices(symbol, weights, inputs)):
         return []
     for kind in [*_usual_first(weights), None]:
         right = {name: each for name, each in weights.items() if each is kind}
-        for choice in choices:
+        for choice in _choices(symbol, right, inputs, weights):
             found = _types(symbol, {**choice, **right}) or {}
             faults = [_wrong_type(name, found[name], each) for name, each in weights.items()
                       if found.get(name, each) is not each]

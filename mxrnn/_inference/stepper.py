@@ -250,7 +250,7 @@ class Stepper:
         -----
         Each length has a graph of its own; the eight that were used last are kept. Two pairs of
         length and batch size that come again are read fastest, as the memory of their calculation
-        is kept. Another takes the place of one that came less often in the last four calls.
+        is kept. Another takes the place of one that did not come in the last four calls.
         """
         with self._one_call:
             if self._cell is None or self._network is None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 from .._cells.base import BaseRNNCell, check_cell
 from .._cells.gates import Step
@@ -220,10 +220,6 @@ def _plan_layer(cell: BaseRNNCell, width: int) -> Plan:
     return _unfused(cell, layer) if isinstance(layer, str) else _operator(layer, width)
 
 
-def _plan_dropout(cell: BaseRNNCell, width: int) -> Plan:
-    return _unfused(cell, 'it is no layer', width)
-
-
 def _plan_directions(cell: Any, width: int) -> Plan:
     joined = cell._merge_ == 'concat'
     sides = [plan(side, width) for side in cell._cells]
@@ -270,9 +266,7 @@ def _around(cell: BaseRNNCell, inner: Sequence[Plan], width: int, attribute: str
     return Plan(cell, width, fused, text)
 
 
-def _plan_fused(cell: Any, width: int) -> Plan:
-    return plan(cell._cell, width)
-
-
-_PARTS = {'layer': _plan_layer, 'dropout': _plan_dropout, 'directions': _plan_directions,
-          'modifier': _plan_modifier, 'stack': _plan_stack, 'fuse': _plan_fused}
+_PARTS: dict[str, Callable[[Any, int], Plan]] = {
+    'layer': _plan_layer, 'directions': _plan_directions, 'modifier': _plan_modifier,
+    'stack': _plan_stack, 'fuse': lambda cell, width: plan(cell._cell, width),
+    'dropout': lambda cell, width: _unfused(cell, 'it is no layer', width)}

@@ -9,9 +9,9 @@ from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
-from .._cells.dropout import DropoutCell, drop
 from .._cells.gates import MODES, Step
 from .._cells.lengths import GivenLengths
+from .._cells.modifiers import DropoutCell, drop
 from .._cells.sequence import (
     Inputs,
     Kind,
@@ -30,10 +30,9 @@ from .._cells.unroll import Options, Unrolled
 from .._cells.variables import RNNParams
 from .._graph.layout import Mode
 from .._runtime.mxnet import mx
+from .arrays import FusedRNN, PackedVector, check_projection
 from .defects import cpu_build, warn_of_defects
-from .initialiser import FusedRNN, check_projection
-from .packing import PackedVector
-from .padded import padded_layer
+from .fused_layers import padded_layer
 from .vector import arrays_of, sized
 
 __all__ = ['FusedRNNCell']

@@ -121,18 +121,6 @@ def _fit(gpu: Gpu, code: list[tuple[bool, int]]) -> str:
 
 # -- The report ------------------------------------------------------------------------------------
 
-def _mxrnn() -> Iterable[str]:
-    yield '%s in %s' % (commands.VERSION, os.path.dirname(os.path.dirname(__file__)))
-
-
-def _python() -> Iterable[str]:
-    yield '%s on %s' % (platform.python_version(), platform.platform())
-
-
-def _numpy() -> Iterable[str]:
-    yield np.__version__
-
-
 def _mxnet() -> Iterable[str]:
     yield '%s in %s' % (mx.__version__, _folder())
     yield 'installed: ' + (', '.join('%s %s' % each for each in _cuda.installed().items())
@@ -143,10 +131,6 @@ def _mxnet() -> Iterable[str]:
 def _features() -> Iterable[str]:
     yield ' '.join(sorted(name for name, feature in mx.runtime.Features().items()
                           if feature.enabled))
-
-
-def _cures() -> Iterable[str]:
-    return cures or ['none']
 
 
 def _threads() -> Iterable[str]:
@@ -174,9 +158,12 @@ def _gpus() -> Iterable[str]:
     yield 'mx.context.num_gpus() is %d' % mx.context.num_gpus()
 
 
-_SECTIONS = {'mxrnn': _mxrnn, 'Python': _python, 'NumPy': _numpy, 'MXNet': _mxnet,
-             'features': _features, 'cures': _cures, 'threads': _threads,
-             'CUDA libraries': _cuda_libraries, 'GPUs': _gpus}
+_SECTIONS: dict[str, Callable[[], Iterable[str]]] = {
+    'mxrnn': lambda: ['%s in %s' % (commands.VERSION, os.path.dirname(os.path.dirname(__file__)))],
+    'Python': lambda: ['%s on %s' % (platform.python_version(), platform.platform())],
+    'NumPy': lambda: [np.__version__], 'MXNet': _mxnet, 'features': _features,
+    'cures': lambda: cures or ['none'], 'threads': _threads, 'CUDA libraries': _cuda_libraries,
+    'GPUs': _gpus}
 
 
 def device_report() -> str:

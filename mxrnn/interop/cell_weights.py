@@ -10,7 +10,7 @@ from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
-from .._cells.dropout import DropoutCell
+from .._cells.modifiers import DropoutCell
 from .._graph.layout import GATES, GROUPS, FusedLayout
 from .._operator.fused import FusedRNNCell
 

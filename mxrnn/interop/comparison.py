@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .._files.errors import reason_of
+from .._files import reason_of
 from .._graph.graph import Entry, Graph
 from .._graph.reading import graph_to_json
 from .model import Model
@@ -168,7 +168,7 @@ def _refusing(runner: str, what: str, data: Mapping[str, np.ndarray]) -> Iterato
 
 def _needed(graph: Graph) -> set[str]:
     """Names of the variables that outputs depend on, labels of losses not counted."""
-    return {graph.nodes[place].name for place in graph.reached(lambda node: node.needed_inputs)}
+    return {graph.nodes[place].name for place in graph.needed()}
 
 
 # ---- data

@@ -62,7 +62,7 @@ def _boxes(graph: Graph, model: Model) -> dict[int, _Box]:
     boxes: dict[int, _Box] = {}
     shown: dict[int, list[int]] = {}  #: the boxes that stand for a node
     weights: dict[int, set[str]] = {}  #: those that come along with a node that reads no data
-    used = graph.reached(lambda node: [*node.needed_inputs])
+    used = graph.needed()
     for place, node in enumerate(graph.nodes):
         if place not in used:
             continue

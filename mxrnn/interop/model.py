@@ -7,10 +7,9 @@ from typing import Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
-from .._files import atomic
+from .._files import CheckpointError, atomic, named, reason_of
 from .._files import names as files
-from .._files.errors import CheckpointError, named, reason_of
-from .._files.newest import Candidates, why_none
+from .._files.names import Candidates, why_none
 from .._files.params import (
     SparseArray,
     add_checksum,
@@ -19,10 +18,9 @@ from .._files.params import (
     refuse_names,
     write_arrays,
 )
-from .._graph.by_gate import Packing, packings, vector_layouts
 from .._graph.graph import Graph
+from .._graph.layout import Packing, packings, vector_layouts
 from .._graph.reading import graph_from_json, graph_to_json
-from .._graph.weights import own_weights, wrong_sizes
 
 __all__ = ['Model', 'load', 'save']
 
@@ -172,11 +170,9 @@ def _faults(graph: Graph, args: Mapping[str, np.ndarray],
             auxiliary: Mapping[str, np.ndarray]) -> list[str]:
     """Names that the arrays lack, and arrays of other sizes than the operators state."""
     given = {*args, *auxiliary}
-    missing = [name for name in own_weights(graph) if name not in given]
-    shapes = {name: array.shape for name, array in args.items()}
-    return (['missing %s' % ', '.join(missing)] if missing else []) + [
-        '%s has the shape %s, which %s needs to begin with %s' % (name, shapes[name], *needed)
-        for name, needed in sorted(wrong_sizes(graph, shapes).items())]
+    missing = [name for name in graph.own_weights() if name not in given]
+    return (['missing %s' % ', '.join(missing)] if missing else []) + graph.told_sizes(
+        {name: array.shape for name, array in args.items()})
 
 
 def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from .._files.atomic import replacing
 from .._graph.graph import Graph
-from ._onnx.table import ExportError
+from .registry import ExportError
 
 if TYPE_CHECKING:
     from ._onnx.export import Written

@@ -1,39 +1,21 @@
 """Random data for the inputs of a graph, by the operators that read them."""
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from .._graph.graph import Entry, Graph, Node
-from .._graph.rows import row
+from .._graph.operators import Input, has, row
 
 __all__ = ['data_for', 'settle_shapes']
 
-#: Operators that move or convert the elements of their first input, and change no value.
-_MOVES = frozenset('''Reshape Flatten SwapAxis transpose expand_dims squeeze Cast amp_cast _copy
-    BlockGrad slice slice_axis slice_like SliceChannel _split_v2 reverse tile repeat broadcast_to
-    broadcast_axis broadcast_like reshape_like SequenceReverse SequenceLast
-    _identity_with_attr_like_rhs'''.split())
+#: Operators that put the elements of all inputs into one array.
 _JOINS = frozenset(('Concat', 'stack', 'add_n'))
-
-#: The input of look-ups that has the places, and how many there are: of the graph and the node.
-_LOOKUPS: dict[str, tuple[int, Callable[[Graph, Node], int]]] = {
-    'Embedding': (0, lambda graph, node: node.input_dim),
-    '_contrib_SparseEmbedding': (0, lambda graph, node: node.input_dim),
-    'one_hot': (0, lambda graph, node: node.depth),
-    'softmax_cross_entropy': (1, lambda graph, node: _width(graph, node.inputs[0])),
-    'take': (1, lambda graph, node: _width(graph, node.inputs[0]) if node.axis == -1 else 2),
-    'pick': (1, lambda graph, node: _width(graph, node.inputs[0]) if node.axis == -1 else 2),
-    'batch_take': (1, lambda graph, node: _width(graph, node.inputs[0])),
-    'gather_nd': (1, lambda graph, node: 2), 'scatter_nd': (1, lambda graph, node: 2)}
 
 #: Attributes that state how many elements the last axis of an operator's output has, and
 #: operators that leave it as their first input has it.
-_WIDTHS = {'FullyConnected': 'num_hidden', 'Convolution': 'num_filter', 'Embedding': 'output_dim',
-           '_contrib_SparseEmbedding': 'output_dim', 'RNN': 'state_size'}
-
-
+_WIDTHS = ('num_hidden', 'num_filter', 'output_dim', 'state_size')
 _KEEP = frozenset('''Activation BlockGrad Cast Concat Dropout LayerNorm LeakyReLU SequenceMask
     SequenceReverse SliceChannel SwapAxis _copy add_n broadcast_add elemwise_add expand_dims
     log_softmax relu sigmoid slice_axis softmax stack tanh'''.split())
@@ -45,6 +27,12 @@ class _Reader(NamedTuple):
     graph: Graph
     node: Node
     at: int
+
+    @property
+    def input(self) -> Input:
+        """What the operator's row says of that input."""
+        known = row(self.node.op)
+        return known.inputs[self.at] if known and self.at < len(known.inputs) else Input('')
 
 
 def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: int,
@@ -64,17 +52,14 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
     """
     readers = list(_readers(graph, name))
     for reader in readers:
-        at, count = _LOOKUPS.get(reader.node.op, (-1, lambda graph, node: 0))
-        if at == reader.at:
-            return random.randint(0, max(count(reader.graph, reader.node), 1), shape).astype(
-                'float32')
+        if reader.input.role == 'index':
+            return random.randint(0, max(_places(reader), 1), shape).astype('float32')
         if reader.node.op == 'CTCLoss' and reader.at == 1 and len(shape) == 2:
             return _labels(reader, shape, random)
     for reader in readers:
-        known = row(reader.node.op)
-        if known is not None and reader.at in known.positions('length'):
+        if reader.input.role == 'length':
             if reader.node.op == 'CTCLoss':  # long data, short labels
-                least = known.inputs[reader.at].name == 'label_lengths'
+                least = reader.input.name == 'label_lengths'
                 return np.full(shape, 1 if least else steps, 'float32')
             return random.randint(1, steps + 1, shape).astype('float32')
     if len(shape) == 1:
@@ -103,9 +88,19 @@ def _readers(graph: Graph, name: str) -> Iterator[_Reader]:
                 variables = [each.name for each in node.subgraphs[0].nodes if each.is_variable]
                 places = node.in_data_locs + node.in_state_locs + node.remain_locs
                 yield from _readers(node.subgraphs[0], variables[places[at]])
-            elif node.op in _JOINS or (node.op in _MOVES and at == 0):
+            elif node.op in _JOINS or (has(node.op, 'moves') and at == 0):
                 same.add(place)
             yield _Reader(graph, node, at)
+
+
+def _places(reader: _Reader) -> int:
+    """How many entries a look-up has to choose from, or 2, which is safe, if nothing says it."""
+    node = reader.node
+    for key in ('input_dim', 'depth'):
+        if hasattr(node, key):
+            return int(getattr(node, key))
+    last = getattr(node, 'axis', -1) == -1 and not node.op.endswith('_nd')
+    return _width(reader.graph, node.inputs[0]) if last else 2
 
 
 def _width(graph: Graph, entry: Entry) -> int:
@@ -113,9 +108,9 @@ def _width(graph: Graph, entry: Entry) -> int:
     node = graph.nodes[entry.node]
     while node.op in _KEEP or (node.op == 'Reshape' and node.shape[-1:] == (0,)):
         node = graph.nodes[node.inputs[0].node]
-    if node.op in _WIDTHS:
-        width: int = getattr(node, _WIDTHS[node.op])
-        return width
+    for key in _WIDTHS:
+        if hasattr(node, key):
+            return int(getattr(node, key))
     return node.shape[-1] if node.op == 'Reshape' and node.shape[-1:] > (0,) else 2
 
 

@@ -1,51 +1,38 @@
 """The functions that convert operators, for each back end: its own, and those programs add."""
 from __future__ import annotations
 
-from typing import Any, Callable, Generic, Iterator, Mapping, NamedTuple, TypeVar
+from typing import Any, Callable, ChainMap, Generic, Mapping, NamedTuple, TypeVar
+
+import numpy as np
 
 from .. import _check
 from .._graph.graph import Node
 from .._graph.rows import describe
 
-__all__ = ['ONNX', 'TORCH', 'Converters', 'Operator', 'register']
+__all__ = ['Converter', 'Converters', 'converts', 'dtype_of', 'ExportError', 'ONNX', 'Operator',
+           'operator', 'positive', 'register', 'TORCH', 'Unsupported']
 
 _Entry = TypeVar('_Entry')
 
 
-class Converters(Mapping[str, _Entry], Generic[_Entry]):
+class Converters(ChainMap[str, _Entry], Generic[_Entry]):
     """The converters of a back end, by the operators' names.
 
-    Entries of programs go before those of the back end, whichever comes first.
+    Entries of programs, which are set and deleted as in a dict, go before those of the back end,
+    whichever comes first.
     """
 
     def __init__(self, back_end: str) -> None:
+        super().__init__({}, {})
         self._back_end = back_end
-        self._own: dict[str, _Entry] = {}
-        self._added: dict[str, _Entry] = {}
-
-    def __getitem__(self, op: str) -> _Entry:
-        return self._added[op] if op in self._added else self._own[op]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({**self._own, **self._added})
-
-    def __len__(self) -> int:
-        return len({**self._own, **self._added})
 
     def enter(self, entry: _Entry, *ops: str) -> None:
         """Enter what the back end has for `ops`; a second entry for one of them is refused."""
+        own = self.maps[1]
         for op in ops:
-            if op in self._own:
+            if op in own:
                 raise ValueError('%s has two converters of %s' % (self._back_end, op))
-            self._own[op] = entry
-
-    def add(self, entry: _Entry, op: str) -> None:
-        """Add or replace the entry of a program."""
-        self._added[op] = entry
-
-    def remove(self, op: str) -> None:
-        """Take the entry of a program out again."""
-        self._added.pop(op, None)
+            own[op] = entry
 
 
 class Operator(NamedTuple):
@@ -120,6 +107,55 @@ def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None
     if attributes is not None:
         describe(name, _check.instance('attributes', attributes, Mapping, 'a dict'))
     if make is not None:
-        TORCH.add(Operator(make, training), name)
+        TORCH[name] = Operator(make, training)
     if onnx is not None:
-        ONNX.add(onnx, name)
+        ONNX[name] = onnx
+
+
+# ---- what the back ends enter, and what their converters raise
+
+class ExportError(ValueError):
+    """A model cannot be written as ONNX; the message names the nodes and says why."""
+
+
+class Unsupported(Exception):
+    """A node asks for something that the back end does not have; the message says for what."""
+
+
+Make = Callable[[Node], Callable[..., Any]]
+Converter = Callable[..., Any]
+
+
+def operator(*names: str, training: bool = False, equal_shapes: bool = False,
+             creates: bool = False) -> Callable[[Make], Make]:
+    """Make a function the converter of the operators `names` to torch; the rest is of `Operator`.
+
+    It is given a `Node` once, when a module is built, and returns what runs it: a function of the
+    node's inputs as tensors, which returns a tensor, or a tuple of them.
+    """
+    def enter(make: Make) -> Make:
+        TORCH.enter(Operator(make, training, equal_shapes, creates), *names)
+        return make
+    return enter
+
+
+def converts(*operators: str) -> Callable[[Converter], Converter]:
+    """Make a function the converter of `operators` to ONNX."""
+    def enter(function: Converter) -> Converter:
+        ONNX.enter(function, *operators)
+        return function
+    return enter
+
+
+def dtype_of(node: Node) -> np.dtype:
+    """The type that the attribute 'dtype' names."""
+    if node.dtype == 'bfloat16':
+        raise Unsupported('the type bfloat16')
+    return np.dtype(node.dtype)
+
+
+def positive(axis: int, rank: int) -> int:
+    """`axis` counted from the front."""
+    if not -rank <= axis < rank:
+        raise Unsupported('axis %d of an array of %d axes' % (axis, rank))
+    return axis % rank

@@ -351,7 +351,7 @@ def test_register():
         assert module.train()(torch.ones(2)).tolist() == [4, 4]
     finally:
         for name in ('MyScale', 'MyNoise'):
-            TORCH.remove(name)
+            TORCH.pop(name, None)
     with pytest.raises(TypeError, match='make must be callable'):
         interop.register('MyScale', 3)
     with pytest.raises(ValueError, match='make or onnx must be given'):
@@ -375,7 +375,7 @@ def test_register_with_attributes():
         with pytest.raises(interop.UnsupportedError, match='factor must be a number, got .much'):
             interop.to_torch(model(factor='much'))
     finally:
-        TORCH.remove('_own_scale')
+        TORCH.pop('_own_scale', None)
     with pytest.raises(ValueError, match='kind of the attribute a must be one of int, .*, got .d'):
         interop.register('_own_scale', lambda node: lambda x: x, attributes={'a': 'double'})
     with pytest.raises(ValueError, match='attributes of Concat are known, and cannot be others'):
@@ -387,9 +387,9 @@ def test_a_back_end_has_one_converter_of_an_operator():
     table.enter(1, 'a', 'b')
     with pytest.raises(ValueError, match='torch has two converters of b'):
         table.enter(2, 'b')
-    table.add(3, 'a')
+    table['a'] = 3
     assert dict(table) == {'a': 3, 'b': 1} and len(table) == 2  # a program's own comes first
-    table.remove('a')
+    del table['a']
     assert table['a'] == 1
 
 
@@ -514,7 +514,7 @@ def test_mistakes_of_converters_are_not_called_faults_of_the_graph():
         with pytest.raises(LookupError, match='a mistake'):
             interop.to_torch(unknown('_contrib_mistaken'))
     finally:
-        TORCH.remove('_contrib_mistaken')
+        TORCH.pop('_contrib_mistaken', None)
 
 
 def test_a_file_of_torch_cannot_stand_for_more_than_it_holds(tmp_path):

@@ -2,15 +2,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
+from ..._check import DType
 from ..._graph.graph import Graph
 from ..._graph.sizes import Axis, Size, SizeError, Source, broadcast, resolve, same
-from .table import Unsupported
+from ..registry import Unsupported
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type']
 
@@ -22,7 +26,7 @@ OPSET, IR_VERSION = 17, 8
 _WRITTEN = ('RandomNormalLike', 'RandomUniformLike', 'Scan', 'LSTM', 'GRU', 'RNN')
 
 
-def element_type(dtype: Any) -> int:
+def element_type(dtype: DType) -> int:
     """ONNX's number for a type of NumPy's."""
     return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
@@ -63,7 +67,7 @@ class Record(NamedTuple):
     name: str
     inputs: list[str]
     outputs: list[str]
-    attributes: dict[str, Any]
+    attributes: dict[str, object]
     body: Scope | None = None
 
 
@@ -78,7 +82,7 @@ class Scope:
         #: What is filled in when all sizes are known: (name of the vector, sizes).
         self.vectors: list[tuple[str, tuple[Size, ...]]] = []
 
-    def sees(self, other: Any) -> bool:
+    def sees(self, other: object) -> bool:
         """Whether arrays of `other` can be read here."""
         return other is self or self.outer is not None and self.outer.sees(other)
 
@@ -109,7 +113,7 @@ class Builder:
         #: How the node that is being converted is called: names derive from it.
         self.current = 'node'
         self._names: set[str] = set()
-        self._shared: dict[tuple[Any, ...], str] = {}
+        self._shared: dict[tuple[object, ...], str] = {}
 
     def name(self, wanted: str) -> str:
         """A name that is not in use, `wanted` if possible."""
@@ -120,7 +124,7 @@ class Builder:
         self._names.add(name)
         return name
 
-    def constant(self, array: Any, dtype: Any = None, name: str = '') -> Value:
+    def constant(self, array: ArrayLike, dtype: DType | None = None, name: str = '') -> Value:
         """An array that is known at export. Small ones without a name are shared."""
         try:
             array = np.asarray(array, dtype=dtype)
@@ -145,13 +149,13 @@ class Builder:
         self.axes.append(Axis(Source(name, axis, self.scope)))
         return self.axes[-1]
 
-    def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Any],
-             dtype: Any = None, **attributes: Any) -> Value:
+    def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Size | None],
+             dtype: DType | None = None, **attributes: object) -> Value:
         """A node of one output; a size of None in `shape` is read when the file runs."""
         return self.nodes(op, inputs, [shape], dtype, **attributes)[0]
 
-    def apply(self, op: str, data: Value, *others: Value | float, dtype: Any = None,
-              **attributes: Any) -> Value:
+    def apply(self, op: str, data: Value, *others: Value | float, dtype: DType | None = None,
+              **attributes: object) -> Value:
         """An operator that treats each element alone; numbers get the type of `data`."""
         inputs = [data, *(each if isinstance(each, Value) else self.scalar(each, data)
                           for each in others)]
@@ -160,8 +164,10 @@ class Builder:
             shape = broadcast(shape, value.shape)
         return self.node(op, inputs, shape, dtype, **attributes)
 
-    def nodes(self, op: str, inputs: Sequence[Value | None], shapes: Sequence[Sequence[Any]],
-              dtype: Any = None, body: Scope | None = None, **attributes: Any) -> list[Value]:
+    def nodes(self, op: str, inputs: Sequence[Value | None],
+              shapes: Sequence[Sequence[Size | None]],
+              dtype: DType | list[DType] | None = None, body: Scope | None = None, /,
+              **attributes: object) -> list[Value]:
         """A node of several outputs, of the type of its first input if `dtype` is None."""
         if dtype is None:
             dtype = next(value.dtype for value in inputs if value is not None)
@@ -211,7 +217,7 @@ class Builder:
         shape = tuple(map(resolve, shape))
         if len(shape) == value.rank and all(map(same, shape, value.shape)):
             return value
-        target: list[Any] = list(shape)
+        target: list[Size] = list(shape)
         for i, size in enumerate(target):  # 0 copies the axis in the same place
             if not isinstance(size, int) and i < value.rank and same(size, value.shape[i]):
                 target[i] = 0
@@ -221,7 +227,7 @@ class Builder:
         vector = self.vector(shape if len(free) > 1 else target)
         return self.node('Reshape', [value, vector], shape)
 
-    def cast(self, value: Value, dtype: Any) -> Value:
+    def cast(self, value: Value, dtype: DType) -> Value:
         """`value` as another type."""
         if value.dtype == np.dtype(dtype):
             return value
@@ -229,7 +235,7 @@ class Builder:
             return Value(self.conditions[value.name], value.shape, np.dtype(bool))
         return self.node('Cast', [value], value.shape, dtype, to=element_type(dtype))
 
-    def numbers(self, condition: Value, dtype: Any) -> Value:
+    def numbers(self, condition: Value, dtype: DType) -> Value:
         """A condition as MXNet gives it, in 0 and 1."""
         value = self.cast(condition, dtype)
         self.conditions[value.name] = condition.name
@@ -246,7 +252,7 @@ class Builder:
         """`yes` where the condition holds, `no` elsewhere, broadcast to `shape`."""
         return self.node('Where', [condition, yes, no], shape, yes.dtype)
 
-    def fill(self, number: float, shape: Sequence[Size], dtype: Any) -> Value:
+    def fill(self, number: float, shape: Sequence[Size], dtype: DType) -> Value:
         """An array in which every element is `number`."""
         shape = tuple(map(resolve, shape))
         if all(isinstance(size, int) for size in shape):
@@ -275,7 +281,7 @@ class Builder:
         return self.node('Unsqueeze', [value, self.constant([axis], 'int64')],
                          value.shape[:axis] + (1,) + value.shape[axis:])
 
-    def slice(self, value: Value, axis: int, begin: int, end: int | None, size: Any,
+    def slice(self, value: Value, axis: int, begin: int, end: int | None, size: Size | None,
               step: int = 1) -> Value:
         """A range of one axis, `size` long (None: as long as it is when the file runs)."""
         last = (2**62 if step > 0 else -2**62) if end is None else end

@@ -6,9 +6,10 @@ from typing import Callable, Sequence
 import numpy as np
 
 from ..._graph.graph import Node
+from ..._graph.operators import numbers_of
 from ..._graph.sizes import Axis, Size, product
+from ..registry import Converter, Unsupported, converts, dtype_of
 from .builder import Builder, Value
-from .table import Converter, Unsupported, converts, dtype_of
 
 __all__ = ['uniform']
 
@@ -91,20 +92,17 @@ def _exponential(builder: Builder, like: Value, rate: float = 1.0) -> Value:
     return builder.node('Div', [minus, builder.scalar(rate, minus)], like.shape)
 
 
-#: What draws from each distribution, and the attributes that it takes.
-_SAMPLERS: dict[str, tuple[Callable[..., Value], tuple[str, ...]]] = {
-    'uniform': (uniform, ('low', 'high')), 'normal': (_normal, ('loc', 'scale')),
-    'exponential': (_exponential, ('lam',))}
+#: By distribution: draws numbers, given those that its operators have.
+_SAMPLERS: dict[str, Callable[..., Value]] = {
+    'uniform': uniform, 'normal': _normal, 'exponential': _exponential}
 
 
 def _drawn(name: str, like: bool) -> Converter:
     """A converter of a sampler that has the numbers of its distribution in attributes."""
-    draw, keys = _SAMPLERS[name]
-
     def convert(builder: Builder, node: Node, *given: Value) -> Value:
         shaped = given[0] if like else builder.fill(
             0, _shape(node), np.dtype(node.dtype or 'float32'))
-        return draw(builder, shaped, *(getattr(node, key) for key in keys))
+        return _SAMPLERS[name](builder, shaped, *numbers_of(node))
     return convert
 
 
@@ -118,7 +116,7 @@ def _drawn_for_each(name: str) -> Converter:
         shape = first.shape + node.shape
         one, *others = (builder.reshape(value, first.shape + (1,) * len(node.shape))
                         for value in given)
-        random = _SAMPLERS[name][0](builder, builder.fill(0, shape, first.dtype))
+        random = _SAMPLERS[name](builder, builder.fill(0, shape, first.dtype))
         if name == 'exponential':
             return builder.node('Div', [random, one], shape)
         wide = others[0] if name == 'normal' else builder.node('Sub', [others[0], one], one.shape)

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.sizes import Size, broadcast, unify, unify_all
+from ..registry import Converter, Unsupported, converts, dtype_of
 from .builder import Builder, Value
-from .table import Converter, Unsupported, converts, dtype_of
 
 __all__ = ['ACTIVATIONS', 'equal_shapes']
 
@@ -34,8 +35,8 @@ def equal_shapes(values: Sequence[Value]) -> tuple[Size, ...]:
     return shape
 
 
-def _binary(builder: Builder, op: str, first: Value, second: Value) -> Value:
-    """An operator of ONNX on two arrays; conditions come as 0 and 1."""
+def _binary(op: str, builder: Builder, node: Node, first: Value, second: Value) -> Value:
+    """An operator of ONNX on two arrays, broadcast; conditions come as 0 and 1."""
     if op in _ARITHMETIC.values():
         return builder.apply(op, first, second)
     sides = [first, second]
@@ -47,38 +48,30 @@ def _binary(builder: Builder, op: str, first: Value, second: Value) -> Value:
     return builder.numbers(result, first.dtype)
 
 
-def _broadcasting(op: str) -> Converter:
-    """A converter of two arrays, broadcast."""
-    def convert(builder: Builder, node: Node, first: Value, second: Value) -> Value:
-        return _binary(builder, op, first, second)
-    return convert
+def _elementwise(op: str, builder: Builder, node: Node, first: Value, second: Value) -> Value:
+    """An operator on two arrays of one shape."""
+    equal_shapes([first, second])
+    return _binary(op, builder, node, first, second)
 
 
-def _elementwise(op: str) -> Converter:
-    """A converter of two arrays of one shape."""
-    def convert(builder: Builder, node: Node, first: Value, second: Value) -> Value:
-        equal_shapes([first, second])
-        return _binary(builder, op, first, second)
-    return convert
+def _with_number(op: str, builder: Builder, node: Node, data: Value) -> Value:
+    """An operator on an array and a number."""
+    return _binary(op, builder, node, *_and_number(builder, node, data))
 
 
-def _with_number(op: str, swapped: bool = False) -> Converter:
-    """A converter of an array and a number, of the number and the array if `swapped`."""
-    def convert(builder: Builder, node: Node, data: Value) -> Value:
-        sides = _and_number(builder, node, data)
-        first, second = sides[::-1] if swapped else sides
-        return _binary(builder, op, first, second)
-    return convert
+def _of_number(op: str, builder: Builder, node: Node, data: Value) -> Value:
+    """An operator on a number and an array."""
+    return _binary(op, builder, node, *_and_number(builder, node, data)[::-1])
 
 
 for _name, _op in {**_ARITHMETIC, **_COMPARISONS, **_LOGIC}.items():
     _word = {'add': 'plus', 'sub': 'minus'}.get(_name, _name)
     converts(('elemwise_' if _name in ('add', 'sub', 'mul', 'div') else '_') + _name)(
-        _elementwise(_op))
-    converts('broadcast_' + _name)(_broadcasting(_op))
-    converts('_%s_scalar' % _word)(_with_number(_op))
+        partial(_elementwise, _op))
+    converts('broadcast_' + _name)(partial(_binary, _op))
+    converts('_%s_scalar' % _word)(partial(_with_number, _op))
     if _name in ('sub', 'div', 'power'):
-        converts('_r%s_scalar' % _word)(_with_number(_op, swapped=True))
+        converts('_r%s_scalar' % _word)(partial(_of_number, _op))
 
 
 def _and_number(builder: Builder, node: Node, data: Value) -> tuple[Value, Value]:

@@ -10,11 +10,10 @@ from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import Finding, RolledGraph, certify, roll
 from ..._graph.stepping import StateError, with_states
-from ..registry import ONNX
+from ..registry import ONNX, ExportError
 from .conversion import Conversion, some, unknown_operators
 from .inputs import Named, found_shapes
 from .metadata import described
-from .table import ExportError
 
 __all__ = ['Written', 'exportable', 'unknown_operators']
 

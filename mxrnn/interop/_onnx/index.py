@@ -7,8 +7,8 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.sizes import Size, product, resolve, unify, unify_all
+from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
-from .table import Converter, Unsupported, converts, positive
 
 __all__ = ['indices', 'reduce']
 

@@ -2,17 +2,181 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator, Mapping, Sequence, Tuple, Union
+import copy
+from typing import Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..._graph.graph import Graph
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operators import row
 from ..._graph.sizes import Axis, Size, resolve
+from ..registry import ExportError
 from .conversion import Conversion, Shape, some
-from .ranks import ranks_of
-from .table import ExportError
 
 __all__ = ['Named', 'found_shapes']
+
+
+def _furthest(node: Node) -> int:
+    """How many axes the first input has at least, as attributes name one."""
+    known = row(node.op)
+    if node.op in ('expand_dims', 'stack'):
+        return 0
+    named = [getattr(node, key) for key in ('axis', 'axes', 'dim', 'dim1', 'dim2')
+             if known is not None and key in known.attributes]
+    axes = [axis for value in named for axis in (value if isinstance(value, tuple) else (value,))
+            if axis is not None]
+    return max([1 + axis for axis in axes] + [-axis for axis in axes] + [0])
+
+
+#: A value in a graph or in the body of one of its loops: the graph's identity, node and output.
+_Key = Tuple[int, int, int]
+
+
+class _Ranks:
+    """Numbers of axes as unknowns of which the differences are known."""
+
+    def __init__(self) -> None:
+        #: Each value's number is that of another value and so many more.
+        self._above: dict[_Key, tuple[_Key, int]] = {}
+        self._numbers: dict[_Key, int] = {}
+        self._least: dict[_Key, int] = {}
+
+    def _root(self, key: _Key) -> tuple[_Key, int]:
+        path, more = [], 0
+        while key in self._above:
+            path.append((key, more))
+            key, step = self._above[key]
+            more += step
+        for each, before in path:
+            self._above[each] = (key, more - before)
+        return key, more
+
+    def number(self, key: _Key) -> int | None:
+        """How many axes a value has, if that is known."""
+        root, more = self._root(key)
+        return self._numbers[root] + more if root in self._numbers else None
+
+    def settle(self, key: _Key, number: int) -> None:
+        """Say how many axes a value has; what was said first stays."""
+        root, more = self._root(key)
+        self._numbers.setdefault(root, number - more)
+
+    def at_least(self, key: _Key, number: int) -> None:
+        """Say how many axes a value has at least."""
+        root, more = self._root(key)
+        self._least[root] = max(self._least.get(root, 0), number - more)
+
+    def guess(self, key: _Key, number: int) -> None:
+        """Settle what is not known: `number`, or more where it must have more."""
+        root, more = self._root(key)
+        self.settle(key, max(number, self._least.get(root, 0) + more))
+
+    def relate(self, key: _Key, other: _Key, more: int = 0) -> None:
+        """Say that `key` has so many axes more than `other`."""
+        (root, one), (base, two) = self._root(key), self._root(other)
+        if root != base:
+            step = two + more - one
+            self._above[root] = (base, step)
+            if root in self._numbers:
+                self._numbers.setdefault(base, self._numbers.pop(root) - step)
+            if root in self._least:
+                self._least[base] = max(self._least.get(base, 0), self._least.pop(root) - step)
+
+
+class _Guess(NamedTuple):
+    """A value that programs nearly always give two axes."""
+
+    key: _Key
+    words: bool
+
+
+def ranks_of(graph: Graph, known: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    """Numbers of axes of the variables that are not in `known`, the likeliest first.
+
+    Where the operators leave them open, numbers of words are (batch, time), and what goes into a
+    FullyConnected is (batch, channels).
+    """
+    ranks = _Ranks()
+    guesses: list[_Guess] = []
+    _state(graph, ranks, guesses, known)
+    for guess in sorted(guesses, key=lambda guess: not guess.words):
+        ranks.guess(guess.key, 2)
+    places = {node.name: (id(graph), i, 0) for i, node in enumerate(graph.nodes)
+              if node.is_variable and node.name not in known}
+    for other in (2, 3, 1, 4):
+        tried = copy.deepcopy(ranks)
+        for key in places.values():
+            tried.guess(key, other)
+        yield {name: tried.number(key) or other for name, key in places.items()}
+        if all(ranks.number(key) for key in places.values()):
+            return
+
+
+def _state(graph: Graph, ranks: _Ranks, guesses: list[_Guess], known: Mapping[str, int]) -> None:
+    """Enter what the nodes of a graph, and of the bodies of its loops, say."""
+    def key(entry: Entry) -> _Key:
+        return id(graph), entry.node, entry.output
+    for place, node in enumerate(graph.nodes):
+        own = id(graph), place, 0
+        if node.is_variable:
+            stated = node.get('__shape__')
+            if node.name in known:
+                ranks.settle(own, known[node.name])
+            elif isinstance(stated, tuple) and stated:
+                ranks.settle(own, len(stated))
+            continue
+        inputs = [key(entry) for entry in node.inputs]
+        if node.op == '_foreach' and len(node.subgraphs) == 1:
+            _state_loop(node, own, inputs, ranks, guesses)
+            continue
+        _state_node(node, [(id(graph), place, i) for i in range(node.num_outputs)], inputs, ranks)
+        if node.op in ('Embedding', '_contrib_SparseEmbedding'):
+            guesses.append(_Guess(inputs[0], True))
+        elif node.op == 'FullyConnected' and node.flatten:
+            guesses.append(_Guess(inputs[0], False))
+
+
+def _state_node(node: Node, outputs: list[_Key], inputs: list[_Key], ranks: _Ranks) -> None:
+    """Enter what the row of an operator says."""
+    known = row(node.op)
+    numbers = known.axes if known is not None else ()
+    if callable(numbers):
+        numbers = numbers(node)
+    if not inputs and node.attrs.get('shape'):
+        numbers = (len(node.shape),)
+    for value, number in zip([outputs[0], *inputs], numbers):
+        if number is not None:
+            ranks.settle(value, number)
+    if not inputs:
+        return
+    ranks.at_least(inputs[0], _furthest(node))
+    more = known.more_axes if known is not None else 0
+    if callable(more):
+        more = more(node)
+    if more is not None:
+        for value in outputs:
+            ranks.relate(value, inputs[0], more)
+    if more == 0 and (node.op.startswith(('elemwise_', 'broadcast_', '_')) or node.op in (
+            'Concat', 'add_n', 'where', 'slice_like', 'amp_multicast')):
+        for value in inputs[1:]:
+            ranks.relate(value, inputs[0])
+
+
+def _state_loop(node: Node, own: _Key, inputs: list[_Key], ranks: _Ranks,
+                guesses: list[_Guess]) -> None:
+    """Enter what the body of a loop says of the loop's inputs and outputs."""
+    body = node.subgraphs[0]
+    variables = [i for i, each in enumerate(body.nodes) if each.is_variable]
+    data, states, others = (tuple(getattr(node, name)) for name in
+                            ('in_data_locs', 'in_state_locs', 'remain_locs'))
+    for value, at in zip(inputs, data + states + others):
+        if at < len(variables):
+            ranks.relate((id(body), variables[at], 0), value, -1 if at in data else 0)
+    _state(body, ranks, guesses, {})
+    for i, head in enumerate(body.heads):
+        ranks.relate((own[0], own[1], i), (id(body), head.node, head.output),
+                     1 if i < node.num_out_data else 0)
+
 
 #: Shapes as users give them.
 Named = Tuple[Union[int, str], ...]

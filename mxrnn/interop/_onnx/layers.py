@@ -8,11 +8,11 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.sizes import Size, SizeError, divide, product, resolve, unify
+from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
 from .index import reduce
 from .recurrent import inside
 from .shape import reshaped
-from .table import Converter, Unsupported, converts, positive
 
 __all__ = ['flat_softmax']
 

@@ -5,10 +5,10 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.sizes import unify
+from ..registry import converts
 from .builder import Builder, Value
 from .index import reduce
 from .layers import flat_softmax
-from .table import converts
 
 __all__: list[str] = []
 

@@ -8,10 +8,10 @@ import numpy as np
 from ..._graph.graph import Node
 from ..._graph.layout import FusedLayout
 from ..._graph.sizes import Size, resolve, suggest, unify, unify_all
+from ..registry import ExportError, Unsupported, converts, positive
 from .builder import Builder, Record, Scope, Value
 from .index import indices
 from .shape import concat
-from .table import ExportError, Unsupported, converts, positive
 
 __all__ = ['inside']
 
@@ -38,7 +38,7 @@ def _rnn(builder: Builder, node: Node, data: Value, vector: Value, *states: Valu
         if getattr(node, name) is not None:
             raise Unsupported('%s, which ONNX does not have' % name)
     mode, units, layers = _MODES[node.mode], node.state_size, node.num_layers
-    layout = FusedLayout(node.mode, units, layers, node.bidirectional)
+    layout = FusedLayout.of(node)
     directions, size = len(layout.directions), resolve(vector.size(0))
     if not isinstance(size, int):
         raise Unsupported('a vector of parameters whose length is not known')

@@ -18,8 +18,8 @@ from ..._graph.sizes import (
     unify,
     unify_all,
 )
+from ..registry import Unsupported, converts, positive
 from .builder import Builder, Value
-from .table import Unsupported, converts, positive
 
 __all__ = ['concat', 'reshaped']
 

@@ -6,17 +6,18 @@ in, and the device.
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import DTYPES, Run, Unsupported, operator, some
+from ..._graph.operators import numbers_of
+from ..registry import Unsupported, operator
+from . import DTYPES, Device, Number, Run, some
 
 __all__: list[str] = []
 
-Device = Any
 
 
 def _filled(node: Node, value: float) -> Run:
@@ -81,48 +82,33 @@ def _arange_like(node: Node) -> Run:
 
 # ---- random numbers
 
-Like = Any
-Draw = Callable[..., Tensor]
-
-
-def _uniform(shape: Sequence[int], low: Any, high: Any, **like: Like) -> Tensor:
-    return low + (high - low) * torch.rand(shape, **like)
-
-
-def _normal(shape: Sequence[int], loc: Any, scale: Any, **like: Like) -> Tensor:
-    return loc + scale * torch.randn(shape, **like)
-
-
-def _exponential(shape: Sequence[int], lam: Any, **like: Like) -> Tensor:
-    return torch.empty(shape, **like).exponential_() / lam
-
-
-def _gamma(shape: Sequence[int], alpha: Any, beta: Any, **like: Like) -> Tensor:
+def _gamma(shape: Sequence[int], alpha: Number, beta: Number, **like: object) -> Tensor:
     return torch._standard_gamma(torch.ones(shape, **like) * alpha) * beta
 
 
-def _poisson(shape: Sequence[int], lam: Any, **like: Like) -> Tensor:
-    return torch.poisson(torch.ones(shape, **like) * lam)
+#: By distribution: draws arrays of a shape, given the numbers that its operators have.
+_DRAWS: dict[str, Callable[..., Tensor]] = {
+    'uniform': lambda shape, low, high, **like: low + (high - low) * torch.rand(shape, **like),
+    'normal': lambda shape, loc, scale, **like: loc + scale * torch.randn(shape, **like),
+    'exponential': lambda shape, lam, **like: torch.empty(shape, **like).exponential_() / lam,
+    'gamma': _gamma,
+    'poisson': lambda shape, lam, **like: torch.poisson(torch.ones(shape, **like) * lam),
+    'negative_binomial': lambda shape, k, p, **like: torch.poisson(
+        _gamma(shape, k, (1 - p) / p, **like)),
+    'generalized_negative_binomial': lambda shape, mu, alpha, **like: torch.poisson(
+        _gamma(shape, 1 / alpha, mu * alpha, **like))}
 
 
-def _negative_binomial(shape: Sequence[int], k: Any, p: Any, **like: Like) -> Tensor:
-    return torch.poisson(_gamma(shape, k, (1 - p) / p, **like))
-
-
-def _generalized(shape: Sequence[int], mu: Any, alpha: Any, **like: Like) -> Tensor:
-    return torch.poisson(_gamma(shape, 1 / alpha, mu * alpha, **like))
-
-
-def _sampler(name: str, draw: Draw, *parameters: str) -> None:
+def _sampler(name: str, draw: Callable[..., Tensor]) -> None:
     """Enter the three operators of a distribution: of a shape, of the shape of an array, and of
     arrays of parameters, for each element of which some numbers are drawn."""
     def of_shape(node: Node) -> Run:
-        numbers = [getattr(node, each) for each in parameters]
+        numbers = numbers_of(node)
         dtype = DTYPES[node.dtype or 'float32']
         return lambda shape, device: draw(shape, *numbers, dtype=dtype, device=device)
 
     def like(node: Node) -> Run:
-        numbers = [getattr(node, each) for each in parameters]
+        numbers = numbers_of(node)
         return lambda x: draw(x.shape, *numbers, dtype=x.dtype, device=x.device)
 
     def of_arrays(node: Node) -> Run:
@@ -140,13 +126,8 @@ def _sampler(name: str, draw: Draw, *parameters: str) -> None:
     operator('_sample_' + name)(of_arrays)
 
 
-_sampler('uniform', _uniform, 'low', 'high')
-_sampler('normal', _normal, 'loc', 'scale')
-_sampler('exponential', _exponential, 'lam')
-_sampler('gamma', _gamma, 'alpha', 'beta')
-_sampler('poisson', _poisson, 'lam')
-_sampler('negative_binomial', _negative_binomial, 'k', 'p')
-_sampler('generalized_negative_binomial', _generalized, 'mu', 'alpha')
+for _name, _draw in _DRAWS.items():
+    _sampler(_name, _draw)
 
 
 @operator('_random_randint', creates=True)

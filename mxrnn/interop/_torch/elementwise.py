@@ -3,14 +3,15 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Callable
+from typing import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import DTYPES, Run, Unsupported, operator
+from ..registry import Unsupported, operator
+from . import DTYPES, Number, Run
 
 __all__: list[str] = []
 
@@ -30,9 +31,9 @@ def _round_to_floor(x: Tensor) -> Tensor:
     return torch.where(x - below <= above - x, below, above)
 
 
-def _divide(x: Any, y: Any) -> Tensor:
+def _divide(x: Number, y: Number) -> Tensor:
     """The quotient; of integers towards 0, with what a number has behind the point cut off."""
-    like = x if isinstance(x, Tensor) else y
+    like: Tensor = x if isinstance(x, Tensor) else y
     if like.is_floating_point() or like.dtype == torch.bool:
         return x / y
     x, y = (side if isinstance(side, Tensor) else torch.full_like(like, int(side))
@@ -74,9 +75,9 @@ def _mod(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(zero, torch.zeros_like(x), torch.remainder(x, torch.where(zero, 1, y)))
 
 
-def _power(x: Any, y: Any) -> Tensor:
+def _power(x: Number, y: Number) -> Tensor:
     """The power; of integers that of the reals, with what it has behind the point cut off."""
-    like = x if isinstance(x, Tensor) else y
+    like: Tensor = x if isinstance(x, Tensor) else y
     if like.is_floating_point():
         return torch.pow(x, y)
     x, y = (side.double() if isinstance(side, Tensor) else side for side in (x, y))
@@ -84,11 +85,11 @@ def _power(x: Any, y: Any) -> Tensor:
 
 
 # At a tie MXNet gives the whole gradient to one side, torch half of it to each. NaN stays NaN.
-def _maximum(x: Tensor, y: Any) -> Tensor:
+def _maximum(x: Tensor, y: Number) -> Tensor:
     return torch.where((x >= y) | (x != x), x, y)
 
 
-def _minimum(x: Tensor, y: Any) -> Tensor:
+def _minimum(x: Tensor, y: Number) -> Tensor:
     return torch.where((x <= y) | (x != x), x, y)
 
 
@@ -98,14 +99,14 @@ def _hypotenuse(x: Tensor, y: Tensor) -> Tensor:
     return torch.hypot(x.double(), y.double()).to(x.dtype)
 
 
-def _compared(compare: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+def _compared(compare: Callable[[Tensor, Number], Tensor]) -> Callable[[Tensor, Number], Tensor]:
     """Comparisons give 0 and 1 in the type of what they compare."""
-    def run(x: Any, y: Any) -> Tensor:
-        return compare(x, y).to(x.dtype if isinstance(x, Tensor) else y.dtype)
+    def run(x: Tensor, y: Number) -> Tensor:
+        return compare(x, y).to(x.dtype)
     return run
 
 
-def _truth(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], Tensor]:
+def _truth(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Number], Tensor]:
     return _compared(lambda x, y: combine(x != 0, torch.as_tensor(y != 0, device=x.device)))
 
 

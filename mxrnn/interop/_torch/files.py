@@ -10,8 +10,8 @@ from typing import Any, Sequence
 import torch
 
 from ... import _check
+from ..._files import CheckpointError, reason_of
 from ..._files.atomic import replacing
-from ..._files.errors import CheckpointError, reason_of
 from ..._graph.reading import graph_from_json, graph_to_json
 from .module import GraphModule
 

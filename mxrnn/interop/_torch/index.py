@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import DTYPES, Run, operator, some
+from ..registry import operator
+from . import DTYPES, Run, some
 
 __all__: list[str] = []
 

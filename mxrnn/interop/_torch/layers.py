@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import DTYPES, Run, Unsupported, operator
+from ..registry import Unsupported, operator
+from . import DTYPES, Run
 
 __all__: list[str] = []
 

@@ -1,14 +1,15 @@
 """Loss heads, whose gradients are their own: what comes from above is not used."""
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import Run, operator
+from ..registry import operator
+from . import Number, Run
 
 __all__: list[str] = []
 
@@ -17,14 +18,15 @@ class _Head(torch.autograd.Function):
     """Gives `output`; the gradient of `x` is ``gradient(output)``."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, output: Tensor,
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, output: Tensor,
                 gradient: Callable[[Tensor], Tensor]) -> Tensor:
         ctx.save_for_backward(output)
         ctx.gradient = gradient
         return output.view_as(output)
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor) -> Any:
+    def backward(ctx: torch.autograd.function.BackwardCFunction, above: Tensor
+                 ) -> tuple[Tensor, None, None]:
         output, = ctx.saved_tensors
         return ctx.gradient(output), None, None
 
@@ -60,7 +62,7 @@ def _softmax_output(node: Node) -> Run:
             grad = grad - (~hot).to(p.dtype) * (alpha / (p.shape[-1] - 1))
         if ignores:
             grad = grad.masked_fill((places == ignored).unsqueeze(-1), 0)
-        factor: Any = scale
+        factor: Number = scale
         if many and how != 'valid':
             factor = factor / (places.numel() // places.shape[0])
         if how == 'batch':

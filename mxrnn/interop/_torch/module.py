@@ -12,6 +12,7 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
 from ..._graph.rolling import roll as roll_up
 from ..model import Model
+from . import Device
 from .opened import Runner
 from .schedule import Schedule, UnsupportedError
 
@@ -143,8 +144,8 @@ class GraphModule(nn.Module):
         Names, in the graph's order.
     """
 
-    def __init__(self, graph: Graph, arg_params: dict[str, Any],
-                 aux_params: dict[str, Any], *, roll: bool = True) -> None:
+    def __init__(self, graph: Graph, arg_params: Mapping[str, np.ndarray | Tensor],
+                 aux_params: Mapping[str, np.ndarray | Tensor], *, roll: bool = True) -> None:
         super().__init__()
         self.graph = graph
         self._roll = _check.flag('roll', roll)
@@ -175,8 +176,7 @@ class GraphModule(nn.Module):
             self._buffers[name] = tensor(aux_params[name])
         #: Outputs that come again: MXNet takes the gradient of the last place alone.
         self._again = [i for i, head in enumerate(graph.heads) if head in graph.heads[i + 1:]]
-        self._labels = {name for name in arguments if name not in {
-            graph.nodes[place].name for place in graph.reached(lambda node: node.needed_inputs)}}
+        self._labels = set(arguments) - {graph.nodes[place].name for place in graph.needed()}
         #: The type of real numbers that `to`, `half` and their like have given the module.
         self._real: torch.dtype | None = None
 
@@ -194,12 +194,12 @@ class GraphModule(nn.Module):
                     ', …' if len(nodes) > 5 else '')) for what, nodes in sorted(faults.items())))
         return runner
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         # The runners consist of functions; they are made again.
         return {name: value for name, value in super().__getstate__().items()
                 if name != '_runners'}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
         self._runners = {False: self._runner(False)}
         self._runners[False].schedule.convert(self._real)
@@ -231,7 +231,7 @@ class GraphModule(nn.Module):
         """Compute the outputs."""
         given = self._given(args, kwargs)
         variables = {**self._parameters, **self._buffers, **given}
-        device: Any = 'cpu'
+        device: Device = 'cpu'
         for value in variables.values():  # torch.export follows no generators
             if value is not None:
                 device = value.device
@@ -261,7 +261,7 @@ class GraphModule(nn.Module):
         return given
 
 
-def tensor(array: Any) -> Tensor:
+def tensor(array: np.ndarray | Tensor) -> Tensor:
     """A tensor with a copy of the elements of `array`, an array or a tensor, of the same type.
 
     Arrays of bfloat16 come as MXNet shows them to NumPy, in a field of 16-bit integers.
@@ -274,7 +274,7 @@ def tensor(array: Any) -> Tensor:
     return torch.from_numpy(array.copy())
 
 
-def array_of(value: Tensor, dtype: Any) -> np.ndarray:
+def array_of(value: Tensor, dtype: np.dtype) -> np.ndarray:
     """A copy of a tensor as an array of MXNet's: the inverse of `tensor`."""
     value = value.detach().cpu()
     if dtype.names == ('bfloat16',):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Iterable, Mapping, NamedTuple, Sequence
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from ..._graph.graph import Graph, Node
 from ..._graph.sizes import Axis, Size, SizeError, Source, parts, product, resolve, unify
 from ..registry import TORCH
+from . import Device
 from .schedule import Creation, Loop, Schedule, Sources, Step, loop_of
 
 __all__ = ['Runner']
@@ -38,7 +39,7 @@ class Runner:
         self._unknown = 0 if self.schedule.faults else self.schedule.num_open
 
     def __call__(self, variables: Mapping[str, Tensor], inputs: Iterable[str], training: bool,
-                 device: Any) -> list[Tensor]:
+                 device: Device) -> list[Tensor]:
         """The outputs; `inputs` are the variables that this call was given."""
         if self._unknown and not torch.compiler.is_compiling():
             self._find_sizes(variables, frozenset(inputs) - self.schedule.labels)

@@ -9,17 +9,14 @@ from torch import Tensor
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import FusedLayout
-from .table import Run, Unsupported, operator
+from ..registry import Unsupported, operator
+from . import Run
 
 __all__ = ['arrays_of_rnn']
 
 KERNELS: dict[str, Callable[..., Any]] = {
     'rnn_relu': torch._VF.rnn_relu, 'rnn_tanh': torch._VF.rnn_tanh, 'gru': torch._VF.gru,
     'lstm': torch._VF.lstm}
-
-
-def _layout(node: Node) -> FusedLayout:
-    return FusedLayout(node.mode, node.state_size, node.num_layers, node.bidirectional)
 
 
 def arrays_of_rnn(graph: Graph, node: Node) -> Node:
@@ -31,7 +28,7 @@ def arrays_of_rnn(graph: Graph, node: Node) -> Node:
         return node
     join = graph.nodes[_before_reshape(graph, node.inputs[1]).node]
     if join.op not in ('Concat', '_rnn_param_concat') or join.dim != 0 or len(join.inputs) != len(
-            list(_layout(node).arrays(1, by_gate=False))):
+            list(FusedLayout.of(node).arrays(1, by_gate=False))):
         return node
     arrays = tuple(_before_reshape(graph, entry) for entry in join.inputs)
     return node._replace(inputs=(node.inputs[0], *arrays, *node.inputs[2:]))
@@ -52,7 +49,7 @@ def _rnn(node: Node) -> Run:
             raise Unsupported('%s is not supported' % key)
     if node.use_sequence_length:
         raise Unsupported('use_sequence_length is not supported')
-    layout, lstm, states = _layout(node), node.mode == 'lstm', node.state_outputs
+    layout, lstm, states = FusedLayout.of(node), node.mode == 'lstm', node.state_outputs
     kernel, units, layers, both = KERNELS[node.mode], node.state_size, node.num_layers, (
         node.bidirectional)
     directions, p = len(layout.directions), node.p if layers > 1 else 0.

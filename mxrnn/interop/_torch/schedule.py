@@ -10,10 +10,9 @@ from torch import Tensor
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes, row
-from ..registry import TORCH
-from . import creation, elementwise, index, layers, losses, shape  # noqa: F401
+from ..registry import TORCH, Unsupported
+from . import Device, Run, creation, elementwise, index, layers, losses, shape  # noqa: F401
 from .recurrent import arrays_of_rnn
-from .table import Run, Unsupported
 
 __all__ = ['Creation', 'Loop', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']
 
@@ -44,7 +43,7 @@ class Creation:
         #: The type that arrays of real numbers get in place of the one that the graph states.
         self.real: torch.dtype | None = None
 
-    def __call__(self, values: Sequence[Any], device: Any) -> Tensor:
+    def __call__(self, values: Sequence[Tensor], device: Device) -> Tensor:
         sizes = self.shape
         if self.open:
             sizes = list(sizes)
@@ -187,7 +186,8 @@ class Schedule:
               None if isinstance(step.run, Creation) else step.inputs, step.outputs, dead[i])
              for i, step in enumerate(ordered)] for training in (False, True))
 
-    def run(self, variables: Mapping[str, Any], training: bool, device: Any) -> list[Any]:
+    def run(self, variables: Mapping[str, Tensor | None], training: bool, device: Device
+            ) -> list[Tensor]:
         """The outputs for the values of the variables."""
         values: list[Any] = [None] * self.size
         for name, place in self.variables.items():
@@ -244,7 +244,7 @@ def _reads(step: Step) -> Iterator[int]:
 
 def _if_given(run: Run) -> Run:
     """`run` of a label, which may be left out."""
-    def given(*inputs: Any) -> Any:
+    def given(*inputs: Tensor | None) -> Any:
         return None if any(value is None for value in inputs) else run(*inputs)
     return given
 

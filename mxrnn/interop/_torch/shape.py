@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .table import Run, operator, some
+from ..registry import operator
+from . import Run, some
 
 __all__ = ['reshaped']
 
