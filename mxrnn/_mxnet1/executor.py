@@ -24,6 +24,7 @@ Heads = Union[mx.nd.NDArray, Sequence[Union[mx.nd.NDArray, None]], Mapping[str, 
 Watch = Callable[[str, mx.nd.NDArray], object]
 #: Operators that hold graphs. With static memory MXNet 2 computes wrong gradients of them.
 _LOOPS = {'_foreach', '_while_loop', '_cond'}
+_SUMS = 'elemwise_add', '_grad_add', 'add_n'
 
 
 class Executor:
@@ -203,37 +204,36 @@ def _by_name(what: str, names: Sequence[str], arrays: Sequence[mx.nd.NDArray]
 def _operator(symbol: mx.sym.Symbol, static: bool = True) -> CachedOp:
     """Make the operator that runs a graph, with static memory where that is right.
 
-    With static memory MXNet 2.0.0b1 writes one gradient alone of two variables that are added, so
-    sums read variables through an identity.
+    MXNet 2.0.0b1 gives wrong gradients to variables that are added, and none to an output that is
+    a variable, so sums and outputs read variables through an identity.
     """
     graph = graph_from_json(symbol.tojson(remove_amp_cast=False))
     static = static and all(node.op not in _LOOPS for node in graph.nodes)
-    if static:
-        cured = _through_identity(graph)
-        if cured is not graph:
-            symbol = mx.sym.fromjson(graph_to_json(cured))
+    cured = _through_identity(graph)
+    if len(cured.nodes) > len(graph.nodes):
+        symbol = mx.sym.fromjson(graph_to_json(cured))
     return CachedOp(symbol, [('static_alloc', True), ('static_shape', True)] if static else ())
 
 
 def _through_identity(graph: Graph) -> Graph:
-    """Put an identity between each variable and each sum that reads it."""
+    """Put an identity behind each variable that is an output or is added."""
     nodes: list[Node] = []
     places: list[int] = []
+
+    def moved(entries: Sequence[Entry], reads: bool) -> tuple[Entry, ...]:
+        found = [Entry(places[entry.node], entry.output) for entry in entries]
+        for at, entry in enumerate(found):
+            if reads and nodes[entry.node].is_variable:
+                nodes.append(Node('_copy', 'copy_%d' % len(nodes), {}, (entry,)))
+                found[at] = Entry(len(nodes) - 1, 0)
+        return tuple(found)
+
     for node in graph.nodes:
-        inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
-        if node.op in ('elemwise_add', '_grad_add', 'add_n'):
-            for at, entry in enumerate(inputs):
-                source = nodes[entry.node]
-                if source.is_variable:
-                    nodes.append(Node('_copy', '%s_%s_%d' % (node.name, source.name, at), {},
-                                      (entry,)))
-                    inputs[at] = Entry(len(nodes) - 1, 0)
+        inputs = moved(node.inputs, node.op in _SUMS)
         places.append(len(nodes))
-        nodes.append(node._replace(inputs=tuple(inputs)))
-    if len(nodes) == len(graph.nodes):
-        return graph
-    return graph._replace(nodes=tuple(nodes), heads=tuple(
-        Entry(places[entry.node], entry.output) for entry in graph.heads))
+        nodes.append(node._replace(inputs=inputs))
+    heads = moved(graph.heads, True)
+    return graph._replace(nodes=tuple(nodes), heads=heads)
 
 
 def infer_shapes(symbol: mx.sym.Symbol, known: Mapping[str, Sequence[int]]
