@@ -17,7 +17,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 #: Runs the script given in the arguments, and keeps the parameters that this worker ends with.
 WORKER = '''
 import os, runpy, sys
+import mxrnn
 from mxrnn._runtime.mxnet import mx  # scheduler and server stay in here until all is over
+if mx.__version__.startswith('2.'):
+    mxrnn.install()
 
 fit = mx.mod.BaseModule.fit
 

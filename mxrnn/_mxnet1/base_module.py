@@ -3,51 +3,28 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    NamedTuple,
-    Sequence,
-    Tuple,
-    TypeVar,
-    Union,
-)
+from collections import namedtuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence, TypeVar, Union
 
 from . import metric as metrics
 from . import mx
+from .executor import legacy
 from .metric import EvalMetric, Metric
 
 if TYPE_CHECKING:
     from .monitor import Monitor
-    from .optimizer import Optimizer
+    from .optimizer import Optimizer, Options
 
-__all__ = ['BaseModule', 'Batch', 'BatchEndParam', 'Described', 'Options', 'Params', 'each']
+__all__ = ['BaseModule', 'Batch', 'BatchEndParam', 'Params', 'each']
 
 _T = TypeVar('_T')
 _Callbacks = Union[Callable[..., object], Sequence[Callable[..., object]], None]
 #: A batch, or one for each device.
 Batch = Union[mx.io.DataBatch, List[mx.io.DataBatch]]
-#: Names and shapes.
-Described = Union[Sequence[Union[mx.io.DataDesc, Tuple[str, Sequence[int]]]], None]
-#: Arguments of an optimiser.
-Options = Union[Mapping[str, object], Iterable[Tuple[str, object]]]
 #: Parameters, or auxiliary states, by name.
 Params = Dict[str, mx.nd.NDArray]
-
-
-class BatchEndParam(NamedTuple):
-    """What callbacks at the end of a batch are given."""
-
-    epoch: int
-    nbatch: int
-    eval_metric: EvalMetric
-    locals: dict[str, Any]
+#: What callbacks at the end of a batch are given.
+BatchEndParam = namedtuple('BatchEndParam', ['epoch', 'nbatch', 'eval_metric', 'locals'])
 
 
 def each(value: _T | Sequence[_T] | None) -> list[_T]:
@@ -228,10 +205,11 @@ class BaseModule:
 
     def save_params(self, fname: str) -> None:
         """Write the parameters to a file."""
-        mx.nd.save(fname, {
-            '%s:%s' % (kind, name): array.as_in_context(mx.cpu())
-            for kind, params in zip(('arg', 'aux'), self.get_params())
-            for name, array in params.items()})
+        with legacy():  # else MXNet 1 cannot read it
+            mx.nd.save(fname, {
+                '%s:%s' % (kind, name): array.as_in_context(mx.cpu())
+                for kind, params in zip(('arg', 'aux'), self.get_params())
+                for name, array in params.items()})
 
     def load_params(self, fname: str) -> None:
         """Read parameters that `save_params` has written."""

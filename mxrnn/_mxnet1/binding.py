@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import _check
 from . import mx
-from .executor import Executor, infer_shapes, inferring
+from .executor import Executor, infer_shapes
 
 __all__ = ['Requests', 'bind', 'refuse_groups', 'simple_bind']
 
@@ -24,14 +24,13 @@ def _types(symbol: mx.sym.Symbol, given: Mapping[str, object]
     names = symbol.list_arguments()
     given = {name: dtype for name, dtype in given.items() if name in names}
     try:
-        with inferring():
-            found = symbol.infer_type(**given)
+        found = symbol._infer_type_impl(False, **given)
     except mx.MXNetError:  # operators that must be told the type of their data
         found = None, None, None
     if found[0] is None:
         stated = symbol.attr_dict()
-        found = symbol.infer_type(**{**{name: np.float32 for name in names
-                                       if '__dtype__' not in stated.get(name, {})}, **given})
+        free = {name: np.float32 for name in names if '__dtype__' not in stated.get(name, {})}
+        found = symbol._infer_type_impl(False, **{**free, **given})
     return list(found[0]), list(found[2])
 
 

@@ -1,17 +1,17 @@
 """MXNet 1's BucketingModule: a graph for each length, over the same parameters."""
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, Callable, Hashable, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Hashable, Sequence, Tuple
 
 from . import mx
-from .base_module import BaseModule, Described, Options, Params
+from .base_module import BaseModule, Params
 from .module import Module
 
 if TYPE_CHECKING:
     from .binding import Requests
+    from .group import Described
     from .monitor import Monitor
-    from .optimizer import Optimizer
+    from .optimizer import Optimizer, Options
 
 __all__ = ['BucketingModule']
 
@@ -34,28 +34,19 @@ class BucketingModule(BaseModule):
         Called with a key of a bucket; returns the graph, the names of data and those of labels.
     default_bucket_key
         The key of the largest bucket.
-    logger, context, work_load_list, fixed_param_names, state_names, compression_params
-        As Module has them.
-    group2ctxs
-        Refused.
+    args, kwargs
+        As Module has them behind the names of labels: logger, context and so on.
     """
 
-    def __init__(self, sym_gen: Generator, default_bucket_key: Key = None,
-                 logger: logging.Logger = logging,  # type: ignore[assignment]
-                 context: mx.Context | Sequence[mx.Context] | None = None,
-                 work_load_list: Sequence[float] | None = None,
-                 fixed_param_names: Sequence[str] | None = None,
-                 state_names: Sequence[str] | None = None, group2ctxs: object = None,
-                 compression_params: Mapping[str, object] | None = None) -> None:
-        super().__init__(logger)
+    def __init__(self, sym_gen: Generator, default_bucket_key: Key = None, *args: Any,
+                 **kwargs: Any) -> None:
         if default_bucket_key is None:
             raise ValueError('default_bucket_key must be given, got None')
         self._default_bucket_key, self._sym_gen = default_bucket_key, sym_gen
-        self._options: dict[str, Any] = dict(
-            context=context, work_load_list=work_load_list, fixed_param_names=fixed_param_names,
-            state_names=state_names, group2ctxs=group2ctxs, compression_params=compression_params)
+        self._options = args, kwargs
+        self._curr_module = self._make(default_bucket_key)
+        super().__init__(self._curr_module.logger)
         self._buckets: dict[Key, Module] = {}
-        self._curr_module: Module = self._make(default_bucket_key)
         self._curr_bucket_key = default_bucket_key
         self._params_dirty = False
         self._monitor: Monitor | None = None
@@ -72,7 +63,8 @@ class BucketingModule(BaseModule):
 
     def _make(self, key: Key) -> Module:
         symbol, data_names, label_names = self._sym_gen(key)
-        return Module(symbol, data_names, label_names, self.logger, **self._options)
+        args, kwargs = self._options
+        return Module(symbol, data_names, label_names, *args, **kwargs)
 
     data_names, label_names, output_names, data_shapes, label_shapes, output_shapes, symbol = map(
         _of_current, ('data_names', 'label_names', 'output_names', 'data_shapes', 'label_shapes',

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import warnings
 from typing import Callable, Iterator, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
@@ -14,7 +13,7 @@ from .._graph.graph import Entry, Graph, Node
 from .._graph.reading import graph_from_json, graph_to_json
 from . import mx
 
-__all__ = ['Executor', 'infer_shapes', 'inferring']
+__all__ = ['Executor', 'infer_shapes', 'legacy']
 
 Shapes = List[Tuple[int, ...]]
 #: Gradients of the outputs.
@@ -178,14 +177,6 @@ class Executor:
 
 
 @contextlib.contextmanager
-def inferring() -> Iterator[None]:
-    """As `legacy`, without MXNet's warnings of what it cannot infer: an error says more."""
-    with legacy(), warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='Cannot decide')
-        yield
-
-
-@contextlib.contextmanager
 def legacy() -> Iterator[None]:
     """Within it, 0 in a shape means 'unknown' and arrays are those of MXNet 1."""
     with mx.util.np_array(False), mx.util.np_shape(False):
@@ -239,16 +230,14 @@ def _through_identity(graph: Graph) -> Graph:
 def infer_shapes(symbol: mx.sym.Symbol, known: Mapping[str, Sequence[int]]
                  ) -> tuple[Shapes, Shapes, Shapes]:
     """Shapes of arguments, outputs and auxiliary states."""
-    arguments = set(symbol.list_arguments()) | set(symbol.list_auxiliary_states())
-    with inferring():
-        found = symbol.infer_shape(**{name: tuple(shape) for name, shape in known.items()
-                                      if name in arguments})
+    names = {*symbol.list_arguments(), *symbol.list_auxiliary_states()}
+    given = {name: tuple(shape) for name, shape in known.items() if name in names}
+    with legacy():
+        found = symbol._infer_shape_impl(False, **given)
         if found[0] is None:
-            partly = symbol.infer_shape_partial(
-                **{name: shape for name, shape in known.items() if name in arguments})[0]
-            unknown = [name for name, shape in zip(symbol.list_arguments(), partly or ())
-                       if not shape or 0 in shape]
-            raise ValueError('the shapes that are given do not tell the shapes of %s'
-                             % (', '.join(unknown) or 'the arguments'))
+            partly = symbol._infer_shape_impl(True, **given)[0] or ()
+            raise ValueError('the shapes that are given do not tell the shapes of %s' % (', '.join(
+                name for name, shape in zip(symbol.list_arguments(), partly)
+                if not shape or 0 in shape) or 'the arguments'))
     arg_shapes, out_shapes, aux_shapes = found
     return list(arg_shapes), list(out_shapes), list(aux_shapes)

@@ -1,22 +1,23 @@
 """One graph on one or more devices: an executor for each, and batches cut among them."""
 from __future__ import annotations
 
-from typing import Iterable, Mapping, Sequence, Union
+from typing import Iterable, Mapping, Sequence, Tuple, Union
 
 from . import mx
 from .executor import Executor
 from .metric import EvalMetric
 
-__all__ = ['Array', 'Arrays', 'Descs', 'Group', 'described', 'joined', 'merged', 'reshaped']
+__all__ = ['Array', 'Arrays', 'Described', 'Group', 'described', 'joined', 'merged', 'reshaped']
 
 Array = mx.nd.NDArray
 #: For each name an array, or one for each device.
 Arrays = Sequence[Union[Array, Sequence[Array]]]
 Descs = Sequence[mx.io.DataDesc]
+#: Names and shapes.
+Described = Union[Sequence[Union[mx.io.DataDesc, Tuple[str, Sequence[int]]]], None]
 
 
-def described(shapes: Iterable[mx.io.DataDesc | tuple[str, Sequence[int]]] | None
-              ) -> list[mx.io.DataDesc]:
+def described(shapes: Described) -> list[mx.io.DataDesc]:
     """Names and shapes as a list of DataDesc."""
     return [each if isinstance(each, mx.io.DataDesc) else mx.io.DataDesc(*each)
             for each in shapes or ()]

@@ -12,9 +12,7 @@ __all__ = ['Accuracy', 'CrossEntropy', 'F1', 'Loss', 'MAE', 'MCC', 'MSE', 'Negat
            'PCC', 'PearsonCorrelation', 'Perplexity', 'RMSE', 'TopKAccuracy']
 
 
-class _Counted(EvalMetric):
-    """A metric of labels and predictions, pair by pair."""
-
+class _Named(EvalMetric):
     #: The name by default.
     _title: str
 
@@ -22,6 +20,10 @@ class _Counted(EvalMetric):
                  label_names: Names = None, **kwargs: object) -> None:
         super().__init__(name or self._title, output_names, label_names, has_global_stats=True,
                          **kwargs)
+
+
+class _Counted(_Named):
+    """A metric of labels and predictions, pair by pair."""
 
     def update(self, labels: Arrays, preds: Arrays) -> None:
         for label, pred in zip(*check_label_shapes(labels, preds, wrap=True)):
@@ -75,24 +77,25 @@ class TopKAccuracy(_Counted):
         return float((best == truth[:, None]).sum()), len(truth)
 
 
-class _Binary(EvalMetric):
-    """A score of two classes; of each update and averaged, or (average='micro') of all."""
-
-    _title: str
-
-    def __init__(self, name: str | None = None, output_names: Names = None,
-                 label_names: Names = None, average: str = 'macro') -> None:
-        self.average = average
-        super().__init__(name or self._title, output_names, label_names, has_global_stats=True)
+class _Confusion(_Named):
+    """A score of how often each class is taken for each."""
 
     def reset(self) -> None:
         super().reset()
-        # By guess and label.
-        self._counts, self._all = np.zeros((2, 2)), np.zeros((2, 2))
+        self._counts = self._all = np.zeros((2, 2))  # by guess and label
 
     def reset_local(self) -> None:
         super().reset_local()
         self._counts = np.zeros((2, 2))
+
+
+class _Binary(_Confusion):
+    """A score of two classes; of each update and averaged, or (average='micro') of all."""
+
+    def __init__(self, name: str | None = None, output_names: Names = None,
+                 label_names: Names = None, average: str = 'macro') -> None:
+        self.average = average
+        super().__init__(name, output_names, label_names)
 
     def update(self, labels: Arrays, preds: Arrays) -> None:
         counts = np.zeros((2, 2))
@@ -138,20 +141,10 @@ class MCC(_Binary):
 
 
 @alias()
-class PCC(EvalMetric):
+class PCC(_Confusion):
     """The same of any number of classes, of all updates."""
 
-    def __init__(self, name: str = 'pcc', output_names: Names = None,
-                 label_names: Names = None, has_global_stats: bool = True) -> None:
-        super().__init__(name, output_names, label_names, has_global_stats=has_global_stats)
-
-    def reset(self) -> None:
-        super().reset()
-        self._counts = self._all = np.zeros((2, 2))
-
-    def reset_local(self) -> None:
-        super().reset_local()
-        self._counts = np.zeros((2, 2))
+    _title = 'pcc'
 
     def update(self, labels: Arrays, preds: Arrays) -> None:
         for label, pred in zip(*check_label_shapes(labels, preds, wrap=True)):
@@ -287,12 +280,10 @@ class PearsonCorrelation(_Counted):
 
 
 @alias()
-class Loss(EvalMetric):
+class Loss(_Named):
     """The mean of the outputs, which are losses."""
 
-    def __init__(self, name: str = 'loss', output_names: Names = None,
-                 label_names: Names = None) -> None:
-        super().__init__(name, output_names, label_names, has_global_stats=True)
+    _title = 'loss'
 
     def update(self, labels: Arrays, preds: Arrays) -> None:
         for pred in [preds] if isinstance(preds, mx.nd.NDArray) else preds:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from .._files.atomic import replacing
 from . import mx, optimizers
-from .base_module import BaseModule, Batch, Described, Options, Params, each
+from .base_module import BaseModule, Batch, Params, each
 from .binding import Requests, refuse_groups
-from .group import Arrays, Group, described, joined, merged, reshaped
+from .group import Arrays, Described, Group, described, joined, merged, reshaped
 from .metric import EvalMetric
 
 if TYPE_CHECKING:
     from .monitor import Monitor
+    from .optimizer import Options
 
 __all__ = ['Module']
 
@@ -237,27 +238,15 @@ class Module(BaseModule):
                                        for i, name in enumerate(self._param_names)}
         if update_on_kvstore:
             names = {name: name for name in self._param_names}  # the store's keys are names
-        if isinstance(optimizer, str):
-            params = {'rescale_grad': 1.0 / rows, **dict(optimizer_params)}
-            optimizer = optimizers.Optimizer.create_optimizer(
-                optimizer, sym=self.symbol, param_idx2name=names, **params)
-        elif not isinstance(optimizer, optimizers.Optimizer):
-            raise TypeError('optimizer must be a name or an Optimizer of MXNet 1, got %r'
-                            % (optimizer,))
-        else:
-            if optimizer.rescale_grad != 1.0 / rows:
-                warnings.warn('Optimizer created manually outside Module: its rescale_grad is %s, '
-                              'not 1 / batch size / workers, %s. Is this intended?'
-                              % (optimizer.rescale_grad, 1.0 / rows), stacklevel=2)
-            if not getattr(optimizer, 'idx2name', None):
-                optimizer.idx2name = names
+        optimizer = optimizers.ready(optimizer, optimizer_params, self._symbol, names, 1.0 / rows)
         self._optimizer, self._kvstore = optimizer, store
         self._update_on_kvstore, self._updater = update_on_kvstore, None
         if store is not None:
             if self._compression_params:
                 store.set_gradient_compression(self._compression_params)
             if update_on_kvstore:
-                store.set_optimizer(optimizer)
+                sent = 'dist' in store.type and type(optimizer).__module__ == optimizers.HOME
+                store.set_optimizer(optimizers.Sent(optimizer) if sent else optimizer)
             mx.model._initialize_kvstore(store, self._exec_group.param_arrays, self._arg_params,
                                          self._param_names, update_on_kvstore)
         if not update_on_kvstore:

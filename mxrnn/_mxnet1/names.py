@@ -39,6 +39,8 @@ def add() -> None:
     place: Any
     for place in (mx.sym, sys.modules['mxnet.symbol.symbol']):
         place.load_json = mx.sym.fromjson
+    for each in optimizers.__all__:
+        vars(sys.modules[optimizers.HOME]).setdefault(each, getattr(optimizers, each))
     _enter('module', [base_module, module, bucketing], 'mod')
     _enter('metric', [metric, measures])
     _enter('monitor', [monitor], 'mon')
@@ -54,7 +56,7 @@ def complete() -> None:
     mx.executor.Executor = executor.Executor
     mx.Context = mx.context.Context = type(mx.cpu())
     mx.optimizer.Optimizer.__init__ = _refuse_optimizer
-    for place in (mx.optimizer, sys.modules['mxnet.optimizer.optimizer']):
+    for place in (mx.optimizer, sys.modules[optimizers.HOME]):
         vars(place).update({each: getattr(where, each) for where in (optimizer, optimizers)
                             for each in where.__all__})
     mx.model.BatchEndParam = base_module.BatchEndParam

@@ -5,17 +5,19 @@ differently without a word. The operators that change the weights are the same.
 """
 from __future__ import annotations
 
-from typing import Any, Iterable, TypeVar, Union
+from typing import Any, Iterable, Mapping, Tuple, TypeVar, Union
 
 import numpy as np
 
 from . import mx
 
-__all__ = ['Array', 'Index', 'Optimizer', 'State', 'create', 'register']
+__all__ = ['Array', 'Index', 'Optimizer', 'Options', 'State', 'create', 'register']
 
 Array = mx.nd.NDArray
 #: The number or the name of a parameter.
 Index = Union[int, str]
+#: Arguments of an optimiser.
+Options = Union[Mapping[str, object], Iterable[Tuple[str, object]]]
 #: None, an array, or a tuple of them: each optimiser has its own.
 State = Any
 _Kind = TypeVar('_Kind', bound='Optimizer')
@@ -184,7 +186,7 @@ class Optimizer:
         return grad
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({'param_dict': {}, **state})  # which MXNet 1 leaves out
+        self.__dict__ = {'param_dict': {}, **state}  # which MXNet 1 leaves out
 
 
 register = Optimizer.register

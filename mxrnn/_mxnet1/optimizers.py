@@ -1,13 +1,20 @@
-"""The optimisers of MXNet 1 that its programs with RNNs use."""
+"""The optimisers of MXNet 1 that its programs with RNNs use.
+
+Pickles name them as MXNet 1 does, so that the states of an optimiser cross in both directions.
+"""
 from __future__ import annotations
 
 import math
-from typing import Any
+import warnings
+from typing import Any, Callable
 
 from . import mx
-from .optimizer import Array, Index, Optimizer, State, register
+from .optimizer import Array, Index, Optimizer, Options, State, create, register
 
 __all__ = ['AdaDelta', 'AdaGrad', 'Adam', 'Ftrl', 'NAG', 'Optimizer', 'RMSProp', 'SGD']
+
+#: Where MXNet 1 has them.
+HOME = 'mxnet.optimizer.optimizer'
 
 
 def _zeros(weight: Array) -> Array:
@@ -168,3 +175,41 @@ class Ftrl(Optimizer):
     def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         mx.nd.ftrl_update(weight, grad, *state, out=weight, lamda1=self.lamda1, beta=self.beta,
                           **self._common(index))
+
+
+for _kind in (AdaDelta, AdaGrad, Adam, Ftrl, NAG, RMSProp, SGD):
+    _kind.__module__ = HOME
+
+
+def ready(optimizer: str | Optimizer, options: Options, symbol: mx.sym.Symbol,
+          names: dict[Index, str], scale: float) -> Optimizer:
+    """Return the optimiser of a module, made from its name if that is what is given."""
+    if isinstance(optimizer, str):
+        given: dict[str, Any] = {'rescale_grad': scale, **dict(options)}
+        return create(optimizer, sym=symbol, param_idx2name=names, **given)
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError('optimizer must be a name or an Optimizer of MXNet 1, got %r'
+                        % (optimizer,))
+    if optimizer.rescale_grad != scale:
+        warnings.warn('Optimizer created manually outside Module: its rescale_grad is %s, not '
+                      '1 / batch size / workers, %s. Is this intended?'
+                      % (optimizer.rescale_grad, scale), stacklevel=3)
+    if not optimizer.idx2name:
+        optimizer.idx2name = names
+    return optimizer
+
+
+class Sent:
+    """Takes an optimiser to a server, where MXNet waits in its import and has no other names."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer, self.multi_precision = optimizer, optimizer.multi_precision
+
+    def __reduce__(self) -> tuple[Callable[..., Optimizer], tuple[str, dict[str, Any]]]:
+        return _arrived, (type(self.optimizer).__name__, vars(self.optimizer))
+
+
+def _arrived(name: str, state: dict[str, Any]) -> Optimizer:
+    made = create(name)
+    vars(made).update(state)
+    return made
