@@ -1,6 +1,6 @@
 # Sourced by the scripts in this folder: finding Pythons, making environments, the README's commands.
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PROGRESS_BAR=off OMP_NUM_THREADS=1
-unset PYTHONPATH MXRNN_TEST_MODULE VIRTUAL_ENV
+unset PYTHONPATH MXRNN_TEST_MODULE MXRNN_TEST_CASES VIRTUAL_ENV
 
 MINORS='8 9 10 11 12 13 14 15'
 

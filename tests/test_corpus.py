@@ -183,36 +183,50 @@ def test_killed_while_it_writes_nothing_passes_for_whole(tmp_path):
 import os, signal, sys
 import mxrnn as rnn
 
-def sentences():
-    for i in range(100000):
-        if i == int(sys.argv[2]):
+def die_within_writing(folder, at, name):
+    def sentences():
+        for i in range(30000):
+            if i == int(at):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield [i % 300] * 5
+
+    def replacing(*args, replace=os.replace):
+        if name in args[0]:
             os.kill(os.getpid(), signal.SIGKILL)
-        yield [i % 300] * 5
+        replace(*args)
 
-replace = os.replace
-def replacing(*args):
-    if sys.argv[3] in args[0]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    replace(*args)
+    os.replace = replacing
+    rnn.write_tokens(folder, sentences())
 
-os.replace = replacing
-rnn.write_tokens(sys.argv[1], sentences())
+for case in zip(*[iter(sys.argv[1:])] * 3):
+    child = os.fork()
+    if child == 0:
+        try:
+            die_within_writing(*case)
+        finally:
+            os._exit(1)
+    print(os.waitpid(child, 0)[1])
 ''')
-    for at, name in (('50000', '-'), ('-1', 'tokens-'), ('-1', 'offsets-'), ('-1', 'index')):
+    cases = []
+    for at, name in (('20000', '-'), ('-1', 'tokens-'), ('-1', 'offsets-'), ('-1', 'index')):
         for before in (None, SMALL):
             folder = tmp_path / ('%s %s %s' % (at, name, before is None))
             if before:
                 rnn.write_tokens(folder, before)
-            killed = subprocess.run([sys.executable, '-c', script, str(folder), at, name],
-                                    cwd=os.path.dirname(os.path.dirname(__file__)))
-            assert killed.returncode == -signal.SIGKILL
-            if before:
-                assert [s.tolist() for s in rnn.read_tokens(folder)] == before
-            else:
-                with pytest.raises(ValueError, match='wrote to its end, but there is no .*index'):
-                    rnn.read_tokens(folder)
-            assert len(rnn.write_tokens(folder, IDS)) == len(IDS)
-            assert len(list(folder.iterdir())) == 3  # nothing of the killed process is left
+            cases += [(folder, before, at, name)]
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', script, *(
+            str(argument) for folder, _, *how in cases for argument in (folder, *how))],
+        cwd=os.path.dirname(os.path.dirname(__file__)), stdout=subprocess.PIPE, text=True)
+    assert done.stdout.split() == [str(int(signal.SIGKILL))] * 8
+    for folder, before, *_ in cases:
+        if before:
+            assert [s.tolist() for s in rnn.read_tokens(folder)] == before
+        else:
+            with pytest.raises(ValueError, match='wrote to its end, but there is no .*index'):
+                rnn.read_tokens(folder)
+        assert len(rnn.write_tokens(folder, IDS)) == len(IDS)
+        assert len(list(folder.iterdir())) == 3  # nothing of the killed process is left
 
 
 @differs

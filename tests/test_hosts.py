@@ -68,7 +68,8 @@ def training(folder: Path) -> dict[str, str]:
     for name, text in (('prepare.py', PREPARE), ('train.py', TRAIN), ('roles.sh', ROLES)):
         (folder / name).write_text(text, encoding='utf-8')
     environment = dict(os.environ, OMP_NUM_THREADS='1', MXNET_SUBGRAPH_VERBOSE='0',
-                       PATH='%s:%s' % (folder / 'bin', os.environ['PATH']))
+                       PATH='%s:%s' % (folder / 'bin', os.environ['PATH']),
+                       PS_HEARTBEAT_TIMEOUT='4')
     subprocess.run(['python', 'prepare.py'], cwd=str(folder), env=environment, check=True,
                    stdout=subprocess.PIPE)
     return environment
@@ -211,7 +212,8 @@ def write(path: Path, text: str) -> None:
 
 @pytest.mark.slow
 @on_hosts
-@pytest.mark.parametrize('recipe', RECIPES)
+@pytest.mark.parametrize('recipe', [
+    'loop', *(pytest.param(name, marks=pytest.mark.nightly) for name in RECIPES if name != 'loop')])
 def test_recipes_start_again_what_was_killed(recipe, tmp_path) -> None:
     tools = os.pathsep.join([os.environ['PATH'], os.path.dirname(sys.executable)])
     if shutil.which(NEEDS.get(recipe, 'sh'), path=tools) is None:

@@ -443,7 +443,7 @@ def first_epoch(trained, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('part', [0, 1])
+@pytest.mark.parametrize('part', [pytest.param(0, marks=pytest.mark.nightly), 1])
 def test_all_workers_name_the_part_that_is_missing(part, first_epoch):
     missing = first_epoch / ('lm-0001.part-%04d' % part)
     missing.unlink()
@@ -452,15 +452,16 @@ def test_all_workers_name_the_part_that_is_missing(part, first_epoch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('workers', [1, 3])
+@pytest.mark.parametrize('workers', [1, pytest.param(3, marks=pytest.mark.nightly)])
 def test_all_workers_name_another_number_of_them(workers, first_epoch):
     for printed in refused(start(first_epoch, -1, 0, 0, 'never', workers=workers)):
         assert 'saved with num_parts=2, and here it is %d' % workers in printed, printed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('rank', [0, 1])
-@pytest.mark.parametrize('when, batch', [('before', 4), ('after', 6)])
+@pytest.mark.parametrize('rank, when, batch', [
+    (1, 'before', 4), (0, 'after', 6), pytest.param(0, 'before', 4, marks=pytest.mark.nightly),
+    pytest.param(1, 'after', 6, marks=pytest.mark.nightly)])
 def test_a_worker_dies_and_all_go_on_at_the_same_batch(rank, when, batch, whole, tmp_path):
     processes = start(tmp_path, rank, 1, 6, when)
     try:
