@@ -45,13 +45,19 @@ def add_commands(commands: Any) -> None:
     export.add_argument('--certify', metavar='OTHER-symbol.json',
                         help='the graph of another bucket: what differs is the number of steps, '
                              'which becomes an axis of the ONNX file')
+    export.add_argument('--states', action='store_true',
+                        help='make the states of all recurrences inputs and outputs of the ONNX '
+                             'file, which then runs in steps or chunks; an encoder gets a file of '
+                             'its own')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
                         help='type of an input of the ONNX file: data=int64')
     export.set_defaults(act=_export)
     inspect = commands.add_parser(
         'inspect', help='list what a checkpoint holds, and what of it cannot be exported',
         description='List inputs, outputs, operators and parameters of a checkpoint, and the '
-                    'operators that ONNX or torch have no counterpart of.')
+                    'operators that ONNX or torch have no counterpart of. Of an ONNX file, '
+                    'FILE.onnx for PREFIX, the names, types and sizes of inputs and outputs, as '
+                    'the configuration of a server has them.')
     _add_checkpoint(inspect)
     inspect.add_argument('--plot', metavar='FILE.svg', help='also draw the layers, unrolled steps '
                                                             'as one, for a browser to show')
@@ -148,16 +154,16 @@ def _export(options: argparse.Namespace) -> int:
     if options.torch is None:
         _check_target('--onnx', options.onnx, ('.pt', '.pth'), 'files of torch')
         from ._graph.reading import read_graph
-        from .interop.onnx_files import write_onnx
+        from .interop.onnx_files import encoder_of, write_onnx
         other = None if options.certify is None else read_graph(options.certify)
         written = write_onnx(_load(options), options.onnx, shapes_of(options.input),
                              _pairs('--type', options.type), options.output,
-                             not options.as_is, other)
+                             not options.as_is, other, options.states)
     else:
         _check_target('--torch', options.torch, ('.onnx',), 'ONNX files')
-        if options.input or options.type or options.certify:
-            raise ValueError('--input, --certify and --type are for ONNX files: the shapes of a '
-                             'torch module come from its graph')
+        if options.input or options.type or options.certify or options.states:
+            raise ValueError('--input, --certify, --states and --type are for ONNX files: the '
+                             'shapes of a torch module come from its graph')
         from .interop import save_torch, to_torch  # says what to install, before anything is read
         save_torch(to_torch(_load(options), outputs=options.output), options.torch)
     path = options.torch if options.onnx is None else options.onnx
@@ -165,6 +171,8 @@ def _export(options: argparse.Namespace) -> int:
     if options.torch is None:
         _say('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                                 for name, shape in written.inputs.items()) or 'none')
+        if written.encoder is not None:
+            _say('encoder', '%s: %d bytes' % (encoder_of(path), len(written.encoder.content)))
         for sentence in written.notes:
             _say('note', sentence)
         if written.left_out:
@@ -175,6 +183,11 @@ def _export(options: argparse.Namespace) -> int:
 def _inspect(options: argparse.Namespace) -> int:
     if options.plot is not None and not options.plot.lower().endswith('.svg'):
         raise ValueError('--plot must end in .svg, got %s' % options.plot)
+    if options.prefix.lower().endswith('.onnx'):
+        from .interop.onnx_files import table_of
+        for title, lines in table_of(options.prefix):
+            print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
+        return 0
     model = _load(options)
     if options.plot is not None:
         from .interop.drawing import draw

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from .._files.atomic import replacing
 from .._graph.graph import Graph
@@ -12,7 +12,7 @@ from .registry import ExportError
 if TYPE_CHECKING:
     from ._onnx.export import Written
 
-__all__ = ['ExportError', 'to_onnx', 'without_onnx', 'write_onnx']
+__all__ = ['ExportError', 'encoder_of', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
 
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
@@ -125,6 +125,13 @@ def without_onnx(graph: Graph) -> dict[str, list[str]]:
     """
     unknown: dict[str, list[str]] = _conversion().unknown_operators(graph)
     return unknown
+
+
+def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
+    """Names, types and sizes of the inputs and outputs of an ONNX file, and its states."""
+    _conversion()
+    from ._onnx import metadata
+    return metadata.table_of(path)
 
 
 def _conversion() -> Any:

@@ -9,6 +9,7 @@ from typing import Any, List, Sequence, Union
 import numpy as np
 
 from .. import _check
+from .onnx_layout import Layout
 
 __all__ = ['OnnxStepper', 'load_stepper']
 
@@ -19,7 +20,7 @@ _TYPES = {'float': 'float32', 'double': 'float64'}
 
 def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None = None
                  ) -> OnnxStepper:
-    """Load a file that ``to_onnx(states=True)`` or ``export --states`` wrote, to run it in steps.
+    """Load a file of ``to_onnx(states=True)`` or ``export --states`` to run it in steps.
 
     Parameters
     ----------
@@ -66,46 +67,6 @@ def _session(path: str, threads: int, providers: Sequence[str] | None) -> Any:
         path, options, providers=list(providers or ['CPUExecutionProvider']))
 
 
-class _Layout:
-    """Where batch and time are in an array of the file. The caller has the batch first, and time
-    after it, where there is time.
-
-    Parameters
-    ----------
-    axes : list
-        By axis 'batch', 'time', 'batch,time' or 'time,batch' for both in one, another name, or a
-        number.
-    """
-
-    def __init__(self, axes: Sequence[str | int]) -> None:
-        names = [str(axis).split(',') for axis in axes]
-        self.time = next((at for at, name in enumerate(names) if 'time' in name), None)
-        rest = [at for at in range(len(names)) if at != self.time]
-        self.batch = next((at for at in rest if 'batch' in names[at]), rest[0] if rest else None)
-        #: The number of axes before one of which batch and time are factors, and their order.
-        self.joined = None
-        places = [at for at in (self.batch, self.time) if at is not None]
-        if self.time is not None and len(names[self.time]) == 2:
-            at, late = self.time, names[self.time][1] == 'time'
-            self.joined, self.batch = (at, late), at
-            places = [at, at + 1] if late else [at + 1, at]
-        self._places, self._first = tuple(places), tuple(range(len(places)))
-        self._plain = self.joined is None and self._places == self._first
-
-    def to_file(self, array: np.ndarray) -> np.ndarray:
-        """An array of the caller's, as the file takes it."""
-        return array if self._plain else np.moveaxis(array, self._first, self._places)
-
-    def to_caller(self, array: np.ndarray, length: int) -> np.ndarray:
-        """An array of the file's, as the caller has it."""
-        if self.joined is not None:
-            at, late = self.joined
-            rows = array.shape[at] // max(length, 1)
-            array = array.reshape(array.shape[:at] + (
-                (rows, length) if late else (length, rows)) + array.shape[at + 1:])
-        return array if self._plain else np.moveaxis(array, self._places, self._first)
-
-
 class OnnxStepper:
     """Run an ONNX file one step at a time, from states to new states, as `mxrnn.Stepper` does.
 
@@ -149,7 +110,7 @@ class OnnxStepper:
         states = table['states']
         self.state_names = [state['in'] for state in states]
         self._held = self.state_names + table['captured']
-        taken = {name: _Layout(table['axes'].get(name, ['batch'])) for name in types}
+        taken = {name: Layout(table['axes'].get(name, ['batch'])) for name in types}
         self._batch_axes = [state['batch_axis'] for state in states] + [
             taken[name].batch for name in table['captured']]
         self._begins = [state['begin'] for state in states]
@@ -163,7 +124,7 @@ class OnnxStepper:
         after = [state['out'] for state in states]
         self.output_names = [each.name for each in session.get_outputs()
                              if each.name not in after]
-        self._outputs = [_Layout(table['axes'][name]) for name in self.output_names]
+        self._outputs = [Layout(table['axes'][name]) for name in self.output_names]
         self._names = self.output_names + after
 
     def begin(self, batch_size: int = 1, **inputs: Any) -> Arrays:
@@ -235,8 +196,8 @@ class OnnxStepper:
         states : list of array
             As for `step`.
         valid_length : list of int, optional
-            Number of steps of each sequence; what lies behind is padding, of which the outputs are
-            zeros and the states know nothing. All are valid if None.
+            Number of steps of each sequence, all if None. Outputs behind them are zeros, and states
+            are those after them.
         **inputs
             As for `step`, but those that have steps of shape (batch, length, ...).
 
@@ -249,9 +210,10 @@ class OnnxStepper:
         """
         arrays = self._arrays(inputs)
         moving = [name for name, (layout, _) in self._inputs.items() if layout.time is not None]
-        lengths = {arrays[name].shape[1] for name in moving}
-        if len(lengths) != 1:
-            raise ValueError('the inputs must be sequences of one length, got %s' % sorted(lengths))
+        lengths = {arrays[name].shape[1] if arrays[name].ndim > 1 else 0 for name in moving}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ValueError('the inputs must be sequences of one length, of at least one step, '
+                             'got %s' % sorted(lengths))
         length = lengths.pop()
         if valid_length is None:
             found, states = self._run(states, arrays, length)
@@ -270,20 +232,23 @@ class OnnxStepper:
         states = [np.array(state) for state in states]
         results: Arrays = []
         begin = 0
-        for end in sorted({*ends.tolist()} - {0}) or [1]:
-            rows = np.flatnonzero(ends >= end)
+        lasting = np.maximum(ends, 1)  # of those without a step nothing is kept below
+        for end in sorted({*lasting.tolist()}):
+            rows = np.flatnonzero(lasting >= end)
             part = {name: array[rows, begin:end] if name in moving else
                     array if self._inputs[name][0].batch is None else array[rows]
                     for name, array in arrays.items()}
             found, after = self._run(self.take(states, rows), part, end - begin)
+            kept = ends[rows] > 0
+            rows = rows[kept]
             for at, array in enumerate(found):
                 stepped = self._outputs[at].time is not None
                 if len(results) == at:
                     shape = (len(ends), arrays[moving[0]].shape[1]) if stepped else (len(ends),)
                     results.append(np.zeros(shape + array.shape[len(shape):], array.dtype))
-                results[at][(rows, slice(begin, end)) if stepped else rows] = array
+                results[at][(rows, slice(begin, end)) if stepped else rows] = array[kept]
             for state, new, axis in zip(states, after, self._batch_axes[:len(self._begins)]):
-                np.moveaxis(state, axis, 0)[rows] = np.moveaxis(new, axis, 0)
+                np.moveaxis(state, axis, 0)[rows] = np.moveaxis(new, axis, 0)[kept]
             begin = end
         return results[0] if len(results) == 1 else results, states
 
@@ -299,7 +264,7 @@ class OnnxStepper:
         """
         batch_size = self._check(states)
         chosen = np.atleast_1d(np.asarray(indices))
-        if chosen.ndim != 1 or chosen.dtype.kind not in 'iu' or chosen.size and not (
+        if chosen.ndim != 1 or chosen.dtype.kind not in 'iu' or not chosen.size or not (
                 0 <= chosen.min() <= chosen.max() < batch_size):
             raise ValueError('indices must be integers from 0 to %d, got %.80r'
                              % (batch_size - 1, indices))
@@ -311,7 +276,12 @@ class OnnxStepper:
         if inputs.keys() != self._inputs.keys():
             raise TypeError('the inputs must be %s, got %s' % (
                 ', '.join(self.input_names) or 'none', ', '.join(inputs) or 'none'))
-        return {name: np.asarray(value, self._inputs[name][1]) for name, value in inputs.items()}
+        arrays = {name: np.asarray(value, self._inputs[name][1])
+                  for name, value in inputs.items()}
+        for name, array in arrays.items():
+            if not array.ndim:
+                raise ValueError('%s must have the batch as its first axis, got a number' % name)
+        return arrays
 
     def _check(self, states: Arrays) -> int:
         """Refuse what are no states of this network; return the batch size."""
@@ -320,7 +290,7 @@ class OnnxStepper:
                             % (len(self._held), _check.shown(states)))
         sizes = {state.shape[axis] for state, axis in zip(states, self._batch_axes)
                  if axis is not None}
-        if len(sizes) != 1:
+        if len(sizes) != 1 or 0 in sizes:  # of which onnxruntime would abort the process
             raise ValueError('states must be of one batch size, got %s' % sorted(sizes))
         return sizes.pop()
 

@@ -1,6 +1,10 @@
 """Files with states: steps and chunks against whole sequences, and what cannot be stepped."""
 from __future__ import annotations
 
+import doctest
+import json
+import threading
+
 import numpy as np
 import pytest
 
@@ -17,8 +21,6 @@ from .test_programs_leave import model_of, settled
 
 from mxrnn._graph.reading import graph_from_json  # noqa: E402, I001  isort: skip
 from mxrnn._graph.rolling import roll  # noqa: E402  isort: skip
-
-STEPS = 5
 
 
 def load(model, folder, inputs=None):
@@ -184,3 +186,244 @@ def test_programs(name, tmp_path):
     length = 5 if 'target' in data else 7
     for chunks in ([0] * length, [2, 0, length - 3]):
         assert step_apart(stepper, states, data, whole(model, data), chunks) < 1e-6
+
+
+# ---- the stepper
+
+@pytest.fixture
+def language_model(tmp_path):
+    """A stepper for a network whose outputs are joined over batch and time."""
+    return load(model_of('lstm_time_major')[1], tmp_path)
+
+
+def words(shape, seed=0):
+    return np.random.RandomState(seed).randint(0, 11, shape)
+
+
+def test_states_belong_to_the_caller(language_model):
+    stepper = language_model
+    begin = stepper.begin(3)
+    _, states = stepper.read(begin, data=words((3, 4)))
+    kept = [state.copy() for state in states]
+    chances, after = stepper.step(states, data=words(3, 1))
+    saved = chances.copy()
+    stepper.step(after, data=words(3, 2))
+    assert not any(state.any() for state in begin)
+    assert all(map(np.array_equal, states, kept))
+    assert np.array_equal(chances, saved)
+
+
+def test_sequences_of_different_lengths(language_model):
+    stepper, data, lengths = language_model, words((4, 6)), [3, 0, 6, 3]
+    chances, states = stepper.read(stepper.begin(4), data=data, valid_length=lengths)
+    assert chances.shape == (4, 6, 11)
+    for row, length in enumerate(lengths):
+        own = stepper.begin(1)
+        if length:
+            expected, own = stepper.read(own, data=data[row:row + 1, :length])
+            np.testing.assert_allclose(chances[row, :length], expected[0], atol=1e-6)
+        assert not chances[row, length:].any()
+        for found, wanted in zip(stepper.take(states, row), own):
+            np.testing.assert_allclose(found, wanted, atol=1e-6)
+    none, same = stepper.read(states, data=data, valid_length=[0] * 4)
+    assert none.shape == chances.shape and not none.any()
+    assert all(map(np.array_equal, states, same))
+
+
+def test_take(language_model):
+    stepper = language_model
+    _, states = stepper.step(stepper.begin(3), data=[1, 2, 3])
+    taken = stepper.take(states, [2, 0, 2, 1])
+    for state, other in zip(states, taken):
+        assert np.array_equal(other, state[[2, 0, 2, 1]])
+    assert len(stepper.take(states, 1)[0]) == 1
+    for wrong in ([3], [-1], [0.5], 'a', []):
+        with pytest.raises(ValueError, match='indices must be integers from 0 to 2, got'):
+            stepper.take(states, wrong)
+
+
+@pytest.mark.parametrize(('change', 'kind', 'text'), [
+    (lambda stepper, states: stepper.step(states, word=[1]), TypeError, 'inputs must be data, got'),
+    (lambda stepper, states: stepper.step(states), TypeError, 'inputs must be data, got none'),
+    (lambda stepper, states: stepper.step(states[:1], data=[1]), TypeError, 'a list of 2 arrays'),
+    (lambda stepper, states: stepper.step(states, data=[1, 2]), ValueError,
+     'data must be for the 1 sequences of the states, got the shape'),
+    (lambda stepper, states: stepper.step(states, data=1), ValueError, 'data must have the batch'),
+    (lambda stepper, states: stepper.step([states[0], np.zeros((2, 6), 'f')], data=[1]), ValueError,
+     r'one batch size, got \[1, 2\]'),
+    (lambda stepper, states: stepper.step([states[0], np.zeros((1, 5), 'f')], data=[1]), ValueError,
+     'must fit the network, got'),
+    (lambda stepper, states: stepper.step([states[0], np.zeros((1, 6))], data=[1]), ValueError,
+     'must fit the network, got .* float64'),
+    (lambda stepper, states: stepper.read(states, data=[[1]], valid_length=[2]), ValueError,
+     'valid_length must be 1 whole numbers from 0 to 1'),
+    (lambda stepper, states: stepper.begin(0), ValueError, 'batch_size must be'),
+    (lambda stepper, states: stepper.read(states, data=np.zeros((1, 0))), ValueError,
+     'of at least one step'),
+    (lambda stepper, states: stepper.step([state[:0] for state in states], data=[]), ValueError,
+     'one batch size'),
+    (lambda stepper, states: stepper.begin(data=[1]), TypeError, 'the encoder, none, got data'),
+])
+def test_wrong_arguments(change, kind, text, language_model):
+    with pytest.raises(kind, match=text):
+        change(language_model, language_model.begin(1))
+
+
+def test_an_encoder(tmp_path):
+    stepper = load(model_of('attention_with_input_feeding')[1], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['model-encoder.onnx', 'model.onnx']
+    with pytest.raises(TypeError, match='inputs of the encoder, source, got none'):
+        stepper.begin(3)
+    states = stepper.begin(source=words((3, 7)))
+    _, states = stepper.step(states, target=words(3))
+    chances, _ = stepper.step(stepper.take(states, [2, 2]), target=[4, 5])
+    alone = stepper.begin(source=words((3, 7))[2:])
+    _, alone = stepper.step(alone, target=words(3)[2:])
+    for row, word in enumerate([4, 5]):
+        expected, _ = stepper.step(alone, target=[word])
+        np.testing.assert_allclose(chances[row], expected[0], atol=1e-6)
+
+
+def test_threads_share_a_stepper(language_model):
+    stepper, found = language_model, {}
+    data = words((4, 30))
+
+    def run(row):
+        states = stepper.begin(1)
+        for at in range(30):
+            chances, states = stepper.step(states, data=data[row:row + 1, at])
+        found[row] = chances
+    threads = [threading.Thread(target=run, args=(row,)) for row in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected, _ = stepper.read(stepper.begin(4), data=data)
+    for row in range(4):
+        np.testing.assert_allclose(found[row][0], expected[row, -1], atol=1e-6)
+
+
+def test_a_file_without_states(tmp_path):
+    path = str(tmp_path / 'plain.onnx')
+    interop.to_onnx(model_of('lstm_bucketing')[1], path)
+    with pytest.raises(ValueError, match=r'plain.onnx has no states: .* --states'):
+        interop.load_stepper(path)
+    with pytest.raises(FileNotFoundError, match='there is no file'):
+        interop.load_stepper(str(tmp_path / 'none.onnx'))
+    with pytest.raises(ValueError, match='states are those of a graph that is rolled up'):
+        interop.to_onnx(model_of('lstm_bucketing')[1], path, states=True, roll=False)
+
+
+def test_what_the_file_says(language_model, tmp_path, capsys):
+    import onnx
+    model = onnx.load(str(tmp_path / 'model.onnx'))
+    table = json.loads({each.key: each.value for each in model.metadata_props}['mxrnn.states'])
+    assert table['states'] == [{'in': 'lstm_%d_in' % i, 'out': 'lstm_%d_out' % i, 'shape': [6],
+                                'dtype': 'float32', 'batch_axis': 0, 'begin': 'zeros'}
+                               for i in range(2)]
+    assert table['axes']['data'] == ['time', 'batch']
+    assert table['axes']['softmax_output'] == ['time,batch', 11]
+    assert not table['captured'] and table['encoder'] is None
+    from mxrnn.interop.onnx_files import table_of
+    titles = dict(table_of(str(tmp_path / 'model.onnx')))
+    assert titles['inputs'][0].split() == 'data TYPE_FP32 [ -1, -1 ] time x batch'.split()
+    assert titles['outputs'][1].split() == 'lstm_0_out TYPE_FP32 [ -1, 6 ] batch x 6'.split()
+    assert titles['states'][1] == 'lstm_1_in becomes lstm_1_out, begins with zeros'
+
+
+def test_the_example_of_a_stepper():
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    found = doctest.DocTestParser().get_doctest(interop.OnnxStepper.__doc__, {}, 'stepper', None, 0)
+    assert doctest.DocTestRunner(optionflags=flags).run(found).failed == 0
+
+
+# ---- what uses several steps at once
+
+S = mx.sym
+
+
+def recurring(data, of=lambda outputs: outputs):
+    """Something `of` the outputs of a cell, time first."""
+    return of(rnn.GRUCell(4, 'gru_').unroll(6, data, merge_outputs=True, layout='TNC')[0])
+
+
+def by_batch(outputs):
+    return S.swapaxes(outputs, dim1=0, dim2=1)
+
+
+X = S.Variable('data')
+#: Networks of data (time, batch, 4) in which steps depend on later ones, or on their number.
+MIXED = {
+    'first': lambda: S.slice_axis(recurring(X), axis=0, begin=0, end=1),
+    'difference': lambda: recurring(X, lambda outputs: S.broadcast_sub(outputs, S.slice_axis(
+        outputs, axis=0, begin=0, end=1))),
+    'last of data': lambda: recurring(S.broadcast_add(X, S.slice_axis(X, axis=0, begin=-1,
+                                                                      end=None))),
+    'last of outputs': lambda: recurring(X, lambda outputs: S.broadcast_add(
+        outputs, S.slice_axis(outputs, axis=0, begin=-1, end=None))),
+    'shifted': lambda: recurring(S.Concat(S.slice_axis(X, axis=0, begin=1, end=None),
+                                          S.slice_axis(X, axis=0, begin=0, end=1), dim=0)),
+    'softmax': lambda: S.softmax(recurring(X), axis=0),
+    'flat softmax': lambda: S.softmax(S.Reshape(recurring(X), shape=(-1, 4)), axis=0),
+    'norm': lambda: S.L2Normalization(by_batch(recurring(X))),
+    'sum': lambda: S.broadcast_sub(recurring(X), S.sum(X, axis=0, keepdims=True)),
+    'sum of all': lambda: S.sum(recurring(X), axis=(0, 2)),
+    'cumulated': lambda: S.cumsum(recurring(X), axis=0),
+    'sorted': lambda: S.sort(recurring(X), axis=0),
+    'flipped': lambda: recurring(S.reverse(X, axis=0)),
+    'counted': lambda: S.broadcast_mul(recurring(X), S.Reshape(
+        S.contrib.arange_like(X, axis=0), shape=(-1, 1, 1))),
+    'dense': lambda: S.FullyConnected(by_batch(recurring(X)), num_hidden=2),
+    'dot': lambda: S.batch_dot(by_batch(recurring(X)), by_batch(X), transpose_a=True),
+    'scores': lambda: S.batch_dot(by_batch(recurring(X)), by_batch(X), transpose_b=True),
+    'outer sum': lambda: S.sum(S.broadcast_add(S.expand_dims(recurring(X), axis=0), S.expand_dims(
+        X, axis=1)), axis=0),
+    'attention': lambda: S.batch_dot(S.softmax(S.batch_dot(by_batch(recurring(X)), by_batch(
+        X), transpose_b=True)), by_batch(X)),
+    'convolution': lambda: S.Convolution(S.transpose(recurring(X), axes=(1, 2, 0)), kernel=(1,),
+                                         num_filter=3),
+    'padded': lambda: S.Concat(recurring(X), S.zeros_like(X), dim=0),
+    'begin': lambda: rnn.RNNCell(4, prefix='rnn_').unroll(6, X, begin_state=[S.sum(X, axis=0)],
+                                                          merge_outputs=True, layout='TNC')[0],
+}
+
+
+@pytest.mark.parametrize('name', MIXED)
+def test_steps_that_depend_on_others(name, tmp_path):
+    with mx.name.NameManager():
+        symbol = MIXED[name]()
+    model, _ = model_for(symbol, {'data': (6, 2, 4)})
+    with pytest.raises(interop.ExportError, match='cannot be stepped'):
+        load(model, tmp_path, {'data': ('time', 'batch', 4)})
+
+
+#: Networks in which they do not, though axes change.
+APART = {
+    'last': lambda: S.SequenceLast(recurring(X)),
+    'last of both': lambda: S.slice_axis(S.broadcast_add(recurring(X), S.slice_axis(
+        X, axis=0, begin=-1, end=None)), axis=0, begin=-1, end=None),
+    'flat': lambda: S.softmax(S.FullyConnected(S.Reshape(recurring(X), shape=(-3, 0)),
+                                               num_hidden=3)),
+    'back': lambda: S.reshape_like(S.FullyConnected(S.Reshape(recurring(X), shape=(-1, 4)),
+                                                    num_hidden=4), X),
+    'in parts': lambda: S.Group(list(S.SliceChannel(recurring(X), num_outputs=2, axis=2))),
+    'heads': lambda: S.mean(S.Reshape(recurring(X), shape=(0, 0, 2, 2)), axis=3),
+    'norm': lambda: S.LayerNorm(recurring(X), name='norm'),
+    'sum': lambda: S.sum(recurring(X), axis=2),
+    'turned': lambda: S.transpose(recurring(X), axes=(2, 1, 0)),
+    'convolution': lambda: S.Reshape(S.Convolution(S.expand_dims(S.Reshape(
+        recurring(X), shape=(-3, 0)), axis=1), kernel=(2,), num_filter=3), shape=(0, -1)),
+    'masked': lambda: S.broadcast_mul(recurring(X), S.Activation(S.mean(
+        X, axis=2, keepdims=True), act_type='sigmoid')),
+}
+
+
+@pytest.mark.parametrize('name', APART)
+def test_steps_that_do_not(name, tmp_path):
+    with mx.name.NameManager():
+        symbol = APART[name]()
+    model, data = model_for(symbol, {'data': (6, 2, 4)})
+    inputs = {'data': ('time', 'batch', 4)}
+    stepper = load(model, tmp_path, inputs)
+    assert step_apart(stepper, stepper.begin(2), data, whole(model, data, inputs),
+                      [0, 2, 0, 2]) < 1e-6

@@ -51,6 +51,12 @@ def open_axes(axes: Axes | None) -> list[Axis]:
     return [size for axis in axes or () for size in factors_of(axis) if isinstance(size, Axis)]
 
 
+def _twice(axes: Axes | None) -> list[Axis]:
+    """The axes that a value has more than once: each step is there beside each other one."""
+    found = open_axes(axes)
+    return [axis for axis in found if found.count(axis) > 1]
+
+
 def _is_loop(node: Node) -> bool:
     return node.op == '_foreach' and len(node.subgraphs) == 1
 
@@ -87,12 +93,14 @@ def _node(node: Node, given: Sequence[Value]) -> list[Value]:
     outputs += [None] * (node.num_outputs - len(outputs))
     used = _merged([value.used for value in given])
     before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
+    twice = [axis for value in given for axis in _twice(value.axes)]
     results = []
     for axes in outputs:
         kept = {id(axis) for axis in open_axes(axes)}
         gone = {axis: use._replace(last=last and axes is not None)
                 for key, axis in before.items() if key not in kept}
-        mixed = dict.fromkeys(mixed_axes(axes or []), use._replace(last=False))
+        mixed = dict.fromkeys([*mixed_axes(axes or []), *twice, *_twice(axes)],
+                              use._replace(last=False))
         results.append(Value(None if axes is None else list(map(factors_of, axes)),
                               _merged([gone, mixed, used])))
     return results
@@ -221,7 +229,10 @@ def _refuse(graph: Graph, recurrences: Sequence[Recurrence], stepped: Sequence[R
     times = {id(each.time) for each in stepped if each.time is not None and each.time.label}
     read = [(values[entry], ', and %s reads it' % named(each.node)) for each in stepped
             for entry in each.node.inputs if entry in values and entry not in each.begin]
-    for value, reader in read + [(values[head], '') for head in graph.heads]:
+    for value, reader in read + [
+            (values[head]._replace(used=_merged([values[head].used, dict.fromkeys(
+                _twice(values[head].axes), _Use(named(graph.nodes[head.node]), False))])), '')
+            for head in graph.heads]:
         steps = times & {id(axis) for axis in open_axes(value.axes)}
         for axis, use in value.used.items():
             if id(resolve(axis)) in times and (reader or steps or not use.last):

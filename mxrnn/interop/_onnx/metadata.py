@@ -1,13 +1,17 @@
-"""The metadata of a file with states, by which whoever runs it knows what goes where."""
+"""The metadata of a file with states, and the table of a file's inputs and outputs."""
 from __future__ import annotations
 
 import json
+from typing import Iterator
 
 import onnx
 
 from ..._graph.stepping import Stepped
 
-__all__ = ['described']
+__all__ = ['described', 'table_of']
+
+#: The key of the table of states among the metadata of a file.
+_KEY = 'mxrnn.states'
 
 
 def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
@@ -30,5 +34,33 @@ def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
              'captured': [name for name in stepped.captured if name in inputs
                           and name not in [each.given for each in stepped.states]],
              'encoder': encoder or None}
-    onnx.helper.set_model_props(model, {'mxrnn.states': json.dumps(table)})
+    onnx.helper.set_model_props(model, {_KEY: json.dumps(table)})
     return bytes(model.SerializeToString())
+
+
+def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
+    """What there is to say of the inputs and outputs of a file: titles, and lines for each."""
+    with open(path, 'rb') as file:
+        try:
+            model = onnx.load_model_from_string(file.read())
+        except Exception as error:  # a class of protobuf's, by version
+            raise ValueError('%s is no ONNX file: %s' % (path, error)) from None
+    known = {each.key: each.value for each in model.metadata_props}
+    table = json.loads(known.get(_KEY, '{"states": [], "axes": {}, "encoder": null}'))
+    weights = {each.name for each in model.graph.initializer}
+    for title, infos in (('inputs', model.graph.input), ('outputs', model.graph.output)):
+        rows = []
+        for info in infos:
+            kind = info.type.tensor_type
+            name = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+            sizes = ', '.join(str(size.dim_value or -1) for size in kind.shape.dim)
+            axes = table['axes'].get(info.name, [size.dim_param or size.dim_value
+                                                 for size in kind.shape.dim])
+            rows.append((info.name, 'TYPE_' + name.upper().replace('FLOAT', 'FP'),
+                         '[ %s ]' % sizes, ' x '.join(map(str, axes))))
+        widths = [max([0, *map(len, column)]) for column in zip(*rows)]
+        yield title, ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows
+                      if row[0] not in weights]
+    yield 'states', ['%s becomes %s, begins with %s' % (
+        each['in'], each['out'], 'zeros' if each['begin'] == 'zeros' else
+        'the output of that name of %s' % table['encoder']) for each in table['states']]

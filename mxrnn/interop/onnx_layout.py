@@ -1,0 +1,48 @@
+"""Where batch and time are in the arrays of an ONNX file with states."""
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+
+__all__ = ['Layout']
+
+
+class Layout:
+    """Where batch and time are in an array of the file. The caller has the batch first, and time
+    after it, where there is time.
+
+    Parameters
+    ----------
+    axes : list
+        By axis 'batch', 'time', 'batch,time' or 'time,batch' for both in one, another name, or a
+        number.
+    """
+
+    def __init__(self, axes: Sequence[str | int]) -> None:
+        names = [str(axis).split(',') for axis in axes]
+        self.time = next((at for at, name in enumerate(names) if 'time' in name), None)
+        rest = [at for at in range(len(names)) if at != self.time]
+        self.batch = next((at for at in rest if 'batch' in names[at]), rest[0] if rest else None)
+        #: The number of axes before one of which batch and time are factors, and their order.
+        self.joined = None
+        places = [at for at in (self.batch, self.time) if at is not None]
+        if self.time is not None and len(names[self.time]) == 2:
+            at, late = self.time, names[self.time][1] == 'time'
+            self.joined, self.batch = (at, late), at
+            places = [at, at + 1] if late else [at + 1, at]
+        self._places, self._first = tuple(places), tuple(range(len(places)))
+        self._plain = self.joined is None and self._places == self._first
+
+    def to_file(self, array: np.ndarray) -> np.ndarray:
+        """An array of the caller's, as the file takes it."""
+        return array if self._plain else np.moveaxis(array, self._first, self._places)
+
+    def to_caller(self, array: np.ndarray, length: int) -> np.ndarray:
+        """An array of the file's, as the caller has it."""
+        if self.joined is not None:
+            at, late = self.joined
+            rows = array.shape[at] // max(length, 1)
+            array = array.reshape(array.shape[:at] + (
+                (rows, length) if late else (length, rows)) + array.shape[at + 1:])
+        return array if self._plain else np.moveaxis(array, self._places, self._first)
