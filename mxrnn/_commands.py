@@ -183,7 +183,7 @@ def _export(options: argparse.Namespace) -> int:
 def _inspect(options: argparse.Namespace) -> int:
     if options.plot is not None and not options.plot.lower().endswith('.svg'):
         raise ValueError('--plot must end in .svg, got %s' % options.plot)
-    if options.prefix.lower().endswith('.onnx'):
+    if options.prefix.lower().endswith('.onnx') and os.path.isfile(options.prefix):
         from .interop.onnx_files import table_of
         for title, lines in table_of(options.prefix):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))

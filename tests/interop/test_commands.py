@@ -218,6 +218,16 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys
         assert not (tmp_path / 'none').exists()
 
 
+def test_states_are_exported_and_inspected(prefix, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command('export', prefix, '--onnx', 'a.onnx', '--states') == 0
+    assert 'lstm_l1_1_in=batch,6' in capsys.readouterr().out
+    assert command('inspect', 'a.onnx') == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'inputs:' and lines[1].split()[:2] == ['data', 'TYPE_FP32']
+    assert '  lstm_l0_0_in becomes lstm_l0_0_out, begins with zeros' in lines
+
+
 @pytest.mark.parametrize('arguments, text', [
     (['inspect', 'none'], 'none'),
     (['export', 'none', '--onnx', 'a.onnx'], 'none'),
@@ -233,6 +243,7 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys
     (['inspect', 'PREFIX', '7'], 'days-0007.params: these epochs are there: 4'),
     (['export', 'PREFIX', '--torch', 'a.onnx'], '--torch must not end in .onnx'),
     (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth'),
+    (['export', 'PREFIX', '--torch', 'a.pt', '--states'], '--states and --type are for ONNX files'),
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
     (['export', 'PREFIX', '--torch', 'none/a.pt'], 'there is no folder none'),
     (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
