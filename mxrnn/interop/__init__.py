@@ -12,6 +12,7 @@ from .onnx_steps import OnnxStepper, load_stepper
 from .registry import register
 
 if TYPE_CHECKING:
+    from ._source.export import from_source, to_source
     from ._torch.files import load_torch, save_torch
     from ._torch.module import from_torch, to_torch
     from .cell_weights import (
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
     )
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'OnnxStepper',
-           'attr_value', 'from_gluon_params', 'from_torch', 'from_torch_state_dict',
-           'gluon_params', 'graph_from_json', 'graph_to_json', 'load', 'load_stepper',
-           'load_torch', 'register', 'save', 'save_torch', 'to_onnx', 'to_torch',
-           'torch_state_dict']
+           'attr_value', 'from_gluon_params', 'from_source', 'from_torch', 'from_torch_state_dict',
+           'gluon_params', 'graph_from_json', 'graph_to_json', 'load', 'load_stepper', 'load_torch',
+           'register', 'save', 'save_torch', 'to_onnx', 'to_source', 'to_torch', 'torch_state_dict']
 
 #: Names that need torch, and where they are.
-_TORCH = {'to_torch': 'module', 'from_torch': 'module', 'UnsupportedError': 'module',
-          'GraphModule': 'module', 'load_torch': 'files', 'save_torch': 'files'}
+_TORCH = {'to_torch': '_torch.module', 'from_torch': '_torch.module',
+          'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
+          'load_torch': '_torch.files', 'save_torch': '_torch.files',
+          'to_source': '_source.export', 'from_source': '_source.export'}
 
 #: Names that take cells and so need MXNet.
 _CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict')
@@ -42,7 +44,7 @@ def __getattr__(name: str) -> Any:
     if name not in _TORCH:
         raise AttributeError('module %r has no attribute %r' % (__name__, name))
     try:
-        module = importlib.import_module('._torch.' + _TORCH[name], __name__)
+        module = importlib.import_module('.' + _TORCH[name], __name__)
     except ModuleNotFoundError as error:
         if error.name != 'torch':
             raise

@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import ast
+import math
 from typing import Any, Callable, List, Mapping, NamedTuple, Tuple, Union
+
+import numpy as np
 
 from ..._graph.graph import Node
 from ..registry import Converters
 
 __all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Many', 'Shape', 'Size', 'Unsupported',
-           'Value', 'emits', 'loss', 'plain']
+           'Value', 'emits', 'exchanged', 'loss', 'number', 'plain']
 
 #: An axis: its size, or, if it can be of any size, its sizes in the two runs of the check.
 Size = Union[int, Tuple[int, int]]
@@ -50,8 +53,6 @@ class Value(NamedTuple):
     parameter: str | None = None
     #: Whether the text has the first two axes of `shape` the other way round.
     swapped: bool = False
-    #: Whether all its elements are 0.
-    zero: bool = False
 
     @property
     def rank(self) -> int:
@@ -62,6 +63,9 @@ class Value(NamedTuple):
         """The text as it stands before a method or an index."""
         return format(self, '.')
 
+    def __str__(self) -> str:
+        return format(self)
+
     def __format__(self, spec: str) -> str:
         if self.swapped:
             return '%s.transpose(0, 1)' % self.unswapped.of
@@ -71,10 +75,17 @@ class Value(NamedTuple):
     @property
     def unswapped(self) -> Value:
         """The array that the text is of."""
-        if not self.swapped:
-            return self
-        first, second, *rest = self.shape
-        return self._replace(shape=(second, first, *rest), swapped=False)
+        return self.exchanged if self.swapped else self
+
+    @property
+    def exchanged(self) -> Value:
+        """The array with its first two axes exchanged, which its text need not say yet."""
+        return self._replace(shape=exchanged(self.shape), swapped=not self.swapped)
+
+
+def exchanged(shape: Shape) -> Shape:
+    """A shape whose first two axes are exchanged."""
+    return (shape[1], shape[0], *shape[2:])
 
 
 class Many(NamedTuple):
@@ -91,17 +102,24 @@ class Emitter(NamedTuple):
     """What writes the nodes of an operator."""
 
     function: Callable[..., Emitted]
-    #: Whether it does not matter which of the first two axes is time.
-    any_order: bool = False
+    #: Whether it does not matter which of the first two axes is time; or, of a node, whether.
+    any_order: bool | Callable[[Node], bool] = False
 
 
 SOURCE: Converters[Emitter] = Converters('source')
 LOSSES: Converters[Callable[..., str]] = Converters('source of losses')
 
+def number(value: float) -> str:
+    """The shortest text of a number that is the same in float32."""
+    text = repr(float(str(np.float32(value))))
+    return text if math.isfinite(value) else "float('%s')" % text
+
+
 _Function = Callable[..., Emitted]
 
 
-def emits(*ops: str, any_order: bool = False) -> Callable[[_Function], _Function]:
+def emits(*ops: str, any_order: bool | Callable[[Node], bool] = False
+          ) -> Callable[[_Function], _Function]:
     """Make a function of the scope, the node and its inputs the emitter of `ops`."""
     def enter(function: _Function) -> _Function:
         SOURCE.enter(Emitter(function, any_order), *ops)

@@ -1,0 +1,349 @@
+"""to_source and from_source: a model as a Python file and its weights, and the weights back."""
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import textwrap
+from typing import Any, Mapping, NamedTuple, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ... import __version__, _check
+from ..._files.atomic import replacing
+from ..._graph.graph import Graph
+from ..._graph.rolling import roll
+from .._onnx.table import ExportError
+from .._torch.module import UnsupportedError
+from ..model import Model
+from .file import File, wrapped
+from .merge import merged, without_effectless
+from .methods import Methods
+from .sampling import Sample, draw, labels_of, run, survey
+from .scope import Facts
+from .table import Shape, Size
+
+__all__ = ['from_source', 'to_source']
+
+#: The largest difference, relative to the largest value, that the source may have.
+_TOLERANCE = 1e-5
+
+
+def to_source(model: Model, path: str | os.PathLike[str],
+              inputs: Mapping[str, Sequence[Any]] | None = None, *,
+              types: Mapping[str, Any] | None = None,
+              outputs: Sequence[str] | None = None) -> None:
+    """Write a model as Python source that needs torch alone, with its weights beside it.
+
+    Parameters
+    ----------
+    model : Model
+        From `interop.load`.
+    path : str
+        Of the source, 'model.py'; the weights become 'model.pt', a state dict. Both are written, or
+        neither.
+    inputs : dict, optional
+        Shapes of inputs by name, as in `to_onnx`: names are axes of any size. The graph tells those
+        that are left out, if the package onnx is installed.
+    types : dict, optional
+        Types of inputs by name, such as ``{'data': 'int64'}``; float32 otherwise.
+    outputs : list of str, optional
+        Names of the outputs that the class gets; all by default.
+
+    Raises
+    ------
+    ExportError
+        Operators have no plain form (all are named), or a shape is missing.
+    ValueError, TypeError
+        Arguments are none.
+
+    Notes
+    -----
+    The source is run before it is written, on random data of two sets of sizes, beside the graph as
+    `to_torch` runs it; its docstring has the largest difference.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from mxrnn import interop
+    >>> graph = interop.graph_from_json('''{"nodes": [
+    ...     {"op": "null", "name": "data", "inputs": []},
+    ...     {"op": "Activation", "name": "act", "attrs": {"act_type": "tanh"},
+    ...      "inputs": [[0, 0, 0]]}], "arg_nodes": [0], "heads": [[1, 0, 0]]}''')
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     interop.to_source(interop.Model(graph, {}, {}), folder + '/act.py',
+    ...                       {'data': ('batch', 3)})
+    ...     print(open(folder + '/act.py').read()[-90:].strip())
+    def forward(self, data: Tensor) -> Tensor:
+            return torch.tanh(data)
+    """
+    path = os.fspath(path)
+    if not path.endswith('.py'):
+        raise ValueError('path must end in .py, got %s' % path)
+    plan = _plan(model, inputs, types, outputs)
+    difference = _check_source(plan, _text(plan, path, 0))
+    weights = path[:-len('.py')] + '.pt'
+    with replacing([path, weights]) as stage:
+        with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
+            file.write(_text(plan, path, difference))
+        torch.save(_state(plan.file), os.path.join(stage, os.path.basename(weights)))
+
+
+def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor], model: Model, *,
+                inputs: Mapping[str, Sequence[Any]] | None = None,
+                outputs: Sequence[str] | None = None) -> Model:
+    """Take the weights of a source that was trained on back, to be saved as a checkpoint.
+
+    Parameters
+    ----------
+    weights : str or dict
+        Path of the state dict, or the state dict of the class.
+    model : Model
+        As it was given to `to_source`.
+    inputs, outputs
+        As they were given to `to_source`.
+
+    Returns
+    -------
+    Model
+        `model` with the weights, bit for bit.
+
+    Raises
+    ------
+    ValueError
+        The state dict is of another model.
+    """
+    state: Mapping[str, Tensor] = weights if isinstance(weights, Mapping) else torch.load(
+        os.fspath(weights), map_location='cpu', weights_only=True)
+    file = _plan(model, inputs, None, outputs).file
+    if set(state) != {*file.state, *file.constants}:
+        raise ValueError('weights must be those of the source of model: %s; got %s' % (
+            ', '.join([*file.state, *file.constants]), ', '.join(state)))
+    flat = _flat(file)
+    for key, places in file.state.items():
+        value = state[key].detach().cpu().double().numpy()
+        if value.shape != places.shape:
+            raise ValueError('weights must have %s of shape %s, got %s' % (
+                key, places.shape, value.shape))
+        flat[places.reshape(-1)] = value.reshape(-1)
+    arrays = {name: flat[file.places[name]].astype(array.dtype)
+              for name, array in file.arrays.items()}
+    return model._replace(
+        arg_params={**model.arg_params, **{name: arrays[name] for name in model.arg_params
+                                           if name in arrays}},
+        aux_params={**model.aux_params, **{name: arrays[name] for name in model.aux_params
+                                           if name in arrays}})
+
+
+class _Plan(NamedTuple):
+    """A file whose methods are written, and what it is checked with."""
+
+    file: File
+    methods: Methods
+    graph: Graph
+    model: Model
+    shapes: Mapping[str, Sequence[int | str]]
+    samples: list[Sample]
+
+
+def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
+          types: Mapping[str, Any] | None, outputs: Sequence[str] | None) -> _Plan:
+    _check.instance('model', model, Model, 'a Model, as load gives it')
+    given = dict(_check.instance('inputs', {} if inputs is None else inputs, Mapping, 'a dict'))
+    kinds = {} if types is None else types
+    graph = model.graph if outputs is None else model.graph.select(outputs)
+    names = graph.arguments + graph.auxiliary
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ExportError('variables must have names of their own, but there are several called %s'
+                          % ', '.join(twice))
+    unknown = sorted(set(given) - set(graph.arguments))
+    if unknown:
+        raise ValueError('inputs must be of arguments of the model, got %s' % ', '.join(unknown))
+    graph = roll(graph, training=True).graph
+    needed = [graph.nodes[place].name for place in sorted(graph.needed())
+              if graph.nodes[place].is_variable]
+    missing = [name for name in needed if name not in given and name not in model.arg_params
+               and name not in model.aux_params]
+    shapes = {**{name: given[name] for name in needed if name in given}, **(
+        _found(graph, model, given, kinds, missing) if missing else {})}
+    try:
+        samples, facts = _sampled(graph, model, shapes, kinds)
+        labels = [name for name in graph.arguments
+                  if name not in needed and name not in model.arg_params]
+        more = draw(graph, {name: given[name] for name in labels if name in given}, kinds, False)
+        found = labels_of(graph, model, samples, facts,
+                          [name for name in labels if name not in given])
+        samples = [{**sample, **one, **other} for sample, one, other in zip(samples, more, found)]
+        known = all(name in samples[0] for name in labels)
+        facts = survey(graph, model, samples, known)
+        graph = merged(without_effectless(graph, facts))
+        facts = survey(graph, model, samples, known)
+    except UnsupportedError as error:
+        raise ExportError(str(error)) from None
+    arrays = {**model.arg_params, **model.aux_params}
+    used = {name: arrays[name] for name in graph.arguments + graph.auxiliary if name in arrays}
+    for name, array in used.items():
+        if array.dtype.kind not in 'fiu':
+            raise ExportError('%s has the type %s' % (name, array.dtype))
+    file = File(used, set(model.aux_params))
+    methods = Methods(file, graph, facts, known)
+    if methods.faults:
+        raise ExportError('\n'.join(dict.fromkeys(methods.faults)))
+    return _Plan(file, methods, graph, model, shapes, samples)
+
+
+def _found(graph: Graph, model: Model, given: Mapping[str, Sequence[Any]],
+           types: Mapping[str, Any], missing: Sequence[str]) -> Mapping[str, Sequence[int | str]]:
+    try:
+        from .._onnx.inputs import found_shapes
+    except ImportError as error:
+        raise ImportError("the shapes of %s must be given, as in inputs={'%s': ('batch', 'time')} "
+                          '(--input %s=batch,time), or the package onnx be installed, which finds '
+                          'them' % (', '.join(missing), missing[0], missing[0])) from error
+    return found_shapes(graph, {**model.arg_params, **model.aux_params}, given, types, missing)[0]
+
+
+def _sampled(graph: Graph, model: Model, shapes: Mapping[str, Sequence[int | str]],
+             types: Mapping[str, Any]) -> tuple[list[Sample], Facts]:
+    """Random data, of larger sizes where small ones do not do, and the shapes of arrays."""
+    for large in (False, True):
+        samples = draw(graph, shapes, types, large)
+        try:
+            return samples, survey(graph, model, samples, labels=False)
+        except UnsupportedError:
+            raise
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = error
+    raise ExportError('the graph does not take %s: %s' % ('; '.join(
+        '%s of shape %s' % (name, tuple(value.shape)) for name, value in samples[1].items()),
+        reason))
+
+
+# ---- weights
+
+def _flat(file: File) -> np.ndarray:
+    """All parameters one after the other, behind a zero."""
+    return np.concatenate([np.zeros(1)] + [array.reshape(-1).astype('float64')
+                                           for array in file.arrays.values()])
+
+
+def _state(file: File) -> dict[str, Tensor]:
+    """The state dict of the class."""
+    flat = _flat(file)
+    owners = {}
+    for name, places in file.places.items():
+        owners[name] = (int(places.reshape(-1)[0]), file.arrays[name].dtype) if places.size else (
+            0, np.dtype('float32'))
+    state = {}
+    for key, places in file.state.items():
+        first = int(places.max()) if places.size else 0
+        dtype = max(((start, dtype) for start, dtype in owners.values() if start <= first),
+                    key=lambda each: each[0])[1]
+        state[key] = torch.from_numpy(flat[places].astype(dtype))
+    return {**state, **{key: torch.from_numpy(np.array(array))
+                        for key, array in file.constants.items()}}
+
+
+# ---- text
+
+def _text(plan: _Plan, path: str, difference: float) -> str:
+    """The whole file."""
+    file = plan.file
+    body = '\n\n'.join(file.methods)
+    imports = ['import torch'] * bool(re.search(r'\btorch\.', body + ''.join(
+        [*file.layers, *file.helpers.values()])))
+    imports += ['import torch.nn.functional as F'] * ('F.' in body)
+    lines = ['"""%s"""' % _docstring(plan, path, difference), *(
+        ['from __future__ import annotations', ''] if 'tuple[' in body else []), *imports,
+        'from torch import Tensor, nn', '', '', *[
+            line for helper in file.helpers.values() for line in (helper, '', '')],
+        'class Model(nn.Module):']
+    if file.layers:
+        lines += ['    def __init__(self) -> None:', '        super().__init__()',
+                  *[wrapped('        ' + line) for line in file.layers], '']
+    return '\n'.join(lines) + '\n' + body + '\n'
+
+
+def _escaped(text: str) -> str:
+    """Text as it may stand in a docstring."""
+    return text.replace('\\', '\\\\').replace('"""', '\\"\\"\\"')
+
+
+def _quoted(name: str) -> str:
+    """A name of a stranger's as it may stand in a docstring."""
+    return name if name.isidentifier() and name.isascii() else _escaped(ascii(name))
+
+
+def _described(plan: _Plan, shape: Shape) -> str:
+    """A shape with the names of its axes."""
+    names: dict[Size, str] = {}
+    for name, sizes in plan.shapes.items():
+        for size, pair in zip(sizes, zip(*(sample[name].shape for sample in plan.samples))):
+            names.setdefault(pair, _quoted(size) if isinstance(size, str) else str(size))
+    for (one, text), (other, further) in itertools.combinations(list(names.items()), 2):
+        if isinstance(one, tuple) and isinstance(other, tuple):
+            names.setdefault((one[0] * other[0], one[1] * other[1]), '%s * %s' % (text, further))
+    return '(%s)' % ', '.join(str(size) if isinstance(size, int) else names.get(size, 'any')
+                              for size in shape)
+
+
+def _docstring(plan: _Plan, path: str, difference: float) -> str:
+    methods, facts = plan.methods, plan.methods.facts.arrays
+    version = plan.model.graph.version
+    rows = ['A model of MXNet%s, as mxrnn %s writes it.' % (
+        ' %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100) if version else '',
+        __version__), '']
+    for name, entry in methods.entries.items():
+        text = methods.arguments[name]
+        if entry in facts:
+            rows.append('%s %s: %s%s.' % ('Input' if name in methods.inputs else 'Label', text,
+                                          _described(plan, facts[entry].shape), (
+                ', called %s in the graph' % _quoted(name)) * (name != text)))
+    rows += ['Output %s: %s.' % (_quoted(name), _described(plan, facts[head].shape))
+             for name, head in zip(methods.outputs, methods.heads)]
+    renamed = [(own[len('self.'):], name) for own, name in plan.file.bare.items()
+               if own != 'self.' + name and own[len('self.'):] in plan.file.state]
+    rows += ['Parameter %s: called %s in the graph.' % (own, _quoted(name))
+             for own, name in renamed]
+    sizes = ' and of '.join(', '.join('%s %s' % (
+        methods.arguments[name], tuple(sample[name].shape)) for name in methods.inputs)
+        for sample in plan.samples)
+    rows += ['Checked against the graph: largest relative difference %.1g, of %s.' % (
+        difference, sizes), '', "Weights: model.load_state_dict(torch.load(%s, weights_only=True))"
+        % _escaped(ascii(os.path.basename(path)[:-len('.py')] + '.pt'))]
+    return '\n'.join(textwrap.fill(row, 100, subsequent_indent='    ') for row in rows) + '\n'
+
+
+# ---- check
+
+def _check_source(plan: _Plan, text: str) -> float:
+    """Run the source beside the graph; the largest difference.
+
+    Raises
+    ------
+    ExportError
+        They differ.
+    """
+    space: dict[str, Any] = {'__name__': 'source'}
+    exec(compile(text, 'source', 'exec'), space)
+    module = space['Model']().eval()
+    module.load_state_dict(_state(plan.file))
+    worst = 0.
+    part = plan.graph.ending_in(plan.methods.heads)
+    for sample in plan.samples:
+        with torch.no_grad():
+            got = module(*[sample[name] for name in plan.methods.inputs])
+        for one, other in zip(got if isinstance(got, tuple) else (got,),
+                              run(part, plan.model, sample)):
+            if one.shape != other.shape:
+                raise ExportError('the source gives an output of shape %s in the place of %s' % (
+                    tuple(one.shape), tuple(other.shape)))
+            if other.numel():
+                scale = float(other.double().abs().max()) or 1.
+                worst = max(worst, float((one.double() - other.double()).abs().max()) / scale)
+    if not worst <= _TOLERANCE:
+        raise ExportError('the source differs from the graph by %g' % worst)
+    return worst

@@ -1,0 +1,162 @@
+"""The file that is being written: its layers, the weights of these, its methods."""
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from typing import Callable, Mapping
+
+import numpy as np
+from torch import nn
+
+from .table import Unsupported
+
+__all__ = ['File', 'local', 'wrapped']
+
+_WIDTH = 100
+#: Words that mean something else in the file.
+_GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', *dir(builtins), *keyword.kwlist}
+_METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step'}
+
+
+def _identifier(name: str, taken: Callable[[str], bool]) -> str:
+    """A name of Python's, like `name`, that is not taken: numbered if it has to be."""
+    plain = re.sub(r'\W+', '_', name, flags=re.ASCII).strip('_')[:40] or 'x'
+    plain = '_' + plain if plain[0].isdigit() else plain
+    own, count = plain, 1
+    while taken(own):
+        count += 1
+        own = '%s_%d' % (plain, count)
+    return own
+
+
+def local(name: str, taken: set[str]) -> str:
+    """An identifier for a variable of a method."""
+    return _identifier(name, lambda own: own in taken or own in _GLOBALS)
+
+
+def wrapped(line: str) -> str:
+    """A line of code, continued inside of its brackets where it is too long."""
+    if len(line) <= _WIDTH:
+        return line
+    depth, best, quote = 0, 0, ''
+    for at, letter in enumerate(line[:_WIDTH]):
+        if quote or letter in '\'"':
+            quote = '' if letter == quote else quote or letter
+        depth += (letter in '([{') - (letter in ')]}')
+        if letter == ' ' and depth and not quote and line[at - 1] in ',+*/':
+            best = at
+    if not best:
+        return line
+    indent = len(line) - len(line.lstrip())
+    return line[:best] + '\n' + wrapped(' ' * (indent + 4) + line[best + 1:])
+
+
+class File:
+    """Layers and methods of the class, and the functions before it.
+
+    Parameters
+    ----------
+    arrays : dict of str to numpy.ndarray
+        The parameters and auxiliary states, by MXNet's names.
+    auxiliary : set of str
+        Names of the auxiliary states.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], auxiliary: set[str]) -> None:
+        self.arrays, self.auxiliary = dict(arrays), auxiliary
+        self.helpers: dict[str, str] = {}
+        self.methods: list[str] = []
+        #: Lines of ``__init__``.
+        self.layers: list[str] = []
+        #: By key of the state dict: for each element the place of MXNet's, from 1 on, in all
+        #: parameters one after the other, 0 for one that stays 0; or the array itself.
+        self.state: dict[str, np.ndarray] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        self.places: dict[str, np.ndarray] = {}
+        first = 1
+        for name, array in self.arrays.items():
+            self.places[name] = np.arange(first, first + array.size).reshape(array.shape)
+            first += array.size
+        self._claimed = np.zeros(first, bool)
+        self._homes: dict[bytes, str] = {}
+        self._made: dict[object, str] = {}
+        self._attributes: set[str] = set()
+        #: MXNet's names, by what stands for them where they are no layer's.
+        self.bare = {'self.' + self._attribute(name): name for name in self.arrays}
+
+    def _attribute(self, name: str) -> str:
+        own = _identifier(name, lambda own: own in self._attributes or own in _METHODS)
+        self._attributes.add(own)
+        return own
+
+    def method(self, name: str) -> str:
+        """The name of a method, like `name`."""
+        own = _identifier(name, lambda own: own in self._attributes)
+        self._attributes.add(own)
+        return own
+
+    def text_of(self, parameter: str) -> str:
+        """The text of a parameter that is no layer's."""
+        return next(text for text, name in self.bare.items() if name == parameter)
+
+    def module(self, name: str, made_by: str, weights: Mapping[str, np.ndarray],
+               constants: Mapping[str, np.ndarray] | None = None, *further: str) -> str:
+        """The text of a layer, which is made if there is none that is the same.
+
+        Parameters
+        ----------
+        name : str
+            What it is called, or nearly.
+        made_by : str
+            Text of its making: 'nn.Linear(16, 20)'.
+        weights : dict
+            By torch's names, its parameters as in `state`.
+        constants : dict, optional
+            Arrays of its state that are none of MXNet's.
+        further : str
+            Formats of lines of ``__init__``, of the layer's text.
+        """
+        key = made_by, tuple((key, each.tobytes()) for key, each in weights.items()), further
+        if key not in self._made:
+            own = self._attribute(name)
+            self._made[key] = 'self.' + own
+            self.layers.append('self.%s = %s' % (own, made_by))
+            self.layers += [line.format('self.' + own) for line in further]
+            for end, places in weights.items():
+                self._claim('%s.%s' % (own, end), places)
+            for end, array in (constants or {}).items():
+                self.constants['%s.%s' % (own, end)] = array
+        return self._made[key]
+
+    def _claim(self, key: str, places: np.ndarray) -> None:
+        """Enter the elements of a parameter; one that is there already is the same parameter."""
+        self.state[key] = places
+        home = self._homes.setdefault(places.tobytes(), key)
+        if home != key:
+            self.layers.append('self.%s = self.%s' % (key, home))
+        elif self._claimed[places[places > 0]].any():
+            raise Unsupported('its weights are those of another layer, in another order')
+        self._claimed[places[places > 0]] = True
+
+    def finish(self) -> None:
+        """Make attributes of the parameters that methods read and no layer has."""
+        text = '\n'.join(self.methods)
+        for own, name in self.bare.items():
+            if not re.search(re.escape(own) + r'\b', text):
+                continue
+            places, key = self.places[name], own[len('self.'):]
+            home = self._homes.get(places.tobytes())
+            if home is not None and self.state[home].shape == places.shape:
+                self.methods = [re.sub(re.escape(own) + r'\b', 'self.' + home, method)
+                                for method in self.methods]
+                continue
+            array = self.arrays[name]
+            made = 'torch.zeros(%s)' % ', '.join(map(str, array.shape or ((),)))
+            if name in self.auxiliary or array.dtype.kind != 'f':
+                dtype = '' if array.dtype == np.float32 else ', dtype=torch.%s' % array.dtype
+                made = '%s.register_buffer(%r, %s%s)' % ('self', key, made[:-1], dtype + ')')
+            else:
+                made = 'self.%s = nn.Parameter(%s)' % (key, made)
+            self.layers.append(made)
+            self._claim(key, places)

@@ -1,0 +1,221 @@
+"""Layers: products, convolutions, pooling, norms, dropout, softmax."""
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+
+from ..._graph.graph import Node
+from .scope import Scope
+from .table import Emitted, Unsupported, Value, emits, number
+
+__all__: list[str] = []
+
+
+def _layer_name(node: Node, weight: Value) -> str:
+    """What stands before '_weight', or else the node's name."""
+    name = weight.parameter or ''
+    return next((name[:-len(end)] for end in ('_weight', '_gamma') if name.endswith(end)),
+                node.name)
+
+
+def _are_parameters(*values: Value | None) -> bool:
+    return all(value is None or value.parameter is not None for value in values)
+
+
+@emits('FullyConnected', any_order=lambda node: not node.flatten)
+def _fully_connected(scope: Scope, node: Node, x: Value, weight: Value, bias: Value | None = None,
+                     ) -> Emitted:
+    text = format(x)
+    if node.flatten and x.rank != 2:
+        text = '%s.flatten(1)' % x.of if x.rank > 2 else '%s.unsqueeze(1)' % x.of
+    if not _are_parameters(weight, bias):
+        return 'F.linear(%s, %s%s)' % (text, weight, '' if bias is None else f', {bias}')
+    layer = scope.module(_layer_name(node, weight), 'nn.Linear(%s, %s%s)' % (
+        weight.shape[1], weight.shape[0], ', bias=False' * (bias is None)),
+        weight=weight, bias=bias)
+    return '%s(%s)' % (layer, text)
+
+
+@emits('Embedding', '_contrib_SparseEmbedding')
+def _embedding(scope: Scope, node: Node, x: Value, weight: Value) -> Emitted:
+    text = format(x.unswapped) if x.dtype == 'int64' else '%s.long()' % x.unswapped.of
+    if weight.parameter is None:
+        text = 'F.embedding(%s, %s)' % (text, weight)
+    else:
+        layer = scope.module(_layer_name(node, weight), 'nn.Embedding(%s, %s)' % weight.shape,
+                             weight=weight)
+        text = '%s(%s)' % (layer, text)
+    return Value(text, scope.out[0], scope.dtypes[0], swapped=x.swapped)
+
+
+def _sizes(sizes: Sequence[int]) -> str:
+    """A size for each axis, as one number where they are the same."""
+    return str(sizes[0]) if len(set(sizes)) == 1 else str(tuple(sizes))
+
+
+def _window(node: Node, **words: str) -> str:
+    """The arguments of a window that are not torch's defaults."""
+    text = ''
+    for key, word in words.items():
+        sizes = getattr(node, key)
+        if sizes and set(sizes) != {int(key in ('stride', 'dilate'))}:
+            text += ', %s=%s' % (word, _sizes(sizes))
+    return text
+
+
+def _channels_last(node: Node) -> bool:
+    return 'layout' in node.attrs and bool(node.layout) and node.layout.index('C') > 1
+
+
+@emits('Convolution', 'Convolution_v1', 'Deconvolution')
+def _convolution(scope: Scope, node: Node, x: Value, weight: Value, bias: Value | None = None,
+                 ) -> Emitted:
+    back, last, count = node.op == 'Deconvolution', _channels_last(node), len(node.kernel)
+    if not _are_parameters(weight, bias) or count > 3:
+        raise Unsupported('its weights are computed, and no parameters')
+    if back and (node.target_shape or last):
+        raise Unsupported('it has a target_shape or channels last')
+    places = {'weight': scope.file.places[str(weight.parameter)]}
+    if bias is not None:
+        places['bias'] = scope.file.places[str(bias.parameter)]
+    if last:
+        places['weight'] = np.moveaxis(places['weight'], -1, 1)
+    filters, channels = places['weight'].shape[:2]
+    channels, filters = (filters, channels * node.num_group) if back else (
+        channels * node.num_group, filters)
+    text = _window(node, stride='stride', pad='padding', dilate='dilation',
+                   **({'adj': 'output_padding'} if back else {}))
+    text += ', groups=%d' % node.num_group * (node.num_group > 1) + ', bias=False' * (bias is None)
+    layer = scope.file.module(_layer_name(node, weight), 'nn.Conv%s%dd(%d, %d, %s%s)' % (
+        'Transpose' * back, count, channels, filters, _sizes(node.kernel), text), places)
+    return '%s(%s.movedim(-1, 1)).movedim(1, -1)' % (layer, x.of) if last else '%s(%s)' % (layer, x)
+
+
+@emits('Pooling', 'Pooling_v1')
+def _pooling(scope: Scope, node: Node, x: Value) -> Emitted:
+    kind, count = node.pool_type, len(node.kernel)
+    if kind not in ('max', 'avg') or node.pooling_convention == 'same' or _channels_last(node):
+        raise Unsupported('pool_type %s, convention %s or channels last' % (
+            kind, node.pooling_convention))
+    if node.global_pool:
+        axes = ', '.join(map(str, range(2, x.rank)))
+        return '%s.%s((%s,), keepdim=True)' % (x.of, 'amax' if kind == 'max' else 'mean', axes)
+    up = node.pooling_convention == 'full'
+    text = ', stride=%s' % _sizes(node.stride or (1,) * count)
+    text += _window(node, pad='padding') + ', ceil_mode=True' * up
+    if kind == 'avg' and node.op == 'Pooling' and node.count_include_pad is False:
+        text += ', count_include_pad=False'
+    return 'F.%s_pool%dd(%s, %s%s)' % (kind, count, x, _sizes(node.kernel), text)
+
+
+@emits('UpSampling')
+def _up_sampling(scope: Scope, node: Node, x: Value, *others: Value) -> Emitted:
+    if node.sample_type != 'nearest' or others:
+        raise Unsupported('it is not the nearest of one input')
+    return 'F.interpolate(%s, scale_factor=%d)' % (x, node.scale)
+
+
+@emits('Dropout', any_order=lambda node: not node.axes)
+def _dropout(scope: Scope, node: Node, x: Value) -> Emitted:
+    if not node.p:
+        return x
+    if node.axes:
+        x = scope.named(x)
+        sizes = scope.sizes(tuple(1 if axis in node.axes else size
+                                  for axis, size in enumerate(x.shape)), x)
+        return '%s * F.dropout(%s.new_ones(%s), %s, %s)' % (
+            format(x, '*'), x, sizes, number(node.p),
+            'True' if node.mode == 'always' else 'self.training')
+    if node.mode == 'always':
+        return 'F.dropout(%s, %s, True)' % (x, number(node.p))
+    return '%s(%s)' % (scope.module('dropout', 'nn.Dropout(%s)' % number(node.p)), x)
+
+
+# ---- norms
+
+@emits('BatchNorm', 'BatchNorm_v1', '_contrib_SyncBatchNorm')
+def _batch_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value, mean: Value,
+                var: Value) -> Emitted:
+    axis = node.axis % x.rank if node.op == 'BatchNorm' else 1
+    if node.use_global_stats or scope.used(1) or scope.used(2) or not 2 <= x.rank <= 5 or (
+            not _are_parameters(gamma, beta, mean, var)):
+        raise Unsupported('it uses use_global_stats, mean and variance, or computed weights')
+    places = {key: scope.file.places[str(value.parameter)] for key, value in (
+        ('weight', gamma), ('bias', beta), ('running_mean', mean), ('running_var', var))}
+    constants = {'num_batches_tracked': np.array(0)}
+    fixed = []
+    if node.fix_gamma:
+        del places['weight']
+        constants['weight'] = np.ones(beta.shape, 'float32')  # type: ignore[arg-type]
+        fixed.append('{}.weight.requires_grad_(False)')
+    made_by = 'nn.BatchNorm%dd(%s, eps=%s, momentum=%s)' % (
+        max(x.rank - 2, 1), beta.shape[0], number(node.eps), number(1 - node.momentum))
+    layer = scope.file.module(_layer_name(node, gamma), made_by, places, constants, *fixed)
+    return '%s(%s)' % (layer, x) if axis == 1 else '%s(%s.movedim(%d, 1)).movedim(1, %d)' % (
+        layer, x.of, axis, axis)
+
+
+@emits('LayerNorm', any_order=lambda node: node.axis == -1)
+def _layer_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -> Emitted:
+    if scope.used(1) or scope.used(2):
+        raise Unsupported('its mean or deviation is read')
+    axis, width, last = node.axis % x.rank, x.shape[node.axis], node.axis % x.rank == x.rank - 1
+    text = format(x) if last else '%s.movedim(%d, -1)' % (x.of, axis)
+    if _are_parameters(gamma, beta):
+        layer = scope.module(_layer_name(node, gamma), 'nn.LayerNorm(%s, eps=%s)' % (
+            width, number(node.eps)), weight=gamma, bias=beta)
+        text = '%s(%s)' % (layer, text)
+    else:
+        text = 'F.layer_norm(%s, (%s,), %s, %s, %s)' % (
+            text, scope.size(width), gamma, beta, number(node.eps))
+    return text if last else '%s.movedim(-1, %d)' % (text, axis)
+
+
+@emits('InstanceNorm')
+def _instance_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -> Emitted:
+    return 'F.instance_norm(%s, weight=%s, bias=%s, eps=%s)' % (x, gamma, beta, number(node.eps))
+
+
+@emits('GroupNorm')
+def _group_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -> Emitted:
+    if scope.used(1) or scope.used(2) or gamma.shape != x.shape[1:2]:
+        raise Unsupported('its mean is read, or it scales groups')
+    return 'F.group_norm(%s, %d, %s, %s, %s)' % (x, node.num_groups, gamma, beta, number(node.eps))
+
+
+@emits('L2Normalization')
+def _l2_normalization(scope: Scope, node: Node, x: Value) -> Emitted:
+    axes = {'instance': tuple(range(1, x.rank)), 'channel': (1,),
+            'spatial': tuple(range(2, x.rank))}[node.mode]
+    if not axes:
+        raise Unsupported('it normalises nothing')
+    x = scope.named(x)
+    return '%s / (%s.square().sum(%r, keepdim=True) + %s).sqrt()' % (x, x, axes, number(node.eps))
+
+
+# ---- softmax
+
+@emits('softmax', 'log_softmax', 'softmin', any_order=lambda node: (
+    node.axis == -1 and not node.use_length))
+def _softmax(scope: Scope, node: Node, x: Value, length: Value | None = None) -> Emitted:
+    text = '-%s' % format(x, '**') if node.op == 'softmin' else format(x)
+    if node.temperature:
+        text = '%s / %s' % (format(x._replace(text=text), '*'), number(node.temperature))
+    dtype = ', dtype=%s' % scope.dtype(node.dtype) if node.dtype and node.dtype != x.dtype else ''
+    name = 'log_softmax' if node.op == 'log_softmax' else 'softmax'
+    if not node.use_length or length is None:
+        return 'torch.%s(%s, %d%s)' % (name, text, node.axis, dtype)
+    axis = node.axis % x.rank
+    x = scope.named(x._replace(text=text))
+    steps = 'torch.arange(%s, device=%s.device)' % (scope.size(x.shape[axis], x), x)
+    if axis < x.rank - 1:
+        steps += '.reshape(%s)' % ', '.join(['-1'] + ['1'] * (x.rank - 1 - axis))
+    behind = scope.own('%s >= %s.unsqueeze(%d)' % (steps, length.of, axis), 'behind')
+    return 'torch.%s(%s.masked_fill(%s, -1e30), %d%s).masked_fill(%s, 0)' % (
+        name, x, behind, node.axis, dtype, behind)
+
+
+@emits('SoftmaxActivation')
+def _softmax_activation(scope: Scope, node: Node, x: Value) -> Emitted:
+    return 'torch.softmax(%s, %d)' % (x, 1 if node.mode == 'channel' else -1)

@@ -1,0 +1,189 @@
+"""Loss heads: their predictions, and losses that have MXNet's gradients."""
+from __future__ import annotations
+
+from ..._graph.graph import Node
+from .elementwise import check_real, number
+from .scope import Scope
+from .shape import product, reshaped
+from .table import Emitted, Shape, Unsupported, Value, emits, loss
+
+__all__: list[str] = []
+
+
+def _times(value: float) -> str:
+    """The factor of a loss, as it stands before it."""
+    return '' if value == 1 else number(value) + ' * '
+
+
+# ---- SoftmaxOutput
+
+@emits('SoftmaxOutput')
+def _softmax_output(scope: Scope, node: Node, x: Value) -> Emitted:
+    # oneDNN, which MXNet uses in inference, takes the last axis of arrays of 1 or 4 axes.
+    last = node.preserve_shape or x.rank <= 2 or (x.rank == 4 and x.dtype == 'float32')
+    if node.multi_output:
+        return '%s.softmax(1)' % x.of
+    if last:
+        return '%s.softmax(-1)' % x.of
+    x = scope.named(x)
+    return '%s.flatten(1).softmax(1).reshape(%s.shape)' % (x, x)
+
+
+def _rows(scope: Scope, node: Node, x: Value) -> Value:
+    """The scores as F.cross_entropy takes them: the classes are along the second axis."""
+    if node.multi_output or x.rank == 2:
+        return x
+    if x.rank == 1:
+        raise Unsupported('of a vector')
+    if node.preserve_shape:
+        count = product(x.shape[:-1])
+        text, shape = reshaped(scope, x, (count, x.shape[-1]), x), (count, x.shape[-1])
+    else:
+        width = product(x.shape[1:])
+        text, shape = reshaped(scope, x, (x.shape[0], width), x), (x.shape[0], width)
+    return Value(f'{text}', shape, x.dtype)
+
+
+@loss('SoftmaxOutput')
+def _softmax_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
+    check_real(x)
+    if node.out_grad:
+        raise Unsupported('with out_grad')
+    scale = _times(node.grad_scale)
+    if label.shape == x.shape:
+        return _distributions(scope, node, x, label, scale)
+    rows = _rows(scope, node, x)
+    wanted = (rows.shape[0], *rows.shape[2:])
+    if product(label.shape) != product(wanted):
+        raise Unsupported('with more labels than rows')
+    places = '%s.long()' % _places(scope, label, wanted)
+    options = ''
+    if node.use_ignore:
+        options += ', ignore_index=%d' % int(node.ignore_label)
+    if node.smooth_alpha and not node.multi_output:
+        classes = rows.shape[1]
+        if not isinstance(classes, int):
+            raise Unsupported('with smoothed labels of any number of classes')
+        options += ', label_smoothing=' + number(node.smooth_alpha * classes / (classes - 1))
+    many, how = node.multi_output, node.normalization
+    if how == 'batch' and not node.use_ignore:  # the mean over all labels
+        return '%sF.cross_entropy(%s, %s%s)' % (scale, rows, places, options)
+    text = "%sF.cross_entropy(%s, %s%s, reduction='sum')" % (scale, rows, places, options)
+    divisors = []
+    if how == 'valid':
+        divisors.append(f'({label:<} != {number(node.ignore_label)}).sum().clamp(min=1)')
+    elif many:  # the positions of a row; with 'batch' all of them
+        size = product(wanted if how == 'batch' else wanted[1:])
+        divisors += [] if size == 1 else [scope.size(size, label, x)]
+    elif how == 'batch':
+        divisors.append(scope.size(product(wanted), label, x))
+    return text + ''.join(' / (%s)' % each if ' * ' in each else ' / ' + each for each in divisors)
+
+
+def _places(scope: Scope, label: Value, wanted: Shape) -> str:
+    """Labels in the shape of the rows; those of steps may come flat or as a row a sequence."""
+    sizes = {size for value in scope.arguments if value.text != label.text for size in value.shape}
+    if label.shape == wanted and len(wanted) == 1 and wanted[0] not in sizes:
+        return label.of + '.flatten()'
+    emitted = reshaped(scope, label, wanted, label)
+    return emitted.of if isinstance(emitted, Value) else emitted
+
+
+def _distributions(scope: Scope, node: Node, x: Value, label: Value, scale: str) -> str:
+    """The labels are chances of the classes, which need not sum up to 1."""
+    axis = 1 if node.multi_output else -1
+    x, label = scope.named(x), scope.named(label)
+    if not node.multi_output and not node.preserve_shape and x.rank > 2:
+        return '%s(%s.flatten(1).logsumexp(1).sum() - (%s * %s).sum())' % (scale, x, label, x)
+    return '%s(%s.logsumexp(%d).sum() - (%s * %s).sum())' % (scale, x, axis, label, x)
+
+
+# ---- regressions and others
+
+def _regression(op: str, prediction: str, function: str, factor: float = 1.) -> None:
+    @emits(op)
+    def emit(scope: Scope, node: Node, x: Value) -> Emitted:
+        return prediction.format(x) if prediction else x
+
+    @loss(op)
+    def of(scope: Scope, node: Node, x: Value, label: Value) -> str:
+        check_real(x)
+        each, labels = product(label.shape[1:]), f'{label}'
+        if label.shape != x.shape or x.shape[1:] == (1,):  # (batch, 1) may come as (batch,)
+            x = scope.named(x)
+            labels = '%s.reshape_as(%s)' % (label.of, x)
+        text = "%sF.%s(%s, %s, reduction='sum')" % (
+            _times(node.grad_scale * factor), function, x, labels)
+        return text if each == 1 else '%s / %s' % (text, _grouped(scope.size(each, label, x)))
+
+
+def _grouped(size: str) -> str:
+    return '(%s)' % size if ' * ' in size else size
+
+
+_regression('LinearRegressionOutput', '', 'mse_loss', .5)
+_regression('LogisticRegressionOutput', 'torch.sigmoid({})', 'binary_cross_entropy_with_logits')
+_regression('MAERegressionOutput', '', 'l1_loss')
+
+
+@emits('MakeLoss', 'make_loss', 'SVMOutput')
+def _itself(scope: Scope, node: Node, x: Value) -> Emitted:
+    return x
+
+
+@loss('make_loss')
+def _make_plain_loss(scope: Scope, node: Node, x: Value) -> str:
+    return '%s.sum()' % x.of
+
+
+@loss('MakeLoss')
+def _make_loss(scope: Scope, node: Node, x: Value) -> str:
+    scale = _times(node.grad_scale)
+    if node.normalization == 'valid':
+        x = scope.named(x)
+        return '%s%s.sum() / (%s > %s).sum().clamp(min=1)' % (scale, x, x,
+                                                              number(node.valid_thresh))
+    rows = product(x.shape[:-1]) if node.normalization == 'batch' else 1
+    text = '%s%s.sum()' % (scale, x.of)
+    return text if rows == 1 else '%s / %s' % (text, _grouped(scope.size(rows, x)))
+
+
+@loss('SVMOutput')
+def _svm_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
+    check_real(x)
+    if not isinstance(x.shape[1], int) or x.rank != 2:
+        raise Unsupported('of other scores than a row for each label')
+    side = f'(2 * F.one_hot({label.of}.long(), {x.shape[1]}) - 1)'
+    text = 'torch.relu(%s - %s * %s)' % (number(node.margin), side, f'{x:/}')
+    text += '.sum()' if node.use_linear else '.square().sum()'
+    return _times(node.regularization_coefficient) + text
+
+
+@emits('softmax_cross_entropy')
+def _softmax_cross_entropy(scope: Scope, node: Node, x: Value, label: Value) -> Emitted:
+    check_real(x)
+    return "F.cross_entropy(%s, %s.long(), reduction='sum').reshape(1)" % (x, label.of)
+
+
+@emits('CTCLoss')
+def _ctc_loss(scope: Scope, node: Node, x: Value, label: Value, *lengths: Value) -> Emitted:
+    check_real(x)
+    first, rest = node.blank_label == 'first', list(lengths)
+    label = scope.named(label)
+    if node.use_data_lengths:
+        steps = rest.pop(0).of + '.long()'
+    else:
+        x = scope.named(x)
+        steps = 'torch.full((%s,), %s)' % (scope.size(x.shape[1], x), scope.size(x.shape[0], x))
+    # Without lengths a label ends at the first padding.
+    sizes = rest.pop(0).of + '.long()' if node.use_label_lengths else (
+        '(%s != %s).cumprod(1).sum(1)' % (label, '0' if first else '-1'))
+    places = f'{label}.long()' if first else f'{label}.long().clamp(min=0)'
+    blank = '' if first else ', blank=%s' % _last(scope, x)
+    return ("F.ctc_loss(%s.log_softmax(2), %s, %s, %s%s, reduction='none', zero_infinity=True)"
+            % (x.of, places, steps, sizes, blank))
+
+
+def _last(scope: Scope, x: Value) -> str:
+    size = x.shape[2]
+    return str(size - 1) if isinstance(size, int) else scope.size(size, x) + ' - 1'

@@ -1,0 +1,162 @@
+"""The methods scores, forward and loss of the class."""
+from __future__ import annotations
+
+from typing import Sequence
+
+from ..._graph.graph import Entry, Graph
+from . import creation, elementwise, index, layers, losses, shape  # noqa: F401
+from .file import File, local
+from .recurrent import write_method
+from .scope import Facts, Scope
+from .table import LOSSES, Unsupported, Value
+
+__all__ = ['Methods']
+
+#: Outputs that are values of losses: predictions do not include them.
+_VALUES = ('MakeLoss', 'make_loss', 'CTCLoss', 'softmax_cross_entropy')
+#: Losses whose predictions are what they read.
+_IDENTITIES = ('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'MakeLoss',
+               'make_loss')
+
+
+class Methods:
+    """Writes the methods into a file.
+
+    Attributes
+    ----------
+    heads : list of Entry
+        What forward returns.
+    outputs : list of str
+        Their names.
+    arguments : dict of str to str
+        The names that inputs and labels have in the methods.
+    entries : dict of str to Entry
+        Where they are in the graph.
+    inputs : list of str
+        Those that forward takes.
+    faults : list of str
+        Nodes that cannot be written, and why.
+    """
+
+    def __init__(self, file: File, graph: Graph, facts: Facts, labels: bool) -> None:
+        self._file, self._graph, self.facts = file, graph, facts
+        self.faults: list[str] = []
+        nodes = graph.nodes
+        self._losses = [head for head in graph.heads if nodes[head.node].op in (
+            *LOSSES, 'CTCLoss', 'softmax_cross_entropy')]
+        self.heads = [head for head in graph.heads if nodes[head.node].op not in _VALUES] or list(
+            graph.heads)
+        names = dict(zip(graph.heads, graph.outputs))
+        self.outputs = [names[head] for head in self.heads]
+        self._parameters = {
+            Entry(place, 0): Value(file.text_of(node.name), file.arrays[node.name].shape,
+                                   str(file.arrays[node.name].dtype), node.name)
+            for place, node in enumerate(nodes) if node.is_variable and node.name in file.arrays}
+        self.arguments: dict[str, str] = {}
+        self.inputs: list[str] = []
+        self.entries: dict[str, Entry] = {}
+        taken: set[str] = set()
+        for place, node in enumerate(nodes):
+            if node.is_variable and node.name not in file.arrays:
+                self.arguments[node.name] = local(node.name, taken)
+                self.entries[node.name] = Entry(place, 0)
+                taken.add(self.arguments[node.name])
+        for place, node in enumerate(nodes):
+            if node.op in LOSSES and any(each.op != 'BlockGrad' for each, _ in
+                                         graph.consumers(place)):
+                self.faults.append('node %s (%s): other operators read its output' % (
+                    node.name, node.op))
+        self._write(labels)
+
+    def _write(self, labels: bool) -> None:
+        core = list(dict.fromkeys([self._data(head) for head in self.heads] + self._further()))
+        plain = core == self.heads or all(self._graph.nodes[head.node].op in _IDENTITIES
+                                          for head in self.heads if self._data(head) != head)
+        if not self._losses or not labels:
+            self.inputs = self._from_inputs('forward', self.heads)
+            return
+        if plain and core == [self._data(head) for head in self.heads]:
+            self.inputs, name = self._from_inputs('forward', core), 'self'
+        else:
+            self.inputs, name = self._from_inputs('scores', core), 'self.scores'
+            scope = self._scope()
+            results = scope.emit(self._taken(scope, core, self.heads, name))
+            write_method(self._file, scope, 'forward', self._texts(self.inputs), results, '')
+        self._write_loss(core, name)
+
+    def _write_loss(self, core: Sequence[Entry], name: str) -> None:
+        scope = self._scope()
+        heads = [entry for head in self._graph.heads if not self._is_blocked(head) for entry in (
+            self._data(head), *self._graph.nodes[head.node].inputs_of('label'))]
+        self._taken(scope, core, heads, name)
+        terms = []
+        for head in self._graph.heads:
+            node = self._graph.nodes[head.node]
+            if self._is_blocked(head):
+                continue
+            values = scope.emit([self._data(head), *node.inputs_of('label')])
+            try:
+                terms.append(LOSSES[node.op](scope, node, *values) if node.op in LOSSES
+                             else values[0].of + '.sum()')
+            except (Unsupported, IndexError) as error:
+                self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
+        used = {*self.inputs, *scope.found}
+        names = [name for name in self.arguments if name in used]
+        total = Value(' + '.join(terms), (), 'float32')
+        write_method(self._file, scope, 'loss', self._texts(names), [total], '')
+
+    def _scope(self) -> Scope:
+        given = {self.entries[name]: Value(text, *self.facts.arrays[self.entries[name]])
+                 for name, text in self.arguments.items()
+                 if self.entries[name] in self.facts.arrays}
+        return Scope(self._file, self._graph, self.facts, {**self._parameters, **given},
+                     self.faults)
+
+    def _texts(self, names: Sequence[str]) -> list[str]:
+        return [self.arguments[name] for name in names]
+
+    def _from_inputs(self, name: str, heads: Sequence[Entry]) -> list[str]:
+        """Write a method that computes `heads`; names of the inputs that it takes."""
+        scope = self._scope()
+        results = scope.emit(heads)
+        inputs = [each for each in self.arguments if each in scope.found]
+        write_method(self._file, scope, name, self._texts(inputs), results, '')
+        return inputs
+
+    def _taken(self, scope: Scope, core: Sequence[Entry], heads: Sequence[Entry], name: str
+               ) -> Sequence[Entry]:
+        """Let a scope take the core from the method that computes it."""
+        text = '%s(%s)' % (name, ', '.join(self._texts(self.inputs)))
+        scope.take(text, {entry: self.facts.arrays[entry] for entry in core}, heads)
+        return heads
+
+    def _data(self, head: Entry) -> Entry:
+        """What a loss reads; another output itself."""
+        node = self._graph.nodes[head.node]
+        return node.inputs[0] if node.op in LOSSES else head
+
+    def _further(self) -> list[Entry]:
+        """What those losses that are no predictions read and the labels do not change."""
+        graph = self._graph
+        rest = [head for head in graph.heads if head not in self.heads]
+        inputs = graph._replace(heads=tuple(self.heads)).needed()
+        labelled: set[int] = set()
+        for place, node in enumerate(graph.nodes):
+            if (node.is_variable and place not in inputs and Entry(place, 0) not in self._parameters
+                    or any(entry.node in labelled for entry in node.inputs)):
+                labelled.add(place)
+        found, pending = [], [self._data(head) for head in rest]
+        while pending:
+            entry = pending.pop()
+            if entry.node in labelled:
+                pending.extend(graph.nodes[entry.node].needed_inputs)
+            elif not graph.nodes[entry.node].is_variable:
+                found.append(entry)
+        return found
+
+    def _is_blocked(self, head: Entry) -> bool:
+        """Whether no gradient goes into an output."""
+        node = self._graph.nodes[head.node]
+        while node.op in ('Reshape', 'SwapAxis', 'Concat', '_copy', 'expand_dims', 'slice_axis'):
+            node = self._graph.nodes[node.inputs[0].node]
+        return node.op == 'BlockGrad' or node.is_variable and node.name not in self._file.arrays

@@ -1,0 +1,185 @@
+"""RNN as nn.LSTM, nn.GRU and nn.RNN, and loops as a for over a method."""
+from __future__ import annotations
+
+import os
+import re
+from typing import Mapping, Sequence
+
+import numpy as np
+
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.layout import FusedLayout
+from ..model import Model
+from .file import File, local, wrapped
+from .sampling import run
+from .scope import Scope
+from .table import Emitted, Unsupported, Value, emits, number
+
+__all__ = ['write_method']
+
+_CLASSES = {'lstm': 'nn.LSTM', 'gru': 'nn.GRU', 'rnn_tanh': 'nn.RNN', 'rnn_relu': 'nn.RNN'}
+
+#: Operators that move elements and change none.
+_MOVES = {'', 'Reshape', 'Concat', '_rnn_param_concat', 'SliceChannel', 'slice_axis', 'zeros_like',
+          '_copy', 'transpose', 'expand_dims', 'SwapAxis', '_zeros', 'stack', 'squeeze', 'Flatten',
+          'reshape_like', 'slice'}
+
+
+def _places(file: File, graph: Graph, entry: Entry) -> np.ndarray:
+    """Where each element of an array of parameters comes from: see `File.state`."""
+    part = graph.ending_in([entry])
+    if any(node.op not in _MOVES or node.is_variable and node.name not in file.places
+           for node in part.nodes):
+        raise Unsupported('its weights are computed, and no parameters')
+    numbered = {name: file.places[name].astype('float64') for name in part.arguments}
+    return run(part, Model(part, numbered, {}), {})[0].numpy().astype('int64')
+
+
+@emits('RNN')
+def _rnn(scope: Scope, node: Node, data: Value, *begins: Value) -> Emitted:
+    for key in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
+        if getattr(node, key) is not None:
+            raise Unsupported('it has %s' % key)
+    if node.use_sequence_length:
+        raise Unsupported('it takes lengths')
+    width, lstm = data.shape[2], node.mode == 'lstm'
+    if not isinstance(width, int):
+        raise Unsupported('the width of its data may be any')
+    count = len(node.inputs) - 2
+    if begins and len(begins) < count:
+        raise Unsupported('one of its begin states is zeros, and the other is not')
+    vector = _places(scope.file, scope.graph, node.inputs[1]).reshape(-1)
+    layout = FusedLayout(node.mode, node.state_size, node.num_layers, node.bidirectional)
+    weights = {'%s_%s_l%d%s' % (each.kind, {'i2h': 'ih', 'h2h': 'hh'}[each.group], each.layer,
+                                '_reverse' * (each.direction == 'r')):
+               vector[each.begin:each.end].reshape(each.shape)
+               for each in layout.arrays(width, by_gate=False)}
+    empty = [key for key, places in weights.items() if not places.any()]
+    if len(empty) == len(weights) // 2:
+        weights = {key: places for key, places in weights.items() if key not in empty}
+    options = [str(width), str(node.state_size)]
+    options += ['num_layers=%d' % node.num_layers] * (node.num_layers > 1)
+    options += ["nonlinearity='relu'"] * (node.mode == 'rnn_relu')
+    options += ['bias=False'] * (len(empty) > len(weights) // 2 or len(weights) == len(empty))
+    options += ['batch_first=True'] * data.swapped
+    options += ['dropout=' + number(node.p)] * (node.p > 0 and node.num_layers > 1)
+    options += ['bidirectional=True'] * node.bidirectional
+    fixed = [] if 'bias=False' in options else ['{}.%s.requires_grad_(False)' % key
+                                                for key in empty]
+    layer = scope.file.module(_name_of(scope.graph, node), '%s(%s)' % (
+        _CLASSES[node.mode], ', '.join(options)), weights, None, *fixed)
+    states = ', '.join(map(format, begins))
+    given = ', (%s)' % states if lstm and states else ', ' * bool(states) + states
+    names = scope.unpack('{}, ({}, {})' if lstm and (scope.used(1) or scope.used(2)) else '{}, {}',
+                         '%s(%s%s)' % (layer, data.unswapped, given), 'x', 'state', 'cell')
+    outputs: list[str | Value] = [Value(name, shape, data.dtype)
+                                  for name, shape in zip(names, scope.out)]
+    if data.swapped:
+        outputs[0] = data._replace(text=names[0], shape=scope.out[0])
+    return outputs
+
+
+def _name_of(graph: Graph, node: Node) -> str:
+    """What the weights of all its cells have in common, or else the name of the node."""
+    names = graph.ending_in([node.inputs[1]]).arguments
+    common = os.path.commonprefix(names)
+    if len(names) > 1:
+        common = re.sub(r'(_l|_)?\d*(i2h|h2h)?_?$', '', common)
+    return re.sub(r'_(parameters|rolled|rnn)$', '', common or node.name) or node.mode
+
+
+# ---- loops
+
+@emits('_foreach')
+def _loop(scope: Scope, node: Node, *inputs: Value) -> Emitted:
+    body, facts = node.subgraphs[0], scope.facts.bodies[scope.place]
+    variables = [place for place, each in enumerate(body.nodes) if each.is_variable]
+    places = [variables[at] for at in
+              node.in_data_locs + node.in_state_locs + node.remain_locs]
+    first = len(node.in_data_locs)
+    states = len(node.in_state_locs)
+    given: dict[Entry, Value] = {}
+    names: set[str] = set()
+    constants: dict[Entry, Value] = {}
+    entries = [Entry(place, 0) for place in places]
+    for at, (entry, value) in enumerate(zip(entries, inputs)):
+        if at >= first + states and value.parameter is not None:
+            constants[entry] = value
+        elif entry in facts.arrays:
+            text = local('x' if at < first else 'state' if at < first + states
+                         else body.nodes[entry.node].name, names)
+            names.add(text)
+            given[entry] = Value(text, *facts.arrays[entry])
+    sub = Scope(scope.file, body, facts, {**given, **constants}, scope.faults)
+    name = scope.file.method('step')
+    kept = [at for at in range(len(body.heads))
+            if at >= node.num_out_data or scope.used(at)]
+    results = sub.emit([body.heads[at] for at in kept])
+    if len(results) < len(kept):
+        raise Unsupported('its body cannot be written')
+    texts = [format(each) for each in results]
+    unique = dict(zip(texts, results))
+    write_method(scope.file, sub, name, [given[each].text for each in entries if each in given],
+                 list(unique.values()), 'One step of the loop %s.' % _quoted(node.name))
+    return _call(scope, node, name, inputs, [each in given for each in entries],
+                 dict(zip(kept, texts)))
+
+
+def _quoted(name: str) -> str:
+    return ascii(name)[1:-1].replace('\\', '/').replace('"', '/')
+
+
+def _call(scope: Scope, node: Node, name: str, inputs: Sequence[Value], passed: Sequence[bool],
+          texts: Mapping[int, str]) -> Emitted:
+    """The lines of the loop, in the method that it is in.
+
+    `texts` are what the step returns, by the number of the body's output; what is there twice is
+    returned once.
+    """
+    first, states, count = len(node.in_data_locs), len(node.in_state_locs), node.num_out_data
+    readers = [each.op for each, _ in scope.graph.consumers(scope.place)]
+    swapped = any(each.swapped for each in inputs[:first]) or set(readers) == {'SwapAxis'}
+    data = ['%s.unbind(%d)' % (each.unswapped.of, int(each.swapped)) for each in inputs[:first]]
+    rows = [scope.own('', 'row') for _ in range(first)]
+    state = [scope.own(format(each), 'state') for each in inputs[first:first + states]]
+    others = [scope.named(each).text for each in inputs[first + states:]]
+    returned = {text: state[at - count] for at, text in texts.items() if at >= count}
+    if len(returned) < states:
+        raise Unsupported('two of its states are the same')
+    lists: dict[int, str] = {}
+    for at, text in texts.items():
+        if at < count:
+            lists[at] = scope.own('[]', 'outs')
+            returned.setdefault(text, scope.own('', 'out'))
+    arguments = [text for text, own in zip([*rows, *state, *others], passed) if own]
+    targets = [returned[text] for text in dict.fromkeys(texts.values())]
+    scope.line('for %s in %s:' % (', '.join(rows), data[0] if first == 1 else (
+        'zip(%s)' % ', '.join(data))))
+    scope.line('    %s = self.%s(%s)' % (', '.join(targets), name, ', '.join(arguments)))
+    for at, each in lists.items():
+        scope.line('    %s.append(%s)' % (each, returned[texts[at]]))
+    results: list[str | Value] = []
+    for at in range(count):
+        text = 'torch.stack(%s%s)' % (lists[at], ', 1' * swapped) if at in lists else '_'
+        results.append(Value(text, scope.out[at], scope.dtypes[at], swapped=swapped))
+    for at, text in enumerate(state, count):
+        shape, dtype = (scope.out[at], scope.dtypes[at]) if at < len(scope.out) else ((), '')
+        results.append(Value(text, shape, dtype))
+    return results
+
+
+def write_method(file: File, scope: Scope, name: str, arguments: Sequence[str],
+                 results: Sequence[Value], purpose: str) -> None:
+    """Enter a method that returns `results`."""
+    kind = 'Tensor' if len(results) == 1 else 'tuple[%s]' % ', '.join(['Tensor'] * len(results))
+    texts = [format(each) for each in results]
+    while len(texts) > 1 and sum(map(len, texts)) > 60:
+        at = max(range(len(texts)), key=lambda at: len(texts[at]))
+        if texts[at].isidentifier():
+            break
+        texts[at] = scope.own(texts[at], 'x')
+    head = '    def %s(self, %s) -> %s:' % (
+        name, ', '.join('%s: Tensor' % each for each in arguments), kind)
+    file.methods.append('\n'.join([wrapped(head), *(
+        ['        """%s"""' % purpose] if purpose else []), *scope.body(
+            'return ' + ', '.join(texts))]))

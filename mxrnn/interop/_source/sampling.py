@@ -1,0 +1,139 @@
+"""Runs graphs on random data of two sets of sizes, which tells the shapes of all arrays."""
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Sequence, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..._graph.graph import Graph, Node
+from .._torch.module import GraphModule
+from ..model import Model
+from ..random_data import data_for
+from .scope import Fact, Facts
+from .table import Shape, Size
+
+__all__ = ['Sample', 'draw', 'labels_of', 'run', 'survey']
+
+#: One array for each input; of each of the two sets of sizes.
+Sample = Dict[str, Tensor]
+Named = Mapping[str, Sequence[Union[int, str]]]
+
+#: The sizes of axes of any size: those of the first and of the second run.
+_SIZES = [(3, 4), (5, 9), (7, 6), (11, 10), (13, 15), (17, 14)]
+#: The same where a window needs more.
+_LARGE = [(size + 16, other + 16) for size, other in _SIZES]
+
+
+def draw(graph: Graph, shapes: Named, types: Mapping[str, Any], large: bool) -> list[Sample]:
+    """Random data of both sets of sizes for the inputs that have shapes."""
+    names = list(dict.fromkeys(size for shape in shapes.values() for size in shape
+                               if isinstance(size, str)))
+    pairs = dict(zip(names, _LARGE if large else _SIZES))
+    samples = []
+    for which in (0, 1):
+        random = np.random.RandomState(which)
+        sizes = {name: tuple(pairs[size][which] if isinstance(size, str) else size
+                             for size in shape) for name, shape in shapes.items()}
+        steps = min([size for shape in sizes.values() for size in shape if len(shape) > 1] or [1])
+        samples.append({name: torch.from_numpy(data_for(
+            graph, name, shape, types.get(name, 'float32'), steps, random))
+            for name, shape in sizes.items()})
+    return samples
+
+
+def run(graph: Graph, model: Model, sample: Sample) -> list[Tensor]:
+    """The outputs of a graph, by `to_torch`."""
+    needed = set(graph.arguments)
+    module = GraphModule(graph, model.arg_params, model.aux_params, roll=False).eval()
+    with torch.no_grad():
+        result = module(**{name: value for name, value in sample.items() if name in needed})
+    return [each.detach() for each in (result if isinstance(result, tuple) else (result,))]
+
+
+def survey(graph: Graph, model: Model, samples: Sequence[Sample], labels: bool = True) -> Facts:
+    """Shapes and types of the arrays that something reads, in both runs; with those of labels."""
+    places = range(len(graph.nodes)) if labels else graph.needed()
+    entries = sorted({*graph.heads, *(
+        entry for place in places for entry in (
+            graph.nodes[place].inputs if labels else graph.nodes[place].needed_inputs))})
+    whole = graph._replace(heads=tuple(entries))
+    runs = [run(whole, model, sample) for sample in samples]
+    arrays = {entry: _fact(*each) for entry, each in zip(entries, zip(*runs))}
+    bodies = {}
+    for place in places:
+        node = graph.nodes[place]
+        if node.op == '_foreach':
+            inputs = [[dict(zip(entries, results))[entry] for entry in node.inputs]
+                      for results in runs]
+            bodies[place] = survey(node.subgraphs[0], Model(node.subgraphs[0], {}, {}), [
+                _first_step(node, each) for each in inputs])
+    return Facts(arrays, bodies)
+
+
+def _first_step(node: Node, inputs: Sequence[Tensor]) -> Sample:
+    """The variables of the body of a loop in its first step."""
+    names = [each.name for each in node.subgraphs[0].nodes if each.is_variable]
+    places = node.in_data_locs + node.in_state_locs + node.remain_locs
+    return {names[place]: value[0] if at < len(node.in_data_locs) else value
+            for at, (place, value) in enumerate(zip(places, inputs))}
+
+
+def _fact(one: Tensor, other: Tensor) -> Fact:
+    return Fact(tuple(size if size == further else (size, further)
+                      for size, further in zip(one.shape, other.shape)),
+                str(one.dtype).partition('.')[2])
+
+
+# ---- labels
+
+def labels_of(graph: Graph, model: Model, samples: Sequence[Sample], facts: Facts,
+              missing: Sequence[str]) -> list[Sample]:
+    """Data for the labels of losses whose shapes nobody gave: those that fit the predictions."""
+    found: list[Sample] = [{}, {}]
+    for node in graph.nodes:
+        for entry in node.inputs_of('label'):
+            part = graph.ending_in([entry])
+            names = [name for name in part.arguments if name in missing]
+            if len(names) != 1 or names[0] in found[0]:
+                continue
+            data = facts.arrays[node.inputs[0]].shape
+            for shape in _candidates(data, samples, len(part.nodes) > 1):
+                labels = [{**sample, names[0]: torch.zeros([_of(size, which) for size in shape])}
+                          for which, sample in enumerate(samples)]
+                if all(_fits(node, part, model, label, data, which)
+                       for which, label in enumerate(labels)):
+                    for which, label in enumerate(labels):
+                        found[which][names[0]] = label[names[0]]
+                    break
+    return found
+
+
+def _of(size: Size, which: int) -> int:
+    return size if isinstance(size, int) else size[which]
+
+
+def _candidates(data: Shape, samples: Sequence[Sample], reshaped: bool) -> list[Shape]:
+    """Shapes that labels of data of the shape `data` may have, the most usual first."""
+    inputs = [_fact(*pair).shape for pair in zip(*(each.values() for each in samples))]
+    pairs = [shape[:2] for shape in inputs if len(shape) > 1]
+    found = [*(pairs if reshaped else []), data[:-1], *pairs, data[:1],
+             *[shape[:1] for shape in inputs], data[:1] + data[2:], data,
+             *[shape[::-1] for shape in pairs]]
+    return [shape for shape in found if shape]
+
+
+def _fits(node: Node, part: Graph, model: Model, sample: Sample, data: Shape, which: int) -> bool:
+    """Whether the label of a loss has as many elements as the loss reads."""
+    try:
+        label, = run(part, model, sample)
+    except (RuntimeError, ValueError, IndexError):
+        return False
+    sizes = [_of(size, which) for size in data]
+    every = int(np.prod(sizes))
+    if node.op != 'SoftmaxOutput':
+        return label.numel() == (sizes[0] if node.op == 'SVMOutput' else every)
+    if node.multi_output:
+        return label.numel() * sizes[1] == every
+    return label.numel() == (every // sizes[-1] if node.preserve_shape else sizes[0])

@@ -1,0 +1,346 @@
+"""One method that is being written: names for values, lines, sizes."""
+from __future__ import annotations
+
+import collections
+import itertools
+import re
+from typing import Iterable, Mapping, NamedTuple, Sequence
+
+from ..._graph.attributes import AttributeValueError
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operators import check_attributes
+from .file import File, local, wrapped
+from .table import SOURCE, Emitted, Emitter, Many, Shape, Size, Unsupported, Value, exchanged
+
+__all__ = ['Fact', 'Facts', 'Scope', 'is_zero']
+
+#: Inputs of more letters than this get names, where they are no names yet.
+_LONGEST = 50
+_NAME = re.compile(r'(self\.)?\w+')
+#: A letter of quotes before these is no word of the code.
+_WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')
+
+
+class Fact(NamedTuple):
+    """Shape and type of an array."""
+
+    shape: Shape
+    dtype: str
+
+
+class Facts(NamedTuple):
+    """What running a graph has told of its arrays, and of those in the bodies of its loops."""
+
+    arrays: Mapping[Entry, Fact]
+    bodies: Mapping[int, Facts]
+
+
+class _Line(NamedTuple):
+    """A statement: an assignment, if there is something on its left side."""
+
+    left: str
+    right: str
+    targets: tuple[str, ...] = ()
+
+
+class Scope:
+    """A graph that becomes the lines of a method.
+
+    Attributes
+    ----------
+    out : list of tuple
+        Shapes of the outputs of the node that is being written.
+    dtypes : list of str
+        Their types.
+    faults : list of str
+        Nodes that cannot be written, and why.
+    """
+
+    def __init__(self, file: File, graph: Graph, facts: Facts, given: Mapping[Entry, Value],
+                 faults: list[str]) -> None:
+        self.file, self.graph, self.facts, self.faults = file, graph, facts, faults
+        self.arguments = [value for value in given.values() if value.parameter is None
+                          and value.text.isidentifier()]
+        self.values = dict(given)
+        self.place = 0
+        #: Names of the arguments, and arrays, that the lines read.
+        self.found: set[str] = set()
+        self._given: collections.Counter[Entry] = collections.Counter()
+        self.out: list[Shape] = []
+        self.dtypes: list[str] = []
+        self._lines: list[_Line] = []
+        #: The inputs of the node that have not been read yet.
+        self._read: list[Entry] = []
+        self._names = {value.text for value in self.arguments}
+        self._uses: collections.Counter[Entry] = collections.Counter()
+
+    # ---- what emitters use
+
+    def dtype(self, name: str) -> str:
+        """The text of a type."""
+        if name not in ('float32', 'float64', 'float16', 'bfloat16', 'uint8', 'int8', 'int32',
+                        'int64', 'bool'):
+            raise Unsupported('the type %s' % name)
+        return 'torch.' + name
+
+    def size(self, size: Size, *near: Value) -> str:
+        """The text of the size of an axis, read off values near it or the method's arguments."""
+        if isinstance(size, int):
+            return str(size)
+        known: dict[tuple[int, int], str] = {}
+        for value in [*near, *self.arguments]:
+            if value.text.isidentifier():
+                for axis, each in enumerate(value.unswapped.shape):
+                    if isinstance(each, tuple):
+                        known.setdefault(each, '%s.shape[%d]' % (value.text, axis))
+        if size in known:
+            return known[size]
+        for (one, text), (other, further) in itertools.combinations_with_replacement(
+                known.items(), 2):
+            if (one[0] * other[0], one[1] * other[1]) == size:
+                return '%s * %s' % (text, further)
+        for one, text in known.items():
+            factor, rest = divmod(size[0], one[0])
+            if not rest and factor * one[1] == size[1]:
+                return '%d * %s' % (factor, text)
+            if one[0] % size[0] == 0 and one[1] == one[0] // size[0] * size[1]:
+                return '%s // %d' % (text, one[0] // size[0])
+            more = size[0] - one[0]
+            if more == size[1] - one[1]:
+                return '%s %s %d' % (text, '-' if more < 0 else '+', abs(more))
+        raise Unsupported('a size that can be read nowhere')
+
+    def sizes(self, shape: Shape, *near: Value) -> str:
+        """The text of a shape, as it stands in a call."""
+        return ', '.join(self.size(each, *near) for each in shape)
+
+    def named(self, value: Value, name: str = 'x') -> Value:
+        """The value, under a name: that of a variable of the method."""
+        if _NAME.fullmatch(value.text):
+            return value
+        own = self._free(name)
+        self._lines.append(_Line(own, value.text, (own,)))
+        named = value._replace(text=own)
+        self.values.update((entry, named) for entry, each in self.values.items() if each == value)
+        return named
+
+    def own(self, text: str, name: str) -> str:
+        """A variable that nothing else is called like, which is set to `text`, if there is any."""
+        own = local(name, self._names)
+        self._names.add(own)
+        if text:
+            self._lines.append(_Line(own, text, (own,)))
+        return own
+
+    def line(self, text: str) -> None:
+        """Write a statement."""
+        self._lines.append(_Line('', text))
+
+    def helper(self, name: str, code: str) -> str:
+        """Put a function before the class, once; its name."""
+        self.file.helpers[name] = code
+        return name
+
+    def module(self, name: str, made_by: str, **weights: Value | None) -> str:
+        """The text of a layer of parameters of the graph: see `File.module`."""
+        return self.file.module(name, made_by, {
+            key: self.file.places[str(value.parameter)] for key, value in weights.items()
+            if value is not None})
+
+    def used(self, output: int) -> bool:
+        """Whether anything reads an output of the node that is being written."""
+        return self._uses[Entry(self.place, output)] > 0
+
+    def unpack(self, pattern: str, text: str, *names: str) -> list[str]:
+        """Write ``h, (c, _) = text`` of the pattern '{}, ({}, {})'; names of what is read.
+
+        The node's inputs must not be used after it.
+        """
+        self._consume()
+        own = [self._free(name) if self.used(at) else '_' for at, name in enumerate(names)]
+        self._lines.append(_Line(pattern.format(*own), text, tuple(
+            [each for each in own if each != '_'])))
+        return own
+
+    # ---- the graph
+
+    def emit(self, heads: Sequence[Entry]) -> list[Value]:
+        """Write what `heads` need, and return them; an empty list if there are faults."""
+        needed = self._needed(heads)
+        self._uses.update(heads)
+        for place in needed:
+            self._uses.update(self.reads(self.graph.nodes[place]))
+        for place in sorted(needed):
+            node = self.graph.nodes[place]
+            inputs = self.reads(node)
+            if all(each in self.values for each in inputs):
+                self._read = inputs
+                self._node(place, node, [self.values[each] for each in inputs])
+                self._consume()
+        return [self.values[head] for head in heads if head in self.values]
+
+    def _needed(self, heads: Sequence[Entry]) -> set[int]:
+        """Places of the nodes to write for `heads`: none before what is there already."""
+        needed: set[int] = set()
+        pending = list(heads)
+        while pending:
+            entry = pending.pop()
+            if entry in self.values:
+                self.found.add(self.graph.nodes[entry.node].name)
+                self._given[entry] += 1
+            elif entry.node not in needed:
+                needed.add(entry.node)
+                pending.extend(self.reads(self.graph.nodes[entry.node]))
+        return needed
+
+    def take(self, text: str, facts: Mapping[Entry, Fact], heads: Sequence[Entry]) -> None:
+        """Have the value of `text` in the place of some arrays, as far as `heads` need them."""
+        for entry, fact in facts.items():
+            self.values[entry] = Value(text, *fact)
+        self._given.clear()
+        self._needed(heads)
+        if len(facts) == 1 and max(self._given.values(), default=0) <= 1:
+            return
+        names = [self.own('', 'x') if entry in self._given else '_' for entry in facts]
+        for name, (entry, fact) in zip(names, facts.items()):
+            self.values[entry] = Value(name, *fact)
+        self._lines.append(_Line(', '.join(names), text, tuple(names)))
+
+    def reads(self, node: Node) -> list[Entry]:
+        """The inputs that an emitter gets: no labels of losses, and of RNN the data and those begin
+        states that are not zeros."""
+        if node.op == 'RNN':
+            return [node.inputs[0], *[entry for entry in node.inputs[2:]
+                                      if not is_zero(self.graph, entry)]]
+        return node.needed_inputs
+
+    def _consume(self) -> None:
+        """Note that the node has its inputs now, so that names of theirs can be used again."""
+        self._uses.subtract(self._read)
+        self._read = []
+
+    def _node(self, place: int, node: Node, inputs: Sequence[Value]) -> None:
+        self.place = place
+        try:
+            check_attributes(node)
+            emitter = SOURCE.get(node.op)
+            if emitter is None:
+                raise Unsupported('it has no plain form')
+            self._emit(place, node, inputs, emitter)
+        except AttributeValueError as error:
+            self.faults.append('node %s' % error)
+        except Unsupported as error:
+            self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
+
+    def _emit(self, place: int, node: Node, inputs: Sequence[Value], emitter: Emitter) -> None:
+        outputs = [entry for entry in self.facts.arrays if entry.node == place]
+        number = max([entry.output for entry in outputs], default=-1) + 1
+        facts = [self.facts.arrays.get(Entry(place, at), Fact((), 'float32'))
+                 for at in range(number)]
+        self.out, self.dtypes = [fact.shape for fact in facts], [fact.dtype for fact in facts]
+        if _is_swap(node, inputs):
+            self._enter(node, [inputs[0].exchanged])
+            return
+        inputs = inputs if node.op == '_foreach' else self._shortened(inputs)
+        any_order = emitter.any_order
+        swapped = (any_order(node) if callable(any_order) else any_order) and _all_swapped(
+            inputs[:1] if node.op == 'FullyConnected' else inputs, self.out)
+        if swapped:
+            inputs = [each.unswapped for each in inputs]
+            self.out = [exchanged(shape) for shape in self.out]
+        emitted = emitter.function(self, node, *inputs)
+        self._enter(node, self._results(node, emitted, swapped))
+
+    def _results(self, node: Node, emitted: Emitted, swapped: bool) -> list[Value]:
+        if isinstance(emitted, Many):
+            count = len(self.out)
+            emitted = list(self.unpack(', '.join(['{}'] * count) + ',' * (count == 1), emitted.text,
+                                       *[self._reader(at, node) for at in range(count)]))
+        results = []
+        for at, each in enumerate(emitted if isinstance(emitted, list) else [emitted]):
+            if isinstance(each, str):
+                shape = self.out[at] if at < len(self.out) else ()
+                dtype = self.dtypes[at] if at < len(self.dtypes) else 'float32'
+                each = Value(each, shape, dtype)
+            results.append(each.exchanged if swapped and not each.swapped else each)
+        return results
+
+    def _enter(self, node: Node, results: Sequence[Value]) -> None:
+        """Keep the outputs, those that are read twice under names."""
+        self._consume()
+        for at, value in enumerate(results):
+            entry = Entry(self.place, at)
+            if self._uses[entry] > 1 and value.parameter is None:
+                value = self.named(value, _name_of(node))
+            self.values[entry] = value
+
+    def _shortened(self, inputs: Sequence[Value]) -> list[Value]:
+        """The inputs, the longest of which get names until they fit into a line together."""
+        inputs = list(inputs)
+        while sum(len(each.text) for each in inputs if not _NAME.fullmatch(each.text)) > _LONGEST:
+            at = max(range(len(inputs)), key=lambda at: len(inputs[at].text))
+            named = self.named(inputs[at])
+            if named == inputs[at]:
+                break
+            inputs = [named if each == inputs[at] else each for each in inputs]
+        return inputs
+
+    def _reader(self, output: int, node: Node) -> str:
+        """A name for an output of several: that of the node that reads it."""
+        for place, each in enumerate(self.graph.nodes):
+            if place > self.place and Entry(self.place, output) in each.inputs:
+                name = _name_of(each)
+                return name if name != 'x' else _name_of(node)
+        return 'x'
+
+    def _free(self, name: str) -> str:
+        """A name for a variable: x again where nothing needs the old one."""
+        if name == 'x' and 'x' in self._names and 'x' not in {
+                each.text for each in self.arguments} and not any(
+                    re.search(r'\bx\b', value.text) for entry, value in self.values.items()
+                    if self._uses[entry] > 0):
+            return name
+        own = local(name, self._names)
+        self._names.add(own)
+        return own
+
+    def body(self, returns: str) -> list[str]:
+        """The lines of the method, without those whose variables nothing reads."""
+        live = set(_WORD.findall(returns))
+        kept = [returns]
+        for line in reversed(self._lines):
+            if not line.left or live.intersection(line.targets):
+                live = live - set(line.targets) | set(_WORD.findall(line.right))
+                kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
+        return [wrapped(' ' * 8 + text) for text in reversed(kept)]
+
+
+def is_zero(graph: Graph, entry: Entry) -> bool:
+    """Whether an array is made as zeros, and then moved at most."""
+    node = graph.nodes[entry.node]
+    while node.op in ('expand_dims', 'Reshape', 'SwapAxis', '_copy', 'slice_axis', 'broadcast_to'):
+        node = graph.nodes[node.inputs[0].node]
+    return node.op in ('_zeros', 'zeros_like') or node.op == 'Concat' and all(
+        is_zero(graph, each) for each in node.inputs)
+
+
+def _is_swap(node: Node, inputs: Sequence[Value]) -> bool:
+    """Whether a node exchanges the first two axes."""
+    if node.op == 'SwapAxis':
+        return {node.dim1 % inputs[0].rank, node.dim2 % inputs[0].rank} == {0, 1}
+    return node.op == 'transpose' and inputs[0].rank > 1 and node.axes == (
+        1, 0, *range(2, inputs[0].rank))
+
+
+def _all_swapped(inputs: Iterable[Value], out: Sequence[Shape]) -> bool:
+    """Whether all inputs have their first two axes exchanged, or none of these."""
+    inputs, rank = list(inputs), max(map(len, out), default=0)
+    return any(each.swapped for each in inputs) and all(
+        each.rank == rank if each.swapped else each.rank <= rank - 2 for each in inputs)
+
+
+def _name_of(node: Node) -> str:
+    """A name for the output of a node: what the program called it, without prefix and step."""
+    name = re.sub(r'^.*_t\d+_', '', node.name)
+    made_up = re.fullmatch(r'_?[a-z_]*\d+(_swapped|_fwd)?', name)
+    return 'x' if made_up else name

@@ -1,0 +1,231 @@
+"""Operators that move elements: shapes, axes, parts, joins."""
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Sequence
+
+from ..._graph.graph import Node
+from .elementwise import number
+from .scope import Scope
+from .table import Emitted, Many, Shape, Size, Unsupported, Value, emits
+
+__all__ = ['product', 'reshaped']
+
+
+def product(sizes: Sequence[Size]) -> Size:
+    """How many elements some axes have."""
+    first, second = (math.prod(size if isinstance(size, int) else size[run] for size in sizes)
+                     for run in (0, 1))
+    return first if first == second else (first, second)
+
+
+def _merged(shape: Shape, wanted: Shape) -> tuple[int, int] | None:
+    """The first and the last of the axes that make up one axis of `wanted`, if that is all."""
+    for first in range(len(shape)):
+        for last in range(first + 1, len(shape)):
+            if (*shape[:first], product(shape[first:last + 1]), *shape[last + 1:]) == wanted:
+                return first, last
+    return None
+
+
+def reshaped(scope: Scope, x: Value, wanted: Shape, *near: Value) -> str | Value:
+    """`x` in a shape, by the plainest method that gives it."""
+    if wanted == x.shape:
+        return x
+    for axis in range(len(wanted)):
+        if wanted[:axis] + wanted[axis + 1:] == x.shape and wanted[axis] == 1:
+            return '%s.unsqueeze(%d)' % (x.of, axis if axis < x.rank else -1)
+    for axis in range(x.rank):
+        if x.shape[:axis] + x.shape[axis + 1:] == wanted and x.shape[axis] == 1:
+            return '%s.squeeze(%d)' % (x.of, axis)
+    merged = _merged(x.shape, wanted)
+    if merged is not None:
+        last = merged[1]
+        return '%s.flatten(%s)' % (x.of, '%d' % merged[0] if last == x.rank - 1 and merged[0]
+                                   else '' if last == x.rank - 1 else '%d, %d' % merged)
+    texts = _sizes(scope, x, wanted, near)
+    for axis in range(x.rank):
+        count = len(wanted) - x.rank + 1
+        if count > 1 and (*x.shape[:axis], *wanted[axis:axis + count],
+                          *x.shape[axis + 1:]) == wanted:
+            return '%s.unflatten(%d, (%s))' % (x.of, axis, ', '.join(texts[axis:axis + count]))
+    return '%s.reshape(%s)' % (x.of, ', '.join(texts))
+
+
+def _sizes(scope: Scope, x: Value, wanted: Shape, near: Sequence[Value]) -> list[str]:
+    """The sizes of a shape in text; -1 stands for the one that is hardest to tell."""
+    texts, unknown = [], []
+    for at, size in enumerate(wanted):
+        try:
+            texts.append(scope.size(size, *near))
+        except Unsupported:
+            unknown.append(at)
+            texts.append('-1')
+    if len(unknown) > 1:
+        raise Unsupported('to a shape that does not follow from that of its input')
+    if not unknown:
+        longest = max(range(len(texts)), key=lambda at: len(texts[at]))
+        if not texts[longest].isdigit():
+            texts[longest] = '-1'
+    return texts
+
+
+@emits('Reshape', 'Flatten', 'reshape_like')
+def _reshape(scope: Scope, node: Node, x: Value, *like: Value) -> Emitted:
+    return reshaped(scope, x, scope.out[0], *like, x)
+
+
+@emits('transpose')
+def _transpose(scope: Scope, node: Node, x: Value) -> Emitted:
+    axes = node.axes or tuple(reversed(range(x.rank)))
+    moved = [axis for axis, place in enumerate(axes) if axis != place]
+    if not moved:
+        return x
+    if len(moved) == 2:
+        one, other = moved
+        return x.of + '.T' if x.rank == 2 else '%s.transpose(%d, %d)' % (x.of, one, other)
+    return '%s.permute(%s)' % (x.of, ', '.join(map(str, axes)))
+
+
+@emits('SwapAxis')
+def _swap_axis(scope: Scope, node: Node, x: Value) -> Emitted:
+    return x if node.dim1 == node.dim2 else '%s.transpose(%d, %d)' % (x.of, node.dim1, node.dim2)
+
+
+@emits('expand_dims')
+def _expand_dims(scope: Scope, node: Node, x: Value) -> Emitted:
+    return '%s.unsqueeze(%d)' % (x.of, node.axis)
+
+
+@emits('squeeze')
+def _squeeze(scope: Scope, node: Node, x: Value) -> Emitted:
+    axes = [axis for axis, size in enumerate(x.shape) if size == 1] if node.axis is None else [
+        axis % x.rank for axis in node.axis]
+    axes = sorted(axes)[:x.rank - len(scope.out[0])]  # an axis is left in any case
+    return x if not axes else x.of + ''.join('.squeeze(%d)' % axis for axis in reversed(axes))
+
+
+# ---- parts
+
+def _span(begin: int | None, end: int | None, step: int | None = None) -> str:
+    """A slice in brackets."""
+    return '%s:%s%s' % ('' if not begin else begin, '' if end is None else end,
+                        '' if step in (None, 1) else ':%d' % step)
+
+
+@emits('slice_axis')
+def _slice_axis(scope: Scope, node: Node, x: Value) -> Emitted:
+    span = _span(node.begin, node.end)
+    return x if span == ':' else '%s[%s%s]' % (x.of, ':, ' * (node.axis % x.rank), span)
+
+
+@emits('slice')
+def _slice(scope: Scope, node: Node, x: Value) -> Emitted:
+    parts = list(itertools.zip_longest(node.begin, node.end, node.step))
+    if any(step is not None and step < 0 for _, _, step in parts):
+        raise Unsupported('with a step below 0')
+    return '%s[%s]' % (x.of, ', '.join(itertools.starmap(_span, parts)))
+
+
+@emits('slice_like')
+def _slice_like(scope: Scope, node: Node, x: Value, like: Value) -> Emitted:
+    axes = {axis % x.rank for axis in node.axes or range(x.rank)}
+    if all(x.shape[axis] == like.shape[axis] for axis in axes):
+        return x
+    return '%s[%s]' % (x.of, ', '.join(
+        ':' + scope.size(like.shape[axis], like) if axis in axes else ':'
+        for axis in range(max(axes) + 1)))
+
+
+def _cut(x: Value, number: int, axis: int, squeeze: bool) -> Emitted:
+    """An axis in equal parts."""
+    if number == 1:
+        return ['%s.squeeze(%d)' % (x.of, axis)] if squeeze else [x]
+    return Many('%s.unbind(%d)' % (x.of, axis) if squeeze else
+                '%s.chunk(%d, %d)' % (x.of, number, axis))
+
+
+@emits('SliceChannel')
+def _slice_channel(scope: Scope, node: Node, x: Value) -> Emitted:
+    return _cut(x, node.num_outputs, node.axis, node.squeeze_axis)
+
+
+@emits('_split_v2')
+def _split_v2(scope: Scope, node: Node, x: Value) -> Emitted:
+    if node.sections:
+        return _cut(x, node.sections, node.axis, node.squeeze_axis)
+    if node.squeeze_axis:
+        raise Unsupported('at places, and without the axis')
+    return Many('%s.tensor_split(%s, %d)' % (x.of, list(node.indices[1:]), node.axis))
+
+
+# ---- joins and copies
+
+@emits('Concat', '_rnn_param_concat')
+def _concat(scope: Scope, node: Node, *parts: Value) -> Emitted:
+    if len(parts) == 1:
+        return parts[0]
+    return 'torch.cat((%s), %d)' % (', '.join(map(str, map('{}'.format, parts))), node.dim)
+
+
+@emits('stack')
+def _stack(scope: Scope, node: Node, *parts: Value) -> Emitted:
+    if len(parts) == 1:
+        return '%s.unsqueeze(%d)' % (parts[0].of, node.axis)
+    return 'torch.stack((%s)%s)' % (', '.join(map('{}'.format, parts)),
+                                    ', %d' % node.axis if node.axis else '')
+
+
+@emits('tile')
+def _tile(scope: Scope, node: Node, x: Value) -> Emitted:
+    return '%s.tile(%s)' % (x.of, ', '.join(map(str, node.reps)))
+
+
+@emits('repeat')
+def _repeat(scope: Scope, node: Node, x: Value) -> Emitted:
+    return '%s.repeat_interleave(%d%s)' % (x.of, node.repeats, '' if node.axis is None
+                                           else ', %d' % node.axis)
+
+
+@emits('Pad')
+def _pad(scope: Scope, node: Node, x: Value) -> Emitted:
+    widths = node.pad_width
+    pairs = list(zip(widths[::2], widths[1::2]))
+    inner = pairs if node.mode == 'constant' else pairs[2:]  # the first two are of no image
+    while inner and inner[0] == (0, 0):
+        inner = inner[1:]
+    flat = tuple(width for pair in reversed(inner) for width in pair)
+    if node.mode == 'constant':
+        value = number(node.constant_value)
+        return 'F.pad(%s, %s%s)' % (x, flat, ', value=' + value if value != '0' else '')
+    flat += (0,) * (2 * (len(pairs) - 2) - len(flat))
+    return 'F.pad(%s, %s, %r)' % (x, flat, 'replicate' if node.mode == 'edge' else node.mode)
+
+
+@emits('reverse')
+def _reverse(scope: Scope, node: Node, x: Value) -> Emitted:
+    return '%s.flip(%s)' % (x.of, ', '.join(map(str, node.axis)))
+
+
+@emits('broadcast_to', 'broadcast_axis', 'broadcast_like')
+def _broadcast(scope: Scope, node: Node, x: Value, *like: Value) -> Emitted:
+    wanted = scope.out[0]
+    if wanted == x.shape:
+        return x
+    if like and like[0].shape == wanted:
+        return '%s.expand_as(%s)' % (x.of, like[0])
+    return '%s.expand(%s)' % (x.of, ', '.join(
+        '-1' if old == new else scope.size(new, *like, x) for old, new in zip(x.shape, wanted)))
+
+
+@emits('shape_array')
+def _shape_array(scope: Scope, node: Node, x: Value) -> Emitted:
+    x = scope.named(x)
+    return 'torch.tensor(%s.shape, device=%s.device)' % (x, x)
+
+
+@emits('size_array')
+def _size_array(scope: Scope, node: Node, x: Value) -> Emitted:
+    x = scope.named(x)
+    return 'torch.tensor([%s.numel()], device=%s.device)' % (x, x)
