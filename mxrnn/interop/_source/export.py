@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ... import __version__, _check
+from ... import _check
 from ..._files.atomic import replacing
 from ..._graph.graph import Graph
 from ..._graph.rolling import roll
@@ -293,9 +293,9 @@ def _described(plan: _Plan, shape: Shape) -> str:
 def _docstring(plan: _Plan, path: str, difference: float) -> str:
     methods, facts = plan.methods, plan.methods.facts.arrays
     version = plan.model.graph.version
-    rows = ['A model of MXNet%s, as mxrnn %s writes it.' % (
-        ' %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100) if version else '',
-        __version__), '']
+    rows = ['A model of MXNet%s, written by mxrnn.' % (
+        ' %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100) if version else ''),
+        '']
     for name, entry in methods.entries.items():
         text = methods.arguments[name]
         if entry in facts:
