@@ -15,9 +15,9 @@ from ... import _check
 from ..._files.atomic import replacing
 from ..._graph.graph import Graph
 from ..._graph.rolling import roll
-from .._onnx.table import ExportError
 from .._torch.module import UnsupportedError
 from ..model import Model
+from ..registry import ExportError
 from .file import File, wrapped
 from .merge import merged, without_effectless
 from .methods import Methods

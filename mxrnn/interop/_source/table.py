@@ -8,7 +8,7 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Tuple, Union
 import numpy as np
 
 from ..._graph.graph import Node
-from ..registry import Converters
+from ..registry import Converters, Unsupported
 
 __all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Many', 'Shape', 'Size', 'Unsupported',
            'Value', 'emits', 'exchanged', 'loss', 'number', 'plain']
@@ -32,10 +32,6 @@ def _level(text: str) -> int:
     body = ast.parse(text, mode='eval').body
     kind = type(getattr(body, 'op', body))
     return _LEVELS.get(kind, _TIGHTEST)
-
-
-class Unsupported(Exception):
-    """A node has no plain form in Python; the message says why."""
 
 
 class Value(NamedTuple):
