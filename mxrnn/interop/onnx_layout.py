@@ -33,6 +33,16 @@ class Layout:
             places = [at, at + 1] if late else [at + 1, at]
         self._places, self._first = tuple(places), tuple(range(len(places)))
         self._plain = self.joined is None and self._places == self._first
+        late_time = self._places == (1, 0) and self.joined is None
+        #: What indexing makes one step of the caller's the file's, and the other way round.
+        self.one_in: tuple[slice | None, ...] = (
+            () if self.time is None else (None,) if late_time else (slice(None), None))
+        self.one_out: tuple[slice | int, ...] = (
+            () if self.time is None or self.joined is not None else
+            (0,) if late_time else (slice(None), 0))
+        #: Whether that is all there is to do.
+        self.simple = self._places in ((), (0,), (0, 1), (1, 0)) and (
+            self.joined is None or self.joined[0] == 0)
 
     def to_file(self, array: np.ndarray) -> np.ndarray:
         """An array of the caller's, as the file takes it."""
