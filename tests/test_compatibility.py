@@ -5,6 +5,7 @@ import functools
 import inspect
 import itertools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,12 @@ BEGINS = (None, 'default', 'zeros', 'variable', 'uniform')
 DIFFERENT_ATTRIBUTES = {'_own_params'}
 #: What a reset sets back, which here reaches the cell within a modifier.
 COUNTERS = {'_counter', '_init_counter'}
+
+
+@pytest.fixture(autouse=True)
+def stock_is_there(request):
+    if stock is sys.modules.get('mxrnn') and not re.search('golden|gets_ours', request.node.name):
+        pytest.skip('MXNet 2 has no mxnet.rnn to compare with')
 
 
 def structure(nested):
@@ -384,7 +391,7 @@ def test_random_cells_step_the_same(tree, length):
 
 # Names, signatures, golden files
 
-CELLS = [name for name, value in vars(stock).items() if isinstance(value, type)
+CELLS = [name for name, value in list(vars(stock).items()) if isinstance(value, type)
          and issubclass(value, (stock.BaseRNNCell, stock.RNNParams, stock.BucketSentenceIter))]
 FUNCTIONS = ['rnn_unroll', 'save_rnn_checkpoint', 'load_rnn_checkpoint', 'do_rnn_checkpoint',
              'encode_sentences']

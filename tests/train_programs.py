@@ -36,8 +36,8 @@ LEFT_OUT = {'text_of_images': 'CTC reads memory that nobody wrote where a label 
 TRAINED = [name for name in PROGRAMS if name not in LEFT_OUT]
 
 
-def train(name: str) -> dict[str, np.ndarray]:
-    """Return the outputs of each step, and the weights, of one program."""
+def train(name: str, context: Any = None) -> dict[str, np.ndarray]:
+    """Return the outputs of each step, and the weights, of one program, trained on a device."""
     program = PROGRAMS[name]
     optimizer, options = OPTIMIZERS[list(PROGRAMS).index(name) % len(OPTIMIZERS)]
     mx.random.seed(1)
@@ -47,7 +47,7 @@ def train(name: str) -> dict[str, np.ndarray]:
               for key, shape in program.shapes.items()}
     labels = [key for key in shapes if 'label' in key]
     data = [key for key in shapes if key not in labels]
-    module = mx.mod.Module(symbol, data, labels)
+    module = mx.mod.Module(symbol, data, labels, context=context or mx.cpu())
     module.bind([(key, shapes[key]) for key in data], [(key, shapes[key]) for key in labels])
     np.random.seed(1)
     module.init_params(mx.init.Xavier())
@@ -66,9 +66,9 @@ def train(name: str) -> dict[str, np.ndarray]:
     return results
 
 
-def summary(name: str) -> list[float]:
+def summary(name: str, context: Any = None) -> list[float]:
     """Return the mean square of the outputs of each step."""
-    numbers = train(name)
+    numbers = train(name, context)
     return [float(np.mean([np.mean(np.square(array, dtype='d')) for key, array in numbers.items()
                            if key.startswith('%s/step%02d/' % (name, step))]))
             for step in range(STEPS)]
