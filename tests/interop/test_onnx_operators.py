@@ -264,6 +264,8 @@ OPERATORS = [
     _made('arange', lambda data: S.broadcast_add(data, S.reshape(
         S.arange(1, 3, 0.5), shape=(1, -1)))),
     _made('arange_like', lambda data: S.contrib.arange_like(data, axis=0, start=2, step=3)),
+    _made('arange_like_slice', lambda data: S.contrib.arange_like(  # its length is read there
+        S.slice_axis(data, axis=0, begin=1, end=None), axis=0)),
     _made('dropout', lambda data: S.Dropout(data, p=0.5)),
     # Sequences
     *[_made('mask_%d' % axis, lambda data, other, axis=axis: S.SequenceMask(

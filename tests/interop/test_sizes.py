@@ -1,0 +1,63 @@
+"""Sizes that a graph leaves open: numbers, axes and products of them that have to be equal."""
+from __future__ import annotations
+
+import pytest
+
+from mxrnn._graph.sizes import Axis, SizeError, Source, divide, product, resolve, same, unify
+
+
+def read(label=''):
+    """An axis that is read when the graph runs."""
+    return Axis(Source('array', 0, None), label)
+
+
+def test_a_product_of_other_axes_tells_nothing_of_an_axis():
+    one, two, three = read(), read(), read()
+    for sizes in ((product([one], 3), product([two, three], 6)),
+                  (product([two, three], 6), product([one], 3))):
+        unify(*sizes)
+        assert not any(axis.believed for axis in (one, two, three))
+    free = Axis(Source('array', 0, None), free=True)
+    unify(product([free], 3), product([two, three], 6))
+    assert free.bound is None
+
+
+def test_products_of_named_axes_may_be_equal_and_a_number_may_not():
+    batch, time = read('batch'), read('time')
+    unify(product([batch], 3), product([time], 2))
+    unify(product([batch, batch], 3), product([time], 2))
+    for sizes in ((product([batch, time], 2), 10), (10, product([batch, time], 2))):
+        with pytest.raises(SizeError, match='2 times batch times time, which may be any sizes, '
+                                            'and 10'):
+            unify(*sizes)
+    with pytest.raises(SizeError, match='batch, which may be any size, and 5'):
+        unify(product([batch], 2), 10)
+
+
+def test_a_product_tells_its_unknown_axis():
+    unknown, batch = Axis(), read('batch')
+    assert same(unify(product([unknown, batch], 2), product([batch], 6)), product([batch], 6))
+    assert resolve(unknown) == 3
+    unknown = Axis()
+    assert unify(12, product([unknown], 4)) == 12
+    assert resolve(unknown) == 3
+    unknown = Axis()
+    unify(product([unknown], 4), 10)  # no number of times
+    assert unknown.bound is None
+
+
+def test_axes_that_both_products_have_are_equal_and_the_rest_is_told():
+    batch, free = read('batch'), Axis(Source('array', 1, None), free=True)
+    unify(product([batch, free], 2), product([batch], 8))
+    assert free.bound == 4
+    one, two = (Axis(Source('array', axis, None), free=True) for axis in (1, 2))
+    unify(product([batch, one], 2), product([batch, two], 2))
+    assert resolve(one) is resolve(two)
+
+
+def test_quotients():
+    batch, time = read(), read()
+    assert divide(12, 4) == 3 and divide(12, 5) is None and divide(12, 0) is None
+    assert divide(product([batch, time], 6), product([time], 3)).factor == 2
+    assert divide(product([batch, time]), batch) is time
+    assert divide(batch, time) is None and divide(12, batch) is None
