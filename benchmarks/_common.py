@@ -1,4 +1,4 @@
-"""What the scripts in this folder share; imported before anything that imports MXNet.
+"""Shared by the scripts in this folder; imported before anything that imports MXNet.
 
 A script reads::
 
@@ -25,7 +25,7 @@ from typing import Any, Callable, Iterator, NoReturn
 
 
 def _threads_wanted() -> str:
-    """What follows --threads, which counts before MXNet is loaded; it is parsed again later."""
+    """The value of --threads, which counts before MXNet is loaded; it is parsed again later."""
     for argument, after in zip(sys.argv, [*sys.argv[1:], '']):
         if argument.startswith('--threads'):
             return argument.partition('=')[2] or after

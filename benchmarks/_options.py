@@ -16,7 +16,7 @@ __all__ = ['Parser', 'filled', 'integers', 'learning_rate', 'positive', 'probabi
 LAST_SEED = 10 ** 9
 
 
-#: What argparse says, and how it reads like the other refusals.
+#: Messages of argparse, and how each reads like the other refusals.
 _SAID: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r'^argument (\S+): must', r'\1 must'),
     (r"^argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)$",

@@ -1,4 +1,4 @@
-"""What the scripts that train share: progress, interruption, stores of several workers."""
+"""Shared by the scripts that train: progress, interruption, stores of several workers."""
 from __future__ import annotations
 
 import argparse

@@ -94,7 +94,7 @@ def perplexity() -> mx.metric.Perplexity:
 
 
 def language_model(cell: Any, words: int, options: argparse.Namespace) -> Callable[[int], Any]:
-    """What BucketingModule asks for: a function from a bucket's length to its graph."""
+    """Return, for BucketingModule, a function from a bucket's length to its graph."""
     def graph(length: int) -> Any:
         cell.reset()
         outputs, _ = cell.unroll(length, embed(mx.sym.Variable('data'), words, options),

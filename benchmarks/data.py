@@ -114,7 +114,7 @@ def arguments() -> argparse.Namespace:
 
 
 def in_a_process(task: str, *arguments: Any) -> dict[str, float]:
-    """What this script measures when it is run for one task (and library) alone."""
+    """Measure one task (and library) alone, in a process of its own."""
     output = subprocess.run([sys.executable, *sys.argv, '--measure', task, *map(str, arguments)],
                             check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])
@@ -171,7 +171,7 @@ def iterate(library: str, options: argparse.Namespace) -> dict[str, float]:
 
 
 def torch_loader() -> Any:
-    """What makes a DataLoader of data and labels, padded to the longest sentence of a batch."""
+    """Return a maker of DataLoaders of data and labels, padded to the longest of a batch."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
     from torch.utils.data import DataLoader, Dataset

@@ -1,4 +1,4 @@
-"""What does prediction cost: a step, a sequence, many kept states, many sentences?
+"""The cost of prediction: a step, a sequence, many kept states, many sentences?
 
 A step is one of LSTM layers whose states are fed back and whose output is waited for: `Stepper`,
 a bare executor that is bound once, Gluon's layer and, where they are installed, torch's and
@@ -196,7 +196,7 @@ def with_onnxruntime(units: int, layers: int, data: np.ndarray, steps: int, read
 
 def call_jobs(units: int, layers: int, batch: int, read: bool, steps: int, context: mx.Context
               ) -> dict[str, Job]:
-    """What is compared for one step, or one sequence."""
+    """Return the implementations that are compared for one step, or one sequence."""
     cell = stack(units, layers)
     shape = (batch, LENGTH, units) if read else (batch, units)
     data = mx.nd.random.uniform(-1, 1, shape, ctx=context)
@@ -255,7 +255,7 @@ def kept_states(kind: str, units: int, layers: int, count: int, context: mx.Cont
 
 
 def kept_in_a_process(*arguments: Any) -> float:
-    """What `kept_states` measures in a process of its own, without memory that others freed."""
+    """Measure for `kept_states` in a process of its own, without memory that others freed."""
     output = subprocess.run([sys.executable, sys.argv[0], '--kept', *map(str, arguments)],
                             check=True, stdout=subprocess.PIPE, text=True).stdout
     return float(output.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""What is it worth to carry states on? A language model reads one long text in parallel streams.
+"""Is it worth it to carry states on? A language model reads one long text in parallel streams.
 
 The text is cut into streams, which are read together, some steps at a time (truncated
 backpropagation through time). It is done twice, from the same weights and in the same order: with

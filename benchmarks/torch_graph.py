@@ -31,7 +31,7 @@ import torch  # noqa: E402
 
 TORCH = 'torch.nn'
 
-#: What makes a cell of mode, layers and units, by the name that the table has.
+#: Functions that make a cell of mode, layers and units, by the name that the table has.
 CELLS: dict[str, Callable[[str, int, int], Any]] = {
     'FusedRNNCell': lambda mode, layers, units: mxrnn.FusedRNNCell(units, layers, mode),
     'fuse': lambda mode, layers, units: mxrnn.fuse(stack(mxrnn, mode, layers, units)),

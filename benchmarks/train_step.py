@@ -140,7 +140,7 @@ def product(context: mx.Context) -> Callable[[], None]:
 
 def unrolled(make: Callable[[str, int, int], Any], fold: bool = False
              ) -> Callable[..., Callable[[], None]]:
-    """What builds a step of the cell that `make` makes of mode, layers and units."""
+    """A function that builds a step of the cell that `make` makes of mode, layers and units."""
     return lambda mode, layers, shape, *how: symbolic(make(mode, layers, shape[2]), shape, *how,
                                                       fold=fold)
 
@@ -197,7 +197,7 @@ def serve(pipe: Connection, name: str, gpus: list[int]) -> None:
 
 
 def seconds(name: str, pipe: Connection) -> float:
-    """What a step of the implementation `name` takes in the process behind `pipe`."""
+    """Measure a step of the implementation `name` in the process behind `pipe`."""
     try:
         pipe.send(None)
         return pipe.recv()

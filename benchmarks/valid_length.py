@@ -31,7 +31,7 @@ class Reader:
         self.options = options
 
     def graph(self, length: int) -> Any:
-        """What BucketingModule asks for; `valid_length` is the one thing to add against padding."""
+        """Return the graph of a bucket; `valid_length` is the one thing to add against padding."""
         self.cell.reset()
         outputs, states = self.cell.unroll(
             length, embed(mx.sym.Variable('data'), self.words, self.options), layout='TNC',

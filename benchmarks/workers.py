@@ -48,7 +48,7 @@ def network(kind: str, hidden: int) -> mx.sym.Symbol:
 
 
 def work(kind: str, hidden: int, rounds: int) -> dict[str, float]:
-    """What a worker does: some steps, all with the same batch."""
+    """Take some steps as a worker, all with the same batch."""
     store = mx.kv.create('dist_sync')
     shape = (STEPS, BATCH)
     described = [mx.io.DataDesc(name, shape, layout='TN') for name in ('data', 'label')]

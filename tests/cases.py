@@ -272,7 +272,7 @@ CASES = [
           lambda rnn: rnn.BidirectionalCell(layer_norm(rnn, 'l_'), own_state_info(rnn)), 'whole'),
 ]
 
-#: What mxnet.rnn cannot build, or cannot unroll.
+#: Cases that mxnet.rnn cannot build, or cannot unroll.
 OURS = [
     _case('zoneout_of_stack',
           lambda rnn: rnn.ZoneoutCell(stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(4)), 0.2, 0.3),

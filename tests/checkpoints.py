@@ -1,4 +1,4 @@
-"""What the tests of checkpoints share: networks, data, training, files made by hand."""
+"""Shared by the tests of checkpoints: networks, data, training, files made by hand."""
 from __future__ import annotations
 
 import io

@@ -1,4 +1,4 @@
-"""What tests compare results with: numbers that are close, arrays that are the same."""
+"""Comparisons of results: numbers that are close, arrays that are the same."""
 from __future__ import annotations
 
 from typing import Any, Collection, Mapping

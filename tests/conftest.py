@@ -1,4 +1,4 @@
-"""What every test starts from: the same seeds, automatic names from zero, a quiet MXNet."""
+"""Every test starts from the same: seeds, automatic names from zero, a quiet MXNet."""
 from __future__ import annotations
 
 import os
@@ -26,7 +26,7 @@ if rnn.__name__ != 'mxrnn':
 
 
 def said_to_be_wrong():
-    """What the running test was told of MXNet's own operator, where that computes float32, too:
+    """Return what the running test was told of MXNet's own operator, where that computes float32:
     in an MXNet before 1.7, or because the environment turns off oneDNN's."""
     environment = sys.modules.get('mxrnn._operator.defects')
     if environment is None or environment.onednn(np.float32):
@@ -54,7 +54,7 @@ OLDER = [
 
 
 def known_of_this(report):
-    """What the failure that is reported says, if it is one of this MXNet's."""
+    """Return what the failure that is reported says, if it is one of this MXNet's."""
     told = report.longreprtext
     if 'CalledProcessError' in told:  # of another process, the reason is in what it printed
         told += ''.join(content for _, content in report.sections)

@@ -81,7 +81,7 @@ def seen(batch):
 
 
 def run(iterator, count, broken_off=None, seeds=False):
-    """What `count` batches hold, epoch after epoch; one epoch is broken off."""
+    """The contents of `count` batches, epoch after epoch; one epoch is broken off."""
     found = []
     while len(found) < count:
         try:

@@ -46,7 +46,7 @@ def start(*options: str) -> subprocess.Popen[str]:
 
 
 def run(*options: str) -> str:
-    """What the script prints, having ended well."""
+    """The output of the script, which ends well."""
     process = start(*options)
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
@@ -214,7 +214,7 @@ def test_short_epochs_have_no_speed() -> None:
 
 
 def refusal(options: str, monkeypatch, capsys) -> str:
-    """What the script says before it trains, and exits with an error."""
+    """The message of the script that ends with an error before it trains."""
     monkeypatch.syspath_prepend(os.path.dirname(COMMAND[1]))
     monkeypatch.setattr(sys, 'argv', [*COMMAND[1:], *options.split()])
     import bucketing_lm

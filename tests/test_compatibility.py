@@ -28,7 +28,7 @@ BEGINS = (None, 'default', 'zeros', 'variable', 'uniform')
 
 #: Constructors of the original mark a container as shared by reading it; here only others do.
 DIFFERENT_ATTRIBUTES = {'_own_params'}
-#: What a reset sets back, which here reaches the cell within a modifier.
+#: Attributes that a reset sets back, which here reaches the cell within a modifier.
 COUNTERS = {'_counter', '_init_counter'}
 
 
@@ -59,7 +59,7 @@ def plain(value):
 
 
 def attributes(cell, like, but=()):
-    """What programs see of a cell: the attributes that `like`, its counterpart, has."""
+    """The part of a cell that programs see: the attributes that its counterpart `like` has."""
     names = set(vars(like)) | {'state_info', 'state_shape', '_gate_names', '_num_gates'}
     return {name: plain(getattr(cell, name))
             for name in sorted(names - DIFFERENT_ATTRIBUTES - set(but)) if readable(like, name)}

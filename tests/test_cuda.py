@@ -1,4 +1,4 @@
-"""Which of NVIDIA's libraries are loaded, from where, in what order, and what is said if not."""
+"""NVIDIA's libraries are loaded: from where, in what order, and what is said if not."""
 import ctypes
 import os
 import struct

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(ROOT).as_posix() for folder in ('.', 'docs', 'benchmarks')
                for path in (ROOT / folder).glob('*.md'))
 
-#: What only some machines have, and how a page that needs it looks; it is run where it is there.
+#: Packages that not all machines have, and how a page looks that is run only with them.
 OPTIONAL = {'torch': r'import torch|to_torch', 'onnx': r'import onnx\b|to_onnx',
             'onnxruntime': r'import onnxruntime'}
 

@@ -31,7 +31,7 @@ FIRST_HOST, SECOND_HOST, AGAIN, FIRST_AGAIN, SECOND_AGAIN, *TORCHRUN, ROLES = BA
 MPIRUN, SLURM = re.findall(r'^```sh\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)
 PREPARE, TRAIN = re.findall(r'^```python\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)
 
-#: What `python` runs on the hosts: the script that it is given. When it is done, it says which
+#: Run by `python` on the hosts: the script that it is given. When it is done, it says which
 #: sentences it was given in each epoch.
 SPY = '''
 import os, runpy, sys

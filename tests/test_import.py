@@ -451,7 +451,7 @@ def test_an_mxnet_that_cannot_be_cured(tmp_path):
 
 
 def failure(error, folder='/nonesuch/mxnet'):
-    """What an import of MXNet in `folder` that ends in `error` says, by lines."""
+    """The lines that an import of MXNet in `folder` says when it ends in `error`."""
     class Loader:
         def exec_module(self, module):
             raise error

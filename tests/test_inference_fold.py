@@ -177,7 +177,7 @@ def test_wrong_arguments():
 
 
 def test_parameters_that_fit_no_graph():
-    """What operators state of sizes is looked at first; this takes the calculation."""
+    """Sizes that operators state are looked at first; this takes the calculation."""
     weight, other = mx.sym.Variable('weight'), mx.sym.Variable('other')
     symbol = mx.sym.Variable('data') * (weight + other)
     with pytest.raises(ValueError, match=r'weight must be of shape \(3,\), got \(2,\), or other'):

@@ -1,4 +1,4 @@
-"""What refusals say: what came, what is allowed, and what to use in its place."""
+"""Refusals say what came, what is allowed, and what to use in its place."""
 from __future__ import annotations
 
 import contextlib

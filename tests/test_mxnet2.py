@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not mx.__version__.startswith('2.'), reason='of 
 
 
 def run(program):
-    """What a program prints in a process of its own."""
+    """The output of a program in a process of its own."""
     return subprocess.run([sys.executable, '-c', program], check=True, text=True,
                           stdout=subprocess.PIPE).stdout.split()
 
@@ -270,7 +270,7 @@ def test_states_and_monitors_survive_another_size_of_batch():
 
 
 def test_programs_read_the_arrays_of_a_module():
-    """Those that clip gradients themselves do."""
+    """Optimisers that clip gradients themselves do so."""
     module = mx.mod.Module(network(), label_names=['label'], context=[mx.cpu(0), mx.cpu(1)],
                            fixed_param_names=['hidden_bias'])
     module.bind([('data', (2, 5))], [('label', (2, 4))])

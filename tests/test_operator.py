@@ -1,4 +1,4 @@
-"""What sym.RNN gets wrong, and does not through `fuse` and FusedRNNCell: each against the cells
+"""Faults of sym.RNN, which it does not have through `fuse` and FusedRNNCell: each against the cells
 that go step by step, or said."""
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ SEVERAL = {'LeakyReLU': {'act_type': 'rrelu'}, 'SliceChannel': {'num_outputs': '
            '_split_v2': {'indices': '(0, 2)'}, '_sample_multinomial': {'get_prob': '1'}}
 RNNS = [{'mode': mode, 'state_outputs': states, 'state_size': '2', 'num_layers': '1'}
         for mode in ('lstm', 'gru', 'rnn_tanh') for states in ('0', 'true')]
-#: What the ones that need attributes are given.
+#: Attributes for the operators that need some.
 NEEDED = {'num_args': '2', 'kernel': '(1, 1)', 'shape': '(2,)', 'pad_width': '(0, 0)',
           'sample_type': 'nearest', 'key': 'k', 'mode': 'constant', 'dtype': 'float32',
           'act_type': 'relu', 'indices': '(0,)', 'transform_type': 'affine',

@@ -264,7 +264,7 @@ def test_the_lengths_of_one_side(side):
 
 @differs
 def test_a_network_that_knows_both_lengths():
-    """What a decoder is told of a source of another length, in one BucketingModule."""
+    """A decoder is told of a source of another length, in one BucketingModule."""
     iterator = rnn.SentencePairIter([[i % 4 + 1] * (1 + i % 3) for i in range(40)],
                                     [[0, i % 4 + 1, 5] for i in range(40)], 4,
                                     [(1, 3), (3, 3)], invalid_label=-1)

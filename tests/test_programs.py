@@ -34,7 +34,7 @@ def written(folder, name, code):
     return path
 
 
-#: What Sockeye 1.18 does: it refuses to start where MXNet is imported before its own settings.
+#: As Sockeye 1.18 does: it refuses to start where MXNet is imported before its own settings.
 SOCKEYE = '''
     import sys
     assert 'mxnet' not in sys.modules

@@ -143,7 +143,7 @@ def test_folders(saved, tmp_path):
 
 
 def calls(monkeypatch, saved):
-    """What saves do to their folder from now on, in order: (call, kind of the file)."""
+    """The calls by which saves change their folder from now on: (call, kind of the file)."""
     folder = os.path.dirname(saved[1])
     happened = []
 

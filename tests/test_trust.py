@@ -21,7 +21,7 @@ SHELL = 'touch ' + MARK
 
 
 class Reduced:
-    """What pickles as a call of a function."""
+    """Pickles as a call of a function."""
 
     def __init__(self, *reduced):
         self.reduced = reduced
@@ -138,7 +138,7 @@ REFUSED.update({
 
 
 def nested(times, make=b''):
-    """What a file does to nest a tuple so often, or what it calls `make` of."""
+    """The bytes by which a file nests a tuple so often, or what it calls `make` of."""
     return b'0' + b')' + b''.join([b'q\x010' + make] * times) + b'q\x020}h\x02K\x00s.'
 
 

@@ -106,7 +106,7 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
 
 @functools.lru_cache(maxsize=None)
 def alone(case: Case, dtype: str | None = None, train: bool = True) -> Result:
-    """What a batch must give, put together from each sequence alone."""
+    """The outputs that a batch must give, put together from each sequence alone."""
     dtype = dtype or case.dtypes[-1]
     cell = case.make(rnn)
     axes = batch_axes(cell)
@@ -151,7 +151,7 @@ def alone(case: Case, dtype: str | None = None, train: bool = True) -> Result:
     return Result(outputs, states, grads)
 
 
-#: What lies in the padding must not matter, neither forwards nor backwards.
+#: Values in the padding, which must not matter, neither forwards nor backwards.
 each_padding = pytest.mark.parametrize('layout, padding', [('NTC', np.nan), ('TNC', 1e30)])
 
 

@@ -1,4 +1,4 @@
-"""What a FusedRNNCell warns of: where MXNet's operators are wrong, and the slow layout."""
+"""Warnings of a FusedRNNCell: where MXNet's operators are wrong, and the slow layout."""
 from __future__ import annotations
 
 import warnings
@@ -15,7 +15,7 @@ X = mx.sym.Variable('x')
 
 @pytest.fixture
 def build(request, monkeypatch):
-    """What a program may meet: a type, what the environment says of oneDNN, a build with CUDA."""
+    """A case that a program may meet: a type, settings of oneDNN, a build with CUDA."""
     monkeypatch.setattr(mx.runtime.Features, 'is_enabled',
                         lambda self, name: (name == 'CUDA') == (request.param == 'cuda'))
     for variable, off in (('MXNET_USE_MKLDNN_RNN', request.param == 'own'),

@@ -120,7 +120,7 @@ def test_callback_writes_every_period(period, tmp_path):
         'model-%04d.params' % epoch for epoch in range(1, 7) if epoch % period == 0]
 
 
-#: Whose weights do not lie under the names that the cell's prefix leads to expect.
+#: Cells whose weights do not lie under the names that the cell's prefix leads to expect.
 NOT_PACKED = {'rnn_positional', 'lstm_positional', 'gru_positional', 'fused_positional',
               'shared_with_another', 'stack_shared', 'both_shared', 'conv_shared'}
 

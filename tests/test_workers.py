@@ -405,7 +405,7 @@ def finish(processes) -> str:
 
 
 def refused(processes) -> list[str]:
-    """What each worker printed that ends with an error; the others may wait for them for ever."""
+    """The output of each worker that ends with an error; others may wait for it for ever."""
     try:
         printed = [process.communicate(timeout=110)[0] for process in processes[2:]]
     finally:
@@ -428,7 +428,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def whole(trained):
-    """What its workers end with."""
+    """The parameters that its workers end with."""
     ends = [mx.nd.load(str(trained / ('end-%d' % rank))) for rank in (0, 1)]
     assert same(*ends)
     return ends[0]

@@ -134,8 +134,8 @@ def as_it_is(cell: Any, inputs: Inputs, begin_state: States | None, options: Opt
     return unroll_checked(cell, cell, inputs, begin_state, options)
 
 
-#: What the `unroll` of a cell calls, which then is not within that of another one. Another function
-#: takes its place where a program runs with --fuse (`_operator/automatic.py`).
+#: Called by the `unroll` of a cell that is not within that of another one. Another function takes
+#: its place where a program runs with --fuse (`_operator/automatic.py`).
 outermost = as_it_is
 
 

@@ -155,7 +155,7 @@ class Graph(NamedTuple):
         return wrong
 
     def told_sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-        """What `wrong_sizes` finds, in words."""
+        """Return the findings of `wrong_sizes` in words."""
         return ['%s has the shape %s, which %s needs to begin with %s' % (
             name, shapes[name], *needed) for name, needed in sorted(
                 self.wrong_sizes(shapes).items())]

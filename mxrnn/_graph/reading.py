@@ -87,7 +87,7 @@ def graph_to_json(graph: Graph) -> str:
     return _CODED.sub(lambda found: found.group(1) or json.loads('"%s"' % found.group()), text)
 
 
-#: What JSON may have a code for in a string; the first group are those that MXNet knows.
+#: Characters that JSON may have a code for in a string; the first group are those that MXNet knows.
 _CODED = re.compile(r'(\\[\\"nrt])|\\(?:[bf]|u[0-9a-f]{4})')
 
 

@@ -23,7 +23,7 @@ _Callbacks = Union[Callable[..., object], Sequence[Callable[..., object]], None]
 Batch = Union[mx.io.DataBatch, List[mx.io.DataBatch]]
 #: Parameters, or auxiliary states, by name.
 Params = Dict[str, mx.nd.NDArray]
-#: What callbacks at the end of a batch are given.
+#: The argument of callbacks at the end of a batch.
 BatchEndParam = namedtuple('BatchEndParam', ['epoch', 'nbatch', 'eval_metric', 'locals'])
 
 

@@ -13,7 +13,7 @@ __all__ = ['Requests', 'bind', 'refuse_groups', 'simple_bind']
 
 #: Arrays in their order or by name.
 Arrays = Union[Sequence[Union[mx.nd.NDArray, None]], Mapping[str, mx.nd.NDArray]]
-#: Which gradients are wanted: one answer, or one for each argument.
+#: The gradients that are wanted: one answer, or one for each argument.
 Requests = Union[str, Sequence[str], Mapping[str, str]]
 _REQUESTS = 'write', 'add', 'null'
 

@@ -19,7 +19,7 @@ from .fused_layers import OperatorCell
 
 __all__ = ['note', 'unroll_fused']
 
-#: What became of cells and graphs, and how often.
+#: The fates of cells and graphs, and how often each was met.
 _noted: dict[str, int] = {}
 
 #: Prefixes of the cells whose steps are within an operator.

@@ -26,7 +26,7 @@ class _Part(NamedTuple):
     mode: str
     num_hidden: int
     width: int  #: channels of the output
-    #: What the cell calls each array; all are the one vector of a fused cell.
+    #: The name that the cell has for each array; all are the one vector of a fused cell.
     names: Mapping[_Key, str]
     layout: FusedLayout | None = None
 

@@ -30,7 +30,7 @@ class _Reader(NamedTuple):
 
     @property
     def input(self) -> Input:
-        """What the operator's row says of that input."""
+        """The entry of that input in the operator's row."""
         known = row(self.node.op)
         return known.inputs[self.at] if known and self.at < len(known.inputs) else Input('')
 

@@ -50,8 +50,8 @@ class Operator(NamedTuple):
     creates: bool = False
 
 
-#: What torch runs, and what ONNX has a counterpart of: for the latter a function of a Builder, the
-#: node, and the node's inputs but for labels; it returns the outputs, one or a list.
+#: The operators that torch runs, and those that ONNX has. For ONNX, a function of a Builder, the
+#: node, and the node's inputs but for labels returns the outputs, one or a list.
 TORCH: Converters[Operator] = Converters('torch')
 ONNX: Converters[Callable[..., Any]] = Converters('ONNX')
 

@@ -1,4 +1,4 @@
-"""Which graphs a cell has: unrolled or as a loop, fused or not, of one length or of any."""
+"""The graphs that a cell has: unrolled or as a loop, fused or not, of one length or of any."""
 from __future__ import annotations
 
 import re

@@ -17,7 +17,7 @@ WHOLE = np.arange(60).reshape(SHAPE) % 7 - 3.
 
 
 class Op:
-    """What to build, with which inputs."""
+    """A graph to build, and its inputs."""
 
     def __init__(self, build: Callable[[], Any], fixed: str = '', train: bool = True,
                  **inputs: Any) -> None:

@@ -189,7 +189,7 @@ def test_damage_is_refused(what):
 
 
 def test_names_of_any_characters():
-    """What we write of a graph MXNet reads, and we read what it writes."""
+    """MXNet reads the graphs that we write, and we read those that it writes."""
     for name in ('ä_', 'слой_', '層_', 'a"b\\c/', 'tab\tend\n', 'bell\x07', 'u\\u00e4'):
         outputs, _ = rnn.LSTMCell(3, prefix=name).unroll(
             2, mx.sym.Variable(name + 'x'), merge_outputs=True)

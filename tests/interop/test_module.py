@@ -1,4 +1,4 @@
-"""What a program does with the module: training, devices, saving, copies, export, refusals."""
+"""Programs use the module: training, devices, saving, copies, export, refusals."""
 from __future__ import annotations
 
 import copy
@@ -721,7 +721,7 @@ def test_open_sizes_follow_the_data(symbol, shapes, first):
 
 
 def test_convolutional_states_have_the_size_of_the_projection():
-    """Which no size of the data is, or a multiple of one."""
+    """A number that no size of the data is, or a multiple of one."""
     cell = rnn.ConvLSTMCell((1, 3, 6, 5), 2)
     outputs, _ = cell.unroll(2, [mx.sym.SliceChannel(DATA, num_outputs=2, squeeze_axis=True)[i]
                                  for i in range(2)], merge_outputs=True)

@@ -1,4 +1,4 @@
-"""What needs no MXNet: files of old versions, read, run, trained and written.
+"""Without MXNet: files of old versions, read, run, trained and written.
 
 `test_with_mxnet_blocked` runs the other tests of this module where MXNet cannot be imported.
 """

@@ -1,4 +1,4 @@
-"""What type checkers see of mxrnn: mypy reads a program of a user and one with mistakes."""
+"""Types as a checker sees them: mypy reads a program of a user and one with mistakes."""
 import re
 import subprocess
 import sys
@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope='module')
 def messages(tmp_path_factory):
-    """What mypy, with this project's configuration, prints for each line: {(file, line): [text]}"""
+    """The messages of mypy, with this project's configuration: {(file, line): [text]}"""
     pytest.importorskip('mypy', reason='mypy is not installed; CI has it on the newest Python')
     if sys.version_info < (3, 10):
         pytest.skip('mypy writes types otherwise on old Pythons')

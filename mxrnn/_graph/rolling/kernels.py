@@ -31,7 +31,7 @@ class Kernel(NamedTuple):
 
     mode: str
     units: int
-    #: What each step reads: a column from outside.
+    #: The input of each step: a column from outside.
     data: Column
     #: By gate, in the order of sym.RNN.
     i2h: list[Gate]

@@ -79,7 +79,7 @@ class Scope:
         self.records: list[Record] = []
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
-        #: What is filled in when all sizes are known: (name of the vector, sizes).
+        #: Vectors to fill in when all sizes are known: (name of the vector, sizes).
         self.vectors: list[tuple[str, tuple[Size, ...]]] = []
 
     def sees(self, other: object) -> bool:

@@ -18,7 +18,7 @@ from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_t
 
 __all__ = ['Conversion', 'Shape', 'some', 'unknown_operators', 'write_model']
 
-#: What a message of protobuf may have in bytes.
+#: The largest message of protobuf, in bytes.
 _LARGEST = 2**31 - 1
 
 #: By the name of a loop's node: its body, and what that reads from outside.

@@ -39,7 +39,7 @@ def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
 
 
 def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
-    """What there is to say of the inputs and outputs of a file: titles, and lines for each."""
+    """Describe the inputs and outputs of a file: titles, and lines for each."""
     with open(path, 'rb') as file:
         try:
             model = onnx.load_model_from_string(file.read())
