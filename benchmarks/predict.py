@@ -1,4 +1,4 @@
-"""The cost of prediction: a step, a sequence, many kept states, many sentences?
+"""The cost of prediction: a step, a sequence, many kept states, many sentences.
 
 A step is one of LSTM layers whose states are fed back and whose output is waited for: `Stepper`,
 a bare executor that is bound once, Gluon's layer and, where they are installed, torch's and

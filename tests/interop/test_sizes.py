@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mxrnn._graph.sizes import Axis, SizeError, Source, divide, product, resolve, same, unify
+from mxrnn._graph.sizes import Axis, SizeError, Source, divide, product, resolve, same, suggest, unify
 
 
 def read(label=''):
@@ -61,3 +61,10 @@ def test_quotients():
     assert divide(product([batch, time], 6), product([time], 3)).factor == 2
     assert divide(product([batch, time]), batch) is time
     assert divide(batch, time) is None and divide(12, batch) is None
+
+
+def test_an_axis_hands_its_name_on_to_the_one_that_stands_for_it():
+    one, two = (Axis(Source('array', axis, None), free=True) for axis in (1, 2))
+    suggest(one, 'time')
+    suggest(one, 'length')
+    assert unify(one, two) is two and two.hint == 'time'
