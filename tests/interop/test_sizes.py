@@ -3,7 +3,17 @@ from __future__ import annotations
 
 import pytest
 
-from mxrnn._graph.sizes import Axis, SizeError, Source, divide, product, resolve, same, suggest, unify
+from mxrnn._graph.sizes import (
+    Axis,
+    SizeError,
+    Source,
+    divide,
+    product,
+    resolve,
+    same,
+    suggest,
+    unify,
+)
 
 
 def read(label=''):
