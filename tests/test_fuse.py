@@ -56,6 +56,72 @@ def test_same_function_and_gradients(case, layout, begin):
         assert_agree(run(rnn.fuse(make(case)), case.step, merge_outputs=merge, **kwargs), expected)
 
 
+def takes_inputs_at_once(case):
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return 'inputs at once' in repr(rnn.fuse(case.make(rnn), inputs_at_once=True))
+
+
+AT_ONCE = [case for case in BOUND + [case for case in OURS if case.binds]
+           if rnn.__name__ != 'mxnet.rnn' and takes_inputs_at_once(case)]
+
+
+@pytest.mark.parametrize('case', AT_ONCE or BOUND[:1], ids=str)
+def test_inputs_at_once(case):
+    for options in {}, {'layout': 'TNC', 'begin': 'variable'}, {'length': 1}:
+        expected = run(make(case), case.step, **options)
+        fused = rnn.fuse(make(case), inputs_at_once=True)
+        assert_agree(run(fused, case.step, merge_outputs=True, **options), expected)
+    for form_of_inputs in ('symbol', 'list'):
+        for merge in MERGE:
+            args = 3, inputs(form_of_inputs, 3)
+            cells = make(case), rnn.fuse(make(case), inputs_at_once=True)
+            assert len({str(form(cell.unroll(*args, merge_outputs=merge)))
+                        for cell in cells}) == 1
+
+
+def test_inputs_at_once_with_lengths_noise_and_types():
+    def both(cell, **options):
+        return [each.unroll(4, mx.sym.Variable('data'), merge_outputs=True, **options)[0]
+                for each in (cell, rnn.fuse(cell, inputs_at_once=True))]
+
+    def outputs(symbol, dtype='float32', **shapes):
+        types = dict.fromkeys(shapes, dtype)
+        bound = symbol.simple_bind(mx.cpu(), type_dict=types, **shapes)
+        for name, array in bound.arg_dict.items():
+            array[:] = [3, 1] if name == 'lengths' else random_value(name, array.shape)
+        mx.random.seed(5)
+        return bound.forward(is_train=True)[0].asnumpy()
+
+    noisy = stack(rnn, rnn.ZoneoutCell(rnn.LSTMPCell(6, 4, 'p_'), 0.5, 0.5),
+                  rnn.VariationalDropoutCell(rnn.LayerNormGRUCell(4, 'g_'), 0.3))
+    for one, other in (both(noisy), both(noisy, valid_length=mx.sym.Variable('lengths')),
+                       both(rnn.LSTMCell(3, 'l_', state_clip=(-.1, .1)), dtype='float64')):
+        assert sorted(one.list_arguments()) == sorted(other.list_arguments())
+        shapes = {'data': (2, 4, 3)}
+        if 'lengths' in one.list_arguments():
+            shapes['lengths'] = (2,)
+        kind = 'float64' if 'l_i2h_weight' in one.list_arguments() else 'float32'
+        np.testing.assert_allclose(outputs(one, kind, **shapes), outputs(other, kind, **shapes),
+                                   rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_at_once_for_cells_that_it_knows():
+    class Own(rnn.LSTMPCell):
+        pass
+
+    for cell in (Own(4, 2), rnn.ConvLSTMCell((1, 2, 5, 5), 3), rnn.DropoutCell(0.5),
+                 rnn.ZoneoutCell(rnn.ResidualCell(rnn.LSTMCell(4)))):
+        assert 'inputs at once' not in repr(rnn.fuse(cell, inputs_at_once=True))
+    replaced = rnn.LSTMPCell(4, 2)
+    replaced._recur_ = lambda *args: None
+    assert 'inputs at once' not in repr(rnn.fuse(replaced, inputs_at_once=True))
+    again = rnn.fuse(rnn.fuse(rnn.LSTMPCell(4, 2), inputs_at_once=True))
+    assert 'inputs at once' in repr(again)
+    with pytest.raises(TypeError, match='inputs_at_once must be'):
+        rnn.fuse(rnn.LSTMCell(4), inputs_at_once='yes')
+
+
 @each_fused
 @pytest.mark.parametrize('form_of_inputs', ['symbol', 'list'])
 def test_same_structure(case, form_of_inputs):

@@ -36,12 +36,24 @@ class DenseCell(GatedCell):
 
     def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
                   ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-        units = self._num_hidden * len(self._recurrence_.gates)
-        i2h, h2h = self._projection_
-        return (mx.sym.FullyConnected(data=inputs, weight=self._iW, bias=self._iB, num_hidden=units,
-                                      no_bias=self._no_bias_, name=name + i2h),
-                mx.sym.FullyConnected(data=states[0], weight=self._hW, bias=self._hB,
-                                      num_hidden=units, no_bias=self._no_bias_, name=name + h2h))
+        i2h = self._project_inputs_(inputs, name)
+        return i2h, self._project_states_(states, i2h, name)
+
+    def _project_inputs_(self, inputs: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
+        """The projection of inputs, of one step or of several in rows."""
+        return self._product_(0, inputs, self._iW, self._iB, name)
+
+    def _project_states_(self, states: list[mx.sym.Symbol], i2h: mx.sym.Symbol, name: str
+                         ) -> mx.sym.Symbol:
+        """The projection of the states of a step; it has the shape of `i2h`."""
+        return self._product_(1, states[0], self._hW, self._hB, name)
+
+    def _product_(self, which: int, data: mx.sym.Symbol, weight: mx.sym.Symbol,
+                  bias: mx.sym.Symbol | None, name: str) -> mx.sym.Symbol:
+        return mx.sym.FullyConnected(
+            data=data, weight=weight, bias=bias, no_bias=self._no_bias_,
+            num_hidden=self._num_hidden * len(self._recurrence_.gates),
+            name=name + self._projection_[which])
 
 
 class RNNCell(DenseCell):

@@ -30,17 +30,29 @@ class _NormalisedCell(DenseCell):
         super().__init__(num_hidden, prefix, params, bias)
         self._make_weights_('iW hW iB hB iG hG', i2h_bias=i2h_bias)
 
+    def _product_(self, which: int, data: mx.sym.Symbol, weight: mx.sym.Symbol,
+                  bias: mx.sym.Symbol | None, name: str) -> mx.sym.Symbol:
+        return mx.sym.FullyConnected(
+            data, weight, num_hidden=self._num_hidden * len(self._recurrence_.gates),
+            no_bias=True, name=name + self._projection_[which])
+
     def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
                   ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-        units = self._num_hidden * len(self._recurrence_.gates)
-        i2h, h2h = (mx.sym.FullyConnected(data, weight, num_hidden=units, no_bias=True,
-                                          name=name + group)
-                    for group, data, weight in (('i2h', inputs, self._iW),
-                                                ('h2h', states[0], self._hW)))
+        i2h = super()._project_inputs_(inputs, name)
+        return self._normal_inputs(i2h, name), self._project_states_(states, i2h, name)
+
+    def _project_inputs_(self, inputs: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
+        return self._normal_inputs(super()._project_inputs_(inputs, name), name)
+
+    def _normal_inputs(self, i2h: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
+        return _layer_norm(i2h, self._iG, self._iB, name + 'i2h_norm')
+
+    def _project_states_(self, states: list[mx.sym.Symbol], i2h: mx.sym.Symbol, name: str
+                         ) -> mx.sym.Symbol:
         # LayerNorm does not infer the shape of its input, which that of begin states follows from.
-        h2h = mx.sym._internal._identity_with_attr_like_rhs(h2h, i2h, name=name + 'h2h_like')
-        return (_layer_norm(i2h, self._iG, self._iB, name + 'i2h_norm'),
-                _layer_norm(h2h, self._hG, self._hB, name + 'h2h_norm'))
+        h2h = mx.sym._internal._identity_with_attr_like_rhs(
+            super()._project_states_(states, i2h, name), i2h, name=name + 'h2h_like')
+        return _layer_norm(h2h, self._hG, self._hB, name + 'h2h_norm')
 
 
 class LayerNormLSTMCell(_NormalisedCell):

@@ -1,0 +1,69 @@
+"""Cells that are unrolled after one product has projected the inputs of all their steps."""
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from .._cells.base import BaseRNNCell
+from .._cells.dense import DenseCell
+from .._cells.noise import ZoneoutCell
+from .._cells.sequence import Inputs, StateInfo, States, merged, steps_of, time_major
+from .._cells.unroll import Options, Unrolled
+from .._runtime.mxnet import mx
+
+__all__ = ['ProjectedCell', 'projects_inputs']
+
+
+def _innermost(cell: Any) -> Any:
+    """The cell that projects what `cell` gets in each step."""
+    while type(cell) is ZoneoutCell:
+        cell = cell.base_cell
+    return cell
+
+
+def projects_inputs(cell: BaseRNNCell) -> bool:
+    """Whether `cell` does nothing with its inputs but to project them, in a way that is known."""
+    inner = _innermost(cell)
+    own = isinstance(inner, DenseCell) and '_in_fuse_' in vars(type(inner))
+    return own and not any(callable(getattr(type(each), name, None))
+                           for each in cell._all_cells_() for name in vars(each))
+
+
+class ProjectedCell(BaseRNNCell):
+    """`cell`, whose steps begin with the projections of their inputs."""
+
+    can_step = False
+
+    def __init__(self, cell: BaseRNNCell) -> None:
+        super().__init__()
+        self._cells = [cell]  # reset with this one
+
+    @property
+    def state_info(self) -> list[StateInfo]:
+        return self._cells[0].state_info
+
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        cell, = self._cells
+        inner = _innermost(cell)
+        length = options.length if isinstance(inputs, mx.sym.Symbol) else len(inputs)
+        name = inner._prefix + 'inputs_'
+        sequence = time_major(merged(inputs, options.layout), options.layout)
+        rows = inner._project_inputs_(
+            mx.sym.Reshape(sequence, shape=(-3, -2), name=name + 'rows'), name)
+        projected = steps_of(length, mx.sym.Reshape(
+            rows, shape=(-4, length, -1, -2), name=name + 'sequence'), 'TNC')
+        stepped = _stepped(cell)
+        found = stepped._unroll_(projected, begin_state, options._replace(length=length))
+        inner._counter = _innermost(stepped)._counter
+        return found
+
+
+def _stepped(cell: Any) -> Any:
+    """A copy of `cell` that takes projected inputs."""
+    found = copy.copy(cell)
+    if type(cell) is ZoneoutCell:
+        found.base_cell = _stepped(cell.base_cell)
+    else:
+        found._project_ = lambda inputs, states, name: (
+            inputs, cell._project_states_(states, inputs, name))
+    return found
