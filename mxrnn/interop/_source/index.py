@@ -215,7 +215,7 @@ def _transposed(x: Value, exchanged: bool) -> Value:
     """The array, its last two axes exchanged or not."""
     if not exchanged:
         return x
-    text = x.of + '.T' if x.rank == 2 else x.of + '.transpose(-1, -2)'
+    text = x.of + '.T' if x.rank == 2 else '%s.transpose(%d, %d)' % (x.of, x.rank - 2, x.rank - 1)
     return Value(text, (*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
 
 

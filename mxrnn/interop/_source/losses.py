@@ -5,7 +5,7 @@ from ..._graph.graph import Node
 from .elementwise import check_real, number
 from .scope import Scope
 from .shape import product, reshaped
-from .table import Emitted, Shape, Unsupported, Value, emits, loss
+from .table import Emitted, Unsupported, Value, emits, loss
 
 __all__: list[str] = []
 
@@ -56,7 +56,8 @@ def _softmax_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
     wanted = (rows.shape[0], *rows.shape[2:])
     if product(label.shape) != product(wanted):
         raise Unsupported('with more labels than rows')
-    places = '%s.long()' % _places(scope, label, wanted)
+    places = reshaped(scope, label, wanted, label)
+    places = '%s.long()' % (places.of if isinstance(places, Value) else places)
     options = ''
     if node.use_ignore:
         options += ', ignore_index=%d' % int(node.ignore_label)
@@ -78,15 +79,6 @@ def _softmax_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
     elif how == 'batch':
         divisors.append(scope.size(product(wanted), label, x))
     return text + ''.join(' / (%s)' % each if ' * ' in each else ' / ' + each for each in divisors)
-
-
-def _places(scope: Scope, label: Value, wanted: Shape) -> str:
-    """Labels in the shape of the rows; those of steps may come flat or as a row a sequence."""
-    sizes = {size for value in scope.arguments if value.text != label.text for size in value.shape}
-    if label.shape == wanted and len(wanted) == 1 and wanted[0] not in sizes:
-        return label.of + '.flatten()'
-    emitted = reshaped(scope, label, wanted, label)
-    return emitted.of if isinstance(emitted, Value) else emitted
 
 
 def _distributions(scope: Scope, node: Node, x: Value, label: Value, scale: str) -> str:
@@ -112,9 +104,12 @@ def _regression(op: str, prediction: str, function: str, factor: float = 1.) -> 
         if label.shape != x.shape or x.shape[1:] == (1,):  # (batch, 1) may come as (batch,)
             x = scope.named(x)
             labels = '%s.reshape_as(%s)' % (label.of, x)
-        text = "%sF.%s(%s, %s, reduction='sum')" % (
-            _times(node.grad_scale * factor), function, x, labels)
-        return text if each == 1 else '%s / %s' % (text, _grouped(scope.size(each, label, x)))
+        scale = node.grad_scale * factor / (each if isinstance(each, int) else 1)
+        text = "F.%s(%s, %s, reduction='sum')" % (function, x, labels)
+        text = '%s / %d' % (text, 1 / scale) if scale < 1 and (1 / scale).is_integer() else (
+            _times(scale) + text)
+        return text if isinstance(each, int) else '%s / %s' % (text, _grouped(
+            scope.size(each, label, x)))
 
 
 def _grouped(size: str) -> str:

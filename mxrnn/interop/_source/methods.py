@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from ..._graph.graph import Entry, Graph
-from . import creation, elementwise, index, layers, losses, shape  # noqa: F401
+from . import creation, elementwise, index, layers, losses, sequences, shape  # noqa: F401
 from .file import File, local
 from .recurrent import write_method
 from .scope import Facts, Scope

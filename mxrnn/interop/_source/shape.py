@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from typing import Sequence
 
 from ..._graph.graph import Node
@@ -38,7 +39,7 @@ def reshaped(scope: Scope, x: Value, wanted: Shape, *near: Value) -> str | Value
             return '%s.unsqueeze(%d)' % (x.of, axis if axis < x.rank else -1)
     for axis in range(x.rank):
         if x.shape[:axis] + x.shape[axis + 1:] == wanted and x.shape[axis] == 1:
-            return '%s.squeeze(%d)' % (x.of, axis)
+            return _without(x.of, axis)
     merged = _merged(x.shape, wanted)
     if merged is not None:
         last = merged[1]
@@ -103,7 +104,21 @@ def _squeeze(scope: Scope, node: Node, x: Value) -> Emitted:
     axes = [axis for axis, size in enumerate(x.shape) if size == 1] if node.axis is None else [
         axis % x.rank for axis in node.axis]
     axes = sorted(axes)[:x.rank - len(scope.out[0])]  # an axis is left in any case
-    return x if not axes else x.of + ''.join('.squeeze(%d)' % axis for axis in reversed(axes))
+    text = x.of
+    for axis in reversed(axes):
+        text = _without(text, axis)
+    return text if axes else x
+
+
+def _without(text: str, axis: int) -> str:
+    """An array without an axis of one element: x[:, -1:] becomes x[:, -1]."""
+    part = re.fullmatch(r'(.+)\[((?::, )*)(-?\d*):(-?\d*)\]', text)
+    if part is not None:
+        array, axes, begin, end = part.groups()
+        first = int(begin or 0)
+        if len(axes) == len(':, ') * axis and end == ('' if first == -1 else str(first + 1)):
+            return '%s[%s%d]' % (array, axes, first)
+    return '%s.squeeze(%d)' % (text, axis)
 
 
 # ---- parts
@@ -116,8 +131,13 @@ def _span(begin: int | None, end: int | None, step: int | None = None) -> str:
 
 @emits('slice_axis')
 def _slice_axis(scope: Scope, node: Node, x: Value) -> Emitted:
-    span = _span(node.begin, node.end)
-    return x if span == ':' else '%s[%s%s]' % (x.of, ':, ' * (node.axis % x.rank), span)
+    span, axis = _span(node.begin, node.end), node.axis % x.rank
+    if span == ':':
+        return x
+    if x.swapped and axis < 2:
+        return Value('%s[%s%s]' % (x.unswapped.of, ':, ' * (1 - axis), span), scope.out[0],
+                     x.dtype, swapped=True)
+    return '%s[%s%s]' % (x.of, ':, ' * axis, span)
 
 
 @emits('slice')
@@ -138,23 +158,29 @@ def _slice_like(scope: Scope, node: Node, x: Value, like: Value) -> Emitted:
         for axis in range(max(axes) + 1)))
 
 
-def _cut(x: Value, number: int, axis: int, squeeze: bool) -> Emitted:
+def _cut(scope: Scope, x: Value, number: int, axis: int, squeeze: bool) -> Emitted:
     """An axis in equal parts."""
+    axis %= x.rank
     if number == 1:
-        return ['%s.squeeze(%d)' % (x.of, axis)] if squeeze else [x]
+        return [_without(x.of, axis)] if squeeze else [x]
+    if squeeze and x.swapped and axis < 2:
+        x, axis = x.unswapped, 1 - axis
+    if squeeze and sum(map(scope.used, range(number))) < number:  # the last step, say
+        x = scope.named(x)
+        return ['%s[%s%d]' % (x, ':, ' * axis, place) for place in range(number)]
     return Many('%s.unbind(%d)' % (x.of, axis) if squeeze else
                 '%s.chunk(%d, %d)' % (x.of, number, axis))
 
 
 @emits('SliceChannel')
 def _slice_channel(scope: Scope, node: Node, x: Value) -> Emitted:
-    return _cut(x, node.num_outputs, node.axis, node.squeeze_axis)
+    return _cut(scope, x, node.num_outputs, node.axis, node.squeeze_axis)
 
 
 @emits('_split_v2')
 def _split_v2(scope: Scope, node: Node, x: Value) -> Emitted:
     if node.sections:
-        return _cut(x, node.sections, node.axis, node.squeeze_axis)
+        return _cut(scope, x, node.sections, node.axis, node.squeeze_axis)
     if node.squeeze_axis:
         raise Unsupported('at places, and without the axis')
     return Many('%s.tensor_split(%s, %d)' % (x.of, list(node.indices[1:]), node.axis))

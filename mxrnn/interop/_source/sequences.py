@@ -1,0 +1,64 @@
+"""Operators that know the lengths of sequences: masks, last steps, reversed sequences."""
+from __future__ import annotations
+
+from ..._graph.graph import Node
+from .elementwise import check_real, number
+from .scope import Scope
+from .table import Emitted, Unsupported, Value, emits
+
+__all__: list[str] = []
+
+
+def _batch_major(x: Value, time: int) -> tuple[Value, int]:
+    """The array as its text has it, and where time is: an exchange of axes is not written."""
+    return (x.unswapped, 1 - time) if x.swapped else (x, time)
+
+
+@emits('SequenceLast')
+def _sequence_last(scope: Scope, node: Node, x: Value, *length: Value) -> Emitted:
+    x, time = _batch_major(x, node.axis)
+    if not node.use_sequence_length:
+        return '%s[%s-1]' % (x.of, ':, ' * time)
+    x = scope.named(x)
+    rows = 'torch.arange(%s, device=%s.device)' % (scope.size(x.shape[1 - time], x), x)
+    last = '(%s.long() - 1).clamp(min=0)' % length[0].of
+    return '%s[%s]' % (x, ', '.join([rows, last] if time else [last, rows]))
+
+
+@emits('SequenceMask')
+def _sequence_mask(scope: Scope, node: Node, x: Value, *length: Value) -> Emitted:
+    if not node.use_sequence_length:
+        return x
+    swapped = x.swapped
+    x, time = _batch_major(x, node.axis)
+    x = scope.named(x)
+    steps = 'torch.arange(%s, device=%s.device)' % (scope.size(x.shape[time], x), x)
+    padding = '(%s%s >= %s%s)%s' % (
+        steps, '' if time else '.unsqueeze(1)', length[0].of, '.unsqueeze(1)' * time,
+        '.unsqueeze(-1)' * (x.rank - 2))
+    text = '%s.masked_fill(%s, %s)' % (x, padding, number(node.value))
+    return Value(text, scope.out[0], x.dtype, swapped=swapped)
+
+
+@emits('SequenceReverse')
+def _sequence_reverse(scope: Scope, node: Node, x: Value, *length: Value) -> Emitted:
+    if not node.use_sequence_length:
+        swapped = x.swapped
+        x, time = _batch_major(x, 0)
+        return Value('%s.flip(%d)' % (x.of, time), scope.out[0], x.dtype, swapped=swapped)
+    name = scope.helper('reverse_sequences', '''
+def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
+    """The steps of each sequence backwards; what is behind its length stays there."""
+    steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
+    places = torch.where(steps < lengths, lengths.long() - 1 - steps, steps)
+    return x[places, torch.arange(x.shape[1], device=x.device)]
+'''.strip())
+    return '%s(%s, %s)' % (name, x, length[0])
+
+
+@emits('_contrib_div_sqrt_dim', any_order=True)
+def _div_sqrt_dim(scope: Scope, node: Node, x: Value) -> Emitted:
+    check_real(x)
+    if not isinstance(x.shape[-1], int):
+        raise Unsupported('whose last axis is of any size')
+    return f'{x:*} / {x.shape[-1]} ** 0.5'
