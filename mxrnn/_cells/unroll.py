@@ -210,8 +210,9 @@ class Unrollable:
         TypeError, ValueError
             At once, for inputs, states or a layout that do not fit; the cell then is as before.
         """
-        return outermost(self, inputs, begin_state, Options(
-            length, layout, merge_outputs, dtype, valid_length))
+        given = locals()  # the options by name, `self` and what is unrolled among them
+        return outermost(self, inputs, begin_state, Options(**{
+            name: value for name, value in given.items() if name in Options._fields}))
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         """Build what `unroll` returns, of checked arguments: call the cell for one step after the
