@@ -17,6 +17,7 @@ from typing import (
 import numpy as np
 
 from .. import _check
+from .._files import reason_of
 from .._runtime.mxnet import mx
 
 __all__ = ['Inputs', 'Kind', 'Layout', 'Outputs', 'StateInfo', 'States', 'check_inputs',
@@ -120,11 +121,9 @@ def make_state(func: Callable[..., Symbol], name: str, keywords: Mapping[str, ob
     try:
         return func(name=name, **keywords)
     except mx.base.MXNetError as error:
-        lines = str(error).strip().splitlines() or ['nothing']
-        reason = lines[-1] if 'Traceback' in lines[0] else lines[0]
         raise TypeError('func of begin_state must make a Symbol of the arguments name, %s; '
                         '%s says: %s' % (', '.join(keywords), getattr(func, '__name__', func),
-                                         reason)) from error
+                                         reason_of(error))) from error
 
 
 def flatten(states: States) -> list[mx.sym.Symbol]:

@@ -6,8 +6,9 @@ from typing import Any, Callable, Generic, Hashable, List, NamedTuple, Sequence,
 
 import numpy as np
 
+from .._files import reason_of
 from .._runtime.mxnet import mx
-from . import graphs, mismatch
+from . import mismatch
 
 __all__ = ['Compiled', 'Forms', 'Kept', 'States', 'StateSpecs', 'refusal']
 
@@ -261,4 +262,4 @@ def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequenc
     return ValueError('the inputs must fit the network and the batch size of the states: got %s; '
                       'MXNet says: %s' % (', '.join('%s of shape %s and type %s' % (
                           name, array.shape, np.dtype(array.dtype).name)
-                          for name, array in named.items()), graphs.brief(error)))
+                          for name, array in named.items()), reason_of(error)))

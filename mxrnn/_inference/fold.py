@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Mapping, Sequence
 
 from .. import _check
+from .._files import reason_of
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operators import has, row
 from .._graph.reading import graph_to_json
@@ -77,7 +78,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
             values = _values(graph.ending_in(wanted), list(names.values()), kept)
         except mx.base.MXNetError as error:
             mismatch.explain(symbol, kept)
-            raise ValueError('arg_params must fit the graph, but %s' % graphs.brief(error)
+            raise ValueError('arg_params must fit the graph, but %s' % reason_of(error)
                              ) from error
         symbol = _symbol(_replaced(graph, names))
         kept.update(values)

@@ -15,7 +15,7 @@ from .._cells.unroll import unchanged_on_error
 from .._cells.weights import Array, MissingWeightsError
 from .._runtime.mxnet import graph_of, mx
 
-__all__ = ['Network', 'OneCall', 'Weights', 'apart', 'applied', 'as_array', 'brief',
+__all__ = ['Network', 'OneCall', 'Weights', 'apart', 'applied', 'as_array',
            'check_weights', 'common_context', 'context_of', 'on', 'params_of', 'quiet']
 
 Weights = Mapping[str, mx.nd.NDArray]
@@ -32,13 +32,6 @@ def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
     """
     with mx.name.NameManager():  # automatic names of the program go on as if nothing were made
         return mx.sym.Group([mx.sym.identity(output) for output in outputs])
-
-
-def brief(error: Exception) -> str:
-    """The reason in an error of MXNet, without its backtrace."""
-    lines = [line for line in str(error).partition('Stack trace')[0].splitlines() if line.strip()]
-    reasons = [line for line in lines if 'Error' in line and not line.startswith('Traceback')]
-    return (reasons or lines or [''])[-1].strip()[:300]
 
 
 def context_of(ctx: mx.Context | None) -> mx.Context:

@@ -6,6 +6,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from .. import _check
+from .._files import reason_of
 from .._runtime.mxnet import graph_of, mx
 from . import graphs, mismatch
 from .fold import fold as folded
@@ -261,7 +262,7 @@ class Networks:
                 reason = reason or error
         self._explain(graph, length, steps)
         raise ValueError('the sequences and arg_params must fit the network, but %s' % (
-            graphs.brief(reason) if reason else 'the shapes of its labels are not known'))
+            reason_of(reason) if reason else 'the shapes of its labels are not known'))
 
     def _explain(self, graph: Graph, length: int, steps: dict[str, tuple[int, ...]]) -> None:
         """Raise what tells which argument to blame, if it can be found in the unfolded graph."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import _check
 from .._cells.base import BaseRNNCell, check_cell
+from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import graphs, mismatch
@@ -334,7 +335,7 @@ class Stepper:
                 mismatch.explain(sequence, *({name: array for name, array in arrays.items()
                                              if name in known} for arrays in (weights, inputs)))
                 raise ValueError('the inputs must fit the network, but MXNet says: %s'
-                                 % graphs.brief(error)) from error
+                                 % reason_of(error)) from error
             if len(shape) < 3 or shape[1] < 1:
                 raise ValueError('the inputs must be sequences, which the network brings into '
                                  'the shape (batch, length, ...), got %s' % ', '.join(
