@@ -124,6 +124,10 @@ class BaseRNNCell(Unrollable, PackedWeights):
             cells.extend(cell._inner_cells_())
         return cells
 
+    def _weight_names_(self) -> set[str]:
+        """Names of the variables of this cell and of those under it."""
+        return {name for cell in self._all_cells_() for name in cell._params._params}
+
     def _kept_between_steps_(self, states: list[mx.sym.Symbol],
                              dtype: _check.DType | None
                              ) -> dict[str, mx.sym.Symbol | None]:

@@ -59,9 +59,9 @@ def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Params, arg_params: 
 
 def _weights(cell: Any) -> set[str]:
     """Names of the variables of a cell and of those that it is made of."""
-    if not hasattr(cell, '_all_cells_'):  # a cell of mxnet.rnn
-        return set(cell.params._params)
-    return {name for each in cell._all_cells_() for name in each._params._params}
+    if hasattr(cell, '_weight_names_'):
+        return cell._weight_names_()
+    return set(cell.params._params)  # a cell of mxnet.rnn
 
 
 def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_params: Params

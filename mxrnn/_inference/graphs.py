@@ -84,8 +84,7 @@ def params_of(symbol: mx.sym.Symbol, arg_params: Weights, aux_params: Weights,
 def type_of_weights(cell: BaseRNNCell, params: Weights) -> dict[str, str]:
     """The argument dtype of begin_state, where all weights of the cell are of one other type of
     reals than float32: cells make arrays of that type then."""
-    names = {name for each in cell._all_cells_() for name in each._params._params}
-    types = {np.dtype(params[name].dtype).name for name in names if name in params}
+    types = {np.dtype(params[name].dtype).name for name in cell._weight_names_() & params.keys()}
     return {'dtype': types.pop()} if types in ({'float64'}, {'float16'}) else {}
 
 

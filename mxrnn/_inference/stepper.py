@@ -170,8 +170,7 @@ class Stepper:
         if not outputs + list(states):
             raise ValueError('outputs must be a Symbol or a list of Symbols, got none')
         symbol = graphs.apart(outputs + list(states))
-        needed = {name for each in self._cell._all_cells_() for name in each._params._params
-                  } if self._cell is not None else ()
+        needed = () if self._cell is None else self._cell._weight_names_()
         weights = graphs.params_of(symbol, self._arg_params, self._aux_params, needed)
         clash = sorted(set(weights).intersection(self.state_names))
         if clash:

@@ -84,8 +84,11 @@ class Schedule:
         if self.faults:
             return
         graph = _without_likes(graph)
+        labels = graph.reached(lambda node: node.inputs) - graph.needed()
         nodes = [arrays_of_rnn(graph, node) for node in graph.nodes]
-        entries = _read(nodes, graph.heads)
+        read = graph._replace(nodes=tuple(nodes)).reached(lambda node: node.inputs)
+        entries = {*graph.heads, *(entry for i in read for entry in nodes[i].inputs), *(
+            Entry(i, 0) for i, node in enumerate(nodes) if node.is_variable)}
         places = {entry: place for place, entry in enumerate(sorted(entries))}
         outputs: list[list[tuple[int, int]]] = [[] for _ in nodes]
         for entry, place in places.items():
@@ -95,7 +98,6 @@ class Schedule:
         self.variables = {node.name: places[Entry(i, 0)] for i, node in enumerate(nodes)
                           if node.is_variable}
         self.heads = [places[entry] for entry in graph.heads]
-        labels = _label_nodes(graph)
         #: Inputs that only the labels of loss heads need.
         self.labels = {nodes[i].name for i in labels}
         self.steps: list[Step] = []
@@ -223,18 +225,6 @@ def _without_likes(graph: Graph) -> Graph:
         node._replace(inputs=resolved(node.inputs)) for node in graph.nodes))
 
 
-def _read(nodes: Sequence[Node], heads: Sequence[Entry]) -> set[Entry]:
-    """The outputs of `nodes` that `heads` depend on, and all variables."""
-    read = {Entry(i, 0) for i, node in enumerate(nodes) if node.is_variable}
-    read.update(heads)
-    needed = {head.node for head in heads}
-    for i in range(len(nodes) - 1, -1, -1):
-        if i in needed:
-            read.update(nodes[i].inputs)
-            needed.update(entry.node for entry in nodes[i].inputs)
-    return read
-
-
 def _reads(step: Step) -> Iterator[int]:
     yield from step.inputs
     if isinstance(step.run, Creation):
@@ -247,22 +237,6 @@ def _if_given(run: Run) -> Run:
     def given(*inputs: Tensor | None) -> Any:
         return None if any(value is None for value in inputs) else run(*inputs)
     return given
-
-
-def _label_nodes(graph: Graph) -> set[int]:
-    """The places of variables and operators that serve nothing but the labels of loss heads."""
-    needed = {entry.node for entry in graph.heads}
-    labels: set[int] = set()
-    rows = {op: row(op) for op in {node.op for node in graph.nodes}}
-    at_labels = {op: known.positions('label') if known else () for op, known in rows.items()}
-    for i in range(len(graph.nodes) - 1, -1, -1):
-        node = graph.nodes[i]
-        for at, entry in enumerate(node.inputs):
-            if i in needed and at not in at_labels[node.op]:
-                needed.add(entry.node)
-            else:
-                labels.add(entry.node)
-    return labels - needed
 
 
 class Loop:
