@@ -57,57 +57,27 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
 
 __version__ = VERSION
 
-#: Public names, and the modules that have them, which are imported when a name is first used.
-_PUBLIC = {
-    'mx': '._runtime.mxnet',
-    'device_report': '._runtime.report',
-    # cells
-    'RNNParams': '.rnn_cell',
-    'BaseRNNCell': '.rnn_cell',
-    'RNNCell': '.rnn_cell',
-    'LSTMCell': '.rnn_cell',
-    'GRUCell': '.rnn_cell',
-    'FusedRNNCell': '.rnn_cell',
-    'SequentialRNNCell': '.rnn_cell',
-    'DropoutCell': '.rnn_cell',
-    'ModifierCell': '.rnn_cell',
-    'ZoneoutCell': '.rnn_cell',
-    'ResidualCell': '.rnn_cell',
-    'BidirectionalCell': '.rnn_cell',
-    'BaseConvRNNCell': '.rnn_cell',
-    'ConvRNNCell': '.rnn_cell',
-    'ConvLSTMCell': '.rnn_cell',
-    'ConvGRUCell': '.rnn_cell',
-    'VariationalDropoutCell': '.rnn_cell',
-    'WeightDropCell': '.rnn_cell',
-    'LSTMPCell': '.rnn_cell',
-    'LayerNormLSTMCell': '.rnn_cell',
-    'LayerNormGRUCell': '.rnn_cell',
-    'MissingWeightsError': '.rnn_cell',
-    'carry_states': '._cells.carry',
-    'dynamic_unroll': '._cells.loop',
-    'fuse': '._operator.fuse',
-    'roll': '._inference.rolled',
-    # checkpoints
-    'Checkpoint': '.rnn',
-    'CheckpointError': '.rnn',
-    'do_rnn_checkpoint': '.rnn',
-    'load_rnn_checkpoint': '.rnn',
-    'rnn_unroll': '.rnn',
-    'save_rnn_checkpoint': '.rnn',
-    # inference
-    'Predictor': '._inference.predictor',
-    'Stepper': '._inference.stepper',
-    'fold': '._inference.fold',
-    # data
-    'BucketSentenceIter': '.io',
-    'SentencePairIter': '.io',
-    'StreamIter': '.io',
-    'decode_sentences': '.io',
-    'encode_sentences': '.io',
-    'read_tokens': '.io',
-    'write_tokens': '.io',
+#: Modules, and the public names that are imported from them when one is first used.
+_NAMES = {
+    '._runtime.mxnet': 'mx',
+    '._runtime.report': 'device_report',
+    '.rnn_cell': '''RNNParams BaseRNNCell RNNCell LSTMCell GRUCell FusedRNNCell SequentialRNNCell
+        DropoutCell ModifierCell ZoneoutCell ResidualCell BidirectionalCell BaseConvRNNCell
+        ConvRNNCell ConvLSTMCell ConvGRUCell VariationalDropoutCell WeightDropCell LSTMPCell
+        LayerNormLSTMCell LayerNormGRUCell MissingWeightsError''',
+    '._cells.carry': 'carry_states',
+    '._cells.loop': 'dynamic_unroll',
+    '._operator.fuse': 'fuse',
+    '._inference.rolled': 'roll',
+    '.rnn': '''Checkpoint CheckpointError do_rnn_checkpoint load_rnn_checkpoint rnn_unroll
+        save_rnn_checkpoint''',
+    '._inference.predictor': 'Predictor',
+    '._inference.stepper': 'Stepper',
+    '._inference.fold': 'fold',
+    '.io': '''BucketSentenceIter SentencePairIter StreamIter decode_sentences encode_sentences
+        read_tokens write_tokens''',
 }
+_PUBLIC = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 #: Public modules, which are imported when they are first used.
 _MODULES = ('init', 'interop', 'io', 'rnn', 'rnn_cell')
