@@ -66,17 +66,21 @@ def known_of_this(report):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """With MXRNN_TEST_CASES=N, run no more than N cases of each test function.
+    """With MXRNN_TEST_CASES=N, run no more than N cases of each test function; with N+I/P, run also
+    the I-th of P parts of the rest.
 
     They are always the same ones, spread as at random. Tests of mxrnn alone go if it is not tested.
     """
-    count = int(os.environ.get('MXRNN_TEST_CASES') or len(items))
+    count, _, part = (os.environ.get('MXRNN_TEST_CASES') or str(len(items))).partition('+')
+    index, parts = map(int, (part or '1/1').split('/'))
     cases = {}
     for item in items:
         if rnn.__name__ == 'mxrnn' or ours.mark not in item.iter_markers('skipif'):
             cases.setdefault(item.nodeid.partition('[')[0], []).append(item)
-    kept = {item for each in cases.values()
-            for item in sorted(each, key=lambda item: zlib.crc32(item.nodeid.encode()))[:count]}
+    kept = set()
+    for each in cases.values():
+        each.sort(key=lambda item: zlib.crc32(item.nodeid.encode()))
+        kept.update(each[:int(count)], each[int(count):][index - 1::parts] if part else ())
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
 

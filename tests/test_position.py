@@ -312,7 +312,7 @@ def test_after_batches_only_with_batches(tmp_path):
 
 @differs
 @pytest.mark.slow
-@pytest.mark.parametrize('least', [16, pytest.param(50, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize('least', [10, pytest.param(50, marks=pytest.mark.nightly)])
 def test_killed_training_goes_on_and_ends_alike(least, tmp_path):
     result = subprocess.run(
         [sys.executable, '-W', 'ignore', '-m', 'tests.kill_training', str(tmp_path), str(least)],

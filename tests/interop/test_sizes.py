@@ -7,6 +7,7 @@ from mxrnn._graph.sizes import (
     Axis,
     SizeError,
     Source,
+    broadcast,
     divide,
     product,
     resolve,
@@ -78,3 +79,13 @@ def test_an_axis_hands_its_name_on_to_the_one_that_stands_for_it():
     suggest(one, 'time')
     suggest(one, 'length')
     assert unify(one, two) is two and two.hint == 'time'
+
+
+def test_shapes_are_broadcast_from_their_last_axes():
+    batch, time = read('batch'), read('time')
+    assert broadcast((batch, time, 3), (1, 3)) == (batch, time, 3)
+    assert broadcast((3,), (batch, 1, 3)) == (batch, 1, 3)
+    assert broadcast((batch, 1), (1, time)) == (batch, time)
+    assert broadcast((), (time,)) == (time,)
+    with pytest.raises(SizeError, match='2 and 3'):
+        broadcast((batch, 2), (3,))
