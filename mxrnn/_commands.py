@@ -12,6 +12,7 @@ import sys
 import textwrap
 from typing import Any, Sequence
 
+from ._files.atomic import replacing
 from ._runtime.commands import reason
 
 __all__ = ['add_commands', 'run_command']
@@ -192,7 +193,8 @@ def _inspect(options: argparse.Namespace) -> int:
     if options.plot is not None:
         from .interop.drawing import draw
         picture = draw(model)
-        with open(options.plot, 'w', encoding='utf-8') as file:
+        with replacing([options.plot]) as stage, open(os.path.join(
+                stage, os.path.basename(options.plot)), 'w', encoding='utf-8') as file:
             file.write(picture)
     graph = model.graph
     operators = collections.Counter(node.op for node in graph.walk() if not node.is_variable)

@@ -40,6 +40,7 @@ for _name in '''mod power maximum minimum hypot equal not_equal greater greater_
         lesser_equal logical_and logical_or logical_xor'''.split():
     add('_%s broadcast_%s' % (_name, _name), 'lhs rhs')
     add('_%s_scalar' % _name, 'data', scalar=Double(1), is_int=Bool(True))
+    mark('one shape', '_%s_scalar' % _name)
 add('''_plus_scalar _minus_scalar _rminus_scalar _mul_scalar _div_scalar _rdiv_scalar _rpower_scalar
     _rmod_scalar''', 'data', scalar=Double(1), is_int=Bool(True))
 add('smooth_l1', 'data', scalar=Double(1))
@@ -278,6 +279,12 @@ mark('no half', '''Convolution Deconvolution FullyConnected RNN batch_dot dot _l
 mark('moves', '''BlockGrad Cast Flatten Reshape SequenceLast SequenceReverse SliceChannel SwapAxis
     _copy _identity_with_attr_like_rhs _split_v2 amp_cast broadcast_axis broadcast_like broadcast_to
     expand_dims repeat reshape_like reverse slice slice_axis slice_like squeeze tile transpose''')
+mark('one shape', '''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp expm1
+    log log10 log2 log1p sin cos tan arctan sinh cosh tanh erf negative reciprocal relu sigmoid
+    softsign logical_not zeros_like ones_like _copy BlockGrad Activation clip hard_sigmoid Cast
+    Dropout smooth_l1 softmax log_softmax reverse elemwise_add elemwise_sub elemwise_mul
+    elemwise_div add_n _maximum _minimum _plus_scalar _minus_scalar _rminus_scalar _mul_scalar
+    _div_scalar _rdiv_scalar _rpower_scalar _rmod_scalar SequenceReverse SequenceMask''')
 
 
 # ---- how many axes: see Row.axes
@@ -333,6 +340,7 @@ axes('SequenceMask SequenceReverse', (None, None, 1), more=0)
 axes('SequenceLast', (None, None, 1), more=-1)
 axes('expand_dims one_hot stack', more=1)
 axes('argmax_channel', more=-1)
+axes('argsort repeat sort', more=lambda node: None if node.axis is None else 0)
 axes('SliceChannel _split_v2', more=lambda node: -int(node.squeeze_axis))
 axes('squeeze', more=lambda node: -len(node.axis) if node.axis else None)
 axes('argmax argmin max mean min nanprod nansum prod sum', more=_left)

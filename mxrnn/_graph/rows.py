@@ -66,7 +66,7 @@ class Row(NamedTuple):
     #: 'draws': gives something else each time. 'trained': behaves otherwise in training. 'reals':
     #: calculates with reals alone, and 'no half': has no float16 on CPUs; MXNet raises both too
     #: late, in another call. 'moves': moves or converts the elements of the first input, and
-    #: changes no value.
+    #: changes no value. 'one shape': all that it reads has the shape of its output, but lengths.
     traits: frozenset[str] = frozenset()
     #: How many axes the output and then the inputs have, None where that is open.
     axes: Numbers | Callable[[AnyNode], Numbers] = ()

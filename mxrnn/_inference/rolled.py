@@ -120,6 +120,8 @@ def _fault(values: Values, what: Kernel | Loop, training: bool, float32: bool = 
     if isinstance(what, Loop):
         if RELEASE >= (2,):
             return 'the loops of MXNet 2 are wrong'
+        if what.spreads_a_row:
+            return 'the states of a loop of MXNet keep their shape'
         return 'MXNet ignores dropout in loops' if 'Dropout' in what.operators else None
     if disabled():
         return 'MXNET_MKLDNN_ENABLED=0 breaks sym.RNN'

@@ -29,11 +29,10 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     inputs : dict, optional
         Shapes of inputs by name: an axis is a name, such as 'batch', for any size, or an int. Axes
         of the same name have the same size. 'time:35' is the axis 'time' of a graph that was
-        unrolled for 35 steps: wherever the graph says 35, it means the number of steps. Inputs
-        that are not in it get the shape that the graph
-        tells: widths of the weights that read them, as many steps as the graph was unrolled for
-        where it cannot be rolled, and any size elsewhere. Labels of losses are no inputs of the
-        file.
+        unrolled for 35 steps: wherever the graph says 35, it means the number of steps. Other
+        inputs get the shape that the graph tells: widths of the weights that read them, as many
+        steps as the graph was unrolled for where it cannot be rolled, and any size elsewhere.
+        Labels of losses are no inputs of the file.
     types : dict, optional
         Type of inputs by name, such as ``{'data': 'int64'}`` for the numbers of words. Others have
         the type that the graph states, or the type of the parameters, as in MXNet.

@@ -469,9 +469,10 @@ def test_a_drawing_of_the_layers(tmp_path, capsys):
                   if name != 'data'}
         prefix = str(tmp_path / kind)
         rnn.save_rnn_checkpoint(cell, prefix, 1, scores, values, {})
-        assert command('inspect', prefix, '--plot', prefix + '.svg') == 0
+        picture = str(tmp_path / 'pictures' / (kind + '.svg'))
+        assert command('inspect', prefix, '--plot', picture) == 0
         assert 'inputs' in capsys.readouterr().out
-        root = ElementTree.parse(prefix + '.svg').getroot()
+        root = ElementTree.parse(picture).getroot()
         texts = [each.text for each in root.iter('{http://www.w3.org/2000/svg}text')]
         found[kind] = texts
         lines = sum('marker-end' in each.attrib for each in root.iter())

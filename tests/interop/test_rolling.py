@@ -119,7 +119,9 @@ def test_long_work_is_given_up():
         data = mx.sym.FullyConnected(data, weight=weight, no_bias=True, num_hidden=2)
     graph = interop.graph_from_json(data.tojson())
     rolled = roll(graph)
-    assert rolled.graph is graph and not rolled.findings
+    assert rolled.graph is graph
+    assert [str(each) for each in rolled.findings] == [
+        'the graph: left as it is, since to look at all of it takes too long']
 
 
 def test_attributes_that_mean_nothing_are_left_to_who_reads_the_graph():

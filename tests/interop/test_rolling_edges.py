@@ -10,7 +10,7 @@ from mxrnn import interop
 from mxrnn._graph.rolling import roll
 from mxrnn.interop import graph_from_json
 
-from .. import mx
+from .. import mx, rnn
 
 torch = pytest.importorskip('torch')
 
@@ -87,3 +87,98 @@ def test_a_version_that_is_no_number():
     text = json.dumps({'nodes': [{'op': 'null', 'name': 'data', 'inputs': []}], 'arg_nodes': [0],
                        'heads': [[0, 0, 0]], 'attrs': {'mxnet_version': ['int', float('inf')]}})
     assert graph_from_json(text).version == 0
+
+
+def test_parts_of_joined_steps_keep_their_names():
+    """Joined and split again is nothing, but for the names of outputs."""
+    joined = mx.sym.stack(*cell_by_hand(4, layer), axis=1)
+    steps = mx.sym.SliceChannel(joined, num_outputs=4, axis=1, squeeze_axis=True, name='step')
+    graph = graph_from_json(mx.sym.Group([*steps, joined]).tojson())
+    rolled = roll(graph)
+    assert [each.kind for each in rolled.findings] == ['kernel']
+    assert rolled.graph.outputs == graph.outputs
+
+
+@pytest.mark.parametrize('number', [1, 0])
+def test_parts_inside_a_step_that_are_outputs_keep_their_names(number):
+    def split(value, weight):
+        return mx.sym.SliceChannel(mx.sym.FullyConnected(
+            value, weight, num_hidden=10, no_bias=True), num_outputs=2)[0]
+    states = cell_by_hand(4, split)
+    inside = states[2].get_internals()
+    name = [each for each in inside.list_outputs() if each.endswith('output%d' % number)][-1]
+    graph = graph_from_json(mx.sym.Group([states[-1], inside[name]]).tojson())
+    assert roll(graph).graph.outputs == graph.outputs
+
+
+def test_new_nodes_take_no_names_of_old_ones():
+    states = cell_by_hand(4, layer)
+    names = [node.name for node in roll(graph_from_json(states[-1].tojson())).graph.nodes]
+    symbol = states[-1]
+    for name in names:
+        symbol = mx.sym.cos(symbol, name=name)
+    rolled = roll(graph_from_json(symbol.tojson())).graph
+    found = [node.name for node in rolled.nodes if node.op]
+    assert len(set(found)) == len(found)
+    assert [node.name for node in rolled.nodes if node.op == 'cos'] == names
+
+
+def both_ways(symbol, inputs=('data', 'begin', 'memory'), **shapes):
+    """The recurrences of a graph; it gives the same in torch, rolled up or not."""
+    graph = graph_from_json(symbol.tojson())
+    rng = np.random.RandomState(0)
+    arrays = {name: rng.randn(*shape).astype('f') for name, shape in shapes.items()}
+    weights = {name: array for name, array in arrays.items() if name not in inputs}
+    given = {name: torch.tensor(arrays[name]) for name in inputs if name in arrays}
+    found, expected = [interop.to_torch(interop.Model(graph, weights, {}), roll=each)(**given)
+                       for each in (True, False)]
+    for one, other in zip(found, expected) if isinstance(found, tuple) else [(found, expected)]:
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one.detach(), other.detach(), rtol=1e-5, atol=1e-6)
+    return [each.kind for each in roll(graph).findings]
+
+
+WEIGHTS = dict(i2h_weight=(5, 3), h2h_weight=(5, 5))
+
+
+def test_begin_state_of_one_row():
+    """broadcast_add spreads one row over the batch, which the operator RNN does not."""
+    data, state, states = mx.sym.Variable('data'), mx.sym.Variable('begin', shape=(1, 5)), []
+    weights = {name: mx.sym.Variable(name) for name in WEIGHTS}
+    for step in mx.sym.split(data, num_outputs=4, axis=1, squeeze_axis=True):
+        state = mx.sym.tanh(mx.sym.broadcast_add(layer(step, weights['i2h_weight']),
+                                                 layer(state, weights['h2h_weight'])))
+        states.append(state)
+    symbol = mx.sym.stack(*states, axis=1)
+    assert both_ways(symbol, data=(2, 4, 3), begin=(1, 5), **WEIGHTS) == ['loop']
+    if rnn.__name__ == 'mxrnn':
+        assert '_foreach' not in rnn.roll(symbol).tojson()  # its states keep their shape
+
+
+def test_state_that_grows():
+    data, memory, state = [mx.sym.Variable(name) for name in ('data', 'memory', 'begin')]
+    weight, states = mx.sym.Variable('i2h_weight'), []
+    for step in mx.sym.split(data, num_outputs=4, axis=1, squeeze_axis=True):
+        query = layer(mx.sym.Concat(step, state, dim=1), weight)
+        scores = mx.sym.softmax(mx.sym.batch_dot(memory, mx.sym.expand_dims(query, axis=2)), axis=1)
+        state = mx.sym.Reshape(mx.sym.batch_dot(scores, memory, transpose_a=True), shape=(0, -1))
+        memory = mx.sym.Concat(memory, mx.sym.expand_dims(state, axis=1), dim=1)
+        states.append(state)
+    kinds = both_ways(mx.sym.Group([mx.sym.stack(*states, axis=1), memory]), data=(2, 4, 3),
+                      memory=(2, 6, 5), begin=(2, 5), i2h_weight=(5, 8))
+    assert kinds == ['unrolled']
+
+
+def test_steps_behind_a_value_of_another_shape():
+    """A layer that reads the state before: the first one has more axes, or fewer rows."""
+    for shape in ((2, 5, 1), (2, 5)):
+        outputs = cell_by_hand(4, layer)
+        before = [outputs[0].get_internals()['begin'], *outputs[:-1]]
+        state, second = mx.sym.Variable('memory'), []
+        own, next_own = mx.sym.Variable('own'), mx.sym.Variable('next_own')
+        for each in before:
+            state = mx.sym.tanh(layer(each, own) + layer(state, next_own))
+            second.append(state)
+        kinds = both_ways(mx.sym.stack(*second, axis=1), data=(2, 4, 3), begin=shape, own=(5, 5),
+                          memory=(2, 5), next_own=(5, 5), **WEIGHTS)
+        assert len(kinds) == 2

@@ -71,19 +71,27 @@ def test_reshape_by_the_length(batch):
         assert_equal(run_rolled(rolled, bind(reshaped(length, batch), shapes), shapes))
 
 
+def cut_without_squeezing(length):
+    with mx.name.NameManager():
+        steps = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=length, axis=1)
+        outputs, _ = rnn.LSTMCell(3).unroll(length, list(steps), merge_outputs=True)
+        return outputs
+
+
 def test_split_that_keeps_its_axis():
     """Its parts may be of any length: the number of steps does not say."""
-    def cut(length):
-        with mx.name.NameManager():
-            steps = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=length, axis=1)
-            outputs, _ = rnn.LSTMCell(3).unroll(length, list(steps), merge_outputs=True)
-            return outputs
-    rolled = roll(graph_of(cut(4)))
-    for shape in ((2, 4, 5), (2, 12), (2, 8, 3)):
-        assert_equal(run_rolled(rolled, bind(cut(4), {'data': shape}), {'data': shape}))
-    rolled = roll(graph_of(cut(4)), length=4)
+    graph = graph_of(cut_without_squeezing(4))
+    for rolled in (roll(graph), roll(graph, length=4), roll(graph, length=4, axes={'other': 1})):
+        assert fixed_by(rolled.graph, 4)
+        for shape in ((2, 4, 5), (2, 12), (2, 8, 3)):
+            bound = bind(cut_without_squeezing(4), {'data': shape})
+            assert_equal(run_rolled(rolled, bound, {'data': shape}))
+
+
+def test_split_of_an_axis_with_the_number_of_steps():
+    rolled = roll(graph_of(cut_without_squeezing(4)), length=4, axes={'data': 1})
     shapes = {'data': (2, 6, 5)}
-    assert_equal(run_rolled(rolled, bind(cut(6), shapes), shapes))
+    assert_equal(run_rolled(rolled, bind(cut_without_squeezing(6), shapes), shapes))
 
 
 def test_graphs_that_prove_nothing():
@@ -94,3 +102,45 @@ def test_graphs_that_prove_nothing():
         certify(graph, graph_of(unrolled(rnn.LSTMCell(5), 6)))
     with pytest.raises(ValueError, match='got 0 and 4'):
         certify(graph_of(mx.sym.tanh(mx.sym.Variable('data'))), graph)
+
+
+def test_recurrences_that_stay_do_not_count():
+    """A chain of BatchNorms stays as it is; it is longer than the steps that are rolled up."""
+    def with_chain(length):
+        weight, state = mx.sym.Variable('w'), mx.sym.Variable('begin')
+        with mx.name.NameManager():
+            outputs, _ = rnn.LSTMCell(3).unroll(length, mx.sym.Variable('data'),
+                                                merge_outputs=True)
+            for _ in range(9):
+                state = mx.sym.BatchNorm(mx.sym.FullyConnected(state, weight, num_hidden=3,
+                                                               no_bias=True))
+            return mx.sym.Group([outputs, state])
+    graph = graph_of(with_chain(4))
+    assert sorted((each.steps, each.kind) for each in roll(graph).findings) == [
+        (4, 'kernel'), (9, 'unrolled')]
+    certify(graph, graph_of(with_chain(6)))
+
+
+def test_names_tell_nothing_of_lengths():
+    """A slice that is called like one of a weight may take steps; one of a weight never does."""
+    data = mx.sym.Variable('data')
+    outputs, _ = rnn.LSTMCell(7).unroll(4, data, layout='TNC', merge_outputs=True)
+    weight = mx.sym.slice_axis(mx.sym.Variable('wide'), axis=0, begin=0, end=4, name='steps')
+    first = mx.sym.slice_axis(outputs, axis=0, begin=0, end=4, name='first_columns')
+    symbol = mx.sym.FullyConnected(first, weight, num_hidden=4, flatten=False, no_bias=True)
+    rolled = roll(graph_of(symbol))
+    assert fixed_by(rolled.graph, 4) == ['first_columns']
+    assert fixed_by(roll(graph_of(symbol), length=4).graph, 4) == []
+
+
+def test_lengths_inside_loops_count():
+    cell, memory, outputs = rnn.GRUCell(3), mx.sym.Variable('memory'), []
+    states = cell.begin_state()
+    for step in mx.sym.split(mx.sym.Variable('data'), axis=1, num_outputs=4, squeeze_axis=1):
+        wide = mx.sym.broadcast_axis(mx.sym.expand_dims(states[0], axis=1), axis=1, size=4)
+        step = mx.sym.Concat(step, mx.sym.sum(wide * memory, axis=1), dim=1)
+        output, states = cell(step, states)
+        outputs.append(output)
+    rolled = roll(graph_of(mx.sym.stack(*outputs, axis=1)))
+    assert [each.kind for each in rolled.findings] == ['loop']
+    assert len(fixed_by(rolled.graph, 4)) == 1

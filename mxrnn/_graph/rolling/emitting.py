@@ -4,7 +4,7 @@ from __future__ import annotations
 import collections
 from typing import Any, Generator, Sequence
 
-from ..graph import Entry, Graph
+from ..graph import Entry, Graph, output_name
 from .columns import Declined, Lanes
 from .kernels import Kernel
 from .lifting import channels
@@ -57,10 +57,6 @@ class Emitter:
         self._picked: dict[int, tuple[Lanes, int]] = {}
         self._families: list[tuple[int, ...]] = []
         self._copied: set[int] = set()
-        heads = {values.owner[head] for head in values.heads}
-        for i, node in enumerate(values.nodes):
-            if node.is_variable and values.needed[i] or i in heads:
-                self._writer.reserve(node.name)
 
     def run(self, graph: Graph) -> Graph:
         """The new graph, with the outputs of the old one under their names."""
@@ -80,9 +76,8 @@ class Emitter:
 
     def _named(self, entry: Entry, name: str) -> Entry:
         """`entry` as an output called `name`."""
-        node = self._writer.nodes[entry.node]
-        own = Graph((node,), (Entry(0, entry.output),)).outputs[0]
-        if own == name or not name.endswith('_output'):
+        if self._writer.keeps_name(entry.node) and (
+                output_name(self._writer.nodes[entry.node], entry.output) == name):
             return entry
         return self._writer.stand_in('_copy', name[:-len('_output')], {}, entry)
 
@@ -93,7 +88,8 @@ class Emitter:
             end = at + 1
             while end < len(group) and self._rolls(tuple(group[at:end + 1])):
                 end += 1
-            if end - at > 1 and not any(value in self._claims for value in group[at:end]):
+            if end - at > 1 and not any(value in self._claims or self._values.owner[value]
+                                        in self._values.kept for value in group[at:end]):
                 lanes = tuple(group[at:end])
                 for t, value in enumerate(lanes):
                     self._picked.setdefault(value, (lanes, t))

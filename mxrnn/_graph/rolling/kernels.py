@@ -13,6 +13,10 @@ from .values import Values
 __all__ = ['Gate', 'Kernel', 'find_kernel']
 
 
+#: Sums and products of one shape: no place for a begin state of one row for the whole batch.
+_SUMS, _PRODUCTS = ('elemwise_add', 'add_n'), ('elemwise_mul',)
+
+
 class Gate(NamedTuple):
     """The weights of one gate: the rows of part `part` of `parts` of a weight and a bias (None: no
     bias); of the weight the columns that the data has."""
@@ -100,18 +104,12 @@ class _Matcher:
         """The column that `activation` is applied to."""
         return self._of(column)[0] if self._activation(column) == activation else None
 
-    def _pairs(self, column: Column, ops: Sequence[str]) -> list[tuple[Column, Column]]:
+    def _pairs(self, ops: Sequence[str], column: Column) -> list[tuple[Column, Column]]:
         """The two inputs of a sum or product, in both orders."""
         if self._op(column) not in ops or len(self._of(column)) != 2:
             return []
         first, second = self._of(column)
         return [(first, second), (second, first)]
-
-    def _products(self, column: Column) -> list[tuple[Column, Column]]:
-        return self._pairs(column, ('elemwise_mul', 'broadcast_mul'))
-
-    def _sums(self, column: Column) -> list[tuple[Column, Column]]:
-        return self._pairs(column, ('elemwise_add', 'broadcast_add', 'add_n'))
 
     # ---- recurrences
 
@@ -160,11 +158,11 @@ class _Matcher:
 
     def _lstm(self) -> Kernel:
         for memory in [state.after for state in self._recurrence.states if state.after]:
-            for old, new in self._sums(memory):
-                for forget, before in self._products(old):
+            for old, new in self._pairs(_SUMS, memory):
+                for forget, before in self._pairs(_PRODUCTS, old):
                     if before.after is not memory:
                         continue
-                    for enter, candidate in self._products(new):
+                    for enter, candidate in self._pairs(_PRODUCTS, new):
                         inner = [self._under(forget, 'sigmoid'), self._under(enter, 'sigmoid'),
                                  self._under(candidate, 'tanh')]
                         if None not in inner:
@@ -175,7 +173,7 @@ class _Matcher:
         output = next(state.after for state in self._recurrence.states if state is not before)
         assert output is not None
         forget, enter, candidate = inner
-        for shown, gate in self._products(output):
+        for shown, gate in self._pairs(_PRODUCTS, output):
             last = self._under(gate, 'sigmoid')
             if self._under(shown, 'tanh') is memory and last is not None:
                 state = self._state(output)
@@ -188,11 +186,11 @@ class _Matcher:
         (state,) = self._recurrence.states
         output = state.after
         assert output is not None
-        for kept, new in self._sums(output):
-            for update, before in self._products(kept):
+        for kept, new in self._pairs(_SUMS, output):
+            for update, before in self._pairs(_PRODUCTS, kept):
                 if before is not state or self._under(update, 'sigmoid') is None:
                     continue
-                for rest, candidate in self._products(new):
+                for rest, candidate in self._pairs(_PRODUCTS, new):
                     if self._is_rest(rest, update) and self._under(candidate, 'tanh') is not None:
                         return self._gru_gates(state, output, update, candidate)
         raise _Other('its steps are none of LSTM, GRU and RNN')
@@ -206,8 +204,8 @@ class _Matcher:
     def _gru_gates(self, state: Column, output: Column, update: Column, candidate: Column
                    ) -> Kernel:
         inner = self._of(candidate)[0]
-        for entering, product in self._sums(inner):
-            for reset, recurrent in self._products(product):
+        for entering, product in self._pairs(_SUMS, inner):
+            for reset, recurrent in self._pairs(_PRODUCTS, product):
                 gate = self._under(reset, 'sigmoid')
                 if gate is None:
                     continue
@@ -308,7 +306,7 @@ class _Matcher:
         while pending:
             term = pending.pop()
             op, node = self._op(term.column), self._node(term.column)
-            if op in ('elemwise_add', 'broadcast_add', 'add_n'):
+            if op in _SUMS:
                 pending.extend(term._replace(column=each) for each in self._of(term.column))
             elif op == 'FullyConnected':
                 if not node.flatten:
@@ -331,7 +329,7 @@ class _Matcher:
         """The part of a sum that slice_axis takes."""
         node, base = self._node(term.column), self._of(term.column)[0]
         inner, begin, end = base, node.begin, node.end
-        while self._op(base) in ('elemwise_add', 'broadcast_add', 'add_n'):
+        while self._op(base) in _SUMS:
             base = self._of(base)[0]
         rows = self._node(base).num_hidden if self._op(base) == 'FullyConnected' else None
         end = rows if end is None else end

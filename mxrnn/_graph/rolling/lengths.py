@@ -30,7 +30,19 @@ def fixed_by(graph: Graph, length: int) -> list[str]:
     >>> fixed_by(graph, 35), fixed_by(graph, 20)
     (['steps'], [])
     """
-    return [node.name for node in graph.nodes if _states(node, length)]
+    inside = [node for body in graph.nodes for inner in body.subgraphs for node in inner.walk()]
+    own = [graph.nodes[place] for place in sorted(_computed(graph))]
+    return [node.name for node in own + inside if _states(node, length)]
+
+
+def _computed(graph: Graph) -> set[int]:
+    """Places of the nodes that compute something of the data, and not of weights alone."""
+    places = graph.reached(lambda node: [entry for entry in node.inputs
+                                         if entry not in node.inputs_of('weight')])
+    for place, node in enumerate(graph.nodes):
+        if any(entry.node in places for entry in node.inputs):
+            places.add(place)
+    return places
 
 
 def _states(node: Node, length: int) -> bool:
@@ -39,14 +51,8 @@ def _states(node: Node, length: int) -> bool:
         return False
     value = len(node.inputs) if key == 'num_args' else getattr(node, key)
     sizes = value if isinstance(value, tuple) else (value,)
-    if length not in sizes or sizes[0] in (0, -1) and not node.inputs:  # the state of a cell
-        return False
-    # The rows or columns of a weight, not steps.
-    return not (node.op in ('SliceChannel', 'slice_axis') and _is_weight(node))
-
-
-def _is_weight(node: Node) -> bool:
-    return node.name.rpartition('_')[2] in ('gates', 'columns', 'weight', 'column')
+    return length in sizes and not (
+        sizes[0] in (0, -1) and not node.inputs)  # the state of a cell
 
 
 def free(graph: Graph, length: int) -> Graph:
@@ -58,12 +64,11 @@ def free(graph: Graph, length: int) -> Graph:
     writer = Writer()
     places: dict[int, int] = {}
     steps: Entry | None = None
-    for node in graph.nodes:
-        writer.reserve(node.name)
+    computed = _computed(graph)
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made = None
-        if node.op in _FREED and _states(node, length):
+        if node.op in _FREED and i in computed and _states(node, length):
             made = _FREED[node.op](writer, node, inputs, length, steps)
         places[i] = (made or writer.copy(node, inputs)).node
         if steps is None and node.op == 'RNN':

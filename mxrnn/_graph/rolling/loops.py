@@ -5,7 +5,7 @@ from typing import Any, Sequence
 
 from ..graph import Entry
 from .columns import Column, Declined, Recurrence
-from .values import Values
+from .values import Values, has_one_shape
 from .writing import Writer
 
 __all__ = ['Loop', 'write_loop']
@@ -34,13 +34,12 @@ def write_loop(writer: Writer, name: str, body: Writer, data: Sequence[tuple[Ent
         heads.append(body.add('_copy', name + '_out', {}, [entry])
                      if node.is_variable or entry in heads else entry)
     # All variables are reached, also those that only the last step would have needed.
-    graph = body.graph(heads)
-    places = {node.name: at for at, node in enumerate(
-        [node for node in graph.nodes if node.is_variable])}
+    graph, places = body.placed(heads)
+    variables = [place for place, node in enumerate(graph.nodes) if node.is_variable]
 
     def used(pairs: Sequence[tuple[Entry, Entry]]) -> list[tuple[int, Entry]]:
-        found = [(places.get(body.nodes[variable.node].name), entry) for variable, entry in pairs]
-        return [(place, entry) for place, entry in found if place is not None]
+        return [(variables.index(places[variable.node]), entry) for variable, entry in pairs
+                if variable.node in places]
     groups = [used(pairs) for pairs in (data, states, others)]
     if len(groups[1]) < len(states):
         raise Declined('nothing reads one of its states')
@@ -76,10 +75,35 @@ class Loop:
             self.others.remove(column)
             self.data.append(Column(column.lanes[:1] * recurrence.steps))
             self._stands[id(column)] = self.data[0]
+        if any(map(self._grows, self.states)):
+            raise Declined('a state grows from step to step')
         for family in recurrence.families:
             node = values.nodes[family.nodes[0]]
             if node.op in _KEEPING:
                 raise Declined('%s keeps something from step to step: %s' % (node.op, node.name))
+
+    @property
+    def spreads_a_row(self) -> bool:
+        """Whether a state may begin with one row for the batch, and have more from then on."""
+        nodes = [self._values.node(state.begin or 0) for state in self.states]
+        shapes = [node.get('__shape__' if node.is_variable else 'shape', ()) for node in nodes]
+        return any(op.startswith('broadcast_') for op in self.operators) and any(
+            isinstance(shape, tuple) and shape[:1] == (1,) for shape in shapes)
+
+    def _grows(self, state: Column) -> bool:
+        """Whether each step joins something to a state, and the next has both as its state."""
+        pending = [(state.after, False)]
+        while pending:
+            column, joined = pending.pop()
+            if column is None or column.family is None:
+                if joined and column is state:
+                    return True
+                continue
+            node = self._values.nodes[column.family.nodes[0]]
+            joins = node.op == 'Concat'
+            if joins or has_one_shape(node):
+                pending.extend((each, joined or joins) for each in column.family.inputs)
+        return False
 
     def _distinct(self, states: Sequence[Column]) -> list[Column]:
         """One column for each begin state and what comes after it."""
@@ -113,7 +137,13 @@ class Loop:
         for family in self._recurrence.families:
             inputs = [self._entry(column, made, by_family) for column in family.inputs]
             by_family[id(family)] = body.copy(self._values.nodes[family.nodes[0]], inputs)
-        read = [column for column, _ in self._recurrence.read]
+        last = self._recurrence.steps - 1
+        afters = [state.after for state in self.states]
+        # Of a state that is read after the last step alone the others are no outputs; but MXNet has
+        # no gradients of loops without any.
+        read = [column for column, steps in self._recurrence.read
+                if steps != [last] or column not in afters] or [
+                    column for column, _ in self._recurrence.read]
         outputs = [self._entry(column, made, by_family) for column in read]
         after = [self._entry(state.after, made, by_family) for state in self.states]
         entry = write_loop(writer, name + '_rolled', body, given_data, given_states,

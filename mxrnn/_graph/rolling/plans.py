@@ -1,18 +1,18 @@
 """Tells what one value of each step is together: a sequence, or one operator over sequences."""
 from __future__ import annotations
 
-from typing import Any, Callable, Generator, Literal, NamedTuple, Sequence, Union
+from typing import Any, Callable, Generator, Literal, Mapping, NamedTuple, Sequence, Union
 
 from ..graph import Node
 from .columns import Column, Lanes, alike
 from .lifting import Write, lift
-from .values import Values
+from .values import Values, has_one_shape
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Each', 'Leaf', 'Part', 'Plan', 'Planner', 'Same',
            'Shift', 'Span', 'Steps', 'settle']
 
-#: Operators whose inputs have one shape.
-EQUAL_SHAPES = ('elemwise_add', 'elemwise_sub', 'elemwise_mul', 'elemwise_div', 'add_n')
+#: Operators whose output has the axes of the first input, and perhaps further ones behind them.
+_SAME_SIZES = ('Embedding', 'Dropout', 'Cast', 'SequenceReverse', '_copy', 'BlockGrad')
 
 
 class Claim(NamedTuple):
@@ -147,16 +147,16 @@ class Planner:
     ----------
     claims : dict of int to Claim
         By value that a recurrence gives.
-    length : int, optional
-        A number of parts that are single steps.
+    stated : dict, optional
+        Axes of inputs that are known to have a size: by name, the axis and the size.
     """
 
-    def __init__(self, values: Values, ranks: Sequence[int | None],
-                 claims: dict[int, Claim], length: int | None = None) -> None:
+    def __init__(self, values: Values, ranks: Sequence[int | None], claims: dict[int, Claim],
+                 stated: Mapping[str, tuple[int, int]] | None = None) -> None:
         self._values, self._ranks, self._claims = values, ranks, claims
         self._known: dict[Lanes, Plan] = {}
         self._firm: dict[Lanes, bool] = {}
-        self._length = length
+        self._stated = stated or {}
         #: Columns that would wait for themselves if they were one sequence.
         self.blocked: set[Lanes] = set()
         #: Nodes of steps that must not be one node, since one of them is needed by itself.
@@ -180,7 +180,7 @@ class Planner:
         firm = []
         for each, moves in zip(plan.inputs, plan.moving):
             firm.append(not moves or (yield each))
-        if self._values.nodes[plan.nodes[0]].op not in EQUAL_SHAPES:
+        if not has_one_shape(self._values.nodes[plan.nodes[0]]):
             return all(firm)
         return any(each and moves for each, moves in zip(firm, plan.moving))
 
@@ -196,7 +196,7 @@ class Planner:
         nodes = alike(values, lanes)
         if nodes is None or any(value in self._claims for value in lanes):
             return self._unlike(lanes)
-        if not values.args[nodes[0]] or nodes in self.apart:
+        if not values.args[nodes[0]] or nodes in self.apart or values.kept.intersection(nodes):
             return Leaf(True)
         rows = [values.args[node] for node in nodes]
         inputs = [tuple([row[at] for row in rows]) for at in range(len(rows[0]))]
@@ -222,7 +222,8 @@ class Planner:
 
     def _unlike(self, lanes: Lanes) -> Plan:
         rest = lanes[1:]
-        if len(rest) > 1 and self._steps(rest) is not None:
+        if len(rest) > 1 and self._values.one_shape(lanes[0], rest[0]) and (
+                self._steps(rest) is not None):
             return Shift(lanes[0], rest)
         nodes = [self._values.node(value) for value in lanes]
         if any(node.op for node in nodes) or len(set(lanes)) < len(lanes):
@@ -252,7 +253,8 @@ class Planner:
         if len(owners) == 1 and node.op == 'SliceChannel':
             axis, places = node.axis, [values.output(value) for value in lanes]
             total = node.num_outputs
-            kept = 'no' if node.squeeze_axis else 'one' if total == self._length else 'any'
+            kept = 'no' if node.squeeze_axis else 'one' if self._size(
+                values.args[values.owner[lanes[0]]][0], axis) == total else 'any'
         elif node.op == 'slice_axis' and len(owners) == len(lanes):
             axis, total, kept = node.axis, None, 'one'
             cuts = [self._cut(values.node(value), axis) for value in lanes]
@@ -267,6 +269,22 @@ class Planner:
             return None
         return Part(values.args[values.owner[lanes[0]]][0], axis, kept,  # type: ignore[arg-type]
                     Span(places[0], step, len(lanes), total))
+
+    def _size(self, value: int, axis: int) -> int | None:
+        """The size of an axis of `value`, if the input that it comes from states it."""
+        node = self._values.node(value)
+        while node.op in _SAME_SIZES or node.op == 'SwapAxis':
+            if node.op == 'SwapAxis':
+                axis = {node.dim1: node.dim2, node.dim2: node.dim1}.get(axis, axis)
+            value = self._values.args[self._values.owner[value]][0]
+            node = self._values.node(value)
+        if not node.is_variable:
+            return None
+        place, size = self._stated.get(node.name, (axis, None))
+        shape = node.get('__shape__', ())
+        if size is None and isinstance(shape, tuple) and 0 <= axis < len(shape):
+            return shape[axis]
+        return size if place == axis else None
 
     @staticmethod
     def _cut(node: Node, axis: Any) -> int | None:

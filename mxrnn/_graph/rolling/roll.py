@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, NamedTuple, Optional, Sequence, Union
+from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ..attributes import AttributeValueError
 from ..graph import Graph
@@ -29,6 +29,7 @@ class Finding(NamedTuple):
     name : str
         What the names of its nodes begin with.
     steps : int
+        0 if nobody has counted them, as in a graph that takes too long.
     kind : {'kernel', 'loop', 'unrolled'}
     what : str
         The mode of the operator RNN; for others the reason why it is none, or why it stays as it
@@ -41,7 +42,8 @@ class Finding(NamedTuple):
     what: str
 
     def __str__(self) -> str:
-        return '%s, %d steps: %s' % (self.name, self.steps, {
+        steps = ', %d steps' % self.steps if self.steps else ''
+        return '%s%s: %s' % (self.name, steps, {
             'kernel': 'one operator, %s' % self.what, 'loop': 'a loop, since %s' % self.what,
             'unrolled': 'left as it is, since %s' % self.what}[self.kind])
 
@@ -64,7 +66,7 @@ Judge = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
 
 
 def roll(graph: Graph, *, training: bool = False, length: int | None = None,
-         judge: Judge | None = None) -> RolledGraph:
+         axes: Mapping[str, int] | None = None, judge: Judge | None = None) -> RolledGraph:
     """Roll up the recurrences of a graph.
 
     Parameters
@@ -77,6 +79,8 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         The number of steps that the graph was unrolled for: where it states this very number as a
         size, that of any other sequence is meant. A graph alone does not tell a number of steps
         from another number that happens to be the same.
+    axes : dict, optional
+        By name of an input, its axis that has `length` elements: each part of as many is one step.
     judge : callable, optional
         Says why a kernel or a loop is no good, or None; a kernel may still become a loop.
 
@@ -89,10 +93,14 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
     if any(map(lacks_inputs, graph.walk())):  # whoever reads the graph says which node is wrong
         return RolledGraph(graph, ())
     try:
-        rolled = _rolled(graph, training, length, judge)
+        rolled = _rolled(graph, training, judge, {} if length is None else {
+            name: (axis, length) for name, axis in (axes or {}).items()})
         return rolled if length is None else rolled._replace(graph=free(rolled.graph, length))
-    except (AttributeValueError, TooLong):  # whoever reads the graph says which node is wrong
+    except AttributeValueError:
         return RolledGraph(graph, ())
+    except TooLong:
+        return RolledGraph(graph, (Finding('the graph', 0, 'unrolled',
+                                           'to look at all of it takes too long'),))
 
 
 def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGraph:
@@ -117,8 +125,8 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
     """
     found = []
     for each in (graph, other):
-        steps = max([finding.steps for finding in roll(each, training=training).findings],
-                    default=0)
+        steps = max([finding.steps for finding in roll(each, training=training).findings
+                     if finding.kind != 'unrolled'], default=0)
         found.append((steps, roll(each, training=training, length=steps)))
     (first, rolled), (second, further) = found
     if not first or not second or first == second:
@@ -131,8 +139,8 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
     return rolled
 
 
-def _rolled(graph: Graph, training: bool, length: int | None, judge: Judge | None
-            ) -> RolledGraph:
+def _rolled(graph: Graph, training: bool, judge: Judge | None,
+            stated: Mapping[str, tuple[int, int]]) -> RolledGraph:
     values = Values(graph, training)
     judge = judge or (lambda values, what: None)
     found, failed = _search(values, judge)
@@ -144,7 +152,7 @@ def _rolled(graph: Graph, training: bool, length: int | None, judge: Judge | Non
     apart: set[tuple[int, ...]] = set()
     for _ in range(20):
         claims = _claims(found)
-        planner = Planner(values, ranks, claims, length)
+        planner = Planner(values, ranks, claims, stated)
         planner.blocked, planner.apart = blocked, apart
         refused = _refused(found, planner)
         if refused is None:

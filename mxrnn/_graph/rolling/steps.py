@@ -140,6 +140,9 @@ class _Search:
         taken = [node for node in nodes if node in self._taken]
         if taken:
             raise Taken('%s belongs to another recurrence' % self.values.nodes[taken[0]].name)
+        kept = self.values.kept.intersection(nodes)
+        if kept:
+            raise Declined('an output has the name of %s' % self.values.nodes[min(kept)].name)
         for family in self._families.setdefault(nodes[0], []):
             count = min(len(nodes), len(family.nodes))
             if family.nodes[:count] == nodes[:count]:
@@ -156,15 +159,10 @@ class _Search:
             state = Column(lanes)
             self._states.setdefault(lanes[0], []).append(state)
         state.lanes, state.begin = lanes, lanes[0]
-        state.after = self._column_after(lanes[1:])
-        return state
-
-    def _column_after(self, lanes: Lanes) -> Column:
-        if not lanes:
+        if len(lanes) < 2:
             raise Declined('it has one step')
-        if all(self._level(value) == t for t, value in enumerate(lanes)):
-            return self._part(lanes)
-        return self._column(lanes)
+        state.after = self._part(lanes[1:])
+        return state
 
     def _outside(self, lanes: Lanes) -> Column:
         column = self._known(self._others, lanes)
@@ -266,7 +264,7 @@ class _Search:
         nodes = self._twins(values.labels[last], wanted, inside[0])
         rank = twins.index(last)
         node = nodes[rank] if rank < len(nodes) else None
-        if node is None or node in self._taken:
+        if node is None or node in self._taken or node in values.kept:
             return None
         for at, arg in enumerate(values.args[node]):
             column = family.inputs[at]

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from ..graph import Graph, Node
+from ..operators import has
 
-__all__ = ['TooLong', 'Values', 'is_random', 'join_axis']
+__all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'join_axis']
 
 #: Operators that draw, and those whose gradient is no function of the gradient that they get: two
 #: of them are two, even with the same inputs.
@@ -27,6 +28,11 @@ def is_random(node: Node) -> bool:
     """Whether two such nodes with the same inputs may differ, in values or in gradients."""
     return (node.op in _DISTINCT or node.op.startswith(('_random_', '_sample_'))
             or bool(node.subgraphs) or node.op == 'LeakyReLU' and node.act_type == 'rrelu')
+
+
+def has_one_shape(node: Node) -> bool:
+    """Whether all arrays that `node` reads have the shape of its output."""
+    return has(node.op, 'one shape') and not node.inputs_of('length')
 
 
 def join_axis(node: Node, sources: Sequence[Node]) -> int | None:
@@ -91,8 +97,13 @@ class Values:
         #: By node that joins values along a new axis: the axis.
         self.joins: dict[int, int] = {}
         self._read()
-        self.heads = [self._value(entry) for entry in graph.heads]
+        #: Nodes of which outputs have names that another node's output could not have.
+        self.kept = {entry.node for entry, name in zip(graph.heads, graph.outputs)
+                     if self.nodes[entry.node].op and not name.endswith('_output')}
+        self.heads = [self.first[entry.node] + entry.output if entry.node in self.kept
+                      else self._value(entry) for entry in graph.heads]
         self._find_readers()
+        self._like: list[int] | None = None
         self._left = 300 * len(self.nodes) + 100_000
 
     def spend(self, count: int) -> None:
@@ -113,6 +124,25 @@ class Values:
     def node(self, value: int) -> Node:
         """The node that gives `value`."""
         return self.nodes[self.owner[value]]
+
+    def one_shape(self, first: int, second: int) -> bool:
+        """Whether two values surely have one shape."""
+        if self._like is None:
+            self._like = list(range(len(self.owner)))
+            for i, node in enumerate(self.nodes):
+                if has_one_shape(node):
+                    for arg in self.args[i]:
+                        self._like[self._stand(arg)] = self._stand(self.first[i])
+        return self._stand(self.same[first]) == self._stand(self.same[second])
+
+    def _stand(self, value: int) -> int:
+        """The value that stands for all that surely have the shape of `value`."""
+        like = self._like
+        assert like is not None
+        while like[value] != value:
+            like[value] = like[like[value]]
+            value = like[value]
+        return value
 
     def _value(self, entry: Any) -> int:
         return self._seen_through[self.first[entry.node] + entry.output]

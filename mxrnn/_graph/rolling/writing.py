@@ -16,27 +16,24 @@ def text(value: Any) -> str:
 
 
 class Writer:
-    """A graph that is being built."""
+    """A graph that is being built.
+
+    Nodes of the old graph, and those in their place, keep their names. New nodes get names that no
+    other node has when the graph is complete.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self._names: set[str] = set()
+        self._kept: set[int] = set()
         self._made: dict[Any, Entry] = {}
 
-    def reserve(self, name: str) -> None:
-        """Keep a name for a node of the old graph, or one in its place."""
-        self._names.add(name)
-
-    def _own(self, name: str) -> str:
-        count, own = 0, name
-        while own in self._names:
-            count += 1
-            own = '%s_%d' % (name, count)
-        self._names.add(own)
-        return own
+    def keeps_name(self, place: int) -> bool:
+        """Whether the node at `place` is called in the graph as it is now."""
+        return place in self._kept
 
     def copy(self, node: Node, inputs: Sequence[Entry]) -> Entry:
         """A node of the old graph, with its name."""
+        self._kept.add(len(self.nodes))
         self.nodes.append(node._replace(inputs=tuple(inputs)))
         return Entry(len(self.nodes) - 1, 0)
 
@@ -45,7 +42,8 @@ class Writer:
         return self.named(self.add(op, '', attrs, [entry]), name)
 
     def named(self, entry: Entry, name: str) -> Entry:
-        """`entry`, whose node gets a name that was kept for it."""
+        """`entry`, whose node gets the name of an old one."""
+        self._kept.add(entry.node)
         self.nodes[entry.node] = self.nodes[entry.node]._replace(name=name)
         return entry
 
@@ -53,7 +51,7 @@ class Writer:
             outputs: int = 1, subgraphs: tuple[Graph, ...] = ()) -> Entry:
         """A new node, called `name` or something like it; its first output."""
         own = {key: text(value) for key, value in attrs.items()}
-        self.nodes.append(Node(op, self._own(name), own, tuple(inputs), subgraphs, outputs))
+        self.nodes.append(Node(op, name, own, tuple(inputs), subgraphs, outputs))
         return Entry(len(self.nodes) - 1, 0)
 
     def once(self, op: str, name: str, attrs: Mapping[str, Any], *inputs: Entry,
@@ -73,6 +71,10 @@ class Writer:
 
     def graph(self, heads: Sequence[Entry], version: int = 0) -> Graph:
         """The nodes that `heads` need, in the order of a walk from the first head on."""
+        return self.placed(heads, version)[0]
+
+    def placed(self, heads: Sequence[Entry], version: int = 0) -> tuple[Graph, dict[int, int]]:
+        """`graph`, and by place among `nodes` the place in it."""
         places: dict[int, int] = {}
         nodes: list[Node] = []
         for head in heads:
@@ -90,5 +92,19 @@ class Writer:
                     pending.append((place, True))
                     pending.extend((entry.node, False) for entry in reversed(node.inputs)
                                    if entry.node not in places)
+        self._name_new(nodes, {places[place] for place in self._kept if place in places})
         return Graph(tuple(nodes), tuple([Entry(places[head.node], head.output)
-                                          for head in heads]), version)
+                                          for head in heads]), version), places
+
+    @staticmethod
+    def _name_new(nodes: list[Node], kept: set[int]) -> None:
+        """Give each of `nodes` that are not `kept` a name of its own."""
+        names = {nodes[place].name for place in kept}
+        for place, node in enumerate(nodes):
+            if place not in kept:
+                count, name = 0, node.name
+                while name in names:
+                    count += 1
+                    name = '%s_%d' % (node.name, count)
+                names.add(name)
+                nodes[place] = node._replace(name=name)

@@ -127,7 +127,6 @@ class _Cut:
         moving: dict[int, bool] = {}  # whether a node depends on a sequence that is stepped
         given: dict[int, bool] = {}  # and on any input
         for place, node in enumerate(graph.nodes):
-            self._writer.reserve(node.name)
             reads = [entry.node for entry in node.inputs if entry in values]
             own = values.get(Entry(place, 0)) if node.is_variable else None
             moving[place] = place in recurrences or any(moving[each] for each in reads) or (

@@ -51,7 +51,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                states: str = '') -> Written:
     """The file that `to_onnx` writes; one with states, if `states` is what its encoder is called.
     """
-    inputs, length = _without_length(inputs or {})
+    inputs, length, axes = _without_length(inputs or {})
     types = types or {}
     params = {**model.arg_params, **model.aux_params}
     _check_inputs(model.graph, inputs, types)
@@ -86,7 +86,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
         _check.instance('certify_by', certify_by, Graph, 'a Graph')
         graph, findings = certify(graph, _chosen(certify_by, outputs)[0])
     elif length is not None:
-        graph, findings = _of_length(graph, length)
+        graph, findings = _of_length(graph, length, axes)
     elif states:
         graph, findings = roll(graph)
     else:
@@ -135,11 +135,12 @@ def _unrolled(findings: Sequence[Finding]) -> list[str]:
     return [str(each) for each in findings if each.kind == 'unrolled']
 
 
-def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None]:
-    """Shapes without the number of an axis 'time:35', and that number."""
+def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None, dict[str, int]]:
+    """Shapes without the number of an axis 'time:35', that number, and which axis it is."""
     lengths: set[int] = set()
+    axes: dict[str, int] = {}
 
-    def plain(size: Any) -> Any:
+    def plain(key: str, axis: int, size: Any) -> Any:
         if not isinstance(size, str) or ':' not in size:
             return size
         name, _, number = size.partition(':')
@@ -147,22 +148,23 @@ def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None]:
             raise ValueError('an axis with the number of steps that the graph was unrolled for '
                              "must be like 'time:35', got %r" % size)
         lengths.add(int(number))
+        axes[key] = axis
         return name
     _check.instance('inputs', inputs, Mapping, 'a dict by names of inputs')
-    shapes = {name: [plain(size) for size in shape] if isinstance(shape, (tuple, list)) else shape
-              for name, shape in inputs.items()}
+    shapes = {key: [plain(key, axis, size) for axis, size in enumerate(shape)]
+              if isinstance(shape, (tuple, list)) else shape for key, shape in inputs.items()}
     if len(lengths) > 1:
         raise ValueError('inputs must give one number of steps, got %s' % sorted(lengths))
-    return shapes, lengths.pop() if lengths else None
+    return shapes, lengths.pop() if lengths else None, axes
 
 
-def _of_length(graph: Graph, length: int) -> RolledGraph:
+def _of_length(graph: Graph, length: int, axes: Mapping[str, int]) -> RolledGraph:
     """The graph rolled up, in which the number `length` is that of steps."""
     steps = sorted({finding.steps for finding in roll(graph).findings})
     if length not in steps:
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
                          'for: %s, got %d' % (', '.join(map(str, steps)) or 'it has none', length))
-    return roll(graph, length=length)
+    return roll(graph, length=length, axes=axes)
 
 
 class _File(NamedTuple):

@@ -45,8 +45,7 @@ class _Edit:
         self._old = graph
         self.writer = Writer()
         for node in graph.nodes:
-            self.writer.reserve(node.name)
-        self.writer.nodes = list(graph.nodes)
+            self.writer.copy(node, node.inputs)
         self.replaced: dict[Entry, Entry] = {}
 
     def _now(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
