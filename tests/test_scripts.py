@@ -31,7 +31,8 @@ importlib.machinery.PathFinder.find_spec = staticmethod(
 
 def needs(script: str) -> None:
     """Skip what needs torch where it is not installed."""
-    modules = {'torch_graph': ['torch'], 'rolling': ['torch', 'onnx', 'onnxruntime']}
+    modules = {'torch_graph': ['torch'], 'rolling': ['torch', 'onnx', 'onnxruntime'],
+               'onnx_steps': ['onnx', 'onnxruntime']}
     for module in modules.get(script, []):
         if importlib.util.find_spec(module) is None:
             pytest.skip('%s is not installed' % module)

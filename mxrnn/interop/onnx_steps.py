@@ -47,10 +47,13 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
     if table is None:
         raise ValueError('%s has no states: export the checkpoint with --states, or with '
                          'to_onnx(..., states=True)' % path)
-    known = json.loads(table)
-    encoder = known['encoder'] and _session(
-        os.path.join(os.path.dirname(path), known['encoder']), threads, providers)
-    return OnnxStepper(session, known, encoder)
+    try:
+        known = json.loads(table)
+        encoder = known['encoder'] and os.path.join(
+            os.path.dirname(path), os.path.basename(known['encoder']))
+        return OnnxStepper(session, known, encoder and _session(encoder, threads, providers))
+    except (LookupError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from error
 
 
 def _session(path: str, threads: int, providers: Sequence[str] | None) -> Any:

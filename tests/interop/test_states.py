@@ -314,6 +314,30 @@ def test_a_file_without_states(tmp_path):
         interop.to_onnx(model_of('lstm_bucketing')[1], path, states=True, roll=False)
 
 
+@pytest.mark.parametrize('table', ['', '{}', '[]', '{"encoder": null, "states": [{}], "axes": {}}',
+                                   '{"encoder": null, "states": 1, "captured": [], "axes": {}}'])
+def test_a_damaged_table_of_states(table, language_model, tmp_path):
+    import onnx
+    model = onnx.load(str(tmp_path / 'model.onnx'))
+    onnx.helper.set_model_props(model, {'mxrnn.states': table})
+    path = str(tmp_path / 'damaged.onnx')
+    onnx.save(model, path)
+    with pytest.raises(ValueError, match='the table of states in .*damaged.onnx is damaged'):
+        interop.load_stepper(path)
+
+
+def test_an_encoder_lies_beside_its_decoder(tmp_path):
+    import onnx
+    load(model_of('attention_with_input_feeding')[1], tmp_path)
+    model = onnx.load(str(tmp_path / 'model.onnx'))
+    table = {each.key: each.value for each in model.metadata_props}['mxrnn.states']
+    onnx.helper.set_model_props(model, {'mxrnn.states': table.replace('model-', '../model-')})
+    (tmp_path / 'inner').mkdir()
+    onnx.save(model, str(tmp_path / 'inner' / 'model.onnx'))
+    with pytest.raises(FileNotFoundError, match='inner.model-encoder.onnx'):
+        interop.load_stepper(str(tmp_path / 'inner' / 'model.onnx'))
+
+
 def test_what_the_file_says(language_model, tmp_path, capsys):
     import onnx
     model = onnx.load(str(tmp_path / 'model.onnx'))

@@ -104,12 +104,12 @@ def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str
               types: Mapping[str, str], own: Sequence[str], encoder_name: str) -> Written:
     """The file of a step and that of the encoder."""
     missing = [name for name in own if name not in given]
-    found = found_shapes(graph, params, given, types, missing)[0] if missing else {}
+    found, notes = (found_shapes(graph, params, given, types, missing) if missing else ({}, []))
     try:
         stepped = with_states(graph, {name: {**found, **given}[name] for name in own},
                               {name: np.shape(array) for name, array in params.items()})
     except StateError as error:
-        raise ExportError(str(error)) from None
+        raise ExportError('\n'.join([str(error), *notes])) from None
 
     def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named]) -> _File:
         needed = part.needed()
