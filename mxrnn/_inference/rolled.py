@@ -13,7 +13,7 @@ from .._graph.rolling import Finding, Kernel, Loop, Values
 from .._graph.rolling import roll as roll_graph
 from .._graph.rolling.writing import text
 from .._operator.defects import corrupts, cpu_build, disabled, onednn
-from .._runtime.mxnet import RELEASE, graph_of, mx
+from .._runtime.mxnet import graph_of, mx
 
 __all__ = ['roll', 'rolled_to_kernels']
 
@@ -118,8 +118,6 @@ def _fault(values: Values, what: Kernel | Loop, training: bool, float32: bool = 
            ) -> str | None:
     """Why this MXNet cannot run a recurrence as this."""
     if isinstance(what, Loop):
-        if RELEASE >= (2,):
-            return 'the loops of MXNet 2 are wrong'
         if what.spreads_a_row:
             return 'the states of a loop of MXNet keep their shape'
         return 'MXNet ignores dropout in loops' if 'Dropout' in what.operators else None

@@ -23,6 +23,8 @@ Heads = Union[mx.nd.NDArray, Sequence[Union[mx.nd.NDArray, None]], Mapping[str, 
 Watch = Callable[[str, mx.nd.NDArray], object]
 #: Operators that hold graphs. With static memory MXNet 2 computes wrong gradients of them.
 _LOOPS = {'_foreach', '_while_loop', '_cond'}
+_LOSSES = {'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionOutput',
+           'SoftmaxOutput'}
 _SUMS = 'elemwise_add', '_grad_add', 'add_n'
 
 
@@ -66,8 +68,10 @@ class Executor:
         self._records = bool(wanted)
         self._inputs = [views[name] for name in symbol.list_inputs()]
         self._monitor: tuple[Watch, bool] | None = None
+        graph = graph_from_json(symbol.tojson(remove_amp_cast=False))
+        self._losses = [_is_loss(graph.nodes[head.node]) for head in graph.heads]
         with legacy():
-            self._run = _operator(symbol)
+            self._run = _operator(symbol, graph)
 
     @property
     def output_dict(self) -> dict[str, mx.nd.NDArray]:
@@ -86,6 +90,7 @@ class Executor:
                 raise ValueError('%s must have the shape %s that is bound, has %s'
                                  % (name, array.shape, value.shape))
             array[:] = value
+        self.outputs = []  # whose memory the new ones can take
         mode = mx.autograd.record if self._records else mx.autograd.pause
         with legacy(), mode(train_mode=bool(is_train)):
             outputs = self._run(*self._inputs, default_device=self._ctx)
@@ -114,9 +119,9 @@ class Executor:
         if len(out_grads) != len(self.outputs):
             raise ValueError('out_grads must have an array for each of %d outputs, has %d'
                              % (len(self.outputs), len(out_grads)))
-        heads = [mx.nd.ones_like(output) if gradient is None
-                 else gradient.as_in_context(output.context)
-                 for gradient, output in zip(out_grads, self.outputs)]
+        heads = [gradient.as_in_context(output.context) if gradient is not None
+                 else output.detach() if is_loss else mx.nd.ones_like(output)
+                 for gradient, output, is_loss in zip(out_grads, self.outputs, self._losses)]
         with legacy():
             mx.autograd.backward(self.outputs, head_grads=heads)
 
@@ -166,7 +171,8 @@ class Executor:
     def set_monitor_callback(self, callback: Watch, monitor_all: bool = False) -> None:
         """Call ``callback(name, array)`` for the outputs of all operators from now on."""
         # Static memory has no values to show of what lies inside.
-        self._run = _operator(self._symbol, static=False)
+        self._run = _operator(self._symbol, graph_from_json(self._symbol.tojson(
+            remove_amp_cast=False)), static=False)
         self._run._register_op_hook(
             lambda name, _, handle: callback(name.decode(), mx.nd.NDArray(
                 ctypes.cast(handle, NDArrayHandle), writable=False)), monitor_all)
@@ -192,13 +198,17 @@ def _by_name(what: str, names: Sequence[str], arrays: Sequence[mx.nd.NDArray]
     return dict(zip(names, arrays))
 
 
-def _operator(symbol: mx.sym.Symbol, static: bool = True) -> CachedOp:
+def _is_loss(node: Node) -> bool:
+    """Whether an operator reads no gradient of its output, so that any array will do for it."""
+    return node.op in _LOSSES and not (node.op == 'SoftmaxOutput' and node.out_grad)
+
+
+def _operator(symbol: mx.sym.Symbol, graph: Graph, static: bool = True) -> CachedOp:
     """Make the operator that runs a graph, with static memory where that is right.
 
     MXNet 2.0.0b1 gives wrong gradients to variables that are added, and none to an output that is
     a variable, so sums and outputs read variables through an identity.
     """
-    graph = graph_from_json(symbol.tojson(remove_amp_cast=False))
     static = static and all(node.op not in _LOOPS for node in graph.nodes)
     cured = _through_identity(graph)
     if len(cured.nodes) > len(graph.nodes):
