@@ -41,7 +41,7 @@ def printed(*command: str) -> str:
 
 
 def stacks(quick: bool, rounds: int, passes: int) -> None:
-    """Compare the steps of stacks: the shortest medians of some passes, which take turns."""
+    """Compare the shortest steps of stacks, of some passes, which take turns."""
     program = os.path.join(FOLDER, '_old_program.py')
     table = Table('cells', 'T', 'N', 'layers', 'H', 'stock_ms', 'run_ms', 'run_fuse_ms',
                   'edited_ms', 'fuse_to_stock', 'fuse_to_edited')

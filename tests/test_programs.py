@@ -13,7 +13,7 @@ import pytest
 
 from mxrnn._runtime import programs
 
-from . import mx
+from . import mx, needs_operator
 
 ROOT = str(Path(__file__).resolve().parents[1])
 
@@ -229,6 +229,28 @@ def test_an_environment_is_enabled_and_disabled(environment_of):
     assert all(str(environment_of.site / name) in done.stdout for name in new)
     assert {path.name for path in environment_of.site.iterdir()} - {'__pycache__'} == before
     assert 'was not enabled' in environment_of('-m', 'mxrnn', 'disable').stdout
+
+
+FUSED = '''
+import mxnet as mx
+data = mx.sym.Variable('data')
+outputs, _ = mx.rnn.LSTMCell(4, prefix='lstm_').unroll(3, data, merge_outputs=True)
+cell, states = mx.rnn.GRUCell(4, prefix='gru_'), None
+for step in mx.sym.SliceChannel(outputs, num_outputs=3, squeeze_axis=True):
+    output, states = cell(step, states or cell.begin_state())
+print(outputs.tojson().count('"op": "RNN"'),
+      output.simple_bind(mx.cpu(), data=(2, 3, 5)).debug_str().count('Op:RNN'))
+'''
+
+
+@pytest.mark.slow
+@needs_operator
+@pytest.mark.skipif(mx.__version__.startswith('2.'), reason='MXNet 2 has other executors')
+def test_an_environment_fuses_if_it_says_so(environment_of, monkeypatch):
+    assert environment_of('-m', 'mxrnn', 'enable', '--replace').returncode == 0
+    monkeypatch.setenv('MXRNN_FUSE', '1')
+    done = environment_of('-W', 'ignore', '-c', FUSED)
+    assert done.stdout == '1 2\n', done.stderr
 
 
 def test_an_enabled_environment_without_mxrnn_is_as_before(environment_of):

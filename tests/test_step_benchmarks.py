@@ -53,7 +53,8 @@ def test_graph_size():
 @pytest.mark.skipif(importlib.util.find_spec('torch') is None, reason='torch is not installed')
 def test_torch_graph():
     table = rows('torch_graph.py')
-    assert {row['implementation'] for row in table} == {'torch.nn', 'FusedRNNCell', 'fuse'}
+    assert {row['implementation'] for row in table} == {
+        'torch.nn', 'FusedRNNCell', 'fuse', 'rolled'}
     assert {(row['cell'], row['pass']) for row in table} == {
         (cell, each) for cell in ('lstm', 'gru') for each in ('training', 'inference')}
     assert all(float(row['ms']) > 0 and float(row['from_cpu']) == 0 for row in table)
