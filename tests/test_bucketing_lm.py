@@ -102,14 +102,14 @@ def test_beats_the_unigram_model() -> None:
 @needs_operator
 @pytest.mark.slow
 def test_killed_in_an_epoch_it_resumes_as_if_it_had_not_been(tmp_path) -> None:
-    whole = epochs(run('--epochs', '4', '--checkpoint', str(tmp_path / 'whole')))
-    process = start('--epochs', '4', '--checkpoint', str(tmp_path / 'killed'))
+    whole = epochs(run('--epochs', '3', '--checkpoint', str(tmp_path / 'whole')))
+    process = start('--epochs', '3', '--checkpoint', str(tmp_path / 'killed'))
     saved = tmp_path / 'killed-0002.params'  # the states are there before
     while process.poll() is None and not saved.exists():
         time.sleep(0.002)
     process.kill()
     process.communicate()
-    printed = run('--epochs', '4', '--checkpoint', str(tmp_path / 'killed'), '--resume', '2')
+    printed = run('--epochs', '3', '--checkpoint', str(tmp_path / 'killed'), '--resume', '2')
     assert epochs(printed) == whole[2:]
 
 
