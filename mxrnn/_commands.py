@@ -24,15 +24,19 @@ _COLUMNS = 79
 def add_commands(commands: Any) -> None:
     """Add the parsers of the commands to the subparsers `commands`."""
     export = commands.add_parser(
-        'export', help='write a checkpoint as an ONNX or a torch file',
+        'export', help='write a checkpoint as an ONNX or a torch file, or as PyTorch source',
         description='Write the network of a checkpoint, PREFIX-symbol.json and '
-                    'PREFIX-0004.params for EPOCH 4, as an ONNX file or one of torch.')
+                    'PREFIX-0004.params for EPOCH 4, as an ONNX file, one of torch, or Python '
+                    'source.')
     _add_checkpoint(export)
     target = export.add_mutually_exclusive_group(required=True)
     target.add_argument('--onnx', metavar='FILE', help='ONNX file')
     target.add_argument('--torch', metavar='FILE',
                         help='file of torch, which mxrnn.interop.load_torch(FILE) reads')
-    _add_shapes(export, 'shape of an input of the ONNX file, where the graph does not tell it or '
+    target.add_argument('--source', metavar='FILE.py',
+                        help='readable PyTorch, which imports torch alone, with the weights '
+                             'beside it: FILE.pt')
+    _add_shapes(export, 'shape of an input of the ONNX file or the source, where the graph does not tell it or '
                         'another is wanted; names are axes of any size: data=batch,time,200. '
                         'time:35 makes an axis of the 35 steps that the graph was unrolled for')
     export.add_argument('--output', metavar='NAME', action='append',
@@ -51,7 +55,7 @@ def add_commands(commands: Any) -> None:
                              'file, which then runs in steps or chunks; an encoder gets a file of '
                              'its own')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
-                        help='type of an input of the ONNX file: data=int64')
+                        help='type of an input of the ONNX file or the source: data=int64')
     export.set_defaults(act=_export)
     inspect = commands.add_parser(
         'inspect', help='list what a checkpoint holds, and what of it cannot be exported',
@@ -152,6 +156,16 @@ def _check_target(option: str, path: str, ends: Sequence[str], other: str) -> No
 
 
 def _export(options: argparse.Namespace) -> int:
+    if options.source is not None:
+        _check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
+        if options.certify or options.states or options.as_is:
+            raise ValueError('--as-is, --certify and --states are not for sources')
+        from .interop import to_source
+        to_source(_load(options), options.source, shapes_of(options.input),
+                  types=_pairs('--type', options.type), outputs=options.output)
+        for path in (options.source, os.path.splitext(options.source)[0] + '.pt'):
+            print('%s: %d bytes' % (path, os.path.getsize(path)))
+        return 0
     if options.torch is None:
         _check_target('--onnx', options.onnx, ('.pt', '.pth'), 'files of torch')
         from ._graph.reading import read_graph

@@ -333,11 +333,10 @@ def _check_source(plan: _Plan, text: str) -> float:
     module.load_state_dict(_state(plan.file))
     worst = 0.
     part = plan.graph.ending_in(plan.methods.heads)
-    for sample in plan.samples:
+    for sample, wanted in zip(plan.samples, run(part, plan.model, *plan.samples)):
         with torch.no_grad():
             got = module(*[sample[name] for name in plan.methods.inputs])
-        for one, other in zip(got if isinstance(got, tuple) else (got,),
-                              run(part, plan.model, sample)):
+        for one, other in zip(got if isinstance(got, tuple) else (got,), wanted):
             if one.shape != other.shape:
                 raise ExportError('the source gives an output of shape %s in the place of %s' % (
                     tuple(one.shape), tuple(other.shape)))

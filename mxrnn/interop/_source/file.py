@@ -35,21 +35,23 @@ def local(name: str, taken: set[str]) -> str:
     return _identifier(name, lambda own: own in taken or own in _GLOBALS)
 
 
-def wrapped(line: str) -> str:
-    """A line of code, continued inside of its brackets where it is too long."""
+def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:
+    """A line of code, continued inside of its brackets where it is too long; it begins in `depth`
+    of them."""
     if len(line) <= _WIDTH:
         return line
-    depth, best, quote = 0, 0, ''
+    best, at_best, quote = 0, 0, ''
     for at, letter in enumerate(line[:_WIDTH]):
         if quote or letter in '\'"':
             quote = '' if letter == quote else quote or letter
+            continue
         depth += (letter in '([{') - (letter in ')]}')
-        if letter == ' ' and depth and not quote and line[at - 1] in ',+*/':
-            best = at
+        if letter == ' ' and depth and line[at - 1] in ',+*/-':
+            best, at_best = at, depth
     if not best:
         return line
-    indent = len(line) - len(line.lstrip())
-    return line[:best] + '\n' + wrapped(' ' * (indent + 4) + line[best + 1:])
+    indent = len(line) - len(line.lstrip()) + deeper
+    return line[:best] + '\n' + wrapped(' ' * indent + line[best + 1:], at_best, 0)
 
 
 class File:

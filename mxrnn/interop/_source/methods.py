@@ -67,6 +67,7 @@ class Methods:
                 self.faults.append('node %s (%s): other operators read its output' % (
                     node.name, node.op))
         self._write(labels)
+        file.finish()
 
     def _write(self, labels: bool) -> None:
         core = list(dict.fromkeys([self._data(head) for head in self.heads] + self._further()))
@@ -103,6 +104,8 @@ class Methods:
         used = {*self.inputs, *scope.found}
         names = [name for name in self.arguments if name in used]
         total = Value(' + '.join(terms), (), 'float32')
+        if len(terms) > 1 and len(total.text) > 80:
+            total = scope.total(terms)
         write_method(self._file, scope, 'loss', self._texts(names), [total], '')
 
     def _scope(self) -> Scope:

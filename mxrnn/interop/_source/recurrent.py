@@ -32,7 +32,7 @@ def _places(file: File, graph: Graph, entry: Entry) -> np.ndarray:
            for node in part.nodes):
         raise Unsupported('its weights are computed, and no parameters')
     numbered = {name: file.places[name].astype('float64') for name in part.arguments}
-    return run(part, Model(part, numbered, {}), {})[0].numpy().astype('int64')
+    return run(part, Model(part, numbered, {}), {})[0][0].numpy().astype('int64')
 
 
 @emits('RNN')
@@ -45,9 +45,6 @@ def _rnn(scope: Scope, node: Node, data: Value, *begins: Value) -> Emitted:
     width, lstm = data.shape[2], node.mode == 'lstm'
     if not isinstance(width, int):
         raise Unsupported('the width of its data may be any')
-    count = len(node.inputs) - 2
-    if begins and len(begins) < count:
-        raise Unsupported('one of its begin states is zeros, and the other is not')
     vector = _places(scope.file, scope.graph, node.inputs[1]).reshape(-1)
     layout = FusedLayout(node.mode, node.state_size, node.num_layers, node.bidirectional)
     weights = {'%s_%s_l%d%s' % (each.kind, {'i2h': 'ih', 'h2h': 'hh'}[each.group], each.layer,

@@ -43,13 +43,17 @@ def draw(graph: Graph, shapes: Named, types: Mapping[str, Any], large: bool) -> 
     return samples
 
 
-def run(graph: Graph, model: Model, sample: Sample) -> list[Tensor]:
-    """The outputs of a graph, by `to_torch`."""
+def run(graph: Graph, model: Model, *samples: Sample) -> list[list[Tensor]]:
+    """The outputs of a graph for each sample, by `to_torch`."""
     needed = set(graph.arguments)
     module = GraphModule(graph, model.arg_params, model.aux_params, roll=False).eval()
-    with torch.no_grad():
-        result = module(**{name: value for name, value in sample.items() if name in needed})
-    return [each.detach() for each in (result if isinstance(result, tuple) else (result,))]
+    outputs = []
+    for sample in samples:
+        with torch.no_grad():
+            result = module(**{name: value for name, value in sample.items() if name in needed})
+        outputs.append([each.detach() for each in (
+            result if isinstance(result, tuple) else (result,))])
+    return outputs
 
 
 def survey(graph: Graph, model: Model, samples: Sequence[Sample], labels: bool = True) -> Facts:
@@ -59,7 +63,7 @@ def survey(graph: Graph, model: Model, samples: Sequence[Sample], labels: bool =
         entry for place in places for entry in (
             graph.nodes[place].inputs if labels else graph.nodes[place].needed_inputs))})
     whole = graph._replace(heads=tuple(entries))
-    runs = [run(whole, model, sample) for sample in samples]
+    runs = run(whole, model, *samples)
     arrays = {entry: _fact(*each) for entry, each in zip(entries, zip(*runs))}
     bodies = {}
     for place in places:
@@ -127,7 +131,7 @@ def _candidates(data: Shape, samples: Sequence[Sample], reshaped: bool) -> list[
 def _fits(node: Node, part: Graph, model: Model, sample: Sample, data: Shape, which: int) -> bool:
     """Whether the label of a loss has as many elements as the loss reads."""
     try:
-        label, = run(part, model, sample)
+        label, = run(part, model, sample)[0]
     except (RuntimeError, ValueError, IndexError):
         return False
     sizes = [_of(size, which) for size in data]

@@ -132,6 +132,13 @@ class Scope:
             self._lines.append(_Line(own, text, (own,)))
         return own
 
+    def total(self, terms: Sequence[str]) -> Value:
+        """Lines that add up terms, and their sum."""
+        name = self.own(terms[0], 'loss')
+        for term in terms[1:]:
+            self.line('%s = %s + %s' % (name, name, term))
+        return Value(name, (), 'float32')
+
     def line(self, text: str) -> None:
         """Write a statement."""
         self._lines.append(_Line('', text))
@@ -157,7 +164,10 @@ class Scope:
         The node's inputs must not be used after it.
         """
         self._consume()
-        own = [self._free(name) if self.used(at) else '_' for at, name in enumerate(names)]
+        own: list[str] = []
+        for at, name in enumerate(names):
+            free = self._free(name) if self.used(at) else '_'
+            own.append(self.own('', name) if free != '_' and free in own else free)
         self._lines.append(_Line(pattern.format(*own), text, tuple(
             [each for each in own if each != '_'])))
         return own
@@ -201,17 +211,19 @@ class Scope:
         self._needed(heads)
         if len(facts) == 1 and max(self._given.values(), default=0) <= 1:
             return
-        names = [self.own('', 'x') if entry in self._given else '_' for entry in facts]
+        names = [self.own('', _name_of(self.graph.nodes[entry.node]))
+                 if entry in self._given else '_' for entry in facts]
         for name, (entry, fact) in zip(names, facts.items()):
             self.values[entry] = Value(name, *fact)
         self._lines.append(_Line(', '.join(names), text, tuple(names)))
 
     def reads(self, node: Node) -> list[Entry]:
-        """The inputs that an emitter gets: no labels of losses, and of RNN the data and those begin
-        states that are not zeros."""
+        """The inputs that an emitter gets: no labels of losses, and of RNN the data and begin
+        states that are not all zeros."""
         if node.op == 'RNN':
-            return [node.inputs[0], *[entry for entry in node.inputs[2:]
-                                      if not is_zero(self.graph, entry)]]
+            begins = node.inputs[2:]
+            zero = all(is_zero(self.graph, entry) for entry in begins)
+            return [node.inputs[0], *(() if zero else begins)]
         return node.needed_inputs
 
     def _consume(self) -> None:
@@ -253,7 +265,7 @@ class Scope:
 
     def _results(self, node: Node, emitted: Emitted, swapped: bool) -> list[Value]:
         if isinstance(emitted, Many):
-            count = len(self.out)
+            count = node.num_outputs if node.op == 'SliceChannel' else len(self.out)
             emitted = list(self.unpack(', '.join(['{}'] * count) + ',' * (count == 1), emitted.text,
                                        *[self._reader(at, node) for at in range(count)]))
         results = []
