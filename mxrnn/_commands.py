@@ -36,8 +36,9 @@ def add_commands(commands: Any) -> None:
     target.add_argument('--source', metavar='FILE.py',
                         help='readable PyTorch, which imports torch alone, with the weights '
                              'beside it: FILE.pt')
-    _add_shapes(export, 'shape of an input of the ONNX file or the source, where the graph does not tell it or '
-                        'another is wanted; names are axes of any size: data=batch,time,200. '
+    _add_shapes(export, 'shape of an input of the ONNX file or the source, where the graph does '
+                        'not tell it or another is wanted; names are axes of any size: '
+                        'data=batch,time,200. '
                         'time:35 makes an axis of the 35 steps that the graph was unrolled for')
     export.add_argument('--output', metavar='NAME', action='append',
                         help='an output of the file, also of an inner node: fc_output; otherwise '

@@ -149,8 +149,9 @@ def _batch_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value, m
         del places['weight']
         constants['weight'] = np.ones(beta.shape, 'float32')  # type: ignore[arg-type]
         fixed.append('{}.weight.requires_grad_(False)')
+    momentum = number(1 - float(number(node.momentum)))
     made_by = 'nn.BatchNorm%dd(%s, eps=%s, momentum=%s)' % (
-        max(x.rank - 2, 1), beta.shape[0], number(node.eps), number(1 - float(number(node.momentum))))
+        max(x.rank - 2, 1), beta.shape[0], number(node.eps), momentum)
     layer = scope.file.module(_layer_name(node, gamma), made_by, places, constants, *fixed)
     return '%s(%s)' % (layer, x) if axis == 1 else '%s(%s.movedim(%d, 1)).movedim(1, %d)' % (
         layer, x.of, axis, axis)

@@ -10,9 +10,9 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes
 from .file import File, local, wrapped
-from .table import SOURCE, Emitted, Emitter, Many, Shape, Size, Unsupported, Value, exchanged
+from .table import SOURCE, Emitted, Emitter, Many, Shape, Size, Unsupported, Value, exchanged, is_zero
 
-__all__ = ['Fact', 'Facts', 'Scope', 'is_zero']
+__all__ = ['Fact', 'Facts', 'Scope']
 
 #: Inputs of more letters than this get names, where they are no names yet.
 _LONGEST = 50
@@ -325,15 +325,6 @@ class Scope:
                 live = live - set(line.targets) | set(_WORD.findall(line.right))
                 kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
         return [wrapped(' ' * 8 + text) for text in reversed(kept)]
-
-
-def is_zero(graph: Graph, entry: Entry) -> bool:
-    """Whether an array is made as zeros, and then moved at most."""
-    node = graph.nodes[entry.node]
-    while node.op in ('expand_dims', 'Reshape', 'SwapAxis', '_copy', 'slice_axis', 'broadcast_to'):
-        node = graph.nodes[node.inputs[0].node]
-    return node.op in ('_zeros', 'zeros_like') or node.op == 'Concat' and all(
-        is_zero(graph, each) for each in node.inputs)
 
 
 def _is_swap(node: Node, inputs: Sequence[Value]) -> bool:

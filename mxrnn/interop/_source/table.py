@@ -7,11 +7,11 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Tuple, Union
 
 import numpy as np
 
-from ..._graph.graph import Node
+from ..._graph.graph import Entry, Graph, Node
 from ..registry import Converters, Unsupported
 
 __all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Many', 'Shape', 'Size', 'Unsupported',
-           'Value', 'emits', 'exchanged', 'loss', 'number', 'plain']
+           'Value', 'emits', 'exchanged', 'is_zero', 'loss', 'number', 'plain']
 
 #: An axis: its size, or, if it can be of any size, its sizes in the two runs of the check.
 Size = Union[int, Tuple[int, int]]
@@ -140,3 +140,12 @@ def plain(texts: Mapping[str, str], *, any_order: bool = False) -> None:
         SOURCE.enter(Emitter(emit, any_order), op)
     for op, text in texts.items():
         enter(op, text)
+
+
+def is_zero(graph: Graph, entry: Entry) -> bool:
+    """Whether an array is made as zeros, and then moved at most."""
+    node = graph.nodes[entry.node]
+    while node.op in ('expand_dims', 'Reshape', 'SwapAxis', '_copy', 'slice_axis', 'broadcast_to'):
+        node = graph.nodes[node.inputs[0].node]
+    return node.op in ('_zeros', 'zeros_like') or node.op == 'Concat' and all(
+        is_zero(graph, each) for each in node.inputs)
