@@ -22,8 +22,7 @@ from .file import File, wrapped
 from .merge import merged, without_effectless
 from .methods import Methods
 from .sampling import Sample, draw, labels_of, run, survey
-from .scope import Facts
-from .table import Shape, Size
+from .table import Facts, Shape, Size
 
 __all__ = ['from_source', 'to_source']
 

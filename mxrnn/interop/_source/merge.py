@@ -10,7 +10,7 @@ from typing import Iterable, NamedTuple
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.rolling.writing import Writer
-from .scope import Facts
+from .table import Facts
 
 __all__ = ['merged', 'without_effectless']
 

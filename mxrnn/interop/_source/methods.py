@@ -7,8 +7,8 @@ from ..._graph.graph import Entry, Graph
 from . import creation, elementwise, index, layers, losses, sequences, shape  # noqa: F401
 from .file import File, local
 from .recurrent import write_method
-from .scope import Facts, Scope
-from .table import LOSSES, Unsupported, Value
+from .scope import Scope
+from .table import LOSSES, Facts, Unsupported, Value
 
 __all__ = ['Methods']
 

@@ -11,8 +11,7 @@ from ..._graph.graph import Graph, Node
 from .._torch.module import GraphModule
 from ..model import Model
 from ..random_data import data_for
-from .scope import Fact, Facts
-from .table import Shape, Size
+from .table import Fact, Facts, Shape, Size
 
 __all__ = ['Sample', 'draw', 'labels_of', 'run', 'survey']
 

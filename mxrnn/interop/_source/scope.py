@@ -10,29 +10,28 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes
 from .file import File, local, wrapped
-from .table import SOURCE, Emitted, Emitter, Many, Shape, Size, Unsupported, Value, exchanged, is_zero
+from .table import (
+    SOURCE,
+    Emitted,
+    Emitter,
+    Fact,
+    Facts,
+    Many,
+    Shape,
+    Size,
+    Unsupported,
+    Value,
+    exchanged,
+    is_zero,
+)
 
-__all__ = ['Fact', 'Facts', 'Scope']
+__all__ = ['Scope']
 
 #: Inputs of more letters than this get names, where they are no names yet.
 _LONGEST = 50
 _NAME = re.compile(r'(self\.)?\w+')
 #: A letter of quotes before these is no word of the code.
 _WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')
-
-
-class Fact(NamedTuple):
-    """Shape and type of an array."""
-
-    shape: Shape
-    dtype: str
-
-
-class Facts(NamedTuple):
-    """What running a graph has told of its arrays, and of those in the bodies of its loops."""
-
-    arrays: Mapping[Entry, Fact]
-    bodies: Mapping[int, Facts]
 
 
 class _Line(NamedTuple):

@@ -10,8 +10,8 @@ import numpy as np
 from ..._graph.graph import Entry, Graph, Node
 from ..registry import Converters, Unsupported
 
-__all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Many', 'Shape', 'Size', 'Unsupported',
-           'Value', 'emits', 'exchanged', 'is_zero', 'loss', 'number', 'plain']
+__all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Shape', 'Size',
+           'Unsupported', 'Value', 'emits', 'exchanged', 'is_zero', 'loss', 'number', 'plain']
 
 #: An axis: its size, or, if it can be of any size, its sizes in the two runs of the check.
 Size = Union[int, Tuple[int, int]]
@@ -82,6 +82,20 @@ class Value(NamedTuple):
 def exchanged(shape: Shape) -> Shape:
     """A shape whose first two axes are exchanged."""
     return (shape[1], shape[0], *shape[2:])
+
+
+class Fact(NamedTuple):
+    """Shape and type of an array."""
+
+    shape: Shape
+    dtype: str
+
+
+class Facts(NamedTuple):
+    """What running a graph has told of its arrays, and of those in the bodies of its loops."""
+
+    arrays: Mapping[Entry, Fact]
+    bodies: Mapping[int, Facts]
 
 
 class Many(NamedTuple):
