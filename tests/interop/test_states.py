@@ -406,6 +406,12 @@ MIXED = {
         X), transpose_b=True)), by_batch(X)),
     'convolution': lambda: S.Convolution(S.transpose(recurring(X), axes=(1, 2, 0)), kernel=(1,),
                                          num_filter=3),
+    'pointers': lambda: S.take(recurring(X), S.argmax(X, axis=2)),
+    'looked up': lambda: S.Embedding(S.argmax(X, axis=2), weight=S.Reshape(recurring(
+        X), shape=(-3, 0)), input_dim=12, output_dim=4),
+    'products of a part': lambda: S.batch_dot(S.batch_dot(by_batch(recurring(X)), by_batch(
+        X), transpose_b=True), S.slice_axis(by_batch(X), axis=1, begin=0, end=None)),
+    'stacked': lambda: S.stack(recurring(X), S.BlockGrad(S.sort(X, axis=0)), axis=1),
     'padded': lambda: S.Concat(recurring(X), S.zeros_like(X), dim=0),
     'begin': lambda: rnn.RNNCell(4, prefix='rnn_').unroll(6, X, begin_state=[S.sum(X, axis=0)],
                                                           merge_outputs=True, layout='TNC')[0],

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
+from ..operators import row
 from ..sizes import Axis, resolve
-from .factors import Axes, Factors, UnknownAxes, factors_of, mixed_axes
+from .factors import Axes, Factors, UnknownAxes, factors_of, mixed_axes, unify
 from .rules import axes_of
 
 __all__ = ['Recurrence', 'StateError', 'Value', 'find_stepped', 'follow', 'is_zero', 'named',
@@ -83,9 +84,12 @@ def _node(node: Node, given: Sequence[Value]) -> list[Value]:
     use = _Use(named(node), last)
     outputs: list[Axes | None] = []
     try:
+        known = row(node.op)
+        weights = known.positions('weight') + known.positions('aux') if known is not None else ()
+        if any(open_axes(given[at].axes) for at in weights if at < len(given)):
+            raise UnknownAxes  # one that has steps is used as a whole
         if node.op == 'RNN':
-            data = given[0].axes or []
-            outputs.extend(_rnn(node, data))
+            outputs.extend(_rnn(node, given[0].axes or []))
         elif all(value.axes is not None for value in given):
             outputs.extend(axes_of(node, [list(value.axes or ()) for value in given]))
     except (UnknownAxes, IndexError):
@@ -119,7 +123,13 @@ def _loop(node: Node, given: Sequence[Value]) -> list[Value]:
     places = [place for place, each in enumerate(body.nodes) if each.is_variable]
     count, locs = len(node.in_data_locs), [*node.in_data_locs, *node.in_state_locs,
                                            *node.remain_locs]
-    time: Factors = ((given[0].axes if given else None) or [(Axis(),)])[0]
+    time: Factors = (Axis(),)
+    for value in given[:count]:
+        try:
+            time = unify(time, (value.axes or [(Axis(),)])[0])
+        except UnknownAxes:  # merged axes, say: nobody knows which step is which
+            return [Value(None, _merged([dict.fromkeys(open_axes(each.axes), _Use(
+                named(node), False)) for each in given])) for _ in body.heads]
     inside = {}
     for at, (loc, value) in enumerate(zip(locs, given)):
         axes = value.axes if value.axes is None or at >= count else value.axes[1:]

@@ -68,6 +68,8 @@ def _looked_up(node: Node, inputs: list[Axes]) -> list[Axes]:
 @_rule('take')
 def _take(node: Node, inputs: list[Axes]) -> list[Axes]:
     at = place_of(node.axis, inputs[0])
+    if number_of(inputs[0][at]) is None:  # the indices may have the same axis
+        raise UnknownAxes
     return [inputs[0][:at] + inputs[1] + inputs[0][at + 1:]]
 
 
@@ -109,11 +111,13 @@ def _product(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.op == 'batch_dot' or len(one) == len(other) == 2:
         if min(len(one), len(other)) < 2:
             raise UnknownAxes
-        left = one[-1] if node.transpose_a else one[-2]
-        right = other[-2] if node.transpose_b else other[-1]
+        left, inner = (one[-2], one[-1])[::-1 if node.transpose_a else 1]
+        outer, right = (other[-2], other[-1])[::-1 if node.transpose_b else 1]
+        unify(inner, outer)
         return [[unify(*pair) for pair in zip(one[:-2], other[:-2])] + [left, right]]
     if node.transpose_a or node.transpose_b:
         raise UnknownAxes
+    unify(one[-1], other[0])
     return [one[:-1] + other[1:]]
 
 
@@ -238,7 +242,10 @@ def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
 def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.op == 'stack':
         at = place_of(node.axis, inputs[0], 1)
-        return [inputs[0][:at] + [(len(inputs),)] + inputs[0][at:]]
+        same = inputs[0]
+        for axes in inputs[1:]:
+            same = [unify(*pair) for pair in zip(same, axes)]
+        return [same[:at] + [(len(inputs),)] + same[at:]]
     at = place_of(node.dim, inputs[0])
     sizes = [number_of(axes[at]) for axes in inputs]
     known = [size for size in sizes if size is not None]
