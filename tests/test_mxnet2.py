@@ -38,6 +38,19 @@ print((mxnet.util.is_np_shape(), mxnet.optimizer.SGD, mxnet.optimizer.create('sg
 ''') == ['True', 'True']
 
 
+def test_a_plain_import_draws_the_weights_of_mxnet_1():
+    drawn = '''
+from mxrnn import mx
+mx.random.seed(0)
+module = mx.mod.Module(mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=2, name='out'),
+                       label_names=None)
+module.bind([('data', (1, 3))])
+module.init_params(mx.init.Xavier())
+print(module.get_params()[0]['out_weight'].asnumpy().sum())
+'''
+    assert run(drawn) == run('import mxrnn\nmxrnn.install()\n' + drawn)
+
+
 def test_install_gives_optimisers_the_defaults_of_mxnet_1():
     assert run('''
 import mxrnn

@@ -10,6 +10,7 @@ from .._files.atomic import replacing
 from . import mx, optimizers
 from .base_module import BaseModule, Batch, Params, each
 from .binding import Requests, refuse_groups
+from .executor import legacy
 from .group import Arrays, Described, Group, described, joined, merged, reshaped
 from .metric import EvalMetric
 
@@ -156,7 +157,8 @@ class Module(BaseModule):
                 elif given is not None and not allow_missing:
                     raise RuntimeError('%s is not presented' % name)
                 elif initializer is not None:
-                    initializer(mx.init.InitDesc(name, attrs.get(name)), array)
+                    with legacy():  # else MXNet 2 draws other numbers
+                        initializer(mx.init.InitDesc(name, attrs.get(name)), array)
             extra = sorted(set(given or ()) - set(own))
             if extra and not allow_extra and initializer is None:
                 raise ValueError('the graph has no parameter %s' % ', '.join(extra))
