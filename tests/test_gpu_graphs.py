@@ -90,8 +90,8 @@ def test_graphs_are_bound_for_the_gpu(script, tmp_path):
     assert 'bound for the made up card' in done.stderr, done.stderr
 
 
-#: Measures the network between workers on one machine, each on the CPU.
-ON_CPUS = ['workers']
+#: Measure the network between workers on one machine, and the parts of a step, on the CPU.
+ON_CPUS = ['workers', 'step_parts']
 
 
 def test_every_graph_is_among_them():
