@@ -43,7 +43,7 @@ def page():
         for heading in ['', *HEADINGS]:
             for code in blocks(heading):
                 exec(compile(code, str(PAGE), 'exec'), names)
-    lines = dict(line.split(': ', 1) for line in printed.getvalue().splitlines())
+    lines = dict(line.split(': ', 1) for line in printed.getvalue().splitlines() if ': ' in line)
     yield names, lines
     names['server'].server_close()
 
