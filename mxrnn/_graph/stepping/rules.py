@@ -4,7 +4,7 @@ Operators without a rule are taken to use all of their inputs at once.
 """
 from __future__ import annotations
 
-from typing import Callable, List
+from typing import Callable, Iterable, List
 
 from ..graph import Node
 from ..operators import row
@@ -35,71 +35,73 @@ def _rule(ops: str) -> Callable[[Rule], Rule]:
     return enter
 
 
-@_rule('''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp expm1 log log10
-    log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh erf erfinv
+#: Operators that treat each element of their first input alone, whatever the others are.
+_ALIKE = '''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp expm1 log
+    log10 log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh erf erfinv
     negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like _copy BlockGrad Cast
     amp_cast smooth_l1 clip hard_sigmoid Activation LeakyReLU Dropout BatchNorm BatchNorm_v1
-    MakeLoss make_loss LinearRegressionOutput LogisticRegressionOutput MAERegressionOutput SVMOutput
-    _contrib_div_sqrt_dim _identity_with_attr_like_rhs''')
-def _alike(node: Node, inputs: list[Axes]) -> list[Axes]:
-    return [inputs[0]]
+    MakeLoss make_loss LinearRegressionOutput LogisticRegressionOutput MAERegressionOutput
+    SVMOutput _contrib_div_sqrt_dim _identity_with_attr_like_rhs'''
+_SHORT: dict[str, Rule] = {
+    _ALIKE: lambda node, inputs: [inputs[0]],
+    'add_n where': lambda node, inputs: [broadcast_axes(inputs)],
+    '_zeros _ones _full': lambda node, inputs: [
+        [(size,) if size else (Axis(),) for size in node.shape or ()]],
+    'FullyConnected': lambda node, inputs: [
+        inputs[0][:1 if node.flatten else -1] + [(node.num_hidden,)]],
+    'Embedding _contrib_SparseEmbedding': lambda node, inputs: [inputs[0] + [(node.output_dim,)]],
+    'one_hot': lambda node, inputs: [inputs[0] + [(node.depth,)]],
+    'Flatten': lambda node, inputs: [inputs[0][:1] + [sum(inputs[0][1:], ())]],
+    'expand_dims': lambda node, inputs: [_with(inputs[0], node.axis, [()], 1)],
+    'reverse': lambda node, inputs: [_mix(inputs[0], node.axis)],
+}
+for _ops, _short in _SHORT.items():
+    _rule(_ops)(_short)
 
 
-@_rule('add_n where')
-def _elementwise(node: Node, inputs: list[Axes]) -> list[Axes]:
-    return [broadcast_axes(inputs)]
+def _with(data: Axes, axis: int, sizes: Axes, more: int = 0) -> Axes:
+    """`data` with other axes in the place of one, or before it with `more`."""
+    at = place_of(axis, data, more)
+    return data[:at] + sizes + data[at + 1 - more:]
 
 
-@_rule('_zeros _ones _full')
-def _made(node: Node, inputs: list[Axes]) -> list[Axes]:
-    return [[(size,) if size else (Axis(),) for size in node.shape or ()]]
-
-
-@_rule('FullyConnected')
-def _fully_connected(node: Node, inputs: list[Axes]) -> list[Axes]:
-    return [inputs[0][:1 if node.flatten else -1] + [(node.num_hidden,)]]
-
-
-@_rule('Embedding _contrib_SparseEmbedding one_hot')
-def _looked_up(node: Node, inputs: list[Axes]) -> list[Axes]:
-    return [inputs[0] + [(node.depth if node.op == 'one_hot' else node.output_dim,)]]
+def _mix(data: Axes, axes: Iterable[int]) -> Axes:
+    """`data`, of which some axes are used as a whole."""
+    places = {place_of(axis, data) for axis in axes}
+    return [mixed(axis) if at in places else axis for at, axis in enumerate(data)]
 
 
 @_rule('take')
 def _take(node: Node, inputs: list[Axes]) -> list[Axes]:
-    at = place_of(node.axis, inputs[0])
-    if number_of(inputs[0][at]) is None:  # the indices may have the same axis
+    if number_of(inputs[0][node.axis]) is None:  # the indices may have the same axis
         raise UnknownAxes
-    return [inputs[0][:at] + inputs[1] + inputs[0][at + 1:]]
+    return [_with(inputs[0], node.axis, inputs[1])]
 
 
 @_rule('softmax log_softmax softmin LayerNorm')
 def _along_one(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.op != 'LayerNorm' and len(inputs) > 1:
         raise UnknownAxes
-    at = place_of(node.axis, inputs[0])
-    return [inputs[0][:at] + [mixed(inputs[0][at])] + inputs[0][at + 1:]]
+    return [_mix(inputs[0], [node.axis])]
 
 
-@_rule('SoftmaxOutput SoftmaxActivation InstanceNorm L2Normalization')
+@_rule('SoftmaxOutput SoftmaxActivation L2Normalization')
 def _along_several(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, rank = inputs[0], len(inputs[0])
-    together = list(range(1, rank))
-    if node.op == 'SoftmaxOutput':
-        together = [1] if node.multi_output else [rank - 1] if node.preserve_shape else together
-    elif node.op != 'InstanceNorm' and node.mode != 'instance':
-        together = [1] if node.mode == 'channel' else list(range(2, rank))
-    return [[mixed(axis) if at in together else axis for at, axis in enumerate(data)]]
+    rank = len(inputs[0])
+    if node.op != 'SoftmaxOutput':
+        together = {'channel': [1], 'spatial': range(2, rank)}.get(node.mode, range(1, rank))
+    else:
+        together = [1] if node.multi_output else range(rank - 1 if node.preserve_shape else 1, rank)
+    return [_mix(inputs[0], together)]
 
 
 @_rule('sum mean max min prod nansum nanprod norm argmax argmin pick')
 def _reduced(node: Node, inputs: list[Axes]) -> list[Axes]:
     data, axis = inputs[0], node.axis
-    axes = range(len(data)) if axis in (None, ()) else [
-        place_of(each, data) for each in (axis if isinstance(axis, tuple) else (axis,))]
-    gone = set(axes)
-    if 'exclude' in row(node.op).attributes and node.exclude and axis:  # type: ignore[union-attr]
-        gone = set(range(len(data))) - gone
+    gone = set(range(len(data)))
+    if axis not in (None, ()):
+        some = {place_of(each, data) for each in (axis if isinstance(axis, tuple) else (axis,))}
+        gone = gone - some if node.attrs.get('exclude', '') in ('True', 'true', '1') else some
     left: Axes = [() if at in gone else axis for at, axis in enumerate(data)
                   if at not in gone or node.keepdims]
     return [left or [()]]
@@ -132,18 +134,10 @@ def _windows(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @_rule('SequenceReverse SequenceMask SequenceLast')
 def _sequences(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, at = inputs[0], node.axis
     if node.op == 'SequenceLast':
-        return [data[:at] + data[at + 1:]]
-    if node.op == 'SequenceMask' and not node.use_sequence_length:
-        return [data]
-    return [data[:at] + [mixed(data[at])] + data[at + 1:]]
-
-
-@_rule('reverse')
-def _reverse(node: Node, inputs: list[Axes]) -> list[Axes]:
-    turned = {place_of(axis, inputs[0]) for axis in node.axis}
-    return [[mixed(axis) if at in turned else axis for at, axis in enumerate(inputs[0])]]
+        return [_with(inputs[0], node.axis, [])]
+    mixes = node.op == 'SequenceReverse' or node.use_sequence_length
+    return [_mix(inputs[0], [node.axis] if mixes else [])]
 
 
 # ---- rules of shapes
@@ -181,17 +175,6 @@ def _targets(data: Axes, codes: list[int]) -> Axes:
     return match_factors(sum(data, ()), targets)
 
 
-@_rule('Flatten')
-def _flatten(node: Node, inputs: list[Axes]) -> list[Axes]:
-    return [inputs[0][:1] + [sum(inputs[0][1:], ())]]
-
-
-@_rule('expand_dims')
-def _expand(node: Node, inputs: list[Axes]) -> list[Axes]:
-    at = place_of(node.axis, inputs[0], 1)
-    return [inputs[0][:at] + [()] + inputs[0][at:]]
-
-
 @_rule('squeeze')
 def _squeeze(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.axis is None:
@@ -215,37 +198,34 @@ def _order(node: Node, inputs: list[Axes]) -> list[Axes]:
 @_rule('slice_axis')
 def _slice(node: Node, inputs: list[Axes]) -> list[Axes]:
     data, begin, end = inputs[0], node.begin, node.end
-    at = place_of(node.axis, data)
-    whole = number_of(data[at])
+    old = data[place_of(node.axis, data)]
+    whole = number_of(old)
     size: Factors = (Axis(),)
     if begin == 0 and end is None:
-        size = data[at]
+        size = old
     elif begin == -1 and end is None:
         size = ()
     elif whole is not None:
         size = (len(range(*slice(begin, end).indices(whole))),)
     elif end is not None and end > begin and end * begin >= 0:
         size = (end - begin,)
-    return [data[:at] + [size] + data[at + 1:]]
+    return [_with(data, node.axis, [size])]
 
 
 @_rule('SliceChannel')
 def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, count = inputs[0], node.num_outputs
-    at = place_of(node.axis, data)
-    whole = number_of(data[at])
-    size: Factors = (Axis(),) if whole is None else (whole // count,)
-    return [data[:at] + ([] if node.squeeze_axis else [size]) + data[at + 1:]] * count
+    whole = number_of(inputs[0][node.axis])
+    size: Factors = (Axis(),) if whole is None else (whole // node.num_outputs,)
+    return [_with(inputs[0], node.axis, [] if node.squeeze_axis else [size])] * node.num_outputs
 
 
 @_rule('Concat stack')
 def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.op == 'stack':
-        at = place_of(node.axis, inputs[0], 1)
         same = inputs[0]
         for axes in inputs[1:]:
             same = [unify(*pair) for pair in zip(same, axes)]
-        return [same[:at] + [(len(inputs),)] + same[at:]]
+        return [_with(same, node.axis, [(len(inputs),)], 1)]
     at = place_of(node.dim, inputs[0])
     sizes = [number_of(axes[at]) for axes in inputs]
     known = [size for size in sizes if size is not None]
@@ -254,16 +234,15 @@ def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
     for axes in inputs[1:]:
         rest = [one if place == at else unify(one, other)
                 for place, (one, other) in enumerate(zip(rest, axes))]
-    return [rest[:at] + [joined] + rest[at + 1:]]
+    return [_with(rest, at, [joined])]
 
 
 @_rule('broadcast_axis broadcast_to')
 def _repeat(node: Node, inputs: list[Axes]) -> list[Axes]:
-    axes = node.axis if node.op == 'broadcast_axis' else tuple(range(len(node.shape)))
-    sizes = node.size if node.op == 'broadcast_axis' else node.shape
     result = list(inputs[0])
-    for axis, size in zip(axes, sizes):
-        if size and not factors_of(result[place_of(axis, result)]):
+    for axis, size in (zip(node.axis, node.size) if node.op == 'broadcast_axis'
+                       else enumerate(node.shape)):
+        if size and not factors_of(result[axis]):
             result[axis] = (size,)
     return [result]
 
@@ -271,10 +250,9 @@ def _repeat(node: Node, inputs: list[Axes]) -> list[Axes]:
 @_rule('broadcast_like')
 def _repeat_like(node: Node, inputs: list[Axes]) -> list[Axes]:
     result, like = list(inputs[0]), inputs[1]
-    pairs = zip(node.lhs_axes or range(len(result)), node.rhs_axes or range(len(like)))
-    for one, other in pairs:
-        if not factors_of(result[place_of(one, result)]):
-            result[one] = like[place_of(other, like)]
+    for one, other in zip(node.lhs_axes or range(len(result)), node.rhs_axes or range(len(like))):
+        if not factors_of(result[one]):
+            result[one] = like[other]
     return [result]
 
 
@@ -299,10 +277,10 @@ def axes_of(node: Node, inputs: list[Axes]) -> list[Axes]:
     """
     known, rule = row(node.op), _RULES.get(node.op)
     if rule is None and node.op.endswith('_scalar'):
-        rule = _alike
+        rule = _RULES['_copy']
     elif rule is None and known is not None and not known.attributes and [
             each.name for each in known.inputs] == ['lhs', 'rhs']:
-        rule = _elementwise
+        rule = _RULES['where']
     if rule is None:
         raise UnknownAxes
     return rule(node, inputs)
