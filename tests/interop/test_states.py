@@ -412,6 +412,8 @@ MIXED = {
     'products of a part': lambda: S.batch_dot(S.batch_dot(by_batch(recurring(X)), by_batch(
         X), transpose_b=True), S.slice_axis(by_batch(X), axis=1, begin=0, end=None)),
     'stacked': lambda: S.stack(recurring(X), S.BlockGrad(S.sort(X, axis=0)), axis=1),
+    'captured': lambda: S.contrib.foreach(lambda x, states: (
+        states[0] + x, [states[0] + S.sum(X, axis=0)]), X, [S.zeros_like(S.sum(X, axis=0))])[0],
     'padded': lambda: S.Concat(recurring(X), S.zeros_like(X), dim=0),
     'begin': lambda: rnn.RNNCell(4, prefix='rnn_').unroll(6, X, begin_state=[S.sum(X, axis=0)],
                                                           merge_outputs=True, layout='TNC')[0],

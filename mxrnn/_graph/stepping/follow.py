@@ -136,17 +136,18 @@ def _loop(node: Node, given: Sequence[Value]) -> list[Value]:
         inside[places[loc]] = value._replace(axes=axes)
     values = follow(body, inside)
     use = _Use(named(node), True)
+    used = _merged([values[head].used for head in body.heads])  # states hand on what others use
     results = []
     for at, head in enumerate(body.heads):
         value = values[head]
         if at < node.num_out_data:
             axes = None if value.axes is None else [time, *value.axes]
-            results.append(Value(axes, value.used))
+            results.append(Value(axes, used))
         else:
             begin = given[count + at - node.num_out_data]
             axes = begin.axes if value.axes is None else value.axes
             last = dict.fromkeys(open_axes([time]), use)
-            results.append(Value(axes, _merged([last, value.used])))
+            results.append(Value(axes, _merged([last, used])))
     return results
 
 

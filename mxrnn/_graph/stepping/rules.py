@@ -36,12 +36,14 @@ def _rule(ops: str) -> Callable[[Rule], Rule]:
 
 
 #: Operators that treat each element of their first input alone, whatever the others are.
-_ALIKE = '''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp expm1 log
-    log10 log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh erf erfinv
-    negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like _copy BlockGrad Cast
-    amp_cast smooth_l1 clip hard_sigmoid Activation LeakyReLU Dropout BatchNorm BatchNorm_v1
-    MakeLoss make_loss LinearRegressionOutput LogisticRegressionOutput MAERegressionOutput
-    SVMOutput _contrib_div_sqrt_dim _identity_with_attr_like_rhs'''
+_ALIKE = '''
+    abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp expm1 log
+    log10 log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh
+    erf erfinv negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like
+    _copy BlockGrad Cast amp_cast smooth_l1 clip hard_sigmoid Activation LeakyReLU Dropout
+    BatchNorm BatchNorm_v1 MakeLoss make_loss LinearRegressionOutput
+    LogisticRegressionOutput MAERegressionOutput SVMOutput _contrib_div_sqrt_dim
+    _identity_with_attr_like_rhs'''
 _SHORT: dict[str, Rule] = {
     _ALIKE: lambda node, inputs: [inputs[0]],
     'add_n where': lambda node, inputs: [broadcast_axes(inputs)],
