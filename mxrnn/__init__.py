@@ -44,9 +44,9 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
     from . import rnn_cell as rnn_cell
     from ._cells.carry import carry_states as carry_states
     from ._cells.loop import dynamic_unroll as dynamic_unroll
-    from ._inference.fold import fold as fold
     from ._inference.predictor import Predictor as Predictor
-    from ._inference.rolled import roll as roll
+    from ._inference.rewriting import fold as fold
+    from ._inference.rewriting import roll as roll
     from ._inference.stepper import Stepper as Stepper
     from ._operator.fuse import fuse as fuse
     from ._runtime.mxnet import mx as mx
@@ -68,12 +68,11 @@ _NAMES = {
     '._cells.carry': 'carry_states',
     '._cells.loop': 'dynamic_unroll',
     '._operator.fuse': 'fuse',
-    '._inference.rolled': 'roll',
     '.rnn': '''Checkpoint CheckpointError do_rnn_checkpoint load_rnn_checkpoint rnn_unroll
         save_rnn_checkpoint''',
     '._inference.predictor': 'Predictor',
     '._inference.stepper': 'Stepper',
-    '._inference.fold': 'fold',
+    '._inference.rewriting': 'fold roll',
     '.io': '''BucketSentenceIter SentencePairIter StreamIter decode_sentences encode_sentences
         read_tokens write_tokens''',
 }

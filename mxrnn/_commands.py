@@ -170,7 +170,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.torch is None:
         _check_target('--onnx', options.onnx, ('.pt', '.pth'), 'files of torch')
         from ._graph.reading import read_graph
-        from .interop.onnx_files import encoder_of, write_onnx
+        from .interop._onnx import encoder_of, write_onnx
         other = None if options.certify is None else read_graph(options.certify)
         written = write_onnx(_load(options), options.onnx, shapes_of(options.input),
                              _pairs('--type', options.type), options.output,
@@ -200,7 +200,7 @@ def _inspect(options: argparse.Namespace) -> int:
     if options.plot is not None and not options.plot.lower().endswith('.svg'):
         raise ValueError('--plot must end in .svg, got %s' % options.plot)
     if options.prefix.lower().endswith('.onnx') and os.path.isfile(options.prefix):
-        from .interop.onnx_files import table_of
+        from .interop._onnx import table_of
         for title, lines in table_of(options.prefix):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
@@ -255,7 +255,7 @@ def _verdict(unknown: dict[str, Any]) -> str:
 
 
 def _onnx_verdict(graph: Any) -> str:
-    from .interop.onnx_files import without_onnx
+    from .interop._onnx import without_onnx
     return _verdict(without_onnx(graph))
 
 

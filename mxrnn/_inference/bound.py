@@ -14,7 +14,7 @@ from .._graph.rolling.values import is_random
 from .._operator import automatic
 from .._runtime import finder
 from .._runtime.mxnet import RELEASE, graph_of, mx
-from .rolled import rolled_to_kernels
+from .rewriting import rolled_to_kernels
 
 __all__ = ['bind', 'simple_bind']
 

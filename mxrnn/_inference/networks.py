@@ -9,7 +9,7 @@ from .. import _check
 from .._files import reason_of
 from .._runtime.mxnet import graph_of, mx
 from . import graphs, mismatch
-from .fold import fold as folded
+from .rewriting import fold as folded
 
 __all__ = ['Network', 'Networks']
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from .._files import CheckpointError
 from .._graph.graph import Entry, Graph, Node, attr_value
 from .._graph.reading import graph_from_json, graph_to_json
+from ._onnx import ExportError, to_onnx
 from .model import Model, load, save
-from .onnx_files import ExportError, to_onnx
 from .onnx_steps import OnnxStepper, load_stepper
 from .registry import register
 

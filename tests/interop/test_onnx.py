@@ -21,8 +21,7 @@ onnx = pytest.importorskip('onnx')
 
 from mxrnn import interop  # noqa: E402
 from mxrnn.interop import graph_from_json  # noqa: E402
-from mxrnn.interop._onnx import builder  # noqa: E402
-from mxrnn.interop.onnx_files import ExportError, to_onnx, without_onnx  # noqa: E402
+from mxrnn.interop._onnx import ExportError, builder, to_onnx, without_onnx  # noqa: E402
 
 #: How many random compositions are tried.
 COMPOSITIONS = int(os.environ.get('MXRNN_COMPOSITIONS', 25))

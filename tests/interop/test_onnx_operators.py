@@ -14,7 +14,7 @@ from .. import mx
 from .onnx_runs import compare, exported, session
 from .operator_cases import OPS
 
-from mxrnn.interop.onnx_files import ExportError  # noqa: E402, I001  isort: skip
+from mxrnn.interop._onnx import ExportError  # noqa: E402, I001  isort: skip
 
 S = mx.sym
 

@@ -348,7 +348,7 @@ def test_what_the_file_says(language_model, tmp_path, capsys):
     assert table['axes']['data'] == ['time', 'batch']
     assert table['axes']['softmax_output'] == ['time,batch', 11]
     assert not table['captured'] and table['encoder'] is None
-    from mxrnn.interop.onnx_files import table_of
+    from mxrnn.interop._onnx import table_of
     titles = dict(table_of(str(tmp_path / 'model.onnx')))
     assert titles['inputs'][0].split() == 'data TYPE_FP32 [ -1, -1 ] time x batch'.split()
     assert titles['outputs'][1].split() == 'lstm_0_out TYPE_FP32 [ -1, 6 ] batch x 6'.split()
