@@ -182,3 +182,48 @@ def test_steps_behind_a_value_of_another_shape():
         kinds = both_ways(mx.sym.stack(*second, axis=1), data=(2, 4, 3), begin=shape, own=(5, 5),
                           memory=(2, 5), next_own=(5, 5), **WEIGHTS)
         assert len(kinds) == 2
+
+
+def lstm_by_hand(change=None, steps=4):
+    """An LSTM with a product for each gate, of which `change` makes another cell; by step, its
+    output, memory and the gate that enters."""
+    weights = {name: mx.sym.Variable(name) for name in GATES}
+    state, memory, found = mx.sym.Variable('begin'), mx.sym.Variable('memory'), []
+    data = mx.sym.split(mx.sym.Variable('data'), num_outputs=steps, axis=1, squeeze_axis=True)
+    for step in data:
+        gates = {gate: layer(step, weights['x%s_weight' % gate])
+                 + layer(memory if change == 'gate reads memory' and gate == 'i' else state,
+                         weights['h%s_weight' % gate]) for gate in 'ifgo'}
+        if change == 'two inputs':
+            gates['i'] = gates['i'] + layer(mx.sym.negative(step), weights['xf_weight'])
+        enter, forget, out = (mx.sym.sigmoid(gates[gate]) for gate in 'ifo')
+        kept = forget * (mx.sym.tanh(memory) if change == 'memory through tanh' else memory)
+        memory = kept + enter * mx.sym.tanh(gates['g'])
+        state = out * mx.sym.tanh(memory)
+        found.append((state, memory, enter))
+    return list(zip(*found))
+
+
+GATES = {'%s%s_weight' % (group, gate): (5, width) for gate in 'ifgo'
+         for group, width in (('x', 3), ('h', 5))}
+
+
+@pytest.mark.parametrize('change, kind', [
+    (None, 'kernel'), ('gate reads memory', 'loop'), ('two inputs', 'loop'),
+    ('memory through tanh', 'loop')])
+def test_cells_that_are_nearly_an_lstm(change, kind):
+    outputs = lstm_by_hand(change)[0]
+    assert both_ways(mx.sym.stack(*outputs, axis=1), data=(2, 4, 3), begin=(2, 5), memory=(2, 5),
+                     **GATES) == [kind]
+
+
+@pytest.mark.parametrize('read, kind', [
+    (lambda states, memories, enter: [states[2], states[0], states[3], states[1]], 'kernel'),
+    (lambda states, memories, enter: [states[3], memories[3]], 'kernel'),
+    (lambda states, memories, enter: [one + other for one, other in zip(states, memories)],
+     'loop'),
+    (lambda states, memories, enter: [one + other for one, other in zip(states, enter)], 'loop')])
+def test_reading_steps_in_any_order_and_what_is_inside(read, kind):
+    chosen = read(*lstm_by_hand())
+    assert both_ways(mx.sym.stack(*chosen, axis=1), data=(2, 4, 3), begin=(2, 5), memory=(2, 5),
+                     **GATES) == [kind]

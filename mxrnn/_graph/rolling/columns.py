@@ -100,7 +100,7 @@ class Recurrence:
         """Make columns of the outputs of nodes of the steps that the steps do not read."""
         known = {(id(column.family), column.output) for column in self.columns}
         for family in self.families:
-            for output in range(values.count(family.nodes[0])):
+            for output in range(values.counts[family.nodes[0]]):
                 if (id(family), output) not in known:
                     column = Column(tuple([values.first[node] + output for node in family.nodes]))
                     column.family, column.output = family, output

@@ -263,7 +263,7 @@ class _Matcher:
                 gate = gate._replace(joined=first)
                 h2h.append(gate)
                 gate = gate._replace(bias=None)
-            if not read.is_outside or data is not None and data.lanes != read.lanes:
+            if not read.is_outside:  # whoever asks refuses two products with data
                 raise _Other('a gate reads more than input and state')
             data = read
             i2h.append(gate)

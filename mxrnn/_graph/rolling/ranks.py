@@ -1,7 +1,7 @@
 """How many axes values have, as far as the graph tells."""
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional, Sequence
 
 from ..graph import Node
 from ..operators import row
@@ -15,34 +15,48 @@ Rank = Optional[int]  #: None: not known.
 _GUESSED = ('dot', 'tile')
 
 
+#: By the ranks of what a node reads, the rank of its first output.
+_Rule = Callable[[Sequence[Rank]], Rank]
+
+
 def find_ranks(values: Values) -> list[Rank]:
     """By value, its rank or None."""
     ranks: list[Rank] = []
+    rules: dict[int, _Rule] = {}
     for i, node in enumerate(values.nodes):
-        rank = _rank(node, [ranks[arg] for arg in values.args[i]])
-        alike = node.op in ('SliceChannel', '_split_v2', 'RNN')
+        label = values.labels[i]
+        if label not in rules:
+            rules[label] = _rule(node)
+        rank = rules[label]([ranks[arg] for arg in values.args[i]])
         ranks.append(rank)
-        ranks.extend([rank if alike else None] * (values.count(i) - 1))
+        if values.counts[i] > 1:
+            alike = node.op in ('SliceChannel', '_split_v2', 'RNN')
+            ranks.extend([rank if alike else None] * (values.counts[i] - 1))
     return ranks
 
 
-def _rank(node: Node, given: list[Rank]) -> Rank:
-    """The rank of the first output of `node`."""
-    if not given:
+def _rule(node: Node) -> _Rule:
+    """How the rank of `node` and of all that differ from it in what they read follows."""
+    if not node.inputs:
         shape = node.get('__shape__' if node.is_variable else 'shape', ())
-        return len(shape) if isinstance(shape, tuple) and shape else None
-    known = [rank for rank in given if rank is not None]
+        stated = len(shape) if isinstance(shape, tuple) and shape else None
+        return lambda given: stated
     if has_one_shape(node) or node.op == 'Concat':
-        return known[0] if known else None
-    if node.op.startswith('broadcast_') and len(given) == 2:
-        return max(known) if len(known) == 2 else None
+        return lambda given: next((rank for rank in given if rank is not None), None)
+    if node.op.startswith('broadcast_') and len(node.inputs) == 2:
+        return _widest
     if node.op == 'where':
-        return given[1] if given[1] is not None else given[2]
+        return lambda given: given[2] if given[1] is None else given[1]
     own = row(node.op)
     if own is None or node.subgraphs or node.op in _GUESSED:
-        return None
+        return lambda given: None
     numbers = own.axes(node) if callable(own.axes) else own.axes
     if numbers and numbers[0] is not None:
-        return numbers[0]
+        return lambda given: numbers[0]
     more = own.more_axes(node) if callable(own.more_axes) else own.more_axes
-    return None if more is None or given[0] is None else max(1, given[0] + more)
+    return lambda given: None if more is None or given[0] is None else max(1, given[0] + more)
+
+
+def _widest(given: Sequence[Rank]) -> Rank:
+    known = [rank for rank in given if rank is not None]
+    return max(known) if len(known) == len(given) else None

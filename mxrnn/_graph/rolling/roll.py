@@ -90,7 +90,8 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         Its graph has the outputs of `graph`, in order and with their names, and the arguments that
         they need.
     """
-    if any(map(lacks_inputs, graph.walk())):  # whoever reads the graph says which node is wrong
+    # Whoever reads the graph says which node is wrong. None needs more than two inputs.
+    if any(len(node.inputs) < 2 and lacks_inputs(node) for node in graph.walk()):
         return RolledGraph(graph, ())
     try:
         rolled = _rolled(graph, training, judge, {} if length is None else {

@@ -24,6 +24,12 @@ _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambd
            '_equal_scalar': lambda x, y: x == y, '_not_equal_scalar': lambda x, y: x != y}
 
 
+#: Operators that may hand on a value, join or split values, or tell what all elements are.
+_SEEN_THROUGH = frozenset((
+    '_copy', 'Dropout', 'Concat', 'stack', 'SliceChannel', 'ones_like', '_ones', 'zeros_like',
+    '_zeros', 'Cast', 'where', 'elemwise_mul', *_LARGER))
+
+
 def is_random(node: Node) -> bool:
     """Whether two such nodes with the same inputs may differ, in values or in gradients."""
     return (node.op in _DISTINCT or node.op.startswith(('_random_', '_sample_'))
@@ -59,6 +65,8 @@ class Values:
     Attributes
     ----------
     nodes : tuple of Node
+    counts : list of int
+        By node, how many of its outputs are numbered.
     first : list of int
         By node, the number of its first output.
     owner : list of int
@@ -82,6 +90,7 @@ class Values:
                 counts[entry.node] = max(counts[entry.node], entry.output + 1)
         for entry in graph.heads:
             counts[entry.node] = max(counts[entry.node], entry.output + 1)
+        self.counts = counts
         self.first: list[int] = []
         self.owner: list[int] = []
         for i, count in enumerate(counts):
@@ -116,11 +125,6 @@ class Values:
         """The number of `value` among the outputs of its node."""
         return value - self.first[self.owner[value]]
 
-    def count(self, node: int) -> int:
-        """How many outputs of `node` are numbered."""
-        end = self.first[node + 1] if node + 1 < len(self.first) else len(self.owner)
-        return end - self.first[node]
-
     def node(self, value: int) -> Node:
         """The node that gives `value`."""
         return self.nodes[self.owner[value]]
@@ -150,22 +154,21 @@ class Values:
     def _read(self) -> None:
         labels: dict[Any, int] = {}
         known: dict[Any, int] = {}
+        alone: list[bool] = []  # by label: whether two nodes with one input are two
         for i, node in enumerate(self.nodes):
             args = tuple([self._value(entry) for entry in node.inputs])
             self.args.append(args)
-            key: Any = (node.op, tuple(sorted([item for item in node.attrs.items()
-                                               if not item[0].startswith('__')])))
-            if not node.op or node.subgraphs:
-                key = i
+            key: Any = i if not node.op or node.subgraphs else (node.op, frozenset([
+                item for item in node.attrs.items() if not item[0].startswith('__')]))
             label = labels.setdefault(key, len(labels))
             self.labels.append(label)
-            here = range(self.first[i], self.first[i] + self.count(i))
-            if not node.op or is_random(node):
-                self.same.extend(here)
-            else:
-                first = known.setdefault((label, tuple([self.same[arg] for arg in args])), here[0])
-                self.same.extend(range(first, first + len(here)))
-            if node.op:
+            if label == len(alone):
+                alone.append(not node.op or is_random(node))
+            begin, count = self.first[i], self.counts[i]
+            same = begin if alone[label] else known.setdefault(
+                (label, tuple([self.same[arg] for arg in args])), begin)
+            self.same.extend(range(same, same + count))
+            if node.op in _SEEN_THROUGH:
                 self._look_through(i, node, args)
 
     def _look_through(self, i: int, node: Node, args: Sequence[int]) -> None:
