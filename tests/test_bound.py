@@ -200,6 +200,16 @@ def test_another_number_of_steps_is_refused_as_ever(fusing):
         cells().simple_bind(mx.cpu(), data=(N, T + 1, C), label=(N,))
 
 
+def test_lists_of_another_length_are_refused_as_ever(fusing):
+    fusing(True)
+    symbol = in_a_loop(lstm())[0][-1]
+    arrays, _ = random_arrays(symbol, data=DATA['data'])
+    values = list(arrays.values())
+    for given in ([*values, values[0]], None), (values, values[1:]):
+        with pytest.raises(ValueError, match='(?i)length'):
+            symbol.bind(mx.cpu(), *given)
+
+
 def test_what_is_not_as_good_stays(fusing):
     fusing(True)
     shapes = {'data': DATA['data']}

@@ -6,10 +6,11 @@ arrays of the program's graph, in their order.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 
+from .. import _check
 from .._graph.rolling.values import is_random
 from .._operator import automatic
 from .._runtime import finder
@@ -19,6 +20,12 @@ from .rewriting import rolled_to_kernels
 __all__ = ['bind', 'simple_bind']
 
 Shapes = Dict[str, Tuple[int, ...]]
+Types = Mapping[str, _check.DType]
+#: By name, or in the order of the arguments.
+Arrays = Union[Mapping[str, mx.nd.NDArray], List[mx.nd.NDArray], None]
+Requests = Union[str, Sequence[str], Mapping[str, str]]
+Contexts = Union[Mapping[str, mx.Context], None]
+Given = TypeVar('Given')
 
 
 class _Executor(mx.executor.Executor):
@@ -60,10 +67,10 @@ class _Found(NamedTuple):
 
     symbol: mx.sym.Symbol
     shapes: Shapes
-    types: dict[str, Any]
+    types: Types
 
 
-def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: Mapping[str, Any]
+def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: Types
            ) -> _Found | None:
     """The graph to bind in the place of `symbol`, if there is a better one that is as good."""
     names = symbol.list_arguments()
@@ -85,7 +92,7 @@ def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: 
     return _Found(rolled, dict(zip(names, all_shapes)), all_types)
 
 
-def _types(symbol: mx.sym.Symbol, types: Mapping[str, Any]) -> dict[str, Any]:
+def _types(symbol: mx.sym.Symbol, types: Types) -> dict[str, _check.DType]:
     """The types of all arguments, as `simple_bind` has them where some are given."""
     names = symbol.list_arguments()
     try:
@@ -105,7 +112,7 @@ def _alike(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol) -> bool:
                            if is_random(node) and node.name in set(random)])
 
 
-def _by_name(names: Sequence[str], values: Any) -> Any:
+def _by_name(names: Sequence[str], values: Given) -> Given | dict[str, Any]:
     """Values in the order of `names` as a dict; what is no list as it is."""
     return dict(zip(names, values)) if isinstance(values, (list, tuple)) else values
 
@@ -114,15 +121,22 @@ _simple_bind: Callable[..., mx.executor.Executor] = mx.sym.Symbol.simple_bind
 _bind: Callable[..., mx.executor.Executor] = mx.sym.Symbol.bind
 
 
-def simple_bind(self: mx.sym.Symbol, ctx: mx.Context, grad_req: Any = 'write',
-                type_dict: Any = None, stype_dict: Any = None, group2ctx: Any = None,
-                *shared: Any, **kwargs: Any) -> mx.executor.Executor:
+def _fit(names: Sequence[str], *values: object) -> bool:
+    """Whether lists, such as of arrays, have one for each of `names`; others are by name."""
+    return all(len(each) == len(names) for each in values if isinstance(each, (list, tuple)))
+
+
+def simple_bind(self: mx.sym.Symbol, ctx: mx.Context, grad_req: Requests = 'write',
+                type_dict: Types | None = None, stype_dict: Mapping[str, str] | None = None,
+                group2ctx: Contexts = None, *shared: Any,
+                **kwargs: Any) -> mx.executor.Executor:
     """`Symbol.simple_bind`."""
     names = ('shared_arg_names', 'shared_exec', 'shared_buffer')
     options = dict(zip(names, shared), stype_dict=stype_dict, group2ctx=group2ctx)
     options.update((name, kwargs.pop(name)) for name in names if name in kwargs)
     found = None
-    if finder.fuses and not stype_dict and not group2ctx:
+    if (finder.fuses and not stype_dict and not group2ctx
+            and _fit(self.list_arguments(), grad_req)):
         found = _found(self, kwargs, type_dict or {})
     if found is None:
         return _simple_bind(self, ctx, grad_req, type_dict, **options, **kwargs)
@@ -131,22 +145,23 @@ def simple_bind(self: mx.sym.Symbol, ctx: mx.Context, grad_req: Any = 'write',
     return _with_arrays_of(self, found.symbol, executor)
 
 
-def bind(self: mx.sym.Symbol, ctx: mx.Context, args: Any, args_grad: Any = None,
-         grad_req: Any = 'write', aux_states: Any = None, group2ctx: Any = None,
-         shared_exec: Any = None) -> mx.executor.Executor:
+def bind(self: mx.sym.Symbol, ctx: mx.Context, args: Arrays, args_grad: Arrays = None,
+         grad_req: Requests = 'write', aux_states: Arrays = None, group2ctx: Contexts = None,
+         shared_exec: mx.executor.Executor | None = None) -> mx.executor.Executor:
     """`Symbol.bind`."""
-    names, found = self.list_arguments(), None
-    given = _by_name(names, args)
-    fits = isinstance(given, dict) and len(args) >= len(names) and all(
-        isinstance(given.get(name), mx.nd.NDArray) for name in names)
+    names, auxiliary, found = self.list_arguments(), self.list_auxiliary_states(), None
+    given: Any = _by_name(names, args)
+    fits = (_fit(names, args, args_grad, grad_req) and _fit(auxiliary, aux_states)
+            and isinstance(given, dict)
+            and all(getattr(given.get(name), 'stype', '') == 'default' for name in names))
     if finder.fuses and fits and not group2ctx:
         found = _found(self, {name: given[name].shape for name in names},
                        {name: given[name].dtype for name in names})
     if found is None:
         return _bind(self, ctx, args, args_grad, grad_req, aux_states, group2ctx, shared_exec)
     executor = _bind(found.symbol, ctx, given, _by_name(names, args_grad),
-                     _by_name(names, grad_req),
-                     _by_name(self.list_auxiliary_states(), aux_states), None, shared_exec)
+                     _by_name(names, grad_req), _by_name(auxiliary, aux_states), None,
+                     shared_exec)
     return _with_arrays_of(self, found.symbol, executor)
 
 
