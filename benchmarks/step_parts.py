@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from functools import partial
 from typing import Any, Callable
 
@@ -119,7 +120,9 @@ def main() -> None:
     result = parse(options)
     configuration(rounds=result.rounds)
     if result.operators:
-        mx.profiler.set_config(profile_symbolic=True, aggregate_stats=True, filename=os.devnull)
+        # MXNet deletes the file of this name: /dev/null, too, where root measures.
+        mx.profiler.set_config(profile_symbolic=True, aggregate_stats=True,
+                               filename=os.path.join(tempfile.mkdtemp(), 'profile.json'))
     table = Table('cell', 'T', 'N', 'C', 'H', 'whole_ms', 'products_ms', 'inputs_by_step_ms',
                   'inputs_at_once_ms', 'bound', 'reached')
     for name, length, batch, channels, units in QUICK if result.quick else CASES:
