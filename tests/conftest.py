@@ -59,7 +59,7 @@ def known_of_this(report):
     if 'CalledProcessError' in told:  # of another process, the reason is in what it printed
         told += ''.join(content for _, content in report.sections)
     if RELEASE >= (2,):
-        return mxnet2_expected.known(report.nodeid.rpartition('/')[2], told)
+        return mxnet2_expected.known(report.nodeid.partition('/')[2], told)
     return [text for release, name, text in OLDER
             if RELEASE < release and re.search(name, report.nodeid) and re.search(text, told)]
 
@@ -95,7 +95,7 @@ def pytest_runtest_makereport(item):
         for reason in said_to_be_wrong() + known_of_this(report):
             report.outcome, report.wasxfail = 'skipped', reason
     elif RELEASE >= (2,) and report.when == 'call' and report.passed:
-        for reason in mxnet2_expected.outlived(report.nodeid.rpartition('/')[2]):
+        for reason in mxnet2_expected.outlived(report.nodeid.partition('/')[2]):
             report.outcome = 'failed'
             report.longrepr = 'passes, but tests/mxnet2_expected.py says: %s' % reason
 

@@ -142,12 +142,6 @@ class Module(BaseModule):
             return
         if not self.binded:
             raise ValueError('the module must be bound first: call bind')
-        executor = self._exec_group.execs[0]
-        if not self._arg_params:
-            self._arg_params, self._aux_params = (
-                {name: mx.nd.zeros(arrays[name].shape, dtype=arrays[name].dtype) for name in names}
-                for arrays, names in ((executor.arg_dict, self._param_names),
-                                      (executor.aux_dict, self._aux_names)))
         attrs = self._symbol.attr_dict()
         for own, given in ((self._arg_params, arg_params), (self._aux_params, aux_params)):
             for name, array in sorted(own.items()):
@@ -199,6 +193,12 @@ class Module(BaseModule):
                 self.borrow_optimizer(shared_module)
         elif self.params_initialized:
             self._exec_group.set_params(self._arg_params, self._aux_params, allow_extra=True)
+        else:
+            executor = self._exec_group.execs[0]
+            self._arg_params, self._aux_params = (
+                {name: mx.nd.zeros(arrays[name].shape, dtype=arrays[name].dtype) for name in names}
+                for arrays, names in ((executor.arg_dict, self._param_names),
+                                      (executor.aux_dict, self._aux_names)))
 
     def _set_shapes(self, data_shapes: Described, label_shapes: Described) -> None:
         data, label = described(data_shapes), described(label_shapes)
