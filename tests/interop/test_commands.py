@@ -124,6 +124,24 @@ def test_torch(prefix, tmp_path, capsys):
     assert 'the shapes of a torch module come from its graph' in capsys.readouterr().err
 
 
+def test_source(prefix, tmp_path, capsys):
+    torch = pytest.importorskip('torch')
+    path = tmp_path / 'days.py'
+    assert command('export', prefix, '--source', path) == 0
+    assert [line.partition(':')[0] for line in capsys.readouterr().out.splitlines()] == [
+        str(path), str(tmp_path / 'days.pt')]
+    model = interop.load(prefix)
+    state = torch.load(tmp_path / 'days.pt', weights_only=True)
+    again = interop.from_source({key: 2 * value for key, value in state.items()}, model)
+    assert all((again.arg_params[name] == 2 * array).all()
+               for name, array in model.arg_params.items())
+    before = os.listdir(tmp_path)
+    assert command('export', prefix, '--source', tmp_path / 'other.onnx') == 2
+    assert command('export', prefix, '--source', tmp_path / 'other.py', '--states') == 2
+    assert '--states are not for sources' in capsys.readouterr().err
+    assert os.listdir(tmp_path) == before
+
+
 def test_lengths_and_states_get_data_that_fits(tmp_path, capsys):
     pytest.importorskip('onnxruntime')
     cell = rnn.fuse(rnn.LSTMCell(6, 'lstm_'))
