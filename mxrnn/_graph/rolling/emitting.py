@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import collections
-from typing import Any, Generator, Sequence
+from typing import Any, Hashable, Sequence, Tuple
 
 from ..graph import Entry, Graph, output_name
 from .columns import Declined, Lanes
@@ -12,11 +12,12 @@ from .loops import Loop, write_loop
 from .plans import Apply, Claim, Each, Part, Planner, Same, Shift, Span, Steps, settle
 from .values import Values, is_random
 from .vectors import write_vector
-from .writing import Writer
+from .writing import Work, Writer
 
 __all__ = ['Emitter', 'Refused', 'Rolled']
 
-Work = Generator[Any, Any, Any]
+#: The kind of what is to be made, and of what it is made.
+Key = Tuple[str, Hashable]
 
 
 class Refused(Exception):
@@ -53,7 +54,7 @@ class Emitter:
         self._recurrences, self._names = recurrences, names
         self._planner, self._claims = planner, claims
         self._writer = Writer()
-        self._made: dict[Any, Any] = {}
+        self._made: dict[Hashable, Any] = {}
         self._picked: dict[int, tuple[Lanes, int]] = {}
         self._families: list[tuple[int, ...]] = []
         self._copied: set[int] = set()
@@ -100,7 +101,7 @@ class Emitter:
 
     # ---- values
 
-    def _make(self, key: Any) -> Work:
+    def _make(self, key: Key) -> Work:
         kind, what = key
         work: Work = getattr(self, '_make_' + kind)(what)
         return work

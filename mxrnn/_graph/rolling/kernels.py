@@ -4,8 +4,9 @@ Sums and products may be in any order, gates in any order in the weights, with b
 """
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
+from ..graph import Node
 from .columns import Column, Recurrence, alike
 from .ranks import find_ranks
 from .values import Values
@@ -81,7 +82,7 @@ class _Matcher:
             return ''
         return self._values.node(column.lanes[0]).op
 
-    def _node(self, column: Column) -> Any:
+    def _node(self, column: Column) -> Node:
         return self._values.node(column.lanes[0])
 
     def _of(self, column: Column) -> list[Column]:
@@ -165,11 +166,12 @@ class _Matcher:
                     for enter, candidate in self._pairs(_PRODUCTS, new):
                         inner = [self._under(forget, 'sigmoid'), self._under(enter, 'sigmoid'),
                                  self._under(candidate, 'tanh')]
-                        if None not in inner:
-                            return self._lstm_output(memory, before, inner)
+                        under = [each for each in inner if each is not None]
+                        if len(under) == 3:
+                            return self._lstm_output(memory, before, under)
         raise _Other('its steps are no LSTM')
 
-    def _lstm_output(self, memory: Column, before: Column, inner: list[Any]) -> Kernel:
+    def _lstm_output(self, memory: Column, before: Column, inner: Sequence[Column]) -> Kernel:
         output = next(state.after for state in self._recurrence.states if state is not before)
         assert output is not None
         forget, enter, candidate = inner

@@ -1,7 +1,7 @@
 """Numbers in a graph that are its number of steps: which there are, and a graph without them."""
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+from typing import Callable, Optional, Sequence
 
 from ..graph import Entry, Graph, Node
 from .writing import Writer
@@ -79,7 +79,7 @@ def free(graph: Graph, length: int) -> Graph:
                         graph.version)
 
 
-Free = Callable[[Writer, Node, Sequence[Entry], int, Any], Any]
+Free = Callable[[Writer, Node, Sequence[Entry], int, Optional[Entry]], Optional[Entry]]
 
 
 def _reshape(writer: Writer, node: Node, inputs: Sequence[Entry], length: int,
@@ -167,7 +167,7 @@ def difference(first: Graph, second: Graph) -> str | None:
     return None
 
 
-def _meaning(node: Node) -> Any:
+def _meaning(node: Node) -> tuple[object, ...]:
     attrs = {key: value for key, value in node.attrs.items() if not key.startswith('__')}
     return (node.op, attrs, node.inputs, len(node.subgraphs), node.num_outputs,
             '' if node.op else node.name)

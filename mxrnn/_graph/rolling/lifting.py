@@ -7,7 +7,7 @@ one node does the same.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 from ..graph import Entry, Node
 from .writing import Writer
@@ -43,7 +43,7 @@ def lift(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 _ASSIGNING = ('_slice_assign_scalar', '_crop_assign_scalar')
 
 
-def _same(node: Node, **changes: Any) -> Write:
+def _same(node: Node, **changes: object) -> Write:
     """The node itself, with some parameters changed."""
     own = {key: value for key, value in node.attrs.items() if not key.startswith('__')}
 
@@ -124,7 +124,7 @@ def _alike(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node) if all(moving) else _spread(node, moving)
 
 
-def _spread(node: Node, moving: Sequence[bool], **changes: Any) -> Write:
+def _spread(node: Node, moving: Sequence[bool], **changes: object) -> Write:
     """The node, with what is the same in all steps repeated for each."""
     inner = _same(node, **changes)
     return lambda writer, name, inputs: inner(writer, name,

@@ -1,7 +1,7 @@
 """Recurrences that no operator computes, as loops over their steps."""
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Hashable, Sequence
 
 from ..graph import Entry
 from .columns import Column, Declined, Recurrence
@@ -108,7 +108,7 @@ class Loop:
     def _distinct(self, states: Sequence[Column]) -> list[Column]:
         """One column for each begin state and what comes after it."""
         self._stands: dict[int, Column] = {}
-        found: dict[Any, Column] = {}
+        found: dict[Hashable, Column] = {}
         for state in states:
             key = (state.begin, id(state.after))
             self._stands[id(state)] = found.setdefault(key, state)

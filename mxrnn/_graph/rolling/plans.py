@@ -1,12 +1,13 @@
 """Tells what one value of each step is together: a sequence, or one operator over sequences."""
 from __future__ import annotations
 
-from typing import Any, Callable, Generator, Literal, Mapping, NamedTuple, Sequence, Union
+from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTuple, Sequence, Union
 
 from ..graph import Node
 from .columns import Column, Lanes, alike
 from .lifting import Write, lift
 from .values import Values, has_one_shape
+from .writing import Work
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Each', 'Leaf', 'Part', 'Plan', 'Planner', 'Same',
            'Shift', 'Span', 'Steps', 'settle']
@@ -109,7 +110,7 @@ class Circular(Exception):
         self.waiting = waiting
 
 
-def settle(key: Any, make: Callable[[Any], Generator[Any, Any, Any]], known: dict[Any, Any]) -> Any:
+def settle(key: Hashable, make: Callable[[Any], Work], known: dict[Any, Any]) -> Any:
     """The result of the generator ``make(key)``, which yields keys and is sent their results.
 
     Each is made once, and none by recursion.
@@ -118,7 +119,7 @@ def settle(key: Any, make: Callable[[Any], Generator[Any, Any, Any]], known: dic
         return known[key]
     stack = [(key, make(key))]
     active = {key}
-    answer: Any = None
+    answer = None
     while stack:
         key, work = stack[-1]
         try:
@@ -173,7 +174,7 @@ class Planner:
         return len(lanes) > 1 and not isinstance(self.plan(lanes), Same) and (
             settle(lanes, self._is_firm, self._firm))
 
-    def _is_firm(self, lanes: Lanes) -> Generator[Any, Any, bool]:
+    def _is_firm(self, lanes: Lanes) -> Generator[Lanes, bool, bool]:
         plan = self.plan(lanes)
         if not isinstance(plan, (Apply, Each)):
             return not isinstance(plan, Leaf)
@@ -184,7 +185,7 @@ class Planner:
             return all(firm)
         return any(each and moves for each, moves in zip(firm, plan.moving))
 
-    def _make(self, lanes: Lanes) -> Generator[Any, Any, Plan]:
+    def _make(self, lanes: Lanes) -> Generator[Lanes, Plan, Plan]:
         values = self._values
         if len({values.same[value] for value in lanes}) == 1:
             return Same(lanes[0])
@@ -287,7 +288,7 @@ class Planner:
         return size if place == axis else None
 
     @staticmethod
-    def _cut(node: Node, axis: Any) -> int | None:
+    def _cut(node: Node, axis: int) -> int | None:
         """Where a slice of length 1 begins."""
         if node.op != 'slice_axis' or node.axis != axis:
             return None

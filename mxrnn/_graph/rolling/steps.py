@@ -7,7 +7,7 @@ is checked node by node, so nothing is rolled up that is not the same in all ste
 """
 from __future__ import annotations
 
-from typing import Any, Container, Sequence
+from typing import Container, Sequence
 
 from .columns import Column, Declined, Family, Lanes, Recurrence, Taken, alike
 from .values import Values
@@ -256,12 +256,13 @@ class _Search:
         for at in unsure:
             wanted[at] = -1
         inside = [at for at, column in enumerate(family.inputs) if not column.is_outside]
-        if None in wanted or not inside:
+        reads = [value for value in wanted if value is not None]
+        if len(reads) < len(wanted) or not inside:
             return None
         last = family.nodes[-1]
         twins = self._twins(values.labels[last], [
-            -1 if value == -1 else own for own, value in zip(values.args[last], wanted)], inside[0])
-        nodes = self._twins(values.labels[last], wanted, inside[0])
+            -1 if value == -1 else own for own, value in zip(values.args[last], reads)], inside[0])
+        nodes = self._twins(values.labels[last], reads, inside[0])
         rank = twins.index(last)
         node = nodes[rank] if rank < len(nodes) else None
         if node is None or node in self._taken or node in values.kept:
@@ -276,7 +277,7 @@ class _Search:
             self._read(self._pending.pop())
         return node
 
-    def _twins(self, label: int, reads: Sequence[Any], at: int) -> list[int]:
+    def _twins(self, label: int, reads: Sequence[int], at: int) -> list[int]:
         """The nodes that compute one and the same, which are several where they draw; -1 among
         `reads` stands for any value. The input `at` is looked up."""
         values = self.values

@@ -5,9 +5,9 @@ steps that were joined only to be split again.
 """
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Hashable, Sequence
 
-from ..graph import Graph, Node
+from ..graph import Entry, Graph, Node
 from ..operators import has
 
 __all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'join_axis']
@@ -148,17 +148,17 @@ class Values:
             value = like[value]
         return value
 
-    def _value(self, entry: Any) -> int:
+    def _value(self, entry: Entry) -> int:
         return self._seen_through[self.first[entry.node] + entry.output]
 
     def _read(self) -> None:
-        labels: dict[Any, int] = {}
-        known: dict[Any, int] = {}
+        labels: dict[Hashable, int] = {}
+        known: dict[Hashable, int] = {}
         alone: list[bool] = []  # by label: whether two nodes with one input are two
         for i, node in enumerate(self.nodes):
             args = tuple([self._value(entry) for entry in node.inputs])
             self.args.append(args)
-            key: Any = i if not node.op or node.subgraphs else (node.op, frozenset([
+            key: Hashable = i if not node.op or node.subgraphs else (node.op, frozenset([
                 item for item in node.attrs.items() if not item[0].startswith('__')]))
             label = labels.setdefault(key, len(labels))
             self.labels.append(label)

@@ -1,16 +1,14 @@
 """The vector of sym.RNN, put together in the graph from the weights that are there."""
 from __future__ import annotations
 
-from typing import Any, Generator, Sequence
+from typing import Sequence
 
 from ..graph import Entry
 from ..layout import GROUPS
 from .kernels import Gate, Kernel
-from .writing import Writer
+from .writing import Work, Writer
 
 __all__ = ['write_vector']
-
-Work = Generator[Any, Any, Any]
 
 
 def write_vector(writer: Writer, kernel: Kernel, name: str) -> Work:

@@ -1,14 +1,17 @@
 """Building a graph: nodes one after the other, names of their own, nothing twice."""
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Generator, Hashable, Mapping, Sequence
 
 from ..graph import Entry, Graph, Node
 
-__all__ = ['Writer', 'text']
+__all__ = ['Work', 'Writer', 'text']
+
+#: Yields keys of what it needs, and is sent that; returns a result.
+Work = Generator[Any, Any, Any]
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """An attribute as MXNet writes it."""
     if isinstance(value, tuple):
         return '(%s%s)' % (', '.join(map(str, value)), ',' if len(value) == 1 else '')
@@ -25,7 +28,7 @@ class Writer:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self._kept: set[int] = set()
-        self._made: dict[Any, Entry] = {}
+        self._made: dict[Hashable, Entry] = {}
 
     def keeps_name(self, place: int) -> bool:
         """Whether the node at `place` is called in the graph as it is now."""
@@ -37,7 +40,7 @@ class Writer:
         self.nodes.append(node._replace(inputs=tuple(inputs)))
         return Entry(len(self.nodes) - 1, 0)
 
-    def stand_in(self, op: str, name: str, attrs: Mapping[str, Any], entry: Entry) -> Entry:
+    def stand_in(self, op: str, name: str, attrs: Mapping[str, object], entry: Entry) -> Entry:
         """A new node of one input in the place of an old one, whose name it takes."""
         return self.named(self.add(op, '', attrs, [entry]), name)
 
@@ -47,14 +50,14 @@ class Writer:
         self.nodes[entry.node] = self.nodes[entry.node]._replace(name=name)
         return entry
 
-    def add(self, op: str, name: str, attrs: Mapping[str, Any], inputs: Sequence[Entry],
+    def add(self, op: str, name: str, attrs: Mapping[str, object], inputs: Sequence[Entry],
             outputs: int = 1, subgraphs: tuple[Graph, ...] = ()) -> Entry:
         """A new node, called `name` or something like it; its first output."""
         own = {key: text(value) for key, value in attrs.items()}
         self.nodes.append(Node(op, name, own, tuple(inputs), subgraphs, outputs))
         return Entry(len(self.nodes) - 1, 0)
 
-    def once(self, op: str, name: str, attrs: Mapping[str, Any], *inputs: Entry,
+    def once(self, op: str, name: str, attrs: Mapping[str, object], *inputs: Entry,
              outputs: int = 1) -> Entry:
         """`add`, or the node that does the same already."""
         key = (op, tuple(attrs.items()), inputs)
