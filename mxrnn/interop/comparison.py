@@ -66,6 +66,9 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
                                                            ', '.join(unknown)))
     run = _onnx_file(path) if path.endswith('.onnx') else _torch_file(path)
     inputs = [name for name, _, _ in run.inputs]
+    if any(name.endswith('_in') and name[:-2] + 'out' in run.names for name in inputs):
+        raise ValueError('%s has states, which the checkpoint has inside: compare a file that was '
+                         'exported without --states' % path)
     if not set(inputs) <= set(model.inputs):
         raise ValueError('%s is of another model: its inputs are %s, those of the checkpoint %s'
                          % (path, ', '.join(inputs), ', '.join(model.inputs)))

@@ -244,6 +244,9 @@ def test_states_are_exported_and_inspected(prefix, tmp_path, monkeypatch, capsys
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == 'inputs:' and lines[1].split()[:2] == ['data', 'TYPE_FP32']
     assert '  lstm_l0_0_in becomes lstm_l0_0_out, begins with zeros' in lines
+    pytest.importorskip('onnxruntime')
+    assert command('compare', prefix, '4', 'a.onnx') == 2
+    assert 'a.onnx has states' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('arguments, text', [
