@@ -1,6 +1,7 @@
 """to_source and from_source: a model as a Python file and its weights, and the weights back."""
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -313,7 +314,9 @@ def _docstring(plan: _Plan, path: str, difference: float) -> str:
     rows += ['Checked against the graph: largest relative difference %.1g, of %s.' % (
         difference, sizes), '', "Weights: model.load_state_dict(torch.load(%s, weights_only=True))"
         % _escaped(ascii(os.path.basename(path)[:-len('.py')] + '.pt'))]
-    return '\n'.join(textwrap.fill(row, 100, subsequent_indent='    ') for row in rows) + '\n'
+    fill = functools.partial(textwrap.fill, width=100, subsequent_indent='    ',
+                             break_long_words=False, break_on_hyphens=False)  # no escape is cut
+    return '\n'.join(map(fill, rows)) + '\n'
 
 
 # ---- check
