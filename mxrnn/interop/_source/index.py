@@ -27,38 +27,24 @@ def _over(axes: Sequence[int], keep: bool) -> str:
     return axis + (', keepdim=True' if keep else '')
 
 
-def _filled(scope: Scope, text: str, x: Value, axes: Sequence[int], keep: bool) -> str:
+def _filled(text: str, x: Value, axes: Sequence[int], keep: bool) -> str:
     """A reduction over all axes with the one axis that arrays of MXNet have at least."""
     return text + '.reshape(1)' if len(axes) == x.rank and not keep else text
 
 
-def _reduction(name: str, method: str, each: bool = False) -> None:
-    """Enter a reduction by a method; `each` if that takes one axis."""
-    @emits(name)
-    def emit(scope: Scope, node: Node, x: Value) -> Emitted:
-        check_real(x)
-        axes, keep = _axes(x, node.axis, node.exclude), node.keepdims
-        if not axes:
-            if name.startswith('nan'):
-                raise Unsupported('over no axis')
-            return x
-        text = x.of
-        if name == 'nanprod':
-            x = scope.named(x)
-            text = '%s.masked_fill(%s.isnan(), 1)' % (x, x)
-        if each:
-            for axis in reversed(axes):
-                text += '.%s(%s)' % (method, _over([axis], keep))
-        else:
-            text += '.%s(%s)' % (method, _over(axes, keep))
-        return _filled(scope, text, x, axes, keep)
+_METHODS = {'max': 'amax', 'min': 'amin'}
 
 
-for _name, _method in {'sum': 'sum', 'mean': 'mean', 'nansum': 'nansum', 'max': 'amax',
-                       'min': 'amin'}.items():
-    _reduction(_name, _method)
-for _name in ('prod', 'nanprod'):
-    _reduction(_name, 'prod', each=True)
+@emits('sum', 'mean', 'nansum', 'max', 'min', 'prod')
+def _reduction(scope: Scope, node: Node, x: Value) -> Emitted:
+    check_real(x)
+    axes, keep, text = _axes(x, node.axis, node.exclude), node.keepdims, x.of
+    if not axes:
+        raise Unsupported('over no axis')
+    parts = [[axis] for axis in reversed(axes)] if node.op == 'prod' else [axes]
+    for part in parts:
+        text += '.%s(%s)' % (_METHODS.get(node.op, node.op), _over(part, keep))
+    return _filled(text, x, axes, keep)
 
 
 @emits('norm')
@@ -66,39 +52,22 @@ def _norm(scope: Scope, node: Node, x: Value) -> Emitted:
     check_real(x)
     axes, keep = _axes(x, node.axis), node.keepdims
     text = 'torch.linalg.vector_norm(%s, %d, %s)' % (x, node.ord, _over(axes, keep))
-    text = _filled(scope, text, x, axes, keep)
-    return text if scope.dtypes[0] == x.dtype else cast(text, scope.dtypes[0])
-
-
-@emits('moments')
-def _moments(scope: Scope, node: Node, x: Value) -> Emitted:
-    check_real(x)
-    axes, keep = _axes(x, node.axes), node.keepdims
-    x = scope.named(x)
-    return [_filled(scope, '%s.mean(%s)' % (x, _over(axes, keep)), x, axes, keep),
-            _filled(scope, '%s.var(%s)' % (x, _over(axes, False) + ', unbiased=False'
-                                           + ', keepdim=True' * keep), x, axes, keep)]
+    return _filled(text, x, axes, keep)
 
 
 @emits('_np_cumsum')
 def _cumsum(scope: Scope, node: Node, x: Value) -> Emitted:
-    text, axis = (x.of + '.flatten()', 0) if node.axis is None else (x.of, node.axis)
-    kind = ', dtype=torch.%s' % scope.dtypes[0] if (
-        scope.dtypes[0] != x.dtype or not is_real(x)) else ''
+    text, axis = _flat(node, x)
+    kind = '' if scope.dtypes[0] == x.dtype and is_real(x) else ', dtype=torch.' + scope.dtypes[0]
     return '%s.cumsum(%d%s)' % (text, axis, kind)
 
 
+@emits('argmax', 'argmin')
 def _argument(scope: Scope, node: Node, x: Value) -> Emitted:
     if node.axis is None:
-        text = '%s.%s().reshape(%s)' % (x.of, node.op, ', '.join(['1'] * (
-            x.rank if node.keepdims else 1)))
-    else:
-        text = _filled(scope, '%s.%s(%s)' % (x.of, node.op, _over([node.axis], node.keepdims)), x,
-                       [node.axis], node.keepdims)
-    return cast(text, x.dtype)
-
-
-emits('argmax', 'argmin')(_argument)
+        raise Unsupported('over all axes')
+    return cast(_filled('%s.%s(%s)' % (x.of, node.op, _over([node.axis], node.keepdims)), x,
+                        [node.axis], node.keepdims), x.dtype)
 
 
 @emits('argmax_channel')
@@ -113,35 +82,24 @@ def _flat(node: Node, x: Value) -> tuple[str, int]:
     return (x.of + '.flatten()', 0) if node.axis is None else (x.of, node.axis)
 
 
-@emits('sort')
+@emits('sort', 'argsort')
 def _sort(scope: Scope, node: Node, x: Value) -> Emitted:
     text, axis = _flat(node, x)
-    text = '%s.sort(%d%s)' % (text, axis, ', descending=True' * (not node.is_ascend))
+    text = '%s.%s(%d%s)' % (text, node.op, axis, ', descending=True' * (not node.is_ascend))
+    if node.op == 'argsort':
+        return cast(text, node.dtype)
     return Many(text) if scope.used(1) else text + '.values'
-
-
-@emits('argsort')
-def _argsort(scope: Scope, node: Node, x: Value) -> Emitted:
-    text, axis = _flat(node, x)
-    return cast('%s.argsort(%d%s)' % (text, axis, ', descending=True' * (not node.is_ascend)),
-                node.dtype)
 
 
 @emits('topk')
 def _topk(scope: Scope, node: Node, x: Value) -> Emitted:
-    kind = node.ret_typ
-    if kind == 'mask':
-        x = scope.named(x)
+    if node.ret_typ == 'mask':
+        raise Unsupported('that gives a mask')
     text, axis = _flat(node, x)
-    count = node.k if node.k > 0 else scope.size(x.shape[axis], x)
+    count = str(node.k) if node.k > 0 else scope.size(x.shape[axis], x)
     text = '%s.topk(%s, %d%s)' % (text, count, axis, ', largest=False' * node.is_ascend)
-    if kind == 'indices':
-        return cast(text + '.indices', node.dtype)
-    if kind == 'mask':
-        if node.axis is None:
-            raise Unsupported('that gives a mask of all elements')
-        return 'torch.zeros_like(%s).scatter(%d, %s.indices, 1)' % (x, axis, text)
-    return [text + '.values', cast(text + '.indices', node.dtype)]
+    places = cast(text + '.indices', node.dtype)
+    return places if node.ret_typ == 'indices' else [text + '.values', places]
 
 
 # ---- look-ups
@@ -153,32 +111,23 @@ def _places(scope: Scope, index: Value, size: Size, mode: str, *near: Value) -> 
         return text
     length = scope.size(size, *near)
     if mode == 'wrap':
-        return '%s %% %s' % (text, length)
-    last = str(int(length) - 1) if length.isdigit() else length + ' - 1'
-    return '%s.clamp(0, %s)' % (text, last)
+        return '%s.remainder(%s)' % (text, length)
+    return '%s.clamp(0, %s)' % (text, size - 1 if isinstance(size, int) else length + ' - 1')
 
 
 @emits('take')
 def _take(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
-    x = scope.named(x) if not isinstance(x.shape[node.axis], int) else x
     axis = node.axis % x.rank
+    x = x if isinstance(x.shape[axis], int) else scope.named(x)
     return '%s[%s%s]' % (x.of, ':, ' * axis, _places(scope, index, x.shape[axis], node.mode, x))
-
-
-@emits('batch_take')
-def _batch_take(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
-    return '%s.gather(1, %s.reshape(-1, 1)).flatten()' % (
-        x.of, _places(scope, index, x.shape[1], 'clip', x))
 
 
 @emits('pick')
 def _pick(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
     if node.axis is None:
-        return '%s.flatten()[%s]' % (x.of, _places(scope, index, x.shape[0], node.mode, x))
+        raise Unsupported('over all axes')
     axis = node.axis % x.rank
     places = _places(scope, index, x.shape[axis], node.mode, x)
-    if ' % ' in places:
-        places = '(%s)' % places
     if index.rank < x.rank:
         places += '.unsqueeze(%d)' % axis
     text = '%s.gather(%d, %s)' % (x.of, axis, places)
@@ -190,22 +139,15 @@ def _gather_nd(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
     return '%s[tuple(%s.long())]' % (x.of, index.of)
 
 
-@emits('scatter_nd')
-def _scatter_nd(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
-    x = scope.named(x)
-    return '%s.new_zeros(%s).index_put(tuple(%s.long()), %s)' % (
-        x, ', '.join(map(str, node.shape)), index.of, x)
-
-
 @emits('one_hot')
 def _one_hot(scope: Scope, node: Node, index: Value) -> Emitted:
     """Indices out of range have no element that is on, which F.one_hot refuses."""
     index = scope.named(index)
-    text = '(%s.long().unsqueeze(-1) == torch.arange(%d, device=%s.device))' % (
+    text = '%s.long().unsqueeze(-1) == torch.arange(%d, device=%s.device)' % (
         index, node.depth, index)
     if (node.on_value, node.off_value) == (1, 0):
-        return cast(text, node.dtype)
-    return cast('torch.where(%s, %s, %s)' % (text[1:-1], *map(number, (
+        return cast('(%s)' % text, node.dtype)
+    return cast('torch.where(%s, %s, %s)' % (text, *map(number, (
         node.on_value, node.off_value))), node.dtype)
 
 
@@ -219,25 +161,10 @@ def _transposed(x: Value, exchanged: bool) -> Value:
     return Value(text, (*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
 
 
-@emits('dot')
+@emits('dot', 'batch_dot')
 def _dot(scope: Scope, node: Node, x: Value, y: Value) -> Emitted:
     if x.rank == y.rank == 1:
         return '%s.dot(%s).reshape(1)' % (x.of, y)
-    if y.rank > 2 or (x.rank > 2 and node.transpose_a):
-        return 'torch.tensordot(%s, %s, ([%d], [%d]))' % (x, y, -(not node.transpose_a),
-                                                          -node.transpose_b)
-    x, y = _transposed(x, node.transpose_a), _transposed(y, node.transpose_b)
-    return f'{x:*} @ {y:/}'
-
-
-@emits('batch_dot')
-def _batch_dot(scope: Scope, node: Node, x: Value, y: Value) -> Emitted:
+    if node.op == 'dot' and (y.rank > 2 or (x.rank > 2 and node.transpose_a)):
+        raise Unsupported('of more than two axes')
     return f'{_transposed(x, node.transpose_a):*} @ {_transposed(y, node.transpose_b):/}'
-
-
-@emits('_linalg_gemm2')
-def _gemm2(scope: Scope, node: Node, x: Value, y: Value) -> Emitted:
-    if node.axis not in (-2, x.rank - 2):
-        raise Unsupported('whose matrices are not in the last two axes')
-    text = f'{_transposed(x, node.transpose_a):*} @ {_transposed(y, node.transpose_b):/}'
-    return text if node.alpha == 1 else '%s * %s' % (text, number(node.alpha))

@@ -243,15 +243,3 @@ def _broadcast(scope: Scope, node: Node, x: Value, *like: Value) -> Emitted:
         return '%s.expand_as(%s)' % (x.of, like[0])
     return '%s.expand(%s)' % (x.of, ', '.join(
         '-1' if old == new else scope.size(new, *like, x) for old, new in zip(x.shape, wanted)))
-
-
-@emits('shape_array')
-def _shape_array(scope: Scope, node: Node, x: Value) -> Emitted:
-    x = scope.named(x)
-    return 'torch.tensor(%s.shape, device=%s.device)' % (x, x)
-
-
-@emits('size_array')
-def _size_array(scope: Scope, node: Node, x: Value) -> Emitted:
-    x = scope.named(x)
-    return 'torch.tensor([%s.numel()], device=%s.device)' % (x, x)
