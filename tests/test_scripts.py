@@ -32,7 +32,7 @@ importlib.machinery.PathFinder.find_spec = staticmethod(
 def needs(script: str) -> None:
     """Skip what needs torch where it is not installed."""
     modules = {'torch_graph': ['torch'], 'rolling': ['torch', 'onnx', 'onnxruntime'],
-               'onnx_steps': ['onnx', 'onnxruntime']}
+               'onnx_steps': ['onnx', 'onnxruntime'], 'source': ['torch', 'onnx']}
     for module in modules.get(script, []):
         if importlib.util.find_spec(module) is None:
             pytest.skip('%s is not installed' % module)
@@ -124,6 +124,7 @@ def test_the_package_without_mxnet(tmp_path) -> None:
     ('data --folder missing', '--folder must be a folder that can be written, got missing'),
     ('workers --workers 0', '--workers must be at least 1, got 0'),
     ('torch_graph --rounds 0', '--rounds must be at least 1, got 0'),
+    ('source --rounds 0', '--rounds must be at least 1, got 0'),
     ('valid_length --cell rnn', '--cell must be one of '),
     ('valid_length --train missing.txt', 'missing.txt cannot be read'),
     ('stream_lm --bptt 0', '--bptt must be at least 1, got 0'),

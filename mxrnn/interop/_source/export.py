@@ -42,8 +42,7 @@ def to_source(model: Model, path: str | os.PathLike[str],
     model : Model
         From `interop.load`.
     path : str
-        Of the source, 'model.py'; the weights become 'model.pt', a state dict. Both are written, or
-        neither.
+        Of the source, 'model.py'; the state dict becomes 'model.pt'. Both are written, or neither.
     inputs : dict, optional
         Shapes of inputs by name, as in `to_onnx`: names are axes of any size. The graph tells those
         that are left out, if the package onnx is installed.
@@ -198,11 +197,16 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
 def _found(graph: Graph, model: Model, given: Mapping[str, Sequence[Any]],
            types: Mapping[str, Any], missing: Sequence[str]) -> Mapping[str, Sequence[int | str]]:
     try:
+        from .._onnx.conversion import unknown_operators
         from .._onnx.inputs import found_shapes
     except ImportError as error:
-        raise ImportError("the shapes of %s must be given, as in inputs={'%s': ('batch', 'time')} "
-                          '(--input %s=batch,time), or the package onnx be installed, which finds '
-                          'them' % (', '.join(missing), missing[0], missing[0])) from error
+        raise ImportError("give the shapes of %s, as in inputs={'%s': ('batch', 'time')} (--input "
+                          '%s=batch,time), or install the package onnx, which finds them' % (
+                              ', '.join(missing), missing[0], missing[0])) from error
+    graph = graph.ending_in([head for head in graph.heads
+                             if not unknown_operators(graph.ending_in([head]))])
+    if not set(missing) <= set(graph.arguments):
+        raise ExportError('the shapes of %s must be given (--input)' % ', '.join(missing))
     return found_shapes(graph, {**model.arg_params, **model.aux_params}, given, types, missing)[0]
 
 
@@ -233,15 +237,13 @@ def _flat(file: File) -> np.ndarray:
 def _state(file: File) -> dict[str, Tensor]:
     """The state dict of the class."""
     flat = _flat(file)
-    owners = {}
-    for name, places in file.places.items():
-        owners[name] = (int(places.reshape(-1)[0]), file.arrays[name].dtype) if places.size else (
-            0, np.dtype('float32'))
+    owners = [(0, np.dtype('float32')), *(
+        (int(places.reshape(-1)[0]), file.arrays[name].dtype)
+        for name, places in file.places.items() if places.size)]
     state = {}
     for key, places in file.state.items():
-        first = int(places.max()) if places.size else 0
-        dtype = max(((start, dtype) for start, dtype in owners.values() if start <= first),
-                    key=lambda each: each[0])[1]
+        first = int(places.max(initial=0))
+        dtype = max((each for each in owners if each[0] <= first), key=lambda each: each[0])[1]
         state[key] = torch.from_numpy(flat[places].astype(dtype))
     return {**state, **{key: torch.from_numpy(np.array(array))
                         for key, array in file.constants.items()}}
@@ -322,13 +324,7 @@ def _docstring(plan: _Plan, path: str, difference: float) -> str:
 # ---- check
 
 def _check_source(plan: _Plan, text: str) -> float:
-    """Run the source beside the graph; the largest difference.
-
-    Raises
-    ------
-    ExportError
-        They differ.
-    """
+    """Run the source beside the graph; the largest difference, or an ExportError if it is one."""
     space: dict[str, Any] = {'__name__': 'source'}
     exec(compile(text, 'source', 'exec'), space)
     module = space['Model']().eval()

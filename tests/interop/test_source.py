@@ -1,0 +1,141 @@
+"""Sources of graphs: torch alone runs them, with MXNet's outputs and gradients."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+
+from .. import mx, ours, rnn
+from ..cases import CASES, OURS
+from ..running import flat, random_value
+from ..running import quiet as quiet_cell
+from . import programs
+from .compare import torch
+from .compositions import WIDTH, composition
+from .programs import PROGRAMS
+from .sources import check, generate, model_of, quiet, run_mxnet
+from .test_programs_in_torch import drawn
+from .test_programs_leave import settled
+
+pytestmark = [ours, pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')]
+
+#: Programs and cells whose graphs have no source, with what the refusal names.
+REFUSED: dict[str, str] = {}
+#: Inputs of programs whose graphs do not tell how wide they are, and labels of CTC.
+INPUTS = {'characters_and_words': {'chars': ('batch', 5, 'letters'), 'data': ('batch', 5)},
+          'tree_of_cells': {'leaf%d' % i: ('batch', 4) for i in range(4)},
+          'noise_at_every_step': {'data': ('batch', 7, 4), 'noise': ('batch', 3)},
+          'text_cnn_and_rnn': {'data': ('batch', 7, 20)},
+          'speech_with_ctc': {'label': ('batch', 2)},
+          'captcha_with_ctc': {'data': ('batch', 80), 'label': ('batch', 4)},
+          'text_of_images': {'data': ('batch', 1, 8, 20), 'label': ('batch', 4)}}
+#: Programs whose graphs say how many steps there are, for something that is not rolled up.
+FIXED = ('zoneout_and_variational_dropout', 'text_cnn_and_rnn', 'noise_at_every_step',
+         'autoencoder', 'lstnet')
+
+
+def graph_of(name):
+    with mx.name.NameManager():
+        return quiet(PROGRAMS[name].build())
+
+
+def data_of(name, model, batch, time):
+    """Data for a program; labels are classes that it has."""
+    data = {key: value.numpy() for key, value in drawn(
+        model, settled(PROGRAMS[name].shapes, batch, time)).items()}
+    few = {node.num_hidden for node in model.graph.nodes if node.op == 'FullyConnected'} & {2}
+    return {key: value % 2 if few and key == 'softmax_label' else value
+            for key, value in data.items()}
+
+
+def program_of(name):
+    """The Symbol of a program, and the network with weights."""
+    symbol = graph_of(name)
+    shapes = settled(PROGRAMS[name].shapes, 3, 7)
+    empty = {key: random_value(key, shape).astype('float32') for key, shape in shapes.items()}
+    return symbol, model_of(symbol, run_mxnet(symbol, empty, {}), shapes)
+
+
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_programs(name, monkeypatch):
+    """The source of a program, at the lengths and batches that its graph leaves open."""
+    symbol, model = program_of(name)
+    if name in REFUSED:
+        with pytest.raises(interop.ExportError, match=REFUSED[name]):
+            generate(model)
+        return
+    source = generate(model, INPUTS.get(name))
+    rolled = PROGRAMS[name].rolled
+    sizes = [size for shape in rolled.values() for size in shape]
+    for batch, time in ((3, 7), (2, 4)):
+        batch = 3 if rolled.get('data', ())[:1] == (3,) else batch
+        if 7 in sizes or name in FIXED or not any('time' in str(each) for each in sizes):
+            time = 7
+        monkeypatch.setattr(programs, 'TIME', time)
+        check(source, graph_of(name), data_of(name, model, batch, time),
+              2e-6 if name.startswith('conv') else 1e-6)
+
+
+def unrolled(case, layout, length):
+    with mx.name.NameManager():
+        outputs, states = quiet_cell(case.make(rnn)).unroll(
+            length, mx.sym.Variable('data'), layout=layout, merge_outputs=True)
+        # MXNet gives an output that stands twice in a group one of its gradients.
+        return mx.sym.Group([mx.sym.identity(each) for each in [outputs, *flat(states)]])
+
+
+BOUND = [case for case in CASES + OURS if case.binds]
+
+
+@pytest.mark.parametrize('case', [
+    pytest.param(case, marks=[pytest.mark.slow] * (place % 5 > 0))
+    for place, case in enumerate(BOUND)], ids=str)
+def test_cells(case):
+    layout = 'TNC' if case.fused else 'NTC'
+    source = None
+    for batch, length in ((3, 4), (2, 3)):
+        symbol = unrolled(case, layout, length)
+        shape = ((length, batch) if layout == 'TNC' else (batch, length)) + case.step
+        data = {'data': random_value('data', shape).astype('float32')}
+        if source is None:
+            axes = ('time', 'batch') if layout == 'TNC' else ('batch', 'time')
+            source = generate(model_of(symbol, run_mxnet(symbol, data, {}), data),
+                              {'data': axes + case.step})
+        check(source, symbol, data, 2e-6 if case.name.startswith('conv') else 1e-6,
+              gradients=case.name not in ('own_reset', 'own_in_stack'))
+
+
+def check_composition(seed):
+    """The source of a random stack of random cells, at another length and batch as well."""
+    source = None
+    for batch, length in ((3, 4), (2, 3)):
+        with mx.name.NameManager():
+            cell, options = composition(seed)
+            options['merge_outputs'] = True
+            outputs, states = quiet_cell(cell).unroll(length, mx.sym.Variable('data'), **options)
+            symbol = mx.sym.Group([mx.sym.identity(each) for each in [outputs, *flat(states)]])
+        shape = (length, batch, WIDTH) if options['layout'] == 'TNC' else (batch, length, WIDTH)
+        data = {'data': random_value('data', shape).astype('float32')}
+        if source is None:
+            source = generate(model_of(symbol, run_mxnet(symbol, data, {}), data))
+        check(source, symbol, data, gradients=False)  # norms of few units make noise of them
+    data = {'data': torch.tensor(random_value('data', shape))}
+    modules = source.module.double(), interop.to_torch(source.model).double()
+    found, wanted = modules[0](*data.values()), modules[1](**data)
+    for each in (found, wanted):
+        sum((one * torch.linspace(.5, 1, one.numel()).reshape(one.shape)).sum()
+            for one in each).backward()
+    grads = interop.from_source({key: getattr(
+        dict(modules[0].named_parameters()).get(key), 'grad', None) for key in (
+            modules[0].state_dict())}, source.model)
+    for name, parameter in modules[1].named_parameters():
+        if parameter.grad is not None:
+            np.testing.assert_allclose(grads.arg_params[name], parameter.grad.numpy().astype('f'),
+                                       err_msg=name,
+                                       atol=1e-6 * float(parameter.grad.abs().max()) + 1e-10)
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_random_compositions(seed):
+    check_composition(seed)

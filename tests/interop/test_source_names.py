@@ -1,0 +1,114 @@
+"""Names and attributes of strangers in a generated source: they are text, and nothing runs."""
+from __future__ import annotations
+
+import ast
+import json
+import keyword
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mxrnn import interop
+
+from .. import ours
+from .compare import torch
+from .sources import generate, outputs
+
+pytestmark = ours
+
+#: What a file may call something to break out of the place where its name stands.
+HOSTILE = [
+    '', ' ', '_', '__', '0', '9lives', 'class', 'None', 'True', 'print', 'self', 'super', 'torch',
+    'nn', 'F', 'Model', 'Tensor', 'forward', 'loss', 'step', 'train', 'training', 'eval', 'to',
+    'parameters', 'buffers', 'state_dict', 'load_state_dict', 'register_buffer', '_parameters',
+    '__init__', '__class__', '__dict__', '__call__', 'T_destination', 'x', 'data', 'label', 'match',
+    'a.b', 'a/b', 'a b', 'a-b', 'a\nimport os', 'a\r\nb', "'", '"', '"""', "'''", '\\', '\\"""',
+    '"""\nimport os\nos.system("x")\n"""', '{0}', '%s', '#', 'a # b', '\x00', '\u202e', '\u2028',
+    'é', 'ſ', 'ﬁ', '变量', '\ud800', 'x' * 300, 'lstm_l0_', 'lstm.l0', 'weight', 'bias', 'lambda',
+]
+NAMES = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=8),
+                  st.sampled_from(keyword.kwlist), st.from_regex(r'[a-z_.]{1,3}', fullmatch=True))
+ROLES = ('data', 'embed_weight', 'embed', 'rnn', 'weights', 'begin', 'cell', 'fc', 'fc_weight',
+         'fc_bias', 'act')
+
+
+VARIABLES = ('data', 'embed_weight', 'weights', 'fc_weight', 'fc_bias')
+
+
+def named(names):
+    """A small language model whose nodes have the names."""
+    words, width, units = 5, 3, 2
+    nodes, at = [], {}
+
+    def put(role, op='null', inputs=(), **attrs):
+        at[role] = len(nodes)
+        nodes.append({'op': op, 'name': names[role], 'attrs': attrs,
+                      'inputs': [[at[each], 0, 0] for each in inputs]})
+    put('data')
+    put('embed_weight')
+    put('embed', 'Embedding', ('data', 'embed_weight'), input_dim=str(words),
+        output_dim=str(width))
+    put('weights')
+    put('begin', '_zeros', shape='(1, 0, %d)' % units)
+    put('rnn', 'RNN', ('embed', 'weights', 'begin'), mode='gru', num_layers='1',
+        state_size=str(units))
+    put('fc_weight')
+    put('fc_bias')
+    put('fc', 'FullyConnected', ('rnn', 'fc_weight', 'fc_bias'), num_hidden='4', flatten='False')
+    put('act', 'Activation', ('fc',), act_type='tanh')
+    put('cell', '_copy', ('act',))
+    graph = interop.graph_from_json(json.dumps({
+        'nodes': nodes, 'heads': [[at['cell'], 0, 0]],
+        'arg_nodes': [i for i, node in enumerate(nodes) if node['op'] == 'null']}))
+    random = np.random.RandomState(0)
+    shapes = {'embed_weight': (words, width), 'weights': (3 * units * (width + units + 2),),
+              'fc_weight': (4, units), 'fc_bias': (4,)}
+    return interop.Model(graph, {names[role]: random.uniform(-1, 1, shape).astype('float32')
+                                 for role, shape in shapes.items()}, {})
+
+
+def check(names):
+    model = named(names)
+    if {'self', 'training'} & {names[role] for role in VARIABLES}:  # nor can torch run it
+        with pytest.raises(interop.ExportError, match='can be called'):
+            generate(model, {names['data']: ('time', 'batch')})
+        return
+    source = generate(model, {names['data']: ('time', 'batch')})
+    tree = ast.parse(source.text)
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
+                for alias in node.names}
+    imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported <= {'__future__', 'math', 'torch', 'torch.nn', 'torch.nn.functional', 'typing'}
+    # Nothing stands at the top but imports, a docstring, helpers and the class.
+    assert all(isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))
+               or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+               or isinstance(node, (ast.Assign, ast.AnnAssign)) for node in tree.body)
+    assert source.text.isprintable() or all(
+        char.isprintable() or char == '\n' for char in source.text)
+    data = np.array([[0, 4, 2], [1, 3, 0], [2, 2, 1], [4, 0, 0.]], 'float32')
+    expected = interop.to_torch(model)(torch.tensor(data)).detach()
+    found, = outputs(source, {names['data']: data})
+    torch.testing.assert_close(found.detach(), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', HOSTILE, ids=ascii)
+def test_one_name_for_all_nodes_that_may_share_it(name):
+    """Operators may have one name; variables have names of their own."""
+    names = dict(zip(ROLES, ROLES))
+    for role in set(ROLES) - set(VARIABLES):
+        names[role] = name
+    for i, role in enumerate(VARIABLES):
+        names[role] = name + '_' * i
+    check(names)
+
+
+@given(st.lists(NAMES, min_size=len(ROLES), max_size=len(ROLES)))
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+def test_any_names(names):
+    names = dict(zip(ROLES, names))
+    for i, role in enumerate(VARIABLES):
+        while names[role] in [names[each] for each in VARIABLES[:i]]:
+            names[role] += '_'
+    check(names)
