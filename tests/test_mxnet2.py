@@ -51,6 +51,18 @@ print(module.get_params()[0]['out_weight'].asnumpy().sum())
     assert run(drawn) == run('import mxrnn\nmxrnn.install()\n' + drawn)
 
 
+def test_checkpoints_of_a_plain_import_are_read_everywhere(tmp_path):
+    assert run('''
+import mxrnn
+from mxrnn import mx
+prefix = %r
+mxrnn.save_rnn_checkpoint([], prefix, 1, None, {'a': mx.nd.ones((2, 3))}, {})
+print(mx.util.is_np_shape())
+mxrnn.install()
+print(mx.nd.load(prefix + '-0001.params')['arg:a'].shape == (2, 3))
+''' % str(tmp_path / 'model')) == ['True', 'True']
+
+
 def test_install_gives_optimisers_the_defaults_of_mxnet_1():
     assert run('''
 import mxrnn
