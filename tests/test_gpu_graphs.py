@@ -90,8 +90,8 @@ def test_graphs_are_bound_for_the_gpu(script, tmp_path):
     assert 'bound for the made up card' in done.stderr, done.stderr
 
 
-#: Measure on the CPU: the network between workers, the parts of a step, steps of onnxruntime.
-ON_CPUS = ['workers', 'step_parts', 'onnx_steps']
+#: Measure on the CPU: the network between workers, parts of a step, onnxruntime, sources, versions.
+ON_CPUS = ['workers', 'step_parts', 'onnx_steps', 'source', 'mxnet_versions']
 
 
 def test_every_graph_is_among_them():
