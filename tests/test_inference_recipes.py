@@ -35,11 +35,13 @@ HEADINGS = [heading for heading in re.findall(
 
 
 @pytest.fixture(scope='module')
-def page():
-    """The names of the page, and what it prints."""
+def page(tmp_path_factory):
+    """The names of the page, and what it prints; its files go into a folder of their own."""
     names: dict[str, Any] = {}
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), mx.name.NameManager():
+    with contextlib.redirect_stdout(printed), mx.name.NameManager(), \
+            pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp('recipes'))
         for heading in ['', *HEADINGS]:
             for code in blocks(heading):
                 exec(compile(code, str(PAGE), 'exec'), names)
