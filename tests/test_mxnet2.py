@@ -56,11 +56,12 @@ def test_checkpoints_of_a_plain_import_are_read_everywhere(tmp_path):
 import mxrnn
 from mxrnn import mx
 prefix = %r
-mxrnn.save_rnn_checkpoint([], prefix, 1, None, {'a': mx.nd.ones((2, 3))}, {})
+mxrnn.save_rnn_checkpoint([], prefix, 1, mx.sym.Variable('a') * 2, {'a': mx.nd.ones((2, 3))}, {})
 print(mx.util.is_np_shape())
+print(mxrnn.load_rnn_checkpoint([], prefix, 1)[1]['a'].shape == (2, 3))
 mxrnn.install()
 print(mx.nd.load(prefix + '-0001.params')['arg:a'].shape == (2, 3))
-''' % str(tmp_path / 'model')) == ['True', 'True']
+''' % str(tmp_path / 'model')) == ['True', 'True', 'True']
 
 
 def test_install_gives_optimisers_the_defaults_of_mxnet_1():

@@ -14,6 +14,7 @@ from .._runtime.mxnet import mx
 from . import matching, position, resume, states
 from .position import Data
 from .saving import Cell, Params, cell_list, check_module, path_prefix
+from .states import as_mxnet_1
 from .trusted import named_things
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint']
@@ -249,7 +250,8 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
     graph_path = files.path_of(prefix, 'symbol')
     try:
         if files.is_remote(prefix):
-            symbol, read, aux_params = mx.model.load_checkpoint(prefix, epoch)
+            with as_mxnet_1():
+                symbol, read, aux_params = mx.model.load_checkpoint(prefix, epoch)
         else:
             symbol, read, aux_params = _read(path, graph_path)
         arg_params = read
@@ -273,7 +275,8 @@ def _read(path: str, graph_path: str) -> tuple[mx.sym.Symbol, Params, Params]:
     with checked(path):
         read_graph(graph_path)
         symbol = mx.sym.load(graph_path)
-        arrays = mx.nd.load(path) or {}  # a list where there is none
+        with as_mxnet_1():
+            arrays = mx.nd.load(path) or {}  # a list where there is none
     params, auxiliary = ({name[4:]: array for name, array in arrays.items()
                           if name.startswith(kind)} for kind in ('arg:', 'aux:'))
     return symbol, params, auxiliary

@@ -22,7 +22,7 @@ import numpy as np
 
 from .._files import CheckpointError, reason_of
 from .._runtime.mxnet import mx
-from .states import States
+from .states import States, as_mxnet_1
 
 __all__ = ['Begun', 'check_shapes', 'classes_of', 'dump', 'optimizer_of', 'restore', 'trained',
            'when_done']
@@ -50,7 +50,8 @@ def dump(module: mx.mod.BaseModule, prefix: str) -> bytes | None:
     """MXNet's pickle of the states, or None if this process does not have them."""
     updater = _updater(module)
     try:
-        return None if updater is None else updater.get_states(dump_optimizer=True)
+        with as_mxnet_1():
+            return None if updater is None else updater.get_states(dump_optimizer=True)
     except Exception as error:  # an optimiser may have been given anything
         raise CheckpointError('cannot save the states of the optimiser with %s: %s'
                               % (prefix, reason_of(error))) from error

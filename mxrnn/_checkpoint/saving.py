@@ -14,7 +14,7 @@ from .._files.params import add_checksum, check_params
 from .._graph.reading import read_graph
 from .._runtime.mxnet import RELEASE, graph_of, mx
 from . import states
-from .states import Extra
+from .states import Extra, as_mxnet_1
 
 __all__ = ['Cell', 'Companion', 'Params', 'cell_list', 'check_module', 'path_prefix', 'save',
            'save_rnn_checkpoint']
@@ -123,7 +123,7 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
             staged = {kind: os.path.join(stage, os.path.basename(target))
                       for kind, target in targets.items()}
             base, number = files.numbered(os.path.basename(prefix), epoch, batch)
-            with _unlogged(stage), _for_mxnet_1():
+            with _unlogged(stage), as_mxnet_1():
                 mx.model.save_checkpoint(os.path.join(stage, base), number, symbol, arg_params,
                                          aux_params, **_without_copy(symbol))
             if symbol is not None:
@@ -145,16 +145,6 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
     _log.info('Saved checkpoint to "%s"', targets['params'])
     if companion is not None:
         _log.info('Saved optimizer states to "%s"', targets['states'])
-
-
-@contextlib.contextmanager
-def _for_mxnet_1() -> Iterator[None]:
-    """Have MXNet 2 write what MXNet 1 reads, where NumPy's shapes are on."""
-    with contextlib.ExitStack() as stack:
-        if RELEASE >= (2,):
-            stack.enter_context(mx.util.np_array(False))
-            stack.enter_context(mx.util.np_shape(False))
-        yield
 
 
 def _without_copy(symbol: mx.sym.Symbol | None) -> dict[str, bool]:

@@ -214,7 +214,9 @@ class BaseModule:
     def load_params(self, fname: str) -> None:
         """Read parameters that `save_params` has written."""
         kinds: dict[str, Params] = {'arg': {}, 'aux': {}}
-        for key, array in mx.nd.load(fname).items():
+        with legacy():
+            arrays = mx.nd.load(fname)
+        for key, array in arrays.items():
             kind, _, name = key.partition(':')
             if kind not in kinds or not name:
                 raise ValueError('%s is no file of parameters: it has an array %r' % (fname, key))

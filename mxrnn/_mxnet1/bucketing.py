@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Callable, Hashable, Sequence, Tuple
 
 from . import mx
 from .base_module import BaseModule, Params
+from .executor import legacy
 from .module import Module
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class BucketingModule(BaseModule):
         """A module with the weights of a checkpoint; `kwargs` are the constructor's."""
         made = BucketingModule(sym_gen, default_bucket_key, **kwargs)
         module = made._curr_module
-        module._arg_params, module._aux_params = mx.model.load_params(prefix, epoch)
+        with legacy():
+            module._arg_params, module._aux_params = mx.model.load_params(prefix, epoch)
         module.params_initialized = made.params_initialized = True
         return made
 

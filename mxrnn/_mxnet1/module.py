@@ -82,7 +82,8 @@ class Module(BaseModule):
     @staticmethod
     def load(prefix: str, epoch: int, load_optimizer_states: bool = False, **kwargs: Any) -> Module:
         """A module with the graph and weights of a checkpoint; `kwargs` are the constructor's."""
-        symbol, arg_params, aux_params = mx.model.load_checkpoint(prefix, epoch)
+        with legacy():
+            symbol, arg_params, aux_params = mx.model.load_checkpoint(prefix, epoch)
         module = Module(symbol=symbol, **kwargs)
         module._arg_params, module._aux_params = arg_params, aux_params
         module.params_initialized = True
@@ -106,7 +107,8 @@ class Module(BaseModule):
         else:
             with replacing([fname]) as stage, open(
                     os.path.join(stage, os.path.basename(fname)), 'wb') as file:
-                file.write(self._updater.get_states())
+                with legacy():
+                    file.write(self._updater.get_states())
 
     def load_optimizer_states(self, fname: str) -> None:
         """Read states of the optimiser."""
@@ -114,7 +116,7 @@ class Module(BaseModule):
         if self._updater is None:
             self._kvstore.load_optimizer_states(fname)
         else:
-            with open(fname, 'rb') as file:
+            with open(fname, 'rb') as file, legacy():
                 self._updater.set_states(file.read())
 
     @property
