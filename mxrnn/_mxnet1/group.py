@@ -59,7 +59,8 @@ class Group:
         types = {desc.name: desc.dtype for desc in [*data_shapes, *label_shapes]}
         self.execs: list[Executor] = [symbol.simple_bind(  # type: ignore[misc]
             ctx, requests, types, shared_arg_names=self.param_names,
-            shared_exec=shared.execs[i] if shared else None, **shapes)
+            shared_exec=shared.execs[i] if shared else None,
+            shared_buffer={}, **shapes)  # by which carry_states knows a module's
             for i, (ctx, shapes) in enumerate(zip(contexts, self._shapes(
                 data_shapes, label_shapes)))]
 
