@@ -95,8 +95,9 @@ def test_tools_find_nothing(tmp_path):
             continue
         (tmp_path / (name + '.py')).write_text(source.text, encoding='utf-8')
     assert ruff and mypy
-    for arguments in (['ruff', 'check', '--select', 'E,F,W,I,B,UP,N,SIM,RET,C4', '--line-length',
-                       '100', '--isolated', '--no-cache', '--ignore', 'N812', '.'],
+    for arguments in (['ruff', 'check', '--select', 'E,F,W,I,B,UP', '--line-length',
+                       '100', '--target-version', 'py38', '--isolated',
+                       '--no-cache', '.'],
                       ['mypy', '--strict', '--no-warn-return-any', '--cache-dir',
                        str(tmp_path / 'cache'), '.']):
         done = subprocess.run([sys.executable, '-m', *arguments], cwd=str(tmp_path), text=True,

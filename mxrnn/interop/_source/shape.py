@@ -46,11 +46,6 @@ def reshaped(scope: Scope, x: Value, wanted: Shape, *near: Value) -> str | Value
         return '%s.flatten(%s)' % (x.of, '%d' % merged[0] if last == x.rank - 1 and merged[0]
                                    else '' if last == x.rank - 1 else '%d, %d' % merged)
     texts = _sizes(scope, x, wanted, near)
-    for axis in range(x.rank):
-        count = len(wanted) - x.rank + 1
-        if count > 1 and (*x.shape[:axis], *wanted[axis:axis + count],
-                          *x.shape[axis + 1:]) == wanted:
-            return '%s.unflatten(%d, (%s))' % (x.of, axis, ', '.join(texts[axis:axis + count]))
     return '%s.reshape(%s)' % (x.of, ', '.join(texts))
 
 
