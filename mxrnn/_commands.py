@@ -181,6 +181,11 @@ def _export(options: argparse.Namespace) -> int:
             raise ValueError('--input, --certify, --states and --type are for ONNX files: the '
                              'shapes of a torch module come from its graph')
         from .interop import save_torch, to_torch  # says what to install, before anything is read
+        from .interop._source.target import is_source
+        source = os.path.splitext(options.torch)[0] + '.py'
+        if is_source(source) and os.path.exists(options.torch):
+            raise ValueError('--torch must have another name than the weights of %s, got %s' % (
+                source, options.torch))
         save_torch(to_torch(_load(options), outputs=options.output), options.torch)
     path = options.torch if options.onnx is None else options.onnx
     print('%s: %d bytes' % (path, os.path.getsize(path)))

@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .._files import reason_of
+from .._files import CheckpointError, reason_of
 from .._graph.graph import Entry, Graph
 from .._graph.reading import graph_to_json
 from .model import Model
@@ -136,7 +136,16 @@ def _onnx_file(path: str) -> _File:
 
 def _torch_file(path: str) -> _File:
     from . import load_torch
-    module = load_torch(path)
+    from ._source.target import is_source
+    try:
+        module = load_torch(path)
+    except CheckpointError:
+        source = os.path.splitext(path)[0] + '.py'
+        if not is_source(source):
+            raise
+        raise ValueError(
+            '%s belongs to a source, which export has run beside the graph: see "Checked" in %s. '
+            'Compare a file of --onnx, or of --torch under another name' % (path, source)) from None
     needed = _needed(module.graph)
     return _File([(name, None, np.dtype('float32')) for name in module.inputs if name in needed],
                  module.outputs, lambda data: _run_module(module, path, data))

@@ -142,6 +142,45 @@ def test_source(prefix, tmp_path, capsys):
     assert os.listdir(tmp_path) == before
 
 
+def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
+    """A program, trained weights and files of --torch stay; a source that is untouched does not."""
+    torch = pytest.importorskip('torch')
+    path, weights = tmp_path / 'days.py', tmp_path / 'days.pt'
+
+    def refused(*options):
+        before = {each.name: each.read_bytes() for each in tmp_path.iterdir() if each.is_file()}
+        assert command(*options) == 2
+        assert before == {each.name: each.read_bytes() for each in tmp_path.iterdir()
+                          if each.is_file()}
+        return capsys.readouterr().err
+
+    export = 'export', prefix, '--source', path
+    path.write_text('import mxrnn\n')
+    assert 'days_model.py: ' in refused(*export)
+    path.unlink()
+    weights.write_bytes(b'mine')
+    assert 'days.pt, which is there, and mxrnn has not written it' in refused(*export)
+    assert command('export', prefix, '--torch', weights) == 0
+    assert 'a graph that `save_torch` (--torch) has written' in refused(*export)
+    with pytest.raises(ValueError, match='save_torch .--torch. has written .*load_torch reads it'):
+        interop.from_source(weights, interop.load(prefix))
+    weights.unlink()
+    assert command(*export) == command(*export) == 0
+    assert 'another name than the weights of' in refused('export', prefix, '--torch', weights)
+    for file in (path, weights):
+        assert 'belongs to a source' in refused('compare', prefix, 4, file)
+    space = {}
+    exec(path.read_text(), space)
+    module, model = space['Model'](), interop.load(prefix)
+    module.load_state_dict(torch.load(str(weights), weights_only=True))
+    again = interop.from_source(module, model)
+    assert all((again.arg_params[name] == array).all() for name, array in model.arg_params.items())
+    with pytest.raises(TypeError, match='a path, a module or its state dict, got 4'):
+        interop.from_source(4, model)
+    torch.save(module.state_dict(), str(weights))
+    assert 'with weights that a program has saved' in refused(*export)
+
+
 def test_lengths_and_states_get_data_that_fits(tmp_path, capsys):
     pytest.importorskip('onnxruntime')
     cell = rnn.fuse(rnn.LSTMCell(6, 'lstm_'))

@@ -10,7 +10,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ... import _check
 from ..._files.atomic import replacing
@@ -24,6 +24,7 @@ from .merge import merged, without_effectless
 from .methods import Methods
 from .sampling import Sample, draw, labels_of, run, survey
 from .table import Facts, Shape, Size
+from .target import check_target, state_of, weights_of
 
 __all__ = ['from_source', 'to_source']
 
@@ -42,7 +43,8 @@ def to_source(model: Model, path: str | os.PathLike[str],
     model : Model
         From `interop.load`.
     path : str
-        Of the source, 'model.py'; the state dict becomes 'model.pt'. Both are written, or neither.
+        Of the source, 'model.py'; the state dict becomes 'model.pt'. Both are written, or neither;
+        a program or trained weights that are there stay, and the name is refused.
     inputs : dict, optional
         Shapes of inputs by name, as in `to_onnx`: names are axes of any size. The graph tells those
         that are left out, if the package onnx is installed.
@@ -81,24 +83,25 @@ def to_source(model: Model, path: str | os.PathLike[str],
     path = os.fspath(path)
     if not path.endswith('.py'):
         raise ValueError('path must end in .py, got %s' % path)
+    check_target(path)
     plan = _plan(model, inputs, types, outputs)
     difference = _check_source(plan, _text(plan, path, 0))
-    weights = path[:-len('.py')] + '.pt'
+    weights = weights_of(path)
     with replacing([path, weights]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
             file.write(_text(plan, path, difference))
         torch.save(_state(plan.file), os.path.join(stage, os.path.basename(weights)))
 
 
-def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor], model: Model, *,
-                inputs: Mapping[str, Sequence[Any]] | None = None,
+def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module, model: Model,
+                *, inputs: Mapping[str, Sequence[Any]] | None = None,
                 outputs: Sequence[str] | None = None) -> Model:
     """Take the weights of a source that was trained on back, to be saved as a checkpoint.
 
     Parameters
     ----------
-    weights : str or dict
-        Path of the state dict, or the state dict of the class.
+    weights : str, Module or dict
+        Path of the state dict, or the module of the class, or its state dict.
     model : Model
         As it was given to `to_source`.
     inputs, outputs
@@ -114,12 +117,12 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor], model: M
     ValueError
         The state dict is of another model.
     """
-    state: Mapping[str, Tensor] = weights if isinstance(weights, Mapping) else torch.load(
-        os.fspath(weights), map_location='cpu', weights_only=True)
+    state = state_of(weights)
     file = _plan(model, inputs, None, outputs).file
     if set(state) != {*file.state, *file.constants}:
-        raise ValueError('weights must be those of the source of model: %s; got %s' % (
-            ', '.join([*file.state, *file.constants]), ', '.join(state)))
+        raise ValueError('weights must be of the source of model, with the inputs and outputs '
+                         'of the export: %s; got %s' % (
+                             ', '.join([*file.state, *file.constants]), ', '.join(state)))
     flat = _flat(file)
     for key, places in file.state.items():
         value = state[key].detach().cpu().double().numpy()
@@ -315,7 +318,7 @@ def _docstring(plan: _Plan, path: str, difference: float) -> str:
         for sample in plan.samples)
     rows += ['Checked against the graph: largest relative difference %.1g, of %s.' % (
         difference, sizes), '', "Weights: model.load_state_dict(torch.load(%s, weights_only=True))"
-        % _escaped(ascii(os.path.basename(path)[:-len('.py')] + '.pt'))]
+        % _escaped(ascii(os.path.basename(weights_of(path))))]
     fill = functools.partial(textwrap.fill, width=100, subsequent_indent='    ',
                              break_long_words=False, break_on_hyphens=False)  # no escape is cut
     return '\n'.join(map(fill, rows)) + '\n'

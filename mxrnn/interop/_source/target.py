@@ -1,0 +1,81 @@
+"""Looks at what is there already where a source and its weights are written."""
+from __future__ import annotations
+
+import os
+import pickle
+from typing import Any, Mapping
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ['check_target', 'is_source', 'state_of', 'weights_of']
+
+_BEGIN = '"""A model of MXNet'
+_END = ', written by mxrnn.'
+
+
+def weights_of(path: str) -> str:
+    """The file of the weights of a source."""
+    return path[:-len('.py')] + '.pt'
+
+
+def is_source(path: str) -> bool:
+    """Whether a file is there that begins as a source of `to_source` does."""
+    try:
+        with open(path, encoding='utf-8', errors='replace') as file:
+            line = file.readline(200).rstrip()
+    except OSError:
+        return False
+    return line.startswith(_BEGIN) and line.endswith(_END)
+
+
+def check_target(path: str) -> None:
+    """Refuse to write over a program, or over weights that are not as `to_source` writes them."""
+    other = 'path must be one of another name, such as %s_model.py: ' % path[:-len('.py')]
+    if os.path.exists(path) and not is_source(path):
+        raise ValueError('%s%s is there, and mxrnn has not written it' % (other, path))
+    weights = weights_of(path)
+    if os.path.exists(weights):
+        what = _other_than_written(weights)
+        if what or not os.path.exists(path):
+            raise ValueError('%sthe weights would go into %s, which is there, %s' % (
+                other, weights, what or 'without a source beside it'))
+
+
+def _other_than_written(path: str) -> str:
+    """What a file is, if it is not as `to_source` has written it."""
+    try:
+        content = _read(path)
+    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError):
+        return 'and mxrnn has not written it'
+    if _is_graph(content):
+        return 'a graph that `save_torch` (--torch) has written'
+    # `to_source` writes a dict; `state_dict` of a module gives one of a class of its own
+    return '' if type(content) is dict else 'with weights that a program has saved'
+
+
+def _read(path: str | os.PathLike[str]) -> Any:
+    return torch.load(os.fspath(path), map_location='cpu', weights_only=True)
+
+
+def _is_graph(content: Any) -> bool:
+    return isinstance(content, dict) and 'format' in content and 'graph' in content
+
+
+def state_of(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module
+             ) -> Mapping[str, Tensor]:
+    """The state dict of a file, or of a module."""
+    if isinstance(weights, nn.Module):
+        return weights.state_dict()
+    if isinstance(weights, Mapping):
+        return weights
+    if not isinstance(weights, (str, os.PathLike)):
+        raise TypeError('weights must be a path, a module or its state dict, got %r' % (weights,))
+    content = _read(weights)
+    if _is_graph(content):
+        raise ValueError('weights must be those of a source, but save_torch (--torch) has written '
+                         '%s: load_torch reads it, and from_torch takes its weights back'
+                         % os.fspath(weights))
+    if not isinstance(content, Mapping):
+        raise ValueError('weights must be the file of a state dict, got %s' % os.fspath(weights))
+    return content
