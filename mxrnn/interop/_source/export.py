@@ -19,17 +19,15 @@ from ..._graph.rolling import roll
 from .._torch.module import UnsupportedError
 from ..model import Model
 from ..registry import ExportError
+from .checking import Check
 from .file import File, wrapped
 from .merge import merged, without_effectless
 from .methods import Methods
-from .sampling import Sample, draw, labels_of, run, survey
+from .sampling import Sample, draw, labels_of, survey
 from .table import Facts, Shape, Size
 from .target import check_target, state_of, weights_of
 
 __all__ = ['from_source', 'to_source']
-
-#: The largest difference, relative to the largest value, that the source may have.
-_TOLERANCE = 1e-5
 
 
 def to_source(model: Model, path: str | os.PathLike[str],
@@ -56,14 +54,16 @@ def to_source(model: Model, path: str | os.PathLike[str],
     Raises
     ------
     ExportError
-        Operators have no plain form (all are named), or a shape is missing.
+        Operators have no plain form (all are named), a shape is missing, or the source differs
+        from the graph or does not run.
     ValueError, TypeError
         Arguments are none.
 
     Notes
     -----
     The source is run before it is written, on random data of two sets of sizes, beside the graph as
-    `to_torch` runs it; its docstring has the largest difference.
+    `to_torch` runs it; its docstring has the largest difference. The gradients of its loss are
+    compared as well, without random draws.
 
     Examples
     --------
@@ -85,7 +85,10 @@ def to_source(model: Model, path: str | os.PathLike[str],
         raise ValueError('path must end in .py, got %s' % path)
     check_target(path)
     plan = _plan(model, inputs, types, outputs)
-    difference = _check_source(plan, _text(plan, path, 0))
+    check = Check(_text(plan, path, 0), _state(plan.file), plan.file, plan.methods, plan.graph,
+                  plan.model)
+    difference = check.outputs(plan.samples)
+    check.loss(plan.samples[0])
     weights = weights_of(path)
     with replacing([path, weights]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
@@ -322,28 +325,3 @@ def _docstring(plan: _Plan, path: str, difference: float) -> str:
     fill = functools.partial(textwrap.fill, width=100, subsequent_indent='    ',
                              break_long_words=False, break_on_hyphens=False)  # no escape is cut
     return '\n'.join(map(fill, rows)) + '\n'
-
-
-# ---- check
-
-def _check_source(plan: _Plan, text: str) -> float:
-    """Run the source beside the graph; the largest difference, or an ExportError if it is one."""
-    space: dict[str, Any] = {'__name__': 'source'}
-    exec(compile(text, 'source', 'exec'), space)
-    module = space['Model']().eval()
-    module.load_state_dict(_state(plan.file))
-    worst = 0.
-    part = plan.graph.ending_in(plan.methods.heads)
-    for sample, wanted in zip(plan.samples, run(part, plan.model, *plan.samples)):
-        with torch.no_grad():
-            got = module(*[sample[name] for name in plan.methods.inputs])
-        for one, other in zip(got if isinstance(got, tuple) else (got,), wanted):
-            if one.shape != other.shape:
-                raise ExportError('the source gives an output of shape %s in the place of %s' % (
-                    tuple(one.shape), tuple(other.shape)))
-            if other.numel():
-                scale = float(other.double().abs().max()) or 1.
-                worst = max(worst, float((one.double() - other.double()).abs().max()) / scale)
-    if not worst <= _TOLERANCE:
-        raise ExportError('the source differs from the graph by %g' % worst)
-    return worst

@@ -65,7 +65,10 @@ def _softmax_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
         classes = rows.shape[1]
         if not isinstance(classes, int):
             raise Unsupported('with smoothed labels of any number of classes')
-        options += ', label_smoothing=' + number(node.smooth_alpha * classes / (classes - 1))
+        smoothing = node.smooth_alpha * classes / max(classes - 1, 1)
+        if smoothing > 1 or classes == 1:  # torch leaves the label's class a share of its own
+            raise Unsupported('with smooth_alpha=%g and %d classes' % (node.smooth_alpha, classes))
+        options += ', label_smoothing=' + number(smoothing)
     many, how = node.multi_output, node.normalization
     if how == 'batch' and not node.use_ignore:  # the mean over all labels
         return '%sF.cross_entropy(%s, %s%s)' % (scale, rows, places, options)
@@ -106,7 +109,7 @@ def _regression(op: str, prediction: str, function: str, factor: float = 1.) -> 
             labels = '%s.reshape_as(%s)' % (label.of, x)
         scale = node.grad_scale * factor / (each if isinstance(each, int) else 1)
         text = "F.%s(%s, %s, reduction='sum')" % (function, x, labels)
-        text = '%s / %d' % (text, 1 / scale) if scale < 1 and (1 / scale).is_integer() else (
+        text = '%s / %d' % (text, 1 / scale) if 0 < scale < 1 and (1 / scale).is_integer() else (
             _times(scale) + text)
         return text if isinstance(each, int) else '%s / %s' % (text, _grouped(
             scope.size(each, label, x)))

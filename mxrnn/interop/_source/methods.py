@@ -32,8 +32,8 @@ class Methods:
         The names that inputs and labels have in the methods.
     entries : dict of str to Entry
         Where they are in the graph.
-    inputs : list of str
-        Those that forward takes.
+    inputs, of_loss : list of str
+        Those that forward takes, and the method loss; none if there is no loss.
     faults : list of str
         Nodes that cannot be written, and why.
     """
@@ -54,6 +54,7 @@ class Methods:
             for place, node in enumerate(nodes) if node.is_variable and node.name in file.arrays}
         self.arguments: dict[str, str] = {}
         self.inputs: list[str] = []
+        self.of_loss: list[str] = []
         self.entries: dict[str, Entry] = {}
         taken: set[str] = set()
         for place, node in enumerate(nodes):
@@ -89,24 +90,26 @@ class Methods:
         scope = self._scope()
         heads = [entry for head in self._graph.heads if not self._is_blocked(head) for entry in (
             self._data(head), *self._graph.nodes[head.node].inputs_of('label'))]
-        self._taken(scope, core, heads, name)
+        # All at once: a variable must stay as long as a later head reads it.
+        scope.emit(self._taken(scope, core, heads, name))
         terms = []
-        for head in self._graph.heads:
+        for head in dict.fromkeys(self._graph.heads):  # MXNet counts one that comes again once
             node = self._graph.nodes[head.node]
-            if self._is_blocked(head):
+            read = [self._data(head), *node.inputs_of('label')]
+            if self._is_blocked(head) or not all(each in scope.values for each in read):
                 continue
-            values = scope.emit([self._data(head), *node.inputs_of('label')])
+            values = [scope.values[each] for each in read]
             try:
                 terms.append(LOSSES[node.op](scope, node, *values) if node.op in LOSSES
                              else values[0].of + '.sum()')
-            except (Unsupported, IndexError) as error:
+            except Unsupported as error:
                 self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
         used = {*self.inputs, *scope.found}
-        names = [name for name in self.arguments if name in used]
+        self.of_loss = [name for name in self.arguments if name in used]
         total = Value(' + '.join(terms), (), 'float32')
         if len(terms) > 1 and len(total.text) > 80:
             total = scope.total(terms)
-        write_method(self._file, scope, 'loss', self._texts(names), [total], '')
+        write_method(self._file, scope, 'loss', self._texts(self.of_loss), [total], '')
 
     def _scope(self) -> Scope:
         given = {self.entries[name]: Value(text, *self.facts.arrays[self.entries[name]])

@@ -1,0 +1,153 @@
+"""Runs a source before it is written: its outputs and the gradients of its loss are the graph's."""
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Dict, Iterator, List, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..._files import reason_of
+from ..._graph.graph import Graph
+from .._torch.module import GraphModule
+from ..model import Model
+from ..registry import ExportError
+from .file import File
+from .methods import Methods
+from .sampling import Sample, run
+
+__all__ = ['Check']
+
+#: The largest differences, relative to the largest value, that outputs and gradients may have:
+#: what is wrong with a loss shows, what cancels out in sums does not.
+_TOLERANCE, _OF_GRADIENTS = 1e-5, 1e-3
+#: Of parameters and of inputs, by their names.
+_Gradients = List[Dict[str, np.ndarray]]
+
+
+class Check:
+    """The check of a source, which raises an ExportError if something is wrong with it.
+
+    Parameters
+    ----------
+    text : str
+        The source.
+    state : dict of str to Tensor
+        Its weights.
+    file, methods
+        What it was written with.
+    graph, model
+        What it was written of.
+    """
+
+    def __init__(self, text: str, state: Mapping[str, Tensor], file: File, methods: Methods,
+                 graph: Graph, model: Model) -> None:
+        self._file, self._methods, self._graph, self._model = file, methods, graph, model
+        space: dict[str, Any] = {'__name__': 'source'}
+        with _refusing():
+            exec(compile(text, 'source', 'exec'), space)
+            self._module: nn.Module = space['Model']().eval()
+            self._module.load_state_dict(state)
+
+    def outputs(self, samples: list[Sample]) -> float:
+        """The largest difference of the outputs."""
+        worst = 0.
+        part = self._graph.ending_in(self._methods.heads)
+        for sample, wanted in zip(samples, run(part, self._model, *samples)):
+            with torch.no_grad(), _refusing():
+                got = self._module(*[sample[name] for name in self._methods.inputs])
+            for one, other in zip(got if isinstance(got, tuple) else (got,), wanted):
+                if one.shape != other.shape:
+                    raise ExportError('the source gives an output of shape %s in the place of %s'
+                                      % (tuple(one.shape), tuple(other.shape)))
+                if other.numel():
+                    scale = float(other.double().abs().max()) or 1.
+                    worst = max(worst, float((one.double() - other.double()).abs().max()) / scale)
+        if not worst <= _TOLERANCE:
+            raise ExportError('the source differs from the graph by %g' % worst)
+        return worst
+
+    def loss(self, sample: Sample) -> None:
+        """Compare the gradients of the loss, without random draws, if there is a loss."""
+        reason: ExportError | None = None
+        for labels in self._labels(sample) if self._methods.of_loss else ():
+            given = {**sample, **labels}
+            read = [name for name in self._methods.inputs if given[name].is_floating_point()]
+            given.update((name, given[name].detach().requires_grad_()) for name in read)
+            inputs = {name: given[name] for name in read}
+            try:  # torch takes no labels that are no classes
+                with _refusing():
+                    loss = self._module.loss(*[given[name] for name in self._methods.of_loss])
+                    found = _gradients(loss, self._module, inputs)
+            except ExportError as error:
+                reason = reason or error
+            else:
+                self._compare(found, given, inputs)
+                return
+        if reason is not None:
+            raise reason
+
+    def _labels(self, sample: Sample) -> Iterator[Sample]:
+        """Labels to try: two classes, and one of them alone."""
+        nodes = self._graph.nodes
+        needed = {nodes[place].name for place in self._graph.needed()}
+        # Where a prediction is the label, torch and MXNet have another gradient of its distance.
+        more = .25 * any(node.op == 'MAERegressionOutput' for node in nodes)
+        names = [name for name in self._methods.of_loss if name not in needed]
+        random = torch.Generator().manual_seed(0)
+        for low, high in ((0, 2), (0, 1), (1, 2)):
+            yield {name: torch.randint(low, high, sample[name].shape, generator=random).to(
+                sample[name].dtype) + more for name in names}
+
+    def _compare(self, found: _Gradients, given: Sample, inputs: Sample) -> None:
+        graph, facts = self._graph, self._methods.facts.arrays
+        if any(node.op == 'SoftmaxOutput' and not node.multi_output and not node.preserve_shape
+               and len(facts[node.inputs[0]].shape) == 4 for node in graph.nodes):
+            return  # outside of training MXNet takes another axis
+        module = GraphModule(graph, self._model.arg_params, self._model.aux_params,
+                             roll=False).eval()
+        outputs = module(**{name: given[name] for name in module.inputs if name in given})
+        wanted = _gradients(sum(each.sum() for each in (
+            outputs if isinstance(outputs, tuple) else (outputs,)) if each.requires_grad),
+            module, inputs)
+        places = self._file.places
+        flat = np.zeros(1 + sum(each.size for each in places.values()))
+        for name, array in wanted[0].items():
+            flat[places[name]] = array
+        pairs = [(key, array * (self._file.state[key] > 0), flat[self._file.state[key]])
+                 for key, array in found[0].items() if key in self._file.state]
+        pairs += [(name, array, wanted[1][name]) for name, array in found[1].items()]
+        largest = max([_size(other) for _, _, other in pairs], default=0.)
+        for name, one, other in pairs:
+            far = float(np.abs(one - other)[np.isfinite(other)].max(initial=0.))
+            scale = max(_size(other), .01 * largest) or 1.
+            if not far <= _OF_GRADIENTS * scale:
+                raise ExportError('the gradient of %s in the loss of the source differs from that '
+                                  'in the graph by %g' % (name, far / scale))
+
+
+def _gradients(loss: Any, module: nn.Module, inputs: Sample) -> _Gradients:
+    """The gradients of the parameters of a module and of inputs, zeros where nothing depends."""
+    leaves = [{name: each for name, each in module.named_parameters() if each.requires_grad},
+              inputs]
+    every = [each for group in leaves for each in group.values()]
+    grads = iter(torch.autograd.grad(loss, every, allow_unused=True) if every and isinstance(
+        loss, Tensor) and loss.requires_grad else [None] * len(every))
+    return [{name: np.zeros(each.shape) if grad is None else grad.double().numpy()
+             for (name, each), grad in zip(group.items(), grads)} for group in leaves]
+
+
+def _size(array: np.ndarray) -> float:
+    """The largest magnitude among the numbers of an array."""
+    return float(np.abs(array[np.isfinite(array)]).max(initial=0.))
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Make an ExportError of whatever the source raises."""
+    try:
+        yield
+    except Exception as error:  # torch raises what it likes, and so does Python on bad text
+        raise ExportError('the source raises %s: %s' % (
+            type(error).__name__, reason_of(error))) from error
