@@ -339,6 +339,13 @@ def test_what_the_body_of_a_loop_asks_for_is_named():
     assert str(info.value).count('\n') == 0
 
 
+def test_slopes_of_steps_are_for_one_length():
+    outputs = mx.sym.LeakyReLU(mx.sym.Variable('data'), act_type='prelu', name='slopes')
+    params = parameters(outputs, {'data': (2, 7, 4)})
+    with pytest.raises(ExportError, match='node slopes .* time, which may be any size, and 7'):
+        exported(outputs, params, {'data': ('batch', 'time', 4)})
+
+
 def test_a_length_in_the_graph_is_named():
     outputs, _ = rnn.LSTMCell(3).unroll(7, mx.sym.Variable('data'), merge_outputs=True)
     params = parameters(outputs, {'data': (2, 7, 4)})

@@ -414,6 +414,18 @@ MIXED = {
     'stacked': lambda: S.stack(recurring(X), S.BlockGrad(S.sort(X, axis=0)), axis=1),
     'captured': lambda: S.contrib.foreach(lambda x, states: (
         states[0] + x, [states[0] + S.sum(X, axis=0)]), X, [S.zeros_like(S.sum(X, axis=0))])[0],
+    'slopes': lambda: recurring(by_batch(S.LeakyReLU(by_batch(X), act_type='prelu', name='p'))),
+    'batch norm': lambda: S.BatchNorm(by_batch(recurring(X)), name='norm'),
+    'root of their number': lambda: S.contrib.div_sqrt_dim(S.swapaxes(recurring(
+        X), dim1=0, dim2=2)),
+    'one mask': lambda: S.Dropout(recurring(X), mode='always', axes=(0,)),
+    'repeated': lambda: S.broadcast_to(recurring(X), shape=(6, 2, 4)),
+    'repeated like weights': lambda: S.broadcast_like(recurring(X), S.Variable('w', shape=(
+        6, 2, 4))),
+    'picked': lambda: S.pick(recurring(X), S.Variable('index', shape=(6, 2))),
+    'lengths': lambda: S.SequenceMask(by_batch(recurring(X)), S.Variable('lengths', shape=(
+        6,)), use_sequence_length=True),
+    'chosen': lambda: S.where(S.Variable('condition', shape=(6,)), recurring(X), X),
     'padded': lambda: S.Concat(recurring(X), S.zeros_like(X), dim=0),
     'begin': lambda: rnn.RNNCell(4, prefix='rnn_').unroll(6, X, begin_state=[S.sum(X, axis=0)],
                                                           merge_outputs=True, layout='TNC')[0],
@@ -441,6 +453,12 @@ APART = {
     'in parts': lambda: S.Group(list(S.SliceChannel(recurring(X), num_outputs=2, axis=2))),
     'heads': lambda: S.mean(S.Reshape(recurring(X), shape=(0, 0, 2, 2)), axis=3),
     'norm': lambda: S.LayerNorm(recurring(X), name='norm'),
+    'batch norm': lambda: S.BatchNorm(recurring(X), axis=2, name='norm'),
+    'slopes': lambda: S.LeakyReLU(S.transpose(recurring(X), axes=(0, 2, 1)), act_type='prelu'),
+    'one slope': lambda: S.LeakyReLU(by_batch(recurring(X)), act_type='prelu', gamma=S.Variable(
+        'slope', shape=(1,))),
+    'picked': lambda: S.pick(recurring(X), S.argmax(X, axis=2), keepdims=True),
+    'chosen': lambda: S.where(X > 0, recurring(X), X),
     'sum': lambda: S.sum(recurring(X), axis=2),
     'turned': lambda: S.transpose(recurring(X), axes=(2, 1, 0)),
     'convolution': lambda: S.Reshape(S.Convolution(S.expand_dims(S.Reshape(

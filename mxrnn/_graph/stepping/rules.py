@@ -40,13 +40,12 @@ _ALIKE = '''
     abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp expm1 log
     log10 log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh
     erf erfinv negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like
-    _copy BlockGrad Cast amp_cast smooth_l1 clip hard_sigmoid Activation LeakyReLU Dropout
-    BatchNorm BatchNorm_v1 MakeLoss make_loss LinearRegressionOutput
-    LogisticRegressionOutput MAERegressionOutput SVMOutput _contrib_div_sqrt_dim
+    _copy BlockGrad Cast amp_cast smooth_l1 clip hard_sigmoid Activation MakeLoss
+    make_loss LinearRegressionOutput LogisticRegressionOutput MAERegressionOutput SVMOutput
     _identity_with_attr_like_rhs'''
 _SHORT: dict[str, Rule] = {
     _ALIKE: lambda node, inputs: [inputs[0]],
-    'add_n where': lambda node, inputs: [broadcast_axes(inputs)],
+    'add_n': lambda node, inputs: [broadcast_axes(inputs)],
     '_zeros _ones _full': lambda node, inputs: [
         [(size,) if size else (Axis(),) for size in node.shape or ()]],
     'FullyConnected': lambda node, inputs: [
@@ -56,6 +55,9 @@ _SHORT: dict[str, Rule] = {
     'Flatten': lambda node, inputs: [inputs[0][:1] + [sum(inputs[0][1:], ())]],
     'expand_dims': lambda node, inputs: [_with(inputs[0], node.axis, [()], 1)],
     'reverse': lambda node, inputs: [_mix(inputs[0], node.axis)],
+    '_contrib_div_sqrt_dim': lambda node, inputs: [_mix(inputs[0], [-1])],
+    'Dropout': lambda node, inputs: [  # where a mask is drawn, it is one for all along `axes`
+        _mix(inputs[0], node.axes if node.mode == 'always' and node.p else [])],
 }
 for _ops, _short in _SHORT.items():
     _rule(_ops)(_short)
@@ -67,10 +69,33 @@ def _with(data: Axes, axis: int, sizes: Axes, more: int = 0) -> Axes:
     return data[:at] + sizes + data[at + 1 - more:]
 
 
+def _as_long(data: Axes, axis: int, vector: Axes) -> Axes:
+    """`data`, of which an axis has the size of a vector."""
+    return _with(data, axis, [unify(data[axis], vector[0])])
+
+
 def _mix(data: Axes, axes: Iterable[int]) -> Axes:
     """`data`, of which some axes are used as a whole."""
     places = {place_of(axis, data) for axis in axes}
     return [mixed(axis) if at in places else axis for at, axis in enumerate(data)]
+
+
+@_rule('LeakyReLU BatchNorm BatchNorm_v1')
+def _per_element(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, slopes = inputs[0], node.op == 'LeakyReLU'
+    axis = node.axis if node.op == 'BatchNorm' else min(1, len(data) - 1)
+    for weight in inputs[1:]:
+        if not slopes or number_of(weight[0]) != 1:
+            data = _as_long(data, axis, weight)
+    return [data]
+
+
+@_rule('where')
+def _where(node: Node, inputs: list[Axes]) -> list[Axes]:
+    condition, data = inputs[0], broadcast_axes(inputs[1:])
+    if len(condition) == 1:
+        return [_as_long(data, 0, condition)]
+    return [broadcast_axes([condition, data])]
 
 
 @_rule('take')
@@ -97,7 +122,7 @@ def _along_several(node: Node, inputs: list[Axes]) -> list[Axes]:
     return [_mix(inputs[0], together)]
 
 
-@_rule('sum mean max min prod nansum nanprod norm argmax argmin pick')
+@_rule('sum mean max min prod nansum nanprod norm argmax argmin')
 def _reduced(node: Node, inputs: list[Axes]) -> list[Axes]:
     data, axis = inputs[0], node.axis
     gone = set(range(len(data)))
@@ -107,6 +132,18 @@ def _reduced(node: Node, inputs: list[Axes]) -> list[Axes]:
     left: Axes = [() if at in gone else axis for at, axis in enumerate(data)
                   if at not in gone or node.keepdims]
     return [left or [()]]
+
+
+@_rule('pick')
+def _pick(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, index = inputs
+    if node.axis is None:
+        raise UnknownAxes
+    at = place_of(node.axis, data)
+    rest = _with(data, at, [])
+    chosen = index if len(index) < len(data) else _with(index, at, [])
+    rest = [unify(*pair) for pair in zip(rest, chosen)]
+    return [_with(rest, at, [()] if node.keepdims else [], 1) or [()]]
 
 
 @_rule('batch_dot dot')
@@ -136,10 +173,13 @@ def _windows(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @_rule('SequenceReverse SequenceMask SequenceLast')
 def _sequences(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data = inputs[0]
+    if node.use_sequence_length:
+        data = _as_long(data, 1 - node.axis, inputs[1])
     if node.op == 'SequenceLast':
-        return [_with(inputs[0], node.axis, [])]
+        return [_with(data, node.axis, [])]
     mixes = node.op == 'SequenceReverse' or node.use_sequence_length
-    return [_mix(inputs[0], [node.axis] if mixes else [])]
+    return [_mix(data, [node.axis] if mixes else [])]
 
 
 # ---- rules of shapes
@@ -239,13 +279,17 @@ def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
     return [_with(rest, at, [joined])]
 
 
+def _repeated(old: Factors, new: Factors) -> Factors:
+    return unify(old, new) if factors_of(old) else new
+
+
 @_rule('broadcast_axis broadcast_to')
 def _repeat(node: Node, inputs: list[Axes]) -> list[Axes]:
     result = list(inputs[0])
     for axis, size in (zip(node.axis, node.size) if node.op == 'broadcast_axis'
                        else enumerate(node.shape)):
-        if size and not factors_of(result[axis]):
-            result[axis] = (size,)
+        if size:
+            result[axis] = _repeated(result[axis], (size,))
     return [result]
 
 
@@ -253,8 +297,7 @@ def _repeat(node: Node, inputs: list[Axes]) -> list[Axes]:
 def _repeat_like(node: Node, inputs: list[Axes]) -> list[Axes]:
     result, like = list(inputs[0]), inputs[1]
     for one, other in zip(node.lhs_axes or range(len(result)), node.rhs_axes or range(len(like))):
-        if not factors_of(result[one]):
-            result[one] = like[other]
+        result[one] = _repeated(result[one], like[other])
     return [result]
 
 
@@ -282,7 +325,7 @@ def axes_of(node: Node, inputs: list[Axes]) -> list[Axes]:
         rule = _RULES['_copy']
     elif rule is None and known is not None and not known.attributes and [
             each.name for each in known.inputs] == ['lhs', 'rhs']:
-        rule = _RULES['where']
+        rule = _RULES['add_n']
     if rule is None:
         raise UnknownAxes
     return rule(node, inputs)

@@ -251,6 +251,8 @@ def _leaky(builder: Builder, node: Node, data: Value, *slopes: Value) -> Value:
     if kind == 'prelu':
         each = slopes[0]
         if each.rank == 1 and data.rank > 1:
+            if each.shape[0] != 1:
+                unify(data.shape[1], each.shape[0])
             each = builder.reshape(each, (1, each.shape[0]) + (1,) * (data.rank - 2))
         return builder.node('PRelu', [data, each], data.shape)
     return builder.apply('LeakyRelu', data, alpha=slope)
