@@ -168,6 +168,8 @@ def test_an_executor_takes_another_shape(fusing):
     np.testing.assert_allclose(scores, plain.forward()[0].asnumpy(), rtol=1e-5)
     with pytest.raises(ValueError, match='partial_shaping must be True .* those of l0_i2h_weight'):
         executor.reshape(data=(N, T, C + 1), label=(N,))
+    with pytest.raises(mx.base.MXNetError):  # as the program's own graph has it
+        executor.reshape()
 
 
 def test_buckets_share_their_weights(fusing):
@@ -208,6 +210,29 @@ def test_lists_of_another_length_are_refused_as_ever(fusing):
     for given in ([*values, values[0]], None), (values, values[1:]):
         with pytest.raises(ValueError, match='(?i)length'):
             symbol.bind(mx.cpu(), *given)
+
+
+@pytest.mark.parametrize('wanted', ['write', 'list'])
+def test_a_list_of_gradients_leaves_some_out(wanted, fusing):
+    symbol = in_a_loop(lstm('l0_'))[0][-1]
+    names = symbol.list_arguments()
+    arrays, heads = random_arrays(symbol, data=DATA['data'])
+    found = []
+    for fuse in (False, True):
+        fusing(fuse)
+        gradients = [mx.nd.ones(arrays[name].shape) if 'weight' in name else None
+                     for name in names]
+        requests = ['null' if each is None else 'add' for each in gradients]
+        executor = symbol.bind(mx.cpu(), [arrays[name] for name in names], gradients,
+                               requests if wanted == 'list' else wanted)
+        executor.forward(is_train=True)
+        executor.backward(heads)
+        assert [each is None for each in executor.grad_arrays] == [
+            each is None for each in gradients]
+        found.append([each.asnumpy() for each in gradients if each is not None])
+    assert kernels(executor) == 1
+    for one, other in zip(*found):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=2e-6)
 
 
 def test_what_is_not_as_good_stays(fusing):

@@ -36,7 +36,9 @@ class _Executor(mx.executor.Executor):
 
     def reshape(self, partial_shaping: bool = False, allow_up_sizing: bool = False,
                 **kwargs: tuple[int, ...]) -> mx.executor.Executor:
-        shapes = dict(zip(self.arg_dict, self._symbol.infer_shape(**kwargs)[0]))
+        found = self._symbol.infer_shape_partial(**kwargs)[0]
+        # MXNet itself says what is missing
+        shapes = dict(zip(self.arg_dict, found)) if _known(found) else kwargs
         changed = [name for name, shape in shapes.items()
                    if name not in kwargs and shape != self.arg_dict[name].shape]
         if changed and not partial_shaping:
@@ -62,6 +64,10 @@ def _with_arrays_of(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol, executor: Any
     return result
 
 
+def _known(shapes: Sequence[tuple[int, ...]]) -> bool:
+    return all(each and min(each) > 0 for each in shapes)
+
+
 class _Found(NamedTuple):
     """A graph with kernels, and what is known of the arguments by name."""
 
@@ -80,8 +86,7 @@ def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: 
         inner = symbol.get_internals().infer_type_partial(**all_types)[1]
     except (mx.base.MXNetError, ValueError, TypeError):
         return None
-    known = all(each and min(each) > 0 for each in all_shapes) and None not in inner
-    if not known or len(set(names)) != len(names):
+    if not _known(all_shapes) or None in inner or len(set(names)) != len(names):
         return None
     float32 = all(np.dtype(each) == np.float32 or np.dtype(each).kind != 'f' for each in inner)
     rolled, findings = rolled_to_kernels(symbol, float32)
@@ -159,7 +164,10 @@ def bind(self: mx.sym.Symbol, ctx: mx.Context, args: Arrays, args_grad: Arrays =
                        {name: given[name].dtype for name in names})
     if found is None:
         return _bind(self, ctx, args, args_grad, grad_req, aux_states, group2ctx, shared_exec)
-    executor = _bind(found.symbol, ctx, given, _by_name(names, args_grad),
+    gradients = args_grad
+    if isinstance(args_grad, (list, tuple)):  # a list may have None, a dict leaves it out
+        gradients = {name: each for name, each in zip(names, args_grad) if each is not None}
+    executor = _bind(found.symbol, ctx, given, gradients,
                      _by_name(names, grad_req), _by_name(auxiliary, aux_states), None,
                      shared_exec)
     return _with_arrays_of(self, found.symbol, executor)
