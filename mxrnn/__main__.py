@@ -94,12 +94,13 @@ def _of_program(words: list[str]) -> int:
 def main() -> None:
     words = sys.argv[1:]
     own = _of_program(words)  # argparse would take a '--' out of the rest
-    options = _parser().parse_args(words[:own])
+    parser = _parser()
+    options = parser.parse_args(words[:own])
     if options.version:
         print(_versions())
     elif options.command == 'run':
         if options.report and not options.fuse:
-            sys.exit('--report must come with --fuse')
+            parser.error('--report must come with --fuse')
         from ._runtime.programs import run
         run(options.program, words[own:], options.as_module, options.fuse, options.report)
     elif options.command == 'enable':

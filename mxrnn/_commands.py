@@ -145,7 +145,7 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
             for name, value in _pairs('--input', texts).items()}
 
 
-def _check_target(option: str, path: str, ends: Sequence[str], other: str) -> None:
+def _check_target(option: str, path: str, ends: Sequence[str] = (), other: str = '') -> None:
     """Refuse a file whose name is that of the `other` format, or whose folder is not there."""
     if path.lower().endswith(tuple(ends)):
         raise ValueError('%s must not end in %s, as %s do, got %s'
@@ -202,8 +202,10 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    if options.plot is not None and not options.plot.lower().endswith('.svg'):
-        raise ValueError('--plot must end in .svg, got %s' % options.plot)
+    if options.plot is not None:
+        if not options.plot.lower().endswith('.svg'):
+            raise ValueError('--plot must end in .svg, got %s' % options.plot)
+        _check_target('--plot', options.plot)
     if options.prefix.lower().endswith('.onnx') and os.path.isfile(options.prefix):
         from .interop._onnx import table_of
         for title, lines in table_of(options.prefix):

@@ -219,11 +219,19 @@ class Graph(NamedTuple):
         entries.update(zip(self.outputs, self.heads))
         unknown = [name for name in outputs if name not in entries]
         if unknown or not outputs:
-            near = difflib.get_close_matches(unknown[0], entries) if unknown else []
             raise ValueError('outputs must be of %s, or of an inner node%s, got %s' % (
-                ', '.join(self.outputs), ', such as ' + ' or '.join(near) if near else '',
+                ', '.join(self.outputs), self._such_as(unknown[0]) if unknown else '',
                 ', '.join(unknown) or 'none'))
         return self.ending_in([entries[name] for name in outputs])
+
+    def _such_as(self, name: str) -> str:
+        """Words that name inner outputs like `name`, or else the last one; never a parameter."""
+        inner = [output_name(node, at) for node in self.nodes if not node.is_variable
+                 for at in range(node.num_outputs)]
+        own = [each for each in inner if each.startswith(name + '_output')]
+        near = own or difflib.get_close_matches(name, inner) or [
+            each for each in inner if each not in self.outputs][-1:]
+        return ', such as ' + ' or '.join(near[:3]) if near else ''
 
     def ending_in(self, heads: Sequence[Entry]) -> Graph:
         """The graph with other outputs, without the nodes that these do not depend on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from .._graph.graph import Entry, Graph
 from .._graph.reading import graph_to_json
 from .model import Model
 from .random_data import data_for, settle_shapes
+from .registry import ExportError
 
 __all__ = ['Differences', 'compare']
 
@@ -58,6 +59,11 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
         A package that is needed is not installed.
     ValueError
         A shape is missing or does not fit, or the file has other inputs or outputs than `model`.
+
+    Notes
+    -----
+    Without a shape, axes of any size get 2, 3, ...; but steps for which `model` was unrolled have
+    their number, since the checkpoint runs as it is.
     """
     given = {} if data_path is None else _arrays(data_path)
     unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
@@ -73,8 +79,10 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
         raise ValueError('%s is of another model: its inputs are %s, those of the checkpoint %s'
                          % (path, ', '.join(inputs), ', '.join(model.inputs)))
     model = model._replace(graph=_of_file(model.graph, path, run.names))
-    data = _data(model.graph, run.inputs, shapes, given, np.random.RandomState(seed))
-    runner, wanted = _reference(model, data)
+    stated = _own_shapes(model)
+    data = _data(model.graph, _as_unrolled(run.inputs, stated), shapes, given,
+                 np.random.RandomState(seed))
+    runner, wanted = _reference(model, data, stated)
     got = run.outputs(data)
     for name, one, other in zip(run.names, got, wanted):
         if one.shape != other.shape:
@@ -103,11 +111,14 @@ def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(one - other).max() / (np.abs(other).max() or 1.0))
 
 
+#: Name, shape (None or a name for any size) and type of an input.
+_Input = Tuple[str, Optional[Sequence[Any]], np.dtype]
+
+
 class _File(NamedTuple):
     """A file that is ready to run."""
 
-    #: Name, shape (None or a name for any size) and type of each input.
-    inputs: list[tuple[str, Sequence[Any] | None, np.dtype]]
+    inputs: list[_Input]
     #: Of its outputs.
     names: list[str]
     outputs: Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
@@ -151,16 +162,20 @@ def _torch_file(path: str) -> _File:
                  module.outputs, lambda data: _run_module(module, path, data))
 
 
-def _run_module(module: Any, what: str, data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def _run_module(module: Any, what: str, data: Mapping[str, np.ndarray],
+                stated: Mapping[str, Sequence[Any]] = {}) -> list[np.ndarray]:
     import torch
-    with torch.no_grad(), _refusing('torch', what, data):
+    with torch.no_grad(), _refusing('torch', what, data, stated):
         results = module.eval()(**{name: torch.from_numpy(array) for name, array in data.items()})
     return [each.numpy() for each in (results if isinstance(results, tuple) else (results,))]
 
 
 @contextlib.contextmanager
-def _refusing(runner: str, what: str, data: Mapping[str, np.ndarray]) -> Iterator[None]:
+def _refusing(runner: str, what: str, data: Mapping[str, np.ndarray],
+              stated: Mapping[str, Sequence[Any]] = {}) -> Iterator[None]:
     """Say that `what`, the checkpoint or the file, does not take `data`, and the runner's reason.
+
+    The message names the shapes that are `stated`.
 
     The runners have no class of errors for this: torch raises whatever the operator at which the
     calculation ends does, and onnxruntime classes that derive from Exception alone.
@@ -171,11 +186,14 @@ def _refusing(runner: str, what: str, data: Mapping[str, np.ndarray]) -> Iterato
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # MXNet puts the call or its stack before the reason.
         reason = lines[-1] if runner == 'MXNet' and lines else reason_of(error)
+        own = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
+                       for name, shape in stated.items())
         raise ValueError(
-            'the graph of %s does not take %s (in a graph that was unrolled, the number of steps '
+            'the graph of %s does not take %s%s (in a graph that was unrolled, the number of steps '
             'is fixed). %s says: %s' % (
                 what, ' and '.join('%s of shape %s' % (name, array.shape)
-                                   for name, array in data.items()), runner, reason)) from None
+                                   for name, array in data.items()),
+                own and ', but ' + own, runner, reason)) from None
 
 
 def _needed(graph: Graph) -> set[str]:
@@ -184,6 +202,33 @@ def _needed(graph: Graph) -> set[str]:
 
 
 # ---- data
+
+def _own_shapes(model: Model) -> Mapping[str, Sequence[Any]]:
+    """Shapes of inputs as the graph has them, not rolled up; {} if it does not tell them."""
+    from ._onnx import without_onnx
+    try:
+        if without_onnx(model.graph):
+            return {}
+    except ImportError:  # a comparison of torch's files does not need the package
+        return {}
+    from ._onnx.inputs import found_shapes
+    params, needed = {**model.arg_params, **model.aux_params}, _needed(model.graph)
+    names = [name for name in model.inputs if name in needed and name not in params]
+    try:
+        return found_shapes(model.graph, params, {}, {}, names)[0]
+    except ExportError:
+        return {}
+
+
+def _as_unrolled(inputs: Sequence[_Input], stated: Mapping[str, Sequence[Any]]) -> list[_Input]:
+    """Inputs in which axes that may be any in the file have the sizes of the graph, if any."""
+    numbers = {size: own for name, shape, _ in inputs
+               for size, own in zip(shape or (), stated.get(name, ()))
+               if not isinstance(size, int) and isinstance(own, int)}
+    return [(name, stated.get(name) if shape is None else [numbers.get(size, size)
+                                                           for size in shape], kind)
+            for name, shape, kind in inputs]
+
 
 def _arrays(path: str) -> dict[str, np.ndarray]:
     """The arrays of a file of numpy.savez."""
@@ -197,7 +242,7 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
     raise ValueError('%s is no file of numpy.savez with arrays of numbers' % path)
 
 
-def _data(graph: Graph, inputs: Sequence[tuple[str, Sequence[Any] | None, np.dtype]],
+def _data(graph: Graph, inputs: Sequence[_Input],
           shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray],
           random: np.random.RandomState) -> dict[str, np.ndarray]:
     """The given data, and random data for the other inputs."""
@@ -215,7 +260,8 @@ def _data(graph: Graph, inputs: Sequence[tuple[str, Sequence[Any] | None, np.dty
 
 # ---- the checkpoint itself
 
-def _reference(model: Model, data: Mapping[str, np.ndarray]) -> tuple[str, list[np.ndarray]]:
+def _reference(model: Model, data: Mapping[str, np.ndarray], stated: Mapping[str, Sequence[Any]]
+               ) -> tuple[str, list[np.ndarray]]:
     """The outputs of the checkpoint, and the library that ran it."""
     try:
         from .._runtime.mxnet import mx
@@ -223,22 +269,23 @@ def _reference(model: Model, data: Mapping[str, np.ndarray]) -> tuple[str, list[
     except ImportError:
         pass  # what torch says next has nothing to do with it
     else:
-        return 'MXNet', _run_mxnet(mx, model, data)
+        return 'MXNet', _run_mxnet(mx, model, data, stated)
     try:
         from . import to_torch
     except ImportError:
         raise ImportError('the checkpoint is run by MXNet or by torch, and neither is '
                           'installed: pip install torch') from None
-    return 'torch', _run_module(to_torch(model, roll=False), 'the checkpoint', data)
+    return 'torch', _run_module(to_torch(model, roll=False), 'the checkpoint', data, stated)
 
 
-def _run_mxnet(mx: Any, model: Model, data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def _run_mxnet(mx: Any, model: Model, data: Mapping[str, np.ndarray],
+               stated: Mapping[str, Sequence[Any]]) -> list[np.ndarray]:
     os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
     symbol = mx.sym.load_json(_predictions(model.graph))
     shapes = {name: array.shape for name, array in data.items()}
     shapes.update((name, array.shape) for name, array in model.arg_params.items())
     kinds = {name: array.dtype for name, array in {**model.arg_params, **data}.items()}
-    with _refusing('MXNet', 'the checkpoint', data):
+    with _refusing('MXNet', 'the checkpoint', data, stated):
         executor = symbol.simple_bind(mx.cpu(), grad_req='null', type_dict=kinds, **shapes)
     for target, arrays in ((executor.arg_dict, model.arg_params), (executor.arg_dict, data),
                            (executor.aux_dict, model.aux_params)):

@@ -201,6 +201,22 @@ def test_lengths_and_states_get_data_that_fits(tmp_path, capsys):
     assert [name for name, _ in found.outputs] == symbol.list_outputs()
 
 
+def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path, capsys):
+    pytest.importorskip('onnxruntime')
+    outputs, _ = rnn.LSTMCell(6, 'lstm_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)
+    symbol = mx.sym.FullyConnected(mx.sym.reshape(outputs, (-1, 6)), num_hidden=5, name='scores')
+    prefix, path = tmp_path / 'a', tmp_path / 'a.onnx'
+    save(prefix, symbol, rnn.LSTMCell(6, 'lstm_'), {'data': (2, 4, 3)})
+    assert command('export', prefix, '--onnx', path) == 0
+    assert 'data=batch,time,3' in capsys.readouterr().out
+    assert command('compare', prefix, 4, path) == 0
+    assert 'data: data (2, 4, 3)' in capsys.readouterr().out
+    assert command('compare', prefix, 4, path, '--input', 'data=8,20,3') == 2
+    assert 'does not take data of shape (8, 20, 3), but data=batch,4,3 (' in capsys.readouterr().err
+    assert command('inspect', path) == 0
+    assert 'scores_output  TYPE_FP32  [ -1, 5 ]  batch*time x 5' in capsys.readouterr().out
+
+
 def test_inspect(prefix, capsys):
     assert command('inspect', prefix) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -546,6 +562,8 @@ def test_a_drawing_of_the_layers(tmp_path, capsys):
     assert found['steps'].count('2,400 weights') == 2
     assert command('inspect', prefix, '--plot', 'x.png') == 2
     assert '--plot must end in .svg, got x.png' in capsys.readouterr().err
+    assert command('inspect', prefix, '--plot', 'none/x.svg') == 2
+    assert 'there is no folder none' in capsys.readouterr().err
 
 
 # ---- data for compare, by what reads it

@@ -11,7 +11,7 @@ from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
 from ..._graph.operators import check_attributes
-from ..._graph.sizes import Axis, Size, SizeError, Source, resolve
+from ..._graph.sizes import Axis, Size, SizeError, Source, parts, resolve
 from ..registry import ONNX, ExportError, Unsupported
 from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
@@ -54,14 +54,16 @@ def write_model(builder: Builder) -> bytes:
 
 
 def _infos(values: Sequence[Value]) -> list[onnx.ValueInfoProto]:
-    infos = []
-    for value in values:
-        shape = []
-        for size in map(resolve, value.shape):
-            shape.append(size if isinstance(size, int) else
-                         size.label or None if isinstance(size, Axis) else None)
-        infos.append(helper.make_tensor_value_info(value.name, element_type(value.dtype), shape))
-    return infos
+    return [helper.make_tensor_value_info(value.name, element_type(value.dtype), [
+        size if isinstance(size, int) else _name_of(size) for size in map(resolve, value.shape)])
+        for value in values]
+
+
+def _name_of(size: Size) -> str | None:
+    """How the file calls a size that is open, such as 'batch*time'."""
+    factor, axes = parts(size)
+    names = sorted(axis.label for axis in axes)
+    return '*'.join([str(factor)] * (factor != 1) + names) if all(names) else None
 
 
 def _nodes(builder: Builder, scope: Scope, used: set[str]

@@ -54,7 +54,7 @@ def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
             kind = info.type.tensor_type
             name = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
             sizes = ', '.join(str(size.dim_value or -1) for size in kind.shape.dim)
-            axes = table['axes'].get(info.name, [size.dim_param or size.dim_value
+            axes = table['axes'].get(info.name, [size.dim_param or size.dim_value or 'any'
                                                  for size in kind.shape.dim])
             rows.append((info.name, 'TYPE_' + name.upper().replace('FLOAT', 'FP'),
                          '[ %s ]' % sizes, ' x '.join(map(str, axes))))
