@@ -51,7 +51,12 @@ def twice(scores, label):
     return mx.sym.Group([head, head])
 
 
-@pytest.mark.parametrize('build', [stale, labels_of_labels, twice] + [
+def half_blocked(scores, label):
+    return mx.sym.Group([mx.sym.Concat(mx.sym.BlockGrad(scores), scores * scores, dim=1),
+                         mx.sym.LinearRegressionOutput(scores, label)])
+
+
+@pytest.mark.parametrize('build', [stale, labels_of_labels, twice, half_blocked] + [
     pytest.param(scaled('LinearRegressionOutput', scale), id='scale_%g' % scale)
     for scale in (0, -.5)], ids=lambda build: getattr(build, '__name__', None))
 def test_gradients(build):

@@ -163,6 +163,6 @@ class Methods:
     def _is_blocked(self, head: Entry) -> bool:
         """Whether no gradient goes into an output."""
         node = self._graph.nodes[head.node]
-        while node.op in ('Reshape', 'SwapAxis', 'Concat', '_copy', 'expand_dims', 'slice_axis'):
-            node = self._graph.nodes[node.inputs[0].node]
+        if node.op in ('Reshape', 'SwapAxis', 'Concat', '_copy', 'expand_dims', 'slice_axis'):
+            return all(map(self._is_blocked, node.inputs))
         return node.op == 'BlockGrad' or node.is_variable and node.name not in self._file.arrays
