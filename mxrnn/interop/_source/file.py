@@ -14,8 +14,9 @@ from .table import Unsupported
 __all__ = ['File', 'local', 'wrapped']
 
 _WIDTH = 100
-#: Words that mean something else in the file.
-_GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', *dir(builtins), *keyword.kwlist}
+#: Words that mean something else in the file, with the names of helpers.
+_GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'reverse_sequences', *dir(builtins),
+            *keyword.kwlist}
 _METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step'}
 
 

@@ -20,10 +20,11 @@ def _layer_name(node: Node, weight: Value) -> str:
 
 
 def _are_parameters(*values: Value | None) -> bool:
-    return all(value is None or value.parameter is not None for value in values)
+    return all(value is None or value.parameter is not None and not value.swapped
+               for value in values)
 
 
-@emits('FullyConnected', any_order=lambda node: not node.flatten)
+@emits('FullyConnected', any_order=lambda node, rank: rank > 2 and not node.flatten)
 def _fully_connected(scope: Scope, node: Node, x: Value, weight: Value, bias: Value | None = None,
                      ) -> Emitted:
     text = format(x)
@@ -40,7 +41,7 @@ def _fully_connected(scope: Scope, node: Node, x: Value, weight: Value, bias: Va
 @emits('Embedding', '_contrib_SparseEmbedding')
 def _embedding(scope: Scope, node: Node, x: Value, weight: Value) -> Emitted:
     text = format(x.unswapped) if x.dtype == 'int64' else '%s.long()' % x.unswapped.of
-    if weight.parameter is None:
+    if not _are_parameters(weight):
         text = 'F.embedding(%s, %s)' % (text, weight)
     else:
         layer = scope.module(_layer_name(node, weight), 'nn.Embedding(%s, %s)' % weight.shape,
@@ -116,7 +117,7 @@ def _up_sampling(scope: Scope, node: Node, x: Value, *others: Value) -> Emitted:
     return 'F.interpolate(%s, scale_factor=%d)' % (x, node.scale)
 
 
-@emits('Dropout', any_order=lambda node: not node.axes)
+@emits('Dropout', any_order=lambda node, rank: not node.axes)
 def _dropout(scope: Scope, node: Node, x: Value) -> Emitted:
     if not node.p:
         return x
@@ -157,7 +158,7 @@ def _batch_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value, m
         layer, x.of, axis, axis)
 
 
-@emits('LayerNorm', any_order=lambda node: node.axis == -1)
+@emits('LayerNorm', any_order=lambda node, rank: node.axis == -1)
 def _layer_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -> Emitted:
     if scope.used(1) or scope.used(2):
         raise Unsupported('its mean or deviation is read')
@@ -197,8 +198,8 @@ def _l2_normalization(scope: Scope, node: Node, x: Value) -> Emitted:
 
 # ---- softmax
 
-@emits('softmax', 'log_softmax', 'softmin', any_order=lambda node: (
-    node.axis == -1 and not node.use_length))
+@emits('softmax', 'log_softmax', 'softmin', any_order=lambda node, rank: (
+    rank > 2 and node.axis == -1 and not node.use_length))
 def _softmax(scope: Scope, node: Node, x: Value, length: Value | None = None) -> Emitted:
     text = '-%s' % format(x, '**') if node.op == 'softmin' else format(x)
     if node.temperature:

@@ -6,7 +6,7 @@ which nothing else reads, becomes a further layer of it.
 """
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple
+from typing import Iterable, NamedTuple, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.rolling.writing import Writer
@@ -113,6 +113,12 @@ def _alike(one: Node, other: Node) -> bool:
         other.mode, other.state_size, other.bidirectional)
 
 
+def _needs(graph: Graph, entries: Sequence[Entry], other: Entry) -> bool:
+    """Whether arrays depend on the node of another one: then the two cannot become one node."""
+    part = graph._replace(heads=tuple(entries))
+    return other.node in part.reached(lambda node: node.inputs)
+
+
 def _join(edit: _Edit, graph: Graph, first: Entry, second: Entry, name: str, p: float,
           **attrs: object) -> Entry:
     """One RNN in the place of two, whose states it replaces; its output."""
@@ -151,7 +157,8 @@ def _directions(graph: Graph, place: int) -> _Edit | None:
         data, reverse = _walk(graph, one.inputs[0], 0), _walk(graph, other.inputs[0], 0)
         if (data[:2] != reverse[:2] or data.reversed or not reverse.reversed or data.dropouts
                 or reverse.dropouts or not _alike(one, other) or one.num_layers > 1
-                or other.num_layers > 1 or one.bidirectional):
+                or other.num_layers > 1 or one.bidirectional
+                or _needs(graph, one.inputs, back.root) or _needs(graph, other.inputs, ahead.root)):
             continue
         edit = _Edit(graph)
         name = node.name[:-len('_out')] if node.name.endswith('_out') else node.name
@@ -177,7 +184,7 @@ def _layers(graph: Graph, place: int) -> _Edit | None:
     readers = [node for entry in walk.entries for node in graph.nodes if entry in node.inputs]
     if (not _arrays(graph, first) or walk.axis or walk.reversed or len(walk.dropouts) > 1
             or not _alike(one, other) or len(readers) != len(walk.entries)
-            or set(walk.entries) & set(graph.heads)):
+            or set(walk.entries) & set(graph.heads) or _needs(graph, other.inputs[1:], first)):
         return None
     p = walk.dropouts[0].p if walk.dropouts else 0.
     if any(each.num_layers > 1 and each.p != p for each in (one, other)):

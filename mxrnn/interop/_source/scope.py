@@ -254,10 +254,11 @@ class Scope:
             return
         inputs = inputs if node.op == '_foreach' else self._shortened(inputs)
         any_order = emitter.any_order
-        swapped = (any_order(node) if callable(any_order) else any_order) and _all_swapped(
-            inputs[:1] if node.op == 'FullyConnected' else inputs, self.out)
+        data = inputs[:1] if node.op == 'FullyConnected' else inputs
+        swapped = _all_swapped(data, self.out) and (
+            any_order(node, data[0].rank) if callable(any_order) else any_order)
         if swapped:
-            inputs = [each.unswapped for each in inputs]
+            inputs = [*(each.unswapped for each in data), *inputs[len(data):]]
             self.out = [exchanged(shape) for shape in self.out]
         emitted = emitter.function(self, node, *inputs)
         self._enter(node, self._results(node, emitted, swapped))

@@ -56,7 +56,7 @@ def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
     return '%s(%s, %s)' % (name, x, length[0])
 
 
-@emits('_contrib_div_sqrt_dim', any_order=True)
+@emits('_contrib_div_sqrt_dim', any_order=lambda node, rank: rank > 2)
 def _div_sqrt_dim(scope: Scope, node: Node, x: Value) -> Emitted:
     check_real(x)
     if not isinstance(x.shape[-1], int):

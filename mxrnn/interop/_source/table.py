@@ -108,12 +108,16 @@ class Many(NamedTuple):
 Emitted = Union[str, Value, List[Union[str, Value]], Many]
 
 
+AnyOrder = Union[bool, Callable[[Node, int], bool]]
+
+
 class Emitter(NamedTuple):
     """What writes the nodes of an operator."""
 
     function: Callable[..., Emitted]
-    #: Whether it does not matter which of the first two axes is time; or, of a node, whether.
-    any_order: bool | Callable[[Node], bool] = False
+    #: Whether it does not matter which of the first two axes is time; or, of a node and the number
+    #: of axes of its data, whether.
+    any_order: AnyOrder = False
 
 
 SOURCE: Converters[Emitter] = Converters('source')
@@ -128,8 +132,7 @@ def number(value: float) -> str:
 _Function = Callable[..., Emitted]
 
 
-def emits(*ops: str, any_order: bool | Callable[[Node], bool] = False
-          ) -> Callable[[_Function], _Function]:
+def emits(*ops: str, any_order: AnyOrder = False) -> Callable[[_Function], _Function]:
     """Make a function of the scope, the node and its inputs the emitter of `ops`."""
     def enter(function: _Function) -> _Function:
         SOURCE.enter(Emitter(function, any_order), *ops)
