@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ... import _check
 from ..._files.atomic import replacing
 from ..._graph.graph import Graph
-from ..._graph.rolling import roll
+from ..._graph.rolling import RolledGraph, roll
 from .._torch.module import UnsupportedError
 from ..model import Model
 from ..registry import ExportError
@@ -23,8 +23,9 @@ from .checking import Check
 from .file import File, wrapped
 from .merge import merged, without_effectless
 from .methods import Methods
-from .sampling import Sample, draw, labels_of, survey
-from .table import Facts, Shape, Size
+from .sampling import Named, Sample, draw, labels_of, survey
+from .shapes import at_own_length, sampled
+from .table import Shape, Size
 from .target import check_target, state_of, weights_of
 
 __all__ = ['from_source', 'to_source']
@@ -61,9 +62,10 @@ def to_source(model: Model, path: str | os.PathLike[str],
 
     Notes
     -----
-    The source is run before it is written, on random data of two sets of sizes, beside the graph as
-    `to_torch` runs it; its docstring has the largest difference. The gradients of its loss are
-    compared as well, without random draws.
+    The source is run before it is written, on random data, beside the graph as `to_torch` runs it:
+    with as many steps as the graph was unrolled for, beside the graph as it is; and with two sets
+    of sizes, beside the graph with its steps rolled up. Its docstring has the largest differences.
+    The gradients of its loss are compared as well, without random draws.
 
     Examples
     --------
@@ -85,14 +87,12 @@ def to_source(model: Model, path: str | os.PathLike[str],
         raise ValueError('path must end in .py, got %s' % path)
     check_target(path)
     plan = _plan(model, inputs, types, outputs)
-    check = Check(_text(plan, path, 0), _state(plan.file), plan.file, plan.methods, plan.graph,
-                  plan.model)
-    difference = check.outputs(plan.samples)
-    check.loss(plan.samples[0])
+    checks = _checked(plan, Check(_text(plan, path, []), _state(plan.file), plan.file, plan.methods,
+                                  plan.graph, plan.model))
     weights = weights_of(path)
     with replacing([path, weights]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
-            file.write(_text(plan, path, difference))
+            file.write(_text(plan, path, checks))
         torch.save(_state(plan.file), os.path.join(stage, os.path.basename(weights)))
 
 
@@ -142,6 +142,14 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
                                            if name in arrays}})
 
 
+class _Checked(NamedTuple):
+    """A comparison of the source with a graph."""
+
+    graph: str
+    samples: list[Sample]
+    difference: float
+
+
 class _Plan(NamedTuple):
     """A file whose methods are written, and what it is checked with."""
 
@@ -149,8 +157,13 @@ class _Plan(NamedTuple):
     methods: Methods
     graph: Graph
     model: Model
-    shapes: Mapping[str, Sequence[int | str]]
+    shapes: Named
+    notes: Sequence[str]
     samples: list[Sample]
+    types: Mapping[str, Any]
+    #: The graph as it was, and rolled up.
+    whole: Graph
+    rolled: RolledGraph
 
 
 def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
@@ -167,15 +180,12 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     unknown = sorted(set(given) - set(graph.arguments))
     if unknown:
         raise ValueError('inputs must be of arguments of the model, got %s' % ', '.join(unknown))
-    graph = roll(graph, training=True).graph
+    whole, rolled = graph, roll(graph, training=True)
+    graph = rolled.graph
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
               if graph.nodes[place].is_variable]
-    missing = [name for name in needed if name not in given and name not in model.arg_params
-               and name not in model.aux_params]
-    shapes = {**{name: given[name] for name in needed if name in given}, **(
-        _found(graph, model, given, kinds, missing) if missing else {})}
     try:
-        samples, facts = _sampled(graph, model, shapes, kinds)
+        shapes, notes, samples, facts = sampled(graph, whole, model, given, kinds, needed)
         labels = [name for name in graph.arguments
                   if name not in needed and name not in model.arg_params]
         more = draw(graph, {name: given[name] for name in labels if name in given}, kinds, False)
@@ -197,39 +207,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     methods = Methods(file, graph, facts, known)
     if methods.faults:
         raise ExportError('\n'.join(dict.fromkeys(methods.faults)))
-    return _Plan(file, methods, graph, model, shapes, samples)
-
-
-def _found(graph: Graph, model: Model, given: Mapping[str, Sequence[Any]],
-           types: Mapping[str, Any], missing: Sequence[str]) -> Mapping[str, Sequence[int | str]]:
-    try:
-        from .._onnx.conversion import unknown_operators
-        from .._onnx.inputs import found_shapes
-    except ImportError as error:
-        raise ImportError("give the shapes of %s, as in inputs={'%s': ('batch', 'time')} (--input "
-                          '%s=batch,time), or install the package onnx, which finds them' % (
-                              ', '.join(missing), missing[0], missing[0])) from error
-    graph = graph.ending_in([head for head in graph.heads
-                             if not unknown_operators(graph.ending_in([head]))])
-    if not set(missing) <= set(graph.arguments):
-        raise ExportError('the shapes of %s must be given (--input)' % ', '.join(missing))
-    return found_shapes(graph, {**model.arg_params, **model.aux_params}, given, types, missing)[0]
-
-
-def _sampled(graph: Graph, model: Model, shapes: Mapping[str, Sequence[int | str]],
-             types: Mapping[str, Any]) -> tuple[list[Sample], Facts]:
-    """Random data, of larger sizes where small ones do not do, and the shapes of arrays."""
-    for large in (False, True):
-        samples = draw(graph, shapes, types, large)
-        try:
-            return samples, survey(graph, model, samples, labels=False)
-        except UnsupportedError:
-            raise
-        except (RuntimeError, ValueError, IndexError) as error:
-            reason = error
-    raise ExportError('the graph does not take %s: %s' % ('; '.join(
-        '%s of shape %s' % (name, tuple(value.shape)) for name, value in samples[1].items()),
-        reason))
+    return _Plan(file, methods, graph, model, shapes, notes, samples, kinds, whole, rolled)
 
 
 # ---- weights
@@ -257,14 +235,14 @@ def _state(file: File) -> dict[str, Tensor]:
 
 # ---- text
 
-def _text(plan: _Plan, path: str, difference: float) -> str:
+def _text(plan: _Plan, path: str, checks: Sequence[_Checked]) -> str:
     """The whole file."""
     file = plan.file
     body = '\n\n'.join(file.methods)
     imports = ['import torch'] * bool(re.search(r'\btorch\.', body + ''.join(
         [*file.layers, *file.helpers.values()])))
     imports += ['import torch.nn.functional as F'] * ('F.' in body)
-    lines = ['"""%s"""' % _docstring(plan, path, difference), *(
+    lines = ['"""%s"""' % _docstring(plan, path, checks), *(
         ['from __future__ import annotations', ''] if 'tuple[' in body else []), *imports,
         'from torch import Tensor, nn', '', '', *[
             line for helper in file.helpers.values() for line in (helper, '', '')],
@@ -298,7 +276,7 @@ def _described(plan: _Plan, shape: Shape) -> str:
                               for size in shape)
 
 
-def _docstring(plan: _Plan, path: str, difference: float) -> str:
+def _docstring(plan: _Plan, path: str, checks: Sequence[_Checked]) -> str:
     methods, facts = plan.methods, plan.methods.facts.arrays
     version = plan.model.graph.version
     rows = ['A model of MXNet%s, written by mxrnn.' % (
@@ -316,12 +294,32 @@ def _docstring(plan: _Plan, path: str, difference: float) -> str:
                if own != 'self.' + name and own[len('self.'):] in plan.file.state]
     rows += ['Parameter %s: called %s in the graph.' % (own, _quoted(name))
              for own, name in renamed]
-    sizes = ' and of '.join(', '.join('%s %s' % (
-        methods.arguments[name], tuple(sample[name].shape)) for name in methods.inputs)
-        for sample in plan.samples)
-    rows += ['Checked against the graph: largest relative difference %.1g, of %s.' % (
-        difference, sizes), '', "Weights: model.load_state_dict(torch.load(%s, weights_only=True))"
+    rows += ['Note: %s.' % _escaped(note) for note in plan.notes]
+    for check in checks:
+        rows.append('Checked against %s: largest relative difference %.1g, of %s.' % (
+            check.graph, check.difference, ' and of '.join(', '.join('%s %s' % (
+                methods.arguments[name], tuple(sample[name].shape)) for name in methods.inputs)
+                for sample in check.samples)))
+    rows += ['', "Weights: model.load_state_dict(torch.load(%s, weights_only=True))"
         % _escaped(ascii(os.path.basename(weights_of(path))))]
     fill = functools.partial(textwrap.fill, width=100, subsequent_indent='    ',
                              break_long_words=False, break_on_hyphens=False)  # no escape is cut
     return '\n'.join(map(fill, rows)) + '\n'
+
+
+# ---- check
+
+def _checked(plan: _Plan, check: Check) -> list[_Checked]:
+    """Run the source beside the graph as it is and beside the graph rolled up."""
+    whole = plan.whole.ending_in([plan.whole.heads[plan.graph.heads.index(head)]
+                                  for head in plan.methods.heads])
+    if plan.rolled.graph is plan.whole:
+        checks = [_Checked('the graph', plan.samples, check.outputs(plan.samples, whole))]
+    else:
+        own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types)
+        checks = [] if own is None else [_Checked('the graph as it was unrolled', [own],
+                                                  check.outputs([own], whole))]
+        checks.append(_Checked('the graph rolled up', plan.samples, check.outputs(
+            plan.samples, plan.graph.ending_in(plan.methods.heads))))
+    check.loss(plan.samples[0])
+    return checks

@@ -13,10 +13,11 @@ from ..model import Model
 from ..random_data import data_for
 from .table import Fact, Facts, Shape, Size
 
-__all__ = ['Sample', 'draw', 'labels_of', 'run', 'survey']
+__all__ = ['Named', 'Sample', 'draw', 'labels_of', 'run', 'survey']
 
 #: One array for each input; of each of the two sets of sizes.
 Sample = Dict[str, Tensor]
+#: Shapes of inputs by name; names are axes of any size.
 Named = Mapping[str, Sequence[Union[int, str]]]
 
 #: The sizes of axes of any size: those of the first and of the second run. What strides of 2 and 4

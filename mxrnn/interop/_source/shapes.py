@@ -1,0 +1,143 @@
+"""Shapes of inputs, and random data of them that a graph takes."""
+from __future__ import annotations
+
+import itertools
+from typing import Any, Mapping, NamedTuple, Sequence
+
+from ..._graph.graph import Graph
+from ..._graph.rolling import RolledGraph
+from .._torch.module import UnsupportedError
+from ..model import Model
+from ..registry import ExportError
+from .sampling import Named, Sample, draw, run, survey
+from .table import Facts
+
+__all__ = ['Sampled', 'at_own_length', 'sampled']
+
+#: What torch raises where shapes do not fit.
+_FAULTS = (RuntimeError, ValueError, IndexError)
+
+
+class Sampled(NamedTuple):
+    """Shapes of inputs, what there is to say of them, data of two sets of sizes, and facts."""
+
+    shapes: Named
+    notes: Sequence[str]
+    samples: list[Sample]
+    facts: Facts
+
+
+def sampled(graph: Graph, whole: Graph, model: Model, given: Named, types: Mapping[str, Any],
+            needed: Sequence[str]) -> Sampled:
+    """Find the shapes that nobody gave, as ONNX files have them, and draw data.
+
+    Where the rolled `graph` does not take what follows from it, the numbers in the `whole` graph
+    are taken.
+    """
+    missing = [name for name in needed if name not in given and name not in model.arg_params
+               and name not in model.aux_params]
+    own = {name: given[name] for name in needed if name in given}
+    if not missing:
+        return _drawn(graph, model, own, types, [])
+    try:
+        found, notes = _found(graph, model, given, types, missing)
+        return _drawn(graph, model, {**own, **found}, types, notes)
+    except UnsupportedError:
+        raise
+    except ExportError as error:
+        if graph is whole:
+            raise
+        reason = error
+    try:
+        found, notes = _found(whole, model, given, types, missing)
+        return _drawn(graph, model, {**own, **found}, types, notes)
+    except ExportError:
+        raise reason from None
+
+
+def _found(graph: Graph, model: Model, given: Named, types: Mapping[str, Any],
+           missing: Sequence[str]) -> tuple[Mapping[str, Sequence[int | str]], list[str]]:
+    try:
+        from .._onnx.conversion import unknown_operators
+        from .._onnx.inputs import found_shapes, ranks_of
+    except ImportError as error:
+        raise ImportError('%s, or install the package onnx, which finds them' % _request(
+            missing, dict.fromkeys(missing, 2))) from error
+    params = {**model.arg_params, **model.aux_params}
+    # what goes into the operators that ONNX does not have tells shapes, too
+    names = {name for each in unknown_operators(graph).values() for name in each}
+    inner = [entry for node in graph.nodes if node.name in names for entry in node.inputs
+             if not graph.nodes[entry.node].is_variable]
+    part = graph.ending_in([entry for entry in (*graph.heads, *inner)
+                            if not unknown_operators(graph.ending_in([entry]))])
+    here = [name for name in missing if name in part.arguments]
+    found, notes = found_shapes(part, params, given, types, here) if here else ({}, [])
+    rest = [name for name in missing if name not in found]
+    if rest:
+        axes = next(ranks_of(graph, {
+            **{name: array.ndim for name, array in params.items()},
+            **{name: len(shape) for name, shape in {**given, **found}.items()}}))
+        raise ExportError('%s: an operator that ONNX does not have reads %s' % (
+            _request(rest, axes), 'them' if len(rest) > 1 else 'it'))
+    return found, notes
+
+
+def _request(missing: Sequence[str], axes: Mapping[str, int]) -> str:
+    """A sentence that asks for shapes, with an example of all."""
+    shapes = {name: ('batch', 20, 8, 8)[:axes[name]] for name in missing}
+    return 'give the shape%s of %s, as in inputs={%s} (%s; the numbers are yours)' % (
+        's' * (len(missing) > 1), ', '.join(missing),
+        ', '.join('%r: %r' % pair for pair in shapes.items()),
+        ' '.join('--input %s=%s' % (name, ','.join(map(str, shape)))
+                 for name, shape in shapes.items()))
+
+
+def _drawn(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any],
+           notes: Sequence[str]) -> Sampled:
+    """Random data, of larger sizes where small ones do not do, and the shapes of arrays."""
+    for large in (False, True):
+        samples = draw(graph, shapes, types, large)
+        try:
+            return Sampled(shapes, notes, samples,
+                           survey(graph, model, samples, labels=False))
+        except UnsupportedError:
+            raise
+        except _FAULTS as error:
+            reason = error
+    raise ExportError('the graph does not take %s: %s' % ('; '.join(
+        '%s of shape %s' % (name, tuple(value.shape)) for name, value in samples[1].items()),
+        reason))
+
+
+def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named,
+                  types: Mapping[str, Any]) -> Sample | None:
+    """Data that a graph takes as it was unrolled.
+
+    Parameters
+    ----------
+    graph, rolled : Graph, RolledGraph
+        Before and after its steps were rolled up.
+    model, shapes, types : Model, dict, dict
+        Its arrays; shapes, with names of axes of any size, and types of inputs.
+
+    Returns
+    -------
+    dict or None
+        None if it takes no sizes made of its numbers of steps.
+    """
+    steps = sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
+        node.num_outputs for node in graph.nodes if node.op == 'SliceChannel'})
+    names = list(dict.fromkeys(size for shape in shapes.values() for size in shape
+                               if isinstance(size, str)))
+    choices = [[None, *steps] if name == 'batch' else [*steps, None] for name in names]
+    for chosen in itertools.islice(itertools.product(*choices), 32):
+        sizes = {name: size for name, size in zip(names, chosen) if size is not None}
+        sample = draw(graph, {name: [sizes.get(size, size) if isinstance(size, str) else size
+                                     for size in shape] for name, shape in shapes.items()},
+                      types, False)[0]
+        try:
+            run(graph, model, sample)
+        except _FAULTS:
+            continue
+        return sample
+    return None

@@ -1,0 +1,55 @@
+"""The shapes that sources get, and what they are compared with before they are written."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+
+from .. import mx, ours, rnn
+from .compare import torch  # noqa: F401  (skips where it is not installed)
+from .sources import generate, model_of, run_mxnet
+
+from mxrnn.interop._source import export  # noqa: E402  isort: skip
+
+pytestmark = ours
+pytest.importorskip('onnx')
+
+
+def model(symbol, **shapes):
+    data = {name: np.zeros(shape, 'float32') for name, shape in shapes.items()}
+    return model_of(symbol, run_mxnet(symbol, data, {}), shapes)
+
+
+def inner(step):
+    """A classifier of one of six steps."""
+    outputs, _ = rnn.GRUCell(3, 'g_').unroll(6, mx.sym.Variable('data'), merge_outputs=False)
+    return model(mx.sym.FullyConnected(outputs[step], num_hidden=2, name='fc'), data=(2, 6, 5))
+
+
+def test_steps_are_checked_against_the_graph_as_it_is(monkeypatch):
+    assert 'the graph as it was unrolled: ' in generate(inner(2)).text
+    roll = export.roll
+    monkeypatch.setattr(export, 'roll', lambda graph, training: roll(
+        inner(3).graph, training=training))
+    with pytest.raises(interop.ExportError, match='differs from the graph by'):
+        generate(inner(2))
+
+
+def test_numbers_in_the_graph_are_taken_as_onnx_takes_them():
+    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=7, output_dim=3)
+    outputs, _ = rnn.GRUCell(3, 'g_').unroll(6, words, merge_outputs=True)
+    text = generate(model(mx.sym.FullyConnected(
+        mx.sym.reshape(outputs, (24, 3)), num_hidden=2), data=(4, 6))).text
+    assert 'Input data: (4, 6).' in text
+    assert 'data has a batch of 4: the graph has that number in it.' in text
+
+
+def test_shapes_before_an_operator_that_onnx_lacks_are_found():
+    outputs, _ = rnn.GRUCell(3, 'g_').unroll(6, mx.sym.Variable('data'), merge_outputs=True,
+                                             layout='TNC')
+    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(outputs, mx.sym.Variable('label')))
+    network = model(loss, data=(6, 2, 5), label=(2, 2))
+    with pytest.raises(interop.ExportError, match=r'the shape of label, .*--input label=batch,20;'):
+        generate(network)
+    assert 'Input data: (' in generate(network, {'label': ('batch', 2)}).text
