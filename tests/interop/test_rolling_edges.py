@@ -181,7 +181,7 @@ def test_steps_behind_a_value_of_another_shape():
             second.append(state)
         kinds = both_ways(mx.sym.stack(*second, axis=1), data=(2, 4, 3), begin=shape, own=(5, 5),
                           memory=(2, 5), next_own=(5, 5), **WEIGHTS)
-        assert len(kinds) == 2
+        assert len([kind for kind in kinds if kind != 'fixed']) == 2
 
 
 def lstm_by_hand(change=None, steps=4):

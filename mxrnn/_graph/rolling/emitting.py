@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import collections
-from typing import Any, Hashable, Sequence, Tuple
+from typing import Any, Hashable, Literal, NamedTuple, Sequence, Tuple
 
 from ..graph import Entry, Graph, output_name
 from .columns import Declined, Lanes
@@ -12,9 +12,10 @@ from .loops import Loop, write_loop
 from .plans import Apply, Claim, Each, Part, Planner, Same, Shift, Span, Steps, settle
 from .values import Values, is_random
 from .vectors import write_vector
+from .wholes import whole_parts
 from .writing import Work, Writer
 
-__all__ = ['Emitter', 'Refused', 'Rolled']
+__all__ = ['Counted', 'Emitter', 'Refused', 'Rolled']
 
 #: The kind of what is to be made, and of what it is made.
 Key = Tuple[str, Hashable]
@@ -26,6 +27,13 @@ class Refused(Exception):
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
         self.number, self.reason = number, reason
+
+
+class Counted(NamedTuple):
+    """From where the places are counted at which a part of a sequence begins and ends."""
+
+    begin: Literal['first', 'last']
+    end: Literal['first', 'last']
 
 
 class Rolled:
@@ -45,14 +53,21 @@ class Emitter:
     recurrences : list of Kernel or Loop
     names : list of str
         What the names of their nodes begin with.
+    counted : Counted, optional
+        From which end the places in sequences are counted, of which some steps alone are read. If
+        nobody knows, such a sequence must be as long as it was.
     """
 
     def __init__(self, values: Values, ranks: Sequence[int | None],
                  recurrences: Sequence[Kernel | Loop], names: Sequence[str],
-                 planner: Planner, claims: dict[int, Claim]) -> None:
+                 planner: Planner, claims: dict[int, Claim], counted: Counted | None) -> None:
         self._values, self._ranks = values, ranks
         self._recurrences, self._names = recurrences, names
-        self._planner, self._claims = planner, claims
+        self._planner, self._claims, self._counted = planner, claims, counted
+        #: Sequences that must be as long as they were: by name, the steps that are read, of how
+        #: many.
+        self.fixed: dict[str, Span] = {}
+        self._wholes = whole_parts(planner, claims, recurrences)
         self._writer = Writer()
         self._made: dict[Hashable, Any] = {}
         self._picked: dict[int, tuple[Lanes, int]] = {}
@@ -152,10 +167,11 @@ class Emitter:
     def _pick(self, entry: Entry, t: int, count: int, name: str) -> Entry:
         """One step of a sequence."""
         writer = self._writer
-        if t in (0, count - 1):
-            end = 1 if t == 0 else None
-            one = writer.once('slice_axis', '%s_%s' % (name, 'first' if t == 0 else 'last'),
-                              {'axis': 0, 'begin': 0 if t == 0 else -1, 'end': end}, entry)
+        if t in (0, count - 1) or self._counted is not None:
+            kind = 'first' if t == 0 else 'last' if t == count - 1 else 'one'
+            begin, end = (-1, None) if kind == 'last' else self._ends(Span(t, 1, 1, count))
+            one = writer.once('slice_axis', '%s_%s' % (name, kind),
+                              {'axis': 0, 'begin': begin, 'end': end}, entry)
             return writer.once('Reshape', name + '_step', {'shape': (-3, -2)}, one)
         split = writer.once('SliceChannel', name + '_steps', {
             'num_outputs': count, 'axis': 0, 'squeeze_axis': True}, entry, outputs=count)
@@ -170,10 +186,10 @@ class Emitter:
         if isinstance(plan, Steps):
             rolled = yield ('recurrence', plan.recurrence)
             return self._span(rolled.steps[id(plan.column)], plan.span,
-                              self._names[plan.recurrence])
+                              self._names[plan.recurrence], lanes in self._wholes)
         if isinstance(plan, Part):
             entry = yield ('value', plan.source)
-            return self._part(entry, plan, name)
+            return self._part(entry, plan, name, lanes in self._wholes)
         if isinstance(plan, (Apply, Each)):
             entry = yield ('family', plan.nodes)
             return Entry(entry.node, plan.output)
@@ -221,29 +237,47 @@ class Emitter:
         return write_loop(self._writer, name, body, order, [], others,
                           [Entry(entry.node, at) for at in range(count)], [])
 
-    def _part(self, entry: Entry, plan: Part, name: str) -> Entry:
+    def _part(self, entry: Entry, plan: Part, name: str, whole: bool) -> Entry:
         writer = self._writer
         if plan.kept == 'any':
             before = (0,) * plan.axis
             entry = writer.once('Reshape', name + '_parted', {
                 'shape': (*before, -4, plan.span.total, -1, -2)}, entry)
         entry = entry if plan.axis == 0 else writer.swap(entry, name)
-        entry = self._span(entry, plan.span, name)
+        entry = self._span(entry, plan.span, name, whole)
         if plan.kept != 'one':
             return entry
         return writer.once('expand_dims', name + '_kept', {'axis': plan.axis + 1}, entry)
 
-    def _span(self, entry: Entry, span: Span, name: str) -> Entry:
-        """The steps of `span` of a sequence."""
-        begin, end = span.begin, span.begin + span.length
-        if span.length != span.total:
-            # Elements left out at the end count from there.
-            stop = end if span.total is None else end - span.total or None
-            entry = self._writer.once('slice_axis', name + '_part', {
-                'axis': 0, 'begin': begin, 'end': stop}, entry)
+    def _span(self, entry: Entry, span: Span, name: str, whole: bool) -> Entry:
+        """The steps of `span` of a sequence; `whole`: one of `whole_parts`."""
+        writer, total = self._writer, span.total
+        if span.length != total and total is not None and self._counted is None and not whole:
+            # Nobody knows what another length would mean, so none may be given.
+            self.fixed.setdefault(name, span)
+            split = writer.once('SliceChannel', name + '_steps', {
+                'num_outputs': total, 'axis': 0, 'squeeze_axis': True}, entry, outputs=total)
+            return writer.once('stack', name + '_part', {
+                'axis': 0, 'num_args': span.length}, *[
+                    Entry(split.node, span.first + t * span.stride) for t in range(span.length)])
+        if span.length != total:
+            begin, end = self._ends(span)
+            if whole and total is not None:
+                end = None if span.begin else -1
+            entry = writer.once('slice_axis', name + '_part', {
+                'axis': 0, 'begin': begin, 'end': end}, entry)
         if span.stride < 0:
-            entry = self._writer.once('SequenceReverse', name + '_reversed', {}, entry)
+            entry = writer.once('SequenceReverse', name + '_reversed', {}, entry)
         return entry
+
+    def _ends(self, span: Span) -> tuple[int, int | None]:
+        """Where `span` begins and ends, counted from the first step or from the last one."""
+        begin, end = span.begin, span.begin + span.length
+        if span.total is None or self._counted is None:
+            return begin, end
+        return (begin - span.total if begin and self._counted.begin == 'last' else begin,
+                None if end == span.total else
+                end - span.total if self._counted.end == 'last' else end)
 
     # ---- recurrences
 

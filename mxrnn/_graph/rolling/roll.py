@@ -9,11 +9,11 @@ from ..graph import Graph
 from ..rows import lacks_inputs
 from .chains import chains, direct_chains
 from .columns import Declined, Recurrence, Taken
-from .emitting import Emitter, Refused
+from .emitting import Counted, Emitter, Refused
 from .kernels import Kernel, find_kernel
 from .lengths import difference, free
 from .loops import Loop
-from .plans import Circular, Claim, Leaf, Planner
+from .plans import Circular, Claim, Leaf, Planner, Span
 from .ranks import find_ranks
 from .steps import find_recurrence
 from .values import TooLong, Values
@@ -30,7 +30,8 @@ class Finding(NamedTuple):
         What the names of its nodes begin with.
     steps : int
         0 if nobody has counted them, as in a graph that takes too long.
-    kind : {'kernel', 'loop', 'unrolled'}
+    kind : {'kernel', 'loop', 'unrolled', 'fixed'}
+        'fixed' is no recurrence: a sequence that must have `steps` steps.
     what : str
         The mode of the operator RNN; for others the reason why it is none, or why it stays as it
         is.
@@ -45,7 +46,8 @@ class Finding(NamedTuple):
         steps = ', %d steps' % self.steps if self.steps else ''
         return '%s%s: %s' % (self.name, steps, {
             'kernel': 'one operator, %s' % self.what, 'loop': 'a loop, since %s' % self.what,
-            'unrolled': 'left as it is, since %s' % self.what}[self.kind])
+            'unrolled': 'left as it is, since %s' % self.what,
+            'fixed': 'it must have as many, since %s' % self.what}[self.kind])
 
 
 class RolledGraph(NamedTuple):
@@ -66,7 +68,8 @@ Judge = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
 
 
 def roll(graph: Graph, *, training: bool = False, length: int | None = None,
-         axes: Mapping[str, int] | None = None, judge: Judge | None = None) -> RolledGraph:
+         axes: Mapping[str, int] | None = None, judge: Judge | None = None,
+         counted: Counted | None = None) -> RolledGraph:
     """Roll up the recurrences of a graph.
 
     Parameters
@@ -78,11 +81,14 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
     length : int, optional
         The number of steps that the graph was unrolled for: where it states this very number as a
         size, that of any other sequence is meant. A graph alone does not tell a number of steps
-        from another number that happens to be the same.
+        from another number that happens to be the same. Where the graph reads some of the steps
+        alone, the number stays: it does not tell from which end these are counted.
     axes : dict, optional
         By name of an input, its axis that has `length` elements: each part of as many is one step.
     judge : callable, optional
         Says why a kernel or a loop is no good, or None; a kernel may still become a loop.
+    counted : Counted, optional
+        From which end the steps are counted that are read alone, if that is known.
 
     Returns
     -------
@@ -95,7 +101,7 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         return RolledGraph(graph, ())
     try:
         rolled = _rolled(graph, training, judge, {} if length is None else {
-            name: (axis, length) for name, axis in (axes or {}).items()})
+            name: (axis, length) for name, axis in (axes or {}).items()}, counted)
         return rolled if length is None else rolled._replace(graph=free(rolled.graph, length))
     except AttributeValueError:
         return RolledGraph(graph, ())
@@ -124,24 +130,27 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
     ValueError
         They differ in more than their numbers of steps, or have the same; the message says where.
     """
-    found = []
-    for each in (graph, other):
-        steps = max([finding.steps for finding in roll(each, training=training).findings
-                     if finding.kind != 'unrolled'], default=0)
-        found.append((steps, roll(each, training=training, length=steps)))
-    (first, rolled), (second, further) = found
+    first, second = (max([finding.steps for finding in roll(each, training=training).findings
+                          if finding.kind != 'unrolled'], default=0) for each in (graph, other))
     if not first or not second or first == second:
         raise ValueError('other must be the graph of another number of steps, got %d and %d'
                          % (first, second))
-    differing = difference(rolled.graph, further.graph)
-    if differing is not None:
-        raise ValueError('other must be the graph of the same program for another number of steps, '
-                         'but rolled up, %s' % differing)
-    return rolled
+    differing = None
+    for counted in (None, Counted('first', 'first'), Counted('first', 'last'),
+                    Counted('last', 'last')):
+        rolled, further = (
+            roll(each, training=training, length=steps, counted=counted)
+            for each, steps in ((graph, first), (other, second)))
+        found = difference(rolled.graph, further.graph)
+        if found is None:
+            return rolled
+        differing = differing or found
+    raise ValueError('other must be the graph of the same program for another number of steps, '
+                     'but rolled up, %s' % differing)
 
 
 def _rolled(graph: Graph, training: bool, judge: Judge | None,
-            stated: Mapping[str, tuple[int, int]]) -> RolledGraph:
+            stated: Mapping[str, tuple[int, int]], counted: Counted | None) -> RolledGraph:
     values = Values(graph, training)
     judge = judge or (lambda values, what: None)
     found, failed = _search(values, judge)
@@ -159,11 +168,13 @@ def _rolled(graph: Graph, training: bool, judge: Judge | None,
         if refused is None:
             try:
                 emitter = Emitter(values, ranks, [each.what for each in found],
-                                  [each.finding.name for each in found], planner, claims)
+                                  [each.finding.name for each in found], planner, claims,
+                                  counted)
                 rolled = emitter.run(graph)
                 doubled = emitter.doubled()
                 if not doubled:
-                    return RolledGraph(rolled, tuple([each.finding for each in found] + failed))
+                    return RolledGraph(rolled, tuple(
+                        [each.finding for each in found] + failed + _fixed(emitter.fixed)))
                 apart |= doubled
                 continue
             except Refused as refusal:
@@ -177,6 +188,12 @@ def _rolled(graph: Graph, training: bool, judge: Judge | None,
         number, reason = refused
         failed.append(found.pop(number).finding._replace(kind='unrolled', what=reason))
     return RolledGraph(graph, tuple(failed))
+
+
+def _fixed(spans: Mapping[str, Span]) -> list[Finding]:
+    return [Finding(name, span.total or 0, 'fixed', 'only %d of them are read, from number %d on, '
+                    'and nothing tells from which end these are counted'
+                    % (span.length, span.begin)) for name, span in spans.items()]
 
 
 def _search(values: Values, judge: Judge) -> tuple[list[_Found], list[Finding]]:

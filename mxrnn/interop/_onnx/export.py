@@ -132,7 +132,7 @@ def _chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[st
 
 
 def _unrolled(findings: Sequence[Finding]) -> list[str]:
-    return [str(each) for each in findings if each.kind == 'unrolled']
+    return [str(each) for each in findings if each.kind in ('unrolled', 'fixed')]
 
 
 def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None, dict[str, int]]:

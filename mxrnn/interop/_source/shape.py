@@ -162,6 +162,8 @@ def _cut(scope: Scope, x: Value, number: int, axis: int, squeeze: bool) -> Emitt
         x, axis = x.unswapped, 1 - axis
     if squeeze and sum(map(scope.used, range(number))) < number:  # the last step, say
         x = scope.named(x)
+        if axis < 2:  # time, perhaps: an index alone takes more steps, too
+            scope.line('assert %s.shape[%d] == %d' % (x, axis, number))
         return ['%s[%s%d]' % (x, ':, ' * axis, place) for place in range(number)]
     return Many('%s.unbind(%d)' % (x.of, axis) if squeeze else
                 '%s.chunk(%d, %d)' % (x.of, number, axis))
