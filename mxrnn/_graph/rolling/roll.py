@@ -192,7 +192,8 @@ def _rolled(graph: Graph, training: bool, judge: Judge | None,
 
 def _fixed(spans: Mapping[str, Span]) -> list[Finding]:
     return [Finding(name, span.total or 0, 'fixed', 'only %d of them are read, from number %d on, '
-                    'and nothing tells from which end these are counted'
+                    'and only the graph of another length (--certify) can tell from which end '
+                    'these are counted'
                     % (span.length, span.begin)) for name, span in spans.items()]
 
 
