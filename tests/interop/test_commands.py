@@ -259,7 +259,41 @@ def test_a_length_in_the_graph_is_told(tmp_path, capsys):
     assert 'time, which may be any size, and 3' in capsys.readouterr().err
     assert command(*export) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
-        'inputs:     data=batch,3', 'note:       data has 3 steps: the graph has that number in it']
+        'inputs:     data=batch,3', 'note:       data has 3 steps: the graph has that number in it',
+        'note:       mxrnn.fuse made the graph for its number of steps: build and save',
+        '            it without fuse (run --fuse), or with fuse(cell).unroll(None, ...);',
+        '            the weights stay the same']
+
+
+def test_a_graph_of_fuse_for_one_length_says_how_it_gets_free(tmp_path, capsys):
+    cell = rnn.LSTMCell(6, 'lstm_')
+    outputs, _ = rnn.fuse(cell).unroll(4, mx.sym.Variable('data'), merge_outputs=True)
+    save(tmp_path / 'a', outputs, cell, {'data': (2, 4, 3)})
+    outputs.save(str(tmp_path / 'other.json'))
+    export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
+    for options in (['--states'], ['--input', 'data=batch,time:4,3'],
+                    ['--certify', tmp_path / 'other.json']):
+        assert command(*export, *options) == 2
+        assert 'build and save it without fuse' in capsys.readouterr().err
+    outputs, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True)
+    outputs.save(str(tmp_path / 'a-symbol.json'))
+    assert command(*export, '--states') == 0 and 'data=batch,time,3' in capsys.readouterr().out
+
+
+def test_a_source_of_weights_that_fuse_computes_says_how_to_build_the_graph(tmp_path, capsys):
+    pytest.importorskip('torch')
+    data, lengths = mx.sym.Variable('data', shape=(0, 4, 3)), mx.sym.Variable('lengths')
+    cell = rnn.BidirectionalCell(rnn.LSTMCell(6, 'l_'), rnn.LSTMCell(6, 'r_'))
+    shapes = {'data': (2, 4, 3), 'lengths': (2,)}
+    source = ['export', tmp_path / 'a', '--source', tmp_path / 'a_model.py',
+              '--input', 'data=batch,4,3', '--input', 'lengths=batch']
+    for made, status in ((rnn.fuse(cell), 2), (cell, 0)):
+        outputs, _ = made.unroll(4, data, merge_outputs=True, valid_length=lengths)
+        if status:
+            save(tmp_path / 'a', outputs, cell, shapes)
+        outputs.save(str(tmp_path / 'a-symbol.json'))
+        assert command(*source) == status
+    assert 'Build it with cell.unroll, without fuse' in capsys.readouterr().err
 
 
 def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys):

@@ -42,11 +42,16 @@ def call(folder: Path, *arguments: str) -> str:
 
 
 def test_the_page(tmp_path):
-    training, *serving, quantising = blocks('py')
+    training, *serving, one_file, two_files = blocks('py')
     call(tmp_path, '-c', training)
     printed = [call(tmp_path, *shlex.split(line)[1:]) for line in blocks('sh')[0].splitlines()]
     assert printed[-1] == blocks('text')[0]
-    call(tmp_path, '-c', quantising)
+    call(tmp_path, '-c', one_file + two_files + (
+        'from mxrnn import interop\n'
+        "stepper = interop.load_stepper('int8/turn.onnx')\n"
+        'stepper.step(stepper.begin(source=[[1, 2]]), data=[0])\n'))
+    small, large = [os.path.getsize(tmp_path / name) for name in ('count8.onnx', 'count.onnx')]
+    assert small < 0.5 * large
     (tmp_path / 'blocked').mkdir()
     (tmp_path / 'blocked' / 'sitecustomize.py').write_text(WITHOUT, encoding='utf-8')
     lines = dict(line.split(': ') for line in

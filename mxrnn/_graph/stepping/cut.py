@@ -1,14 +1,23 @@
 """A graph of sequences as a graph of steps: states of recurrences as its inputs and outputs."""
 from __future__ import annotations
 
-import re
 from typing import Mapping, NamedTuple, Sequence, Union
 
 from ..graph import Entry, Graph, Node, output_name
 from ..rolling.writing import Writer, text
 from ..sizes import Axis
 from .factors import Axes, factors_of, number_of
-from .follow import Recurrence, StateError, Value, find_stepped, follow, is_zero, named, open_axes
+from .follow import (
+    Recurrence,
+    StateError,
+    Value,
+    find_stepped,
+    follow,
+    is_zero,
+    named,
+    open_axes,
+    prefix_of,
+)
 
 __all__ = ['State', 'Stepped', 'with_states']
 
@@ -209,11 +218,11 @@ class _Cut:
         """Copy a recurrence, with new inputs as its begin states."""
         place, node, writer = recurrence.place, recurrence.node, self._writer
         first, count = node.inputs.index(recurrence.begin[0]), len(recurrence.begin)
-        stem = re.sub(r'(_fused)?(_rnn|_rolled)(_\d+)?$', '', node.name).rstrip('_')
-        prefix, number = stem + '_', 0
+        stem = prefix = prefix_of(node)
+        number = 0
         while any(state.given.startswith(prefix) for state in self._states):
             number += 1
-            prefix = '%s_%d_' % (stem, number)
+            prefix = '%s%d_' % (stem, number)
         single = node.op == 'RNN' and node.num_layers == 1
         if node.op == 'RNN':
             node = node._replace(attrs={**node.attrs, 'state_outputs': 'True'},

@@ -2,6 +2,7 @@
 """
 from __future__ import annotations
 
+import re
 from typing import Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
@@ -11,7 +12,7 @@ from .factors import Axes, Factors, UnknownAxes, factors_of, mixed_axes, unify
 from .rules import axes_of
 
 __all__ = ['Recurrence', 'StateError', 'Value', 'find_stepped', 'follow', 'is_zero', 'named',
-           'open_axes']
+           'open_axes', 'prefix_of']
 
 
 class StateError(ValueError):
@@ -223,8 +224,36 @@ def find_stepped(graph: Graph, values: Mapping[Entry, Value]) -> list[Recurrence
     """
     recurrences = _recurrences(graph, values)
     stepped = _stepped(recurrences, values)
-    _refuse(graph, recurrences, stepped, values)
+    try:
+        _refuse(graph, recurrences, stepped, values)
+    except StateError:
+        for each in stepped or recurrences:
+            if _reads_backwards(graph, each.node):
+                raise StateError(
+                    '%s cannot be stepped: it reads sequences %sbackwards, so its first output '
+                    'needs the last step. Export it for whole sequences, without --states '
+                    '(states=True), or choose outputs that do not depend on it, with --output '
+                    '(outputs)'
+                    % (prefix_of(each.node), 'forwards and ' * (each.node.op == 'RNN' and
+                                                                each.node.bidirectional))) from None
+        raise
     return stepped
+
+
+def prefix_of(node: Node) -> str:
+    """The prefix of the cell that a recurrence was made of."""
+    return re.sub(r'(_fused)?(_rnn|_rolled)(_\d+)?$', '', node.name).rstrip('_') + '_'
+
+
+def _reads_backwards(graph: Graph, node: Node) -> bool:
+    """Whether a recurrence is an operator of both directions, or its sequence is reversed."""
+    if node.op == 'RNN' and node.bidirectional:
+        return True
+    while node.inputs:
+        node = graph.nodes[node.inputs[0].node]
+        if node.op in ('SequenceReverse', 'reverse', 'RNN', '_foreach'):
+            return node.op in ('SequenceReverse', 'reverse')
+    return False
 
 
 def _refuse(graph: Graph, recurrences: Sequence[Recurrence], stepped: Sequence[Recurrence],
@@ -232,8 +261,7 @@ def _refuse(graph: Graph, recurrences: Sequence[Recurrence], stepped: Sequence[R
     """Refuse what needs more of a sequence than the steps up to one."""
     for each in stepped or recurrences:
         if each.node.op == 'RNN' and each.node.bidirectional:
-            raise StateError('%s cannot be stepped: it reads sequences in both directions'
-                             % named(each.node))
+            raise StateError('%s reads backwards' % named(each.node))
         if each.node.op == 'RNN' and each.node.use_sequence_length:
             raise StateError('%s cannot be stepped: it reads the lengths of sequences'
                              % named(each.node))

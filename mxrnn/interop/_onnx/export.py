@@ -21,6 +21,14 @@ __all__ = ['Written', 'exportable', 'unknown_operators']
 _LOSSES = ('CTCLoss',)
 
 
+def _how_to_free(graph: Graph) -> str:
+    """What to do with a graph that `fuse` made for one number of steps; '' for others."""
+    if not any(node.op == 'RNN' and '_fused_' in node.name for node in graph.nodes):
+        return ''
+    return ('mxrnn.fuse made the graph for its number of steps: build and save it without fuse '
+            '(run --fuse), or with fuse(cell).unroll(None, ...); the weights stay the same')
+
+
 class Written(NamedTuple):
     """The content of a file, and what the export decided.
 
@@ -84,6 +92,10 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     given = {name: tuple(inputs[name]) for name in own if name in inputs}
     if certify_by is not None:
         _check.instance('certify_by', certify_by, Graph, 'a Graph')
+        cure = _how_to_free(graph)
+        if cure and not roll(graph).findings:
+            raise ValueError('the graph has no unrolled cells that another graph could certify. '
+                             + cure)
         graph, findings = certify(graph, _chosen(certify_by, outputs)[0])
     elif length is not None:
         graph, findings = _of_length(graph, length, axes)
@@ -104,12 +116,14 @@ def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str
               types: Mapping[str, str], own: Sequence[str], encoder_name: str) -> Written:
     """The file of a step and that of the encoder."""
     missing = [name for name in own if name not in given]
-    found, notes = (found_shapes(graph, params, given, types, missing) if missing else ({}, []))
+    found, notes = (_found(graph, params, given, types, missing) if missing else ({}, []))
     try:
         stepped = with_states(graph, {name: {**found, **given}[name] for name in own},
                               {name: np.shape(array) for name, array in params.items()})
     except StateError as error:
-        raise ExportError('\n'.join([str(error), *notes])) from None
+        cure = _how_to_free(graph) if 'number of steps' in str(error) else ''
+        raise ExportError('\n'.join(filter(None, dict.fromkeys([
+            str(error), *notes, cure])))) from None
 
     def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named]) -> _File:
         needed = part.needed()
@@ -162,8 +176,10 @@ def _of_length(graph: Graph, length: int, axes: Mapping[str, int]) -> RolledGrap
     """The graph rolled up, in which the number `length` is that of steps."""
     steps = sorted({finding.steps for finding in roll(graph).findings})
     if length not in steps:
+        cure = _how_to_free(graph)
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
-                         'for: %s, got %d' % (', '.join(map(str, steps)) or 'it has none', length))
+                         'for: %s, got %d%s' % (', '.join(map(str, steps)) or 'it has none', length,
+                                                cure and '. ' + cure))
     return roll(graph, length=length, axes=axes)
 
 
@@ -193,13 +209,21 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
     return file._replace(notes=file.notes + notes)
 
 
+def _found(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
+           types: Mapping[str, str], missing: Sequence[str]) -> tuple[dict[str, Named], list[str]]:
+    """Shapes that the graph tells, and sentences on those that are numbers, with a cure."""
+    found, notes = found_shapes(graph, params, given, types, missing)
+    cure = _how_to_free(graph) if any(' step' in note for note in notes) else ''
+    return found, notes + [cure] * bool(cure)
+
+
 def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
            types: Mapping[str, str], own: Sequence[str], unrolled: Graph | None = None,
            names: Sequence[str] | None = None) -> _File:
     """The file of a graph, whose outputs are called `names`; the one of which it was rolled up
     tells numbers of steps, if needed."""
     missing = [name for name in own if name not in given]
-    found, notes = (found_shapes(graph, params, given, types, missing) if missing else ({}, []))
+    found, notes = (_found(graph, params, given, types, missing) if missing else ({}, []))
     shapes = {name: given[name] if name in given else found[name] for name in own}
     conversion = Conversion(graph, params, shapes, types)
     try:

@@ -30,7 +30,10 @@ def _places(file: File, graph: Graph, entry: Entry) -> np.ndarray:
     part = graph.ending_in([entry])
     if any(node.op not in _MOVES or node.is_variable and node.name not in file.places
            for node in part.nodes):
-        raise Unsupported('its weights are computed, and no parameters')
+        by_fuse = any('_fused_' in node.name for node, _ in graph.consumers(entry.node))
+        raise Unsupported('its weights are computed, and no parameters' + (
+            ': mxrnn.fuse made the graph. Build it with cell.unroll, without fuse, and save that '
+            'graph with the same weights; give the shapes of its inputs (--input)' * by_fuse))
     numbered = {name: file.places[name].astype('float64') for name in part.arguments}
     return run(part, Model(part, numbered, {}), {})[0][0].numpy().astype('int64')
 
