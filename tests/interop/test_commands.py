@@ -579,7 +579,7 @@ def test_a_drawing_of_the_layers(tmp_path, capsys):
                   if name != 'data'}
         prefix = str(tmp_path / kind)
         rnn.save_rnn_checkpoint(cell, prefix, 1, scores, values, {})
-        picture = str(tmp_path / 'pictures' / (kind + '.svg'))
+        picture = str(tmp_path / (kind + '.svg'))
         assert command('inspect', prefix, '--plot', picture) == 0
         assert 'inputs' in capsys.readouterr().out
         root = ElementTree.parse(picture).getroot()
