@@ -5,7 +5,21 @@ import numpy as np
 import pytest
 
 from . import differs, mx, needs_operator, rnn
-from .test_automatic_fuse import DATA, C, H, N, T, data, fusing, loss, lstm, run, stack, train
+from .test_automatic_fuse import (
+    DATA,
+    C,
+    H,
+    N,
+    T,
+    data,
+    fusing,
+    loss,
+    lstm,
+    run,
+    stack,
+    train,
+    train_in_buckets,
+)
 
 if rnn.__name__ != 'mxrnn':
     pytest.skip('--fuse is of mxrnn', allow_module_level=True)
@@ -180,19 +194,7 @@ def test_buckets_share_their_weights(fusing):
     results = []
     for fuse in (False, True):
         fusing(fuse)
-        module = mx.mod.BucketingModule(graph, default_bucket_key=7)
-        module.bind([('data', (N, 7, C))], [('label', (N,))])
-        mx.random.seed(1)
-        module.init_params(mx.init.Uniform(0.3))
-        module.init_optimizer(optimizer='adam')
-        draws = np.random.RandomState(0)
-        for length in [7, 3, 5, 3] * 4:
-            module.forward_backward(mx.io.DataBatch(
-                [mx.nd.array(draws.randn(N, length, C))], [mx.nd.array(draws.randint(0, 3, N))],
-                bucket_key=length, provide_data=[('data', (N, length, C))],
-                provide_label=[('label', (N,))]))
-            module.update()
-        results.append(module.get_outputs()[0].asnumpy())
+        results.append(train_in_buckets(graph)[1])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
 
 
