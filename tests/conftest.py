@@ -18,9 +18,14 @@ from .checkpoints import CELLS, network, parameters
 
 os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 
+# The same examples each time: what passed here does not fail elsewhere.
+# `pytest --hypothesis-profile searching` looks for others.
+hypothesis.settings.register_profile('searching', derandomize=False, deadline=None)
+hypothesis.settings.register_profile('repeatable', derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile('repeatable')
 if rnn.__name__ != 'mxrnn':
     # The original is expected to fail; to look for its simplest failures would take minutes.
-    hypothesis.settings.register_profile('original', phases=[
+    hypothesis.settings.register_profile('original', derandomize=True, database=None, phases=[
         hypothesis.Phase.explicit, hypothesis.Phase.generate])
     hypothesis.settings.load_profile('original')
 

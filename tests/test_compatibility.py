@@ -372,7 +372,7 @@ def test_random_compositions_are_the_same():
 
     @given(TREES, st.sampled_from(LAYOUTS), st.sampled_from(MERGES), st.sampled_from(KINDS),
            st.integers(1, 3))
-    @settings(max_examples=300, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=300, deadline=None)
     def check(tree, layout, merge, kind, length):
         def consistent(cell):
             outputs, states = unrolled(cell, layout, merge, kind, length=length)
@@ -384,7 +384,7 @@ def test_random_compositions_are_the_same():
 
 
 @given(STEPPABLE, st.integers(1, 3))
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50, deadline=None)
 def test_random_cells_step_the_same(tree, length):
     assert compare(Tree(tree), lambda cell: step(cell, length))
 

@@ -81,7 +81,7 @@ def axis():
 @differs
 @given(st.sampled_from(sorted(RECURRENCES)), st.lists(axis(), min_size=1, max_size=3),
        st.booleans())
-@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@settings(max_examples=30, deadline=None)
 def test_random_geometries(name, axes, bias):
     size, kernel, stride, pad, dilate, h2h = zip(*axes)
     recurrence, states = RECURRENCES[name]

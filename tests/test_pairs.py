@@ -154,7 +154,7 @@ def test_each_pair_comes_once(options, layout):
         'provide_length' in options)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
 @given(sizes=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40),
        buckets=st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), max_size=5),
        truncate=st.booleans(), batch_size=st.integers(1, 3))
