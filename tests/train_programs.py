@@ -19,7 +19,7 @@ import numpy as np
 from . import mx
 from .interop.programs import PROGRAMS
 
-__all__ = ['GOLDEN', 'LEFT_OUT', 'TRAINED', 'summary']
+__all__ = ['GOLDEN', 'LEFT_OUT', 'TRAINED', 'built', 'summary', 'train']
 
 GOLDEN = Path(__file__).parent / 'golden' / 'trained.json'
 
@@ -36,15 +36,20 @@ LEFT_OUT = {'text_of_images': 'CTC reads memory that nobody wrote where a label 
 TRAINED = [name for name in PROGRAMS if name not in LEFT_OUT]
 
 
-def train(name: str, context: Any = None) -> dict[str, np.ndarray]:
-    """Return the outputs of each step, and the weights, of one program, trained on a device."""
+def built(name: str) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """Return the Symbol of a program, and the shapes of its data and labels."""
     program = PROGRAMS[name]
-    optimizer, options = OPTIMIZERS[list(PROGRAMS).index(name) % len(OPTIMIZERS)]
-    mx.random.seed(1)
     with mx.name.NameManager():
         symbol = program.build()
-    shapes = {key: tuple(SIZES.get(size, size) for size in shape)
-              for key, shape in program.shapes.items()}
+    return symbol, {key: tuple(SIZES.get(size, size) for size in shape)
+                    for key, shape in program.shapes.items()}
+
+
+def train(name: str, context: Any = None) -> dict[str, np.ndarray]:
+    """Return the outputs of each step, and the weights, of one program, trained on a device."""
+    optimizer, options = OPTIMIZERS[list(PROGRAMS).index(name) % len(OPTIMIZERS)]
+    mx.random.seed(1)
+    symbol, shapes = built(name)
     labels = [key for key in shapes if 'label' in key]
     data = [key for key in shapes if key not in labels]
     module = mx.mod.Module(symbol, data, labels, context=context or mx.cpu())
