@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from ... import _check
 from ..._files.atomic import replacing
 from ..._graph.graph import Graph
+from ..._graph.merging import merged, without_effectless
 from ..._graph.rolling import RolledGraph, roll
 from .._torch.module import UnsupportedError
 from ..model import Model
 from ..registry import ExportError
 from .checking import Check
 from .file import File, wrapped
-from .merge import merged, without_effectless
 from .methods import Methods
 from .sampling import Named, Sample, draw, labels_of, survey
 from .shapes import at_own_length, sampled
@@ -194,7 +194,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         samples = [{**sample, **one, **other} for sample, one, other in zip(samples, more, found)]
         known = all(name in samples[0] for name in labels)
         facts = survey(graph, model, samples, known)
-        graph = merged(without_effectless(graph, facts))
+        graph = merged(without_effectless(graph, facts.arrays))
         facts = survey(graph, model, samples, known)
     except UnsupportedError as error:
         raise ExportError(str(error)) from None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ... import _check
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
+from ..._graph.merging import merged
 from ..._graph.rolling import roll as roll_up
 from ..model import Model
 from . import Device
@@ -183,7 +184,8 @@ class GraphModule(nn.Module):
     def _runner(self, training: bool) -> Runner:
         """The schedule of the graph; where training draws, it is rolled up differently."""
         try:
-            rolled = roll_up(self.graph, training=training).graph if self._roll else self.graph
+            rolled = merged(roll_up(self.graph, training=training).graph) if self._roll else (
+                self.graph)
         except AttributeValueError:
             rolled = self.graph  # it is among the faults
         runner = Runner(rolled)

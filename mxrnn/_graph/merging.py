@@ -1,4 +1,4 @@
-"""Simplifies a graph before it is written: no operators without effect, RNN with all its layers.
+"""Simplifies a graph: RNN with all its layers, no operators without effect.
 
 A program's cells are rolled up one by one. Here an RNN that reads the sequence forwards and one
 that reads it backwards become one of both directions, and an RNN that reads the outputs of another,
@@ -6,11 +6,10 @@ which nothing else reads, becomes a further layer of it.
 """
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple, Sequence
+from typing import Iterable, Mapping, NamedTuple, Sequence
 
-from ..._graph.graph import Entry, Graph, Node
-from ..._graph.rolling.writing import Writer
-from .table import Facts
+from .graph import Entry, Graph, Node
+from .rolling.writing import Writer
 
 __all__ = ['merged', 'without_effectless']
 
@@ -18,12 +17,12 @@ _EFFECTLESS = {'Reshape', '_copy', 'Cast', 'amp_cast', 'broadcast_to', 'broadcas
                'reshape_like', '_identity_with_attr_like_rhs'}
 
 
-def without_effectless(graph: Graph, facts: Facts) -> Graph:
-    """The graph without operators that, at both sets of sizes, give their input."""
+def without_effectless(graph: Graph, arrays: Mapping[Entry, object]) -> Graph:
+    """The graph without operators that give their input; equal `arrays` are of equal shapes."""
     edit = _Edit(graph)
     for place, node in enumerate(graph.nodes):
-        if node.op in _EFFECTLESS and facts.arrays.get(Entry(place, 0)) == (
-                facts.arrays.get(node.inputs[0], ())):
+        if node.op in _EFFECTLESS and arrays.get(Entry(place, 0)) == arrays.get(
+                node.inputs[0], ()):
             edit.replaced[Entry(place, 0)] = node.inputs[0]
     return edit.graph()
 
@@ -108,15 +107,25 @@ def _arrays(graph: Graph, entry: Entry) -> tuple[Entry, ...]:
     return join.inputs if join.op == '_rnn_param_concat' and len(join.inputs) == count else ()
 
 
-def _alike(one: Node, other: Node) -> bool:
+def _alike(graph: Graph, one: Node, other: Node) -> bool:
     return (one.mode, one.state_size, one.bidirectional) == (
-        other.mode, other.state_size, other.bidirectional)
+        other.mode, other.state_size, other.bidirectional) and all(
+            _one_row(graph, first) == _one_row(graph, second)
+            for first, second in zip(one.inputs[2:], other.inputs[2:]))
 
 
 def _needs(graph: Graph, entries: Sequence[Entry], other: Entry) -> bool:
     """Whether arrays depend on the node of another one: then the two cannot become one node."""
     part = graph._replace(heads=tuple(entries))
     return other.node in part.reached(lambda node: node.inputs)
+
+
+def _one_row(graph: Graph, entry: Entry) -> bool:
+    """Whether a begin state may be one row for all of the batch, which only RNN itself repeats."""
+    node = graph.nodes[entry.node]
+    while node.op in ('expand_dims', 'Reshape'):
+        node = graph.nodes[node.inputs[0].node]
+    return not node.is_variable and not node.inputs and 1 in node.shape
 
 
 def _join(edit: _Edit, graph: Graph, first: Entry, second: Entry, name: str, p: float,
@@ -156,7 +165,7 @@ def _directions(graph: Graph, place: int) -> _Edit | None:
         one, other = graph.nodes[ahead.root.node], graph.nodes[back.root.node]
         data, reverse = _walk(graph, one.inputs[0], 0), _walk(graph, other.inputs[0], 0)
         if (data[:2] != reverse[:2] or data.reversed or not reverse.reversed or data.dropouts
-                or reverse.dropouts or not _alike(one, other) or one.num_layers > 1
+                or reverse.dropouts or not _alike(graph, one, other) or one.num_layers > 1
                 or other.num_layers > 1 or one.bidirectional
                 or _needs(graph, one.inputs, back.root) or _needs(graph, other.inputs, ahead.root)):
             continue
@@ -181,10 +190,12 @@ def _layers(graph: Graph, place: int) -> _Edit | None:
     other = graph.nodes[place]
     walk = _walk(graph, other.inputs[0], 0)
     first, one = walk.root, graph.nodes[walk.root.node]
-    readers = [node for entry in walk.entries for node in graph.nodes if entry in node.inputs]
     if (not _arrays(graph, first) or walk.axis or walk.reversed or len(walk.dropouts) > 1
-            or not _alike(one, other) or len(readers) != len(walk.entries)
-            or set(walk.entries) & set(graph.heads) or _needs(graph, other.inputs[1:], first)):
+            or not _alike(graph, one, other) or set(walk.entries) & set(graph.heads)
+            or _needs(graph, other.inputs[1:], first)):
+        return None
+    readers = [node for entry in walk.entries for node in graph.nodes if entry in node.inputs]
+    if len(readers) != len(walk.entries):
         return None
     p = walk.dropouts[0].p if walk.dropouts else 0.
     if any(each.num_layers > 1 and each.p != p for each in (one, other)):
