@@ -1,6 +1,7 @@
 """Every test starts from the same: seeds, automatic names from zero, a quiet MXNet."""
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 import re
@@ -28,6 +29,29 @@ if rnn.__name__ != 'mxrnn':
     hypothesis.settings.register_profile('original', derandomize=True, database=None, phases=[
         hypothesis.Phase.explicit, hypothesis.Phase.generate])
     hypothesis.settings.load_profile('original')
+
+
+#: With MXRNN_TEST_LIMIT=N, what takes more than N seconds ends the run, with what each thread does.
+LIMIT = float(os.environ.get('MXRNN_TEST_LIMIT') or 0)
+
+
+def pytest_configure(config):
+    config.stderr = os.dup(2)  # the tests' own is captured
+    begin(config)
+
+
+def pytest_runtest_protocol(item):
+    begin(item.config)
+
+
+def pytest_sessionfinish(session):
+    begin(session.config)
+
+
+def begin(config):
+    """What takes a limited time begins now: a test, or all before the first or after the last."""
+    if LIMIT:
+        faulthandler.dump_traceback_later(LIMIT, file=config.stderr, exit=True)
 
 
 def said_to_be_wrong():
@@ -110,6 +134,8 @@ def fresh_start():
     random.seed(0)
     np.random.seed(0)
     mx.random.seed(0)
+    if 'torch' in sys.modules:
+        sys.modules['torch'].manual_seed(0)
     check = sys.modules.get('mxrnn._check')
     if check is not None:  # else mxnet.rnn is what is tested
         check.GIVEN.clear()  # what is said once in a process is said once in each test

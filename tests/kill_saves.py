@@ -1,8 +1,8 @@
 """Kill processes while they save checkpoints, and look at what is left.
 
 ``python -m tests.kill_saves FOLDER ROUNDS`` forks a process that saves without end, kills it with
-SIGKILL after a random time, loads everything, and does it again. Run as a process of its own, so
-that nothing but the main thread is there when it forks.
+SIGKILL at a random moment of one of the first saves, loads everything, and does it again. Run as a
+process of its own, so that nothing but the main thread is there when it forks.
 """
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def save_for_ever(prefix: str, report: int) -> None:
             save(prefix, 1, epoch)
 
 
-def kill_one(prefix: str, seconds: float) -> int:
-    """Let a process save for some time, kill it, and return the last epoch that it reported."""
+def kill_one(prefix: str, saves: int, seconds: float) -> int:
+    """Let a process save some times, and then for some seconds; kill it, and return the last epoch
+    that it reported."""
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:
@@ -47,12 +48,17 @@ def kill_one(prefix: str, seconds: float) -> int:
         finally:
             os._exit(1)
     os.close(writing)
-    time.sleep(seconds)
-    os.kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
-    assert os.WIFSIGNALED(status), 'the process ended by itself'
+    reported, byte = b'', b'-'
     with os.fdopen(reading, 'rb') as reports:
-        return int((reports.read().split() or [b'0'])[-1])
+        while byte and reported.count(b' ') < saves:
+            byte = reports.read(1)
+            reported += byte
+        time.sleep(seconds)
+        os.kill(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+        assert os.WIFSIGNALED(status), 'the process ended by itself'
+        reported += reports.read()
+    return int((reported.split() or [b'0'])[-1])
 
 
 def check(prefix: str, reported: int) -> int:
@@ -79,11 +85,15 @@ def check(prefix: str, reported: int) -> int:
 def main(folder: str, rounds: int) -> None:
     inside = whole = 0
     choose = random.Random(0)
+    start = time.time()
+    for epoch in range(1, 6):
+        save(os.path.join(folder, 'first'), epoch, epoch)
+    one = (time.time() - start) / 5
     for i in range(rounds):
         place = os.path.join(folder, str(i))
         os.mkdir(place)
         prefix = os.path.join(place, 'model')
-        whole += check(prefix, kill_one(prefix, choose.uniform(0.005, 0.1)))
+        whole += check(prefix, kill_one(prefix, choose.randrange(6), choose.uniform(0, one)))
         inside += any(name.startswith('.mxrnn-') for name in os.listdir(place))
         save(prefix, 9999, 1)
         assert not [name for name in os.listdir(place) if name.startswith('.')]

@@ -4,7 +4,7 @@
 other batch. Each is killed with SIGKILL at a random batch, before or after its save, or after a
 random time; the next one goes on from what is there. When a training has come to its end, its
 parameters have to be those of a training that was never killed. Then it begins anew, with other
-data, until there were enough kills.
+data, until there were enough kills, and enough of them within an epoch.
 """
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def main(folder: str, wanted: int) -> None:
         assert not run(kind, place, None)
         expected[kind] = dict(np.load(os.path.join(place, 'end.npz')))
     kills = within = rounds = 0
-    while kills < wanted:
+    while kills < wanted or within <= wanted / 5:
         kind = sorted(KINDS)[rounds % len(KINDS)]
         rounds += 1
         place = os.path.join(folder, 'round')

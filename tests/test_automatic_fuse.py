@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from . import differs, mx, needs_operator, rnn
-from .test_workers import ROOT
 from .train_programs import built
 from .train_programs import train as train_program
+from .trainings import ROOT
 
 if rnn.__name__ != 'mxrnn':
     pytest.skip('--fuse is of mxrnn', allow_module_level=True)

@@ -2,17 +2,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from . import mx, needs_operator
+from . import mx, needs_operator, trainings
 from .comparing import same
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 #: Runs the script given in the arguments, and keeps the parameters that this worker ends with.
 WORKER = '''
@@ -40,21 +37,17 @@ def train_together(folder, *command: str) -> list[dict]:
 
     In the command, %d stands for a number of each process's own.
     """
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+    environment = trainings.environment()
     script, *options = command
     processes = []
     for number, role in enumerate(['scheduler', 'server', 'worker', 'worker']):
-        environment = dict(
-            os.environ, OMP_NUM_THREADS='1', PYTHONPATH=ROOT, DMLC_ROLE=role,
-            DMLC_PS_ROOT_URI='127.0.0.1', DMLC_PS_ROOT_PORT=str(port), DMLC_NUM_SERVER='1',
-            DMLC_NUM_WORKER='2', PARAMETERS=str(folder / ('parameters-%d' % number)))
         processes.append(subprocess.Popen(
-            [sys.executable, '-c', WORKER, os.path.join(ROOT, 'benchmarks', script), '--quick',
-             '--epochs', '1', '--hidden', '24', '--kv-store', 'dist_sync',
+            [sys.executable, '-c', WORKER, os.path.join(trainings.ROOT, 'benchmarks', script),
+             '--quick', '--epochs', '1', '--hidden', '24', '--kv-store', 'dist_sync',
              *(option.replace('%d', str(number)) for option in options)],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+            env=dict(environment, DMLC_ROLE=role,
+                     PARAMETERS=str(folder / ('parameters-%d' % number))),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
     try:
         ended = [process.communicate(timeout=110) for process in processes]
     finally:

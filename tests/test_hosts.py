@@ -32,9 +32,9 @@ MPIRUN, SLURM = re.findall(r'^```sh\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)
 PREPARE, TRAIN = re.findall(r'^```python\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)
 
 #: Run by `python` on the hosts: the script that it is given. When it is done, it says which
-#: sentences it was given in each epoch.
+#: sentences it was given in each epoch. Where there is a file `hold`, it stays in the third epoch.
 SPY = '''
-import os, runpy, sys
+import os, runpy, sys, time
 sys.path.insert(0, {root!r})
 from mxrnn import mx
 import mxrnn as rnn
@@ -45,6 +45,8 @@ hand_out, begin = rnn.BucketSentenceIter.next, rnn.BucketSentenceIter.reset
 def next_batch(self):
     batch = hand_out(self)
     seen[-1] += [[int(i) for i in row if i] for row in batch.data[0].asnumpy().T]
+    while sum(map(bool, seen)) == 3 and len(seen[-1]) == 13 * 8 and os.path.exists('hold'):
+        time.sleep(0.05)
     return batch
 
 def reset(self):
@@ -73,6 +75,14 @@ def training(folder: Path) -> dict[str, str]:
     subprocess.run(['python', 'prepare.py'], cwd=str(folder), env=environment, check=True,
                    stdout=subprocess.PIPE)
     return environment
+
+
+def wait_for_batch_10(folder: Path) -> None:
+    """Wait until both workers have saved in the middle of the third epoch."""
+    until = time.monotonic() + 200
+    while len(list(folder.glob('checkpoints/lm-0002.batch-0010.p*'))) < 3:
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def processes(folder: Path) -> dict[int, str]:
@@ -123,14 +133,13 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
         # The worker of the second host is killed in the middle of an epoch
         folder = tmp_path / 'killed'
         environment = training(folder)
+        hold = folder / 'hold'
+        hold.touch()
         started = [hosts.start(host, ['bash', '-c', commands], cwd=str(folder), env=environment)
                    for host, commands in enumerate((FIRST_HOST, SECOND_HOST))]
-        before = time.monotonic()
-        parts = 'checkpoints/lm-0002.batch-0010.p*'  # of the second worker, and the parameters
-        while len(list(folder.glob(parts))) < 3:
-            assert time.monotonic() < before + 100
-            time.sleep(0.002)
+        wait_for_batch_10(folder)
         os.killpg(started[1].pid, signal.SIGKILL)
+        hold.unlink()
         started[1].communicate()
         printed = started[0].communicate(timeout=60)[0]
         assert len(re.findall(r'^mxrnn: worker \d \(10\.0\.0\.2, process \d+\) is gone; this .* '
@@ -227,14 +236,14 @@ def test_recipes_start_again_what_was_killed(recipe, tmp_path) -> None:
         write(tmp_path / 'bin' / 'scontrol', SCONTROL)
         write(tmp_path / 'bin' / 'agent', SSH.format(names=hosts._names))
         write(tmp_path / 'job.sh', SLURM)
+        hold = tmp_path / 'hold'
+        hold.touch()
         started = [hosts.start(host, ['bash', '-c', commands], cwd=str(tmp_path), env=environment)
                    for host, commands in enumerate(RECIPES[recipe])]
-        until = time.monotonic() + 200
-        while len(list(tmp_path.glob('checkpoints/lm-0002.batch-0010.p*'))) < 3:
-            assert time.monotonic() < until
-            time.sleep(0.002)
+        wait_for_batch_10(tmp_path)
         os.kill(next(pid for pid, role in processes(tmp_path).items() if role == 'worker'),
                 signal.SIGKILL)
+        hold.unlink()
         printed = ''.join(process.communicate(timeout=300)[0] for process in started)
         assert [process.returncode for process in started] == [0] * len(started), printed
         assert not processes(tmp_path)

@@ -14,15 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from . import mx
-from .test_workers import ROOT
+from . import mx, trainings
 
 PROGRAM = '''
 import os, sys, time
 import mxrnn
 from mxrnn import mx
 
-kind, steps, then = sys.argv[1:]
+kind, steps, then, hold = sys.argv[1:]
+print('imported', flush=True)
+while os.path.exists(hold):
+    time.sleep(0.01)
 store = mx.kv.create(kind)
 gradient, weight = mx.nd.ones(4), mx.nd.zeros(4)
 store.init('weight', weight)
@@ -45,23 +47,18 @@ class Training:
 
     def __init__(self, folder: Path, kind: str = 'dist_sync', steps: int = 10000, then: str = '',
                  **environment: str) -> None:
-        with socket.socket() as free:
-            free.bind(('127.0.0.1', 0))
-            port = free.getsockname()[1]
-        self.environment = dict(
-            os.environ, OMP_NUM_THREADS='1', PYTHONPATH=ROOT, DMLC_PS_ROOT_URI='127.0.0.1',
-            DMLC_PS_ROOT_PORT=str(port), DMLC_NUM_SERVER='1', DMLC_NUM_WORKER='2',
-            **{'PS_HEARTBEAT_TIMEOUT': '3', **environment})
+        self.environment = trainings.environment(**{'PS_HEARTBEAT_TIMEOUT': '3', **environment})
         self.folder, self.command = folder, [sys.executable, '-W', 'ignore', '-c', PROGRAM, kind,
                                              str(steps), then]
         self.processes: list[subprocess.Popen[bytes]] = []
         for role in ('scheduler', 'server', 'worker', 'worker'):
             self.start(role)
 
-    def start(self, role: str) -> subprocess.Popen[bytes]:
+    def start(self, role: str, hold: str = '') -> subprocess.Popen[bytes]:
+        """Start a process; a worker first waits for the end of the file `hold`."""
         with open(self.folder / str(len(self.processes)), 'wb') as output:
             self.processes.append(subprocess.Popen(
-                self.command, env=dict(self.environment, DMLC_ROLE=role), cwd=self.folder,
+                [*self.command, hold], env=dict(self.environment, DMLC_ROLE=role), cwd=self.folder,
                 stdout=output, stderr=subprocess.STDOUT))
         return self.processes[-1]
 
@@ -178,20 +175,22 @@ def test_a_worker_that_fails_ends_as_ever_and_the_others_after_it(how, status, t
 
 @pytest.mark.slow
 def test_what_registers_in_the_place_of_a_dead_worker_ends_with_the_others(tmp_path):
-    # With a shorter timeout, ps-lite may give it the place.
-    with Training(tmp_path, PS_HEARTBEAT_TIMEOUT='8').at_work() as training:
+    with Training(tmp_path).at_work() as training:
+        (tmp_path / 'hold').touch()
+        training.start('worker', 'hold')
+        training.wait(lambda: 'imported' in training.printed(4))
         training.processes[3].kill()
-        training.start('worker')  # registers with a scheduler that has no place for it
+        (tmp_path / 'hold').unlink()  # at once, or ps-lite gives it the place of the dead
         training.wait(lambda: training.ended(0, 1, 2, 4), 60)
         assert training.statuses() == [75, 75, 75, -signal.SIGKILL, 75]
 
 
 @pytest.mark.slow
 def test_all_end_when_the_scheduler_was_started_again(tmp_path):
-    with Training(tmp_path, PS_HEARTBEAT_TIMEOUT='8').at_work() as training:
+    with Training(tmp_path, PS_HEARTBEAT_TIMEOUT='20').at_work() as training:
         training.processes[0].kill()
-        training.start('scheduler')  # in less than 8 seconds
-        training.wait(lambda: training.ended(1, 2, 3), 30)
+        training.start('scheduler')  # long before the others miss the first one
+        training.wait(lambda: training.ended(1, 2, 3), 60)
         assert training.statuses() == [-signal.SIGKILL, 75, 75, 75, None]
         assert 'was started again' in training.printed(2)
 
@@ -215,7 +214,7 @@ def test_a_process_without_a_role_is_not_watched(monkeypatch):
 
 
 def test_bad_settings_of_the_heartbeat_are_no_error_of_mxnet():
-    environment = dict(os.environ, PYTHONPATH=ROOT, DMLC_ROLE='worker',
+    environment = dict(os.environ, PYTHONPATH=trainings.ROOT, DMLC_ROLE='worker',
                        PS_HEARTBEAT_TIMEOUT='often')
     ended = subprocess.run([sys.executable, '-W', 'ignore', '-c', 'from mxrnn import mx'],
                            env=environment, stderr=subprocess.PIPE, text=True)

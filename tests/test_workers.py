@@ -9,7 +9,6 @@ import pickle
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,13 +18,11 @@ import zlib
 
 import pytest
 
-from . import differs, mx, ours, rnn
+from . import differs, mx, ours, rnn, trainings
 from .checkpoints import change_extra
 from .comparing import same
 from .test_checkpoint import Store
 from .test_position import SENTENCES, Seeded
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def part_of(index: int, count: int = 2, seed: int = 5):
@@ -380,13 +377,7 @@ print('from batch %d of epoch %d' % before)
 
 def start(folder, *kill, workers: int = 2) -> list:
     """Begin a training, or go on with it: scheduler, server and workers."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    environment = dict(
-        os.environ, OMP_NUM_THREADS='1', PYTHONPATH=ROOT, DMLC_PS_ROOT_URI='127.0.0.1',
-        DMLC_PS_ROOT_PORT=str(port), DMLC_NUM_SERVER='1', DMLC_NUM_WORKER=str(workers),
-        MXNET_UPDATE_ON_KVSTORE='0')
+    environment = trainings.environment(workers, MXNET_UPDATE_ON_KVSTORE='0')
     return [subprocess.Popen(
         [sys.executable, '-W', 'ignore', '-c', TRAIN, str(folder), *map(str, kill)],
         env=dict(environment, DMLC_ROLE=role), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
