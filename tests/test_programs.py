@@ -149,7 +149,7 @@ def test_children_of_children_are_cured(tmp_path):
             process = multiprocessing.get_context('spawn').Process(target=outer, args=(queue,))
             process.start()
             process.join()
-            print(queue.get(timeout=1))
+            print(queue.get(timeout=60))
         ''')
     done = start('-m', 'mxrnn', 'run', script, cwd=tmp_path)
     assert done.stdout == "('mxrnn', '__mp_main__')\n", done.stderr

@@ -21,7 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 @differs
 @pytest.mark.slow
-@pytest.mark.parametrize('kills', [30, pytest.param(100, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize('kills', [20, pytest.param(100, marks=pytest.mark.nightly)])
 def test_killed_processes_leave_whole_checkpoints(kills, tmp_path):
     result = subprocess.run(
         [sys.executable, '-W', 'ignore', '-m', 'tests.kill_saves', str(tmp_path), str(kills)],

@@ -382,13 +382,23 @@ def test_a_package_that_is_missing_is_named_with_the_command(prefix, arguments, 
     assert done.returncode == 2 and text in done.stderr and 'Traceback' not in done.stderr
 
 
+#: Begins a process in which packages cannot be imported.
+BLOCK = 'import runpy, sys\nfor name in %r.split(): sys.modules[name] = None\n'
+RUN = "runpy.run_module('mxrnn', run_name='__main__', alter_sys=True)\n"
+#: Several commands, one after the other.
+EACH = """
+for sys.argv in %r:
+    try:
+        runpy.run_module('mxrnn', run_name='__main__', alter_sys=True)
+    except SystemExit as ended:
+        print('ends with', ended.code, file=sys.stderr, flush=True)
+"""
+
+
 def without(blocked, *arguments):
     """Run a command in a process in which packages cannot be imported."""
-    code = ('import runpy, sys\n'
-            'for name in %r.split(): sys.modules[name] = None\n'
-            "runpy.run_module('mxrnn', run_name='__main__', alter_sys=True)\n" % blocked)
-    return subprocess.run([sys.executable, '-c', code, *map(str, arguments)], text=True,
-                          capture_output=True)
+    return subprocess.run([sys.executable, '-c', BLOCK % blocked + RUN, *map(str, arguments)],
+                          text=True, capture_output=True)
 
 
 def test_nothing_needs_mxnet(prefix, tmp_path):
@@ -413,19 +423,24 @@ def test_compare_says_in_a_line_which_shapes_the_graph_does_not_take(tmp_path, b
     assert command('export', tmp_path / 'a', '--torch', path) == 0
     np.savez(tmp_path / 'few.npz', data=np.zeros(8, 'float32'))
     np.savez(tmp_path / 'none.npz', data=np.zeros((8, 0), 'float32'))
-    for arguments, text in [
-            (['--input', 'data=8,20'], 'does not take data of shape (8, 20)'),
-            (['--input', 'data=8'], 'does not take data of shape (8,)'),
-            (['--data', tmp_path / 'few.npz'], 'does not take data of shape (8,)'),
-            (['--input', 'data=8,0'], 'the sizes of data must be integers of at least 1'),
-            (['--data', tmp_path / 'none.npz'], 'the sizes of data must be at least 1')]:
-        done = without(blocked, 'compare', tmp_path / 'a', 4, path, *arguments)
-        lines = done.stderr.splitlines()
-        assert done.returncode == 2 and text in lines[-1] and lines[-1].startswith('error: ')
-        assert 'Traceback' not in done.stderr and 'is not installed' not in done.stderr
+    wrong = [(['--input', 'data=8,20'], 'does not take data of shape (8, 20)'),
+             (['--input', 'data=8'], 'does not take data of shape (8,)'),
+             (['--data', tmp_path / 'few.npz'], 'does not take data of shape (8,)'),
+             (['--input', 'data=8,0'], 'the sizes of data must be integers of at least 1'),
+             (['--data', tmp_path / 'none.npz'], 'the sizes of data must be at least 1')]
+    done = subprocess.run(
+        [sys.executable, '-c', BLOCK % blocked + EACH % [
+            ['mxrnn', 'compare', *map(str, [tmp_path / 'a', 4, path, *arguments])]
+            for arguments, _ in wrong]], text=True, capture_output=True)
+    assert 'Traceback' not in done.stderr and 'is not installed' not in done.stderr
+    *said, rest = done.stderr.split('ends with 2\n')
+    assert not rest and len(said) == len(wrong)
+    for (_, text), lines in zip(wrong, said):
+        last = lines.splitlines()[-1]
+        assert text in last and last.startswith('error: ')
         if 'take' in text:
             assert 'the number of steps is fixed). ' + (
-                'torch says: ' if blocked else 'MXNet says: ') in lines[-1]
+                'torch says: ' if blocked else 'MXNet says: ') in last
 
 
 def test_compare_says_what_is_no_file_of_data(prefix, tmp_path, capsys):

@@ -10,13 +10,13 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope='module')
-def messages(tmp_path_factory):
+def messages():
     """The messages of mypy, with this project's configuration: {(file, line): [text]}"""
     pytest.importorskip('mypy', reason='mypy is not installed; CI has it on the newest Python')
     if sys.version_info < (3, 10):
         pytest.skip('mypy writes types otherwise on old Pythons')
     done = subprocess.run(
-        [sys.executable, '-m', 'mypy', '--cache-dir', str(tmp_path_factory.mktemp('mypy')),
+        [sys.executable, '-m', 'mypy',
          '-m', 'tests.typing.user_program', '-m', 'tests.typing.wrong_program'],
         cwd=str(HERE.parents[1]), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True)
