@@ -6,34 +6,68 @@ which nothing else reads, becomes a further layer of it.
 """
 from __future__ import annotations
 
+import re
 from typing import Iterable, Mapping, NamedTuple, Sequence
 
 from .graph import Entry, Graph, Node
+from .layout import FusedLayout
 from .rolling.writing import Writer
 
-__all__ = ['merged', 'without_effectless']
+__all__ = ['merged', 'readers', 'without_effectless']
 
-_EFFECTLESS = {'Reshape', '_copy', 'Cast', 'amp_cast', 'broadcast_to', 'broadcast_like', 'Flatten',
-               'reshape_like', '_identity_with_attr_like_rhs'}
+#: Operators that move no element: they give an array another shape at most.
+_RESHAPES = {'Reshape', '_copy', 'Flatten', 'reshape_like', 'expand_dims', 'squeeze'}
+#: Operators that change nothing where the shape and the type stay.
+_EFFECTLESS = _RESHAPES | {'Cast', 'amp_cast', 'broadcast_to', 'broadcast_like',
+                           '_identity_with_attr_like_rhs'}
 
 
 def without_effectless(graph: Graph, arrays: Mapping[Entry, object]) -> Graph:
-    """The graph without operators that give their input; equal `arrays` are of equal shapes."""
+    """The graph without operators that give their input, or together give an array the shape that
+    it had; equal `arrays` are of equal shapes. Parts of one row each are stacked."""
     edit = _Edit(graph)
-    for place, node in enumerate(graph.nodes):
-        if node.op in _EFFECTLESS and arrays.get(Entry(place, 0)) == arrays.get(
-                node.inputs[0], ()):
-            edit.replaced[Entry(place, 0)] = node.inputs[0]
+    nodes = graph.nodes
+    for place, node in enumerate(nodes):
+        entry = Entry(place, 0)
+        if node.op in _EFFECTLESS and entry in arrays:
+            first = node.inputs[0]
+            while arrays.get(first) != arrays[entry] and nodes[first.node].op in _RESHAPES and (
+                    node.op in _RESHAPES):
+                first = nodes[first.node].inputs[0]
+            if arrays.get(first) == arrays[entry]:
+                edit.replaced[entry] = first
+        if node.op == 'Concat' and len(node.inputs) > 1 and _rows(nodes, node.inputs, node.dim):
+            edit.replaced[entry] = _joined(edit.writer, node.name, node.inputs, node.dim)
     return edit.graph()
+
+
+def _rows(nodes: Sequence[Node], parts: Sequence[Entry], axis: int) -> list[Entry]:
+    """The arrays that are stacked along an axis if `parts` are joined; none if they are wider."""
+    rows: list[Entry] = []
+    for part in parts:
+        node = nodes[part.node]
+        if node.op not in ('expand_dims', 'stack') or node.axis != axis:
+            return []
+        rows.extend(node.inputs)
+    return rows
+
+
+def _joined(writer: Writer, name: str, parts: Sequence[Entry], axis: int) -> Entry:
+    """`parts` along an axis."""
+    rows = _rows(writer.nodes, parts, axis)
+    if rows:
+        return writer.add('stack', name, {'axis': axis, 'num_args': len(rows)}, rows)
+    return writer.add('Concat', name, {'dim': axis, 'num_args': len(parts)}, parts)
 
 
 def merged(graph: Graph) -> Graph:
     """The graph with the directions and layers of RNN in one node."""
-    for find in (_directions, _layers):
-        place = 0
-        while place < len(graph.nodes):
-            edit = find(graph, place)
-            graph, place = (graph, place + 1) if edit is None else (edit.graph(), 0)
+    finds = [_directions, _whole, _layers]
+    at = 0
+    while at < len(finds):
+        edits = (finds[at](graph, place) for place in range(len(graph.nodes)))
+        edit = next((each for each in edits if each is not None), None)
+        graph, at = (graph, at + 1) if edit is None else (edit.graph(), 0)
     return graph
 
 
@@ -55,7 +89,7 @@ class _Edit:
             now.append(entry)
         return tuple(now)
 
-    def slice(self, entry: Entry, axis: int, begin: int, end: int) -> Entry:
+    def slice(self, entry: Entry, axis: int, begin: int, end: int | None) -> Entry:
         return self.writer.add('slice_axis', 'part', {'axis': axis, 'begin': begin, 'end': end},
                                [entry])
 
@@ -97,14 +131,11 @@ def _walk(graph: Graph, entry: Entry, axis: int) -> _Walk:
         entries.append(entry)
 
 
-def _arrays(graph: Graph, entry: Entry) -> tuple[Entry, ...]:
-    """The weights of an RNN, output `entry.output` = 0, if they are no vector already; or none."""
+def _is_plain(graph: Graph, entry: Entry) -> bool:
+    """Whether an array is the outputs of an RNN that can be joined with another one."""
     node = graph.nodes[entry.node]
-    if node.op != 'RNN' or entry.output or node.use_sequence_length or node.projection_size:
-        return ()
-    join = graph.nodes[node.inputs[1].node]
-    count = 4 * node.num_layers * (1 + node.bidirectional)
-    return join.inputs if join.op == '_rnn_param_concat' and len(join.inputs) == count else ()
+    return node.op == 'RNN' and not entry.output and not node.use_sequence_length and (
+        node.projection_size is None)
 
 
 def _alike(graph: Graph, one: Node, other: Node) -> bool:
@@ -132,13 +163,13 @@ def _join(edit: _Edit, graph: Graph, first: Entry, second: Entry, name: str, p: 
           **attrs: object) -> Entry:
     """One RNN in the place of two, whose states it replaces; its output."""
     one, other = graph.nodes[first.node], graph.nodes[second.node]
-    write, weights, further = edit.writer, _arrays(graph, first), _arrays(graph, second)
-    half, rest = len(weights) // 2, len(further) // 2
-    vector = write.add('_rnn_param_concat', name + '_parameters', {
-        'dim': 0, 'num_args': len(weights) + len(further)}, [
-            *weights[:half], *further[:rest], *weights[half:], *further[rest:]])
-    begins = [write.add('Concat', name + '_begin', {'dim': 0, 'num_args': 2}, pair)
-              for pair in zip(one.inputs[2:], other.inputs[2:])]
+    write = edit.writer
+    (weights, biases), (further, rest) = _arrays(edit, graph, one), _arrays(edit, graph, other)
+    parts = [*weights, *further, *biases, *rest]
+    vector = write.add('_rnn_param_concat', name + '_parameters',
+                       {'dim': 0, 'num_args': len(parts)}, parts)
+    begins = [_joined(write, name + '_begin', each, 0)
+              for each in zip(one.inputs[2:], other.inputs[2:])]
     joined = write.add('RNN', name, {
         'mode': one.mode, 'state_size': one.state_size, 'state_outputs': True, 'p': p,
         **attrs}, [one.inputs[0], vector, *begins], 1 + len(begins))
@@ -151,33 +182,83 @@ def _join(edit: _Edit, graph: Graph, first: Entry, second: Entry, name: str, p: 
     return joined
 
 
+def _arrays(edit: _Edit, graph: Graph, node: Node) -> tuple[Sequence[Entry], Sequence[Entry]]:
+    """The weights of an RNN, and its biases: as they were joined, or as parts of the vector."""
+    layout = FusedLayout(node.mode, node.state_size, node.num_layers, node.bidirectional)
+    biases = [each.end - each.begin for each in layout.arrays(1, by_gate=False)
+              if each.kind == 'bias']
+    join, vector = graph.nodes[node.inputs[1].node], node.inputs[1]
+    if join.op == '_rnn_param_concat' and len(join.inputs) == 2 * len(biases):
+        return join.inputs[:len(biases)], join.inputs[len(biases):]
+    return ([edit.slice(vector, 0, 0, -sum(biases))], [edit.slice(vector, 0, -sum(biases), None)])
+
+
+def readers(graph: Graph, entry: Entry) -> set[int]:
+    """Places of the nodes that read an array, turned round or not; -1 stands for the outputs."""
+    found = {-1} if entry in graph.heads else set()
+    for place, node in enumerate(graph.nodes):
+        if entry in node.inputs:
+            moves = node.op in ('SwapAxis', 'reverse', 'SequenceReverse')
+            found |= readers(graph, Entry(place, 0)) if moves else {place}
+    return found
+
+
 def _directions(graph: Graph, place: int) -> _Edit | None:
-    """Both directions in one RNN, if the node at `place` joins their outputs."""
+    """Both directions in one RNN: the RNN at `place`, and one that reads its data backwards.
+
+    The same operators read the outputs of both, or nothing does.
+    """
+    ahead = Entry(place, 0)
+    if not _is_plain(graph, ahead):
+        return None
+    one, reading = graph.nodes[place], readers(graph, ahead)
+    data = _walk(graph, one.inputs[0], 0)
+    for further, other in enumerate(graph.nodes):
+        back = Entry(further, 0)
+        if further == place or not _is_plain(graph, back) or not _alike(graph, one, other) or (
+                one.bidirectional or one.num_layers > 1 or other.num_layers > 1):
+            continue
+        reverse = _walk(graph, other.inputs[0], 0)
+        if (data[:2] != reverse[:2] or data.reversed or not reverse.reversed or data.dropouts
+                or reverse.dropouts or reading != readers(graph, back)
+                or _needs(graph, one.inputs, back) or _needs(graph, other.inputs, ahead)):
+            continue
+        joins = [graph.nodes[each].name for each in sorted(reading) if each >= 0]
+        name = re.sub(r'(_t\d+)?_out$', '', joins[0]) if joins else one.name
+        edit, units = _Edit(graph), one.state_size
+        joined = _join(edit, graph, ahead, back, name, 0, num_layers=1, bidirectional=True)
+        edit.replaced[ahead] = edit.slice(joined, 2, 0, units)
+        edit.replaced[back] = edit.writer.add(
+            'reverse', 'back', {'axis': (0,)}, [edit.slice(joined, 2, units, 2 * units)])
+        return edit
+    return None
+
+
+def _whole(graph: Graph, place: int) -> _Edit | None:
+    """The outputs of an RNN in the place of its parts side by side, which the node at `place`
+    joins."""
     node = graph.nodes[place]
-    if node.op != 'Concat' or len(node.inputs) != 2 or node.dim not in (2, -1):
+    if node.op != 'Concat' or node.dim not in (2, -1):
         return None
     for axis in (0, 1):
-        ahead, back = (_walk(graph, entry, axis) for entry in node.inputs)
-        if (ahead.axis or back.axis or ahead.reversed or not back.reversed or ahead.dropouts
-                or back.dropouts or not _arrays(graph, ahead.root)
-                or not _arrays(graph, back.root)):
+        walks = [_walk(graph, entry, axis) for entry in node.inputs]
+        parts = [graph.nodes[each.root.node] for each in walks]
+        if any(each.op != 'slice_axis' or each.axis != 2 for each in parts):
             continue
-        one, other = graph.nodes[ahead.root.node], graph.nodes[back.root.node]
-        data, reverse = _walk(graph, one.inputs[0], 0), _walk(graph, other.inputs[0], 0)
-        if (data[:2] != reverse[:2] or data.reversed or not reverse.reversed or data.dropouts
-                or reverse.dropouts or not _alike(graph, one, other) or one.num_layers > 1
-                or other.num_layers > 1 or one.bidirectional
-                or _needs(graph, one.inputs, back.root) or _needs(graph, other.inputs, ahead.root)):
+        root = parts[0].inputs[0]
+        rnn = graph.nodes[root.node]
+        if not _is_plain(graph, root) or any(
+                (each.axis, each.reversed, each.dropouts) != (0, walks[0].reversed, [])
+                or part.inputs[0] != root for each, part in zip(walks, parts)):
             continue
-        edit = _Edit(graph)
-        name = node.name[:-len('_out')] if node.name.endswith('_out') else node.name
-        joined = _join(edit, graph, ahead.root, back.root, name, 0, num_layers=1,
-                       bidirectional=True)
-        units = one.state_size
-        edit.replaced[Entry(place, 0)] = joined if axis == 0 else edit.writer.swap(joined, name)
-        edit.replaced[ahead.root] = edit.slice(joined, 2, 0, units)
-        edit.replaced[back.root] = edit.writer.add(
-            'reverse', 'back', {'axis': (0,)}, [edit.slice(joined, 2, units, 2 * units)])
+        ends = [part.end for part in parts]
+        if [part.begin for part in parts] != [0, *ends[:-1]] or (
+                ends[-1] != rnn.state_size * (1 + rnn.bidirectional)):
+            continue
+        edit, whole = _Edit(graph), root
+        if walks[0].reversed:
+            whole = edit.writer.add('reverse', 'back', {'axis': (0,)}, [whole])
+        edit.replaced[Entry(place, 0)] = edit.writer.swap(whole, node.name) if axis else whole
         return edit
     return None
 
@@ -185,17 +266,17 @@ def _directions(graph: Graph, place: int) -> _Edit | None:
 def _layers(graph: Graph, place: int) -> _Edit | None:
     """The RNN at `place` as further layers of the one whose outputs it alone reads."""
     second = Entry(place, 0)
-    if not _arrays(graph, second):
+    if not _is_plain(graph, second):
         return None
     other = graph.nodes[place]
     walk = _walk(graph, other.inputs[0], 0)
     first, one = walk.root, graph.nodes[walk.root.node]
-    if (not _arrays(graph, first) or walk.axis or walk.reversed or len(walk.dropouts) > 1
+    if (not _is_plain(graph, first) or walk.axis or walk.reversed or len(walk.dropouts) > 1
             or not _alike(graph, one, other) or set(walk.entries) & set(graph.heads)
             or _needs(graph, other.inputs[1:], first)):
         return None
-    readers = [node for entry in walk.entries for node in graph.nodes if entry in node.inputs]
-    if len(readers) != len(walk.entries):
+    reading = [node for entry in walk.entries for node in graph.nodes if entry in node.inputs]
+    if len(reading) != len(walk.entries):
         return None
     p = walk.dropouts[0].p if walk.dropouts else 0.
     if any(each.num_layers > 1 and each.p != p for each in (one, other)):

@@ -25,7 +25,7 @@ SHOWN = re.findall(r'^`(\w+)` of `tests/interop/programs.py`:\n\n```py\n(.*?)^``
 @pytest.mark.parametrize('name, text', SHOWN, ids=[name for name, _ in SHOWN])
 def test_shown_sources_are_those_that_are_written(name, text):
     """But for the difference that the check found, which depends on the machine."""
-    number = r'(?<=difference )[\d.e-]+'
+    number = r'(?<=differ by )[\d.e-]+'
     written = generate(program_of(name)[1], INPUTS.get(name)).text
     assert re.sub(number, '', text) == re.sub(number, '', written)
     assert len(SHOWN) == 3

@@ -6,10 +6,10 @@ from .elementwise import check_real, number
 from .scope import Scope
 from .table import Emitted, Unsupported, Value, emits
 
-__all__: list[str] = []
+__all__ = ['made']
 
 
-def _made(scope: Scope, function: str, *arguments: str) -> str:
+def made(scope: Scope, function: str, *arguments: str) -> str:
     """A call of a function of torch that makes an array where the method's first argument is."""
     kind = scope.dtypes[0]
     return 'torch.%s(%s%s%s)' % (
@@ -23,12 +23,12 @@ def _filled(scope: Scope, node: Node) -> Emitted:
     for near in scope.arguments:
         if near.dtype == scope.dtypes[0]:
             return '%s.new_%s(%s)' % (near.of, name, sizes)
-    return _made(scope, name, sizes)
+    return made(scope, name, sizes)
 
 
 @emits('_full')
 def _full(scope: Scope, node: Node) -> Emitted:
-    return _made(scope, 'full', '(%s,)' % scope.sizes(scope.out[0]),
+    return made(scope, 'full', '(%s,)' % scope.sizes(scope.out[0]),
                  number(node.value, single=False))
 
 
@@ -38,7 +38,7 @@ def _arange(scope: Scope, node: Node) -> Emitted:
         raise Unsupported('without an end, or of float16')
     start, stop = (0., node.start) if node.stop is None else (node.start, node.stop)
     # Of whole numbers torch makes a range of integers, unless it is told another type.
-    text = _made(scope, 'arange', *map(repr, (start, stop, node.step)))
+    text = made(scope, 'arange', *map(repr, (start, stop, node.step)))
     return text if node.repeat == 1 else '%s.repeat_interleave(%d)' % (text, node.repeat)
 
 
@@ -61,9 +61,9 @@ def _moved(text: str, first: float, scale: float) -> str:
 
 @emits('_random_uniform')
 def _uniform(scope: Scope, node: Node) -> Emitted:
-    return _moved(_made(scope, 'rand', scope.sizes(scope.out[0])), node.low, node.high - node.low)
+    return _moved(made(scope, 'rand', scope.sizes(scope.out[0])), node.low, node.high - node.low)
 
 
 @emits('_random_normal')
 def _normal(scope: Scope, node: Node) -> Emitted:
-    return _moved(_made(scope, 'randn', scope.sizes(scope.out[0])), node.loc, node.scale)
+    return _moved(made(scope, 'randn', scope.sizes(scope.out[0])), node.loc, node.scale)

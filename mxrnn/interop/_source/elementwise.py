@@ -103,6 +103,8 @@ def _enter_number(name: str, text: str) -> None:
         value = number(node.scalar, single=False)
         if name == 'plus' and value.startswith('-'):
             return f'{x:+} - {value[1:]}'
+        if name == 'mul' and value == '-1':
+            return f'-{x:**}'
         found = text.format(x, '(%s)' % value if value.startswith('-') else value)
         return cast(found, x.dtype) if name in _COMPARISONS else found
 
@@ -138,7 +140,8 @@ def _add_n(scope: Scope, node: Node, first: Value, *others: Value) -> Emitted:
 def _where(scope: Scope, node: Node, condition: Value, x: Value, y: Value) -> Emitted:
     if re.fullmatch(r'torch\.ones_like\([\w.]+\)', condition.text):  # of zoneout that draws nothing
         return x
-    chosen = f'{condition:<} != 0'
+    compared = re.fullmatch(r'\(([^()]+ [<=>!]=? [^()]+)\)\.float\(\)', condition.text)
+    chosen = compared[1] if compared else f'{condition:<} != 0'
     if condition.rank < x.rank:  # it chooses rows
         chosen = '(%s).reshape(-1%s)' % (chosen, ', 1' * (x.rank - 1))
     return 'torch.where(%s, %s, %s)' % (chosen, x, y)

@@ -276,6 +276,10 @@ def _described(plan: _Plan, shape: Shape) -> str:
                               for size in shape)
 
 
+#: A blank at which no line ends.
+_NO_BREAK = '\x00'
+
+
 def _docstring(plan: _Plan, path: str, checks: Sequence[_Checked]) -> str:
     methods, facts = plan.methods, plan.methods.facts.arrays
     version = plan.model.graph.version
@@ -296,15 +300,15 @@ def _docstring(plan: _Plan, path: str, checks: Sequence[_Checked]) -> str:
              for own, name in renamed]
     rows += ['Note: %s.' % _escaped(note) for note in plan.notes]
     for check in checks:
-        rows.append('Checked against %s: largest relative difference %.1g, of %s.' % (
-            check.graph, check.difference, ' and of '.join(', '.join('%s %s' % (
-                methods.arguments[name], tuple(sample[name].shape)) for name in methods.inputs)
-                for sample in check.samples)))
+        rows.append('Checked beside %s: outputs differ by %.1g of the largest at most, for %s.' % (
+            check.graph, check.difference, ' and for '.join(', '.join('%s %s' % (
+                methods.arguments[name], str(tuple(sample[name].shape)).replace(' ', _NO_BREAK))
+                for name in methods.inputs) for sample in check.samples)))
     rows += ['', "Weights: model.load_state_dict(torch.load(%s, weights_only=True))"
         % _escaped(ascii(os.path.basename(weights_of(path))))]
     fill = functools.partial(textwrap.fill, width=100, subsequent_indent='    ',
                              break_long_words=False, break_on_hyphens=False)  # no escape is cut
-    return '\n'.join(map(fill, rows)) + '\n'
+    return '\n'.join(map(fill, rows)).replace(_NO_BREAK, ' ') + '\n'
 
 
 # ---- check

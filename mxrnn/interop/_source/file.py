@@ -9,14 +9,15 @@ from typing import Callable, Mapping
 import numpy as np
 from torch import nn
 
+from .names import cell_of, prefix_of, shown
 from .table import Unsupported
 
 __all__ = ['File', 'local', 'wrapped']
 
 _WIDTH = 100
 #: Words that mean something else in the file, with the names of helpers.
-_GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'reverse_sequences', *dir(builtins),
-            *keyword.kwlist}
+_GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'reverse_sequences', 'mask_steps',
+            *dir(builtins), *keyword.kwlist}
 _METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step'}
 
 
@@ -38,20 +39,28 @@ def local(name: str, taken: set[str]) -> str:
 
 def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:
     """A line of code, continued inside of its brackets where it is too long; it begins in `depth`
-    of them."""
+    of them. A comment at its end goes before it."""
     if len(line) <= _WIDTH:
         return line
-    best, at_best, quote = 0, 0, ''
+    code, sign, comment = line.partition('  # ')
+    if sign:
+        return '%s# %s\n%s' % (' ' * (len(line) - len(line.lstrip())), comment, wrapped(code))
+    breaks: list[tuple[int, int]] = []
+    quote = ''
     for at, letter in enumerate(line[:_WIDTH]):
         if quote or letter in '\'"':
             quote = '' if letter == quote else quote or letter
             continue
         depth += (letter in '([{') - (letter in ')]}')
         if letter == ' ' and depth and line[at - 1] in ',+*/-':
-            best, at_best = at, depth
-    if not best:
+            breaks.append((depth, at))
+    if not breaks:
         return line
-    indent = len(line) - len(line.lstrip()) + deeper
+    late = [each for each in breaks if each[1] > _WIDTH // 2]
+    least = min(late, default=(0, 0))[0]
+    at_best, best = max((each for each in late if each[0] == least), default=breaks[-1])
+    indent = len(line) - len(line.lstrip()) + deeper * (
+        1 + line.lstrip().startswith(('def ', 'for ')))
     return line[:best] + '\n' + wrapped(' ' * indent + line[best + 1:], at_best, 0)
 
 
@@ -93,6 +102,10 @@ class File:
         self._attributes.add(own)
         return own
 
+    def has(self, name: str) -> bool:
+        """Whether a layer is called so."""
+        return any(line.startswith('self.%s = nn.' % name) for line in self.layers)
+
     def method(self, name: str) -> str:
         """The name of a method, like `name`."""
         own = _identifier(name, lambda own: own in self._attributes)
@@ -124,13 +137,26 @@ class File:
         if key not in self._made:
             own = self._attribute(name)
             self._made[key] = 'self.' + own
-            self.layers.append('self.%s = %s' % (own, made_by))
+            self.layers.append('self.%s = %s%s' % (own, made_by, self._origin(own, weights)))
             self.layers += [line.format('self.' + own) for line in further]
             for end, places in weights.items():
                 self._claim('%s.%s' % (own, end), places)
             for end, array in (constants or {}).items():
                 self.constants['%s.%s' % (own, end)] = array
         return self._made[key]
+
+    def _origin(self, layer: str, weights: Mapping[str, np.ndarray]) -> str:
+        """A comment with the names of MXNet's layers or cells, where they are not `layer`."""
+        used = np.concatenate([np.zeros(0), *(each.reshape(-1) for each in weights.values())])
+        parameters = [name for name, places in self.places.items()
+                      if np.isin(places.reshape(-1)[:1], used).any()]
+        prefixes: list[str] = []
+        for each in (prefix_of, cell_of):
+            prefixes = list(dict.fromkeys(map(each, parameters)))
+            if len(prefixes) < 2:
+                break
+        same = [name.strip('_') for name in prefixes] == [layer]
+        return '' if same or not prefixes else '  # %s of MXNet' % shown(prefixes)
 
     def _claim(self, key: str, places: np.ndarray) -> None:
         """Enter the elements of a parameter; one that is there already is the same parameter."""

@@ -1,11 +1,14 @@
 """Operators that reduce, order or look up: sums, extremes, sorting, indices, products."""
 from __future__ import annotations
 
+import re
 from typing import Sequence
 
 from ..._graph.graph import Node
+from .creation import made
 from .elementwise import cast, check_real, is_real, number
 from .scope import Scope
+from .shape import product
 from .table import Emitted, Many, Size, Unsupported, Value, emits
 
 __all__: list[str] = []
@@ -41,6 +44,10 @@ def _reduction(scope: Scope, node: Node, x: Value) -> Emitted:
     axes, keep, text = _axes(x, node.axis, node.exclude), node.keepdims, x.of
     if not axes:
         raise Unsupported('over no axis')
+    if node.op == 'sum' and len(axes) == x.rank and re.fullmatch(r'torch\.ones_like\([^()]*\)',
+                                                                 text):  # how many there are
+        count = scope.size(product(x.shape))
+        return made(scope, 'full', '(%s)' % ('1, ' * x.rank if keep else '1,'), 'float(%s)' % count)
     parts = [[axis] for axis in reversed(axes)] if node.op == 'prod' else [axes]
     for part in parts:
         text += '.%s(%s)' % (_METHODS.get(node.op, node.op), _over(part, keep))

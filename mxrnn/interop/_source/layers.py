@@ -6,17 +6,22 @@ from typing import Sequence
 import numpy as np
 
 from ..._graph.graph import Node
+from .names import prefix_of
 from .scope import Scope
 from .table import Emitted, Unsupported, Value, emits, number
 
 __all__: list[str] = []
 
 
-def _layer_name(node: Node, weight: Value) -> str:
-    """What stands before '_weight', or else the node's name."""
-    name = weight.parameter or ''
-    return next((name[:-len(end)] for end in ('_weight', '_gamma') if name.endswith(end)),
-                node.name)
+def _layer_name(scope: Scope, node: Node, weight: Value, *others: Value | None) -> str:
+    """What stands before '_weight', or else, or if another layer is called so, before the end
+    of another parameter, or the node's name."""
+    prefixes = [prefix_of(each.parameter) for each in (weight, *others)
+                if each is not None and each.parameter is not None]
+    names = [each for each in prefixes if each]
+    if names and scope.file.has(names[0]):  # its weight is that of another layer, too
+        names = [*names[1:], node.name]
+    return (names or [node.name])[0]
 
 
 def _are_parameters(*values: Value | None) -> bool:
@@ -32,7 +37,7 @@ def _fully_connected(scope: Scope, node: Node, x: Value, weight: Value, bias: Va
         text = '%s.flatten(1)' % x.of if x.rank > 2 else '%s.unsqueeze(1)' % x.of
     if not _are_parameters(weight, bias):
         return 'F.linear(%s, %s%s)' % (text, weight, '' if bias is None else f', {bias}')
-    layer = scope.module(_layer_name(node, weight), 'nn.Linear(%s, %s%s)' % (
+    layer = scope.module(_layer_name(scope, node, weight, bias), 'nn.Linear(%s, %s%s)' % (
         weight.shape[1], weight.shape[0], ', bias=False' * (bias is None)),
         weight=weight, bias=bias)
     return '%s(%s)' % (layer, text)
@@ -44,8 +49,8 @@ def _embedding(scope: Scope, node: Node, x: Value, weight: Value) -> Emitted:
     if not _are_parameters(weight):
         text = 'F.embedding(%s, %s)' % (text, weight)
     else:
-        layer = scope.module(_layer_name(node, weight), 'nn.Embedding(%s, %s)' % weight.shape,
-                             weight=weight)
+        layer = scope.module(_layer_name(scope, node, weight),
+                             'nn.Embedding(%s, %s)' % weight.shape, weight=weight)
         text = '%s(%s)' % (layer, text)
     return Value(text, scope.out[0], scope.dtypes[0], swapped=x.swapped)
 
@@ -88,7 +93,7 @@ def _convolution(scope: Scope, node: Node, x: Value, weight: Value, bias: Value 
     text = _window(node, stride='stride', pad='padding', dilate='dilation',
                    **({'adj': 'output_padding'} if back else {}))
     text += ', groups=%d' % node.num_group * (node.num_group > 1) + ', bias=False' * (bias is None)
-    layer = scope.file.module(_layer_name(node, weight), 'nn.Conv%s%dd(%d, %d, %s%s)' % (
+    layer = scope.file.module(_layer_name(scope, node, weight), 'nn.Conv%s%dd(%d, %d, %s%s)' % (
         'Transpose' * back, count, channels, filters, _sizes(node.kernel), text), places)
     return '%s(%s.movedim(-1, 1)).movedim(1, -1)' % (layer, x.of) if last else '%s(%s)' % (layer, x)
 
@@ -103,7 +108,8 @@ def _pooling(scope: Scope, node: Node, x: Value) -> Emitted:
         axes = ', '.join(map(str, range(2, x.rank)))
         return '%s.%s((%s,), keepdim=True)' % (x.of, 'amax' if kind == 'max' else 'mean', axes)
     up = node.pooling_convention == 'full'
-    text = ', stride=%s' % _sizes(node.stride or (1,) * count)
+    stride = node.stride or (1,) * count
+    text = ', stride=%s' % _sizes(stride) * (tuple(stride) != tuple(node.kernel))
     text += _window(node, pad='padding') + ', ceil_mode=True' * up
     if kind == 'avg' and node.op == 'Pooling' and node.count_include_pad is False:
         text += ', count_include_pad=False'
@@ -153,7 +159,7 @@ def _batch_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value, m
     momentum = number(1 - float(number(node.momentum)))
     made_by = 'nn.BatchNorm%dd(%s, eps=%s, momentum=%s)' % (
         max(x.rank - 2, 1), beta.shape[0], number(node.eps), momentum)
-    layer = scope.file.module(_layer_name(node, gamma), made_by, places, constants, *fixed)
+    layer = scope.file.module(_layer_name(scope, node, gamma), made_by, places, constants, *fixed)
     return '%s(%s)' % (layer, x) if axis == 1 else '%s(%s.movedim(%d, 1)).movedim(1, %d)' % (
         layer, x.of, axis, axis)
 
@@ -165,7 +171,7 @@ def _layer_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -
     axis, width, last = node.axis % x.rank, x.shape[node.axis], node.axis % x.rank == x.rank - 1
     text = format(x) if last else '%s.movedim(%d, -1)' % (x.of, axis)
     if _are_parameters(gamma, beta):
-        layer = scope.module(_layer_name(node, gamma), 'nn.LayerNorm(%s, eps=%s)' % (
+        layer = scope.module(_layer_name(scope, node, gamma), 'nn.LayerNorm(%s, eps=%s)' % (
             width, number(node.eps)), weight=gamma, bias=beta)
         text = '%s(%s)' % (layer, text)
     else:

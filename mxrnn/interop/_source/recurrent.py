@@ -1,7 +1,6 @@
 """RNN as nn.LSTM, nn.GRU and nn.RNN, and loops as a for over a method."""
 from __future__ import annotations
 
-import os
 import re
 from typing import Mapping, Sequence
 
@@ -9,8 +8,10 @@ import numpy as np
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import FusedLayout
+from ..._graph.merging import readers
 from ..model import Model
 from .file import File, local, wrapped
+from .names import cell_of, reader_of, rnn_of, shown
 from .sampling import run
 from .scope import Scope
 from .table import Emitted, Unsupported, Value, emits, number
@@ -66,26 +67,21 @@ def _rnn(scope: Scope, node: Node, data: Value, *begins: Value) -> Emitted:
     options += ['bidirectional=True'] * node.bidirectional
     fixed = [] if 'bias=False' in options else ['{}.%s.requires_grad_(False)' % key
                                                 for key in empty]
-    layer = scope.file.module(_name_of(scope.graph, node), '%s(%s)' % (
+    name = rnn_of(node, scope.graph.ending_in([node.inputs[1]]).arguments)
+    layer = scope.file.module(name, '%s(%s)' % (
         _CLASSES[node.mode], ', '.join(options)), weights, None, *fixed)
+    kept = scope.used(0) > 1 or any(scope.graph.nodes[place].op == '_foreach' for place in readers(
+        scope.graph, Entry(scope.place, 0)))
     states = ', '.join(map(format, begins))
     given = ', (%s)' % states if lstm and states else ', ' * bool(states) + states
     names = scope.unpack('{}, ({}, {})' if lstm and (scope.used(1) or scope.used(2)) else '{}, {}',
-                         '%s(%s%s)' % (layer, data.unswapped, given), 'x', 'state', 'cell')
+                         '%s(%s%s)' % (layer, data.unswapped, given),
+                         name + '_out' if kept else 'x', 'state', 'cell')
     outputs: list[str | Value] = [Value(name, shape, data.dtype)
                                   for name, shape in zip(names, scope.out)]
     if data.swapped:
         outputs[0] = data._replace(text=names[0], shape=scope.out[0])
     return outputs
-
-
-def _name_of(graph: Graph, node: Node) -> str:
-    """What the weights of all its cells have in common, or else the name of the node."""
-    names = graph.ending_in([node.inputs[1]]).arguments
-    common = os.path.commonprefix(names)
-    if len(names) > 1:
-        common = re.sub(r'(_l|_)?\d*(i2h|h2h)?_?$', '', common)
-    return re.sub(r'_(parameters|rolled|rnn)$', '', common or node.name) or node.mode
 
 
 # ---- loops
@@ -102,15 +98,19 @@ def _loop(scope: Scope, node: Node, *inputs: Value) -> Emitted:
     names: set[str] = set()
     constants: dict[Entry, Value] = {}
     entries = [Entry(place, 0) for place in places]
+    inputs = (*inputs[:first + states], *map(scope.named, inputs[first + states:]))
     for at, (entry, value) in enumerate(zip(entries, inputs)):
         if at >= first + states and value.parameter is not None:
             constants[entry] = value
         elif entry in facts.arrays:
-            text = local('x' if at < first else 'state' if at < first + states
-                         else body.nodes[entry.node].name, names)
+            text = local((reader_of(body, entry, 'x') if first > 1 else '') or 'x' if at < first
+                         else _state(value) if at < first + states else value.text, names)
             names.add(text)
             given[entry] = Value(text, *facts.arrays[entry])
     sub = Scope(scope.file, body, facts, {**given, **constants}, scope.faults)
+    for entry in entries[:first]:
+        if entry in given:
+            sub.let_go(given[entry])
     name = scope.file.method('step')
     kept = [at for at in range(len(body.heads))
             if at >= node.num_out_data or scope.used(at)]
@@ -119,30 +119,34 @@ def _loop(scope: Scope, node: Node, *inputs: Value) -> Emitted:
         raise Unsupported('its body cannot be written')
     texts = [format(each) for each in results]
     unique = dict(zip(texts, results))
+    cells = sorted({cell_of(str(value.parameter)) for value in constants.values()})
     write_method(scope.file, sub, name, [given[each].text for each in entries if each in given],
-                 list(unique.values()), 'One step of the loop %s.' % _quoted(node.name))
-    return _call(scope, node, name, inputs, [each in given for each in entries],
+                 list(unique.values()), 'One step%s.' % (' of ' * bool(cells) + shown(cells)))
+    rows = [given[each].text if first > 1 and each in given else 'row' for each in entries[:first]]
+    return _call(scope, node, name, rows, inputs, [each in given for each in entries],
                  dict(zip(kept, texts)))
 
 
-def _quoted(name: str) -> str:
-    return ascii(name)[1:-1].replace('\\', '/').replace('"', '/')
+def _state(begin: Value) -> str:
+    """A name for a state: that of the array that it begins with, if this is a state."""
+    found = re.match(r'(state|cell)(?:_\d+)?\b', begin.text)
+    return found[1] if found else 'state'
 
 
-def _call(scope: Scope, node: Node, name: str, inputs: Sequence[Value], passed: Sequence[bool],
-          texts: Mapping[int, str]) -> Emitted:
+def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequence[Value],
+          passed: Sequence[bool], texts: Mapping[int, str]) -> Emitted:
     """The lines of the loop, in the method that it is in.
 
-    `texts` are what the step returns, by the number of the body's output; what is there twice is
-    returned once.
+    `rows` are names for what a step gets of its data. `texts` are what it returns, by the number of
+    the body's output; what is there twice is returned once.
     """
     first, states, count = len(node.in_data_locs), len(node.in_state_locs), node.num_out_data
     readers = [each.op for each, _ in scope.graph.consumers(scope.place)]
     swapped = any(each.swapped for each in inputs[:first]) or set(readers) == {'SwapAxis'}
     data = ['%s.unbind(%d)' % (each.unswapped.of, int(each.swapped)) for each in inputs[:first]]
-    rows = [scope.own('', 'row') for _ in range(first)]
-    state = [scope.own(format(each), 'state') for each in inputs[first:first + states]]
-    others = [scope.named(each).text for each in inputs[first + states:]]
+    rows = [scope.own('', row) for row in rows]
+    begins, others = inputs[first:first + states], [each.text for each in inputs[first + states:]]
+    state = scope.states([(format(each), _state(each)) for each in begins], *data, *others)
     returned = {text: state[at - count] for at, text in texts.items() if at >= count}
     if len(returned) < states:
         raise Unsupported('two of its states are the same')

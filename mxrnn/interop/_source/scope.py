@@ -10,6 +10,7 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes
 from .file import File, local, wrapped
+from .names import name_of, reader_of
 from .table import (
     SOURCE,
     Emitted,
@@ -61,6 +62,7 @@ class Scope:
         self.arguments = [value for value in given.values() if value.parameter is None
                           and value.text.isidentifier()]
         self.values = dict(given)
+        self._variables = {each.name for each in graph.nodes if each.is_variable}
         self.place = 0
         #: Names of the arguments, and arrays, that the lines read.
         self.found: set[str] = set()
@@ -71,6 +73,8 @@ class Scope:
         #: The inputs of the node that have not been read yet.
         self._read: list[Entry] = []
         self._names = {value.text for value in self.arguments}
+        #: Names that stand for something else where nothing reads their array any more.
+        self._loose: set[str] = set()
         self._uses: collections.Counter[Entry] = collections.Counter()
 
     # ---- what emitters use
@@ -113,14 +117,17 @@ class Scope:
         """The text of a shape, as it stands in a call."""
         return ', '.join(self.size(each, *near) for each in shape)
 
-    def named(self, value: Value, name: str = 'x') -> Value:
+    def named(self, value: Value, name: str = '') -> Value:
         """The value, under a name: that of a variable of the method."""
         if _NAME.fullmatch(value.text):
             return value
-        own = self._free(name)
+        entries = [entry for entry, each in self.values.items() if each == value]
+        name = next((found for entry in entries if (
+            found := name_of(self.graph.nodes[entry.node]))), name)
+        own = self.free('x' if name in self._variables else name or 'x')
         self._lines.append(_Line(own, value.text, (own,)))
         named = value._replace(text=own)
-        self.values.update((entry, named) for entry, each in self.values.items() if each == value)
+        self.values.update(dict.fromkeys(entries, named))
         return named
 
     def own(self, text: str, name: str) -> str:
@@ -131,11 +138,26 @@ class Scope:
             self._lines.append(_Line(own, text, (own,)))
         return own
 
+    def states(self, begins: Sequence[tuple[str, str]], *kept: str) -> list[str]:
+        """Variables that are set to texts, each called as it says or like that.
+
+        The node's inputs must not be used after it, but in the texts `kept`.
+        """
+        self._consume()
+        own: list[str] = []
+        for at, (text, name) in enumerate(begins):
+            later = [text for text, _ in begins[at + 1:]]
+            own.append(self.free(name, *own, *_WORD.findall(' '.join([*kept, *later]))))
+            if own[-1] != text:
+                self._lines.append(_Line(own[-1], text, (own[-1],)))
+        self._loose.difference_update(own)
+        return own
+
     def total(self, terms: Sequence[str]) -> Value:
         """Lines that add up terms, and their sum."""
         name = self.own(terms[0], 'loss')
         for term in terms[1:]:
-            self.line('%s = %s + %s' % (name, name, term))
+            self._lines.append(_Line(name, '%s + %s' % (name, term), (name,)))
         return Value(name, (), 'float32')
 
     def line(self, text: str) -> None:
@@ -153,9 +175,9 @@ class Scope:
             key: self.file.places[str(value.parameter)] for key, value in weights.items()
             if value is not None})
 
-    def used(self, output: int) -> bool:
-        """Whether anything reads an output of the node that is being written."""
-        return self._uses[Entry(self.place, output)] > 0
+    def used(self, output: int) -> int:
+        """How often an output of the node that is being written is read."""
+        return self._uses[Entry(self.place, output)]
 
     def unpack(self, pattern: str, text: str, *names: str) -> list[str]:
         """Write ``h, (c, _) = text`` of the pattern '{}, ({}, {})'; names of what is read.
@@ -165,8 +187,7 @@ class Scope:
         self._consume()
         own: list[str] = []
         for at, name in enumerate(names):
-            free = self._free(name) if self.used(at) else '_'
-            own.append(self.own('', name) if free != '_' and free in own else free)
+            own.append(self.free(name, *own) if self.used(at) else '_')
         self._lines.append(_Line(pattern.format(*own), text, tuple(
             [each for each in own if each != '_'])))
         return own
@@ -210,7 +231,7 @@ class Scope:
         self._needed(heads)
         if len(facts) == 1 and max(self._given.values(), default=0) <= 1:
             return
-        names = [self.own('', _name_of(self.graph.nodes[entry.node]))
+        names = [self.own('', name_of(self.graph.nodes[entry.node]) or 'x')
                  if entry in self._given else '_' for entry in facts]
         for name, (entry, fact) in zip(names, facts.items()):
             self.values[entry] = Value(name, *fact)
@@ -266,8 +287,11 @@ class Scope:
     def _results(self, node: Node, emitted: Emitted, swapped: bool) -> list[Value]:
         if isinstance(emitted, Many):
             count = node.num_outputs if node.op == 'SliceChannel' else len(self.out)
-            emitted = list(self.unpack(', '.join(['{}'] * count) + ',' * (count == 1), emitted.text,
-                                       *[self._reader(at, node) for at in range(count)]))
+            own = name_of(node)
+            names = [reader_of(self.graph, Entry(self.place, at), own) or own or 'part'
+                     for at in range(count)]
+            emitted = list(self.unpack(', '.join(['{}'] * count) + ',' * (count == 1),
+                                       emitted.text, *names))
         results = []
         for at, each in enumerate(emitted if isinstance(emitted, list) else [emitted]):
             if isinstance(each, str):
@@ -283,7 +307,7 @@ class Scope:
         for at, value in enumerate(results):
             entry = Entry(self.place, at)
             if self._uses[entry] > 1 and value.parameter is None:
-                value = self.named(value, _name_of(node))
+                value = self.named(value, name_of(node))
             self.values[entry] = value
 
     def _shortened(self, inputs: Sequence[Value]) -> list[Value]:
@@ -297,27 +321,29 @@ class Scope:
             inputs = [named if each == inputs[at] else each for each in inputs]
         return inputs
 
-    def _reader(self, output: int, node: Node) -> str:
-        """A name for an output of several: that of the node that reads it."""
-        for place, each in enumerate(self.graph.nodes):
-            if place > self.place and Entry(self.place, output) in each.inputs:
-                name = _name_of(each)
-                return name if name != 'x' else _name_of(node)
-        return 'x'
-
-    def _free(self, name: str) -> str:
-        """A name for a variable: x again where nothing needs the old one."""
-        if name == 'x' and 'x' in self._names and 'x' not in {
-                each.text for each in self.arguments} and not any(
-                    re.search(r'\bx\b', value.text) for entry, value in self.values.items()
-                    if self._uses[entry] > 0):
-            return name
-        own = local(name, self._names)
+    def free(self, name: str, *kept: str) -> str:
+        """A name for a variable that is none of `kept`: an old one where nothing needs it."""
+        words = {word for entry, value in self.values.items() if self._uses[entry] > 0
+                 for word in _WORD.findall(value.text)}
+        own = local(name, self._names - self._loose | words.union(kept))
+        self.arguments = [each for each in self.arguments if each.text != own]
         self._names.add(own)
+        self._loose.add(own)
         return own
+
+    def let_go(self, value: Value) -> None:
+        """Let the name of an argument stand for something else where nothing needs it any more:
+        not where it alone tells a size."""
+        others = {size for each in self.arguments if each != value for size in each.shape}
+        if all(isinstance(size, int) or size in others for size in value.shape):
+            self._loose.add(value.text)
 
     def body(self, returns: str) -> list[str]:
         """The lines of the method, without those whose variables nothing reads."""
+        last = self._lines[-1] if self._lines else None
+        if last is not None and returns == 'return ' + last.left:
+            self._lines.pop()
+            returns = 'return ' + last.right
         live = set(_WORD.findall(returns))
         kept = [returns]
         for line in reversed(self._lines):
@@ -340,10 +366,3 @@ def _all_swapped(inputs: Iterable[Value], out: Sequence[Shape]) -> bool:
     inputs, rank = list(inputs), max(map(len, out), default=0)
     return any(each.swapped for each in inputs) and all(
         each.rank == rank if each.swapped else each.rank <= rank - 2 for each in inputs)
-
-
-def _name_of(node: Node) -> str:
-    """A name for the output of a node: what the program called it, without prefix and step."""
-    name = re.sub(r'^.*_t\d+_', '', node.name)
-    made_up = re.fullmatch(r'_?[a-z_]*\d+(_swapped|_fwd)?', name)
-    return 'x' if made_up else name

@@ -31,12 +31,15 @@ def _sequence_mask(scope: Scope, node: Node, x: Value, *length: Value) -> Emitte
         return x
     swapped = x.swapped
     x, time = _batch_major(x, node.axis)
-    x = scope.named(x)
-    steps = 'torch.arange(%s, device=%s.device)' % (scope.size(x.shape[time], x), x)
-    padding = '(%s%s >= %s%s)%s' % (
-        steps, '' if time else '.unsqueeze(1)', length[0].of, '.unsqueeze(1)' * time,
-        '.unsqueeze(-1)' * (x.rank - 2))
-    text = '%s.masked_fill(%s, %s)' % (x, padding, number(node.value))
+    name = scope.helper('mask_steps', '''
+def mask_steps(x: Tensor, lengths: Tensor, time: int, value: float = 0) -> Tensor:
+    """The sequences with `value` in the steps, along the axis `time`, behind their lengths."""
+    steps = torch.arange(x.shape[time], device=x.device)
+    behind = steps.unsqueeze(1 - time) >= lengths.unsqueeze(time)
+    return x.masked_fill(behind.reshape(*behind.shape, *[1] * (x.dim() - 2)), value)
+'''.strip())
+    value = ', ' + number(node.value) if node.value else ''
+    text = '%s(%s, %s, %d%s)' % (name, x, length[0], time, value)
     return Value(text, scope.out[0], x.dtype, swapped=swapped)
 
 

@@ -160,7 +160,7 @@ def _cut(scope: Scope, x: Value, number: int, axis: int, squeeze: bool) -> Emitt
         return [_without(x.of, axis)] if squeeze else [x]
     if squeeze and x.swapped and axis < 2:
         x, axis = x.unswapped, 1 - axis
-    if squeeze and sum(map(scope.used, range(number))) < number:  # the last step, say
+    if squeeze and not all(map(scope.used, range(number))):  # the last step, say
         x = scope.named(x)
         if axis < 2:  # time, perhaps: an index alone takes more steps, too
             scope.line('assert %s.shape[%d] == %d' % (x, axis, number))

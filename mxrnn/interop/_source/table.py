@@ -164,5 +164,5 @@ def is_zero(graph: Graph, entry: Entry) -> bool:
     node = graph.nodes[entry.node]
     while node.op in ('expand_dims', 'Reshape', 'SwapAxis', '_copy', 'slice_axis', 'broadcast_to'):
         node = graph.nodes[node.inputs[0].node]
-    return node.op in ('_zeros', 'zeros_like') or node.op == 'Concat' and all(
+    return node.op in ('_zeros', 'zeros_like') or node.op in ('Concat', 'stack') and all(
         is_zero(graph, each) for each in node.inputs)
