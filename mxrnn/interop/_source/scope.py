@@ -4,7 +4,7 @@ from __future__ import annotations
 import collections
 import itertools
 import re
-from typing import Iterable, Mapping, NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
@@ -22,7 +22,9 @@ from .table import (
     Size,
     Unsupported,
     Value,
+    all_swapped,
     exchanged,
+    is_swap,
     is_zero,
 )
 
@@ -270,13 +272,13 @@ class Scope:
         facts = [self.facts.arrays.get(Entry(place, at), Fact((), 'float32'))
                  for at in range(number)]
         self.out, self.dtypes = [fact.shape for fact in facts], [fact.dtype for fact in facts]
-        if _is_swap(node, inputs):
+        if is_swap(node, inputs):
             self._enter(node, [inputs[0].exchanged])
             return
         inputs = inputs if node.op == '_foreach' else self._shortened(inputs)
         any_order = emitter.any_order
         data = inputs[:1] if node.op == 'FullyConnected' else inputs
-        swapped = _all_swapped(data, self.out) and (
+        swapped = all_swapped(data, self.out) and (
             any_order(node, data[0].rank) if callable(any_order) else any_order)
         if swapped:
             inputs = [*(each.unswapped for each in data), *inputs[len(data):]]
@@ -351,18 +353,3 @@ class Scope:
                 live = live - set(line.targets) | set(_WORD.findall(line.right))
                 kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
         return [wrapped(' ' * 8 + text) for text in reversed(kept)]
-
-
-def _is_swap(node: Node, inputs: Sequence[Value]) -> bool:
-    """Whether a node exchanges the first two axes."""
-    if node.op == 'SwapAxis':
-        return {node.dim1 % inputs[0].rank, node.dim2 % inputs[0].rank} == {0, 1}
-    return node.op == 'transpose' and inputs[0].rank > 1 and node.axes == (
-        1, 0, *range(2, inputs[0].rank))
-
-
-def _all_swapped(inputs: Iterable[Value], out: Sequence[Shape]) -> bool:
-    """Whether all inputs have their first two axes exchanged, or none of these."""
-    inputs, rank = list(inputs), max(map(len, out), default=0)
-    return any(each.swapped for each in inputs) and all(
-        each.rank == rank if each.swapped else each.rank <= rank - 2 for each in inputs)

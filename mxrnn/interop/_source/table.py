@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import ast
 import math
-from typing import Any, Callable, List, Mapping, NamedTuple, Tuple, Union
+from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from ..._graph.graph import Entry, Graph, Node
 from ..registry import Converters, Unsupported
 
 __all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Shape', 'Size',
-           'Unsupported', 'Value', 'emits', 'exchanged', 'is_zero', 'loss', 'number', 'plain']
+           'Unsupported', 'Value', 'all_swapped', 'emits', 'exchanged', 'is_swap', 'is_zero', 'loss', 'number',
+           'plain']
 
 #: An axis: its size, or, if it can be of any size, its sizes in the two runs of the check.
 Size = Union[int, Tuple[int, int]]
@@ -166,3 +167,18 @@ def is_zero(graph: Graph, entry: Entry) -> bool:
         node = graph.nodes[node.inputs[0].node]
     return node.op in ('_zeros', 'zeros_like') or node.op in ('Concat', 'stack') and all(
         is_zero(graph, each) for each in node.inputs)
+
+
+def is_swap(node: Node, inputs: Sequence[Value]) -> bool:
+    """Whether a node exchanges the first two axes."""
+    if node.op == 'SwapAxis':
+        return {node.dim1 % inputs[0].rank, node.dim2 % inputs[0].rank} == {0, 1}
+    return node.op == 'transpose' and inputs[0].rank > 1 and node.axes == (
+        1, 0, *range(2, inputs[0].rank))
+
+
+def all_swapped(inputs: Iterable[Value], out: Sequence[Shape]) -> bool:
+    """Whether all inputs have their first two axes exchanged, or none of these."""
+    inputs, rank = list(inputs), max(map(len, out), default=0)
+    return any(each.swapped for each in inputs) and all(
+        each.rank == rank if each.swapped else each.rank <= rank - 2 for each in inputs)
