@@ -1,29 +1,17 @@
 """Operators that work element by element: functions, arithmetic, comparisons, activations."""
 from __future__ import annotations
 
-import math
 import re
-
-import numpy as np
 
 from ..._graph.graph import Node
 from .scope import Scope
-from .table import Emitted, Unsupported, Value, emits
+from .table import Emitted, Unsupported, Value, emits, number
 
-__all__ = ['cast', 'check_real', 'is_real', 'number']
+__all__ = ['cast', 'check_real', 'is_real']
 
 #: Methods that convert a tensor, by the type.
 _CASTS = {'float32': 'float', 'float64': 'double', 'float16': 'half', 'bfloat16': 'bfloat16',
           'int32': 'int', 'int64': 'long'}
-
-
-def number(value: float, single: bool = True) -> str:
-    """A number of an attribute in its shortest form, a whole one without a point; `single` if it
-    is one of float32."""
-    if not math.isfinite(value):
-        return "float('%s')" % value
-    value = float(str(np.float32(value))) if single else value
-    return repr(int(value)) if value == int(value) and abs(value) < 1e6 else repr(value)
 
 
 def is_real(*values: Value) -> bool:

@@ -6,10 +6,10 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from .creation import made
-from .elementwise import cast, check_real, is_real, number
+from .elementwise import cast, check_real, is_real
 from .scope import Scope
 from .shape import product
-from .table import Emitted, Many, Size, Unsupported, Value, emits
+from .table import Emitted, Many, Size, Unsupported, Value, emits, number
 
 __all__: list[str] = []
 

@@ -210,7 +210,7 @@ def _softmax(scope: Scope, node: Node, x: Value, length: Value | None = None) ->
     text = '-%s' % format(x, '**') if node.op == 'softmin' else format(x)
     if node.temperature:
         text = '%s / %s' % (format(x._replace(text=text), '*'), number(node.temperature))
-    dtype = ', dtype=%s' % scope.dtype(node.dtype) if node.dtype and node.dtype != x.dtype else ''
+    dtype = ', dtype=torch.' + node.dtype if node.dtype and node.dtype != x.dtype else ''
     name = 'log_softmax' if node.op == 'log_softmax' else 'softmax'
     if not node.use_length or length is None:
         return 'torch.%s(%s, %d%s)' % (name, text, node.axis, dtype)

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
-from .elementwise import check_real, number
+from .elementwise import check_real
 from .scope import Scope
 from .shape import product, reshaped
-from .table import Emitted, Unsupported, Value, emits, loss
+from .table import Emitted, Unsupported, Value, emits, loss, number
 
 __all__: list[str] = []
 

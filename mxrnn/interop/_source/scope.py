@@ -81,13 +81,6 @@ class Scope:
 
     # ---- what emitters use
 
-    def dtype(self, name: str) -> str:
-        """The text of a type."""
-        if name not in ('float32', 'float64', 'float16', 'bfloat16', 'uint8', 'int8', 'int32',
-                        'int64', 'bool'):
-            raise Unsupported('the type %s' % name)
-        return 'torch.' + name
-
     def size(self, size: Size, *near: Value) -> str:
         """The text of the size of an axis, read off values near it or the method's arguments."""
         if isinstance(size, int):

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
-from .elementwise import check_real, number
+from .elementwise import check_real
 from .scope import Scope
-from .table import Emitted, Unsupported, Value, emits
+from .table import Emitted, Unsupported, Value, emits, number
 
 __all__: list[str] = []
 

@@ -7,9 +7,8 @@ import re
 from typing import Sequence
 
 from ..._graph.graph import Node
-from .elementwise import number
 from .scope import Scope
-from .table import Emitted, Many, Shape, Size, Unsupported, Value, emits
+from .table import Emitted, Many, Shape, Size, Unsupported, Value, emits, number
 
 __all__ = ['product', 'reshaped']
 

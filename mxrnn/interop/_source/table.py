@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import ast
 import math
-from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from ..._graph.graph import Entry, Graph, Node
 from ..registry import Converters, Unsupported
 
 __all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Shape', 'Size',
-           'Unsupported', 'Value', 'all_swapped', 'emits', 'exchanged', 'is_swap', 'is_zero', 'loss', 'number',
-           'plain']
+           'Unsupported', 'Value', 'all_swapped', 'emits', 'exchanged', 'is_swap', 'is_zero',
+           'loss', 'number']
 
 #: An axis: its size, or, if it can be of any size, its sizes in the two runs of the check.
 Size = Union[int, Tuple[int, int]]
@@ -124,10 +124,14 @@ class Emitter(NamedTuple):
 SOURCE: Converters[Emitter] = Converters('source')
 LOSSES: Converters[Callable[..., str]] = Converters('source of losses')
 
-def number(value: float) -> str:
-    """The shortest text of a number that is the same in float32."""
-    text = repr(float(str(np.float32(value))))
-    return text if math.isfinite(value) else "float('%s')" % text
+
+def number(value: float, single: bool = True) -> str:
+    """A number of an attribute in its shortest form, a whole one without a point; `single` if it
+    is one of float32."""
+    if not math.isfinite(value):
+        return "float('%s')" % value
+    value = float(str(np.float32(value))) if single else value
+    return repr(int(value)) if value == int(value) and abs(value) < 1e6 else repr(value)
 
 
 _Function = Callable[..., Emitted]
@@ -148,16 +152,6 @@ def loss(*ops: str) -> Callable[[Callable[..., str]], Callable[..., str]]:
         LOSSES.enter(function, *ops)
         return function
     return enter
-
-
-def plain(texts: Mapping[str, str], *, any_order: bool = False) -> None:
-    """Enter operators without attributes: ``{'relu': 'torch.relu({0})'}``."""
-    def enter(op: str, text: str) -> None:
-        def emit(scope: Any, node: Node, *inputs: Value) -> Emitted:
-            return text.format(*inputs)
-        SOURCE.enter(Emitter(emit, any_order), op)
-    for op, text in texts.items():
-        enter(op, text)
 
 
 def is_zero(graph: Graph, entry: Entry) -> bool:
