@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence,
 
 from . import metric as metrics
 from . import mx
-from .executor import legacy
 from .metric import EvalMetric, Metric
+from .running import legacy
 
 if TYPE_CHECKING:
     from .monitor import Monitor

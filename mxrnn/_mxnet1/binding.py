@@ -7,7 +7,8 @@ import numpy as np
 
 from .. import _check
 from . import mx
-from .executor import Executor, infer_shapes
+from .executor import Executor
+from .running import infer_shapes
 
 __all__ = ['Requests', 'bind', 'refuse_groups', 'simple_bind']
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Callable, Hashable, Sequence, Tuple
 
 from . import mx
 from .base_module import BaseModule, Params
-from .executor import legacy
 from .module import Module
+from .running import legacy
 
 if TYPE_CHECKING:
     from .binding import Requests
@@ -158,6 +158,8 @@ class BucketingModule(BaseModule):
         self._needs('bound', self.binded and self.params_initialized)
         self.switch_bucket(data_batch.bucket_key, data_batch.provide_data,
                            data_batch.provide_label)
+        for module in self._buckets.values():
+            module._exec_group.forget()
         self._curr_module.forward(data_batch, is_train)
 
     def update(self) -> None:

@@ -1,31 +1,26 @@
 """Executors as MXNet 1 has them, over the operator of a whole graph (CachedOp) of MXNet 2."""
 from __future__ import annotations
 
-import contextlib
 import ctypes
-from typing import Callable, Iterator, List, Mapping, Sequence, Tuple, Union
+from typing import Callable, Mapping, Sequence, Union
 
 import numpy as np
 from mxnet.base import NDArrayHandle
-from mxnet.ndarray import CachedOp
 
-from .._graph.graph import Entry, Graph, Node
-from .._graph.reading import graph_from_json, graph_to_json
+from .._graph.graph import Node
+from .._graph.reading import graph_from_json
 from . import mx
+from .running import Run, infer_shapes, legacy
 
-__all__ = ['Executor', 'infer_shapes', 'legacy']
+__all__ = ['Executor']
 
-Shapes = List[Tuple[int, ...]]
 #: Gradients of the outputs.
 Heads = Union[mx.nd.NDArray, Sequence[Union[mx.nd.NDArray, None]], Mapping[str, mx.nd.NDArray],
               None]
 #: Is called with a name and the array of that name.
 Watch = Callable[[str, mx.nd.NDArray], object]
-#: Operators that hold graphs. With static memory MXNet 2 computes wrong gradients of them.
-_LOOPS = {'_foreach', '_while_loop', '_cond'}
 _LOSSES = {'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionOutput',
            'SoftmaxOutput'}
-_SUMS = 'elemwise_add', '_grad_add', 'add_n'
 
 
 class Executor:
@@ -66,12 +61,11 @@ class Executor:
             [views[name] for name in wanted], [self.grad_dict[name] for name in wanted],
             [request for request in requests if request != 'null'])
         self._records = bool(wanted)
-        self._inputs = [views[name] for name in symbol.list_inputs()]
-        self._monitor: tuple[Watch, bool] | None = None
-        graph = graph_from_json(symbol.tojson(remove_amp_cast=False))
-        self._losses = [_is_loss(graph.nodes[head.node]) for head in graph.heads]
+        self._values = views
+        self._graph = graph_from_json(symbol.tojson(remove_amp_cast=False))
+        self._losses = [_is_loss(self._graph.nodes[head.node]) for head in self._graph.heads]
         with legacy():
-            self._run = _operator(symbol, graph)
+            self._run = Run(self._graph, {name: array.shape for name, array in views.items()})
 
     @property
     def output_dict(self) -> dict[str, mx.nd.NDArray]:
@@ -93,8 +87,7 @@ class Executor:
         self.outputs = []  # whose memory the new ones can take
         mode = mx.autograd.record if self._records else mx.autograd.pause
         with legacy(), mode(train_mode=bool(is_train)):
-            outputs = self._run(*self._inputs, default_device=self._ctx)
-        self.outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+            self.outputs = self._run(self._values, self._ctx)
         return self.outputs
 
     def backward(self, out_grads: Heads = None, is_train: bool = True) -> None:
@@ -170,23 +163,15 @@ class Executor:
 
     def set_monitor_callback(self, callback: Watch, monitor_all: bool = False) -> None:
         """Call ``callback(name, array)`` for the outputs of all operators from now on."""
-        # Static memory has no values to show of what lies inside.
-        self._run = _operator(self._symbol, graph_from_json(self._symbol.tojson(
-            remove_amp_cast=False)), static=False)
-        self._run._register_op_hook(
+        with legacy():
+            self._run = Run(self._graph, {}, static=False)
+        self._run.watch(
             lambda name, _, handle: callback(name.decode(), mx.nd.NDArray(
                 ctypes.cast(handle, NDArrayHandle), writable=False)), monitor_all)
 
     def debug_str(self) -> str:
         """The graph, as text."""
         return str(self._symbol.debug_str())
-
-
-@contextlib.contextmanager
-def legacy() -> Iterator[None]:
-    """Within it, 0 in a shape means 'unknown' and arrays are those of MXNet 1."""
-    with mx.util.np_array(False), mx.util.np_shape(False):
-        yield
 
 
 def _by_name(what: str, names: Sequence[str], arrays: Sequence[mx.nd.NDArray]
@@ -201,53 +186,3 @@ def _by_name(what: str, names: Sequence[str], arrays: Sequence[mx.nd.NDArray]
 def _is_loss(node: Node) -> bool:
     """Whether an operator reads no gradient of its output, so that any array will do for it."""
     return node.op in _LOSSES and not (node.op == 'SoftmaxOutput' and node.out_grad)
-
-
-def _operator(symbol: mx.sym.Symbol, graph: Graph, static: bool = True) -> CachedOp:
-    """Make the operator that runs a graph, with static memory where that is right.
-
-    MXNet 2.0.0b1 gives wrong gradients to variables that are added, and none to an output that is
-    a variable, so sums and outputs read variables through an identity.
-    """
-    static = static and all(node.op not in _LOOPS for node in graph.nodes)
-    cured = _through_identity(graph)
-    if len(cured.nodes) > len(graph.nodes):
-        symbol = mx.sym.fromjson(graph_to_json(cured))
-    return CachedOp(symbol, [('static_alloc', True), ('static_shape', True)] if static else ())
-
-
-def _through_identity(graph: Graph) -> Graph:
-    """Put an identity behind each variable that is an output or is added."""
-    nodes: list[Node] = []
-    places: list[int] = []
-
-    def moved(entries: Sequence[Entry], reads: bool) -> tuple[Entry, ...]:
-        found = [Entry(places[entry.node], entry.output) for entry in entries]
-        for at, entry in enumerate(found):
-            if reads and nodes[entry.node].is_variable:
-                nodes.append(Node('_copy', 'copy_%d' % len(nodes), {}, (entry,)))
-                found[at] = Entry(len(nodes) - 1, 0)
-        return tuple(found)
-
-    for node in graph.nodes:
-        inputs = moved(node.inputs, node.op in _SUMS)
-        places.append(len(nodes))
-        nodes.append(node._replace(inputs=inputs))
-    heads = moved(graph.heads, True)
-    return graph._replace(nodes=tuple(nodes), heads=heads)
-
-
-def infer_shapes(symbol: mx.sym.Symbol, known: Mapping[str, Sequence[int]]
-                 ) -> tuple[Shapes, Shapes, Shapes]:
-    """Shapes of arguments, outputs and auxiliary states."""
-    names = {*symbol.list_arguments(), *symbol.list_auxiliary_states()}
-    given = {name: tuple(shape) for name, shape in known.items() if name in names}
-    with legacy():
-        found = symbol._infer_shape_impl(False, **given)
-        if found[0] is None:
-            partly = symbol._infer_shape_impl(True, **given)[0] or ()
-            raise ValueError('the shapes that are given do not tell the shapes of %s' % (', '.join(
-                name for name, shape in zip(symbol.list_arguments(), partly)
-                if not shape or 0 in shape) or 'the arguments'))
-    arg_shapes, out_shapes, aux_shapes = found
-    return list(arg_shapes), list(out_shapes), list(aux_shapes)

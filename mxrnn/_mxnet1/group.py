@@ -137,6 +137,11 @@ class Group:
         for executor in self.execs:
             executor.forward(is_train)
 
+    def forget(self) -> None:
+        """Give back the memory of the last outputs, unless a program holds them."""
+        for executor in self.execs:
+            executor.outputs = []
+
     def backward(self, out_grads: Array | Sequence[Array] | None) -> None:
         """Compute gradients; `out_grads` are of the outputs of a whole batch."""
         if isinstance(out_grads, Array):

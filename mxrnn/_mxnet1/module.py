@@ -10,9 +10,9 @@ from .._files.atomic import replacing
 from . import mx, optimizers
 from .base_module import BaseModule, Batch, Params, each
 from .binding import Requests, refuse_groups
-from .executor import legacy
 from .group import Arrays, Described, Group, described, joined, merged, reshaped
 from .metric import EvalMetric
+from .running import legacy
 
 if TYPE_CHECKING:
     from .monitor import Monitor

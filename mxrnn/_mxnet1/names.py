@@ -6,6 +6,7 @@ MXNet 2 behave like MXNet 1 in the whole process, for programs that ask for it.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import types
 from typing import Any, Sequence
@@ -52,6 +53,8 @@ def complete() -> None:
     if mx.executor.Executor is executor.Executor:
         return
     add()
+    # Else memory that is given back is kept for arrays of the same size. Read at the first array.
+    os.environ.setdefault('MXNET_CPU_MEM_POOL_TYPE', 'Unpooled')
     mx.npx.reset_np()  # in a shape, 0 means 'unknown'
     mx.executor.Executor = executor.Executor
     mx.Context = mx.context.Context = type(mx.cpu())
