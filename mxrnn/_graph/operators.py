@@ -292,7 +292,7 @@ mark('one shape', '''abs sign ceil floor trunc fix round rint square sqrt rsqrt 
 def _reshaped(node: AnyNode) -> Numbers:
     """Axes of a Reshape's output and input, if its codes say all of them."""
     codes: list[int] = list(node.shape)
-    if -2 in codes:
+    if -2 in codes or not codes:  # old graphs have target_shape
         return ()
     made = len([code for code in codes if code != -4])
     taken = 0
@@ -328,6 +328,8 @@ axes('batch_take softmax_cross_entropy', (1, 2, 1))
 axes('CTCLoss', (1, 3, 2))
 axes('RNN', (3, 3, 1, 3, 3, 1))
 axes('depth_to_space space_to_depth', (4, 4))
+for _name, *_ in _DISTRIBUTIONS:
+    axes('_sample_' + _name, more=lambda node: len(node.shape))
 axes('Embedding _contrib_SparseEmbedding', (None, None, 2), more=1)
 axes('FullyConnected', lambda node: (2 if node.flatten else None, None, 2, 1),
      more=lambda node: None if node.flatten else 0)
@@ -340,6 +342,7 @@ axes('SequenceMask SequenceReverse', (None, None, 1), more=0)
 axes('SequenceLast', (None, None, 1), more=-1)
 axes('expand_dims one_hot stack', more=1)
 axes('argmax_channel', more=-1)
+axes('_sample_multinomial', more=lambda node: len(node.shape) - 1)
 axes('argsort repeat sort', more=lambda node: None if node.axis is None else 0)
 axes('SliceChannel _split_v2', more=lambda node: -int(node.squeeze_axis))
 axes('squeeze', more=lambda node: -len(node.axis) if node.axis else None)

@@ -155,6 +155,57 @@ def test_begin_state_of_one_row():
         assert '_foreach' not in rnn.roll(symbol).tojson()  # its states keep their shape
 
 
+@pytest.mark.parametrize('shape', [(1, 5), None])
+def test_first_step_of_one_row(shape):
+    """What is computed of a begin state of one row has one row, and in later steps the batch's."""
+    data, state = mx.sym.Variable('data'), mx.sym.Variable('begin', shape=shape)
+    weights, inner = {name: mx.sym.Variable(name) for name in WEIGHTS}, []
+    for step in mx.sym.split(data, num_outputs=4, axis=1, squeeze_axis=True):
+        inner.append(mx.sym.tanh(state))
+        state = mx.sym.broadcast_add(layer(step, weights['i2h_weight']), mx.sym.broadcast_mul(
+            inner[-1], layer(inner[-1], weights['h2h_weight'])))
+    assert both_ways(mx.sym.Group([state, *inner]), data=(2, 4, 3), begin=(1, 5),
+                     **WEIGHTS) == ['unrolled']
+
+
+@pytest.mark.parametrize('join, shape', [
+    (lambda rows, other: mx.sym.broadcast_add(rows, mx.sym.Reshape(
+        other, target_shape=(4, 2, 1))), (8,)),
+    (lambda rows, other: mx.sym.broadcast_add(mx.sym.broadcast_like(
+        mx.sym.slice_axis(mx.sym.expand_dims(rows, axis=1), axis=0, begin=0, end=1), other,
+        lhs_axes=(0,), rhs_axes=(0,)), other), (2, 2, 1))])
+def test_axes_that_could_be_counted_wrong(join, shape):
+    other = mx.sym.Variable('memory', shape=shape)
+    outputs = [join(mx.sym.sum(state, axis=1), other) for state in cell_by_hand(4, layer)]
+    assert both_ways(mx.sym.stack(*outputs, axis=0), data=(2, 4, 3), begin=(2, 5), memory=shape,
+                     **WEIGHTS) == ['kernel']
+
+
+@pytest.mark.parametrize('head', [
+    mx.sym.SoftmaxOutput, lambda rows, label: mx.sym.SoftmaxActivation(rows + label)])
+def test_softmax_over_the_batch(head):
+    """Of an array of one axis MXNet takes the softmax over all of it."""
+    labels = mx.sym.split(mx.sym.Variable('memory'), num_outputs=4, axis=1, squeeze_axis=True)
+    outputs = [head(mx.sym.sum(state, axis=1), label)
+               for state, label in zip(cell_by_hand(4, layer), labels)]
+    assert both_ways(mx.sym.stack(*outputs, axis=0), data=(2, 4, 3), begin=(2, 5), memory=(2, 4),
+                     **WEIGHTS) == ['kernel']
+
+
+@pytest.mark.parametrize('begin, bias', [((0, 3), None), ((0, 5), (2, 5))])
+def test_graphs_that_mxnet_refuses_are_no_operator(begin, bias):
+    """torch adds arrays of two shapes: rolled up, they would give other numbers, or an error."""
+    weights = {name: mx.sym.Variable(name) for name in WEIGHTS}
+    state, states = mx.sym.Variable('begin', shape=begin), []
+    options = {'no_bias': True} if bias is None else {'bias': mx.sym.Variable('bias', shape=bias)}
+    for step in mx.sym.split(mx.sym.Variable('data'), num_outputs=4, axis=1, squeeze_axis=True):
+        state = mx.sym.tanh(layer(step, weights['i2h_weight']) + mx.sym.FullyConnected(
+            state, weights['h2h_weight'], num_hidden=5, **options))
+        states.append(state)
+    graph = graph_from_json(mx.sym.Group(states).tojson())
+    assert [each.kind for each in roll(graph).findings] == ['loop']
+
+
 def test_state_that_grows():
     data, memory, state = [mx.sym.Variable(name) for name in ('data', 'memory', 'begin')]
     weight, states = mx.sym.Variable('i2h_weight'), []

@@ -293,8 +293,9 @@ class Emitter:
     def _kernel(self, kernel: Kernel, number: int) -> Work:
         writer, name = self._writer, self._names[number]
         data = yield ('lanes', kernel.data.lanes)
-        ranks = {self._ranks[value] for value in kernel.data.lanes}
-        data = channels(writer, name, data, ranks.pop() if len(ranks) == 1 else None)
+        if kernel.flattens:
+            ranks = {self._ranks[value] for value in kernel.data.lanes}
+            data = channels(writer, name, data, ranks.pop() if len(ranks) == 1 else None)
         vector = yield from write_vector(writer, kernel, name)
         begin = []
         for k, state in enumerate(kernel.begin):

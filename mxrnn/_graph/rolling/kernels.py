@@ -8,8 +8,8 @@ from typing import NamedTuple, Sequence
 
 from ..graph import Node
 from .columns import Column, Recurrence, alike
-from .ranks import find_ranks
-from .values import Values
+from .ranks import Rank
+from .values import Values, stated_shape
 
 __all__ = ['Gate', 'Kernel', 'find_kernel']
 
@@ -45,16 +45,18 @@ class Kernel(NamedTuple):
     output: Column
     memory: Column | None
     begin: tuple[int, ...]
+    #: Whether a product flattens what each step reads. If none does, it has two axes.
+    flattens: bool = True
 
 
 class _Other(Exception):
     """It is no kernel; the message says why."""
 
 
-def find_kernel(values: Values, recurrence: Recurrence) -> Kernel | str:
+def find_kernel(values: Values, ranks: Sequence[Rank], recurrence: Recurrence) -> Kernel | str:
     """The recurrence as a kernel, or why it is none."""
     try:
-        return _Matcher(values, recurrence).kernel()
+        return _Matcher(values, ranks, recurrence).kernel()
     except _Other as reason:
         return str(reason)
 
@@ -68,8 +70,8 @@ class _Term(NamedTuple):
 
 
 class _Matcher:
-    def __init__(self, values: Values, recurrence: Recurrence) -> None:
-        self._values, self._recurrence = values, recurrence
+    def __init__(self, values: Values, ranks: Sequence[Rank], recurrence: Recurrence) -> None:
+        self._values, self._ranks, self._recurrence = values, ranks, recurrence
         self._inputs: dict[int, list[Column]] = {}
         self._units = 0
         self._flattens = False  # whether a gate has a FullyConnected, which makes two axes
@@ -138,7 +140,11 @@ class _Matcher:
                 raise _Other('its memory is read: %s' % self._node(column).name)
         if len(kernel.data.lanes) != self._recurrence.steps:
             raise _Other('its last step has no input')
-        return kernel
+        for state in kernel.begin:
+            shape = stated_shape(self._values.node(state))
+            if len(shape) == 2 and shape[1] not in (0, -1, kernel.units):
+                raise _Other('its states begin with another size')
+        return kernel._replace(flattens=self._flattens)
 
     def _state(self, after: Column) -> Column:
         for state in self._recurrence.states:
@@ -238,7 +244,7 @@ class _Matcher:
             i2h += first
             h2h += second
         assert data is not None
-        if not self._flattens and find_ranks(self._values)[_begin(state)] != 2:
+        if not self._flattens and self._ranks[_begin(state)] != 2:
             raise _Other('dot may multiply arrays of more than two axes')
         return data, i2h, h2h
 
@@ -252,7 +258,7 @@ class _Matcher:
             read, weight, *biases = self._of(term.column)
             node = self._node(term.column)
             self._flattens |= node.op == 'FullyConnected'
-            gate = Gate(self._fixed(weight), self._fixed(biases[0]) if biases else None,
+            gate = Gate(self._fixed(weight, 2), self._fixed(biases[0], 1) if biases else None,
                         term.part, term.parts,
                         exchanged=node.op == 'dot' and not node.transpose_b)
             self._check_units(term, gate)
@@ -281,22 +287,24 @@ class _Matcher:
             return parts[1 if first else 0], first
         return None
 
-    def _fixed(self, column: Column) -> int:
-        """The value of a column that is the same in all steps."""
+    def _fixed(self, column: Column, rank: int) -> int:
+        """The value of a column that is the same in all steps, of so many axes."""
         if not column.is_outside or len({self._values.same[each] for each in column.lanes}) > 1:
             raise _Other('its weights are not the same in all steps')
+        if self._ranks[column.lanes[0]] not in (None, rank):
+            raise _Other('its weights have other axes')
         return column.lanes[0]
 
     def _check_units(self, term: _Term, gate: Gate) -> None:
         node = self._node(term.column)
         if node.op == 'dot':
-            shape = self._values.node(gate.weight).get('__shape__')
-            if not isinstance(shape, tuple) or len(shape) != 2:
+            shape = stated_shape(self._values.node(gate.weight))
+            if len(shape) != 2:
                 raise _Other('the sizes of its weights are not known')
             rows = shape[1 if gate.exchanged else 0]
         else:
             rows = node.num_hidden
-        if type(rows) is not int or rows % term.parts or not rows or (
+        if rows % term.parts or not rows or (
                 self._units not in (0, rows // term.parts)):
             raise _Other('its gates have different sizes')
         self._units = rows // term.parts

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Callable, Optional, Sequence
 
 from ..graph import Entry, Node
+from ..operators import has, row
 from .writing import Writer
 
 __all__ = ['MERGED', 'lift']
@@ -34,13 +35,16 @@ def _rule(*ops: str) -> Callable[[Rule], Rule]:
 def lift(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     """How `node` is done over all steps at once; None if it is not known."""
     rule = _RULES.get(node.op)
-    if rule is None and node.op.endswith('_scalar') and node.op not in _ASSIGNING:
-        rule = _as_it_is
+    if rule is None and len(moving) == 1 and _is_elementwise(node.op):
+        return _same(node)
     return rule(node, moving, ranks) if rule is not None else None
 
 
-#: Operators of a number that change a part of an array alone.
-_ASSIGNING = ('_slice_assign_scalar', '_crop_assign_scalar')
+def _is_elementwise(op: str) -> bool:
+    """Whether an operator of one input knows no axes."""
+    own = row(op)
+    return own is not None and has(op, 'one shape') and own.attributes.keys().isdisjoint(
+        ('axis', 'axes'))
 
 
 def _same(node: Node, **changes: object) -> Write:
@@ -72,14 +76,6 @@ def _repeated(writer: Writer, name: str, inputs: Sequence[Entry], moving: Sequen
 
 
 # ---- element by element
-
-@_rule('Activation', 'tanh', 'sigmoid', 'relu', 'softsign', 'hard_sigmoid', 'exp', 'log', 'expm1',
-       'log1p', 'sqrt', 'rsqrt', 'cbrt', 'square', 'abs', 'sign', 'negative', 'reciprocal',
-       'floor', 'ceil', 'round', 'rint', 'trunc', 'sin', 'cos', 'tan', 'arctan', 'sinh', 'cosh',
-       'erf', 'clip', 'Cast', 'BlockGrad', 'zeros_like', 'ones_like', 'logical_not', 'smooth_l1')
-def _as_it_is(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node)
-
 
 @_rule('LeakyReLU')
 def _leaky(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
@@ -254,12 +250,17 @@ def _layer_norm(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | Non
 MERGED = {'Convolution': (0,), 'Deconvolution': (0,), 'Pooling': (0,), 'SoftmaxActivation': (0,),
           'batch_dot': (0, 1), 'SoftmaxOutput': (0, 1)}
 
+#: Those of them that take arrays of one axis, too, and then not each element for itself.
+_WITHOUT_ROWS = ('SoftmaxActivation', 'SoftmaxOutput')
+
 
 @_rule(*MERGED)
 def _merged(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     """Steps put behind each other in the batch, and parted again."""
     rows = MERGED[node.op]
     if any(moves != (at in rows) for at, moves in enumerate(moving)):
+        return None
+    if node.op in _WITHOUT_ROWS and (ranks[0] is None or ranks[0] < 2):
         return None
     if node.op == 'SoftmaxOutput' and (node.normalization != 'null' or any(
             node.get(key, False) for key in ('multi_output', 'preserve_shape', 'out_grad'))):

@@ -5,7 +5,7 @@ from typing import Any, Hashable, Sequence
 
 from ..graph import Entry
 from .columns import Column, Declined, Recurrence
-from .values import Values, has_one_shape
+from .values import Values, has_one_shape, stated_shape
 from .writing import Writer
 
 __all__ = ['Loop', 'write_loop']
@@ -77,6 +77,8 @@ class Loop:
             self._stands[id(column)] = self.data[0]
         if any(map(self._grows, self.states)):
             raise Declined('a state grows from step to step')
+        if self._broadcasts and any(map(self._spreads, recurrence.read)):
+            raise Declined('its first step may have one row for the whole batch')
         for family in recurrence.families:
             node = values.nodes[family.nodes[0]]
             if node.op in _KEEPING:
@@ -85,10 +87,33 @@ class Loop:
     @property
     def spreads_a_row(self) -> bool:
         """Whether a state may begin with one row for the batch, and have more from then on."""
-        nodes = [self._values.node(state.begin or 0) for state in self.states]
-        shapes = [node.get('__shape__' if node.is_variable else 'shape', ()) for node in nodes]
-        return any(op.startswith('broadcast_') for op in self.operators) and any(
-            isinstance(shape, tuple) and shape[:1] == (1,) for shape in shapes)
+        return self._broadcasts and any(self._begins_with(state)[:1] == (1,)
+                                        for state in self.states)
+
+    @property
+    def _broadcasts(self) -> bool:
+        return any(op.startswith('broadcast_') for op in self.operators)
+
+    def _begins_with(self, state: Column) -> tuple[int, ...]:
+        return stated_shape(self._values.node(state.begin or 0))
+
+    def _spreads(self, read: tuple[Column, list[int]]) -> bool:
+        """Whether a column of which several steps are read is computed of a state before that may
+        begin with one row."""
+        column, steps = read
+        pending = [column] if len(steps) > 1 and column not in [
+            state.after for state in self.states] else []
+        seen: set[int] = set()
+        while pending:
+            each = pending.pop()
+            if each.after is not None and each.begin is not None:
+                if self._begins_with(each)[:1] in ((), (1,)) and not self._values.one_shape(
+                        each.begin, each.after.lanes[0]):
+                    return True
+            elif each.family is not None and id(each) not in seen:
+                seen.add(id(each))
+                pending.extend(each.family.inputs)
+        return False
 
     def _grows(self, state: Column) -> bool:
         """Whether each step joins something to a state, and the next has both as its state."""

@@ -6,7 +6,7 @@ from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTu
 from ..graph import Node
 from .columns import Column, Lanes, alike
 from .lifting import Write, lift
-from .values import Values, has_one_shape
+from .values import Values, has_one_shape, stated_shape
 from .writing import Work
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Each', 'Leaf', 'Part', 'Plan', 'Planner', 'Same',
@@ -282,9 +282,8 @@ class Planner:
         if not node.is_variable:
             return None
         place, size = self._stated.get(node.name, (axis, None))
-        shape = node.get('__shape__', ())
-        if size is None and isinstance(shape, tuple) and 0 <= axis < len(shape):
-            return shape[axis]
+        if size is None:
+            return dict(enumerate(stated_shape(node))).get(axis)
         return size if place == axis else None
 
     @staticmethod

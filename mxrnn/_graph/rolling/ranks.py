@@ -5,14 +5,17 @@ from typing import Callable, Optional, Sequence
 
 from ..graph import Node
 from ..operators import row
-from .values import Values, has_one_shape
+from .values import Values, has_one_shape, stated_shape
 
-__all__ = ['find_ranks']
+__all__ = ['Rank', 'find_ranks']
 
 Rank = Optional[int]  #: None: not known.
 
 #: Operators whose row says what nearly all programs mean.
 _GUESSED = ('dot', 'tile')
+
+#: Operators whose inputs all have as many axes as their output.
+_OF_ONE_RANK = ('Concat', 'batch_dot')
 
 
 #: By the ranks of what a node reads, the rank of its first output.
@@ -38,12 +41,11 @@ def find_ranks(values: Values) -> list[Rank]:
 def _rule(node: Node) -> _Rule:
     """How the rank of `node` and of all that differ from it in what they read follows."""
     if not node.inputs:
-        shape = node.get('__shape__' if node.is_variable else 'shape', ())
-        stated = len(shape) if isinstance(shape, tuple) and shape else None
+        stated = len(stated_shape(node)) or None
         return lambda given: stated
-    if has_one_shape(node) or node.op == 'Concat':
+    if has_one_shape(node) or node.op in _OF_ONE_RANK:
         return lambda given: next((rank for rank in given if rank is not None), None)
-    if node.op.startswith('broadcast_') and len(node.inputs) == 2:
+    if node.op.startswith('broadcast_') and node.op != 'broadcast_like' and len(node.inputs) == 2:
         return _widest
     if node.op == 'where':
         return lambda given: given[2] if given[1] is None else given[1]

@@ -14,7 +14,7 @@ from .kernels import Kernel, find_kernel
 from .lengths import difference, free
 from .loops import Loop
 from .plans import Circular, Claim, Leaf, Planner, Span
-from .ranks import find_ranks
+from .ranks import Rank, find_ranks
 from .steps import find_recurrence
 from .values import TooLong, Values
 
@@ -153,10 +153,10 @@ def _rolled(graph: Graph, training: bool, judge: Judge | None,
             stated: Mapping[str, tuple[int, int]], counted: Counted | None) -> RolledGraph:
     values = Values(graph, training)
     judge = judge or (lambda values, what: None)
-    found, failed = _search(values, judge)
+    ranks = find_ranks(values)
+    found, failed = _search(values, ranks, judge)
     if not found:
         return RolledGraph(graph, tuple(failed))
-    ranks = find_ranks(values)
     found = _with_sums(values, ranks, found, judge)
     blocked: set[tuple[int, ...]] = set()
     apart: set[tuple[int, ...]] = set()
@@ -197,7 +197,8 @@ def _fixed(spans: Mapping[str, Span]) -> list[Finding]:
                     % (span.length, span.begin)) for name, span in spans.items()]
 
 
-def _search(values: Values, judge: Judge) -> tuple[list[_Found], list[Finding]]:
+def _search(values: Values, ranks: Sequence[Rank], judge: Judge
+            ) -> tuple[list[_Found], list[Finding]]:
     """The recurrences of a graph, and those that must be left as they are."""
     taken: set[int] = set()
     found: list[_Found] = []
@@ -208,7 +209,7 @@ def _search(values: Values, judge: Judge) -> tuple[list[_Found], list[Finding]]:
         name = _name([values.nodes[i].name for i in chain])
         try:
             recurrence = find_recurrence(values, chain, taken)
-            kernel = find_kernel(values, recurrence)
+            kernel = find_kernel(values, ranks, recurrence)
             if isinstance(kernel, Kernel):
                 kernel = judge(values, kernel) or kernel
             what = kernel if isinstance(kernel, Kernel) else _loop(values, recurrence, judge)

@@ -10,7 +10,7 @@ from typing import Hashable, Sequence
 from ..graph import Entry, Graph, Node
 from ..operators import has
 
-__all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'join_axis']
+__all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'join_axis', 'stated_shape']
 
 #: Operators that draw, and those whose gradient is no function of the gradient that they get: two
 #: of them are two, even with the same inputs.
@@ -39,6 +39,12 @@ def is_random(node: Node) -> bool:
 def has_one_shape(node: Node) -> bool:
     """Whether all arrays that `node` reads have the shape of its output."""
     return has(node.op, 'one shape') and not node.inputs_of('length')
+
+
+def stated_shape(node: Node) -> tuple[int, ...]:
+    """The shape that a variable or a constant states, 0 for a size that is open; () if none."""
+    shape = () if node.inputs else node.get('__shape__' if node.is_variable else 'shape', ())
+    return shape if isinstance(shape, tuple) and all(type(size) is int for size in shape) else ()
 
 
 def join_axis(node: Node, sources: Sequence[Node]) -> int | None:
