@@ -271,6 +271,7 @@ def numbers_of(node: AnyNode) -> list[float]:
 mark('draws', '''Dropout RNN _random_randint _sample_multinomial _shuffle''')
 for _name, *_ in _DISTRIBUTIONS:
     mark('draws', '_random_%s _random_%s_like _sample_%s' % ((_name,) * 3))
+    axes('_sample_' + _name, more=lambda node: len(node.shape))
 mark('trained', '''BatchNorm BatchNorm_v1 CuDNNBatchNorm Dropout _contrib_BatchNormWithReLU
     _contrib_SyncBatchNorm''')
 mark('reals', 'Convolution FullyConnected RNN')
@@ -328,8 +329,6 @@ axes('batch_take softmax_cross_entropy', (1, 2, 1))
 axes('CTCLoss', (1, 3, 2))
 axes('RNN', (3, 3, 1, 3, 3, 1))
 axes('depth_to_space space_to_depth', (4, 4))
-for _name, *_ in _DISTRIBUTIONS:
-    axes('_sample_' + _name, more=lambda node: len(node.shape))
 axes('Embedding _contrib_SparseEmbedding', (None, None, 2), more=1)
 axes('FullyConnected', lambda node: (2 if node.flatten else None, None, 2, 1),
      more=lambda node: None if node.flatten else 0)
@@ -342,11 +341,10 @@ axes('SequenceMask SequenceReverse', (None, None, 1), more=0)
 axes('SequenceLast', (None, None, 1), more=-1)
 axes('expand_dims one_hot stack', more=1)
 axes('argmax_channel', more=-1)
-axes('_sample_multinomial', more=lambda node: len(node.shape) - 1)
 axes('argsort repeat sort', more=lambda node: None if node.axis is None else 0)
 axes('SliceChannel _split_v2', more=lambda node: -int(node.squeeze_axis))
 axes('squeeze', more=lambda node: -len(node.axis) if node.axis else None)
 axes('argmax argmin max mean min nanprod nansum prod sum', more=_left)
 # Depends on more than the first input:
 axes('''LeakyReLU _contrib_arange_like _linalg_gemm2 _np_cumsum _rnn_param_concat gather_nd moments
-    norm pick reshape_like scatter_nd take topk''')
+    norm pick reshape_like scatter_nd take topk _sample_multinomial''')
