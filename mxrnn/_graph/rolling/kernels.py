@@ -92,11 +92,8 @@ class _Matcher:
         if column.family is not None:
             return column.family.inputs
         if id(column) not in self._inputs:
-            rows = [self._values.args[self._values.owner[value]] for value in column.lanes]
-            columns = []
-            for at in range(len(rows[0])):
-                columns.append(Column(tuple([row[at] for row in rows])))
-            self._inputs[id(column)] = columns
+            nodes = [self._values.owner[value] for value in column.lanes]
+            self._inputs[id(column)] = [Column(lanes) for lanes in self._values.read_by(nodes)]
         return self._inputs[id(column)]
 
     def _activation(self, column: Column) -> str:
@@ -146,12 +143,6 @@ class _Matcher:
                 raise _Other('its states begin with another size')
         return kernel._replace(flattens=self._flattens)
 
-    def _state(self, after: Column) -> Column:
-        for state in self._recurrence.states:
-            if state.after is after:
-                return state
-        raise _Other('its output is no state')
-
     def _rnn(self) -> Kernel:
         (state,) = self._recurrence.states
         output = state.after
@@ -178,13 +169,13 @@ class _Matcher:
         raise _Other('its steps are no LSTM')
 
     def _lstm_output(self, memory: Column, before: Column, inner: Sequence[Column]) -> Kernel:
-        output = next(state.after for state in self._recurrence.states if state is not before)
+        state = next(each for each in self._recurrence.states if each is not before)
+        output = state.after
         assert output is not None
         forget, enter, candidate = inner
         for shown, gate in self._pairs(_PRODUCTS, output):
             last = self._under(gate, 'sigmoid')
             if self._under(shown, 'tanh') is memory and last is not None:
-                state = self._state(output)
                 data, i2h, h2h = self._gates([enter, forget, candidate, last], state)
                 return Kernel('lstm', self._units, data, i2h, h2h, output, memory,
                               (_begin(state), _begin(before)))
@@ -301,11 +292,10 @@ class _Matcher:
             shape = stated_shape(self._values.node(gate.weight))
             if len(shape) != 2:
                 raise _Other('the sizes of its weights are not known')
-            rows = shape[1 if gate.exchanged else 0]
+            rows = shape[gate.exchanged]
         else:
             rows = node.num_hidden
-        if rows % term.parts or not rows or (
-                self._units not in (0, rows // term.parts)):
+        if rows % term.parts or not rows or self._units not in (0, rows // term.parts):
             raise _Other('its gates have different sizes')
         self._units = rows // term.parts
 

@@ -199,8 +199,7 @@ class Planner:
             return self._unlike(lanes)
         if not values.args[nodes[0]] or nodes in self.apart or values.kept.intersection(nodes):
             return Leaf(True)
-        rows = [values.args[node] for node in nodes]
-        inputs = [tuple([row[at] for row in rows]) for at in range(len(rows[0]))]
+        inputs = values.read_by(nodes)
         plans = []
         for each in inputs:
             plans.append((yield each))

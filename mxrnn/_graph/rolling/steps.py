@@ -80,9 +80,7 @@ class _Search:
         """Find out what the nodes of a part of the step read."""
         values, family = self.values, column.family
         assert family is not None
-        rows = [values.args[node] for node in family.nodes]
-        family.inputs = [self._column(tuple([row[at] for row in rows]))
-                         for at in range(len(rows[0]))]
+        family.inputs = [self._column(lanes) for lanes in values.read_by(family.nodes)]
 
     def _column(self, lanes: Lanes) -> Column:
         levels = [self._level(value) for value in lanes]
@@ -207,8 +205,7 @@ class _Search:
                 natural = True
                 continue
             if nodes is not None:
-                rows = [self.values.args[node] for node in nodes]
-                pending.extend(tuple([row[at] for row in rows]) for at in range(len(rows[0])))
+                pending.extend(self.values.read_by(nodes))
         if natural:
             self._early.update(each for each in seen if max(map(self._level, each)) >= 0
                                and self._known(self._states, each) is None

@@ -135,6 +135,10 @@ class Values:
         """The node that gives `value`."""
         return self.nodes[self.owner[value]]
 
+    def read_by(self, nodes: Sequence[int]) -> list[tuple[int, ...]]:
+        """By input, what each of `nodes`, which have as many, reads."""
+        return list(zip(*[self.args[node] for node in nodes]))
+
     def one_shape(self, first: int, second: int) -> bool:
         """Whether two values surely have one shape."""
         if self._like is None:
