@@ -161,11 +161,13 @@ def _export(options: argparse.Namespace) -> int:
         _check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
         if options.certify or options.states or options.as_is:
             raise ValueError('--as-is, --certify and --states are not for sources')
-        from .interop import to_source
-        to_source(_load(options), options.source, shapes_of(options.input),
-                  types=_pairs('--type', options.type), outputs=options.output)
+        from .interop._source.export import write_source
+        remarks = write_source(_load(options), options.source, shapes_of(options.input),
+                               _pairs('--type', options.type), options.output)
         for path in (options.source, os.path.splitext(options.source)[0] + '.pt'):
             print('%s: %d bytes' % (path, os.path.getsize(path)))
+        for title, sentence in remarks:
+            _say(title, sentence)
         return 0
     if options.torch is None:
         _check_target('--onnx', options.onnx, ('.pt', '.pth'), 'files of torch')

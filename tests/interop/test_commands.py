@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 
@@ -128,8 +129,15 @@ def test_source(prefix, tmp_path, capsys):
     torch = pytest.importorskip('torch')
     path = tmp_path / 'days.py'
     assert command('export', prefix, '--source', path) == 0
-    assert [line.partition(':')[0] for line in capsys.readouterr().out.splitlines()] == [
+    said = capsys.readouterr().out
+    lines = said.splitlines()
+    assert [line.partition(':')[0] for line in lines[:2]] == [
         str(path), str(tmp_path / 'days.pt')]
+    text = ' '.join(path.read_text(encoding='utf-8').split())
+    for sentence in (r'outputs differ by \S+ of the largest at most from those of the graph, for',
+                     'the gradients of loss are those of the graph'):  # the docstring has it, too
+        assert re.search('checked: *' + sentence, ' '.join(said.split()))
+        assert re.search('Checked: ' + sentence, text)
     model = interop.load(prefix)
     state = torch.load(tmp_path / 'days.pt', weights_only=True)
     again = interop.from_source({key: 2 * value for key, value in state.items()}, model)
@@ -177,8 +185,11 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
     assert all((again.arg_params[name] == array).all() for name, array in model.arg_params.items())
     with pytest.raises(TypeError, match='a path, a module or its state dict, got 4'):
         interop.from_source(4, model)
-    torch.save(module.state_dict(), str(weights))
-    assert 'with weights that a program has saved' in refused(*export)
+    state = torch.load(str(weights), weights_only=True)
+    state[next(iter(state))] += 1
+    for saved in (module.state_dict(), dict(module.state_dict()), state):
+        torch.save(saved, str(weights))
+        assert 'with weights that a program has saved' in refused(*export)
 
 
 def test_lengths_and_states_get_data_that_fits(tmp_path, capsys):

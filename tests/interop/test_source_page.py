@@ -26,7 +26,7 @@ SHOWN = re.findall(r'^`(\w+)` of `tests/interop/programs.py`:\n\n```py\n(.*?)^``
 def test_shown_sources_are_those_that_are_written(name, text):
     """But for the differences that the check found, which depend on the machine."""
     written = generate(program_of(name)[1], INPUTS.get(name)).text
-    texts = [re.sub(r'^Checked .*\n(    .*\n)*', '', each, flags=re.MULTILINE)
+    texts = [re.sub(r'^Checked: .*\n(    .*\n)*', '', each, flags=re.MULTILINE)
              for each in (text, written)]
     assert texts[0] == texts[1]
     assert len(SHOWN) == 3

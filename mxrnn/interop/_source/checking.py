@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterator, List, Mapping
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from ..model import Model
 from ..registry import ExportError
 from .file import File
 from .methods import Methods
-from .sampling import Sample, run
+from .sampling import Sample
 
 __all__ = ['Check']
 
@@ -50,10 +50,10 @@ class Check:
             self._module: nn.Module = space['Model']().eval()
             self._module.load_state_dict(state)
 
-    def outputs(self, samples: list[Sample], graph: Graph) -> float:
-        """The largest difference of the outputs from those of `graph`."""
+    def outputs(self, samples: Sequence[Sample], outputs: Sequence[Sequence[Tensor]]) -> float:
+        """The largest difference from the outputs of the graph for `samples`."""
         worst = 0.
-        for sample, wanted in zip(samples, run(graph, self._model, *samples)):
+        for sample, wanted in zip(samples, outputs):
             with torch.no_grad(), _refusing():
                 got = self._module(*[sample[name] for name in self._methods.inputs])
             for one, other in zip(got if isinstance(got, tuple) else (got,), wanted):
@@ -67,8 +67,8 @@ class Check:
             raise ExportError('the source differs from the graph by %g' % worst)
         return worst
 
-    def loss(self, sample: Sample) -> None:
-        """Compare the gradients of the loss, without random draws, if there is a loss."""
+    def loss(self, sample: Sample) -> bool:
+        """Compare the gradients of the loss, without random draws; whether that could be done."""
         reason: ExportError | None = None
         for labels in self._labels(sample) if self._methods.of_loss else ():
             given = {**sample, **labels}
@@ -82,10 +82,10 @@ class Check:
             except ExportError as error:
                 reason = reason or error
             else:
-                self._compare(found, given, inputs)
-                return
+                return self._compare(found, given, inputs)
         if reason is not None:
             raise reason
+        return False
 
     def _labels(self, sample: Sample) -> Iterator[Sample]:
         """Labels to try: two classes, and one of them alone."""
@@ -99,11 +99,11 @@ class Check:
             yield {name: torch.randint(low, high, sample[name].shape, generator=random).to(
                 sample[name].dtype) + more for name in names}
 
-    def _compare(self, found: _Gradients, given: Sample, inputs: Sample) -> None:
+    def _compare(self, found: _Gradients, given: Sample, inputs: Sample) -> bool:
         graph, facts = self._graph, self._methods.facts.arrays
         if any(node.op == 'SoftmaxOutput' and not node.multi_output and not node.preserve_shape
                and len(facts[node.inputs[0]].shape) == 4 for node in graph.nodes):
-            return  # outside of training MXNet takes another axis
+            return False  # outside of training MXNet takes another axis
         module = GraphModule(graph, self._model.arg_params, self._model.aux_params,
                              roll=False).eval()
         outputs = module(**{name: given[name] for name in module.inputs if name in given})
@@ -124,6 +124,7 @@ class Check:
             if not far <= _OF_GRADIENTS * scale:
                 raise ExportError('the gradient of %s in the loss of the source differs from that '
                                   'in the graph by %g' % (name, far / scale))
+        return True
 
 
 def _gradients(loss: Any, module: nn.Module, inputs: Sample) -> _Gradients:

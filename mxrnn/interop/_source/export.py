@@ -26,9 +26,9 @@ from .methods import Methods
 from .sampling import Named, Sample, draw, labels_of, survey
 from .shapes import at_own_length, sampled
 from .table import Shape, Size
-from .target import check_target, state_of, weights_of
+from .target import check_target, sealed, state_of, weights_of
 
-__all__ = ['from_source', 'to_source']
+__all__ = ['from_source', 'to_source', 'write_source']
 
 
 def to_source(model: Model, path: str | os.PathLike[str],
@@ -65,7 +65,8 @@ def to_source(model: Model, path: str | os.PathLike[str],
     The source is run before it is written, on random data, beside the graph as `to_torch` runs it:
     with as many steps as the graph was unrolled for, beside the graph as it is; and with two sets
     of sizes, beside the graph with its steps rolled up. Its docstring has the largest differences.
-    The gradients of its loss are compared as well, without random draws.
+    The gradients of its loss are compared as well, without random draws and with BatchNorm as it is
+    in inference.
 
     Examples
     --------
@@ -82,18 +83,25 @@ def to_source(model: Model, path: str | os.PathLike[str],
     def forward(self, data: Tensor) -> Tensor:
             return torch.tanh(data)
     """
-    path = os.fspath(path)
+    write_source(model, os.fspath(path), inputs, types, outputs)
+
+
+def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | None,
+                 types: Mapping[str, Any] | None, outputs: Sequence[str] | None
+                 ) -> list[tuple[str, str]]:
+    """`to_source`; what there is to say of the file, with titles."""
     if not path.endswith('.py'):
         raise ValueError('path must end in .py, got %s' % path)
     check_target(path)
     plan = _plan(model, inputs, types, outputs)
-    checks = _checked(plan, Check(_text(plan, path, []), _state(plan.file), plan.file, plan.methods,
-                                  plan.graph, plan.model))
+    remarks = _checked(plan, Check(_text(plan, path, []), _state(plan.file), plan.file,
+                                   plan.methods, plan.graph, plan.model))
     weights = weights_of(path)
     with replacing([path, weights]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
-            file.write(_text(plan, path, checks))
-        torch.save(_state(plan.file), os.path.join(stage, os.path.basename(weights)))
+            file.write(_text(plan, path, remarks))
+        torch.save(sealed(_state(plan.file)), os.path.join(stage, os.path.basename(weights)))
+    return remarks
 
 
 def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module, model: Model,
@@ -142,14 +150,6 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
                                            if name in arrays}})
 
 
-class _Checked(NamedTuple):
-    """A comparison of the source with a graph."""
-
-    graph: str
-    samples: list[Sample]
-    difference: float
-
-
 class _Plan(NamedTuple):
     """A file whose methods are written, and what it is checked with."""
 
@@ -161,9 +161,10 @@ class _Plan(NamedTuple):
     notes: Sequence[str]
     samples: list[Sample]
     types: Mapping[str, Any]
-    #: The graph as it was, and rolled up.
+    #: The graph as it was, and rolled up with what it gives for `samples`.
     whole: Graph
     rolled: RolledGraph
+    outputs: Sequence[Sequence[Tensor]]
 
 
 def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
@@ -193,7 +194,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
                           [name for name in labels if name not in given])
         samples = [{**sample, **one, **other} for sample, one, other in zip(samples, more, found)]
         known = all(name in samples[0] for name in labels)
-        facts = survey(graph, model, samples, known)
+        wanted = facts.outputs
         graph = merged(without_effectless(graph, facts.arrays))
         facts = survey(graph, model, samples, known)
     except UnsupportedError as error:
@@ -207,7 +208,12 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     methods = Methods(file, graph, facts, known)
     if methods.faults:
         raise ExportError('\n'.join(dict.fromkeys(methods.faults)))
-    return _Plan(file, methods, graph, model, shapes, notes, samples, kinds, whole, rolled)
+    unknown = [name for name in labels if name not in samples[0]]
+    if unknown:
+        notes = [*notes, 'there is no method loss, as nothing tells the shape of %s: give it '
+                 '(--input)' % ', '.join(map(_quoted, unknown))]
+    return _Plan(file, methods, graph, model, shapes, notes, samples, kinds, whole, rolled,
+                 wanted)
 
 
 # ---- weights
@@ -235,14 +241,14 @@ def _state(file: File) -> dict[str, Tensor]:
 
 # ---- text
 
-def _text(plan: _Plan, path: str, checks: Sequence[_Checked]) -> str:
+def _text(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> str:
     """The whole file."""
     file = plan.file
     body = '\n\n'.join(file.methods)
     imports = ['import torch'] * bool(re.search(r'\btorch\.', body + ''.join(
         [*file.layers, *file.helpers.values()])))
     imports += ['import torch.nn.functional as F'] * ('F.' in body)
-    lines = ['"""%s"""' % _docstring(plan, path, checks), *(
+    lines = ['"""%s"""' % _docstring(plan, path, remarks), *(
         ['from __future__ import annotations', ''] if 'tuple[' in body else []), *imports,
         'from torch import Tensor, nn', '', '', *[
             line for helper in file.helpers.values() for line in (helper, '', '')],
@@ -280,7 +286,7 @@ def _described(plan: _Plan, shape: Shape) -> str:
 _NO_BREAK = '\x00'
 
 
-def _docstring(plan: _Plan, path: str, checks: Sequence[_Checked]) -> str:
+def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> str:
     methods, facts = plan.methods, plan.methods.facts.arrays
     version = plan.model.graph.version
     rows = ['A model of MXNet%s, written by mxrnn.' % (
@@ -298,32 +304,40 @@ def _docstring(plan: _Plan, path: str, checks: Sequence[_Checked]) -> str:
                if own != 'self.' + name and own[len('self.'):] in plan.file.state]
     rows += ['Parameter %s: called %s in the graph.' % (own, _quoted(name))
              for own, name in renamed]
-    rows += ['Note: %s.' % _escaped(note) for note in plan.notes]
-    for check in checks:
-        rows.append('Checked beside %s: outputs differ by %.1g of the largest at most, for %s.' % (
-            check.graph, check.difference, ' and for '.join(', '.join('%s %s' % (
-                methods.arguments[name], str(tuple(sample[name].shape)).replace(' ', _NO_BREAK))
-                for name in methods.inputs) for sample in check.samples)))
+    rows += ['%s: %s.' % (title.capitalize(), sentence) for title, sentence in remarks]
     rows += ['', "Weights: model.load_state_dict(torch.load(%s, weights_only=True))"
         % _escaped(ascii(os.path.basename(weights_of(path))))]
     fill = functools.partial(textwrap.fill, width=100, subsequent_indent='    ',
                              break_long_words=False, break_on_hyphens=False)  # no escape is cut
+    rows = [re.sub(r'(?<=\d,) (?=\d)', _NO_BREAK, row) for row in rows]  # a shape stays together
     return '\n'.join(map(fill, rows)).replace(_NO_BREAK, ' ') + '\n'
 
 
 # ---- check
 
-def _checked(plan: _Plan, check: Check) -> list[_Checked]:
-    """Run the source beside the graph as it is and beside the graph rolled up."""
-    whole = plan.whole.ending_in([plan.whole.heads[plan.graph.heads.index(head)]
-                                  for head in plan.methods.heads])
-    if plan.rolled.graph is plan.whole:
-        checks = [_Checked('the graph', plan.samples, check.outputs(plan.samples, whole))]
-    else:
+def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
+    """Run the source beside the graph as it is and beside the graph rolled up; what to say."""
+    places = [plan.graph.heads.index(head) for head in plan.methods.heads]
+    found = [('note', _escaped(note)) for note in plan.notes]
+
+    def compare(graph: str, samples: Sequence[Sample], outputs: Sequence[Sequence[Tensor]]) -> None:
+        difference = check.outputs(samples, outputs)
+        sizes = ' and '.join(', '.join('%s %s' % (
+            plan.methods.arguments[name], tuple(sample[name].shape))
+            for name in plan.methods.inputs) for sample in samples)
+        found.append(('checked', 'outputs differ by %.1g of the largest at most from those of %s, '
+                      'for %s' % (difference, graph, sizes)))
+    if plan.rolled.graph is not plan.whole:
+        whole = plan.whole.ending_in([plan.whole.heads[place] for place in places])
         own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types)
-        checks = [] if own is None else [_Checked('the graph as it was unrolled', [own],
-                                                  check.outputs([own], whole))]
-        checks.append(_Checked('the graph rolled up', plan.samples, check.outputs(
-            plan.samples, plan.graph.ending_in(plan.methods.heads))))
-    check.loss(plan.samples[0])
-    return checks
+        if own is not None:
+            compare('the graph as it was unrolled', [own[0]], [own[1]])
+    compare('the graph' + ' rolled up' * (plan.rolled.graph is not plan.whole), plan.samples,
+            [[outputs[place] for place in places] for outputs in plan.outputs])
+    loss, ops = check.loss(plan.samples[0]), {node.op for node in plan.graph.walk()}
+    found += [('checked', 'the gradients of loss are those of the graph')] * loss
+    missing = ['the gradients of loss'] * (bool(plan.methods.of_loss) and not loss)
+    missing += ['what is drawn at random in training'] * any(
+        node.op == 'Dropout' or node.op == 'RNN' and node.p > 0 for node in plan.graph.walk())
+    missing += ['the statistics of BatchNorm in training'] * any('BatchNorm' in op for op in ops)
+    return found + [('unchecked', ', '.join(missing))] * bool(missing)

@@ -70,17 +70,16 @@ def survey(graph: Graph, model: Model, samples: Sequence[Sample], labels: bool =
         entry for place in places for entry in (
             graph.nodes[place].inputs if labels else graph.nodes[place].needed_inputs))})
     whole = graph._replace(heads=tuple(entries))
-    runs = run(whole, model, *samples)
-    arrays = {entry: _fact(*each) for entry, each in zip(entries, zip(*runs))}
+    runs = [dict(zip(entries, each)) for each in run(whole, model, *samples)]
+    arrays = {entry: _fact(*(each[entry] for each in runs)) for entry in entries}
     bodies = {}
     for place in places:
         node = graph.nodes[place]
         if node.op == '_foreach':
-            inputs = [[dict(zip(entries, results))[entry] for entry in node.inputs]
-                      for results in runs]
+            inputs = [[results[entry] for entry in node.inputs] for results in runs]
             bodies[place] = survey(node.subgraphs[0], Model(node.subgraphs[0], {}, {}), [
                 _first_step(node, each) for each in inputs])
-    return Facts(arrays, bodies)
+    return Facts(arrays, bodies, [[each[head] for head in graph.heads] for each in runs])
 
 
 def _first_step(node: Node, inputs: Sequence[Tensor]) -> Sample:

@@ -4,6 +4,8 @@ from __future__ import annotations
 import itertools
 from typing import Any, Mapping, NamedTuple, Sequence
 
+from torch import Tensor
+
 from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
 from .._torch.module import UnsupportedError
@@ -110,8 +112,8 @@ def _drawn(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any],
 
 
 def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named,
-                  types: Mapping[str, Any]) -> Sample | None:
-    """Data that a graph takes as it was unrolled.
+                  types: Mapping[str, Any]) -> tuple[Sample, list[Tensor]] | None:
+    """Data that a graph takes as it was unrolled, and its outputs.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
 
     Returns
     -------
-    dict or None
+    tuple or None
         None if it takes no sizes made of its numbers of steps.
     """
     steps = sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
@@ -136,8 +138,7 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
                                      for size in shape] for name, shape in shapes.items()},
                       types, False)[0]
         try:
-            run(graph, model, sample)
+            return sample, run(graph, model, sample)[0]
         except _FAULTS:
             continue
-        return sample
     return None

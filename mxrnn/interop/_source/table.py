@@ -6,6 +6,7 @@ import math
 from typing import Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
+from torch import Tensor
 
 from ..._graph.graph import Entry, Graph, Node
 from ..registry import Converters, Unsupported
@@ -97,6 +98,8 @@ class Facts(NamedTuple):
 
     arrays: Mapping[Entry, Fact]
     bodies: Mapping[int, Facts]
+    #: The graph's outputs in each of the runs.
+    outputs: Sequence[Sequence[Tensor]] = ()
 
 
 class Many(NamedTuple):

@@ -1,17 +1,21 @@
 """Looks at what is there already where a source and its weights are written."""
 from __future__ import annotations
 
+import collections
 import os
 import pickle
+import zlib
 from typing import Any, Mapping
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ['check_target', 'is_source', 'state_of', 'weights_of']
+__all__ = ['check_target', 'is_source', 'sealed', 'state_of', 'weights_of']
 
 _BEGIN = '"""A model of MXNet'
 _END = ', written by mxrnn.'
+#: An attribute of the state dict in the file, which its keys do not show.
+_SEAL = 'written_by_mxrnn'
 
 
 def weights_of(path: str) -> str:
@@ -50,8 +54,24 @@ def _other_than_written(path: str) -> str:
         return 'and mxrnn has not written it'
     if _is_graph(content):
         return 'a graph that `save_torch` (--torch) has written'
-    # `to_source` writes a dict; `state_dict` of a module gives one of a class of its own
-    return '' if type(content) is dict else 'with weights that a program has saved'
+    seal = getattr(content, _SEAL, None)
+    return '' if seal is not None and seal == _sum(content) else (
+        'with weights that a program has saved')
+
+
+def sealed(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """A state dict that tells, once it is saved, whether it is as `to_source` wrote it."""
+    own = collections.OrderedDict(state)
+    setattr(own, _SEAL, _sum(state))
+    return own
+
+
+def _sum(state: Mapping[str, Tensor]) -> int:
+    """A checksum of names and numbers."""
+    found = 0
+    for key, value in state.items():
+        found = zlib.crc32(value.numpy().tobytes(), zlib.crc32(key.encode(), found))
+    return found
 
 
 def _read(path: str | os.PathLike[str]) -> Any:
