@@ -67,6 +67,7 @@ class Row(NamedTuple):
     #: calculates with reals alone, and 'no half': has no float16 on CPUs; MXNet raises both too
     #: late, in another call. 'moves': moves or converts the elements of the first input, and
     #: changes no value. 'one shape': all that it reads has the shape of its output, but lengths.
+    #: 'alone': makes each element of one of its input, which has its shape, too.
     traits: frozenset[str] = frozenset()
     #: How many axes the output and then the inputs have, None where that is open.
     axes: Numbers | Callable[[AnyNode], Numbers] = ()
@@ -150,8 +151,9 @@ def add(names: str, inputs: str = '', count: Count = 1,
 
 def mark(trait: str, names: str) -> None:
     """Give the operators `names`, which spaces separate, a trait: see `Row.traits`."""
+    traits = {trait, 'one shape'} if trait == 'alone' else {trait}
     for name in names.split():
-        ROWS[name] = ROWS[name]._replace(traits=ROWS[name].traits | {trait})
+        ROWS[name] = ROWS[name]._replace(traits=ROWS[name].traits | traits)
 
 
 def axes(names: str, numbers: Numbers | Callable[[AnyNode], Numbers] = (),

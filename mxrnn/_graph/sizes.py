@@ -64,7 +64,7 @@ class Product:
 
     def __init__(self, factor: int, axes: Sequence[Axis]) -> None:
         self.factor = factor
-        self.axes = sorted(axes, key=id)
+        self.axes = list(axes)
 
 
 Size = Union[int, Axis, Product]

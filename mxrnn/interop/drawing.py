@@ -16,10 +16,8 @@ _WIDTH, _HEIGHT, _GAP = 230, 66, 24  # of a box; between two of them
 _MOST = 120  # boxes that a picture can show
 
 #: Operators that only change the form of an array: the line goes through them.
-_FORM = {'Reshape', 'reshape', 'SwapAxis', 'swapaxes', 'transpose', 'expand_dims', 'squeeze',
-         'Flatten', 'flatten', 'identity', '_copy', 'BlockGrad', 'stop_gradient', 'Cast', 'cast',
-         '_identity_with_attr_like_rhs', 'MakeLoss', 'slice_axis'}
-
+_FORM = {'Reshape', 'SwapAxis', 'transpose', 'expand_dims', 'squeeze', 'Flatten', '_copy',
+         'BlockGrad', 'Cast', '_identity_with_attr_like_rhs', 'MakeLoss', 'slice_axis'}
 
 #: Operators that read nothing but the shape of their data.
 _CONSTANT = {'zeros_like', 'ones_like'}

@@ -14,11 +14,10 @@ __all__ = ['data_for', 'settle_shapes']
 _JOINS = frozenset(('Concat', 'stack', 'add_n'))
 
 #: Attributes that state how many elements the last axis of an operator's output has, and
-#: operators that leave it as their first input has it.
+#: operators that mostly leave it as their first input has it.
 _WIDTHS = ('num_hidden', 'num_filter', 'output_dim', 'state_size')
-_KEEP = frozenset('''Activation BlockGrad Cast Concat Dropout LayerNorm LeakyReLU SequenceMask
-    SequenceReverse SliceChannel SwapAxis _copy add_n broadcast_add elemwise_add expand_dims
-    log_softmax relu sigmoid slice_axis softmax stack tanh'''.split())
+_KEEP = frozenset('''Concat LayerNorm LeakyReLU SliceChannel SwapAxis broadcast_add expand_dims
+    slice_axis stack'''.split())
 
 
 class _Reader(NamedTuple):
@@ -106,7 +105,8 @@ def _places(reader: _Reader) -> int:
 def _width(graph: Graph, entry: Entry) -> int:
     """How many elements the last axis of an array has, or 2, which is safe, if nothing says it."""
     node = graph.nodes[entry.node]
-    while node.op in _KEEP or (node.op == 'Reshape' and node.shape[-1:] == (0,)):
+    while node.op in _KEEP or has(node.op, 'one shape') or (
+            node.op == 'Reshape' and node.shape[-1:] == (0,)):
         node = graph.nodes[node.inputs[0].node]
     for key in _WIDTHS:
         if hasattr(node, key):

@@ -43,9 +43,6 @@ class Operator(NamedTuple):
     make: Callable[[Node], Callable[..., Any]]
     #: Whether that function takes, before the inputs, whether it is training.
     training: bool = False
-    #: Whether inputs must have equal sizes along all their axes, so that one size that is left open
-    #: in a graph follows from another.
-    equal_shapes: bool = False
     #: Whether it has no inputs: the function then takes the shape and the device.
     creates: bool = False
 
@@ -126,15 +123,14 @@ Make = Callable[[Node], Callable[..., Any]]
 Converter = Callable[..., Any]
 
 
-def operator(*names: str, training: bool = False, equal_shapes: bool = False,
-             creates: bool = False) -> Callable[[Make], Make]:
+def operator(*names: str, training: bool = False, creates: bool = False) -> Callable[[Make], Make]:
     """Make a function the converter of the operators `names` to torch; the rest is of `Operator`.
 
     It is given a `Node` once, when a module is built, and returns what runs it: a function of the
     node's inputs as tensors, which returns a tensor, or a tuple of them.
     """
     def enter(make: Make) -> Make:
-        TORCH.enter(Operator(make, training, equal_shapes, creates), *names)
+        TORCH.enter(Operator(make, training, creates), *names)
         return make
     return enter
 

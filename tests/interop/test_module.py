@@ -732,7 +732,10 @@ def joined_with_zeros(array, width=2):
     (joined_with_zeros(mx.sym.slice_axis(mx.sym.pad(
         V('a'), mode='constant', pad_width=(0, 0, 0, 0, 1, 2, 0, 0)), axis=3, begin=0, end=1)),
      [(3, 1, 3, 3)]),
-], ids=['two inputs', 'kept', 'inner', 'stack', 'product', 'sum', 'broadcast', 'where', 'outside'])
+    (mx.sym.Concat(mx.sym.repeat(mx.sym.zeros((0, 3)), repeats=2, axis=1), V('a'), dim=1),
+     [(3, 3)]),
+], ids=['two inputs', 'kept', 'inner', 'stack', 'product', 'sum', 'broadcast', 'where', 'outside',
+        'tried'])
 @pytest.mark.parametrize('first', [0, 1, 2])
 def test_open_sizes_follow_the_data(symbol, shapes, first):
     """Whatever the first call was: sizes as they are, of one row, or twice as many rows."""

@@ -5,14 +5,10 @@ from typing import Any, Hashable, Sequence
 
 from ..graph import Entry
 from .columns import Column, Declined, Recurrence
-from .values import Values, has_one_shape, stated_shape
+from .values import Values, has_one_shape, keeps_states, stated_shape
 from .writing import Writer
 
 __all__ = ['Loop', 'write_loop']
-
-#: Operators that keep something from one run to the next, which a loop would keep otherwise.
-_KEEPING = ('BatchNorm', 'BatchNorm_v1', 'CuDNNBatchNorm', '_contrib_SyncBatchNorm', 'Custom',
-            '_CustomFunction', 'IdentityAttachKLSparseReg')
 
 
 def write_loop(writer: Writer, name: str, body: Writer, data: Sequence[tuple[Entry, Entry]],
@@ -81,7 +77,7 @@ class Loop:
             raise Declined('its first step may have one row for the whole batch')
         for family in recurrence.families:
             node = values.nodes[family.nodes[0]]
-            if node.op in _KEEPING:
+            if keeps_states(node):
                 raise Declined('%s keeps something from step to step: %s' % (node.op, node.name))
 
     @property

@@ -6,7 +6,7 @@ from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTu
 from ..graph import Node
 from .columns import Column, Lanes, alike
 from .lifting import Write, lift
-from .values import Values, has_one_shape, stated_shape
+from .values import Values, has_one_shape, keeps_states, stated_shape
 from .writing import Work
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Each', 'Leaf', 'Part', 'Plan', 'Planner', 'Same',
@@ -96,10 +96,6 @@ class Leaf(NamedTuple):
 
 
 Plan = Union[Same, Part, Steps, Apply, Each, Shift, Leaf]
-
-#: Operators that must stay as many as they are: each run of theirs has effects of its own.
-_APART = ('BatchNorm', 'BatchNorm_v1', '_contrib_SyncBatchNorm', 'Custom', '_CustomFunction',
-          'IdentityAttachKLSparseReg', 'CuDNNBatchNorm')
 
 
 class Circular(Exception):
@@ -207,7 +203,7 @@ class Planner:
         node = values.nodes[nodes[0]]
         if any(isinstance(plan, Leaf) and not plan.alike for plan in plans):
             return Leaf(False)
-        if node.op in _APART or node.op == '_foreach' or not any(moving):
+        if keeps_states(node) or node.op == '_foreach' or not any(moving):
             return Leaf(True)
         output = values.output(lanes[0])
         write = lift(node, moving, [self._rank(each) for each in inputs])

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import Hashable, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..operators import has
+from ..operators import has, row
 
-__all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'join_axis', 'stated_shape']
+__all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'join_axis', 'keeps_states',
+           'stated_shape']
 
-#: Operators that draw, and those whose gradient is no function of the gradient that they get: two
-#: of them are two, even with the same inputs.
+#: Operators whose gradient is no function of the gradient that they get: two of them are two, even
+#: with the same inputs.
 _DISTINCT = frozenset((
-    'Dropout', '_shuffle', 'RNN', 'Custom', '_CustomFunction', '_foreach', '_while_loop', '_cond',
     'SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionOutput',
-    'SVMOutput', 'MakeLoss', 'make_loss', 'CTCLoss', 'BatchNorm', 'IdentityAttachKLSparseReg'))
+    'SVMOutput', 'MakeLoss', 'make_loss', 'CTCLoss'))
 
 _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambda x, y: x >= y,
            '_lesser_scalar': lambda x, y: x < y, '_lesser_equal_scalar': lambda x, y: x <= y,
@@ -32,8 +32,16 @@ _SEEN_THROUGH = frozenset((
 
 def is_random(node: Node) -> bool:
     """Whether two such nodes with the same inputs may differ, in values or in gradients."""
-    return (node.op in _DISTINCT or node.op.startswith(('_random_', '_sample_'))
-            or bool(node.subgraphs) or node.op == 'LeakyReLU' and node.act_type == 'rrelu')
+    return (node.op in _DISTINCT or has(node.op, 'draws') or keeps_states(node)
+            or node.op.startswith(('_random_', '_sample_')) or bool(node.subgraphs)
+            or node.op == 'LeakyReLU' and node.act_type == 'rrelu')
+
+
+def keeps_states(node: Node) -> bool:
+    """Whether each run of a node has an effect on the next one."""
+    known = row(node.op)
+    return node.op in ('Custom', '_CustomFunction') or (
+        known is not None and bool(known.positions('aux')))
 
 
 def has_one_shape(node: Node) -> bool:

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from typing import Mapping, NamedTuple, Sequence, Union
 
+from ..factors import Axes, factors_of, number_of, open_axes
 from ..graph import Entry, Graph, Node, output_name
 from ..rolling.writing import Writer, text
 from ..sizes import Axis
-from .factors import Axes, factors_of, number_of
 from .follow import (
     Recurrence,
     StateError,
@@ -15,7 +15,6 @@ from .follow import (
     follow,
     is_zero,
     named,
-    open_axes,
     prefix_of,
 )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Mapping, NamedTuple, Sequence
 
+from ..axes import axes_of
+from ..factors import Axes, Factors, UnknownAxes, factors_of, mixed_axes, open_axes, unify
 from ..graph import Entry, Graph, Node
-from ..operators import row
+from ..operators import has, row
 from ..sizes import Axis, resolve
-from .factors import Axes, Factors, UnknownAxes, factors_of, mixed_axes, unify
-from .rules import axes_of
 
 __all__ = ['Recurrence', 'StateError', 'Value', 'find_stepped', 'follow', 'is_zero', 'named',
-           'open_axes', 'prefix_of']
+           'prefix_of']
 
 
 class StateError(ValueError):
@@ -46,11 +46,6 @@ def _merged(groups: Sequence[Mapping[Axis, _Use]]) -> dict[Axis, _Use]:
             if axis not in result or result[axis].last:
                 result[axis] = use
     return result
-
-
-def open_axes(axes: Axes | None) -> list[Axis]:
-    """The axes of any size in `axes`."""
-    return [size for axis in axes or () for size in factors_of(axis) if isinstance(size, Axis)]
 
 
 def _twice(axes: Axes | None) -> list[Axis]:
@@ -89,9 +84,7 @@ def _node(node: Node, given: Sequence[Value]) -> list[Value]:
         weights = known.positions('weight') + known.positions('aux') if known is not None else ()
         if any(open_axes(given[at].axes) for at in weights if at < len(given)):
             raise UnknownAxes  # one that has steps is used as a whole
-        if node.op == 'RNN':
-            outputs.extend(_rnn(node, given[0].axes or []))
-        elif all(value.axes is not None for value in given):
+        if all(value.axes is not None or at in weights for at, value in enumerate(given)):
             outputs.extend(axes_of(node, [list(value.axes or ()) for value in given]))
     except (UnknownAxes, IndexError):
         pass
@@ -109,14 +102,6 @@ def _node(node: Node, given: Sequence[Value]) -> list[Value]:
         results.append(Value(None if axes is None else list(map(factors_of, axes)),
                               _merged([gone, mixed, used])))
     return results
-
-
-def _rnn(node: Node, data: Axes) -> list[Axes]:
-    if len(data) != 3:
-        raise UnknownAxes
-    sides = 1 + node.bidirectional
-    state: Axes = [(node.num_layers * sides,), data[1], (node.state_size,)]
-    return [[data[0], data[1], (node.state_size * sides,)], state, state]
 
 
 def _loop(node: Node, given: Sequence[Value]) -> list[Value]:
@@ -152,20 +137,13 @@ def _loop(node: Node, given: Sequence[Value]) -> list[Value]:
     return results
 
 
-#: Operators whose output has nothing but zeros where their first input has.
-_KEEP_ZEROS = ('Reshape', 'Flatten', 'expand_dims', 'squeeze', 'SwapAxis', 'transpose',
-               'slice_axis', 'SliceChannel', 'broadcast_axis', 'broadcast_to', 'broadcast_like',
-               'reshape_like', 'tile', 'Cast', '_copy', 'BlockGrad',
-               '_identity_with_attr_like_rhs')
-
-
 def is_zero(graph: Graph, entry: Entry) -> bool:
     node = graph.nodes[entry.node]
     if node.op in ('_zeros', 'zeros_like') or node.op == '_mul_scalar' and node.scalar == 0:
         return True
     if node.op in ('Concat', 'stack', 'add_n'):
         return all(is_zero(graph, each) for each in node.inputs)
-    return node.op in _KEEP_ZEROS and is_zero(graph, node.inputs[0])
+    return has(node.op, 'moves') and is_zero(graph, node.inputs[0])
 
 
 # ---- which recurrences are stepped

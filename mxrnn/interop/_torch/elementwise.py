@@ -144,18 +144,18 @@ def _typed(function: Callable[..., Tensor]) -> Run:
     return run
 
 
-def _plain(run: Run, *names: str, equal_shapes: bool = False) -> None:
+def _plain(run: Run, *names: str) -> None:
     """Enter operators without attributes."""
-    operator(*names, equal_shapes=equal_shapes)(lambda node: run)
+    operator(*names)(lambda node: run)
 
 
 for _name, _function in UNARY.items():
     _plain(_typed(_function), _name)
 for _name, _function in ARITHMETIC.items():
-    _plain(_function, 'elemwise_' + _name, equal_shapes=True)
+    _plain(_function, 'elemwise_' + _name)
     _plain(_function, 'broadcast_' + _name)
 for _name, _function in BINARY.items():
-    _plain(_function, '_' + _name, equal_shapes=True)
+    _plain(_function, '_' + _name)
     _plain(_function, 'broadcast_' + _name)
 
 
@@ -178,7 +178,7 @@ for _name, _function in SCALAR.items():
     operator('_%s_scalar' % _name)(functools.partial(_with_number, _function))
 
 
-@operator('add_n', equal_shapes=True)
+@operator('add_n')
 def _add_n(node: Node) -> Run:
     return lambda first, *others: functools.reduce(torch.add, others, first)
 

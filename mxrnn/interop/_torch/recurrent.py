@@ -41,7 +41,7 @@ def _before_reshape(graph: Graph, entry: Entry) -> Entry:
     return entry
 
 
-@operator('RNN', training=True, equal_shapes=True)
+@operator('RNN', training=True)
 def _rnn(node: Node) -> Run:
     """One call for all layers and directions: cuDNN on a GPU, oneDNN on a CPU."""
     for key in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):

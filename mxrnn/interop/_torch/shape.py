@@ -175,13 +175,13 @@ def _split_v2(node: Node) -> Run:
 
 # ---- joins and copies
 
-@operator('Concat', '_rnn_param_concat', equal_shapes=True)
+@operator('Concat', '_rnn_param_concat')
 def _concat(node: Node) -> Run:
     axis = node.dim
     return lambda *parts: torch.cat(parts, axis)
 
 
-@operator('stack', equal_shapes=True)
+@operator('stack')
 def _stack(node: Node) -> Run:
     axis = node.axis
     return lambda *parts: torch.stack(parts, axis)

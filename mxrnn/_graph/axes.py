@@ -6,9 +6,6 @@ from __future__ import annotations
 
 from typing import Callable, Iterable, List
 
-from ..graph import Node
-from ..operators import row
-from ..sizes import Axis
 from .factors import (
     Axes,
     Factors,
@@ -21,6 +18,9 @@ from .factors import (
     place_of,
     unify,
 )
+from .graph import Node
+from .operators import has, row
+from .sizes import Axis
 
 __all__ = ['axes_of']
 
@@ -35,16 +35,9 @@ def _rule(ops: str) -> Callable[[Rule], Rule]:
     return enter
 
 
-#: Operators that treat each element of their first input alone, whatever the others are.
-_ALIKE = '''
-    abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp expm1 log
-    log10 log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh
-    erf erfinv negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like
-    _copy BlockGrad Cast amp_cast smooth_l1 clip hard_sigmoid Activation MakeLoss
-    make_loss LinearRegressionOutput LogisticRegressionOutput MAERegressionOutput SVMOutput
-    _identity_with_attr_like_rhs'''
 _SHORT: dict[str, Rule] = {
-    _ALIKE: lambda node, inputs: [inputs[0]],
+    '''MakeLoss make_loss LinearRegressionOutput LogisticRegressionOutput MAERegressionOutput
+    SVMOutput _identity_with_attr_like_rhs''': lambda node, inputs: [inputs[0]],
     'add_n': lambda node, inputs: [broadcast_axes(inputs)],
     '_zeros _ones _full': lambda node, inputs: [
         [(size,) if size else (Axis(),) for size in node.shape or ()]],
@@ -182,6 +175,17 @@ def _sequences(node: Node, inputs: list[Axes]) -> list[Axes]:
     return [_mix(data, [node.axis] if mixes else [])]
 
 
+@_rule('RNN')
+def _rnn(node: Node, inputs: list[Axes]) -> list[Axes]:
+    steps, batch = inputs[0][:2]
+    for array in inputs[1:]:
+        if len(array) == 3:  # a begin state
+            unify(array[1], batch)
+    sides = 1 + node.bidirectional
+    state: Axes = [(node.num_layers * sides,), batch, (node.state_size,)]
+    return [[steps, batch, (node.state_size * sides,)], state, state]
+
+
 # ---- rules of shapes
 
 @_rule('Reshape')
@@ -261,7 +265,7 @@ def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
     return [_with(inputs[0], node.axis, [] if node.squeeze_axis else [size])] * node.num_outputs
 
 
-@_rule('Concat stack')
+@_rule('Concat stack _rnn_param_concat')
 def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.op == 'stack':
         same = inputs[0]
@@ -321,9 +325,9 @@ def axes_of(node: Node, inputs: list[Axes]) -> list[Axes]:
         There is no rule for such a node, or it does not fit the axes of its inputs.
     """
     known, rule = row(node.op), _RULES.get(node.op)
-    if rule is None and node.op.endswith('_scalar'):
-        rule = _RULES['_copy']
-    elif rule is None and known is not None and not known.attributes and [
+    if has(node.op, 'alone'):
+        return [inputs[0]]
+    if rule is None and known is not None and not known.attributes and [
             each.name for each in known.inputs] == ['lhs', 'rhs']:
         rule = _RULES['add_n']
     if rule is None:

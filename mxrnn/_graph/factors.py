@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from typing import Iterable, List, Sequence, Tuple
 
-from ..sizes import Axis, Size, product, resolve
+from .sizes import Axis, Size, parts, product, resolve
 
 __all__ = ['Axes', 'Factors', 'UnknownAxes', 'broadcast_axes', 'factors_of',
-           'match_factors', 'mixed', 'mixed_axes', 'number_of', 'place_of', 'unify']
+           'match_factors', 'mixed', 'mixed_axes', 'number_of', 'open_axes',
+           'place_of', 'unify']
 
 Factors = Tuple[Size, ...]
 Axes = List[Factors]
@@ -22,9 +23,14 @@ class UnknownAxes(Exception):
     """It cannot be told where the axes of an operator's inputs go."""
 
 
-def factors_of(axis: Factors) -> Factors:
+def factors_of(axis: Factors) -> tuple[int | Axis, ...]:
     """The factors of an axis as far as they are known by now."""
-    return tuple([size for size in map(resolve, axis) if size != 1])
+    found: list[int | Axis] = []
+    for size in axis:
+        factor, axes = parts(size)
+        found.extend([factor] * (factor != 1))
+        found.extend(axes)
+    return tuple(found)
 
 
 def number_of(axis: Factors) -> int | None:
@@ -41,19 +47,32 @@ def unify(first: Factors, second: Factors) -> Factors:
             if len(axis) == 1 and isinstance(axis[0], int) and all(
                     isinstance(size, int) for size in number):
                 return axis
+            if len(axis) == 1 and isinstance(axis[0], Axis) and not _known(axis[0]) and not any(
+                    isinstance(size, int) for size in number) and axis[0] not in number:
+                axis[0].bound = product(number)
+                return number
         raise UnknownAxes
     for left, right in zip(one, other):
         _bind(left, right)
     return factors_of(one)
 
 
+def _known(axis: Axis) -> bool:
+    return bool(axis.label or axis.source)
+
+
 def _bind(left: Size, right: Size) -> None:
     if isinstance(left, Axis) and left is not right:
-        if left.label and isinstance(right, Axis) and not right.label:
+        if _known(left) and isinstance(right, Axis) and not _known(right):
             left, right = right, left  # the axis of an input stays
         left.bound = right
     elif isinstance(right, Axis) and isinstance(left, int):
         right.bound = left
+
+
+def open_axes(axes: Axes | None) -> list[Axis]:
+    """The axes of any size in `axes`."""
+    return [size for axis in axes or () for size in factors_of(axis) if isinstance(size, Axis)]
 
 
 def broadcast_axes(arrays: Iterable[Axes]) -> Axes:
@@ -97,7 +116,7 @@ def place_of(axis: int, axes: Sequence[Factors], more: int = 0) -> int:
 
 def match_factors(factors: Factors, targets: Sequence[Factors | int]) -> Axes:
     """Part `factors` into axes: those that are given, numbers, and -1 for what is left over."""
-    pool = list(factors_of(factors))
+    pool: list[Size] = list(factors_of(factors))
     left = targets.index(-1) if -1 in targets else len(targets)
     front = [_take_off(pool, target, 0) for target in targets[:left]]
     back = [_take_off(pool, target, -1) for target in list(targets[left + 1:])[::-1]]
