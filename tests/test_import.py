@@ -2,29 +2,33 @@
 import ast
 import importlib
 import importlib.util
+import itertools
 import os
+import re
 import subprocess
 import sys
 import textwrap
 import threading
-import types
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import mxrnn
 from mxrnn._runtime import commands
-from mxrnn._runtime import cuda as _cuda
-from mxrnn._runtime import cures as _cures
 
 from . import mx
 from .test_cuda import elf
 
 PACKAGE = str(Path(__file__).resolve().parents[1] / 'mxrnn')
-NUMPY, MXNET = (_cures.version(module.__version__) for module in (np, mx))
+
+
+def version(text):
+    return tuple(map(int, re.findall(r'\d+', text)[:3]))
+
+
+NUMPY, MXNET = (version(module.__version__) for module in (np, mx))
 
 
 def run(code, *paths):
@@ -158,14 +162,15 @@ def test_importing_mxrnn_imports_neither_mxnet_nor_numpy():
 def test_every_way_to_mxnet_is_cured(code):
     result = lazily(code + '''
 import numpy as np, mxrnn
-from mxrnn._runtime.cures import cures
 assert mxrnn.mx is mx and mx.sym.Variable('a', shape=(np.int64(2),)).attr('__shape__') == '(2,)'
 assert type(mx.__loader__) is type(np.__loader__) is type(mx.__spec__.loader)
-print('; '.join(cures))
+print(mxrnn.device_report())
 assert mxrnn.init.FusedRNN and mxrnn.rnn_cell.LSTMCell is mxrnn.LSTMCell
 ''')
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == '; '.join(_cures.cures)
+    here, there = (re.findall('^cures .*?^threads', report, re.DOTALL | re.MULTILINE)
+                   for report in (mxrnn.device_report(), result.stdout))
+    assert here == there != []
 
 
 @pytest.mark.slow
@@ -309,7 +314,7 @@ def test_mxnet_alone_gets_the_names_that_numpy_took_away(release, tmp_path):
         """ % (' '.join(GONE.values()), release, ' '.join(GONE.values())), asking_mxnet(tmp_path))
     assert result.returncode == 0, result.stderr
     known = {name for since, names in GONE.items() for name in names.split()
-             if _cures.version(since) <= _cures.version(release)}
+             if version(since) <= version(release)}
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         assert set(result.stdout.split()) == {name for name in known if not hasattr(np, name)}
@@ -446,38 +451,45 @@ def test_an_mxnet_that_cannot_be_cured(tmp_path):
     assert 'AttributeError' in result.stderr  # the first error is shown as the cause
 
 
-def failure(error, folder='/nonesuch/mxnet'):
-    """The lines that an import of MXNet in `folder` says when it ends in `error`."""
-    class Loader:
-        def exec_module(self, module):
-            raise error
+def failure(folder, code, *lacking, installed=(), **libraries):
+    """The lines that `mxrnn.mx` says where `code` is MXNet's own.
 
-    module = types.ModuleType('mxnet')
-    module.__file__ = folder + '/__init__.py'
-    before = {name: sys.modules[name] for name in sys.modules if name.startswith('mxnet')}
-    try:
-        with pytest.raises(ImportError) as caught:
-            _cures.execute(Loader(), module)
-    finally:
-        sys.modules.update(before)
-    assert caught.value.__cause__ is error and caught.value.name == 'mxnet'
-    return str(caught.value).splitlines()
+    `libraries` lie beside it: names, and what each links to, which the system has but for
+    `lacking`; pip says that the distributions `installed` are there.
+    """
+    fake_mxnet(folder, code)
+    for name, linked in libraries.items():
+        elf(folder / 'mxnet' / (name + '.so'), linked)
+    for name in installed:
+        (folder / (name + '-1.9.1.dist-info')).mkdir()
+        (folder / (name + '-1.9.1.dist-info') / 'METADATA').write_text(
+            'Metadata-Version: 2.1\nName: %s\nVersion: 1.9.1\n' % name.replace('_', '-'))
+    result = lazily("""
+        import ctypes, os
+        def load(name, *args, **kwargs):
+            if name is not None and os.path.basename(name) in %r:
+                raise OSError(name + ' is not found')
+            return None if name in %r else original(name, *args, **kwargs)
+        original, ctypes.CDLL = ctypes.CDLL, load
+        import mxrnn
+        mxrnn.mx
+        """ % (lacking, [*itertools.chain(*libraries.values())]), folder)
+    assert result.stderr.count('Traceback') == 2, result.stderr  # the cause is shown, too
+    return result.stderr[result.stderr.rindex('ImportError: '):].splitlines()
 
 
-def test_a_failure_says_what_libraries_are_missing(monkeypatch):
-    monkeypatch.setattr(_cuda, 'load', lambda path: {'libcudnn.so.8': 'not found'})
-    monkeypatch.setattr(_cuda, 'installed', lambda: {'mxnet': '1.9.1', 'mxnet-cu112': '1.9.1'})
-    with pytest.warns(UserWarning, match='installed at once'):
-        first, missing, cure, clash = failure(
-            OSError('libcudnn.so.8: cannot open shared object file'))
-    assert first.startswith('MXNet (mxnet 1.9.1, mxnet-cu112 1.9.1) cannot be imported')
-    assert missing.startswith('libcudnn.so.8 cannot be loaded (not found)')
+def test_a_failure_says_what_libraries_are_missing(tmp_path):
+    first, missing, cure, clash = failure(
+        tmp_path, "raise OSError('libcudnn.so.8: cannot open shared object file')",
+        'libcudnn.so.8', libmxnet=['libcudnn.so.8'], installed=['mxnet', 'mxnet_cu112'])
+    assert first.startswith('ImportError: MXNet (mxnet 1.9.1, mxnet-cu112 1.9.1) cannot be import')
+    assert missing.startswith('libcudnn.so.8 cannot be loaded (libcudnn.so.8 is not found)')
     assert cure.endswith("'nvidia-cudnn-cu11==8.9.6.50'")
     assert clash.startswith('mxnet and mxnet-cu112 are installed at once')
 
 
-def test_a_module_that_mxnet_lacks_is_named():
-    lines = failure(ModuleNotFoundError("No module named 'requests'", name='requests'))
+def test_a_module_that_mxnet_lacks_is_named(tmp_path):
+    lines = failure(tmp_path, "raise ModuleNotFoundError('no such module', name='requests')")
     assert lines[1:] == ["MXNet needs that module: pip install 'requests'"]
 
 
@@ -495,50 +507,32 @@ def test_two_times_o_is_told_apart(tmp_path):
     assert line.startswith('Python runs with -OO (or PYTHONOPTIMIZE=2)')
 
 
-@pytest.fixture
-def wheel(tmp_path, monkeypatch):
-    """Puts libraries into MXNet's folder: names, and what each links to. `lacks` of the system."""
-    lacks = set()
-    monkeypatch.setattr(_cures, '_loads', lambda name: name not in lacks)
-
-    def make(**files):
-        for name, names in files.items():
-            elf(tmp_path / (name + '.so'), names)
-        return SimpleNamespace(lacks=lacks, folder=str(tmp_path))
-
-    return make
+NO_LIBRARY = "raise OSError('cannot open shared object file')"
 
 
-def test_libraries_that_a_slim_system_lacks(wheel):
-    machine = wheel(libmxnet=['libgomp.so.1', 'libm.so.6', 'libother.so'],
+@pytest.mark.parametrize('lacking, said', [
+    ([], []),
+    (['libquadmath.so.0'], ['Debian and Ubuntu: apt-get install libquadmath0',
+                            'Fedora: dnf install libquadmath']),
+    (['libgomp.so.1', 'libquadmath.so.0'], [
+        'Debian and Ubuntu: apt-get install libgomp1 libquadmath0',
+        'Fedora: dnf install libgomp libquadmath'])], ids=['none', 'one', 'two'])
+def test_libraries_that_a_slim_system_lacks(lacking, said, tmp_path):
+    lines = failure(tmp_path, NO_LIBRARY, *lacking,
+                    libmxnet=['libgomp.so.1', 'libm.so.6', 'libother.so'],
                     libgfortran=['libquadmath.so.0'], libother=[])
-    assert _cures.missing_libraries(machine.folder) == []
-    machine.lacks.add('libquadmath.so.0')
-    assert _cures.missing_libraries(machine.folder)[1:] == [
-        'Debian and Ubuntu: apt-get install libquadmath0', 'Fedora: dnf install libquadmath']
-    machine.lacks.add('libgomp.so.1')
-    what, debian, fedora = _cures.missing_libraries(machine.folder)
-    assert what.startswith('libgomp.so.1 and libquadmath.so.0: this system lacks')
-    assert debian.endswith('apt-get install libgomp1 libquadmath0')
-    assert fedora.endswith('dnf install libgomp libquadmath')
+    if said:
+        assert lines[1].startswith('%s: this system lacks' % ' and '.join(lacking))
+        assert lines[2:] == said  # and nothing of pip
+    else:
+        assert lines[1:] == commands.how_to_install()
 
 
-def test_libraries_that_arm_lacks(wheel):
-    machine = wheel(libmxnet=['libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so', 'libc.so.6'])
-    machine.lacks.update({'libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so'})
-    what, debian, *links = _cures.missing_libraries(machine.folder)
+def test_libraries_that_arm_lacks(tmp_path):
+    arm = ['libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so']
+    what, debian, *links = failure(tmp_path, NO_LIBRARY, *arm, libmxnet=[*arm, 'libc.so.6'])[1:]
     assert 'Arm Performance Libraries' in what
     assert debian.endswith('apt-get install liblapacke libopenblas0-pthread libgomp1')
-    assert [line.split()[-1] for line in links] == [
-        os.path.join(machine.folder, name)
-        for name in ('libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so')]
+    assert [line.split()[-1] for line in links] == [str(tmp_path / 'mxnet' / name) for name in arm]
     assert [r'liblapacke\.so\.3' in links[0], r'libm\.so\.6' in links[1],
             r'libc\.so\.6' in links[2]] == [True] * 3
-
-
-def test_a_missing_library_is_in_the_error(wheel):
-    machine = wheel(libmxnet=['libgomp.so.1'])
-    machine.lacks.add('libgomp.so.1')
-    lines = failure(OSError('libgomp.so.1: cannot open shared object file'), machine.folder)
-    assert 'Debian and Ubuntu: apt-get install libgomp1' in lines
-    assert not any('pip install' in line for line in lines)
