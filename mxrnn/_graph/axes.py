@@ -159,9 +159,25 @@ def _product(node: Node, inputs: list[Axes]) -> list[Axes]:
 def _windows(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.attrs.get('layout', 'None') not in ('None', 'NCW', 'NCHW', 'NCDHW'):
         raise UnknownAxes
-    data = inputs[0]
-    channels: Factors = data[1] if node.op == 'Pooling' else (node.num_filter,)
-    return [[data[0], channels] + [(Axis(),) for _ in data[2:]]]
+    data, pools = inputs[0], node.op == 'Pooling'
+    if len(node.kernel) != len(data) - 2 or pools and (
+            node.global_pool or node.pooling_convention != 'valid'):
+        sides: Axes = [(Axis(),) for _ in data[2:]]
+    else:
+        ones = (1,) * len(node.kernel)
+        sides = [_side(*each) for each in zip(
+            data[2:], node.kernel, node.stride or ones, node.pad or (0,) * len(ones),
+            ones if pools else node.dilate or ones)]
+    channels: Factors = data[1] if pools else (node.num_filter,)
+    return [[data[0], channels, *sides]]
+
+
+def _side(axis: Factors, kernel: int, stride: int, pad: int, dilate: int) -> Factors:
+    """How many windows there are along an axis."""
+    whole = number_of(axis)
+    if whole is None:
+        return (Axis(),)
+    return ((whole + 2 * pad - dilate * (kernel - 1) - 1) // stride + 1,)
 
 
 @_rule('SequenceReverse SequenceMask SequenceLast')

@@ -58,16 +58,20 @@ def unify(first: Factors, second: Factors) -> Factors:
 
 
 def _known(axis: Axis) -> bool:
+    """Whether it is an axis of an input, or can be read elsewhere."""
     return bool(axis.label or axis.source)
 
 
 def _bind(left: Size, right: Size) -> None:
-    if isinstance(left, Axis) and left is not right:
-        if _known(left) and isinstance(right, Axis) and not _known(right):
-            left, right = right, left  # the axis of an input stays
-        left.bound = right
-    elif isinstance(right, Axis) and isinstance(left, int):
-        right.bound = left
+    if not isinstance(left, Axis):
+        left, right = right, left
+    if not isinstance(left, Axis) or left is right:
+        return
+    if _known(left) and isinstance(right, Axis) and not _known(right):
+        left, right = right, left  # the axis of an input stays
+    elif left.source and isinstance(right, int):
+        raise UnknownAxes  # in another call it may have another size
+    left.bound = right
 
 
 def open_axes(axes: Axes | None) -> list[Axis]:

@@ -734,8 +734,9 @@ def joined_with_zeros(array, width=2):
      [(3, 1, 3, 3)]),
     (mx.sym.Concat(mx.sym.repeat(mx.sym.zeros((0, 3)), repeats=2, axis=1), V('a'), dim=1),
      [(3, 3)]),
+    (joined_with_zeros(mx.sym.Reshape(V('a'), shape=(-1, 6))), [(3, 4, 3)]),
 ], ids=['two inputs', 'kept', 'inner', 'stack', 'product', 'sum', 'broadcast', 'where', 'outside',
-        'tried'])
+        'tried', 'multiple'])
 @pytest.mark.parametrize('first', [0, 1, 2])
 def test_open_sizes_follow_the_data(symbol, shapes, first):
     """Whatever the first call was: sizes as they are, of one row, or twice as many rows."""
