@@ -15,12 +15,15 @@ import mxrnn
 from mxrnn import mx
 from mxrnn._graph import attributes
 from mxrnn._graph.attributes import REQUIRED, AttributeValueError
-from mxrnn._graph.graph import Entry, Graph, Node
+from mxrnn._graph.axes import axes_of
+from mxrnn._graph.factors import UnknownAxes, number_of
+from mxrnn._graph.graph import Entry, Graph, Node, output_name
 from mxrnn._graph.operators import canonical, check_attributes
 from mxrnn._graph.rows import ROWS, WITHOUT_MEANING, add
 from mxrnn.interop import graph_from_json
 
 from . import needs_operator
+from .interop.operator_cases import OPS
 
 pytestmark = [needs_operator, pytest.mark.skipif(
     mx.__version__.startswith('2.'), reason="of MXNet 1's registry; to ask 2's ends Python")]
@@ -329,3 +332,50 @@ def test_converters_read_what_operators_have():
             if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name)
             and each.value.id == 'node'}
     assert read - known == set()
+
+
+# ---- what operators do to axes
+
+def nodes_with_shapes():
+    """The nodes of all cases, with the shapes that MXNet infers of their inputs and outputs."""
+    for case in OPS.values():
+        internals = case.build().get_internals()
+        given = {name: value if isinstance(value, tuple) else np.shape(value)
+                 for name, value in case.inputs.items()}
+        shapes = dict(zip(internals.list_outputs(), internals.infer_shape(**given)[1]))
+        graph = graph_from_json(internals.tojson())
+        for node in graph.nodes:
+            if not node.is_variable:
+                yield (node, [shapes[output_name(graph.nodes[entry.node], entry.output)]
+                              for entry in node.inputs],
+                       [shapes.get(output_name(node, at)) for at in range(node.num_outputs)])
+
+
+def test_axes_of_outputs():
+    """Rules that know sizes know them as MXNet does."""
+    wrong, known = [], set()
+    for node, inputs, outputs in nodes_with_shapes():
+        try:
+            found = axes_of(node, [[(size,) for size in shape] for shape in inputs])
+        except (UnknownAxes, IndexError):
+            continue
+        known.add(node.op)
+        for axes, shape in zip(found, outputs):
+            sizes = [number_of(axis) for axis in axes]
+            if shape is not None and (len(sizes) != len(shape) or any(
+                    size not in (None, other) for size, other in zip(sizes, shape))):
+                wrong.append((node.op, node.attrs, inputs, sizes, shape))
+    assert not wrong and len(known) > 100
+
+
+def test_numbers_of_axes():
+    """But for what the rows of these say, which holds of nearly all that programs mean."""
+    wrong = set()
+    for node, inputs, outputs in nodes_with_shapes():
+        numbers, more = (each(node) if callable(each) else each
+                         for each in (ROWS[node.op].axes, ROWS[node.op].more_axes))
+        shapes = [outputs[0], *inputs]
+        if any(number not in (None, len(shape)) for number, shape in zip(numbers, shapes)) or (
+                inputs and more is not None and len(shapes[0]) != len(shapes[1]) + more):
+            wrong.add(node.op)
+    assert wrong == {'dot', 'squeeze', 'tile', 'where'}

@@ -4,18 +4,20 @@ Operators without a rule are taken to use all of their inputs at once.
 """
 from __future__ import annotations
 
-from typing import Callable, Iterable, List
+from typing import Callable, List
 
 from .factors import (
     Axes,
     Factors,
     UnknownAxes,
+    as_long,
     broadcast_axes,
     factors_of,
     match_factors,
-    mixed,
+    mixed_along,
     number_of,
     place_of,
+    replaced,
     unify,
 )
 from .graph import Node
@@ -46,31 +48,14 @@ _SHORT: dict[str, Rule] = {
     'Embedding _contrib_SparseEmbedding': lambda node, inputs: [inputs[0] + [(node.output_dim,)]],
     'one_hot': lambda node, inputs: [inputs[0] + [(node.depth,)]],
     'Flatten': lambda node, inputs: [inputs[0][:1] + [sum(inputs[0][1:], ())]],
-    'expand_dims': lambda node, inputs: [_with(inputs[0], node.axis, [()], 1)],
-    'reverse': lambda node, inputs: [_mix(inputs[0], node.axis)],
-    '_contrib_div_sqrt_dim': lambda node, inputs: [_mix(inputs[0], [-1])],
+    'expand_dims': lambda node, inputs: [replaced(inputs[0], node.axis, [()], 1)],
+    'reverse': lambda node, inputs: [mixed_along(inputs[0], node.axis)],
+    '_contrib_div_sqrt_dim': lambda node, inputs: [mixed_along(inputs[0], [-1])],
     'Dropout': lambda node, inputs: [  # where a mask is drawn, it is one for all along `axes`
-        _mix(inputs[0], node.axes if node.mode == 'always' and node.p else [])],
+        mixed_along(inputs[0], node.axes if node.mode == 'always' and node.p else [])],
 }
 for _ops, _short in _SHORT.items():
     _rule(_ops)(_short)
-
-
-def _with(data: Axes, axis: int, sizes: Axes, more: int = 0) -> Axes:
-    """`data` with other axes in the place of one, or before it with `more`."""
-    at = place_of(axis, data, more)
-    return data[:at] + sizes + data[at + 1 - more:]
-
-
-def _as_long(data: Axes, axis: int, vector: Axes) -> Axes:
-    """`data`, of which an axis has the size of a vector."""
-    return _with(data, axis, [unify(data[axis], vector[0])])
-
-
-def _mix(data: Axes, axes: Iterable[int]) -> Axes:
-    """`data`, of which some axes are used as a whole."""
-    places = {place_of(axis, data) for axis in axes}
-    return [mixed(axis) if at in places else axis for at, axis in enumerate(data)]
 
 
 @_rule('LeakyReLU BatchNorm BatchNorm_v1')
@@ -79,7 +64,7 @@ def _per_element(node: Node, inputs: list[Axes]) -> list[Axes]:
     axis = node.axis if node.op == 'BatchNorm' else min(1, len(data) - 1)
     for weight in inputs[1:]:
         if not slopes or number_of(weight[0]) != 1:
-            data = _as_long(data, axis, weight)
+            data = as_long(data, axis, weight)
     return [data]
 
 
@@ -87,7 +72,7 @@ def _per_element(node: Node, inputs: list[Axes]) -> list[Axes]:
 def _where(node: Node, inputs: list[Axes]) -> list[Axes]:
     condition, data = inputs[0], broadcast_axes(inputs[1:])
     if len(condition) == 1:
-        return [_as_long(data, 0, condition)]
+        return [as_long(data, 0, condition)]
     return [broadcast_axes([condition, data])]
 
 
@@ -95,14 +80,14 @@ def _where(node: Node, inputs: list[Axes]) -> list[Axes]:
 def _take(node: Node, inputs: list[Axes]) -> list[Axes]:
     if number_of(inputs[0][node.axis]) is None:  # the indices may have the same axis
         raise UnknownAxes
-    return [_with(inputs[0], node.axis, inputs[1])]
+    return [replaced(inputs[0], node.axis, inputs[1])]
 
 
 @_rule('softmax log_softmax softmin LayerNorm')
 def _along_one(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.op != 'LayerNorm' and len(inputs) > 1:
         raise UnknownAxes
-    return [_mix(inputs[0], [node.axis])]
+    return [mixed_along(inputs[0], [node.axis])]
 
 
 @_rule('SoftmaxOutput SoftmaxActivation L2Normalization')
@@ -112,7 +97,7 @@ def _along_several(node: Node, inputs: list[Axes]) -> list[Axes]:
         together = {'channel': [1], 'spatial': range(2, rank)}.get(node.mode, range(1, rank))
     else:
         together = [1] if node.multi_output else range(rank - 1 if node.preserve_shape else 1, rank)
-    return [_mix(inputs[0], together)]
+    return [mixed_along(inputs[0], together)]
 
 
 @_rule('sum mean max min prod nansum nanprod norm argmax argmin')
@@ -133,10 +118,10 @@ def _pick(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.axis is None:
         raise UnknownAxes
     at = place_of(node.axis, data)
-    rest = _with(data, at, [])
-    chosen = index if len(index) < len(data) else _with(index, at, [])
+    rest = replaced(data, at, [])
+    chosen = index if len(index) < len(data) else replaced(index, at, [])
     rest = [unify(*pair) for pair in zip(rest, chosen)]
-    return [_with(rest, at, [()] if node.keepdims else [], 1) or [()]]
+    return [replaced(rest, at, [()] if node.keepdims else [], 1) or [()]]
 
 
 @_rule('batch_dot dot')
@@ -152,7 +137,7 @@ def _product(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.transpose_a or node.transpose_b:
         raise UnknownAxes
     unify(one[-1], other[0])
-    return [one[:-1] + other[1:]]
+    return [one[:-1] + other[1:] or [()]]
 
 
 @_rule('Convolution Convolution_v1 Pooling')
@@ -184,11 +169,11 @@ def _side(axis: Factors, kernel: int, stride: int, pad: int, dilate: int) -> Fac
 def _sequences(node: Node, inputs: list[Axes]) -> list[Axes]:
     data = inputs[0]
     if node.use_sequence_length:
-        data = _as_long(data, 1 - node.axis, inputs[1])
+        data = as_long(data, 1 - node.axis, inputs[1])
     if node.op == 'SequenceLast':
-        return [_with(data, node.axis, [])]
+        return [replaced(data, node.axis, [])]
     mixes = node.op == 'SequenceReverse' or node.use_sequence_length
-    return [_mix(data, [node.axis] if mixes else [])]
+    return [mixed_along(data, [node.axis] if mixes else [])]
 
 
 @_rule('RNN')
@@ -242,7 +227,7 @@ def _squeeze(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.axis is None:
         raise UnknownAxes
     gone = {place_of(axis, inputs[0]) for axis in node.axis}
-    return [[axis for at, axis in enumerate(inputs[0]) if at not in gone]]
+    return [[axis for at, axis in enumerate(inputs[0]) if at not in gone] or [()]]
 
 
 @_rule('SwapAxis transpose')
@@ -271,14 +256,14 @@ def _slice(node: Node, inputs: list[Axes]) -> list[Axes]:
         size = (len(range(*slice(begin, end).indices(whole))),)
     elif end is not None and end > begin and end * begin >= 0:
         size = (end - begin,)
-    return [_with(data, node.axis, [size])]
+    return [replaced(data, node.axis, [size])]
 
 
 @_rule('SliceChannel')
 def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
     whole = number_of(inputs[0][node.axis])
     size: Factors = (Axis(),) if whole is None else (whole // node.num_outputs,)
-    return [_with(inputs[0], node.axis, [] if node.squeeze_axis else [size])] * node.num_outputs
+    return [replaced(inputs[0], node.axis, [] if node.squeeze_axis else [size])] * node.num_outputs
 
 
 @_rule('Concat stack _rnn_param_concat')
@@ -287,7 +272,7 @@ def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
         same = inputs[0]
         for axes in inputs[1:]:
             same = [unify(*pair) for pair in zip(same, axes)]
-        return [_with(same, node.axis, [(len(inputs),)], 1)]
+        return [replaced(same, node.axis, [(len(inputs),)], 1)]
     at = place_of(node.dim, inputs[0])
     sizes = [number_of(axes[at]) for axes in inputs]
     known = [size for size in sizes if size is not None]
@@ -296,7 +281,7 @@ def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
     for axes in inputs[1:]:
         rest = [one if place == at else unify(one, other)
                 for place, (one, other) in enumerate(zip(rest, axes))]
-    return [_with(rest, at, [joined])]
+    return [replaced(rest, at, [joined])]
 
 
 def _repeated(old: Factors, new: Factors) -> Factors:
@@ -316,7 +301,9 @@ def _repeat(node: Node, inputs: list[Axes]) -> list[Axes]:
 @_rule('broadcast_like')
 def _repeat_like(node: Node, inputs: list[Axes]) -> list[Axes]:
     result, like = list(inputs[0]), inputs[1]
-    for one, other in zip(node.lhs_axes or range(len(result)), node.rhs_axes or range(len(like))):
+    some = node.lhs_axes and node.rhs_axes
+    for one, other in zip(node.lhs_axes if some else range(len(result)),
+                          node.rhs_axes if some else range(len(like))):
         result[one] = _repeated(result[one], like[other])
     return [result]
 

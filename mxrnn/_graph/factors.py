@@ -11,9 +11,9 @@ from typing import Iterable, List, Sequence, Tuple
 
 from .sizes import Axis, Size, parts, product, resolve
 
-__all__ = ['Axes', 'Factors', 'UnknownAxes', 'broadcast_axes', 'factors_of',
-           'match_factors', 'mixed', 'mixed_axes', 'number_of', 'open_axes',
-           'place_of', 'unify']
+__all__ = ['Axes', 'Factors', 'UnknownAxes', 'as_long', 'broadcast_axes', 'factors_of',
+           'match_factors', 'mixed_along', 'mixed_axes', 'number_of', 'open_axes', 'place_of',
+           'replaced', 'unify']
 
 Factors = Tuple[Size, ...]
 Axes = List[Factors]
@@ -152,3 +152,20 @@ def _take_off(pool: list[Size], target: Factors | int, end: int) -> Factors:
             _bind(found, rest)
             break
     return wanted
+
+
+def replaced(data: Axes, axis: int, sizes: Axes, more: int = 0) -> Axes:
+    """`data` with other axes in the place of one, or before it with `more`."""
+    at = place_of(axis, data, more)
+    return data[:at] + sizes + data[at + 1 - more:]
+
+
+def as_long(data: Axes, axis: int, vector: Axes) -> Axes:
+    """`data`, of which an axis has the size of a vector."""
+    return replaced(data, axis, [unify(data[axis], vector[0])])
+
+
+def mixed_along(data: Axes, axes: Iterable[int]) -> Axes:
+    """`data`, of which some axes are used as a whole."""
+    places = {place_of(axis, data) for axis in axes}
+    return [mixed(axis) if at in places else axis for at, axis in enumerate(data)]
