@@ -40,7 +40,6 @@ for _name in '''mod power maximum minimum hypot equal not_equal greater greater_
         lesser_equal logical_and logical_or logical_xor'''.split():
     add('_%s broadcast_%s' % (_name, _name), 'lhs rhs')
     add('_%s_scalar' % _name, 'data', scalar=Double(1), is_int=Bool(True))
-    mark('alone', '_%s_scalar' % _name)
 add('''_plus_scalar _minus_scalar _rminus_scalar _mul_scalar _div_scalar _rdiv_scalar _rpower_scalar
     _rmod_scalar''', 'data', scalar=Double(1), is_int=Bool(True))
 add('smooth_l1', 'data', scalar=Double(1))
@@ -283,8 +282,8 @@ mark('moves', '''BlockGrad Cast Flatten Reshape SequenceLast SequenceReverse Sli
 mark('alone', '''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp expm1 log
     log10 log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh erf
     erfinv negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like _copy
-    BlockGrad Activation clip hard_sigmoid Cast amp_cast smooth_l1 _plus_scalar _minus_scalar
-    _rminus_scalar _mul_scalar _div_scalar _rdiv_scalar _rpower_scalar _rmod_scalar''')
+    BlockGrad Activation clip hard_sigmoid Cast amp_cast smooth_l1''')
+mark('alone', ' '.join(name for name in ROWS if name.endswith('_scalar')))
 mark('one shape', '''Dropout softmax log_softmax reverse elemwise_add elemwise_sub elemwise_mul
     elemwise_div add_n _maximum _minimum SequenceReverse SequenceMask''')
 
