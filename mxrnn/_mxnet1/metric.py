@@ -22,20 +22,7 @@ _Kind = TypeVar('_Kind', bound='EvalMetric')
 #: Metrics by their names in small letters.
 _REGISTRY: dict[str, type[EvalMetric]] = {}
 
-
-def check_label_shapes(labels: Arrays, preds: Arrays, wrap: bool = False, shape: bool = False
-                       ) -> list[Sequence[mx.nd.NDArray]]:
-    """Refuse labels and predictions of different numbers, or of different shapes.
-
-    With `wrap`, arrays that stand alone are put into lists.
-    """
-    one, other = (each.shape if shape else len(each)  # type: ignore[union-attr]
-                  for each in (labels, preds))
-    if one != other:
-        raise ValueError('Shape of labels %s does not match shape of predictions %s'
-                         % (one, other))
-    return [[each] if wrap and isinstance(each, mx.nd.NDArray) else list(each)
-            for each in (labels, preds)]
+check_label_shapes = mx.gluon.metric.check_label_shapes
 
 
 def array(value: mx.nd.NDArray | numpy.ndarray) -> numpy.ndarray:
@@ -43,46 +30,29 @@ def array(value: mx.nd.NDArray | numpy.ndarray) -> numpy.ndarray:
     return value.asnumpy() if isinstance(value, mx.nd.NDArray) else numpy.asarray(value)
 
 
-class EvalMetric:
+class EvalMetric(mx.gluon.metric.EvalMetric):
     """A metric as MXNet 1's, for programs to derive from.
 
     ``sum_metric / num_inst`` is the value. The sums since `reset` and those since `reset_local`
     are kept apart if `has_global_stats` is given.
     """
 
+    num_inst: int
+    sum_metric: float
+
     def __init__(self, name: str, output_names: Names = None, label_names: Names = None,
                  has_global_stats: bool = False, **kwargs: object) -> None:
-        self.name, self.output_names, self.label_names = str(name), output_names, label_names
-        self._has_global_stats, self._kwargs = has_global_stats, kwargs
-        self.reset()
-
-    def __str__(self) -> str:
-        return 'EvalMetric: %s' % dict(self.get_name_value())
-
-    def get_config(self) -> dict[str, object]:
-        """How to make this metric again."""
-        return {**self._kwargs, 'metric': type(self).__name__, 'name': self.name,
-                'output_names': self.output_names, 'label_names': self.label_names}
+        self._has_global_stats = has_global_stats
+        super().__init__(name, output_names, label_names, **kwargs)
 
     def reset(self) -> None:
         """Begin anew."""
-        self.num_inst, self.sum_metric = 0, 0.0
+        super().reset()
         self.global_num_inst, self.global_sum_metric = 0, 0.0
 
     def reset_local(self) -> None:
         """Begin anew, but for the global values."""
-        self.num_inst, self.sum_metric = 0, 0.0
-
-    def update(self, labels: Arrays, preds: Arrays) -> None:
-        """Count lists of labels and predictions."""
-        raise NotImplementedError
-
-    def update_dict(self, label: Mapping[str, mx.nd.NDArray], pred: Mapping[str, mx.nd.NDArray]
-                    ) -> None:
-        """Count labels and predictions by name."""
-        labels, preds = ([of[name] for name in (of if names is None else names)]
-                         for of, names in ((label, self.label_names), (pred, self.output_names)))
-        self.update(labels, preds)
+        super().reset()
 
     def _add(self, total: float, count: int) -> None:
         self.sum_metric += total
@@ -103,18 +73,10 @@ class EvalMetric:
             return self.get()
         return self.name, self._value(self.global_sum_metric, self.global_num_inst)
 
-    def get_name_value(self) -> list[tuple[str, float]]:
-        """Names and values."""
-        return _pairs(*self.get())
-
     def get_global_name_value(self) -> list[tuple[str, float]]:
         """Names and values since `reset`."""
-        return _pairs(*self.get_global())
-
-
-def _pairs(name: str | list[str], value: float | list[float]) -> list[tuple[str, float]]:
-    return list(zip(name if isinstance(name, list) else [name],
-                    value if isinstance(value, list) else [value]))
+        name, value = self.get_global()
+        return list(zip(*(each if isinstance(each, list) else [each] for each in (name, value))))
 
 
 def register(klass: type[_Kind], *names: str) -> type[_Kind]:

@@ -23,6 +23,10 @@ State = Any
 _Kind = TypeVar('_Kind', bound='Optimizer')
 
 
+#: Some of its methods do here, too.
+_Later: Any = mx.optimizer.Optimizer
+
+
 class Optimizer:
     """An optimiser as ``mx.optimizer.Optimizer`` of MXNet 1, for programs to derive from.
 
@@ -74,31 +78,20 @@ class Optimizer:
                              % (', '.join(sorted(Optimizer.opt_registry)), name))
         return kind(**kwargs)
 
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the next update."""
-        return self.lr if self.lr_scheduler is None else self.lr_scheduler(self.num_update)
-
-    def set_learning_rate(self, lr: float) -> None:
-        """Set the rate, where no scheduler does."""
-        if self.lr_scheduler is not None:
-            raise UserWarning('the learning rate is set by the LRScheduler of the optimizer')
-        self.lr = lr
-
-    def set_lr_mult(self, args_lr_mult: dict[Index, float]) -> None:
-        """Multiply the rate of some arguments, besides those whose variables say so."""
-        self.lr_mult = {**self._noted('__lr_mult__'), **args_lr_mult}
+    learning_rate: float = _Later.learning_rate
+    set_learning_rate = _Later.set_learning_rate
+    set_lr_mult = _Later.set_lr_mult
+    _set_current_device = _Later._set_current_device
+    _update_count = _Later._update_count
+    _get_lr, _get_lrs = _Later._get_lr, _Later._get_lrs
+    _get_wd, _get_wds = _Later._get_wd, _Later._get_wds
 
     def set_wd_mult(self, args_wd_mult: dict[Index, float]) -> None:
         """Multiply the decay of some arguments, besides those whose variables say so."""
-        undecayed: dict[Index, float] = {name: 0. for name in self.idx2name.values()
-                     if not name.endswith(('_weight', '_gamma'))}
-        self.wd_mult = {**undecayed, **self._noted('__wd_mult__'), **args_wd_mult}
-
-    def _noted(self, key: str) -> dict[Index, float]:
-        attributes, names = self.sym_info or ({}, [])
-        return {name: float(attributes[name][key]) for name in names
-                if key in attributes.get(name, {})}
+        _Later.set_wd_mult(self, {})
+        self.wd_mult = {**{name: 0. for name in self.idx2name.values()
+                           if not name.endswith(('_weight', '_gamma'))},
+                        **self.wd_mult, **args_wd_mult}
 
     #: How many arrays of a weight's shape its updates keep, as a tuple.
     _kept = 0
@@ -138,36 +131,6 @@ class Optimizer:
             copy.astype(weight.dtype).copyto(weight)
         else:
             self.update(index, weight, grad, state)
-
-    def _set_current_device(self, device_id: int) -> None:
-        self._index_update_count = self._all_index_update_counts.setdefault(device_id, {})
-
-    def _update_count(self, index: Index) -> None:
-        for each in index if isinstance(index, (list, tuple)) else [index]:
-            count = self._index_update_count.get(each, self.begin_num_update) + 1
-            self._index_update_count[each] = count
-            self.num_update = max(count, self.num_update)
-
-    def _scaled(self, value: float, index: Index, kind: str) -> float:
-        """`value`, 'lr' or 'wd', times the factor of an argument."""
-        if index in self.param_dict:
-            return value * getattr(self.param_dict[index], kind)
-        factors = getattr(self, kind)
-        if index in factors:
-            return value * factors[index]
-        return value * factors.get(self.idx2name.get(index), 1.)
-
-    def _get_lr(self, index: Index) -> float:
-        return self._scaled(self.learning_rate, index, 'lr_mult')
-
-    def _get_wd(self, index: Index) -> float:
-        return self._scaled(self.wd, index, 'wd_mult')
-
-    def _get_lrs(self, indices: Iterable[Index]) -> list[float]:
-        return [self._get_lr(index) for index in indices]
-
-    def _get_wds(self, indices: Iterable[Index]) -> list[float]:
-        return [self._get_wd(index) for index in indices]
 
     def _common(self, index: Index) -> dict[str, float]:
         """Count an update; the arguments that all operators of optimisers take."""

@@ -232,7 +232,7 @@ def test_inspect(prefix, capsys):
     assert command('inspect', prefix) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) < 80
-    assert lines[:3] == ['written by: MXNet %s' % mx.__version__,
+    assert lines[:3] == ['written by: MXNet %s' % mx.__version__.partition('beta')[0],
                          'inputs:     data, softmax_label', 'outputs:    softmax_output']
     assert 'ONNX:       every operator has a counterpart' in lines
     assert '  lstm_l0_i2h_weight (24, 5) float32' in lines
