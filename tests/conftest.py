@@ -96,7 +96,7 @@ def known_of_this(report):
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     """With MXRNN_TEST_CASES=N, run no more than N cases of each test function; with N+I/P, run also
-    the I-th of P parts of the rest.
+    the I-th of P parts of the rest, and tests marked `once` in one of the parts alone.
 
     They are always the same ones, spread as at random. Tests of mxrnn alone go if it is not tested.
     """
@@ -109,7 +109,11 @@ def pytest_collection_modifyitems(config, items):
     kept = set()
     for each in cases.values():
         each.sort(key=lambda item: zlib.crc32(item.nodeid.encode()))
-        kept.update(each[:int(count)], each[int(count):][index - 1::parts] if part else ())
+        if part and each[0].get_closest_marker('once'):
+            file = each[0].nodeid.partition('::')[0]
+            kept.update(each if zlib.crc32(file.encode()) % parts == index - 1 else ())
+        else:
+            kept.update(each[:int(count)], each[int(count):][index - 1::parts] if part else ())
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
 

@@ -14,6 +14,7 @@ import pytest
 
 from . import mx, needs_operator
 
+pytestmark = pytest.mark.once
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMAND = [sys.executable, os.path.join(ROOT, 'benchmarks', 'bucketing_lm.py'), '--quick',
            '--hidden', '24', '--embedding', '16', '--buckets', '12,20,40']

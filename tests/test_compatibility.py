@@ -366,6 +366,7 @@ class Tree:
         self.make = lambda module: grow(module, tree, itertools.count())
 
 
+@pytest.mark.once
 @pytest.mark.filterwarnings('ignore:MXNet 1.7 corrupts memory')  # only with training, not done here
 def test_random_compositions_are_the_same():
     compared = []

@@ -140,6 +140,7 @@ def test_truncated_files(small, tmp_path):
     assert len(lengths) > 700
 
 
+@pytest.mark.once
 @differs
 def test_flipped_bits_in_headers(small, tmp_path):
     cell, prefix, arg_params, aux_params = small
@@ -360,6 +361,7 @@ def several_types(prefix):
     return []
 
 
+@pytest.mark.once
 @differs
 @pytest.mark.parametrize('make', [dense, sparse, several_types])
 def test_a_flipped_bit_in_any_byte_is_found(make, tmp_path):

@@ -134,6 +134,7 @@ def test_zoneout_of_states():
     assert abs((ours.states[0] == 0).mean() - 0.4) < 0.05
 
 
+@pytest.mark.once
 @pytest.mark.parametrize('name', ['lstm', 'zoneout_both', 'stack_dropout'])
 def test_float64(name):
     case = next(case for case in LOOPED if case.name == name)

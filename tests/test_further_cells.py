@@ -631,6 +631,7 @@ def grow(layers):
     return outer
 
 
+@pytest.mark.once
 @given(LAYERS, st.sampled_from(['NTC', 'TNC']), st.sampled_from([True, False, None]))
 @settings(max_examples=40, deadline=None)
 def test_random_compositions(layers, layout, merge_outputs):

@@ -190,6 +190,7 @@ def test_examples():
     assert result.attempted > 5 and not result.failed
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not os.path.exists('/proc/self/statm'), reason='needs Linux')
 def test_graphs_that_are_read_take_no_memory_for_good():
     symbol, _ = rnn.LSTMCell(4).unroll(200, mx.sym.Variable('data'), merge_outputs=True)

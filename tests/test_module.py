@@ -52,6 +52,7 @@ CELLS = {
     'zoneout': lambda: rnn.ZoneoutCell(rnn.GRUCell(HIDDEN), 0.0, 0.05)}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize('kind', CELLS)
 def test_module_learns_to_copy_the_previous_token(kind, tmp_path):
     cell = CELLS[kind]()

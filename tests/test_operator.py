@@ -374,6 +374,7 @@ for layers in (2, 3):
 '''
 
 
+@pytest.mark.once
 def test_what_is_said_of_three_layers_is_so():
     done = subprocess.run([sys.executable, '-c', WRONG_WHEN_DEEP], capture_output=True, text=True,
                           check=True, env=dict(os.environ, MXNET_USE_MKLDNN_RNN='0',

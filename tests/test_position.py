@@ -144,6 +144,7 @@ class Ended(Carried):
         return {'lr_scheduler': mx.lr_scheduler.CosineScheduler(12, 0.3, 0.02)}
 
 
+@pytest.mark.once
 @differs
 @pytest.mark.parametrize('kind', [Carried, Ended])
 def test_training_goes_on_within_an_epoch(kind, tmp_path):
