@@ -88,13 +88,6 @@ def _dropout(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node, **{'axes': axes} if axes else {})
 
 
-@_rule('softmax', 'log_softmax')
-def _softmax(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    if len(moving) > 1:
-        return None
-    return _same(node, axis=_one_more(node.axis))
-
-
 _BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
               'elemwise_mul': 'broadcast_mul', 'elemwise_div': 'broadcast_div'}
 
@@ -154,13 +147,10 @@ def _concat(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _spread(node, moving, dim=_one_more(node.dim))
 
 
-@_rule('SliceChannel')
-def _slice_channel(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node, axis=_one_more(node.axis))
-
-
-@_rule('slice_axis', 'expand_dims')
-def _one_axis(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+@_rule('SliceChannel', 'slice_axis', 'expand_dims', 'softmax', 'log_softmax', 'LayerNorm')
+def _along_an_axis(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    if any(moving[1:]) or node.inputs_of('length'):
+        return None
     return _same(node, axis=_one_more(node.axis))
 
 
@@ -199,7 +189,7 @@ def _reduce(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 
 @_rule('FullyConnected')
 def _fully_connected(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    if not moving[0] or any(moving[1:]):
+    if any(moving[1:]):
         return None
     inner = _same(node, flatten=False)
 
@@ -215,9 +205,9 @@ def channels(writer: Writer, name: str, entry: Entry, rank: int | None) -> Entry
     return writer.once('Reshape', name + '_channels', {'shape': (0, 0, -1)}, entry)
 
 
-@_rule('Embedding')
-def _embedding(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node) if moving[0] and not moving[1] else None
+@_rule('Embedding', 'one_hot')
+def _look_up(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    return None if any(moving[1:]) else _same(node)
 
 
 @_rule('take')
@@ -225,23 +215,11 @@ def _take(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node) if not moving[0] and node.axis == 0 else None
 
 
-@_rule('one_hot')
-def _one_hot(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node)
-
-
 @_rule('dot')
 def _dot(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if moving[1] or ranks[1] != 2 or node.transpose_a:
         return None
     return _same(node)
-
-
-@_rule('LayerNorm')
-def _layer_norm(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    if any(moving[1:]):
-        return None
-    return _same(node, axis=_one_more(node.axis))
 
 
 # ---- one row of the batch at a time

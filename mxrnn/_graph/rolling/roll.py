@@ -132,7 +132,11 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
     """
     first, second = (max([finding.steps for finding in roll(each, training=training).findings
                           if finding.kind != 'unrolled'], default=0) for each in (graph, other))
-    if not first or not second or first == second:
+    without = [name for name, steps in (('graph', first), ('other', second)) if not steps]
+    if without:
+        raise ValueError('graph and other must read several steps of a recurrence that can be '
+                         'rolled up, got none in %s' % ' and '.join(without))
+    if first == second:
         raise ValueError('other must be the graph of another number of steps, got %d and %d'
                          % (first, second))
     differing = None

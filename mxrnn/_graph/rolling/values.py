@@ -13,12 +13,6 @@ from ..operators import has, row
 __all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'join_axis', 'keeps_states',
            'stated_shape']
 
-#: Operators whose gradient is no function of the gradient that they get: two of them are two, even
-#: with the same inputs.
-_DISTINCT = frozenset((
-    'SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionOutput',
-    'SVMOutput', 'MakeLoss', 'make_loss', 'CTCLoss'))
-
 _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambda x, y: x >= y,
            '_lesser_scalar': lambda x, y: x < y, '_lesser_equal_scalar': lambda x, y: x <= y,
            '_equal_scalar': lambda x, y: x == y, '_not_equal_scalar': lambda x, y: x != y}
@@ -31,9 +25,11 @@ _SEEN_THROUGH = frozenset((
 
 
 def is_random(node: Node) -> bool:
-    """Whether two such nodes with the same inputs may differ, in values or in gradients."""
-    return (node.op in _DISTINCT or has(node.op, 'draws') or keeps_states(node)
-            or node.op.startswith(('_random_', '_sample_')) or bool(node.subgraphs)
+    """Whether two such nodes with the same inputs may differ: in values, or in gradients, which
+    are no function of the gradient that a loss gets."""
+    return (has(node.op, 'draws') or keeps_states(node) or node.op in ('MakeLoss', 'make_loss')
+            or bool(node.subgraphs or node.inputs_of('label'))
+            or node.op.startswith(('_random_', '_sample_'))
             or node.op == 'LeakyReLU' and node.act_type == 'rrelu')
 
 
