@@ -52,9 +52,9 @@ def add_commands(commands: Any) -> None:
                         help='the graph of another bucket: what differs is the number of steps, '
                              'which becomes an axis of the ONNX file')
     export.add_argument('--states', action='store_true',
-                        help='make the states of all recurrences inputs and outputs of the ONNX '
-                             'file, which then runs in steps or chunks; an encoder gets a file of '
-                             'its own')
+                        help='make the states of all recurrences inputs and outputs of the file, '
+                             'which then runs in steps or chunks; an encoder gets an ONNX file of '
+                             'its own, a source a method encode')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
                         help='type of an input of the ONNX file or the source: data=int64')
     export.set_defaults(act=_export)
@@ -159,11 +159,11 @@ def _check_target(option: str, path: str, ends: Sequence[str] = (), other: str =
 def _export(options: argparse.Namespace) -> int:
     if options.source is not None:
         _check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
-        if options.certify or options.states or options.as_is:
-            raise ValueError('--as-is, --certify and --states are not for sources')
+        if options.certify or options.as_is:
+            raise ValueError('--as-is and --certify are not for sources')
         from .interop._source.export import write_source
         remarks = write_source(_load(options), options.source, shapes_of(options.input),
-                               _pairs('--type', options.type), options.output)
+                               _pairs('--type', options.type), options.output, options.states)
         for path in (options.source, os.path.splitext(options.source)[0] + '.pt'):
             print('%s: %d bytes' % (path, os.path.getsize(path)))
         for title, sentence in remarks:

@@ -145,9 +145,11 @@ def test_source(prefix, tmp_path, capsys):
                for name, array in model.arg_params.items())
     before = os.listdir(tmp_path)
     assert command('export', prefix, '--source', tmp_path / 'other.onnx') == 2
-    assert command('export', prefix, '--source', tmp_path / 'other.py', '--states') == 2
-    assert '--states are not for sources' in capsys.readouterr().err
+    assert command('export', prefix, '--source', tmp_path / 'other.py', '--as-is') == 2
+    assert '--as-is and --certify are not for sources' in capsys.readouterr().err
     assert os.listdir(tmp_path) == before
+    assert command('export', prefix, '--source', path, '--states') == 0
+    assert 'def steps(' in path.read_text(encoding='utf-8')
 
 
 def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):

@@ -18,19 +18,20 @@ if rnn.__name__ != 'mxrnn':
     pytest.skip('of mxrnn alone', allow_module_level=True)
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / 'docs' / 'serving.md').read_text(encoding='utf-8')
+PAGE, SOURCES = [(ROOT / 'docs' / name).read_text(encoding='utf-8')
+                 for name in ('serving.md', 'source.md')]
 
 #: Makes these packages look as if they were not installed.
 WITHOUT = '''
 import importlib.machinery
 find = importlib.machinery.PathFinder.find_spec
 importlib.machinery.PathFinder.find_spec = staticmethod(
-    lambda name, *rest: None if name in ('mxnet', 'torch', 'onnx') else find(name, *rest))
+    lambda name, *rest: None if name in %s else find(name, *rest))
 '''
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(r'^```%s\n(.*?)^```' % language, PAGE, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(r'^```%s\n(.*?)^```' % language, page, re.MULTILINE | re.DOTALL)
 
 
 def call(folder: Path, *arguments: str) -> str:
@@ -39,6 +40,11 @@ def call(folder: Path, *arguments: str) -> str:
                           env={**os.environ, 'PYTHONPATH': path})
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def block(folder: Path, packages: tuple[str, ...]) -> None:
+    (folder / 'blocked').mkdir(exist_ok=True)
+    (folder / 'blocked' / 'sitecustomize.py').write_text(WITHOUT % (packages,), encoding='utf-8')
 
 
 def test_the_page(tmp_path):
@@ -52,8 +58,7 @@ def test_the_page(tmp_path):
         'stepper.step(stepper.begin(source=[[1, 2]]), data=[0])\n'))
     small, large = [os.path.getsize(tmp_path / name) for name in ('count8.onnx', 'count.onnx')]
     assert small < 0.5 * large
-    (tmp_path / 'blocked').mkdir()
-    (tmp_path / 'blocked' / 'sitecustomize.py').write_text(WITHOUT, encoding='utf-8')
+    block(tmp_path, ('mxnet', 'torch', 'onnx'))
     lines = dict(line.split(': ') for line in
                  call(tmp_path, '-c', '\n'.join(serving)).splitlines())
     assert lines == {
@@ -62,3 +67,16 @@ def test_the_page(tmp_path):
         'turned': '[4, 3, 2, 1]', 'served': '4 after 1 2 3; 1 session'}
     assert all(len([line for line in block.splitlines() if line.strip()]) < 25
                for block in serving)
+    sampling_by_sources(tmp_path)
+
+
+def sampling_by_sources(folder: Path) -> None:
+    """The example of docs/source.md, with the models that the page has trained."""
+    pytest.importorskip('torch')
+    section = SOURCES[SOURCES.index('## In steps'):]
+    block(folder, ())
+    for line in blocks('sh', section)[0].splitlines():
+        call(folder, *shlex.split(line)[1:])
+    block(folder, ('mxnet', 'mxrnn', 'onnx', 'onnxruntime'))
+    assert call(folder, '-c', blocks('py', section)[0]).splitlines() == [
+        'sampled: [[2, 3, 4, 5, 1, 2], [5, 1, 2, 3, 4, 5]]', 'turned: [[4, 3, 2, 1]]']

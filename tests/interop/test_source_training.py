@@ -89,11 +89,13 @@ def test_tools_find_nothing(tmp_path):
     """ruff and mypy over the sources of all programs."""
     ruff, mypy = (pytest.importorskip(name) for name in ('ruff', 'mypy'))
     for name in PROGRAMS:
-        try:
-            source = generate(program_of(name)[1], INPUTS.get(name))
-        except interop.ExportError:
-            continue
-        (tmp_path / (name + '.py')).write_text(source.text, encoding='utf-8')
+        for states in (False, True):
+            try:
+                source = generate(program_of(name)[1], INPUTS.get(name), states=states)
+            except interop.ExportError:
+                continue
+            (tmp_path / (name + '_steps' * states + '.py')).write_text(source.text,
+                                                                       encoding='utf-8')
     assert ruff and mypy
     for arguments in (['ruff', 'check', '--select', 'E,F,W,I,B,UP', '--line-length',
                        '100', '--target-version', 'py38', '--isolated',

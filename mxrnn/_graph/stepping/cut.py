@@ -58,6 +58,8 @@ class Stepped(NamedTuple):
     captured : tuple of str
         The names of the encoder's outputs. The variables of `graph` that take them have the same
         names; further outputs are outputs of the whole graph.
+    sources : dict
+        By names of states and captured values: the entries of the whole graph that begin with them.
     shapes : dict
         Shapes of the variables of `graph` that are no parameters, as far as they are known.
     axes : dict
@@ -70,13 +72,14 @@ class Stepped(NamedTuple):
     states: tuple[State, ...]
     encoder: Graph | None
     captured: tuple[str, ...]
+    sources: dict[str, Entry]
     shapes: dict[str, tuple[int | str, ...]]
     axes: dict[str, tuple[int | str, ...]]
 
 
 # ---- the new graphs
 
-def with_states(graph: Graph, inputs: Shapes, params: Shapes) -> Stepped:
+def with_states(graph: Graph, inputs: Shapes, params: Shapes, layers: bool = False) -> Stepped:
     """Make begin states of recurrences inputs of a graph, and their final states outputs.
 
     Parameters
@@ -87,6 +90,8 @@ def with_states(graph: Graph, inputs: Shapes, params: Shapes) -> Stepped:
         Shapes of the variables that are no parameters. Axes of the same name have the same size.
     params : dict
         Shapes of the parameters.
+    layers : bool
+        Whether states of RNN have an axis of layers, as torch has them, also where there is one.
 
     Raises
     ------
@@ -109,15 +114,15 @@ def with_states(graph: Graph, inputs: Shapes, params: Shapes) -> Stepped:
     values = follow(graph, {place: Value(axes(known[node.name]) if node.name in known else None,
                                            {})
                              for place, node in enumerate(graph.nodes) if node.is_variable})
-    return _Cut(graph, values, find_stepped(graph, values), inputs).write()
+    return _Cut(graph, values, find_stepped(graph, values), inputs, layers).write()
 
 
 class _Cut:
     """A graph cut where steps begin: into what is computed once, and what is in each step."""
 
     def __init__(self, graph: Graph, values: Mapping[Entry, Value],
-                 stepped: Sequence[Recurrence], inputs: Shapes) -> None:
-        self._graph, self._values = graph, values
+                 stepped: Sequence[Recurrence], inputs: Shapes, layers: bool) -> None:
+        self._graph, self._values, self._layers = graph, values, layers
         self._names = {id(each.time): 'time' for each in stepped}
         self._batch = next((each.batch for each in stepped if each.batch is not None), None)
         self._names[id(self._batch)] = 'batch'
@@ -129,12 +134,14 @@ class _Cut:
         self._states: list[State] = []
         self._finals: list[Entry] = []
         self._begins: list[tuple[Entry, str]] = []
+        self._sources: dict[str, Entry] = {}
         self._flat: list[Node] = []  # nodes that the encoder has beside those of the graph
         self._shapes = {name: tuple(shape) for name, shape in inputs.items()}
         self._axes: dict[str, tuple[int | str, ...]] = {}
         moving: dict[int, bool] = {}  # whether a node depends on a sequence that is stepped
         given: dict[int, bool] = {}  # and on any input
-        for place, node in enumerate(graph.nodes):
+        for place in sorted(graph.reached(lambda node: node.inputs)):
+            node = graph.nodes[place]
             reads = [entry.node for entry in node.inputs if entry in values]
             own = values.get(Entry(place, 0)) if node.is_variable else None
             moving[place] = place in recurrences or any(moving[each] for each in reads) or (
@@ -169,8 +176,8 @@ class _Cut:
         variables = {node.name for node in step.nodes if node.is_variable}
         return Stepped(step, (*outputs, *(state.after for state in self._states)),
                        tuple(self._states), encoder, tuple([name for _, name in once]),
-                       {name: shape for name, shape in self._shapes.items() if name in variables},
-                       self._axes)
+                       self._sources, {name: shape for name, shape in self._shapes.items()
+                                       if name in variables}, self._axes)
 
     def _describe(self, name: str, axes: Axes | None) -> None:
         def word(size: object) -> str:
@@ -205,6 +212,7 @@ class _Cut:
         if entry not in self._made:
             name = output_name(self._graph.nodes[entry.node], entry.output)
             self._captured[entry] = name
+            self._sources[name] = entry
             self._made[entry] = self._variable(name, self._values[entry].axes)
         return self._made[entry]
 
@@ -222,7 +230,7 @@ class _Cut:
         while any(state.given.startswith(prefix) for state in self._states):
             number += 1
             prefix = '%s%d_' % (stem, number)
-        single = node.op == 'RNN' and node.num_layers == 1
+        single = node.op == 'RNN' and node.num_layers == 1 and not self._layers
         if node.op == 'RNN':
             node = node._replace(attrs={**node.attrs, 'state_outputs': 'True'},
                                  num_outputs=1 + count)
@@ -234,6 +242,7 @@ class _Cut:
                 data = self._values[node.inputs[0]].axes or [(), ()]
                 axes = [*([] if single else [(node.num_layers,)]), data[1], (node.state_size,)]
             entry = self._variable(own, axes)
+            self._sources[own] = begin
             states.append(writer.add('expand_dims', own + '_layer', {'axis': 0}, [entry])
                           if single else entry)
             source = begin

@@ -9,7 +9,7 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import Finding, RolledGraph, certify, roll
-from ..._graph.stepping import StateError, with_states
+from ..in_steps import how_to_free, in_steps
 from ..registry import ONNX, ExportError
 from .conversion import Conversion, some, unknown_operators
 from .inputs import Named, found_shapes
@@ -19,14 +19,6 @@ __all__ = ['Written', 'exportable', 'unknown_operators']
 
 #: Losses that give no predictions.
 _LOSSES = ('CTCLoss',)
-
-
-def _how_to_free(graph: Graph) -> str:
-    """What to do with a graph that `fuse` made for one number of steps; '' for others."""
-    if not any(node.op == 'RNN' and '_fused_' in node.name for node in graph.nodes):
-        return ''
-    return ('mxrnn.fuse made the graph for its number of steps: build and save it without fuse '
-            '(run --fuse), or with fuse(cell).unroll(None, ...); the weights stay the same')
 
 
 class Written(NamedTuple):
@@ -92,7 +84,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     given = {name: tuple(inputs[name]) for name in own if name in inputs}
     if certify_by is not None:
         _check.instance('certify_by', certify_by, Graph, 'a Graph')
-        cure = _how_to_free(graph)
+        cure = how_to_free(graph)
         if cure and not roll(graph).findings:
             raise ValueError('the graph has no unrolled cells that another graph could certify. '
                              + cure)
@@ -117,13 +109,7 @@ def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str
     """The file of a step and that of the encoder."""
     missing = [name for name in own if name not in given]
     found, notes = (_found(graph, params, given, types, missing) if missing else ({}, []))
-    try:
-        stepped = with_states(graph, {name: {**found, **given}[name] for name in own},
-                              {name: np.shape(array) for name, array in params.items()})
-    except StateError as error:
-        cure = _how_to_free(graph) if 'number of steps' in str(error) else ''
-        raise ExportError('\n'.join(filter(None, dict.fromkeys([
-            str(error), *notes, cure])))) from None
+    stepped = in_steps(graph, params, {name: {**found, **given}[name] for name in own}, notes)
 
     def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named]) -> _File:
         needed = part.needed()
@@ -176,7 +162,7 @@ def _of_length(graph: Graph, length: int, axes: Mapping[str, int]) -> RolledGrap
     """The graph rolled up, in which the number `length` is that of steps."""
     steps = sorted({finding.steps for finding in roll(graph).findings})
     if length not in steps:
-        cure = _how_to_free(graph)
+        cure = how_to_free(graph)
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
                          'for: %s, got %d%s' % (', '.join(map(str, steps)) or 'it has none', length,
                                                 cure and '. ' + cure))
@@ -213,7 +199,7 @@ def _found(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
            types: Mapping[str, str], missing: Sequence[str]) -> tuple[dict[str, Named], list[str]]:
     """Shapes that the graph tells, and sentences on those that are numbers, with a cure."""
     found, notes = found_shapes(graph, params, given, types, missing)
-    cure = _how_to_free(graph) if any(' step' in note for note in notes) else ''
+    cure = how_to_free(graph) if any(' step' in note for note in notes) else ''
     return found, notes + [cure] * bool(cure)
 
 

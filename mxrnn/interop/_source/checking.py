@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from ..model import Model
 from ..registry import ExportError
 from .file import File
 from .methods import Methods
-from .sampling import Sample
+from .sampling import Sample, run
+from .steps import Steps
 
 __all__ = ['Check']
 
@@ -56,16 +57,26 @@ class Check:
         for sample, wanted in zip(samples, outputs):
             with torch.no_grad(), _refusing():
                 got = self._module(*[sample[name] for name in self._methods.inputs])
-            for one, other in zip(got if isinstance(got, tuple) else (got,), wanted):
-                if one.shape != other.shape:
-                    raise ExportError('the source gives an output of shape %s in the place of %s'
-                                      % (tuple(one.shape), tuple(other.shape)))
-                if other.numel():
-                    scale = float(other.double().abs().max()) or 1.
-                    worst = max(worst, float((one.double() - other.double()).abs().max()) / scale)
-        if not worst <= _TOLERANCE:
-            raise ExportError('the source differs from the graph by %g' % worst)
-        return worst
+            worst = max(worst, _apart(zip(got if isinstance(got, tuple) else (got,), wanted)))
+        return _allowed(worst, 'the source')
+
+    def steps(self, steps: Steps, samples: list[Sample], graph: Graph) -> float:
+        """The largest difference of steps from their graph, and in chunks from `graph`."""
+        worst = 0.
+        for sample, wanted in zip(steps.samples, run(steps.graph, self._model, *steps.samples)):
+            with torch.no_grad(), _refusing():
+                *got, states = self._module.steps(*[sample[name] for name in steps.inputs], tuple(
+                    [sample[name] for name in steps.states]))
+            worst = max(worst, _apart(zip([*got, *states], wanted)))
+        read = {*steps.inputs, *(steps.encoder or ())}  # others are begin states: zeros
+        samples = [{name: value if name in read else torch.zeros_like(value)
+                    for name, value in sample.items()} for sample in samples]
+        for sample, wanted in zip(samples, run(graph, self._model, *samples)):
+            with torch.no_grad(), _refusing():
+                pairs = list(steps.apart(self._module, sample, dict(zip(
+                    self._methods.outputs, wanted))))
+            worst = max(worst, _apart(pairs))
+        return _allowed(worst, 'the method steps of the source')
 
     def loss(self, sample: Sample) -> bool:
         """Compare the gradients of the loss, without random draws; whether that could be done."""
@@ -125,6 +136,25 @@ class Check:
                 raise ExportError('the gradient of %s in the loss of the source differs from that '
                                   'in the graph by %g' % (name, far / scale))
         return True
+
+
+def _apart(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """The largest difference of the first of pairs from the second, relative to the second."""
+    worst = 0.
+    for one, other in pairs:
+        if one.shape != other.shape:
+            raise ExportError('the source gives an output of shape %s in the place of %s'
+                              % (tuple(one.shape), tuple(other.shape)))
+        if other.numel():
+            scale = float(other.double().abs().max()) or 1.
+            worst = max(worst, float((one.double() - other.double()).abs().max()) / scale)
+    return worst
+
+
+def _allowed(worst: float, what: str) -> float:
+    if not worst <= _TOLERANCE:
+        raise ExportError('%s differs from the graph by %g' % (what, worst))
+    return worst
 
 
 def _gradients(loss: Any, module: nn.Module, inputs: Sample) -> _Gradients:

@@ -17,7 +17,9 @@ from ..._files.atomic import replacing
 from ..._graph.graph import Graph
 from ..._graph.merging import merged, without_effectless
 from ..._graph.rolling import RolledGraph, roll
+from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
+from ..in_steps import in_steps
 from ..model import Model
 from ..registry import ExportError
 from .checking import Check
@@ -25,6 +27,7 @@ from .file import File, wrapped
 from .methods import Methods
 from .sampling import Named, Sample, draw, labels_of, survey
 from .shapes import at_own_length, sampled
+from .steps import Steps
 from .table import Shape, Size
 from .target import check_target, sealed, state_of, weights_of
 
@@ -34,7 +37,7 @@ __all__ = ['from_source', 'to_source', 'write_source']
 def to_source(model: Model, path: str | os.PathLike[str],
               inputs: Mapping[str, Sequence[Any]] | None = None, *,
               types: Mapping[str, Any] | None = None,
-              outputs: Sequence[str] | None = None) -> None:
+              outputs: Sequence[str] | None = None, states: bool = False) -> None:
     """Write a model as Python source that needs torch alone, with its weights beside it.
 
     Parameters
@@ -51,12 +54,16 @@ def to_source(model: Model, path: str | os.PathLike[str],
         Types of inputs by name, such as ``{'data': 'int64'}``; float32 otherwise.
     outputs : list of str, optional
         Names of the outputs that the class gets; all by default.
+    states : bool
+        Whether the class also gets methods that run it in steps, or in chunks of any number of
+        steps: ``outputs, states = model.steps(data, states)``. They begin with the states of
+        ``begin(batch)``, or of ``encode(source)`` where a decoder reads an encoder.
 
     Raises
     ------
     ExportError
         Operators have no plain form (all are named), a shape is missing, or the source differs
-        from the graph or does not run.
+        from the graph or does not run; with `states`, it uses several steps of a sequence at once.
     ValueError, TypeError
         Arguments are none.
 
@@ -93,7 +100,7 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
     if not path.endswith('.py'):
         raise ValueError('path must end in .py, got %s' % path)
     check_target(path)
-    plan = _plan(model, inputs, types, outputs)
+    plan = _plan(model, inputs, types, outputs, _check.flag('states', states))
     remarks = _checked(plan, Check(_text(plan, path, []), _state(plan.file), plan.file,
                                    plan.methods, plan.graph, plan.model))
     weights = weights_of(path)
@@ -165,10 +172,12 @@ class _Plan(NamedTuple):
     whole: Graph
     rolled: RolledGraph
     outputs: Sequence[Sequence[Tensor]]
+    steps: Steps | None
 
 
 def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
-          types: Mapping[str, Any] | None, outputs: Sequence[str] | None) -> _Plan:
+          types: Mapping[str, Any] | None, outputs: Sequence[str] | None,
+          states: bool = False) -> _Plan:
     _check.instance('model', model, Model, 'a Model, as load gives it')
     given = dict(_check.instance('inputs', {} if inputs is None else inputs, Mapping, 'a dict'))
     kinds = {} if types is None else types
@@ -206,6 +215,16 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
             raise ExportError('%s has the type %s' % (name, array.dtype))
     file = File(used, set(model.aux_params))
     methods = Methods(file, graph, facts, known)
+    steps = None
+    if states and not methods.faults:
+        def stepped(each: Graph, layers: bool) -> Stepped:
+            heads = [each.heads[graph.heads.index(head)] for head in methods.heads]
+            return in_steps(each._replace(heads=tuple(heads)), arrays, shapes, notes, layers)
+        stepped(roll(whole).graph, False)  # refused as by the other ways out
+        keys = list(file.state)
+        steps = Steps(file, methods, graph, model, stepped(graph, True), samples)
+        if list(file.state) != keys:
+            raise ExportError('the weights of whole sequences and of steps differ in their form')
     if methods.faults:
         raise ExportError('\n'.join(dict.fromkeys(methods.faults)))
     unknown = [name for name in labels if name not in samples[0]]
@@ -213,7 +232,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         notes = [*notes, 'there is no method loss, as nothing tells the shape of %s: give it '
                  '(--input)' % ', '.join(map(_quoted, unknown))]
     return _Plan(file, methods, graph, model, shapes, notes, samples, kinds, whole, rolled,
-                 wanted)
+                 wanted, steps)
 
 
 # ---- weights
@@ -300,6 +319,10 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
                 ', called %s in the graph' % _quoted(name)) * (name != text)))
     rows += ['Output %s: %s.' % (_quoted(name), _described(plan, facts[head].shape))
              for name, head in zip(methods.outputs, methods.heads)]
+    if plan.steps is not None:
+        rows += ['State %s: %s, %s.' % (text, _described(plan, plan.steps.facts[name].shape), (
+            'zeros before the first step' if plan.steps.encoder is None else 'begins as encode '
+            'gives it')) for name, text in plan.steps.states.items()]
     renamed = [(own[len('self.'):], name) for own, name in plan.file.bare.items()
                if own != 'self.' + name and own[len('self.'):] in plan.file.state]
     rows += ['Parameter %s: called %s in the graph.' % (own, _quoted(name))
@@ -332,8 +355,12 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
         own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types)
         if own is not None:
             compare('the graph as it was unrolled', [own[0]], [own[1]])
+    outputs = [[each[place] for place in places] for each in plan.outputs]
     compare('the graph' + ' rolled up' * (plan.rolled.graph is not plan.whole), plan.samples,
-            [[outputs[place] for place in places] for outputs in plan.outputs])
+            outputs)
+    if plan.steps is not None:
+        found.append(('checked', 'those of one step and then the others differ by %.1g'
+                      % check.steps(plan.steps, plan.samples, outputs)))
     loss, ops = check.loss(plan.samples[0]), {node.op for node in plan.graph.walk()}
     found += [('checked', 'the gradients of loss are those of the graph')] * loss
     missing = ['the gradients of loss'] * (bool(plan.methods.of_loss) and not loss)

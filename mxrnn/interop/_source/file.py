@@ -18,7 +18,8 @@ _WIDTH = 100
 #: Words that mean something else in the file, with the names of helpers.
 _GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'reverse_sequences', 'mask_steps',
             *dir(builtins), *keyword.kwlist}
-_METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step'}
+_METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin', 'encode',
+            'steps'}
 
 
 def _identifier(name: str, taken: Callable[[str], bool]) -> str:
@@ -79,6 +80,8 @@ class File:
         self.arrays, self.auxiliary = dict(arrays), auxiliary
         self.helpers: dict[str, str] = {}
         self.methods: list[str] = []
+        #: By body of a loop and what it is called with: its method, and what that returns.
+        self.loops: dict[object, tuple[str, list[str]]] = {}
         #: Lines of ``__init__``.
         self.layers: list[str] = []
         #: By key of the state dict: for each element the place of MXNet's, from 1 on, in all

@@ -1,7 +1,7 @@
 """The methods scores, forward and loss of the class."""
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph
 from . import creation, elementwise, index, layers, losses, sequences, shape  # noqa: F401
@@ -48,10 +48,6 @@ class Methods:
             graph.heads)
         names = dict(zip(graph.heads, graph.outputs))
         self.outputs = [names[head] for head in self.heads]
-        self._parameters = {
-            Entry(place, 0): Value(file.text_of(node.name), file.arrays[node.name].shape,
-                                   str(file.arrays[node.name].dtype), node.name)
-            for place, node in enumerate(nodes) if node.is_variable and node.name in file.arrays}
         self.arguments: dict[str, str] = {}
         self.inputs: list[str] = []
         self.of_loss: list[str] = []
@@ -112,11 +108,19 @@ class Methods:
         write_method(self._file, scope, 'loss', self._texts(self.of_loss), [total], '')
 
     def _scope(self) -> Scope:
-        given = {self.entries[name]: Value(text, *self.facts.arrays[self.entries[name]])
-                 for name, text in self.arguments.items()
-                 if self.entries[name] in self.facts.arrays}
-        return Scope(self._file, self._graph, self.facts, {**self._parameters, **given},
-                     self.faults)
+        return self.scope(self._graph, self.facts, self.arguments)
+
+    def scope(self, graph: Graph, facts: Facts, arguments: Mapping[str, str]) -> Scope:
+        """What writes a method of a graph of the same parameters, whose inputs are `arguments`."""
+        given, arrays = {}, self._file.arrays
+        for place, node in enumerate(graph.nodes):
+            entry = Entry(place, 0)
+            if node.is_variable and node.name in arrays:
+                given[entry] = Value(self._file.text_of(node.name), arrays[node.name].shape,
+                                     str(arrays[node.name].dtype), node.name)
+            elif node.is_variable and node.name in arguments and entry in facts.arrays:
+                given[entry] = Value(arguments[node.name], *facts.arrays[entry])
+        return Scope(self._file, graph, facts, given, self.faults)
 
     def _texts(self, names: Sequence[str]) -> list[str]:
         return [self.arguments[name] for name in names]
@@ -148,7 +152,7 @@ class Methods:
         inputs = graph._replace(heads=tuple(self.heads)).needed()
         labelled: set[int] = set()
         for place, node in enumerate(graph.nodes):
-            if (node.is_variable and place not in inputs and Entry(place, 0) not in self._parameters
+            if (node.is_variable and place not in inputs and node.name not in self._file.arrays
                     or any(entry.node in labelled for entry in node.inputs)):
                 labelled.add(place)
         found, pending = [], [self._data(head) for head in rest]

@@ -107,21 +107,25 @@ def _loop(scope: Scope, node: Node, *inputs: Value) -> Emitted:
                          else _state(value) if at < first + states else value.text, names)
             names.add(text)
             given[entry] = Value(text, *facts.arrays[entry])
-    sub = Scope(scope.file, body, facts, {**given, **constants}, scope.faults)
-    for entry in entries[:first]:
-        if entry in given:
-            sub.let_go(given[entry])
-    name = scope.file.method('step')
-    kept = [at for at in range(len(body.heads))
-            if at >= node.num_out_data or scope.used(at)]
-    results = sub.emit([body.heads[at] for at in kept])
-    if len(results) < len(kept):
-        raise Unsupported('its body cannot be written')
-    texts = [format(each) for each in results]
-    unique = dict(zip(texts, results))
-    cells = sorted({cell_of(str(value.parameter)) for value in constants.values()})
-    write_method(scope.file, sub, name, [given[each].text for each in entries if each in given],
-                 list(unique.values()), 'One step%s.' % (' of ' * bool(cells) + shown(cells)))
+    kept = tuple([at for at in range(len(body.heads))
+                  if at >= node.num_out_data or scope.used(at)])
+    key = id(body), kept, tuple([(each, each in given or constants.get(each)) for each in entries])
+    if key not in scope.file.loops:
+        sub = Scope(scope.file, body, facts, {**given, **constants}, scope.faults)
+        for entry in entries[:first]:
+            if entry in given:
+                sub.let_go(given[entry])
+        results = sub.emit([body.heads[at] for at in kept])
+        if len(results) < len(kept):
+            raise Unsupported('its body cannot be written')
+        texts = [format(each) for each in results]
+        cells = sorted({cell_of(str(value.parameter)) for value in constants.values()})
+        scope.file.loops[key] = scope.file.method('step'), texts
+        write_method(scope.file, sub, scope.file.loops[key][0],
+                     [given[each].text for each in entries if each in given],
+                     list(dict(zip(texts, results)).values()),
+                     'One step%s.' % (' of ' * bool(cells) + shown(cells)))
+    name, texts = scope.file.loops[key]
     rows = [given[each].text if first > 1 and each in given else 'row' for each in entries[:first]]
     return _call(scope, node, name, rows, inputs, [each in given for each in entries],
                  dict(zip(kept, texts)))
@@ -173,17 +177,23 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
 
 
 def write_method(file: File, scope: Scope, name: str, arguments: Sequence[str],
-                 results: Sequence[Value], purpose: str) -> None:
-    """Enter a method that returns `results`."""
-    kind = 'Tensor' if len(results) == 1 else 'tuple[%s]' % ', '.join(['Tensor'] * len(results))
+                 results: Sequence[Value], purpose: str, states: Sequence[Value] | None = None) -> None:
+    """Enter a method that returns `results`, and a tuple of `states`, if there are."""
+    kinds = ['Tensor'] * len(results) + ['tuple[Tensor, ...]'] * (states is not None)
+    kind = kinds[0] if len(kinds) == 1 else 'tuple[%s]' % ', '.join(kinds)
     texts = [format(each) for each in results]
-    while len(texts) > 1 and sum(map(len, texts)) > 60:
-        at = max(range(len(texts)), key=lambda at: len(texts[at]))
-        if texts[at].isidentifier():
-            break
-        texts[at] = scope.own(texts[at], 'x')
-    head = '    def %s(self, %s) -> %s:' % (
-        name, ', '.join('%s: Tensor' % each for each in arguments), kind)
+    after = [format(each) for each in states or ()]
+    for group in (texts, after):
+        while len(texts) + len(after) > 1 and sum(map(len, group)) > 60:
+            at = max(range(len(group)), key=lambda at: len(group[at]))
+            if group[at].isidentifier():
+                break
+            group[at] = scope.own(group[at], 'x')
+    if states is not None:
+        inner = ', '.join(after) + ',' * (len(after) == 1)
+        texts.append('(%s)' % inner if texts or len(after) == 1 else inner)
+    head = '    def %s(self, %s) -> %s:' % (name, ', '.join(
+        each if ':' in each else each + ': Tensor' for each in arguments), kind)
     file.methods.append('\n'.join([wrapped(head), *(
         ['        """%s"""' % purpose] if purpose else []), *scope.body(
             'return ' + ', '.join(texts))]))
