@@ -60,21 +60,19 @@ class Check:
             worst = max(worst, _apart(zip(got if isinstance(got, tuple) else (got,), wanted)))
         return _allowed(worst, 'the source')
 
-    def steps(self, steps: Steps, samples: list[Sample], graph: Graph) -> float:
-        """The largest difference of steps from their graph, and in chunks from `graph`."""
+    def steps(self, steps: Steps, samples: Sequence[Sample], outputs: Sequence[Sequence[Tensor]]
+              ) -> float:
+        """The largest difference of steps from their graph, and in chunks from `outputs`."""
         worst = 0.
         for sample, wanted in zip(steps.samples, run(steps.graph, self._model, *steps.samples)):
             with torch.no_grad(), _refusing():
                 *got, states = self._module.steps(*[sample[name] for name in steps.inputs], tuple(
                     [sample[name] for name in steps.states]))
             worst = max(worst, _apart(zip([*got, *states], wanted)))
-        read = {*steps.inputs, *(steps.encoder or ())}  # others are begin states: zeros
-        samples = [{name: value if name in read else torch.zeros_like(value)
-                    for name, value in sample.items()} for sample in samples]
-        for sample, wanted in zip(samples, run(graph, self._model, *samples)):
+        for which, (sample, each) in enumerate(zip(samples, outputs)):
             with torch.no_grad(), _refusing():
-                pairs = list(steps.apart(self._module, sample, dict(zip(
-                    self._methods.outputs, wanted))))
+                pairs = list(steps.apart(self._module, which, sample, dict(zip(
+                    self._methods.outputs, each))))
             worst = max(worst, _apart(pairs))
         return _allowed(worst, 'the method steps of the source')
 

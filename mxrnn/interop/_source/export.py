@@ -8,7 +8,6 @@ import re
 import textwrap
 from typing import Any, Mapping, NamedTuple, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +22,7 @@ from ..in_steps import in_steps
 from ..model import Model
 from ..registry import ExportError
 from .checking import Check
-from .file import File, wrapped
+from .file import File, flat_of, state_dict_of, wrapped
 from .methods import Methods
 from .sampling import Named, Sample, draw, labels_of, survey
 from .shapes import at_own_length, sampled
@@ -90,24 +89,25 @@ def to_source(model: Model, path: str | os.PathLike[str],
     def forward(self, data: Tensor) -> Tensor:
             return torch.tanh(data)
     """
-    write_source(model, os.fspath(path), inputs, types, outputs)
+    write_source(model, os.fspath(path), inputs, types, outputs, _check.flag('states', states))
 
 
 def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | None,
-                 types: Mapping[str, Any] | None, outputs: Sequence[str] | None
+                 types: Mapping[str, Any] | None, outputs: Sequence[str] | None, states: bool
                  ) -> list[tuple[str, str]]:
     """`to_source`; what there is to say of the file, with titles."""
     if not path.endswith('.py'):
         raise ValueError('path must end in .py, got %s' % path)
     check_target(path)
-    plan = _plan(model, inputs, types, outputs, _check.flag('states', states))
-    remarks = _checked(plan, Check(_text(plan, path, []), _state(plan.file), plan.file,
+    plan = _plan(model, inputs, types, outputs, states)
+    remarks = _checked(plan, Check(_text(plan, path, []), state_dict_of(plan.file), plan.file,
                                    plan.methods, plan.graph, plan.model))
     weights = weights_of(path)
     with replacing([path, weights]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
             file.write(_text(plan, path, remarks))
-        torch.save(sealed(_state(plan.file)), os.path.join(stage, os.path.basename(weights)))
+        torch.save(sealed(state_dict_of(plan.file)),
+                   os.path.join(stage, os.path.basename(weights)))
     return remarks
 
 
@@ -141,7 +141,7 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
         raise ValueError('weights must be of the source of model, with the inputs and outputs '
                          'of the export: %s; got %s' % (
                              ', '.join([*file.state, *file.constants]), ', '.join(state)))
-    flat = _flat(file)
+    flat = flat_of(file)
     for key, places in file.state.items():
         value = state[key].detach().cpu().double().numpy()
         if value.shape != places.shape:
@@ -233,29 +233,6 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
                  '(--input)' % ', '.join(map(_quoted, unknown))]
     return _Plan(file, methods, graph, model, shapes, notes, samples, kinds, whole, rolled,
                  wanted, steps)
-
-
-# ---- weights
-
-def _flat(file: File) -> np.ndarray:
-    """All parameters one after the other, behind a zero."""
-    return np.concatenate([np.zeros(1)] + [array.reshape(-1).astype('float64')
-                                           for array in file.arrays.values()])
-
-
-def _state(file: File) -> dict[str, Tensor]:
-    """The state dict of the class."""
-    flat = _flat(file)
-    owners = [(0, np.dtype('float32')), *(
-        (int(places.reshape(-1)[0]), file.arrays[name].dtype)
-        for name, places in file.places.items() if places.size)]
-    state = {}
-    for key, places in file.state.items():
-        first = int(places.max(initial=0))
-        dtype = max((each for each in owners if each[0] <= first), key=lambda each: each[0])[1]
-        state[key] = torch.from_numpy(flat[places].astype(dtype))
-    return {**state, **{key: torch.from_numpy(np.array(array))
-                        for key, array in file.constants.items()}}
 
 
 # ---- text

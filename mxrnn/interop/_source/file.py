@@ -7,12 +7,13 @@ import re
 from typing import Callable, Mapping
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from .names import cell_of, prefix_of, shown
 from .table import Unsupported
 
-__all__ = ['File', 'local', 'wrapped']
+__all__ = ['File', 'flat_of', 'local', 'state_dict_of', 'wrapped']
 
 _WIDTH = 100
 #: Words that mean something else in the file, with the names of helpers.
@@ -192,3 +193,24 @@ class File:
                 made = 'self.%s = nn.Parameter(%s)' % (key, made)
             self.layers.append(made)
             self._claim(key, places)
+
+
+def flat_of(file: File) -> np.ndarray:
+    """All parameters one after the other, behind a zero."""
+    return np.concatenate([np.zeros(1)] + [array.reshape(-1).astype('float64')
+                                           for array in file.arrays.values()])
+
+
+def state_dict_of(file: File) -> dict[str, Tensor]:
+    """The state dict of the class."""
+    flat = flat_of(file)
+    owners = [(0, np.dtype('float32')), *(
+        (int(places.reshape(-1)[0]), file.arrays[name].dtype)
+        for name, places in file.places.items() if places.size)]
+    state = {}
+    for key, places in file.state.items():
+        first = int(places.max(initial=0))
+        dtype = max((each for each in owners if each[0] <= first), key=lambda each: each[0])[1]
+        state[key] = torch.from_numpy(flat[places].astype(dtype))
+    return {**state, **{key: torch.from_numpy(np.array(array))
+                        for key, array in file.constants.items()}}

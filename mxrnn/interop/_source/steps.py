@@ -108,17 +108,14 @@ class Steps:
 
     def _drawn(self, graph: Graph, samples: Sequence[Sample]) -> list[Sample]:
         """Data for the method steps: random states, and what else encode gives."""
-        begins = {state.given for state in self.stepped.states}
-        rest = [name for name in self.states if name not in begins]
-        found = run(graph._replace(heads=tuple([self.stepped.sources[name] for name in rest])),
-                    self._model, *samples) if rest else [[], []]
-        drawn = []
-        for which, (sample, arrays) in enumerate(zip(samples, found)):
+        found = run(graph._replace(heads=tuple([self.stepped.sources[name] for name in self.states])
+                                   ), self._model, *samples)
+        self.begins, drawn = [dict(zip(self.states, arrays)) for arrays in found], []
+        for which, (sample, begins) in enumerate(zip(samples, self.begins)):
             random = torch.Generator().manual_seed(which)
-            states = {name: torch.rand([
-                size if isinstance(size, int) else size[which] for size in self.facts[name].shape],
-                generator=random).to(getattr(torch, self.facts[name].dtype)) for name in begins}
-            drawn.append({**sample, **states, **dict(zip(rest, arrays))})
+            drawn.append({**sample, **begins, **{state.given: torch.rand(
+                begins[state.given].shape, generator=random).to(begins[state.given].dtype)
+                for state in self.stepped.states}})
         return drawn
 
     def _write_steps(self, facts: Facts) -> list[str]:
@@ -137,7 +134,7 @@ class Steps:
             results[:first], _STEPS, results[first:])
         return inputs
 
-    def apart(self, module: nn.Module, sample: Sample, whole: Mapping[str, Tensor]
+    def apart(self, module: nn.Module, which: int, sample: Sample, whole: Mapping[str, Tensor]
               ) -> Iterator[tuple[Tensor, Tensor]]:
         """The outputs of one step and those after it, and the same of `whole` sequences."""
         axes = self.stepped.axes
@@ -152,6 +149,11 @@ class Steps:
         if self.once:
             *found, states = states
             yield from zip(found, (whole[name] for name in self.once))
+        begins = self.begins[which]
+        zeros = {state.given for state in self.stepped.states if not state.begin}
+        yield from zip(states, (torch.zeros_like(value) if name in zeros else value
+                                for name, value in begins.items()))
+        states = tuple(begins.values())
         parts = []
         for begin, count in ((0, 1), (1, length - 1)):
             *found, states = module.steps(*[
