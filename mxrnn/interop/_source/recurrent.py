@@ -177,7 +177,8 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
 
 
 def write_method(file: File, scope: Scope, name: str, arguments: Sequence[str],
-                 results: Sequence[Value], purpose: str, states: Sequence[Value] | None = None) -> None:
+                 results: Sequence[Value], purpose: str,
+                 states: Sequence[Value] | None = None) -> None:
     """Enter a method that returns `results`, and a tuple of `states`, if there are."""
     kinds = ['Tensor'] * len(results) + ['tuple[Tensor, ...]'] * (states is not None)
     kind = kinds[0] if len(kinds) == 1 else 'tuple[%s]' % ', '.join(kinds)

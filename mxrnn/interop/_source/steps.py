@@ -13,10 +13,10 @@ from ..model import Model
 from ..onnx_layout import Layout
 from .file import File, local, wrapped
 from .methods import Methods
+from .names import name_of
 from .recurrent import write_method
 from .sampling import Sample, run, survey
-from .names import name_of
-from .table import Facts, Value
+from .table import Facts, Unsupported, Value
 
 __all__ = ['Steps']
 
@@ -57,18 +57,20 @@ class Steps:
                  samples: Sequence[Sample]) -> None:
         self.stepped, self.graph = stepped, stepped.graph
         self._file, self._methods, self._model = file, methods, model
-        self.facts = {name: methods.facts.arrays[entry] for name, entry in stepped.sources.items()}
-        taken = {'states', *methods.arguments.values()}
-        self.states: dict[str, str] = {}
-        begins = [state.given for state in stepped.states]
-        for name in dict.fromkeys([*begins, *stepped.sources]):
-            self.states[name] = local(name if name in begins else name_of(
-                graph.nodes[stepped.sources[name].node]) or 'x', taken)
-            taken.add(self.states[name])
+        self.states = {name: name for name in [
+            *(state.given for state in stepped.states), *stepped.sources]}
+        self.facts = {name: methods.facts.arrays[stepped.sources[name]] for name in self.states}
         self.once = [name for name in methods.outputs if name not in stepped.outputs]
         self.encoder = None if stepped.encoder is None else [
             name for name in methods.arguments if name in stepped.encoder.arguments]
-        self._write_encode(graph) if self.encoder is not None else self._write_begin()
+        if self.encoder is None:
+            self._write_begin()
+        else:
+            self._write_encode(graph)
+        taken = {'states', *methods.arguments.values()}
+        for name, wanted in self.states.items():
+            self.states[name] = local(wanted, taken)
+            taken.add(self.states[name])
         self.samples = self._drawn(graph, samples)
         self.inputs = self._write_steps(survey(self.graph, model, self.samples, labels=False))
         file.finish()
@@ -96,13 +98,22 @@ class Steps:
         once = [head for name, head in zip(methods.outputs, methods.heads) if name in self.once]
         found = scope.emit([*once, *(
             stepped.sources[name] for name in self.states if name not in zero)])
-        rest = iter(found[len(once):])
+        computed = dict(zip([name for name in self.states if name not in zero],
+                            found[len(once):]))
+        if methods.faults:
+            return
         zeros = scope.own(_ZEROS, 'zeros') if zero else ''
-        states = []
-        for name in self.states:
-            fact = self.facts[name]
-            states.append(Value('%s(%s)' % (zeros, scope.sizes(fact.shape, *found)), *fact)
-                          if name in zero else next(rest))
+        try:
+            states = [computed[name] if name in computed else Value('%s(%s)' % (
+                zeros, scope.sizes(fact.shape, *found)), *fact)
+                for name, fact in self.facts.items()]
+        except Unsupported as error:
+            methods.faults.append('states that begin with zeros: %s' % error)
+            return
+        for name in list(self.states)[len(stepped.states):]:
+            text = computed[name].text
+            self.states[name] = text if text.isidentifier() else name_of(
+                graph.nodes[stepped.sources[name].node]) or 'x'
         write_method(self._file, scope, 'encode', list(given.values()), found[:len(once)],
                      _BEGIN, states)
 
