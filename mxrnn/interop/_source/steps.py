@@ -119,8 +119,8 @@ class Steps:
 
     def _drawn(self, graph: Graph, samples: Sequence[Sample]) -> list[Sample]:
         """Data for the method steps: random states, and what else encode gives."""
-        found = run(graph._replace(heads=tuple([self.stepped.sources[name] for name in self.states])
-                                   ), self._model, *samples)
+        sources = [self.stepped.sources[name] for name in self.states]
+        found = run(graph._replace(heads=(*sources, *graph.heads)), self._model, *samples)
         self.begins, drawn = [dict(zip(self.states, arrays)) for arrays in found], []
         for which, (sample, begins) in enumerate(zip(samples, self.begins)):
             random = torch.Generator().manual_seed(which)
