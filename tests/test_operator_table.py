@@ -243,11 +243,11 @@ def test_weights_that_nobody_hands_over():
 def test_inputs_by_role():
     node = Node('SoftmaxOutput', 'x', {}, (Entry(0, 0), Entry(1, 0)))
     assert node.inputs_of('label') == [Entry(1, 0)] and node.inputs_of('aux') == []
-    assert node.needed_inputs == [Entry(0, 0)]
+    assert node.needed_inputs == (Entry(0, 0),)
     assert node._replace(inputs=(Entry(0, 0),)).inputs_of('label') == []
-    assert node._replace(op='_own').needed_inputs == [Entry(0, 0), Entry(1, 0)]
+    assert node._replace(op='_own').needed_inputs == (Entry(0, 0), Entry(1, 0))
     like = Node('_identity_with_attr_like_rhs', 'x', {}, (Entry(0, 0), Entry(1, 0)))
-    assert like.needed_inputs == [Entry(0, 0)]
+    assert like.needed_inputs == (Entry(0, 0),)
 
 
 # ---- texts

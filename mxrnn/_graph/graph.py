@@ -15,6 +15,8 @@ __all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name', 'warn_of_ids']
 #: How operators call their weights, also those that have no row.
 _WEIGHTS = {each.name for known in ROWS.values() for each in known.inputs
             if each.role in ('weight', 'aux')}
+#: The operators that have auxiliary states.
+_WITH_STATES = {name for name, known in ROWS.items() if known.positions('aux')}
 
 
 class Entry(NamedTuple):
@@ -57,11 +59,12 @@ class Node(NamedTuple):
         return [self.inputs[at] for at in places if at < len(self.inputs)]
 
     @property
-    def needed_inputs(self) -> list[Entry]:
+    def needed_inputs(self) -> tuple[Entry, ...]:
         """Its inputs that its outputs depend on: no label, nothing that only says a shape."""
         known = row(self.op)
-        unread = known.unread if known is not None else ()
-        return [entry for at, entry in enumerate(self.inputs) if at not in unread]
+        if known is None or not known.unread:
+            return self.inputs
+        return tuple([entry for at, entry in enumerate(self.inputs) if at not in known.unread])
 
     @property
     def is_variable(self) -> bool:
@@ -120,8 +123,8 @@ class Graph(NamedTuple):
         return [self.nodes[i].name for i in sorted(self._auxiliary_places())]
 
     def _auxiliary_places(self) -> set[int]:
-        return {entry.node for node in self.nodes for entry in node.inputs_of('aux')
-                if self.nodes[entry.node].is_variable}
+        return {entry.node for node in self.nodes if node.op in _WITH_STATES
+                for entry in node.inputs_of('aux') if self.nodes[entry.node].is_variable}
 
     def own_weights(self) -> list[str]:
         """The auxiliary states, and the variables that MXNet makes where an operator is given none.

@@ -13,7 +13,7 @@ from .graph import Entry, Graph, Node
 from .layout import FusedLayout
 from .rolling.writing import Writer
 
-__all__ = ['merged', 'readers', 'without_effectless']
+__all__ = ['Edit', 'merged', 'readers', 'without_effectless']
 
 #: Operators that move no element: they give an array another shape at most.
 _RESHAPES = {'Reshape', '_copy', 'Flatten', 'reshape_like', 'expand_dims', 'squeeze'}
@@ -25,7 +25,7 @@ _EFFECTLESS = _RESHAPES | {'Cast', 'amp_cast', 'broadcast_to', 'broadcast_like',
 def without_effectless(graph: Graph, arrays: Mapping[Entry, object]) -> Graph:
     """The graph without operators that give their input, or together give an array the shape that
     it had; equal `arrays` are of equal shapes. Parts of one row each are stacked."""
-    edit = _Edit(graph)
+    edit = Edit(graph)
     nodes = graph.nodes
     for place, node in enumerate(nodes):
         entry = Entry(place, 0)
@@ -71,7 +71,7 @@ def merged(graph: Graph) -> Graph:
     return graph
 
 
-class _Edit:
+class Edit:
     """A graph in which nodes are put in the place of others."""
 
     def __init__(self, graph: Graph) -> None:
@@ -159,7 +159,7 @@ def _one_row(graph: Graph, entry: Entry) -> bool:
     return not node.is_variable and not node.inputs and 1 in node.shape
 
 
-def _join(edit: _Edit, graph: Graph, first: Entry, second: Entry, name: str, p: float,
+def _join(edit: Edit, graph: Graph, first: Entry, second: Entry, name: str, p: float,
           **attrs: object) -> Entry:
     """One RNN in the place of two, whose states it replaces; its output."""
     one, other = graph.nodes[first.node], graph.nodes[second.node]
@@ -182,7 +182,7 @@ def _join(edit: _Edit, graph: Graph, first: Entry, second: Entry, name: str, p: 
     return joined
 
 
-def _arrays(edit: _Edit, graph: Graph, node: Node) -> tuple[Sequence[Entry], Sequence[Entry]]:
+def _arrays(edit: Edit, graph: Graph, node: Node) -> tuple[Sequence[Entry], Sequence[Entry]]:
     """The weights of an RNN, and its biases: as they were joined, or as parts of the vector."""
     layout = FusedLayout(node.mode, node.state_size, node.num_layers, node.bidirectional)
     biases = [each.end - each.begin for each in layout.arrays(1, by_gate=False)
@@ -203,7 +203,7 @@ def readers(graph: Graph, entry: Entry) -> set[int]:
     return found
 
 
-def _directions(graph: Graph, place: int) -> _Edit | None:
+def _directions(graph: Graph, place: int) -> Edit | None:
     """Both directions in one RNN: the RNN at `place`, and one that reads its data backwards.
 
     The same operators read the outputs of both, or nothing does.
@@ -225,7 +225,7 @@ def _directions(graph: Graph, place: int) -> _Edit | None:
             continue
         joins = [graph.nodes[each].name for each in sorted(reading) if each >= 0]
         name = re.sub(r'(_t\d+)?_out$', '', joins[0]) if joins else one.name
-        edit, units = _Edit(graph), one.state_size
+        edit, units = Edit(graph), one.state_size
         joined = _join(edit, graph, ahead, back, name, 0, num_layers=1, bidirectional=True)
         edit.replaced[ahead] = edit.slice(joined, 2, 0, units)
         edit.replaced[back] = edit.writer.add(
@@ -234,7 +234,7 @@ def _directions(graph: Graph, place: int) -> _Edit | None:
     return None
 
 
-def _whole(graph: Graph, place: int) -> _Edit | None:
+def _whole(graph: Graph, place: int) -> Edit | None:
     """The outputs of an RNN in the place of its parts side by side, which the node at `place`
     joins."""
     node = graph.nodes[place]
@@ -255,7 +255,7 @@ def _whole(graph: Graph, place: int) -> _Edit | None:
         if [part.begin for part in parts] != [0, *ends[:-1]] or (
                 ends[-1] != rnn.state_size * (1 + rnn.bidirectional)):
             continue
-        edit, whole = _Edit(graph), root
+        edit, whole = Edit(graph), root
         if walks[0].reversed:
             whole = edit.writer.add('reverse', 'back', {'axis': (0,)}, [whole])
         edit.replaced[Entry(place, 0)] = edit.writer.swap(whole, node.name) if axis else whole
@@ -263,7 +263,7 @@ def _whole(graph: Graph, place: int) -> _Edit | None:
     return None
 
 
-def _layers(graph: Graph, place: int) -> _Edit | None:
+def _layers(graph: Graph, place: int) -> Edit | None:
     """The RNN at `place` as further layers of the one whose outputs it alone reads."""
     second = Entry(place, 0)
     if not _is_plain(graph, second):
@@ -281,7 +281,7 @@ def _layers(graph: Graph, place: int) -> _Edit | None:
     p = walk.dropouts[0].p if walk.dropouts else 0.
     if any(each.num_layers > 1 and each.p != p for each in (one, other)):
         return None
-    edit = _Edit(graph)
+    edit = Edit(graph)
     edit.replaced[second] = _join(
         edit, graph, first, second, one.name, p, num_layers=one.num_layers + other.num_layers,
         bidirectional=one.bidirectional)

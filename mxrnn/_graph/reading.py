@@ -5,9 +5,10 @@ reads. What is no such graph is refused.
 """
 from __future__ import annotations
 
+import collections
 import json
 import re
-from typing import Any
+from typing import Any, Counter
 
 from .._files import named
 from .graph import Entry, Graph, Node
@@ -93,11 +94,14 @@ _CODED = re.compile(r'(\\[\\"nrt])|\\(?:[bf]|u[0-9a-f]{4})')
 
 def _content(graph: Graph) -> dict[str, Any]:
     nodes, rows = [], [0]
+    #: By place of an auxiliary state: how many operators have changed it so far.
+    changes: Counter[int] = collections.Counter()
     for node in graph.nodes:
+        changes.update(entry.node for entry in node.inputs_of('aux'))
         item: dict[str, Any] = {'op': node.op or 'null', 'name': node.name}
         if node.attrs:
             item['attrs'] = node.attrs
-        item['inputs'] = [[*entry, 0] for entry in node.inputs]
+        item['inputs'] = [[*entry, changes[entry.node]] for entry in node.inputs]
         if node.subgraphs:
             item['subgraphs'] = [_content(each) for each in node.subgraphs]
         nodes.append(item)

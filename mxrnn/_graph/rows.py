@@ -222,10 +222,10 @@ def canonical(op: str) -> str:
     return op
 
 
-def lacks_inputs(node: AnyNode) -> bool:
-    """Whether `node` has fewer inputs than its operator needs."""
-    known = row(node.op)
-    return known is not None and len(node.inputs) < known.least_inputs
+def lacks_inputs(op: str, count: int) -> bool:
+    """Whether the operator `op` needs more than `count` inputs."""
+    known = row(op)
+    return known is not None and count < known.least_inputs
 
 
 def check_attributes(node: AnyNode) -> None:
@@ -239,7 +239,7 @@ def check_attributes(node: AnyNode) -> None:
     known = row(node.op)
     if known is None:
         return
-    if lacks_inputs(node):
+    if lacks_inputs(node.op, len(node.inputs)):
         raise AttributeValueError('%s, %s: has %d inputs, must have at least %d' % (
             node.name, node.op, len(node.inputs), known.least_inputs))
     for key in known.attributes:

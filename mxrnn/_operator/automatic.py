@@ -6,6 +6,7 @@ and draws initial values. Cells that `fuse` can't fuse are unrolled as ever.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import re
 import sys
 from typing import Any
@@ -16,6 +17,7 @@ from .._runtime import finder
 from .._runtime.mxnet import mx
 from .fuse import FusedUnroll, Plan, plan
 from .fused_layers import OperatorCell
+from .unfused import apart, is_ours, remember
 
 __all__ = ['note', 'unroll_fused']
 
@@ -55,7 +57,15 @@ def unroll_fused(cell: Any, inputs: Inputs, begin_state: States | None, options:
     if not finder.fuses or isinstance(cell, FusedUnroll):
         return unroll.as_it_is(cell, inputs, begin_state, options)
     fused = _InOrder(cell)
-    found = unroll.unroll_checked(cell, fused, inputs, begin_state, options)
+    twice = is_ours(cell)
+    with apart(cell) if twice else contextlib.nullcontext():
+        found = unroll.unroll_checked(cell, fused, inputs, begin_state, options)
+    if twice:
+        plain = unroll.as_it_is(cell, inputs, begin_state, options)
+        if fused._plan_().fused:
+            remember(found, plain)
+        else:
+            found = plain
     note('%s, unrolled' % fused._plan_().text)
     prefixes = {each._prefix for operator in fused.operators() for each in operator._cells}
     if prefixes and not _fused:

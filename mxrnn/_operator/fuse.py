@@ -25,7 +25,7 @@ from .defects import corrupts, disabled
 from .fused_layers import Layer, OperatorCell
 from .projected import ProjectedCell, projects_inputs
 
-__all__ = ['FusedUnroll', 'Plan', 'fuse', 'plan']
+__all__ = ['FusedUnroll', 'Plan', 'fuse', 'plan', 'replaced_in']
 
 
 def fuse(cell: BaseRNNCell, *, inputs_at_once: bool = False) -> BaseRNNCell:
@@ -207,12 +207,17 @@ def _operator(layer: Layer, width: int) -> Plan:
     return Plan(operator, layer.width, True, repr(operator))
 
 
+def replaced_in(cell: BaseRNNCell) -> list[str]:
+    """The methods of `cell` that a program has replaced in it."""
+    return [name for name in vars(cell) if callable(getattr(type(cell), name, None))]
+
+
 def _layer(cell: Any) -> Layer | str:
     """`cell` as a layer of sym.RNN, or why it is none."""
     kind = type(cell)
     if disabled():
         return 'MXNET_MKLDNN_ENABLED=0 breaks sym.RNN'
-    replaced = [name for name in vars(cell) if callable(getattr(kind, name, None))]
+    replaced = replaced_in(cell)
     if replaced:
         return 'its %s is replaced' % replaced[0]
     if cell._clip_ is not None:

@@ -96,8 +96,9 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         Its graph has the outputs of `graph`, in order and with their names, and the arguments that
         they need.
     """
-    # Whoever reads the graph says which node is wrong. None needs more than two inputs.
-    if any(len(node.inputs) < 2 and lacks_inputs(node) for node in graph.walk()):
+    # Whoever reads the graph says which node is wrong.
+    if any(lacks_inputs(op, count)
+           for op, count in {(node.op, len(node.inputs)) for node in graph.walk()}):
         return RolledGraph(graph, ())
     try:
         rolled = _rolled(graph, training, judge, {} if length is None else {

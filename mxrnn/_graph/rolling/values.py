@@ -169,8 +169,9 @@ class Values:
         labels: dict[Hashable, int] = {}
         known: dict[Hashable, int] = {}
         alone: list[bool] = []  # by label: whether two nodes with one input are two
+        first, seen_through, same = self.first, self._seen_through, self.same
         for i, node in enumerate(self.nodes):
-            args = tuple([self._value(entry) for entry in node.inputs])
+            args = tuple([seen_through[first[at] + output] for at, output in node.inputs])
             self.args.append(args)
             key: Hashable = i if not node.op or node.subgraphs else (node.op, frozenset([
                 item for item in node.attrs.items() if not item[0].startswith('__')]))
@@ -178,10 +179,10 @@ class Values:
             self.labels.append(label)
             if label == len(alone):
                 alone.append(not node.op or is_random(node))
-            begin, count = self.first[i], self.counts[i]
-            same = begin if alone[label] else known.setdefault(
-                (label, tuple([self.same[arg] for arg in args])), begin)
-            self.same.extend(range(same, same + count))
+            begin = first[i]
+            stands = begin if alone[label] else known.setdefault(
+                (label, *[same[arg] for arg in args]), begin)
+            same.extend(range(stands, stands + self.counts[i]))
             if node.op in _SEEN_THROUGH:
                 self._look_through(i, node, args)
 

@@ -1,0 +1,104 @@
+"""Graphs of a program that runs with --fuse, saved as they are without it.
+
+A cell is unrolled in both forms. The program works with the fused one; a file gets the other.
+"""
+from __future__ import annotations
+
+import collections
+import contextlib
+import itertools
+from typing import Any, Callable, Deque, Iterator, Sequence, Tuple
+
+from .._cells.base import BaseRNNCell
+from .._cells.sequence import flatten
+from .._cells.unroll import Unrolled
+from .._graph.merging import Edit
+from .._graph.reading import graph_to_json
+from .._runtime.mxnet import graph_of, mx
+from .fuse import replaced_in
+
+__all__ = ['apart', 'is_ours', 'remember', 'unfused']
+
+#: The attribute of fused nodes that says which unroll made them.
+_MARK = '__unrolled__'
+
+#: The mark, and outputs and states, fused and as they are without, of each unrolled cell; of the
+#: last ones, since MXNet does not tell when a graph is no longer in use.
+_unrolled: Deque[Tuple[str, Sequence[Any], Sequence[Any]]] = collections.deque(maxlen=100)
+_marks = itertools.count()
+
+
+def is_ours(cell: BaseRNNCell) -> bool:
+    """Whether all code of a cell is that of this package, so that it can be unrolled twice."""
+    package = __name__.partition('.')[0]
+    return not any(type(each).__module__.partition('.')[0] != package or replaced_in(each)
+                   for each in cell._all_cells_())
+
+
+class _Names(mx.name.NameManager):  # type: ignore[misc]
+    """Gives nodes automatic names that a program's own nodes do not have, and leaves theirs."""
+
+    _old_manager: Any
+
+    def __enter__(self) -> _Names:
+        super().__enter__()
+        self._counter = vars(self._old_manager).setdefault('_counter_of_fused', {})
+        return self
+
+    def get(self, name: str | None, hint: str) -> str:
+        found: str = self._old_manager.get(name or super().get(None, hint + '_fused'), hint)
+        return found
+
+
+@contextlib.contextmanager
+def apart(cell: BaseRNNCell) -> Iterator[None]:
+    """Let the block unroll `cell` without a trace: in its counters, and in automatic names."""
+    cells = cell._all_cells_()
+    before = [dict(vars(each)) for each in cells]
+    with _Names():
+        yield
+    for each, attributes in zip(cells, before):
+        vars(each).clear()
+        vars(each).update(attributes)
+
+
+def remember(fused: Unrolled, plain: Unrolled) -> None:
+    """Note both forms of what an unrolled cell gives."""
+    forms = [flatten([outputs if isinstance(outputs, list) else [outputs], states])
+             for outputs, states in (fused, plain)]
+    if len(forms[0]) == len(forms[1]):
+        mark = str(next(_marks))
+        for each in forms[0]:
+            each._set_attr(**{_MARK: mark})
+        _unrolled.append((mark, *forms))
+
+
+def unfused(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
+    """The graph that the program would have made without --fuse, or `symbol` if that is not known,
+    as of copies."""
+    marks = {node.attrs.get(_MARK) for node in graph_of(symbol).nodes}
+    fused, plain = ([each for forms in _unrolled if forms[0] in marks for each in forms[i]]
+                    for i in (1, 2))
+    if not fused:
+        return symbol
+    graph = graph_of(mx.sym.Group([symbol, *fused, *plain]))
+    own, count = len(symbol.list_outputs()), len(fused)
+    heads = graph.heads[own:own + count], graph.heads[own + count:]
+    graph = graph._replace(heads=graph.heads[:own])
+    reached, edit = graph.reached(lambda node: node.inputs), Edit(graph)
+    edit.replaced.update((one, other) for one, other in zip(*heads)
+                         if one.node in reached and one != other)
+    changed = edit.graph()
+    if sorted(changed.arguments) != sorted(symbol.list_arguments()):
+        return symbol
+    return mx.sym.load_json(graph_to_json(changed))
+
+
+def _save(self: mx.sym.Symbol, fname: str, *args: Any, **kwargs: Any) -> None:
+    """`Symbol.save`."""
+    _saved(unfused(self) if _unrolled else self, fname, *args, **kwargs)
+
+
+_saved: Callable[..., None] = mx.sym.Symbol.save
+kind: Any = mx.sym.Symbol
+kind.save = _save
