@@ -195,12 +195,14 @@ def _arrays(edit: Edit, graph: Graph, node: Node) -> tuple[Sequence[Entry], Sequ
 
 def readers(graph: Graph, entry: Entry) -> set[int]:
     """Places of the nodes that read an array, turned round or not; -1 stands for the outputs."""
-    found = {-1} if entry in graph.heads else set()
+    turned, found = {entry}, set()
     for place, node in enumerate(graph.nodes):
-        if entry in node.inputs:
-            moves = node.op in ('SwapAxis', 'reverse', 'SequenceReverse')
-            found |= readers(graph, Entry(place, 0)) if moves else {place}
-    return found
+        if not turned.isdisjoint(node.inputs):
+            if node.op in ('SwapAxis', 'reverse', 'SequenceReverse'):
+                turned.add(Entry(place, 0))
+            else:
+                found.add(place)
+    return found if turned.isdisjoint(graph.heads) else found | {-1}
 
 
 def _directions(graph: Graph, place: int) -> Edit | None:

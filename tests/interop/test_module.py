@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
+from mxrnn._graph.merging import merged
 from mxrnn._graph.rolling import roll
 from mxrnn.interop.registry import TORCH, Converters
 
@@ -659,6 +660,26 @@ def test_layers_are_one_call_with_the_same_numbers(mode, rows, calls):
         results.append([*found, *(each.get_parameter(name).grad for name in module._parameters)])
     assert len(results[0]) > 8 and all(map(torch.equal, *results))
     assert steps_of(module, True).count('RNN') == calls
+
+
+def test_vectors_of_weights_are_not_joined_anew():
+    cell = rnn.SequentialRNNCell()
+    for prefix in ('one_', 'two_'):
+        cell.add(rnn.FusedRNNCell(4, 1, 'gru', prefix=prefix))
+    module = make(cell.unroll(3, DATA, merge_outputs=True)[0], {'data': (2, 3, 4)})
+    assert module(torch.rand(2, 3, 4)).shape == (2, 3, 4)
+    assert steps_of(module).count('RNN') == 2 and 'slice_axis' not in steps_of(module)
+
+
+def test_long_ways_between_layers_are_followed():
+    outputs = DATA
+    for prefix in ('one_', 'two_'):
+        cell = rnn.fuse(rnn.GRUCell(4, prefix=prefix))
+        outputs, _ = cell.unroll(3, outputs, layout='TNC', merge_outputs=True)
+        for _ in range(1200):
+            outputs = mx.sym.SwapAxis(outputs, dim1=0, dim2=1)
+    graph = interop.graph_from_json(outputs.tojson())
+    assert merged(graph).arguments == graph.arguments
 
 
 def test_training_keeps_the_noise_of_a_rolled_graph():

@@ -184,8 +184,7 @@ class GraphModule(nn.Module):
     def _runner(self, training: bool) -> Runner:
         """The schedule of the graph; where training draws, it is rolled up differently."""
         try:
-            rolled = merged(roll_up(self.graph, training=training).graph) if self._roll else (
-                self.graph)
+            rolled = _rolled(self.graph, training) if self._roll else self.graph
         except AttributeValueError:
             rolled = self.graph  # it is among the faults
         runner = Runner(rolled)
@@ -261,6 +260,14 @@ class GraphModule(nn.Module):
         for name, value in given.items():
             _check.instance(name, value, Tensor, 'a torch.Tensor')
         return given
+
+
+def _rolled(graph: Graph, training: bool) -> Graph:
+    """The graph rolled up, with layers in one call if that joins no vectors of weights anew."""
+    rolled = roll_up(graph, training=training).graph
+    joined = all(rolled.nodes[node.inputs[1].node].op == '_rnn_param_concat'
+                 for node in rolled.nodes if node.op == 'RNN' and len(node.inputs) > 1)
+    return merged(rolled) if joined else rolled
 
 
 def tensor(array: np.ndarray | Tensor) -> Tensor:
