@@ -7,7 +7,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
-from typing import Any, Callable, Deque, Iterator, Sequence, Tuple
+from typing import Any, Callable, Iterator, Sequence
 
 from .._cells.base import BaseRNNCell
 from .._cells.sequence import flatten
@@ -24,7 +24,8 @@ _MARK = '__unrolled__'
 
 #: The mark, and outputs and states, fused and as they are without, of each unrolled cell; of the
 #: last ones, since MXNet does not tell when a graph is no longer in use.
-_unrolled: Deque[Tuple[str, Sequence[Any], Sequence[Any]]] = collections.deque(maxlen=100)
+_unrolled: collections.deque[tuple[str, Sequence[Any], Sequence[Any]]] = (
+    collections.deque(maxlen=100))
 _marks = itertools.count()
 
 
