@@ -7,7 +7,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, NamedTuple
 
 from .._cells.base import BaseRNNCell
 from .._cells.sequence import flatten
@@ -22,10 +22,17 @@ __all__ = ['apart', 'is_ours', 'remember', 'unfused']
 #: The attribute of fused nodes that says which unroll made them.
 _MARK = '__unrolled__'
 
-#: The mark, and outputs and states, fused and as they are without, of each unrolled cell; of the
-#: last ones, since MXNet does not tell when a graph is no longer in use.
-_unrolled: collections.deque[tuple[str, Sequence[Any], Sequence[Any]]] = (
-    collections.deque(maxlen=100))
+
+class _Forms(NamedTuple):
+    """Outputs and states of an unrolled cell, fused and as they are without, and the mark."""
+
+    mark: str
+    fused: list[mx.sym.Symbol]
+    plain: list[mx.sym.Symbol]
+
+
+#: Of the last cells: MXNet does not tell when a graph is no longer in use.
+_unrolled: collections.deque[_Forms] = collections.deque(maxlen=100)
 _marks = itertools.count()
 
 
@@ -65,22 +72,23 @@ def apart(cell: BaseRNNCell) -> Iterator[None]:
 
 def remember(fused: Unrolled, plain: Unrolled) -> None:
     """Note both forms of what an unrolled cell gives."""
-    forms = [flatten([outputs if isinstance(outputs, list) else [outputs], states])
-             for outputs, states in (fused, plain)]
-    if len(forms[0]) == len(forms[1]):
-        mark = str(next(_marks))
-        for each in forms[0]:
-            each._set_attr(**{_MARK: mark})
-        _unrolled.append((mark, *forms))
+    forms = _Forms(str(next(_marks)), *(
+        flatten([outputs if isinstance(outputs, list) else [outputs], states])
+        for outputs, states in (fused, plain)))
+    if len(forms.fused) == len(forms.plain):
+        for each in forms.fused:
+            each._set_attr(**{_MARK: forms.mark})
+        _unrolled.append(forms)
 
 
 def unfused(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
     """The graph that the program would have made without --fuse, or `symbol` if that is not known,
     as of copies."""
     marks = {node.attrs.get(_MARK) for node in graph_of(symbol).nodes}
-    fused, plain = ([each for forms in _unrolled if forms[0] in marks for each in forms[i]]
-                    for i in (1, 2))
-    if not fused:
+    made = [forms for forms in _unrolled if forms.mark in marks]
+    fused = [each for forms in made for each in forms.fused]
+    plain = [each for forms in made for each in forms.plain]
+    if not made:
         return symbol
     graph = graph_of(mx.sym.Group([symbol, *fused, *plain]))
     own, count = len(symbol.list_outputs()), len(fused)

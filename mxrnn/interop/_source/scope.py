@@ -239,7 +239,7 @@ class Scope:
             begins = node.inputs[2:]
             zero = all(is_zero(self.graph, entry) for entry in begins)
             return [node.inputs[0], *(() if zero else begins)]
-        return node.needed_inputs
+        return list(node.needed_inputs)
 
     def _consume(self) -> None:
         """Note that the node has its inputs now, so that names of theirs can be used again."""
