@@ -9,6 +9,7 @@ from mxrnn import interop
 from .. import mx, ours, rnn
 from .compare import torch  # noqa: F401  (skips where it is not installed)
 from .sources import generate, model_of, run_mxnet
+from .test_source import program_of
 
 from mxrnn.interop._source import export  # noqa: E402  isort: skip
 
@@ -51,6 +52,25 @@ def test_shapes_before_an_operator_that_onnx_lacks_are_found():
                                              layout='TNC')
     loss = mx.sym.MakeLoss(mx.sym.ctc_loss(outputs, mx.sym.Variable('label')))
     network = model(loss, data=(6, 2, 5), label=(2, 2))
-    with pytest.raises(interop.ExportError, match=r'the shape of label, .*--input label=batch,20;'):
+    text = generate(network).text
+    assert 'Input data: (time, batch, 5).' in text and 'label: (batch, label_length).' in text
+    batch = mx.sym.MakeLoss(mx.sym.ctc_loss(outputs, mx.sym.reshape(
+        mx.sym.Variable('label'), (2, -1))))  # how long a label is, is open
+    network = model(batch, data=(6, 2, 5), label=(4,))
+    with pytest.raises(interop.ExportError, match=r'the shape of label, .*--input label=batch'):
         generate(network)
-    assert 'Input data: (' in generate(network, {'label': ('batch', 2)}).text
+    assert 'Input data: (' in generate(network, {'label': (4,)}).text
+
+
+@pytest.mark.parametrize('name', ['tree_of_cells', 'noise_at_every_step', 'text_of_images'])
+def test_sizes_that_the_graph_takes_alone_are_found(name):
+    """Others are asked for, all at once."""
+    network = program_of(name)[1]
+    if name == 'tree_of_cells':
+        text = ' '.join(generate(network).text.split())
+        assert 'Input leaf1: (batch, 4).' in text
+        assert 'leaf1 has the size 4 at axis 1: the graph takes no other number' in text
+        return
+    with pytest.raises(interop.ExportError, match=r'the shapes of data, (noise|label), as in '
+                                                  r'inputs=.*--input data=batch,20,8'):
+        generate(network)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from torch import Tensor
@@ -18,6 +19,8 @@ __all__ = ['Sampled', 'at_own_length', 'sampled']
 
 #: What torch raises where shapes do not fit.
 _FAULTS = (RuntimeError, ValueError, IndexError)
+#: How many numbers of a graph are tried as the size of an axis.
+_TRIES = 24
 
 
 class Sampled(NamedTuple):
@@ -41,20 +44,74 @@ def sampled(graph: Graph, whole: Graph, model: Model, given: Named, types: Mappi
     own = {name: given[name] for name in needed if name in given}
     if not missing:
         return _drawn(graph, model, own, types, [])
-    try:
-        found, notes = _found(graph, model, given, types, missing)
-        return _drawn(graph, model, {**own, **found}, types, notes)
-    except UnsupportedError:
-        raise
-    except ExportError as error:
-        if graph is whole:
+    reason: ExportError | None = None
+    for each in [graph] if graph is whole else [graph, whole]:
+        try:
+            found, notes = _found(each, model, given, types, missing)
+            return _drawn(graph, model, {**own, **found}, types, notes)
+        except UnsupportedError:
             raise
-        reason = error
-    try:
-        found, notes = _found(whole, model, given, types, missing)
-        return _drawn(graph, model, {**own, **found}, types, notes)
-    except ExportError:
-        raise reason from None
+        except ExportError as error:
+            reason = reason or error
+    if isinstance(reason, _NotTaken):
+        found, notes = _found(graph, model, given, types, missing)
+        fitted = _fitted(graph, model, own, found, types)
+        if fitted is not None:
+            return fitted._replace(notes=[*notes, *fitted.notes])
+        raise ExportError('%s. %s' % (_request(missing, {
+            name: len(shape) for name, shape in found.items()}), reason))
+    raise reason or ExportError('no shapes were found')
+
+
+class _NotTaken(ExportError):
+    """A graph does not take data of shapes that follow from it."""
+
+
+def _fitted(graph: Graph, model: Model, own: Named, found: Named, types: Mapping[str, Any]
+            ) -> Sampled | None:
+    """Data of shapes in which one axis of any size, or all but the batch, have the one number of
+    those in the graph that it takes; None if there is no such number, or several."""
+    names = list(dict.fromkeys(size for shape in found.values() for size in shape
+                               if isinstance(size, str) and size != 'batch'))
+    numbers = sorted({int(number) for node in graph.walk() for text in node.attrs.values()
+                      for number in re.findall(r'(?<![\w.])\d{1,5}(?![\w.])', str(text))} - {0, 1})
+    for chosen in [*([name] for name in names), names] if len(names) > 1 else [names]:
+        fits = []
+        for number in numbers[:_TRIES]:
+            shapes = {name: [number if size in chosen else size for size in shape]
+                      for name, shape in found.items()}
+            try:
+                samples = draw(graph, {**own, **shapes}, types, False)
+                facts = survey(graph, model, samples, labels=False)
+            except _FAULTS:
+                continue
+            fits.append(Sampled({**own, **shapes}, [
+                '%s has the size %d at axis %d: the graph takes no other number that is in it' % (
+                    name, number, axis) for name, shape in found.items()
+                for axis, size in enumerate(shape) if size in chosen], samples, facts))
+        if len(fits) == 1:
+            return fits[0]
+    return None
+
+
+def _labels(graph: Graph, model: Model, given: Named, types: Mapping[str, Any],
+            names: Sequence[str]) -> dict[str, Sequence[int | str]]:
+    """The shapes of labels of CTC: a label of any length for each sequence of the batch."""
+    found: dict[str, Sequence[int | str]] = {}
+    for node in graph.nodes:
+        if node.op == 'CTCLoss' and graph.nodes[node.inputs[1].node].name in names:
+            part = graph.ending_in(node.inputs[:1])
+            shapes = {name: given[name] for name in part.arguments if name in given}
+            if not set(part.arguments) <= {*shapes, *model.arg_params}:
+                continue
+            drawn = _drawn(part, model, shapes, types, [])
+            batch = drawn.facts.arrays[part.heads[0]].shape[1]
+            sizes = {pair: size for name, shape in shapes.items() for size, pair in zip(
+                shape, zip(*(sample[name].shape for sample in drawn.samples)))}
+            size = batch if isinstance(batch, int) else sizes.get(batch)
+            if size is not None:
+                found[graph.nodes[node.inputs[1].node].name] = (size, 'label_length')
+    return found
 
 
 def _found(graph: Graph, model: Model, given: Named, types: Mapping[str, Any],
@@ -74,14 +131,20 @@ def _found(graph: Graph, model: Model, given: Named, types: Mapping[str, Any],
                             if not unknown_operators(graph.ending_in([entry]))])
     here = [name for name in missing if name in part.arguments]
     found, notes = found_shapes(part, params, given, types, here) if here else ({}, [])
-    rest = [name for name in missing if name not in found]
+    rest: Sequence[str] = [name for name in missing if name not in found]
+    shapes: dict[str, Sequence[int | str]] = {**found}
+    try:
+        shapes.update(_labels(graph, model, {**given, **shapes}, types, rest))
+        rest = [name for name in rest if name not in shapes]
+    except _NotTaken:
+        rest = missing
     if rest:
-        axes = next(ranks_of(graph, {
-            **{name: array.ndim for name, array in params.items()},
-            **{name: len(shape) for name, shape in {**given, **found}.items()}}))
+        known = {**{name: array.ndim for name, array in params.items()},
+                 **{name: len(shape) for name, shape in {**given, **found}.items()}}
+        axes = {**known, **next(ranks_of(graph, known))}
         raise ExportError('%s: an operator that ONNX does not have reads %s' % (
-            _request(rest, axes), 'them' if len(rest) > 1 else 'it'))
-    return found, notes
+            _request(rest, axes), 'some of them' if len(rest) > 1 else 'it'))
+    return shapes, notes
 
 
 def _request(missing: Sequence[str], axes: Mapping[str, int]) -> str:
@@ -106,7 +169,7 @@ def _drawn(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any],
             raise
         except _FAULTS as error:
             reason = error
-    raise ExportError('the graph does not take %s: %s' % ('; '.join(
+    raise _NotTaken('the graph does not take %s: %s' % ('; '.join(
         '%s of shape %s' % (name, tuple(value.shape)) for name, value in samples[1].items()),
         reason))
 
