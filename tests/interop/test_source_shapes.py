@@ -55,11 +55,11 @@ def test_shapes_before_an_operator_that_onnx_lacks_are_found():
     text = generate(network).text
     assert 'Input data: (time, batch, 5).' in text and 'label: (batch, label_length).' in text
     batch = mx.sym.MakeLoss(mx.sym.ctc_loss(outputs, mx.sym.reshape(
-        mx.sym.Variable('label'), (2, -1))))  # how long a label is, is open
+        mx.sym.Variable('label'), (2, -1))))  # a batch of 2 and labels of any length
     network = model(batch, data=(6, 2, 5), label=(4,))
-    with pytest.raises(interop.ExportError, match=r'the shape of label, .*--input label=batch'):
+    with pytest.raises(interop.ExportError, match=r'the shapes of data, label, .*--input label=b'):
         generate(network)
-    assert 'Input data: (' in generate(network, {'label': (4,)}).text
+    assert 'Input data: (' in generate(network, {'data': ('time', 2, 5), 'label': (4,)}).text
 
 
 @pytest.mark.parametrize('name', ['tree_of_cells', 'noise_at_every_step', 'text_of_images'])
