@@ -1,6 +1,7 @@
 """Predictor: sequences of any lengths through a network that has a graph for each length."""
 from __future__ import annotations
 
+import collections
 import math
 import os
 from itertools import islice
@@ -11,11 +12,14 @@ import numpy as np
 from .. import _check
 from .._checkpoint.loading import load_rnn_checkpoint
 from .._graph.graph import warn_of_ids
-from .._runtime.mxnet import mx
+from .._runtime.mxnet import mx, room
 from . import graphs
 from .networks import Network, Networks
 
 __all__ = ['Predictor']
+
+#: How many batches a device computes, or has waiting, while the outputs of one are put in order.
+_AHEAD = 2
 
 #: A list of sequences, or several by the name of the network's input.
 Sequences = Union[Sequence[object], Dict[str, Sequence[object]]]
@@ -209,20 +213,16 @@ class Predictor:
             return
         self._networks.learn({name: arrays[0].shape[1:] for name, arrays in columns.items()})
         batches = _batches(lengths, self.buckets, self.batch_size)
-        running: list[_Running] = []
-
-        def collected() -> Iterator[tuple[np.ndarray, list[Result]]]:
-            return ((each.batch.chosen, self._collected(each, lengths)) for each in running)
-
-        for group in iter(lambda: list(islice(batches, len(self._contexts))), []):
-            started = [self._started(batch, context, columns, lengths)
-                       for batch, context in zip(group, self._contexts)]
-            yield from collected()  # those before, while these are computed
-            running = started
-            if self._networks.orders_unknown():  # running these once more will tell
-                yield from collected()
-                running = []
-        yield from collected()
+        running: collections.deque[_Running] = collections.deque()
+        for number, batch in enumerate(batches):
+            context = self._contexts[number % len(self._contexts)]
+            running.append(self._started(batch, context, columns, lengths))
+            # MXNet on CPUs tells that a batch is done when the next one is, so there is a third.
+            most = 0 if self._networks.orders_unknown() else _AHEAD * len(self._contexts)
+            while len(running) > most:
+                yield self._collected(running.popleft(), lengths)
+        while running:
+            yield self._collected(running.popleft(), lengths)
 
     def _started(self, batch: _Batch, context: mx.Context, columns: dict[str, list[np.ndarray]],
                  lengths: np.ndarray) -> _Running:
@@ -232,7 +232,10 @@ class Predictor:
         for name, array in filled.items():
             if name in executor.arg_dict:
                 argument = executor.arg_dict[name]
-                mx.nd.array(array, ctx=mx.cpu(), dtype=argument.dtype).copyto(argument)
+                # `mx.nd.array` would wait for the batches before.
+                given, memory = room(array.shape, np.dtype(argument.dtype))
+                memory[...] = array
+                given.copyto(argument)
         # Copies, since graphs share the memory of their outputs.
         return _Running(batch, executor, [output.copy() for output in
                                           executor.forward(is_train=False)])
@@ -252,8 +255,9 @@ class Predictor:
         filled[self._length_name] = valid
         return filled
 
-    def _collected(self, running: _Running, lengths: np.ndarray) -> list[Result]:
-        """The outputs of each sequence of a batch."""
+    def _collected(self, running: _Running, lengths: np.ndarray
+                   ) -> tuple[np.ndarray, list[Result]]:
+        """The numbers of the sequences of a batch, and the outputs of each."""
         batch, executor, outputs = running
         arrays = [output.asnumpy() for output in outputs]
         orders = self._networks.orders(executor, arrays, batch.rows, batch.length)
@@ -261,7 +265,7 @@ class Predictor:
                    in zip(self._networks.outputs, arrays, orders)]
         rows: list[Any] = [[axes.without_padding(output[i], lengths[place]) for axes, output in
                  zip(self._networks.outputs, by_row)] for i, place in enumerate(batch.chosen)]
-        return [row[0] for row in rows] if len(self._networks.outputs) == 1 else rows
+        return batch.chosen, [row[0] for row in rows] if len(arrays) == 1 else rows
 
 
 class _Batch(NamedTuple):
