@@ -14,6 +14,7 @@ from .factors import (
     broadcast_axes,
     factors_of,
     match_factors,
+    mixed,
     mixed_along,
     number_of,
     place_of,
@@ -22,7 +23,7 @@ from .factors import (
 )
 from .graph import Node
 from .operators import has, row
-from .sizes import Axis
+from .sizes import Axis, interval, product, reshaping, same, windows
 
 __all__ = ['axes_of']
 
@@ -158,11 +159,10 @@ def _windows(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 
 def _side(axis: Factors, kernel: int, stride: int, pad: int, dilate: int) -> Factors:
-    """How many windows there are along an axis."""
-    whole = number_of(axis)
-    if whole is None:
+    size = windows(product(axis), dilate * (kernel - 1) + 1, stride, pad)
+    if size is None:
         return (Axis(),)
-    return ((whole + 2 * pad - dilate * (kernel - 1) - 1) // stride + 1,)
+    return (size,) if isinstance(size, int) else mixed(axis)
 
 
 @_rule('SequenceReverse SequenceMask SequenceLast')
@@ -202,23 +202,11 @@ def _reshape(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 def _targets(data: Axes, codes: list[int]) -> Axes:
     targets: list[Factors | int] = []
-    place = 0
-    try:
-        while codes:
-            code = codes.pop(0)
-            if code == -2:
-                targets.extend(data[place:])
-                place = len(data)
-            elif code == -4:
-                targets.extend(match_factors(data[place], [codes.pop(0), codes.pop(0)]))
-                place += 1
-            else:
-                taken = {0: 1, -3: 2}.get(code)
-                targets.append(code if taken is None else sum(
-                    (data[place + at] for at in range(taken)), ()))
-                place += taken or 1
-    except IndexError:
-        raise UnknownAxes from None
+    for taken, made in reshaping(codes, len(data)):
+        if len(made) == 2:
+            targets.extend(match_factors(data[taken[0]], made))
+        else:
+            targets.append(made[0] or sum((data[at] for at in taken), ()))
     return match_factors(sum(data, ()), targets)
 
 
@@ -244,19 +232,11 @@ def _order(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @_rule('slice_axis')
 def _slice(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, begin, end = inputs[0], node.begin, node.end
-    old = data[place_of(node.axis, data)]
-    whole = number_of(old)
-    size: Factors = (Axis(),)
-    if begin == 0 and end is None:
-        size = old
-    elif begin == -1 and end is None:
-        size = ()
-    elif whole is not None:
-        size = (len(range(*slice(begin, end).indices(whole))),)
-    elif end is not None and end > begin and end * begin >= 0:
-        size = (end - begin,)
-    return [replaced(data, node.axis, [size])]
+    old = inputs[0][place_of(node.axis, inputs[0])]
+    size = interval(node.begin, node.end, product(old))
+    if size is None or not same(size, product(old)):
+        old = (Axis() if size is None else size,)
+    return [replaced(inputs[0], node.axis, [old])]
 
 
 @_rule('SliceChannel')

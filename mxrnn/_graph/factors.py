@@ -12,8 +12,8 @@ from typing import Iterable, List, Sequence, Tuple
 from .sizes import Axis, Size, parts, product, resolve
 
 __all__ = ['Axes', 'Factors', 'UnknownAxes', 'as_long', 'broadcast_axes', 'factors_of',
-           'match_factors', 'mixed_along', 'mixed_axes', 'number_of', 'open_axes', 'place_of',
-           'replaced', 'unify']
+           'match_factors', 'mixed', 'mixed_along', 'mixed_axes', 'number_of', 'open_axes',
+           'place_of', 'replaced', 'unify']
 
 Factors = Tuple[Size, ...]
 Axes = List[Factors]

@@ -5,10 +5,11 @@ graph says') begin as unknown axes; `unify` binds them where two shapes have to 
 """
 from __future__ import annotations
 
-from typing import Any, Iterable, NamedTuple, Sequence, Union
+from typing import Any, Iterable, Iterator, NamedTuple, Sequence, Union
 
-__all__ = ['Axis', 'Product', 'Size', 'SizeError', 'Source', 'broadcast', 'divide', 'parts',
-           'product', 'resolve', 'same', 'suggest', 'unify', 'unify_all']
+__all__ = ['Axis', 'Product', 'Size', 'SizeError', 'Source', 'broadcast', 'divide', 'interval',
+           'parts', 'product', 'reshaping', 'resolve', 'same', 'suggest', 'unify', 'unify_all',
+           'windows']
 
 
 class SizeError(Exception):
@@ -221,3 +222,59 @@ def broadcast(first: Sequence[Size], second: Sequence[Size]) -> tuple[Size, ...]
         else:
             result.append(unify(one, other))
     return tuple(result)
+
+
+# ---- what operators make of sizes
+
+def interval(begin: int | None, end: int | None, size: Size, step: int = 1) -> Size | None:
+    """How many of `size` elements begin:end:step takes, or None if that depends on the data."""
+    size = resolve(size)
+    if isinstance(size, int):
+        return len(range(size)[begin:end:step])
+    if begin in (0, None) and end is None and abs(step) == 1:
+        return size
+    known = [bound for bound in (begin, end) if bound is not None]
+    if step == 1 and len(known) == 2 and (begin >= 0) == (end >= 0):  # type: ignore[operator]
+        return max(known[1] - known[0], 0)  # as long as the axis is long enough
+    if step == 1 and end is None and begin is not None and begin < 0:
+        return -begin
+    if step == 1 and begin in (0, None) and end is not None and end > 0:
+        return end
+    return None
+
+
+def windows(size: Size, reach: int, stride: int, pad: int) -> Size | None:
+    """How many windows an axis has room for; None if that is known only when the graph runs."""
+    size = resolve(size)
+    if isinstance(size, int):
+        return (size + 2 * pad - reach) // stride + 1
+    return size if stride == 1 and 2 * pad == reach - 1 else None
+
+
+def reshaping(codes: Sequence[int], rank: int) -> Iterator[tuple[range, tuple[int, ...]]]:
+    """What the codes in the shape of a Reshape take of `rank` axes, and what they make of them.
+
+    0 stands for all that is taken, as one axis, and -1 for what is left over. Of the codes 0 keeps
+    an axis, -2 all further ones, -3 joins two, -4 splits one into the two sizes that follow, and
+    any other is the size in the place of one.
+
+    Raises
+    ------
+    IndexError
+        Sizes are missing behind -4.
+    """
+    at = i = 0
+    while i < len(codes):
+        code = codes[i]
+        if code == -2:
+            yield from ((range(axis, axis + 1), (0,)) for axis in range(at, rank))
+            at = rank
+        elif code == -4:
+            yield range(at, at + 1), (codes[i + 1], codes[i + 2])
+            i += 2
+            at += 1
+        else:
+            taken = 2 if code == -3 else 1
+            yield range(at, at + taken), (0 if code == -3 else code,)
+            at += taken
+        i += 1

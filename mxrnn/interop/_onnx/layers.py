@@ -7,7 +7,7 @@ from typing import Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.sizes import Size, SizeError, divide, product, resolve, unify
+from ..._graph.sizes import SizeError, divide, product, resolve, unify, windows
 from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
 from .index import reduce
@@ -62,14 +62,6 @@ def _last(builder: Builder, node: Node, value: Value) -> Value:
     return builder.transpose(value, [0, *range(2, value.rank), 1])
 
 
-def _windows(size: Size, reach: int, stride: int, pad: int) -> Size | None:
-    """How many windows an axis has room for; None if that is known only when the file runs."""
-    size = resolve(size)
-    if isinstance(size, int):
-        return (size + 2 * pad - reach) // stride + 1
-    return size if stride == 1 and 2 * pad == reach - 1 else None
-
-
 @converts('Convolution', 'Convolution_v1')
 def _convolution(builder: Builder, node: Node, data: Value, weight: Value, *bias: Value) -> Value:
     rank = len(node.kernel)
@@ -78,7 +70,7 @@ def _convolution(builder: Builder, node: Node, data: Value, weight: Value, *bias
     dilations, pads = _spatial('dilate', node.dilate, rank, 1), _spatial('pad', node.pad, rank, 0)
     data, weight = _first(builder, node, data), _first(builder, node, weight)
     unify(data.shape[1], product([weight.size(1)], node.num_group))
-    sizes = [_windows(size, d * (k - 1) + 1, s, p) for size, k, s, d, p in
+    sizes = [windows(size, d * (k - 1) + 1, s, p) for size, k, s, d, p in
              zip(data.shape[2:], node.kernel, strides, dilations, pads)]
     result = builder.node('Conv', [data, weight, *([] if node.no_bias else bias[:1])],
                           [data.shape[0], node.num_filter, *sizes], kernel_shape=list(node.kernel),
@@ -135,7 +127,7 @@ def _pooled(builder: Builder, node: Node, data: Value, padded: bool | None) -> V
             for size, k, s, p in zip(sides, kernel, strides, pads))):
         raise Unsupported('the pooling convention %r where windows do not fit'
                           % node.pooling_convention)
-    shape = [*data.shape[:2], *map(_windows, sides, kernel, strides, pads)]
+    shape = [*data.shape[:2], *map(windows, sides, kernel, strides, pads)]
     if kind == 'max':
         return builder.node('MaxPool', [data], shape, kernel_shape=kernel, strides=strides,
                             pads=pads * 2)

@@ -11,7 +11,9 @@ from ..._graph.sizes import (
     Size,
     SizeError,
     divide,
+    interval,
     product,
+    reshaping,
     resolve,
     same,
     suggest,
@@ -41,52 +43,31 @@ def reshaped(builder: Builder, value: Value, shape: Sequence[Any]) -> Value:
 
 
 def _target(shape: Sequence[Size], codes: Sequence[int]) -> list[Any]:
-    """The shape that MXNet's Reshape gives; None for what cannot be written down.
-
-    Codes: 0 copies an axis, -1 takes what is left, -2 copies all further axes, -3 joins two,
-    -4 splits one into the two sizes that follow.
-    """
-    rest, result, free = list(shape), [], None
-    pending = list(codes)
-    while pending:
-        code = pending.pop(0)
-        if code == 0:
-            result.append(_take(rest))
-        elif code == -1:
-            free = len(result)
-            result.append(1)
-            rest[:1] = []
-        elif code == -2:
-            result.extend(rest)
-            rest = []
-        elif code == -3:
-            result.append(product((_take(rest), _take(rest))))
-        elif code == -4:
-            whole, parts = _take(rest), [_take(pending), _take(pending)]
-            if -1 in parts:
-                part = parts.index(-1)
-                parts[part] = divide(whole, parts[1 - part])
-            result.extend(parts)
-        elif code > 0:
-            result.append(code)
-            rest[:1] = []
-        else:
-            raise Unsupported('the code %d in the shape of a Reshape' % code)
-    if free is not None:
-        others = [size for size in result if size is not None]
-        result[free] = divide(product(shape), product(others)) if len(others) == len(
-            result) else None
+    """The shape that MXNet's Reshape gives; None for what cannot be written down."""
+    result: list[Any] = []
+    try:
+        for taken, made in reshaping(codes, len(shape)):
+            if made == (0,):
+                result.append(product([shape[at] for at in taken]))
+            elif len(made) == 2:
+                whole = shape[taken[0]]
+                result.extend(divide(whole, other) if size == -1 else size
+                              for size, other in zip(made, made[::-1]))
+            elif made[0] < -1:
+                raise Unsupported('the code %d in the shape of a Reshape' % made[0])
+            else:
+                result.append(made[0])
+    except IndexError:
+        raise Unsupported('a Reshape with more codes than axes') from None
+    if -1 in result:
+        others = [size for size in result if size not in (None, -1)]
+        result[result.index(-1)] = divide(product(shape), product(others)) if len(others) == len(
+            result) - 1 else None
     elif None not in result:
         unify(product(shape), product(result))
     if result.count(None) > 1:
         raise Unsupported('a Reshape with two sizes that depend on the data')
     return result
-
-
-def _take(items: list[Any]) -> Any:
-    if not items:
-        raise Unsupported('a Reshape with more codes than axes')
-    return items.pop(0)
 
 
 @converts('reshape_like')
@@ -144,27 +125,10 @@ def _size_array(builder: Builder, node: Node, data: Value) -> Value:
     return builder.reshape(builder.node('Size', [data], (), np.int64), (1,))
 
 
-def _interval(begin: int | None, end: int | None, size: Size, step: int = 1) -> Size | None:
-    """How many of `size` elements begin:end:step takes, or None if that depends on the data."""
-    size = resolve(size)
-    if isinstance(size, int):
-        return len(range(size)[begin:end:step])
-    if begin in (0, None) and end is None and abs(step) == 1:
-        return size
-    known = [bound for bound in (begin, end) if bound is not None]
-    if step == 1 and len(known) == 2 and (begin >= 0) == (end >= 0):  # type: ignore[operator]
-        return max(known[1] - known[0], 0)  # as long as the axis is long enough
-    if step == 1 and end is None and begin is not None and begin < 0:
-        return -begin
-    if step == 1 and begin in (0, None) and end is not None and end > 0:
-        return end
-    return None
-
-
 @converts('slice_axis')
 def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
     axis = positive(node.axis, data.rank)
-    size = _interval(node.begin, node.end, data.shape[axis])
+    size = interval(node.begin, node.end, data.shape[axis])
     return builder.slice(data, axis, node.begin, node.end, size)
 
 
@@ -176,7 +140,7 @@ def _slice(builder: Builder, node: Node, data: Value) -> Value:
     for axis, (begin, end, step) in enumerate(zip(begins, ends, steps)):
         step = 1 if step in (None, 0) else step
         if (begin, end, step) not in ((None, None, 1), (0, None, 1)):
-            size = _interval(begin, end, data.shape[axis], step)
+            size = interval(begin, end, data.shape[axis], step)
             start = (0 if step > 0 else 2**62) if begin is None else begin
             data = builder.slice(data, axis, start, end, size, step)
     return data
@@ -251,7 +215,7 @@ def _split_at(builder: Builder, node: Node, data: Value) -> list[Value]:
     if not isinstance(size, int) or size % (node.sections or 1):
         raise Unsupported('a split of an axis whose size is not known, or into unequal parts')
     starts = [i * size // node.sections for i in range(node.sections)] or list(node.indices)
-    parts = [builder.slice(data, axis, begin, end, _interval(begin, end, size))
+    parts = [builder.slice(data, axis, begin, end, interval(begin, end, size))
              for begin, end in zip(starts, starts[1:] + [size])]
     if node.squeeze_axis:
         parts = [builder.squeeze(part, axis) for part in parts]

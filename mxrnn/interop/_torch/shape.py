@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
+from ..._graph.sizes import reshaping
 from ..registry import operator
 from . import Run, some
 
@@ -17,34 +18,16 @@ __all__ = ['reshaped']
 
 
 def reshaped(sizes: Sequence[int], codes: Sequence[int], reverse: bool = False) -> list[int]:
-    """The shape that the `codes` of MXNet's Reshape make of an array of `sizes`.
-
-    0 keeps a size, -1 takes what is left over, -2 keeps all that follow, -3 joins two, and -4
-    splits one into the two that follow the code.
-    """
+    """The shape that the `codes` of MXNet's Reshape make of an array of `sizes`."""
     if reverse:
         return reshaped(sizes[::-1], codes[::-1])[::-1]
     result: list[int] = []
-    at = i = 0
-    while i < len(codes):
-        code = codes[i]
-        if code == -2:
-            result += sizes[at:]
-            at = len(sizes)
-        elif code == -3:
-            result.append(sizes[at] * sizes[at + 1])
-            at += 2
-        elif code == -4:
-            left, right = codes[i + 1], codes[i + 2]
-            if left == -1:
-                left = sizes[at] // right
-            result += [left, sizes[at] // left if right == -1 else right]
-            at += 1
-            i += 2
+    for taken, made in reshaping(codes, len(sizes)):
+        if len(made) == 2:
+            result += [sizes[taken[0]] // other if size == -1 else size
+                       for size, other in zip(made, made[::-1])]
         else:
-            result.append(sizes[at] if code == 0 else code)
-            at += 1
-        i += 1
+            result.append(made[0] or math.prod(sizes[at] for at in taken))
     return result
 
 
