@@ -770,6 +770,23 @@ def test_open_sizes_follow_the_data(symbol, shapes, first):
         torch.testing.assert_close(module(*call), wanted, rtol=0, atol=0)
 
 
+def test_open_sizes_behind_an_operator_of_the_program():
+    """It takes integers alone, and no rule says what it gives."""
+    interop.register('_contrib_look', lambda node: torch.nn.functional.embedding)
+    try:
+        symbol = joined_with_zeros(mx.sym.batch_dot(DATA, V('w'), name='look'))
+        content = json.loads(symbol.tojson())
+        next(node for node in content['nodes'] if node['name'] == 'look').update(
+            op='_contrib_look', attrs={})
+        weights = {'w': np.ones((5, 4), 'float32')}
+        module = interop.to_torch(interop.Model(interop.graph_from_json(json.dumps(content)),
+                                                weights, {}))
+        for rows in (2, 3):
+            assert module(data=torch.ones(rows, 6, dtype=torch.int64)).shape == (rows, 2 + 24)
+    finally:
+        TORCH.pop('_contrib_look', None)
+
+
 def test_convolutional_states_have_the_size_of_the_projection():
     """A number that no size of the data is, or a multiple of one."""
     cell = rnn.ConvLSTMCell((1, 3, 6, 5), 2)

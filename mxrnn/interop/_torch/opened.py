@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import math
 from collections import defaultdict
-from typing import Iterable, List, Mapping, Optional, Sequence
+from typing import Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -20,12 +20,18 @@ from ..._graph.axes import axes_of
 from ..._graph.factors import Axes, Factors, UnknownAxes, factors_of, open_axes, unify
 from ..._graph.graph import Graph
 from ..._graph.sizes import Axis, Source, parts, resolve
-from . import Device
+from . import DTYPES, Device
 from .schedule import Creation, Loop, Schedule, Sources, Step, loop_of
 
 __all__ = ['Runner']
 
-_Found = List[Optional[Axes]]
+
+class _Array(NamedTuple):
+    axes: Axes
+    dtype: torch.dtype
+
+
+_Found = List[Optional[_Array]]
 
 
 class Runner:
@@ -65,12 +71,12 @@ def _find_sources(schedule: Schedule, variables: Mapping[str, Tensor], inputs: f
     another call, which has all of them.
     """
     search = _Search(schedule)
-    found: dict[str, Axes | None] = {}
+    found: dict[str, _Array | None] = {}
     for name, place in schedule.variables.items():
         value = variables.get(name)
         if value is not None:
-            found[name] = (search.input(place, value.shape) if name in inputs else
-                           [(size,) for size in value.shape])
+            found[name] = _Array(search.input(place, value.shape) if name in inputs else
+                                 [(size,) for size in value.shape], value.dtype)
     search.follow(schedule, found)
     return search.sources()
 
@@ -103,7 +109,7 @@ class _Search:
                     (int(each.source.array), each.source.axis) for each in axes if each.source)
         return found
 
-    def follow(self, schedule: Schedule, variables: Mapping[str, Axes | None],
+    def follow(self, schedule: Schedule, variables: Mapping[str, _Array | None],
                inside: bool = False) -> _Found:
         """The axes of the outputs; `inside` a loop, whose sizes cannot be read outside."""
         arrays: _Found = [None] * schedule.size
@@ -120,30 +126,35 @@ class _Search:
             results = self._results(step, [arrays[place] for place in step.inputs])
             for number, place in step.outputs:
                 early[place] = first
-                arrays[place] = axes = results[number] if number < len(results) else None
-                for at, axis in enumerate(axes or ()) if first else ():
+                arrays[place] = array = results[number] if number < len(results) else None
+                for at, axis in enumerate(array.axes) if array and first else ():
                     new = resolve(axis[0]) if len(axis) == 1 else None
                     if isinstance(new, Axis) and not new.source:
                         new.source = Source(place, at, None)
         return [arrays[place] for place in schedule.heads]
 
-    def _results(self, step: Step, inputs: Sequence[Axes | None]) -> _Found:
+    def _results(self, step: Step, inputs: _Found) -> _Found:
+        node = step.node
         if isinstance(step.run, Creation):
             made = step.run.run([max(size, 1) for size in step.run.shape], 'meta')
             place = step.outputs[0][1]
-            return [[(self.opened.get((place, axis), size),)
-                     for axis, size in enumerate(made.shape)]]
-        if step.node.op == '_foreach':
+            return [_Array([(self.opened.get((place, axis), size),)
+                            for axis, size in enumerate(made.shape)], made.dtype)]
+        if node.op == '_foreach':
             return self._loop(loop_of(step), inputs)
-        known = [axes for axes in inputs if axes is not None]
+        known = [array for array in inputs if array is not None]
         if len(known) < len(inputs):
             return []
-        if step.node.op.startswith('broadcast_') or step.node.op == 'where':
-            known = [self._repeated(axes, known) for axes in known]
+        axes = [array.axes for array in known]
+        if node.op.startswith('broadcast_') or node.op == 'where':
+            axes = [self._repeated(each, axes) for each in axes]
         try:
-            return list(axes_of(step.node, known))
+            found = axes_of(node, axes)
         except (UnknownAxes, IndexError):
             return list(self._tried(step, known))
+        reals = [array.dtype for array in known if array.dtype.is_floating_point]
+        dtype = DTYPES.get(str(getattr(node, 'dtype', ''))) or [*reals, known[0].dtype][0]
+        return [_Array(each, dtype) for each in found]
 
     def _repeated(self, axes: Axes, inputs: Sequence[Axes]) -> Axes:
         """The axes of an input, without size where this call repeats them along another's."""
@@ -156,43 +167,43 @@ class _Search:
         return math.prod(size if isinstance(size, int) else self.lengths.get(size, 0)
                          for size in factors_of(axis))
 
-    def _loop(self, loop: Loop, inputs: Sequence[Axes | None]) -> _Found:
+    def _loop(self, loop: Loop, inputs: _Found) -> _Found:
         sequences, states, others = loop.split(inputs)
-        rows = [axes and axes[1:] for axes in sequences]
+        rows = [array and array._replace(axes=array.axes[1:]) for array in sequences]
         heads = self.follow(loop.body, loop.step(rows, states, others), inside=True)
         for before, after in zip(states, heads[loop.outputs:]):
-            for pair in zip(before or (), after or ()):
+            for pair in zip(before.axes, after.axes) if before and after else ():
                 with contextlib.suppress(UnknownAxes):
                     unify(*pair)
-        steps = sequences[0]
-        return [[steps[0], *axes] if axes is not None and steps else None
-                for axes in heads[:loop.outputs]] + list(states)
+        steps = sequences[0].axes[:1] if sequences[0] else None
+        return [array._replace(axes=steps + array.axes) if array and steps else None
+                for array in heads[:loop.outputs]] + list(states)
 
-    def _tried(self, step: Step, inputs: Sequence[Axes]) -> list[Axes]:
-        """The axes of the outputs, by how they change where an axis of the inputs is longer."""
-        longer = {axis: self._run(step, inputs, axis) for axes in inputs
-                  for axis in open_axes(axes)}
+    def _tried(self, step: Step, inputs: Sequence[_Array]) -> list[_Array]:
+        """The outputs, by how they change where an axis of the inputs is longer."""
+        longer = {axis: self._run(step, inputs, axis) for array in inputs
+                  for axis in open_axes(array.axes)}
 
         def axis_of(size: int, at: int, place: int) -> Factors:
-            sizes = {axis: shapes[at][place] for axis, shapes in longer.items()
-                     if shapes and len(shapes[at]) > place and shapes[at][place] != size}
+            sizes = {axis: made[at].shape[place] for axis, made in longer.items()
+                     if made and made[at].dim() > place and made[at].shape[place] != size}
             factor, rest = divmod(size, self._number(tuple(sizes)) or 1)
             if rest or any(each != 2 * size for each in sizes.values()):
                 return (Axis(),)
             return factor, *sizes
-        return [[axis_of(size, at, place) for place, size in enumerate(shape)]
-                for at, shape in enumerate(self._run(step, inputs))]
+        return [_Array([axis_of(size, at, place) for place, size in enumerate(array.shape)],
+                       array.dtype) for at, array in enumerate(self._run(step, inputs))]
 
-    def _run(self, step: Step, inputs: Sequence[Axes], doubled: Axis | None = None
-             ) -> list[torch.Size]:
-        """The shapes of the outputs; none if the operator does not take such inputs."""
+    def _run(self, step: Step, inputs: Sequence[_Array], doubled: Axis | None = None
+             ) -> list[Tensor]:
+        """The outputs without elements; none if the operator does not take such inputs."""
         try:
             result = step.run[False](*[  # type: ignore[index]
-                torch.empty([self._number(axis, doubled) for axis in axes], device='meta')
-                for axes in inputs])
+                torch.empty([self._number(axis, doubled) for axis in array.axes],
+                            dtype=array.dtype, device='meta') for array in inputs])
         except Exception:  # noqa: BLE001 -- any that an operator has for shapes or for no elements
             return []
-        return [each.shape for each in ([result] if isinstance(result, Tensor) else result)]
+        return [result] if isinstance(result, Tensor) else list(result)
 
     def _number(self, axis: Factors, doubled: Axis | None = None) -> int:
         return math.prod(size if isinstance(size, int) else (1 + (size is doubled)) * (
