@@ -280,7 +280,7 @@ class _Matcher:
 
     def _fixed(self, column: Column, rank: int) -> int:
         """The value of a column that is the same in all steps, of so many axes."""
-        if not column.is_outside or len({self._values.same[each] for each in column.lanes}) > 1:
+        if not column.is_outside or not self._values.are_one(column.lanes):
             raise _Other('its weights are not the same in all steps')
         if self._ranks[column.lanes[0]] not in (None, rank):
             raise _Other('its weights have other axes')

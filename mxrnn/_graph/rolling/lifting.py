@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Callable, Optional, Sequence
 
 from ..graph import Entry, Node
-from ..operators import has, row
+from ..operators import has
 from .writing import Writer
 
-__all__ = ['MERGED', 'lift']
+__all__ = ['lift']
 
 Ranks = Sequence[Optional[int]]
 
@@ -34,17 +34,10 @@ def _rule(*ops: str) -> Callable[[Rule], Rule]:
 
 def lift(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     """How `node` is done over all steps at once; None if it is not known."""
-    rule = _RULES.get(node.op)
-    if rule is None and len(moving) == 1 and _is_elementwise(node.op):
+    if has(node.op, 'alone'):
         return _same(node)
+    rule = _RULES.get(node.op)
     return rule(node, moving, ranks) if rule is not None else None
-
-
-def _is_elementwise(op: str) -> bool:
-    """Whether an operator of one input knows no axes."""
-    own = row(op)
-    return own is not None and has(op, 'one shape') and own.attributes.keys().isdisjoint(
-        ('axis', 'axes'))
 
 
 def _same(node: Node, **changes: object) -> Write:
@@ -225,17 +218,17 @@ def _dot(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 # ---- one row of the batch at a time
 
 #: Operators that treat each row of a batch for itself, and which inputs have rows.
-MERGED = {'Convolution': (0,), 'Deconvolution': (0,), 'Pooling': (0,), 'SoftmaxActivation': (0,),
+_MERGED = {'Convolution': (0,), 'Deconvolution': (0,), 'Pooling': (0,), 'SoftmaxActivation': (0,),
           'batch_dot': (0, 1), 'SoftmaxOutput': (0, 1)}
 
 #: Those of them that take arrays of one axis, too, and then not each element for itself.
 _WITHOUT_ROWS = ('SoftmaxActivation', 'SoftmaxOutput')
 
 
-@_rule(*MERGED)
+@_rule(*_MERGED)
 def _merged(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     """Steps put behind each other in the batch, and parted again."""
-    rows = MERGED[node.op]
+    rows = _MERGED[node.op]
     if any(moves != (at in rows) for at, moves in enumerate(moving)):
         return None
     if node.op in _WITHOUT_ROWS and (ranks[0] is None or ranks[0] < 2):

@@ -61,8 +61,7 @@ class Loop:
         self.data: list[Column] = []
         self.others: list[Column] = []
         for column in recurrence.outside:
-            same = len({values.same[value] for value in column.lanes}) == 1
-            (self.others if same else self.data).append(column)
+            (self.others if values.are_one(column.lanes) else self.data).append(column)
         if not self.data:  # something must say how many steps there are
             if not self.others:
                 raise Declined('its steps read nothing')

@@ -183,7 +183,7 @@ class Planner:
 
     def _make(self, lanes: Lanes) -> Generator[Lanes, Plan, Plan]:
         values = self._values
-        if len({values.same[value] for value in lanes}) == 1:
+        if values.are_one(lanes):
             return Same(lanes[0])
         if lanes in self.blocked:
             return Leaf(False)

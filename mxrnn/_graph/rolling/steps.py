@@ -192,7 +192,7 @@ class _Search:
             seen.add(each)
             if len(seen) > 100:
                 return False
-            if len({self.values.same[value] for value in each}) == 1:
+            if self.values.are_one(each):
                 continue
             levels = [self._level(value) for value in each]
             nodes = alike(self.values, each)
@@ -290,7 +290,7 @@ class _Search:
             return self._at(column.after, t - 1)
         if t < len(column.lanes):
             return column.lanes[t]
-        if column.family is None and len({self.values.same[each] for each in column.lanes}) == 1:
+        if column.family is None and self.values.are_one(column.lanes):
             return column.lanes[0]
         if column.family is not None and t < len(column.family.nodes):
             return self.values.first[column.family.nodes[t]] + column.output
@@ -309,8 +309,7 @@ class _Search:
         outside = [column for columns in self._others.values() for column in columns
                    if id(column) in read]
         for column in outside:
-            same = len({self.values.same[value] for value in column.lanes}) == 1
-            if len(column.lanes) < len(self.seeds) and not same:
+            if len(column.lanes) < len(self.seeds) and not self.values.are_one(column.lanes):
                 raise Declined('its last step lacks an input: %s'
                                % self.values.node(column.lanes[-1]).name)
         return Recurrence(self.values, self.seeds, parts, [

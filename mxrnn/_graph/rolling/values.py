@@ -143,6 +143,10 @@ class Values:
         """By input, what each of `nodes`, which have as many, reads."""
         return list(zip(*[self.args[node] for node in nodes]))
 
+    def are_one(self, values: Sequence[int]) -> bool:
+        """Whether `values` are equal in any case."""
+        return len({self.same[value] for value in values}) == 1
+
     def one_shape(self, first: int, second: int) -> bool:
         """Whether two values surely have one shape."""
         if self._like is None:
