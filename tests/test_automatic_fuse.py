@@ -413,6 +413,7 @@ def run(tmp_path, *options, code=PROGRAM, **environment):
         capture_output=True, text=True)
 
 
+@pytest.mark.once
 @differs
 @needs_operator
 def test_run_fuses_where_it_is_asked_to(tmp_path):
@@ -437,6 +438,7 @@ def test_what_tells_whether_to_fuse_is_yes_or_no(tmp_path):
         rnn.install(fuse='yes')
 
 
+@pytest.mark.once
 @differs
 @needs_operator
 def test_install_fuses_where_it_is_asked_to(tmp_path):

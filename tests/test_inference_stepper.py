@@ -473,6 +473,7 @@ print('done')
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(rnn.__name__ == 'mxnet.rnn', reason='runs mxrnn in a process of its own')
 def test_no_line_about_the_subgraph_backend():
     environment = {name: value for name, value in os.environ.items()
