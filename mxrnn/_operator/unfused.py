@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import itertools
 from typing import Any, Callable, Iterator, NamedTuple
 
@@ -103,11 +104,13 @@ def unfused(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
     return mx.sym.load_json(graph_to_json(changed))
 
 
+_saved: Callable[..., None] = mx.sym.Symbol.save
+
+
+@functools.wraps(_saved)
 def _save(self: mx.sym.Symbol, fname: str, *args: Any, **kwargs: Any) -> None:
-    """`Symbol.save`."""
     _saved(unfused(self) if _unrolled else self, fname, *args, **kwargs)
 
 
-_saved: Callable[..., None] = mx.sym.Symbol.save
 kind: Any = mx.sym.Symbol
 kind.save = _save
