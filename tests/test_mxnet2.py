@@ -387,6 +387,20 @@ def test_halves_of_a_graph_give_the_gradients_of_the_whole(request_):
         np.testing.assert_allclose(array, gradients[1][name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('axis', [0, 1])
+def test_the_last_of_all_steps_has_a_gradient(axis):
+    """SequenceLast of MXNet 2.0.0b1 writes it elsewhere."""
+    symbol = mx.sym.SequenceLast(mx.sym.Variable('data'), axis=axis)
+    bound = symbol.simple_bind(mx.cpu(), data=(3, 4, 2))
+    bound.arg_dict['data'][:] = mx.nd.array(np.arange(24).reshape(3, 4, 2))
+    output, = bound.forward(is_train=True)
+    expected = np.zeros((3, 4, 2))
+    np.moveaxis(expected, axis, 0)[-1] = 1
+    bound.backward(mx.nd.ones(output.shape))
+    assert np.all(bound.grad_dict['data'].asnumpy() == expected)
+    assert np.all(output.asnumpy() == np.moveaxis(np.arange(24).reshape(3, 4, 2), axis, 0)[-1])
+
+
 def test_a_state_whose_shape_comes_from_its_first_use_is_bound():
     begin = rnn.RNNCell(3).begin_state()[0]
     symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3) + (

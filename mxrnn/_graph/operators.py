@@ -103,7 +103,7 @@ add('sum=sum_axis max=max_axis min=min_axis mean prod nansum nanprod', 'data', a
 add('norm', 'data', ord=Int(2), axis=Shape(None), out_dtype=Choice(_NUMBERS, None),
     keepdims=Bool(False))
 add('moments', 'data', 2, axes=Shape(None), keepdims=Bool(False))
-add('_np_cumsum=cumsum', 'a', axis=Int(None), dtype=Choice(_NUMBERS, None))
+add('_np_cumsum=cumsum=_npi_cumsum', 'a', axis=Int(None), dtype=Choice(_NUMBERS, None))
 add('argmax argmin', 'data', axis=Int(None), keepdims=Bool(False))
 add('sort', 'data', 2, axis=Int(-1, none=True), is_ascend=Bool(True))
 add('argsort', 'data', axis=Int(-1, none=True), is_ascend=Bool(True),

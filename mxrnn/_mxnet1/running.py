@@ -17,6 +17,8 @@ Shapes = List[Tuple[int, ...]]
 #: Operators that hold graphs. With static memory MXNet 2 computes wrong gradients of them.
 _LOOPS = {'_foreach', '_while_loop', '_cond'}
 _SUMS = 'elemwise_add', '_grad_add', 'add_n'
+#: Operators that MXNet 2 calls otherwise.
+_RENAMED = {'_np_cumsum': '_npi_cumsum'}
 #: How many operators at the end of a graph have dynamic memory, if no RNN is among them: that takes
 #: a third longer so.
 _LAST = 30
@@ -59,7 +61,7 @@ class Run:
 
 class _Part:
     def __init__(self, graph: Graph, static: bool) -> None:
-        symbol = mx.sym.fromjson(graph_to_json(_through_identity(graph)))
+        symbol = mx.sym.fromjson(graph_to_json(_cured(graph)))
         self._symbol, self._names = symbol, symbol.list_inputs()
         self.operator = CachedOp(
             symbol, [('static_alloc', True), ('static_shape', True)] if static else ())
@@ -106,11 +108,11 @@ def _halves(graph: Graph) -> tuple[Graph | None, Graph]:
             graph._replace(nodes=tuple(nodes), heads=moved(graph.heads)))
 
 
-def _through_identity(graph: Graph) -> Graph:
-    """Put an identity behind each variable that is an output or is added.
+def _cured(graph: Graph) -> Graph:
+    """The graph without what MXNet 2.0.0b1 computes wrong gradients of.
 
-    MXNet 2.0.0b1 gives wrong gradients to variables that are added, and none to an output that is
-    a variable.
+    Variables that are added, or are outputs, are read through an identity. The last of all steps is
+    cut out: SequenceLast without lengths writes its gradient where it has no memory.
     """
     nodes: list[Node] = []
     places: list[int] = []
@@ -125,8 +127,14 @@ def _through_identity(graph: Graph) -> Graph:
 
     for node in graph.nodes:
         inputs = moved(node.inputs, node.op in _SUMS)
+        if node.op == 'SequenceLast' and not node.use_sequence_length:
+            axis = str(node.axis)
+            nodes.append(Node('slice_axis', node.name + '_step',
+                              {'axis': axis, 'begin': '-1', 'end': 'None'}, inputs[:1]))
+            node, inputs = Node('squeeze', node.name, {'axis': axis}, ()), (
+                Entry(len(nodes) - 1, 0),)
         places.append(len(nodes))
-        nodes.append(node._replace(inputs=inputs))
+        nodes.append(node._replace(op=_RENAMED.get(node.op, node.op), inputs=inputs))
     return graph._replace(heads=moved(graph.heads, True), nodes=tuple(nodes))
 
 
