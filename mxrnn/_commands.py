@@ -179,16 +179,18 @@ def _export(options: argparse.Namespace) -> int:
                              not options.as_is, other, options.states)
     else:
         _check_target('--torch', options.torch, ('.onnx',), 'ONNX files')
-        if options.input or options.type or options.certify or options.states:
-            raise ValueError('--input, --certify, --states and --type are for ONNX files: the '
-                             'shapes of a torch module come from its graph')
+        if options.type or options.certify or options.input and not options.states:
+            raise ValueError('--input without --states, --certify and --type are not for files of '
+                             'torch: the shapes of a torch module come from its graph')
         from .interop import save_torch, to_torch  # says what to install, before anything is read
         from .interop._source.target import is_source
         source = os.path.splitext(options.torch)[0] + '.py'
         if is_source(source) and os.path.exists(options.torch):
             raise ValueError('--torch must have another name than the weights of %s, got %s' % (
                 source, options.torch))
-        save_torch(to_torch(_load(options), outputs=options.output), options.torch)
+        save_torch(to_torch(_load(options), outputs=options.output, states=options.states,
+                            inputs=shapes_of(options.input) if options.states else None),
+                   options.torch)
     path = options.torch if options.onnx is None else options.onnx
     print('%s: %d bytes' % (path, os.path.getsize(path)))
     if options.torch is None:

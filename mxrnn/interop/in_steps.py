@@ -1,7 +1,7 @@
 """Graphs of sequences in steps, for all ways out; a refusal says what to do."""
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Mapping, Sequence, Union
 
 import numpy as np
 
@@ -9,7 +9,10 @@ from .._graph.graph import Graph
 from .._graph.stepping import StateError, Stepped, with_states
 from .registry import ExportError
 
-__all__ = ['how_to_free', 'in_steps']
+__all__ = ['how_to_free', 'in_steps', 'shapes_found']
+
+#: Shapes of inputs by name: numbers, and names of axes of any size.
+Shapes = Mapping[str, Sequence[Union[int, str]]]
 
 
 def how_to_free(graph: Graph) -> str:
@@ -20,20 +23,44 @@ def how_to_free(graph: Graph) -> str:
             '(run --fuse), or with fuse(cell).unroll(None, ...); the weights stay the same')
 
 
-def in_steps(graph: Graph, params: Mapping[str, np.ndarray],
-             inputs: Mapping[str, Sequence[int | str]], notes: Sequence[str] = (),
-             layers: bool = False) -> Stepped:
-    """A graph in steps, as `with_states` makes it; `notes` are sentences on its shapes.
+def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+                 types: Mapping[str, str], missing: Sequence[str]
+                 ) -> tuple[dict[str, tuple[int | str, ...]], list[str]]:
+    """Shapes that the graph tells, and sentences on those that are numbers, with a cure."""
+    try:
+        from ._onnx.inputs import found_shapes
+    except ImportError as error:
+        raise ImportError('inputs must have the shapes of %s, or the package onnx has to find '
+                          'them (%s): pip install "onnx>=1.13"' % (', '.join(missing), error)
+                          ) from None
+    found, notes = found_shapes(graph, params, given, types, missing)
+    cure = how_to_free(graph) if any(' step' in note for note in notes) else ''
+    return found, notes + [cure] * bool(cure)
+
+
+def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+             types: Mapping[str, str] | None = None, notes: Sequence[str] = (),
+             layers: bool = False) -> tuple[Stepped, dict[str, tuple[int | str, ...]]]:
+    """A rolled graph in steps, as `with_states` makes it, and the shapes of its inputs.
+
+    `notes` are sentences on those that are `given`.
 
     Raises
     ------
     ExportError
-        It uses several steps of a sequence at once.
+        It uses several steps of a sequence at once, or does not tell a shape.
     """
+    own = [graph.nodes[place].name for place in sorted(graph.needed())
+           if graph.nodes[place].is_variable]
+    own = [name for name in own if name in given or name not in params]
+    missing = [name for name in own if name not in given]
+    found, further = (shapes_found(graph, params, given, types or {}, missing) if missing
+                      else ({}, []))
+    shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
     try:
-        return with_states(graph, inputs, {name: np.shape(array) for name, array in params.items()},
-                           layers)
+        return with_states(graph, shapes, {
+            name: np.shape(array) for name, array in params.items()}, layers), shapes
     except StateError as error:
         cure = how_to_free(graph) if 'number of steps' in str(error) else ''
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
-            str(error), *notes, cure])))) from None
+            str(error), *notes, *further, cure])))) from None

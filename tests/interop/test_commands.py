@@ -346,6 +346,12 @@ def test_states_are_exported_and_inspected(prefix, tmp_path, monkeypatch, capsys
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == 'inputs:' and lines[1].split()[:2] == ['data', 'TYPE_FP32']
     assert '  lstm_l0_0_in becomes lstm_l0_0_out, begins with zeros' in lines
+    pytest.importorskip('torch')
+    assert command('export', prefix, '--torch', 'a.pt', '--states', '--input',
+                   'data=batch,time') == 0
+    assert interop.load_torch('a.pt').states[0] == ('lstm_l0_0_in', 'lstm_l0_0_out')
+    assert command('compare', prefix, '4', 'a.pt') == 2
+    assert 'a.pt has states' in capsys.readouterr().err
     pytest.importorskip('onnxruntime')
     assert command('compare', prefix, '4', 'a.onnx') == 2
     assert 'a.onnx has states' in capsys.readouterr().err
@@ -366,7 +372,7 @@ def test_states_are_exported_and_inspected(prefix, tmp_path, monkeypatch, capsys
     (['inspect', 'PREFIX', '7'], 'days-0007.params: these epochs are there: 4'),
     (['export', 'PREFIX', '--torch', 'a.onnx'], '--torch must not end in .onnx'),
     (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth'),
-    (['export', 'PREFIX', '--torch', 'a.pt', '--states'], '--states and --type are for ONNX files'),
+    (['export', 'PREFIX', '--torch', 'a.pt', '--type', 'data=int64'], '--type are not for files'),
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
     (['export', 'PREFIX', '--torch', 'none/a.pt'], 'there is no folder none'),
     (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),

@@ -477,3 +477,100 @@ def test_steps_that_do_not(name, tmp_path):
     stepper = load(model, tmp_path, inputs)
     assert step_apart(stepper, stepper.begin(2), data, whole(model, data, inputs),
                       [0, 2, 0, 2]) < 1e-6
+
+
+# ---- in torch
+
+#: Programs in steps: all of their inputs are batch-major, and so are their outputs.
+IN_TORCH = ('lstm_bucketing', 'gru_bucketing', 'cudnn_lstm_bucketing', 'dynamic',
+            'caption_of_an_image', 'attention_with_input_feeding')
+
+
+def in_torch(module, data, sizes):
+    """The first output, by chunks, as arrays of (batch, time, ...)."""
+    import torch
+    encoder = module.encoder
+    given = {given: torch.zeros(3, 6) for given, _ in module.states}
+    with torch.no_grad():
+        if encoder is not None:
+            found = encoder(**{name: data[name] for name in encoder.inputs})
+            given.update(zip(encoder.outputs, found if isinstance(found, tuple) else (found,)))
+        parts, at = [], 0
+        for size in sizes:
+            found, *states = module(**given, **{
+                name: data[name][:, at:at + size] for name in module.inputs
+                if name not in given and 'label' not in name})
+            given.update(zip([before for before, _ in module.states], states))
+            parts.append(found.reshape(3, size, -1))
+            at += size
+    return torch.cat(parts, 1)
+
+
+@pytest.mark.parametrize('name', IN_TORCH)
+def test_modules_in_steps(name, tmp_path):
+    torch = pytest.importorskip('torch')
+    _, model = model_of(name)
+    module = interop.to_torch(model, states=True)
+    random = np.random.RandomState(0)
+    data = {key: torch.from_numpy(random.randint(1, 5, shape).astype('f'))
+            for key, shape in settled(PROGRAMS[name].shapes, 3, 7).items()}
+    with torch.no_grad():
+        wanted = interop.to_torch(model)(**{
+            key: value for key, value in data.items() if 'label' not in key})
+    length = 5 if 'target' in data else 7
+    wanted = wanted.reshape(3, length, -1)
+    interop.save_torch(module, tmp_path / 'steps.pt')
+    again = interop.load_torch(tmp_path / 'steps.pt')
+    assert (again.inputs, again.outputs, again.states) == (
+        module.inputs, module.outputs, module.states)
+    for each, sizes in ((module, [1] * length), (module, [2, 1, length - 3]), (again, [length])):
+        np.testing.assert_allclose(in_torch(each, data, sizes), wanted, atol=1e-6)
+
+
+def test_modules_have_the_names_of_files(tmp_path):
+    torch = pytest.importorskip('torch')
+    _, model = model_of('attention_with_input_feeding')
+    module, stepper = interop.to_torch(model, states=True), load(model, tmp_path)
+    assert [given for given, _ in module.states] == stepper.state_names
+    assert module.outputs[:1] == stepper.output_names
+    assert module.encoder.inputs == stepper.encoder_names
+    assert module.inputs == [*stepper.input_names, *stepper._held, 'softmax_label']
+    names = {name for name, _ in module.named_parameters()}
+    assert 'encoder.source_embed_weight' in names and 'target_embed_weight' in names
+    copy = interop.to_torch(model, states=True).double()
+    copy.load_state_dict(module.state_dict())
+    assert torch.equal(copy.get_parameter('target_embed_weight').float(),
+                       module.get_parameter('target_embed_weight'))
+
+
+def test_weights_of_encoder_and_decoder_are_shared(tmp_path):
+    torch = pytest.importorskip('torch')
+    encoder, decoder = rnn.GRUCell(4, 'encoder_'), rnn.GRUCell(4, 'decoder_')
+    weight = mx.sym.Variable('embed_weight')
+
+    def embed(name):
+        return mx.sym.Embedding(mx.sym.Variable(name), weight, 5, 3, name=name + '_embed')
+    _, state = encoder.unroll(6, embed('source'), merge_outputs=True)
+    outputs, _ = decoder.unroll(4, embed('target'), state, merge_outputs=True)
+    model, _ = model_for(outputs, {'source': (2, 6), 'target': (2, 4)})
+    interop.save_torch(interop.to_torch(model, states=True, inputs={
+        'source': ('batch', 'source_time'), 'target': ('batch', 'time')}), tmp_path / 'steps.pt')
+    for module in (interop.to_torch(model, states=True), interop.load_torch(tmp_path / 'steps.pt')):
+        assert module.encoder.get_parameter('embed_weight') is module.get_parameter('embed_weight')
+        module.half().float()
+        assert module.encoder.get_parameter('embed_weight') is module.get_parameter('embed_weight')
+    assert torch.equal(module.get_parameter('embed_weight'),
+                       torch.from_numpy(model.arg_params['embed_weight']).half().float())
+
+
+def test_modules_that_have_no_steps(tmp_path):
+    pytest.importorskip('torch')
+    _, model = model_of('bidirectional')
+    with pytest.raises(interop.ExportError, match='r_ cannot be stepped: it reads sequences back'):
+        interop.to_torch(model, states=True)
+    with pytest.raises(ValueError, match='not with roll=False'):
+        interop.to_torch(model, states=True, roll=False)
+    with pytest.raises(ValueError, match='inputs are for states=True'):
+        interop.to_torch(model, inputs={'data': ('batch', 'time')})
+    with pytest.raises(ValueError, match='inputs must be of arguments of the model, got date'):
+        interop.to_torch(model, states=True, inputs={'date': (1,)})

@@ -9,7 +9,7 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import Finding, RolledGraph, certify, roll
-from ..in_steps import how_to_free, in_steps
+from ..in_steps import how_to_free, in_steps, shapes_found
 from ..registry import ONNX, ExportError
 from .conversion import Conversion, some, unknown_operators
 from .inputs import Named, found_shapes
@@ -98,18 +98,16 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
         return Written(content, shapes, left_out, notes)
     notes = _unrolled(findings)
     if states:
-        return _in_steps(graph, params, given, types, own, states)._replace(
+        return _in_steps(graph, params, given, types, states)._replace(
             left_out=left_out, notes=notes)
     file = _plain(graph, params, given, types, own)
     return Written(file.content, file.shapes, left_out, file.notes + notes)
 
 
 def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
-              types: Mapping[str, str], own: Sequence[str], encoder_name: str) -> Written:
+              types: Mapping[str, str], encoder_name: str) -> Written:
     """The file of a step and that of the encoder."""
-    missing = [name for name in own if name not in given]
-    found, notes = (_found(graph, params, given, types, missing) if missing else ({}, []))
-    stepped = in_steps(graph, params, {name: {**found, **given}[name] for name in own}, notes)
+    stepped, known = in_steps(graph, params, given, types)
 
     def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named]) -> _File:
         needed = part.needed()
@@ -119,8 +117,7 @@ def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str
     step, encoder = write(stepped.graph, stepped.outputs, stepped.shapes), None
     if stepped.encoder is not None:
         file = write(stepped.encoder, stepped.captured, {
-            name: {**found, **given}[name] for name in own
-            if name in stepped.encoder.arguments})
+            name: shape for name, shape in known.items() if name in stepped.encoder.arguments})
         encoder = Written(file.content, file.shapes, [], [])
     content = described(step.content, stepped, encoder_name if encoder else '')
     return Written(content, step.shapes, [], [], encoder)
@@ -195,21 +192,13 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
     return file._replace(notes=file.notes + notes)
 
 
-def _found(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
-           types: Mapping[str, str], missing: Sequence[str]) -> tuple[dict[str, Named], list[str]]:
-    """Shapes that the graph tells, and sentences on those that are numbers, with a cure."""
-    found, notes = found_shapes(graph, params, given, types, missing)
-    cure = how_to_free(graph) if any(' step' in note for note in notes) else ''
-    return found, notes + [cure] * bool(cure)
-
-
 def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
            types: Mapping[str, str], own: Sequence[str], unrolled: Graph | None = None,
            names: Sequence[str] | None = None) -> _File:
     """The file of a graph, whose outputs are called `names`; the one of which it was rolled up
     tells numbers of steps, if needed."""
     missing = [name for name in own if name not in given]
-    found, notes = (_found(graph, params, given, types, missing) if missing else ({}, []))
+    found, notes = (shapes_found(graph, params, given, types, missing) if missing else ({}, []))
     shapes = {name: given[name] if name in given else found[name] for name in own}
     conversion = Conversion(graph, params, shapes, types)
     try:

@@ -64,7 +64,7 @@ def to_source(model: Model, path: str | os.PathLike[str],
         Operators have no plain form (all are named), a shape is missing, or the source differs
         from the graph or does not run; with `states`, it uses several steps of a sequence at once.
     ValueError, TypeError
-        Arguments are none.
+        Arguments are none, or `inputs` name more than six axes, for which the check has sizes.
 
     Notes
     -----
@@ -219,7 +219,8 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     if states and not methods.faults:
         def stepped(each: Graph, layers: bool) -> Stepped:
             heads = [each.heads[graph.heads.index(head)] for head in methods.heads]
-            return in_steps(each._replace(heads=tuple(heads)), arrays, shapes, notes, layers)
+            return in_steps(each._replace(heads=tuple(heads)), arrays, shapes, kinds, notes,
+                            layers)[0]
         stepped(roll(whole).graph, False)  # refused as by the other ways out
         keys = list(file.state)
         steps = Steps(file, methods, graph, model, stepped(graph, True), samples)

@@ -51,8 +51,7 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str]) -> None:
     """
     _check.instance('module', module, GraphModule, 'a module of to_torch')
     path = os.fspath(path)
-    content = {'format': _FORMAT, 'graph': graph_to_json(module.graph),
-               'parameters': _tensors(module._parameters), 'buffers': _tensors(module._buffers)}
+    content = {'format': _FORMAT, **_content(module)}
     try:
         with replacing([path]) as stage:
             torch.save(content, os.path.join(stage, os.path.basename(path)))
@@ -97,11 +96,11 @@ def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModul
     if not isinstance(content, dict) or content.get('format') != _FORMAT:
         raise CheckpointError('%s was not written by save_torch' % path)
     try:
-        graph = graph_from_json(content['graph'])
-        values = [_checked(content[kind]) for kind in ('parameters', 'buffers')]
-        _check_sizes([each for tensors in values for each in tensors.items()],
-                     os.path.getsize(path))
-        return GraphModule(graph, *values, roll=roll).eval()
+        parts = [content, *([content['encoder']] if 'encoder' in content else [])]
+        _check_sizes([each for part in parts for kind in ('parameters', 'buffers')
+                      for each in _checked(part[kind]).items()], os.path.getsize(path))
+        encoder = _module(parts[1], roll) if parts[1:] else None
+        return _module(content, roll, encoder).eval()
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError('%s is not whole: %s' % (path, error)) from error
 
@@ -131,6 +130,30 @@ def _check_sizes(tensors: Sequence[tuple[str, torch.Tensor]], size: int) -> None
         storages[storage.data_ptr()] = storage.nbytes()
     if sum(storages.values()) > size:
         raise ValueError('its tensors have more elements than the file')
+
+
+def _content(module: GraphModule) -> dict[str, Any]:
+    """A module as text and tensors."""
+    content: dict[str, Any] = {
+        'graph': graph_to_json(module.graph), 'parameters': _tensors(module._parameters),
+        'buffers': _tensors(module._buffers)}
+    if module.outputs != module.graph.outputs or module.states:
+        content.update(outputs=module.outputs, states=module.states)
+    if module.encoder is not None:
+        content['encoder'] = _content(module.encoder)
+    return content
+
+
+def _module(content: dict[str, Any], roll: bool, encoder: GraphModule | None = None
+            ) -> GraphModule:
+    """The module of `_content`, or of a stranger's file."""
+    outputs, states = content.get('outputs'), [tuple(pair) for pair in content.get('states', ())]
+    names = [*(outputs or ()), *(name for pair in states for name in pair)]
+    if not all(isinstance(name, str) for name in names) or any(len(pair) != 2 for pair in states):
+        raise ValueError('outputs must be names, and states pairs of names')
+    return GraphModule(graph_from_json(content['graph']), content['parameters'],
+                       content['buffers'], roll=roll, outputs=outputs, states=states,
+                       encoder=encoder)
 
 
 def _tensors(values: Any) -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
 from ..._graph.merging import merged
 from ..._graph.rolling import roll as roll_up
+from ..in_steps import in_steps
 from ..model import Model
 from . import Device
 from .opened import Runner
@@ -20,7 +21,8 @@ from .schedule import Schedule, UnsupportedError
 __all__ = ['GraphModule', 'UnsupportedError', 'from_torch', 'to_torch']
 
 
-def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool = True
+def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool = True,
+             states: bool = False, inputs: Mapping[str, Sequence[int | str]] | None = None
              ) -> GraphModule:
     """Make a torch.nn.Module that computes what the graph of `model` computes.
 
@@ -34,20 +36,31 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     roll : bool
         Whether the steps of an unrolled graph are rolled up where that changes nothing: into
         sym.RNN, which torch has a kernel for, or into a loop.
+    states : bool
+        Whether the module takes the states of all recurrences as inputs and gives them as outputs,
+        under the names of ``to_onnx(states=True)``, so that it runs in steps, or in chunks of any
+        number of steps.
+    inputs : dict, optional
+        Shapes of inputs by name for `states`, as in `to_onnx`. The graph tells those that are left
+        out, if the package onnx is installed.
 
     Returns
     -------
     GraphModule
         In inference mode, as after ``.eval()``. Parameters and buffers (auxiliary states) have
-        MXNet's names in its ``state_dict``.
+        MXNet's names in its ``state_dict``. With `states` it has pairs of names in `states`; a
+        decoder's encoder is a module of its own, `encoder`, which shares its weights.
 
     Raises
     ------
     UnsupportedError
         The graph has operators that are not known here; all of them are listed, each with its
         nodes.
+    ExportError
+        With `states`: it uses several steps of a sequence at once.
     ValueError
-        Two variables of the graph have one name, or there is no output of a name in `outputs`.
+        Two variables of the graph have one name, there is no output of a name in `outputs`, or
+        `inputs` has another name than that of an input.
 
     Examples
     --------
@@ -62,7 +75,27 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     """
     _check.instance('model', model, Model, 'a Model, as load gives it')
     graph = model.graph if outputs is None else model.graph.select(outputs)
+    if _check.flag('states', states):
+        if not _check.flag('roll', roll):
+            raise ValueError('states are those of a graph that is rolled up: not with roll=False')
+        return _stepped(graph, model, inputs or {}).eval()
+    if inputs is not None:
+        raise ValueError('inputs are for states=True: other modules take any shapes')
     return GraphModule(graph, model.arg_params, model.aux_params, roll=roll).eval()
+
+
+def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str]]) -> GraphModule:
+    unknown = sorted(set(inputs) - set(graph.arguments))
+    if unknown:
+        raise ValueError('inputs must be of arguments of the model, got %s' % ', '.join(unknown))
+    params = {**model.arg_params, **model.aux_params}
+    _, shapes = in_steps(roll_up(graph).graph, params, inputs)  # refused as by the other ways out
+    stepped, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
+    encoder = None if stepped.encoder is None else GraphModule(
+        stepped.encoder, model.arg_params, model.aux_params, outputs=stepped.captured)
+    return GraphModule(stepped.graph, model.arg_params, model.aux_params, outputs=stepped.outputs,
+                       states=[(each.given, each.after) for each in stepped.states],
+                       encoder=encoder)
 
 
 def from_torch(module: GraphModule, model: Model) -> Model:
@@ -136,17 +169,28 @@ class GraphModule(nn.Module):
         inputs; values of other names are not used.
     roll : bool
         See `to_torch`.
+    outputs : list of str, optional
+        Names of the outputs, if they are not the graph's.
+    states : list of (str, str)
+        Pairs of an input and the output that takes its place in the next step.
+    encoder : GraphModule, optional
+        Computes what is the same in all steps.
 
     Attributes
     ----------
     graph : Graph
         As it was given: rolling it up leaves it and the module's file as they are.
     inputs, outputs : list of str
-        Names, in the graph's order.
+        Names, in the graph's order. Where there are states, these, what the encoder gives, and
+        labels, are behind the other inputs, in this order.
+    states : list of (str, str)
+    encoder : GraphModule or None
     """
 
     def __init__(self, graph: Graph, arg_params: Mapping[str, np.ndarray | Tensor],
-                 aux_params: Mapping[str, np.ndarray | Tensor], *, roll: bool = True) -> None:
+                 aux_params: Mapping[str, np.ndarray | Tensor], *, roll: bool = True,
+                 outputs: Sequence[str] | None = None, states: Sequence[tuple[str, str]] = (),
+                 encoder: GraphModule | None = None) -> None:
         super().__init__()
         self.graph = graph
         self._roll = _check.flag('roll', roll)
@@ -166,8 +210,18 @@ class GraphModule(nn.Module):
         missing = [name for name in auxiliary if name not in aux_params]
         if missing:
             raise ValueError('aux_params must have the auxiliary states %s' % ', '.join(missing))
+        self.states: list[tuple[str, str]] = list(states)
+        self.encoder: GraphModule | None = encoder
+        self._labels = set(arguments) - {graph.nodes[place].name for place in graph.needed()}
         self.inputs = [name for name in arguments if name not in arg_params]
-        self.outputs = graph.outputs
+        if self.states:
+            last = [*(given for given, _ in self.states), *(encoder.outputs if encoder else ()),
+                    *(name for name in self.inputs if name in self._labels)]
+            self.inputs.sort(key=lambda name: last.index(name) + 1 if name in last else 0)
+        self.outputs: list[str] = graph.outputs if outputs is None else list(outputs)
+        if len(self.outputs) != len(graph.heads):
+            raise ValueError('outputs must have %d names, got %d' % (
+                len(graph.heads), len(self.outputs)))
         # The dictionaries are filled directly: MXNet's names may be those of attributes of Module.
         for name in arguments:
             if name in arg_params:
@@ -175,9 +229,12 @@ class GraphModule(nn.Module):
                 self._parameters[name] = nn.Parameter(value, value.is_floating_point())
         for name in auxiliary:
             self._buffers[name] = tensor(aux_params[name])
+        if encoder is not None:
+            for own, other in ((self._parameters, encoder._parameters),
+                               (self._buffers, encoder._buffers)):
+                other.update({name: own[name] for name in other if name in own})
         #: Outputs that come again: MXNet takes the gradient of the last place alone.
         self._again = [i for i, head in enumerate(graph.heads) if head in graph.heads[i + 1:]]
-        self._labels = set(arguments) - {graph.nodes[place].name for place in graph.needed()}
         #: The type of real numbers that `to`, `half` and their like have given the module.
         self._real: torch.dtype | None = None
 
