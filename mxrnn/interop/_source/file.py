@@ -165,7 +165,7 @@ class File:
     def _claim(self, key: str, places: np.ndarray) -> None:
         """Enter the elements of a parameter; one that is there already is the same parameter."""
         self.state[key] = places
-        home = self._homes.setdefault(places.tobytes(), key)
+        home = self._homes.setdefault(places.tobytes(), key) if places.any() else key
         if home != key:
             self.layers.append('self.%s = self.%s' % (key, home))
         elif self._claimed[places[places > 0]].any():

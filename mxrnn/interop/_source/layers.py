@@ -1,6 +1,7 @@
 """Layers: products, convolutions, pooling, norms, dropout, softmax."""
 from __future__ import annotations
 
+import re
 from typing import Sequence
 
 import numpy as np
@@ -20,8 +21,8 @@ def _layer_name(scope: Scope, node: Node, weight: Value, *others: Value | None) 
                 if each is not None and each.parameter is not None]
     names = [each for each in prefixes if each]
     if names and scope.file.has(names[0]):  # its weight is that of another layer, too
-        names = [*names[1:], node.name]
-    return (names or [node.name])[0]
+        names = names[1:]
+    return names[0] if names else re.sub(r'_t\d+(?=_)', '', node.name)
 
 
 def _are_parameters(*values: Value | None) -> bool:
