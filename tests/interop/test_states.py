@@ -432,13 +432,18 @@ MIXED = {
 }
 
 
+#: Those that give the steps the number of their weights: the message names them.
+AS_MANY = {'slopes': 'see p', 'batch norm': 'see norm'}
+
+
 @pytest.mark.parametrize('name', MIXED)
 def test_steps_that_depend_on_others(name, tmp_path):
     with mx.name.NameManager():
         symbol = MIXED[name]()
     model, _ = model_for(symbol, {'data': (6, 2, 4)})
-    with pytest.raises(interop.ExportError, match='cannot be stepped'):
+    with pytest.raises(interop.ExportError, match='cannot be stepped') as info:
         load(model, tmp_path, {'data': ('time', 'batch', 4)})
+    assert AS_MANY.get(name, '') in str(info.value)
 
 
 #: Networks in which they do not, though axes change.

@@ -78,6 +78,7 @@ def _node(node: Node, given: Sequence[Value]) -> list[Value]:
     last = node.op == 'RNN' or node.op == 'SequenceLast' and not node.use_sequence_length or (
         node.op == 'slice_axis' and (node.begin, node.end) == (-1, None))
     use = _Use(named(node), last)
+    before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
     outputs: list[Axes | None] = []
     try:
         known = row(node.op)
@@ -89,8 +90,9 @@ def _node(node: Node, given: Sequence[Value]) -> list[Value]:
     except (UnknownAxes, IndexError):
         pass
     outputs += [None] * (node.num_outputs - len(outputs))
-    used = _merged([value.used for value in given])
-    before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
+    # an axis that is a number now has the size of a weight, say
+    fixed = {axis: use for axis in before.values() if isinstance(resolve(axis), int)}
+    used = _merged([fixed, *(value.used for value in given)])
     twice = [axis for value in given for axis in _twice(value.axes)]
     results = []
     for axes in outputs:
@@ -257,7 +259,11 @@ def _refuse(graph: Graph, recurrences: Sequence[Recurrence], stepped: Sequence[R
                                  % (use.node, reader))
     for each in stepped:
         if id(each.time) not in times:
-            reason = next(iter(values[each.node.inputs[0]].used.values()), None)
+            data = values[each.node.inputs[0]]
+            steps_of = [size for size in (data.axes or [()])[0] if isinstance(size, Axis)]
+            reason = next((use for value in [data, *(values[head] for head in graph.heads)]
+                           for axis, use in value.used.items() if axis in steps_of), next(
+                               iter(data.used.values()), None))
             raise StateError('%s cannot be stepped: its number of steps is no axis of an input%s'
                              % (named(each.node), ', see %s' % reason.node if reason else ''))
     if not stepped:
