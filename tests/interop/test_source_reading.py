@@ -1,6 +1,7 @@
 """Generated sources as a reader wants them: names, and layers that are one."""
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
@@ -21,6 +22,21 @@ def test_a_loop_has_the_names_of_its_cell():
                  'state = self.step(row, state, encoder_out)',
                  '"""One step of decoder, query."""'):
         assert '        %s\n' % line in text
+
+
+def test_a_step_takes_what_it_reads():
+    """A sequence that gives shapes alone goes into no step of cells with norms."""
+    cell = rnn.LayerNormLSTMCell(3, 'a_')
+    symbol = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True)[0]
+    values = {'data': random_value('data', (2, 4, 5)).astype('float32')}
+    text = generate(model_of(symbol, run_mxnet(symbol, values, {}), values),
+                    {'data': ('batch', 'time', 5)}).text
+    steps = [each for each in ast.walk(ast.parse(text)) if isinstance(each, ast.FunctionDef)
+             and each.name == 'step']
+    assert steps
+    for step in steps:
+        read = {each.id for each in ast.walk(step) if isinstance(each, ast.Name)}
+        assert {each.arg for each in step.args.args[1:]} <= read
 
 
 def test_tied_weights_are_called_after_their_own_layers():

@@ -82,7 +82,7 @@ class File:
         self.helpers: dict[str, str] = {}
         self.methods: list[str] = []
         #: By body of a loop and what it is called with: its method, and what that returns.
-        self.loops: dict[object, tuple[str, list[str]]] = {}
+        self.loops: dict[object, tuple[str, list[str], list[bool]]] = {}
         #: Lines of ``__init__``.
         self.layers: list[str] = []
         #: By key of the state dict: for each element the place of MXNet's, from 1 on, in all

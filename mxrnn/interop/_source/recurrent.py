@@ -120,15 +120,16 @@ def _loop(scope: Scope, node: Node, *inputs: Value) -> Emitted:
             raise Unsupported('its body cannot be written')
         texts = [format(each) for each in results]
         cells = sorted({cell_of(str(value.parameter)) for value in constants.values()})
-        scope.file.loops[key] = scope.file.method('step'), texts
+        read = sub.words(texts)
+        passed = [each in given and given[each].text in read for each in entries]
+        scope.file.loops[key] = scope.file.method('step'), texts, passed
         write_method(scope.file, sub, scope.file.loops[key][0],
-                     [given[each].text for each in entries if each in given],
+                     [given[each].text for each, own in zip(entries, passed) if own],
                      list(dict(zip(texts, results)).values()),
                      'One step%s.' % (' of ' * bool(cells) + shown(cells)))
-    name, texts = scope.file.loops[key]
+    name, texts, passed = scope.file.loops[key]
     rows = [given[each].text if first > 1 and each in given else 'row' for each in entries[:first]]
-    return _call(scope, node, name, rows, inputs, [each in given for each in entries],
-                 dict(zip(kept, texts)))
+    return _call(scope, node, name, rows, inputs, passed, dict(zip(kept, texts)))
 
 
 def _state(begin: Value) -> str:
@@ -148,7 +149,8 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
     readers = [each.op for each, _ in scope.graph.consumers(scope.place)]
     swapped = any(each.swapped for each in inputs[:first]) or set(readers) == {'SwapAxis'}
     data = ['%s.unbind(%d)' % (each.unswapped.of, int(each.swapped)) for each in inputs[:first]]
-    rows = [scope.own('', row) for row in rows]
+    rows = [scope.own('', row) if own else '_' for row, own in zip(rows, passed)]
+    taken = [at for at in range(first) if passed[at]] or [0]
     begins, others = inputs[first:first + states], [each.text for each in inputs[first + states:]]
     state = scope.states([(format(each), _state(each)) for each in begins], *data, *others)
     returned = {text: state[at - count] for at, text in texts.items() if at >= count}
@@ -161,8 +163,9 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
             returned.setdefault(text, scope.own('', 'out'))
     arguments = [text for text, own in zip([*rows, *state, *others], passed) if own]
     targets = [returned[text] for text in dict.fromkeys(texts.values())]
-    scope.line('for %s in %s:' % (', '.join(rows), data[0] if first == 1 else (
-        'zip(%s)' % ', '.join(data))))
+    parts = [data[at] for at in taken]
+    scope.line('for %s in %s:' % (', '.join(rows[at] for at in taken), (
+        parts[0] if len(parts) == 1 else 'zip(%s)' % ', '.join(parts))))
     scope.line('    %s = self.%s(%s)' % (', '.join(targets), name, ', '.join(arguments)))
     for at, each in lists.items():
         scope.line('    %s.append(%s)' % (each, returned[texts[at]]))

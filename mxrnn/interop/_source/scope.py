@@ -79,8 +79,6 @@ class Scope:
         self._loose: set[str] = set()
         self._uses: collections.Counter[Entry] = collections.Counter()
 
-    # ---- what emitters use
-
     def size(self, size: Size, *near: Value) -> str:
         """The text of the size of an axis, read off values near it or the method's arguments."""
         if isinstance(size, int):
@@ -327,11 +325,14 @@ class Scope:
         return own
 
     def let_go(self, value: Value) -> None:
-        """Let the name of an argument stand for something else where nothing needs it any more:
-        not where it alone tells a size."""
+        """Let the name of an argument be used again, unless it alone tells a size."""
         others = {size for each in self.arguments if each != value for size in each.shape}
         if all(isinstance(size, int) or size in others for size in value.shape):
             self._loose.add(value.text)
+
+    def words(self, texts: Sequence[str]) -> set[str]:
+        """What the lines so far, and some texts, read."""
+        return set(_WORD.findall(' '.join([*(line.right for line in self._lines), *texts])))
 
     def body(self, returns: str) -> list[str]:
         """The lines of the method, without those whose variables nothing reads."""
