@@ -7,7 +7,7 @@ import struct
 from typing import Any, Callable, NamedTuple
 
 __all__ = ['Attribute', 'AttributeValueError', 'Bool', 'Choice', 'Double', 'Float', 'Int',
-           'Shape', 'Slots', 'Text']
+           'Shape', 'Sizes', 'Slots', 'Text']
 
 
 class AttributeValueError(ValueError):
@@ -111,6 +111,10 @@ def _shape(text: str) -> tuple[int, ...]:
     return _items(text, _int)
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(0 if size == -1 else size for size in _shape(text))
+
+
 def _slots(text: str) -> tuple[int | None, ...]:
     return _items(text, lambda item: None if item.strip() == 'None' else _int(item))
 
@@ -131,6 +135,8 @@ Bool = _maker('True or False', _bool)
 Text = _maker('a text', str)
 #: A tuple of ints; a number stands for a tuple of one.
 Shape = _maker('a tuple of ints', _shape)
+#: Sizes of a new array. What the graph does not tell is 0, for which MXNet 2 has -1.
+Sizes = _maker('a tuple of ints', _sizes)
 #: A tuple of ints and of None, which stand for what slices of Python leave out.
 Slots = _maker('a tuple of ints or None', _slots)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from .attributes import Attribute, Bool, Choice, Double, Float, Int, Shape, Slots
+from .attributes import Attribute, Bool, Choice, Double, Float, Int, Shape, Sizes, Slots
 from .rows import (
     ROWS,
     AnyNode,
@@ -229,9 +229,9 @@ add('_cond', 'cond:body then_branch:body else_branch:body data...',
 
 # ---- arrays that are made: constants, ranges, random numbers
 
-add('_zeros _ones', shape=Shape((), none=True), dtype=Choice(_ALL, 'float32'))
-add('_zeros_without_dtype', shape=Shape(None), dtype=Int(-1))
-add('_full', shape=Shape(None), dtype=Choice(_ALL, 'float32'), value=Double())
+add('_zeros _ones', shape=Sizes((), none=True), dtype=Choice(_ALL, 'float32'))
+add('_zeros_without_dtype', shape=Sizes(None), dtype=Int(-1))
+add('_full', shape=Sizes(None), dtype=Choice(_ALL, 'float32'), value=Double())
 add('_arange', start=Double(), stop=Double(None), step=Double(1), repeat=Int(1),
     infer_range=Bool(False), dtype=Choice(_WIDE, 'float32'))
 add('_linspace', start=Double(), stop=Double(), num=Int(), endpoint=Bool(True),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mxrnn.interop import Entry, attr_value, graph_from_json, graph_to_json
+from mxrnn.interop import Entry, Node, attr_value, graph_from_json, graph_to_json
 
 from .. import mx, rnn
 from ..cases import CASES, OURS
@@ -258,3 +258,8 @@ def test_select_of_no_output(names, error, match):
                                   name='softmax')
     with pytest.raises(error, match=match):
         graph_from_json(symbol.tojson()).select(names)
+
+
+@pytest.mark.parametrize('op', ['_zeros', '_ones', '_full', '_zeros_without_dtype'])
+def test_sizes_that_mxnet_2_leaves_open_are_not_told(op):
+    assert Node(op, 'x', {'shape': '(-1, 4)'}, ()).shape == (0, 4)

@@ -288,7 +288,7 @@ def test_float16_and_float64():
 def test_the_example_runs():
     found = doctest.DocTestParser().get_doctest(to_onnx.__doc__, {}, 'to_onnx', None, 0)
     report = []
-    doctest.DocTestRunner().run(found, out=report.append)
+    doctest.DocTestRunner(verbose=False).run(found, out=report.append)
     assert found.examples and not report, ''.join(report)
 
 
