@@ -4,7 +4,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from typing import Any, Callable, Iterator, List, Sequence, Union
+from typing import Any, Callable, List, Sequence, Union
 
 import numpy as np
 
@@ -116,6 +116,7 @@ class OnnxStepper:
         taken = {name: Layout(table['axes'].get(name, ['batch'])) for name in types}
         self._batch_axes = [state['batch_axis'] for state in states] + [
             taken[name].batch for name in table['captured']]
+        self._sized = [(at, axis) for at, axis in enumerate(self._batch_axes) if axis is not None]
         self._begins = [state['begin'] for state in states]
         self._shapes = [tuple(state['shape']) for state in states]
         self._dtypes = [np.dtype(state['dtype']) for state in states]
@@ -128,6 +129,8 @@ class OnnxStepper:
         self.output_names = [each.name for each in session.get_outputs()
                              if each.name not in after]
         self._outputs = [Layout(table['axes'][name]) for name in self.output_names]
+        #: Whether all outputs of one step are the caller's as they are.
+        self._as_they_are = all(each.simple and not each.one_out for each in self._outputs)
         self._names = self.output_names + after
         # Without the checks of onnxruntime's Python class, which take a tenth of a small step.
         self._run: Callable[..., Arrays] = getattr(session, '_sess', session).run
@@ -190,13 +193,15 @@ class OnnxStepper:
             feeds[name] = array[layout.one_in] if layout.simple else layout.to_file(
                 array if layout.time is None else array[:, np.newaxis])
         results = self._call(feeds)
-        found = [array if layout.simple and not layout.one_out else
-                 array[layout.one_out] if layout.simple else
-                 layout.to_caller(array, 1)[(slice(None), 0) if layout.time is not None else ()]
-                 for layout, array in zip(self._outputs, results)]
-        after = results[len(found):]
-        after += states[len(after):]
-        return found[0] if len(found) == 1 else found, after
+        count = len(self._outputs)
+        found = results[:count] if self._as_they_are else [
+            array[layout.one_out] if layout.simple else
+            layout.to_caller(array, 1)[(slice(None), 0) if layout.time is not None else ()]
+            for layout, array in zip(self._outputs, results)]
+        after = results[count:]
+        if len(after) < len(states):
+            after += states[len(after):]
+        return found[0] if count == 1 else found, after
 
     def read(self, states: Arrays, /, *, valid_length: Any = None, **inputs: Any
              ) -> tuple[Outputs, Arrays]:
@@ -283,17 +288,19 @@ class OnnxStepper:
                 for state, axis in zip(states, self._batch_axes)]
 
     def _arrays(self, inputs: dict[str, Any], batch_size: int
-                ) -> Iterator[tuple[str, np.ndarray]]:
+                ) -> list[tuple[str, np.ndarray]]:
         """The inputs as arrays, by name."""
         if inputs.keys() != self._inputs.keys():
             raise TypeError('the inputs must be %s, got %s' % (
                 ', '.join(self.input_names) or 'none', ', '.join(inputs) or 'none'))
+        arrays = []
         for name, (layout, kind) in self._inputs.items():
             array = np.asarray(inputs[name], kind)
             if layout.batch is not None and (not array.ndim or len(array) != batch_size):
                 raise ValueError('%s must be for the %d sequences of the states, got the shape %s'
                                  % (name, batch_size, array.shape))
-            yield name, array
+            arrays.append((name, array))
+        return arrays
 
     def _check(self, states: Arrays) -> int:
         """Refuse what are no states of this network; return the batch size."""
@@ -301,8 +308,8 @@ class OnnxStepper:
             raise TypeError('states must be a list of %d arrays, as begin and step give it, got %s'
                             % (len(self._held), _check.shown(states)))
         batch_size = 0
-        for state, axis in zip(states, self._batch_axes):
-            size = batch_size if axis is None else state.shape[axis]
+        for at, axis in self._sized:
+            size: int = states[at].shape[axis]
             if size != batch_size and batch_size or not size:  # of 0 onnxruntime would abort
                 raise ValueError('states must be of one batch size, got arrays of the shapes %s'
                                  % [each.shape for each in states])
