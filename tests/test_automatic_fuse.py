@@ -377,6 +377,12 @@ def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
     monkeypatch.setattr(automatic.FusedUnroll, '_unroll_', lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         lstm().unroll(T, data())
+    cell = lstm()
+    monkeypatch.setattr(automatic.unroll, 'unroll_checked',
+                        lambda cell, *_: setattr(cell, '_counter', 7) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cell.unroll(T, data())
+    assert cell._counter == -1
 
 
 @differs
@@ -400,7 +406,8 @@ cell.add(mx.rnn.RNNCell(4, 'sigmoid', prefix='rnn_'))
 for _ in range(2):
     cell.reset()
     outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
-print('RNN' in outputs.tojson().replace('RNNCell', ''), sys.argv[1:])
+print('RNN' in outputs.tojson().replace('RNNCell', ''),
+      mx.sym.Symbol.save.__globals__['__name__'].startswith('mxrnn'), sys.argv[1:])
 '''
 
 
@@ -420,7 +427,7 @@ def test_run_fuses_where_it_is_asked_to(tmp_path):
     for options, environment, fused in ([], {}, False), (['--fuse'], {}, True), (
             [], {'MXRNN_FUSE': '1'}, True), ([], {'MXRNN_FUSE': '0'}, False):
         ended = run(tmp_path, *options, **environment)
-        assert ended.stdout == "%s ['--an-option']\n" % fused, ended.stderr
+        assert ended.stdout == "%s %s ['--an-option']\n" % (fused, fused), ended.stderr
     ended = run(tmp_path, '--fuse', '--report')
     assert ended.stderr.endswith(
         "mxrnn, run with --fuse:\nSequentialRNNCell(sym.RNN('lstm', 4: LSTMCell(4, "
@@ -448,4 +455,4 @@ def test_install_fuses_where_it_is_asked_to(tmp_path):
             [sys.executable, '-W', 'ignore', '-c', 'import mxrnn; mxrnn.%s\n%s' % (call, PROGRAM)],
             env=dict(os.environ, PYTHONPATH=ROOT, OMP_NUM_THREADS='1', MXRNN_FUSE='1'),
             capture_output=True, text=True)
-        assert ended.stdout == '%s []\n' % fused, ended.stderr
+        assert ended.stdout == '%s %s []\n' % (fused, fused), ended.stderr

@@ -92,18 +92,20 @@ def _checked(inputs: Inputs, options: Options) -> Options:
 
 
 @contextlib.contextmanager
-def unchanged_on_error(cell: Any) -> Iterator[list[Any]]:
+def unchanged_on_error(cell: Any, always: bool = False) -> Iterator[list[Any]]:
     """Put back the attributes of `cell` and of those under it, which the block is given, if the
-    block fails."""
+    block fails; with `always` also if it does not."""
     cells = cell._all_cells_()
     before = [dict(vars(each)) for each in cells]
+    restores = True
     try:
         yield cells
-    except BaseException:
-        for each, attributes in zip(cells, before):
-            vars(each).clear()
-            vars(each).update(attributes)
-        raise
+        restores = always
+    finally:
+        if restores:
+            for each, attributes in zip(cells, before):
+                vars(each).clear()
+                vars(each).update(attributes)
 
 
 def unroll_checked(cell: Any, unrolled: Any, inputs: Inputs, begin_state: States | None,

@@ -8,11 +8,11 @@ import collections
 import contextlib
 import functools
 import itertools
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Iterator, NamedTuple
 
 from .._cells.base import BaseRNNCell
 from .._cells.sequence import flatten
-from .._cells.unroll import Unrolled
+from .._cells.unroll import Unrolled, unchanged_on_error
 from .._graph.merging import Edit
 from .._graph.reading import graph_to_json
 from .._runtime.mxnet import graph_of, mx
@@ -45,7 +45,10 @@ def is_ours(cell: BaseRNNCell) -> bool:
 
 
 class _Names(mx.name.NameManager):  # type: ignore[misc]
-    """Gives nodes automatic names that a program's own nodes do not have, and leaves theirs."""
+    """Gives nodes automatic names that end in '_fused' and a number of their own.
+
+    The numbers in the automatic names of the program's own nodes do not go on.
+    """
 
     _old_manager: Any
 
@@ -61,14 +64,10 @@ class _Names(mx.name.NameManager):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def apart(cell: BaseRNNCell) -> Iterator[None]:
-    """Let the block unroll `cell` without a trace: in its counters, and in automatic names."""
-    cells = cell._all_cells_()
-    before = [dict(vars(each)) for each in cells]
-    with _Names():
+    """Let the block unroll `cell`; afterwards `cell` and the numbers in automatic names are as
+    they were before it."""
+    with unchanged_on_error(cell, always=True), _Names():
         yield
-    for each, attributes in zip(cells, before):
-        vars(each).clear()
-        vars(each).update(attributes)
 
 
 def remember(fused: Unrolled, plain: Unrolled) -> None:
@@ -80,6 +79,7 @@ def remember(fused: Unrolled, plain: Unrolled) -> None:
         for each in forms.fused:
             each._set_attr(**{_MARK: forms.mark})
         _unrolled.append(forms)
+        _save_unfused()
 
 
 def unfused(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
@@ -104,13 +104,14 @@ def unfused(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
     return mx.sym.load_json(graph_to_json(changed))
 
 
-_saved: Callable[..., None] = mx.sym.Symbol.save
+@functools.lru_cache(maxsize=None)
+def _save_unfused() -> None:
+    """Have `Symbol.save` write the graph of steps, from now on."""
+    kind: Any = mx.sym.Symbol
+    original = kind.save
 
+    @functools.wraps(original)
+    def save(self: mx.sym.Symbol, fname: str, *args: Any, **kwargs: Any) -> None:
+        original(unfused(self), fname, *args, **kwargs)
 
-@functools.wraps(_saved)
-def _save(self: mx.sym.Symbol, fname: str, *args: Any, **kwargs: Any) -> None:
-    _saved(unfused(self) if _unrolled else self, fname, *args, **kwargs)
-
-
-kind: Any = mx.sym.Symbol
-kind.save = _save
+    kind.save = save
