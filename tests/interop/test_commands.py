@@ -176,6 +176,15 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
         interop.from_source(weights, interop.load(prefix))
     weights.unlink()
     assert command(*export) == command(*export) == 0
+    text = path.read_text(encoding='utf-8')
+    path.write_text(text + '# mine\n', encoding='utf-8')
+    assert 'days.py is there, and was changed since mxrnn wrote it' in refused(*export)
+    path.write_text(text, encoding='utf-8')
+    kept = weights.read_bytes()
+    weights.unlink()
+    assert 'nothing tells whether it was changed' in refused(*export)
+    weights.write_bytes(kept)
+    assert 'torch_model.py: ' in refused('export', prefix, '--source', tmp_path / 'torch.py')
     assert 'another name than the weights of' in refused('export', prefix, '--torch', weights)
     for file in (path, weights):
         assert 'belongs to a source' in refused('compare', prefix, 4, file)

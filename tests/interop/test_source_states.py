@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 
 import numpy as np
 import pytest
@@ -120,3 +121,43 @@ def test_names_of_methods_stay_free():
     last, (state,) = module.steps(data[2:], states)
     torch.testing.assert_close(torch.cat([first, last]), module(data))
     torch.testing.assert_close(state[0], last[-1])
+
+
+def recurrent(name):
+    """GRU of an input of a name."""
+    graph = interop.graph_from_json(json.dumps({'nodes': [
+        {'op': 'null', 'name': name, 'inputs': []}, {'op': 'null', 'name': 'vector', 'inputs': []},
+        {'op': '_zeros', 'name': 'first', 'attrs': {'shape': '(1, 0, 3)'}, 'inputs': []},
+        {'op': 'RNN', 'name': 'gru', 'inputs': [[0, 0, 0], [1, 0, 0], [2, 0, 0]],
+         'attrs': {'mode': 'gru', 'state_size': '3', 'num_layers': '1'}}],
+        'arg_nodes': [0, 1], 'heads': [[3, 0, 0]]}))
+    return interop.Model(graph, {'vector': np.linspace(-1, 1, 72, dtype='f')}, {})
+
+
+@pytest.mark.parametrize('name', ['states', 'batch', 'zeros'])
+def test_an_input_is_called_like_an_argument_of_the_methods(name):
+    model = recurrent(name)
+    module = generate(model, {name: ('time', 'batch', 3)}, states=True).module
+    data = torch.rand(4, 2, 3)
+    torch.testing.assert_close(module.steps(data, module.begin(2))[0], module(data))
+
+
+def test_states_of_a_model_without_weights():
+    """No parameter tells the device and the type of its begin states."""
+    step = {'nodes': [
+        {'op': 'null', 'name': 'row', 'inputs': []}, {'op': 'null', 'name': 'before', 'inputs': []},
+        {'op': 'elemwise_add', 'name': 'sum', 'inputs': [[0, 0, 0], [1, 0, 0]]},
+        {'op': 'tanh', 'name': 'out', 'inputs': [[2, 0, 0]]},
+        {'op': '_copy', 'name': 'after', 'inputs': [[3, 0, 0]]}],
+        'arg_nodes': [0, 1], 'heads': [[3, 0, 0], [4, 0, 0]]}
+    graph = interop.graph_from_json(json.dumps({'nodes': [
+        {'op': 'null', 'name': 'data', 'inputs': []},
+        {'op': '_zeros', 'name': 'zeros', 'attrs': {'shape': '(0, 3)'}, 'inputs': []},
+        {'op': '_foreach', 'name': 'loop', 'inputs': [[0, 0, 0], [1, 0, 0]], 'subgraphs': [step],
+         'attrs': {'in_data_locs': '[0]', 'in_state_locs': '[1]', 'remain_locs': '[]',
+                   'num_args': '3', 'num_out_data': '1', 'num_outputs': '2'}}],
+        'arg_nodes': [0], 'heads': [[2, 0, 0]]}))
+    module = generate(interop.Model(graph, {}, {}), {'data': ('time', 'batch', 3)},
+                      states=True).module
+    data = torch.rand(4, 2, 3)
+    torch.testing.assert_close(module.steps(data, module.begin(2))[0], module(data))

@@ -1,6 +1,7 @@
 """Files with states: steps and chunks against whole sequences, and what cannot be stepped."""
 from __future__ import annotations
 
+import copy
 import doctest
 import json
 import threading
@@ -542,9 +543,9 @@ def test_modules_have_the_names_of_files(tmp_path):
     assert module.inputs == [*stepper.input_names, *stepper._held, 'softmax_label']
     names = {name for name, _ in module.named_parameters()}
     assert 'encoder.source_embed_weight' in names and 'target_embed_weight' in names
-    copy = interop.to_torch(model, states=True).double()
-    copy.load_state_dict(module.state_dict())
-    assert torch.equal(copy.get_parameter('target_embed_weight').float(),
+    double = interop.to_torch(model, states=True).double()
+    double.load_state_dict(module.state_dict())
+    assert torch.equal(double.get_parameter('target_embed_weight').float(),
                        module.get_parameter('target_embed_weight'))
 
 
@@ -566,6 +567,26 @@ def test_weights_of_encoder_and_decoder_are_shared(tmp_path):
         assert module.encoder.get_parameter('embed_weight') is module.get_parameter('embed_weight')
     assert torch.equal(module.get_parameter('embed_weight'),
                        torch.from_numpy(model.arg_params['embed_weight']).half().float())
+
+
+def test_older_versions_refuse_files_with_states(tmp_path):
+    """They ran them without states, in another order of inputs; their pickles are read here."""
+    torch = pytest.importorskip('torch')
+    _, model = model_of('gru_bucketing')
+    module, plain = interop.to_torch(model, states=True), interop.to_torch(model)
+    formats = []
+    for each in (module, plain):
+        interop.save_torch(each, tmp_path / 'steps.pt')
+        formats.append(torch.load(tmp_path / 'steps.pt', weights_only=True)['format'])
+    assert formats[0] != formats[1] == 'graph of MXNet with tensors, 1'
+    state = plain.__getstate__()
+    del state['states'], state['encoder']
+    old = type(plain).__new__(type(plain))
+    old.__setstate__(state)
+    interop.save_torch(old, tmp_path / 'old.pt')
+    assert interop.load_torch(tmp_path / 'old.pt').inputs == plain.inputs
+    assert copy.deepcopy(interop.to_torch(model_of('attention_with_input_feeding')[1],
+                                          states=True)).encoder is not None
 
 
 def test_modules_that_have_no_steps(tmp_path):

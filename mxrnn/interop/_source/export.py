@@ -45,7 +45,8 @@ def to_source(model: Model, path: str | os.PathLike[str],
         From `interop.load`.
     path : str
         Of the source, 'model.py'; the state dict becomes 'model.pt'. Both are written, or neither;
-        a program or trained weights that are there stay, and the name is refused.
+        a program, a source that was changed, or trained weights that are there stay, and the
+        name is refused. So are names of modules that torch imports, such as 'math.py'.
     inputs : dict, optional
         Shapes of inputs by name, as in `to_onnx`: names are axes of any size. The graph tells those
         that are left out, if the package onnx is installed.
@@ -104,9 +105,10 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
                                    plan.methods, plan.graph, plan.model))
     weights = weights_of(path)
     with replacing([path, weights]) as stage:
-        with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
+        source = os.path.join(stage, os.path.basename(path))
+        with open(source, 'w', encoding='utf-8') as file:
             file.write(_text(plan, path, remarks))
-        torch.save(sealed(state_dict_of(plan.file)),
+        torch.save(sealed(state_dict_of(plan.file), source),
                    os.path.join(stage, os.path.basename(weights)))
     return remarks
 
@@ -214,7 +216,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         if array.dtype.kind not in 'fiu':
             raise ExportError('%s has the type %s' % (name, array.dtype))
     file = File(used, set(model.aux_params))
-    methods = Methods(file, graph, facts, known)
+    methods = Methods(file, graph, facts, known, ['states'] * states)
     steps = None
     if states and not methods.faults:
         def stepped(each: Graph, layers: bool) -> Stepped:

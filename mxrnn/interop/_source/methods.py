@@ -1,7 +1,7 @@
 """The methods scores, forward and loss of the class."""
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Iterable, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph
 from . import creation, elementwise, index, layers, losses, sequences, shape  # noqa: F401
@@ -20,7 +20,7 @@ _IDENTITIES = ('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'Ma
 
 
 class Methods:
-    """Writes the methods into a file.
+    """Writes the methods into a file, in which no argument gets a name that is `taken`.
 
     Attributes
     ----------
@@ -38,7 +38,8 @@ class Methods:
         Nodes that cannot be written, and why.
     """
 
-    def __init__(self, file: File, graph: Graph, facts: Facts, labels: bool) -> None:
+    def __init__(self, file: File, graph: Graph, facts: Facts, labels: bool,
+                 taken: Iterable[str] = ()) -> None:
         self._file, self._graph, self.facts = file, graph, facts
         self.faults: list[str] = []
         nodes = graph.nodes
@@ -52,7 +53,7 @@ class Methods:
         self.inputs: list[str] = []
         self.of_loss: list[str] = []
         self.entries: dict[str, Entry] = {}
-        taken: set[str] = set()
+        taken = set(taken)
         for place, node in enumerate(nodes):
             if node.is_variable and node.name not in file.arrays:
                 self.arguments[node.name] = local(node.name, taken)

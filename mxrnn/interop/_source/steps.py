@@ -20,7 +20,6 @@ from .table import Facts, Unsupported, Value
 
 __all__ = ['Steps']
 
-_ZEROS = 'next(self.parameters()).new_zeros'
 #: Docstrings of the methods.
 _BEGIN = 'The states before the first step.'
 _STEPS = 'The outputs of the next steps, one or many, and the states after them.'
@@ -76,19 +75,36 @@ class Steps:
         file.finish()
 
     def _write_begin(self) -> None:
-        zeros = []
+        zeros, of_model = [], self._zeros()
         for state in self.stepped.states:
             shape = self.facts[state.given].shape
             if any(isinstance(size, tuple) and size != shape[state.batch_axis] for size in shape):
                 self._methods.faults.append('state %s: another axis than that of the batch may be '
                                             'of any size' % state.given)
-            zeros.append('zeros(%s)' % ', '.join(
-                str(size) if isinstance(size, int) else 'batch' for size in shape))
+            zeros.append('zeros(%s%s)' % (', '.join(
+                str(size) if isinstance(size, int) else 'batch' for size in shape),
+                self._typed(state.given)))
         self._file.methods.append('\n'.join([
             '    def begin(self, batch: int) -> tuple[Tensor, ...]:',
             '        """%s"""' % _BEGIN,
-            '        zeros = %s' % _ZEROS,
+            '        zeros = %s' % of_model,
             wrapped('        return ' + ', '.join(zeros) + ',' * (len(zeros) == 1))]))
+
+    def _zeros(self) -> str:
+        """What makes zeros on the device of the model, and of the type that it is cast to."""
+        return 'next(self.parameters()).new_zeros' if self._reals() else 'torch.zeros'
+
+    def _typed(self, state: str) -> str:
+        """The type of a state as a last argument, where the parameters do not tell it."""
+        own = self.facts[state].dtype
+        return '' if self._reals() in ([own], [] if own == 'float32' else [own]) else (
+            ', dtype=torch.%s' % own)
+
+    def _reals(self) -> list[str]:
+        """The types of the parameters of real numbers."""
+        file = self._file
+        return list(dict.fromkeys(str(array.dtype) for name, array in file.arrays.items()
+                                  if array.dtype.kind == 'f' and name not in file.auxiliary))
 
     def _write_encode(self, graph: Graph) -> None:
         methods, stepped = self._methods, self.stepped
@@ -102,10 +118,10 @@ class Steps:
                             found[len(once):]))
         if methods.faults:
             return
-        zeros = scope.own(_ZEROS, 'zeros') if zero else ''
+        zeros = scope.own(self._zeros(), 'zeros') if zero else ''
         try:
-            states = [computed[name] if name in computed else Value('%s(%s)' % (
-                zeros, scope.sizes(fact.shape, *found)), *fact)
+            states = [computed[name] if name in computed else Value('%s(%s%s)' % (
+                zeros, scope.sizes(fact.shape, *found), self._typed(name)), *fact)
                 for name, fact in self.facts.items()]
         except Unsupported as error:
             methods.faults.append('states that begin with zeros: %s' % error)
@@ -139,6 +155,8 @@ class Steps:
         results = scope.emit([*graph.heads, *(
             Entry(places[name], 0) for name in list(self.states)[count:])])
         inputs = [name for name in methods.arguments if name in scope.found]
+        if all(Layout(self.stepped.axes[name]).time is None for name in inputs):
+            methods.faults.append('no input of steps has an axis of time')
         first = len(graph.heads) - count
         write_method(self._file, scope, 'steps', [
             *(methods.arguments[name] for name in inputs), 'states: tuple[Tensor, ...]'],

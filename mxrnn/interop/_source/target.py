@@ -4,6 +4,7 @@ from __future__ import annotations
 import collections
 import os
 import pickle
+import sys
 import zlib
 from typing import Any, Mapping
 
@@ -16,6 +17,11 @@ _BEGIN = '"""A model of MXNet'
 _END = ', written by mxrnn.'
 #: An attribute of the state dict in the file, which its keys do not show.
 _SEAL = 'written_by_mxrnn'
+#: And one that tells the source beside it.
+_TEXT = 'source_by_mxrnn'
+#: Modules that a source of their name would hide from torch, or from itself.
+_IMPORTED = {'__future__', 'math', 'numpy', 'torch', 'typing',
+             *getattr(sys, 'stdlib_module_names', ())}
 
 
 def weights_of(path: str) -> str:
@@ -34,8 +40,12 @@ def is_source(path: str) -> bool:
 
 
 def check_target(path: str) -> None:
-    """Refuse to write over a program, or over weights that are not as `to_source` writes them."""
+    """Refuse to write over a program, over a source that was changed, or over weights that are not
+    as `to_source` writes them; and a name of a module that torch imports."""
     other = 'path must be one of another name, such as %s_model.py: ' % path[:-len('.py')]
+    name = os.path.basename(path)[:-len('.py')]
+    if name in _IMPORTED:
+        raise ValueError('%simports of the module %s would find %s' % (other, name, path))
     if os.path.exists(path) and not is_source(path):
         raise ValueError('%s%s is there, and mxrnn has not written it' % (other, path))
     weights = weights_of(path)
@@ -44,6 +54,11 @@ def check_target(path: str) -> None:
         if what or not os.path.exists(path):
             raise ValueError('%sthe weights would go into %s, which is there, %s' % (
                 other, weights, what or 'without a source beside it'))
+    if os.path.exists(path) and not (os.path.exists(weights) and getattr(
+            _read(weights), _TEXT, None) == _text_sum(path)):
+        raise ValueError('%s%s is there, and %s. Delete it if nobody needs it' % (
+            other, path, 'was changed since mxrnn wrote it' if os.path.exists(weights) else
+            'without %s beside it nothing tells whether it was changed' % weights))
 
 
 def _other_than_written(path: str) -> str:
@@ -59,11 +74,19 @@ def _other_than_written(path: str) -> str:
         'with weights that a program has saved')
 
 
-def sealed(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """A state dict that tells, once it is saved, whether it is as `to_source` wrote it."""
+def sealed(state: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:
+    """A state dict that tells, once it is saved, whether it is as `to_source` wrote it, and whether
+    the file beside it still is what the file `source` is now."""
     own = collections.OrderedDict(state)
     setattr(own, _SEAL, _sum(state))
+    setattr(own, _TEXT, _text_sum(source))
     return own
+
+
+def _text_sum(path: str) -> int:
+    """A checksum of a text, however its lines end."""
+    with open(path, encoding='utf-8', errors='replace') as file:
+        return zlib.crc32(file.read().encode('utf-8', 'replace'))
 
 
 def _sum(state: Mapping[str, Tensor]) -> int:

@@ -18,6 +18,8 @@ from .module import GraphModule
 __all__ = ['load_torch', 'save_torch']
 
 _FORMAT = 'graph of MXNet with tensors, 1'
+#: Of files with states, which older versions refuse: they would run them without states.
+_STEPPED = 'graph of MXNet in steps with tensors, 2'
 
 
 def save_torch(module: GraphModule, path: str | os.PathLike[str]) -> None:
@@ -51,7 +53,7 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str]) -> None:
     """
     _check.instance('module', module, GraphModule, 'a module of to_torch')
     path = os.fspath(path)
-    content = {'format': _FORMAT, **_content(module)}
+    content = {'format': _STEPPED if module.states else _FORMAT, **_content(module)}
     try:
         with replacing([path]) as stage:
             torch.save(content, os.path.join(stage, os.path.basename(path)))
@@ -93,7 +95,8 @@ def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModul
             raise CheckpointError('%s is no whole file of save_torch: %s'
                                   % (path, reason_of(error))) from error
         raise CheckpointError('%s is no file of save_torch' % path) from None
-    if not isinstance(content, dict) or content.get('format') != _FORMAT:
+    if not isinstance(content, dict) or content.get('format') not in (
+            _FORMAT, _STEPPED):
         raise CheckpointError('%s was not written by save_torch' % path)
     try:
         parts = [content, *([content['encoder']] if 'encoder' in content else [])]

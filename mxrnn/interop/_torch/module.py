@@ -259,6 +259,9 @@ class GraphModule(nn.Module):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
+        for name, value in (('states', []), ('encoder', None)):  # not in pickles of old versions
+            if not hasattr(self, name):
+                setattr(self, name, value)
         self._runners = {False: self._runner(False)}
         self._runners[False].schedule.convert(self._real)
 
@@ -311,8 +314,11 @@ class GraphModule(nn.Module):
         missing = [name for name in self.inputs if name not in given and name not in kwargs
                    and name not in self._labels]
         if unknown or missing:
-            raise TypeError('the inputs must be %s, got %s' % (
-                ', '.join(self.inputs), ', '.join([*given, *kwargs]) or 'none'))
+            labels = [name for name in self.inputs if name in self._labels]
+            raise TypeError('the inputs must be %s%s, got %s' % (
+                ', '.join(name for name in self.inputs if name not in labels) or 'none',
+                ' (and may be %s)' % ', '.join(labels) if labels else '',
+                ', '.join([*given, *kwargs]) or 'none'))
         given.update(kwargs)
         for name, value in given.items():
             _check.instance(name, value, Tensor, 'a torch.Tensor')

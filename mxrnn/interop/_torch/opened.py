@@ -37,6 +37,9 @@ _Found = List[Optional[_Array]]
 class Runner:
     """Runs a graph, and finds out where to read the sizes that it leaves open.
 
+    The first call with each set of inputs decides, which of their axes are repeated along others
+    (those of length 1) among the rest; later calls read sizes at the same places.
+
     Attributes
     ----------
     schedule : Schedule
