@@ -14,7 +14,7 @@ from .registry import register
 if TYPE_CHECKING:
     from ._source.export import from_source, to_source
     from ._torch.files import load_torch, save_torch
-    from ._torch.module import from_torch, to_torch
+    from ._torch.leaving import from_torch, to_torch
     from .cell_weights import (
         from_gluon_params,
         from_torch_state_dict,
@@ -28,7 +28,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
            'register', 'save', 'save_torch', 'to_onnx', 'to_source', 'to_torch', 'torch_state_dict']
 
 #: Names that need torch, and where they are.
-_TORCH = {'to_torch': '_torch.module', 'from_torch': '_torch.module',
+_TORCH = {'to_torch': '_torch.leaving', 'from_torch': '_torch.leaving',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
           'load_torch': '_torch.files', 'save_torch': '_torch.files',
           'to_source': '_source.export', 'from_source': '_source.export'}
