@@ -231,8 +231,10 @@ def interval(begin: int | None, end: int | None, size: Size, step: int = 1) -> S
     size = resolve(size)
     if isinstance(size, int):
         return len(range(size)[begin:end:step])
-    if begin in (0, None) and end is None and abs(step) == 1:
+    if end is None and (step == 1 and begin in (0, None) or step == -1 and begin in (-1, None)):
         return size
+    if end is None and begin == 0 and step < 0:
+        return 1
     known = [bound for bound in (begin, end) if bound is not None]
     if step == 1 and len(known) == 2 and (begin >= 0) == (end >= 0):  # type: ignore[operator]
         return max(known[1] - known[0], 0)  # as long as the axis is long enough

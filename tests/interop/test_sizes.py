@@ -1,6 +1,8 @@
 """Sizes that a graph leaves open: numbers, axes and products of them that have to be equal."""
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from mxrnn._graph.sizes import (
@@ -9,6 +11,7 @@ from mxrnn._graph.sizes import (
     Source,
     broadcast,
     divide,
+    interval,
     product,
     resolve,
     same,
@@ -89,3 +92,18 @@ def test_shapes_are_broadcast_from_their_last_axes():
     assert broadcast((), (time,)) == (time,)
     with pytest.raises(SizeError, match='2 and 3'):
         broadcast((batch, 2), (3,))
+
+
+@pytest.mark.parametrize('step, expected', [(-3, 1), (-2, 1), (-1, 3), (1, 33), (2, 0), (3, 0)])
+def test_a_part_of_an_open_axis_is_as_long_as_that_of_any_number(step, expected):
+    """Where a size is told, it is that of all axes that the bounds do not reach beyond."""
+    bounds = [None, *range(-3, 4)]
+    told = 0
+    for begin, end in itertools.product(bounds, bounds):
+        axis = read('batch')
+        size = interval(begin, end, axis, step)
+        if size is not None:
+            told += 1
+            assert [length if size is axis else size for length in range(3, 9)] == [
+                interval(begin, end, length, step) for length in range(3, 9)], (begin, end)
+    assert told == expected
