@@ -419,9 +419,19 @@ def test_buckets_that_wait_keep_no_outputs():
     module = mx.mod.BucketingModule(network_of, 3)
     module.bind([('data', (2, 3))])
     module.init_params(mx.init.One())
-    for length in (3, 2):
+
+    def run_bucket(length):
         shape = 2, length
         module.forward(mx.io.DataBatch([mx.nd.ones(shape)], None, bucket_key=length,
                                        provide_data=[('data', shape)]), is_train=True)
+    run_bucket(3)
+    run_bucket(2)
     assert module.get_outputs()[0].shape == (2, 2)
-    assert module._buckets[3].get_outputs() == []
+    module.switch_bucket(3, [('data', (2, 3))])
+    for ask in (module.get_outputs, module.backward,
+                lambda: module.update_metric(mx.metric.Loss(), [])):
+        with pytest.raises(ValueError, match='another bucket has run after it'):
+            ask()
+    run_bucket(3)
+    assert module.get_outputs()[0].shape == (2, 3)
+    module.backward()

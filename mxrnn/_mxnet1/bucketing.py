@@ -159,7 +159,8 @@ class BucketingModule(BaseModule):
         self.switch_bucket(data_batch.bucket_key, data_batch.provide_data,
                            data_batch.provide_label)
         for module in self._buckets.values():
-            module._exec_group.forget()
+            if module is not self._curr_module:
+                module._exec_group.forget()
         self._curr_module.forward(data_batch, is_train)
 
     def update(self) -> None:

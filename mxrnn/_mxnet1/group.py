@@ -56,6 +56,7 @@ class Group:
         self.symbol, self.contexts, self.workload = symbol, list(contexts), list(workload)
         self.param_names, self.state_names = list(params), list(states)
         self.aux_names = symbol.list_auxiliary_states()
+        self._forgot = False
         types = {desc.name: desc.dtype for desc in [*data_shapes, *label_shapes]}
         self.execs: list[Executor] = [symbol.simple_bind(  # type: ignore[misc]
             ctx, requests, types, shared_arg_names=self.param_names,
@@ -136,14 +137,23 @@ class Group:
             self._load(batch.label, self.label_shapes, 'labels')
         for executor in self.execs:
             executor.forward(is_train)
+        self._forgot = False
 
     def forget(self) -> None:
         """Give back the memory of the last outputs, unless a program holds them."""
         for executor in self.execs:
+            self._forgot = self._forgot or bool(executor.outputs)
             executor.outputs = []
+
+    def _needs_outputs(self) -> None:
+        """Raise ValueError if there were outputs and they were forgotten."""
+        if self._forgot:
+            raise ValueError('the outputs of this bucket are gone, since another bucket has run '
+                             'after it: call forward with a batch of this bucket again')
 
     def backward(self, out_grads: Array | Sequence[Array] | None) -> None:
         """Compute gradients; `out_grads` are of the outputs of a whole batch."""
+        self._needs_outputs()
         if isinstance(out_grads, Array):
             out_grads = [out_grads]
         for device, executor in enumerate(self.execs):
@@ -162,6 +172,7 @@ class Group:
 
     def outputs(self, merge: bool, begin: int = 0, end: int | None = None) -> Arrays:
         """Outputs, joined over the devices or as a list for each."""
+        self._needs_outputs()
         columns = list(zip(*[executor.outputs for executor in self.execs]))[begin:end]
         if not merge:
             return [list(column) for column in columns]
@@ -208,6 +219,7 @@ class Group:
 
     def update_metric(self, metric: EvalMetric, labels: Arrays, pre_sliced: bool) -> None:
         """Give a metric each device's outputs with their labels, which may be by device."""
+        self._needs_outputs()
         for device, executor in enumerate(self.execs):
             parts: Iterable[Array] = labels[device] if pre_sliced else [
                 self._rows(label, desc, device)  # type: ignore[arg-type]
