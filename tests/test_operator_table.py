@@ -368,6 +368,13 @@ def test_axes_of_outputs():
     assert not wrong and len(known) > 100
 
 
+@pytest.mark.parametrize('text, size, more', [('TRUE', 3, None), ('0', 5, -1), ('False', 5, -1)])
+def test_rules_read_attributes_as_the_table_does(text, size, more):
+    node = Node('sum', 'total', {'axis': '0', 'exclude': text}, (Entry(0, 0),))
+    assert axes_of(node, [[(3,), (5,)]]) == [[(size,)]]
+    assert ROWS['sum'].more_axes(node) == more
+
+
 def test_numbers_of_axes():
     """But for what the rows of these say, which holds of nearly all that programs mean."""
     wrong = set()

@@ -107,7 +107,7 @@ def _reduced(node: Node, inputs: list[Axes]) -> list[Axes]:
     gone = set(range(len(data)))
     if axis not in (None, ()):
         some = {place_of(each, data) for each in (axis if isinstance(axis, tuple) else (axis,))}
-        gone = gone - some if node.attrs.get('exclude', '') in ('True', 'true', '1') else some
+        gone = gone - some if getattr(node, 'exclude', False) else some
     left: Axes = [() if at in gone else axis for at, axis in enumerate(data)
                   if at not in gone or node.keepdims]
     return [left or [()]]
@@ -143,7 +143,7 @@ def _product(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @_rule('Convolution Convolution_v1 Pooling')
 def _windows(node: Node, inputs: list[Axes]) -> list[Axes]:
-    if node.attrs.get('layout', 'None') not in ('None', 'NCW', 'NCHW', 'NCDHW'):
+    if node.layout not in (None, 'NCW', 'NCHW', 'NCDHW'):
         raise UnknownAxes
     data, pools = inputs[0], node.op == 'Pooling'
     if len(node.kernel) != len(data) - 2 or pools and (
@@ -249,10 +249,10 @@ def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
 @_rule('Concat stack _rnn_param_concat')
 def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
     if node.op == 'stack':
-        same = inputs[0]
+        rest = inputs[0]
         for axes in inputs[1:]:
-            same = [unify(*pair) for pair in zip(same, axes)]
-        return [replaced(same, node.axis, [(len(inputs),)], 1)]
+            rest = [unify(*pair) for pair in zip(rest, axes)]
+        return [replaced(rest, node.axis, [(len(inputs),)], 1)]
     at = place_of(node.dim, inputs[0])
     sizes = [number_of(axes[at]) for axes in inputs]
     known = [size for size in sizes if size is not None]

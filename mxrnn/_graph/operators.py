@@ -318,7 +318,7 @@ def _left(node: AnyNode) -> int | None:
     if node.keepdims:
         return 0
     over: tuple[int, ...] = (node.axis,) if isinstance(node.axis, int) else node.axis
-    return -len(over) if over and not node.attrs.get('exclude') else None
+    return -len(over) if over and not getattr(node, 'exclude', False) else None
 
 
 axes('Flatten', (2,))
