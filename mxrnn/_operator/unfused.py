@@ -1,40 +1,41 @@
 """Graphs of a program that runs with --fuse, saved as they are without it.
 
 A cell is unrolled in both forms. The program works with the fused one; a file gets the other.
+The outputs of a fused form are marked. Copies have the mark, too, and graphs that are composed of
+it. It stands for the JSON of both forms, which is kept, compressed.
 """
 from __future__ import annotations
 
 import collections
 import contextlib
 import functools
-import itertools
+import hashlib
+import json
+import zlib
 from typing import Any, Iterator, NamedTuple
 
+from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.sequence import flatten
 from .._cells.unroll import Unrolled, unchanged_on_error
+from .._graph.graph import Entry, Graph
 from .._graph.merging import Edit
-from .._graph.reading import graph_to_json
-from .._runtime.mxnet import graph_of, mx
+from .._graph.reading import graph_from_json, graph_to_json
+from .._runtime.mxnet import graph_of, json_of, mx
 from .fuse import replaced_in
 
 __all__ = ['apart', 'is_ours', 'remember', 'unfused']
 
-#: The attribute of fused nodes that says which unroll made them.
+#: The attribute of a node whose outputs are those of a fused form: the digest of the unroll, and
+#: the place of the first of these outputs in it.
 _MARK = '__unrolled__'
 
+#: By digest of an unroll: its JSON, compressed. The outputs are those of the fused form, then those
+#: of the form of steps. The oldest go first: MXNet does not tell when a graph is no longer in use.
+_unrolled: collections.OrderedDict[str, bytes] = collections.OrderedDict()
 
-class _Forms(NamedTuple):
-    """Outputs and states of an unrolled cell, fused and as they are without, and the mark."""
-
-    mark: str
-    fused: list[mx.sym.Symbol]
-    plain: list[mx.sym.Symbol]
-
-
-#: Of the last cells: MXNet does not tell when a graph is no longer in use.
-_unrolled: collections.deque[_Forms] = collections.deque(maxlen=100)
-_marks = itertools.count()
+#: How many bytes are kept.
+_MOST = 64 << 20
 
 
 def is_ours(cell: BaseRNNCell) -> bool:
@@ -71,37 +72,116 @@ def apart(cell: BaseRNNCell) -> Iterator[None]:
 
 
 def remember(fused: Unrolled, plain: Unrolled) -> None:
-    """Note both forms of what an unrolled cell gives."""
-    forms = _Forms(str(next(_marks)), *(
-        flatten([outputs if isinstance(outputs, list) else [outputs], states])
-        for outputs, states in (fused, plain)))
-    if len(forms.fused) == len(forms.plain):
-        for each in forms.fused:
-            each._set_attr(**{_MARK: forms.mark})
-        _unrolled.append(forms)
-        _save_unfused()
+    """Keep both forms of what an unrolled cell gives, and mark the fused one."""
+    forms, others = (flatten([outputs if isinstance(outputs, list) else [outputs], states])
+                     for outputs, states in (fused, plain))
+    text = json_of(mx.sym.Group([*forms, *others]))
+    heads, count = json.loads(text, strict=False)['heads'], len(forms)
+    if len(others) != count or len(heads) != 2 * count:
+        return
+    content = text.encode()
+    digest = hashlib.blake2b(content, digest_size=12).hexdigest()
+    seen = [head[0] for head in heads]
+    for at, each in enumerate(forms):
+        if heads[at] != heads[at + count] and seen.index(seen[at]) == at:
+            each._set_attr(**{_MARK: '%s.%d' % (digest, at)})
+    _unrolled[digest] = _unrolled.pop(digest, b'') or zlib.compress(content)
+    while sum(map(len, _unrolled.values())) > _MOST and len(_unrolled) > 1:
+        _unrolled.popitem(last=False)
+    _save_unfused()
+
+
+class _Use(NamedTuple):
+    """An unroll in a graph: `same` tells which entry of the graph an entry of the unroll is."""
+
+    digest: str
+    same: dict[Entry, Entry]
 
 
 def unfused(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
-    """The graph that the program would have made without --fuse, or `symbol` if that is not known,
-    as of copies."""
-    marks = {node.attrs.get(_MARK) for node in graph_of(symbol).nodes}
-    made = [forms for forms in _unrolled if forms.mark in marks]
-    fused = [each for forms in made for each in forms.fused]
-    plain = [each for forms in made for each in forms.plain]
-    if not made:
+    """The graph that the program would have made without --fuse.
+
+    Where it is not known, a warning says why, and all of the graph stays fused.
+    """
+    graph = graph_of(symbol)
+    if not any(_MARK in node.attrs for node in graph.walk()):
         return symbol
-    graph = graph_of(mx.sym.Group([symbol, *fused, *plain]))
-    own, count = len(symbol.list_outputs()), len(fused)
-    heads = graph.heads[own:own + count], graph.heads[own + count:]
-    graph = graph._replace(heads=graph.heads[:own])
-    reached, edit = graph.reached(lambda node: node.inputs), Edit(graph)
-    edit.replaced.update((one, other) for one, other in zip(*heads)
-                         if one.node in reached and one != other)
-    changed = edit.graph()
-    if sorted(changed.arguments) != sorted(symbol.list_arguments()):
-        return symbol
+    changed = _in_steps(graph)
+    if isinstance(changed, str):
+        _check.warn_once('Symbol.save writes %s with its recurrences as operators, for the one '
+                         'number of steps that they were unrolled for: %s'
+                         % (', '.join(graph.outputs), changed))
+        changed = _unmarked(graph)
     return mx.sym.load_json(graph_to_json(changed))
+
+
+def _unmarked(graph: Graph) -> Graph:
+    return graph._replace(nodes=tuple(node._replace(
+        attrs={key: value for key, value in node.attrs.items() if key != _MARK},
+        subgraphs=tuple(map(_unmarked, node.subgraphs))) for node in graph.nodes))
+
+
+def _in_steps(graph: Graph) -> Graph | str:
+    """The graph with the form of steps in the place of each fused one, or why there is none."""
+    marked = {place: node.attrs[_MARK].partition('.')
+              for place, node in enumerate(graph.nodes) if _MARK in node.attrs}
+    if len(marked) < sum(_MARK in node.attrs for node in graph.walk()):
+        return 'they are in the body of a loop. To write the steps, save it without --fuse'
+    kept = {digest: graph_from_json(zlib.decompress(_unrolled[digest]).decode())
+            for digest in {digest for digest, _, _ in marked.values()} if digest in _unrolled}
+    uses: list[_Use] = []
+    for place, (digest, _, at) in marked.items():
+        if digest not in kept:
+            return ('some of their steps are not kept any more. To write the steps, unroll the '
+                    'cells again before you save it, or save it without --fuse')
+        same = _matched(graph, place, kept[digest], int(at))
+        for use in uses:
+            if use.digest == digest and all(use.same.get(one, other) == other
+                                            for one, other in same.items()):
+                use.same.update(same)
+                break
+        else:
+            uses.append(_Use(digest, same))
+    edit = Edit(graph)
+    for use in uses:
+        _replace(edit, kept[use.digest], use.same)
+    changed = edit.graph()
+    if sorted(changed.arguments) != sorted(graph.arguments):
+        return 'its steps have other arguments. To write the steps, save it without --fuse'
+    return changed
+
+
+def _matched(graph: Graph, place: int, unrolled: Graph, at: int) -> dict[Entry, Entry]:
+    """By entry of an unroll, as far as output `at` depends on it: the entry of a graph in which the
+    node at `place` is that output. A variable of the unroll may have become anything."""
+    same: dict[Entry, Entry] = {}
+    pending = [(Entry(unrolled.heads[at].node, 0), Entry(place, 0))]
+    while pending:
+        one, other = pending.pop()
+        if one not in same:
+            node = unrolled.nodes[one.node]
+            same[one] = other
+            if not node.is_variable:
+                same.update(_outputs(one.node, other.node, node.num_outputs))
+                pending.extend(zip(node.inputs, graph.nodes[other.node].inputs))
+    return same
+
+
+def _outputs(one: int, other: int, count: int) -> Iterator[tuple[Entry, Entry]]:
+    return ((Entry(one, output), Entry(other, output)) for output in range(count))
+
+
+def _replace(edit: Edit, unrolled: Graph, same: dict[Entry, Entry]) -> None:
+    """Put the form of steps in the place of the fused one, from which `same` was found."""
+    count = len(unrolled.heads) // 2
+    plain = unrolled._replace(heads=unrolled.heads[count:])
+    for place in sorted(plain.reached(lambda node: node.inputs)):
+        if Entry(place, 0) not in same:
+            node = plain.nodes[place]
+            copy = edit.writer.copy(node, [same[entry] for entry in node.inputs])
+            same.update(_outputs(place, copy.node, node.num_outputs))
+    edit.replaced.update((same[one], same[other]) for one, other in zip(unrolled.heads, plain.heads)
+                         if one in same and one != other)
 
 
 @functools.lru_cache(maxsize=None)
