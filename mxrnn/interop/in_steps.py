@@ -1,18 +1,41 @@
 """Graphs of sequences in steps, for all ways out; a refusal says what to do."""
 from __future__ import annotations
 
-from typing import Mapping, Sequence, Union
+from typing import Container, Mapping, Sequence, Union
 
 import numpy as np
 
+from .. import _check
 from .._graph.graph import Graph
 from .._graph.stepping import StateError, Stepped, with_states
 from .registry import ExportError
 
-__all__ = ['how_to_free', 'in_steps', 'shapes_found']
+__all__ = ['check_names', 'check_shapes', 'how_to_free', 'in_steps', 'shapes_found']
 
 #: Shapes of inputs by name: numbers, and names of axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
+
+
+def check_names(name: str, given: object, graph: Graph) -> None:
+    """Refuse an argument, called `name`, that is no dict by names of the graph's variables."""
+    known = graph.arguments + graph.auxiliary
+    for key in _check.instance(name, given, Mapping, 'a dict by names of inputs'):
+        if key not in known:
+            raise ValueError('%s must be of arguments of the model, such as %s; got %r' % (
+                name, ', '.join([*graph.arguments[:3], *['…'] * (len(graph.arguments) > 3)]), key))
+
+
+def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()) -> None:
+    """Refuse `inputs` that are no shapes of the graph's variables, or of some in `params`."""
+    check_names('inputs', inputs, graph)
+    for key, shape in inputs.items():  # type: ignore[attr-defined]
+        _check.instance('inputs[%r]' % key, shape, (tuple, list), 'a tuple of names and integers')
+        for size in shape:
+            if not isinstance(size, str) or not size:
+                _check.integer('each axis of inputs[%r] that is no name' % key, size, 1)
+        if key in params:
+            raise ValueError('inputs must be of arguments that have no value in the model, '
+                             'got %r, a parameter' % key)
 
 
 def how_to_free(graph: Graph) -> str:
@@ -33,7 +56,14 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         raise ImportError('inputs must have the shapes of %s, or the package onnx has to find '
                           'them (%s): pip install "onnx>=1.13"' % (', '.join(missing), error)
                           ) from None
-    found, notes = found_shapes(graph, params, given, types, missing)
+    try:
+        found, notes = found_shapes(graph, params, given, types, missing)
+    except ExportError as error:
+        if not given:
+            raise
+        raise ExportError('%s\nThese shapes were given (inputs, --input): %s' % (error, '; '.join(
+            '%s=%s' % (name, ','.join(map(str, shape))) for name, shape in given.items()))
+        ) from None
     cure = how_to_free(graph) if any(' step' in note for note in notes) else ''
     return found, notes + [cure] * bool(cure)
 

@@ -161,3 +161,15 @@ def test_states_of_a_model_without_weights():
                       states=True).module
     data = torch.rand(4, 2, 3)
     torch.testing.assert_close(module.steps(data, module.begin(2))[0], module(data))
+
+
+def test_a_graph_that_has_no_steps_is_refused_for_that():
+    """Not because it does not take the numbers that the writer draws."""
+    graph = interop.graph_from_json(json.dumps({'nodes': [
+        {'op': 'null', 'name': 'data', 'inputs': []},
+        {'op': 'SliceChannel', 'name': 'split', 'inputs': [[0, 0, 0]],
+         'attrs': {'num_outputs': '5', 'axis': '1'}},
+        {'op': 'tanh', 'name': 'out', 'inputs': [[1, 0, 0]]}],
+        'arg_nodes': [0], 'heads': [[2, 0, 0]]}))
+    with pytest.raises(interop.ExportError, match='no recurrence along an axis of any size'):
+        generate(interop.Model(graph, {}, {}), {'data': ('batch', 'time', 4)}, states=True)

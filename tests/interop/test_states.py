@@ -496,7 +496,8 @@ def in_torch(module, data, sizes):
     """The first output, by chunks, as arrays of (batch, time, ...)."""
     import torch
     encoder = module.encoder
-    given = {given: torch.zeros(3, 6) for given, _ in module.states}
+    given = {given: torch.zeros([size if isinstance(size, int) else 3
+                                 for size in module.axes[given]]) for given, _ in module.states}
     with torch.no_grad():
         if encoder is not None:
             found = encoder(**{name: data[name] for name in encoder.inputs})
@@ -598,5 +599,41 @@ def test_modules_that_have_no_steps(tmp_path):
         interop.to_torch(model, states=True, roll=False)
     with pytest.raises(ValueError, match='inputs are for states=True'):
         interop.to_torch(model, inputs={'data': ('batch', 'time')})
-    with pytest.raises(ValueError, match='inputs must be of arguments of the model, got date'):
-        interop.to_torch(model, states=True, inputs={'date': (1,)})
+    for given, message in (
+            ({'date': (1,)}, "inputs must be of arguments of the model, such as .*; got 'date'"),
+            (['data'], 'inputs must be a dict by names of inputs, got'),
+            ({'data': 5}, r"inputs\['data'\] must be a tuple of names and integers, got 5"),
+            ({'data': (0, 'time')}, r"each axis of inputs\['data'\] that is no name must be"),
+            ({next(iter(model.arg_params)): (1,)}, 'no value in the model, got .* parameter')):
+        with pytest.raises((TypeError, ValueError), match=message):
+            interop.to_torch(model, states=True, inputs=given)
+        with pytest.raises((TypeError, ValueError), match=message):
+            interop.to_source(model, str(tmp_path / 'm.py'), given)
+
+
+def test_modules_check_the_shapes_of_states():
+    torch = pytest.importorskip('torch')
+    model, _ = model_for(rnn.GRUCell(4, 'gru_').unroll(
+        3, mx.sym.Variable('data'), merge_outputs=True)[0], {'data': (2, 3, 5)})
+    module = interop.to_torch(model, states=True, inputs={'data': ('batch', 'time', 5)})
+    data = torch.zeros(3, 2, 5)
+    assert module(data, torch.zeros(3, 4))[1].shape == (3, 4)
+    for state, message in ((torch.zeros(1, 4), 'inputs must be of one batch, got data of shape .3'),
+                           (torch.zeros(3, 5), r'gru_0_in must have the shape \(batch, 4\), got'),
+                           (torch.zeros(1, 3, 4), r'gru_0_in must have the shape \(batch, 4\)')):
+        with pytest.raises(ValueError, match=message):
+            module(data, state)
+
+
+def test_weights_of_modules_in_steps_go_back():
+    torch = pytest.importorskip('torch')
+    _, model = model_of('attention_with_input_feeding')
+    module = interop.to_torch(model, states=True)
+    with torch.no_grad():
+        for value in module.parameters():
+            value.mul_(2)
+    again = interop.from_torch(module, model)
+    for name, array in model.arg_params.items():
+        np.testing.assert_array_equal(again.arg_params[name], 2 * array)
+    with pytest.raises(ValueError, match='same graph as model: it has .* of shape'):
+        interop.from_torch(module, model_of('gru_bucketing')[1])

@@ -9,7 +9,7 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import Finding, RolledGraph, certify, roll
-from ..in_steps import how_to_free, in_steps, shapes_found
+from ..in_steps import check_names, check_shapes, how_to_free, in_steps, shapes_found
 from ..registry import ONNX, ExportError
 from .conversion import Conversion, some, unknown_operators
 from .inputs import Named, found_shapes
@@ -54,7 +54,10 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     inputs, length, axes = _without_length(inputs or {})
     types = types or {}
     params = {**model.arg_params, **model.aux_params}
-    _check_inputs(model.graph, inputs, types)
+    check_shapes(inputs, model.graph)
+    check_names('types', types, model.graph)
+    for key, dtype in types.items():
+        _check.dtype('types[%r]' % key, dtype)
     _check.flag('roll', rolled)
     if not rolled and (length is not None or certify_by is not None):
         raise ValueError('a number of steps becomes an axis where the graph is rolled up: not with '
@@ -220,23 +223,6 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
                 file = _plain(graph, params, {**given, **fixed}, types, own, unrolled)
                 return file._replace(notes=notes)
     return _File(content, shapes, notes)
-
-
-def _check_inputs(graph: Graph, inputs: Any, types: Any) -> None:
-    known = set(graph.arguments + graph.auxiliary)
-    for name, mapping in (('inputs', inputs), ('types', types)):
-        _check.instance(name, mapping, Mapping, 'a dict by names of inputs')
-        for key in mapping:
-            if key not in known:
-                raise ValueError('%s must be of arguments of the model, such as %s; got %r'
-                                 % (name, some(graph.arguments), key))
-    for key, shape in inputs.items():
-        _check.instance('inputs[%r]' % key, shape, (tuple, list), 'a tuple of names and integers')
-        for size in shape:
-            if not isinstance(size, str) or not size:
-                _check.integer('each axis of inputs[%r] that is no name' % key, size, 1)
-    for key, dtype in types.items():
-        _check.dtype('types[%r]' % key, dtype)
 
 
 # ---- outputs

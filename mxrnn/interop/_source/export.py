@@ -18,7 +18,7 @@ from ..._graph.merging import merged, without_effectless
 from ..._graph.rolling import RolledGraph, roll
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
-from ..in_steps import in_steps
+from ..in_steps import check_shapes, in_steps
 from ..model import Model
 from ..registry import ExportError
 from .checking import Check
@@ -181,7 +181,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
           types: Mapping[str, Any] | None, outputs: Sequence[str] | None,
           states: bool = False) -> _Plan:
     _check.instance('model', model, Model, 'a Model, as load gives it')
-    given = dict(_check.instance('inputs', {} if inputs is None else inputs, Mapping, 'a dict'))
+    given: Named = {} if inputs is None else inputs
     kinds = {} if types is None else types
     graph = model.graph if outputs is None else model.graph.select(outputs)
     names = graph.arguments + graph.auxiliary
@@ -189,9 +189,8 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     if twice:
         raise ExportError('variables must have names of their own, but there are several called %s'
                           % ', '.join(twice))
-    unknown = sorted(set(given) - set(graph.arguments))
-    if unknown:
-        raise ValueError('inputs must be of arguments of the model, got %s' % ', '.join(unknown))
+    check_shapes(given, graph, {**model.arg_params, **model.aux_params})
+    arrays = {**model.arg_params, **model.aux_params}
     whole, rolled = graph, roll(graph, training=True)
     graph = rolled.graph
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
@@ -210,7 +209,10 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         facts = survey(graph, model, samples, known)
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
-    arrays = {**model.arg_params, **model.aux_params}
+    except ExportError:
+        if states and all(name in given or name in arrays for name in needed):
+            in_steps(graph, arrays, given, kinds)  # if it has no steps, that is the reason
+        raise
     used = {name: arrays[name] for name in graph.arguments + graph.auxiliary if name in arrays}
     for name, array in used.items():
         if array.dtype.kind not in 'fiu':

@@ -141,7 +141,7 @@ def _content(module: GraphModule) -> dict[str, Any]:
         'graph': graph_to_json(module.graph), 'parameters': _tensors(module._parameters),
         'buffers': _tensors(module._buffers)}
     if module.outputs != module.graph.outputs or module.states:
-        content.update(outputs=module.outputs, states=module.states)
+        content.update(outputs=module.outputs, states=module.states, axes=module.axes)
     if module.encoder is not None:
         content['encoder'] = _content(module.encoder)
     return content
@@ -151,12 +151,15 @@ def _module(content: dict[str, Any], roll: bool, encoder: GraphModule | None = N
             ) -> GraphModule:
     """The module of `_content`, or of a stranger's file."""
     outputs, states = content.get('outputs'), [tuple(pair) for pair in content.get('states', ())]
-    names = [*(outputs or ()), *(name for pair in states for name in pair)]
+    axes = content.get('axes', {})
+    names = [*(outputs or ()), *(name for pair in states for name in pair), *axes]
     if not all(isinstance(name, str) for name in names) or any(len(pair) != 2 for pair in states):
         raise ValueError('outputs must be names, and states pairs of names')
+    if not all(isinstance(size, (int, str)) for each in axes.values() for size in each):
+        raise ValueError('axes must be numbers or names')
     return GraphModule(graph_from_json(content['graph']), content['parameters'],
                        content['buffers'], roll=roll, outputs=outputs, states=states,
-                       encoder=encoder)
+                       encoder=encoder, axes=axes)
 
 
 def _tensors(values: Any) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.rolling import roll as roll_up
-from ..in_steps import in_steps
+from ..in_steps import check_shapes, in_steps
 from ..model import Model
 from .module import GraphModule
 
@@ -57,6 +57,8 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     ValueError
         Two variables of the graph have one name, there is no output of a name in `outputs`, or
         `inputs` has another name than that of an input.
+    TypeError
+        `inputs` is no dict of shapes.
 
     Examples
     --------
@@ -74,24 +76,24 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     if _check.flag('states', states):
         if not _check.flag('roll', roll):
             raise ValueError('states are those of a graph that is rolled up: not with roll=False')
-        return _stepped(graph, model, inputs or {}).eval()
+        return _stepped(graph, model, {} if inputs is None else inputs).eval()
     if inputs is not None:
         raise ValueError('inputs are for states=True: other modules take any shapes')
     return GraphModule(graph, model.arg_params, model.aux_params, roll=roll).eval()
 
 
 def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str]]) -> GraphModule:
-    unknown = sorted(set(inputs) - set(graph.arguments))
-    if unknown:
-        raise ValueError('inputs must be of arguments of the model, got %s' % ', '.join(unknown))
     params = {**model.arg_params, **model.aux_params}
+    check_shapes(inputs, graph, params)
     _, shapes = in_steps(roll_up(graph).graph, params, inputs)  # refused as by the other ways out
     stepped, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
     encoder = None if stepped.encoder is None else GraphModule(
         stepped.encoder, model.arg_params, model.aux_params, outputs=stepped.captured)
     return GraphModule(stepped.graph, model.arg_params, model.aux_params, outputs=stepped.outputs,
                        states=[(each.given, each.after) for each in stepped.states],
-                       encoder=encoder)
+                       encoder=encoder, axes={name: stepped.axes[name] for name in (
+                           *stepped.shapes, *(each.given for each in stepped.states))
+                           if name in stepped.axes})
 
 
 def from_torch(module: GraphModule, model: Model) -> Model:
@@ -100,7 +102,7 @@ def from_torch(module: GraphModule, model: Model) -> Model:
     Parameters
     ----------
     module : GraphModule
-        As `to_torch` made it of `model`, and as training has left it.
+        As `to_torch` made it of `model`, with `states` or without, and as training has left it.
     model : Model
 
     Returns
@@ -111,7 +113,7 @@ def from_torch(module: GraphModule, model: Model) -> Model:
     Raises
     ------
     ValueError
-        The module is of another graph.
+        The module is of another graph; of one with `states`: it has other weights than `model`.
 
     Examples
     --------
@@ -130,12 +132,18 @@ def from_torch(module: GraphModule, model: Model) -> Model:
     """
     _check.instance('module', module, GraphModule, 'a module of to_torch')
     _check.instance('model', model, Model, 'a Model, as load gives it')
-    if module.graph not in (model.graph, _like(model.graph, module)):
+    parts = [part for part in (module.encoder, module) if part is not None]
+    if not module.states and module.graph not in (model.graph, _like(model.graph, module)):
         raise ValueError('module must be made of the same graph as model')
     params, states = dict(model.arg_params), dict(model.aux_params)
-    for values, target in ((module._parameters, params), (module._buffers, states)):
+    for values, target in [*((part._parameters, params) for part in parts),
+                           *((part._buffers, states) for part in parts)]:
         for name, value in values.items():
             if value is not None:
+                if name not in target or target[name].shape != value.shape:
+                    raise ValueError('module must be made of the same graph as model: it has %s of '
+                                     'shape %s, the model %s' % (name, tuple(value.shape), (
+                                         target[name].shape if name in target else 'none')))
                 target[name] = _array_of(value, target[name].dtype)
     return model._replace(arg_params=params, aux_params=states)
 

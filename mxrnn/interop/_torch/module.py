@@ -42,6 +42,8 @@ class GraphModule(nn.Module):
         Pairs of an input and the output that takes its place in the next step.
     encoder : GraphModule, optional
         Computes what is the same in all steps.
+    axes : dict, optional
+        Axes by name of an input, as `with_states` tells them: those that are checked.
 
     Attributes
     ----------
@@ -52,12 +54,14 @@ class GraphModule(nn.Module):
         labels, are behind the other inputs, in this order.
     states : list of (str, str)
     encoder : GraphModule or None
+    axes : dict
     """
 
     def __init__(self, graph: Graph, arg_params: Mapping[str, np.ndarray | Tensor],
                  aux_params: Mapping[str, np.ndarray | Tensor], *, roll: bool = True,
                  outputs: Sequence[str] | None = None, states: Sequence[tuple[str, str]] = (),
-                 encoder: GraphModule | None = None) -> None:
+                 encoder: GraphModule | None = None,
+                 axes: Mapping[str, Sequence[int | str]] | None = None) -> None:
         super().__init__()
         self.graph = graph
         self._roll = _check.flag('roll', roll)
@@ -79,6 +83,8 @@ class GraphModule(nn.Module):
             raise ValueError('aux_params must have the auxiliary states %s' % ', '.join(missing))
         self.states: list[tuple[str, str]] = list(states)
         self.encoder: GraphModule | None = encoder
+        self.axes: dict[str, list[int | str]] = {
+            name: list(each) for name, each in (axes or {}).items()}
         self._labels = set(arguments) - {graph.nodes[place].name for place in graph.needed()}
         self.inputs = [name for name in arguments if name not in arg_params]
         if self.states:
@@ -126,7 +132,8 @@ class GraphModule(nn.Module):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
-        for name, value in (('states', []), ('encoder', None)):  # not in pickles of old versions
+        # pickles of old versions do not have these
+        for name, value in (('states', []), ('encoder', None), ('axes', {})):
             if not hasattr(self, name):
                 setattr(self, name, value)
         self._runners = {False: self._runner(False)}
@@ -189,7 +196,26 @@ class GraphModule(nn.Module):
         given.update(kwargs)
         for name, value in given.items():
             _check.instance(name, value, Tensor, 'a torch.Tensor')
+        if self.axes and not torch.compiler.is_compiling() and not torch.jit.is_tracing():
+            self._check_axes(given)
         return given
+
+    def _check_axes(self, given: Mapping[str, Tensor]) -> None:
+        """Refuse inputs of another number of axes, states of other sizes, and several batches."""
+        states = {name for name, _ in self.states}
+        batches: dict[int, str] = {}
+        for name, axes in self.axes.items():
+            if name not in given:
+                continue
+            shape = tuple(given[name].shape)
+            if len(shape) != len(axes) or name in states and any(
+                    isinstance(size, int) and size != own for size, own in zip(axes, shape)):
+                raise ValueError('%s must have the shape (%s), got %s' % (
+                    name, ', '.join([str(size) or 'any' for size in axes]), shape))
+            batches.update({own: name for size, own in zip(axes, shape) if size == 'batch'})
+        if len(batches) > 1:
+            raise ValueError('inputs must be of one batch, got %s' % ' and '.join(
+                '%s of shape %s' % (name, tuple(given[name].shape)) for name in batches.values()))
 
 
 def _rolled(graph: Graph, training: bool) -> Graph:
