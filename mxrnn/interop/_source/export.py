@@ -181,8 +181,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
           types: Mapping[str, Any] | None, outputs: Sequence[str] | None,
           states: bool = False) -> _Plan:
     _check.instance('model', model, Model, 'a Model, as load gives it')
-    given: Named = {} if inputs is None else inputs
-    kinds = {} if types is None else types
+    given, kinds = {} if inputs is None else inputs, {} if types is None else types
     graph = model.graph if outputs is None else model.graph.select(outputs)
     names = graph.arguments + graph.auxiliary
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -197,8 +196,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
               if graph.nodes[place].is_variable]
     try:
         shapes, notes, samples, facts = sampled(graph, whole, model, given, kinds, needed)
-        labels = [name for name in graph.arguments
-                  if name not in needed and name not in model.arg_params]
+        labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
         more = draw(graph, {name: given[name] for name in labels if name in given}, kinds, False)
         found = labels_of(graph, model, samples, facts,
                           [name for name in labels if name not in given])
