@@ -6,12 +6,17 @@ which nothing else reads, becomes a further layer of it.
 """
 from __future__ import annotations
 
+import functools
 import re
+from collections import Counter, defaultdict
 from typing import Iterable, Mapping, NamedTuple, Sequence
 
+from .axes import axes_of
+from .factors import Axes, UnknownAxes, number_of
 from .graph import Entry, Graph, Node
 from .layout import FusedLayout
 from .rolling.writing import Writer
+from .sizes import Axis
 
 __all__ = ['Edit', 'merged', 'readers', 'without_effectless']
 
@@ -65,8 +70,7 @@ def merged(graph: Graph) -> Graph:
     finds = [_directions, _whole, _layers]
     at = 0
     while at < len(finds):
-        edits = (finds[at](graph, place) for place in range(len(graph.nodes)))
-        edit = next((each for each in edits if each is not None), None)
+        edit = finds[at](graph)
         graph, at = (graph, at + 1) if edit is None else (edit.graph(), 0)
     return graph
 
@@ -145,40 +149,48 @@ def _alike(graph: Graph, one: Node, other: Node) -> bool:
             for first, second in zip(one.inputs[2:], other.inputs[2:]))
 
 
-def _needs(graph: Graph, entries: Sequence[Entry], other: Entry) -> bool:
-    """Whether arrays depend on the node of another one: then the two cannot become one node."""
-    part = graph._replace(heads=tuple(entries))
-    return other.node in part.reached(lambda node: node.inputs)
+def _needs(graph: Graph, entries: Sequence[Entry], others: Sequence[Entry]) -> bool:
+    """Whether arrays depend on the node of one of others: then these cannot become one node."""
+    reached = graph._replace(heads=tuple(entries)).reached(lambda node: node.inputs)
+    return any(other.node in reached for other in others)
 
 
 def _one_row(graph: Graph, entry: Entry) -> bool:
-    """Whether a begin state may be one row for all of the batch, which only RNN itself repeats."""
-    node = graph.nodes[entry.node]
-    while node.op in ('expand_dims', 'Reshape'):
+    """Whether a begin state that the graph makes is one row for all of the batch, which only RNN
+    itself repeats."""
+    node, moves = graph.nodes[entry.node], []
+    while node.op in ('expand_dims', 'Reshape', 'stack', 'Concat'):
+        moves.append(node)
         node = graph.nodes[node.inputs[0].node]
-    return not node.is_variable and not node.inputs and 1 in node.shape
+    if node.is_variable or node.inputs:
+        return False
+    axes: Axes = [(size,) if size else (Axis(),) for size in getattr(node, 'shape', None) or ()]
+    try:
+        for move in reversed(moves):  # arrays are joined only if they have as many rows
+            axes, = axes_of(move, [axes] * len(move.inputs))
+        return number_of(axes[-2]) == 1
+    except (UnknownAxes, IndexError):
+        return False
 
 
-def _join(edit: Edit, graph: Graph, first: Entry, second: Entry, name: str, p: float,
+def _join(edit: Edit, graph: Graph, entries: Sequence[Entry], name: str, p: float,
           **attrs: object) -> Entry:
-    """One RNN in the place of two, whose states it replaces; its output."""
-    one, other = graph.nodes[first.node], graph.nodes[second.node]
-    write = edit.writer
-    (weights, biases), (further, rest) = _arrays(edit, graph, one), _arrays(edit, graph, other)
-    parts = [*weights, *further, *biases, *rest]
+    """One RNN in the place of several, whose states it replaces; its output."""
+    nodes, write = [graph.nodes[entry.node] for entry in entries], edit.writer
+    weights, biases = zip(*[_arrays(edit, graph, node) for node in nodes])
+    parts = [part for each in (*weights, *biases) for part in each]
     vector = write.add('_rnn_param_concat', name + '_parameters',
                        {'dim': 0, 'num_args': len(parts)}, parts)
     begins = [_joined(write, name + '_begin', each, 0)
-              for each in zip(one.inputs[2:], other.inputs[2:])]
+              for each in zip(*[node.inputs[2:] for node in nodes])]
     joined = write.add('RNN', name, {
-        'mode': one.mode, 'state_size': one.state_size, 'state_outputs': True, 'p': p,
-        **attrs}, [one.inputs[0], vector, *begins], 1 + len(begins))
-    count = one.num_layers * (1 + one.bidirectional)
-    ends = count + other.num_layers * (1 + other.bidirectional)
-    for at in range(1, 1 + len(begins)):
-        state = Entry(joined.node, at)
-        edit.replaced[Entry(first.node, at)] = edit.slice(state, 0, 0, count)
-        edit.replaced[Entry(second.node, at)] = edit.slice(state, 0, count, ends)
+        'mode': nodes[0].mode, 'state_size': nodes[0].state_size, 'state_outputs': True, 'p': p,
+        **attrs}, [nodes[0].inputs[0], vector, *begins], 1 + len(begins))
+    end = 0
+    for entry, node in zip(entries, nodes):
+        begin, end = end, end + node.num_layers * (1 + node.bidirectional)
+        for at in range(1, 1 + len(begins)):
+            edit.replaced[Entry(entry.node, at)] = edit.slice(Entry(joined.node, at), 0, begin, end)
     return joined
 
 
@@ -205,86 +217,92 @@ def readers(graph: Graph, entry: Entry) -> set[int]:
     return found if turned.isdisjoint(graph.heads) else found | {-1}
 
 
-def _directions(graph: Graph, place: int) -> Edit | None:
-    """Both directions in one RNN: the RNN at `place`, and one that reads its data backwards.
+def _directions(graph: Graph) -> Edit | None:
+    """Both directions in one RNN: one that reads its data forwards, and one that reads it
+    backwards.
 
     The same operators read the outputs of both, or nothing does.
     """
-    ahead = Entry(place, 0)
-    if not _is_plain(graph, ahead):
-        return None
-    one, reading = graph.nodes[place], readers(graph, ahead)
-    data = _walk(graph, one.inputs[0], 0)
-    for further, other in enumerate(graph.nodes):
-        back = Entry(further, 0)
-        if further == place or not _is_plain(graph, back) or not _alike(graph, one, other) or (
-                one.bidirectional or one.num_layers > 1 or other.num_layers > 1):
-            continue
-        reverse = _walk(graph, other.inputs[0], 0)
-        if (data[:2] != reverse[:2] or data.reversed or not reverse.reversed or data.dropouts
-                or reverse.dropouts or reading != readers(graph, back)
-                or _needs(graph, one.inputs, back) or _needs(graph, other.inputs, ahead)):
-            continue
-        joins = [graph.nodes[each].name for each in sorted(reading) if each >= 0]
-        name = re.sub(r'(_t\d+)?_out$', '', joins[0]) if joins else one.name
-        edit, units = Edit(graph), one.state_size
-        joined = _join(edit, graph, ahead, back, name, 0, num_layers=1, bidirectional=True)
-        edit.replaced[ahead] = edit.slice(joined, 2, 0, units)
-        edit.replaced[back] = edit.writer.add(
-            'reverse', 'back', {'axis': (0,)}, [edit.slice(joined, 2, units, 2 * units)])
-        return edit
+    forwards, backwards = [], defaultdict(list)
+    for place, node in enumerate(graph.nodes):
+        entry = Entry(place, 0)
+        if _is_plain(graph, entry) and not node.bidirectional and node.num_layers == 1:
+            walk = _walk(graph, node.inputs[0], 0)
+            if walk.reversed and not walk.dropouts:
+                backwards[walk[:2]].append(entry)
+            elif not walk.dropouts:
+                forwards.append((entry, walk[:2]))
+    reading = functools.lru_cache(None)(functools.partial(readers, graph))
+    for ahead, data in forwards:
+        one = graph.nodes[ahead.node]
+        for back in backwards[data]:
+            other = graph.nodes[back.node]
+            if (not _alike(graph, one, other) or reading(ahead) != reading(back)
+                    or _needs(graph, one.inputs, [back]) or _needs(graph, other.inputs, [ahead])):
+                continue
+            joins = [graph.nodes[each].name for each in sorted(reading(ahead)) if each >= 0]
+            name = re.sub(r'(_t\d+)?_out$', '', joins[0]) if joins else one.name
+            edit, units = Edit(graph), one.state_size
+            joined = _join(edit, graph, [ahead, back], name, 0, num_layers=1, bidirectional=True)
+            edit.replaced[ahead] = edit.slice(joined, 2, 0, units)
+            edit.replaced[back] = edit.writer.add(
+                'reverse', 'back', {'axis': (0,)}, [edit.slice(joined, 2, units, 2 * units)])
+            return edit
     return None
 
 
-def _whole(graph: Graph, place: int) -> Edit | None:
-    """The outputs of an RNN in the place of its parts side by side, which the node at `place`
-    joins."""
-    node = graph.nodes[place]
-    if node.op != 'Concat' or node.dim not in (2, -1):
-        return None
-    for axis in (0, 1):
-        walks = [_walk(graph, entry, axis) for entry in node.inputs]
-        parts = [graph.nodes[each.root.node] for each in walks]
-        if any(each.op != 'slice_axis' or each.axis != 2 for each in parts):
-            continue
-        root = parts[0].inputs[0]
-        rnn = graph.nodes[root.node]
-        if not _is_plain(graph, root) or any(
-                (each.axis, each.reversed, each.dropouts) != (0, walks[0].reversed, [])
-                or part.inputs[0] != root for each, part in zip(walks, parts)):
-            continue
-        ends = [part.end for part in parts]
-        if [part.begin for part in parts] != [0, *ends[:-1]] or (
-                ends[-1] != rnn.state_size * (1 + rnn.bidirectional)):
-            continue
-        edit, whole = Edit(graph), root
-        if walks[0].reversed:
-            whole = edit.writer.add('reverse', 'back', {'axis': (0,)}, [whole])
-        edit.replaced[Entry(place, 0)] = edit.writer.swap(whole, node.name) if axis else whole
-        return edit
-    return None
-
-
-def _layers(graph: Graph, place: int) -> Edit | None:
-    """The RNN at `place` as further layers of the one whose outputs it alone reads."""
-    second = Entry(place, 0)
-    if not _is_plain(graph, second):
-        return None
-    other = graph.nodes[place]
-    walk = _walk(graph, other.inputs[0], 0)
-    first, one = walk.root, graph.nodes[walk.root.node]
-    if (not _is_plain(graph, first) or walk.axis or walk.reversed or len(walk.dropouts) > 1
-            or not _alike(graph, one, other) or set(walk.entries) & set(graph.heads)
-            or _needs(graph, other.inputs[1:], first)):
-        return None
-    reading = [node for entry in walk.entries for node in graph.nodes if entry in node.inputs]
-    if len(reading) != len(walk.entries):
-        return None
-    p = walk.dropouts[0].p if walk.dropouts else 0.
-    if any(each.num_layers > 1 and each.p != p for each in (one, other)):
-        return None
+def _whole(graph: Graph) -> Edit | None:
+    """The outputs of each RNN in the place of its parts side by side, which a Concat joins."""
     edit = Edit(graph)
-    edit.replaced[second] = _join(
-        edit, graph, first, second, one.name, p, num_layers=one.num_layers + other.num_layers,
-        bidirectional=one.bidirectional)
-    return edit
+    for place, node in enumerate(graph.nodes):
+        for axis in (0, 1) if node.op == 'Concat' and node.dim in (2, -1) else ():
+            walks = [_walk(graph, entry, axis) for entry in node.inputs]
+            parts = [graph.nodes[each.root.node] for each in walks]
+            if any(each.op != 'slice_axis' or each.axis != 2 for each in parts):
+                continue
+            whole = parts[0].inputs[0]
+            rnn = graph.nodes[whole.node]
+            if not _is_plain(graph, whole) or any(
+                    (each.axis, each.reversed, each.dropouts) != (0, walks[0].reversed, [])
+                    or part.inputs[0] != whole for each, part in zip(walks, parts)):
+                continue
+            ends = [part.end for part in parts]
+            if [part.begin for part in parts] != [0, *ends[:-1]] or (
+                    ends[-1] != rnn.state_size * (1 + rnn.bidirectional)):
+                continue
+            if walks[0].reversed:
+                whole = edit.writer.add('reverse', 'back', {'axis': (0,)}, [whole])
+            edit.replaced[Entry(place, 0)] = edit.writer.swap(whole, node.name) if axis else whole
+            break
+    return edit if edit.replaced else None
+
+
+def _layers(graph: Graph) -> Edit | None:
+    """RNN as layers of one: each alone reads the outputs of the one before it."""
+    uses = Counter(entry for node in graph.nodes for entry in node.inputs)
+    uses.update(graph.heads)
+    above: dict[Entry, tuple[Entry, float]] = {}  # with the probability of dropout between them
+    for place, node in enumerate(graph.nodes):
+        if _is_plain(graph, Entry(place, 0)):
+            walk = _walk(graph, node.inputs[0], 0)
+            if (_is_plain(graph, walk.root) and not walk.axis and not walk.reversed
+                    and len(walk.dropouts) < 2 and all(uses[each] == 1 for each in walk.entries)):
+                p = walk.dropouts[0].p if walk.dropouts else 0.
+                above[walk.root] = Entry(place, 0), p
+    for first, (_, p) in above.items():
+        chain, one = [first], graph.nodes[first.node]
+        while chain[-1] in above:
+            following, dropout = above[chain[-1]]
+            other = graph.nodes[following.node]
+            if dropout != p or not _alike(graph, one, other) or any(
+                    each.num_layers > 1 and each.p != p for each in (one, other)) or (
+                        _needs(graph, other.inputs[1:], chain)):
+                break
+            chain.append(following)
+        if len(chain) > 1:
+            edit = Edit(graph)
+            edit.replaced[chain[-1]] = _join(
+                edit, graph, chain, one.name, p, bidirectional=one.bidirectional,
+                num_layers=sum(graph.nodes[each.node].num_layers for each in chain))
+            return edit
+    return None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
+from mxrnn._graph import merging
 from mxrnn._graph.merging import merged
 from mxrnn._graph.rolling import roll
 from mxrnn.interop.registry import TORCH, Converters
@@ -669,6 +670,44 @@ def test_vectors_of_weights_are_not_joined_anew():
     module = make(cell.unroll(3, DATA, merge_outputs=True)[0], {'data': (2, 3, 4)})
     assert module(torch.rand(2, 3, 4)).shape == (2, 3, 4)
     assert steps_of(module).count('RNN') == 2 and 'slice_axis' not in steps_of(module)
+
+
+def calls(graph):
+    return [node.num_layers for node in graph.nodes if node.op == 'RNN']
+
+
+@pytest.mark.parametrize('units, begin', [(1, None), (4, (1, 4)), (1, (1, 1))])
+def test_three_layers_are_one_call_whatever_other_axes_have_one_element(units, begin):
+    """A state of one row is known by its axis of the batch."""
+    outputs = DATA
+    for prefix in ('one_', 'two_', 'three_'):
+        cell = rnn.GRUCell(units, prefix=prefix)
+        outputs, _ = cell.unroll(3, outputs, begin_state=begin and [mx.sym.zeros(begin)],
+                                 merge_outputs=True)
+    graph = interop.graph_from_json(outputs.tojson())
+    assert calls(merged(roll(graph, training=False).graph)) == [3]
+
+
+def test_states_of_one_layer_are_not_states_of_one_row():
+    outputs = DATA
+    for prefix in ('one_', 'two_', 'three_'):
+        vector = mx.sym.Variable(prefix + 'parameters')
+        outputs = mx.sym.RNN(outputs, vector, mx.sym.zeros((1, 0, 4)), mode='gru', state_size=4,
+                             num_layers=1)
+    assert calls(merged(interop.graph_from_json(outputs.tojson()))) == [3]
+
+
+@pytest.mark.parametrize('two_ways, most', [(False, 1), (True, 16)])
+def test_a_chain_of_layers_is_joined_at_once(monkeypatch, two_ways, most):
+    """Each edit copies the graph: a large graph must not be copied for each layer and part."""
+    outputs = mx.sym.Embedding(DATA, input_dim=5, output_dim=4)
+    for layer in range(15):
+        cell = rnn.FusedRNNCell(4, 1, 'gru', bidirectional=two_ways, prefix='l%d_' % layer)
+        outputs, _ = cell.unfuse().unroll(2, outputs, layout='TNC', merge_outputs=True)
+    graph = roll(interop.graph_from_json(outputs.tojson()), training=False).graph
+    edits, copied = [], merging.Edit.graph
+    monkeypatch.setattr(merging.Edit, 'graph', lambda edit: edits.append(edit) or copied(edit))
+    assert calls(merged(graph)) == [15] and len(edits) <= most
 
 
 def test_long_ways_between_layers_are_followed():
