@@ -700,14 +700,15 @@ def test_states_of_one_layer_are_not_states_of_one_row():
 @pytest.mark.parametrize('two_ways, most', [(False, 1), (True, 16)])
 def test_a_chain_of_layers_is_joined_at_once(monkeypatch, two_ways, most):
     """Each edit copies the graph: a large graph must not be copied for each layer and part."""
-    outputs = mx.sym.Embedding(DATA, input_dim=5, output_dim=4)
+    outputs = DATA
     for layer in range(15):
         cell = rnn.FusedRNNCell(4, 1, 'gru', bidirectional=two_ways, prefix='l%d_' % layer)
         outputs, _ = cell.unfuse().unroll(2, outputs, layout='TNC', merge_outputs=True)
     graph = roll(interop.graph_from_json(outputs.tojson()), training=False).graph
     edits, copied = [], merging.Edit.graph
     monkeypatch.setattr(merging.Edit, 'graph', lambda edit: edits.append(edit) or copied(edit))
-    assert calls(merged(graph)) == [15] and len(edits) <= most
+    assert calls(merged(graph))[-1] == (14 if two_ways else 15)  # data of any rank is read apart
+    assert len(edits) <= most
 
 
 def test_long_ways_between_layers_are_followed():
