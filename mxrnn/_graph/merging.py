@@ -86,6 +86,7 @@ class Edit:
         self.replaced: dict[Entry, Entry] = {}
 
     def _now(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+        """What stands in the place of each entry, also where that was replaced in its turn."""
         now = []
         for entry in entries:
             while entry in self.replaced:
@@ -94,6 +95,7 @@ class Edit:
         return tuple(now)
 
     def slice(self, entry: Entry, axis: int, begin: int, end: int | None) -> Entry:
+        """Add a node that takes a part of an array along an axis."""
         return self.writer.add('slice_axis', 'part', {'axis': axis, 'begin': begin, 'end': end},
                                [entry])
 
