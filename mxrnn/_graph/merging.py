@@ -86,7 +86,7 @@ class Edit:
         self.replaced: dict[Entry, Entry] = {}
 
     def _now(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
-        """What stands in the place of each entry, also where that was replaced in its turn."""
+        """Return what stands in the place of each entry, replaced once or several times."""
         now = []
         for entry in entries:
             while entry in self.replaced:
