@@ -73,7 +73,8 @@ def add_commands(commands: Any) -> None:
         description='Run the checkpoint in MXNet, or in torch where there is no MXNet, and the '
                     'exported file on the same data. Prints the largest difference for each '
                     'output, relative to the largest value of the output, and ends with '
-                    'status 1 if one is above the tolerance.')
+                    'status 1 if one is above the tolerance. A file with states (export --states) '
+                    'runs a step, and then the others; the checkpoint runs them all at once.')
     _add_checkpoint(compare)
     compare.add_argument('file', metavar='FILE', help='of `export`: F.onnx, or else of torch')
     _add_shapes(compare, 'shape of an input: data=8,20; otherwise axes of any size get 2, 3, ...')
@@ -285,6 +286,8 @@ def _compare(options: argparse.Namespace) -> int:
         print('nothing was compared with MXNet, which cannot be imported here')
     print('data: %s' % ', '.join('%s %s' % (name, tuple(shape))
                                  for name, shape in differences.shapes.items()))
+    if differences.chunks:
+        print('the file in chunks of steps: %s' % ' and '.join(map(str, differences.chunks)))
     worst = 0.0
     for name, difference in differences.outputs:
         print('%-10.3g %s' % (difference, name))

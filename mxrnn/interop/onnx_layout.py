@@ -46,7 +46,11 @@ class Layout:
 
     def to_file(self, array: np.ndarray) -> np.ndarray:
         """An array of the caller's, as the file takes it."""
-        return array if self._plain else np.moveaxis(array, self._first, self._places)
+        array = array if self._plain else np.moveaxis(array, self._first, self._places)
+        if self.joined is not None:
+            at = self.joined[0]
+            array = array.reshape((*array.shape[:at], -1, *array.shape[at + 2:]))
+        return array
 
     def to_caller(self, array: np.ndarray, length: int) -> np.ndarray:
         """An array of the file's, as the caller has it."""

@@ -359,11 +359,52 @@ def test_states_are_exported_and_inspected(prefix, tmp_path, monkeypatch, capsys
     assert command('export', prefix, '--torch', 'a.pt', '--states', '--input',
                    'data=batch,time') == 0
     assert interop.load_torch('a.pt').states[0] == ('lstm_l0_0_in', 'lstm_l0_0_out')
-    assert command('compare', prefix, '4', 'a.pt') == 2
-    assert 'a.pt has states' in capsys.readouterr().err
-    pytest.importorskip('onnxruntime')
-    assert command('compare', prefix, '4', 'a.onnx') == 2
-    assert 'a.onnx has states' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('end', ['onnx', 'pt'])
+def test_a_file_with_states_is_compared_in_chunks(prefix, tmp_path, end, capsys):
+    pytest.importorskip('onnxruntime' if end == 'onnx' else 'torch')
+    path = tmp_path / ('steps.' + end)
+    export = '--onnx' if end == 'onnx' else '--torch'
+    assert command('export', prefix, export, path, '--states') == 0
+    capsys.readouterr()
+    assert command('compare', prefix, 4, path, '--input', 'data=3,7') == 0
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        'checkpoint in MXNet', 'data: data (3, 7)', 'the file in chunks of steps: 1 and 6']
+    for shape in ('data=3', 'data=3,7,1'):
+        assert command('compare', prefix, 4, path, '--input', shape) == 2
+        assert 'data must have the shape (batch, time), got (3' in capsys.readouterr().err
+    other = interop.load(prefix, 4)
+    weight = other.arg_params['lstm_l1_h2h_weight']
+    other.arg_params['lstm_l1_h2h_weight'] = weight + np.arange(len(weight), dtype='f')[:, None]
+    interop.save(other, prefix, 5)   # the first step, which begins with zeros, stays the same
+    assert command('compare', prefix, 5, path, '--input', 'data=3,1') == 0
+    assert command('compare', prefix, 5, path, '--input', 'data=3,2') == 1
+
+
+@pytest.mark.parametrize('end', ['onnx', 'pt'])
+@pytest.mark.parametrize('name, chunks, begins', [
+    ('lstm_time_major', [1, 6], []), ('begin_states_that_are_variables', [1, 6], ['l0_init_c',
+                                                                                  'l0_init_h']),
+    ('attention_with_input_feeding', [1, 4], []), ('sentiment_of_the_last_step', [1, 6], []),
+    ('conv_gru', [1, 6], [])])
+def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
+    pytest.importorskip('onnxruntime' if end == 'onnx' else 'torch')
+    from .test_programs_leave import model_of
+    _, model = model_of(name)
+    path = str(tmp_path / ('a.' + end))
+    if end == 'onnx':
+        interop.to_onnx(model, path, states=True)
+    else:
+        interop.save_torch(interop.to_torch(model, states=True), path)
+    found = compare(model, path, {})
+    assert found.chunks == chunks and {*begins} <= {*found.shapes}
+    assert [output for output, _ in found.outputs] == model.outputs
+    assert max(apart for _, apart in found.outputs) < 1e-6
+    if begins:
+        np.savez(tmp_path / 'a.npz', **{begins[0]: np.ones((2, 6), 'f')})
+        with pytest.raises(ValueError, match=begins[0] + ' must not be given for a file with'):
+            compare(model, path, {}, str(tmp_path / 'a.npz'))
 
 
 @pytest.mark.parametrize('arguments, text', [

@@ -92,8 +92,8 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
     return GraphModule(stepped.graph, model.arg_params, model.aux_params, outputs=stepped.outputs,
                        states=[(each.given, each.after) for each in stepped.states],
                        encoder=encoder, axes={name: stepped.axes[name] for name in (
-                           *stepped.shapes, *(each.given for each in stepped.states))
-                           if name in stepped.axes})
+                           *stepped.shapes, *(each.given for each in stepped.states),
+                           *stepped.outputs) if name in stepped.axes})
 
 
 def from_torch(module: GraphModule, model: Model) -> Model:

@@ -43,7 +43,8 @@ class GraphModule(nn.Module):
     encoder : GraphModule, optional
         Computes what is the same in all steps.
     axes : dict, optional
-        Axes by name of an input, as `with_states` tells them: those that are checked.
+        Axes by name of an input or output, as `with_states` tells them. Those of inputs are
+        checked.
 
     Attributes
     ----------
