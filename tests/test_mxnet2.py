@@ -34,8 +34,12 @@ cell = mxrnn.LSTMCell(3)
 outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
 bound = outputs.simple_bind(mx.cpu(), data=(4, 2, 5))
 print(bound.forward()[0].shape == (4, 2, 3))
+weights = {name: array for name, array in bound.arg_dict.items() if name != 'data'}
+cell.reset()
+stepper = mxrnn.Stepper(cell, lambda run: run(mx.sym.Variable('data')), weights, ctx=mx.cpu())
+print(stepper.step(stepper.begin(4), data=mx.nd.ones((4, 5)))[0].shape == (4, 3))
 print((mxnet.util.is_np_shape(), mxnet.optimizer.SGD, mxnet.optimizer.create('sgd').lr) == before)
-''') == ['True', 'True']
+''') == ['True', 'True', 'True']
 
 
 def test_a_plain_import_draws_the_weights_of_mxnet_1():

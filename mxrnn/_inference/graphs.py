@@ -37,7 +37,7 @@ def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
 def context_of(ctx: mx.Context | None) -> mx.Context:
     """The context `ctx`, by default the current one."""
     return mx.current_context() if ctx is None else _check.instance(
-        'ctx', ctx, mx.Context, 'a Context, such as mx.cpu()')
+        'ctx', ctx, type(mx.cpu()), 'a Context, such as mx.cpu()')  # MXNet 2 has no such class
 
 
 def check_weights(name: str, weights: object) -> Weights:

@@ -26,7 +26,7 @@ RECURRENT = [case for case in BOUND if not case.fused]
 def tolerance(case):
     """Convolutions in float32 are 8e-7 from those in float64 in either library; one unit gives
     values near 0."""
-    return 2e-6 if case.name.startswith('conv') or case.name == 'lstm_one_unit' else 1e-6
+    return 3e-6 if case.name.startswith('conv') or case.name == 'lstm_one_unit' else 1e-6
 
 
 def data_shape(case, layout, batch, length):
