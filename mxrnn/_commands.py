@@ -63,7 +63,8 @@ def add_commands(commands: Any) -> None:
         description='List inputs, outputs, operators and parameters of a checkpoint, and the '
                     'operators that ONNX or torch have no counterpart of. Of an ONNX file, '
                     'FILE.onnx for PREFIX, the names, types and sizes of inputs and outputs, as '
-                    'the configuration of a server has them.')
+                    'the configuration of a server has them; of a file of `export --torch`, what '
+                    'it lists of a checkpoint, and states.')
     _add_checkpoint(inspect)
     inspect.add_argument('--plot', metavar='FILE.svg', help='also draw the layers, unrolled steps '
                                                             'as one, for a browser to show')
@@ -212,38 +213,82 @@ def _inspect(options: argparse.Namespace) -> int:
             raise ValueError('--plot must end in .svg, got %s' % options.plot)
         _check_target('--plot', options.plot)
     if options.prefix.lower().endswith('.onnx') and os.path.isfile(options.prefix):
+        if options.plot is not None:
+            raise ValueError('--plot draws checkpoints and files of torch, got %s' % options.prefix)
         from .interop._onnx import table_of
         for title, lines in table_of(options.prefix):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
-    model = _load(options)
+    module = _load_module(options.prefix) if _is_archive(options.prefix) else None
+    model: Any = module or _load(options)
+    graph, arrays = model.graph, _arrays_of(model)
     if options.plot is not None:
         from .interop.drawing import draw
-        picture = draw(model)
+        picture = draw(graph, arrays)
         with replacing([options.plot]) as stage, open(os.path.join(
                 stage, os.path.basename(options.plot)), 'w', encoding='utf-8') as file:
             file.write(picture)
-    graph = model.graph
-    operators = collections.Counter(node.op for node in graph.walk() if not node.is_variable)
-    arrays = {**model.arg_params, **model.aux_params}
     version = graph.version
     _say('written by', 'MXNet %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100)
          if version else 'an MXNet that does not say its version')
-    _say('inputs', ', '.join(model.inputs) or 'none')
-    _say('outputs', ', '.join(graph.outputs))
-    _say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
-    from ._graph.rolling import roll
-    for finding in roll(graph).findings:
-        _say('recurrence', str(finding))
+    if module is not None and module.encoder is not None:
+        _say('encoder', 'computed once, before the first step, from %s' % (
+            ', '.join(module.encoder.inputs)))
+        _say_graph(module.encoder)
+        _say('decoder', 'a step, or a chunk of steps')
+    _say_graph(model)
     for name, verdict in (('ONNX', _onnx_verdict), ('torch', _torch_verdict)):
-        try:
-            _say(name, verdict(graph))
-        except ImportError as error:
-            _say(name, 'not known: %s' % error)
+        if module is None:
+            try:
+                _say(name, verdict(graph))
+            except ImportError as error:
+                _say(name, 'not known: %s' % error)
     _say('parameters', '%d, of %d numbers' % (len(arrays), sum(map(_size, arrays.values()))))
     for name, array in arrays.items():
-        print('  %s %s %s' % (name, tuple(array.shape), array.dtype))
+        print('  %s %s %s' % (name, tuple(array.shape), str(array.dtype).replace('torch.', '')))
     return 0
+
+
+def _is_archive(path: str) -> bool:
+    """Whether there is a file as torch writes them."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, 'rb') as file:
+        return file.read(2) == b'PK'
+
+
+def _load_module(path: str) -> Any:
+    from .interop.exported import open_torch
+    return open_torch(path, roll=False)
+
+
+def _arrays_of(model: Any) -> dict[str, Any]:
+    """The parameters and auxiliary states of a model, or of a module and its encoder."""
+    if hasattr(model, 'arg_params'):
+        return {**model.arg_params, **model.aux_params}
+    parts = [part for part in (model.encoder, model) if part is not None]
+    return {name: value for own in ('_parameters', '_buffers') for part in parts
+            for name, value in getattr(part, own).items() if value is not None}
+
+
+def _say_graph(model: Any) -> None:
+    """The inputs, outputs, operators, states and recurrences of a model or module."""
+    axes, states = getattr(model, 'axes', {}), dict(getattr(model, 'states', ()))
+
+    def named(names: Any) -> str:
+        return ', '.join('%s (%s)' % (name, ' x '.join(map(str, axes[name]))) if name in axes
+                         else name for name in names) or 'none'
+    _say('inputs', named(name for name in model.inputs if name not in states))
+    _say('outputs', named(name for name in model.outputs if name not in states.values()))
+    for before, after in states.items():
+        _say('state', '%s becomes %s, begins with %s' % (
+            named([before]), after, 'what the encoder gives'
+            if model.encoder is not None and before in model.encoder.outputs else 'zeros'))
+    operators = collections.Counter(node.op for node in model.graph.walk() if not node.is_variable)
+    _say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
+    from ._graph.rolling import roll
+    for finding in roll(model.graph).findings:
+        _say('recurrence', str(finding))
 
 
 def _size(array: Any) -> int:

@@ -3,12 +3,11 @@ from __future__ import annotations
 
 import math
 from html import escape
-from typing import NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 from .._graph.graph import Graph, Node
 from .._graph.operators import row
 from .._graph.rolling import roll
-from .model import Model
 
 __all__ = ['draw']
 
@@ -36,7 +35,7 @@ class _Box(NamedTuple):
     above: list[int]  #: places of the boxes that it reads
 
 
-def draw(model: Model) -> str:
+def draw(graph: Graph, parameters: Mapping[str, Any]) -> str:
     """Draw what the data go through, unrolled steps rolled up, as the text of an SVG file.
 
     Weights are not shown, but counted where they are used.
@@ -46,17 +45,15 @@ def draw(model: Model) -> str:
     ValueError
         There are too many layers, as where steps could not be rolled up.
     """
-    graph = roll(model.graph, training=True).graph
-    boxes = _boxes(graph, model)
+    boxes = _boxes(roll(graph, training=True).graph, parameters)
     if len(boxes) > _MOST:
         raise ValueError('the model must have at most %d layers for a picture, got %d'
                          % (_MOST, len(boxes)))
     return _svg(boxes)
 
 
-def _boxes(graph: Graph, model: Model) -> dict[int, _Box]:
+def _boxes(graph: Graph, parameters: Mapping[str, Any]) -> dict[int, _Box]:
     """The boxes by place, each behind those that it reads."""
-    parameters = {**model.arg_params, **model.aux_params}
     boxes: dict[int, _Box] = {}
     shown: dict[int, list[int]] = {}  #: the boxes that stand for a node
     weights: dict[int, set[str]] = {}  #: those that come along with a node that reads no data

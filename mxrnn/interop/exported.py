@@ -12,7 +12,7 @@ from .._files import CheckpointError, reason_of
 from .._graph.graph import Graph
 from .onnx_layout import Layout
 
-__all__ = ['File', 'Input', 'needed', 'open_file', 'refusing', 'run_module']
+__all__ = ['File', 'Input', 'needed', 'open_file', 'open_torch', 'refusing', 'run_module']
 
 #: Name, shape (None or a name for any size) and type of an input.
 Input = Tuple[str, Optional[Sequence[Any]], np.dtype]
@@ -77,18 +77,23 @@ def _onnx_file(path: str) -> File:
     return _in_chunks(path, file, states, axes, _onnx_file(encoder) if encoder else None)
 
 
-def _torch_file(path: str) -> File:
+def open_torch(path: str, roll: bool = True) -> Any:
+    """The module of a file of torch; weights of a source are refused with what to read."""
     from . import load_torch
     from ._source.target import is_source
     try:
-        module = load_torch(path)
+        return load_torch(path, roll=roll)
     except CheckpointError:
         source = os.path.splitext(path)[0] + '.py'
         if not is_source(source):
             raise
         raise ValueError(
             '%s belongs to a source, which export has run beside the graph: see "Checked" in %s. '
-            'Compare a file of --onnx, or of --torch under another name' % (path, source)) from None
+            'Give a file of --onnx, or of --torch under another name' % (path, source)) from None
+
+
+def _torch_file(path: str) -> File:
+    module = open_torch(path)
     file = _module(module, path)
     if not module.states:
         return file

@@ -249,6 +249,41 @@ def test_inspect(prefix, capsys):
     assert '  lstm_l0_i2h_weight (24, 5) float32' in lines
 
 
+def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
+    pytest.importorskip('torch')
+
+    def listed(path, *options):
+        assert command('inspect', path, *options) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) < 80
+        return lines
+    assert command('export', prefix, '--torch', tmp_path / 'days.pt') == 0
+    capsys.readouterr()
+    whole = listed(prefix)
+    assert sorted(listed(tmp_path / 'days.pt')) == sorted(
+        line for line in whole if not line.startswith(('ONNX', 'torch')))
+    from .test_programs_leave import model_of
+    interop.save_torch(interop.to_torch(model_of('attention_with_input_feeding')[1], states=True),
+                       tmp_path / 'steps.bin')
+    lines = listed(tmp_path / 'steps.bin', '--plot', tmp_path / 'steps.svg')
+    at = [lines.index(line) for line in (
+        'encoder:    computed once, before the first step, from source',
+        'outputs:    concat0_swapped_output, fullyconnected_0_in',
+        'decoder:    a step, or a chunk of steps',
+        'inputs:     target (batch x time), concat0_swapped_output (batch x source_time',
+        'outputs:    softmax_output (batch,time x 11)',
+        'state:      fullyconnected_0_in (batch x 6) becomes fullyconnected_0_out,')]
+    assert at == sorted(at) and '  source_embed_weight (11, 5) float32' in lines
+    assert '<svg' in (tmp_path / 'steps.svg').read_text()
+    assert command('export', prefix, '--torch', tmp_path / 'steps.pt', '--states') == 0
+    capsys.readouterr()
+    assert ('state:      lstm_l0_0_in (batch x 6) becomes lstm_l0_0_out, begins with zeros'
+            in listed(tmp_path / 'steps.pt'))
+    np.savez(tmp_path / 'other.npz', a=np.ones(3))
+    assert command('inspect', tmp_path / 'other.npz') == 2
+    assert 'other.npz is no whole file of save_torch' in capsys.readouterr().err
+
+
 def rewritten(prefix, change):
     """Change the graph in the file."""
     path = prefix + '-symbol.json'
