@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, Iterable, Iterator, NamedTuple, Sequence, Union
 
 __all__ = ['Axis', 'Product', 'Size', 'SizeError', 'Source', 'broadcast', 'divide', 'interval',
-           'parts', 'product', 'reshaping', 'resolve', 'same', 'suggest', 'unify', 'unify_all',
-           'windows']
+           'parts', 'product', 'reduced_axes', 'reshaping', 'resolve', 'same', 'suggest', 'unify',
+           'unify_all', 'windows']
 
 
 class SizeError(Exception):
@@ -251,6 +251,12 @@ def windows(size: Size, reach: int, stride: int, pad: int) -> Size | None:
     if isinstance(size, int):
         return (size + 2 * pad - reach) // stride + 1
     return size if stride == 1 and 2 * pad == reach - 1 else None
+
+
+def reduced_axes(rank: int, axes: Sequence[int] | None, exclude: bool = False) -> tuple[int, ...]:
+    """The axes that an operator reduces, in order: all, if it names none."""
+    chosen = {axis % rank for axis in axes or ()}
+    return tuple(axis for axis in range(rank) if not axes or (axis in chosen) != exclude)
 
 
 def reshaping(codes: Sequence[int], rank: int) -> Iterator[tuple[range, tuple[int, ...]]]:

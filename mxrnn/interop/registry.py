@@ -9,8 +9,9 @@ from .. import _check
 from .._graph.graph import Node
 from .._graph.rows import describe
 
-__all__ = ['Converter', 'Converters', 'converts', 'dtype_of', 'ExportError', 'ONNX', 'Operator',
-           'operator', 'positive', 'register', 'TORCH', 'Unsupported']
+__all__ = ['channels_last', 'Converter', 'Converters', 'converts', 'dtype_of', 'ExportError',
+           'normalised_axes', 'ONNX', 'Operator', 'operator', 'positive', 'register', 'TORCH',
+           'Unsupported']
 
 _Entry = TypeVar('_Entry')
 
@@ -155,3 +156,14 @@ def positive(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise Unsupported('axis %d of an array of %d axes' % (axis, rank))
     return axis % rank
+
+
+def channels_last(layout: str | None) -> bool:
+    """Whether the attribute `layout` of an operator on images has the channels there."""
+    return layout is not None and layout.index('C') > 1
+
+
+def normalised_axes(mode: str, rank: int) -> tuple[int, ...]:
+    """The axes over which L2Normalization takes the norm."""
+    return {'instance': tuple(range(1, rank)), 'channel': (1,),
+            'spatial': tuple(range(2, rank))}[mode]

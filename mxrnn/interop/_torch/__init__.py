@@ -1,12 +1,17 @@
 """Graphs of MXNet in torch; here, what the functions of all operators share."""
 from __future__ import annotations
 
+import inspect
+import types
 from typing import Any, Callable, Union
 
 import torch
 from torch import Tensor
 
-__all__ = ['DTYPES', 'Device', 'Number', 'Run', 'some']
+from ..._graph.graph import Node
+from ..registry import TORCH, Operator
+
+__all__ = ['DTYPES', 'Device', 'Number', 'Run', 'runs', 'some']
 
 #: Runs a node: tensors in, a tensor or a tuple of them out.
 Run = Callable[..., Any]
@@ -20,6 +25,31 @@ DTYPES = {
     'bfloat16': torch.bfloat16, 'uint8': torch.uint8, 'int8': torch.int8, 'int32': torch.int32,
     'int64': torch.int64, 'bool': torch.bool,
 }
+
+
+def runs(*ops: str, training: bool = False, creates: bool = False) -> Callable[[Run], Run]:
+    """Make a function of a node's inputs what runs the operators `ops`; the rest is of `Operator`.
+
+    Its keyword-only parameters are attributes of the node, types as torch has them, and `node`.
+    """
+    def enter(run: Run) -> Run:
+        keys = inspect.getfullargspec(run).kwonlyargs if inspect.isfunction(run) else []
+        TORCH.enter(Operator(lambda node: _bound(run, keys, node), training, creates), *ops)
+        return run
+    return enter
+
+
+def _bound(run: Run, keys: list[str], node: Node) -> Run:
+    """A copy of `run` whose keyword-only parameters have the node's attributes as defaults: calls
+    of it take no longer than those of a function without them."""
+    if not keys:
+        return run
+    bound = types.FunctionType(run.__code__, run.__globals__, run.__name__, run.__defaults__,
+                               run.__closure__)
+    bound.__kwdefaults__ = {
+        key: node if key == 'node' else DTYPES.get(getattr(node, key)) if key.endswith('dtype')
+        else getattr(node, key) for key in keys}
+    return bound
 
 
 def some(x: Tensor) -> Tensor:

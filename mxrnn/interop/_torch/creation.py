@@ -14,20 +14,16 @@ from torch import Tensor
 from ..._graph.graph import Node
 from ..._graph.operators import numbers_of
 from ..registry import Unsupported, operator
-from . import DTYPES, Device, Number, Run, some
+from . import DTYPES, Device, Number, Run, runs, some
 
 __all__: list[str] = []
 
-
-
-def _filled(node: Node, value: float) -> Run:
-    dtype = DTYPES[node.dtype]
-    return lambda shape, device: torch.full(shape, value, dtype=dtype, device=device)
-
-
-operator('_zeros', creates=True)(lambda node: _filled(node, 0))
-operator('_ones', creates=True)(lambda node: _filled(node, 1))
-operator('_full', creates=True)(lambda node: _filled(node, node.value))
+runs('_zeros', creates=True)(lambda shape, device, *, dtype: torch.full(
+    shape, 0, dtype=dtype, device=device))
+runs('_ones', creates=True)(lambda shape, device, *, dtype: torch.full(
+    shape, 1, dtype=dtype, device=device))
+runs('_full', creates=True)(lambda shape, device, *, value, dtype: torch.full(
+    shape, value, dtype=dtype, device=device))
 
 
 @operator('_arange', creates=True)
@@ -45,39 +41,28 @@ def _arange(node: Node) -> Run:
     return run
 
 
-@operator('_linspace', creates=True)
-def _linspace(node: Node) -> Run:
-    start, stop, number, end = node.start, node.stop, node.num, node.endpoint
-    dtype = DTYPES[node.dtype]
-
-    def run(shape: Sequence[int], device: Device) -> Tensor:
-        values = torch.linspace(start, stop, number + (not end), dtype=torch.float64)
-        return values[:number].to(device, dtype)
-    return run
+@runs('_linspace', creates=True)
+def _linspace(shape: Sequence[int], device: Device, *, start: float, stop: float, num: int,
+              endpoint: bool, dtype: torch.dtype) -> Tensor:
+    values = torch.linspace(start, stop, num + (not endpoint), dtype=torch.float64)
+    return values[:num].to(device, dtype)
 
 
-@operator('_eye', creates=True)
-def _eye(node: Node) -> Run:
-    sizes, above, dtype = (node.N, node.M or node.N), node.k, DTYPES[node.dtype]
-
-    def run(shape: Sequence[int], device: Device) -> Tensor:
-        down, right = (torch.arange(size, device=device) for size in sizes)
-        return (right - down.unsqueeze(1) == above).to(dtype)
-    return run
+@runs('_eye', creates=True)
+def _eye(shape: Sequence[int], device: Device, *, N: int, M: int, k: int, dtype: torch.dtype
+         ) -> Tensor:
+    down, right = (torch.arange(size, device=device) for size in (N, M or N))
+    return (right - down.unsqueeze(1) == k).to(dtype)
 
 
-@operator('_contrib_arange_like')
-def _arange_like(node: Node) -> Run:
-    start, step, times, axis = node.start, node.step, node.repeat, node.axis
-
-    def run(x: Tensor) -> Tensor:
-        count = x.numel() if axis is None else x.shape[axis]
-        values = torch.arange(count, device=x.device)
-        values = torch.div(values, times, rounding_mode='floor') if times > 1 else values
-        first, each = (start, step) if x.is_floating_point() else (int(start), int(step))
-        values = (first + each * values).to(x.dtype)
-        return values.reshape(x.shape) if axis is None else values
-    return run
+@runs('_contrib_arange_like')
+def _arange_like(x: Tensor, *, start: float, step: float, repeat: int, axis: int | None) -> Tensor:
+    count = x.numel() if axis is None else x.shape[axis]
+    values = torch.arange(count, device=x.device)
+    values = torch.div(values, repeat, rounding_mode='floor') if repeat > 1 else values
+    first, each = (start, step) if x.is_floating_point() else (int(start), int(step))
+    values = (first + each * values).to(x.dtype)
+    return values.reshape(x.shape) if axis is None else values
 
 
 # ---- random numbers
@@ -102,54 +87,38 @@ _DRAWS: dict[str, Callable[..., Tensor]] = {
 def _sampler(name: str, draw: Callable[..., Tensor]) -> None:
     """Enter the three operators of a distribution: of a shape, of the shape of an array, and of
     arrays of parameters, for each element of which some numbers are drawn."""
+    @operator('_random_' + name, creates=True)
     def of_shape(node: Node) -> Run:
         numbers = numbers_of(node)
         dtype = DTYPES[node.dtype or 'float32']
         return lambda shape, device: draw(shape, *numbers, dtype=dtype, device=device)
 
+    @operator('_random_%s_like' % name)
     def like(node: Node) -> Run:
         numbers = numbers_of(node)
         return lambda x: draw(x.shape, *numbers, dtype=x.dtype, device=x.device)
 
-    def of_arrays(node: Node) -> Run:
-        shape, dtype = node.shape, DTYPES.get(node.dtype)
-
-        def run(*numbers: Tensor) -> Tensor:
-            first = numbers[0]
-            wide = [each.reshape(*first.shape, *[1] * len(shape)) for each in numbers]
-            return draw((*first.shape, *shape), *wide, dtype=dtype or first.dtype,
-                        device=first.device)
-        return run
-
-    operator('_random_' + name, creates=True)(of_shape)
-    operator('_random_%s_like' % name)(like)
-    operator('_sample_' + name)(of_arrays)
+    @runs('_sample_' + name)
+    def of_arrays(*numbers: Tensor, shape: Sequence[int], dtype: torch.dtype | None) -> Tensor:
+        first = numbers[0]
+        wide = [each.reshape(*first.shape, *[1] * len(shape)) for each in numbers]
+        return draw((*first.shape, *shape), *wide, dtype=dtype or first.dtype,
+                    device=first.device)
 
 
 for _name, _draw in _DRAWS.items():
     _sampler(_name, _draw)
+runs('_random_randint', creates=True)(lambda shape, device, *, low, high, dtype: torch.randint(
+    low, high, shape, dtype=dtype or torch.int32, device=device))
+runs('_shuffle')(lambda x: x[torch.randperm(x.shape[0], device=x.device)])
 
 
-@operator('_random_randint', creates=True)
-def _randint(node: Node) -> Run:
-    low, high, dtype = node.low, node.high, DTYPES[node.dtype or 'int32']
-    return lambda shape, device: torch.randint(low, high, shape, dtype=dtype, device=device)
-
-
-@operator('_sample_multinomial')
-def _sample_multinomial(node: Node) -> Run:
-    shape, both, dtype = node.shape, node.get_prob, DTYPES[node.dtype]
-
-    def run(p: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        rows = p.reshape(-1, p.shape[-1])
-        drawn = torch.multinomial(rows.detach(), math.prod(shape), replacement=True)
-        result = some(drawn.reshape(*p.shape[:-1], *shape).to(dtype))
-        if not both:
-            return result
-        return result, torch.log(rows.gather(1, drawn)).reshape(result.shape)
-    return run
-
-
-@operator('_shuffle')
-def _shuffle(node: Node) -> Run:
-    return lambda x: x[torch.randperm(x.shape[0], device=x.device)]
+@runs('_sample_multinomial')
+def _sample_multinomial(p: Tensor, *, shape: Sequence[int], get_prob: bool, dtype: torch.dtype
+                        ) -> Tensor | tuple[Tensor, Tensor]:
+    rows = p.reshape(-1, p.shape[-1])
+    drawn = torch.multinomial(rows.detach(), math.prod(shape), replacement=True)
+    result = some(drawn.reshape(*p.shape[:-1], *shape).to(dtype))
+    if not get_prob:
+        return result
+    return result, torch.log(rows.gather(1, drawn)).reshape(result.shape)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import FusedLayout
 from ..registry import Unsupported, operator
-from . import Run
+from . import Run, runs
 
 __all__ = ['arrays_of_rnn']
 
@@ -94,37 +94,28 @@ def _wide(array: Tensor, x: Tensor) -> Tensor:
     return array.reshape(*array.shape, *[1] * (x.dim() - array.dim()))
 
 
-@operator('SequenceMask')
-def _sequence_mask(node: Node) -> Run:
-    axis, value = node.axis, node.value
-    if not node.use_sequence_length:
-        return lambda x, length=None: x
-
-    def run(x: Tensor, length: Tensor) -> Tensor:
-        return x.masked_fill(_wide(_index(x, axis) >= length.unsqueeze(axis), x), value)
-    return run
+@runs('SequenceMask')
+def _sequence_mask(x: Tensor, length: Tensor | None = None, *, axis: int, value: float,
+                   use_sequence_length: bool) -> Tensor:
+    if length is None or not use_sequence_length:
+        return x
+    return x.masked_fill(_wide(_index(x, axis) >= length.unsqueeze(axis), x), value)
 
 
-@operator('SequenceLast')
-def _sequence_last(node: Node) -> Run:
-    axis = node.axis
-    if not node.use_sequence_length:
-        return lambda x, length=None: x.select(axis, -1)
-
-    def run(x: Tensor, length: Tensor) -> Tensor:
-        x = x if axis == 0 else x.transpose(0, 1)
-        rows = torch.arange(x.shape[1], device=x.device)
-        return x[(length.long() - 1).clamp(min=0), rows]
-    return run
+@runs('SequenceLast')
+def _sequence_last(x: Tensor, length: Tensor | None = None, *, axis: int,
+                   use_sequence_length: bool) -> Tensor:
+    if length is None or not use_sequence_length:
+        return x.select(axis, -1)
+    x = x if axis == 0 else x.transpose(0, 1)
+    return x[(length.long() - 1).clamp(min=0), torch.arange(x.shape[1], device=x.device)]
 
 
-@operator('SequenceReverse')
-def _sequence_reverse(node: Node) -> Run:
-    if not node.use_sequence_length:
-        return lambda x, length=None: torch.flip(x, (0,))
-
-    def run(x: Tensor, length: Tensor) -> Tensor:
-        steps, ends = _index(x, 0), length.long().unsqueeze(0)
-        places = torch.where(steps < ends, ends - 1 - steps, steps)
-        return x.gather(0, _wide(places, x).expand(x.shape))
-    return run
+@runs('SequenceReverse')
+def _sequence_reverse(x: Tensor, length: Tensor | None = None, *, use_sequence_length: bool
+                      ) -> Tensor:
+    if length is None or not use_sequence_length:
+        return torch.flip(x, (0,))
+    steps, ends = _index(x, 0), length.long().unsqueeze(0)
+    places = torch.where(steps < ends, ends - 1 - steps, steps)
+    return x.gather(0, _wide(places, x).expand(x.shape))
