@@ -230,7 +230,7 @@ def lacks_inputs(op: str, count: int) -> bool:
 
 def check_attributes(node: AnyNode) -> None:
     """Refuse attributes of `node` that are missing, mean nothing, or that its operator lacks, and a
-    node without the inputs that it needs.
+    node with too few or too many inputs.
 
     Raises
     ------
@@ -242,6 +242,9 @@ def check_attributes(node: AnyNode) -> None:
     if lacks_inputs(node.op, len(node.inputs)):
         raise AttributeValueError('%s, %s: has %d inputs, must have at least %d' % (
             node.name, node.op, len(node.inputs), known.least_inputs))
+    if len(node.inputs) > len(known.inputs) and not known.variadic:  # another operator of MXNet 2
+        raise AttributeValueError('%s, %s: has %d inputs, must have at most %d' % (
+            node.name, node.op, len(node.inputs), len(known.inputs)))
     for key in known.attributes:
         known.value(node, key)
     unknown = [key for key in node.attrs if key not in known.attributes

@@ -63,7 +63,8 @@ def test_products_of_more_axes_are_no_operator():
 @pytest.mark.parametrize('node, message', [
     ({'op': 'elemwise_mul', 'inputs': [[0, 0, 0]]}, 'has 1 inputs, must have at least 2'),
     ({'op': '_copy', 'inputs': []}, 'has 0 inputs, must have at least 1'),
-    ({'op': 'SliceChannel', 'attrs': {'num_outputs': '2'}, 'inputs': []}, 'at least 1')])
+    ({'op': 'SliceChannel', 'attrs': {'num_outputs': '2'}, 'inputs': []}, 'at least 1'),
+    ({'op': '_sample_multinomial', 'inputs': [[0, 0, 0]] * 2}, 'at most 1')])
 def test_nodes_without_their_inputs_are_refused(node, message):
     graph = graph_from_json(json.dumps({
         'nodes': [{'op': 'null', 'name': 'data', 'inputs': []}, {'name': 'out', **node}],
