@@ -6,8 +6,11 @@ from typing import Container, Mapping, Sequence, Union
 import numpy as np
 
 from .. import _check
+from .._graph.factors import Factors
 from .._graph.graph import Graph
+from .._graph.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
+from .._graph.stepping.follow import Value, follow
 from .registry import ExportError
 
 __all__ = ['check_names', 'check_shapes', 'how_to_free', 'in_steps', 'shapes_found']
@@ -87,6 +90,7 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     found, further = (shapes_found(graph, params, given, types or {}, missing) if missing
                       else ({}, []))
     shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
+    _check_sizes(graph, params, given, shapes)
     try:
         return with_states(graph, shapes, {
             name: np.shape(array) for name, array in params.items()}, layers), shapes
@@ -94,3 +98,30 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         cure = how_to_free(graph) if 'number of steps' in str(error) else ''
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *notes, *further, cure])))) from None
+
+
+def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, shapes: Shapes
+                 ) -> None:
+    """Refuse numbers in `given` that contradict each other, or the graph: steps are not run."""
+    labels: dict[object, Axis] = {}
+    places: dict[Axis, tuple[str, int]] = {}  # where an axis is, and its size
+
+    def axis_of(name: str, at: int, size: int | str) -> Factors:
+        if isinstance(size, str):
+            return (labels.setdefault(size, Axis(label=size)),)
+        if name not in given or size == 1:  # which is repeated where it meets another
+            return (size,)
+        axis = Axis(label='%s[%d]' % (name, at))
+        places[axis] = 'axis %d of %s' % (at, name), size
+        return (axis,)
+    follow(graph, {place: Value([axis_of(node.name, at, size) for at, size in enumerate(
+        shapes[node.name] if node.name in shapes else np.shape(params[node.name]))], {})
+        for place, node in enumerate(graph.nodes) if place in graph.needed() and node.is_variable})
+    first: dict[object, tuple[str, int]] = {}
+    for axis, (where, size) in places.items():
+        known = resolve(axis)
+        other, wanted = ('the graph', known) if isinstance(known, int) else first.setdefault(
+            known, (where, size))
+        if wanted != size:
+            raise ValueError('inputs must have one size where axes belong together: %s has %d, '
+                             '%s %s' % (where, size, other, wanted))

@@ -1,6 +1,7 @@
 """Files with states: steps and chunks against whole sequences, and what cannot be stepped."""
 from __future__ import annotations
 
+import contextlib
 import copy
 import doctest
 import json
@@ -637,3 +638,30 @@ def test_weights_of_modules_in_steps_go_back():
         np.testing.assert_array_equal(again.arg_params[name], 2 * array)
     with pytest.raises(ValueError, match='same graph as model: it has .* of shape'):
         interop.from_torch(module, model_of('gru_bucketing')[1])
+
+
+@pytest.mark.parametrize(('name', 'given', 'said'), [
+    ('encoder_and_decoder', {'target': (4, 'time'), 'source': (3, 'source_time')},
+     'axis 0 of source has 3, axis 0 of target 4'),
+    ('attention_with_input_feeding', {'target': (4, 'time'), 'source': (3, 'source_time')},
+     'axis 0 of source has 3, axis 0 of target 4'),
+    ('begin_states_that_are_variables', {'data': ('batch', 'time'), 'l0_init_c': (3, 6),
+                                         'l0_init_h': (4, 6)},
+     'axis 0 of l0_init_c has 3, axis 0 of l0_init_h 4'),
+    ('begin_states_of_a_fixed_batch', {'data': (4, 'time')}, 'axis 0 of data has 4, the graph 3')])
+def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_path):
+    _, model = model_of(name)
+    ways = [lambda: interop.to_onnx(model, tmp_path / 'a.onnx', given, states=True)]
+    with contextlib.suppress(ImportError):
+        import torch  # noqa: F401
+        ways += [lambda: interop.to_torch(model, states=True, inputs=given),
+                 lambda: interop.to_source(model, tmp_path / 'a.py', given, states=True)]
+    for way in ways:
+        with pytest.raises(ValueError, match='inputs must have one size where axes') as error:
+            way()
+        assert said in str(error.value)
+    assert not list(tmp_path.iterdir())
+    same = {key: tuple(4 if size in (3, 4) and at == 0 else size for at, size in enumerate(shape))
+            for key, shape in given.items()}
+    if name in ('encoder_and_decoder', 'attention_with_input_feeding'):
+        interop.to_onnx(model, tmp_path / 'a.onnx', same, states=True)

@@ -56,7 +56,7 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
         With `states`: it uses several steps of a sequence at once.
     ValueError
         Two variables of the graph have one name, there is no output of a name in `outputs`, or
-        `inputs` has another name than that of an input.
+        `inputs` has another name than that of an input, or sizes that contradict each other.
     TypeError
         `inputs` is no dict of shapes.
 
