@@ -21,7 +21,7 @@ from .. import mx, rnn
 from .rolling import group, outputs_of, values_of
 from .rolling_programs import FEATURES, HIDDEN, PROGRAMS
 
-__all__ = ['Changed', 'bases', 'change', 'is_wrong']
+__all__ = ['Changed', 'are_near', 'bases', 'change', 'is_refused', 'is_wrong', 'run']
 
 STEPS = 4
 
@@ -370,19 +370,16 @@ def is_wrong(changed: Changed) -> bool | None:
     """Whether rolling up changes what a graph computes; None if it computes nothing itself."""
     names = {node.name for node in changed.graph.nodes if not node.op}
     values = {name: value for name, value in changed.values.items() if name in names}
-    expected = _outputs(changed.graph, values)
+    expected = run(changed.graph, values)
     if expected is None:
         return None
     rolled = roll(changed.graph)
-    found = expected if rolled.graph is changed.graph else _outputs(rolled.graph, values)
-    if found is not None and all(one.shape == other.shape and (not one.numel() or (
-            (one - other).abs() <= 1e-9 * other.abs().max().clamp(min=1)).all())
-            for one, other in zip(found, expected)):
+    if rolled.graph is changed.graph or are_near(run(rolled.graph, values), expected):
         return False
-    return None if _is_refused(changed.graph, values) else True
+    return None if is_refused(changed.graph, values) else True
 
 
-def _outputs(graph: Graph, values: dict[str, np.ndarray]) -> list[Any] | None:
+def run(graph: Graph, values: dict[str, np.ndarray]) -> list[Any] | None:
     """What a graph computes in torch, and its gradients; None if it computes nothing."""
     try:
         return outputs_of(graph, values)
@@ -390,7 +387,15 @@ def _outputs(graph: Graph, values: dict[str, np.ndarray]) -> list[Any] | None:
         return None
 
 
-def _is_refused(graph: Graph, values: dict[str, np.ndarray]) -> bool:
+def are_near(found: list[Any] | None, expected: list[Any]) -> bool:
+    """Whether two graphs computed the same."""
+    return found is not None and len(found) == len(expected) and all(
+        one.shape == other.shape and (not one.numel() or bool((
+            (one - other).abs() <= 1e-9 * other.abs().max().clamp(min=1)).all()))
+        for one, other in zip(found, expected))
+
+
+def is_refused(graph: Graph, values: dict[str, np.ndarray]) -> bool:
     """Whether MXNet refuses the shapes of `values`: torch adds arrays of two shapes, for one."""
     symbol = mx.sym.load_json(graph_to_json(graph))
     try:
