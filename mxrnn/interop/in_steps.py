@@ -1,19 +1,22 @@
 """Graphs of sequences in steps, for all ways out; a refusal says what to do."""
 from __future__ import annotations
 
-from typing import Container, Mapping, Sequence, Union
+import contextlib
+from typing import Container, Iterator, Mapping, Sequence, Union
 
 import numpy as np
 
 from .. import _check
 from .._graph.factors import Factors
 from .._graph.graph import Graph
+from .._graph.rolling import roll
 from .._graph.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
 from .._graph.stepping.follow import Value, follow
 from .registry import ExportError
 
-__all__ = ['check_names', 'check_shapes', 'how_to_free', 'in_steps', 'shapes_found']
+__all__ = ['blaming_zoneout', 'check_names', 'check_shapes', 'how_to_free', 'in_steps',
+           'shapes_found']
 
 #: Shapes of inputs by name: numbers, and names of axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -98,6 +101,28 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         cure = how_to_free(graph) if 'number of steps' in str(error) else ''
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *notes, *further, cure])))) from None
+
+
+@contextlib.contextmanager
+def blaming_zoneout(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+                    types: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Say that zoneout is why a graph has no steps in training, if it has them in inference."""
+    try:
+        yield
+    except ExportError as error:
+        masked = [node.name for node in graph.nodes if node.op == 'where'
+                  and graph.nodes[node.inputs[0].node].op == 'Dropout']
+        try:
+            in_steps(roll(graph).graph, params, given, types)
+        except (ExportError, ImportError):
+            masked = []
+        if not masked:
+            raise error from None
+        raise ExportError(
+            'in training the graph cannot be stepped: zoneout (%s) of outputs makes its first step '
+            'unlike the others. In inference it can: write an ONNX file, with --onnx and --states '
+            '(to_onnx, states=True)' % ', '.join([*masked[:2], *['…'] * (len(masked) > 2)])
+        ) from None
 
 
 def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, shapes: Shapes

@@ -665,3 +665,23 @@ def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_pat
             for key, shape in given.items()}
     if name in ('encoder_and_decoder', 'attention_with_input_feeding'):
         interop.to_onnx(model, tmp_path / 'a.onnx', same, states=True)
+
+
+def test_zoneout_is_named_where_it_is_why_there_are_no_steps(tmp_path):
+    pytest.importorskip('torch')
+    cell = rnn.SequentialRNNCell()
+    cell.add(rnn.ZoneoutCell(rnn.LSTMCell(4, 'a_'), 0.2, 0.2))
+    cell.add(rnn.GRUCell(3, 'b_'))
+    outputs, _ = cell.unroll(5, mx.sym.Variable('data'), merge_outputs=True)
+    model, _ = model_for(outputs, {'data': (2, 5, 5)})
+    interop.to_onnx(model, tmp_path / 'a.onnx', states=True)
+    for write in (lambda: interop.to_torch(model, states=True),
+                  lambda: interop.to_source(model, tmp_path / 'a.py', states=True)):
+        with pytest.raises(interop.ExportError, match='in training .* zoneout .where[0-9]+, where'
+                           '[0-9]+, …. of outputs .* In inference it can: .*--onnx and --states'):
+            write()
+    model, _ = model_for(unrolled(rnn.BidirectionalCell(
+        rnn.ZoneoutCell(rnn.LSTMCell(4, 'a_'), 0.2, 0.2), rnn.GRUCell(3, 'b_')), 'whole'),
+        {'data': (2, 3, 5)})
+    with pytest.raises(interop.ExportError, match='b_ cannot be stepped: it reads sequences back'):
+        interop.to_torch(model, states=True)

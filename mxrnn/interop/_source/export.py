@@ -18,7 +18,7 @@ from ..._graph.merging import merged, without_effectless
 from ..._graph.rolling import RolledGraph, roll
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
-from ..in_steps import check_shapes, in_steps
+from ..in_steps import blaming_zoneout, check_shapes, in_steps
 from ..model import Model
 from ..registry import ExportError
 from .checking import Check
@@ -223,9 +223,10 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
             heads = [each.heads[graph.heads.index(head)] for head in methods.heads]
             return in_steps(each._replace(heads=tuple(heads)), arrays, shapes, kinds, notes,
                             layers)[0]
-        stepped(roll(whole).graph, False)  # refused as by the other ways out
         keys = list(file.state)
-        steps = Steps(file, methods, graph, model, stepped(graph, True), samples)
+        with blaming_zoneout(whole, arrays, given, kinds):
+            stepped(roll(whole).graph, False)  # refused as by the other ways out
+            steps = Steps(file, methods, graph, model, stepped(graph, True), samples)
         if list(file.state) != keys:
             raise ExportError('the weights of whole sequences and of steps differ in their form')
     if methods.faults:
