@@ -15,8 +15,8 @@ from .._graph.stepping import StateError, Stepped, with_states
 from .._graph.stepping.follow import Value, follow
 from .registry import ExportError
 
-__all__ = ['blaming_zoneout', 'check_names', 'check_shapes', 'how_to_free', 'in_steps',
-           'shapes_found']
+__all__ = ['blaming_zoneout', 'check_names', 'check_shapes', 'check_types', 'how_to_free',
+           'in_steps', 'shapes_found']
 
 #: Shapes of inputs by name: numbers, and names of axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -42,6 +42,13 @@ def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()) -> N
         if key in params:
             raise ValueError('inputs must be of arguments that have no value in the model, '
                              'got %r, a parameter' % key)
+
+
+def check_types(types: object, graph: Graph) -> None:
+    """Refuse `types` that are no types by names of the graph's variables."""
+    check_names('types', types, graph)
+    for key, dtype in types.items():  # type: ignore[attr-defined]
+        _check.dtype('types[%r]' % key, dtype)
 
 
 def how_to_free(graph: Graph) -> str:

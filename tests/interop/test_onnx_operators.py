@@ -401,6 +401,24 @@ def test_cases_of_both_back_ends(name):
         assert re.search('any size|not known|not equal|unequal|depend on|do not fit', str(error))
 
 
+@pytest.mark.parametrize('begin, end, step', [(0, None, -1), (None, None, -1), (-1, None, -1),
+                                              (0, None, -2), (0, None, 1)])
+def test_a_slice_of_an_open_axis_that_is_turned(begin, end, step):
+    """From its first element on, it has one element, whatever the size."""
+    source = S.Variable('data')
+    symbol = S.slice(source, begin=(None, begin), end=(None, end), step=(None, step))
+    if begin == 0 and step < 0:
+        symbol = S.broadcast_add(symbol, source)  # which depends on that size
+    serving = session(exported(symbol, {}, {'data': ('batch', 'time')}))
+    for shape in ((2, 5), (3, 1)):
+        data = np.arange(np.prod(shape), dtype='f').reshape(shape)
+        wanted = data[:, begin:end:step]
+        wanted = wanted + data if begin == 0 and step < 0 else wanted
+        executor = symbol.bind(mx.cpu(), {'data': mx.nd.array(data)})
+        np.testing.assert_array_equal(executor.forward()[0].asnumpy(), wanted)
+        np.testing.assert_array_equal(serving.run(None, {'data': data})[0], wanted)
+
+
 @pytest.mark.parametrize('draw, mean, deviation', [
     (lambda data: S.random.uniform(-1, 3, shape=(0, 4000)), 1, 4 / 12 ** 0.5),
     (lambda data: S.random.normal(2, 0.5, shape=(0, 4000)), 2, 0.5),

@@ -74,3 +74,36 @@ def test_sizes_that_the_graph_takes_alone_are_found(name):
     with pytest.raises(interop.ExportError, match=r'the shapes of data, (noise|label), as in '
                                                   r'inputs=.*--input data=batch,20,8'):
         generate(network)
+
+
+@pytest.mark.parametrize('kind', ['int64', 'int32', 'uint8', np.int64, 'float32'])
+def test_types_of_inputs(kind):
+    """Numbers of words are taken in the type that is given, and in others."""
+    symbol, program = program_of('gru_bucketing')
+    source = generate(program, types={'data': kind})
+    data = np.random.RandomState(0).randint(0, 5, (2, 7))
+    wanted = run_mxnet(symbol, {'data': data.astype('f'), 'softmax_label': np.zeros((2, 7), 'f')},
+                       program.arg_params).forward()[0].asnumpy()
+    for given in (torch.from_numpy(data.astype(kind)), torch.from_numpy(data)):
+        np.testing.assert_allclose(source.module(given).detach(), wanted, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('kind', ['int64', 'int32'])
+def test_an_input_of_integers_that_is_no_index(kind):
+    """It becomes a real number where the graph casts it."""
+    symbol = mx.sym.FullyConnected(mx.sym.cast(mx.sym.Variable('data'), 'float32') / 2,
+                                   num_hidden=2, name='fc')
+    source = generate(model(symbol, data=(2, 3)), {'data': ('batch', 3)}, types={'data': kind})
+    data = np.array([[1, 2, 3], [-4, 5, 0]])
+    wanted = run_mxnet(symbol, {'data': data.astype('f')}, source.model.arg_params)
+    found = source.module(torch.from_numpy(data.astype(kind)))
+    np.testing.assert_allclose(found.detach(), wanted.forward()[0].asnumpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('types, said', [
+    ({'data': 'word'}, r"types\['data'\] must be"), ({'data': 3}, r"types\['data'\] must be"),
+    ({'date': 'int64'}, "types must be of arguments of the model, such as .*; got 'date'"),
+    (['int64'], 'types must be a dict by names of inputs, got')])
+def test_types_that_are_none(types, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        generate(program_of('gru_bucketing')[1], types=types)

@@ -134,7 +134,8 @@ def recurrent(name):
     return interop.Model(graph, {'vector': np.linspace(-1, 1, 72, dtype='f')}, {})
 
 
-@pytest.mark.parametrize('name', ['states', 'batch', 'zeros'])
+@pytest.mark.parametrize('name', ['states', 'batch', 'zeros', 'steps', 'begin', 'encode', 'gru',
+                                  'forward', 'loss', 'parameters', 'train'])
 def test_an_input_is_called_like_an_argument_of_the_methods(name):
     model = recurrent(name)
     module = generate(model, {name: ('time', 'batch', 3)}, states=True).module

@@ -9,7 +9,7 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import Finding, RolledGraph, certify, roll
-from ..in_steps import check_names, check_shapes, how_to_free, in_steps, shapes_found
+from ..in_steps import check_shapes, check_types, how_to_free, in_steps, shapes_found
 from ..registry import ONNX, ExportError
 from .conversion import Conversion, some, unknown_operators
 from .inputs import Named, found_shapes
@@ -55,9 +55,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     types = types or {}
     params = {**model.arg_params, **model.aux_params}
     check_shapes(inputs, model.graph)
-    check_names('types', types, model.graph)
-    for key, dtype in types.items():
-        _check.dtype('types[%r]' % key, dtype)
+    check_types(types, model.graph)
     _check.flag('roll', rolled)
     if not rolled and (length is not None or certify_by is not None):
         raise ValueError('a number of steps becomes an axis where the graph is rolled up: not with '

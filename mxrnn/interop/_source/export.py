@@ -18,7 +18,7 @@ from ..._graph.merging import merged, without_effectless
 from ..._graph.rolling import RolledGraph, roll
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
-from ..in_steps import blaming_zoneout, check_shapes, in_steps
+from ..in_steps import blaming_zoneout, check_shapes, check_types, in_steps
 from ..model import Model
 from ..registry import ExportError
 from .checking import Check
@@ -189,6 +189,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         raise ExportError('variables must have names of their own, but there are several called %s'
                           % ', '.join(twice))
     check_shapes(given, graph, {**model.arg_params, **model.aux_params})
+    check_types(kinds, graph)
     arrays = {**model.arg_params, **model.aux_params}
     whole, rolled = graph, roll(graph, training=True)
     graph = rolled.graph
