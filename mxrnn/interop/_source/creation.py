@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
-from .elementwise import check_real
 from .scope import Scope
 from .table import Emitted, Unsupported, Value, emits, number
 
@@ -42,9 +41,8 @@ def _arange(scope: Scope, node: Node) -> Emitted:
     return text if node.repeat == 1 else '%s.repeat_interleave(%d)' % (text, node.repeat)
 
 
-@emits('_contrib_arange_like')
+@emits('_contrib_arange_like', reals=True)
 def _arange_like(scope: Scope, node: Node, x: Value) -> Emitted:
-    check_real(x)
     if node.repeat != 1 or node.axis is None:
         raise Unsupported('that repeats its numbers, or has none of one axis')
     x = scope.named(x)

@@ -4,116 +4,82 @@ from __future__ import annotations
 import re
 
 from ..._graph.graph import Node
+from .._torch.elementwise import NAMES
 from .scope import Scope
-from .table import Emitted, Unsupported, Value, emits, number
+from .table import Emitted, Unsupported, Value, cast, emits, is_real, number, writes
 
-__all__ = ['cast', 'check_real', 'is_real']
+__all__: list[str] = []
 
-#: Methods that convert a tensor, by the type.
-_CASTS = {'float32': 'float', 'float64': 'double', 'float16': 'half', 'bfloat16': 'bfloat16',
-          'int32': 'int', 'int64': 'long'}
-
-
-def is_real(*values: Value) -> bool:
-    """Whether the arrays are of real numbers."""
-    return all('float' in value.dtype for value in values)
-
-
-def check_real(*values: Value) -> None:
-    """Refuse arrays of integers."""
-    if not is_real(*values):
-        raise Unsupported('of integers')
-
-
-def cast(text: str, dtype: str) -> str:
-    """The text, which a method may follow, converted to a type."""
-    return '%s.%s()' % (text, _CASTS[dtype]) if dtype in _CASTS else '%s.to(torch.%s)' % (
-        text, dtype)
-
-
-# ---- functions of arrays
-
-#: {0} is the first array, {1} the second one, or the number of the node.
-_TEXTS = {
-    **{name: 'torch.%s({0})' % name for name in (
-        'abs sign ceil floor trunc sqrt rsqrt exp expm1 log log10 log2 log1p sin cos tan sinh cosh '
-        'tanh erf erfinv relu sigmoid zeros_like ones_like').split()},
-    **{'arc' + name: 'torch.a%s({0})' % name for name in 'sin cos tan sinh cosh tanh'.split()},
-    'degrees': 'torch.rad2deg({0})', 'radians': 'torch.deg2rad({0})', 'fix': 'torch.trunc({0})',
-    'gammaln': 'torch.lgamma({0})', 'softsign': 'F.softsign({0})', 'reciprocal': '1 / {0:/}',
-    'square': '{0:.}.square()', 'negative': '-{0:**}', 'BlockGrad': '{0:.}.detach()'}
+#: Functions of one array.
+_UNARY = {**{name: 'torch.%s({0})' % own for name, own in NAMES.items()},
+          'softsign': 'F.softsign({0})', 'reciprocal': '1 / {0:/}', 'square': '{0:.}.square()',
+          'negative': '-{0:**}', 'BlockGrad': '{0:.}.detach()', 'logical_not': '({0:<} == 0)'}
 _ARITHMETIC = {'add': '{0:+} + {1:-}', 'sub': '{0:+} - {1:-}', 'mul': '{0:*} * {1:/}',
                'div': '{0:*} / {1:/}'}
-#: At a tie clamp gives the first array the whole gradient, as MXNet does.
+#: Functions of two arrays, or of an array and a number. At a tie clamp gives the first array the
+#: whole gradient, as MXNet does.
 _PAIRS = {'maximum': '{0:.}.clamp(min={1})', 'minimum': '{0:.}.clamp(max={1})',
-          'power': '{0:**} ** {1:**}', 'hypot': 'torch.hypot({0}, {1})'}
-_COMPARISONS = {'equal': '==', 'not_equal': '!=', 'greater': '>', 'greater_equal': '>=',
-                'lesser': '<', 'lesser_equal': '<='}
-_SCALARS = {'plus': '{0:+} + {1}', 'minus': '{0:+} - {1}', 'rminus': '{1} - {0:-}',
-            'mul': '{0:*} * {1}', 'div': '{0:*} / {1}', 'rdiv': '{1} / {0:/}',
-            'power': '{0:**} ** {1}', 'rpower': '{1} ** {0:**}',
-            'maximum': _PAIRS['maximum'], 'minimum': _PAIRS['minimum']}
-for _name, _sign in _COMPARISONS.items():
-    _PAIRS[_name] = '({0:<} %s {1:<})' % _sign
-    _SCALARS[_name] = '({0:<} %s {1})' % _sign
-for _name in ('and', 'or', 'xor'):
-    _PAIRS['logical_' + _name] = 'torch.logical_%s({0}, {1})' % _name
-#: Operators that give integers for integers, in torch as well.
+          'power': '{0:**} ** {1:**}', **{name: '({0:<} %s {1:<})' % sign for name, sign in {
+              'equal': '==', 'not_equal': '!=', 'greater': '>', 'greater_equal': '>=',
+              'lesser': '<', 'lesser_equal': '<='}.items()}}
+#: Functions that give integers for integers, in torch as well.
 _WHOLE = {'abs', 'sign', 'square', 'negative', 'BlockGrad', 'relu', 'zeros_like', 'ones_like',
-          *('elemwise_' + name for name in ('add', 'sub', 'mul')),
-          *('broadcast_' + name for name in ('add', 'sub', 'mul'))}
+          'add', 'sub', 'mul'}
 
 
-def _enter(text: str, *ops: str) -> None:
-    """Enter operators of arrays; comparisons give 0 and 1 in the type of the first one."""
-    @emits(*ops, any_order=True)
+def _filled(text: str, x: Value, *inputs: object) -> str:
+    """A text with its inputs; comparisons give 0 and 1 in the type of `x`."""
+    found = text.format(*inputs)
+    return cast(found, x.dtype) if text.startswith(('(', 'torch.logical')) else found
+
+
+def _enter(name: str, text: str, *ops: str) -> None:
+    """Enter operators of arrays."""
+    @emits(*ops, any_order=True, reals=name not in _WHOLE)
     def emit(scope: Scope, node: Node, *inputs: Value) -> Emitted:
-        if node.op not in _WHOLE:
-            check_real(*inputs)
-        found = text.format(*inputs)
-        return cast(found, inputs[0].dtype) if text.startswith(('(', 'torch.logical')) else found
+        return _filled(text, inputs[0], *inputs)
 
 
-for _name, _text in _TEXTS.items():
-    _enter(_text, _name)
-for _name, _text in _ARITHMETIC.items():
-    _enter(_text, 'elemwise_' + _name, 'broadcast_' + _name)
-for _name, _text in _PAIRS.items():
-    _enter(_text, '_' + _name, 'broadcast_' + _name)
-_enter('({0:<} == 0)', 'logical_not')
+class _Number(str):
+    """A number in a text, which stands in brackets if it is negative."""
+
+    def __format__(self, spec: str) -> str:
+        return '(%s)' % self if self.startswith('-') else str(self)
 
 
-def _enter_number(name: str, text: str) -> None:
-    """Enter an operator of an array and a number."""
-    @emits('_%s_scalar' % name, any_order=True)
+def _enter_number(name: str, text: str, turned: bool = False) -> None:
+    """Enter an operator of an array and a number, or of a number and an array."""
+    @emits('_%s_scalar' % name, any_order=True, reals=True)
     def emit(scope: Scope, node: Node, x: Value) -> Emitted:
-        check_real(x)
-        value = number(node.scalar, single=False)
+        value = _Number(number(node.scalar, single=False))
         if name == 'plus' and value.startswith('-'):
             return f'{x:+} - {value[1:]}'
         if name == 'mul' and value == '-1':
             return f'-{x:**}'
-        found = text.format(x, '(%s)' % value if value.startswith('-') else value)
-        return cast(found, x.dtype) if name in _COMPARISONS else found
+        return _filled(text, x, *((value, x) if turned else (x, value)))
 
 
-for _name, _text in _SCALARS.items():
-    _enter_number(_name, _text)
+for _name, _text in _UNARY.items():
+    _enter(_name, _text, _name)
+for _name, _text in {**_ARITHMETIC, **_PAIRS, 'hypot': 'torch.hypot({0}, {1})', **{
+        'logical_' + name: 'torch.logical_%s({0}, {1})' % name for name in ('and', 'or', 'xor')
+        }}.items():
+    _enter(_name, _text, ('elemwise_' if _name in _ARITHMETIC else '_') + _name,
+           'broadcast_' + _name)
+for _name, _text in {**_ARITHMETIC, **_PAIRS}.items():
+    _word = {'add': 'plus', 'sub': 'minus'}.get(_name, _name)
+    _enter_number(_word, _text)
+    if _name in ('sub', 'div', 'power'):
+        _enter_number('r' + _word, _text, True)
 
 
-@emits('_copy', any_order=True)
-def _copy(scope: Scope, node: Node, x: Value) -> Emitted:
+@emits('_copy', '_identity_with_attr_like_rhs', any_order=lambda node, rank: node.op == '_copy')
+def _copy(scope: Scope, node: Node, x: Value, *like: Value) -> Emitted:
     return x
 
 
-@emits('_identity_with_attr_like_rhs')
-def _like(scope: Scope, node: Node, x: Value, *like: Value) -> Emitted:
-    return x
-
-
-@emits('_mod_scalar', any_order=True)
+@emits('_mod_scalar', any_order=True, reals=True)
 def _mod(scope: Scope, node: Node, x: Value) -> Emitted:
-    check_real(x)
     if not node.scalar:
         raise Unsupported('by 0')
     return 'torch.remainder(%s, %s)' % (x, number(node.scalar, single=False))
@@ -135,10 +101,7 @@ def _where(scope: Scope, node: Node, condition: Value, x: Value, y: Value) -> Em
     return 'torch.where(%s, %s, %s)' % (chosen, x, y)
 
 
-@emits('clip', any_order=True)
-def _clip(scope: Scope, node: Node, x: Value) -> Emitted:
-    check_real(x)
-    return '%s.clamp(%s, %s)' % (x.of, number(node.a_min), number(node.a_max))
+writes('{0:.}.clamp({a_min}, {a_max})', 'clip', any_order=True, reals=True)
 
 
 @emits('Cast', 'amp_cast', any_order=True)
@@ -148,9 +111,8 @@ def _cast(scope: Scope, node: Node, x: Value) -> Emitted:
     return x if node.dtype == x.dtype else cast(x.of, node.dtype)
 
 
-@emits('smooth_l1', any_order=True)
+@emits('smooth_l1', any_order=True, reals=True)
 def _smooth_l1(scope: Scope, node: Node, x: Value) -> Emitted:
-    check_real(x)
     if not node.scalar:
         raise Unsupported('whose scalar is 0')
     x = scope.named(x)
@@ -160,22 +122,16 @@ def _smooth_l1(scope: Scope, node: Node, x: Value) -> Emitted:
 
 # ---- activations
 
-@emits('hard_sigmoid', any_order=True)
-def _hard_sigmoid(scope: Scope, node: Node, x: Value) -> Emitted:
-    check_real(x)
-    return f'F.hardtanh({number(node.alpha)} * {x:/} + {number(node.beta)}, 0, 1)'
+writes('F.hardtanh({alpha} * {0:/} + {beta}, 0, 1)', 'hard_sigmoid', any_order=True, reals=True)
 
 
-@emits('Activation', any_order=True)
+@emits('Activation', any_order=True, reals=True)
 def _activation(scope: Scope, node: Node, x: Value) -> Emitted:
-    check_real(x)
-    return {'softrelu': 'F.softplus({})', 'softsign': 'F.softsign({})'}.get(
-        node.act_type, 'torch.%s({})' % node.act_type).format(x)
+    return {'softrelu': 'F.softplus({0})', **_UNARY}[node.act_type].format(x)
 
 
-@emits('LeakyReLU')
+@emits('LeakyReLU', reals=True)
 def _leaky_relu(scope: Scope, node: Node, x: Value, *gamma: Value) -> Emitted:
-    check_real(x)
     kind, slope = node.act_type, ', ' + number(node.slope)
     if kind == 'rrelu':
         slope = ', %s, %s, self.training' % (number(node.lower_bound), number(node.upper_bound))

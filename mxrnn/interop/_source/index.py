@@ -5,24 +5,27 @@ import re
 from typing import Sequence
 
 from ..._graph.graph import Node
+from ..._graph.sizes import reduced_axes
 from .creation import made
-from .elementwise import cast, check_real, is_real
 from .scope import Scope
 from .shape import product
-from .table import Emitted, Many, Size, Unsupported, Value, emits, number
+from .table import (
+    Emitted,
+    Many,
+    Size,
+    Unsupported,
+    Value,
+    cast,
+    emits,
+    is_real,
+    number,
+    writes,
+)
 
 __all__: list[str] = []
 
 
 # ---- reductions
-
-def _axes(x: Value, axes: Sequence[int] | None, exclude: bool = False) -> tuple[int, ...]:
-    """The axes that an operator reduces, in order."""
-    if not axes:
-        return tuple(range(x.rank))
-    chosen = {axis % x.rank for axis in axes}
-    return tuple(axis for axis in range(x.rank) if (axis in chosen) != exclude)
-
 
 def _over(axes: Sequence[int], keep: bool) -> str:
     """Arguments of a reduction."""
@@ -38,10 +41,9 @@ def _filled(text: str, x: Value, axes: Sequence[int], keep: bool) -> str:
 _METHODS = {'max': 'amax', 'min': 'amin'}
 
 
-@emits('sum', 'mean', 'nansum', 'max', 'min', 'prod')
+@emits('sum', 'mean', 'nansum', 'max', 'min', 'prod', reals=True)
 def _reduction(scope: Scope, node: Node, x: Value) -> Emitted:
-    check_real(x)
-    axes, keep, text = _axes(x, node.axis, node.exclude), node.keepdims, x.of
+    axes, keep, text = reduced_axes(x.rank, node.axis, node.exclude), node.keepdims, x.of
     if not axes:
         raise Unsupported('over no axis')
     if node.op == 'sum' and len(axes) == x.rank and re.fullmatch(r'torch\.ones_like\([^()]*\)',
@@ -54,10 +56,9 @@ def _reduction(scope: Scope, node: Node, x: Value) -> Emitted:
     return _filled(text, x, axes, keep)
 
 
-@emits('norm')
+@emits('norm', reals=True)
 def _norm(scope: Scope, node: Node, x: Value) -> Emitted:
-    check_real(x)
-    axes, keep = _axes(x, node.axis), node.keepdims
+    axes, keep = reduced_axes(x.rank, node.axis), node.keepdims
     text = 'torch.linalg.vector_norm(%s, %d, %s)' % (x, node.ord, _over(axes, keep))
     return _filled(text, x, axes, keep)
 
@@ -141,9 +142,7 @@ def _pick(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
     return text if node.keepdims or x.rank == 1 else '%s.squeeze(%d)' % (text, axis)
 
 
-@emits('gather_nd')
-def _gather_nd(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
-    return '%s[tuple(%s.long())]' % (x.of, index.of)
+writes('{0:.}[tuple({1:.}.long())]', 'gather_nd')
 
 
 @emits('one_hot')

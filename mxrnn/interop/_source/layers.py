@@ -7,9 +7,10 @@ from typing import Sequence
 import numpy as np
 
 from ..._graph.graph import Node
+from ..registry import channels_last, normalised_axes
 from .names import prefix_of
 from .scope import Scope
-from .table import Emitted, Unsupported, Value, emits, number
+from .table import Emitted, Unsupported, Value, emits, number, writes
 
 __all__: list[str] = []
 
@@ -71,14 +72,10 @@ def _window(node: Node, **words: str) -> str:
     return text
 
 
-def _channels_last(node: Node) -> bool:
-    return 'layout' in node.attrs and bool(node.layout) and node.layout.index('C') > 1
-
-
 @emits('Convolution', 'Convolution_v1', 'Deconvolution')
 def _convolution(scope: Scope, node: Node, x: Value, weight: Value, bias: Value | None = None,
                  ) -> Emitted:
-    back, last, count = node.op == 'Deconvolution', _channels_last(node), len(node.kernel)
+    back, last, count = node.op == 'Deconvolution', channels_last(node.layout), len(node.kernel)
     if not _are_parameters(weight, bias) or count > 3:
         raise Unsupported('its weights are computed, and no parameters')
     if back and (node.target_shape or last):
@@ -102,7 +99,8 @@ def _convolution(scope: Scope, node: Node, x: Value, weight: Value, bias: Value 
 @emits('Pooling', 'Pooling_v1')
 def _pooling(scope: Scope, node: Node, x: Value) -> Emitted:
     kind, count = node.pool_type, len(node.kernel)
-    if kind not in ('max', 'avg') or node.pooling_convention == 'same' or _channels_last(node):
+    if kind not in ('max', 'avg') or node.pooling_convention == 'same' or (
+            node.op == 'Pooling' and channels_last(node.layout)):
         raise Unsupported('pool_type %s, convention %s or channels last' % (
             kind, node.pooling_convention))
     if node.global_pool:
@@ -181,9 +179,7 @@ def _layer_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -
     return text if last else '%s.movedim(-1, %d)' % (text, axis)
 
 
-@emits('InstanceNorm')
-def _instance_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -> Emitted:
-    return 'F.instance_norm(%s, weight=%s, bias=%s, eps=%s)' % (x, gamma, beta, number(node.eps))
+writes('F.instance_norm({0}, weight={1}, bias={2}, eps={eps})', 'InstanceNorm')
 
 
 @emits('GroupNorm')
@@ -195,8 +191,7 @@ def _group_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -
 
 @emits('L2Normalization')
 def _l2_normalization(scope: Scope, node: Node, x: Value) -> Emitted:
-    axes = {'instance': tuple(range(1, x.rank)), 'channel': (1,),
-            'spatial': tuple(range(2, x.rank))}[node.mode]
+    axes = normalised_axes(node.mode, x.rank)
     if not axes:
         raise Unsupported('it normalises nothing')
     x = scope.named(x)

@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
-from .elementwise import check_real
 from .scope import Scope
 from .shape import product, reshaped
-from .table import Emitted, Unsupported, Value, emits, loss, number
+from .table import Emitted, Unsupported, Value, emits, loss, number, writes
 
 __all__: list[str] = []
 
@@ -44,9 +43,8 @@ def _rows(scope: Scope, node: Node, x: Value) -> Value:
     return Value(f'{text}', shape, x.dtype)
 
 
-@loss('SoftmaxOutput')
+@loss('SoftmaxOutput', reals=True)
 def _softmax_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
-    check_real(x)
     if node.out_grad:
         raise Unsupported('with out_grad')
     scale = _times(node.grad_scale)
@@ -100,9 +98,8 @@ def _regression(op: str, prediction: str, function: str, factor: float = 1.) -> 
     def emit(scope: Scope, node: Node, x: Value) -> Emitted:
         return prediction.format(x) if prediction else x
 
-    @loss(op)
+    @loss(op, reals=True)
     def of(scope: Scope, node: Node, x: Value, label: Value) -> str:
-        check_real(x)
         each, labels = product(label.shape[1:]), f'{label}'
         if label.shape != x.shape or x.shape[1:] == (1,):  # (batch, 1) may come as (batch,)
             x = scope.named(x)
@@ -146,9 +143,8 @@ def _make_loss(scope: Scope, node: Node, x: Value) -> str:
     return text if rows == 1 else '%s / %s' % (text, _grouped(scope.size(rows, x)))
 
 
-@loss('SVMOutput')
+@loss('SVMOutput', reals=True)
 def _svm_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
-    check_real(x)
     if not isinstance(x.shape[1], int) or x.rank != 2:
         raise Unsupported('of other scores than a row for each label')
     side = f'(2 * F.one_hot({label.of}.long(), {x.shape[1]}) - 1)'
@@ -157,15 +153,12 @@ def _svm_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
     return _times(node.regularization_coefficient) + text
 
 
-@emits('softmax_cross_entropy')
-def _softmax_cross_entropy(scope: Scope, node: Node, x: Value, label: Value) -> Emitted:
-    check_real(x)
-    return "F.cross_entropy(%s, %s.long(), reduction='sum').reshape(1)" % (x, label.of)
+writes("F.cross_entropy({0}, {1:.}.long(), reduction='sum').reshape(1)", 'softmax_cross_entropy',
+       reals=True)
 
 
-@emits('CTCLoss')
+@emits('CTCLoss', reals=True)
 def _ctc_loss(scope: Scope, node: Node, x: Value, label: Value, *lengths: Value) -> Emitted:
-    check_real(x)
     first, rest = node.blank_label == 'first', list(lengths)
     label = scope.named(label)
     if node.use_data_lengths:

@@ -274,7 +274,7 @@ class Scope:
         if swapped:
             inputs = [*(each.unswapped for each in data), *inputs[len(data):]]
             self.out = [exchanged(shape) for shape in self.out]
-        emitted = emitter.function(self, node, *inputs)
+        emitted = emitter(self, node, *inputs)
         self._enter(node, self._results(node, emitted, swapped))
 
     def _results(self, node: Node, emitted: Emitted, swapped: bool) -> list[Value]:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
-from .elementwise import check_real
 from .scope import Scope
 from .table import Emitted, Unsupported, Value, emits, number
 
@@ -59,9 +58,8 @@ def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
     return '%s(%s, %s)' % (name, x, length[0])
 
 
-@emits('_contrib_div_sqrt_dim', any_order=lambda node, rank: rank > 2)
+@emits('_contrib_div_sqrt_dim', any_order=lambda node, rank: rank > 2, reals=True)
 def _div_sqrt_dim(scope: Scope, node: Node, x: Value) -> Emitted:
-    check_real(x)
     if not isinstance(x.shape[-1], int):
         raise Unsupported('whose last axis is of any size')
     return f'{x:*} / {x.shape[-1]} ** 0.5'

@@ -8,7 +8,7 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from .scope import Scope
-from .table import Emitted, Many, Shape, Size, Unsupported, Value, emits, number
+from .table import Emitted, Many, Shape, Size, Unsupported, Value, emits, number, writes
 
 __all__ = ['product', 'reshaped']
 
@@ -88,9 +88,9 @@ def _swap_axis(scope: Scope, node: Node, x: Value) -> Emitted:
     return x if node.dim1 == node.dim2 else '%s.transpose(%d, %d)' % (x.of, node.dim1, node.dim2)
 
 
-@emits('expand_dims')
-def _expand_dims(scope: Scope, node: Node, x: Value) -> Emitted:
-    return '%s.unsqueeze(%d)' % (x.of, node.axis)
+writes('{0:.}.unsqueeze({axis})', 'expand_dims')
+writes('{0:.}.tile({reps})', 'tile')
+writes('{0:.}.flip({axis})', 'reverse')
 
 
 @emits('squeeze')
@@ -199,11 +199,6 @@ def _stack(scope: Scope, node: Node, *parts: Value) -> Emitted:
                                     ', %d' % node.axis if node.axis else '')
 
 
-@emits('tile')
-def _tile(scope: Scope, node: Node, x: Value) -> Emitted:
-    return '%s.tile(%s)' % (x.of, ', '.join(map(str, node.reps)))
-
-
 @emits('repeat')
 def _repeat(scope: Scope, node: Node, x: Value) -> Emitted:
     return '%s.repeat_interleave(%d%s)' % (x.of, node.repeats, '' if node.axis is None
@@ -223,11 +218,6 @@ def _pad(scope: Scope, node: Node, x: Value) -> Emitted:
         return 'F.pad(%s, %s%s)' % (x, flat, ', value=' + value if value != '0' else '')
     flat += (0,) * (2 * (len(pairs) - 2) - len(flat))
     return 'F.pad(%s, %s, %r)' % (x, flat, 'replicate' if node.mode == 'edge' else node.mode)
-
-
-@emits('reverse')
-def _reverse(scope: Scope, node: Node, x: Value) -> Emitted:
-    return '%s.flip(%s)' % (x.of, ', '.join(map(str, node.axis)))
 
 
 @emits('broadcast_to', 'broadcast_axis', 'broadcast_like')

@@ -3,17 +3,18 @@ from __future__ import annotations
 
 import ast
 import math
-from typing import Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 from torch import Tensor
 
 from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operators import row
 from ..registry import Converters, Unsupported
 
 __all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Shape', 'Size',
-           'Unsupported', 'Value', 'all_swapped', 'emits', 'exchanged', 'is_swap', 'is_zero',
-           'loss', 'number']
+           'Unsupported', 'Value', 'all_swapped', 'cast', 'emits', 'exchanged', 'is_real',
+           'is_swap', 'is_zero', 'loss', 'number', 'writes']
 
 #: An axis: its size, or, if it can be of any size, its sizes in the two runs of the check.
 Size = Union[int, Tuple[int, int]]
@@ -116,16 +117,29 @@ AnyOrder = Union[bool, Callable[[Node, int], bool]]
 
 
 class Emitter(NamedTuple):
-    """What writes the nodes of an operator."""
+    """What writes the nodes of an operator, or a loss."""
 
-    function: Callable[..., Emitted]
+    function: Callable[..., Any]
     #: Whether it does not matter which of the first two axes is time; or, of a node and the number
     #: of axes of its data, whether.
     any_order: AnyOrder = False
+    #: Whether it is refused if its first input is of integers.
+    reals: bool = False
+
+    def __call__(self, scope: Any, node: Node, *inputs: Value) -> Any:
+        """What the function gives for a node."""
+        if self.reals and not is_real(inputs[0]):
+            raise Unsupported('of integers')
+        return self.function(scope, node, *inputs)
 
 
 SOURCE: Converters[Emitter] = Converters('source')
-LOSSES: Converters[Callable[..., str]] = Converters('source of losses')
+LOSSES: Converters[Emitter] = Converters('source of losses')
+
+
+def is_real(value: Value) -> bool:
+    """Whether an array is of real numbers."""
+    return 'float' in value.dtype
 
 
 def number(value: float, single: bool = True) -> str:
@@ -137,22 +151,50 @@ def number(value: float, single: bool = True) -> str:
     return repr(int(value)) if value == int(value) and abs(value) < 1e6 else repr(value)
 
 
-_Function = Callable[..., Emitted]
+#: Methods that convert a tensor, by the type.
+_CASTS = {'float32': 'float', 'float64': 'double', 'float16': 'half', 'bfloat16': 'bfloat16',
+          'int32': 'int', 'int64': 'long'}
 
 
-def emits(*ops: str, any_order: AnyOrder = False) -> Callable[[_Function], _Function]:
+def cast(text: str, dtype: str) -> str:
+    """The text, which a method may follow, converted to a type."""
+    return '%s.%s()' % (text, _CASTS[dtype]) if dtype in _CASTS else '%s.to(torch.%s)' % (
+        text, dtype)
+
+
+_Function = Callable[..., Any]
+
+
+def emits(*ops: str, any_order: AnyOrder = False, reals: bool = False
+          ) -> Callable[[_Function], _Function]:
     """Make a function of the scope, the node and its inputs the emitter of `ops`."""
     def enter(function: _Function) -> _Function:
-        SOURCE.enter(Emitter(function, any_order), *ops)
+        SOURCE.enter(Emitter(function, any_order, reals), *ops)
         return function
     return enter
 
 
-def loss(*ops: str) -> Callable[[Callable[..., str]], Callable[..., str]]:
+def writes(text: str, *ops: str, any_order: AnyOrder = False, reals: bool = False) -> None:
+    """Make a text the emitter of `ops`: {0} is the first input, {axis} the attribute."""
+    @emits(*ops, any_order=any_order, reals=reals)
+    def emit(scope: Any, node: Node, *inputs: Value) -> Emitted:
+        known = row(node.op)
+        return text.format(*inputs, **{key: _argument(getattr(node, key)) for key in (
+            known.attributes if known else ())})
+
+
+def _argument(value: Any) -> str:
+    """An attribute as it stands in a call."""
+    if isinstance(value, tuple):
+        return ', '.join(map(_argument, value))
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def loss(*ops: str, reals: bool = False) -> Callable[[_Function], _Function]:
     """Make a function of the scope, the node, the data and its labels that which writes a loss: a
     number whose gradient is MXNet's."""
-    def enter(function: Callable[..., str]) -> Callable[..., str]:
-        LOSSES.enter(function, *ops)
+    def enter(function: _Function) -> _Function:
+        LOSSES.enter(Emitter(function, reals=reals), *ops)
         return function
     return enter
 
