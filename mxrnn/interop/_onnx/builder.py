@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 from ..._check import DType
 from ..._graph.graph import Graph
-from ..._graph.sizes import Axis, Size, SizeError, Source, broadcast, resolve, same
+from ..._graph.sizes import Axis, Size, SizeError, Source, broadcast, product, resolve, same
 from ..registry import Unsupported
 
 if TYPE_CHECKING:
@@ -248,6 +248,14 @@ class Builder:
             raise Unsupported('a number (%s) that the type %s cannot hold' % (number, like.dtype))
         return self.constant(number, like.dtype)
 
+    def flat(self, value: Value) -> Value:
+        """`value` with two axes: the first, and all others."""
+        return self.reshape(value, (value.size(0), product(value.shape[1:])))
+
+    def expand(self, value: Value, shape: Sequence[Size]) -> Value:
+        """`value` broadcast to `shape`."""
+        return self.node('Expand', [value, self.vector(shape)], shape)
+
     def where(self, condition: Value, yes: Value, no: Value, shape: Sequence[Size]) -> Value:
         """`yes` where the condition holds, `no` elsewhere, broadcast to `shape`."""
         return self.node('Where', [condition, yes, no], shape, yes.dtype)
@@ -258,7 +266,7 @@ class Builder:
         if all(isinstance(size, int) for size in shape):
             value = self.constant(np.full(shape, number), dtype)  # type: ignore[arg-type]
         else:
-            value = self.node('Expand', [self.constant(number, dtype), self.vector(shape)], shape)
+            value = self.expand(self.constant(number, dtype), shape)
         if number == 0:
             self.zeros.add(value.name)
         return value

@@ -34,9 +34,12 @@ def _zeros_of_floats(builder: Builder, node: Node) -> Value:
     return builder.fill(0, _shape(node), np.dtype('float32'))
 
 
-@converts('zeros_like', 'ones_like')
-def _filled_like(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.fill(int(node.op == 'ones_like'), data.shape, data.dtype)
+converts('zeros_like', 'ones_like')(lambda builder, node, data: builder.fill(
+    int(node.op == 'ones_like'), data.shape, data.dtype))
+converts('_eye')(lambda builder, node: builder.constant(
+    np.eye(node.N, node.M or node.N, node.k), dtype_of(node)))
+converts('_linspace')(lambda builder, node: builder.constant(np.linspace(
+    node.start, node.stop, node.num, endpoint=node.endpoint), dtype_of(node)))
 
 
 @converts('_arange')
@@ -46,17 +49,6 @@ def _arange(builder: Builder, node: Node) -> Value:
     start, stop = (0.0, node.start) if node.stop is None else (node.start, node.stop)
     numbers = np.arange(start, stop, node.step)
     return builder.constant(np.repeat(numbers, node.repeat), dtype_of(node))
-
-
-@converts('_linspace')
-def _linspace(builder: Builder, node: Node) -> Value:
-    numbers = np.linspace(node.start, node.stop, node.num, endpoint=node.endpoint)
-    return builder.constant(numbers, dtype_of(node))
-
-
-@converts('_eye')
-def _eye(builder: Builder, node: Node) -> Value:
-    return builder.constant(np.eye(node.N, node.M or node.N, node.k), dtype_of(node))
 
 
 @converts('_contrib_arange_like')
@@ -70,7 +62,7 @@ def _arange_like(builder: Builder, node: Node, data: Value) -> Value:
     numbers = builder.cast(count, data.dtype)
     for op, number, neutral in (('Mul', node.step, 1), ('Add', node.start, 0)):
         if number != neutral:
-            numbers = builder.node(op, [numbers, builder.scalar(number, numbers)], numbers.shape)
+            numbers = builder.apply(op, numbers, number)
     return builder.reshape(numbers, shape)
 
 
@@ -88,8 +80,7 @@ def _normal(builder: Builder, like: Value, mean: float = 0.0, scale: float = 1.0
 def _exponential(builder: Builder, like: Value, rate: float = 1.0) -> Value:
     left = builder.node('Sub', [builder.scalar(1, like), uniform(builder, like)],
                         like.shape)  # never 0
-    minus = builder.node('Neg', [builder.node('Log', [left], like.shape)], like.shape)
-    return builder.node('Div', [minus, builder.scalar(rate, minus)], like.shape)
+    return builder.apply('Div', builder.apply('Neg', builder.apply('Log', left)), rate)
 
 
 #: By distribution: draws numbers, given those that its operators have.
@@ -145,7 +136,6 @@ def _dropout(builder: Builder, node: Node, data: Value) -> Value:
         return data
     shape: Sequence[Size] = [1 if i in node.axes else size for i, size in enumerate(data.shape)]
     random = uniform(builder, builder.fill(0, shape, data.dtype))
-    kept = builder.node('GreaterOrEqual', [random, builder.scalar(node.p, random)], shape, bool)
-    mask = builder.cast(kept, data.dtype)
-    mask = builder.node('Div', [mask, builder.scalar(1 - node.p, mask)], shape)
-    return builder.node('Mul', [data, mask], data.shape)
+    kept = builder.apply('GreaterOrEqual', random, node.p, dtype=bool)
+    mask = builder.apply('Div', builder.cast(kept, data.dtype), 1 - node.p)
+    return builder.apply('Mul', data, mask)

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Sequence
+from typing import Callable, Sequence
 
 from ..._graph.graph import Node
 from ..._graph.sizes import Size, broadcast, unify, unify_all
 from ..registry import Converter, Unsupported, converts, dtype_of
 from .builder import Builder, Value
 
-__all__ = ['ACTIVATIONS', 'equal_shapes']
+__all__: list[str] = []
 
 _ARITHMETIC = {'add': 'Add', 'sub': 'Sub', 'mul': 'Mul', 'div': 'Div', 'power': 'Pow',
                'maximum': 'Max', 'minimum': 'Min'}
@@ -27,51 +27,12 @@ _UNARY = {'abs': 'Abs', 'negative': 'Neg', 'exp': 'Exp', 'log': 'Log', 'sqrt': '
           'ceil': 'Ceil', 'reciprocal': 'Reciprocal'}
 
 
-def equal_shapes(values: Sequence[Value]) -> tuple[Size, ...]:
+def _equal_shapes(values: Sequence[Value]) -> tuple[Size, ...]:
     """The one shape that all `values` have."""
     shape = values[0].shape
     for value in values[1:]:
         shape = unify_all(shape, value.shape)
     return shape
-
-
-def _binary(op: str, builder: Builder, node: Node, first: Value, second: Value) -> Value:
-    """An operator of ONNX on two arrays, broadcast; conditions come as 0 and 1."""
-    if op in _ARITHMETIC.values():
-        return builder.apply(op, first, second)
-    sides = [first, second]
-    if op in _LOGIC.values():
-        sides = [builder.cast(side, bool) for side in sides]
-    result = builder.apply('Equal' if op == 'NotEqual' else op, *sides, dtype=bool)
-    if op == 'NotEqual':
-        result = builder.apply('Not', result)
-    return builder.numbers(result, first.dtype)
-
-
-def _elementwise(op: str, builder: Builder, node: Node, first: Value, second: Value) -> Value:
-    """An operator on two arrays of one shape."""
-    equal_shapes([first, second])
-    return _binary(op, builder, node, first, second)
-
-
-def _with_number(op: str, builder: Builder, node: Node, data: Value) -> Value:
-    """An operator on an array and a number."""
-    return _binary(op, builder, node, *_and_number(builder, node, data))
-
-
-def _of_number(op: str, builder: Builder, node: Node, data: Value) -> Value:
-    """An operator on a number and an array."""
-    return _binary(op, builder, node, *_and_number(builder, node, data)[::-1])
-
-
-for _name, _op in {**_ARITHMETIC, **_COMPARISONS, **_LOGIC}.items():
-    _word = {'add': 'plus', 'sub': 'minus'}.get(_name, _name)
-    converts(('elemwise_' if _name in ('add', 'sub', 'mul', 'div') else '_') + _name)(
-        partial(_elementwise, _op))
-    converts('broadcast_' + _name)(partial(_binary, _op))
-    converts('_%s_scalar' % _word)(partial(_with_number, _op))
-    if _name in ('sub', 'div', 'power'):
-        converts('_r%s_scalar' % _word)(partial(_of_number, _op))
 
 
 def _and_number(builder: Builder, node: Node, data: Value) -> tuple[Value, Value]:
@@ -86,6 +47,82 @@ def _and_number(builder: Builder, node: Node, data: Value) -> tuple[Value, Value
     if data.dtype.kind != 'f' and math.isfinite(number):
         number = math.trunc(number)
     return data, builder.scalar(number, data)
+
+
+def _arithmetic(op: str, builder: Builder, first: Value, second: Value) -> Value:
+    return builder.apply(op, first, second)
+
+
+def _condition(op: str, builder: Builder, first: Value, second: Value) -> Value:
+    """A comparison or a connection of conditions; these come as 0 and 1."""
+    sides = [first, second]
+    if op in _LOGIC.values():
+        sides = [builder.cast(side, bool) for side in sides]
+    result = builder.apply('Equal' if op == 'NotEqual' else op, *sides, dtype=bool)
+    if op == 'NotEqual':
+        result = builder.apply('Not', result)
+    return builder.numbers(result, first.dtype)
+
+
+def _hypotenuse(builder: Builder, first: Value, second: Value) -> Value:
+    # Squares of large numbers have no room in their type: those of parts of the larger one have.
+    first, second = builder.apply('Abs', first), builder.apply('Abs', second)
+    large, small = builder.apply('Max', first, second), builder.apply('Min', first, second)
+    shape = large.shape
+    zero = builder.apply('Equal', large, 0, dtype=bool)
+    part = builder.apply('Div', small,
+                         builder.where(zero, builder.scalar(1, large), large, shape))
+    root = builder.apply('Sqrt', builder.apply('Add', builder.apply('Mul', part, part), 1))
+    endless = builder.apply('Or', *(builder.apply('IsInf', side, dtype=bool)
+                                    for side in (first, second)))
+    return builder.where(endless, builder.scalar(math.inf, large),
+                         builder.apply('Mul', large, root), shape)
+
+
+def _modulo(builder: Builder, whole: Value, part: Value) -> Value:
+    """The rest of a division, of the sign of `part`; 0 where `part` is 0.
+
+    ONNX's Mod gives numbers that are no integers the sign of `whole`.
+    """
+    shape, zero = broadcast(whole.shape, part.shape), builder.scalar(0, part)
+    none = builder.apply('Equal', part, zero, dtype=bool)
+    part = builder.where(none, builder.scalar(1, part), part, part.shape)
+    if whole.dtype.kind != 'f':
+        left = builder.apply('Mod', whole, part)
+    else:
+        left = builder.apply('Mod', whole, part, fmod=1)
+        other = builder.apply('Xor', *(builder.apply('Less', side, zero, dtype=bool)
+                                       for side in (left, part)))
+        some = builder.apply('Not', builder.apply('Equal', left, zero, dtype=bool))
+        left = builder.where(builder.apply('And', other, some), builder.apply('Add', left, part),
+                             left, shape)
+    return builder.where(none, zero, left, shape)
+
+
+def _enter(name: str, function: Callable[..., Value]) -> None:
+    """Enter the operators of two arrays, and of an array and a number, that `function` writes."""
+    def of_arrays(builder: Builder, node: Node, first: Value, second: Value) -> Value:
+        if not node.op.startswith('broadcast_'):
+            _equal_shapes([first, second])
+        return function(builder, first, second)
+
+    def with_number(builder: Builder, node: Node, data: Value) -> Value:
+        sides = _and_number(builder, node, data)
+        return function(builder, *(sides if node.op == with_it else sides[::-1]))
+    word = {'add': 'plus', 'sub': 'minus'}.get(name, name)
+    with_it = '_%s_scalar' % word
+    converts(('elemwise_' if name in ('add', 'sub', 'mul', 'div') else '_') + name,
+             'broadcast_' + name)(of_arrays)
+    converts(with_it, *['_r%s_scalar' % word] * (name in ('sub', 'div', 'power', 'mod')))(
+        with_number)
+
+
+for _name, _op in _ARITHMETIC.items():
+    _enter(_name, partial(_arithmetic, _op))
+for _name, _op in {**_COMPARISONS, **_LOGIC}.items():
+    _enter(_name, partial(_condition, _op))
+_enter('hypot', _hypotenuse)
+_enter('mod', _modulo)
 
 
 def _chain(*steps: tuple[str, float] | str) -> Converter:
@@ -109,9 +146,7 @@ converts('degrees')(_chain(('Mul', 180 / math.pi)))
 converts('radians')(_chain(('Mul', math.pi / 180)))
 
 
-@converts('square')
-def _square(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.apply('Mul', data, data)
+converts('square')(lambda builder, node, data: builder.apply('Mul', data, data))
 
 
 def _of_size(*steps: tuple[str, float] | str) -> Converter:
@@ -146,66 +181,16 @@ def _not(builder: Builder, node: Node, data: Value) -> Value:
     return builder.numbers(builder.apply('Not', builder.cast(data, bool)), data.dtype)
 
 
-@converts('broadcast_hypot', '_hypot')
-def _hypotenuse(builder: Builder, node: Node, first: Value, second: Value) -> Value:
-    # Squares of large numbers have no room in their type: those of parts of the larger one have.
-    first, second = builder.apply('Abs', first), builder.apply('Abs', second)
-    large, small = builder.apply('Max', first, second), builder.apply('Min', first, second)
-    shape = large.shape
-    zero = builder.apply('Equal', large, 0, dtype=bool)
-    part = builder.apply('Div', small,
-                         builder.where(zero, builder.scalar(1, large), large, shape))
-    root = builder.apply('Sqrt', builder.apply('Add', builder.apply('Mul', part, part), 1))
-    endless = builder.apply('Or', *(builder.apply('IsInf', side, dtype=bool)
-                                    for side in (first, second)))
-    return builder.where(endless, builder.scalar(math.inf, large),
-                         builder.apply('Mul', large, root), shape)
-
-
-@converts('_hypot_scalar')
-def _hypotenuse_with_number(builder: Builder, node: Node, data: Value) -> Value:
-    return _hypotenuse(builder, node, *_and_number(builder, node, data))
-
-
-@converts('broadcast_mod', '_mod')
-def _modulo(builder: Builder, node: Node, whole: Value, part: Value) -> Value:
-    """The rest of a division, of the sign of `part`; 0 where `part` is 0.
-
-    ONNX's Mod gives numbers that are no integers the sign of `whole`.
-    """
-    shape, zero = broadcast(whole.shape, part.shape), builder.scalar(0, part)
-    none = builder.apply('Equal', part, zero, dtype=bool)
-    part = builder.where(none, builder.scalar(1, part), part, part.shape)
-    if whole.dtype.kind != 'f':
-        left = builder.apply('Mod', whole, part)
-    else:
-        left = builder.apply('Mod', whole, part, fmod=1)
-        other = builder.apply('Xor', *(builder.apply('Less', side, zero, dtype=bool)
-                                       for side in (left, part)))
-        some = builder.apply('Not', builder.apply('Equal', left, zero, dtype=bool))
-        left = builder.where(builder.apply('And', other, some), builder.apply('Add', left, part),
-                             left, shape)
-    return builder.where(none, zero, left, shape)
-
-
-@converts('_mod_scalar')
-def _modulo_number(builder: Builder, node: Node, data: Value) -> Value:
-    return _modulo(builder, node, *_and_number(builder, node, data))
-
-
-@converts('_rmod_scalar')
-def _number_modulo(builder: Builder, node: Node, data: Value) -> Value:
-    return _modulo(builder, node, *_and_number(builder, node, data)[::-1])
-
-
-@converts('add_n')
-def _add_all(builder: Builder, node: Node, *inputs: Value) -> Value:
-    return builder.node('Sum', inputs, equal_shapes(inputs))
-
-
-@converts('clip')
-def _clip(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.apply('Clip', data, node.a_min, node.a_max)
+converts('add_n')(lambda builder, node, *inputs: builder.node(
+    'Sum', inputs, _equal_shapes(inputs)))
+converts('clip')(lambda builder, node, data: builder.apply('Clip', data, node.a_min, node.a_max))
+converts('hard_sigmoid')(lambda builder, node, data: builder.apply(
+    'HardSigmoid', data, alpha=node.alpha, beta=node.beta))
+converts('Activation')(lambda builder, node, data: builder.apply(
+    {'softrelu': 'Softplus', **_UNARY}[node.act_type], data))
+converts('Cast')(lambda builder, node, data: builder.cast(data, dtype_of(node)))
+converts('_copy', 'BlockGrad', '_CrossDeviceCopy', '_identity_with_attr_like_rhs')(
+    lambda builder, node, data: data)
 
 
 @converts('smooth_l1')
@@ -218,21 +203,6 @@ def _smooth_l1(builder: Builder, node: Node, data: Value) -> Value:
     large = builder.apply('Sub', size, 0.5 / square)
     near = builder.apply('Less', size, 1 / square, dtype=bool)
     return builder.where(near, small, large, data.shape)
-
-
-@converts('hard_sigmoid')
-def _hard_sigmoid(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.apply('HardSigmoid', data, alpha=node.alpha, beta=node.beta)
-
-
-#: By the names of MXNet's activations.
-ACTIVATIONS = {'relu': 'Relu', 'sigmoid': 'Sigmoid', 'tanh': 'Tanh', 'softrelu': 'Softplus',
-               'softsign': 'Softsign'}
-
-
-@converts('Activation')
-def _activation(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.apply(ACTIVATIONS[node.act_type], data)
 
 
 @converts('LeakyReLU')
@@ -260,7 +230,7 @@ def _leaky(builder: Builder, node: Node, data: Value, *slopes: Value) -> Value:
 
 @converts('where')
 def _where(builder: Builder, node: Node, condition: Value, yes: Value, no: Value) -> Value:
-    shape = equal_shapes([yes, no])
+    shape = _equal_shapes([yes, no])
     chosen = builder.cast(condition, bool)
     if condition.rank == 1 and len(shape) > 1:  # one condition for each row
         unify(condition.shape[0], shape[0])
@@ -270,21 +240,11 @@ def _where(builder: Builder, node: Node, condition: Value, yes: Value, no: Value
     return builder.where(chosen, yes, no, shape)
 
 
-@converts('Cast')
-def _cast(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.cast(data, dtype_of(node))
-
-
 @converts('amp_cast')
 def _cast_reals(builder: Builder, node: Node, data: Value) -> Value:
     if dtype_of(node).kind != 'f':
         raise Unsupported('an amp_cast to integers, where builds of MXNet round or cut')
     return builder.cast(data, dtype_of(node)) if data.dtype.kind == 'f' else data
-
-
-@converts('_copy', 'BlockGrad', 'make_loss', '_CrossDeviceCopy', '_identity_with_attr_like_rhs')
-def _identity(builder: Builder, node: Node, data: Value) -> Value:
-    return data
 
 
 @converts('amp_multicast')

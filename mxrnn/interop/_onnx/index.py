@@ -6,7 +6,7 @@ from typing import Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.sizes import Size, product, resolve, unify, unify_all
+from ..._graph.sizes import Size, product, reduced_axes, resolve, unify, unify_all
 from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
 
@@ -23,9 +23,9 @@ def reduce(builder: Builder, op: str, data: Value, axes: Sequence[int], keep: bo
     return builder.node(op, [data], shape, axes=list(axes), keepdims=int(keep))
 
 
-def _chosen(axes: Sequence[int] | None, rank: int) -> list[int]:
-    """Axes counted from the front and in order; all of them if none is given."""
-    return sorted({positive(axis, rank) for axis in axes or range(rank)})
+def _chosen(axes: Sequence[int] | None, rank: int, exclude: bool = False) -> tuple[int, ...]:
+    """The axes to reduce, in order."""
+    return reduced_axes(rank, [positive(axis, rank) for axis in axes or ()], exclude)
 
 
 def _reduction(op: str, neutral: int | None = None) -> Converter:
@@ -34,10 +34,8 @@ def _reduction(op: str, neutral: int | None = None) -> Converter:
         if neutral is not None:
             lost = builder.apply('IsNaN', data, dtype=bool)
             data = builder.where(lost, builder.scalar(neutral, data), data, data.shape)
-        axes = _chosen(node.axis, data.rank)
-        if node.exclude and node.axis:
-            axes = [axis for axis in range(data.rank) if axis not in axes]
-        return _reduced(builder, op, data, axes, node.keepdims)
+        return _reduced(builder, op, data, _chosen(node.axis, data.rank, node.exclude),
+                        node.keepdims)
     return convert
 
 
@@ -95,24 +93,19 @@ def _sum_so_far(builder: Builder, node: Node, data: Value) -> Value:
 def _extreme(op: str) -> Converter:
     """A converter to the place of the largest or the smallest element."""
     def convert(builder: Builder, node: Node, data: Value) -> Value:
-        flat, axis = _axis_or_flat(builder, node, data)
-        shape = flat.shape[:axis] + ((1,) if node.keepdims else ()) + flat.shape[axis + 1:]
-        place = builder.node(op, [flat], shape, np.int64, axis=axis, keepdims=int(node.keepdims))
-        if node.axis is None and node.keepdims:
+        channel = node.op == 'argmax_channel'
+        flat, axis = (data, 1) if channel else _axis_or_flat(builder, node, data)
+        keep = not channel and node.keepdims
+        shape = flat.shape[:axis] + ((1,) if keep else ()) + flat.shape[axis + 1:]
+        place = builder.node(op, [flat], shape, np.int64, axis=axis, keepdims=int(keep))
+        if keep and node.axis is None:
             place = builder.reshape(place, (1,) * data.rank)
         return builder.cast(_with_axes(builder, place), data.dtype)
     return convert
 
 
-converts('argmax')(_extreme('ArgMax'))
+converts('argmax', 'argmax_channel')(_extreme('ArgMax'))
 converts('argmin')(_extreme('ArgMin'))
-
-
-@converts('argmax_channel')
-def _argmax_channel(builder: Builder, node: Node, data: Value) -> Value:
-    place = builder.node('ArgMax', [data], data.shape[:1] + data.shape[2:], np.int64, axis=1,
-                         keepdims=0)
-    return builder.cast(place, data.dtype)
 
 
 def _ordered(builder: Builder, data: Value, axis: int, count: int, ascending: bool
@@ -138,16 +131,11 @@ def _topk(builder: Builder, node: Node, data: Value) -> list[Value]:
     return [builder.cast(each, node.dtype) if each is places else each for each in chosen]
 
 
-@converts('sort')
+@converts('sort', 'argsort')
 def _sort(builder: Builder, node: Node, data: Value) -> Value:
     data, axis = _axis_or_flat(builder, node, data)
-    return _ordered(builder, data, axis, 0, node.is_ascend)[0]
-
-
-@converts('argsort')
-def _argsort(builder: Builder, node: Node, data: Value) -> Value:
-    data, axis = _axis_or_flat(builder, node, data)
-    return builder.cast(_ordered(builder, data, axis, 0, node.is_ascend)[1], node.dtype)
+    values, places = _ordered(builder, data, axis, 0, node.is_ascend)
+    return values if node.op == 'sort' else builder.cast(places, node.dtype)
 
 
 def indices(builder: Builder, value: Value, size: Size, mode: str = 'clip') -> Value:
@@ -191,16 +179,18 @@ def _pick(builder: Builder, node: Node, data: Value, index: Value) -> Value:
     if places.rank < data.rank:
         unify_all(places.shape, data.shape[:axis] + data.shape[axis + 1:])
         places = builder.unsqueeze(places, axis)
-    picked = builder.node('GatherElements', [data, places],
-                          data.shape[:axis] + (1,) + data.shape[axis + 1:], axis=axis)
+    picked = _picked(builder, data, places, axis)
     return picked if node.keepdims or data.rank == 1 else builder.squeeze(picked, axis)
 
 
-@converts('batch_take')
-def _batch_take(builder: Builder, node: Node, data: Value, index: Value) -> Value:
-    places = builder.unsqueeze(indices(builder, index, data.size(1)), 1)
-    picked = builder.node('GatherElements', [data, places], (data.shape[0], 1), axis=1)
-    return builder.squeeze(picked, 1)
+def _picked(builder: Builder, data: Value, places: Value, axis: int) -> Value:
+    """One element along `axis` in each place, which stays with size 1."""
+    return builder.node('GatherElements', [data, places],
+                        data.shape[:axis] + (1,) + data.shape[axis + 1:], axis=axis)
+
+
+converts('batch_take')(lambda builder, node, data, index: builder.squeeze(_picked(
+    builder, data, builder.unsqueeze(indices(builder, index, data.size(1)), 1), 1), 1))
 
 
 @converts('gather_nd')

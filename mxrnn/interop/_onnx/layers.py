@@ -8,7 +8,14 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.sizes import SizeError, divide, product, resolve, unify, windows
-from ..registry import Converter, Unsupported, converts, positive
+from ..registry import (
+    Converter,
+    Unsupported,
+    channels_last,
+    converts,
+    normalised_axes,
+    positive,
+)
 from .builder import Builder, Value
 from .index import reduce
 from .recurrent import inside
@@ -24,7 +31,7 @@ def _dense(builder: Builder, node: Node, data: Value, weight: Value, *bias: Valu
         unify(value.size(0), units)
     weight = builder.reshape(weight, (units, product(weight.shape[1:])))
     if node.flatten:
-        data = builder.reshape(data, (data.size(0), product(data.shape[1:])))
+        data = builder.flat(data)
     unify(data.size(-1), weight.shape[1])
     if data.rank == 2:
         return builder.node('Gemm', [data, weight, *biases], (data.shape[0], units), transB=1)
@@ -50,16 +57,14 @@ def _check_rank(data: Value, rank: int) -> None:
 
 def _first(builder: Builder, node: Node, value: Value) -> Value:
     """`value` with channels, where they are last in the node's layout, behind the first axis."""
-    if (node.layout or 'NC')[-1] != 'C' or node.layout is None:
-        return value
-    return builder.transpose(value, [0, value.rank - 1, *range(1, value.rank - 1)])
+    return builder.transpose(value, [0, value.rank - 1, *range(1, value.rank - 1)]
+                             ) if channels_last(node.layout) else value
 
 
 def _last(builder: Builder, node: Node, value: Value) -> Value:
     """The opposite of `_first`."""
-    if (node.layout or 'NC')[-1] != 'C' or node.layout is None:
-        return value
-    return builder.transpose(value, [0, *range(2, value.rank), 1])
+    return builder.transpose(value, [0, *range(2, value.rank), 1]
+                             ) if channels_last(node.layout) else value
 
 
 @converts('Convolution', 'Convolution_v1')
@@ -83,7 +88,7 @@ def _convolution(builder: Builder, node: Node, data: Value, weight: Value, *bias
 def _deconvolution(builder: Builder, node: Node, data: Value, weight: Value, *bias: Value) -> Value:
     rank = len(node.kernel)
     _check_rank(data, rank)
-    if (node.layout or 'NC')[1] != 'C' or node.target_shape:
+    if channels_last(node.layout) or node.target_shape:
         raise Unsupported('a Deconvolution with a target_shape or channels last')
     strides, dilations = (_spatial(*each, rank, 1) for each in (('stride', node.stride),
                                                                 ('dilate', node.dilate)))
@@ -97,15 +102,9 @@ def _deconvolution(builder: Builder, node: Node, data: Value, weight: Value, *bi
                         group=node.num_group)
 
 
-@converts('Pooling')
-def _pooling(builder: Builder, node: Node, data: Value) -> Value:
-    result = _pooled(builder, node, _first(builder, node, data), node.count_include_pad)
-    return _last(builder, node, result)
-
-
-@converts('Pooling_v1')
-def _old_pooling(builder: Builder, node: Node, data: Value) -> Value:
-    return _pooled(builder, node, data, True)
+converts('Pooling')(lambda builder, node, data: _last(builder, node, _pooled(
+    builder, node, _first(builder, node, data), node.count_include_pad)))
+converts('Pooling_v1')(lambda builder, node, data: _pooled(builder, node, data, True))
 
 
 def _pooled(builder: Builder, node: Node, data: Value, padded: bool | None) -> Value:
@@ -191,9 +190,8 @@ def _layer_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: V
     return builder.transpose(result, order)
 
 
-@converts('InstanceNorm')
-def _instance_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: Value) -> Value:
-    return builder.node('InstanceNormalization', [data, gamma, beta], data.shape, epsilon=node.eps)
+converts('InstanceNorm')(lambda builder, node, data, gamma, beta: builder.node(
+    'InstanceNormalization', [data, gamma, beta], data.shape, epsilon=node.eps))
 
 
 @converts('GroupNorm')
@@ -214,9 +212,8 @@ def _group_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: V
 
 @converts('L2Normalization')
 def _l2_normalisation(builder: Builder, node: Node, data: Value) -> Value:
-    axes = {'instance': list(range(1, data.rank)), 'channel': [1][:data.rank - 1],
-            'spatial': list(range(2, data.rank))}[node.mode]
-    if not axes:
+    axes = normalised_axes(node.mode, data.rank)
+    if not axes or data.rank < 2:
         raise Unsupported('mode %r for %d axes' % (node.mode, data.rank))
     total = reduce(builder, 'ReduceSum', builder.apply('Mul', data, data), axes, True)
     return builder.apply('Div', data, _deviation(builder, total, node.eps))
@@ -266,8 +263,7 @@ converts('log_softmax')(_softmax('LogSoftmax'))
 
 def flat_softmax(builder: Builder, data: Value) -> Value:
     """Softmax over all but the first axis."""
-    flat = builder.reshape(data, (data.size(0), product(data.shape[1:])))
-    return builder.reshape(builder.apply('Softmax', flat, axis=1), data.shape)
+    return builder.reshape(builder.apply('Softmax', builder.flat(data), axis=1), data.shape)
 
 
 @converts('SoftmaxActivation')

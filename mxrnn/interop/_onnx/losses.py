@@ -25,14 +25,9 @@ def _softmax_output(builder: Builder, node: Node, data: Value) -> Value:
     return flat_softmax(builder, data)
 
 
-@converts('LogisticRegressionOutput')
-def _logistic(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.apply('Sigmoid', data)
-
-
-@converts('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'MakeLoss')
-def _prediction(builder: Builder, node: Node, data: Value) -> Value:
-    return data
+converts('LogisticRegressionOutput')(lambda builder, node, data: builder.apply('Sigmoid', data))
+converts('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'MakeLoss', 'make_loss')(
+    lambda builder, node, data: data)
 
 
 @converts('softmax_cross_entropy')

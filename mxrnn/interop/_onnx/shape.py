@@ -1,7 +1,7 @@
 """Operators that move elements: reshaping, reordering, cutting, joining, repeating."""
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ..._graph.sizes import (
     unify,
     unify_all,
 )
-from ..registry import Unsupported, converts, positive
+from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
 
 __all__ = ['concat', 'reshaped']
@@ -78,9 +78,7 @@ def _reshape_like(builder: Builder, node: Node, data: Value, like: Value) -> Val
     return builder.reshape(data, data.shape[:first] + taken + data.shape[last:])
 
 
-@converts('Flatten')
-def _flatten(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.reshape(data, (data.size(0), product(data.shape[1:])))
+converts('Flatten')(lambda builder, node, data: builder.flat(data))
 
 
 @converts('transpose')
@@ -97,9 +95,14 @@ def _swap(builder: Builder, node: Node, data: Value) -> Value:
     return builder.transpose(data, order)
 
 
-@converts('expand_dims')
-def _expand(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.unsqueeze(data, positive(node.axis, data.rank + 1))
+converts('expand_dims')(lambda builder, node, data: builder.unsqueeze(
+    data, positive(node.axis, data.rank + 1)))
+converts('shape_array')(lambda builder, node, data: builder.node(
+    'Shape', [data], (data.rank,), np.int64))
+converts('size_array')(lambda builder, node, data: builder.reshape(
+    builder.node('Size', [data], (), np.int64), (1,)))
+converts('Concat', '_rnn_param_concat')(lambda builder, node, *inputs: concat(
+    builder, inputs, positive(node.dim, inputs[0].rank)))
 
 
 @converts('squeeze')
@@ -113,16 +116,6 @@ def _squeeze(builder: Builder, node: Node, data: Value) -> Value:
         unify(data.shape[axis], 1)
         data = builder.squeeze(data, axis)
     return data if data.rank else builder.reshape(data, (1,))
-
-
-@converts('shape_array')
-def _shape_array(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.node('Shape', [data], (data.rank,), np.int64)
-
-
-@converts('size_array')
-def _size_array(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.reshape(builder.node('Size', [data], (), np.int64), (1,))
 
 
 @converts('slice_axis')
@@ -175,11 +168,6 @@ def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
         total = product([values[0].shape[axis]], len(values))
     shape[axis] = total
     return builder.node('Concat', values, shape, axis=axis)
-
-
-@converts('Concat', '_rnn_param_concat')
-def _concat(builder: Builder, node: Node, *inputs: Value) -> Value:
-    return concat(builder, inputs, positive(node.dim, inputs[0].rank))
 
 
 @converts('stack')
@@ -276,39 +264,39 @@ def _broadcast_axis(builder: Builder, node: Node, data: Value) -> Value:
         axis = positive(axis, data.rank)
         unify(shape[axis], 1)
         shape[axis] = size
-    return builder.node('Expand', [data, builder.vector(shape)], shape)
+    return builder.expand(data, shape)
 
 
 @converts('broadcast_to')
 def _broadcast_to(builder: Builder, node: Node, data: Value) -> Value:
     if len(node.shape) != data.rank:
         raise SizeError('%d axes and %d axes' % (len(node.shape), data.rank))
-    shape = [size or own for size, own in zip(node.shape, data.shape)]
-    return builder.node('Expand', [data, builder.vector(shape)], shape)
+    return builder.expand(data, [size or own for size, own in zip(node.shape, data.shape)])
 
 
 @converts('broadcast_like')
 def _broadcast_like(builder: Builder, node: Node, data: Value, like: Value) -> Value:
-    if node.lhs_axes is not None and node.rhs_axes is not None:
-        shape = list(data.shape)
-        for axis, other in zip(node.lhs_axes, node.rhs_axes):
-            shape[positive(axis, data.rank)] = like.shape[positive(other, like.rank)]
-    else:
-        shape = list(like.shape)
-    return builder.node('Expand', [data, builder.vector(shape)], shape)
+    if node.lhs_axes is None or node.rhs_axes is None:
+        return builder.expand(data, like.shape)
+    shape = list(data.shape)
+    for axis, other in zip(node.lhs_axes, node.rhs_axes):
+        shape[positive(axis, data.rank)] = like.shape[positive(other, like.rank)]
+    return builder.expand(data, shape)
 
 
-@converts('depth_to_space')
-def _depth_to_space(builder: Builder, node: Node, data: Value) -> Value:
-    size = node.block_size
-    shape = (data.size(0), divide(data.size(1), size * size),
-             *(product([side], size) for side in data.shape[2:]))
-    return builder.node('DepthToSpace', [data], shape, blocksize=size)
+def _times(size: Size, count: int) -> Size:
+    return product([size], count)
 
 
-@converts('space_to_depth')
-def _space_to_depth(builder: Builder, node: Node, data: Value) -> Value:
-    size = node.block_size
-    shape = (data.size(0), product([data.size(1)], size * size),
-             *(divide(side, size) for side in data.shape[2:]))
-    return builder.node('SpaceToDepth', [data], shape, blocksize=size)
+def _blocks(op: str, channels: Callable[..., Any], sides: Callable[..., Any]) -> Converter:
+    """A converter between channels and blocks of an image: what makes sizes of these, of a size
+    and a number."""
+    def convert(builder: Builder, node: Node, data: Value) -> Value:
+        size = node.block_size
+        return builder.node(op, [data], (data.size(0), channels(data.size(1), size * size), *(
+            sides(side, size) for side in data.shape[2:])), blocksize=size)
+    return convert
+
+
+converts('depth_to_space')(_blocks('DepthToSpace', divide, _times))
+converts('space_to_depth')(_blocks('SpaceToDepth', _times, divide))
