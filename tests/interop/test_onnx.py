@@ -299,6 +299,20 @@ def model_of(symbol, params=None):
                                  aux_params={})
 
 
+def test_a_model_gives_the_same_file_in_each_process(tmp_path):
+    graph = tmp_path / 'graph.json'
+    graph.write_text(mx.sym.broadcast_mod(mx.sym.broadcast_hypot(
+        mx.sym.Variable('a'), mx.sym.Variable('b')), mx.sym.Variable('c')).tojson())
+    code = ('import hashlib, sys; from mxrnn.interop import Model, graph_from_json, to_onnx; '
+            'to_onnx(Model(graph_from_json(open(sys.argv[1]).read()), {}, {}), sys.argv[2], '
+            'dict.fromkeys("abc", (2, 3))); '
+            'print(hashlib.sha256(open(sys.argv[2], "rb").read()).hexdigest())')
+    found = {subprocess.run([sys.executable, '-c', code, str(graph), str(tmp_path / 'm.onnx')],
+                            env={**os.environ, 'PYTHONHASHSEED': seed}, check=True,
+                            stdout=subprocess.PIPE).stdout for seed in '123'}
+    assert len(found) == 1
+
+
 def test_unknown_operators_are_refused_all_at_once_and_nothing_is_written(tmp_path):
     data = mx.sym.Variable('data')
     symbol = mx.sym.gamma(data, name='one') + mx.sym.gamma(data, name='two')

@@ -86,7 +86,9 @@ def _nodes(builder: Builder, scope: Scope, used: set[str]
             continue
         if record.body is not None and record.name not in bodies:
             bodies[record.name] = _body(builder, record.body)
-        reads = set(record.inputs) | (bodies[record.name][1] if record.body else set())
+        # In an order of their own, so that a model always gives the same file.
+        reads = dict.fromkeys([*record.inputs, *(
+            sorted(bodies[record.name][1]) if record.body else ())])
         before = [makers[name] for name in reads if name in makers
                   and makers[name].name not in done]
         if not before:
@@ -94,7 +96,7 @@ def _nodes(builder: Builder, scope: Scope, used: set[str]
             open_.discard(record.name)
             done.add(record.name)
             ordered.append(record)
-            used |= reads
+            used.update(reads)
         elif record.name in open_:
             raise SizeError('a size that depends on itself')
         else:
