@@ -71,6 +71,17 @@ class Node(NamedTuple):
         """Whether it is an argument or an auxiliary state, and no operator."""
         return not self.op
 
+    @property
+    def body(self) -> Body:
+        """The body of a ``_foreach``; variables that it lacks are left out."""
+        variables = [place for place, each in enumerate(self.subgraphs[0].nodes)
+                     if each.is_variable]
+        places = [variables[at] for at in (
+            *self.in_data_locs, *self.in_state_locs, *self.remain_locs)
+            if 0 <= at < len(variables)]
+        return Body(self.subgraphs[0], tuple(places), len(self.in_data_locs),
+                    len(self.in_state_locs))
+
     def __getattr__(self, key: str) -> Any:
         known = row(self.op)
         if known is None or key not in known.attributes:
@@ -81,6 +92,25 @@ class Node(NamedTuple):
         """The parameter `key` as Python's value, `default` if the node has none."""
         text = self.attrs.get(key)
         return default if text is None else attr_value(text)
+
+
+class Body(NamedTuple):
+    """The body of a loop, and what the loop's inputs are in it."""
+
+    graph: Graph
+    #: Places of variables of the body, in the order of the loop's inputs: first sequences, then
+    #: states, then what is the same in every step.
+    places: tuple[int, ...]
+    #: How many of them are sequences, and how many are states.
+    data: int
+    states: int
+
+    def fits(self, node: Node) -> bool:
+        """Whether each variable is one of the loop's inputs, and its outputs are the loop's."""
+        variables = [place for place, each in enumerate(self.graph.nodes) if each.is_variable]
+        return (self.data > 0 and sorted(self.places) == variables
+                and len(variables) == len(node.inputs)
+                and len(self.graph.heads) == node.num_out_data + self.states)
 
 
 class Graph(NamedTuple):

@@ -84,9 +84,8 @@ def _readers(graph: Graph, name: str) -> Iterator[_Reader]:
             if entry.node not in same:
                 continue
             if node.op == '_foreach':
-                variables = [each.name for each in node.subgraphs[0].nodes if each.is_variable]
-                places = node.in_data_locs + node.in_state_locs + node.remain_locs
-                yield from _readers(node.subgraphs[0], variables[places[at]])
+                body = node.body
+                yield from _readers(body.graph, body.graph.nodes[body.places[at]].name)
             elif node.op in _JOINS or (has(node.op, 'moves') and at == 0):
                 same.add(place)
             yield _Reader(graph, node, at)

@@ -107,10 +107,7 @@ def _node(node: Node, given: Sequence[Value]) -> list[Value]:
 
 
 def _loop(node: Node, given: Sequence[Value]) -> list[Value]:
-    body = node.subgraphs[0]
-    places = [place for place, each in enumerate(body.nodes) if each.is_variable]
-    count, locs = len(node.in_data_locs), [*node.in_data_locs, *node.in_state_locs,
-                                           *node.remain_locs]
+    body, places, count, _ = node.body
     time: Factors = (Axis(),)
     for value in given[:count]:
         try:
@@ -119,9 +116,9 @@ def _loop(node: Node, given: Sequence[Value]) -> list[Value]:
             return [Value(None, _merged([dict.fromkeys(open_axes(each.axes), _Use(
                 named(node), False)) for each in given])) for _ in body.heads]
     inside = {}
-    for at, (loc, value) in enumerate(zip(locs, given)):
+    for at, (place, value) in enumerate(zip(places, given)):
         axes = value.axes if value.axes is None or at >= count else value.axes[1:]
-        inside[places[loc]] = value._replace(axes=axes)
+        inside[place] = value._replace(axes=axes)
     values = follow(body, inside)
     use = _Use(named(node), True)
     used = _merged([values[head].used for head in body.heads])  # states hand on what others use
@@ -172,8 +169,8 @@ def _recurrences(graph: Graph, values: Mapping[Entry, Value]) -> list[Recurrence
             begin = node.inputs[2:4 if node.mode == 'lstm' else 3]
             axes = values[node.inputs[0]].axes or []
         elif _is_loop(node):
-            count = len(node.in_data_locs)
-            begin = node.inputs[count:count + len(node.in_state_locs)]
+            count = node.body.data
+            begin = node.inputs[count:count + node.body.states]
             axes = values[node.inputs[0]].axes or []
         time, batch = [size[0] if len(size) == 1 and isinstance(size[0], Axis) else None
                        for size in ([*map(factors_of, axes), (), ()])[:2]]

@@ -165,13 +165,9 @@ def _state_node(node: Node, outputs: list[_Key], inputs: list[_Key], ranks: _Ran
 def _state_loop(node: Node, own: _Key, inputs: list[_Key], ranks: _Ranks,
                 guesses: list[_Guess]) -> None:
     """Enter what the body of a loop says of the loop's inputs and outputs."""
-    body = node.subgraphs[0]
-    variables = [i for i, each in enumerate(body.nodes) if each.is_variable]
-    data, states, others = (tuple(getattr(node, name)) for name in
-                            ('in_data_locs', 'in_state_locs', 'remain_locs'))
-    for value, at in zip(inputs, data + states + others):
-        if at < len(variables):
-            ranks.relate((id(body), variables[at], 0), value, -1 if at in data else 0)
+    body = node.body.graph
+    for at, (value, place) in enumerate(zip(inputs, node.body.places)):
+        ranks.relate((id(body), place, 0), value, -1 if at < node.body.data else 0)
     _state(body, ranks, guesses, {})
     for i, head in enumerate(body.heads):
         ranks.relate((own[0], own[1], i), (id(body), head.node, head.output),

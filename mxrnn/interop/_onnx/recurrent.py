@@ -191,15 +191,10 @@ def _sequence_reverse(builder: Builder, node: Node, data: Value, *lengths: Value
 @converts('_foreach')
 def _foreach(builder: Builder, node: Node, *inputs: Value) -> list[Value]:
     """A Scan over the first axis of the loop's data."""
-    body = node.subgraphs[0]
-    counts = len(node.in_data_locs), len(node.in_state_locs)
-    order = [*node.in_data_locs, *node.in_state_locs, *node.remain_locs]
-    variables = [i for i, each in enumerate(body.nodes) if each.is_variable]
-    if sorted(order) != list(range(len(variables))) or len(order) != len(inputs):
-        raise Unsupported('a loop whose inputs do not match its body')
+    body, places, *counts = node.body
+    if not node.body.fits(node):
+        raise Unsupported('a loop whose body has other inputs or outputs')
     data, states = inputs[:counts[0]], inputs[counts[0]:sum(counts)]
-    if not data:
-        raise Unsupported('a loop over no data')
     length = data[0].size(0)
     suggest(length, 'time')
     for value in data[1:]:
@@ -210,9 +205,7 @@ def _foreach(builder: Builder, node: Node, *inputs: Value) -> list[Value]:
     turn += [Value(builder.name(current + '_step'), value.shape[1:], value.dtype)
              for value in data]
     given = [*turn[counts[1]:], *turn[:counts[1]], *inputs[sum(counts):]]
-    results = builder.convert(body, {variables[at]: value for at, value in zip(order, given)})
-    if len(results) != node.num_out_data + counts[1]:
-        raise Unsupported('a loop whose body has %d outputs' % len(results))
+    results = builder.convert(body, dict(zip(places, given)))
     found = [value for value in results if value is not None]
     if len(found) < len(results):  # what the body lacks is among the faults already
         return []

@@ -34,10 +34,7 @@ def reader_of(graph: Graph, entry: Entry, own: str) -> str:
         place = next(place for place, each in enumerate(graph.nodes) if each is node)
         name, entry = name_of(node), Entry(place, 0)
         if node.op == '_foreach':
-            graph, name = node.subgraphs[0], ''
-            variables = [place for place, each in enumerate(graph.nodes) if each.is_variable]
-            places = node.in_data_locs + node.in_state_locs + node.remain_locs
-            entry = Entry(variables[places[at]], 0)
+            graph, name, entry = node.body.graph, '', Entry(node.body.places[at], 0)
         if name:
             return '%s_%s' % (own, name) if distance else name
     return ''

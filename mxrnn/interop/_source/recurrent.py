@@ -88,12 +88,7 @@ def _rnn(scope: Scope, node: Node, data: Value, *begins: Value) -> Emitted:
 
 @emits('_foreach')
 def _loop(scope: Scope, node: Node, *inputs: Value) -> Emitted:
-    body, facts = node.subgraphs[0], scope.facts.bodies[scope.place]
-    variables = [place for place, each in enumerate(body.nodes) if each.is_variable]
-    places = [variables[at] for at in
-              node.in_data_locs + node.in_state_locs + node.remain_locs]
-    first = len(node.in_data_locs)
-    states = len(node.in_state_locs)
+    (body, places, first, states), facts = node.body, scope.facts.bodies[scope.place]
     given: dict[Entry, Value] = {}
     names: set[str] = set()
     constants: dict[Entry, Value] = {}
@@ -145,7 +140,7 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
     `rows` are names for what a step gets of its data. `texts` are what it returns, by the number of
     the body's output; what is there twice is returned once.
     """
-    first, states, count = len(node.in_data_locs), len(node.in_state_locs), node.num_out_data
+    (_, _, first, states), count = node.body, node.num_out_data
     readers = [each.op for each, _ in scope.graph.consumers(scope.place)]
     swapped = any(each.swapped for each in inputs[:first]) or set(readers) == {'SwapAxis'}
     data = ['%s.unbind(%d)' % (each.unswapped.of, int(each.swapped)) for each in inputs[:first]]

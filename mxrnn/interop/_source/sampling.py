@@ -84,10 +84,9 @@ def survey(graph: Graph, model: Model, samples: Sequence[Sample], labels: bool =
 
 def _first_step(node: Node, inputs: Sequence[Tensor]) -> Sample:
     """The variables of the body of a loop in its first step."""
-    names = [each.name for each in node.subgraphs[0].nodes if each.is_variable]
-    places = node.in_data_locs + node.in_state_locs + node.remain_locs
-    return {names[place]: value[0] if at < len(node.in_data_locs) else value
-            for at, (place, value) in enumerate(zip(places, inputs))}
+    body = node.body
+    return {body.graph.nodes[place].name: value[0] if at < body.data else value
+            for at, (place, value) in enumerate(zip(body.places, inputs))}
 
 
 def _fact(one: Tensor, other: Tensor) -> Fact:

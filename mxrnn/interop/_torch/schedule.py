@@ -115,7 +115,8 @@ class Schedule:
         try:
             check_attributes(node)
             if node.op == '_foreach':
-                _check_loop(node)
+                if not node.body.fits(node):
+                    raise Unsupported('whose body has other inputs or outputs')
                 loop = Loop(node)
                 for fault, nodes in loop.body.faults.items():
                     self.faults.setdefault(fault, []).extend(nodes)
@@ -244,20 +245,19 @@ class Loop:
 
     def __init__(self, node: Node) -> None:
         self.body = Schedule(node.subgraphs[0])
-        names = [each.name for each in node.subgraphs[0].nodes if each.is_variable]
-        #: Names of the body's variables: sequences, states, and what is the same in every step.
-        self.sequences, self.states, self.others = (
-            [names[place] for place in places] for places in _groups(node))
+        graph, places, self._first, states = node.body
+        self._second = self._first + states
+        #: Names of the body's variables, in the order of the loop's inputs.
+        self._names = [graph.nodes[place].name for place in places]
         self.outputs = node.num_out_data
 
     def split(self, inputs: Sequence[T]) -> tuple[Sequence[T], ...]:
-        first, second = len(self.sequences), len(self.sequences) + len(self.states)
-        return inputs[:first], inputs[first:second], inputs[second:]
+        """Sequences, states, and what is the same in every step."""
+        return inputs[:self._first], inputs[self._first:self._second], inputs[self._second:]
 
     def step(self, rows: Sequence[T], states: Sequence[T], others: Sequence[T]) -> dict[str, T]:
         """The body's variables."""
-        return {**dict(zip(self.sequences, rows)), **dict(zip(self.states, states)),
-                **dict(zip(self.others, others))}
+        return dict(zip(self._names, (*rows, *states, *others)))
 
     def _run(self, training: bool, inputs: Sequence[Tensor]) -> list[Tensor]:
         sequences, states, others = self.split(inputs)
@@ -278,18 +278,3 @@ class Loop:
 def loop_of(step: Step) -> Loop:
     """The loop that a step of ``_foreach`` runs."""
     return step.run[False].__self__  # type: ignore[index, union-attr, no-any-return]
-
-
-def _groups(node: Node) -> tuple[tuple[int, ...], ...]:
-    """The body's variables that are sequences, states, and the same in every step."""
-    return node.in_data_locs, node.in_state_locs, node.remain_locs
-
-
-def _check_loop(node: Node) -> None:
-    """Refuse a loop whose body does not fit it."""
-    body, (sequences, states, others) = node.subgraphs[0], _groups(node)
-    places = sorted(sequences + states + others)
-    if (not sequences or places != list(range(sum(each.is_variable for each in body.nodes)))
-            or len(places) != len(node.inputs)
-            or len(body.heads) != node.num_out_data + len(states)):
-        raise Unsupported('whose body has other inputs or outputs')
