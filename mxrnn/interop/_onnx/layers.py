@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import math
-from typing import Sequence
 
 import numpy as np
 
@@ -42,17 +41,17 @@ def _dense(builder: Builder, node: Node, data: Value, weight: Value, *bias: Valu
 
 # ---- windows over images and sequences
 
-def _spatial(name: str, values: Sequence[int], rank: int, default: int) -> list[int]:
-    """An attribute that has a number for each axis of the kernel."""
-    values = values or (default,) * rank
-    if len(values) != rank:
-        raise Unsupported('%s %s for a kernel of %d axes' % (name, tuple(values), rank))
-    return list(values)
-
-
-def _check_rank(data: Value, rank: int) -> None:
+def _window(node: Node, data: Value, *keys: str) -> list[list[int]]:
+    """Attributes of a window over `data`, which have a number for each axis of the kernel."""
+    rank, found = len(node.kernel), []
     if data.rank != rank + 2:
         raise SizeError('%d axes and %d axes' % (data.rank, rank + 2))
+    for key in keys:
+        values = getattr(node, key) or (int(key in ('stride', 'dilate')),) * rank
+        if len(values) != rank:
+            raise Unsupported('%s %s for a kernel of %d axes' % (key, tuple(values), rank))
+        found.append(list(values))
+    return found
 
 
 def _first(builder: Builder, node: Node, value: Value) -> Value:
@@ -69,10 +68,7 @@ def _last(builder: Builder, node: Node, value: Value) -> Value:
 
 @converts('Convolution', 'Convolution_v1')
 def _convolution(builder: Builder, node: Node, data: Value, weight: Value, *bias: Value) -> Value:
-    rank = len(node.kernel)
-    _check_rank(data, rank)
-    strides = _spatial('stride', node.stride, rank, 1)
-    dilations, pads = _spatial('dilate', node.dilate, rank, 1), _spatial('pad', node.pad, rank, 0)
+    strides, dilations, pads = _window(node, data, 'stride', 'dilate', 'pad')
     data, weight = _first(builder, node, data), _first(builder, node, weight)
     unify(data.shape[1], product([weight.size(1)], node.num_group))
     sizes = [windows(size, d * (k - 1) + 1, s, p) for size, k, s, d, p in
@@ -86,13 +82,9 @@ def _convolution(builder: Builder, node: Node, data: Value, weight: Value, *bias
 
 @converts('Deconvolution')
 def _deconvolution(builder: Builder, node: Node, data: Value, weight: Value, *bias: Value) -> Value:
-    rank = len(node.kernel)
-    _check_rank(data, rank)
+    strides, dilations, pads, more = _window(node, data, 'stride', 'dilate', 'pad', 'adj')
     if channels_last(node.layout) or node.target_shape:
         raise Unsupported('a Deconvolution with a target_shape or channels last')
-    strides, dilations = (_spatial(*each, rank, 1) for each in (('stride', node.stride),
-                                                                ('dilate', node.dilate)))
-    pads, more = (_spatial(*each, rank, 0) for each in (('pad', node.pad), ('adj', node.adj)))
     sizes = [s * (size - 1) + d * (k - 1) + 1 - 2 * p + a if isinstance(size, int) else None
              for size, k, s, d, p, a in zip(map(resolve, data.shape[2:]), node.kernel, strides,
                                             dilations, pads, more)]
@@ -114,10 +106,7 @@ def _pooled(builder: Builder, node: Node, data: Value, padded: bool | None) -> V
     if node.global_pool:
         op = {'max': 'ReduceMax', 'avg': 'ReduceMean', 'sum': 'ReduceSum'}[kind]
         return reduce(builder, op, data, list(range(2, data.rank)), True)
-    kernel = list(node.kernel)
-    rank = len(kernel)
-    _check_rank(data, rank)
-    strides, pads = _spatial('stride', node.stride, rank, 1), _spatial('pad', node.pad, rank, 0)
+    kernel, (strides, pads) = list(node.kernel), _window(node, data, 'stride', 'pad')
     if any(p >= k for p, k in zip(pads, kernel)):
         raise Unsupported('a pooling with windows that are nothing but padding')
     sides = list(map(resolve, data.shape[2:]))

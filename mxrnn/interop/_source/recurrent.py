@@ -169,8 +169,7 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
         text = 'torch.stack(%s%s)' % (lists[at], ', 1' * swapped) if at in lists else '_'
         results.append(Value(text, scope.out[at], scope.dtypes[at], swapped=swapped))
     for at, text in enumerate(state, count):
-        shape, dtype = (scope.out[at], scope.dtypes[at]) if at < len(scope.out) else ((), '')
-        results.append(Value(text, shape, dtype))
+        results.append(Value(text, scope.out[at], scope.dtypes[at]))
     return results
 
 

@@ -258,10 +258,9 @@ class Scope:
             self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
 
     def _emit(self, place: int, node: Node, inputs: Sequence[Value], emitter: Emitter) -> None:
-        outputs = [entry for entry in self.facts.arrays if entry.node == place]
-        number = max([entry.output for entry in outputs], default=-1) + 1
+        # Of outputs that nothing reads there is no fact.
         facts = [self.facts.arrays.get(Entry(place, at), Fact((), 'float32'))
-                 for at in range(number)]
+                 for at in range(node.num_outputs)]
         self.out, self.dtypes = [fact.shape for fact in facts], [fact.dtype for fact in facts]
         if is_swap(node, inputs):
             self._enter(node, [inputs[0].exchanged])
@@ -279,18 +278,15 @@ class Scope:
 
     def _results(self, node: Node, emitted: Emitted, swapped: bool) -> list[Value]:
         if isinstance(emitted, Many):
-            count = node.num_outputs if node.op == 'SliceChannel' else len(self.out)
             own = name_of(node)
             names = [reader_of(self.graph, Entry(self.place, at), own) or own or 'part'
-                     for at in range(count)]
-            emitted = list(self.unpack(', '.join(['{}'] * count) + ',' * (count == 1),
+                     for at in range(node.num_outputs)]
+            emitted = list(self.unpack(', '.join(['{}'] * len(names)) + ',' * (len(names) == 1),
                                        emitted.text, *names))
         results = []
         for at, each in enumerate(emitted if isinstance(emitted, list) else [emitted]):
             if isinstance(each, str):
-                shape = self.out[at] if at < len(self.out) else ()
-                dtype = self.dtypes[at] if at < len(self.dtypes) else 'float32'
-                each = Value(each, shape, dtype)
+                each = Value(each, self.out[at], self.dtypes[at])
             results.append(each.exchanged if swapped and not each.swapped else each)
         return results
 

@@ -84,7 +84,7 @@ class Value(NamedTuple):
 
 def exchanged(shape: Shape) -> Shape:
     """A shape whose first two axes are exchanged."""
-    return (shape[1], shape[0], *shape[2:])
+    return (*shape[1::-1], *shape[2:])
 
 
 class Fact(NamedTuple):
