@@ -193,6 +193,14 @@ class Graph(NamedTuple):
             name, shapes[name], *needed) for name, needed in sorted(
                 self.wrong_sizes(shapes).items())]
 
+    def check_names(self, error: type[ValueError] = ValueError) -> None:
+        """Raise `error` if several variables have one name."""
+        names = [node.name for node in self.nodes if node.is_variable]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise error('variables must have names of their own, but there are several called %s'
+                        % ', '.join(twice))
+
     def walk(self) -> Iterator[Node]:
         """The nodes of this graph and of those in it."""
         for node in self.nodes:

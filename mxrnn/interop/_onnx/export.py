@@ -65,11 +65,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                          '(--as-is)')
     graph, left_out = _chosen(model.graph, outputs)
     _refuse_unknown(graph)
-    names = [node.name for node in graph.nodes if node.is_variable]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ExportError('variables must have names of their own, but there are several called %s'
-                          % ', '.join(twice))
+    graph.check_names(ExportError)
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
               if graph.nodes[place].is_variable]
     read = {entry.node for node in graph.nodes for role in ('weight', 'aux')

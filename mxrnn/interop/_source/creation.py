@@ -25,10 +25,12 @@ def _filled(scope: Scope, node: Node) -> Emitted:
     return made(scope, name, sizes)
 
 
-@emits('_full')
-def _full(scope: Scope, node: Node) -> Emitted:
-    return made(scope, 'full', '(%s,)' % scope.sizes(scope.out[0]),
-                 number(node.value, single=False))
+emits('_full')(lambda scope, node: made(
+    scope, 'full', '(%s,)' % scope.sizes(scope.out[0]), number(node.value, single=False)))
+emits('_random_uniform')(lambda scope, node: _moved(
+    made(scope, 'rand', scope.sizes(scope.out[0])), node.low, node.high - node.low))
+emits('_random_normal')(lambda scope, node: _moved(
+    made(scope, 'randn', scope.sizes(scope.out[0])), node.loc, node.scale))
 
 
 @emits('_arange')
@@ -55,13 +57,3 @@ def _moved(text: str, first: float, scale: float) -> str:
     """Numbers times `scale`, plus `first`."""
     text += '' if scale == 1 else ' * ' + number(scale)
     return text if not first else '%s + %s' % (text, number(first))
-
-
-@emits('_random_uniform')
-def _uniform(scope: Scope, node: Node) -> Emitted:
-    return _moved(made(scope, 'rand', scope.sizes(scope.out[0])), node.low, node.high - node.low)
-
-
-@emits('_random_normal')
-def _normal(scope: Scope, node: Node) -> Emitted:
-    return _moved(made(scope, 'randn', scope.sizes(scope.out[0])), node.loc, node.scale)

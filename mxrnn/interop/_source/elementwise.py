@@ -73,9 +73,8 @@ for _name, _text in {**_ARITHMETIC, **_PAIRS}.items():
         _enter_number('r' + _word, _text, True)
 
 
-@emits('_copy', '_identity_with_attr_like_rhs', any_order=lambda node, rank: node.op == '_copy')
-def _copy(scope: Scope, node: Node, x: Value, *like: Value) -> Emitted:
-    return x
+emits('_copy', any_order=True)(lambda scope, node, x: x)
+emits('_identity_with_attr_like_rhs')(lambda scope, node, x: x)
 
 
 @emits('_mod_scalar', any_order=True, reals=True)

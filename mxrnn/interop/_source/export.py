@@ -183,11 +183,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     _check.instance('model', model, Model, 'a Model, as load gives it')
     given, kinds = {} if inputs is None else inputs, {} if types is None else types
     graph = model.graph if outputs is None else model.graph.select(outputs)
-    names = graph.arguments + graph.auxiliary
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ExportError('variables must have names of their own, but there are several called %s'
-                          % ', '.join(twice))
+    graph.check_names(ExportError)
     check_shapes(given, graph, {**model.arg_params, **model.aux_params})
     check_types(kinds, graph)
     arrays = {**model.arg_params, **model.aux_params}

@@ -78,9 +78,7 @@ def _argument(scope: Scope, node: Node, x: Value) -> Emitted:
                         [node.axis], node.keepdims), x.dtype)
 
 
-@emits('argmax_channel')
-def _argmax_channel(scope: Scope, node: Node, x: Value) -> Emitted:
-    return cast(x.of + '.argmax(1)', x.dtype)
+emits('argmax_channel')(lambda scope, node, x: cast(x.of + '.argmax(1)', x.dtype))
 
 
 # ---- order

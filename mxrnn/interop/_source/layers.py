@@ -220,6 +220,5 @@ def _softmax(scope: Scope, node: Node, x: Value, length: Value | None = None) ->
         name, x, behind, node.axis, dtype, behind)
 
 
-@emits('SoftmaxActivation')
-def _softmax_activation(scope: Scope, node: Node, x: Value) -> Emitted:
-    return 'torch.softmax(%s, %d)' % (x, 1 if node.mode == 'channel' else -1)
+emits('SoftmaxActivation')(lambda scope, node, x: 'torch.softmax(%s, %d)' % (
+    x, 1 if node.mode == 'channel' else -1))

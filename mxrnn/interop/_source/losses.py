@@ -94,9 +94,7 @@ def _distributions(scope: Scope, node: Node, x: Value, label: Value, scale: str)
 # ---- regressions and others
 
 def _regression(op: str, prediction: str, function: str, factor: float = 1.) -> None:
-    @emits(op)
-    def emit(scope: Scope, node: Node, x: Value) -> Emitted:
-        return prediction.format(x) if prediction else x
+    emits(op)(lambda scope, node, x: prediction.format(x) if prediction else x)
 
     @loss(op, reals=True)
     def of(scope: Scope, node: Node, x: Value, label: Value) -> str:
@@ -121,14 +119,8 @@ _regression('LogisticRegressionOutput', 'torch.sigmoid({})', 'binary_cross_entro
 _regression('MAERegressionOutput', '', 'l1_loss')
 
 
-@emits('MakeLoss', 'make_loss', 'SVMOutput')
-def _itself(scope: Scope, node: Node, x: Value) -> Emitted:
-    return x
-
-
-@loss('make_loss')
-def _make_plain_loss(scope: Scope, node: Node, x: Value) -> str:
-    return '%s.sum()' % x.of
+emits('MakeLoss', 'make_loss', 'SVMOutput')(lambda scope, node, x: x)
+loss('make_loss')(lambda scope, node, x: '%s.sum()' % x.of)
 
 
 @loss('MakeLoss')

@@ -68,11 +68,7 @@ class GraphModule(nn.Module):
         self._roll = _check.flag('roll', roll)
         self._runners = {False: self._runner(False)}
         arguments, auxiliary = graph.arguments, graph.auxiliary
-        twice = sorted({name for name in arguments + auxiliary
-                        if (arguments + auxiliary).count(name) > 1})
-        if twice:
-            raise ValueError('variables must have names of their own, but there are several '
-                             'called %s' % ', '.join(twice))
+        graph.check_names()
         if 'training' in arguments + auxiliary:
             raise ValueError("no variable can be called training, a name that torch's modules use "
                              'themselves')
