@@ -153,10 +153,8 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
     arrays = {name: flat[file.places[name]].astype(array.dtype)
               for name, array in file.arrays.items()}
     return model._replace(
-        arg_params={**model.arg_params, **{name: arrays[name] for name in model.arg_params
-                                           if name in arrays}},
-        aux_params={**model.aux_params, **{name: arrays[name] for name in model.aux_params
-                                           if name in arrays}})
+        arg_params={name: arrays.get(name, old) for name, old in model.arg_params.items()},
+        aux_params={name: arrays.get(name, old) for name, old in model.aux_params.items()})
 
 
 class _Plan(NamedTuple):
@@ -217,9 +215,8 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     steps = None
     if states and not methods.faults:
         def stepped(each: Graph, layers: bool) -> Stepped:
-            heads = [each.heads[graph.heads.index(head)] for head in methods.heads]
-            return in_steps(each._replace(heads=tuple(heads)), arrays, shapes, kinds, notes,
-                            layers)[0]
+            heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
+            return in_steps(each._replace(heads=heads), arrays, shapes, kinds, notes, layers)[0]
         keys = list(file.state)
         with blaming_zoneout(whole, arrays, given, kinds):
             stepped(roll(whole).graph, False)  # refused as by the other ways out
