@@ -2,20 +2,21 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from typing import Any, Hashable, Literal, NamedTuple, Sequence, Tuple
 
 from ..graph import Entry, Graph, output_name
 from .columns import Declined, Lanes
 from .kernels import Kernel
 from .lifting import channels
-from .loops import Loop, write_loop
-from .plans import Apply, Claim, Each, Part, Planner, Same, Shift, Span, Steps, settle
+from .loops import Loop
+from .plans import Apply, Claim, Part, Planner, Same, Shift, Span, Steps, settle
 from .values import Values, is_random
 from .vectors import write_vector
 from .wholes import whole_parts
 from .writing import Work, Writer
 
-__all__ = ['Counted', 'Emitter', 'Refused', 'Rolled']
+__all__ = ['Counted', 'Emitter', 'Refused']
 
 #: The kind of what is to be made, and of what it is made.
 Key = Tuple[str, Hashable]
@@ -36,47 +37,40 @@ class Counted(NamedTuple):
     end: Literal['first', 'last']
 
 
-class Rolled:
-    """A recurrence in the new graph: by column, the values of all steps and after the last one,
-    where there are nodes that give them."""
-
-    def __init__(self) -> None:
-        self.steps: dict[int, Entry] = {}
-        self.last: dict[int, Entry] = {}
-
-
 class Emitter:
     """Writes the nodes of a graph anew, recurrences as what was found for them.
 
     Parameters
     ----------
-    recurrences : list of Kernel or Loop
-    names : list of str
-        What the names of their nodes begin with.
+    planner : Planner
+    recurrences : list of (str, Kernel or Loop)
+        With what the names of their nodes begin with.
     counted : Counted, optional
         From which end the places in sequences are counted, of which some steps alone are read. If
         nobody knows, such a sequence must be as long as it was.
     """
 
-    def __init__(self, values: Values, ranks: Sequence[int | None],
-                 recurrences: Sequence[Kernel | Loop], names: Sequence[str],
-                 planner: Planner, claims: dict[int, Claim], counted: Counted | None) -> None:
-        self._values, self._ranks = values, ranks
-        self._recurrences, self._names = recurrences, names
-        self._planner, self._claims, self._counted = planner, claims, counted
+    def __init__(self, planner: Planner, recurrences: Sequence[tuple[str, Kernel | Loop]],
+                 counted: Counted | None) -> None:
+        self._planner, self._recurrences, self._counted = planner, recurrences, counted
+        self._values, self._claims = planner.values, planner.claims
         #: Sequences that must be as long as they were: by name, the steps that are read, of how
         #: many.
         self.fixed: dict[str, Span] = {}
-        self._wholes = whole_parts(planner, claims, recurrences)
+        self._wholes = whole_parts(planner, self._claims, [what for _, what in recurrences])
         self._writer = Writer()
         self._made: dict[Hashable, Any] = {}
+        #: By column of a recurrence: the values of all steps and after the last one, where there
+        #: are nodes that give them.
+        self._steps: dict[int, Entry] = {}
+        self._last: dict[int, Entry] = {}
         self._picked: dict[int, tuple[Lanes, int]] = {}
-        self._families: list[tuple[int, ...]] = []
+        self._families: dict[tuple[int, ...], Apply] = {}
         self._copied: set[int] = set()
 
     def run(self, graph: Graph) -> Graph:
         """The new graph, with the outputs of the old one under their names."""
-        self._lists(self._values.heads)
+        self._find_lists()
         entries = [settle(('value', head), self._make, self._made) for head in self._values.heads]
         heads = [self._named(entry, name) for entry, name in zip(entries, graph.outputs)]
         return self._writer.graph(heads, graph.version)
@@ -84,9 +78,7 @@ class Emitter:
     def doubled(self) -> set[tuple[int, ...]]:
         """Nodes of steps that were written as one and one by one as well, or in two groups, though
         they draw or have gradients of their own: there would be more of them than there were."""
-        count = collections.Counter(self._copied)
-        for nodes in self._families:
-            count.update(nodes)
+        count = collections.Counter(itertools.chain(self._copied, *self._families))
         return {nodes for nodes in self._families if is_random(self._values.nodes[nodes[0]])
                 and any(count[node] > 1 for node in nodes)}
 
@@ -97,22 +89,19 @@ class Emitter:
             return entry
         return self._writer.stand_in('_copy', name[:-len('_output')], {}, entry)
 
-    def _lists(self, group: Sequence[int]) -> None:
-        """Note which of several values are steps of something: lists of outputs, say."""
-        at = 0
-        while at < len(group):
+    def _find_lists(self) -> None:
+        """Note which of the outputs are steps of something."""
+        heads, at = self._values.heads, 0
+        while at < len(heads):
             end = at + 1
-            while end < len(group) and self._rolls(tuple(group[at:end + 1])):
+            while end < len(heads) and self._planner.rolls(tuple(heads[at:end + 1])):
                 end += 1
             if end - at > 1 and not any(value in self._claims or self._values.owner[value]
-                                        in self._values.kept for value in group[at:end]):
-                lanes = tuple(group[at:end])
+                                        in self._values.kept for value in heads[at:end]):
+                lanes = tuple(heads[at:end])
                 for t, value in enumerate(lanes):
                     self._picked.setdefault(value, (lanes, t))
             at = end
-
-    def _rolls(self, lanes: Lanes) -> bool:
-        return self._planner.rolls(lanes)
 
     # ---- values
 
@@ -136,18 +125,15 @@ class Emitter:
     def _make_node(self, i: int) -> Work:
         values, writer = self._values, self._writer
         node, args = values.nodes[i], values.args[i]
-        if i in values.joins and self._rolls(values.joined(i)):
-            axis = values.joins[i]
-            entry = yield ('lanes', values.joined(i))
-            if axis == 0:
-                return entry
-            if axis == 1:
-                return writer.swap(entry, node.name)
-        elif node.op == 'add_n' and self._rolls(args):
-            entry = yield ('lanes', args)
-            return writer.stand_in('sum', node.name, {'axis': 0}, entry)
-        elif node.op == 'Concat' and node.dim == 0 and self._rolls(args):
-            entry = yield ('lanes', args)
+        axis = values.joins.get(i)
+        joins = axis in (0, 1) or node.op == 'add_n' or node.op == 'Concat' and node.dim == 0
+        lanes = args if axis is None else values.joined(i)
+        if joins and self._planner.rolls(lanes):
+            entry = yield ('lanes', lanes)
+            if axis is not None:
+                return writer.swap(entry, node.name) if axis else entry
+            if node.op == 'add_n':
+                return writer.stand_in('sum', node.name, {'axis': 0}, entry)
             return writer.stand_in('Reshape', node.name, {'shape': (-3, -2)}, entry)
         inputs = []
         for arg in args:
@@ -157,12 +143,12 @@ class Emitter:
 
     def _make_claim(self, claim: Claim) -> Work:
         number, column, t, total = claim
-        rolled = yield ('recurrence', number)
-        if t == total - 1 and id(column) in rolled.last:
-            return rolled.last[id(column)]
-        if id(column) not in rolled.steps:
+        yield ('recurrence', number)
+        if t == total - 1 and id(column) in self._last:
+            return self._last[id(column)]
+        if id(column) not in self._steps:
             raise Refused(number, 'its inputs depend on its outputs')
-        return self._pick(rolled.steps[id(column)], t, total, self._names[number])
+        return self._pick(self._steps[id(column)], t, total, self._recurrences[number][0])
 
     def _pick(self, entry: Entry, t: int, count: int, name: str) -> Entry:
         """One step of a sequence."""
@@ -184,13 +170,14 @@ class Emitter:
         plan = self._planner.plan(lanes)
         name = self._values.node(lanes[0]).name
         if isinstance(plan, Steps):
-            rolled = yield ('recurrence', plan.recurrence)
-            return self._span(rolled.steps[id(plan.column)], plan.span,
-                              self._names[plan.recurrence], lanes in self._wholes)
+            yield ('recurrence', plan.recurrence)
+            return self._span(self._steps[id(plan.column)], plan.span,
+                              self._recurrences[plan.recurrence][0], lanes in self._wholes)
         if isinstance(plan, Part):
             entry = yield ('value', plan.source)
             return self._part(entry, plan, name, lanes in self._wholes)
-        if isinstance(plan, (Apply, Each)):
+        if isinstance(plan, Apply):
+            self._families.setdefault(plan.nodes, plan)
             entry = yield ('family', plan.nodes)
             return Entry(entry.node, plan.output)
         if isinstance(plan, Shift):
@@ -211,31 +198,11 @@ class Emitter:
                                 entries)
 
     def _make_family(self, nodes: tuple[int, ...]) -> Work:
-        values = self._values
-        self._families.append(nodes)
-        plan = self._planner.plan(tuple([values.first[node] for node in nodes]))
-        if not isinstance(plan, (Apply, Each)):
-            raise RuntimeError('%s is no family' % values.nodes[nodes[0]].name)
+        plan = self._families[nodes]
         inputs = []
         for lanes, moves in zip(plan.inputs, plan.moving):
             inputs.append((yield ('lanes', lanes) if moves else ('value', lanes[0])))
-        name = values.nodes[nodes[0]].name
-        if isinstance(plan, Apply):
-            return plan.write(self._writer, name, inputs)
-        return self._each(plan, name, inputs)
-
-    def _each(self, plan: Each, name: str, inputs: Sequence[Entry]) -> Entry:
-        """A loop without states."""
-        body = Writer()
-        node = self._values.nodes[plan.nodes[0]]
-        given = [body.add('', '%s_input%d' % (name, at), {}, []) for at in range(len(inputs))]
-        entry = body.copy(node, given)
-        count = max(node.num_outputs, plan.output + 1)
-        order = [(given[at], entry_in) for at, entry_in in enumerate(inputs) if plan.moving[at]]
-        others = [(given[at], entry_in) for at, entry_in in enumerate(inputs)
-                  if not plan.moving[at]]
-        return write_loop(self._writer, name, body, order, [], others,
-                          [Entry(entry.node, at) for at in range(count)], [])
+        return plan.write(self._writer, self._values.nodes[nodes[0]].name, inputs)
 
     def _part(self, entry: Entry, plan: Part, name: str, whole: bool) -> Entry:
         writer = self._writer
@@ -282,43 +249,36 @@ class Emitter:
     # ---- recurrences
 
     def _make_recurrence(self, number: int) -> Work:
-        found = self._recurrences[number]
-        if isinstance(found, Kernel):
-            return (yield from self._kernel(found, number))
+        name, found = self._recurrences[number]
+        write = self._kernel if isinstance(found, Kernel) else self._loop
         try:
-            return (yield from self._loop(found, number))
+            yield from write(found, name)  # type: ignore[arg-type]
         except Declined as reason:
             raise Refused(number, str(reason)) from None
 
-    def _kernel(self, kernel: Kernel, number: int) -> Work:
-        writer, name = self._writer, self._names[number]
+    def _kernel(self, kernel: Kernel, name: str) -> Work:
+        writer = self._writer
         data = yield ('lanes', kernel.data.lanes)
         if kernel.flattens:
-            ranks = {self._ranks[value] for value in kernel.data.lanes}
-            data = channels(writer, name, data, ranks.pop() if len(ranks) == 1 else None)
+            data = channels(writer, name, data, self._planner.rank(kernel.data.lanes))
         vector = yield from write_vector(writer, kernel, name)
         begin = []
         for k, state in enumerate(kernel.begin):
             entry = yield ('value', state)
-            if self._ranks[state] != 2:
+            if self._planner.rank((state,)) != 2:
                 entry = writer.once('Flatten', '%s_begin%d_flat' % (name, k), {}, entry)
             begin.append(writer.once('expand_dims', '%s_begin%d' % (name, k), {'axis': 0}, entry))
         rnn = writer.add('RNN', name + '_rolled', {
             'mode': kernel.mode, 'num_layers': 1, 'p': 0, 'state_outputs': True,
             'state_size': kernel.units}, [data, vector, *begin], 1 + len(begin))
-        rolled = Rolled()
-        rolled.steps[id(kernel.output)] = rnn
+        self._steps[id(kernel.output)] = rnn
         for k, column in enumerate([kernel.output, kernel.memory]):
             if column is not None and len(column.lanes) == len(kernel.data.lanes):
-                rolled.last[id(column)] = writer.once(
+                self._last[id(column)] = writer.once(
                     'Reshape', '%s_last%d' % (name, k), {'shape': (-3, -2)},
                     Entry(rnn.node, 1 + k))
-        return rolled
 
-    # ---- loops
-
-    def _loop(self, loop: Loop, number: int) -> Work:
-        name = self._names[number]
+    def _loop(self, loop: Loop, name: str) -> Work:
         data, states, others = [], [], []
         for column in loop.data:
             data.append((yield ('lanes', column.lanes)))
@@ -326,4 +286,6 @@ class Emitter:
             states.append((yield ('value', state.begin)))
         for column in loop.others:
             others.append((yield ('value', column.lanes[0])))
-        return loop.write(self._writer, name, data, states, others, Rolled())
+        steps, last = loop.write(self._writer, name, data, states, others)
+        self._steps.update(steps)
+        self._last.update(last)

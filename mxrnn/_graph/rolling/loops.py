@@ -3,15 +3,16 @@ from __future__ import annotations
 
 from typing import Any, Hashable, Sequence
 
-from ..graph import Entry
+from ..graph import Entry, Node
 from .columns import Column, Declined, Recurrence
+from .lifting import Write
 from .values import Values, has_one_shape, keeps_states, stated_shape
 from .writing import Writer
 
-__all__ = ['Loop', 'write_loop']
+__all__ = ['Loop', 'step_by_step']
 
 
-def write_loop(writer: Writer, name: str, body: Writer, data: Sequence[tuple[Entry, Entry]],
+def _write_loop(writer: Writer, name: str, body: Writer, data: Sequence[tuple[Entry, Entry]],
                states: Sequence[tuple[Entry, Entry]], others: Sequence[tuple[Entry, Entry]],
                outputs: Sequence[Entry], after: Sequence[Entry]) -> Entry:
     """A node that runs `body` for each step.
@@ -48,6 +49,19 @@ def write_loop(writer: Writer, name: str, body: Writer, data: Sequence[tuple[Ent
         **{key: '[%s]' % ', '.join(map(str, places)) for key, places in zip(
             ('in_data_locs', 'in_state_locs', 'remain_locs'), locs)}},
         inputs, len(heads), (graph,))
+
+
+def step_by_step(node: Node, moving: Sequence[bool]) -> Write:
+    """An operator in a loop without states."""
+    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
+        body = Writer()
+        given = [body.add('', '%s_input%d' % (name, at), {}, []) for at in range(len(inputs))]
+        place = body.copy(node, given).node
+        data, others = [[pair for pair, moves in zip(zip(given, inputs), moving) if moves is each]
+                        for each in (True, False)]
+        return _write_loop(writer, name, body, data, [], others,
+                          [Entry(place, at) for at in range(node.num_outputs)], [])
+    return write
 
 
 class Loop:
@@ -135,8 +149,8 @@ class Loop:
         return list(found.values())
 
     def write(self, writer: Writer, name: str, data: Sequence[Entry], states: Sequence[Entry],
-              others: Sequence[Entry], rolled: Any) -> Any:
-        """Write the loop; note in `rolled` what it gives."""
+              others: Sequence[Entry]) -> tuple[dict[int, Entry], dict[int, Entry]]:
+        """Write the loop; return by column what it gives in all steps, and after the last one."""
         body = Writer()
         made: dict[int, Entry] = {}
         groups: list[list[tuple[Entry, Entry]]] = []
@@ -166,14 +180,12 @@ class Loop:
                     column for column, _ in self._recurrence.read]
         outputs = [self._entry(column, made, by_family) for column in read]
         after = [self._entry(state.after, made, by_family) for state in self.states]
-        entry = write_loop(writer, name + '_rolled', body, given_data, given_states,
+        entry = _write_loop(writer, name + '_rolled', body, given_data, given_states,
                            given_others, outputs, after)
-        for at, column in enumerate(read):
-            rolled.steps[id(column)] = Entry(entry.node, at)
-        for at, state in enumerate(self.states):
-            if state.after is not None and len(state.after.lanes) == self._recurrence.steps:
-                rolled.last[id(state.after)] = Entry(entry.node, len(read) + at)
-        return rolled
+        return ({id(column): Entry(entry.node, at) for at, column in enumerate(read)},
+                {id(state.after): Entry(entry.node, len(read) + at)
+                 for at, state in enumerate(self.states)
+                 if state.after is not None and len(state.after.lanes) == last + 1})
 
     @staticmethod
     def _entry(column: Any, made: dict[int, Entry], by_family: dict[int, Entry]) -> Entry:

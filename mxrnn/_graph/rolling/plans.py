@@ -6,11 +6,12 @@ from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTu
 from ..graph import Node
 from .columns import Column, Lanes, alike
 from .lifting import Write, lift
+from .loops import step_by_step
 from .values import Values, has_one_shape, keeps_states, stated_shape
 from .writing import Work
 
-__all__ = ['Apply', 'Circular', 'Claim', 'Each', 'Leaf', 'Part', 'Plan', 'Planner', 'Same',
-           'Shift', 'Span', 'Steps', 'settle']
+__all__ = ['Apply', 'Circular', 'Claim', 'Leaf', 'Part', 'Plan', 'Planner', 'Same', 'Shift', 'Span',
+           'Steps', 'settle']
 
 #: Operators whose output has the axes of the first input, and perhaps further ones behind them.
 _SAME_SIZES = ('Embedding', 'Dropout', 'Cast', 'SequenceReverse', '_copy', 'BlockGrad')
@@ -63,7 +64,7 @@ class Steps(NamedTuple):
 
 
 class Apply(NamedTuple):
-    """An operator over all steps at once."""
+    """An operator over all steps at once, or in a loop over them."""
 
     nodes: tuple[int, ...]
     output: int
@@ -71,14 +72,10 @@ class Apply(NamedTuple):
     inputs: list[Lanes]
     moving: list[bool]
 
-
-class Each(NamedTuple):
-    """An operator that has to be applied step by step."""
-
-    nodes: tuple[int, ...]
-    output: int
-    inputs: list[Lanes]
-    moving: list[bool]
+    @property
+    def sequences(self) -> list[Lanes]:
+        """Those of `inputs` that differ from step to step."""
+        return [lanes for lanes, moves in zip(self.inputs, self.moving) if moves]
 
 
 class Shift(NamedTuple):
@@ -95,7 +92,7 @@ class Leaf(NamedTuple):
     alike: bool
 
 
-Plan = Union[Same, Part, Steps, Apply, Each, Shift, Leaf]
+Plan = Union[Same, Part, Steps, Apply, Shift, Leaf]
 
 
 class Circular(Exception):
@@ -150,10 +147,10 @@ class Planner:
 
     def __init__(self, values: Values, ranks: Sequence[int | None], claims: dict[int, Claim],
                  stated: Mapping[str, tuple[int, int]] | None = None) -> None:
-        self._values, self._ranks, self._claims = values, ranks, claims
+        self.values, self.claims = values, claims
+        self._ranks, self._stated = ranks, stated or {}
         self._known: dict[Lanes, Plan] = {}
         self._firm: dict[Lanes, bool] = {}
-        self._stated = stated or {}
         #: Columns that would wait for themselves if they were one sequence.
         self.blocked: set[Lanes] = set()
         #: Nodes of steps that must not be one node, since one of them is needed by itself.
@@ -172,17 +169,15 @@ class Planner:
 
     def _is_firm(self, lanes: Lanes) -> Generator[Lanes, bool, bool]:
         plan = self.plan(lanes)
-        if not isinstance(plan, (Apply, Each)):
+        if not isinstance(plan, Apply):
             return not isinstance(plan, Leaf)
         firm = []
-        for each, moves in zip(plan.inputs, plan.moving):
-            firm.append(not moves or (yield each))
-        if not has_one_shape(self._values.nodes[plan.nodes[0]]):
-            return all(firm)
-        return any(each and moves for each, moves in zip(firm, plan.moving))
+        for each in plan.sequences:
+            firm.append((yield each))
+        return any(firm) if has_one_shape(self.values.nodes[plan.nodes[0]]) else all(firm)
 
     def _make(self, lanes: Lanes) -> Generator[Lanes, Plan, Plan]:
-        values = self._values
+        values = self.values
         if values.are_one(lanes):
             return Same(lanes[0])
         if lanes in self.blocked:
@@ -191,7 +186,7 @@ class Planner:
         if direct is not None:
             return direct
         nodes = alike(values, lanes)
-        if nodes is None or any(value in self._claims for value in lanes):
+        if nodes is None or any(value in self.claims for value in lanes):
             return self._unlike(lanes)
         if not values.args[nodes[0]] or nodes in self.apart or values.kept.intersection(nodes):
             return Leaf(True)
@@ -205,30 +200,28 @@ class Planner:
             return Leaf(False)
         if keeps_states(node) or node.op == '_foreach' or not any(moving):
             return Leaf(True)
-        output = values.output(lanes[0])
-        write = lift(node, moving, [self._rank(each) for each in inputs])
-        if write is None:
-            return Each(nodes, output, inputs, moving)
-        return Apply(nodes, output, write, inputs, moving)
+        write = lift(node, moving, [self.rank(each) for each in inputs])
+        return Apply(nodes, values.output(lanes[0]), write or step_by_step(node, moving), inputs,
+                     moving)
 
-    def _rank(self, lanes: Lanes) -> int | None:
+    def rank(self, lanes: Lanes) -> int | None:
         """The rank of each value; None if they differ or are not known."""
         ranks = {self._ranks[value] for value in lanes}
         return ranks.pop() if len(ranks) == 1 else None
 
     def _unlike(self, lanes: Lanes) -> Plan:
         rest = lanes[1:]
-        if len(rest) > 1 and self._values.one_shape(lanes[0], rest[0]) and (
+        if len(rest) > 1 and self.values.one_shape(lanes[0], rest[0]) and (
                 self._steps(rest) is not None):
             return Shift(lanes[0], rest)
-        nodes = [self._values.node(value) for value in lanes]
+        nodes = [self.values.node(value) for value in lanes]
         if any(node.op for node in nodes) or len(set(lanes)) < len(lanes):
             return Leaf(False)
         return Leaf(len({node.attrs.get('__shape__') for node in nodes}) == 1)
 
     def _steps(self, lanes: Lanes) -> Steps | None:
         """The column as steps of a recurrence."""
-        found = [self._claims.get(value) for value in lanes]
+        found = [self.claims.get(value) for value in lanes]
         if found[0] is None:
             return None
         number, column, first, total = found[0]
@@ -243,7 +236,7 @@ class Planner:
 
     def _part(self, lanes: Lanes) -> Part | None:
         """The column as parts of one array."""
-        values = self._values
+        values = self.values
         owners = {values.owner[value] for value in lanes}
         node = values.node(lanes[0])
         if len(owners) == 1 and node.op == 'SliceChannel':
@@ -268,12 +261,12 @@ class Planner:
 
     def _size(self, value: int, axis: int) -> int | None:
         """The size of an axis of `value`, if the input that it comes from states it."""
-        node = self._values.node(value)
+        node = self.values.node(value)
         while node.op in _SAME_SIZES or node.op == 'SwapAxis':
             if node.op == 'SwapAxis':
                 axis = {node.dim1: node.dim2, node.dim2: node.dim1}.get(axis, axis)
-            value = self._values.args[self._values.owner[value]][0]
-            node = self._values.node(value)
+            value = self.values.args[self.values.owner[value]][0]
+            node = self.values.node(value)
         if not node.is_variable:
             return None
         place, size = self._stated.get(node.name, (axis, None))

@@ -172,8 +172,7 @@ def _rolled(graph: Graph, training: bool, judge: Judge | None,
         refused = _refused(found, planner)
         if refused is None:
             try:
-                emitter = Emitter(values, ranks, [each.what for each in found],
-                                  [each.finding.name for each in found], planner, claims,
+                emitter = Emitter(planner, [(each.finding.name, each.what) for each in found],
                                   counted)
                 rolled = emitter.run(graph)
                 doubled = emitter.doubled()

@@ -6,7 +6,7 @@ from typing import Iterator, Mapping, Sequence
 from .columns import Lanes
 from .kernels import Kernel
 from .loops import Loop
-from .plans import Apply, Claim, Each, Part, Plan, Planner, Shift, Steps
+from .plans import Apply, Claim, Part, Plan, Planner, Shift, Steps
 
 __all__ = ['whole_parts']
 
@@ -46,8 +46,8 @@ def _below(planner: Planner, columns: Sequence[Lanes]) -> Iterator[tuple[Lanes, 
         lanes = pending.pop()
         plan = planner.plan(lanes)
         yield lanes, plan
-        if isinstance(plan, (Apply, Each)):
-            new = {each for each, moves in zip(plan.inputs, plan.moving) if moves} - seen
+        if isinstance(plan, Apply):
+            new = set(plan.sequences) - seen
             seen |= new
             pending.extend(new)
 
