@@ -10,13 +10,13 @@ from .columns import Declined, Lanes
 from .kernels import Kernel
 from .lifting import channels
 from .loops import Loop
-from .plans import Apply, Claim, Part, Planner, Same, Shift, Span, Steps, settle
-from .values import Values, is_random
+from .plans import Apply, Circular, Claim, Leaf, Part, Planner, Same, Shift, Span, Steps, settle
+from .values import is_random
 from .vectors import write_vector
 from .wholes import whole_parts
 from .writing import Work, Writer
 
-__all__ = ['Counted', 'Emitter', 'Refused']
+__all__ = ['Apart', 'Counted', 'Emitter', 'Refused']
 
 #: The kind of what is to be made, and of what it is made.
 Key = Tuple[str, Hashable]
@@ -28,6 +28,14 @@ class Refused(Exception):
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
         self.number, self.reason = number, reason
+
+
+class Apart(Exception):
+    """These nodes of steps must not be one node each."""
+
+    def __init__(self, nodes: set[tuple[int, ...]]) -> None:
+        super().__init__('%d nodes are needed one by one' % len(nodes))
+        self.nodes = nodes
 
 
 class Counted(NamedTuple):
@@ -71,16 +79,23 @@ class Emitter:
     def run(self, graph: Graph) -> Graph:
         """The new graph, with the outputs of the old one under their names."""
         self._find_lists()
-        entries = [settle(('value', head), self._make, self._made) for head in self._values.heads]
+        try:
+            entries = [settle(('value', head), self._make, self._made)
+                       for head in self._values.heads]
+        except Circular as circle:
+            for kind, what in circle.waiting:
+                if kind == 'recurrence':
+                    raise Refused(what, 'its inputs depend on its outputs') from None
+            raise Apart({what for kind, what in circle.waiting if kind == 'family'}) from None
+        # Of what draws or has gradients of its own there must not be more than there was: written
+        # as one and one by one as well, or in two groups.
+        count = collections.Counter(itertools.chain(self._copied, *self._families))
+        doubled = {nodes for nodes in self._families if is_random(self._values.nodes[nodes[0]])
+                   and any(count[node] > 1 for node in nodes)}
+        if doubled:
+            raise Apart(doubled)
         heads = [self._named(entry, name) for entry, name in zip(entries, graph.outputs)]
         return self._writer.graph(heads, graph.version)
-
-    def doubled(self) -> set[tuple[int, ...]]:
-        """Nodes of steps that were written as one and one by one as well, or in two groups, though
-        they draw or have gradients of their own: there would be more of them than there were."""
-        count = collections.Counter(itertools.chain(self._copied, *self._families))
-        return {nodes for nodes in self._families if is_random(self._values.nodes[nodes[0]])
-                and any(count[node] > 1 for node in nodes)}
 
     def _named(self, entry: Entry, name: str) -> Entry:
         """`entry` as an output called `name`."""
@@ -111,9 +126,9 @@ class Emitter:
         return work
 
     def _make_value(self, value: int) -> Work:
-        values, claim = self._values, self._claims.get(value)
-        if claim is not None:
-            return (yield ('claim', claim))
+        values = self._values
+        if value in self._claims:
+            return (yield from self._claimed(self._claims[value]))
         if value in self._picked:
             lanes, t = self._picked[value]
             entry = yield ('lanes', lanes)
@@ -141,7 +156,7 @@ class Emitter:
         self._copied.add(i)
         return writer.copy(node, inputs)
 
-    def _make_claim(self, claim: Claim) -> Work:
+    def _claimed(self, claim: Claim) -> Work:
         number, column, t, total = claim
         yield ('recurrence', number)
         if t == total - 1 and id(column) in self._last:
@@ -250,6 +265,10 @@ class Emitter:
 
     def _make_recurrence(self, number: int) -> Work:
         name, found = self._recurrences[number]
+        for column in found.data if isinstance(found, Loop) else [found.data]:
+            plan = self._planner.plan(column.lanes)
+            if isinstance(plan, Leaf) and not plan.alike:
+                raise Refused(number, 'what its steps read is not alike')
         write = self._kernel if isinstance(found, Kernel) else self._loop
         try:
             yield from write(found, name)  # type: ignore[arg-type]

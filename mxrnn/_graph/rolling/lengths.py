@@ -47,7 +47,7 @@ def _computed(graph: Graph) -> set[int]:
 
 def _states(node: Node, length: int) -> bool:
     key = _SIZES.get(node.op)
-    if key is None or key == 'num_args' and len(node.inputs) != length:
+    if key is None:
         return False
     value = len(node.inputs) if key == 'num_args' else getattr(node, key)
     sizes = value if isinstance(value, tuple) else (value,)
@@ -79,11 +79,12 @@ def free(graph: Graph, length: int) -> Graph:
                         graph.version)
 
 
-Free = Callable[[Writer, Node, Sequence[Entry], int, Optional[Entry]], Optional[Entry]]
+Entries = Sequence[Entry]
+Made = Optional[Entry]
+Free = Callable[[Writer, Node, Entries, int, Made], Made]
 
 
-def _reshape(writer: Writer, node: Node, inputs: Sequence[Entry], length: int,
-             steps: Entry | None) -> Entry | None:
+def _reshape(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
     shape = node.shape
     if node.reverse or shape.count(length) != 1:
         return None
@@ -107,30 +108,26 @@ def _reshape(writer: Writer, node: Node, inputs: Sequence[Entry], length: int,
     return writer.named(made, node.name)
 
 
-def _broadcast(writer: Writer, node: Node, inputs: Sequence[Entry], length: int,
-               steps: Entry | None) -> Entry | None:
+def _broadcast(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
     if steps is None or len(node.axis) != 1 or node.size != (length,):
         return None
     return writer.named(writer.add('broadcast_like', '', {
         'lhs_axes': node.axis, 'rhs_axes': (0,)}, [inputs[0], steps]), node.name)
 
 
-def _whole(writer: Writer, node: Node, inputs: Sequence[Entry], length: int,
-           steps: Entry | None) -> Entry | None:
+def _whole(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
     """The first steps of a sequence that has as many."""
     return inputs[0] if node.begin == 0 and node.end == length else None
 
 
-def _numbered(writer: Writer, node: Node, inputs: Sequence[Entry], length: int,
-              steps: Entry | None) -> Entry | None:
+def _numbered(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
     if steps is None or node.start != 0 or node.step != 1 or node.repeat != 1:
         return None
     numbers = writer.add('_contrib_arange_like', node.name + '_numbers', {'axis': 0}, [steps])
     return writer.stand_in('Cast', node.name, {'dtype': node.dtype}, numbers)
 
 
-def _clip(writer: Writer, node: Node, inputs: Sequence[Entry], length: int,
-          steps: Entry | None) -> Entry | None:
+def _clip(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
     """Lengths, which are at most as many as there are steps."""
     if steps is None or node.a_min != 0:
         return None

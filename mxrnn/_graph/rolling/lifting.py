@@ -7,7 +7,7 @@ one node does the same.
 """
 from __future__ import annotations
 
-from typing import Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 from ..graph import Entry, Node
 from ..operators import has
@@ -49,23 +49,32 @@ def _same(node: Node, **changes: object) -> Write:
     return write
 
 
-def _one_more(axis: int) -> int:
-    """An axis, counted with time as the first one."""
-    return axis + 1 if axis >= 0 else axis
+def _moved(axes: Any) -> Any:
+    """An axis or several, counted with time as the first one."""
+    if isinstance(axes, tuple):
+        return tuple(map(_moved, axes))
+    return axes + 1 if axes >= 0 else axes
 
 
-def _has_time(writer: Writer, name: str, entry: Entry, like: Entry) -> Entry:
-    """An array that is the same in all steps, repeated for each as `like` has them."""
-    wide = writer.once('expand_dims', name + '_once', {'axis': 0}, entry)
-    return writer.once('broadcast_like', name + '_repeated', {
-        'lhs_axes': (0,), 'rhs_axes': (0,)}, wide, like)
+def _beside(node: Node, moving: Sequence[bool]) -> Write:
+    """The node, with an axis of length 1 for time where an input is the same in all steps."""
+    inner = _same(node)
+    return lambda writer, name, inputs: inner(writer, name, [
+        entry if moves else writer.once('expand_dims', name + '_once', {'axis': 0}, entry)
+        for entry, moves in zip(inputs, moving)])
 
 
-def _repeated(writer: Writer, name: str, inputs: Sequence[Entry], moving: Sequence[bool]
-              ) -> list[Entry]:
-    like = inputs[list(moving).index(True)]
-    return [entry if moves else _has_time(writer, name, entry, like)
-            for entry, moves in zip(inputs, moving)]
+def _spread(node: Node, moving: Sequence[bool], **changes: object) -> Write:
+    """The node, with what is the same in all steps repeated for each."""
+    inner, first = _same(node, **changes), list(moving).index(True)
+
+    def repeated(writer: Writer, name: str, entry: Entry, like: Entry) -> Entry:
+        wide = writer.once('expand_dims', name + '_once', {'axis': 0}, entry)
+        return writer.once('broadcast_like', name + '_repeated', {
+            'lhs_axes': (0,), 'rhs_axes': (0,)}, wide, like)
+    return lambda writer, name, inputs: inner(writer, name, [
+        entry if moves else repeated(writer, name, entry, inputs[first])
+        for entry, moves in zip(inputs, moving)])
 
 
 # ---- element by element
@@ -77,8 +86,7 @@ def _leaky(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 
 @_rule('Dropout')
 def _dropout(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    axes = tuple(map(_one_more, node.axes))
-    return _same(node, **{'axes': axes} if axes else {})
+    return _same(node, **{'axes': _moved(node.axes)} if node.axes else {})
 
 
 _BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
@@ -87,43 +95,23 @@ _BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
 
 @_rule(*_BROADCAST)
 def _elementwise(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    if all(moving):
-        return _same(node)
-
-    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
-        return writer.add(_BROADCAST[node.op], name, {}, _beside(writer, name, inputs, moving))
-    return write
-
-
-def _beside(writer: Writer, name: str, inputs: Sequence[Entry], moving: Sequence[bool]
-            ) -> list[Entry]:
-    return [entry if moves else writer.once('expand_dims', name + '_once', {'axis': 0}, entry)
-            for entry, moves in zip(inputs, moving)]
+    return _same(node) if all(moving) else _beside(
+        node._replace(op=_BROADCAST[node.op], attrs={}), moving)
 
 
 @_rule('add_n', '_maximum', '_minimum')
 def _alike(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node) if all(moving) else _spread(node, moving)
-
-
-def _spread(node: Node, moving: Sequence[bool], **changes: object) -> Write:
-    """The node, with what is the same in all steps repeated for each."""
-    inner = _same(node, **changes)
-    return lambda writer, name, inputs: inner(writer, name,
-                                              _repeated(writer, name, inputs, moving))
+    return _spread(node, moving)
 
 
 @_rule('broadcast_add', 'broadcast_sub', 'broadcast_mul', 'broadcast_div', 'broadcast_maximum',
        'broadcast_minimum', 'broadcast_equal', 'broadcast_greater', 'broadcast_lesser')
 def _broadcast(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     known = [rank for rank in ranks if rank is not None]
-    if len(known) < len(ranks):
-        return None
-    widest = max(known)
-    if any(moves and rank != widest for rank, moves in zip(ranks, moving)):
+    if len(known) < len(ranks) or any(
+            moves and rank < max(known) for rank, moves in zip(known, moving)):
         return None  # axes are counted from the last one
-    inner = _same(node)
-    return lambda writer, name, inputs: inner(writer, name, _beside(writer, name, inputs, moving))
+    return _beside(node, moving)
 
 
 @_rule('where')
@@ -137,24 +125,24 @@ def _where(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 
 @_rule('Concat')
 def _concat(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _spread(node, moving, dim=_one_more(node.dim))
+    return _spread(node, moving, dim=_moved(node.dim))
 
 
-@_rule('SliceChannel', 'slice_axis', 'expand_dims', 'softmax', 'log_softmax', 'LayerNorm')
-def _along_an_axis(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+#: Operators of which the first input alone may differ by step, and their attributes that are axes.
+_AXES = {'Embedding': (), 'one_hot': (), 'SwapAxis': ('dim1', 'dim2'), **dict.fromkeys((
+    'SliceChannel', 'slice_axis', 'expand_dims', 'softmax', 'log_softmax', 'LayerNorm'), ('axis',))}
+
+
+@_rule(*_AXES)
+def _along_axes(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if any(moving[1:]) or node.inputs_of('length'):
         return None
-    return _same(node, axis=_one_more(node.axis))
-
-
-@_rule('SwapAxis')
-def _swap(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node, dim1=_one_more(node.dim1), dim2=_one_more(node.dim2))
+    return _same(node, **{key: _moved(getattr(node, key)) for key in _AXES[node.op]})
 
 
 @_rule('transpose')
 def _transpose(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node, axes=(0, *map(_one_more, node.axes))) if node.axes else None
+    return _same(node, axes=(0, *_moved(node.axes))) if node.axes else None
 
 
 @_rule('Reshape')
@@ -174,8 +162,7 @@ def _reduce(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     # MXNet gives one axis where no axis is left, so a step has more axes than its numbers tell.
     if not node.keepdims and (not node.axis or ranks[0] is None or ranks[0] <= len(node.axis)):
         return None
-    return _same(node, axis=tuple(map(_one_more, node.axis)) if node.axis else (0,),
-                 exclude=not node.axis)
+    return _same(node, axis=_moved(node.axis) if node.axis else (0,), exclude=not node.axis)
 
 
 # ---- weights
@@ -196,11 +183,6 @@ def channels(writer: Writer, name: str, entry: Entry, rank: int | None) -> Entry
     if rank == 2:
         return entry
     return writer.once('Reshape', name + '_channels', {'shape': (0, 0, -1)}, entry)
-
-
-@_rule('Embedding', 'one_hot')
-def _look_up(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return None if any(moving[1:]) else _same(node)
 
 
 @_rule('take')

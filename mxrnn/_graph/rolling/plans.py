@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTuple, Sequence, Union
 
-from ..graph import Node
 from .columns import Column, Lanes, alike
 from .lifting import Write, lift
 from .loops import step_by_step
@@ -141,20 +140,18 @@ class Planner:
     ----------
     claims : dict of int to Claim
         By value that a recurrence gives.
-    stated : dict, optional
+    stated : dict
         Axes of inputs that are known to have a size: by name, the axis and the size.
+    apart : set
+        Nodes of steps that must not be one node, since one of them is needed by itself.
     """
 
     def __init__(self, values: Values, ranks: Sequence[int | None], claims: dict[int, Claim],
-                 stated: Mapping[str, tuple[int, int]] | None = None) -> None:
+                 stated: Mapping[str, tuple[int, int]], apart: set[tuple[int, ...]]) -> None:
         self.values, self.claims = values, claims
-        self._ranks, self._stated = ranks, stated or {}
+        self._ranks, self._stated, self._apart = ranks, stated, apart
         self._known: dict[Lanes, Plan] = {}
         self._firm: dict[Lanes, bool] = {}
-        #: Columns that would wait for themselves if they were one sequence.
-        self.blocked: set[Lanes] = set()
-        #: Nodes of steps that must not be one node, since one of them is needed by itself.
-        self.apart: set[tuple[int, ...]] = set()
 
     def plan(self, lanes: Lanes) -> Plan:
         """Tell what the column `lanes` is."""
@@ -180,15 +177,13 @@ class Planner:
         values = self.values
         if values.are_one(lanes):
             return Same(lanes[0])
-        if lanes in self.blocked:
-            return Leaf(False)
         direct = self._steps(lanes) or self._part(lanes)
         if direct is not None:
             return direct
         nodes = alike(values, lanes)
         if nodes is None or any(value in self.claims for value in lanes):
             return self._unlike(lanes)
-        if not values.args[nodes[0]] or nodes in self.apart or values.kept.intersection(nodes):
+        if not values.args[nodes[0]] or nodes in self._apart or values.kept.intersection(nodes):
             return Leaf(True)
         inputs = values.read_by(nodes)
         plans = []
@@ -221,43 +216,33 @@ class Planner:
 
     def _steps(self, lanes: Lanes) -> Steps | None:
         """The column as steps of a recurrence."""
-        found = [self.claims.get(value) for value in lanes]
-        if found[0] is None:
+        claim = self.claims.get(lanes[0])
+        if claim is None:
             return None
-        number, column, first, total = found[0]
-        second = found[1]
-        if second is None or abs(second.step - first) != 1:
-            return None
-        step = second.step - first
-        for t, each in enumerate(found):
-            if each is None or each.column is not column or each.step != first + t * step:
-                return None
-        return Steps(number, column, Span(first, step, len(lanes), total))
+        found = [each for each in map(self.claims.get, lanes)
+                 if each is not None and each.column is claim.column]
+        span = _span([each.step for each in found], claim.total)
+        return Steps(claim.recurrence, claim.column, span) if (
+            span is not None and len(found) == len(lanes)) else None
 
     def _part(self, lanes: Lanes) -> Part | None:
         """The column as parts of one array."""
         values = self.values
-        owners = {values.owner[value] for value in lanes}
         node = values.node(lanes[0])
-        if len(owners) == 1 and node.op == 'SliceChannel':
-            axis, places = node.axis, [values.output(value) for value in lanes]
-            total = node.num_outputs
-            kept = 'no' if node.squeeze_axis else 'one' if self._size(
-                values.args[values.owner[lanes[0]]][0], axis) == total else 'any'
-        elif node.op == 'slice_axis' and len(owners) == len(lanes):
-            axis, total, kept = node.axis, None, 'one'
-            cuts = [self._cut(values.node(value), axis) for value in lanes]
-            if None in cuts or len({values.args[owner][0] for owner in owners}) > 1:
-                return None
-            places = cuts  # type: ignore[assignment]
+        if node.op not in ('SliceChannel', 'slice_axis') or node.axis not in (0, 1):
+            return None
+        axis, (source, *_) = node.axis, values.args[values.owner[lanes[0]]]
+        total, kept = None, 'one'
+        if node.op == 'slice_axis':
+            places = [self._cut(value, source, axis) for value in lanes]
         else:
-            return None
-        step = places[1] - places[0]
-        if axis not in (0, 1) or abs(step) != 1 or any(
-                place != places[0] + t * step for t, place in enumerate(places)):
-            return None
-        return Part(values.args[values.owner[lanes[0]]][0], axis, kept,  # type: ignore[arg-type]
-                    Span(places[0], step, len(lanes), total))
+            owner, total = values.owner[lanes[0]], node.num_outputs
+            places = [values.output(value) if values.owner[value] == owner else None
+                      for value in lanes]
+            kept = 'no' if node.squeeze_axis else (
+                'one' if self._size(source, axis) == total else 'any')
+        span = _span(places, total)
+        return None if span is None else Part(source, axis, kept, span)  # type: ignore[arg-type]
 
     def _size(self, value: int, axis: int) -> int | None:
         """The size of an axis of `value`, if the input that it comes from states it."""
@@ -274,10 +259,21 @@ class Planner:
             return dict(enumerate(stated_shape(node))).get(axis)
         return size if place == axis else None
 
-    @staticmethod
-    def _cut(node: Node, axis: int) -> int | None:
-        """Where a slice of length 1 begins."""
-        if node.op != 'slice_axis' or node.axis != axis:
+    def _cut(self, value: int, source: int, axis: int) -> int | None:
+        """Where a slice of length 1 of `source` begins."""
+        node = self.values.node(value)
+        if node.op != 'slice_axis' or node.axis != axis or (
+                self.values.args[self.values.owner[value]][0] != source):
             return None
         begin, end = node.begin, node.end
         return begin if begin >= 0 and end is not None and end - begin == 1 else None
+
+
+def _span(places: Sequence[int | None], total: int | None) -> Span | None:
+    """Places one behind the other, in either order."""
+    first, second = places[:2] if len(places) > 1 else (None, None)
+    if first is None or second not in (first - 1, first + 1):
+        return None
+    stride = second - first
+    span = Span(first, stride, len(places), total)
+    return span if list(places) == [first + t * stride for t in range(len(places))] else None

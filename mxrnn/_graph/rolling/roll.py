@@ -6,14 +6,13 @@ from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ..attributes import AttributeValueError
 from ..graph import Graph
-from ..rows import lacks_inputs
 from .chains import chains, direct_chains
 from .columns import Declined, Recurrence, Taken
-from .emitting import Counted, Emitter, Refused
+from .emitting import Apart, Counted, Emitter, Refused
 from .kernels import Kernel, find_kernel
 from .lengths import difference, free
 from .loops import Loop
-from .plans import Circular, Claim, Leaf, Planner, Span
+from .plans import Claim, Planner, Span
 from .ranks import Rank, find_ranks
 from .steps import find_recurrence
 from .values import TooLong, Values
@@ -96,15 +95,11 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         Its graph has the outputs of `graph`, in order and with their names, and the arguments that
         they need.
     """
-    # Whoever reads the graph says which node is wrong.
-    if any(lacks_inputs(op, count)
-           for op, count in {(node.op, len(node.inputs)) for node in graph.walk()}):
-        return RolledGraph(graph, ())
     try:
-        rolled = _rolled(graph, training, judge, {} if length is None else {
-            name: (axis, length) for name, axis in (axes or {}).items()}, counted)
+        rolled = _rolled(graph, training, judge or (lambda values, what: None), {
+            name: (axis, length) for name, axis in (axes or {}).items() if length}, counted)
         return rolled if length is None else rolled._replace(graph=free(rolled.graph, length))
-    except AttributeValueError:
+    except AttributeValueError:  # whoever reads the graph says which node is wrong
         return RolledGraph(graph, ())
     except TooLong:
         return RolledGraph(graph, (Finding('the graph', 0, 'unrolled',
@@ -154,43 +149,29 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
                      'but rolled up, %s' % differing)
 
 
-def _rolled(graph: Graph, training: bool, judge: Judge | None,
-            stated: Mapping[str, tuple[int, int]], counted: Counted | None) -> RolledGraph:
+def _rolled(graph: Graph, training: bool, judge: Judge, stated: Mapping[str, tuple[int, int]],
+            counted: Counted | None) -> RolledGraph:
     values = Values(graph, training)
-    judge = judge or (lambda values, what: None)
     ranks = find_ranks(values)
-    found, failed = _search(values, ranks, judge)
-    if not found:
-        return RolledGraph(graph, tuple(failed))
-    found = _with_sums(values, ranks, found, judge)
-    blocked: set[tuple[int, ...]] = set()
+    found: list[_Found] = []
+    failed = _search(values, ranks, judge, found)
     apart: set[tuple[int, ...]] = set()
-    for _ in range(20):
-        claims = _claims(found)
-        planner = Planner(values, ranks, claims, stated)
-        planner.blocked, planner.apart = blocked, apart
-        refused = _refused(found, planner)
-        if refused is None:
-            try:
-                emitter = Emitter(planner, [(each.finding.name, each.what) for each in found],
-                                  counted)
-                rolled = emitter.run(graph)
-                doubled = emitter.doubled()
-                if not doubled:
-                    return RolledGraph(rolled, tuple(
-                        [each.finding for each in found] + failed + _fixed(emitter.fixed)))
-                apart |= doubled
-                continue
-            except Refused as refusal:
-                refused = refusal.number, refusal.reason
-            except Circular as circle:
-                numbers = [what for kind, what in circle.waiting if kind == 'recurrence']
-                if not numbers:
-                    blocked |= {what for kind, what in circle.waiting if kind == 'lanes'}
-                    continue
-                refused = numbers[0], 'its inputs depend on its outputs'
-        number, reason = refused
-        failed.append(found.pop(number).finding._replace(kind='unrolled', what=reason))
+    for attempt in range(20 if found else 0):
+        planner = Planner(values, ranks, _claims(found), stated, apart)
+        if not attempt:
+            _search(values, ranks, judge, found, planner)
+            planner = Planner(values, ranks, _claims(found), stated, apart)
+        emitter = Emitter(planner, [(each.finding.name, each.what) for each in found], counted)
+        try:
+            rolled = emitter.run(graph)
+        except Refused as refused:
+            failed.append(found.pop(refused.number).finding._replace(
+                kind='unrolled', what=str(refused)))
+        except Apart as those:
+            apart |= those.nodes
+        else:
+            return RolledGraph(rolled, tuple(
+                [each.finding for each in found] + failed + _fixed(emitter.fixed)))
     return RolledGraph(graph, tuple(failed))
 
 
@@ -201,33 +182,38 @@ def _fixed(spans: Mapping[str, Span]) -> list[Finding]:
                     % (span.length, span.begin)) for name, span in spans.items()]
 
 
-def _search(values: Values, ranks: Sequence[Rank], judge: Judge
-            ) -> tuple[list[_Found], list[Finding]]:
-    """The recurrences of a graph, and those that must be left as they are."""
-    taken: set[int] = set()
-    found: list[_Found] = []
+def _search(values: Values, ranks: Sequence[Rank], judge: Judge, found: list[_Found],
+            planner: Planner | None = None) -> list[Finding]:
+    """Add the recurrences of a graph to those `found`, and return those that must be left as they
+    are; with a planner only those without weights, such as running sums, that read the others."""
+    taken = {node for each in found for node in each.recurrence.nodes}
     failed: list[tuple[list[int], Finding]] = []
-    for chain in sorted(chains(values), key=lambda chain: (-len(chain), chain[0])):
+    new: list[_Found] = []
+    ways = chains(values) if planner is None else direct_chains(values, taken)
+    for chain in sorted(ways, key=lambda chain: (-len(chain), chain[0])):
         if not taken.isdisjoint(chain):
             continue
         name = _name([values.nodes[i].name for i in chain])
         try:
             recurrence = find_recurrence(values, chain, taken)
-            kernel = find_kernel(values, ranks, recurrence)
+            kernel = 'it has no weights' if planner else find_kernel(values, ranks, recurrence)
             if isinstance(kernel, Kernel):
                 kernel = judge(values, kernel) or kernel
             what = kernel if isinstance(kernel, Kernel) else _loop(values, recurrence, judge)
         except Taken:
             continue  # layers that share weights: it goes through them, not through time
-        except Declined as reason:
-            failed.append((chain, Finding(name, len(chain), 'unrolled', str(reason))))
+        except Declined as declined:
+            failed.append((chain, Finding(name, len(chain), 'unrolled', str(declined))))
+            continue
+        if planner and isinstance(what, Loop) and not all(
+                planner.rolls(column.lanes) for column in what.data):
             continue
         taken |= recurrence.nodes
-        found.append(_Found(recurrence, what, Finding(
+        new.append(_Found(recurrence, what, Finding(
             name, len(chain), 'loop' if isinstance(what, Loop) else 'kernel',
             kernel.mode if isinstance(kernel, Kernel) else kernel)))
-    found.sort(key=lambda each: each.recurrence.seeds[0])
-    return found, [finding for chain, finding in failed if taken.isdisjoint(chain)]
+    found += sorted(new, key=lambda each: each.recurrence.seeds[0])
+    return [finding for chain, finding in failed if taken.isdisjoint(chain)]
 
 
 def _claims(found: Sequence[_Found]) -> dict[int, Claim]:
@@ -242,39 +228,6 @@ def _loop(values: Values, recurrence: Recurrence, judge: Judge) -> Loop:
     if reason is not None:
         raise Declined(reason)
     return loop
-
-
-def _with_sums(values: Values, ranks: Sequence[int | None], found: list[_Found], judge: Judge
-               ) -> list[_Found]:
-    """The recurrences `found`, and those without weights that read them, such as running sums."""
-    planner = Planner(values, ranks, _claims(found))
-    taken = {node for each in found for node in each.recurrence.nodes}
-    result = list(found)
-    for chain in sorted(direct_chains(values, taken), key=lambda chain: (-len(chain), chain[0])):
-        if not taken.isdisjoint(chain):
-            continue
-        try:
-            recurrence = find_recurrence(values, chain, taken)
-            loop = _loop(values, recurrence, judge)
-        except Declined:
-            continue
-        if loop.data and all(planner.rolls(column.lanes) for column in loop.data):
-            taken |= recurrence.nodes
-            result.append(_Found(recurrence, loop, Finding(
-                _name([values.nodes[i].name for i in chain]), len(chain), 'loop',
-                'it has no weights')))
-    return result
-
-
-def _refused(found: Sequence[_Found], planner: Planner) -> tuple[int, str] | None:
-    """A recurrence whose inputs cannot be put together, and why."""
-    for number, each in enumerate(found):
-        columns = each.what.data if isinstance(each.what, Loop) else [each.what.data]
-        for column in columns:
-            plan = planner.plan(column.lanes)
-            if isinstance(plan, Leaf) and not plan.alike:
-                return number, 'what its steps read is not alike'
-    return None
 
 
 def _name(names: Sequence[str]) -> str:

@@ -5,10 +5,13 @@ steps that were joined only to be split again.
 """
 from __future__ import annotations
 
+import itertools
 from typing import Hashable, Sequence
 
+from ..attributes import AttributeValueError
 from ..graph import Entry, Graph, Node
 from ..operators import has, row
+from ..rows import lacks_inputs
 
 __all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'join_axis', 'keeps_states',
            'stated_shape']
@@ -94,13 +97,11 @@ class Values:
 
     def __init__(self, graph: Graph, training: bool) -> None:
         self.nodes = graph.nodes
-        counts = [node.num_outputs for node in graph.nodes]
-        for node in graph.nodes:
-            for entry in node.inputs:
-                counts[entry.node] = max(counts[entry.node], entry.output + 1)
-        for entry in graph.heads:
-            counts[entry.node] = max(counts[entry.node], entry.output + 1)
-        self.counts = counts
+        #: A file does not say how many outputs an operator has that nobody knows.
+        self.counts = counts = [node.num_outputs for node in graph.nodes]
+        for place, output in itertools.chain(graph.heads, *[node.inputs for node in graph.nodes]):
+            if output >= counts[place]:
+                counts[place] = output + 1
         self.first: list[int] = []
         self.owner: list[int] = []
         for i, count in enumerate(counts):
@@ -177,12 +178,18 @@ class Values:
         for i, node in enumerate(self.nodes):
             args = tuple([seen_through[first[at] + output] for at, output in node.inputs])
             self.args.append(args)
-            key: Hashable = i if not node.op or node.subgraphs else (node.op, frozenset([
-                item for item in node.attrs.items() if not item[0].startswith('__')]))
-            label = labels.setdefault(key, len(labels))
+            # Most nodes that are alike have their attributes in one order, and notes on none.
+            key: Hashable = (node.op, len(args), *node.attrs.items())
+            if not node.op or node.subgraphs or key not in labels:
+                meaning = i if not node.op or node.subgraphs else (node.op, len(args), frozenset([
+                    item for item in node.attrs.items() if not item[0].startswith('__')]))
+                label = labels[key] = labels.setdefault(meaning, len(alone))
+                if label == len(alone):
+                    alone.append(not node.op or is_random(node))
+                    if lacks_inputs(node.op, len(args)):
+                        raise AttributeValueError('%s lacks inputs' % node.name)
+            label = labels[key]
             self.labels.append(label)
-            if label == len(alone):
-                alone.append(not node.op or is_random(node))
             begin = first[i]
             stands = begin if alone[label] else known.setdefault(
                 (label, *[same[arg] for arg in args]), begin)
