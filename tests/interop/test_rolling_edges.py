@@ -279,3 +279,22 @@ def test_reading_steps_in_any_order_and_what_is_inside(read, kind):
     chosen = read(*lstm_by_hand())
     assert both_ways(mx.sym.stack(*chosen, axis=1), data=(2, 4, 3), begin=(2, 5), memory=(2, 5),
                      **GATES) == [kind]
+
+
+def test_outputs_of_which_one_is_made_of_another():
+    """All are made alike, but the first one is made of what the second one is."""
+    states = cell_by_hand(4, layer)
+    symbol = mx.sym.Group([mx.sym.cos(each) for each in (mx.sym.cos(states[0]) * 2, *states)])
+    assert both_ways(symbol, data=(2, 4, 3), begin=(2, 5), **WEIGHTS) == ['kernel']
+
+
+def test_inputs_of_unlike_shapes_behind_nodes_that_are_outputs():
+    state, outputs = mx.sym.Variable('begin'), []
+    weights = {name: mx.sym.Variable(name) for name in WEIGHTS}
+    shapes = {'data': (2, 6), 'memory': (2, 6, 1)}
+    for name, shape in shapes.items():
+        first, second = mx.sym.SliceChannel(mx.sym.Variable(name, shape=shape), num_outputs=2)
+        state = mx.sym.tanh(layer(first, weights['i2h_weight'])
+                            + layer(state, weights['h2h_weight']))
+        outputs += [state, second]
+    assert both_ways(mx.sym.Group(outputs), begin=(2, 5), **shapes, **WEIGHTS) == ['unrolled']

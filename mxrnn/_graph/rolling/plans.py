@@ -183,8 +183,6 @@ class Planner:
         nodes = alike(values, lanes)
         if nodes is None or any(value in self.claims for value in lanes):
             return self._unlike(lanes)
-        if not values.args[nodes[0]] or nodes in self._apart or values.kept.intersection(nodes):
-            return Leaf(True)
         inputs = values.read_by(nodes)
         plans = []
         for each in inputs:
@@ -193,7 +191,8 @@ class Planner:
         node = values.nodes[nodes[0]]
         if any(isinstance(plan, Leaf) and not plan.alike for plan in plans):
             return Leaf(False)
-        if keeps_states(node) or node.op == '_foreach' or not any(moving):
+        if not any(moving) or keeps_states(node) or node.op == '_foreach' or (
+                nodes in self._apart or values.kept.intersection(nodes)):
             return Leaf(True)
         write = lift(node, moving, [self.rank(each) for each in inputs])
         return Apply(nodes, values.output(lanes[0]), write or step_by_step(node, moving), inputs,
