@@ -140,9 +140,8 @@ class Emitter:
     def _make_node(self, i: int) -> Work:
         values, writer = self._values, self._writer
         node, args = values.nodes[i], values.args[i]
-        axis = values.joins.get(i)
+        axis, lanes = values.joins.get(i, (None, args))
         joins = axis in (0, 1) or node.op == 'add_n' or node.op == 'Concat' and node.dim == 0
-        lanes = args if axis is None else values.joined(i)
         if joins and self._planner.rolls(lanes):
             entry = yield ('lanes', lanes)
             if axis is not None:
@@ -269,11 +268,14 @@ class Emitter:
             plan = self._planner.plan(column.lanes)
             if isinstance(plan, Leaf) and not plan.alike:
                 raise Refused(number, 'what its steps read is not alike')
-        write = self._kernel if isinstance(found, Kernel) else self._loop
         try:
-            yield from write(found, name)  # type: ignore[arg-type]
+            steps, last = yield from (
+                self._kernel(found, name) if isinstance(found, Kernel) else
+                found.write(self._writer, name))
         except Declined as reason:
             raise Refused(number, str(reason)) from None
+        self._steps.update(steps)
+        self._last.update(last)
 
     def _kernel(self, kernel: Kernel, name: str) -> Work:
         writer = self._writer
@@ -290,21 +292,8 @@ class Emitter:
         rnn = writer.add('RNN', name + '_rolled', {
             'mode': kernel.mode, 'num_layers': 1, 'p': 0, 'state_outputs': True,
             'state_size': kernel.units}, [data, vector, *begin], 1 + len(begin))
-        self._steps[id(kernel.output)] = rnn
-        for k, column in enumerate([kernel.output, kernel.memory]):
-            if column is not None and len(column.lanes) == len(kernel.data.lanes):
-                self._last[id(column)] = writer.once(
-                    'Reshape', '%s_last%d' % (name, k), {'shape': (-3, -2)},
-                    Entry(rnn.node, 1 + k))
-
-    def _loop(self, loop: Loop, name: str) -> Work:
-        data, states, others = [], [], []
-        for column in loop.data:
-            data.append((yield ('lanes', column.lanes)))
-        for state in loop.states:
-            states.append((yield ('value', state.begin)))
-        for column in loop.others:
-            others.append((yield ('value', column.lanes[0])))
-        steps, last = loop.write(self._writer, name, data, states, others)
-        self._steps.update(steps)
-        self._last.update(last)
+        return {id(kernel.output): rnn}, {
+            id(column): writer.once('Reshape', '%s_last%d' % (name, k), {'shape': (-3, -2)},
+                                    Entry(rnn.node, 1 + k))
+            for k, column in enumerate([kernel.output, kernel.memory])
+            if column is not None and len(column.lanes) == len(kernel.data.lanes)}

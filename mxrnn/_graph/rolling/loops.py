@@ -1,26 +1,26 @@
 """Recurrences that no operator computes, as loops over their steps."""
 from __future__ import annotations
 
-from typing import Any, Hashable, Sequence
+from typing import Hashable, Sequence
 
 from ..graph import Entry, Node
 from .columns import Column, Declined, Recurrence
 from .lifting import Write
 from .values import Values, has_one_shape, keeps_states, stated_shape
-from .writing import Writer
+from .writing import Work, Writer
 
 __all__ = ['Loop', 'step_by_step']
 
 
-def _write_loop(writer: Writer, name: str, body: Writer, data: Sequence[tuple[Entry, Entry]],
-               states: Sequence[tuple[Entry, Entry]], others: Sequence[tuple[Entry, Entry]],
-               outputs: Sequence[Entry], after: Sequence[Entry]) -> Entry:
+def _write_loop(writer: Writer, name: str, body: Writer,
+                groups: Sequence[Sequence[tuple[Entry, Entry]]], outputs: Sequence[Entry],
+                after: Sequence[Entry]) -> Entry:
     """A node that runs `body` for each step.
 
     Parameters
     ----------
-    data, states, others : list of pair
-        A variable of the body, and what it is: a sequence, a begin state, or the same in all steps.
+    groups : list of list of pair
+        A variable of the body, and what it is: sequences, begin states, the same in all steps.
     outputs, after : list of Entry
         What the body gives for each step, and the next states.
     """
@@ -33,21 +33,17 @@ def _write_loop(writer: Writer, name: str, body: Writer, data: Sequence[tuple[En
     # All variables are reached, also those that only the last step would have needed.
     graph, places = body.placed(heads)
     variables = [place for place, node in enumerate(graph.nodes) if node.is_variable]
-
-    def used(pairs: Sequence[tuple[Entry, Entry]]) -> list[tuple[int, Entry]]:
-        return [(variables.index(places[variable.node]), entry) for variable, entry in pairs
-                if variable.node in places]
-    groups = [used(pairs) for pairs in (data, states, others)]
-    if len(groups[1]) < len(states):
+    used = [[(variables.index(places[variable.node]), entry) for variable, entry in group
+             if variable.node in places] for group in groups]
+    if len(used[1]) < len(groups[1]):
         raise Declined('nothing reads one of its states')
-    if not groups[0]:
+    if not used[0]:
         raise Declined('its steps read no sequence')
-    locs = [tuple([place for place, _ in group]) for group in groups]
-    inputs = [entry for group in groups for _, entry in group]
+    inputs = [entry for group in used for _, entry in group]
     return writer.add('_foreach', name, {
         'num_args': len(inputs) + 1, 'num_outputs': len(heads), 'num_out_data': len(outputs),
-        **{key: '[%s]' % ', '.join(map(str, places)) for key, places in zip(
-            ('in_data_locs', 'in_state_locs', 'remain_locs'), locs)}},
+        **{key: '[%s]' % ', '.join([str(place) for place, _ in group]) for key, group in zip(
+            ('in_data_locs', 'in_state_locs', 'remain_locs'), used)}},
         inputs, len(heads), (graph,))
 
 
@@ -59,8 +55,8 @@ def step_by_step(node: Node, moving: Sequence[bool]) -> Write:
         place = body.copy(node, given).node
         data, others = [[pair for pair, moves in zip(zip(given, inputs), moving) if moves is each]
                         for each in (True, False)]
-        return _write_loop(writer, name, body, data, [], others,
-                          [Entry(place, at) for at in range(node.num_outputs)], [])
+        return _write_loop(writer, name, body, [data, [], others],
+                           [Entry(place, at) for at in range(node.num_outputs)], [])
     return write
 
 
@@ -148,47 +144,38 @@ class Loop:
             self._stands[id(state)] = found.setdefault(key, state)
         return list(found.values())
 
-    def write(self, writer: Writer, name: str, data: Sequence[Entry], states: Sequence[Entry],
-              others: Sequence[Entry]) -> tuple[dict[int, Entry], dict[int, Entry]]:
+    def write(self, writer: Writer, name: str) -> Work:
         """Write the loop; return by column what it gives in all steps, and after the last one."""
         body = Writer()
-        made: dict[int, Entry] = {}
+        made: dict[int, Entry] = {}  # by column from outside or state, and by family
         groups: list[list[tuple[Entry, Entry]]] = []
-        for columns, entries, what in ((self.data, data, 'input'), (self.states, states, 'state'),
-                                       (self.others, others, 'other')):
-            pairs = []
-            for at, (column, entry) in enumerate(zip(columns, entries)):
+        for columns, what in ((self.data, 'input'), (self.states, 'state'), (self.others, 'other')):
+            groups.append([])
+            for at, column in enumerate(columns):
+                entry = yield ('lanes', column.lanes) if what == 'input' else (
+                    'value', column.lanes[0])
                 node = self._values.node(column.lanes[0])
                 own = node.name if what == 'other' and node.is_variable else (
                     '%s_%s%d' % (name, what, at))
                 made[id(column)] = body.add('', own, {}, [])
-                pairs.append((made[id(column)], entry))
-            groups.append(pairs)
-        given_data, given_states, given_others = groups
+                groups[-1].append((made[id(column)], entry))
         for key, column in self._stands.items():
             made[key] = made[id(column)]
-        by_family: dict[int, Entry] = {}
+
+        def entries(columns: Sequence[Column]) -> list[Entry]:
+            return [made[id(column)] if column.family is None else
+                    Entry(made[id(column.family)].node, column.output) for column in columns]
         for family in self._recurrence.families:
-            inputs = [self._entry(column, made, by_family) for column in family.inputs]
-            by_family[id(family)] = body.copy(self._values.nodes[family.nodes[0]], inputs)
+            made[id(family)] = body.copy(self._values.nodes[family.nodes[0]],
+                                         entries(family.inputs))
         last = self._recurrence.steps - 1
-        afters = [state.after for state in self.states]
+        afters = [state.after for state in self.states if state.after is not None]
         # Of a state that is read after the last step alone the others are no outputs; but MXNet has
         # no gradients of loops without any.
         read = [column for column, steps in self._recurrence.read
                 if steps != [last] or column not in afters] or [
                     column for column, _ in self._recurrence.read]
-        outputs = [self._entry(column, made, by_family) for column in read]
-        after = [self._entry(state.after, made, by_family) for state in self.states]
-        entry = _write_loop(writer, name + '_rolled', body, given_data, given_states,
-                           given_others, outputs, after)
-        return ({id(column): Entry(entry.node, at) for at, column in enumerate(read)},
-                {id(state.after): Entry(entry.node, len(read) + at)
-                 for at, state in enumerate(self.states)
-                 if state.after is not None and len(state.after.lanes) == last + 1})
-
-    @staticmethod
-    def _entry(column: Any, made: dict[int, Entry], by_family: dict[int, Entry]) -> Entry:
-        if column.family is None:
-            return made[id(column)]
-        return Entry(by_family[id(column.family)].node, column.output)
+        loop = _write_loop(writer, name + '_rolled', body, groups, entries(read), entries(afters))
+        return ({id(column): Entry(loop.node, at) for at, column in enumerate(read)},
+                {id(after): Entry(loop.node, len(read) + at) for at, after in enumerate(afters)
+                 if len(after.lanes) > last})

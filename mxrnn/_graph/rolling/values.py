@@ -13,18 +13,18 @@ from ..graph import Entry, Graph, Node
 from ..operators import has, row
 from ..rows import lacks_inputs
 
-__all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'join_axis', 'keeps_states',
-           'stated_shape']
+__all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'keeps_states', 'stated_shape']
 
 _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambda x, y: x >= y,
            '_lesser_scalar': lambda x, y: x < y, '_lesser_equal_scalar': lambda x, y: x <= y,
            '_equal_scalar': lambda x, y: x == y, '_not_equal_scalar': lambda x, y: x != y}
 
+#: Operators that give nothing but one number.
+_CONSTANTS = {'ones_like': 1, '_ones': 1, 'zeros_like': 0, '_zeros': 0}
 
 #: Operators that may hand on a value, join or split values, or tell what all elements are.
-_SEEN_THROUGH = frozenset((
-    '_copy', 'Dropout', 'Concat', 'stack', 'SliceChannel', 'ones_like', '_ones', 'zeros_like',
-    '_zeros', 'Cast', 'where', 'elemwise_mul', *_LARGER))
+_SEEN_THROUGH = frozenset(('_copy', 'Dropout', 'Concat', 'stack', 'SliceChannel', 'Cast', 'where',
+                           'elemwise_mul', *_CONSTANTS, *_LARGER))
 
 
 def is_random(node: Node) -> bool:
@@ -52,20 +52,6 @@ def stated_shape(node: Node) -> tuple[int, ...]:
     """The shape that a variable or a constant states, 0 for a size that is open; () if none."""
     shape = () if node.inputs else node.get('__shape__' if node.is_variable else 'shape', ())
     return shape if isinstance(shape, tuple) and all(type(size) is int for size in shape) else ()
-
-
-def join_axis(node: Node, sources: Sequence[Node]) -> int | None:
-    """The new axis along which `node` puts together what it reads, if it does; `sources` are the
-    nodes of its inputs."""
-    if node.op == 'stack':
-        axis = node.axis
-    elif node.op == 'Concat' and all(source.op == 'expand_dims' for source in sources):
-        axis = node.dim
-        if any(source.axis != axis for source in sources):
-            return None
-    else:
-        return None
-    return axis if type(axis) is int and axis >= 0 else None
 
 
 class TooLong(Exception):
@@ -113,9 +99,9 @@ class Values:
         self._constant: dict[int, float] = {}
         self.args: list[tuple[int, ...]] = []
         self.labels: list[int] = []
-        self.same: list[int] = []
-        #: By node that joins values along a new axis: the axis.
-        self.joins: dict[int, int] = {}
+        self.same = list(range(len(self.owner)))
+        #: By node that joins values along a new axis: the axis, and the values.
+        self.joins: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._read()
         #: Nodes of which outputs have names that another node's output could not have.
         self.kept = {entry.node for entry, name in zip(graph.heads, graph.outputs)
@@ -176,73 +162,47 @@ class Values:
         alone: list[bool] = []  # by label: whether two nodes with one input are two
         first, seen_through, same = self.first, self._seen_through, self.same
         for i, node in enumerate(self.nodes):
-            args = tuple([seen_through[first[at] + output] for at, output in node.inputs])
+            op, _, attrs, inputs, subgraphs, _ = node
+            args = tuple([seen_through[first[at] + output] for at, output in inputs])
             self.args.append(args)
-            # Most nodes that are alike have their attributes in one order, and notes on none.
-            key: Hashable = (node.op, len(args), *node.attrs.items())
-            if not node.op or node.subgraphs or key not in labels:
-                meaning = i if not node.op or node.subgraphs else (node.op, len(args), frozenset([
-                    item for item in node.attrs.items() if not item[0].startswith('__')]))
-                label = labels[key] = labels.setdefault(meaning, len(alone))
-                if label == len(alone):
-                    alone.append(not node.op or is_random(node))
-                    if lacks_inputs(node.op, len(args)):
-                        raise AttributeValueError('%s lacks inputs' % node.name)
-            label = labels[key]
+            label = labels.setdefault((op, len(args), frozenset([
+                item for item in attrs.items() if not item[0].startswith('__')]))
+                if op and not subgraphs else i, len(labels))
             self.labels.append(label)
+            if label == len(alone):
+                alone.append(not op or is_random(node))
+                if lacks_inputs(op, len(args)):
+                    raise AttributeValueError('%s lacks inputs' % node.name)
             begin = first[i]
             stands = begin if alone[label] else known.setdefault(
                 (label, *[same[arg] for arg in args]), begin)
-            same.extend(range(stands, stands + self.counts[i]))
-            if node.op in _SEEN_THROUGH:
+            if stands != begin:
+                same[begin:begin + self.counts[i]] = range(stands, stands + self.counts[i])
+            if op in _SEEN_THROUGH:
                 self._look_through(i, node, args)
 
-    def _look_through(self, i: int, node: Node, args: Sequence[int]) -> None:
-        at, op = self.first[i], node.op
-        if op == '_copy':
+    def _look_through(self, i: int, node: Node, args: tuple[int, ...]) -> None:
+        """Find out whether `node` hands on a value, or joins values along a new axis."""
+        at, op, known = self.first[i], node.op, self._constant
+        if op == '_copy' or op == 'Dropout' and (
+                node.p == 0 or not self._training and node.mode != 'always'):
             self._hand_on(at, args[0])
-        elif op == 'Dropout':
-            p = node.p
-            if p == 0 or not self._training and node.mode != 'always':
-                self._hand_on(at, args[0])
-        elif op in ('Concat', 'stack'):
-            axis = join_axis(node, [self.node(arg) for arg in args])
-            if axis is not None:
-                self.joins[i] = axis
-        elif op == 'SliceChannel':
-            self._split(i, node, args)
-        elif not self._training:
-            self._fold(at, node, args)
-
-    def _hand_on(self, at: int, value: int) -> None:
-        self._seen_through[at] = value
-        self.same[at] = self.same[value]
-        if value in self._constant:
-            self._constant[at] = self._constant[value]
-
-    def joined(self, i: int) -> tuple[int, ...]:
-        """The values that the node `i`, one of `joins`, puts together."""
-        args = self.args[i]
-        if self.nodes[i].op == 'stack':
-            return args
-        return tuple([self.args[self.owner[arg]][0] for arg in args])
-
-    def _split(self, i: int, node: Node, args: Sequence[int]) -> None:
-        source = self.owner[args[0]]
-        if (source in self.joins and node.squeeze_axis
-                and node.axis == self.joins[source]):
-            parts = self.joined(source)
-            if len(parts) == node.num_outputs:
+        elif op == 'stack' and node.axis >= 0:
+            self.joins[i] = node.axis, args
+        elif op == 'Concat' and node.dim >= 0 and all([
+                each.op == 'expand_dims' and each.axis == node.dim for each in map(self.node, args)
+                ]):
+            self.joins[i] = node.dim, tuple([self.args[self.owner[arg]][0] for arg in args])
+        elif op == 'SliceChannel' and node.squeeze_axis:
+            axis, parts = self.joins.get(self.owner[args[0]], (-1, ()))
+            if axis == node.axis and len(parts) == node.num_outputs:
                 for k, part in enumerate(parts):
-                    self._hand_on(self.first[i] + k, part)
-
-    def _fold(self, at: int, node: Node, args: Sequence[int]) -> None:
-        """In inference: what masks of nothing but ones let through."""
-        op, known = node.op, self._constant
-        if op in ('ones_like', '_ones'):
-            known[at] = 1
-        elif op in ('zeros_like', '_zeros'):
-            known[at] = 0
+                    self._hand_on(at + k, part)
+        # In inference: what masks of nothing but ones let through.
+        elif self._training:
+            pass
+        elif op in _CONSTANTS:
+            known[at] = _CONSTANTS[op]
         elif op == 'Cast' and args[0] in known:
             known[at] = known[args[0]]
         elif op in _LARGER and args[0] in known:
@@ -251,6 +211,12 @@ class Values:
             self._hand_on(at, args[1] if known[args[0]] else args[2])
         elif op == 'elemwise_mul' and 1 in (known.get(args[0]), known.get(args[1])):
             self._hand_on(at, args[0] if known.get(args[1]) == 1 else args[1])
+
+    def _hand_on(self, at: int, value: int) -> None:
+        self._seen_through[at] = value
+        self.same[at] = self.same[value]
+        if value in self._constant:
+            self._constant[at] = self._constant[value]
 
     def _find_readers(self) -> None:
         self.readers: list[list[int]] = [[] for _ in self.owner]
