@@ -153,14 +153,14 @@ def _rolled(graph: Graph, training: bool, judge: Judge, stated: Mapping[str, tup
             counted: Counted | None) -> RolledGraph:
     values = Values(graph, training)
     ranks = find_ranks(values)
-    found: list[_Found] = []
-    failed = _search(values, ranks, judge, found)
+    found, failed = _search(values, ranks, judge)
     apart: set[tuple[int, ...]] = set()
     for attempt in range(20 if found else 0):
         planner = Planner(values, ranks, _claims(found), stated, apart)
-        if not attempt:
-            _search(values, ranks, judge, found, planner)
-            planner = Planner(values, ranks, _claims(found), stated, apart)
+        sums = [] if attempt else _search(values, ranks, judge, found, planner)[0]
+        if sums:
+            found += sums
+            continue
         emitter = Emitter(planner, [(each.finding.name, each.what) for each in found], counted)
         try:
             rolled = emitter.run(graph)
@@ -182,13 +182,13 @@ def _fixed(spans: Mapping[str, Span]) -> list[Finding]:
                     % (span.length, span.begin)) for name, span in spans.items()]
 
 
-def _search(values: Values, ranks: Sequence[Rank], judge: Judge, found: list[_Found],
-            planner: Planner | None = None) -> list[Finding]:
-    """Add the recurrences of a graph to those `found`, and return those that must be left as they
-    are; with a planner only those without weights, such as running sums, that read the others."""
-    taken = {node for each in found for node in each.recurrence.nodes}
+def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequence[_Found] = (),
+            planner: Planner | None = None) -> tuple[list[_Found], list[Finding]]:
+    """The recurrences of a graph, and those that must be left as they are; with a planner those
+    without weights, such as running sums, that read `others`."""
+    taken = {node for each in others for node in each.recurrence.nodes}
+    found: list[_Found] = []
     failed: list[tuple[list[int], Finding]] = []
-    new: list[_Found] = []
     ways = chains(values) if planner is None else direct_chains(values, taken)
     for chain in sorted(ways, key=lambda chain: (-len(chain), chain[0])):
         if not taken.isdisjoint(chain):
@@ -209,11 +209,11 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, found: list[_Fo
                 planner.rolls(column.lanes) for column in what.data):
             continue
         taken |= recurrence.nodes
-        new.append(_Found(recurrence, what, Finding(
+        found.append(_Found(recurrence, what, Finding(
             name, len(chain), 'loop' if isinstance(what, Loop) else 'kernel',
             kernel.mode if isinstance(kernel, Kernel) else kernel)))
-    found += sorted(new, key=lambda each: each.recurrence.seeds[0])
-    return [finding for chain, finding in failed if taken.isdisjoint(chain)]
+    found.sort(key=lambda each: each.recurrence.seeds[0])
+    return found, [finding for chain, finding in failed if taken.isdisjoint(chain)]
 
 
 def _claims(found: Sequence[_Found]) -> dict[int, Claim]:

@@ -193,16 +193,16 @@ class Values:
                 each.op == 'expand_dims' and each.axis == node.dim for each in map(self.node, args)
                 ]):
             self.joins[i] = node.dim, tuple([self.args[self.owner[arg]][0] for arg in args])
-        elif op == 'SliceChannel' and node.squeeze_axis:
+        elif op == 'SliceChannel':
             axis, parts = self.joins.get(self.owner[args[0]], (-1, ()))
-            if axis == node.axis and len(parts) == node.num_outputs:
+            if len(parts) == node.num_outputs and node.squeeze_axis and axis == node.axis:
                 for k, part in enumerate(parts):
                     self._hand_on(at + k, part)
-        # In inference: what masks of nothing but ones let through.
-        elif self._training:
-            pass
         elif op in _CONSTANTS:
             known[at] = _CONSTANTS[op]
+        # In inference: what masks of nothing but ones let through.
+        elif self._training or not known:
+            pass
         elif op == 'Cast' and args[0] in known:
             known[at] = known[args[0]]
         elif op in _LARGER and args[0] in known:
