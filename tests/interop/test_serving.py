@@ -48,7 +48,7 @@ def block(folder: Path, packages: tuple[str, ...]) -> None:
 
 
 def test_the_page(tmp_path):
-    training, *serving, one_file, two_files = blocks('py')
+    training, *serving, one_file, two_files, build, loop_file = blocks('py')
     call(tmp_path, '-c', training)
     printed = [call(tmp_path, *shlex.split(line)[1:]) for line in blocks('sh')[0].splitlines()]
     assert printed[-1] == blocks('text')[0]
@@ -58,7 +58,16 @@ def test_the_page(tmp_path):
         'stepper.step(stepper.begin(source=[[1, 2]]), data=[0])\n'))
     small, large = [os.path.getsize(tmp_path / name) for name in ('count8.onnx', 'count.onnx')]
     assert small < 0.5 * large
+    call(tmp_path, '-c', build)
+    commands = [call(tmp_path, *shlex.split(line)[1:]) for line in blocks('sh')[1].splitlines()]
+    assert commands[-1].endswith('within the tolerance of 1e-05\n')
+    call(tmp_path, '-c', loop_file)
+    sizes = [os.path.getsize(tmp_path / name) for name in ('loop8.onnx', 'loop.onnx')]
+    assert round(sizes[0] / sizes[1], 1) == 0.6
     block(tmp_path, ('mxnet', 'torch', 'onnx'))
+    in_int8 = '\n'.join(serving).replace("load_stepper('turn.onnx')", "load_stepper('loop8.onnx')")
+    assert in_int8 != '\n'.join(serving)
+    assert 'turned: [4, 3, 2, 1]\n' in call(tmp_path, '-c', in_int8)
     lines = dict(line.split(': ') for line in
                  call(tmp_path, '-c', '\n'.join(serving)).splitlines())
     assert lines == {
