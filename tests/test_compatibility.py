@@ -88,7 +88,6 @@ def build(module, case, unroll):
             'outputs': structure(outputs),
             'states': structure(states),
             'arguments': graph.list_arguments(),
-            'nodes': json.loads(graph.tojson())['nodes'],
             'json': graph.tojson(),
             'attributes': graph.attr_dict(),
             'automatic names': dict(names._counter),
@@ -103,6 +102,8 @@ def compare(case, unroll):
         return False
     ours, found = build(rnn, case, unroll)
     for what, value in expected.items():
+        if what == 'json' and found[what] != value:  # shown node by node
+            assert json.loads(found[what])['nodes'] == json.loads(value)['nodes']
         assert found[what] == value, what
     assert len(walk(ours)) == len(walk(cell))
     reset_here = within_modifiers(ours)
@@ -311,11 +312,12 @@ def draw(initialiser, name, attrs, array, module):
 
 @each_case
 def test_initial_values_are_the_same_draws(case):
+    graphs = [arrays(case, module)[1:] for module in (stock, rnn)]
     for initialiser in INITIALISERS:
         drawn = []
-        for module in (stock, rnn):
-            _, graph, args = arrays(case, module)
+        for module, (graph, args) in zip((stock, rnn), graphs):
             attrs = graph.attr_dict()
+            args = {name: array.copy() for name, array in args.items()}
             mx.random.seed(11)
             np.random.seed(11)
             for name in sorted(args):  # the order in which Module goes

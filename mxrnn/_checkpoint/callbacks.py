@@ -255,7 +255,9 @@ class _Workers:
             # scheduler gives it). So the garbage collector, which knows every object, is asked at
             # the first save.
             kind = mx.kv.KVStoreBase if hasattr(mx.kv, 'KVStoreBase') else mx.kv.KVStore
-            self._stores = [each for each in gc.get_objects() if issubclass(type(each), kind)]
+            objects = gc.get_objects()
+            kinds = {each for each in set(map(type, objects)) if issubclass(each, kind)}
+            self._stores = [each for each in objects if type(each) in kinds] if kinds else []
         return max(self._stores, key=lambda store: store.num_workers, default=None)
 
 
