@@ -4,6 +4,9 @@ unset PYTHONPATH PYTHONHASHSEED MXRNN_TEST_MODULE MXRNN_TEST_CASES MXRNN_TEST_LI
 # Containers often set this. Each process would compile the package again, and Debian's Python all of
 # its library.
 unset PYTHONDONTWRITEBYTECODE
+# Pip compiles all that it installs unless this is 0, of torch for half a minute; what is imported is
+# compiled then.
+export PIP_NO_COMPILE=0
 
 MINORS='8 9 10 11 12 13 14 15'
 

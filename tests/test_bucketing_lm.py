@@ -1,6 +1,7 @@
 """The language model of benchmarks/, from end to end, with little text and few units."""
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
@@ -46,6 +47,7 @@ def start(*options: str) -> subprocess.Popen[str]:
                             preexec_fn=heed_interrupts if os.name == 'posix' else None)
 
 
+@functools.lru_cache(maxsize=None)
 def run(*options: str) -> str:
     """The output of the script, which ends well."""
     process = start(*options)
@@ -103,7 +105,7 @@ def test_beats_the_unigram_model() -> None:
 @needs_operator
 @pytest.mark.slow
 def test_killed_in_an_epoch_it_resumes_as_if_it_had_not_been(tmp_path) -> None:
-    whole = epochs(run('--epochs', '3', '--checkpoint', str(tmp_path / 'whole')))
+    whole = epochs(run('--epochs', '3'))
     process = start('--epochs', '3', '--checkpoint', str(tmp_path / 'killed'))
     saved = tmp_path / 'killed-0002.params'  # the states are there before
     while process.poll() is None and not saved.exists():

@@ -633,7 +633,7 @@ def grow(layers):
 
 @pytest.mark.once
 @given(LAYERS, st.sampled_from(['NTC', 'TNC']), st.sampled_from([True, False, None]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_random_compositions(layers, layout, merge_outputs):
     """Every way to unroll gives the same numbers and gradients."""
     options = {'layout': layout, 'merge_outputs': merge_outputs}

@@ -98,8 +98,9 @@ ROLES = ['scheduler', 'server', 'worker', 'worker']
 
 @pytest.mark.slow
 @pytest.mark.parametrize('number, how', [
-    (0, signal.SIGKILL), (1, signal.SIGSTOP), (3, signal.SIGKILL),
-    pytest.param(2, signal.SIGSTOP, marks=pytest.mark.nightly)])
+    (0, signal.SIGKILL), (1, signal.SIGSTOP),
+    *(pytest.param(*worker, marks=pytest.mark.nightly)  # else the test of one that another replaces
+      for worker in [(2, signal.SIGSTOP), (3, signal.SIGKILL)])])
 def test_all_end_when_one_is_gone_and_name_it(number, how, tmp_path):
     with Training(tmp_path).at_work() as training:
         training.processes[number].send_signal(how)
