@@ -58,7 +58,8 @@ def complete() -> None:
     mx.npx.reset_np()  # in a shape, 0 means 'unknown'
     mx.executor.Executor = executor.Executor
     mx.Context = mx.context.Context = type(mx.cpu())
-    mx.optimizer.Optimizer.__init__ = _refuse_optimizer
+    for kind in mx.optimizer.Optimizer.opt_registry.values():
+        kind.__init__ = _refuse_optimizer
     for place in (mx.optimizer, sys.modules[optimizers.HOME]):
         vars(place).update({each: getattr(where, each) for where in (optimizer, optimizers)
                             for each in where.__all__})

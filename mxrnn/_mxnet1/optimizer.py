@@ -23,11 +23,7 @@ State = Any
 _Kind = TypeVar('_Kind', bound='Optimizer')
 
 
-#: Some of its methods do here, too.
-_Later: Any = mx.optimizer.Optimizer
-
-
-class Optimizer:
+class Optimizer(mx.optimizer.Optimizer):
     """An optimiser as ``mx.optimizer.Optimizer`` of MXNet 1, for programs to derive from.
 
     Subclasses give `create_state` and `update`. The weight decay of arguments whose names end
@@ -44,22 +40,18 @@ class Optimizer:
                  sym: mx.sym.Symbol | None = None, begin_num_update: int = 0,
                  multi_precision: bool = False, param_dict: dict[Index, Any] | None = None
                  ) -> None:
+        # Not by MXNet 2's: it calls that of the Optimizer in its module, which may be this one.
         self.rescale_grad, self.wd, self.clip_gradient = rescale_grad, wd, clip_gradient
         self.multi_precision, self.lr_scheduler = multi_precision, lr_scheduler
-        self.lr: float = learning_rate  # type: ignore[assignment]
-        if lr_scheduler is None and learning_rate is None:
-            self.lr = 0.01
+        self.lr = 0.01 if lr_scheduler is None and learning_rate is None else learning_rate
         if lr_scheduler is not None and learning_rate is not None:
             lr_scheduler.base_lr = learning_rate
         self.begin_num_update = self.num_update = begin_num_update
         self._all_index_update_counts: dict[int, dict[Index, int]] = {0: {}}
         self._index_update_count = self._all_index_update_counts[0]
         self.aggregate_num = 0
-        self.idx2name = dict(param_idx2name or {})
+        self.idx2name, self.param_dict = dict(param_idx2name or {}), param_dict or {}
         self.sym_info = (sym.attr_dict(), sym.list_arguments()) if sym is not None else ()
-        self.param_dict = param_dict or {}
-        self.lr_mult: dict[Any, float] = {}
-        self.wd_mult: dict[Index, float] = {}
         self.set_lr_mult({})
         self.set_wd_mult({})
 
@@ -78,17 +70,9 @@ class Optimizer:
                              % (', '.join(sorted(Optimizer.opt_registry)), name))
         return kind(**kwargs)
 
-    learning_rate: float = _Later.learning_rate
-    set_learning_rate = _Later.set_learning_rate
-    set_lr_mult = _Later.set_lr_mult
-    _set_current_device = _Later._set_current_device
-    _update_count = _Later._update_count
-    _get_lr, _get_lrs = _Later._get_lr, _Later._get_lrs
-    _get_wd, _get_wds = _Later._get_wd, _Later._get_wds
-
     def set_wd_mult(self, args_wd_mult: dict[Index, float]) -> None:
         """Multiply the decay of some arguments, besides those whose variables say so."""
-        _Later.set_wd_mult(self, {})
+        super().set_wd_mult({})
         self.wd_mult = {**{name: 0. for name in self.idx2name.values()
                            if not name.endswith(('_weight', '_gamma'))},
                         **self.wd_mult, **args_wd_mult}
@@ -98,19 +82,16 @@ class Optimizer:
 
     def create_state(self, index: Index, weight: Array) -> State:
         """Arrays that the updates of a weight keep."""
-        return tuple(mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)
-                     for _ in range(self._kept)) or None
+        return tuple(mx.nd.zeros_like(weight) for _ in range(self._kept)) or None
 
     #: Whether the copy in float32 comes before the other arrays in the states of MXNet 1.
     _copy_first = True
 
     def create_state_multi_precision(self, index: Index, weight: Array) -> State:
         """The same, with a copy of the weight in float32 where that is asked for."""
-        if not (self.multi_precision and weight.dtype == np.float16):
-            return self.create_state(index, weight)
-        copy = weight.astype(np.float32)
-        state = copy, self.create_state(index, copy)
-        return state if self._copy_first else state[::-1]
+        state = super().create_state_multi_precision(index, weight)
+        has_copy = self.multi_precision and weight.dtype == np.float16
+        return state[::-1] if has_copy and not self._copy_first else state
 
     def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         """Change a weight by its gradient."""
@@ -147,9 +128,6 @@ class Optimizer:
         if self.clip_gradient:
             grad = mx.nd.clip(grad, -self.clip_gradient, self.clip_gradient)
         return grad
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ = {'param_dict': {}, **state}  # which MXNet 1 leaves out
 
 
 register = Optimizer.register

@@ -17,21 +17,19 @@ __all__ = ['AdaDelta', 'AdaGrad', 'Adam', 'Ftrl', 'NAG', 'Optimizer', 'RMSProp',
 HOME = 'mxnet.optimizer.optimizer'
 
 
-def _zeros(weight: Array) -> Array:
-    return mx.nd.zeros(weight.shape, weight.context, dtype=weight.dtype)
-
-
 class _Momentum(Optimizer):
     """Descent with a momentum; the state is the momentum, and behind it the copy in float32."""
 
     _copy_first = False
+    #: An update with momentum, of a weight by its gradient, the state and the common options.
+    _step: Callable[..., None]
 
     def __init__(self, momentum: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.momentum = momentum
 
     def create_state(self, index: Index, weight: Array) -> State:
-        return _zeros(weight) if self.momentum else None
+        return mx.nd.zeros_like(weight) if self.momentum else None
 
     def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         options = self._common(index)
@@ -39,10 +37,6 @@ class _Momentum(Optimizer):
             mx.nd.sgd_update(weight, grad, out=weight, **options)
         else:
             self._step(weight, grad, state, options)
-
-    def _step(self, weight: Array, grad: Array, state: Array, options: dict[str, float]) -> None:
-        """An update with momentum."""
-        raise NotImplementedError
 
 
 @register
@@ -103,7 +97,7 @@ class RMSProp(Optimizer):
         self.centered, self.clip_weights = centered, clip_weights
 
     def create_state(self, index: Index, weight: Array) -> State:
-        return tuple(_zeros(weight) for _ in range(3 if self.centered else 1))
+        return tuple(mx.nd.zeros_like(weight) for _ in range(3 if self.centered else 1))
 
     def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         # MXNet 2's operator adds epsilon elsewhere.
@@ -132,7 +126,7 @@ class AdaGrad(Optimizer):
         self.float_stable_eps = eps
 
     def create_state(self, index: Index, weight: Array) -> State:
-        return _zeros(weight)
+        return mx.nd.zeros_like(weight)
 
     def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         options = self._common(index)
