@@ -37,21 +37,8 @@ def each(value: _T | Sequence[_T] | None) -> list[_T]:
 class BaseModule:
     """The methods of a module of MXNet 1 that need `bind`, `forward`, `backward` and `update`."""
 
-    # Subclasses give these.
-    data_names: list[str]
-    output_names: list[str]
-    data_shapes: list[mx.io.DataDesc]
-    label_shapes: list[mx.io.DataDesc]
-    get_params: Callable[[], tuple[Params, Params]]
-    init_params: Callable[..., None]
-    bind: Callable[..., None]
-    init_optimizer: Callable[..., None]
-    forward: Callable[..., None]
-    backward: Callable[..., None]
-    update: Callable[[], None]
-    get_outputs: Callable[..., Any]
-    update_metric: Callable[..., None]
-    install_monitor: Callable[[Monitor], None]
+    if TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any: ...  # which a subclass has
 
     def __init__(self, logger: logging.Logger = logging) -> None:  # type: ignore[assignment]
         self.logger = logger

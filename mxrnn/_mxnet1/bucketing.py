@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from .binding import Requests
     from .group import Described
     from .monitor import Monitor
-    from .optimizer import Optimizer, Options
 
 __all__ = ['BucketingModule']
 
@@ -23,7 +22,8 @@ Generator = Callable[[Any], Tuple[mx.sym.Symbol, Sequence[str], Sequence[str]]]
 
 def _of_current(name: str) -> Any:
     """An attribute or a method that is that of the current bucket's module."""
-    return property(lambda self: getattr(self._curr_module, name))
+    return property(lambda self: getattr(self._curr_module, name),
+                    lambda self, value: setattr(self._curr_module, name, value))
 
 
 class BucketingModule(BaseModule):
@@ -49,7 +49,6 @@ class BucketingModule(BaseModule):
         super().__init__(self._curr_module.logger)
         self._buckets: dict[Key, Module] = {}
         self._curr_bucket_key = default_bucket_key
-        self._params_dirty = False
         self._monitor: Monitor | None = None
 
     @staticmethod
@@ -60,7 +59,7 @@ class BucketingModule(BaseModule):
         module = made._curr_module
         with legacy():
             module._arg_params, module._aux_params = mx.model.load_params(prefix, epoch)
-        module.params_initialized = made.params_initialized = True
+        module.params_initialized = True
         return made
 
     def _make(self, key: Key) -> Module:
@@ -68,12 +67,16 @@ class BucketingModule(BaseModule):
         args, kwargs = self._options
         return Module(symbol, data_names, label_names, *args, **kwargs)
 
+    #: All that is of one bucket. Parameters and optimiser are those of all of them.
     data_names, label_names, output_names, data_shapes, label_shapes, output_shapes, symbol = map(
         _of_current, ('data_names', 'label_names', 'output_names', 'data_shapes', 'label_shapes',
                       'output_shapes', 'symbol'))
-    backward, get_outputs, get_input_grads, get_states, set_states, update_metric = map(
-        _of_current, ('backward', 'get_outputs', 'get_input_grads', 'get_states', 'set_states',
-                      'update_metric'))
+    binded, for_training, inputs_need_grad, params_initialized, optimizer_initialized = map(
+        _of_current, ('binded', 'for_training', 'inputs_need_grad', 'params_initialized',
+                      'optimizer_initialized'))
+    get_params, get_outputs, get_input_grads, get_states, set_states = map(
+        _of_current, ('get_params', 'get_outputs', 'get_input_grads', 'get_states', 'set_states'))
+    backward, update, update_metric = map(_of_current, ('backward', 'update', 'update_metric'))
 
     def bind(self, data_shapes: Described, label_shapes: Described = None,
              for_training: bool = True, inputs_need_grad: bool = False,
@@ -86,12 +89,10 @@ class BucketingModule(BaseModule):
             self.logger.warning('Already bound, ignoring bind()')
             return
         kept = self.get_params() if self.params_initialized else None
-        self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
-        self._grad_req, self.binded = grad_req, True
         module = self._make(self._default_bucket_key)
         module.bind(data_shapes, label_shapes, for_training, inputs_need_grad, grad_req=grad_req)
         self._curr_module, self._curr_bucket_key = module, self._default_bucket_key
-        self._buckets = {self._default_bucket_key: module}
+        self._buckets, self._grad_req = {self._default_bucket_key: module}, grad_req
         if kept is not None:
             self.set_params(*kept)
 
@@ -99,50 +100,33 @@ class BucketingModule(BaseModule):
                       label_shapes: Described = None) -> None:
         """Go over to a bucket, whose module is made at its first use."""
         self._needs('bound', self.binded)
+        before = self._curr_module
         if bucket_key not in self._buckets:
             module = self._make(bucket_key)
-            module.bind(data_shapes, label_shapes, self.for_training, self.inputs_need_grad,
+            module.bind(data_shapes, label_shapes, before.for_training, before.inputs_need_grad,
                         shared_module=self._buckets[self._default_bucket_key],
                         grad_req=self._grad_req)
             if self._monitor is not None:
                 module.install_monitor(self._monitor)
             self._buckets[bucket_key] = module
-        self._curr_module, self._curr_bucket_key = self._buckets[bucket_key], bucket_key
-
-    def get_params(self) -> tuple[Params, Params]:
-        """The parameters and auxiliary states."""
-        self._needs('bound', self.params_initialized)
-        self._curr_module._params_dirty = self._params_dirty
-        params = self._curr_module.get_params()
-        self._params_dirty = False
-        return params
+        now = self._buckets[bucket_key]
+        now._params_dirty, now.params_initialized = before._params_dirty, before.params_initialized
+        self._curr_module, self._curr_bucket_key = now, bucket_key
 
     def init_params(self, initializer: mx.init.Initializer | None = None,
                     arg_params: Params | None = None, aux_params: Params | None = None,
                     allow_missing: bool = False, force_init: bool = False,
                     allow_extra: bool = False) -> None:
         """Take or draw the parameters, which all buckets share."""
-        if self.params_initialized and not force_init:
-            return
-        self._needs('bound', self.binded)
-        self._curr_module.init_params(initializer, arg_params, aux_params, allow_missing,
-                                      force_init, allow_extra)
-        self._params_dirty, self.params_initialized = False, True
+        if force_init or not self.params_initialized:
+            self._curr_module.init_params(initializer, arg_params, aux_params, allow_missing,
+                                          force_init, allow_extra)
 
-    def init_optimizer(self, kvstore: str | mx.kv.KVStore | None = 'local',
-                       optimizer: str | Optimizer = 'sgd',
-                       optimizer_params: Options = (('learning_rate', 0.01),),
-                       force_init: bool = False) -> None:
-        """Make one optimiser for all buckets."""
-        self._needs('bound', self.binded and self.params_initialized)
-        if self.optimizer_initialized and not force_init:
-            self.logger.warning('optimizer already initialized, ignoring.')
-            return
-        self._curr_module.init_optimizer(kvstore, optimizer, optimizer_params, force_init)
+    def init_optimizer(self, *args: Any, **kwargs: Any) -> None:
+        """Make one optimiser for all buckets, as Module.init_optimizer does for one."""
+        self._curr_module.init_optimizer(*args, **kwargs)
         for module in self._buckets.values():
-            if module is not self._curr_module:
-                module.borrow_optimizer(self._curr_module)
-        self.optimizer_initialized = True
+            module.borrow_optimizer(self._curr_module)
 
     def prepare(self, data_batch: Any, sparse_row_id_fn: object = None) -> None:
         """Make the module of a batch's bucket before it is its turn."""
@@ -162,12 +146,6 @@ class BucketingModule(BaseModule):
             if module is not self._curr_module:
                 module._exec_group.forget()
         self._curr_module.forward(data_batch, is_train)
-
-    def update(self) -> None:
-        """Change the parameters by their gradients."""
-        self._needs('ready to train', self.optimizer_initialized)
-        self._params_dirty = True
-        self._curr_module.update()
 
     def install_monitor(self, mon: Monitor) -> None:
         """Have `mon` watch all buckets."""

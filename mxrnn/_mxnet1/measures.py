@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from typing import Callable
 
 import numpy as np
 
@@ -12,30 +13,26 @@ __all__ = ['Accuracy', 'CrossEntropy', 'F1', 'Loss', 'MAE', 'MCC', 'MSE', 'Negat
            'PCC', 'PearsonCorrelation', 'Perplexity', 'RMSE', 'TopKAccuracy']
 
 
-class _Named(EvalMetric):
+class _Measure(EvalMetric):
+    """A metric of labels and predictions, pair by pair."""
+
     #: The name by default.
     _title: str
+    #: The share of a label and a prediction in the sum and in the count.
+    _count: Callable[[mx.nd.NDArray, mx.nd.NDArray], tuple[float, int]]
 
     def __init__(self, name: str | None = None, output_names: Names = None,
                  label_names: Names = None, **kwargs: object) -> None:
         super().__init__(name or self._title, output_names, label_names, has_global_stats=True,
                          **kwargs)
 
-
-class _Counted(_Named):
-    """A metric of labels and predictions, pair by pair."""
-
     def update(self, labels: Arrays, preds: Arrays) -> None:
         for label, pred in zip(*check_label_shapes(labels, preds, wrap=True)):
             self._add(*self._count(label, pred))
 
-    def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
-        """Return the share of a pair in the sum and in the count."""
-        raise NotImplementedError
-
 
 @alias('acc')
-class Accuracy(_Counted):
+class Accuracy(_Measure):
     """The share of predictions, the largest along `axis`, that equal their labels."""
 
     _title = 'accuracy'
@@ -55,7 +52,7 @@ class Accuracy(_Counted):
 
 
 @alias('top_k_accuracy', 'top_k_acc')
-class TopKAccuracy(_Counted):
+class TopKAccuracy(_Measure):
     """The share of labels that are among the `top_k` largest predictions."""
 
     _title = 'top_k_accuracy'
@@ -77,16 +74,28 @@ class TopKAccuracy(_Counted):
         return float((best == truth[:, None]).sum()), len(truth)
 
 
-class _Confusion(_Named):
+class _Confusion(_Measure):
     """A score of how often each class is taken for each."""
+
+    #: The score of such counts, by guess and label.
+    _score: Callable[[np.ndarray], float]
 
     def reset(self) -> None:
         super().reset()
-        self._counts = self._all = np.zeros((2, 2))  # by guess and label
+        self._counts = self._all = np.zeros((2, 2))
 
     def reset_local(self) -> None:
         super().reset_local()
         self._counts = np.zeros((2, 2))
+
+    def _rescore(self, counts: np.ndarray, number: int) -> None:
+        """Score all counts, `number` more of them."""
+        self._counts, self._all = (
+            counts + np.pad(each, (0, len(counts) - len(each)), 'constant')
+            for each in (self._counts, self._all))
+        self.num_inst, self.global_num_inst = self.num_inst + number, self.global_num_inst + number
+        self.sum_metric = self._score(self._counts) * self.num_inst
+        self.global_sum_metric = self._score(self._all) * self.global_num_inst
 
 
 class _Binary(_Confusion):
@@ -107,14 +116,8 @@ class _Binary(_Confusion):
             np.add.at(counts, tuple((each == 1).astype(int) for each in (guess, truth)), 1)
         if self.average == 'macro':
             self._add(self._score(counts), 1)
-            return
-        self._counts, self._all = self._counts + counts, self._all + counts
-        self.num_inst, self.global_num_inst = int(self._counts.sum()), int(self._all.sum())
-        self.sum_metric = self._score(self._counts) * self.num_inst
-        self.global_sum_metric = self._score(self._all) * self.global_num_inst
-
-    def _score(self, counts: np.ndarray) -> float:
-        raise NotImplementedError
+        else:
+            self._rescore(counts, int(counts.sum()))
 
 
 @alias()
@@ -153,24 +156,18 @@ class PCC(_Confusion):
             classes = max(guess.max() + 1, truth.max() + 1, len(self._all))
             counts = np.zeros((classes, classes))
             np.add.at(counts, (guess.ravel(), truth.ravel()), 1)
-            self._counts, self._all = (
-                counts + np.pad(each, (0, classes - len(each)), 'constant')
-                for each in (self._counts, self._all))
-        self.num_inst, self.global_num_inst = self.num_inst + 1, self.global_num_inst + 1
-        self.sum_metric = _correlation(self._counts) * self.num_inst
-        self.global_sum_metric = _correlation(self._all) * self.global_num_inst
+            self._rescore(counts, 0)
+        self._rescore(np.zeros_like(self._all), 1)
 
-
-def _correlation(counts: np.ndarray) -> float:
-    total, guesses, labels = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
-    spread = (guesses * (total - guesses)).sum() * (labels * (total - labels)).sum()
-    if not spread:
-        return float('nan')
-    return float((counts.diagonal() * total - guesses * labels).sum() / math.sqrt(spread))
+    def _score(self, counts: np.ndarray) -> float:
+        total, guesses, labels = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
+        spread = (guesses * (total - guesses)).sum() * (labels * (total - labels)).sum()
+        covariance = (counts.diagonal() * total - guesses * labels).sum()
+        return float(covariance / math.sqrt(spread)) if spread else float('nan')
 
 
 @alias()
-class Perplexity(_Counted):
+class Perplexity(_Measure):
     """exp of the mean -log of the probabilities of labels, without those of `ignore_label`."""
 
     _title = 'perplexity'
@@ -200,16 +197,16 @@ class Perplexity(_Counted):
         return math.exp(total / count) if count else float('nan')
 
 
-class _Mean(_Counted):
+class _Mean(_Measure):
     """The mean over batches of a distance."""
+
+    #: The distance, of the differences.
+    _distance: Callable[[np.ndarray], float]
 
     def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         truth, guess = (each.reshape(-1, 1) if each.ndim == 1 else each
                         for each in (array(label), array(pred)))
         return float(self._distance(truth - guess)), 1
-
-    def _distance(self, difference: np.ndarray) -> float:
-        raise NotImplementedError
 
 
 @alias()
@@ -243,7 +240,7 @@ class RMSE(_Mean):
 
 
 @alias('ce', 'cross-entropy')
-class CrossEntropy(_Counted):
+class CrossEntropy(_Measure):
     """The mean -log of the probabilities of labels."""
 
     _title = 'cross-entropy'
@@ -269,7 +266,7 @@ class NegativeLogLikelihood(CrossEntropy):
 
 
 @alias('pearsonr')
-class PearsonCorrelation(_Counted):
+class PearsonCorrelation(_Measure):
     """The correlation of each batch, averaged."""
 
     _title = 'pearsonr'
@@ -280,7 +277,7 @@ class PearsonCorrelation(_Counted):
 
 
 @alias()
-class Loss(_Named):
+class Loss(_Measure):
     """The mean of the outputs, which are losses."""
 
     _title = 'loss'

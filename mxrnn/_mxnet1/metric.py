@@ -1,7 +1,7 @@
 """How MXNet 1 counts a metric, joins several and makes them from names."""
 from __future__ import annotations
 
-from typing import Callable, Iterable, Mapping, Sequence, Tuple, TypeVar, Union
+from typing import Callable, Iterable, Sequence, Tuple, TypeVar, Union
 
 import numpy
 
@@ -111,51 +111,27 @@ def create(metric: Metric, *args: object, **kwargs: object) -> EvalMetric:
 
 
 @alias('composite')
-class CompositeEvalMetric(EvalMetric):
+class CompositeEvalMetric(mx.gluon.metric.CompositeEvalMetric, EvalMetric):
     """Several metrics as one."""
+
+    metrics: list[EvalMetric]
 
     def __init__(self, metrics: Iterable[Metric] | None = None, name: str = 'composite',
                  output_names: Names = None, label_names: Names = None) -> None:
+        super().__init__(name=name, output_names=output_names, label_names=label_names)
         self.metrics = [create(each) for each in metrics or ()]
-        super().__init__(name, output_names, label_names, has_global_stats=True)
 
     def add(self, metric: Metric) -> None:
         """Add a metric."""
         self.metrics.append(create(metric))
 
-    def get_metric(self, index: int) -> EvalMetric:
-        """The metric at a place."""
-        return self.metrics[index]
-
-    def update_dict(self, label: Mapping[str, mx.nd.NDArray], pred: Mapping[str, mx.nd.NDArray]
-                    ) -> None:
-        label, pred = ({name: each for name, each in of.items() if names is None or name in names}
-                       for of, names in ((label, self.label_names), (pred, self.output_names)))
-        for metric in self.metrics:
-            metric.update_dict(label, pred)
-
-    def update(self, labels: Arrays, preds: Arrays) -> None:
-        for metric in self.metrics:
-            metric.update(labels, preds)
-
-    def reset(self) -> None:
-        for metric in self.metrics:
-            metric.reset()
-
     def reset_local(self) -> None:
         for metric in self.metrics:
             metric.reset_local()
 
-    def get(self) -> tuple[list[str], list[float]]:
-        return _apart(metric.get_name_value() for metric in self.metrics)
-
     def get_global(self) -> tuple[list[str], list[float]]:
-        return _apart(metric.get_global_name_value() for metric in self.metrics)
-
-
-def _apart(pairs: Iterable[list[tuple[str, float]]]) -> tuple[list[str], list[float]]:
-    flat = [pair for each in pairs for pair in each]
-    return [name for name, _ in flat], [value for _, value in flat]
+        pairs = [pair for metric in self.metrics for pair in metric.get_global_name_value()]
+        return [name for name, _ in pairs], [value for _, value in pairs]
 
 
 class CustomMetric(EvalMetric):

@@ -77,7 +77,8 @@ class Module(BaseModule):
         self._preload_opt_states: str | None = None
         self._monitors: list[Monitor] = []
         self._exec_group: Group
-        self.data_shapes, self.label_shapes = [], []
+        self.data_shapes: list[mx.io.DataDesc] = []
+        self.label_shapes: list[mx.io.DataDesc] = []
 
     @staticmethod
     def load(prefix: str, epoch: int, load_optimizer_states: bool = False, **kwargs: Any) -> Module:
