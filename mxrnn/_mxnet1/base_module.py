@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import time
 from collections import namedtuple
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence, TypeVar, Union
@@ -13,9 +14,9 @@ from .running import legacy
 
 if TYPE_CHECKING:
     from .monitor import Monitor
-    from .optimizer import Optimizer, Options
+    from .optimizers import Optimizer, Options
 
-__all__ = ['BaseModule', 'Batch', 'BatchEndParam', 'Params', 'each']
+__all__ = ['BaseModule', 'Batch', 'BatchEndParam', 'Params', 'each', 'forwarding']
 
 _T = TypeVar('_T')
 _Callbacks = Union[Callable[..., object], Sequence[Callable[..., object]], None]
@@ -34,16 +35,35 @@ def each(value: _T | Sequence[_T] | None) -> list[_T]:
     return list(value) if isinstance(value, (list, tuple)) else [value]  # type: ignore[list-item]
 
 
+class _Forwarded:
+    """An attribute or method that is that of the object in another attribute, unless it is set."""
+
+    def __init__(self, place: str, name: str) -> None:
+        self._path = operator.attrgetter('%s.%s' % (place, name))
+
+    def __get__(self, module: BaseModule, kind: type[BaseModule]) -> Any:
+        return self if module is None else self._path(module)
+
+
+def forwarding(place: str, names: str) -> Callable[[type[_T]], type[_T]]:
+    """Give a class attributes and methods that are those of the object in its attribute `place`."""
+    def decorate(kind: type[_T]) -> type[_T]:
+        for name in names.split():
+            setattr(kind, name, _Forwarded(place, name))
+        return kind
+    return decorate
+
+
 class BaseModule:
     """The methods of a module of MXNet 1 that need `bind`, `forward`, `backward` and `update`."""
 
+    binded = for_training = inputs_need_grad = False
+    params_initialized = optimizer_initialized = False
     if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...  # which a subclass has
 
     def __init__(self, logger: logging.Logger = logging) -> None:  # type: ignore[assignment]
         self.logger = logger
-        self.binded = self.for_training = self.inputs_need_grad = False
-        self.params_initialized = self.optimizer_initialized = False
         self._symbol: mx.sym.Symbol = None  # type: ignore[assignment]
 
     # ---- for users

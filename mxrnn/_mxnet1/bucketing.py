@@ -4,12 +4,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Hashable, Sequence, Tuple
 
 from . import mx
-from .base_module import BaseModule, Params
+from .base_module import BaseModule, Params, forwarding
 from .module import Module
 from .running import legacy
 
 if TYPE_CHECKING:
-    from .binding import Requests
+    from .executor import Requests
     from .group import Described
     from .monitor import Monitor
 
@@ -20,12 +20,10 @@ Key = Hashable
 Generator = Callable[[Any], Tuple[mx.sym.Symbol, Sequence[str], Sequence[str]]]
 
 
-def _of_current(name: str) -> Any:
-    """An attribute or a method that is that of the current bucket's module."""
-    return property(lambda self: getattr(self._curr_module, name),
-                    lambda self, value: setattr(self._curr_module, name, value))
-
-
+@forwarding('_curr_module', 'data_names label_names output_names data_shapes label_shapes '
+            'output_shapes symbol binded for_training inputs_need_grad params_initialized '
+            'optimizer_initialized get_params get_outputs get_input_grads get_states set_states '
+            'backward update update_metric')
 class BucketingModule(BaseModule):
     """A module as ``mx.mod.BucketingModule`` of MXNet 1.
 
@@ -66,17 +64,6 @@ class BucketingModule(BaseModule):
         symbol, data_names, label_names = self._sym_gen(key)
         args, kwargs = self._options
         return Module(symbol, data_names, label_names, *args, **kwargs)
-
-    #: All that is of one bucket. Parameters and optimiser are those of all of them.
-    data_names, label_names, output_names, data_shapes, label_shapes, output_shapes, symbol = map(
-        _of_current, ('data_names', 'label_names', 'output_names', 'data_shapes', 'label_shapes',
-                      'output_shapes', 'symbol'))
-    binded, for_training, inputs_need_grad, params_initialized, optimizer_initialized = map(
-        _of_current, ('binded', 'for_training', 'inputs_need_grad', 'params_initialized',
-                      'optimizer_initialized'))
-    get_params, get_outputs, get_input_grads, get_states, set_states = map(
-        _of_current, ('get_params', 'get_outputs', 'get_input_grads', 'get_states', 'set_states'))
-    backward, update, update_metric = map(_of_current, ('backward', 'update', 'update_metric'))
 
     def bind(self, data_shapes: Described, label_shapes: Described = None,
              for_training: bool = True, inputs_need_grad: bool = False,

@@ -56,7 +56,6 @@ class Group:
         self.symbol, self.contexts, self.workload = symbol, list(contexts), list(workload)
         self.param_names, self.state_names = list(params), list(states)
         self.aux_names = symbol.list_auxiliary_states()
-        self._forgot = False
         types = {desc.name: desc.dtype for desc in [*data_shapes, *label_shapes]}
         self.execs: list[Executor] = [symbol.simple_bind(  # type: ignore[misc]
             ctx, requests, types, shared_arg_names=self.param_names,
@@ -111,8 +110,8 @@ class Group:
             shape[axis] = self.slices[device].stop - self.slices[device].start
         return tuple(shape)
 
-    def _rows(self, array: Array, desc: mx.io.DataDesc, device: int) -> Array:
-        axis = _axis(desc)
+    def _rows(self, array: Array, axis: int, device: int) -> Array:
+        """The part of an array of a whole batch that a device gets."""
         if axis < 0 or len(self.execs) == 1:
             return array
         rows = self.slices[device]
@@ -127,7 +126,7 @@ class Group:
                 array = mx.nd.array(array, dtype=desc.dtype)
             for device, executor in enumerate(self.execs):
                 if desc.name in executor.arg_dict:
-                    part = self._rows(array, desc, device)
+                    part = self._rows(array, _axis(desc), device)
                     executor.arg_dict[desc.name][:] = part.as_in_context(self.contexts[device])
 
     def forward(self, batch: mx.io.DataBatch, is_train: bool) -> None:
@@ -137,19 +136,16 @@ class Group:
             self._load(batch.label, self.label_shapes, 'labels')
         for executor in self.execs:
             executor.forward(is_train)
-        self._forgot = False
 
     def forget(self) -> None:
         """Give back the memory of the last outputs, unless a program holds them."""
         for executor in self.execs:
-            self._forgot = self._forgot or bool(executor.outputs)
             executor.outputs = []
 
     def _needs_outputs(self) -> None:
-        """Raise ValueError if there were outputs and they were forgotten."""
-        if self._forgot:
-            raise ValueError('the outputs of this bucket are gone, since another bucket has run '
-                             'after it: call forward with a batch of this bucket again')
+        if not self.execs[0].outputs:
+            raise ValueError('there are no outputs: forward has not been called, or another bucket '
+                             'has run after it; call forward with a batch of this bucket')
 
     def backward(self, out_grads: Array | Sequence[Array] | None) -> None:
         """Compute gradients; `out_grads` are of the outputs of a whole batch."""
@@ -157,24 +153,20 @@ class Group:
         if isinstance(out_grads, Array):
             out_grads = [out_grads]
         for device, executor in enumerate(self.execs):
-            heads = None
-            if out_grads:
-                heads = [mx.nd.slice_axis(gradient, axis=axis, begin=self.slices[device].start,
-                                          end=self.slices[device].stop)
-                         if axis >= 0 and len(self.execs) > 1 else gradient
-                         for gradient, axis in zip(out_grads, self.output_axes())]
-            executor.backward(heads)
+            executor.backward([self._rows(gradient, axis, device) for gradient, axis in zip(
+                out_grads, self.output_axes())] if out_grads else None)
 
     def output_axes(self) -> list[int]:
         """The axis of batches of each output; -1 where it has none."""
         return [mx.io.DataDesc.get_batch_axis(self.symbol[i].attr('__layout__'))
                 for i in range(len(self.symbol.list_outputs()))]
 
-    def outputs(self, merge: bool, begin: int = 0, end: int | None = None) -> Arrays:
-        """Outputs, joined over the devices or as a list for each."""
+    def get_outputs(self, merge_multi_context: bool = True, begin: int = 0,
+                    end: int | None = None) -> Arrays:
+        """Outputs of the last forward pass, joined over the devices or as a list for each."""
         self._needs_outputs()
         columns = list(zip(*[executor.outputs for executor in self.execs]))[begin:end]
-        if not merge:
+        if not merge_multi_context:
             return [list(column) for column in columns]
         return [merged(column, axis) for column, axis in zip(columns, self.output_axes()[begin:])]
 
@@ -182,21 +174,30 @@ class Group:
         """Arrays of the executors as a list for each name over the devices."""
         return [[getattr(executor, of)[name] for executor in self.execs] for name in names]
 
-    def input_grads(self, merge: bool) -> Arrays:
+    def get_input_grads(self, merge_multi_context: bool = True) -> Arrays:
         """Gradients of the data."""
         arrays = self.arrays([desc.name for desc in self.data_shapes], 'grad_dict')
-        if not merge:
+        if arrays[0][0] is None:
+            raise ValueError('the module must be bound with inputs_need_grad=True')
+        if not merge_multi_context:
             return arrays
         return [merged(parts, _axis(desc)) for parts, desc in zip(arrays, self.data_shapes)]
 
-    def fill(self, names: Sequence[str], arrays: Arrays | None, value: float | None) -> None:
-        """Write `arrays`, of a whole batch or by device, or else one value into arguments."""
-        for i, parts in enumerate(self.arrays(names)):
+    def get_states(self, merge_multi_context: bool = True) -> Arrays:
+        """The states: arguments that are neither data nor parameters."""
+        arrays = self.state_arrays
+        return [merged(parts, 0) for parts in arrays] if merge_multi_context else arrays
+
+    def set_states(self, states: Arrays | None = None, value: float | None = None) -> None:
+        """Give the states arrays, of a whole batch or by device, or one value everywhere."""
+        if (states is None) == (value is None):
+            raise ValueError('set_states takes either states or value')
+        for i, parts in enumerate(self.state_arrays):
             for device, array in enumerate(parts):
-                if arrays is None:
+                if states is None:
                     array[:] = value
                     continue
-                given = arrays[i]
+                given = states[i]
                 if not isinstance(given, Array):
                     given = given[device]
                 elif len(parts) > 1:
@@ -217,12 +218,13 @@ class Group:
                 mean = parts[0] if len(parts) == 1 else mx.nd.add_n(*parts) / len(parts)
                 mean.astype(array.dtype).copyto(array)
 
-    def update_metric(self, metric: EvalMetric, labels: Arrays, pre_sliced: bool) -> None:
+    def update_metric(self, metric: EvalMetric, labels: Arrays, pre_sliced: bool = False
+                      ) -> None:
         """Give a metric each device's outputs with their labels, which may be by device."""
         self._needs_outputs()
         for device, executor in enumerate(self.execs):
             parts: Iterable[Array] = labels[device] if pre_sliced else [
-                self._rows(label, desc, device)  # type: ignore[arg-type]
+                self._rows(label, _axis(desc), device)  # type: ignore[arg-type]
                 for label, desc in zip(labels, self.label_shapes)]
             metric.update_dict({desc.name: part for desc, part in zip(self.label_shapes, parts)},
                                executor.output_dict)

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from .._files.atomic import replacing
 from . import mx, optimizers
-from .base_module import BaseModule, Batch, Params, each
-from .binding import Requests, refuse_groups
-from .group import Arrays, Described, Group, described, joined, merged, reshaped
-from .metric import EvalMetric
+from .base_module import BaseModule, Batch, Params, each, forwarding
+from .executor import Requests, refuse_groups
+from .group import Described, Group, described, joined, reshaped
 from .running import legacy
 
 if TYPE_CHECKING:
     from .monitor import Monitor
-    from .optimizer import Options
+    from .optimizers import Options
 
 __all__ = ['Module']
 
 
+@forwarding('_exec_group',
+            'get_outputs get_input_grads get_states set_states update_metric')
 class Module(BaseModule):
     """A module as ``mx.mod.Module`` of MXNet 1.
 
@@ -296,32 +297,6 @@ class Module(BaseModule):
             mx.model._update_params(params, gradients, updater=self._updater,
                                     num_device=len(self._context), kvstore=self._kvstore,
                                     param_names=self._param_names)
-
-    def get_outputs(self, merge_multi_context: bool = True) -> Arrays:
-        """Outputs of the last forward pass."""
-        return self._exec_group.outputs(merge_multi_context)
-
-    def get_input_grads(self, merge_multi_context: bool = True) -> Arrays:
-        """Gradients of the data."""
-        if not self.inputs_need_grad:
-            raise ValueError('the module must be bound with inputs_need_grad=True')
-        return self._exec_group.input_grads(merge_multi_context)
-
-    def get_states(self, merge_multi_context: bool = True) -> Arrays:
-        """The states: arguments that are neither data nor parameters."""
-        arrays = self._exec_group.state_arrays
-        return [merged(parts, 0) for parts in arrays] if merge_multi_context else arrays
-
-    def set_states(self, states: Arrays | None = None, value: float | None = None) -> None:
-        """Give the states arrays, by device, or one value everywhere."""
-        if (states is None) == (value is None):
-            raise ValueError('set_states takes either states or value')
-        self._exec_group.fill(self._state_names, states, value)
-
-    def update_metric(self, eval_metric: EvalMetric, labels: Arrays, pre_sliced: bool = False
-                      ) -> None:
-        """Measure the last outputs by `labels`."""
-        self._exec_group.update_metric(eval_metric, labels, pre_sliced)
 
     def install_monitor(self, mon: Monitor) -> None:
         """Have `mon` watch the executors."""

@@ -13,35 +13,24 @@ from typing import Any, Sequence
 
 import mxnet as mx  # without types: it is changed here
 
-from . import (
-    base_module,
-    binding,
-    bucketing,
-    executor,
-    measures,
-    metric,
-    module,
-    monitor,
-    optimizer,
-    optimizers,
-)
+from . import base_module, bucketing, executor, measures, metric, module, monitor, optimizers
 
 __all__ = ['add', 'complete']
 
 #: Names of these modules that MXNet 1 does not have there.
 _OURS = ('Arrays', 'Batch', 'Described', 'Metric', 'Names', 'Options', 'Params', 'alias', 'array',
-         'each')
+         'each', 'forwarding')
 
 
 def add() -> None:
     """Give MXNet 2 the names of MXNet 1 that it does not have."""
-    mx.sym.Symbol.bind = binding.bind
-    mx.sym.Symbol.simple_bind = binding.simple_bind
+    mx.sym.Symbol.bind = executor.bind
+    mx.sym.Symbol.simple_bind = executor.simple_bind
     place: Any
     for place in (mx.sym, sys.modules['mxnet.symbol.symbol']):
         place.load_json = mx.sym.fromjson
-    for each in optimizers.__all__:
-        vars(sys.modules[optimizers.HOME]).setdefault(each, getattr(optimizers, each))
+    for kind in optimizers.KINDS:
+        vars(sys.modules[optimizers.HOME]).setdefault(kind.__name__, kind)
     _enter('module', [base_module, module, bucketing], 'mod')
     _enter('metric', [metric, measures])
     _enter('monitor', [monitor], 'mon')
@@ -61,8 +50,7 @@ def complete() -> None:
     for kind in mx.optimizer.Optimizer.opt_registry.values():
         kind.__init__ = _refuse_optimizer
     for place in (mx.optimizer, sys.modules[optimizers.HOME]):
-        vars(place).update({each: getattr(where, each) for where in (optimizer, optimizers)
-                            for each in where.__all__})
+        vars(place).update({each: getattr(optimizers, each) for each in optimizers.__all__})
     mx.model.BatchEndParam = base_module.BatchEndParam
     for name in ('Speedometer', 'log_train_metric'):
         setattr(mx.callback, name, _keeping_global(getattr(mx.callback, name)))
@@ -132,7 +120,8 @@ def _pass_over_unknown_names() -> None:
 def _refuse_optimizer(self: object, *args: object, **kwargs: object) -> None:
     raise NotImplementedError(
         'of the optimizers of MXNet 1 there are %s; %s of MXNet 2 decays biases and has other '
-        'defaults' % (', '.join(optimizers.__all__), type(self).__name__))
+        'defaults' % (', '.join(kind.__name__ for kind in optimizers.KINDS),
+                      type(self).__name__))
 
 
 def _refuse_gluon_1() -> None:
