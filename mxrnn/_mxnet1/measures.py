@@ -31,6 +31,13 @@ class _Measure(EvalMetric):
             self._add(*self._count(label, pred))
 
 
+def _counted(metric: mx.gluon.metric.EvalMetric, label: mx.nd.NDArray, pred: mx.nd.NDArray
+             ) -> tuple[float, int]:
+    """What a new metric of MXNet 2 makes of a label and a prediction."""
+    metric.update([label.as_np_ndarray()], [pred.as_np_ndarray()])
+    return float(metric.sum_metric), int(metric.num_inst)
+
+
 @alias('acc')
 class Accuracy(_Measure):
     """The share of predictions, the largest along `axis`, that equal their labels."""
@@ -43,12 +50,7 @@ class Accuracy(_Measure):
         super().__init__(name, output_names, label_names, axis=axis)
 
     def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
-        if pred.shape != label.shape:
-            pred = mx.nd.argmax(pred, axis=self.axis)
-        guess, truth = (array(each).astype('int32').ravel() for each in (pred, label))
-        if guess.shape != truth.shape:
-            raise ValueError('%d labels do not fit %d predictions' % (len(truth), len(guess)))
-        return float((guess == truth).sum()), len(guess)
+        return _counted(mx.gluon.metric.Accuracy(self.axis), label, pred)
 
 
 @alias('top_k_accuracy', 'top_k_acc')
@@ -65,13 +67,7 @@ class TopKAccuracy(_Measure):
         super().__init__('%s_%d' % (name, top_k), output_names, label_names, top_k=top_k)
 
     def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
-        scores = array(pred).astype('float32')
-        truth = array(label).astype('int32').ravel()
-        if scores.ndim == 1:
-            return float((np.argsort(scores) == truth).sum()), len(truth)
-        k = min(self.top_k, scores.shape[1])
-        best = np.argpartition(scores, -k)[:, scores.shape[1] - k:]
-        return float((best == truth[:, None]).sum()), len(truth)
+        return _counted(mx.gluon.metric.TopKAccuracy(self.top_k), label, pred)
 
 
 class _Confusion(_Measure):
@@ -178,20 +174,12 @@ class Perplexity(_Measure):
         super().__init__(name, output_names, label_names, ignore_label=ignore_label)
 
     def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
-        classes = pred.shape[-1]
-        if label.size != pred.size / classes:
+        if label.size != pred.size / pred.shape[-1]:
             raise ValueError('labels of shape %s do not fit predictions of shape %s'
                              % (label.shape, pred.shape))
-        label = label.as_in_context(pred.context).reshape((label.size,))
-        chosen = mx.nd.pick(pred.reshape((-1, classes)) if pred.ndim > 2 else pred,
-                            label.astype('int32'), axis=self.axis)
-        count = chosen.size
-        if self.ignore_label is not None:
-            ignored = label == self.ignore_label
-            ignored = ignored.astype(chosen.dtype)
-            count -= int(mx.nd.sum(ignored).asscalar())
-            chosen = chosen * (1 - ignored) + ignored
-        return -float(mx.nd.sum(mx.nd.log(mx.nd.maximum(1e-10, chosen))).asscalar()), count
+        entropy = mx.gluon.metric.CrossEntropy(1e-10, self.ignore_label, self.axis)
+        return _counted(entropy, label, pred if pred.ndim < 3 else pred.reshape(
+            (-1, pred.shape[-1])))
 
     def _value(self, total: float, count: int) -> float:
         return math.exp(total / count) if count else float('nan')

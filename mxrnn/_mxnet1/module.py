@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from .._files.atomic import replacing
@@ -60,11 +61,9 @@ class Module(BaseModule):
             list(names or ()) for names in (data_names, label_names, state_names,
                                             fixed_param_names))
         arguments = symbol.list_arguments()
-        for what, names, needed in (('data', self.data_names, True),
-                                    ('label', self.label_names, False),
-                                    ('state', self._state_names, True),
-                                    ('fixed_param', self._fixed_param_names, True)):
-            _check_names(what + '_names', names, arguments, needed)
+        for what, names in (('data', self.data_names), ('label', self.label_names),
+                            ('state', self._state_names), ('fixed_param', self._fixed_param_names)):
+            _check_names(what, names, arguments)
         inputs = {*self.data_names, *self.label_names, *self._state_names}
         self._param_names = [name for name in arguments if name not in inputs]
         self._aux_names = symbol.list_auxiliary_states()
@@ -104,22 +103,21 @@ class Module(BaseModule):
     def save_optimizer_states(self, fname: str) -> None:
         """Write the states of the optimiser."""
         self._needs('ready to train', self.optimizer_initialized)
-        if self._updater is None:
-            self._kvstore.save_optimizer_states(fname)
-        else:
-            with replacing([fname]) as stage, open(
-                    os.path.join(stage, os.path.basename(fname)), 'wb') as file:
-                with legacy():
-                    file.write(self._updater.get_states())
+        with replacing([fname]) as stage, legacy():
+            path = os.path.join(stage, os.path.basename(fname))
+            if self._updater is None:
+                self._kvstore.save_optimizer_states(path)
+            else:
+                Path(path).write_bytes(self._updater.get_states())
 
     def load_optimizer_states(self, fname: str) -> None:
         """Read states of the optimiser."""
         self._needs('ready to train', self.optimizer_initialized)
-        if self._updater is None:
-            self._kvstore.load_optimizer_states(fname)
-        else:
-            with open(fname, 'rb') as file, legacy():
-                self._updater.set_states(file.read())
+        with legacy():
+            if self._updater is None:
+                self._kvstore.load_optimizer_states(fname)
+            else:
+                self._updater.set_states(Path(fname).read_bytes())
 
     @property
     def output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
@@ -264,9 +262,8 @@ class Module(BaseModule):
 
     def borrow_optimizer(self, shared_module: Module) -> None:
         """Use the optimiser of another module."""
-        self._optimizer, self._kvstore, self._update_on_kvstore, self._updater = (
-            shared_module._optimizer, shared_module._kvstore, shared_module._update_on_kvstore,
-            shared_module._updater)
+        for name in ('_optimizer', '_kvstore', '_update_on_kvstore', '_updater'):
+            setattr(self, name, getattr(shared_module, name))
         self.optimizer_initialized = True
 
     def forward(self, data_batch: Batch, is_train: bool | None = None) -> None:
@@ -306,13 +303,13 @@ class Module(BaseModule):
             mon.install(executor)
 
 
-def _check_names(what: str, names: Sequence[str], arguments: Sequence[str], needed: bool) -> None:
+def _check_names(what: str, names: Sequence[str], arguments: Sequence[str]) -> None:
     for name in names:
         if name not in arguments:
-            text = ('%s %r is not among the arguments of the graph. Those that may be meant: %s'
-                    % (what, name, ', '.join(
+            text = ('%s_names %r is not among the arguments of the graph. Those that may be meant: '
+                    '%s' % (what, name, ', '.join(
                         each for each in arguments
                         if not each.endswith(('_weight', '_bias', '_gamma', '_beta')))))
-            if needed:
+            if what != 'label':
                 raise ValueError(text)
             warnings.warn(text, stacklevel=3)
