@@ -2,26 +2,21 @@
 from __future__ import annotations
 
 import logging
-import operator
 import time
 from collections import namedtuple
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Sequence, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Sequence, TypeVar, Union
 
 from . import metric as metrics
 from . import mx
-from .metric import EvalMetric, Metric
+from .metric import Metric
+from .monitor import Monitor
+from .optimizers import Optimizer, Options
 from .running import legacy
 
-if TYPE_CHECKING:
-    from .monitor import Monitor
-    from .optimizers import Optimizer, Options
-
-__all__ = ['BaseModule', 'Batch', 'BatchEndParam', 'Params', 'each', 'forwarding']
+__all__ = ['BaseModule', 'BatchEndParam', 'Params', 'each']
 
 _T = TypeVar('_T')
 _Callbacks = Union[Callable[..., object], Sequence[Callable[..., object]], None]
-#: A batch, or one for each device.
-Batch = Union[mx.io.DataBatch, List[mx.io.DataBatch]]
 #: Parameters, or auxiliary states, by name.
 Params = Dict[str, mx.nd.NDArray]
 #: The argument of callbacks at the end of a batch.
@@ -35,40 +30,21 @@ def each(value: _T | Sequence[_T] | None) -> list[_T]:
     return list(value) if isinstance(value, (list, tuple)) else [value]  # type: ignore[list-item]
 
 
-class _Forwarded:
-    """An attribute or method that is that of the object in another attribute, unless it is set."""
-
-    def __init__(self, place: str, name: str) -> None:
-        self._path = operator.attrgetter('%s.%s' % (place, name))
-
-    def __get__(self, module: BaseModule, kind: type[BaseModule]) -> Any:
-        return self if module is None else self._path(module)
-
-
-def forwarding(place: str, names: str) -> Callable[[type[_T]], type[_T]]:
-    """Give a class attributes and methods that are those of the object in its attribute `place`."""
-    def decorate(kind: type[_T]) -> type[_T]:
-        for name in names.split():
-            setattr(kind, name, _Forwarded(place, name))
-        return kind
-    return decorate
-
-
 class BaseModule:
     """The methods of a module of MXNet 1 that need `bind`, `forward`, `backward` and `update`."""
 
-    binded = for_training = inputs_need_grad = False
-    params_initialized = optimizer_initialized = False
     if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...  # which a subclass has
 
     def __init__(self, logger: logging.Logger = logging) -> None:  # type: ignore[assignment]
         self.logger = logger
+        self.binded = self.for_training = self.inputs_need_grad = False
+        self.params_initialized = self.optimizer_initialized = False
         self._symbol: mx.sym.Symbol = None  # type: ignore[assignment]
 
     # ---- for users
 
-    def forward_backward(self, data_batch: Batch) -> None:
+    def forward_backward(self, data_batch: mx.io.DataBatch) -> None:
         """A forward pass in training, and its gradients."""
         self.forward(data_batch, is_train=True)
         self.backward()
@@ -81,7 +57,7 @@ class BaseModule:
         eval_metric, count = metrics.create(eval_metric), 0
         eval_metric.reset()
         for nbatch, eval_batch in self._batches(eval_data, num_batch, reset, sparse_row_id_fn):
-            self._measure(eval_metric, eval_batch)
+            self.update_metric(eval_metric, eval_batch.label)
             for callback in each(batch_end_callback):
                 callback(BatchEndParam(epoch, nbatch, eval_metric, locals()))
             count += 1
@@ -166,7 +142,7 @@ class BaseModule:
                     monitor.tic()
                 self.forward_backward(data_batch)
                 self.update()
-                self._measure(eval_metric, data_batch)
+                self.update_metric(eval_metric, data_batch.label)
                 try:  # before the callbacks, as MXNet 1 does
                     next_data_batch = next(data_iter)
                     self.prepare(next_data_batch, sparse_row_id_fn=sparse_row_id_fn)
@@ -191,12 +167,6 @@ class BaseModule:
                         batch_end_callback=eval_batch_end_callback, epoch=epoch):
                     self.logger.info('Epoch[%d] Validation-%s=%f', epoch, name, value)
             train_data.reset()
-
-    def _measure(self, metric: EvalMetric, batch: Batch) -> None:
-        if isinstance(batch, list):
-            self.update_metric(metric, [part.label for part in batch], pre_sliced=True)
-        else:
-            self.update_metric(metric, batch.label)
 
     def _needs(self, what: str, holds: bool) -> None:
         if not holds:
@@ -230,13 +200,10 @@ class BaseModule:
             kinds[kind][name] = array
         self.set_params(kinds['arg'], kinds['aux'])
 
-    def prepare(self, data_batch: Batch, sparse_row_id_fn: object = None) -> None:
+    def prepare(self, data_batch: mx.io.DataBatch, sparse_row_id_fn: object = None) -> None:
         """Get ready for a batch; sparse parameters are not to be had."""
         if sparse_row_id_fn is not None:
             raise NotImplementedError('sparse_row_id_fn is of sparse parameters, which modules on '
                                       'MXNet 2 do not have')
 
-    @property
-    def symbol(self) -> mx.sym.Symbol:
-        """The graph."""
-        return self._symbol
+    symbol = property(lambda self: self._symbol, doc='The graph.')

@@ -1,29 +1,22 @@
 """MXNet 1's BucketingModule: a graph for each length, over the same parameters."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Hashable, Sequence, Tuple
+from typing import Any, Callable, Hashable, Sequence, Tuple
 
 from . import mx
-from .base_module import BaseModule, Params, forwarding
+from .base_module import BaseModule, Params
+from .executor import Requests
+from .group import Described
 from .module import Module
+from .monitor import Monitor
 from .running import legacy
-
-if TYPE_CHECKING:
-    from .executor import Requests
-    from .group import Described
-    from .monitor import Monitor
 
 __all__ = ['BucketingModule']
 
-Key = Hashable
 #: From a key: the graph, the names of data and those of labels.
 Generator = Callable[[Any], Tuple[mx.sym.Symbol, Sequence[str], Sequence[str]]]
 
 
-@forwarding('_curr_module', 'data_names label_names output_names data_shapes label_shapes '
-            'output_shapes symbol binded for_training inputs_need_grad params_initialized '
-            'optimizer_initialized get_params get_outputs get_input_grads get_states set_states '
-            'backward update update_metric')
 class BucketingModule(BaseModule):
     """A module as ``mx.mod.BucketingModule`` of MXNet 1.
 
@@ -37,20 +30,20 @@ class BucketingModule(BaseModule):
         As Module has them behind the names of labels: logger, context and so on.
     """
 
-    def __init__(self, sym_gen: Generator, default_bucket_key: Key = None, *args: Any,
+    def __init__(self, sym_gen: Generator, default_bucket_key: Hashable = None, *args: Any,
                  **kwargs: Any) -> None:
         if default_bucket_key is None:
             raise ValueError('default_bucket_key must be given, got None')
         self._default_bucket_key, self._sym_gen = default_bucket_key, sym_gen
         self._options = args, kwargs
         self._curr_module = self._make(default_bucket_key)
-        super().__init__(self._curr_module.logger)
-        self._buckets: dict[Key, Module] = {}
+        self.logger = self._curr_module.logger
+        self._buckets: dict[Hashable, Module] = {}
         self._curr_bucket_key = default_bucket_key
         self._monitor: Monitor | None = None
 
     @staticmethod
-    def load(prefix: str, epoch: int, sym_gen: Generator, default_bucket_key: Key = None,
+    def load(prefix: str, epoch: int, sym_gen: Generator, default_bucket_key: Hashable = None,
              **kwargs: Any) -> BucketingModule:
         """A module with the weights of a checkpoint; `kwargs` are the constructor's."""
         made = BucketingModule(sym_gen, default_bucket_key, **kwargs)
@@ -60,10 +53,18 @@ class BucketingModule(BaseModule):
         module.params_initialized = True
         return made
 
-    def _make(self, key: Key) -> Module:
+    def _make(self, key: Hashable) -> Module:
         symbol, data_names, label_names = self._sym_gen(key)
         args, kwargs = self._options
         return Module(symbol, data_names, label_names, *args, **kwargs)
+
+    symbol = property(lambda self: self._curr_module.symbol)
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is that of the current bucket's module."""
+        if name.startswith('_'):
+            raise AttributeError('a BucketingModule has no %s' % name)
+        return getattr(self._curr_module, name)
 
     def bind(self, data_shapes: Described, label_shapes: Described = None,
              for_training: bool = True, inputs_need_grad: bool = False,
@@ -83,7 +84,7 @@ class BucketingModule(BaseModule):
         if kept is not None:
             self.set_params(*kept)
 
-    def switch_bucket(self, bucket_key: Key, data_shapes: Described,
+    def switch_bucket(self, bucket_key: Hashable, data_shapes: Described,
                       label_shapes: Described = None) -> None:
         """Go over to a bucket, whose module is made at its first use."""
         self._needs('bound', self.binded)
@@ -118,11 +119,10 @@ class BucketingModule(BaseModule):
     def prepare(self, data_batch: Any, sparse_row_id_fn: object = None) -> None:
         """Make the module of a batch's bucket before it is its turn."""
         super().prepare(data_batch, sparse_row_id_fn)
-        current = self._curr_bucket_key
-        shapes = self.data_shapes, self.label_shapes
+        current = self._curr_module, self._curr_bucket_key
         self.switch_bucket(data_batch.bucket_key, data_batch.provide_data,
                            data_batch.provide_label)
-        self.switch_bucket(current, *shapes)
+        self._curr_module, self._curr_bucket_key = current
 
     def forward(self, data_batch: mx.io.DataBatch, is_train: bool | None = None) -> None:
         """Compute the outputs by the bucket that the batch names."""

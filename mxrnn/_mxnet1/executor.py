@@ -19,12 +19,8 @@ __all__ = ['Executor', 'Requests', 'bind', 'refuse_groups', 'simple_bind']
 Arrays = Union[Sequence[Union[mx.nd.NDArray, None]], Mapping[str, mx.nd.NDArray]]
 #: The gradients that are wanted: one answer, or one for each argument.
 Requests = Union[str, Sequence[str], Mapping[str, str]]
-_REQUESTS = 'write', 'add', 'null'
 #: Gradients of the outputs.
-Heads = Union[mx.nd.NDArray, Sequence[Union[mx.nd.NDArray, None]], Mapping[str, mx.nd.NDArray],
-              None]
-#: Is called with a name and the array of that name.
-Watch = Callable[[str, mx.nd.NDArray], object]
+Heads = Union[mx.nd.NDArray, Arrays, None]
 _LOSSES = {'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionOutput',
            'SoftmaxOutput'}
 
@@ -110,14 +106,10 @@ class Executor:
             return
         if not self.outputs:
             raise ValueError('backward needs a forward pass before it')
-        if isinstance(out_grads, Mapping):
-            out_grads = [out_grads[name] for name in self._symbol.list_outputs()]
-        elif isinstance(out_grads, mx.nd.NDArray):
+        if isinstance(out_grads, mx.nd.NDArray):
             out_grads = [out_grads]
-        out_grads = out_grads or [None] * len(self.outputs)
-        if len(out_grads) != len(self.outputs):
-            raise ValueError('out_grads must have an array for each of %d outputs, has %d'
-                             % (len(self.outputs), len(out_grads)))
+        out_grads = _listed('out_grads', self._symbol.list_outputs(),
+                            out_grads or [None] * len(self.outputs))
         heads = [gradient.as_in_context(output.context) if gradient is not None
                  else output.detach() if is_loss else mx.nd.ones_like(output)
                  for gradient, output, is_loss in zip(out_grads, self.outputs, self._losses)]
@@ -164,7 +156,8 @@ class Executor:
         return Executor(self._symbol, self._ctx, list(arrays.values()), gradients, self._requests,
                         self.aux_arrays)
 
-    def set_monitor_callback(self, callback: Watch, monitor_all: bool = False) -> None:
+    def set_monitor_callback(self, callback: Callable[[str, mx.nd.NDArray], object],
+                             monitor_all: bool = False) -> None:
         """Call ``callback(name, array)`` for the outputs of all operators from now on."""
         with legacy():
             self._run = Run(self._graph, {}, static=False)
@@ -215,7 +208,7 @@ def _requests(symbol: mx.sym.Symbol, grad_req: Requests) -> list[str]:
         grad_req = [grad_req.get(name, 'null') for name in names]
     requests: list[str] = _listed('grad_req', names, grad_req)
     for name, request in zip(names, requests):
-        _check.choice('grad_req of %s' % name, request, _REQUESTS)
+        _check.choice('grad_req of %s' % name, request, ('write', 'add', 'null'))
     return requests
 
 
@@ -301,20 +294,20 @@ def simple_bind(symbol: mx.sym.Symbol, ctx: mx.Context | None = None,
     shapes, _, aux_shapes = infer_shapes(symbol, kwargs)
     names = symbol.list_arguments()
     types, aux_types = _types(symbol, type_dict or {})
-    shared = set(shared_arg_names or ())
-    args, gradients = [], []
-    for name, shape, dtype, request in zip(names, shapes, types, requests):
-        array = gradient = None
-        if shared_exec is not None and name in shared:
-            array, gradient = shared_exec.arg_dict.get(name), shared_exec.grad_dict.get(name)
-            if array is not None and array.shape != shape:
-                raise ValueError('%s is shared and has the shape %s, must be %s'
-                                 % (name, array.shape, shape))
-        args.append(mx.nd.zeros(shape, ctx, dtype=dtype) if array is None else array)
-        gradients.append(mx.nd.zeros(shape, ctx, dtype=dtype)
-                         if gradient is None and request != 'null' else gradient)
-    aux = []
-    for name, shape, dtype in zip(symbol.list_auxiliary_states(), aux_shapes, aux_types):
-        array = shared_exec.aux_dict.get(name) if shared_exec is not None else None
-        aux.append(mx.nd.zeros(shape, ctx, dtype=dtype) if array is None else array)
+    aux_names = symbol.list_auxiliary_states()
+    again = {*(shared_arg_names or ()), *aux_names}
+
+    def array(of: str, name: str, shape: tuple[int, ...], dtype: type) -> mx.nd.NDArray:
+        """That of the other executor, or a new one."""
+        found = getattr(shared_exec, of).get(name) if shared_exec and name in again else None
+        if found is None:
+            return mx.nd.zeros(shape, ctx, dtype=dtype)
+        if found.shape != shape:
+            raise ValueError('%s is shared and has the shape %s, must be %s'
+                             % (name, found.shape, shape))
+        return found
+    args = [array('arg_dict', *row) for row in zip(names, shapes, types)]
+    gradients = [None if request == 'null' else array('grad_dict', name, shape, dtype)
+                 for name, shape, dtype, request in zip(names, shapes, types, requests)]
+    aux = [array('aux_dict', *row) for row in zip(aux_names, aux_shapes, aux_types)]
     return Executor(symbol, ctx, args, gradients, requests, aux)

@@ -7,7 +7,7 @@ from . import mx
 from .executor import Executor
 from .metric import EvalMetric
 
-__all__ = ['Array', 'Arrays', 'Described', 'Group', 'described', 'joined', 'merged', 'reshaped']
+__all__ = ['Array', 'Arrays', 'Described', 'Group', 'described', 'reshaped']
 
 Array = mx.nd.NDArray
 #: For each name an array, or one for each device.
@@ -21,14 +21,6 @@ def described(shapes: Described) -> list[mx.io.DataDesc]:
     """Names and shapes as a list of DataDesc."""
     return [each if isinstance(each, mx.io.DataDesc) else mx.io.DataDesc(*each)
             for each in shapes or ()]
-
-
-def merged(parts: Sequence[Array], axis: int) -> Array:
-    """Join what the devices have computed; a value without an axis of batches is the first's."""
-    if len(parts) == 1 or axis < 0:
-        return parts[0]
-    first = parts[0].context
-    return mx.nd.concat(*[part.as_in_context(first) for part in parts], dim=axis)
 
 
 class Group:
@@ -92,14 +84,11 @@ class Group:
     def _cut(self) -> list[slice]:
         """The rows of each device."""
         total, rows, slices, begin = sum(self.workload), self.batch_size, [], 0
-        if rows < len(self.contexts):
-            raise ValueError('a batch of %d cannot be cut among %d devices'
-                             % (rows, len(self.contexts)))
         for i, share in enumerate(self.workload):
             end = rows if i + 1 == len(self.workload) else begin + int(round(rows * share / total))
             if end <= begin:
-                raise ValueError('work_load_list %r leaves a device without rows of a batch of %d'
-                                 % (self.workload, rows))
+                raise ValueError('a batch of %d rows leaves one of %d devices without any, by '
+                                 'work_load_list %r' % (rows, len(self.workload), self.workload))
             slices.append(slice(begin, end))
             begin = end
         return slices
@@ -166,9 +155,7 @@ class Group:
         """Outputs of the last forward pass, joined over the devices or as a list for each."""
         self._needs_outputs()
         columns = list(zip(*[executor.outputs for executor in self.execs]))[begin:end]
-        if not merge_multi_context:
-            return [list(column) for column in columns]
-        return [merged(column, axis) for column, axis in zip(columns, self.output_axes()[begin:])]
+        return _joined(columns, self.output_axes()[begin:], merge_multi_context)
 
     def arrays(self, names: Iterable[str], of: str = 'arg_dict') -> list[list[Array]]:
         """Arrays of the executors as a list for each name over the devices."""
@@ -179,14 +166,11 @@ class Group:
         arrays = self.arrays([desc.name for desc in self.data_shapes], 'grad_dict')
         if arrays[0][0] is None:
             raise ValueError('the module must be bound with inputs_need_grad=True')
-        if not merge_multi_context:
-            return arrays
-        return [merged(parts, _axis(desc)) for parts, desc in zip(arrays, self.data_shapes)]
+        return _joined(arrays, map(_axis, self.data_shapes), merge_multi_context)
 
     def get_states(self, merge_multi_context: bool = True) -> Arrays:
         """The states: arguments that are neither data nor parameters."""
-        arrays = self.state_arrays
-        return [merged(parts, 0) for parts in arrays] if merge_multi_context else arrays
+        return _joined(self.state_arrays, [0] * len(self.state_names), merge_multi_context)
 
     def set_states(self, states: Arrays | None = None, value: float | None = None) -> None:
         """Give the states arrays, of a whole batch or by device, or one value everywhere."""
@@ -218,15 +202,12 @@ class Group:
                 mean = parts[0] if len(parts) == 1 else mx.nd.add_n(*parts) / len(parts)
                 mean.astype(array.dtype).copyto(array)
 
-    def update_metric(self, metric: EvalMetric, labels: Arrays, pre_sliced: bool = False
-                      ) -> None:
-        """Give a metric each device's outputs with their labels, which may be by device."""
+    def update_metric(self, metric: EvalMetric, labels: Sequence[Array]) -> None:
+        """Give a metric each device's outputs with their labels."""
         self._needs_outputs()
         for device, executor in enumerate(self.execs):
-            parts: Iterable[Array] = labels[device] if pre_sliced else [
-                self._rows(label, _axis(desc), device)  # type: ignore[arg-type]
-                for label, desc in zip(labels, self.label_shapes)]
-            metric.update_dict({desc.name: part for desc, part in zip(self.label_shapes, parts)},
+            metric.update_dict({desc.name: self._rows(label, _axis(desc), device)
+                                for label, desc in zip(labels, self.label_shapes)},
                                executor.output_dict)
 
 
@@ -234,14 +215,15 @@ def _axis(desc: mx.io.DataDesc) -> int:
     return int(mx.io.DataDesc.get_batch_axis(getattr(desc, 'layout', None)))
 
 
+def _joined(arrays: Sequence[Sequence[Array]], axes: Iterable[int], merge: bool) -> Arrays:
+    """The arrays of all devices, joined along an axis of batches if there is one and `merge`."""
+    if not merge:
+        return [list(parts) for parts in arrays]
+    return [mx.nd.concat(*[part.as_in_context(parts[0].context) for part in parts], dim=axis)
+            if len(parts) > 1 and axis >= 0 else parts[0] for parts, axis in zip(arrays, axes)]
+
+
 def reshaped(descs: Descs, arrays: Sequence[Array]) -> list[mx.io.DataDesc]:
     """Descriptions of `arrays`, of the names and types of others."""
     return [mx.io.DataDesc(desc.name, array.shape, desc.dtype, desc.layout)
             for desc, array in zip(descs, arrays)]
-
-
-def joined(batches: Sequence[mx.io.DataBatch]) -> mx.io.DataBatch:
-    """Batches of the devices as one."""
-    data, label = ([mx.nd.concat(*arrays, dim=0) for arrays in zip(*columns)] for columns in (
-        [batch.data for batch in batches], [batch.label or [] for batch in batches]))
-    return mx.io.DataBatch(data, label)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Callable
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 
@@ -12,11 +12,20 @@ from .metric import Arrays, EvalMetric, Names, alias, array, check_label_shapes
 __all__ = ['Accuracy', 'CrossEntropy', 'F1', 'Loss', 'MAE', 'MCC', 'MSE', 'NegativeLogLikelihood',
            'PCC', 'PearsonCorrelation', 'Perplexity', 'RMSE', 'TopKAccuracy']
 
+_Kind = TypeVar('_Kind', bound='_Measure')
+
+
+def _known_as(title: str, *names: str) -> Callable[[type[_Kind]], type[_Kind]]:
+    """Give a metric its name by default, and register it under that, its class's and others."""
+    def decorate(kind: type[_Kind]) -> type[_Kind]:
+        kind._title = title
+        return alias(*{kind.__name__.lower(), title, *names})(kind)
+    return decorate
+
 
 class _Measure(EvalMetric):
     """A metric of labels and predictions, pair by pair."""
 
-    #: The name by default.
     _title: str
     #: The share of a label and a prediction in the sum and in the count.
     _count: Callable[[mx.nd.NDArray, mx.nd.NDArray], tuple[float, int]]
@@ -38,33 +47,28 @@ def _counted(metric: mx.gluon.metric.EvalMetric, label: mx.nd.NDArray, pred: mx.
     return float(metric.sum_metric), int(metric.num_inst)
 
 
-@alias('acc')
+@_known_as('accuracy', 'acc')
 class Accuracy(_Measure):
     """The share of predictions, the largest along `axis`, that equal their labels."""
 
-    _title = 'accuracy'
-
-    def __init__(self, axis: int = 1, name: str | None = None, output_names: Names = None,
-                 label_names: Names = None) -> None:
+    def __init__(self, axis: int = 1, *args: Any, **kwargs: Any) -> None:
         self.axis = axis
-        super().__init__(name, output_names, label_names, axis=axis)
+        super().__init__(*args, axis=axis, **kwargs)
 
     def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         return _counted(mx.gluon.metric.Accuracy(self.axis), label, pred)
 
 
-@alias('top_k_accuracy', 'top_k_acc')
+@_known_as('top_k_accuracy', 'top_k_acc')
 class TopKAccuracy(_Measure):
     """The share of labels that are among the `top_k` largest predictions."""
 
-    _title = 'top_k_accuracy'
-
-    def __init__(self, top_k: int = 1, name: str = 'top_k_accuracy', output_names: Names = None,
-                 label_names: Names = None) -> None:
+    def __init__(self, top_k: int = 1, *args: Any, **kwargs: Any) -> None:
         if top_k < 2:
             raise ValueError('top_k must be at least 2, got %r: Accuracy is for 1' % top_k)
         self.top_k = top_k
-        super().__init__('%s_%d' % (name, top_k), output_names, label_names, top_k=top_k)
+        super().__init__(*args, top_k=top_k, **kwargs)
+        self.name += '_%d' % top_k
 
     def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         return _counted(mx.gluon.metric.TopKAccuracy(self.top_k), label, pred)
@@ -116,22 +120,18 @@ class _Binary(_Confusion):
             self._rescore(counts, int(counts.sum()))
 
 
-@alias()
+@_known_as('f1')
 class F1(_Binary):
     """The F1 score."""
-
-    _title = 'f1'
 
     def _score(self, counts: np.ndarray) -> float:
         (_, missed), (wrong, right) = counts
         return float(2 * right / (2 * right + wrong + missed)) if right else 0.
 
 
-@alias()
+@_known_as('mcc')
 class MCC(_Binary):
     """The correlation coefficient of Matthews."""
-
-    _title = 'mcc'
 
     def _score(self, counts: np.ndarray) -> float:
         sums = np.concatenate([counts.sum(0), counts.sum(1)])
@@ -139,11 +139,9 @@ class MCC(_Binary):
                      / math.sqrt(np.prod(sums[sums > 0])))
 
 
-@alias()
+@_known_as('pcc')
 class PCC(_Confusion):
     """The same of any number of classes, of all updates."""
-
-    _title = 'pcc'
 
     def update(self, labels: Arrays, preds: Arrays) -> None:
         for label, pred in zip(*check_label_shapes(labels, preds, wrap=True)):
@@ -162,16 +160,14 @@ class PCC(_Confusion):
         return float(covariance / math.sqrt(spread)) if spread else float('nan')
 
 
-@alias()
+@_known_as('perplexity')
 class Perplexity(_Measure):
     """exp of the mean -log of the probabilities of labels, without those of `ignore_label`."""
 
-    _title = 'perplexity'
-
-    def __init__(self, ignore_label: int | None, axis: int = -1, name: str = 'perplexity',
-                 output_names: Names = None, label_names: Names = None) -> None:
+    def __init__(self, ignore_label: int | None, axis: int = -1, *args: Any, **kwargs: Any
+                 ) -> None:
         self.ignore_label, self.axis = ignore_label, axis
-        super().__init__(name, output_names, label_names, ignore_label=ignore_label)
+        super().__init__(*args, ignore_label=ignore_label, axis=axis, **kwargs)
 
     def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         if label.size != pred.size / pred.shape[-1]:
@@ -197,46 +193,37 @@ class _Mean(_Measure):
         return float(self._distance(truth - guess)), 1
 
 
-@alias()
+@_known_as('mae')
 class MAE(_Mean):
     """The mean absolute error."""
-
-    _title = 'mae'
 
     def _distance(self, difference: np.ndarray) -> float:
         return np.abs(difference).mean()
 
 
-@alias()
+@_known_as('mse')
 class MSE(_Mean):
     """The mean squared error."""
-
-    _title = 'mse'
 
     def _distance(self, difference: np.ndarray) -> float:
         return (difference ** 2.0).mean()
 
 
-@alias()
+@_known_as('rmse')
 class RMSE(_Mean):
     """The root of the mean squared error."""
-
-    _title = 'rmse'
 
     def _distance(self, difference: np.ndarray) -> float:
         return np.sqrt((difference ** 2.0).mean())
 
 
-@alias('ce', 'cross-entropy')
+@_known_as('cross-entropy', 'ce')
 class CrossEntropy(_Measure):
     """The mean -log of the probabilities of labels."""
 
-    _title = 'cross-entropy'
-
-    def __init__(self, eps: float = 1e-12, name: str | None = None, output_names: Names = None,
-                 label_names: Names = None) -> None:
+    def __init__(self, eps: float = 1e-12, *args: Any, **kwargs: Any) -> None:
         self.eps = eps
-        super().__init__(name, output_names, label_names, eps=eps)
+        super().__init__(*args, eps=eps, **kwargs)
 
     def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         truth, guess = array(label).ravel().astype('int64'), array(pred)
@@ -246,29 +233,23 @@ class CrossEntropy(_Measure):
         return float(-np.log(chosen + self.eps).sum()), len(truth)
 
 
-@alias('nll_loss', 'nll-loss')
+@_known_as('nll-loss', 'nll_loss')
 class NegativeLogLikelihood(CrossEntropy):
     """The same under another name."""
 
-    _title = 'nll-loss'
 
-
-@alias('pearsonr')
+@_known_as('pearsonr')
 class PearsonCorrelation(_Measure):
     """The correlation of each batch, averaged."""
-
-    _title = 'pearsonr'
 
     def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
         check_label_shapes(label, pred, shape=True)
         return float(np.corrcoef(array(pred).ravel(), array(label).ravel())[0, 1]), 1
 
 
-@alias()
+@_known_as('loss')
 class Loss(_Measure):
     """The mean of the outputs, which are losses."""
-
-    _title = 'loss'
 
     def update(self, labels: Arrays, preds: Arrays) -> None:
         for pred in [preds] if isinstance(preds, mx.nd.NDArray) else preds:

@@ -1,7 +1,7 @@
 """How MXNet 1 counts a metric, joins several and makes them from names."""
 from __future__ import annotations
 
-from typing import Callable, Iterable, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, Iterable, Sequence, Tuple, Union
 
 import numpy
 
@@ -17,10 +17,6 @@ _Measure = Callable[[numpy.ndarray, numpy.ndarray], Union[float, Tuple[float, in
 #: A metric, or what programs name it by.
 Metric = Union[str, 'EvalMetric', _Measure, Sequence['Metric']]  # type: ignore[misc]
 Names = Union[Sequence[str], None]
-_Kind = TypeVar('_Kind', bound='EvalMetric')
-
-#: Metrics by their names in small letters.
-_REGISTRY: dict[str, type[EvalMetric]] = {}
 
 check_label_shapes = mx.gluon.metric.check_label_shapes
 
@@ -79,15 +75,9 @@ class EvalMetric(mx.gluon.metric.EvalMetric):
         return list(zip(*(each if isinstance(each, list) else [each] for each in (name, value))))
 
 
-def register(klass: type[_Kind], *names: str) -> type[_Kind]:
-    """Make a metric known by its class's name."""
-    _REGISTRY.update((name.lower(), klass) for name in (klass.__name__, *names))
-    return klass
-
-
-def alias(*names: str) -> Callable[[type[_Kind]], type[_Kind]]:
-    """Make a metric known by further names."""
-    return lambda klass: register(klass, *names)
+register = mx.registry.get_register_func(EvalMetric, 'metric')
+alias = mx.registry.get_alias_func(EvalMetric, 'metric')
+_named = mx.registry.get_create_func(EvalMetric, 'metric')
 
 
 def create(metric: Metric, *args: object, **kwargs: object) -> EvalMetric:
@@ -97,29 +87,22 @@ def create(metric: Metric, *args: object, **kwargs: object) -> EvalMetric:
         for each in metric:
             composite.add(create(each, *args, **kwargs))
         return composite
-    if isinstance(metric, str):
-        if metric.lower() not in _REGISTRY:
-            raise ValueError('the metric must be one of %s, got %r'
-                             % (', '.join(sorted(_REGISTRY)), metric))
-        return _REGISTRY[metric.lower()](*args, **kwargs)  # type: ignore[arg-type]
-    if isinstance(metric, EvalMetric) or hasattr(metric, 'update') and hasattr(metric, 'get'):
-        return metric  # type: ignore[return-value]
     if callable(metric):
         return CustomMetric(metric, *args, **kwargs)  # type: ignore[arg-type]
-    raise TypeError('metric must be a name, a function, a metric or a list of them, got %r'
-                    % (metric,))
+    known = mx.registry.get_registry(EvalMetric)
+    if isinstance(metric, str) and metric.lower() not in known and metric[:1] not in '[{':  # JSON
+        raise ValueError('the metric must be one of %s, got %r'
+                         % (', '.join(sorted(known)), metric))
+    return _named(metric, *args, **kwargs)
 
 
-@alias('composite')
+@alias('compositeevalmetric', 'composite')
 class CompositeEvalMetric(mx.gluon.metric.CompositeEvalMetric, EvalMetric):
     """Several metrics as one."""
 
-    metrics: list[EvalMetric]
-
-    def __init__(self, metrics: Iterable[Metric] | None = None, name: str = 'composite',
-                 output_names: Names = None, label_names: Names = None) -> None:
-        super().__init__(name=name, output_names=output_names, label_names=label_names)
-        self.metrics = [create(each) for each in metrics or ()]
+    def __init__(self, metrics: Iterable[Metric] | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(None, *args, **kwargs)  # type: ignore[arg-type]
+        self.metrics: list[EvalMetric] = [create(each) for each in metrics or ()]
 
     def add(self, metric: Metric) -> None:
         """Add a metric."""
@@ -134,6 +117,7 @@ class CompositeEvalMetric(mx.gluon.metric.CompositeEvalMetric, EvalMetric):
         return [name for name, _ in pairs], [value for _, value in pairs]
 
 
+@register
 class CustomMetric(EvalMetric):
     """A function of a label and a prediction, as NumPy arrays, gives the value."""
 

@@ -5,24 +5,20 @@ import logging
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from .._files.atomic import replacing
 from . import mx, optimizers
-from .base_module import BaseModule, Batch, Params, each, forwarding
+from .base_module import BaseModule, Params, each
 from .executor import Requests, refuse_groups
-from .group import Described, Group, described, joined, reshaped
+from .group import Described, Group, described, reshaped
+from .monitor import Monitor
+from .optimizers import Options
 from .running import legacy
-
-if TYPE_CHECKING:
-    from .monitor import Monitor
-    from .optimizers import Options
 
 __all__ = ['Module']
 
 
-@forwarding('_exec_group',
-            'get_outputs get_input_grads get_states set_states update_metric')
 class Module(BaseModule):
     """A module as ``mx.mod.Module`` of MXNet 1.
 
@@ -66,7 +62,6 @@ class Module(BaseModule):
             _check_names(what, names, arguments)
         inputs = {*self.data_names, *self.label_names, *self._state_names}
         self._param_names = [name for name in arguments if name not in inputs]
-        self._aux_names = symbol.list_auxiliary_states()
         self.output_names = symbol.list_outputs()
         self._compression_params = compression_params
         self._arg_params: Params = {}
@@ -95,10 +90,12 @@ class Module(BaseModule):
     def save_checkpoint(self, prefix: str, epoch: int, save_optimizer_states: bool = False,
                         remove_amp_cast: bool = True) -> None:
         """Write graph, weights and, if asked, the states of the optimiser."""
-        self._symbol.save('%s-symbol.json' % prefix, remove_amp_cast=remove_amp_cast)
-        self.save_params('%s-%04d.params' % (prefix, epoch))
+        with legacy():  # else MXNet 1 cannot read the weights
+            mx.model.save_checkpoint(prefix, epoch, self._symbol, *self.get_params(),
+                                     remove_amp_cast=remove_amp_cast)
         if save_optimizer_states:
             self.save_optimizer_states('%s-%04d.states' % (prefix, epoch))
+            logging.info('Saved optimizer state to "%s-%04d.states"', prefix, epoch)
 
     def save_optimizer_states(self, fname: str) -> None:
         """Write the states of the optimiser."""
@@ -197,10 +194,10 @@ class Module(BaseModule):
             self._exec_group.set_params(self._arg_params, self._aux_params, allow_extra=True)
         else:
             executor = self._exec_group.execs[0]
-            self._arg_params, self._aux_params = (
-                {name: mx.nd.zeros(arrays[name].shape, dtype=arrays[name].dtype) for name in names}
-                for arrays, names in ((executor.arg_dict, self._param_names),
-                                      (executor.aux_dict, self._aux_names)))
+            self._arg_params = {name: executor.arg_dict[name].copyto(mx.cpu())
+                                for name in self._param_names}
+            self._aux_params = {name: array.copyto(mx.cpu())
+                                for name, array in executor.aux_dict.items()}
 
     def _set_shapes(self, data_shapes: Described, label_shapes: Described) -> None:
         data, label = described(data_shapes), described(label_shapes)
@@ -237,11 +234,10 @@ class Module(BaseModule):
         rows = self._exec_group.batch_size
         if store is not None and 'dist' in store.type and '_sync' in store.type:
             rows *= store.num_workers
-        devices = 1 if update_on_kvstore else len(self._context)
-        names: dict[int | str, str] = {i * devices + k: name for k in range(devices)
-                                       for i, name in enumerate(self._param_names)}
-        if update_on_kvstore:
-            names = {name: name for name in self._param_names}  # the store's keys are names
+        if update_on_kvstore:  # whose keys are names
+            names: dict[int | str, str] = {name: name for name in self._param_names}
+        else:
+            names = dict(enumerate(name for name in self._param_names for _ in self._context))
         optimizer = optimizers.ready(optimizer, optimizer_params, self._symbol, names, 1.0 / rows)
         self._optimizer, self._kvstore = optimizer, store
         self._update_on_kvstore, self._updater = update_on_kvstore, None
@@ -266,16 +262,17 @@ class Module(BaseModule):
             setattr(self, name, getattr(shared_module, name))
         self.optimizer_initialized = True
 
-    def forward(self, data_batch: Batch, is_train: bool | None = None) -> None:
+    def forward(self, data_batch: mx.io.DataBatch, is_train: bool | None = None) -> None:
         """Compute the outputs of a batch, of other shapes than those bound if need be."""
         self._needs('bound', self.binded and self.params_initialized)
-        batch = joined(data_batch) if isinstance(data_batch, list) else data_batch
-        shapes = [tuple(array.shape) for array in batch.data]
+        if isinstance(data_batch, list):
+            raise NotImplementedError('on MXNet 2 a module cuts one batch among its devices itself, '
+                                      'got a list of batches')
+        shapes = [tuple(array.shape) for array in data_batch.data]
         if shapes != [tuple(desc.shape) for desc in self.data_shapes]:
-            self.reshape(batch.provide_data or reshaped(self.data_shapes, batch.data),
-                         batch.provide_label or reshaped(self.label_shapes, batch.label)
-                         if self.label_shapes and batch.label else None)
-        self._exec_group.forward(batch, self.for_training if is_train is None else is_train)
+            self.reshape(reshaped(self.data_shapes, data_batch.data),
+                         reshaped(self.label_shapes, data_batch.label or ()))
+        self._exec_group.forward(data_batch, self.for_training if is_train is None else is_train)
 
     def backward(self, out_grads: mx.nd.NDArray | Sequence[mx.nd.NDArray] | None = None) -> None:
         """Compute the gradients."""
@@ -294,6 +291,12 @@ class Module(BaseModule):
             mx.model._update_params(params, gradients, updater=self._updater,
                                     num_device=len(self._context), kvstore=self._kvstore,
                                     param_names=self._param_names)
+
+    get_outputs = property(lambda self: self._exec_group.get_outputs)
+    get_input_grads = property(lambda self: self._exec_group.get_input_grads)
+    get_states = property(lambda self: self._exec_group.get_states)
+    set_states = property(lambda self: self._exec_group.set_states)
+    update_metric = property(lambda self: self._exec_group.update_metric)
 
     def install_monitor(self, mon: Monitor) -> None:
         """Have `mon` watch the executors."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 import logging
 import math
 import re
-from typing import TYPE_CHECKING, Callable, List, Union
+from typing import Callable, List, Union
 
 from . import mx
-
-if TYPE_CHECKING:
-    from .executor import Executor
+from .executor import Executor
 
 __all__ = ['Monitor']
 

@@ -18,17 +18,14 @@ from . import base_module, bucketing, executor, measures, metric, module, monito
 __all__ = ['add', 'complete']
 
 #: Names of these modules that MXNet 1 does not have there.
-_OURS = ('Arrays', 'Batch', 'Described', 'Metric', 'Names', 'Options', 'Params', 'alias', 'array',
-         'each', 'forwarding')
+_OURS = 'Arrays', 'Described', 'Metric', 'Names', 'Options', 'Params', 'array', 'each'
 
 
 def add() -> None:
     """Give MXNet 2 the names of MXNet 1 that it does not have."""
     mx.sym.Symbol.bind = executor.bind
     mx.sym.Symbol.simple_bind = executor.simple_bind
-    place: Any
-    for place in (mx.sym, sys.modules['mxnet.symbol.symbol']):
-        place.load_json = mx.sym.fromjson
+    mx.sym.load_json = mx.sym.symbol.load_json = mx.sym.fromjson
     for kind in optimizers.KINDS:
         vars(sys.modules[optimizers.HOME]).setdefault(kind.__name__, kind)
     _enter('module', [base_module, module, bucketing], 'mod')
@@ -51,6 +48,10 @@ def complete() -> None:
         kind.__init__ = _refuse_optimizer
     for place in (mx.optimizer, sys.modules[optimizers.HOME]):
         vars(place).update({each: getattr(optimizers, each) for each in optimizers.__all__})
+    for place in (mx.nd, mx.sym):  # MXNet 2 has another operator of this name
+        place.sample_multinomial = place.sample_categorical
+        place.random.multinomial = place.random.categorical
+    mx.random.multinomial = mx.nd.random.categorical
     mx.model.BatchEndParam = base_module.BatchEndParam
     for name in ('Speedometer', 'log_train_metric'):
         setattr(mx.callback, name, _keeping_global(getattr(mx.callback, name)))
@@ -69,24 +70,20 @@ def _enter(name: str, sources: Sequence[Any], short: str | None = None) -> None:
                              % (made.__name__, wanted, ', '.join(sorted(found))))
     vars(made).update(found, __getattr__=missing)
     sys.modules[made.__name__] = made
-    setattr(mx, name, made)
-    if short:
-        setattr(mx, short, made)
+    for each in (name, short or name):
+        setattr(mx, each, made)
 
 
 def _keeping_global(callback: Any) -> Any:
     """Let a callback of MXNet 2 reset a metric for itself alone, not for the whole epoch."""
-    class _Local:
-        def __init__(self, metric: Any) -> None:
-            self.reset, self.get_name_value = metric.reset_local, metric.get_name_value
-
     @functools.wraps(callback, updated=())
     def make(*args: Any, **kwargs: Any) -> Any:
         made = callback(*args, **kwargs)
 
         def at_end_of_batch(param: Any) -> None:
             metric = param.eval_metric
-            made(param if metric is None else param._replace(eval_metric=_Local(metric)))
+            made(param if metric is None else param._replace(eval_metric=types.SimpleNamespace(
+                reset=metric.reset_local, get_name_value=metric.get_name_value)))
         return at_end_of_batch
     return make
 

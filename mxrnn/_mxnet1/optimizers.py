@@ -141,16 +141,18 @@ register = Optimizer.register
 create = Optimizer.create_optimizer
 
 
-class _Momentum(Optimizer):
-    """Descent with a momentum; the state is the momentum, and behind it the copy in float32."""
+@register
+class SGD(Optimizer):
+    """Stochastic gradient descent; `lazy_update` is of sparse gradients and not used.
+
+    The state is the momentum, and behind it the copy in float32.
+    """
 
     _copy_first = False
-    #: An update with momentum, of a weight by its gradient, the state and the common options.
-    _step: Callable[..., None]
 
-    def __init__(self, momentum: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, momentum: float = 0.0, lazy_update: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.momentum = momentum
+        self.momentum, self.lazy_update = momentum, lazy_update
 
     def create_state(self, index: Index, weight: Array) -> State:
         return mx.nd.zeros_like(weight) if self.momentum else None
@@ -162,21 +164,13 @@ class _Momentum(Optimizer):
         else:
             self._step(weight, grad, state, options)
 
-
-@register
-class SGD(_Momentum):
-    """Stochastic gradient descent; `lazy_update` is of sparse gradients and not used."""
-
-    def __init__(self, momentum: float = 0.0, lazy_update: bool = True, **kwargs: Any) -> None:
-        super().__init__(momentum, **kwargs)
-        self.lazy_update = lazy_update
-
     def _step(self, weight: Array, grad: Array, state: Array, options: dict[str, float]) -> None:
+        """An update with momentum."""
         mx.nd.sgd_mom_update(weight, grad, state, out=weight, momentum=self.momentum, **options)
 
 
 @register
-class NAG(_Momentum):
+class NAG(SGD):
     """Nesterov's accelerated gradient; the momentum decays the weight that is already changed."""
 
     def _step(self, weight: Array, grad: Array, state: Array, options: dict[str, float]) -> None:
@@ -324,11 +318,5 @@ class Sent:
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer, self.multi_precision = optimizer, optimizer.multi_precision
 
-    def __reduce__(self) -> tuple[Callable[..., Optimizer], tuple[str, dict[str, Any]]]:
-        return _arrived, (type(self.optimizer).__name__, vars(self.optimizer))
-
-
-def _arrived(name: str, state: dict[str, Any]) -> Optimizer:
-    made = create(name)
-    vars(made).update(state)
-    return made
+    def __reduce__(self) -> tuple[Callable[..., Optimizer], tuple[str], dict[str, Any]]:
+        return create, (type(self.optimizer).__name__,), vars(self.optimizer)
