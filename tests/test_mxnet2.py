@@ -439,3 +439,57 @@ def test_buckets_that_wait_keep_no_outputs():
     run_bucket(3)
     assert module.get_outputs()[0].shape == (2, 3)
     module.backward()
+
+
+def test_buckets_that_are_bound_first_share_what_is_drawn_later():
+    def network_of(length):
+        return network(), ['data'], ['label']
+    shapes = [('data', (2, 5))], [('label', (2, 4))]
+    module = mx.mod.BucketingModule(network_of, 3)
+    module.bind(*shapes)
+    module.switch_bucket(2, *shapes)
+    assert not module.params_initialized and not module.optimizer_initialized
+    module.init_params(mx.init.One())
+    module.init_optimizer()
+    for key in 3, 2:
+        module.switch_bucket(key, *shapes)
+        assert module.binded and module.params_initialized and module.optimizer_initialized
+        module.forward_backward(mx.io.DataBatch(
+            [mx.nd.ones((2, 5))], [mx.nd.ones((2, 4))], bucket_key=key, provide_data=shapes[0],
+            provide_label=shapes[1]))
+        module.update()
+    one, two = module._buckets[3], module._buckets[2]
+    module.switch_bucket(3, *shapes)
+    trained = module.get_params()[0]['hidden_weight'].asnumpy()
+    assert np.all(trained < 1)  # by both updates, though this bucket saw the first alone
+    for each in one, two:
+        assert np.array_equal(each._exec_group.execs[0].arg_dict['hidden_weight'].asnumpy(),
+                              trained)
+
+
+def test_a_list_of_batches_is_refused():
+    module = mx.mod.Module(network(), label_names=['label'])
+    module.bind([('data', (2, 5))], [('label', (2, 4))])
+    module.init_params()
+    with pytest.raises(NotImplementedError, match='cuts one batch among its devices'):
+        module.forward([mx.io.DataBatch([mx.nd.ones((2, 5))], None)])
+
+
+def test_multinomial_draws_as_in_mxnet_1():
+    """MXNet 2 has another operator of this name."""
+    mx.random.seed(3)
+    chances = mx.nd.array([[.1, .2, .7], [.5, .3, .2]])
+    drawn = mx.nd.sample_multinomial(chances, shape=8).asnumpy()
+    assert drawn.tolist() == [[2, 2, 2, 2, 1, 1, 2, 2], [0, 0, 0, 0, 1, 2, 0, 1]]  # as 1.9.1
+    assert mx.random.multinomial(chances).asnumpy().tolist() == [2, 1]
+    symbol = mx.sym.random.multinomial(mx.sym.Variable('p'))
+    bound = symbol.bind(mx.cpu(), [chances])
+    index, logarithm = (array.asnumpy() for array in bound.forward())
+    np.testing.assert_allclose(logarithm, np.log(chances.asnumpy()[[0, 1], index]), rtol=1e-6)
+
+
+def test_a_metric_that_is_not_there_is_told_with_those_that_are():
+    with pytest.raises(ValueError, match="one of acc, accuracy, .*, got 'accurate'"):
+        mx.metric.create('accurate')
+    made = mx.metric.create('{"metric": "perplexity", "ignore_label": 0}')
+    assert made.name == 'perplexity' and made.ignore_label == 0

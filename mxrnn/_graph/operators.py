@@ -256,8 +256,9 @@ for _name, _arrays, _numbers in _DISTRIBUTIONS:
         dtype=Choice(_REALS, None))
 add('_random_randint=random_randint', low=Int(), high=Int(), shape=Shape(None),
     dtype=Choice('int32 int64', None))
-add('_sample_multinomial=sample_multinomial', 'data', lambda value: 2 if value('get_prob') else 1,
-    shape=Shape(()), get_prob=Bool(False), dtype=Choice(_REALS + ' int32 uint8', 'int32'))
+add('_sample_multinomial=sample_multinomial=_sample_categorical=sample_categorical', 'data',
+    lambda value: 2 if value('get_prob') else 1, shape=Shape(()), get_prob=Bool(False),
+    dtype=Choice(_REALS + ' int32 uint8', 'int32'))
 
 
 def numbers_of(node: AnyNode) -> list[float]:

@@ -130,8 +130,7 @@ class BucketingModule(BaseModule):
         self.switch_bucket(data_batch.bucket_key, data_batch.provide_data,
                            data_batch.provide_label)
         for module in self._buckets.values():
-            if module is not self._curr_module:
-                module._exec_group.forget()
+            module._exec_group.forget()
         self._curr_module.forward(data_batch, is_train)
 
     def install_monitor(self, mon: Monitor) -> None:

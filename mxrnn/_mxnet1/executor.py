@@ -19,8 +19,6 @@ __all__ = ['Executor', 'Requests', 'bind', 'refuse_groups', 'simple_bind']
 Arrays = Union[Sequence[Union[mx.nd.NDArray, None]], Mapping[str, mx.nd.NDArray]]
 #: The gradients that are wanted: one answer, or one for each argument.
 Requests = Union[str, Sequence[str], Mapping[str, str]]
-#: Gradients of the outputs.
-Heads = Union[mx.nd.NDArray, Arrays, None]
 _LOSSES = {'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionOutput',
            'SoftmaxOutput'}
 
@@ -92,7 +90,8 @@ class Executor:
             self.outputs = self._run(self._values, self._ctx)
         return self.outputs
 
-    def backward(self, out_grads: Heads = None, is_train: bool = True) -> None:
+    def backward(self, out_grads: mx.nd.NDArray | Arrays | None = None, is_train: bool = True
+                 ) -> None:
         """Compute the gradients that were asked for.
 
         Parameters

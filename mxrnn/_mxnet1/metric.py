@@ -13,9 +13,9 @@ __all__ = ['Arrays', 'CompositeEvalMetric', 'CustomMetric', 'EvalMetric', 'Metri
 #: Labels or predictions.
 Arrays = Union[mx.nd.NDArray, Sequence[mx.nd.NDArray]]
 #: A function of a label and a prediction gives a value, or a sum and how many are summed.
-_Measure = Callable[[numpy.ndarray, numpy.ndarray], Union[float, Tuple[float, int]]]
+_Function = Callable[[numpy.ndarray, numpy.ndarray], Union[float, Tuple[float, int]]]
 #: A metric, or what programs name it by.
-Metric = Union[str, 'EvalMetric', _Measure, Sequence['Metric']]  # type: ignore[misc]
+Metric = Union[str, 'EvalMetric', _Function, Sequence['Metric']]  # type: ignore[misc]
 Names = Union[Sequence[str], None]
 
 check_label_shapes = mx.gluon.metric.check_label_shapes
@@ -34,7 +34,6 @@ class EvalMetric(mx.gluon.metric.EvalMetric):
     """
 
     num_inst: int
-    sum_metric: float
 
     def __init__(self, name: str, output_names: Names = None, label_names: Names = None,
                  has_global_stats: bool = False, **kwargs: object) -> None:
@@ -121,7 +120,7 @@ class CompositeEvalMetric(mx.gluon.metric.CompositeEvalMetric, EvalMetric):
 class CustomMetric(EvalMetric):
     """A function of a label and a prediction, as NumPy arrays, gives the value."""
 
-    def __init__(self, feval: _Measure, name: str | None = None, allow_extra_outputs: bool = False,
+    def __init__(self, feval: _Function, name: str | None = None, allow_extra_outputs: bool = False,
                  output_names: Names = None, label_names: Names = None) -> None:
         if name is None:
             name = feval.__name__
@@ -138,7 +137,7 @@ class CustomMetric(EvalMetric):
             self._add(*(value if isinstance(value, tuple) else (value, 1)))
 
 
-def np(numpy_feval: _Measure, name: str | None = None, allow_extra_outputs: bool = False
+def np(numpy_feval: _Function, name: str | None = None, allow_extra_outputs: bool = False
        ) -> CustomMetric:
     """A metric of a function of NumPy arrays."""
     return CustomMetric(numpy_feval, name, allow_extra_outputs)

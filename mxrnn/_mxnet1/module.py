@@ -266,8 +266,8 @@ class Module(BaseModule):
         """Compute the outputs of a batch, of other shapes than those bound if need be."""
         self._needs('bound', self.binded and self.params_initialized)
         if isinstance(data_batch, list):
-            raise NotImplementedError('on MXNet 2 a module cuts one batch among its devices itself, '
-                                      'got a list of batches')
+            raise NotImplementedError('a module on MXNet 2 cuts one batch among its devices, got a '
+                                      'list of batches')
         shapes = [tuple(array.shape) for array in data_batch.data]
         if shapes != [tuple(desc.shape) for desc in self.data_shapes]:
             self.reshape(reshaped(self.data_shapes, data_batch.data),
@@ -283,8 +283,7 @@ class Module(BaseModule):
         """Change the parameters by their gradients."""
         self._needs('ready to train', self.optimizer_initialized)
         self._params_dirty = True
-        params = self._exec_group.param_arrays
-        gradients = self._exec_group.grad_arrays
+        params, gradients = self._exec_group.param_arrays, self._exec_group.grad_arrays
         if self._update_on_kvstore:
             mx.model._update_params_on_kvstore(params, gradients, self._kvstore, self._param_names)
         else:

@@ -137,8 +137,7 @@ class Optimizer(mx.optimizer.Optimizer):
         return grad
 
 
-register = Optimizer.register
-create = Optimizer.create_optimizer
+register, create = Optimizer.register, Optimizer.create_optimizer
 
 
 @register

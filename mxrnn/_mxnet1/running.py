@@ -18,7 +18,7 @@ Shapes = List[Tuple[int, ...]]
 _LOOPS = {'_foreach', '_while_loop', '_cond'}
 _SUMS = 'elemwise_add', '_grad_add', 'add_n'
 #: Operators that MXNet 2 calls otherwise.
-_RENAMED = {'_np_cumsum': '_npi_cumsum'}
+_RENAMED = {'_np_cumsum': '_npi_cumsum', '_sample_multinomial': '_sample_categorical'}
 #: How many operators at the end of a graph have dynamic memory, if no RNN is among them: that takes
 #: a third longer so.
 _LAST = 30
@@ -59,11 +59,19 @@ class Run:
         return self._last(values, ctx)
 
 
+class _Operator(CachedOp):
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        if hasattr(self, 'handle'):  # not if MXNet 2 refused to make it
+            super().__del__()
+
+
 class _Part:
     def __init__(self, graph: Graph, static: bool) -> None:
         symbol = mx.sym.fromjson(graph_to_json(_cured(graph)))
         self._symbol, self._names = symbol, symbol.list_inputs()
-        self.operator = CachedOp(
+        self.operator = _Operator(
             symbol, [('static_alloc', True), ('static_shape', True)] if static else ())
 
     def __call__(self, values: Mapping[str, mx.nd.NDArray], ctx: mx.Context
