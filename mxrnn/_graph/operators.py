@@ -237,8 +237,7 @@ add('_arange', start=Double(), stop=Double(None), step=Double(1), repeat=Int(1),
 add('_linspace', start=Double(), stop=Double(), num=Int(), endpoint=Bool(True),
     dtype=Choice(_WIDE, 'float32'))
 add('_eye', N=Int(), M=Int(0), k=Int(0), dtype=Choice(_PLAIN, 'float32'))
-add('_contrib_arange_like', 'data', start=Double(0), step=Double(1), repeat=Int(1),
-    axis=Int(None))
+add('_contrib_arange_like', 'data', start=Double(0), step=Double(1), repeat=Int(1), axis=Int(None))
 _DISTRIBUTIONS: Sequence[tuple[str, str, dict[str, Attribute]]] = (
     ('uniform', 'low high', {'low': Float(0), 'high': Float(1)}),
     ('normal', 'mu sigma', {'loc': Float(0), 'scale': Float(1)}),
