@@ -13,20 +13,22 @@ alone that reach its line.
 from __future__ import annotations
 
 import ast
+import concurrent.futures
 import contextlib
 import functools
 import importlib
 import io
+import itertools
 import os
 import random
 import resource
 import sys
+import time
 import types
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import pytest
-import tqdm
 
 import mxrnn._graph.rolling as rolling
 from mxrnn._graph.graph import Graph
@@ -47,9 +49,11 @@ Place = Tuple[Any, ...]
 FOLDER = Path(rolling.__file__).parent
 MODULES = sorted(path.stem for path in FOLDER.glob('[!_]*.py'))
 #: Tests of these files are a part of the corpus, if they need no fixture.
-TESTS = ['edges', 'parts', 'lengths']
-#: Seconds that a mutant may take, and on how many of the cases it is tried.
-LIMIT, MOST = 60, 300
+TESTS = ['cells', 'edges', 'parts', 'lengths']
+#: How many seconds of the processor a mutant may take, and how many the cases take, the fastest
+#: ones first, on which it is tried.
+LIMIT, ENOUGH = 30, float(os.environ.get('ENOUGH', 1))
+JOBS = int(os.environ.get('JOBS', 2))
 #: Mutants that are as good as the original, and why.
 EQUIVALENT: dict[str, str] = {}
 
@@ -76,6 +80,10 @@ class Case(NamedTuple):
 
     name: str
     wrong: Callable[[], str | None]
+
+
+#: By check and value, the cases in which it has it, and how many seconds each takes.
+Deciding = Dict[Tuple[Place, bool], List[Tuple[float, str, Case]]]
 
 
 # ---- checks
@@ -167,7 +175,7 @@ def _without(parent: ast.AST, field: str, check: ast.expr
 
 def _is_check(parent: ast.AST, field: str, value: ast.expr) -> bool:
     """Whether an expression is true or false, and no part of a condition."""
-    if isinstance(parent, ast.BoolOp) or (
+    if isinstance(parent, (ast.BoolOp, ast.Assert)) or (
             isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not)):
         return False
     return field in ('test', 'ifs') or isinstance(value, ast.Compare) or (
@@ -273,7 +281,7 @@ def _tests() -> Iterator[Case]:
             'test_rolling_%s.py' % name)) for name in TESTS]], plugins=[collected])
     for item in collected.items:
         given = item.callspec.params if hasattr(item, 'callspec') else {}
-        if set(item.fixturenames) <= {*given, 'fresh_start', 'request'}:
+        if set(item.fixturenames) <= {*given, 'fresh_start', 'request'} and 'case' not in given:
             yield Case(item.nodeid.rpartition('/')[2], functools.partial(_failure, item.obj, given))
 
 
@@ -290,16 +298,15 @@ def _failure(test: Callable[..., None], given: dict[str, Any]) -> str | None:
 
 def corpus() -> list[Case]:
     """All that must hold."""
-    return [case for cases in (unchanged(), _changed(1200), _two_lengths(), _tests())
-            for case in tqdm.tqdm(cases, 'corpus', mininterval=5, leave=False) if case is not None]
+    return [case for cases in (unchanged(), _changed(800), _two_lengths(), _tests())
+            for case in cases if case is not None]
 
 
 # ---- what notices
 
-def deciding(modules: Sequence[str], cases: Sequence[Case]
-             ) -> dict[tuple[Place, bool], list[Case]]:
-    """By check and value, the cases in which it has it."""
-    found: dict[tuple[Place, bool], list[Case]] = {}
+def deciding(modules: Sequence[str], cases: Sequence[Case]) -> Deciding:
+    """Find out which cases a check decides something in."""
+    found: Deciding = {}
     values: set[tuple[Place, bool]] = set()
 
     def noted(place: Place, value: Any) -> Any:
@@ -314,32 +321,35 @@ def deciding(modules: Sequence[str], cases: Sequence[Case]
             function.body = [_Noting(module).visit(line) for line in function.body]
         for name, _ in functions:
             before.append((module, name, _set(module, name, _code(tree, name))))
-    for case in tqdm.tqdm(cases, 'values', mininterval=5, leave=False):
+    for case in cases:
         values.clear()
+        begin = time.process_time()
         wrong = case.wrong()
+        seconds = time.process_time() - begin
         assert wrong is None, '%s: %s' % (case.name, wrong)
         for each in values:
-            found.setdefault(each, []).append(case)
+            found.setdefault(each, []).append((seconds, case.name, case))
     for module, name, code in before:
         _set(module, name, code)
     return found
 
 
-def caught_by(mutant: Mutant, deciding: Mapping[tuple[Place, bool], Sequence[Case]]) -> str | None:
+def caught_by(mutant: Mutant, found: Deciding) -> str | None:
     """The case that notices, tried in a process of its own; None if none does."""
-    cases = list({id(case): case for value in mutant.values
-                  for case in deciding.get((mutant.place, value), ())}.values())
-    random.Random(0).shuffle(cases)
+    own = sorted({each for value in mutant.values for each in found.get((mutant.place, value), ())})
+    until = itertools.accumulate(seconds for seconds, _, _ in own)
+    cases = [case for seconds, (_, _, case) in zip(until, own)
+             if seconds < ENOUGH or case is own[0][2]]
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
         _set(mutant.module, mutant.function, mutant.code)
-        os.write(writing, _noticed(cases[:MOST]).encode())
+        os.write(writing, (_noticed(cases) + '\n').encode())
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as said:
-        answer = said.read()
+        answer = said.readline().strip()
     os.waitpid(child, 0)
     return None if answer == '-' else answer or 'it took too long'
 
@@ -358,14 +368,19 @@ def _noticed(cases: Sequence[Case]) -> str:
 def main(names: Sequence[str]) -> None:
     """Try all mutants of the modules `names`."""
     names = names or MODULES
-    cases = deciding(names, corpus())
+    tried = [mutant for name in names for mutant in mutants(name)]
+    cases = corpus()
+    decided = deciding(names, cases)
+    print('%d mutants, %d cases' % (len(tried), len(cases)), flush=True)
     count = dict.fromkeys(['caught', 'equivalent', 'survived'], 0)
-    for mutant in tqdm.tqdm([each for name in names for each in mutants(name)], mininterval=5):
-        noticed = caught_by(mutant, cases)
-        result = 'caught' if noticed else 'equivalent' if str(mutant) in EQUIVALENT else 'survived'
+    pool = concurrent.futures.ThreadPoolExecutor(JOBS)
+    results = pool.map(functools.partial(caught_by, found=decided), tried)
+    for number, (mutant, caught) in enumerate(zip(tried, results)):
+        result = ('caught' if caught else
+                  'equivalent' if str(mutant) in EQUIVALENT else 'survived')
         count[result] += 1
         if result == 'survived':
-            tqdm.tqdm.write('%s.py:%d %s' % (mutant.module, mutant.line, mutant))
+            print('%d, %s.py:%d %s' % (number, mutant.module, mutant.line, mutant), flush=True)
     print(count)
 
 

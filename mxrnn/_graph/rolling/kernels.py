@@ -72,15 +72,14 @@ class _Term(NamedTuple):
 class _Matcher:
     def __init__(self, values: Values, ranks: Sequence[Rank], recurrence: Recurrence) -> None:
         self._values, self._ranks, self._recurrence = values, ranks, recurrence
-        self._inputs: dict[int, list[Column]] = {}
         self._units = 0
         self._flattens = False  # whether a gate has a FullyConnected, which makes two axes
 
     # ---- reading columns
 
     def _op(self, column: Column) -> str:
-        if column.is_state or column.is_outside and len(set(column.lanes)) > 1 and (
-                alike(self._values, column.lanes) is None):
+        if column.is_state or (
+                len(set(column.lanes)) > 1 and alike(self._values, column.lanes) is None):
             return ''
         return self._values.node(column.lanes[0]).op
 
@@ -91,10 +90,8 @@ class _Matcher:
         """The columns that the nodes of a column read, also where it comes from outside."""
         if column.family is not None:
             return column.family.inputs
-        if id(column) not in self._inputs:
-            nodes = [self._values.owner[value] for value in column.lanes]
-            self._inputs[id(column)] = [Column(lanes) for lanes in self._values.read_by(nodes)]
-        return self._inputs[id(column)]
+        nodes = [self._values.owner[value] for value in column.lanes]
+        return [Column(lanes) for lanes in self._values.read_by(nodes)]
 
     def _activation(self, column: Column) -> str:
         op = self._op(column)
@@ -135,8 +132,6 @@ class _Matcher:
                              % self._node(column).name)
             if steps != [self._recurrence.steps - 1]:
                 raise _Other('its memory is read: %s' % self._node(column).name)
-        if len(kernel.data.lanes) != self._recurrence.steps:
-            raise _Other('its last step has no input')
         for state in kernel.begin:
             shape = stated_shape(self._values.node(state))
             if len(shape) == 2 and shape[1] not in (0, -1, kernel.units):
@@ -145,9 +140,8 @@ class _Matcher:
 
     def _rnn(self) -> Kernel:
         (state,) = self._recurrence.states
-        output = state.after
-        assert output is not None
-        activation = self._activation(output) if output.family is not None else ''
+        output = _after(state)
+        activation = self._activation(output)
         if activation not in ('tanh', 'relu'):
             raise _Other('its steps are none of LSTM, GRU and RNN')
         data, i2h, h2h = self._gates([self._of(output)[0]], state)
@@ -155,7 +149,7 @@ class _Matcher:
                       (_begin(state),))
 
     def _lstm(self) -> Kernel:
-        for memory in [state.after for state in self._recurrence.states if state.after]:
+        for memory in map(_after, self._recurrence.states):
             for old, new in self._pairs(_SUMS, memory):
                 for forget, before in self._pairs(_PRODUCTS, old):
                     if before.after is not memory:
@@ -169,9 +163,8 @@ class _Matcher:
         raise _Other('its steps are no LSTM')
 
     def _lstm_output(self, memory: Column, before: Column, inner: Sequence[Column]) -> Kernel:
-        state = next(each for each in self._recurrence.states if each is not before)
-        output = state.after
-        assert output is not None
+        state = self._recurrence.states[0]
+        output = _after(state)
         forget, enter, candidate = inner
         for shown, gate in self._pairs(_PRODUCTS, output):
             last = self._under(gate, 'sigmoid')
@@ -183,8 +176,7 @@ class _Matcher:
 
     def _gru(self) -> Kernel:
         (state,) = self._recurrence.states
-        output = state.after
-        assert output is not None
+        output = _after(state)
         for kept, new in self._pairs(_SUMS, output):
             for update, before in self._pairs(_PRODUCTS, kept):
                 if before is not state or self._under(update, 'sigmoid') is None:
@@ -210,9 +202,9 @@ class _Matcher:
                     continue
                 data, i2h, h2h = self._gates([gate, self._of(update)[0]], state)
                 own, own_i2h, none = self._terms(entering, state)
-                nothing, none_either, own_h2h = self._terms(recurrent, state)
-                if none or none_either or own is None or nothing is not None or (
-                        own.lanes != data.lanes or len(own_i2h) != 1 or len(own_h2h) != 1):
+                nothing, _, own_h2h = self._terms(recurrent, state)
+                if none or nothing or len(own) != 1 or len(own_h2h) != 1 or (
+                        own[0].lanes != data.lanes):
                     continue
                 return Kernel('gru', self._units, data, i2h + own_i2h, h2h + own_h2h, output,
                               None, (_begin(state),))
@@ -227,11 +219,11 @@ class _Matcher:
         i2h, h2h = [], []
         for column in columns:
             own, first, second = self._terms(column, state)
-            if own is None or len(first) != 1 or len(second) != 1:
+            if len(own) != 1 or len(second) != 1:
                 raise _Other('a gate is not one product with the input plus one with the state')
-            if data is not None and own.lanes != data.lanes:
+            if data is not None and own[0].lanes != data.lanes:
                 raise _Other('its gates read different inputs')
-            data = own
+            data = own[0]
             i2h += first
             h2h += second
         assert data is not None
@@ -240,9 +232,9 @@ class _Matcher:
         return data, i2h, h2h
 
     def _terms(self, column: Column, state: Column
-               ) -> tuple[Column | None, list[Gate], list[Gate]]:
+               ) -> tuple[list[Column], list[Gate], list[Gate]]:
         """The data, the weights of the products with it, and of those with the state, in a sum."""
-        data: Column | None = None
+        data: list[Column] = []
         i2h: list[Gate] = []
         h2h: list[Gate] = []
         for term in self._flat(column):
@@ -262,25 +254,24 @@ class _Matcher:
                 gate = gate._replace(joined=first)
                 h2h.append(gate)
                 gate = gate._replace(bias=None)
-            if not read.is_outside:  # whoever asks refuses two products with data
+            if not read.is_outside:
                 raise _Other('a gate reads more than input and state')
-            data = read
+            data.append(read)
             i2h.append(gate)
         return data, i2h, h2h
 
     def _beside(self, column: Column, state: Column) -> tuple[Column, bool] | None:
         """Data that is joined with the state, and whether the state comes first."""
-        if self._op(column) != 'Concat' or self._node(column).dim not in (1, -1):
-            return None
-        parts = self._of(column)
-        if len(parts) == 2 and state in parts and parts[0] is not parts[1]:
-            first = parts[0] is state
-            return parts[1 if first else 0], first
+        if self._op(column) == 'Concat' and self._node(column).dim in (1, -1):
+            parts = self._of(column)
+            if len(parts) == 2 and state in parts:
+                first = parts[0] is state
+                return parts[first], first
         return None
 
     def _fixed(self, column: Column, rank: int) -> int:
         """The value of a column that is the same in all steps, of so many axes."""
-        if not column.is_outside or not self._values.are_one(column.lanes):
+        if not self._values.are_one(column.lanes):
             raise _Other('its weights are not the same in all steps')
         if self._ranks[column.lanes[0]] not in (None, rank):
             raise _Other('its weights have other axes')
@@ -295,9 +286,9 @@ class _Matcher:
             rows = shape[gate.exchanged]
         else:
             rows = node.num_hidden
-        if rows % term.parts or not rows or self._units not in (0, rows // term.parts):
+        self._units = self._units or rows // term.parts
+        if not rows or rows != self._units * term.parts:
             raise _Other('its gates have different sizes')
-        self._units = rows // term.parts
 
     def _flat(self, column: Column) -> list[_Term]:
         """The products that `column` is the sum of."""
@@ -328,19 +319,23 @@ class _Matcher:
     def _cut(self, term: _Term) -> _Term:
         """The part of a sum that slice_axis takes."""
         node, base = self._node(term.column), self._of(term.column)[0]
-        inner, begin, end = base, node.begin, node.end
+        inner = base
         while self._op(base) in _SUMS:
             base = self._of(base)[0]
-        rows = self._node(base).num_hidden if self._op(base) == 'FullyConnected' else None
-        end = rows if end is None else end
-        if node.axis not in (1, -1) or not isinstance(rows, int) or not (
-                isinstance(begin, int) and isinstance(end, int)):
+        if node.axis not in (1, -1) or self._op(base) != 'FullyConnected':
             raise _Other('a gate is no sum of products with weights')
-        begin, end = begin % rows, end if end > 0 else end % rows
+        rows = self._node(base).num_hidden
+        begin, end = node.begin % rows, rows if node.end is None else node.end
+        end = end if end > 0 else end % rows
         size = end - begin
         if size < 1 or end > rows or rows % size or begin % size:
             raise _Other('its gates have different sizes')
         return _Term(inner, begin // size, rows // size)
+
+
+def _after(state: Column) -> Column:
+    assert state.after is not None
+    return state.after
 
 
 def _begin(state: Column) -> int:

@@ -32,9 +32,8 @@ def find_ranks(values: Values) -> list[Rank]:
             rules[label] = _rule(node)
         rank = rules[label]([ranks[arg] for arg in values.args[i]])
         ranks.append(rank)
-        if values.counts[i] > 1:
-            alike = node.op in ('SliceChannel', '_split_v2', 'RNN')
-            ranks.extend([rank if alike else None] * (values.counts[i] - 1))
+        alike = node.op in ('SliceChannel', '_split_v2', 'RNN')
+        ranks.extend([rank if alike else None] * (values.counts[i] - 1))
     return ranks
 
 

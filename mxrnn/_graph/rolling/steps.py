@@ -56,11 +56,10 @@ class _Search:
         levels: list[int] = []
         for node in range(start, self.seeds[-1] + 1):
             level = steps.get(node, -1)
-            if level < 0:
-                for arg in args[node]:
-                    place = owner[arg] - start
-                    if place >= 0 and levels[place] > level:
-                        level = levels[place]
+            for arg in args[node]:
+                place = owner[arg] - start
+                if place >= 0 and levels[place] > level:
+                    level = levels[place]
             levels.append(level)
         return levels
 
@@ -84,9 +83,6 @@ class _Search:
 
     def _column(self, lanes: Lanes) -> Column:
         levels = [self._level(value) for value in lanes]
-        known = self._known(self._parts, lanes)
-        if known is not None and len(known.lanes) >= len(lanes):
-            return known
         if max(levels) < 0:
             return self._outside(lanes)
         if all(level == t for t, level in enumerate(levels)):
@@ -215,7 +211,7 @@ class _Search:
     def _are_inputs(self, lanes: Lanes) -> bool:
         """Whether each step reads one of its own: another variable, or part of a sequence."""
         owners = [self.values.owner[value] for value in lanes]
-        if len(set(lanes)) < len(lanes) or len(lanes) < 3:
+        if len(set(lanes)) < len(lanes):
             return False
         return len(set(owners)) == 1 or not any(self.values.nodes[i].op for i in owners)
 

@@ -1,0 +1,178 @@
+"""Steps that are what the operator RNN computes, in some other form, and steps that nearly are."""
+from __future__ import annotations
+
+import pytest
+
+from mxrnn._graph.rolling import roll
+from mxrnn.interop import graph_from_json
+
+from .. import mx
+from .rolling import assert_same, values_of
+
+S = mx.sym
+#: Batch, data, states and weights all have this size: what is confused has the right shape.
+SIZE, STEPS = 4, 3
+
+
+class Weights(dict):
+    def __missing__(self, name):
+        self[name] = S.Variable(name, shape=(SIZE, SIZE) if name[0] == 'd' else None)
+        return self[name]
+
+
+W = Weights()
+
+
+def fc(value, name, parts=1, bias=False, **options):
+    """A product with the weight `name`, with as many rows as that many gates have."""
+    rest = {'bias': W[name + '_bias']} if bias else {'no_bias': True}
+    return S.FullyConnected(value, W[name], num_hidden=parts * SIZE, **rest, **options)
+
+
+def part(value, at, of, **options):
+    return S.SliceChannel(value, num_outputs=of, **options)[at]
+
+
+def rows(value, begin, end, axis=1):
+    return S.slice_axis(value, axis=axis, begin=begin, end=end)
+
+
+def rnn(gate):
+    """A step of an RNN of tanh: the sum that is in it."""
+    return lambda x, states, t: [S.tanh(gate(x, states[0], t))]
+
+
+def gru(update=S.sigmoid, reset=S.sigmoid, rest=lambda z, r: 1 - z, new=S.tanh,
+        entering=lambda x, h: fc(x, 'xn'), recurrent=lambda x, h: fc(h, 'hn')):
+    def step(x, states, t):
+        h = states[0]
+        z, r = update(fc(x, 'xz') + fc(h, 'hz')), reset(fc(x, 'xr') + fc(h, 'hr'))
+        return [z * h + rest(z, r) * new(entering(x, h) + r * recurrent(x, h))]
+    return step
+
+
+def lstm(gates, memory=lambda kept, new, x: kept + new, out=S.tanh):
+    """`gates` gives the sums of the four gates."""
+    def step(x, states, t):
+        h, c = states
+        i, f, g, o = gates(x, h)
+        c = memory(S.sigmoid(f) * c, S.sigmoid(i) * S.tanh(g), x)
+        return [S.sigmoid(o) * out(c), c]
+    return step
+
+
+def each(x, h, bias=(False,) * 4, parts=(1,) * 4):
+    return [both(x, h, '%d' % k, parts[k], bias=bias[k]) for k in range(4)]
+
+
+def added(x, h):
+    return both(x, h, parts=1) + h
+
+
+def cut(value, begins, ends):
+    return [rows(value, begin, end) for begin, end in zip(begins, ends)]
+
+
+def both(x, h, name='g', parts=4, **options):
+    return fc(x, 'x' + name, parts, **options) + fc(h, 'h' + name, parts, **options)
+
+
+#: By name: a step and what it becomes; then shapes of begin states, where they are stated.
+CELLS = {
+    'product once': (rnn(lambda x, h, t: ONCE + fc(h, 'h')), 'kernel'),
+    'state first': (rnn(lambda x, h, t: fc(S.Concat(h, x, dim=1), 'w')), 'kernel'),
+    'one part of two': (rnn(lambda x, h, t: part(both(x, h, parts=2), 1, 2)), 'kernel'),
+    'dot with rows exchanged': (rnn(lambda x, h, t: S.dot(x, W['dx'], transpose_b=True)
+                                    + S.dot(h, W['dh'])), 'kernel', (SIZE, SIZE)),
+    'a sum is cut': (lstm(lambda x, h: cut(both(x, h), (0, 4, 8, 12), (4, 8, 12, None))), 'kernel'),
+    'cut from the end': (lstm(lambda x, h: cut(both(x, h), (-4, -8, -12, -16),
+                                               (None, -4, -8, -12))), 'kernel'),
+    'parts of weights': (lstm(lambda x, h: [part(each_of, k, 4) for k, each_of in enumerate(
+        each(x, h, parts=(4,) * 4))]), 'kernel'),
+    'biases of some gates': (lstm(lambda x, h: each(x, h, bias=(True, False, True, False))),
+                             'kernel'),
+    'gru': (gru(), 'kernel'),
+
+    'state in the sum': (rnn(lambda x, h, t: added(x, h)), 'loop'),
+    'begin state is a product': (rnn(lambda x, h, t: added(x, h if t else fc(h, 'b'))), 'loop'),
+    'products by turns': (rnn(lambda x, h, t: (S.dot(x, W['dx']) if t else fc(x, 'dx'))
+                              + fc(h, 'h')), 'unrolled'),
+    'sums of two and three': (rnn(lambda x, h, t: S.add_n(fc(x, 'x'), fc(h, 'h'), *[x] * (t == 2))),
+                              'unrolled'),
+    'dot of columns': (rnn(lambda x, h, t: fc(x, 'x') + S.dot(h, W['dh'], transpose_a=True)),
+                       'loop', (SIZE, SIZE)),
+    'dot of an unknown weight': (rnn(lambda x, h, t: S.dot(x, W['x']) + S.dot(h, W['h'])), 'loop',
+                                 (SIZE, SIZE)),
+    'dot of an unknown state': (rnn(lambda x, h, t: S.dot(x, W['dx']) + S.dot(h, W['dh'])), 'loop'),
+    'a product that keeps axes': (rnn(lambda x, h, t: fc(x, 'x', flatten=False) + fc(h, 'h')),
+                                  'loop'),
+    'two products with the state': (rnn(lambda x, h, t: both(x, h, parts=1) + fc(h, 'h')), 'loop'),
+    'no product with data': (rnn(lambda x, h, t: fc(h, 'h')), 'loop'),
+    'part of a part': (rnn(lambda x, h, t: part(part(both(x, h), 1, 2), 0, 2)), 'loop'),
+    'cut of a cut': (rnn(lambda x, h, t: rows(rows(both(x, h), 4, 12), 0, 4)), 'loop'),
+    'cut of a dot': (rnn(lambda x, h, t: rows(S.dot(x, W['dx']) + S.dot(h, W['dh']), 0, 4)), 'loop',
+                     (SIZE, SIZE)),
+    'cut between gates': (rnn(lambda x, h, t: rows(both(x, h, parts=2), 2, 6)), 'loop'),
+    'cut of gates that do not fit': (rnn(lambda x, h, t: rows(S.Concat(
+        both(x, h, parts=2), x, dim=1), 4, 8)), 'loop'),
+    'data and state added': (rnn(lambda x, h, t: fc(x + h, 'w')), 'loop'),
+    'three side by side': (rnn(lambda x, h, t: fc(S.Concat(x, h, x, dim=1), 'w')), 'loop'),
+    'state by itself': (rnn(lambda x, h, t: fc(S.Concat(h, h, dim=1), 'w') + fc(x, 'x')), 'loop'),
+
+    'memory of three': (lstm(each, lambda kept, new, x: S.add_n(kept, new, x)), 'loop'),
+    'update by softsign': (gru(S.softsign), 'loop'),
+    'reset by softsign': (gru(reset=S.softsign), 'loop'),
+    'new by softsign': (gru(new=S.softsign), 'loop'),
+    'rest is 1 + z': (gru(rest=lambda z, r: z + 1), 'loop'),
+    'rest is 1 - r': (gru(rest=lambda z, r: 1 - r), 'loop'),
+    'state enters new': (gru(entering=lambda x, h: fc(x, 'xn') + fc(h, 'hm')), 'loop'),
+    'nothing enters new': (gru(entering=lambda x, h: fc(h, 'xn')), 'loop'),
+    'two enter new': (gru(entering=lambda x, h: fc(x, 'xn') + fc(x, 'xm')), 'loop'),
+    'other data enters new': (gru(entering=lambda x, h: fc(S.negative(x), 'xn')), 'loop'),
+    'data is reset': (gru(recurrent=lambda x, h: fc(h, 'hn') + fc(x, 'xm')), 'loop'),
+    'two are reset': (gru(recurrent=lambda x, h: fc(h, 'hn') + fc(h, 'hm')), 'loop'),
+}
+ONCE = fc(S.Variable('single'), 'x')
+
+
+def unroll(step, shape=None, count=2):
+    """The graph of a step: the outputs of all, and the states after the last one."""
+    with mx.name.NameManager():
+        data = S.SliceChannel(S.Variable('data'), num_outputs=STEPS, axis=1, squeeze_axis=True)
+        states = [S.Variable('begin%d' % i, shape=shape) for i in range(count)]
+        outputs = []
+        for t in range(STEPS):
+            states = step(data[t], states, t)
+            outputs.append(states[0])
+        return S.Group([S.stack(*outputs, axis=1), *[S.identity(state) for state in states]])
+
+
+@pytest.mark.parametrize('name', CELLS)
+def test_kinds_and_numbers(name):
+    step, kind, *shape = CELLS[name]
+    symbol = unroll(step, *shape)
+    names = symbol.list_arguments()
+    graph = graph_from_json(symbol.tojson())
+    shapes = {'data': (SIZE, STEPS, SIZE), 'single': (SIZE, SIZE),
+              **{each: (SIZE, SIZE) for each in ('begin0', 'begin1', 'x', 'h') if each in names}}
+    rolled = roll(graph)
+    assert [each.kind for each in rolled.findings] == [kind]
+    assert_same(rolled.graph, graph, values_of(symbol, {
+        each: shape for each, shape in shapes.items() if each in names}))
+
+
+#: MXNet refuses them: they are no operator, which would compute something.
+REFUSED = {
+    'rows of a batch': rnn(lambda x, h, t: rows(both(x, h), 0, 4, axis=0)),
+    'parts of a batch': rnn(lambda x, h, t: part(both(x, h, parts=2), 0, 2, axis=0)),
+    'nothing is cut': rnn(lambda x, h, t: rows(both(x, h), 4, 4)),
+    'cut behind the end': rnn(lambda x, h, t: rows(both(x, h, parts=2), 4, 12)),
+    'below each other': rnn(lambda x, h, t: fc(S.Concat(x, h, dim=0), 'w')),
+    'gates of two sizes': lstm(lambda x, h: each(x, h, parts=(1, 2, 1, 1))),
+}
+
+
+@pytest.mark.parametrize('name', REFUSED)
+def test_graphs_that_mxnet_refuses(name):
+    graph = graph_from_json(unroll(REFUSED[name]).tojson())
+    assert [each.kind for each in roll(graph).findings] == ['loop']
