@@ -152,7 +152,7 @@ def fused(mode: str, layers: int, units: int) -> Any:
 
 #: (mode, layers, (T, N, H), context, train) -> a step.
 BUILD: dict[str, Callable[..., Callable[[], Any]]] = {
-    STOCK: unrolled(partial(stack, mx.rnn)),
+    STOCK: unrolled(lambda *how: stack(mx.rnn, *how)),
     'mxrnn cells': unrolled(partial(stack, mxrnn)),
     'mxrnn.fuse': unrolled(fused),
     FOLDED: unrolled(fused, fold=True),
