@@ -109,9 +109,9 @@ def _drawn_for_each(name: str) -> Converter:
                         for value in given)
         random = _SAMPLERS[name](builder, builder.fill(0, shape, first.dtype))
         if name == 'exponential':
-            return builder.node('Div', [random, one], shape)
-        wide = others[0] if name == 'normal' else builder.node('Sub', [others[0], one], one.shape)
-        return builder.node('Add', [one, builder.node('Mul', [wide, random], shape)], shape)
+            return builder.apply('Div', random, one)
+        wide = others[0] if name == 'normal' else builder.apply('Sub', others[0], one)
+        return builder.apply('Add', one, builder.apply('Mul', wide, random))
     return convert
 
 
