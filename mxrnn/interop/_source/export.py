@@ -182,9 +182,9 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     given, kinds = {} if inputs is None else inputs, {} if types is None else types
     graph = model.graph if outputs is None else model.graph.select(outputs)
     graph.check_names(ExportError)
-    check_shapes(given, graph, {**model.arg_params, **model.aux_params})
-    check_types(kinds, graph)
     arrays = {**model.arg_params, **model.aux_params}
+    check_shapes(given, graph, arrays)
+    check_types(kinds, graph)
     whole, rolled = graph, roll(graph, training=True)
     graph = rolled.graph
     needed = [graph.nodes[place].name for place in sorted(graph.needed())

@@ -188,14 +188,14 @@ def _split_v2(scope: Scope, node: Node, x: Value) -> Emitted:
 def _concat(scope: Scope, node: Node, *parts: Value) -> Emitted:
     if len(parts) == 1:
         return parts[0]
-    return 'torch.cat((%s), %d)' % (', '.join(map(str, map('{}'.format, parts))), node.dim)
+    return 'torch.cat((%s), %d)' % (', '.join(map(format, parts)), node.dim)
 
 
 @emits('stack')
 def _stack(scope: Scope, node: Node, *parts: Value) -> Emitted:
     if len(parts) == 1:
         return '%s.unsqueeze(%d)' % (parts[0].of, node.axis)
-    return 'torch.stack((%s)%s)' % (', '.join(map('{}'.format, parts)),
+    return 'torch.stack((%s)%s)' % (', '.join(map(format, parts)),
                                     ', %d' % node.axis if node.axis else '')
 
 
