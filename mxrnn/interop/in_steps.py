@@ -119,11 +119,11 @@ def blaming_zoneout(graph: Graph, params: Mapping[str, np.ndarray], given: Shape
     except ExportError as error:
         masked = [node.name for node in graph.nodes if node.op == 'where'
                   and graph.nodes[node.inputs[0].node].op == 'Dropout']
+        if not masked:
+            raise
         try:
             in_steps(roll(graph).graph, params, given, types)
-        except (ExportError, ImportError):
-            masked = []
-        if not masked:
+        except (ValueError, ImportError):
             raise error from None
         raise ExportError(
             'in training the graph cannot be stepped: zoneout (%s) of outputs makes its first step '

@@ -250,6 +250,8 @@ class Conversion:
         builder.current = node.name or node.op
         try:
             check_attributes(node)
+            if node.op not in ONNX:
+                raise Unsupported('this operator')
             outputs = ONNX[node.op](builder, node, *inputs)
             return [outputs] if isinstance(outputs, Value) else list(outputs)
         except AttributeValueError as error:
