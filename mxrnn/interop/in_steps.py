@@ -154,6 +154,6 @@ def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, 
         known = resolve(axis)
         other, wanted = ('the graph', known) if isinstance(known, int) else first.setdefault(
             known, (where, size))
-        if wanted != size:
+        if size % wanted if isinstance(known, int) else wanted != size:  # a Reshape may cut it
             raise ValueError('inputs must have one size where axes belong together: %s has %d, '
                              '%s %s' % (where, size, other, wanted))
