@@ -6,6 +6,7 @@ import copyreg
 import decimal
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -208,32 +209,52 @@ REFUSED.update({
 })
 
 
+def trained_in(folder):
+    """Train and save the checkpoint `model` in a folder; returns the cell and the module."""
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, str(folder / 'model'), module=module))
+    return cell, module
+
+
 @pytest.fixture
-def checkpoint(tmp_path, monkeypatch):
-    """A checkpoint with states, and a module that would go on from it: (cell, prefix, module)."""
+def strange(tmp_path, monkeypatch):
+    """The test's own folder, from which a file could import the module `strange`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'strange.py').write_text('open(%r, "w")\nrun = print\n' % MARK)
     monkeypatch.syspath_prepend(str(tmp_path))
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
-    fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
-    return cell, prefix, module
+    return tmp_path
+
+
+@pytest.fixture
+def checkpoint(strange):
+    """A checkpoint with states, and a module that would go on from it: (cell, prefix, module)."""
+    cell, module = trained_in(strange)
+    return cell, str(strange / 'model'), module
+
+
+@pytest.fixture(scope='module')
+def saved_once(tmp_path_factory):
+    """A folder with a checkpoint, its cell and its module, for tests that change none of them."""
+    folder = tmp_path_factory.mktemp('saved')
+    return (folder, *trained_in(folder))
 
 
 @differs
 @pytest.mark.parametrize('initialised', [False, True])
 @pytest.mark.parametrize('name', sorted(REFUSED))
-def test_what_a_file_must_not_do_is_refused_by_name(name, initialised, checkpoint, tmp_path):
-    cell, prefix, module = checkpoint
+def test_what_a_file_must_not_do_is_refused_by_name(name, initialised, saved_once, strange):
+    folder, cell, module = saved_once
     content, said = REFUSED[name]
-    (tmp_path / 'model-0001.states').write_bytes(content)
+    for path in folder.iterdir():
+        shutil.copy(str(path), str(strange))
+    (strange / 'model-0001.states').write_bytes(content)
     attributes = [dict(vars(kind)) for kind in (mx.optimizer.SGD, mx.nd.NDArray)]
     if not initialised:
         module, _ = module_of('module', cell)
     with pytest.raises(rnn.CheckpointError, match=r'model-0001\.states has no states.*' + said):
-        rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
-    assert not (tmp_path / MARK).exists() and 'strange' not in sys.modules
+        rnn.load_rnn_checkpoint(cell, str(strange / 'model'), 1, module=module)
+    assert not (strange / MARK).exists() and 'strange' not in sys.modules
     assert attributes == [dict(vars(kind)) for kind in (mx.optimizer.SGD, mx.nd.NDArray)]
 
 
