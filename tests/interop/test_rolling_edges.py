@@ -272,6 +272,7 @@ def test_cells_that_are_nearly_an_lstm(change, kind):
 @pytest.mark.parametrize('read, kind', [
     (lambda states, memories, enter: [states[2], states[0], states[3], states[1]], 'kernel'),
     (lambda states, memories, enter: [states[3], memories[3]], 'kernel'),
+    (lambda states, memories, enter: [states[0] + states[1], states[2] * states[3]], 'kernel'),
     (lambda states, memories, enter: [one + other for one, other in zip(states, memories)],
      'loop'),
     (lambda states, memories, enter: [one + other for one, other in zip(states, enter)], 'loop')])
@@ -298,3 +299,81 @@ def test_inputs_of_unlike_shapes_behind_nodes_that_are_outputs():
                             + layer(state, weights['h2h_weight']))
         outputs += [state, second]
     assert both_ways(mx.sym.Group(outputs), begin=(2, 5), **shapes, **WEIGHTS) == ['unrolled']
+
+
+def cut(data, begin, end, axis=1):
+    return mx.sym.slice_axis(data, axis=axis, begin=begin, end=end)
+
+
+def variables(*shapes):
+    return [mx.sym.Variable('memory' if at else 'data', shape=shape)
+            for at, shape in enumerate(shapes)]
+
+
+DATA, MEMORY = mx.sym.Variable('data'), mx.sym.Variable('memory')
+#: What the steps of a cell read, the shapes of `data` and `memory`, and what becomes of the cell.
+INPUTS = {
+    'behind an operator': (lambda: [mx.sym.tanh(each) for each in variables((2, 3), (2, 3))],
+                           [(2, 3), (2, 3)], 'kernel'),
+    'one twice': (lambda: [DATA, MEMORY, DATA], [(2, 3), (2, 3)], 'unrolled'),
+    'along the last axis': (lambda: list(mx.sym.split(DATA, num_outputs=4, axis=2,
+                                                      squeeze_axis=True)),
+                            [(2, 3, 4)], 'unrolled'),
+    'another shape behind one of the same': (
+        lambda: [DATA, mx.sym.tanh(DATA), MEMORY], [(2, 3), (2, 3, 1)],
+        'unrolled'),
+    'slices': (lambda: [cut(DATA, t, t + 1) for t in range(3)], [(2, 3, 3)], 'kernel'),
+    'slices of two arrays': (lambda: [cut(each, t, t + 1) for t, each in enumerate(
+        variables((2, 3, 3), (2, 3, 3)))], [(2, 3, 3), (2, 3, 3)], 'unrolled'),
+    'slices along two axes': (lambda: [cut(DATA, t, t + 1, 1 + t % 2) for t in range(3)],
+                              [(2, 3, 3)], 'unrolled'),
+    'slices from the end': (lambda: [cut(DATA, t - 3, t - 2) for t in range(2)], [(2, 3, 3)],
+                            'unrolled'),
+    'slices to the end': (lambda: [cut(DATA, t, None if t == 2 else t + 1) for t in range(3)],
+                          [(2, 3, 3)], 'unrolled'),
+    'slices that overlap': (lambda: [cut(DATA, t, t + 2) for t in range(3)], [(2, 4, 3)],
+                            'unrolled'),
+    'slices and a variable': (lambda: [cut(DATA, 0, 1), MEMORY, cut(DATA, 2, 3)],
+                              [(2, 3, 3), (2, 1, 3)], 'unrolled'),
+    'the largest of slices': (lambda: [mx.sym.max(cut(DATA, t, t + 1), axis=2, keepdims=True)
+                                       for t in range(3)], [(2, 3, 3)], 'kernel'),
+    'losses of one': (lambda: [mx.sym.SoftmaxOutput(DATA, MEMORY) for _ in range(3)],
+                      [(2, 3), (2,)], 'kernel'),
+}
+
+
+@pytest.mark.parametrize('name', INPUTS)
+def test_what_steps_read(name):
+    build, shapes, kind = INPUTS[name]
+    weights = {each: mx.sym.Variable(each) for each in WEIGHTS}
+    state, steps = mx.sym.Variable('begin'), build()
+    for step in steps:
+        state = mx.sym.tanh(layer(step, weights['i2h_weight'])
+                            + layer(state, weights['h2h_weight']))
+    width = {'slices that overlap': 6, 'the largest of slices': 1}.get(name, 3)
+    assert both_ways(state, begin=(2, 5), **dict(zip(('data', 'memory'), shapes)),
+                     i2h_weight=(5, width), h2h_weight=(5, 5)) == [kind]
+
+
+#: What lists of outputs are made of a cell's states and variables, and how often an operator is
+#: in the rolled graph then.
+LISTS = {
+    'sequences': (lambda state, own: mx.sym.cos(state), 'cos', 1),
+    'a sequence and variables of its shape': (lambda state, own: state + own, 'elemwise_add', 1),
+    'a sequence and variables': (lambda state, own: mx.sym.Concat(state, own, dim=1), 'Concat', 3),
+    'variables': (lambda state, own: own * MEMORY, 'elemwise_mul', 3),
+    'losses': (lambda state, own: mx.sym.SoftmaxOutput(state, own), 'SoftmaxOutput', 3),
+    'averages': (lambda state, own: mx.sym.BatchNorm(state, name='norm'), 'BatchNorm', 3),
+}
+
+
+@pytest.mark.parametrize('name', LISTS)
+def test_lists_of_outputs(name):
+    build, op, count = LISTS[name]
+    states = cell_by_hand(3, layer)
+    outputs = [build(state, mx.sym.Variable('own%d' % t)) for t, state in enumerate(states)]
+    if name == 'losses':  # one of them alone as well, which must not be another one
+        outputs = [mx.sym.stack(*outputs, axis=0), outputs[1]]
+    rolled = roll(graph_from_json(mx.sym.Group([*outputs, states[-1]]).tojson()))
+    assert [each.kind for each in rolled.findings] == ['kernel']
+    assert [node.op for node in rolled.graph.nodes].count(op) == count

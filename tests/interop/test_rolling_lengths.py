@@ -71,9 +71,10 @@ def test_reshape_by_the_length(batch):
         assert_equal(run_rolled(rolled, bind(reshaped(length, batch), shapes), shapes))
 
 
-def cut_without_squeezing(length):
+def cut_without_squeezing(length, data=None):
     with mx.name.NameManager():
-        steps = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=length, axis=1)
+        steps = mx.sym.SliceChannel(mx.sym.Variable('data') if data is None else data,
+                                    num_outputs=length, axis=1)
         outputs, _ = rnn.LSTMCell(3).unroll(length, list(steps), merge_outputs=True)
         return outputs
 
@@ -88,10 +89,24 @@ def test_split_that_keeps_its_axis():
             assert_equal(run_rolled(rolled, bound, {'data': shape}))
 
 
-def test_split_of_an_axis_with_the_number_of_steps():
-    rolled = roll(graph_of(cut_without_squeezing(4)), length=4, axes={'data': 1})
-    shapes = {'data': (2, 6, 5)}
-    assert_equal(run_rolled(rolled, bind(cut_without_squeezing(6), shapes), shapes))
+@pytest.mark.parametrize('data, axes, shape', [
+    (lambda: mx.sym.Variable('data'), {'data': 1}, (2, 6, 5)),
+    (lambda: mx.sym.Variable('data', shape=(0, 4, 0)), {}, None),
+    (lambda: mx.sym.SwapAxis(mx.sym.cast(mx.sym.Variable('data'), 'float32'), 1, 2), {'data': 2},
+     (2, 5, 6))])
+def test_split_of_an_axis_with_the_number_of_steps(data, axes, shape):
+    rolled = roll(graph_of(cut_without_squeezing(4, data())), length=4, axes=axes)
+    assert not fixed_by(rolled.graph, 4)
+    if shape:
+        bound = bind(cut_without_squeezing(6, data()), {'data': shape})
+        assert_equal(run_rolled(rolled, bound, {'data': shape}))
+
+
+def test_split_of_another_axis_than_the_one_of_steps():
+    for data in (mx.sym.Variable('data'), mx.sym.SwapAxis(mx.sym.Variable('data'), 1, 2)):
+        rolled = roll(graph_of(cut_without_squeezing(4, data)), length=4,
+                      axes={'data': 1 if data.name != 'data' else 2})
+        assert fixed_by(rolled.graph, 4)
 
 
 def test_graphs_that_prove_nothing():
@@ -148,3 +163,17 @@ def test_lengths_inside_loops_count():
     rolled = roll(graph_of(mx.sym.stack(*outputs, axis=1)))
     assert [each.kind for each in rolled.findings] == ['loop']
     assert len(fixed_by(rolled.graph, 4)) == 1
+
+
+def test_one_value_in_each_step():
+    """A decoder that reads what an encoder ends with: as often as there are steps."""
+    def build(length):
+        with mx.name.NameManager():
+            encoded, _ = rnn.GRUCell(3, 'e_').unroll(length, mx.sym.Variable('data'))
+            return rnn.LSTMCell(3, 'd_').unroll(length, [encoded[-1]] * length,
+                                                merge_outputs=True)[0]
+    rolled = certify(graph_of(build(4)), graph_of(build(6)))
+    assert not fixed_by(rolled.graph, 4)
+    for length in (3, 4, 9):
+        shapes = {'data': (2, length, 4)}
+        assert_equal(run_rolled(rolled, bind(build(length), shapes), shapes))

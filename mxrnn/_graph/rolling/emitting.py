@@ -160,8 +160,6 @@ class Emitter:
         yield ('recurrence', number)
         if t == total - 1 and id(column) in self._last:
             return self._last[id(column)]
-        if id(column) not in self._steps:
-            raise Refused(number, 'its inputs depend on its outputs')
         return self._pick(self._steps[id(column)], t, total, self._recurrences[number][0])
 
     def _pick(self, entry: Entry, t: int, count: int, name: str) -> Entry:
@@ -243,7 +241,7 @@ class Emitter:
                     Entry(split.node, span.first + t * span.stride) for t in range(span.length)])
         if span.length != total:
             begin, end = self._ends(span)
-            if whole and total is not None:
+            if whole:
                 end = None if span.begin else -1
             entry = writer.once('slice_axis', name + '_part', {
                 'axis': 0, 'begin': begin, 'end': end}, entry)
@@ -281,12 +279,12 @@ class Emitter:
         writer = self._writer
         data = yield ('lanes', kernel.data.lanes)
         if kernel.flattens:
-            data = channels(writer, name, data, self._planner.rank(kernel.data.lanes))
+            data = channels(writer, name, data, self._planner.ranks[kernel.data.lanes[0]])
         vector = yield from write_vector(writer, kernel, name)
         begin = []
         for k, state in enumerate(kernel.begin):
             entry = yield ('value', state)
-            if self._planner.rank((state,)) != 2:
+            if self._planner.ranks[state] != 2:
                 entry = writer.once('Flatten', '%s_begin%d_flat' % (name, k), {}, entry)
             begin.append(writer.once('expand_dims', '%s_begin%d' % (name, k), {'axis': 0}, entry))
         rnn = writer.add('RNN', name + '_rolled', {
@@ -295,5 +293,4 @@ class Emitter:
         return {id(kernel.output): rnn}, {
             id(column): writer.once('Reshape', '%s_last%d' % (name, k), {'shape': (-3, -2)},
                                     Entry(rnn.node, 1 + k))
-            for k, column in enumerate([kernel.output, kernel.memory])
-            if column is not None and len(column.lanes) == len(kernel.data.lanes)}
+            for k, column in enumerate([kernel.output, kernel.memory][:len(begin)])}

@@ -177,5 +177,4 @@ class Loop:
                     column for column, _ in self._recurrence.read]
         loop = _write_loop(writer, name + '_rolled', body, groups, entries(read), entries(afters))
         return ({id(column): Entry(loop.node, at) for at, column in enumerate(read)},
-                {id(after): Entry(loop.node, len(read) + at) for at, after in enumerate(afters)
-                 if len(after.lanes) > last})
+                {id(after): Entry(loop.node, len(read) + at) for at, after in enumerate(afters)})

@@ -147,9 +147,9 @@ class Planner:
     """
 
     def __init__(self, values: Values, ranks: Sequence[int | None], claims: dict[int, Claim],
-                 stated: Mapping[str, tuple[int, int]], apart: set[tuple[int, ...]]) -> None:
-        self.values, self.claims = values, claims
-        self._ranks, self._stated, self._apart = ranks, stated, apart
+                 stated: Mapping[str, tuple[int, int | None]], apart: set[tuple[int, ...]]) -> None:
+        self.values, self.ranks, self.claims = values, ranks, claims
+        self._stated, self._apart = stated, apart
         self._known: dict[Lanes, Plan] = {}
         self._firm: dict[Lanes, bool] = {}
 
@@ -161,13 +161,13 @@ class Planner:
     def rolls(self, lanes: Lanes) -> bool:
         """Whether a column is made of sequences alone, which surely have one shape in each
         step."""
-        return len(lanes) > 1 and not isinstance(self.plan(lanes), Same) and (
-            settle(lanes, self._is_firm, self._firm))
+        firm: bool = settle(lanes, self._is_firm, self._firm)
+        return firm
 
     def _is_firm(self, lanes: Lanes) -> Generator[Lanes, bool, bool]:
         plan = self.plan(lanes)
         if not isinstance(plan, Apply):
-            return not isinstance(plan, Leaf)
+            return not isinstance(plan, (Leaf, Same))
         firm = []
         for each in plan.sequences:
             firm.append((yield each))
@@ -191,22 +191,15 @@ class Planner:
         node = values.nodes[nodes[0]]
         if any(isinstance(plan, Leaf) and not plan.alike for plan in plans):
             return Leaf(False)
-        if not any(moving) or keeps_states(node) or node.op == '_foreach' or (
-                nodes in self._apart or values.kept.intersection(nodes)):
+        if not any(moving) or keeps_states(node) or nodes in self._apart:
             return Leaf(True)
-        write = lift(node, moving, [self.rank(each) for each in inputs])
+        write = lift(node, moving, [self.ranks[each[0]] for each in inputs])
         return Apply(nodes, values.output(lanes[0]), write or step_by_step(node, moving), inputs,
                      moving)
 
-    def rank(self, lanes: Lanes) -> int | None:
-        """The rank of each value; None if they differ or are not known."""
-        ranks = {self._ranks[value] for value in lanes}
-        return ranks.pop() if len(ranks) == 1 else None
-
     def _unlike(self, lanes: Lanes) -> Plan:
         rest = lanes[1:]
-        if len(rest) > 1 and self.values.one_shape(lanes[0], rest[0]) and (
-                self._steps(rest) is not None):
+        if self.values.one_shape(lanes[0], rest[0]) and self._steps(rest) is not None:
             return Shift(lanes[0], rest)
         nodes = [self.values.node(value) for value in lanes]
         if any(node.op for node in nodes) or len(set(lanes)) < len(lanes):

@@ -97,7 +97,7 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
     """
     try:
         rolled = _rolled(graph, training, judge or (lambda values, what: None), {
-            name: (axis, length) for name, axis in (axes or {}).items() if length}, counted)
+            name: (axis, length) for name, axis in (axes or {}).items()}, counted)
         return rolled if length is None else rolled._replace(graph=free(rolled.graph, length))
     except AttributeValueError:  # whoever reads the graph says which node is wrong
         return RolledGraph(graph, ())
@@ -149,8 +149,8 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
                      'but rolled up, %s' % differing)
 
 
-def _rolled(graph: Graph, training: bool, judge: Judge, stated: Mapping[str, tuple[int, int]],
-            counted: Counted | None) -> RolledGraph:
+def _rolled(graph: Graph, training: bool, judge: Judge,
+            stated: Mapping[str, tuple[int, int | None]], counted: Counted | None) -> RolledGraph:
     values = Values(graph, training)
     ranks = find_ranks(values)
     found, failed = _search(values, ranks, judge)
