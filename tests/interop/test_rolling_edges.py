@@ -377,3 +377,15 @@ def test_lists_of_outputs(name):
     rolled = roll(graph_from_json(mx.sym.Group([*outputs, states[-1]]).tojson()))
     assert [each.kind for each in rolled.findings] == ['kernel']
     assert [node.op for node in rolled.graph.nodes].count(op) == count
+
+
+def test_steps_that_read_no_sequence():
+    state, weight, outputs = mx.sym.Variable('begin'), mx.sym.Variable('h2h_weight'), []
+    for _ in range(4):
+        state = mx.sym.softsign(layer(state, weight))
+        outputs.append(state)
+    square = mx.sym.Variable('memory')
+    for _ in range(4):
+        square = square * square
+    assert both_ways(mx.sym.Group([*outputs, square]), begin=(2, 5), memory=(2, 5),
+                     h2h_weight=(5, 5)) == ['loop']

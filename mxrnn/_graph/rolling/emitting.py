@@ -6,7 +6,7 @@ import itertools
 from typing import Any, Hashable, Literal, NamedTuple, Sequence, Tuple
 
 from ..graph import Entry, Graph, output_name
-from .columns import Declined, Lanes
+from .columns import Lanes
 from .kernels import Kernel
 from .lifting import channels
 from .loops import Loop
@@ -266,12 +266,8 @@ class Emitter:
             plan = self._planner.plan(column.lanes)
             if isinstance(plan, Leaf) and not plan.alike:
                 raise Refused(number, 'what its steps read is not alike')
-        try:
-            steps, last = yield from (
-                self._kernel(found, name) if isinstance(found, Kernel) else
-                found.write(self._writer, name))
-        except Declined as reason:
-            raise Refused(number, str(reason)) from None
+        steps, last = yield from (self._kernel(found, name) if isinstance(found, Kernel) else
+                                  found.write(self._writer, name))
         self._steps.update(steps)
         self._last.update(last)
 

@@ -1,7 +1,7 @@
 """Recurrences that no operator computes, as loops over their steps."""
 from __future__ import annotations
 
-from typing import Hashable, Sequence
+from typing import Sequence
 
 from ..graph import Entry, Node
 from .columns import Column, Declined, Recurrence
@@ -25,25 +25,17 @@ def _write_loop(writer: Writer, name: str, body: Writer,
         What the body gives for each step, and the next states.
     """
     heads: list[Entry] = []
-    for entry in [*outputs, *after]:
-        # Each output of a loop is one of another node.
-        node = body.nodes[entry.node]
-        heads.append(body.add('_copy', name + '_out', {}, [entry])
-                     if node.is_variable or entry in heads else entry)
+    for entry in [*outputs, *after]:  # each output of a loop is one of another node
+        heads.append(body.add('_copy', name + '_out', {}, [entry]) if entry in heads else entry)
     # All variables are reached, also those that only the last step would have needed.
     graph, places = body.placed(heads)
     variables = [place for place, node in enumerate(graph.nodes) if node.is_variable]
-    used = [[(variables.index(places[variable.node]), entry) for variable, entry in group
-             if variable.node in places] for group in groups]
-    if len(used[1]) < len(groups[1]):
-        raise Declined('nothing reads one of its states')
-    if not used[0]:
-        raise Declined('its steps read no sequence')
-    inputs = [entry for group in used for _, entry in group]
+    inputs = [entry for group in groups for _, entry in group]
     return writer.add('_foreach', name, {
         'num_args': len(inputs) + 1, 'num_outputs': len(heads), 'num_out_data': len(outputs),
-        **{key: '[%s]' % ', '.join([str(place) for place, _ in group]) for key, group in zip(
-            ('in_data_locs', 'in_state_locs', 'remain_locs'), used)}},
+        **{key: '[%s]' % ', '.join([str(variables.index(places[variable.node]))
+                                    for variable, _ in group])
+           for key, group in zip(('in_data_locs', 'in_state_locs', 'remain_locs'), groups)}},
         inputs, len(heads), (graph,))
 
 
@@ -67,7 +59,7 @@ class Loop:
         self._values, self._recurrence = values, recurrence
         #: The operators of a step.
         self.operators = {values.nodes[family.nodes[0]].op for family in recurrence.families}
-        self.states = self._distinct(recurrence.states)
+        self.states = recurrence.states
         self.data: list[Column] = []
         self.others: list[Column] = []
         for column in recurrence.outside:
@@ -78,8 +70,8 @@ class Loop:
             column = min(self.others, key=lambda column: (
                 values.node(column.lanes[0]).is_variable, column.lanes[0]))
             self.others.remove(column)
-            self.data.append(Column(column.lanes[:1] * recurrence.steps))
-            self._stands[id(column)] = self.data[0]
+            column.lanes = column.lanes[:1] * recurrence.steps
+            self.data.append(column)
         if any(map(self._grows, self.states)):
             raise Declined('a state grows from step to step')
         if self._broadcasts and any(map(self._spreads, recurrence.read)):
@@ -100,7 +92,7 @@ class Loop:
         return any(op.startswith('broadcast_') for op in self.operators)
 
     def _begins_with(self, state: Column) -> tuple[int, ...]:
-        return stated_shape(self._values.node(state.begin or 0))
+        return stated_shape(self._values.node(state.lanes[0]))
 
     def _spreads(self, read: tuple[Column, list[int]]) -> bool:
         """Whether a column of which several steps are read is computed of a state before that may
@@ -111,9 +103,9 @@ class Loop:
         seen: set[int] = set()
         while pending:
             each = pending.pop()
-            if each.after is not None and each.begin is not None:
+            if each.is_state:
                 if self._begins_with(each)[:1] in ((), (1,)) and not self._values.one_shape(
-                        each.begin, each.after.lanes[0]):
+                        *each.lanes[:2]):
                     return True
             elif each.family is not None and id(each) not in seen:
                 seen.add(id(each))
@@ -135,15 +127,6 @@ class Loop:
                 pending.extend((each, joined or joins) for each in column.family.inputs)
         return False
 
-    def _distinct(self, states: Sequence[Column]) -> list[Column]:
-        """One column for each begin state and what comes after it."""
-        self._stands: dict[int, Column] = {}
-        found: dict[Hashable, Column] = {}
-        for state in states:
-            key = (state.begin, id(state.after))
-            self._stands[id(state)] = found.setdefault(key, state)
-        return list(found.values())
-
     def write(self, writer: Writer, name: str) -> Work:
         """Write the loop; return by column what it gives in all steps, and after the last one."""
         body = Writer()
@@ -159,8 +142,6 @@ class Loop:
                     '%s_%s%d' % (name, what, at))
                 made[id(column)] = body.add('', own, {}, [])
                 groups[-1].append((made[id(column)], entry))
-        for key, column in self._stands.items():
-            made[key] = made[id(column)]
 
         def entries(columns: Sequence[Column]) -> list[Entry]:
             return [made[id(column)] if column.family is None else
