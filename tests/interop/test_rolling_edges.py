@@ -8,6 +8,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.rolling import roll
+from mxrnn._graph.rolling.values import has_one_shape, is_random, keeps_states, stated_shape
 from mxrnn.interop import graph_from_json
 
 from .. import mx, rnn
@@ -389,3 +390,24 @@ def test_steps_that_read_no_sequence():
         square = square * square
     assert both_ways(mx.sym.Group([*outputs, square]), begin=(2, 5), memory=(2, 5),
                      h2h_weight=(5, 5)) == ['loop']
+
+
+@pytest.mark.parametrize('op, attrs, expected', [
+    ('tanh', {}, (False, False, True)), ('Dropout', {}, (True, False, True)),
+    ('LeakyReLU', {'act_type': 'rrelu'}, (True, False, False)),
+    ('LeakyReLU', {'act_type': 'elu'}, (False, False, False)),
+    ('BatchNorm', {}, (True, True, False)), ('Custom', {}, (True, True, False)),
+    ('MakeLoss', {}, (True, False, False)), ('SoftmaxOutput', {}, (True, False, False)),
+    ('_random_gamma', {}, (True, False, False)), ('_sample_unknown', {}, (True, False, False)),
+    ('_shuffle', {}, (True, False, False)), ('unknown', {}, (False, False, False))])
+def test_nodes_of_which_two_may_differ(op, attrs, expected):
+    node = interop.Node(op, 'node', attrs, (interop.Entry(0, 0),) * 5)
+    assert (is_random(node), keeps_states(node), has_one_shape(node)) == expected
+
+
+@pytest.mark.parametrize('text, shape', [
+    ('(0, 5)', (0, 5)), ('five', ()), ('5', ()), ('(0, 5.5)', ())])
+def test_shapes_that_variables_state(text, shape):
+    assert stated_shape(interop.Node('', 'data', {'__shape__': text}, ())) == shape
+    assert stated_shape(interop.Node('_zeros', 'zeros', {'shape': text}, ())) == shape
+    assert stated_shape(interop.Node('other', 'node', {'shape': text}, (interop.Entry(0, 0),))) == ()
