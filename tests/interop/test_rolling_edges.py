@@ -364,6 +364,7 @@ LISTS = {
     'a sequence and variables': (lambda state, own: mx.sym.Concat(state, own, dim=1), 'Concat', 3),
     'variables': (lambda state, own: own * MEMORY, 'elemwise_mul', 3),
     'losses': (lambda state, own: mx.sym.SoftmaxOutput(state, own), 'SoftmaxOutput', 3),
+    'draws': (lambda state, own: mx.sym.Dropout(MEMORY, mode='always'), 'Dropout', 3),
     'averages': (lambda state, own: mx.sym.BatchNorm(state, name='norm'), 'BatchNorm', 3),
 }
 
@@ -410,4 +411,5 @@ def test_nodes_of_which_two_may_differ(op, attrs, expected):
 def test_shapes_that_variables_state(text, shape):
     assert stated_shape(interop.Node('', 'data', {'__shape__': text}, ())) == shape
     assert stated_shape(interop.Node('_zeros', 'zeros', {'shape': text}, ())) == shape
-    assert stated_shape(interop.Node('other', 'node', {'shape': text}, (interop.Entry(0, 0),))) == ()
+    reads = interop.Node('other', 'node', {'shape': text}, (interop.Entry(0, 0),))
+    assert stated_shape(reads) == ()

@@ -170,14 +170,13 @@ class Values:
                 if op and not subgraphs else i, len(labels))
             self.labels.append(label)
             if label == len(alone):
-                alone.append(not op or is_random(node))
+                alone.append(is_random(node))
                 if lacks_inputs(op, len(args)):
                     raise AttributeValueError('%s lacks inputs' % node.name)
             begin = first[i]
             stands = begin if alone[label] else known.setdefault(
                 (label, *[same[arg] for arg in args]), begin)
-            if stands != begin:
-                same[begin:begin + self.counts[i]] = range(stands, stands + self.counts[i])
+            same[begin:begin + self.counts[i]] = range(stands, stands + self.counts[i])
             if op in _SEEN_THROUGH:
                 self._look_through(i, node, args)
 
