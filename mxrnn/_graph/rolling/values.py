@@ -176,7 +176,8 @@ class Values:
             begin = first[i]
             stands = begin if alone[label] else known.setdefault(
                 (label, *[same[arg] for arg in args]), begin)
-            same[begin:begin + self.counts[i]] = range(stands, stands + self.counts[i])
+            if stands != begin:
+                same[begin:begin + self.counts[i]] = range(stands, stands + self.counts[i])
             if op in _SEEN_THROUGH:
                 self._look_through(i, node, args)
 
