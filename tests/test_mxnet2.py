@@ -1,6 +1,7 @@
 """Programs of MXNet 1 on MXNet 2: what tests/test_trained.py does not show."""
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -486,6 +487,18 @@ def test_multinomial_draws_as_in_mxnet_1():
     bound = symbol.bind(mx.cpu(), [chances])
     index, logarithm = (array.asnumpy() for array in bound.forward())
     np.testing.assert_allclose(logarithm, np.log(chances.asnumpy()[[0, 1], index]), rtol=1e-6)
+
+
+@pytest.mark.parametrize('op, attrs', [('_sample_multinomial', {'shape': '(3,)'}),
+                                       ('_np_cumsum', {'axis': '1'})])
+def test_graphs_of_mxnet_1_are_read_by_the_names_of_operators_in_mxnet_2(op, attrs):
+    symbol = mx.sym.load_json(json.dumps({
+        'nodes': [{'op': 'null', 'name': 'p', 'inputs': []},
+                  {'op': op, 'name': 'x', 'attrs': attrs, 'inputs': [[0, 0, 0]]}],
+        'arg_nodes': [0], 'heads': [[1, 0, 0]], 'attrs': {'mxnet_version': ['int', 10901]}}))
+    assert symbol.list_arguments() == ['p']
+    output, = symbol.bind(mx.cpu(), [mx.nd.array([[.5, .25, .25]])]).forward()
+    assert output.shape == (1, 3)
 
 
 def test_a_metric_that_is_not_there_is_told_with_those_that_are():

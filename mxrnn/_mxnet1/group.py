@@ -1,7 +1,7 @@
 """One graph on one or more devices: an executor for each, and batches cut among them."""
 from __future__ import annotations
 
-from typing import Iterable, Mapping, Sequence, Tuple, Union
+from typing import Any, Iterable, Mapping, Sequence, Tuple, Union
 
 from . import mx
 from .executor import Executor
@@ -178,15 +178,12 @@ class Group:
             raise ValueError('set_states takes either states or value')
         for i, parts in enumerate(self.state_arrays):
             for device, array in enumerate(parts):
-                if states is None:
-                    array[:] = value
-                    continue
-                given = states[i]
-                if not isinstance(given, Array):
+                given: Any = value if states is None else states[i]
+                if isinstance(given, (list, tuple)):
                     given = given[device]
-                elif len(parts) > 1:
+                elif states is not None and len(parts) > 1:
                     given = given[self.slices[device]]
-                array[:] = given.as_in_context(array.context)
+                array[:] = given if states is None else given.as_in_context(array.context)
 
     def set_params(self, arg_params: Mapping[str, Array], aux_params: Mapping[str, Array],
                    allow_extra: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Sequence
 import mxnet as mx  # without types: it is changed here
 
 from . import base_module, bucketing, executor, measures, metric, module, monitor, optimizers
+from .running import load_json
 
 __all__ = ['add', 'complete']
 
@@ -25,7 +26,7 @@ def add() -> None:
     """Give MXNet 2 the names of MXNet 1 that it does not have."""
     mx.sym.Symbol.bind = executor.bind
     mx.sym.Symbol.simple_bind = executor.simple_bind
-    mx.sym.load_json = mx.sym.symbol.load_json = mx.sym.fromjson
+    mx.sym.load_json = mx.sym.symbol.load_json = load_json
     for kind in optimizers.KINDS:
         vars(sys.modules[optimizers.HOME]).setdefault(kind.__name__, kind)
     _enter('module', [base_module, module, bucketing], 'mod')

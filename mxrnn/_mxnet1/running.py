@@ -10,14 +10,13 @@ from .._graph.graph import Entry, Graph, Node
 from .._graph.reading import graph_to_json
 from . import mx
 
-__all__ = ['Run', 'infer_shapes', 'legacy']
+__all__ = ['Run', 'infer_shapes', 'legacy', 'load_json']
 
 Shapes = List[Tuple[int, ...]]
 
 #: Operators that hold graphs. With static memory MXNet 2 computes wrong gradients of them.
 _LOOPS = {'_foreach', '_while_loop', '_cond'}
-_SUMS = 'elemwise_add', '_grad_add', 'add_n'
-#: Operators that MXNet 2 calls otherwise.
+#: Names of operators in MXNet 1, and those in MXNet 2.
 _RENAMED = {'_np_cumsum': '_npi_cumsum', '_sample_multinomial': '_sample_categorical'}
 #: How many operators at the end of a graph have dynamic memory, if no RNN is among them: that takes
 #: a third longer so.
@@ -69,7 +68,7 @@ class _Operator(CachedOp):
 
 class _Part:
     def __init__(self, graph: Graph, static: bool) -> None:
-        symbol = mx.sym.fromjson(graph_to_json(_cured(graph)))
+        symbol = load_json(graph_to_json(_cured(graph)))
         self._symbol, self._names = symbol, symbol.list_inputs()
         self.operator = _Operator(
             symbol, [('static_alloc', True), ('static_shape', True)] if static else ())
@@ -81,11 +80,10 @@ class _Part:
 
     def is_told(self, shapes: Mapping[str, Sequence[int]]) -> bool:
         """Whether the variables tell all shapes: that of a state may come from its first use."""
-        try:
+        with contextlib.suppress(ValueError):
             infer_shapes(self._symbol, shapes)
-        except ValueError:
-            return False
-        return True
+            return True
+        return False
 
 
 def _passed(number: int) -> str:
@@ -134,7 +132,7 @@ def _cured(graph: Graph) -> Graph:
         return tuple(found)
 
     for node in graph.nodes:
-        inputs = moved(node.inputs, node.op in _SUMS)
+        inputs = moved(node.inputs, node.op in ('elemwise_add', '_grad_add', 'add_n'))
         if node.op == 'SequenceLast' and not node.use_sequence_length:
             axis = str(node.axis)
             nodes.append(Node('slice_axis', node.name + '_step',
@@ -142,8 +140,15 @@ def _cured(graph: Graph) -> Graph:
             node, inputs = Node('squeeze', node.name, {'axis': axis}, ()), (
                 Entry(len(nodes) - 1, 0),)
         places.append(len(nodes))
-        nodes.append(node._replace(op=_RENAMED.get(node.op, node.op), inputs=inputs))
+        nodes.append(node._replace(inputs=inputs))
     return graph._replace(heads=moved(graph.heads, True), nodes=tuple(nodes))
+
+
+def load_json(text: str) -> mx.sym.Symbol:
+    """Read a Symbol whose operators may have MXNet 1's names."""
+    for old, new in _RENAMED.items():
+        text = text.replace('"%s"' % old, '"%s"' % new)
+    return mx.sym.fromjson(text)
 
 
 @contextlib.contextmanager
