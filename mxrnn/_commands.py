@@ -219,7 +219,7 @@ def _inspect(options: argparse.Namespace) -> int:
         for title, lines in table_of(options.prefix):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
-    module = _load_module(options.prefix) if _is_archive(options.prefix) else None
+    module = _load_module(options.prefix) if _is_torch(options.prefix) else None
     model: Any = module or _load(options)
     graph, arrays = model.graph, _arrays_of(model)
     if options.plot is not None:
@@ -249,12 +249,12 @@ def _inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-def _is_archive(path: str) -> bool:
-    """Whether there is a file as torch writes them."""
+def _is_torch(path: str) -> bool:
+    """Whether there is a file as torch writes them, or a source, which is refused as such."""
     if not os.path.isfile(path):
         return False
     with open(path, 'rb') as file:
-        return file.read(2) == b'PK'
+        return file.read(2) == b'PK' or path.endswith('.py')
 
 
 def _load_module(path: str) -> Any:

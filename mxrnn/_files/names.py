@@ -209,4 +209,6 @@ def why_none(prefix: str) -> str:
             prefix, ', such as %s' % names[0] if names else '')
     elif shorter != prefix and epochs(shorter):
         text += '; give the prefix, %r' % shorter
+    elif not os.path.exists(prefix) and prefix.endswith(('.onnx', '.pt', '.pth')):
+        text = 'there is no such file'
     return text

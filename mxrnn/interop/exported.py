@@ -41,6 +41,8 @@ class File(NamedTuple):
 
 def open_file(path: str) -> File:
     """Open an ONNX file if `path` ends in '.onnx', else one of `save_torch`."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError('there is no file %s' % path)
     return _onnx_file(path) if path.endswith('.onnx') else _torch_file(path)
 
 
@@ -88,7 +90,7 @@ def open_torch(path: str, roll: bool = True) -> Any:
         if not is_source(source):
             raise
         raise ValueError(
-            '%s belongs to a source, which export has run beside the graph: see "Checked" in %s. '
+            '%s is part of a source, which export has run beside the graph: see "Checked" in %s. '
             'Give a file of --onnx, or of --torch under another name' % (path, source)) from None
 
 

@@ -34,7 +34,7 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
     Raises
     ------
     ValueError
-        The file has no states.
+        The file has no states, or onnxruntime cannot load it, with these providers for instance.
     OSError
         There is no such file.
     ImportError
@@ -66,8 +66,11 @@ def _session(path: str, threads: int, providers: Sequence[str] | None) -> Any:
         raise FileNotFoundError('there is no file %s' % path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(
-        path, options, providers=list(providers or ['CPUExecutionProvider']))
+    try:
+        return onnxruntime.InferenceSession(
+            path, options, providers=list(providers or ['CPUExecutionProvider']))
+    except Exception as error:  # its own classes, which derive from Exception alone
+        raise ValueError('onnxruntime cannot load %s: %s' % (path, error)) from error
 
 
 class OnnxStepper:

@@ -187,7 +187,8 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
     assert 'torch_model.py: ' in refused('export', prefix, '--source', tmp_path / 'torch.py')
     assert 'another name than the weights of' in refused('export', prefix, '--torch', weights)
     for file in (path, weights):
-        assert 'belongs to a source' in refused('compare', prefix, 4, file)
+        assert 'is part of a source' in refused('compare', prefix, 4, file)
+        assert 'is part of a source' in refused('inspect', file)
     space = {}
     exec(path.read_text(), space)
     module, model = space['Model'](), interop.load(prefix)
@@ -454,6 +455,8 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     (['inspect', 'PREFIX-symbol.json'], "days-symbol.json-*.params; give the prefix, 'PREFIX'"),
     (['inspect', 'PREFIX-0004.params', '4'], "give the prefix, 'PREFIX'"),
     (['inspect', 'PREFIX.onnx'], "give the prefix, 'PREFIX'"),
+    (['inspect', 'none.onnx'], 'no checkpoint of none.onnx can be read: there is no such file'),
+    (['compare', 'PREFIX', '4', 'no.pt'], 'there is no file no.pt'),
     (['inspect', 'PREFIX', '7'], 'days-0007.params: these epochs are there: 4'),
     (['export', 'PREFIX', '--torch', 'a.onnx'], '--torch must not end in .onnx'),
     (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth'),
