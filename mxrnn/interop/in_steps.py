@@ -141,7 +141,7 @@ def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, 
     def axis_of(name: str, at: int, size: int | str) -> Factors:
         if isinstance(size, str):
             return (labels.setdefault(size, Axis(label=size)),)
-        if name not in given or size == 1:  # which is repeated where it meets another
+        if name not in given or size == 1 or at > 1:  # neither batch nor time; 1 is repeated
             return (size,)
         axis = Axis(label='%s[%d]' % (name, at))
         places[axis] = 'axis %d of %s' % (at, name), size
@@ -154,6 +154,7 @@ def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, 
         known = resolve(axis)
         other, wanted = ('the graph', known) if isinstance(known, int) else first.setdefault(
             known, (where, size))
-        if size % wanted if isinstance(known, int) else wanted != size:  # a Reshape may cut it
+        if wanted != size and not (isinstance(known, int)  # a Reshape may cut it, or join it
+                                   and (size % max(wanted, 1) == 0 or wanted % size == 0)):
             raise ValueError('inputs must have one size where axes belong together: %s has %d, '
                              '%s %s' % (where, size, other, wanted))

@@ -688,3 +688,16 @@ def test_zoneout_is_named_where_it_is_why_there_are_no_steps(tmp_path):
         {'data': (2, 3, 5)})
     with pytest.raises(interop.ExportError, match='b_ cannot be stepped: it reads sequences back'):
         interop.to_torch(model, states=True)
+
+
+@pytest.mark.parametrize('form', [(0, 0, 12), (-3, 12), (-1, 12), (0, 0, -1), (0, 0, 2, 6)])
+def test_sizes_that_a_reshape_joins_or_cuts_contradict_nothing(form, tmp_path):
+    data = mx.sym.reshape(mx.sym.Variable('data'), shape=form)
+    data = mx.sym.reshape(data, shape=(-1, 5, 12))
+    outputs, _ = rnn.GRUCell(4, 'gru_').unroll(5, data, merge_outputs=True)
+    model, _ = model_for(outputs, {'data': (2, 5, 3, 4)})
+    for given in ({'data': (2, 5, 3, 4)}, {'data': ('batch', 'time', 3, 4)}):
+        try:
+            interop.to_onnx(model, tmp_path / 'a.onnx', given, states=True)
+        except ValueError as error:
+            assert 'inputs must have one size' not in str(error)
