@@ -95,7 +95,7 @@ class Module(BaseModule):
                                      remove_amp_cast=remove_amp_cast)
         if save_optimizer_states:
             self.save_optimizer_states('%s-%04d.states' % (prefix, epoch))
-            logging.info('Saved optimizer state to "%s-%04d.states"', prefix, epoch)
+            self.logger.info('Saved optimizer state to "%s-%04d.states"', prefix, epoch)
 
     def save_optimizer_states(self, fname: str) -> None:
         """Write the states of the optimiser."""
