@@ -69,6 +69,14 @@ def added(x, h):
     return both(x, h, parts=1) + h
 
 
+def forked(x, h, t):
+    """Both products read one node in the first step, and two in the others."""
+    one = S.tanh(x + h)
+    other = one if t == 0 else S.tanh(FIRST[0] + h)
+    FIRST[:1] = [x] if t == 0 else FIRST
+    return fc(one, 'x') + fc(other, 'h')
+
+
 def cut(value, begins, ends):
     return [rows(value, begin, end) for begin, end in zip(begins, ends)]
 
@@ -89,6 +97,9 @@ CELLS = {
                                                (None, -4, -8, -12))), 'kernel'),
     'parts of weights': (lstm(lambda x, h: [part(each_of, k, 4) for k, each_of in enumerate(
         each(x, h, parts=(4,) * 4))]), 'kernel'),
+    'gates of the last step in another order': (lambda x, states, t: lstm(
+        each if t < 2 else lambda x, h: reversed([both(x, h, '%d' % k, 1) for k in (3, 2, 1, 0)])
+    )(x, states, t), 'kernel'),
     'biases of some gates': (lstm(lambda x, h: each(x, h, bias=(True, False, True, False))),
                              'kernel'),
     'gru': (gru(), 'kernel'),
@@ -119,6 +130,7 @@ CELLS = {
     'three side by side': (rnn(lambda x, h, t: fc(S.Concat(x, h, x, dim=1), 'w')), 'loop'),
     'state by itself': (rnn(lambda x, h, t: fc(S.Concat(h, h, dim=1), 'w') + fc(x, 'x')), 'loop'),
 
+    'one node for two at first': (rnn(lambda x, h, t: forked(x, h, t)), 'loop'),
     'memory of three': (lstm(each, lambda kept, new, x: S.add_n(kept, new, x)), 'loop'),
     'update by softsign': (gru(S.softsign), 'loop'),
     'reset by softsign': (gru(reset=S.softsign), 'loop'),
@@ -132,19 +144,20 @@ CELLS = {
     'data is reset': (gru(recurrent=lambda x, h: fc(h, 'hn') + fc(x, 'xm')), 'loop'),
     'two are reset': (gru(recurrent=lambda x, h: fc(h, 'hn') + fc(h, 'hm')), 'loop'),
 }
+FIRST = [None]
 ONCE = fc(S.Variable('single'), 'x')
 
 
-def unroll(step, shape=None, count=2):
+def unroll(step, shape=None, steps=STEPS, read=lambda outputs: S.stack(*outputs, axis=1)):
     """The graph of a step: the outputs of all, and the states after the last one."""
     with mx.name.NameManager():
-        data = S.SliceChannel(S.Variable('data'), num_outputs=STEPS, axis=1, squeeze_axis=True)
-        states = [S.Variable('begin%d' % i, shape=shape) for i in range(count)]
+        data = S.SliceChannel(S.Variable('data'), num_outputs=steps, axis=1, squeeze_axis=True)
+        states = [S.Variable('begin%d' % i, shape=shape) for i in range(2)]
         outputs = []
-        for t in range(STEPS):
+        for t in range(steps):
             states = step(data[t], states, t)
             outputs.append(states[0])
-        return S.Group([S.stack(*outputs, axis=1), *[S.identity(state) for state in states]])
+        return S.Group([read(outputs), *[S.identity(state) for state in states]])
 
 
 @pytest.mark.parametrize('name', CELLS)
@@ -176,3 +189,33 @@ REFUSED = {
 def test_graphs_that_mxnet_refuses(name):
     graph = graph_from_json(unroll(REFUSED[name]).tojson())
     assert [each.kind for each in roll(graph).findings] == ['loop']
+
+
+def total(begin, values):
+    for value in values:
+        begin = begin + value
+    return begin
+
+
+#: Sums of the outputs of a GRU, which are sums themselves, and what is found with it.
+SUMS = {
+    'all': (lambda h: total(h[0], h[1:]), ['kernel', 'loop']),
+    'all but the first': (lambda h: total(S.Variable('x'), h[1:]), ['kernel', 'loop', 'fixed']),
+    'the second one twice': (lambda h: total(h[1], h[1:]), ['kernel', 'loop', 'fixed']),
+    'two steps': (lambda h: total(h[-1], h[-3:-1]), ['kernel']),
+    'nothing needs it': (lambda h: S.where(S.ones_like(h[0]), h[-1], rnn(
+        lambda x, y, t: fc(y, 'u'))(None, rnn(lambda x, y, t: fc(y, 'u'))(None, h[-1:], 0), 0)[0]),
+        ['kernel']),
+}
+
+
+@pytest.mark.parametrize('name', SUMS)
+def test_sums(name):
+    read, kinds = SUMS[name]
+    symbol = unroll(gru(), steps=5, read=read)
+    graph = graph_from_json(symbol.tojson())
+    rolled = roll(graph)
+    assert [each.kind for each in rolled.findings] == kinds
+    shapes = {'data': (SIZE, 5, SIZE), 'begin0': (SIZE, SIZE), 'x': (SIZE, SIZE)}
+    assert_same(rolled.graph, graph, values_of(symbol, {
+        each: shapes[each] for each in shapes if each in symbol.list_arguments()}))

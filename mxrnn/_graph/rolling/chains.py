@@ -23,13 +23,11 @@ def chains(values: Values) -> Iterator[list[int]]:
         if values.needed[i]:
             args = values.args[i]
             for at in _PRODUCTS.get(node.op, ()):
-                if at < len(args) > 1:
-                    key = (values.labels[i], at, *[
-                        values.same[arg] for k, arg in enumerate(args) if k != at])
-                    groups.setdefault(key, []).append(i)
+                key = (values.labels[i], at, *[
+                    values.same[arg] for k, arg in enumerate(args) if k != at])
+                groups.setdefault(key, []).append(i)
     for key, group in groups.items():
-        if len(group) > 1:
-            yield from _in_group(values, group, key[1])
+        yield from _in_group(values, group, key[1])
 
 
 def _in_group(values: Values, group: list[int], at: int) -> Iterator[list[int]]:
@@ -37,7 +35,7 @@ def _in_group(values: Values, group: list[int], at: int) -> Iterator[list[int]]:
     limit = 8 * len(values.nodes) // len(group) + 400
     failed = 0
     found = []
-    while waiting and failed < _PATIENCE:
+    while len(waiting) > 1 and failed < _PATIENCE:
         last = next(iter(waiting))
         del waiting[last]
         way = _way_back(values, last, at, waiting, limit)
@@ -98,7 +96,7 @@ def direct_chains(values: Values, taken: Container[int]) -> Iterator[list[int]]:
     following: dict[tuple[int, int], int] = {}
     later: set[tuple[int, int]] = set()
     for i, args in enumerate(values.args):
-        if not values.needed[i] or i in taken or len(args) < 2:
+        if not values.needed[i] or i in taken:
             continue
         for at, arg in enumerate(args):
             before = values.owner[arg]

@@ -92,7 +92,7 @@ class Recurrence:
         self.read: list[tuple[Column, list[int]]] = []
         for column in columns:
             read = [t for t, value in enumerate(column.lanes) if value in heads
-                    or any(reader not in claimed for reader in values.readers[value])]
+                    or not claimed.issuperset(values.readers[value])]
             if read:
                 self.read.append((column, read))
 
@@ -115,7 +115,7 @@ def alike(values: Values, lanes: Sequence[int]) -> tuple[int, ...] | None:
     nodes = tuple([owner[value] for value in lanes])
     first = nodes[0]
     label, count, output = labels[first], len(args[first]), lanes[0] - values.first[first]
-    if not values.nodes[first].op or len(set(nodes)) != len(nodes):
+    if len(set(nodes)) != len(nodes):
         return None
     for node, value in zip(nodes, lanes):
         if labels[node] != label or len(args[node]) != count or (

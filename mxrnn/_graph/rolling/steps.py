@@ -42,7 +42,6 @@ class _Search:
         self._others: dict[int, list[Column]] = {}
         self._states: dict[int, list[Column]] = {}
         self._families: dict[int, list[Family]] = {}
-        self._early: set[Lanes] = set()
         self._pending: list[Column] = []
         self._grow()
         while self._complete():
@@ -88,10 +87,7 @@ class _Search:
         if all(level == t for t, level in enumerate(levels)):
             return self._part(lanes)
         if all(level == t - 1 for t, level in enumerate(levels)):
-            state = self._known(self._states, lanes)
-            if state is not None and len(state.lanes) >= len(lanes):
-                return state
-            if state is None and self._is_early(lanes):
+            if self._known(self._states, lanes) is None and self._is_early(lanes):
                 return self._part(lanes)
             return self._state(lanes)
         raise Declined('its steps do not read the same things: %s and %s'
@@ -140,8 +136,7 @@ class _Search:
         for family in self._families.setdefault(nodes[0], []):
             count = min(len(nodes), len(family.nodes))
             if family.nodes[:count] == nodes[:count]:
-                if len(nodes) > len(family.nodes):
-                    family.nodes = nodes
+                family.nodes = max(nodes, family.nodes, key=len)
                 return family
         family = Family(nodes)
         self._families[nodes[0]].append(family)
@@ -172,8 +167,6 @@ class _Search:
     def _is_early(self, lanes: Lanes) -> bool:
         """Whether a column that depends on the step before alone is computed from states in every
         step, the first included."""
-        if lanes in self._early:
-            return True
         if alike(self.values, lanes) is None:
             return False
         seen: set[Lanes] = set()
@@ -181,9 +174,6 @@ class _Search:
         while pending:
             each = pending.pop()
             if each in seen:
-                continue
-            if each in self._early:
-                natural = True
                 continue
             seen.add(each)
             if len(seen) > 100:
@@ -202,10 +192,6 @@ class _Search:
                 continue
             if nodes is not None:
                 pending.extend(self.values.read_by(nodes))
-        if natural:
-            self._early.update(each for each in seen if max(map(self._level, each)) >= 0
-                               and self._known(self._states, each) is None
-                               and alike(self.values, each))
         return natural
 
     def _are_inputs(self, lanes: Lanes) -> bool:
@@ -224,19 +210,16 @@ class _Search:
         for families in sorted(self._families.items()):
             for family in families[1]:
                 while len(family.nodes) < len(self.seeds):
-                    t = len(family.nodes)
                     node = self._next(family)
                     if node is None:
                         break
-                    if len(family.nodes) == t:  # else it was found on the way
-                        family.nodes += (node,)
+                    family.nodes += (node,)
                     found = True
         for columns in self._parts.values():
             for column in columns:
                 nodes = column.family.nodes  # type: ignore[union-attr]
-                if len(column.lanes) < len(nodes):
-                    column.lanes += tuple([self.values.first[node] + column.output
-                                           for node in nodes[len(column.lanes):]])
+                column.lanes += tuple([self.values.first[node] + column.output
+                                       for node in nodes[len(column.lanes):]])
         return found
 
     def _next(self, family: Family) -> int | None:
@@ -295,13 +278,7 @@ class _Search:
     def result(self) -> Recurrence:
         """The recurrence, of the columns that its steps read."""
         parts = [column for columns in self._parts.values() for column in columns]
-        read: dict[int, Column] = {}
-        pending = [column for part in parts if part.family for column in part.family.inputs]
-        while pending:
-            column = pending.pop()
-            if id(column) not in read:
-                read[id(column)] = column
-                pending.extend([column.after] if column.after else [])
+        read = {id(column) for part in parts if part.family for column in part.family.inputs}
         outside = [column for columns in self._others.values() for column in columns
                    if id(column) in read]
         for column in outside:
