@@ -26,7 +26,7 @@ W = Weights()
 def fc(value, name, parts=1, bias=False, **options):
     """A product with the weight `name`, with as many rows as that many gates have."""
     rest = {'bias': W[name + '_bias']} if bias else {'no_bias': True}
-    return S.FullyConnected(value, W[name], num_hidden=parts * SIZE, **rest, **options)
+    return S.FullyConnected(value, W[name], num_hidden=int(parts * SIZE), **rest, **options)
 
 
 def part(value, at, of, **options):
@@ -77,6 +77,10 @@ def forked(x, h, t):
     return fc(one, 'x') + fc(other, 'h')
 
 
+def twice(x):
+    return S.Concat(x, x, dim=1)
+
+
 def cut(value, begins, ends):
     return [rows(value, begin, end) for begin, end in zip(begins, ends)]
 
@@ -89,6 +93,9 @@ def both(x, h, name='g', parts=4, **options):
 CELLS = {
     'product once': (rnn(lambda x, h, t: ONCE + fc(h, 'h')), 'kernel'),
     'state first': (rnn(lambda x, h, t: fc(S.Concat(h, x, dim=1), 'w')), 'kernel'),
+    'state first, wide data': (rnn(lambda x, h, t: fc(S.Concat(h, twice(x), dim=1), 'w')),
+                               'kernel'),
+    'wide data first': (rnn(lambda x, h, t: fc(S.Concat(twice(x), h, dim=1), 'w')), 'kernel'),
     'one part of two': (rnn(lambda x, h, t: part(both(x, h, parts=2), 1, 2)), 'kernel'),
     'dot with rows exchanged': (rnn(lambda x, h, t: S.dot(x, W['dx'], transpose_b=True)
                                     + S.dot(h, W['dh'])), 'kernel', (SIZE, SIZE)),
@@ -124,8 +131,9 @@ CELLS = {
     'cut of a dot': (rnn(lambda x, h, t: rows(S.dot(x, W['dx']) + S.dot(h, W['dh']), 0, 4)), 'loop',
                      (SIZE, SIZE)),
     'cut between gates': (rnn(lambda x, h, t: rows(both(x, h, parts=2), 2, 6)), 'loop'),
-    'cut of gates that do not fit': (rnn(lambda x, h, t: rows(S.Concat(
-        both(x, h, parts=2), x, dim=1), 4, 8)), 'loop'),
+    'cut of rows that are no gates': (rnn(lambda x, h, t: rows(both(x, h, parts=1.5), 0, 4)),
+                                      'loop'),
+    'part of a cut': (rnn(lambda x, h, t: part(rows(both(x, h), 0, 8), 1, 2)), 'loop'),
     'data and state added': (rnn(lambda x, h, t: fc(x + h, 'w')), 'loop'),
     'three side by side': (rnn(lambda x, h, t: fc(S.Concat(x, h, x, dim=1), 'w')), 'loop'),
     'state by itself': (rnn(lambda x, h, t: fc(S.Concat(h, h, dim=1), 'w') + fc(x, 'x')), 'loop'),

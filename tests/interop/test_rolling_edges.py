@@ -274,6 +274,7 @@ def test_cells_that_are_nearly_an_lstm(change, kind):
     (lambda states, memories, enter: [states[2], states[0], states[3], states[1]], 'kernel'),
     (lambda states, memories, enter: [states[3], memories[3]], 'kernel'),
     (lambda states, memories, enter: [states[0] + states[1], states[2] * states[3]], 'kernel'),
+    (lambda states, memories, enter: [states[3], enter[3]], 'loop'),
     (lambda states, memories, enter: [one + other for one, other in zip(states, memories)],
      'loop'),
     (lambda states, memories, enter: [one + other for one, other in zip(states, enter)], 'loop')])

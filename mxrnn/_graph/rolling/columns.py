@@ -111,14 +111,13 @@ def alike(values: Values, lanes: Sequence[int]) -> tuple[int, ...] | None:
     """The nodes that give `lanes`, if they are as many, with one operator and parameters, and it
     is the same output of each; else None."""
     values.spend(len(lanes))
-    owner, labels, args = values.owner, values.labels, values.args
+    owner, labels = values.owner, values.labels
     nodes = tuple([owner[value] for value in lanes])
     first = nodes[0]
-    label, count, output = labels[first], len(args[first]), lanes[0] - values.first[first]
+    label, output = labels[first], lanes[0] - values.first[first]
     if len(set(nodes)) != len(nodes):
         return None
     for node, value in zip(nodes, lanes):
-        if labels[node] != label or len(args[node]) != count or (
-                value - values.first[node] != output):
+        if labels[node] != label or value - values.first[node] != output:
             return None
     return nodes

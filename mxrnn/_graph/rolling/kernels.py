@@ -328,7 +328,7 @@ class _Matcher:
         begin, end = node.begin % rows, rows if node.end is None else node.end
         end = end if end > 0 else end % rows
         size = end - begin
-        if size < 1 or end > rows or rows % size or begin % size:
+        if size < 1 or rows % size or begin % size:
             raise _Other('its gates have different sizes')
         return _Term(inner, begin // size, rows // size)
 

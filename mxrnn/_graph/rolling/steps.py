@@ -158,8 +158,7 @@ class _Search:
         if column is None:
             column = Column(lanes)
             self._others.setdefault(lanes[0], []).append(column)
-        elif len(lanes) > len(column.lanes):
-            column.lanes = lanes
+        column.lanes = max(lanes, column.lanes, key=len)
         return column
 
     # ---- what a step computes of its states before anything of its own
@@ -259,7 +258,7 @@ class _Search:
         values = self.values
         same = values.same
         return [node for node in dict.fromkeys(values.readers[reads[at]])
-                if values.labels[node] == label and len(values.args[node]) == len(reads) and all(
+                if values.labels[node] == label and all(
                     value == -1 or same[value] == same[arg]
                     for value, arg in zip(reads, values.args[node]))]
 
