@@ -1,7 +1,9 @@
 """Programs of MXNet 1 on MXNet 2: what tests/test_trained.py does not show."""
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -435,7 +437,7 @@ def test_buckets_that_wait_keep_no_outputs():
     module.switch_bucket(3, [('data', (2, 3))])
     for ask in (module.get_outputs, module.backward,
                 lambda: module.update_metric(mx.metric.Loss(), [])):
-        with pytest.raises(ValueError, match='another bucket has run after it'):
+        with pytest.raises(ValueError, match='call forward first .* the one that ran last has'):
             ask()
     run_bucket(3)
     assert module.get_outputs()[0].shape == (2, 3)
@@ -468,12 +470,199 @@ def test_buckets_that_are_bound_first_share_what_is_drawn_later():
                               trained)
 
 
-def test_a_list_of_batches_is_refused():
-    module = mx.mod.Module(network(), label_names=['label'])
-    module.bind([('data', (2, 5))], [('label', (2, 4))])
+SHAPES = [('data', (2, 5))], [('label', (2, 4))]
+ATTRIBUTES = ['data_names', 'output_names', 'data_shapes', 'label_shapes', 'output_shapes',
+              'symbol']
+#: As inspect.signature shows them with MXNet 1.9.1.
+SIGNATURES = """
+backward(self, out_grads=None)
+bind(self, data_shapes, label_shapes=None, for_training=True, inputs_need_grad=False, \
+force_rebind=False, shared_module=None, grad_req='write')
+fit(self, train_data, eval_data=None, eval_metric='acc', epoch_end_callback=None, \
+batch_end_callback=None, kvstore='local', optimizer='sgd', \
+optimizer_params=(('learning_rate', 0.01),), eval_end_callback=None, \
+eval_batch_end_callback=None, initializer=<Uniform>, arg_params=None, aux_params=None, \
+allow_missing=False, force_rebind=False, force_init=False, begin_epoch=0, num_epoch=None, \
+validation_metric=None, monitor=None, sparse_row_id_fn=None)
+forward(self, data_batch, is_train=None)
+forward_backward(self, data_batch)
+get_input_grads(self, merge_multi_context=True)
+get_outputs(self, merge_multi_context=True)
+get_params(self)
+get_states(self, merge_multi_context=True)
+init_optimizer(self, kvstore='local', optimizer='sgd', \
+optimizer_params=(('learning_rate', 0.01),), force_init=False)
+init_params(self, initializer=<Uniform>, arg_params=None, aux_params=None, \
+allow_missing=False, force_init=False, allow_extra=False)
+install_monitor(self, mon)
+prepare(self, data_batch, sparse_row_id_fn=None)
+set_params(self, arg_params, aux_params, allow_missing=False, force_init=True, \
+allow_extra=False)
+set_states(self, states=None, value=None)
+update(self)
+update_metric(self, eval_metric, labels, pre_sliced=False)
+""".strip().replace('\\\n', '').splitlines()
+METHODS = [line.partition('(')[0] for line in SIGNATURES]
+
+
+def module_of(kind, **options):
+    """A module of `kind`, which is derived from Module or from BucketingModule."""
+    def network_of(key):
+        state = mx.sym.Variable('state', shape=(1, 4))
+        hidden = mx.sym.broadcast_add(
+            mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=4), state)  # has no name
+        return mx.sym.LinearRegressionOutput(
+            hidden, mx.sym.Variable('label'), name='out'), ['data'], ['label']
+    options = dict(options, state_names=['state'])
+    if issubclass(kind, mx.mod.Module):
+        return kind(*network_of(3), **options)
+    return kind(network_of, 3, **options)
+
+
+def batch_of(key=3):
+    return mx.io.DataBatch([mx.nd.ones((2, 5))], [mx.nd.ones((2, 4))], bucket_key=key,
+                           provide_data=SHAPES[0], provide_label=SHAPES[1])
+
+
+@pytest.mark.parametrize('kind', ['Module', 'BucketingModule'])
+def test_modules_have_the_signatures_of_mxnet_1(kind):
+    found = []
+    for name in METHODS:
+        function = vars(mx.mod.BaseModule).get(name) or getattr(getattr(mx.mod, kind), name)
+        assert inspect.isfunction(function) and inspect.getdoc(function)
+        found.append('%s(%s)' % (name, ', '.join(
+            re.sub(r'<.*[.](\w+) object.*>', r'<\1>', str(each.replace(annotation=each.empty)))
+            for each in inspect.signature(function).parameters.values())))
+    assert found == SIGNATURES
+    for name in ATTRIBUTES:
+        assert isinstance(getattr(getattr(mx.mod, kind), name), property)
+
+
+@pytest.mark.parametrize('form', ['super', 'class'])
+@pytest.mark.parametrize('kind', ['Module', 'BucketingModule'])
+def test_programs_derive_from_modules(kind, form):
+    """Each method and attribute is overridden, and calls that of MXNet 1's class."""
+    base, called = getattr(mx.mod, kind), set()
+
+    def overriding(name):
+        def method(self, *args, **kwargs):
+            called.add(name)
+            if form == 'super':
+                return getattr(super(Derived, self), name)(*args, **kwargs)
+            return getattr(base, name)(self, *args, **kwargs)
+        return method
+
+    def attribute(name):
+        def read(self):
+            called.add(name)
+            if form == 'super':
+                return getattr(super(Derived, self), name)
+            return getattr(base, name).fget(self)
+        return property(read)
+    Derived = type('Derived', (base,), {
+        **{name: overriding(name) for name in METHODS},
+        **{name: attribute(name) for name in ATTRIBUTES}})
+    results = []
+    for made in (module_of(base), module_of(Derived)):
+        mx.random.seed(0)
+        made.bind(data_shapes=SHAPES[0], label_shapes=SHAPES[1], inputs_need_grad=True)
+        made.init_params()
+        made.init_optimizer(optimizer='sgd', optimizer_params={'learning_rate': .1})
+        made.install_monitor(mon=mx.mon.Monitor(100))
+        made.set_states(value=1)
+        metric = mx.metric.create('mse')
+        for _ in range(2):
+            made.prepare(data_batch=batch_of())
+            made.forward_backward(data_batch=batch_of())
+            made.update()
+            made.update_metric(eval_metric=metric, labels=batch_of().label, pre_sliced=False)
+        made.update_metric(metric, batch_of().label, False)
+        made.forward(data_batch=batch_of(), is_train=True)
+        made.backward(out_grads=None)
+        weights, rest = made.get_params()
+        made.set_params(arg_params=weights, aux_params=rest)
+        assert made.get_states(merge_multi_context=False)[0][0].asnumpy().tolist() == [[1] * 4]
+        made.fit(mx.io.NDArrayIter(np.ones((2, 5)), np.ones((2, 4)), 2, label_name='label')
+                 if kind == 'Module' else Batches(), eval_metric='mse', num_epoch=1)
+        results.append([metric.get()[1], made.get_input_grads(merge_multi_context=True)[0],
+                        made.get_outputs(merge_multi_context=True)[0],
+                        *made.get_params()[0].values()])
+        assert [getattr(made, name) for name in ATTRIBUTES[:2]] == [['data'], ['out_output']]
+        assert dict(made.data_shapes + made.label_shapes + made.output_shapes) == {
+            'data': (2, 5), 'label': (2, 4), 'out_output': (2, 4)}
+        assert made.symbol.list_outputs() == ['out_output']
+    assert called == {*METHODS, *ATTRIBUTES}
+    for one, other in zip(*results):
+        assert np.array_equal(*(each if isinstance(each, float) else each.asnumpy()
+                                for each in (one, other)))
+    assert results[0][3].asnumpy().std() > 0  # init_params draws, without an initializer, too
+
+
+class Batches(list):
+    """Data of one batch for a BucketingModule."""
+
+    provide_data, provide_label = SHAPES
+    batch_size = 2
+
+    def __init__(self):
+        super().__init__([batch_of()])
+
+    def reset(self):
+        pass
+
+
+@pytest.mark.parametrize('kind', ['Module', 'BucketingModule'])
+def test_modules_say_that_they_are_not_bound(kind):
+    module = module_of(getattr(mx.mod, kind))
+    for ask in (module.get_outputs, module.get_states, module.get_input_grads, module.get_params,
+                module.update, module.backward, module.init_params, module.init_optimizer,
+                lambda: module.set_states(value=0), lambda: module.forward(batch_of()),
+                lambda: module.update_metric(mx.metric.Loss(), []), lambda: module.data_shapes,
+                lambda: module.label_shapes, lambda: module.output_shapes,
+                lambda: module.install_monitor(mx.mon.Monitor(1))):
+        with pytest.raises(ValueError, match='must be (bound|ready to train) first: call '):
+            ask()
+    assert (module.binded, module.data_names) == (False, ['data'])
+    assert not hasattr(module, 'tpyo')
+
+
+@pytest.mark.parametrize('kind', ['Module', 'BucketingModule'])
+def test_what_is_of_each_device_is_refused(kind):
+    module = module_of(getattr(mx.mod, kind))
+    module.bind(*SHAPES)
     module.init_params()
-    with pytest.raises(NotImplementedError, match='cuts one batch among its devices'):
-        module.forward([mx.io.DataBatch([mx.nd.ones((2, 5))], None)])
+    module.forward(batch_of())
+    for ask in (lambda: module.forward([batch_of()]), lambda: module.forward_backward([batch_of()]),
+                lambda: module.update_metric(mx.metric.Loss(), [batch_of().label], True)):
+        with pytest.raises(NotImplementedError, match='cuts one batch.*no list of .*no pre_sliced'):
+            ask()
+    assert module.get_outputs()[0].shape == (2, 4)
+
+
+def test_buckets_share_layers_without_names(tmp_path):
+    module = module_of(mx.mod.BucketingModule)
+    module.bind(*SHAPES)
+    module.init_params(mx.init.One())
+    outputs = []
+    for key in 3, 2, 1:
+        module.forward(batch_of(key), is_train=False)
+        outputs.append(module.get_outputs()[0].asnumpy())
+    assert np.array_equal(outputs, np.full((3, 2, 4), 5))
+    assert set(module.get_params()[0]) == {'fullyconnected0_weight', 'fullyconnected0_bias'}
+    module.save_checkpoint(str(tmp_path / 'model'), 1)
+    with mx.util.np_array(False):
+        assert mx.nd.load(str(tmp_path / 'model.buckets'))[0].asnumpy().tolist() == [3, 2, 1]
+    assert mx.sym.load(str(tmp_path / 'model-2-symbol.json')).list_arguments()[1:3] == [
+        'fullyconnected0_weight', 'fullyconnected0_bias']
+
+
+def test_flags_that_a_program_sets_are_those_of_the_bucket():
+    module = module_of(mx.mod.BucketingModule)
+    module.bind(*SHAPES)
+    module.params_initialized = True
+    assert module._curr_module.params_initialized
+    module.forward(batch_of(2))
+    assert module.params_initialized
 
 
 def test_multinomial_draws_as_in_mxnet_1():

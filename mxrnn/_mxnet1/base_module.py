@@ -13,12 +13,14 @@ from .monitor import Monitor
 from .optimizers import Optimizer, Options
 from .running import legacy
 
-__all__ = ['BaseModule', 'BatchEndParam', 'Params', 'each']
+__all__ = ['BaseModule', 'BatchEndParam', 'Params', 'UNIFORM', 'each']
 
 _T = TypeVar('_T')
 _Callbacks = Union[Callable[..., object], Sequence[Callable[..., object]], None]
 #: Parameters, or auxiliary states, by name.
 Params = Dict[str, mx.nd.NDArray]
+#: By which parameters are drawn if a program says nothing.
+UNIFORM = mx.init.Uniform(0.01)
 #: The argument of callbacks at the end of a batch.
 BatchEndParam = namedtuple('BatchEndParam', ['epoch', 'nbatch', 'eval_metric', 'locals'])
 
@@ -110,7 +112,7 @@ class BaseModule:
             optimizer: str | Optimizer = 'sgd',
             optimizer_params: Options = (('learning_rate', 0.01),),
             eval_end_callback: _Callbacks = None, eval_batch_end_callback: _Callbacks = None,
-            initializer: mx.init.Initializer | None = None, arg_params: Params | None = None,
+            initializer: mx.init.Initializer | None = UNIFORM, arg_params: Params | None = None,
             aux_params: Params | None = None, allow_missing: bool = False,
             force_rebind: bool = False, force_init: bool = False, begin_epoch: int = 0,
             num_epoch: int | None = None, validation_metric: Metric | None = None,
@@ -122,8 +124,7 @@ class BaseModule:
                   force_rebind=force_rebind)
         if monitor is not None:
             self.install_monitor(monitor)
-        self.init_params(initializer=mx.init.Uniform(0.01) if initializer is None else initializer,
-                         arg_params=arg_params, aux_params=aux_params,
+        self.init_params(initializer=initializer, arg_params=arg_params, aux_params=aux_params,
                          allow_missing=allow_missing, force_init=force_init)
         self.init_optimizer(kvstore=kvstore, optimizer=optimizer,
                             optimizer_params=optimizer_params)
@@ -172,6 +173,11 @@ class BaseModule:
         if not holds:
             raise ValueError('the module must be %s first: call %s' % (what, {
                 'bound': 'bind and init_params', 'ready to train': 'init_optimizer'}[what]))
+
+    def _one_batch(self, holds: bool) -> None:
+        if not holds:
+            raise NotImplementedError('on MXNet 2 a module cuts one batch among its devices: it '
+                                      'takes no list of batches and no pre_sliced=True')
 
     def set_params(self, arg_params: Params, aux_params: Params, allow_missing: bool = False,
                    force_init: bool = True, allow_extra: bool = False) -> None:

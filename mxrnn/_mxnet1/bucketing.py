@@ -1,10 +1,12 @@
 """MXNet 1's BucketingModule: a graph for each length, over the same parameters."""
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any, Callable, Hashable, Sequence, Tuple
 
 from . import mx
-from .base_module import BaseModule, Params
+from .base_module import UNIFORM, BaseModule, Params
 from .executor import Requests
 from .group import Described
 from .module import Module
@@ -54,17 +56,10 @@ class BucketingModule(BaseModule):
         return made
 
     def _make(self, key: Hashable) -> Module:
-        symbol, data_names, label_names = self._sym_gen(key)
+        with mx.name.NameManager():  # layers without names have the same in all buckets
+            symbol, data_names, label_names = self._sym_gen(key)
         args, kwargs = self._options
         return Module(symbol, data_names, label_names, *args, **kwargs)
-
-    symbol = property(lambda self: self._curr_module.symbol)
-
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is that of the current bucket's module."""
-        if name.startswith('_'):
-            raise AttributeError('a BucketingModule has no %s' % name)
-        return getattr(self._curr_module, name)
 
     def bind(self, data_shapes: Described, label_shapes: Described = None,
              for_training: bool = True, inputs_need_grad: bool = False,
@@ -101,7 +96,7 @@ class BucketingModule(BaseModule):
         now._params_dirty, now.params_initialized = before._params_dirty, before.params_initialized
         self._curr_module, self._curr_bucket_key = now, bucket_key
 
-    def init_params(self, initializer: mx.init.Initializer | None = None,
+    def init_params(self, initializer: mx.init.Initializer | None = UNIFORM,
                     arg_params: Params | None = None, aux_params: Params | None = None,
                     allow_missing: bool = False, force_init: bool = False,
                     allow_extra: bool = False) -> None:
@@ -110,8 +105,8 @@ class BucketingModule(BaseModule):
             self._curr_module.init_params(initializer, arg_params, aux_params, allow_missing,
                                           force_init, allow_extra)
 
+    @functools.wraps(Module.init_optimizer)  # one optimiser for all buckets
     def init_optimizer(self, *args: Any, **kwargs: Any) -> None:
-        """Make one optimiser for all buckets, as Module.init_optimizer does for one."""
         self._curr_module.init_optimizer(*args, **kwargs)
         for module in self._buckets.values():
             module.borrow_optimizer(self._curr_module)
@@ -120,28 +115,54 @@ class BucketingModule(BaseModule):
         """Make the module of a batch's bucket before it is its turn."""
         super().prepare(data_batch, sparse_row_id_fn)
         current = self._curr_module, self._curr_bucket_key
-        self.switch_bucket(data_batch.bucket_key, data_batch.provide_data,
-                           data_batch.provide_label)
+        self._switch_to(data_batch)
         self._curr_module, self._curr_bucket_key = current
+
+    def _switch_to(self, batch: Any) -> None:
+        self._one_batch(not isinstance(batch, list))
+        self.switch_bucket(batch.bucket_key, batch.provide_data, batch.provide_label)
 
     def forward(self, data_batch: mx.io.DataBatch, is_train: bool | None = None) -> None:
         """Compute the outputs by the bucket that the batch names."""
-        self._needs('bound', self.binded and self.params_initialized)
-        self.switch_bucket(data_batch.bucket_key, data_batch.provide_data,
-                           data_batch.provide_label)
+        self._switch_to(data_batch)
         for module in self._buckets.values():
             module._exec_group.forget()
         self._curr_module.forward(data_batch, is_train)
 
     def install_monitor(self, mon: Monitor) -> None:
         """Have `mon` watch all buckets."""
+        self._needs('bound', self.binded)
         self._monitor = mon
         for module in self._buckets.values():
             module.install_monitor(mon)
 
     def save_checkpoint(self, prefix: str, epoch: int, remove_amp_cast: bool = False) -> None:
         """Write the graph of each bucket, and the parameters."""
-        for key in self._buckets:
-            symbol = self._sym_gen(key)[0]
-            symbol.save('%s-%s-symbol.json' % (prefix, key), remove_amp_cast=remove_amp_cast)
+        for key, module in self._buckets.items():
+            module.symbol.save('%s-%s-symbol.json' % (prefix, key),
+                               remove_amp_cast=remove_amp_cast)
         self.save_params('%s-%04d.params' % (prefix, epoch))
+        if all(isinstance(key, int) for key in self._buckets):  # which MXNet 1 loads
+            with legacy():
+                mx.nd.save('%s.buckets' % prefix, mx.nd.array(list(self._buckets), dtype='int32'))
+
+
+def _of_current(name: str) -> Any:
+    """A method, or an attribute, that is that of the current bucket's module."""
+    method = getattr(Module, name, None)
+    if not inspect.isfunction(method):
+        return property(lambda self: getattr(self._curr_module, name),
+                        lambda self, value: setattr(self._curr_module, name, value),
+                        doc=inspect.getdoc(method) if method else None)
+
+    @functools.wraps(method)
+    def call(self: BucketingModule, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self._curr_module, name)(*args, **kwargs)
+    return call
+
+
+for _name in ('binded', 'for_training', 'inputs_need_grad', 'params_initialized',
+              'optimizer_initialized', 'symbol', 'data_names', 'label_names', 'output_names',
+              'data_shapes', 'label_shapes', 'output_shapes', 'backward', 'update', 'get_params',
+              'get_outputs', 'get_input_grads', 'get_states', 'set_states', 'update_metric'):
+    setattr(BucketingModule, _name, _of_current(_name))

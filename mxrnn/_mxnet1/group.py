@@ -7,7 +7,7 @@ from . import mx
 from .executor import Executor
 from .metric import EvalMetric
 
-__all__ = ['Array', 'Arrays', 'Described', 'Group', 'described', 'reshaped']
+__all__ = ['Array', 'Arrays', 'Described', 'Descs', 'Group', 'described', 'reshaped']
 
 Array = mx.nd.NDArray
 #: For each name an array, or one for each device.
@@ -133,8 +133,8 @@ class Group:
 
     def _needs_outputs(self) -> None:
         if not self.execs[0].outputs:
-            raise ValueError('there are no outputs: forward has not been called, or another bucket '
-                             'has run after it; call forward with a batch of this bucket')
+            raise ValueError('there are no outputs: call forward first (of several buckets, the '
+                             'one that ran last has outputs)')
 
     def backward(self, out_grads: Array | Sequence[Array] | None) -> None:
         """Compute gradients; `out_grads` are of the outputs of a whole batch."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from .._files.atomic import replacing
 from . import mx, optimizers
-from .base_module import BaseModule, Params, each
+from .base_module import UNIFORM, BaseModule, Params, each
 from .executor import Requests, refuse_groups
-from .group import Described, Group, described, reshaped
+from .group import Arrays, Described, Descs, Group, described, reshaped
+from .metric import EvalMetric
 from .monitor import Monitor
 from .optimizers import Options
 from .running import legacy
@@ -53,16 +56,16 @@ class Module(BaseModule):
             raise ValueError('work_load_list must have a number for each of %d devices, has %d'
                              % (len(self._context), len(self._workload)))
         self._symbol = symbol
-        self.data_names, self.label_names, self._state_names, self._fixed_param_names = (
+        self._data_names, self._label_names, self._state_names, self._fixed_param_names = (
             list(names or ()) for names in (data_names, label_names, state_names,
                                             fixed_param_names))
         arguments = symbol.list_arguments()
-        for what, names in (('data', self.data_names), ('label', self.label_names),
+        for what, names in (('data', self._data_names), ('label', self._label_names),
                             ('state', self._state_names), ('fixed_param', self._fixed_param_names)):
             _check_names(what, names, arguments)
-        inputs = {*self.data_names, *self.label_names, *self._state_names}
+        inputs = {*self._data_names, *self._label_names, *self._state_names}
         self._param_names = [name for name in arguments if name not in inputs]
-        self.output_names = symbol.list_outputs()
+        self._output_names = symbol.list_outputs()
         self._compression_params = compression_params
         self._arg_params: Params = {}
         self._aux_params: Params = {}
@@ -71,9 +74,16 @@ class Module(BaseModule):
         self._updater: mx.optimizer.Updater | None = None
         self._preload_opt_states: str | None = None
         self._monitors: list[Monitor] = []
-        self._exec_group: Group
-        self.data_shapes: list[mx.io.DataDesc] = []
-        self.label_shapes: list[mx.io.DataDesc] = []
+
+    data_names = property(attrgetter('_data_names'), doc='Names of the data.')
+    label_names = property(attrgetter('_label_names'), doc='Names of the labels.')
+    output_names = property(attrgetter('_output_names'), doc='Names of the outputs.')
+    data_shapes = property(attrgetter('_exec_group.data_shapes'), doc='Shapes of the data.')
+    label_shapes = property(attrgetter('_exec_group.label_shapes'), doc='Shapes of the labels.')
+
+    @cached_property
+    def _exec_group(self) -> Group:  # until bind gives the module another
+        raise ValueError('the module must be bound first: call bind')
 
     @staticmethod
     def load(prefix: str, epoch: int, load_optimizer_states: bool = False, **kwargs: Any) -> Module:
@@ -120,7 +130,7 @@ class Module(BaseModule):
     def output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         """Names and shapes of the outputs."""
         known = {desc.name: desc.shape for desc in [*self.data_shapes, *self.label_shapes]}
-        return list(zip(self.output_names, self._symbol.infer_shape(**known)[1]))
+        return list(zip(self._output_names, self._symbol.infer_shape(**known)[1]))
 
     def get_params(self) -> tuple[Params, Params]:
         """The parameters and auxiliary states, on the CPU."""
@@ -130,7 +140,7 @@ class Module(BaseModule):
             self._params_dirty = False
         return self._arg_params, self._aux_params
 
-    def init_params(self, initializer: mx.init.Initializer | None = None,
+    def init_params(self, initializer: mx.init.Initializer | None = UNIFORM,
                     arg_params: Params | None = None, aux_params: Params | None = None,
                     allow_missing: bool = False, force_init: bool = False,
                     allow_extra: bool = False) -> None:
@@ -139,9 +149,7 @@ class Module(BaseModule):
             warnings.warn('Parameters already initialized and force_init=False. init_params call '
                           'ignored.', stacklevel=2)
             return
-        if not self.binded:
-            raise ValueError('the module must be bound first: call bind')
-        attrs = self._symbol.attr_dict()
+        group, attrs = self._exec_group, self._symbol.attr_dict()
         for own, given in ((self._arg_params, arg_params), (self._aux_params, aux_params)):
             for name, array in sorted(own.items()):
                 if given is not None and name in given:
@@ -156,7 +164,7 @@ class Module(BaseModule):
             if extra and not allow_extra and initializer is None:
                 raise ValueError('the graph has no parameter %s' % ', '.join(extra))
         self.params_initialized, self._params_dirty = True, False
-        self._exec_group.set_params(self._arg_params, self._aux_params, allow_extra)
+        group.set_params(self._arg_params, self._aux_params, allow_extra)
 
     def bind(self, data_shapes: Described, label_shapes: Described = None,
              for_training: bool = True, inputs_need_grad: bool = False,
@@ -169,18 +177,17 @@ class Module(BaseModule):
         if inputs_need_grad and not for_training:
             raise ValueError('inputs_need_grad needs for_training=True')
         self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
-        self._set_shapes(data_shapes, label_shapes)
         arguments = self._symbol.list_arguments()
         requests = dict.fromkeys(arguments, 'null')
         if for_training:
-            for name in [*self._param_names, *(self.data_names if inputs_need_grad else ())]:
+            for name in [*self._param_names, *(self._data_names if inputs_need_grad else ())]:
                 if name not in self._fixed_param_names:
                     requests[name] = grad_req if isinstance(grad_req, str) else 'write'
             if not isinstance(grad_req, str):
                 requests.update(grad_req if isinstance(grad_req, Mapping)
                                 else zip(arguments, grad_req))
         self._exec_group = Group(
-            self._symbol, self._context, self._workload, self.data_shapes, self.label_shapes,
+            self._symbol, self._context, self._workload, *self._checked(data_shapes, label_shapes),
             self._param_names, self._state_names, requests,
             shared_module._exec_group if shared_module else None)
         self.binded = True
@@ -199,22 +206,21 @@ class Module(BaseModule):
             self._aux_params = {name: array.copyto(mx.cpu())
                                 for name, array in executor.aux_dict.items()}
 
-    def _set_shapes(self, data_shapes: Described, label_shapes: Described) -> None:
+    def _checked(self, data_shapes: Described, label_shapes: Described) -> tuple[Descs, Descs]:
         data, label = described(data_shapes), described(label_shapes)
-        if sorted(desc.name for desc in data) != sorted(self.data_names):
+        if sorted(desc.name for desc in data) != sorted(self._data_names):
             raise ValueError('data_shapes must be of %s, are of %s'
-                             % (self.data_names, [desc.name for desc in data]))
-        extra = [desc.name for desc in label if desc.name not in self.label_names]
+                             % (self._data_names, [desc.name for desc in data]))
+        extra = [desc.name for desc in label if desc.name not in self._label_names]
         if extra:
             warnings.warn('label_shapes are of %s, label_names are %s'
-                          % (extra, self.label_names), stacklevel=3)
-        self.data_shapes, self.label_shapes = data, label
+                          % (extra, self._label_names), stacklevel=3)
+        return data, label
 
     def reshape(self, data_shapes: Described, label_shapes: Described = None) -> None:
         """Make executors for other shapes, with parameters, states and monitors as they are."""
-        self._set_shapes(data_shapes, label_shapes)
         before = self._exec_group.execs
-        self._exec_group.reshape(self.data_shapes, self.label_shapes)
+        self._exec_group.reshape(*self._checked(data_shapes, label_shapes))
         for monitor in self._monitors:
             monitor.exes = [executor for executor in monitor.exes if executor not in before]
             self.install_monitor(monitor)
@@ -258,6 +264,7 @@ class Module(BaseModule):
 
     def borrow_optimizer(self, shared_module: Module) -> None:
         """Use the optimiser of another module."""
+        shared_module._needs('ready to train', shared_module.optimizer_initialized)
         for name in ('_optimizer', '_kvstore', '_update_on_kvstore', '_updater'):
             setattr(self, name, getattr(shared_module, name))
         self.optimizer_initialized = True
@@ -265,18 +272,15 @@ class Module(BaseModule):
     def forward(self, data_batch: mx.io.DataBatch, is_train: bool | None = None) -> None:
         """Compute the outputs of a batch, of other shapes than those bound if need be."""
         self._needs('bound', self.binded and self.params_initialized)
-        if isinstance(data_batch, list):
-            raise NotImplementedError('a module on MXNet 2 cuts one batch among its devices, got a '
-                                      'list of batches')
-        shapes = [tuple(array.shape) for array in data_batch.data]
-        if shapes != [tuple(desc.shape) for desc in self.data_shapes]:
-            self.reshape(reshaped(self.data_shapes, data_batch.data),
-                         reshaped(self.label_shapes, data_batch.label or ()))
-        self._exec_group.forward(data_batch, self.for_training if is_train is None else is_train)
+        self._one_batch(not isinstance(data_batch, list))
+        group, shapes = self._exec_group, [tuple(array.shape) for array in data_batch.data]
+        if shapes != [tuple(desc.shape) for desc in group.data_shapes]:
+            self.reshape(reshaped(group.data_shapes, data_batch.data),
+                         reshaped(group.label_shapes, data_batch.label or ()))
+        group.forward(data_batch, self.for_training if is_train is None else is_train)
 
     def backward(self, out_grads: mx.nd.NDArray | Sequence[mx.nd.NDArray] | None = None) -> None:
         """Compute the gradients."""
-        self._needs('bound', self.binded and self.params_initialized)
         self._exec_group.backward(out_grads)
 
     def update(self) -> None:
@@ -291,11 +295,27 @@ class Module(BaseModule):
                                     num_device=len(self._context), kvstore=self._kvstore,
                                     param_names=self._param_names)
 
-    get_outputs = property(lambda self: self._exec_group.get_outputs)
-    get_input_grads = property(lambda self: self._exec_group.get_input_grads)
-    get_states = property(lambda self: self._exec_group.get_states)
-    set_states = property(lambda self: self._exec_group.set_states)
-    update_metric = property(lambda self: self._exec_group.update_metric)
+    def get_outputs(self, merge_multi_context: bool = True) -> Arrays:
+        """Outputs of the last forward pass, joined over the devices or as a list for each."""
+        return self._exec_group.get_outputs(merge_multi_context)
+
+    def get_input_grads(self, merge_multi_context: bool = True) -> Arrays:
+        """Gradients of the data, joined over the devices or as a list for each."""
+        return self._exec_group.get_input_grads(merge_multi_context)
+
+    def get_states(self, merge_multi_context: bool = True) -> Arrays:
+        """The states: arguments that are neither data nor parameters."""
+        return self._exec_group.get_states(merge_multi_context)
+
+    def set_states(self, states: Arrays | None = None, value: float | None = None) -> None:
+        """Give the states arrays, of a whole batch or by device, or one value everywhere."""
+        self._exec_group.set_states(states, value)
+
+    def update_metric(self, eval_metric: EvalMetric, labels: Sequence[mx.nd.NDArray],
+                      pre_sliced: bool = False) -> None:
+        """Measure the last outputs by `labels`, which are those of a whole batch."""
+        self._one_batch(not pre_sliced)
+        self._exec_group.update_metric(eval_metric, labels)
 
     def install_monitor(self, mon: Monitor) -> None:
         """Have `mon` watch the executors."""

@@ -19,7 +19,7 @@ from .running import load_json
 __all__ = ['add', 'complete']
 
 #: Names of these modules that MXNet 1 does not have there.
-_OURS = 'Arrays', 'Described', 'Metric', 'Names', 'Options', 'Params', 'array', 'each'
+_OURS = 'Arrays', 'Described', 'Metric', 'Names', 'Options', 'Params', 'UNIFORM', 'array', 'each'
 
 
 def add() -> None:
