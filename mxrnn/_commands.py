@@ -13,6 +13,7 @@ import textwrap
 from typing import Any, Sequence
 
 from ._files.atomic import replacing
+from ._files.names import refuse_checkpoint
 from ._runtime.commands import reason
 
 __all__ = ['add_commands', 'run_command']
@@ -148,7 +149,8 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 
 
 def _check_target(option: str, path: str, ends: Sequence[str] = (), other: str = '') -> None:
-    """Refuse a file whose name is that of the `other` format, or whose folder is not there."""
+    """Refuse a name of the `other` format or of a checkpoint, or in a folder that is not there."""
+    refuse_checkpoint(option, path)
     if path.lower().endswith(tuple(ends)):
         raise ValueError('%s must not end in %s, as %s do, got %s'
                          % (option, ' or '.join(ends), other, path))
@@ -172,7 +174,7 @@ def _export(options: argparse.Namespace) -> int:
             _say(title, sentence)
         return 0
     if options.torch is None:
-        _check_target('--onnx', options.onnx, ('.pt', '.pth'), 'files of torch')
+        _check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
         from ._graph.reading import read_graph
         from .interop._onnx import encoder_of, write_onnx
         other = None if options.certify is None else read_graph(options.certify)
@@ -180,7 +182,7 @@ def _export(options: argparse.Namespace) -> int:
                              _pairs('--type', options.type), options.output,
                              not options.as_is, other, options.states)
     else:
-        _check_target('--torch', options.torch, ('.onnx',), 'ONNX files')
+        _check_target('--torch', options.torch, ('.onnx', '.py'), 'other files')
         if options.type or options.certify or options.input and not options.states:
             raise ValueError('--input without --states, --certify and --type are not for files of '
                              'torch: the shapes of a torch module come from its graph')

@@ -19,7 +19,7 @@ from . import CheckpointError
 from .seal import was_there
 
 __all__ = ['Candidates', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of',
-           'Place', 'places', 'remove', 'remove_lone_parts', 'why_none']
+           'Place', 'places', 'refuse_checkpoint', 'remove', 'remove_lone_parts', 'why_none']
 
 Place = Tuple[int, int]  #: epoch and batch of a checkpoint; the batch is 0 at the end of an epoch
 
@@ -39,6 +39,15 @@ def path_of(prefix: str, kind: str, epoch: int = 0, batch: int = 0) -> str:
     if kind == 'symbol':
         return prefix + '-symbol.json'
     return '%s-%04d.%s' % (*numbered(prefix, epoch, batch), kind)
+
+
+def refuse_checkpoint(name: str, path: str) -> None:
+    """Refuse to write an export, whose path is the argument `name`, over files of checkpoints."""
+    for each in (path, os.path.realpath(path)):
+        if re.search(r'(-symbol\.json|\.params|\.states|\.part-\d+)$', each, re.IGNORECASE):
+            raise ValueError('%s must not be the name of a file of a checkpoint (*-symbol.json, '
+                             '*.params, *.states), got %s' % (
+                                 name, path if each == path else '%s, a link to %s' % (path, each)))
 
 
 def part(number: int) -> str:

@@ -152,6 +152,36 @@ def test_source(prefix, tmp_path, capsys):
     assert 'def steps(' in path.read_text(encoding='utf-8')
 
 
+@pytest.mark.parametrize('option, end', [
+    ('--onnx', 'onnx'), ('--torch', 'torch'), ('--plot', 'svg')])
+def test_no_file_of_a_checkpoint_is_written_over(prefix, tmp_path, monkeypatch, capsys, option,
+                                                 end):
+    monkeypatch.chdir(tmp_path)
+    for name in ('days-0004.states', 'days-0004.batch-0010.part-0001', 'train.py'):
+        (tmp_path / name).write_bytes(b'mine')
+    link = tmp_path / ('link.' + end)
+    link.symlink_to('days-0004.params')
+    names = sorted(each.name for each in tmp_path.iterdir())
+    assert {'days-symbol.json', 'days-0004.params'} < set(names)
+    before = {name: (tmp_path / name).read_bytes() for name in names}
+    new = ['other-symbol.json', 'other-0001.PARAMS']
+    words = ['inspect', prefix] if option == '--plot' else ['export', prefix]
+    for name in names + new:
+        assert command(*words, option, name) == 2, name
+        assert '%s must ' % option in capsys.readouterr().err
+    model = interop.load(prefix)
+    for name in [*names, *new]:
+        if name == 'train.py':
+            continue
+        with pytest.raises(ValueError, match='path must not be the name of a file of a checkpoint'):
+            interop.to_onnx(model, name)
+        if option == '--torch':
+            pytest.importorskip('torch')
+            with pytest.raises(ValueError, match='path must not be the name of a file of a check'):
+                interop.save_torch(interop.to_torch(model), name)
+    assert before == {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+
+
 def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
     """A program, trained weights and files of --torch stay; a source that is untouched does not."""
     torch = pytest.importorskip('torch')
@@ -459,7 +489,7 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     (['compare', 'PREFIX', '4', 'no.pt'], 'there is no file no.pt'),
     (['inspect', 'PREFIX', '7'], 'days-0007.params: these epochs are there: 4'),
     (['export', 'PREFIX', '--torch', 'a.onnx'], '--torch must not end in .onnx'),
-    (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth'),
+    (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth or .py'),
     (['export', 'PREFIX', '--torch', 'a.pt', '--type', 'data=int64'], '--type are not for files'),
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
     (['export', 'PREFIX', '--torch', 'none/a.pt'], 'there is no folder none'),

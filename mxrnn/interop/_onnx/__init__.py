@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from ..._files.atomic import replacing
+from ..._files.names import refuse_checkpoint
 from ..._graph.graph import Graph
 from ..registry import ExportError
 
@@ -58,8 +59,8 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
         `inputs`, for instance as it was unrolled to a length, or it does not tell the shape of an
         input that `inputs` lacks; with `states`, it uses several steps of a sequence at once.
     ValueError, TypeError
-        `inputs` or `types` are no shapes or types of arguments of the model, or `outputs` has a
-        name that is no output.
+        `inputs` or `types` are no shapes or types of arguments of the model, `outputs` has a name
+        that is no output, or `path` is the name of a file of a checkpoint.
     ImportError
         The package onnx is not installed.
 
@@ -95,6 +96,7 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
                ) -> Written:
     """Write the files of `to_onnx`; returns what was decided of its inputs and outputs."""
     path = os.fspath(path)
+    refuse_checkpoint('path', path)
     encoder = encoder_of(path)
     written: Written = _conversion().exportable(model, inputs, types, outputs, roll, certify_by,
                                                os.path.basename(encoder) if states else '')

@@ -12,6 +12,7 @@ import torch
 from ... import _check
 from ..._files import CheckpointError, reason_of
 from ..._files.atomic import replacing
+from ..._files.names import refuse_checkpoint
 from ..._graph.reading import graph_from_json, graph_to_json
 from .module import GraphModule
 
@@ -34,6 +35,8 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    ValueError
+        `path` is the name of a file of a checkpoint.
     CheckpointError
         The file cannot be written.
 
@@ -53,6 +56,7 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str]) -> None:
     """
     _check.instance('module', module, GraphModule, 'a module of to_torch')
     path = os.fspath(path)
+    refuse_checkpoint('path', path)
     content = {'format': _STEPPED if module.states else _FORMAT, **_content(module)}
     try:
         with replacing([path]) as stage:
