@@ -61,6 +61,7 @@ EQUIVALENT = {
     'chains._way_back: never len(came) > limit': 'it takes longer',
     'chains.direct_chains: never (node, at) in later': 'parts of chains come after the whole',
     'columns.Recurrence.__init__: always each.family is not None': 'it is for type checkers',
+    'lengths._reshape: never keeps': 'a Reshape that changes nothing is written',
     'ranks.find_ranks: always label not in rules': 'it takes longer',
     'steps._Search._is_early: never each in seen': 'it takes longer',
     'steps._Search._is_early: never len(seen) > 100': 'it takes longer',

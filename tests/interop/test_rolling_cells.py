@@ -138,6 +138,12 @@ CELLS = {
     'three side by side': (rnn(lambda x, h, t: fc(S.Concat(x, h, x, dim=1), 'w')), 'loop'),
     'state by itself': (rnn(lambda x, h, t: fc(S.Concat(h, h, dim=1), 'w') + fc(x, 'x')), 'loop'),
 
+    'one input at first': (rnn(lambda x, h, t: fc(x, 'wx') + fc(S.tanh(h + W['h' if t else 'x']),
+                                                                'wh')), 'loop'),
+    'a variable each step': (rnn(lambda x, h, t: fc(x, 'wx') + fc(S.tanh(h + W['d%d' % t]),
+                                                                  'wh')), 'loop'),
+    'two states before': (lambda x, states, t: [S.tanh(
+        fc(x, 'x') + fc(states[0] + states[1], 'h')), states[0]], 'loop'),
     'one node for two at first': (rnn(lambda x, h, t: forked(x, h, t)), 'loop'),
     'memory of three': (lstm(each, lambda kept, new, x: S.add_n(kept, new, x)), 'loop'),
     'update by softsign': (gru(S.softsign), 'loop'),
@@ -205,12 +211,42 @@ def total(begin, values):
     return begin
 
 
+def above(values, name):
+    """The states of another layer."""
+    state, states = S.Variable('begin_' + name), []
+    for value in values:
+        state = S.tanh(fc(value, 'x' + name) + fc(state, 'h' + name))
+        states.append(state)
+    return states
+
+
+def before(states, begin):
+    """What each step of a cell begins with."""
+    return [states[0].get_internals()[begin], *states[:-1]]
+
+
+def some_sums(h):
+    sums = [S.Variable('x')]
+    for value in h[1:]:
+        sums.append(sums[-1] + value)
+    return above(sums[:3], 'a')[-1] * sums[-1]
+
+
+def begun_by_another(h):
+    other = above(h, 'a')
+    return total(other[0], h[1:]) * other[-1]
+
+
 #: Sums of the outputs of a GRU, which are sums themselves, and what is found with it.
 SUMS = {
     'all': (lambda h: total(h[0], h[1:]), ['kernel', 'loop']),
     'all but the first': (lambda h: total(S.Variable('x'), h[1:]), ['kernel', 'loop', 'fixed']),
     'the second one twice': (lambda h: total(h[1], h[1:]), ['kernel', 'loop', 'fixed']),
     'two steps': (lambda h: total(h[-1], h[-3:-1]), ['kernel']),
+    'begun by another': (begun_by_another, ['kernel'] * 2 + ['loop', 'fixed']),
+    'the steps before': (lambda h: above(map(S.tanh, before(h, 'begin0')), 'a')[-1],
+                         ['kernel'] * 2),
+    'some sums of some steps': (some_sums, ['kernel'] * 2 + ['loop'] + ['fixed'] * 2),
     'nothing needs it': (lambda h: S.where(S.ones_like(h[0]), h[-1], rnn(
         lambda x, y, t: fc(y, 'u'))(None, rnn(lambda x, y, t: fc(y, 'u'))(None, h[-1:], 0), 0)[0]),
         ['kernel']),
@@ -224,6 +260,6 @@ def test_sums(name):
     graph = graph_from_json(symbol.tojson())
     rolled = roll(graph)
     assert [each.kind for each in rolled.findings] == kinds
-    shapes = {'data': (SIZE, 5, SIZE), 'begin0': (SIZE, SIZE), 'x': (SIZE, SIZE)}
+    shapes = {'data': (SIZE, 5, SIZE), **dict.fromkeys(('begin0', 'begin_a', 'x'), (SIZE, SIZE))}
     assert_same(rolled.graph, graph, values_of(symbol, {
         each: shapes[each] for each in shapes if each in symbol.list_arguments()}))

@@ -8,7 +8,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.rolling import roll
-from mxrnn._graph.rolling.values import has_one_shape, is_random, keeps_states, stated_shape
+from mxrnn._graph.rolling.values import Values, has_one_shape, is_random, keeps_states, stated_shape
 from mxrnn.interop import graph_from_json
 
 from .. import mx, rnn
@@ -414,3 +414,57 @@ def test_shapes_that_variables_state(text, shape):
     assert stated_shape(interop.Node('_zeros', 'zeros', {'shape': text}, ())) == shape
     reads = interop.Node('other', 'node', {'shape': text}, (interop.Entry(0, 0),))
     assert stated_shape(reads) == ()
+
+
+def ones():
+    return mx.sym.ones_like(MEMORY)
+
+
+def again(whole, axis, of=2, squeeze_axis=True):
+    return mx.sym.identity(mx.sym.SliceChannel(whole, num_outputs=of, axis=axis,
+                                               squeeze_axis=squeeze_axis)[0])
+
+
+def joined(axis, other):
+    return mx.sym.Concat(mx.sym.expand_dims(DATA, axis=axis), mx.sym.expand_dims(
+        MEMORY, axis=other), dim=axis)
+
+
+#: What is made of `data`, and whether it is `data`: in inference, and in training.
+HANDED_ON = {
+    'identity': (lambda: mx.sym.identity(DATA), True, True),
+    'dropout': (lambda: mx.sym.Dropout(DATA), True, False),
+    'dropout of nothing': (lambda: mx.sym.Dropout(DATA, p=0), True, True),
+    'dropout at any time': (lambda: mx.sym.Dropout(DATA, mode='always'), False, False),
+    'stacked': (lambda: again(mx.sym.stack(DATA, MEMORY, axis=1), 1), True, True),
+    'stacked, from behind': (lambda: again(mx.sym.stack(DATA, MEMORY, axis=-1), -1), True, True),
+    'stacked, another axis': (lambda: again(mx.sym.stack(DATA, MEMORY, axis=1), 0), False, False),
+    'stacked, other parts': (lambda: again(mx.sym.stack(DATA, MEMORY, axis=1), 1, 1), False, False),
+    'stacked, its axis stays': (lambda: again(mx.sym.stack(DATA, MEMORY, axis=1), 1,
+                                              squeeze_axis=False), False, False),
+    'joined': (lambda: again(joined(1, 1), 1), True, True),
+    'joined, from behind': (lambda: again(joined(-1, -1), -1), True, True),
+    'joined, another axis': (lambda: again(joined(1, 0), 1), False, False),
+    'concatenated': (lambda: again(mx.sym.Concat(DATA, MEMORY, dim=1), 1), False, False),
+    'times one': (lambda: DATA * ones(), True, False),
+    'one times': (lambda: ones() * DATA, True, False),
+    'one as a copy': (lambda: DATA * mx.sym.identity(ones()), True, False),
+    'one of another type': (lambda: DATA * mx.sym.cast(ones(), 'float32'), True, False),
+    'times nothing': (lambda: DATA * mx.sym.zeros_like(MEMORY), False, False),
+    'times something': (lambda: DATA * mx.sym.cast(MEMORY, 'float32') + 0 * ones(), False, False),
+    'where one': (lambda: mx.sym.where(ones(), DATA, MEMORY), True, False),
+    'where not nothing': (lambda: mx.sym.where(mx.sym.zeros_like(DATA), MEMORY, DATA), True, False),
+    'where one is more': (lambda: mx.sym.where(ones() > 0.5, DATA, MEMORY), True, False),
+    'where one is as much': (lambda: mx.sym.where(ones() > 1, MEMORY, DATA), True, False),
+    'where something is more': (lambda: mx.sym.where(MEMORY > 0.5, DATA, ones()), False, False),
+    'where something': (lambda: mx.sym.where(MEMORY, DATA, ones()), False, False),
+}
+
+
+@pytest.mark.parametrize('name', HANDED_ON)
+def test_what_is_handed_on(name):
+    build, *expected = HANDED_ON[name]
+    graph = graph_from_json(build().tojson())
+    for training, handed in zip((False, True), expected):
+        values = Values(graph, training)
+        assert (values.node(values.heads[0]).name == 'data') is handed

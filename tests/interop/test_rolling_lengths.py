@@ -150,6 +150,23 @@ def test_names_tell_nothing_of_lengths():
     rolled = roll(graph_of(symbol))
     assert fixed_by(rolled.graph, 4) == ['first_columns']
     assert fixed_by(roll(graph_of(symbol), length=4).graph, 4) == []
+    rows = mx.sym.slice_axis(mx.sym.Reshape(outputs, shape=(-1, 7)), axis=0, begin=0, end=4)
+    symbol = mx.sym.FullyConnected(mx.sym.Variable('other'), rows, num_hidden=4, no_bias=True)
+    graph = graph_of(mx.sym.Group([outputs, symbol]))
+    assert fixed_by(roll(graph).graph, 4) == [rows.name]
+
+
+def test_loops_without_inputs():
+    attrs = dict.fromkeys(('in_data_locs', 'in_state_locs', 'remain_locs'), '()')
+    graph = graph_of(mx.sym.Variable('data'))
+    graph = graph._replace(nodes=(interop.Node('_foreach', 'loop', {
+        **attrs, 'num_args': '1', 'num_outputs': '1', 'num_out_data': '1'}, ()),))
+    assert roll(graph, length=4).graph == graph
+
+
+def test_sizes_of_begin_states_are_no_lengths():
+    outputs, _ = rnn.LSTMCell(4).unroll(4, mx.sym.Variable('data'), merge_outputs=True)
+    assert fixed_by(roll(graph_of(outputs)).graph, 4) == []
 
 
 def test_lengths_inside_loops_count():
@@ -177,3 +194,120 @@ def test_one_value_in_each_step():
     for length in (3, 4, 9):
         shapes = {'data': (2, length, 4)}
         assert_equal(run_rolled(rolled, bind(build(length), shapes), shapes))
+
+
+def encoder(length, cell=None, data=None, layout='TNC'):
+    """The outputs of all steps."""
+    cell = cell or rnn.LSTMCell(3)
+    data = mx.sym.Variable('data') if data is None else data
+    return cell.unroll(length, data, layout=layout, merge_outputs=True)[0]
+
+
+def beside(other, length, cell=None):
+    """Something that reads nothing of the recurrence, behind it."""
+    return mx.sym.Group([encoder(length, cell), other])
+
+
+def custom(prefix='rnn_'):
+    """A cell that becomes a loop."""
+    return rnn.RNNCell(3, activation='softsign', prefix=prefix)
+
+
+def reshape(value, *shape, **options):
+    return mx.sym.Reshape(value, shape=shape, **options)
+
+
+def rows_of(length, cell=None, layout='TNC'):
+    return reshape(encoder(length, cell, layout=layout), -1, 3)
+
+
+def weighted(rows, length):
+    """A product with the first `length` rows of something as its weight."""
+    return mx.sym.FullyConnected(MEMORY, mx.sym.slice_axis(
+        rows, axis=0, begin=0, end=length), num_hidden=4, no_bias=True)
+
+
+def two_lengths(length, cell=None):
+    outputs = encoder(length, cell and cell())
+    other = encoder(3, cell and cell(prefix='other_') or rnn.GRUCell(3, 'other_'), MEMORY)
+    return mx.sym.Group([outputs, other, reshape(reshape(outputs, -1, 3), length, -1, 3)])
+
+
+VALID, MEMORY = mx.sym.Variable('valid'), mx.sym.Variable('memory')
+#: Programs of some number of steps, and whether a node that states it does not need it.
+STATING = {
+    'all sizes': (lambda length: reshape(encoder(length), length, 2, 3), True),
+    'all sizes, and the number of steps twice': (
+        lambda length: reshape(encoder(length, rnn.LSTMCell(4)), length, 2, 4), False),
+    'from behind': (lambda length: reshape(rows_of(length), length, 2, 0, reverse=True), False),
+    'time first': (lambda length: reshape(rows_of(length), length, -1, 3), True),
+    'time first, of a loop': (lambda length: reshape(rows_of(length, custom()), length, -1, 3),
+                              True),
+    'time first, split': (lambda length: reshape(rows_of(length), -4, length, -1, -2), True),
+    'batch first': (
+        lambda length: reshape(rows_of(length, layout='NTC'), -1, length, 3), True, 'NTC'),
+    'batch first, split': (lambda length: reshape(
+        rows_of(length, layout='NTC'), -4, -1, length, -2), True, 'NTC'),
+    'batch first, split, one more axis': (
+        lambda length: reshape(rows_of(length, layout='NTC'), -4, -1, length, 1, 3), True, 'NTC'),
+    'the other axes as they are': (
+        lambda length: reshape(encoder(length, layout='NTC'), -1, length, -2), False, 'NTC'),
+    'another axis as it is': (
+        lambda length: reshape(encoder(length, layout='NTC'), -1, length, 0), False, 'NTC'),
+    'another size first': (
+        lambda length: reshape(rows_of(length, layout='NTC'), 2, length, -1), False, 'NTC'),
+    'time last': (lambda length: reshape(mx.sym.SwapAxis(
+        encoder(length, layout='NTC'), 1, 2), -1, 3, length), False, 'NTC'),
+    'before the first step': (lambda length: encoder(length, data=reshape(
+        mx.sym.Variable('data'), length, -1, 2)), False),
+    'behind another recurrence': (two_lengths, True),
+    'behind another loop': (lambda length: two_lengths(length, custom), True),
+    'repeated before the first step': (lambda length: encoder(length, data=mx.sym.broadcast_mul(
+        mx.sym.Variable('data'), mx.sym.broadcast_axis(MEMORY, axis=0, size=length))), False),
+    'repeated': (lambda length: beside(mx.sym.broadcast_axis(MEMORY, axis=0, size=length), length),
+                 True),
+    'repeated along two axes': (lambda length: beside(mx.sym.broadcast_axis(
+        MEMORY, axis=(0, 2), size=(length, 5)), length), False),
+    'all steps': (lambda length: mx.sym.slice_axis(encoder(length), axis=0, begin=0, end=length),
+                  True),
+    'all steps but the first': (lambda length: mx.sym.slice_axis(
+        encoder(length), axis=0, begin=1, end=length), False),
+    'rows of a weight': (lambda length: mx.sym.Group([encoder(length), weighted(
+        mx.sym.Variable('wide'), length)]), False),
+    'numbers': (lambda length: beside(mx.sym.arange(0, length), length), True),
+    'numbers, with a loop': (
+        lambda length: beside(mx.sym.arange(0, length), length, custom()), True),
+    'numbers from 1': (lambda length: beside(mx.sym.arange(1, length), length), False),
+    'every second number': (lambda length: beside(mx.sym.arange(0, length, 2), length), False),
+    'numbers twice': (lambda length: beside(mx.sym.arange(0, length, repeat=2), length), False),
+    'other numbers': (lambda length: beside(mx.sym.arange(0, 7), length), False),
+    'numbers before the first step': (lambda length: encoder(length, data=mx.sym.broadcast_mul(
+        mx.sym.Variable('data'), reshape(mx.sym.arange(0, length), -1, 1, 1))), False),
+    'lengths': (lambda length: beside(mx.sym.clip(VALID, 0, length), length), True),
+    'lengths from 1': (lambda length: beside(mx.sym.clip(VALID, 1, length), length), False),
+    'lengths of something else': (lambda length: beside(mx.sym.clip(VALID, 0, 7), length), False),
+    'lengths before the first step': (lambda length: encoder(length, data=mx.sym.broadcast_mul(
+        mx.sym.Variable('data'), reshape(mx.sym.clip(VALID, 0, length), 1, -1, 1))), False),
+}
+
+
+@pytest.mark.parametrize('name', STATING)
+def test_nodes_that_state_the_number_of_steps(name):
+    program, freed, *layout = STATING[name]
+
+    def make(length):
+        with mx.name.NameManager():
+            return program(length)
+    graph = graph_of(make(4))
+    rolled = roll(graph, length=4)
+    assert (rolled.graph != roll(graph).graph) is freed
+    for length in (4, 6) if freed else (4,):
+        symbol = make(length)
+        shapes = {'data': (2, length, 4) if layout else (length, 2, 4), 'valid': (2,),
+                  'wide': (9, 3), 'memory': (1, 2, 1)}
+        if name.startswith('behind another'):
+            shapes['memory'] = (3, 2, 4)
+        if name == 'rows of a weight':
+            shapes['memory'] = (2, 3)
+        shapes = {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
+        assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes))

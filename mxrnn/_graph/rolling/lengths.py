@@ -49,7 +49,7 @@ def _states(node: Node, length: int) -> bool:
     key = _SIZES.get(node.op)
     if key is None:
         return False
-    value = len(node.inputs) if key == 'num_args' else getattr(node, key)
+    value = getattr(node, key)
     sizes = value if isinstance(value, tuple) else (value,)
     return length in sizes and not (
         sizes[0] in (0, -1) and not node.inputs)  # the state of a cell
@@ -92,24 +92,22 @@ def _reshape(writer: Writer, node: Node, inputs: Entries, length: int, steps: Ma
     if -1 not in shape:
         codes = (*shape[:at], -1, *shape[at + 1:])
         return writer.stand_in('Reshape', node.name, {'shape': codes}, inputs[0])
-    if steps is None or any(code in (-2, -3) for code in shape[:2]):
-        return None
-    first = shape[1:3] if shape[0] == -4 else shape[:2]
-    rest = shape[3:] if shape[0] == -4 else shape[2:]
-    if set(first) != {-1, length} or any(code < 1 and code != -2 for code in rest):
+    splits = shape[0] == -4
+    first, rest = (shape[1:3], shape[3:]) if splits else (shape[:2], shape[2:])
+    keeps = splits and rest == (-2,)
+    if steps is None or set(first) != {-1, length} or not keeps and any(
+            code < 1 for code in rest):
         return None
     like = steps if first[0] == length else writer.swap(steps, node.name)
-    rows = inputs[0]
-    if shape[0] != -4:
-        codes = (-1, *rest)
-        rows = writer.once('Reshape', node.name + '_rows', {'shape': codes}, rows)
+    rows = inputs[0] if keeps else writer.once('Reshape', node.name + '_rows', {
+        'shape': (-1, *rest)}, inputs[0])
     made = writer.add('reshape_like', '', {'lhs_begin': 0, 'lhs_end': 1, 'rhs_begin': 0,
                                            'rhs_end': 2}, [rows, like])
     return writer.named(made, node.name)
 
 
 def _broadcast(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
-    if steps is None or len(node.axis) != 1 or node.size != (length,):
+    if steps is None or node.size != (length,):
         return None
     return writer.named(writer.add('broadcast_like', '', {
         'lhs_axes': node.axis, 'rhs_axes': (0,)}, [inputs[0], steps]), node.name)
@@ -117,7 +115,7 @@ def _broadcast(writer: Writer, node: Node, inputs: Entries, length: int, steps: 
 
 def _whole(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
     """The first steps of a sequence that has as many."""
-    return inputs[0] if node.begin == 0 and node.end == length else None
+    return inputs[0] if node.begin == 0 else None
 
 
 def _numbered(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
@@ -150,8 +148,6 @@ _FREED: dict[str, Free] = {'Reshape': _reshape, 'broadcast_axis': _broadcast,
 def difference(first: Graph, second: Graph) -> str | None:
     """The first nodes in which two graphs differ, in words; None if they are the same, but for the
     names of operators."""
-    if len(first.heads) != len(second.heads):
-        return 'one has %d outputs, the other %d' % (len(first.heads), len(second.heads))
     for one, other in zip(first.nodes, second.nodes):
         if _meaning(one) != _meaning(other):
             return '%s and %s differ' % (one.name or one.op, other.name or other.op)
@@ -160,7 +156,8 @@ def difference(first: Graph, second: Graph) -> str | None:
             if found is not None:
                 return found
     if len(first.nodes) != len(second.nodes) or first.heads != second.heads:
-        return 'one has %d nodes, the other %d' % (len(first.nodes), len(second.nodes))
+        return 'one has %d nodes and %d outputs, the other %d and %d' % tuple(
+            len(part) for graph in (first, second) for part in (graph.nodes, graph.heads))
     return None
 
 

@@ -44,7 +44,7 @@ def _rule(node: Node) -> _Rule:
         return lambda given: stated
     if has_one_shape(node) or node.op in _OF_ONE_RANK:
         return lambda given: next((rank for rank in given if rank is not None), None)
-    if node.op.startswith('broadcast_') and node.op != 'broadcast_like' and len(node.inputs) == 2:
+    if node.op.startswith('broadcast_') and node.op != 'broadcast_like':
         return _widest
     if node.op == 'where':
         return lambda given: given[2] if given[1] is None else given[1]

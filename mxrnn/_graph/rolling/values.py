@@ -187,11 +187,10 @@ class Values:
         if op == '_copy' or op == 'Dropout' and (
                 node.p == 0 or not self._training and node.mode != 'always'):
             self._hand_on(at, args[0])
-        elif op == 'stack' and node.axis >= 0:
+        elif op == 'stack':
             self.joins[i] = node.axis, args
-        elif op == 'Concat' and node.dim >= 0 and all([
-                each.op == 'expand_dims' and each.axis == node.dim for each in map(self.node, args)
-                ]):
+        elif op == 'Concat' and all([each.op == 'expand_dims' and each.axis == node.dim
+                                     for each in map(self.node, args)]):
             self.joins[i] = node.dim, tuple([self.args[self.owner[arg]][0] for arg in args])
         elif op == 'SliceChannel':
             axis, parts = self.joins.get(self.owner[args[0]], (-1, ()))

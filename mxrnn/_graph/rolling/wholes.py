@@ -28,12 +28,12 @@ def whole_parts(planner: Planner, claims: Mapping[int, Claim],
             if isinstance(plan, Steps) and any(
                     begin is not None and begin.column is plan.column
                     and begin.step == plan.span.first - plan.span.stride for begin in begins):
-                found |= _without_one(lanes, plan, len(lanes) + 1)
+                found |= _without_one(lanes, plan)
             elif isinstance(plan, Shift):
                 pending = [plan.rest]
                 while pending:
                     for inner, part in _below(planner, [pending.pop()]):
-                        found |= _without_one(inner, part, len(lanes))
+                        found |= _without_one(inner, part)
                         if isinstance(part, Steps) and part.span.length == part.span.total:
                             pending.extend(data[part.recurrence])
     return found
@@ -52,7 +52,7 @@ def _below(planner: Planner, columns: Sequence[Lanes]) -> Iterator[tuple[Lanes, 
             pending.extend(new)
 
 
-def _without_one(lanes: Lanes, plan: Plan, total: int) -> set[Lanes]:
-    """The column, if it is all of a sequence of so many steps without its first or last one."""
-    whole = isinstance(plan, (Part, Steps)) and plan.span.total == total == len(lanes) + 1
+def _without_one(lanes: Lanes, plan: Plan) -> set[Lanes]:
+    """The column, if it is all of a sequence without its first or last step."""
+    whole = isinstance(plan, (Part, Steps)) and plan.span.total == len(lanes) + 1
     return {lanes} if whole else set()
