@@ -62,6 +62,11 @@ def _known(axis: Axis) -> bool:
     return bool(axis.label or axis.source)
 
 
+def _given(size: Size) -> int | None:
+    """The size that a number or an axis surely has."""
+    return size.given if isinstance(size, Axis) else size if isinstance(size, int) else None
+
+
 def _bind(left: Size, right: Size) -> None:
     if not isinstance(left, Axis):
         left, right = right, left
@@ -149,6 +154,8 @@ def _take_off(pool: list[Size], target: Factors | int, end: int) -> Factors:
                     break
                 rest //= common
                 continue
+            if len({*map(_given, (found, rest))} - {None}) > 1:  # it is cut here, or joined
+                raise UnknownAxes
             _bind(found, rest)
             break
     return wanted

@@ -76,10 +76,12 @@ class Row(NamedTuple):
 
     @property
     def least_inputs(self) -> int:
-        """The inputs that no node lacks: both sides of a sum or product, or else the data."""
+        """The inputs that no node lacks: both sides of a sum or product, all of where, the data."""
         names = [each.name for each in self.inputs]
         if self.bodies:
             return 0
+        if names[:1] == ['condition']:
+            return len(names)
         return 2 if names[:2] in (['lhs', 'rhs'], ['A', 'B']) else min(len(names), 1)
 
     def positions(self, *roles: str) -> tuple[int, ...]:

@@ -45,15 +45,18 @@ class Axis:
         How the operators that read a free axis would call it.
     believed : bool
         Whether it was taken to be equal to a number, which only running the graph can show.
+    given : int or None
+        The size that the user gave it, if it is followed all the same.
     """
 
-    __slots__ = ('believed', 'bound', 'free', 'hint', 'label', 'source')
+    __slots__ = ('believed', 'bound', 'free', 'given', 'hint', 'label', 'source')
 
     def __init__(self, source: Source | None = None, label: str = '', free: bool = False) -> None:
         self.bound: Size | None = None
         self.source = source
         self.label = label
         self.free = free
+        self.given: int | None = None
         self.hint = ''
         self.believed = False
 

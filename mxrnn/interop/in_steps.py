@@ -134,7 +134,10 @@ def blaming_zoneout(graph: Graph, params: Mapping[str, np.ndarray], given: Shape
 
 def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, shapes: Shapes
                  ) -> None:
-    """Refuse numbers in `given` that contradict each other, or the graph: steps are not run."""
+    """Refuse batches and numbers of steps in `given` that contradict each other, or the graph.
+
+    What a Reshape cuts or joins belongs together no longer.
+    """
     labels: dict[object, Axis] = {}
     places: dict[Axis, tuple[str, int]] = {}  # where an axis is, and its size
 
@@ -144,6 +147,7 @@ def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, 
         if name not in given or size == 1 or at > 1:  # neither batch nor time; 1 is repeated
             return (size,)
         axis = Axis(label='%s[%d]' % (name, at))
+        axis.given = size
         places[axis] = 'axis %d of %s' % (at, name), size
         return (axis,)
     follow(graph, {place: Value([axis_of(node.name, at, size) for at, size in enumerate(
@@ -154,7 +158,6 @@ def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, 
         known = resolve(axis)
         other, wanted = ('the graph', known) if isinstance(known, int) else first.setdefault(
             known, (where, size))
-        if wanted != size and not (isinstance(known, int)  # a Reshape may cut it, or join it
-                                   and (size % max(wanted, 1) == 0 or wanted % size == 0)):
+        if wanted != size:
             raise ValueError('inputs must have one size where axes belong together: %s has %d, '
                              '%s %s' % (where, size, other, wanted))

@@ -63,6 +63,7 @@ def test_products_of_more_axes_are_no_operator():
 
 @pytest.mark.parametrize('node, message', [
     ({'op': 'elemwise_mul', 'inputs': [[0, 0, 0]]}, 'has 1 inputs, must have at least 2'),
+    ({'op': 'where', 'inputs': [[0, 0, 0]]}, 'has 1 inputs, must have at least 3'),
     ({'op': '_copy', 'inputs': []}, 'has 0 inputs, must have at least 1'),
     ({'op': 'SliceChannel', 'attrs': {'num_outputs': '2'}, 'inputs': []}, 'at least 1'),
     ({'op': '_sample_multinomial', 'inputs': [[0, 0, 0]] * 2}, 'at most 1')])
@@ -83,6 +84,21 @@ def test_outputs_that_are_only_read_count():
         nodes.append({'op': '_copy', 'name': 'b%d' % i, 'inputs': [[2 * i + 1, 999999, 0]]})
     with pytest.raises(ValueError, match='its nodes have 2000003 outputs'):
         graph_from_json(json.dumps({'nodes': nodes, 'arg_nodes': [0], 'heads': [[4, 0, 0]]}))
+
+
+def test_unknown_nodes_of_one_input_may_have_other_numbers_of_outputs():
+    """Of the first one output is read, of the second another one."""
+    entries = iter([(2, 0), (3, 1), (2, 0)])
+    nodes = [{'op': op, 'name': name, 'inputs': [[0, 0, 0]] if op != 'null' else []}
+             for op, name in (('null', 'v'), ('unknown', 'a'), ('null', 'w'), ('unknown', 'b'))]
+    for t, entry in enumerate(entries):
+        nodes.append({'op': 'tanh', 'name': 't%d' % t, 'inputs': [[*entry, 0]]})
+    graph = graph_from_json(json.dumps({
+        'nodes': nodes, 'arg_nodes': [0, 2], 'heads': [[1, 0, 0]] + [[4 + t, 0, 0]
+                                                                  for t in range(3)]}))
+    values = Values(graph, False)
+    assert values.same[values.first[4]] == values.same[values.first[6]]
+    assert values.same[values.first[4]] != values.same[values.first[5]]
 
 
 def test_a_version_that_is_no_number():

@@ -175,7 +175,7 @@ class Values:
                     raise AttributeValueError('%s lacks inputs' % node.name)
             begin = first[i]
             stands = begin if alone[label] else known.setdefault(
-                (label, *[same[arg] for arg in args]), begin)
+                (label, self.counts[i], *[same[arg] for arg in args]), begin)
             if stands != begin:
                 same[begin:begin + self.counts[i]] = range(stands, stands + self.counts[i])
             if op in _SEEN_THROUGH:
