@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import collections
+import math
 import os
 import sys
 import textwrap
 from typing import Any, Sequence
 
 from ._files.atomic import replacing
-from ._files.names import refuse_checkpoint
+from ._files.names import epochs, refuse_checkpoint
 from ._runtime.commands import reason
 
 __all__ = ['add_commands', 'run_command']
@@ -127,7 +128,10 @@ def run_command(options: argparse.Namespace) -> int:
 
 def _load(options: argparse.Namespace) -> Any:
     from .interop import load
-    return load(options.prefix, options.epoch)
+    model = load(options.prefix, options.epoch)
+    if options.epoch is None:
+        _say('epoch', '%s, the newest' % model.epoch)
+    return model
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -166,6 +170,8 @@ def _export(options: argparse.Namespace) -> int:
         if options.certify or options.as_is:
             raise ValueError('--as-is and --certify are not for sources')
         from .interop._source.export import write_source
+        from .interop._source.target import check_target
+        check_target(options.source)
         remarks = write_source(_load(options), options.source, shapes_of(options.input),
                                _pairs('--type', options.type), options.output, options.states)
         for path in (options.source, os.path.splitext(options.source)[0] + '.pt'):
@@ -230,6 +236,7 @@ def _inspect(options: argparse.Namespace) -> int:
         with replacing([options.plot]) as stage, open(os.path.join(
                 stage, os.path.basename(options.plot)), 'w', encoding='utf-8') as file:
             file.write(picture)
+        print('%s: %d bytes' % (options.plot, os.path.getsize(options.plot)))
     version = graph.version
     _say('written by', 'MXNet %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100)
          if version else 'an MXNet that does not say its version')
@@ -245,7 +252,8 @@ def _inspect(options: argparse.Namespace) -> int:
                 _say(name, verdict(graph))
             except ImportError as error:
                 _say(name, 'not known: %s' % error)
-    _say('parameters', '%d, of %d numbers' % (len(arrays), sum(map(_size, arrays.values()))))
+    _say('parameters', '%d, of %d numbers' % (
+        len(arrays), sum(math.prod(each.shape) for each in arrays.values())))
     for name, array in arrays.items():
         print('  %s %s %s' % (name, tuple(array.shape), str(array.dtype).replace('torch.', '')))
     return 0
@@ -293,13 +301,6 @@ def _say_graph(model: Any) -> None:
         _say('recurrence', str(finding))
 
 
-def _size(array: Any) -> int:
-    size = 1
-    for length in array.shape:
-        size *= length
-    return size
-
-
 def _say(title: str, text: str) -> None:
     print(textwrap.fill(text, _COLUMNS, initial_indent='%-12s' % (title + ':'),
                         subsequent_indent=' ' * 12, break_on_hyphens=False))
@@ -326,7 +327,8 @@ def _torch_verdict(graph: Any) -> str:
 
 def _compare(options: argparse.Namespace) -> int:
     from .interop.comparison import compare
-    differences = compare(_load(options), options.file, shapes_of(options.input), options.data,
+    model = _load(options)
+    differences = compare(model, options.file, shapes_of(options.input), options.data,
                           options.seed)
     print('checkpoint in %s' % differences.runner)
     if differences.runner != 'MXNet':
@@ -340,5 +342,9 @@ def _compare(options: argparse.Namespace) -> int:
         print('%-10.3g %s' % (difference, name))
         worst = max(worst, difference) if difference == difference else float('inf')
     above = not worst <= options.tolerance
+    others = ', '.join(str(epoch) for epoch in epochs(options.prefix) if epoch != model.epoch)
+    if above and others:
+        _say('note', 'this was epoch %d; if the file is of another, compare it with that: there '
+                     'are also %s' % (model.epoch, others))
     print('%s the tolerance of %g' % ('above' if above else 'within', options.tolerance))
     return int(above)

@@ -88,7 +88,11 @@ def open_torch(path: str, roll: bool = True) -> Any:
     except CheckpointError:
         source = os.path.splitext(path)[0] + '.py'
         if not is_source(source):
-            raise
+            with open(path, 'rb') as file:
+                if file.read(2) == b'PK':
+                    raise
+            raise CheckpointError('%s is neither an ONNX file (FILE.onnx) nor one of export '
+                                  '--torch (save_torch)' % path) from None
         raise ValueError(
             '%s is part of a source, which export has run beside the graph: see "Checked" in %s. '
             'Give a file of --onnx, or of --torch under another name' % (path, source)) from None

@@ -49,6 +49,9 @@ def check_types(types: object, graph: Graph) -> None:
     check_names('types', types, graph)
     for key, dtype in types.items():  # type: ignore[attr-defined]
         _check.dtype('types[%r]' % key, dtype)
+        if isinstance(dtype, str) and dtype not in ('bfloat16', np.dtype(dtype).name):
+            raise ValueError("types[%r] must be the full name of a type, such as '%s', got %r"
+                             % (key, np.dtype(dtype).name, dtype))
 
 
 def how_to_free(graph: Graph) -> str:

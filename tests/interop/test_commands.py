@@ -88,8 +88,9 @@ def test_export_and_compare(prefix, tmp_path, capsys):
     pytest.importorskip('onnxruntime')
     path = tmp_path / 'days.onnx'
     assert command('export', prefix, '--onnx', path) == 0
-    assert capsys.readouterr().out == '%s: %d bytes\ninputs:     data=batch,time\n' % (
-        path, os.path.getsize(path))
+    assert capsys.readouterr().out.splitlines() == [
+        'epoch:      4, the newest', '%s: %d bytes' % (path, os.path.getsize(path)),
+        'inputs:     data=batch,time']
     assert command('compare', prefix, 4, path, '--input', 'data=8,20') == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ['checkpoint in MXNet', 'data: data (8, 20)']
@@ -110,7 +111,13 @@ def test_compare_ends_with_1_above_the_tolerance(prefix, tmp_path, capsys):
         WORDS, dtype='float32')
     interop.save(other, prefix, 5)
     assert command('compare', prefix, 5, path) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == 'above the tolerance of 1e-05'
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == 'above the tolerance of 1e-05'
+    assert ' '.join(lines[-3:-1]).split() == (
+        'note: this was epoch 5; if the file is of another, compare it with that: there are also 4'
+    ).split()
+    assert command('compare', prefix, path) == 1
+    assert capsys.readouterr().out.startswith('epoch:      5, the newest\n')
 
 
 def test_torch(prefix, tmp_path, capsys):
@@ -130,7 +137,7 @@ def test_source(prefix, tmp_path, capsys):
     path = tmp_path / 'days.py'
     assert command('export', prefix, '--source', path) == 0
     said = capsys.readouterr().out
-    lines = said.splitlines()
+    lines = said.splitlines()[1:]
     assert [line.partition(':')[0] for line in lines[:2]] == [
         str(path), str(tmp_path / 'days.pt')]
     text = ' '.join(path.read_text(encoding='utf-8').split())
@@ -274,7 +281,8 @@ def test_inspect(prefix, capsys):
     assert command('inspect', prefix) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) < 80
-    assert lines[:3] == ['written by: MXNet %s' % mx.__version__.partition('beta')[0],
+    assert lines[:4] == ['epoch:      4, the newest',
+                         'written by: MXNet %s' % mx.__version__.partition('beta')[0],
                          'inputs:     data, softmax_label', 'outputs:    softmax_output']
     assert 'ONNX:       every operator has a counterpart' in lines
     assert '  lstm_l0_i2h_weight (24, 5) float32' in lines
@@ -286,13 +294,13 @@ def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
     def listed(path, *options):
         assert command('inspect', path, *options) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert max(map(len, lines)) < 80
+        assert max(len(line) for line in lines if not line.startswith(str(tmp_path))) < 80
         return lines
     assert command('export', prefix, '--torch', tmp_path / 'days.pt') == 0
     capsys.readouterr()
     whole = listed(prefix)
     assert sorted(listed(tmp_path / 'days.pt')) == sorted(
-        line for line in whole if not line.startswith(('ONNX', 'torch')))
+        line for line in whole if not line.startswith(('epoch', 'ONNX', 'torch')))
     from .test_programs_leave import model_of
     interop.save_torch(interop.to_torch(model_of('attention_with_input_feeding')[1], states=True),
                        tmp_path / 'steps.bin')
@@ -346,7 +354,7 @@ def test_a_length_in_the_graph_is_told(tmp_path, capsys):
     assert command(*export, '--as-is', '--input', 'data=batch,time') == 2
     assert 'time, which may be any size, and 3' in capsys.readouterr().err
     assert command(*export) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == [
+    assert capsys.readouterr().out.splitlines()[2:] == [
         'inputs:     data=batch,3', 'note:       data has 3 steps: the graph has that number in it',
         'note:       mxrnn.fuse made the graph for its number of steps: build and save',
         '            it without fuse (run --fuse), or with fuse(cell).unroll(None, ...);',
@@ -395,7 +403,7 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys
     save(tmp_path / 'b', loss, cell, shapes)
     path = tmp_path / 'a.onnx'
     assert command('export', tmp_path / 'a', '--onnx', path) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == [
+    assert capsys.readouterr().out.splitlines()[2:] == [
         'inputs:     data=batch,time,4',
         'left out:   ctc_output: ONNX does not have these losses']
     with pytest.warns(UserWarning, match='has no output ctc_output'):
@@ -480,6 +488,9 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--input', 'data'], '--input must be NAME=VALUE'),
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--input', 'date=1'], "got 'date'"),
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'data=word'], "types['data'] must be"),
+    (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'data=int'],
+     "types['data'] must be the full name of a type, such as 'int64', got 'int'"),
+    (['compare', 'PREFIX', '4', 'PREFIX-symbol.json'], 'is neither an ONNX file'),
     (['compare', 'PREFIX', '4', 'none.onnx'], 'none.onnx'),
     (['compare', 'PREFIX', '4', 'none.pt'], 'none.pt'),
     (['inspect', 'PREFIX-symbol.json'], "days-symbol.json-*.params; give the prefix, 'PREFIX'"),
@@ -733,7 +744,9 @@ def test_a_drawing_of_the_layers(tmp_path, capsys):
         rnn.save_rnn_checkpoint(cell, prefix, 1, scores, values, {})
         picture = str(tmp_path / (kind + '.svg'))
         assert command('inspect', prefix, '--plot', picture) == 0
-        assert 'inputs' in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert '%s: %d bytes\n' % (picture, os.path.getsize(picture)) in said
+        assert 'inputs' in said
         root = ElementTree.parse(picture).getroot()
         texts = [each.text for each in root.iter('{http://www.w3.org/2000/svg}text')]
         found[kind] = texts
@@ -854,7 +867,7 @@ def test_compare_takes_the_newest_epoch_and_files_of_some_outputs(tmp_path, caps
                                                 outputs=['two_output']), path)
         shape = ['--input', 'more=2,5']
         assert command('compare', tmp_path / 'a', path, *shape) == 0
-        assert capsys.readouterr().out.splitlines()[2].endswith(' two_output')
+        assert capsys.readouterr().out.splitlines()[3].endswith(' two_output')
         assert command('compare', tmp_path / 'a', 9, path, *shape) == 0
         assert command('compare', tmp_path / 'a', 4, path, *shape) == 1
         capsys.readouterr()

@@ -97,8 +97,6 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
                  types: Mapping[str, Any] | None, outputs: Sequence[str] | None, states: bool
                  ) -> list[tuple[str, str]]:
     """`to_source`; what there is to say of the file, with titles."""
-    if not path.endswith('.py'):
-        raise ValueError('path must end in .py, got %s' % path)
     check_target(path)
     plan = _plan(model, inputs, types, outputs, states)
     remarks = _checked(plan, Check(_text(plan, path, []), state_dict_of(plan.file), plan.file,

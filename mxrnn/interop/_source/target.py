@@ -42,6 +42,8 @@ def is_source(path: str) -> bool:
 def check_target(path: str) -> None:
     """Refuse to write over a program, over a source that was changed, or over weights that are not
     as `to_source` writes them; and a name of a module that torch imports."""
+    if not path.endswith('.py'):
+        raise ValueError('path must end in .py, got %s' % path)
     other = 'path must be one of another name, such as %s_model.py: ' % path[:-len('.py')]
     name = os.path.basename(path)[:-len('.py')]
     if name in _IMPORTED:
