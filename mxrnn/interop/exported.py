@@ -76,7 +76,7 @@ def _onnx_file(path: str) -> File:
             os.path.dirname(path), os.path.basename(table['encoder']))
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from None
-    return _in_chunks(path, file, states, axes, _onnx_file(encoder) if encoder else None)
+    return _in_chunks(path, file, states, axes, open_file(encoder) if encoder else None)
 
 
 def open_torch(path: str, roll: bool = True) -> Any:
@@ -166,7 +166,7 @@ def _in_chunks(path: str, step: File, states: Sequence[tuple[str, str]],
 
 
 def run_module(module: Any, what: str, data: Mapping[str, np.ndarray],
-                stated: Mapping[str, Sequence[Any]] = {}) -> list[np.ndarray]:
+               stated: Mapping[str, Sequence[Any]] = {}) -> list[np.ndarray]:
     import torch
     with torch.no_grad(), refusing('torch', what, data, stated):
         results = module.eval()(**{name: torch.from_numpy(array) for name, array in data.items()})
@@ -175,7 +175,7 @@ def run_module(module: Any, what: str, data: Mapping[str, np.ndarray],
 
 @contextlib.contextmanager
 def refusing(runner: str, what: str, data: Mapping[str, np.ndarray],
-              stated: Mapping[str, Sequence[Any]] = {}) -> Iterator[None]:
+             stated: Mapping[str, Sequence[Any]] = {}) -> Iterator[None]:
     """Say that `what`, the checkpoint or the file, does not take `data`, and the runner's reason.
 
     The message names the shapes that are `stated`.

@@ -16,6 +16,7 @@ from mxrnn import interop
 from mxrnn._commands import add_commands, run_command
 from mxrnn._runtime.mxnet import graph_of
 from mxrnn.interop.comparison import compare
+from mxrnn.interop.exported import open_file
 from mxrnn.interop.random_data import data_for
 
 from .. import mx, rnn
@@ -871,3 +872,13 @@ def test_compare_takes_the_newest_epoch_and_files_of_some_outputs(tmp_path, caps
         assert command('compare', tmp_path / 'a', 9, path, *shape) == 0
         assert command('compare', tmp_path / 'a', 4, path, *shape) == 1
         capsys.readouterr()
+
+
+def test_a_missing_encoder_is_named(tmp_path):
+    pytest.importorskip('onnxruntime')
+    from .test_programs_leave import model_of
+    _, model = model_of('encoder_and_decoder')
+    interop.to_onnx(model, tmp_path / 'turn.onnx', states=True)
+    os.remove(str(tmp_path / 'turn-encoder.onnx'))
+    with pytest.raises(FileNotFoundError, match='there is no file .*turn-encoder.onnx$'):
+        open_file(str(tmp_path / 'turn.onnx'))
