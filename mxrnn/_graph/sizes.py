@@ -47,9 +47,11 @@ class Axis:
         Whether it was taken to be equal to a number, which only running the graph can show.
     given : int or None
         The size that the user gave it, if it is followed all the same.
+    beyond : (Axis, int) or None
+        A free axis, and how many elements more than that it has: that of what is joined.
     """
 
-    __slots__ = ('believed', 'bound', 'free', 'given', 'hint', 'label', 'source')
+    __slots__ = ('believed', 'beyond', 'bound', 'free', 'given', 'hint', 'label', 'source')
 
     def __init__(self, source: Source | None = None, label: str = '', free: bool = False) -> None:
         self.bound: Size | None = None
@@ -59,6 +61,7 @@ class Axis:
         self.given: int | None = None
         self.hint = ''
         self.believed = False
+        self.beyond: tuple[Axis, int] | None = None
 
 
 class Product:
@@ -165,7 +168,11 @@ def _unify_known(first: Size, second: Size) -> Size:
         if isinstance(one, Axis) and isinstance(other, int):
             if one.label:
                 raise SizeError('%s, which may be any size, and %d' % (one.label, other))
-            one.believed = True
+            if one.beyond is not None and other > one.beyond[1]:
+                unify(one.beyond[0], other - one.beyond[1])
+                one.bound = other
+            else:
+                one.believed = True
             return other
     return first
 

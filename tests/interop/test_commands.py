@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -527,7 +528,10 @@ def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monk
     (['compare', 'PREFIX', '4', 'a.pt'], 'torch', 'pip install torch'),
 ])
 def test_a_package_that_is_missing_is_named_with_the_command(prefix, arguments, blocked, text):
-    done = without(blocked, *[prefix if each == 'PREFIX' else each for each in arguments])
+    places = {name: Path(prefix).with_name(name) for name in ('a.onnx', 'a.pt')}
+    for path in places.values():
+        path.write_bytes(b'PK')  # a file that is there, which nothing reads
+    done = without(blocked, *[{'PREFIX': prefix, **places}.get(each, each) for each in arguments])
     assert done.returncode == 2 and text in done.stderr and 'Traceback' not in done.stderr
 
 

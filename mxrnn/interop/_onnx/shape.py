@@ -154,8 +154,8 @@ def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
     """The values one behind the other along `axis`."""
     if len(values) == 1:
         return values[0]
-    shape = list(values[0].shape)
-    total: Any = 0
+    shape: list[Any] = list(values[0].shape)
+    known, others = 0, []
     for value in values:
         if value.rank != len(shape):
             raise SizeError('%d axes and %d axes' % (value.rank, len(shape)))
@@ -163,11 +163,20 @@ def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
             if i != axis:
                 shape[i] = unify(shape[i], size)
         size = resolve(value.shape[axis])
-        total = total + size if isinstance(size, int) and total is not None else None
-    if total is None and all(same(value.shape[axis], values[0].shape[axis]) for value in values):
+        if isinstance(size, int):
+            known += size
+        else:
+            others.append(size)
+    total: Size | None = None if others else known
+    if others and all(same(value.shape[axis], values[0].shape[axis]) for value in values):
         total = product([values[0].shape[axis]], len(values))
     shape[axis] = total
-    return builder.node('Concat', values, shape, axis=axis)
+    joined = builder.node('Concat', values, shape, axis=axis)
+    size = joined.shape[axis]
+    if total is None and isinstance(size, Axis) and len(others) == 1 and isinstance(
+            others[0], Axis) and others[0].free:
+        size.beyond = others[0], known
+    return joined
 
 
 @converts('stack')
