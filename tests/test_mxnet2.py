@@ -695,3 +695,108 @@ def test_a_metric_that_is_not_there_is_told_with_those_that_are():
         mx.metric.create('accurate')
     made = mx.metric.create('{"metric": "perplexity", "ignore_label": 0}')
     assert made.name == 'perplexity' and made.ignore_label == 0
+
+
+class Counting:
+    """A metric that is derived from none."""
+
+    name, number = 'counting', 0
+
+    def reset(self):
+        self.number = 0
+
+    def update(self, labels, preds):
+        self.number += 1
+
+    def update_dict(self, labels, preds):
+        self.update(labels, preds)
+
+    def get(self):
+        return self.name, self.number
+
+    def get_global_name_value(self):
+        return [self.get()]
+
+
+def test_a_metric_that_is_made_already_is_taken():
+    for made in (Counting(), mx.metric.MSE(), mx.gluon.metric.Accuracy()):
+        assert mx.metric.create(made) is made
+        assert mx.metric.create(['mse', made]).metrics[1] is made
+        with pytest.raises(TypeError, match="arguments are for the name .* is made already"):
+            mx.metric.create(made, name='other')
+    data = mx.io.NDArrayIter(np.ones((8, 5)), np.ones((8, 4)), 2, label_name='label')
+    module, metric = mx.mod.Module(network(), label_names=['label']), Counting()
+    module.fit(data, eval_metric=metric, num_epoch=2)
+    assert metric.number == 4
+    assert module.score(data, metric, num_batch=3) == [('counting', 3)]
+
+
+@pytest.mark.parametrize('wrong', [
+    '', '[', '{', '[x', '{x', '[]', '{}', '["acc"]', '["acc", "ce"]', '["acc", 3]', '{"axis": 1}',
+    {}, {'axis': 1}, {'metric': 'accurate'}, '{"metric": "accurate"}', '["accurate", {}]'])
+def test_what_names_no_metric_is_refused(wrong):
+    with pytest.raises(ValueError, match='^the metric must be one of acc, .*, got '):
+        mx.metric.create(wrong)
+
+
+@pytest.mark.parametrize('wrong', [5, None, ('acc', 'ce'), {'metric': None}, '{"metric": 5}'])
+def test_what_is_no_metric_is_refused(wrong):
+    with pytest.raises(TypeError, match='^metric must be a name, a function, a metric or a list'):
+        mx.metric.create(wrong)
+
+
+@pytest.mark.parametrize('form', [
+    {'metric': 'acc', 'axis': 2}, '{"metric": "acc", "axis": 2}', '["acc", {"axis": 2}]'])
+def test_a_name_can_come_with_arguments(form):
+    assert mx.metric.create(form).axis == 2
+    assert mx.metric.create(form, name='other').name == 'other'
+
+
+def test_operators_alone_are_renamed():
+    """Not nodes and attributes that are called like them, nor an operator of MXNet 2."""
+    old = mx.sym.identity(mx.sym.Variable('_np_cumsum', __kind__='_sample_multinomial'),
+                          name='_sample_multinomial')
+    read = mx.sym.load_json(old.tojson())
+    assert read.list_arguments() == ['_np_cumsum']
+    assert read.list_outputs() == ['_sample_multinomial_output']
+    assert read.attr_dict()['_np_cumsum']['__kind__'] == '_sample_multinomial'
+    counts = mx.sym.load_json(json.dumps({
+        'nodes': [{'op': 'null', 'name': name, 'inputs': []} for name in 'np'] + [
+            {'op': '_sample_multinomial', 'name': 'x', 'inputs': [[0, 0, 0], [1, 0, 0]]}],
+        'arg_nodes': [0, 1], 'heads': [[2, 0, 0]], 'attrs': {'mxnet_version': ['int', 20000]}}))
+    assert json.loads(counts.tojson())['nodes'][2]['op'] == '_sample_multinomial'
+    drawn, = counts.bind(mx.cpu(), [mx.nd.array([5]), mx.nd.array([[.5, .25, .25]])]).forward()
+    assert drawn.shape == (1, 3) and drawn.asnumpy().sum() == 5
+
+
+def test_nag_takes_no_lazy_update():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lazy_update'"):
+        mx.optimizer.create('nag', lazy_update=True)
+    assert mx.optimizer.NAG(.9, wd=.5).momentum == .9
+
+
+def test_lists_of_another_length_are_refused_by_numbers():
+    names = network().list_arguments()
+    with pytest.raises(ValueError, match='^args must have %d entries, has 2$' % len(names)):
+        network().bind(mx.cpu(), [mx.nd.ones((2, 5))] * 2)
+
+
+@pytest.mark.parametrize('devices', [1, 2])
+@pytest.mark.parametrize('wanted', ['a', 'b', ''])
+def test_each_input_has_a_gradient_or_none(wanted, devices):
+    symbol = mx.sym.Variable('a') * mx.sym.Variable('b')
+    module = mx.mod.Module(symbol, ['a', 'b'], label_names=None,
+                           context=[mx.cpu(i) for i in range(devices)])
+    module.bind([('a', (2, 3)), ('b', (2, 3))], inputs_need_grad=True,
+                grad_req={name: 'write' if name == wanted else 'null' for name in 'ab'})
+    module.init_params()
+    module.forward(mx.io.DataBatch([mx.nd.full((2, 3), 2), mx.nd.full((2, 3), 5)]), is_train=True)
+    module.backward([mx.nd.ones((2, 3))])
+    if wanted:
+        found = [None if each is None else each.asnumpy().tolist()
+                 for each in module.get_input_grads()]
+        assert found == [[[5] * 3] * 2 if wanted == 'a' else None,
+                         [[2] * 3] * 2 if wanted == 'b' else None]
+    else:
+        with pytest.raises(ValueError, match="inputs_need_grad=True, .* not 'null'"):
+            module.get_input_grads()

@@ -14,7 +14,7 @@ from .._files import named
 from .graph import Entry, Graph, Node
 from .operators import canonical, row
 
-__all__ = ['graph_from_json', 'graph_to_json', 'read_graph']
+__all__ = ['graph_from_json', 'graph_to_json', 'json_text', 'read_graph']
 
 #: The nodes of no graph have more outputs together; a file that says so is none of MXNet's.
 _MOST_OUTPUTS = 1 << 20
@@ -83,8 +83,12 @@ def graph_to_json(graph: Graph) -> str:
     >>> graph_from_json(graph_to_json(Graph((node,), (Entry(0, 0),)))).outputs
     ['data']
     """
-    text = json.dumps(_content(graph), indent=2, ensure_ascii=False)
-    # MXNet reads no codes of characters.
+    return json_text(_content(graph))
+
+
+def json_text(content: Any) -> str:
+    """JSON for MXNet, which reads no codes of characters."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
     return _CODED.sub(lambda found: found.group(1) or json.loads('"%s"' % found.group()), text)
 
 

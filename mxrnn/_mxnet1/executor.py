@@ -220,8 +220,7 @@ def _listed(what: str, names: Sequence[str], given: Any) -> list[Any]:
         return [given[name] for name in names]
     given = list(given or ())
     if len(given) != len(names):
-        raise ValueError('%s must have an entry for each of %s, has %d'
-                         % (what, ', '.join(names), len(given)))
+        raise ValueError('%s must have %d entries, has %d' % (what, len(names), len(given)))
     return given
 
 

@@ -162,10 +162,11 @@ class Group:
         return [[getattr(executor, of)[name] for executor in self.execs] for name in names]
 
     def get_input_grads(self, merge_multi_context: bool = True) -> Arrays:
-        """Gradients of the data."""
+        """Gradients of the data; None where grad_req is 'null'."""
         arrays = self.arrays([desc.name for desc in self.data_shapes], 'grad_dict')
-        if arrays[0][0] is None:
-            raise ValueError('the module must be bound with inputs_need_grad=True')
+        if all(parts[0] is None for parts in arrays):
+            raise ValueError("the module must be bound with inputs_need_grad=True, and a grad_req "
+                             "of the data that is not 'null'")
         return _joined(arrays, map(_axis, self.data_shapes), merge_multi_context)
 
     def get_states(self, merge_multi_context: bool = True) -> Arrays:
@@ -217,7 +218,8 @@ def _joined(arrays: Sequence[Sequence[Array]], axes: Iterable[int], merge: bool)
     if not merge:
         return [list(parts) for parts in arrays]
     return [mx.nd.concat(*[part.as_in_context(parts[0].context) for part in parts], dim=axis)
-            if len(parts) > 1 and axis >= 0 else parts[0] for parts, axis in zip(arrays, axes)]
+            if len(parts) > 1 and axis >= 0 and parts[0] is not None else parts[0]
+            for parts, axis in zip(arrays, axes)]
 
 
 def reshaped(descs: Descs, arrays: Sequence[Array]) -> list[mx.io.DataDesc]:

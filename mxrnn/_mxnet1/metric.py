@@ -1,7 +1,9 @@
 """How MXNet 1 counts a metric, joins several and makes them from names."""
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Sequence, Tuple, Union
+import contextlib
+import json
+from typing import Any, Callable, Dict, Iterable, Sequence, Tuple, Union
 
 import numpy
 
@@ -15,7 +17,8 @@ Arrays = Union[mx.nd.NDArray, Sequence[mx.nd.NDArray]]
 #: A function of a label and a prediction gives a value, or a sum and how many are summed.
 _Function = Callable[[numpy.ndarray, numpy.ndarray], Union[float, Tuple[float, int]]]
 #: A metric, or what programs name it by.
-Metric = Union[str, 'EvalMetric', _Function, Sequence['Metric']]  # type: ignore[misc]
+Metric = Union[str, Dict[str, Any], 'EvalMetric', _Function,  # type: ignore[misc]
+               Sequence['Metric']]
 Names = Union[Sequence[str], None]
 
 check_label_shapes = mx.gluon.metric.check_label_shapes
@@ -76,11 +79,13 @@ class EvalMetric(mx.gluon.metric.EvalMetric):
 
 register = mx.registry.get_register_func(EvalMetric, 'metric')
 alias = mx.registry.get_alias_func(EvalMetric, 'metric')
-_named = mx.registry.get_create_func(EvalMetric, 'metric')
 
 
-def create(metric: Metric, *args: object, **kwargs: object) -> EvalMetric:
-    """A metric from a name, a function, a list of them, or itself."""
+def create(metric: Metric, *args: Any, **kwargs: Any) -> EvalMetric:
+    """A metric from a name, a function, a list of them, or itself.
+
+    A dict, or JSON, has a name under 'metric' and arguments; JSON may be ``[name, arguments]`` too.
+    """
     if isinstance(metric, list):
         composite = CompositeEvalMetric()
         for each in metric:
@@ -88,11 +93,26 @@ def create(metric: Metric, *args: object, **kwargs: object) -> EvalMetric:
         return composite
     if callable(metric):
         return CustomMetric(metric, *args, **kwargs)  # type: ignore[arg-type]
-    known = mx.registry.get_registry(EvalMetric)
-    if isinstance(metric, str) and metric.lower() not in known and metric[:1] not in '[{':  # JSON
-        raise ValueError('the metric must be one of %s, got %r'
-                         % (', '.join(sorted(known)), metric))
-    return _named(metric, *args, **kwargs)
+    if isinstance(metric, str) and metric.startswith(('[', '{')):
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # else it is no name either
+            found = json.loads(metric)
+            name, options = found if isinstance(found, list) else (found['metric'], found)
+            metric = dict(options, metric=name)
+    if isinstance(metric, dict) and 'metric' in metric:
+        options = {**metric, **kwargs}
+        return create(options.pop('metric'), *args, **options)
+    if isinstance(metric, (str, dict)):
+        known = mx.registry.get_registry(EvalMetric)
+        if not isinstance(metric, str) or metric.lower() not in known:
+            raise ValueError('the metric must be one of %s, or {"metric": one of them, ...}, got %r'
+                             % (', '.join(sorted(known)), metric))
+        return known[metric.lower()](*args, **kwargs)
+    if not (hasattr(metric, 'update') and hasattr(metric, 'get')):
+        raise TypeError('metric must be a name, a function, a metric or a list of them, got %r'
+                        % (metric,))
+    if args or kwargs:
+        raise TypeError('arguments are for the name of a metric, %r is made already' % (metric,))
+    return metric  # type: ignore[return-value]
 
 
 @alias('compositeevalmetric', 'composite')

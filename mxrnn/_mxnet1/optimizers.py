@@ -172,6 +172,10 @@ class SGD(Optimizer):
 class NAG(SGD):
     """Nesterov's accelerated gradient; the momentum decays the weight that is already changed."""
 
+    def __init__(self, momentum: float = 0.0, **kwargs: Any) -> None:
+        Optimizer.__init__(self, **kwargs)  # without `lazy_update`, which MXNet 1 refuses here
+        self.momentum = momentum
+
     def _step(self, weight: Array, grad: Array, state: Array, options: dict[str, float]) -> None:
         rate, decay = options['lr'], options['wd']
         grad = self._gradient(grad)
@@ -212,9 +216,7 @@ class RMSProp(Optimizer):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.gamma1, self.gamma2, self.epsilon = gamma1, gamma2, epsilon
         self.centered, self.clip_weights = centered, clip_weights
-
-    def create_state(self, index: Index, weight: Array) -> State:
-        return tuple(mx.nd.zeros_like(weight) for _ in range(3 if self.centered else 1))
+        self._kept = 3 if centered else 1
 
     def update(self, index: Index, weight: Array, grad: Array, state: State) -> None:
         # MXNet 2's operator adds epsilon elsewhere.

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterable, Iterator, List, Mapping, Sequence, Tuple
+import json
+from typing import Any, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 from mxnet.ndarray import CachedOp
 
 from .._graph.graph import Entry, Graph, Node
-from .._graph.reading import graph_to_json
+from .._graph.reading import graph_to_json, json_text
 from . import mx
 
 __all__ = ['Run', 'infer_shapes', 'legacy', 'load_json']
@@ -146,9 +147,19 @@ def _cured(graph: Graph) -> Graph:
 
 def load_json(text: str) -> mx.sym.Symbol:
     """Read a Symbol whose operators may have MXNet 1's names."""
-    for old, new in _RENAMED.items():
-        text = text.replace('"%s"' % old, '"%s"' % new)
+    if any('"%s"' % name in text for name in _RENAMED):
+        text = json_text(json.loads(text, strict=False, object_hook=_renamed))
     return mx.sym.fromjson(text)
+
+
+def _renamed(item: dict[str, Any]) -> dict[str, Any]:
+    """A node, if it is one, with its operator's name in MXNet 2.
+
+    All these operators have one input; the _sample_multinomial that MXNet 2 writes has two.
+    """
+    if [type(entry) for entry in item.get('inputs', ())] == [list]:  # attributes are text
+        item['op'] = _RENAMED.get(item['op'], item['op'])
+    return item
 
 
 @contextlib.contextmanager
