@@ -278,23 +278,6 @@ def an_input_for_each_step() -> Any:
     return S.LinearRegressionOutput(S.FullyConnected(outputs[-1], num_hidden=1), V('label'))
 
 
-@program({**FEATURES, 'begin_h': ('batch', UNITS)}, label=('batch', 3))
-def gates_of_joined_inputs() -> Any:
-    """A GRU by hand: the weights' columns are those of the data and of the state."""
-    weights = {key: V(key) for key in ('gates_weight', 'gates_bias', 'new_weight', 'new_bias')}
-
-    def dense(name: str, count: int, *parts: Any) -> Any:
-        return S.FullyConnected(S.Concat(*parts, dim=1), weights[name + '_weight'],
-                                weights[name + '_bias'], num_hidden=count)
-    state = V('begin_h', shape=(3, UNITS))
-    for step in S.SliceChannel(V('data'), num_outputs=TIME, axis=1, squeeze_axis=True):
-        gates = S.Activation(dense('gates', 2 * UNITS, step, state), act_type='sigmoid')
-        reset, update = S.SliceChannel(gates, num_outputs=2, axis=1)
-        new = S.Activation(dense('new', UNITS, step, reset * state), act_type='tanh')
-        state = update * state + (1 - update) * new
-    return S.LinearRegressionOutput(S.FullyConnected(state, num_hidden=3, name='out'), V('label'))
-
-
 @program({'data': ('time', 'batch', 4)}, label=('time', 'batch', 1))
 def a_number_for_each_step() -> Any:
     cell = rnn.FusedRNNCell(UNITS, 1, 'rnn_tanh', prefix='rnn_')
@@ -577,3 +560,20 @@ def noise_at_every_step() -> Any:
     outputs, _ = cell.unroll(TIME, S.Concat(V('data'), noise, dim=2), merge_outputs=True)
     return S.LinearRegressionOutput(S.FullyConnected(outputs, num_hidden=4, flatten=False),
                                     V('label'))
+
+
+@program({**FEATURES, 'begin_h': ('batch', UNITS)}, label=('batch', 3))
+def gates_of_joined_inputs() -> Any:
+    """A GRU by hand: the weights' columns are those of the data and of the state."""
+    weights = {key: V(key) for key in ('gates_weight', 'gates_bias', 'new_weight', 'new_bias')}
+
+    def dense(name: str, count: int, *parts: Any) -> Any:
+        return S.FullyConnected(S.Concat(*parts, dim=1), weights[name + '_weight'],
+                                weights[name + '_bias'], num_hidden=count)
+    state = V('begin_h', shape=(3, UNITS))
+    for step in S.SliceChannel(V('data'), num_outputs=TIME, axis=1, squeeze_axis=True):
+        gates = S.Activation(dense('gates', 2 * UNITS, step, state), act_type='sigmoid')
+        reset, update = S.SliceChannel(gates, num_outputs=2, axis=1)
+        new = S.Activation(dense('new', UNITS, step, reset * state), act_type='tanh')
+        state = update * state + (1 - update) * new
+    return S.LinearRegressionOutput(S.FullyConnected(state, num_hidden=3, name='out'), V('label'))
