@@ -264,7 +264,7 @@ def _is_torch(path: str) -> bool:
     if not os.path.isfile(path):
         return False
     with open(path, 'rb') as file:
-        return file.read(2) == b'PK' or path.endswith('.py')
+        return file.read(2) == b'PK' or path.endswith(('.pt', '.pth', '.py'))
 
 
 def _load_module(path: str) -> Any:

@@ -167,6 +167,7 @@ def _in_chunks(path: str, step: File, states: Sequence[tuple[str, str]],
 
 def run_module(module: Any, what: str, data: Mapping[str, np.ndarray],
                stated: Mapping[str, Sequence[Any]] = {}) -> list[np.ndarray]:
+    """The outputs of a module of torch, as in inference; `what` and `stated` are for `refusing`."""
     import torch
     with torch.no_grad(), refusing('torch', what, data, stated):
         results = module.eval()(**{name: torch.from_numpy(array) for name, array in data.items()})
@@ -178,10 +179,9 @@ def refusing(runner: str, what: str, data: Mapping[str, np.ndarray],
              stated: Mapping[str, Sequence[Any]] = {}) -> Iterator[None]:
     """Say that `what`, the checkpoint or the file, does not take `data`, and the runner's reason.
 
-    The message names the shapes that are `stated`.
-
-    The runners have no class of errors for this: torch raises whatever the operator at which the
-    calculation ends does, and onnxruntime classes that derive from Exception alone.
+    The message has the shapes `stated`, which are those of the graph. The runners have no class of
+    errors for this: torch raises whatever the operator at which the calculation ends does, and
+    onnxruntime classes that derive from Exception alone.
     """
     try:
         yield

@@ -507,13 +507,16 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
     (['export', 'PREFIX', '--torch', 'none/a.pt'], 'there is no folder none'),
     (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
+    (['inspect', 'empty.pt'], 'empty.pt is neither an ONNX file'),
 ])
 def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monkeypatch, capsys,
                                                            arguments, text):
     if arguments[0] == 'compare':
         pytest.importorskip('onnxruntime')
+    if arguments[0] == 'compare' or 'empty.pt' in arguments:
         pytest.importorskip('torch')
     monkeypatch.chdir(tmp_path)
+    Path('empty.pt').touch()
     assert command(*[each.replace('PREFIX', prefix) for each in arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith('error: ') and text.replace('PREFIX', prefix) in error
