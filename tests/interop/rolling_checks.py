@@ -13,12 +13,12 @@ alone that reach its line.
 from __future__ import annotations
 
 import ast
-import concurrent.futures
 import contextlib
 import functools
 import importlib
 import io
 import itertools
+import multiprocessing
 import os
 import random
 import resource
@@ -305,7 +305,7 @@ def _failure(test: Callable[..., None], given: dict[str, Any]) -> str | None:
             test(**given)
     except pytest.skip.Exception:
         pass
-    except Exception as error:
+    except (Exception, pytest.fail.Exception) as error:
         return type(error).__name__
     return None
 
@@ -359,10 +359,12 @@ def caught_by(mutant: Mutant, found: Deciding) -> str | None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
-        _set(mutant.module, mutant.function, mutant.code)
-        os.write(writing, (_noticed(cases) + '\n').encode())
-        os._exit(0)
+        try:
+            resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+            _set(mutant.module, mutant.function, mutant.code)
+            os.write(writing, (_noticed(cases) + '\n').encode())
+        finally:
+            os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as said:
         answer = said.readline().strip()
@@ -381,6 +383,21 @@ def _noticed(cases: Sequence[Case]) -> str:
     return '-'
 
 
+class _Trying:
+    """What a process that tries mutants has of the one that began it."""
+
+    tried: Sequence[Mutant]
+    found: Deciding
+
+    @classmethod
+    def begin(cls, tried: Sequence[Mutant], found: Deciding) -> None:
+        cls.tried, cls.found = tried, found
+
+    @classmethod
+    def run(cls, number: int) -> str | None:
+        return caught_by(cls.tried[number], cls.found)
+
+
 def main(names: Sequence[str]) -> None:
     """Try all mutants of the modules `names`."""
     names = names or MODULES
@@ -389,8 +406,9 @@ def main(names: Sequence[str]) -> None:
     decided = deciding(names, cases)
     print('%d mutants, %d cases' % (len(tried), len(cases)), flush=True)
     count = dict.fromkeys(['caught', 'equivalent', 'survived'], 0)
-    pool = concurrent.futures.ThreadPoolExecutor(JOBS)
-    results = pool.map(functools.partial(caught_by, found=decided), tried)
+    # Threads would fork while another one holds a lock of MXNet's.
+    pool = multiprocessing.get_context('fork').Pool(JOBS, _Trying.begin, (tried, decided))
+    results = pool.imap(_Trying.run, range(len(tried)))
     for number, (mutant, caught) in enumerate(zip(tried, results)):
         result = ('caught' if caught else
                   'equivalent' if str(mutant).startswith(tuple(EQUIVALENT)) else 'survived')
