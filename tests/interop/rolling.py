@@ -80,7 +80,8 @@ def run_rolled(rolled: RolledGraph, bound: Bound, inputs: Any) -> Both:
     if train:
         pairs = [(each, torch.tensor(head)) for each, head in zip(found, bound.heads)
                  if each.requires_grad]
-        torch.autograd.backward(*map(list, zip(*pairs)))
+        if pairs:
+            torch.autograd.backward(*map(list, zip(*pairs)))
         for name, expected in bound.grads.items():
             owner = given[name] if name in given else module._parameters.get(name)
             grad = None if owner is None else owner.grad

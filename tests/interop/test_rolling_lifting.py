@@ -8,22 +8,47 @@ import json
 import numpy as np
 import pytest
 
-from mxrnn import interop
-from mxrnn._graph.graph import Entry, output_name
+from mxrnn._graph.graph import Entry, Graph, output_name
+from mxrnn._graph.rolling import RolledGraph
 from mxrnn._graph.rolling.lifting import lift
 from mxrnn._graph.rolling.ranks import find_ranks
 from mxrnn._graph.rolling.values import Values
 from mxrnn._graph.rolling.writing import Writer
-from mxrnn.interop import graph_from_json
+from mxrnn._runtime.mxnet import json_of
+from mxrnn.interop import graph_from_json, graph_to_json
 
 from .. import mx
 from ..running import random_value
-from .operator_cases import OPS
+from .compare import assert_equal
+from .operator_cases import OPS, Op
+from .rolling import bind, run_rolled
 
-torch = pytest.importorskip('torch')
 S = mx.sym
 A, B = S.Variable('a'), S.Variable('b')
-STEPS = 3
+STEPS = 2
+
+#: Operators on inputs that the list for exports does not have.
+FURTHER = {
+    'broadcast_row': Op(lambda: S.broadcast_add(A, B), a=(3, 4), b=(4,)),
+    'sum_all_keep': Op(lambda: S.sum(A, keepdims=True), a=(3, 4)),
+    'sum_row': Op(lambda: S.sum(A, axis=0), a=(4,)),
+    'SoftmaxActivation_row': Op(lambda: S.SoftmaxActivation(A), a=(4,)),
+    'Reshape_target': Op(lambda: S.Reshape(A, target_shape=(3, 4, 5)), a=(12, 5)),
+}
+#: Which inputs may differ by step where an operator is done at once, if it is known how many axes
+#: they have; 'r': where it is not known, too.
+AT_ONCE = {
+    'LeakyReLU_elu': 'a r', 'prelu': '', 'elemwise_add': 'a b ab r',
+    'add_n': 'a b c ab ac bc abc r',
+    'broadcast_add': 'a b ab', 'broadcast_row': 'a', 'where': 'a b c ab ac bc abc',
+    'where_rows': '', 'softmax': 'a r', 'softmax_length': '', 'transpose': '',
+    'transpose_axes': 'a r', 'Reshape': 'a r', 'Reshape_reverse': '', 'Reshape_target': '',
+    'sum': '', 'sum_axis': 'a', 'sum_keep': 'a r', 'sum_all_keep': 'a r', 'sum_exclude': '',
+    'sum_row': '', 'FullyConnected': 'a r', 'take': 'b r', 'take_axis': '', 'dot': 'a',
+    'dot_many': 'a', 'dot_transposed': '', 'batch_dot': 'ab r', 'Convolution_2': 'a r',
+    'SoftmaxActivation': 'a', 'SoftmaxActivation_channel': 'a', 'SoftmaxActivation_row': '',
+    'SoftmaxOutput_null_ignore_out': 'ab', 'SoftmaxOutput_batch': '', 'SoftmaxOutput_5': '',
+}
 
 
 def values_of(symbol, inputs):
@@ -35,12 +60,12 @@ def values_of(symbol, inputs):
             for name, shape in zip(symbol.list_arguments(), shapes)}
 
 
-def run(graph, values):
-    module = interop.to_torch(interop.Model(graph, {
-        name: np.asarray(value, 'f') for name, value in values.items()}, {}), roll=False).eval()
-    with torch.no_grad():
-        found = module()
-    return [found] if isinstance(found, torch.Tensor) else list(found)
+def step_by_step(symbol, moving):
+    """The operator for each step, with the outputs of all steps put together."""
+    inputs = {name: list(S.split(S.Variable(name), num_outputs=STEPS, axis=0, squeeze_axis=True))
+              if moves else [S.Variable(name)] * STEPS for name, moves in moving.items()}
+    steps = [symbol(**{name: each[t] for name, each in inputs.items()}) for t in range(STEPS)]
+    return S.Group([S.stack(*outputs, axis=0) for outputs in zip(*map(list, steps))])
 
 
 def lifted(graph, node, names, moving, ranks):
@@ -53,30 +78,47 @@ def lifted(graph, node, names, moving, ranks):
     return writer.graph([Entry(entry.node, head.output) for head in graph.heads])
 
 
-@pytest.mark.parametrize('name', OPS)
+@pytest.mark.parametrize('name', [*OPS, *FURTHER])
 def test_all_steps_at_once(name):
-    symbol = OPS[name].build()
+    op = OPS.get(name) or FURTHER[name]
+    symbol = op.build()
     graph = graph_from_json(symbol.tojson())
     node = graph.nodes[-1]
     if sum(bool(each.op) for each in graph.nodes) > 1 or not node.inputs or graph.auxiliary:
         pytest.skip('it is no operator alone that reads something, or it keeps averages')
     names = [graph.nodes[entry.node].name for entry in node.inputs]
-    values = values_of(symbol, OPS[name].inputs)
+    values = values_of(symbol, op.inputs)
     ranks = [values[each].ndim for each in names]
+    ways = set()
     for moving in itertools.product([True, False], repeat=len(names)):
-        known = [each for each in (ranks, [None] * len(names))
-                 if any(moving) and lifted(graph, node, names, moving, each)]
-        if not known:
+        known = {each: lifted(graph, node, names, moving, each)
+                 for each in (tuple(ranks), (None,) * len(names)) if any(moving)}
+        if not any(known.values()):
             continue
-        steps = [{each: np.flip(value, range(t % value.ndim)) if moves else value
-                  for each, moves, value in zip(names, moving, map(values.get, names))}
-                 for t in range(STEPS)]
-        expected = [torch.stack(outputs) for outputs in zip(*[run(graph, step) for step in steps])]
-        given = {each: np.stack([step[each] for step in steps]) if moves else values[each]
+        ways.update([''.join(each for each, moves in zip('abcd', moving) if moves)],
+                    'r' if all(known.values()) else '')
+        given = {each: np.stack([np.flip(values[each], range(t % max(values[each].ndim, 1)))
+                                 for t in range(STEPS)]) if moves else values[each]
                  for each, moves in zip(names, moving)}
-        for each in known:
-            for one, other in zip(run(lifted(graph, node, names, moving, each), given), expected):
-                torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6, equal_nan=True)
+        options = {'train': op.train, 'values': given,
+                   'fixed': [each for at, each in enumerate('abcd') if each in op.fixed]}
+        shapes = {each: value.shape for each, value in given.items()}
+        steps = graph_from_json(json_of(step_by_step(symbol, dict(zip(names, moving)))))
+        for each in filter(None, known.values()):
+            bound = bind(S.load_json(graph_to_json(each)), shapes, **options)
+            for one in (steps, each):
+                assert_equal(run_rolled(RolledGraph(one, ()), bound, shapes), 1e-5)
+    if name in AT_ONCE:
+        assert ways == set(AT_ONCE[name].split())
+
+
+def test_dropout_shares_what_it_draws_as_in_a_step():
+    node = graph_from_json(S.Dropout(A, axes=(1,), mode='always').tojson()).nodes[-1]
+    symbol = S.load_json(graph_to_json(lifted(
+        Graph((), (Entry(0, 0),)), node, ['a'], [True], [3])))
+    drawn = bind(symbol, {'a': (STEPS, 3, 4, 5)}, values={'a': 1}).outputs[0]
+    assert (drawn == drawn[:, :, :1]).all()
+    assert len(np.unique(drawn[:, :, 0].reshape(STEPS, -1), axis=0)) == STEPS
 
 
 RANKS = {

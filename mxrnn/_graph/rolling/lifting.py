@@ -42,11 +42,8 @@ def lift(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 
 def _same(node: Node, **changes: object) -> Write:
     """The node itself, with some parameters changed."""
-    own = {key: value for key, value in node.attrs.items() if not key.startswith('__')}
-
-    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
-        return writer.add(node.op, name, {**own, **changes}, inputs, node.num_outputs)
-    return write
+    return lambda writer, name, inputs: writer.add(
+        node.op, name, {**node.attrs, **changes}, inputs, node.num_outputs)
 
 
 def _moved(axes: Any) -> Any:
@@ -54,14 +51,6 @@ def _moved(axes: Any) -> Any:
     if isinstance(axes, tuple):
         return tuple(map(_moved, axes))
     return axes + 1 if axes >= 0 else axes
-
-
-def _beside(node: Node, moving: Sequence[bool]) -> Write:
-    """The node, with an axis of length 1 for time where an input is the same in all steps."""
-    inner = _same(node)
-    return lambda writer, name, inputs: inner(writer, name, [
-        entry if moves else writer.once('expand_dims', name + '_once', {'axis': 0}, entry)
-        for entry, moves in zip(inputs, moving)])
 
 
 def _spread(node: Node, moving: Sequence[bool], **changes: object) -> Write:
@@ -84,19 +73,13 @@ def _leaky(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node) if node.act_type in ('leaky', 'elu', 'selu', 'gelu') else None
 
 
-@_rule('Dropout')
-def _dropout(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node, **{'axes': _moved(node.axes)} if node.axes else {})
-
-
 _BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
               'elemwise_mul': 'broadcast_mul', 'elemwise_div': 'broadcast_div'}
 
 
 @_rule(*_BROADCAST)
 def _elementwise(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node) if all(moving) else _beside(
-        node._replace(op=_BROADCAST[node.op], attrs={}), moving)
+    return _same(node if all(moving) else node._replace(op=_BROADCAST[node.op], attrs={}))
 
 
 @_rule('add_n', '_maximum', '_minimum')
@@ -111,7 +94,7 @@ def _broadcast(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None
     if len(known) < len(ranks) or any(
             moves and rank < max(known) for rank, moves in zip(known, moving)):
         return None  # axes are counted from the last one
-    return _beside(node, moving)
+    return _same(node)
 
 
 @_rule('where')
@@ -129,8 +112,9 @@ def _concat(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 
 
 #: Operators of which the first input alone may differ by step, and their attributes that are axes.
-_AXES = {'Embedding': (), 'one_hot': (), 'SwapAxis': ('dim1', 'dim2'), **dict.fromkeys((
-    'SliceChannel', 'slice_axis', 'expand_dims', 'softmax', 'log_softmax', 'LayerNorm'), ('axis',))}
+_AXES = {'Embedding': (), 'one_hot': (), 'Dropout': ('axes',), 'SwapAxis': ('dim1', 'dim2'),
+         **dict.fromkeys(('SliceChannel', 'slice_axis', 'expand_dims', 'softmax', 'log_softmax',
+                          'LayerNorm'), ('axis',))}
 
 
 @_rule(*_AXES)
@@ -203,9 +187,6 @@ def _dot(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 _MERGED = {'Convolution': (0,), 'Deconvolution': (0,), 'Pooling': (0,), 'SoftmaxActivation': (0,),
           'batch_dot': (0, 1), 'SoftmaxOutput': (0, 1)}
 
-#: Those of them that take arrays of one axis, too, and then not each element for itself.
-_WITHOUT_ROWS = ('SoftmaxActivation', 'SoftmaxOutput')
-
 
 @_rule(*_MERGED)
 def _merged(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
@@ -213,10 +194,9 @@ def _merged(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     rows = _MERGED[node.op]
     if any(moves != (at in rows) for at, moves in enumerate(moving)):
         return None
-    if node.op in _WITHOUT_ROWS and (ranks[0] is None or ranks[0] < 2):
-        return None
-    if node.op == 'SoftmaxOutput' and (node.normalization != 'null' or any(
-            node.get(key, False) for key in ('multi_output', 'preserve_shape', 'out_grad'))):
+    # An array of one axis is one row. Where rows have more axes than one, MXNet reads some labels.
+    if node.op == 'SoftmaxActivation' and (ranks[0] or 0) < 2 or node.op == 'SoftmaxOutput' and (
+            ranks[0] != 2 or node.normalization != 'null'):
         return None
     inner = _same(node)
 
