@@ -101,6 +101,23 @@ def test_unknown_nodes_of_one_input_may_have_other_numbers_of_outputs():
     assert values.same[values.first[4]] != values.same[values.first[5]]
 
 
+@pytest.mark.parametrize('step', range(3))
+def test_unknown_nodes_of_which_one_has_a_further_output(step):
+    """Steps of which one gives something that the others do not are not alike."""
+    weight, state, inner = mx.sym.Variable('h2h_weight'), mx.sym.Variable('begin'), []
+    for each in mx.sym.split(DATA, num_outputs=3, axis=1, squeeze_axis=True):
+        inner.append(mx.sym.negative(layer(state, weight)))
+        state = inner[-1] + each
+    graph = graph_from_json(mx.sym.Group([mx.sym.cos(inner[step]), state]).tojson())
+    nodes = [node._replace(op='unknown') if node.op == 'negative' else node for node in graph.nodes]
+    place = graph.heads[0].node
+    nodes[place] = nodes[place]._replace(inputs=(nodes[place].inputs[0]._replace(output=1),))
+    graph = graph._replace(nodes=tuple(nodes))
+    rolled = roll(graph)
+    assert [each.kind for each in rolled.findings] == ['unrolled']
+    assert rolled.graph == graph
+
+
 def test_a_version_that_is_no_number():
     text = json.dumps({'nodes': [{'op': 'null', 'name': 'data', 'inputs': []}], 'arg_nodes': [0],
                        'heads': [[0, 0, 0]], 'attrs': {'mxnet_version': ['int', float('inf')]}})

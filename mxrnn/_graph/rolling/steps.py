@@ -36,7 +36,9 @@ class _Search:
     def __init__(self, values: Values, seeds: Sequence[int], taken: Container[int]) -> None:
         self.values, self.seeds, self._taken = values, list(seeds), taken
         self._start = seeds[0]
-        self._levels = self._depend()
+        self._seed = {node: t for t, node in enumerate(seeds)}
+        #: By node from the first seed on, as far as anybody asked.
+        self._levels: list[int] = []
         #: Columns of each sort by their first value.
         self._parts: dict[int, list[Column]] = {}
         self._others: dict[int, list[Column]] = {}
@@ -47,24 +49,24 @@ class _Search:
         while self._complete():
             pass
 
-    def _depend(self) -> list[int]:
-        """By node from the first seed to the last: the last step that it depends on, -1 if none."""
-        owner, args, start = self.values.owner, self.values.args, self._start
-        self.values.spend(self.seeds[-1] - start)
-        steps = {node: t for t, node in enumerate(self.seeds)}
-        levels: list[int] = []
-        for node in range(start, self.seeds[-1] + 1):
-            level = steps.get(node, -1)
+    def _level(self, value: int) -> int:
+        """The last step that a value depends on, -1 if none."""
+        place = self.values.owner[value] - self._start
+        if place >= len(self._levels):
+            self._depend(place)
+        return self._levels[place] if place >= 0 else -1
+
+    def _depend(self, end: int) -> None:
+        """Find the levels of nodes up to the place `end` behind the first seed."""
+        owner, args, levels = self.values.owner, self.values.args, self._levels
+        self.values.spend(end + 1 - len(levels))
+        for node in range(self._start + len(levels), self._start + end + 1):
+            level = self._seed.get(node, -1)
             for arg in args[node]:
-                place = owner[arg] - start
+                place = owner[arg] - self._start
                 if place >= 0 and levels[place] > level:
                     level = levels[place]
             levels.append(level)
-        return levels
-
-    def _level(self, value: int) -> int:
-        place = self.values.owner[value] - self._start
-        return self._levels[place] if 0 <= place < len(self._levels) else -1
 
     # ---- what depends on the steps
 
@@ -281,9 +283,11 @@ class _Search:
         outside = [column for columns in self._others.values() for column in columns
                    if id(column) in read]
         for column in outside:
-            if len(column.lanes) < len(self.seeds) and not self.values.are_one(column.lanes):
-                raise Declined('its last step lacks an input: %s'
-                               % self.values.node(column.lanes[-1]).name)
+            lanes, last = column.lanes, self.values.node(column.lanes[-1])
+            # One step alone does not tell whether the next ones would read what it computes.
+            if len(lanes) < len(self.seeds) and (
+                    last.inputs if len(lanes) == 1 else not self.values.are_one(lanes)):
+                raise Declined('its last step lacks an input: %s' % last.name)
         return Recurrence(self.values, self.seeds, parts, [
             column for columns in self._states.values() for column in columns
             if id(column) in read], outside)

@@ -165,7 +165,7 @@ class Values:
             op, _, attrs, inputs, subgraphs, _ = node
             args = tuple([seen_through[first[at] + output] for at, output in inputs])
             self.args.append(args)
-            label = labels.setdefault((op, len(args), frozenset([
+            label = labels.setdefault((op, len(args), self.counts[i], frozenset([
                 item for item in attrs.items() if not item[0].startswith('__')]))
                 if op and not subgraphs else i, len(labels))
             self.labels.append(label)
@@ -175,7 +175,7 @@ class Values:
                     raise AttributeValueError('%s lacks inputs' % node.name)
             begin = first[i]
             stands = begin if alone[label] else known.setdefault(
-                (label, self.counts[i], *[same[arg] for arg in args]), begin)
+                (label, *[same[arg] for arg in args]), begin)
             if stands != begin:
                 same[begin:begin + self.counts[i]] = range(stands, stands + self.counts[i])
             if op in _SEEN_THROUGH:
