@@ -17,6 +17,7 @@ from .sequence import (
     flatten,
     known_shape,
     known_type,
+    merged,
     time_axis,
     typed,
 )
@@ -100,8 +101,8 @@ class GivenLengths(Lengths):
     def __init__(self, valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout: str
                  ) -> None:
         self.symbol = clip(valid_length, length, inputs, layout)
-        self._length, self._inputs, self._axis = length, inputs, time_axis(layout)
-        self._running: mx.sym.Symbol | None = None
+        self._length, self._inputs, self._layout = length, inputs, layout
+        self._mask: mx.sym.Symbol | None = None
         self._steps: Sequence[mx.sym.Symbol] = ()
 
     def mask(self, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
@@ -113,21 +114,18 @@ class GivenLengths(Lengths):
         type, which may be inferred later only."""
         if self._length is None:
             return self.mask(inputs, layout)
-        rows, shape = self._all(self._length), (-4, self._length, -1, -2)
-        if self._axis == 1:
-            rows, shape = mx.sym.transpose(rows), (-4, -1, self._length, -2)
-        rows = mx.sym.Reshape(rows, shape=(-1,))
-        inputs = mx.sym.Reshape(inputs, shape=(-3, -2))
-        inputs = mx.sym.where(rows, inputs, mx.sym.zeros_like(inputs))
-        return mx.sym.Reshape(inputs, shape=shape)
+        self._inputs = inputs
+        return mx.sym.where(self._running(), inputs, mx.sym.zeros_like(inputs))
 
     def hold(self, step: int, new: States, old: States) -> States:
         if not old:
             return new
         if not self._steps:
-            length = self._length or 1
-            self._steps = list(mx.sym.split(self._all(length), axis=0, num_outputs=length,
-                                            squeeze_axis=1))
+            running = mx.sym.Reshape(self._running(), shape=(0, 0, -1))
+            running = mx.sym.slice_axis(running, axis=2, begin=0, end=1)
+            self._steps = list(mx.sym.split(
+                mx.sym.Reshape(running, shape=(0, -1)), axis=time_axis(self._layout),
+                num_outputs=self._length or 1, squeeze_axis=1))
         return hold(self._steps[step], new, old)
 
     def typed(self, inputs: mx.sym.Symbol, states: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
@@ -137,23 +135,20 @@ class GivenLengths(Lengths):
         """Time-major `inputs` with each sequence reversed within its own length."""
         return mx.sym.SequenceReverse(inputs, self.symbol, use_sequence_length=True)
 
-    def _all(self, length: int) -> mx.sym.Symbol:
-        """By step, which sequences have not ended: 1, or 0 behind the end, of shape (length,
-        batch). Made where it is first asked for, and once for all steps.
+    def _running(self) -> mx.sym.Symbol:
+        """By element of the inputs whether its sequence has not ended: 1, or 0 behind the end. Made
+        where it is first asked for, and once for all steps.
 
-        It comes from a mask of float32 over ones that have the batch of the inputs. So MXNet infers
-        the shape of the lengths from the inputs, and needs to know the type of neither.
+        It is a mask of float32 over ones that have the shape of the inputs. So MXNet infers the
+        shape of the lengths from the inputs, and needs to know the type of neither. Of more steps
+        than the lengths are clipped to there is no mask.
         """
-        if self._running is None:
-            first = (mx.sym.slice_axis(self._inputs, axis=self._axis, begin=0, end=1)
-                     if isinstance(self._inputs, mx.sym.Symbol) else
-                     mx.sym.expand_dims(self._inputs[0], axis=self._axis))
-            column = mx.sym.slice_axis(mx.sym.Reshape(first, shape=(-3, -1)), axis=1, begin=0,
-                                       end=1)
-            row = mx.sym.Cast(mx.sym.Reshape(column, shape=(1, -1)), dtype='float32')
-            ones = mx.sym.broadcast_axis(mx.sym.ones_like(row), axis=0, size=length)
-            self._running = self.mask(ones, 'TN')
-        return self._running
+        if self._mask is None:
+            inputs = mx.sym.Cast(merged(self._inputs, self._layout), dtype='float32')
+            ones = mx.sym.slice_axis(mx.sym.ones_like(inputs), axis=time_axis(self._layout),
+                                     begin=0, end=self._length)
+            self._mask = self.mask(ones, self._layout)
+        return self._mask
 
 
 def hold(running: mx.sym.Symbol, new: States, old: States) -> list[mx.sym.Symbol]:

@@ -329,3 +329,13 @@ def _teacher_forcing(length: int) -> Any:
     outputs, _ = rnn.LSTMCell(HIDDEN, 'd_').unroll(length, [first, *encoded[:-1]],
                                                    merge_outputs=True)
     return outputs
+
+
+@_program(lambda length, batch: {'data': (length, batch, FEATURES), 'lengths': (batch,)}, 'loop',
+          'loop', lists=True, lengths=9)
+def _lengths_and_no_states(length: int) -> Any:
+    """The last step's states are not kept, since nothing reads them."""
+    cell = rnn.BidirectionalCell(rnn.LSTMCell(HIDDEN, 'f_'), rnn.GRUCell(HIDDEN, 'b_'))
+    outputs, _ = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
+                             valid_length=mx.sym.Variable('lengths'))
+    return outputs

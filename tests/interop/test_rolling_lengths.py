@@ -9,7 +9,7 @@ from mxrnn._graph.rolling import certify, fixed_by, roll
 from .. import mx, rnn
 from ..cases import CASES, OURS
 from .compare import assert_equal
-from .rolling import bind, run_rolled, unrolled
+from .rolling import assert_same, bind, run_rolled, unrolled, values_of
 from .rolling_programs import PROGRAMS
 from .test_rolling_programs import build, numbers
 
@@ -311,3 +311,48 @@ def test_nodes_that_state_the_number_of_steps(name):
             shapes['memory'] = (2, 3)
         shapes = {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
         assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes))
+
+
+#: Masks of steps: into how many parts they are split, which of them the steps read, and what
+#: becomes of a cell with them.
+MASKS = {
+    'in order': (3, (0, 1, 2), 'loop'),
+    'backwards': (3, (2, 1, 0), 'loop'),
+    'of which the last is missing': (2, (0, 1, None), 'unrolled'),
+    'backwards, of which the last is missing': (2, (1, 0, None), 'unrolled'),
+    'in no order': (5, (0, 1, 3, 4), 'unrolled'),
+    'far apart, of which the last is missing': (100, (0, 49, 98, None), 'unrolled'),
+    'in parts of unlike sizes': (None, (0, 1, 2), 'unrolled'),
+    'of two steps': (2, (1, 0), 'unrolled'),
+    'one for all steps': (1, (0, 0, 0), 'loop'),
+}
+
+
+def held(masks):
+    """Outputs of a cell whose state is what its mask leaves of them, but not after the last step.
+    """
+    outputs, weight = [], mx.sym.Variable('weight')
+    state = mx.sym.Variable('begin', shape=(2, 3))
+    steps = mx.sym.split(mx.sym.Variable('data'), num_outputs=len(masks), axis=1,
+                         squeeze_axis=True)
+    for step, mask in zip(steps, masks):
+        outputs.append(mx.sym.tanh(step + mx.sym.FullyConnected(state, weight, num_hidden=3,
+                                                                no_bias=True)))
+        if len(outputs) < len(masks):
+            state = mx.sym.broadcast_mul(outputs[-1], mask)
+    return mx.sym.stack(*outputs, axis=1)
+
+
+@pytest.mark.parametrize('name', MASKS)
+def test_masks_of_states(name):
+    """The last step's state is read by nobody, and so is its mask."""
+    parts, order, kind = MASKS[name]
+    masks = mx.sym.Variable('masks')
+    found = mx.sym.split_v2(masks, (1, 2), axis=1) if parts is None else (
+        mx.sym.split(masks, num_outputs=parts, axis=1))
+    symbol = held([None if k is None else found[k] for k in order])
+    graph = graph_of(symbol)
+    rolled = roll(graph)
+    assert [each.kind for each in rolled.findings] == [kind]
+    assert_same(rolled.graph, graph, values_of(symbol, {
+        'data': (2, len(order), 3), 'masks': (2, parts or 4)}))

@@ -283,11 +283,24 @@ class _Search:
         outside = [column for columns in self._others.values() for column in columns
                    if id(column) in read]
         for column in outside:
-            lanes, last = column.lanes, self.values.node(column.lanes[-1])
+            lanes = column.lanes
             # One step alone does not tell whether the next ones would read what it computes.
             if len(lanes) < len(self.seeds) and (
-                    last.inputs if len(lanes) == 1 else not self.values.are_one(lanes)):
-                raise Declined('its last step lacks an input: %s' % last.name)
+                    self.values.node(lanes[0]).inputs if len(lanes) == 1 else
+                    not self.values.are_one(lanes)):
+                column.lanes = self._completed(lanes)
         return Recurrence(self.values, self.seeds, parts, [
             column for columns in self._states.values() for column in columns
             if id(column) in read], outside)
+
+    def _completed(self, lanes: Lanes) -> Lanes:
+        """`lanes` and what the last steps would read, where the graph lacks it since nobody needs
+        what they would compute of it: further outputs of the node that the others are outputs of.
+        """
+        values, source = self.values, self.values.owner[lanes[0]]
+        stride = lanes[1] - lanes[0] if len(lanes) > 1 else 0
+        wanted = tuple([lanes[0] + t * stride for t in range(len(self.seeds))])
+        place = wanted[-1] - values.first[source]
+        if not stride or wanted[:len(lanes)] != lanes or place not in range(values.counts[source]):
+            raise Declined('its last step lacks an input: %s' % values.node(lanes[-1]).name)
+        return wanted
