@@ -227,6 +227,11 @@ def weighted(rows, length):
         rows, axis=0, begin=0, end=length), num_hidden=4, no_bias=True)
 
 
+def scores(length, cell=None):
+    """Five numbers for each step and row."""
+    return mx.sym.FullyConnected(rows_of(length, cell), num_hidden=5)
+
+
 def two_lengths(length, cell=None):
     outputs = encoder(length, cell and cell())
     other = encoder(3, cell and cell(prefix='other_') or rnn.GRUCell(3, 'other_'), MEMORY)
@@ -244,6 +249,27 @@ STATING = {
     'time first, of a loop': (lambda length: reshape(rows_of(length, custom()), length, -1, 3),
                               True),
     'time first, split': (lambda length: reshape(rows_of(length), -4, length, -1, -2), True),
+    'time first, the rest as one axis': (lambda length: reshape(encoder(length), length, -1),
+                                         False),
+    'time first, two rows of one': (lambda length: reshape(
+        encoder(length, rnn.LSTMCell(6)), length, -1, 3), False),
+    'time first, two rows of one, split': (lambda length: reshape(
+        rows_of(length, rnn.LSTMCell(6)), -4, length, -1, -2), False),
+    'scores': (lambda length: reshape(scores(length), length, -1, 5), True),
+    'scores, split': (lambda length: reshape(scores(length), -4, length, -1, -2), True),
+    'scores, of a loop': (lambda length: reshape(scores(length, custom()), length, -1, 5), True),
+    'scores of more than the sequence': (lambda length: reshape(mx.sym.FullyConnected(
+        reshape(encoder(length), -1, 1), num_hidden=5), length, -1, 5), False),
+    'scores of each time': (lambda length: reshape(mx.sym.FullyConnected(
+        encoder(length), num_hidden=5), length, -1, 1), False),
+    'scores of each time and row': (lambda length: reshape(mx.sym.FullyConnected(
+        encoder(length), num_hidden=5, flatten=False), length, -1, 5), True),
+    'a score of each row': (lambda length: reshape(mx.sym.pick(scores(length), reshape(
+        MEMORY, -1)), length, -1), True),
+    'scores times a mask': (lambda length: reshape(mx.sym.broadcast_mul(scores(length), reshape(
+        MEMORY, -1, 1)), length, -1, 5), True),
+    'scores times something': (lambda length: reshape(mx.sym.broadcast_mul(
+        scores(length), MEMORY), length, -1, 5), False),
     'batch first': (
         lambda length: reshape(rows_of(length, layout='NTC'), -1, length, 3), True, 'NTC'),
     'batch first, split': (lambda length: reshape(
@@ -304,11 +330,12 @@ def test_nodes_that_state_the_number_of_steps(name):
     for length in (4, 6) if freed else (4,):
         symbol = make(length)
         shapes = {'data': (2, length, 4) if layout else (length, 2, 4), 'valid': (2,),
-                  'wide': (9, 3), 'memory': (1, 2, 1)}
-        if name.startswith('behind another'):
-            shapes['memory'] = (3, 2, 4)
-        if name == 'rows of a weight':
-            shapes['memory'] = (2, 3)
+                  'wide': (9, 3)}
+        shapes['memory'] = {
+            'behind another recurrence': (3, 2, 4), 'behind another loop': (3, 2, 4),
+            'rows of a weight': (2, 3), 'a score of each row': (length, 2),
+            'scores times a mask': (length, 2), 'scores times something': (3, 1, 1),
+        }.get(name, (1, 2, 1))
         shapes = {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
         assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes))
 

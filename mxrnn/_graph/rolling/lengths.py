@@ -1,9 +1,14 @@
 """Numbers in a graph that are its number of steps: which there are, and a graph without them."""
 from __future__ import annotations
 
-from typing import Callable, Optional, Sequence
+import contextlib
+from typing import Callable, Mapping, Optional, Sequence
 
+from ..axes import axes_of
+from ..factors import Axes, UnknownAxes, open_axes
 from ..graph import Entry, Graph, Node
+from ..operators import has
+from ..sizes import Axis, product, same
 from .writing import Writer
 
 __all__ = ['difference', 'fixed_by', 'free']
@@ -61,31 +66,82 @@ def free(graph: Graph, length: int) -> Graph:
     Sizes are read off the sequence that a recurrence gives. What comes before the first one, and
     lists of steps, stay as they are.
     """
-    writer = Writer()
+    writer = _Freeing(length)
     places: dict[int, int] = {}
-    steps: Entry | None = None
     computed = _computed(graph)
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
-        made = None
+        made, written = None, len(writer.nodes)
         if node.op in _FREED and i in computed and _states(node, length):
-            made = _FREED[node.op](writer, node, inputs, length, steps)
+            made = _FREED[node.op](writer, node, inputs)
         places[i] = (made or writer.copy(node, inputs)).node
-        if steps is None and node.op == 'RNN':
-            steps = Entry(places[i], 0)
-        elif steps is None and node.op == '_foreach' and node.inputs:
-            steps = inputs[0]  # its first sequence
+        _note_axes(writer.nodes, written, writer.axes)
+        if writer.steps is None and node.op == 'RNN':
+            writer.steps = Entry(places[i], 0)
+        elif writer.steps is None and node.op == '_foreach' and node.inputs:
+            writer.steps = inputs[0]  # its first sequence
     return writer.graph([Entry(places[head.node], head.output) for head in graph.heads],
                         graph.version)
 
 
+class _Freeing(Writer):
+    """A graph that is written again without its number of steps.
+
+    Attributes
+    ----------
+    length : int
+        The number of steps.
+    steps : Entry or None
+        The sequence that the first recurrence gives, or that the first loop reads.
+    axes : dict of Entry to Axes
+        The axes of values, as far as the recurrences tell.
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+        self.steps: Entry | None = None
+        self.axes: dict[Entry, Axes] = {}
+
+
+def _note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:
+    """Note the axes of what `nodes` give, from number `begin` on."""
+    for place in range(begin, len(nodes)):
+        with contextlib.suppress(UnknownAxes, IndexError):
+            for output, found in enumerate(_axes_of(nodes[place], axes)):
+                axes[Entry(place, output)] = found
+                for axis in open_axes(found):
+                    axis.given = 0  # it is none of the numbers in shapes
+
+
+def _axes_of(node: Node, axes: Mapping[Entry, Axes]) -> list[Axes]:
+    """The axes of the outputs of a node, [] where they are not known."""
+    if node.op == '_foreach':
+        inside: dict[Entry, Axes] = {}
+        body, steps = node.body.graph, (Axis(),)
+        _note_axes(body.nodes, 0, inside)
+        return [[steps, *inside[head]] if inside.get(head) else []
+                for head in body.heads[:node.num_out_data]]
+    without = [entry for role in ('weight', 'aux', 'length') for entry in node.inputs_of(role)]
+    given = [axes.get(entry, []) for entry in node.needed_inputs if entry not in without]
+    if has(node.op, 'one shape'):
+        return [next(filter(None, given), [])]
+    if node.op == 'RNN':
+        return axes_of(node, [given[0] or [(Axis(),), (Axis(),), (Axis(),)]])[:1]
+    if node.op == 'FullyConnected' and node.flatten or (
+            node.op == 'Reshape' and {-1, 1}.issuperset(node.shape)):
+        given = [given[0] or [(Axis(),)]]
+    elif node.op == 'pick':
+        given[1] = given[1] or given[0]
+    return axes_of(node, given) if all(given) else []
+
+
 Entries = Sequence[Entry]
-Made = Optional[Entry]
-Free = Callable[[Writer, Node, Entries, int, Made], Made]
+Free = Callable[[_Freeing, Node, Entries], Optional[Entry]]
 
 
-def _reshape(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
-    shape = node.shape
+def _reshape(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
+    shape, length = node.shape, writer.length
     if node.reverse or shape.count(length) != 1:
         return None
     at = shape.index(length)
@@ -95,10 +151,17 @@ def _reshape(writer: Writer, node: Node, inputs: Entries, length: int, steps: Ma
     splits = shape[0] == -4
     first, rest = (shape[1:3], shape[3:]) if splits else (shape[:2], shape[2:])
     keeps = splits and rest == (-2,)
-    if steps is None or set(first) != {-1, length} or not keeps and any(
-            code < 1 for code in rest):
+    if set(first) != {-1, length} or not keeps and any(code < 1 for code in rest):
         return None
-    like = steps if first[0] == length else writer.swap(steps, node.name)
+    axes = writer.axes.get(inputs[0], [])
+    sizes = axes[1:] if keeps else [rest]
+    like = next((entry for entry, given in writer.axes.items() if given and writer.nodes[
+        entry.node].op in ('RNN', '_foreach') and same(
+            product(sum(axes, ())), product(sum(given[:2] + sizes, ())))), None)
+    if like is None:
+        return None
+    if first[0] != length:
+        like = writer.swap(like, node.name)
     rows = inputs[0] if keeps else writer.once('Reshape', node.name + '_rows', {
         'shape': (-1, *rest)}, inputs[0])
     made = writer.add('reshape_like', '', {'lhs_begin': 0, 'lhs_end': 1, 'rhs_begin': 0,
@@ -106,39 +169,39 @@ def _reshape(writer: Writer, node: Node, inputs: Entries, length: int, steps: Ma
     return writer.named(made, node.name)
 
 
-def _broadcast(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
-    if steps is None or node.size != (length,):
+def _broadcast(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
+    if writer.steps is None or node.size != (writer.length,):
         return None
     return writer.named(writer.add('broadcast_like', '', {
-        'lhs_axes': node.axis, 'rhs_axes': (0,)}, [inputs[0], steps]), node.name)
+        'lhs_axes': node.axis, 'rhs_axes': (0,)}, [inputs[0], writer.steps]), node.name)
 
 
-def _whole(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
+def _whole(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     """The first steps of a sequence that has as many."""
     return inputs[0] if node.begin == 0 else None
 
 
-def _numbered(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
-    if steps is None or node.start != 0 or node.step != 1 or node.repeat != 1:
+def _numbered(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
+    if writer.steps is None or node.start != 0 or node.step != 1 or node.repeat != 1:
         return None
-    numbers = writer.add('_contrib_arange_like', node.name + '_numbers', {'axis': 0}, [steps])
-    return writer.stand_in('Cast', node.name, {'dtype': node.dtype}, numbers)
+    return writer.stand_in('Cast', node.name, {'dtype': node.dtype}, _numbers(writer, node))
 
 
-def _clip(writer: Writer, node: Node, inputs: Entries, length: int, steps: Made) -> Made:
+def _clip(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     """Lengths, which are at most as many as there are steps."""
-    if steps is None or node.a_min != 0:
+    if writer.steps is None or node.a_min != 0:
         return None
     name = node.name
-    entry = steps
-    for axis in (1, 2):
-        entry = writer.once('slice_axis', name + '_one', {'axis': axis, 'begin': 0, 'end': 1},
-                            entry)
-    flat = writer.once('Reshape', name + '_flat', {'shape': (-1,)}, entry)
-    ones = writer.once('ones_like', name + '_ones', {}, flat)
+    ones = writer.once('ones_like', name + '_ones', {}, _numbers(writer, node))
     count = writer.once('sum', name + '_count', {'axis': 0, 'keepdims': True}, ones)
     least = writer.add('_maximum_scalar', name + '_least', {'scalar': 0}, [inputs[0]])
     return writer.named(writer.add('broadcast_minimum', '', {}, [least, count]), name)
+
+
+def _numbers(writer: _Freeing, node: Node) -> Entry:
+    """The numbers of the steps."""
+    assert writer.steps is not None
+    return writer.once('_contrib_arange_like', node.name + '_numbers', {'axis': 0}, writer.steps)
 
 
 _FREED: dict[str, Free] = {'Reshape': _reshape, 'broadcast_axis': _broadcast,
