@@ -81,6 +81,35 @@ def twice(x):
     return S.Concat(x, x, dim=1)
 
 
+def begun(step, *begins):
+    """`step`, which begins with something that is computed of two variables."""
+    return lambda x, states, t: step(
+        x, states if t else [begin(*states) for begin in begins], t)
+
+
+def of_both(*new, last=None):
+    """The states are read together; `new` make them of another state of the step, and `last` of
+    the last step."""
+    def step(x, states, t):
+        h = S.tanh(fc(x, 'x') + fc(states[0], 'h') * states[1]) * x
+        return [each(h, x, t) for each in (last if last and t == STEPS - 1 else new)]
+    return step
+
+
+def twice_read(x, states, t):
+    """What is read twice is read as another thing the second time in the last step."""
+    h = states[0]
+    reset = S.relu(h)
+    other = S.softsign(h) if t == STEPS - 1 else reset
+    return [(fc(x, 'x') + fc(S.sigmoid(other) + S.negative(h), 'h')) * reset]
+
+
+def late(x, states, t):
+    """The first step reads the begin state where the others read what they compute."""
+    new = fc(x, 'x') + fc(states[0], 'h')
+    return [new * (S.tanh(new) if t else states[1]), states[1]]
+
+
 def cut(value, begins, ends):
     return [rows(value, begin, end) for begin, end in zip(begins, ends)]
 
@@ -110,6 +139,11 @@ CELLS = {
     'biases of some gates': (lstm(lambda x, h: each(x, h, bias=(True, False, True, False))),
                              'kernel'),
     'gru': (gru(), 'kernel'),
+    'gru begun by a sum': (begun(gru(), lambda a, b: a + b), 'kernel'),
+    'rnn begun by tanh': (begun(rnn(lambda x, h, t: both(x, h, parts=1)), lambda a, b: S.tanh(a)),
+                          'kernel'),
+    'lstm begun by a product': (begun(lstm(each), lambda a, b: a * S.tanh(b), lambda a, b: b),
+                                'kernel'),
 
     'state in the sum': (rnn(lambda x, h, t: added(x, h)), 'loop'),
     'begin state is a product': (rnn(lambda x, h, t: added(x, h if t else fc(h, 'b'))), 'loop'),
@@ -142,6 +176,18 @@ CELLS = {
                                                                 'wh')), 'loop'),
     'a variable each step': (rnn(lambda x, h, t: fc(x, 'wx') + fc(S.tanh(h + W['d%d' % t]),
                                                                   'wh')), 'loop'),
+    'two products of states before': (lambda x, states, t: [S.tanh(
+        fc(x, 'x') + fc(states[1], 'k') + fc(states[0], 'h')), states[0]], 'loop'),
+    'the begin state, and then a part': (late, 'unrolled'),
+    'another part in the last step': (twice_read, 'unrolled'),
+    'the last step lacks one of two': (of_both(
+        lambda h, x, t: h * W['da'], lambda h, x, t: h * W['db'],
+        last=[lambda h, x, t: h * W['db']] * 2), 'loop'),
+    'the last step lacks what reads data': (of_both(
+        lambda h, x, t: h * x, lambda h, x, t: h * W['d%d' % t],
+        last=[lambda h, x, t: h * W['d2']] * 2), 'loop'),
+    'two of unlike data': (of_both(
+        lambda h, x, t: h * S.negative(x), lambda h, x, t: h * W['d%d' % t]), 'loop'),
     'two states before': (lambda x, states, t: [S.tanh(
         fc(x, 'x') + fc(states[0] + states[1], 'h')), states[0]], 'loop'),
     'one node for two at first': (rnn(lambda x, h, t: forked(x, h, t)), 'loop'),

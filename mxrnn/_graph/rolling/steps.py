@@ -15,26 +15,31 @@ from .values import Values
 __all__ = ['find_recurrence']
 
 
-def find_recurrence(values: Values, seeds: Sequence[int], taken: Container[int]) -> Recurrence:
+def find_recurrence(values: Values, seeds: Sequence[int], taken: Container[int],
+                    early: bool = True) -> Recurrence:
     """The recurrence that the nodes `seeds`, one of each step, are a part of.
 
     Parameters
     ----------
     taken : container of int
         Nodes of other recurrences, which can be no part of this one.
+    early : bool
+        Whether a step may begin with what it computes of its states alone. Otherwise that is a
+        state itself, but for what reads weights or data.
 
     Raises
     ------
     Declined
     """
-    return _Search(values, seeds, taken).result()
+    return _Search(values, seeds, taken, early).result()
 
 
 class _Search:
     """Goes backwards from one node of each step through everything that depends on the steps."""
 
-    def __init__(self, values: Values, seeds: Sequence[int], taken: Container[int]) -> None:
-        self.values, self.seeds, self._taken = values, list(seeds), taken
+    def __init__(self, values: Values, seeds: Sequence[int], taken: Container[int],
+                 early: bool) -> None:
+        self.values, self.seeds, self._taken, self._early = values, list(seeds), taken, early
         self._start = seeds[0]
         self._seed = {node: t for t, node in enumerate(seeds)}
         #: By node from the first seed on, as far as anybody asked.
@@ -85,13 +90,11 @@ class _Search:
     def _column(self, lanes: Lanes) -> Column:
         levels = [self._level(value) for value in lanes]
         if max(levels) < 0:
-            return self._outside(lanes)
+            return self._longest(self._others, lanes)
         if all(level == t for t, level in enumerate(levels)):
             return self._part(lanes)
-        if all(level == t - 1 for t, level in enumerate(levels)):
-            if self._known(self._states, lanes) is None and self._is_early(lanes):
-                return self._part(lanes)
-            return self._state(lanes)
+        if all(level < t for t, level in enumerate(levels)):
+            return self._part(lanes) if self._is_early(lanes) else self._state(lanes)
         raise Declined('its steps do not read the same things: %s and %s'
                        % tuple(self.values.node(value).name for value in lanes[:2]))
 
@@ -104,6 +107,15 @@ class _Search:
                 return column
         return None
 
+    def _longest(self, columns: dict[int, list[Column]], lanes: Lanes) -> Column:
+        """The column that begins as `lanes` do, a new one if there is none."""
+        column = self._known(columns, lanes)
+        if column is None:
+            column = Column(lanes)
+            columns.setdefault(lanes[0], []).append(column)
+        column.lanes = max(lanes, column.lanes, key=len)
+        return column
+
     def _part(self, lanes: Lanes) -> Column:
         column = self._known(self._parts, lanes)
         if column is not None and len(column.lanes) >= len(lanes):
@@ -112,12 +124,8 @@ class _Search:
         if nodes is None:
             raise Declined('its steps are not alike: %s is no %s of another step' % (
                 self._odd(lanes), self.values.node(lanes[0]).op))
-        if column is None:
-            column = Column(lanes)
-            column.output = self.values.output(lanes[0])
-            self._parts.setdefault(lanes[0], []).append(column)
-        column.lanes = lanes
-        column.family = self._family(nodes)
+        column = self._longest(self._parts, lanes)
+        column.output, column.family = self.values.output(lanes[0]), self._family(nodes)
         self._pending.append(column)
         return column
 
@@ -145,33 +153,19 @@ class _Search:
         return family
 
     def _state(self, lanes: Lanes) -> Column:
-        state = self._known(self._states, lanes)
-        if state is None:
-            state = Column(lanes)
-            self._states.setdefault(lanes[0], []).append(state)
-        state.lanes, state.begin = lanes, lanes[0]
-        if len(lanes) < 2:
-            raise Declined('it has one step')
-        state.after = self._part(lanes[1:])
+        state = self._longest(self._states, lanes)
+        state.begin, state.after = lanes[0], self._part(lanes[1:])
         return state
-
-    def _outside(self, lanes: Lanes) -> Column:
-        column = self._known(self._others, lanes)
-        if column is None:
-            column = Column(lanes)
-            self._others.setdefault(lanes[0], []).append(column)
-        column.lanes = max(lanes, column.lanes, key=len)
-        return column
 
     # ---- what a step computes of its states before anything of its own
 
     def _is_early(self, lanes: Lanes) -> bool:
         """Whether a column that depends on the step before alone is computed from states in every
         step, the first included."""
-        if alike(self.values, lanes) is None:
+        if self._is_state(lanes):
             return False
         seen: set[Lanes] = set()
-        pending, natural = [lanes], False
+        pending, natural, own = [lanes], False, self._early
         while pending:
             each = pending.pop()
             if each in seen:
@@ -180,20 +174,26 @@ class _Search:
             if len(seen) > 100:
                 return False
             if self.values.are_one(each):
+                own = True
                 continue
             levels = [self._level(value) for value in each]
             nodes = alike(self.values, each)
             if max(levels) < 0:
+                own = True
                 if nodes is None and not self._are_inputs(each):
                     return False
             elif not all(level == t - 1 for t, level in enumerate(levels)):
                 return False
-            elif nodes is None or self._known(self._states, each) is not None:
+            elif self._is_state(each):
                 natural = True
                 continue
             if nodes is not None:
                 pending.extend(self.values.read_by(nodes))
-        return natural
+        return natural and own
+
+    def _is_state(self, lanes: Lanes) -> bool:
+        """Whether a column that depends on the step before alone is a state in any case."""
+        return alike(self.values, lanes) is None or self._known(self._states, lanes) is not None
 
     def _are_inputs(self, lanes: Lanes) -> bool:
         """Whether each step reads one of its own: another variable, or part of a sequence."""
@@ -228,27 +228,27 @@ class _Search:
         values, t = self.values, len(family.nodes)
         wanted = [self._at(column, t) for column in family.inputs]
         # Inputs from outside may be anything there; begin states too, in the first step.
-        unsure = [at for at, column in enumerate(family.inputs) if column.is_outside
-                  and (wanted[at] is None or t == 1)]
-        for at in unsure:
-            wanted[at] = -1
-        inside = [at for at, column in enumerate(family.inputs) if not column.is_outside]
+        outside = [at for at, column in enumerate(family.inputs) if column.is_outside]
+        for at in outside:
+            if wanted[at] is None or t == 1:
+                wanted[at] = -1
+        inside = min(set(range(len(wanted))).difference(outside))
         reads = [value for value in wanted if value is not None]
-        if len(reads) < len(wanted) or not inside:
+        if len(reads) < len(wanted):
             return None
         last = family.nodes[-1]
         twins = self._twins(values.labels[last], [
-            -1 if value == -1 else own for own, value in zip(values.args[last], reads)], inside[0])
-        nodes = self._twins(values.labels[last], reads, inside[0])
+            -1 if value == -1 else own for own, value in zip(values.args[last], reads)], inside)
+        nodes = self._twins(values.labels[last], reads, inside)
         rank = twins.index(last)
         node = nodes[rank] if rank < len(nodes) else None
         if node is None or node in self._taken or node in values.kept:
             return None
-        for at, arg in enumerate(values.args[node]):
-            column = family.inputs[at]
-            if t == 1 and column.is_outside:
+        for at in outside:
+            column, arg = family.inputs[at], values.args[node][at]
+            if t == 1:
                 family.inputs[at] = self._column((column.lanes[0], arg))
-            elif column.is_outside and len(column.lanes) == t:
+            elif len(column.lanes) == t:
                 column.lanes += (arg,)
         while self._pending:
             self._read(self._pending.pop())
@@ -268,13 +268,11 @@ class _Search:
         """The value of a column in step `t`, if the graph has it."""
         if column.after is not None:
             return self._at(column.after, t - 1)
-        if t < len(column.lanes):
-            return column.lanes[t]
-        if column.family is None and self.values.are_one(column.lanes):
-            return column.lanes[0]
-        if column.family is not None and t < len(column.family.nodes):
-            return self.values.first[column.family.nodes[t]] + column.output
-        return None
+        family, lanes = column.family, column.lanes
+        if family is not None:
+            return self.values.first[family.nodes[t]] + column.output if (
+                t < len(family.nodes)) else None
+        return lanes[t] if t < len(lanes) else lanes[0] if self.values.are_one(lanes) else None
 
     def result(self) -> Recurrence:
         """The recurrence, of the columns that its steps read."""
@@ -290,8 +288,7 @@ class _Search:
                     not self.values.are_one(lanes)):
                 column.lanes = self._completed(lanes)
         return Recurrence(self.values, self.seeds, parts, [
-            column for columns in self._states.values() for column in columns
-            if id(column) in read], outside)
+            column for columns in self._states.values() for column in columns], outside)
 
     def _completed(self, lanes: Lanes) -> Lanes:
         """`lanes` and what the last steps would read, where the graph lacks it since nobody needs
