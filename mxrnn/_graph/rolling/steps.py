@@ -93,7 +93,7 @@ class _Search:
             return self._longest(self._others, lanes)
         if all(level == t for t, level in enumerate(levels)):
             return self._part(lanes)
-        if all(level < t for t, level in enumerate(levels)):
+        if all(level == t - 1 for t, level in enumerate(levels)):
             return self._part(lanes) if self._is_early(lanes) else self._state(lanes)
         raise Declined('its steps do not read the same things: %s and %s'
                        % tuple(self.values.node(value).name for value in lanes[:2]))
