@@ -134,8 +134,8 @@ CELLS = {
     'parts of weights': (lstm(lambda x, h: [part(each_of, k, 4) for k, each_of in enumerate(
         each(x, h, parts=(4,) * 4))]), 'kernel'),
     'gates of the last step in another order': (lambda x, states, t: lstm(
-        each if t < STEPS - 1 else lambda x, h: reversed([both(x, h, '%d' % k, 1) for k in (3, 2, 1, 0)])
-    )(x, states, t), 'kernel'),
+        each if t < STEPS - 1 else lambda x, h: [
+            both(x, h, '%d' % k, 1) for k in (3, 2, 1, 0)][::-1])(x, states, t), 'kernel'),
     'biases of some gates': (lstm(lambda x, h: each(x, h, bias=(True, False, True, False))),
                              'kernel'),
     'gru': (gru(), 'kernel'),
