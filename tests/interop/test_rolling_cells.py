@@ -77,6 +77,15 @@ def forked(x, h, t):
     return fc(one, 'x') + fc(other, 'h')
 
 
+def made_of_a_gate(x, states, t):
+    """What the update gate reads is made of the reset gate of the first step."""
+    reset = S.sigmoid(fc(x, 'xr') + fc(states[0], 'hr'))
+    if t == 0:
+        FIRST[:1] = [S.SliceChannel(S.Reshape(fc(reset, 'w', STEPS), shape=(0, STEPS, SIZE)),
+                                    num_outputs=STEPS, axis=1, squeeze_axis=True)]
+    return [S.sigmoid(fc(FIRST[0][t], 'xz') + fc(states[0], 'hz')) * states[0] + reset]
+
+
 def twice(x):
     return S.Concat(x, x, dim=1)
 
@@ -237,6 +246,13 @@ def test_kinds_and_numbers(name, steps):
         each: shape for each, shape in shapes.items() if each in names}))
 
 
+@pytest.mark.parametrize('read', [lambda outputs: outputs[-1], lambda outputs: FIRST[0][1]])
+def test_inputs_that_depend_on_outputs(read):
+    graph = graph_from_json(unroll(made_of_a_gate, read=read).tojson())
+    assert roll(graph) == (graph, (
+        ('fullyconnected', STEPS, 'unrolled', 'its inputs depend on its outputs'),))
+
+
 #: MXNet refuses them: they are no operator, which would compute something.
 REFUSED = {
     'rows of a batch': rnn(lambda x, h, t: rows(both(x, h), 0, 4, axis=0)),
@@ -252,6 +268,19 @@ REFUSED = {
 def test_graphs_that_mxnet_refuses(name):
     graph = graph_from_json(unroll(REFUSED[name]).tojson())
     assert [each.kind for each in roll(graph).findings] == ['loop']
+
+
+@pytest.mark.parametrize('join', [S.Concat, lambda *states, dim: S.stack(*states, axis=dim)])
+def test_states_with_an_axis_for_time(join):
+    """They are put together where they have this axis, and by what they are made of."""
+    def step(x, states, t):
+        return [S.expand_dims(S.tanh(fc(x, 'x') + fc(states[0], 'h')), axis=1)]
+    symbol = unroll(step, read=lambda outputs: join(*outputs, dim=1))
+    graph = graph_from_json(symbol.tojson())
+    rolled = roll(graph)
+    assert [each.kind for each in rolled.findings] == ['loop']
+    assert_same(rolled.graph, graph, values_of(symbol, {
+        'data': (SIZE, STEPS, SIZE), 'begin0': (SIZE, 1, SIZE)}))
 
 
 def total(begin, values):
@@ -291,6 +320,7 @@ SUMS = {
     'all': (lambda h: total(h[0], h[1:]), ['kernel', 'loop']),
     'all but the first': (lambda h: total(S.Variable('x'), h[1:]), ['kernel', 'loop', 'fixed']),
     'the second one twice': (lambda h: total(h[1], h[1:]), ['kernel', 'loop', 'fixed']),
+    'none, side by side': (lambda h: S.Concat(*h, dim=1), ['kernel']),
     'two steps': (lambda h: total(h[-1], h[-3:-1]), ['kernel']),
     'begun by another': (begun_by_another, ['kernel'] * 2 + ['loop', 'fixed']),
     'the steps before': (lambda h: above(map(S.tanh, before(h, 'begin0')), 'a')[-1],
@@ -302,13 +332,22 @@ SUMS = {
 }
 
 
+def sums(name, steps):
+    symbol = unroll(gru(), steps=steps, read=SUMS[name][0])
+    shapes = {'data': (SIZE, steps, SIZE),
+              **dict.fromkeys(('begin0', 'begin_a', 'x'), (SIZE, SIZE))}
+    return graph_from_json(symbol.tojson()), values_of(symbol, {
+        each: shapes[each] for each in shapes if each in symbol.list_arguments()})
+
+
 @pytest.mark.parametrize('name', SUMS)
 def test_sums(name):
-    read, kinds = SUMS[name]
-    symbol = unroll(gru(), steps=5, read=read)
-    graph = graph_from_json(symbol.tojson())
+    graph, values = sums(name, 5)
     rolled = roll(graph)
-    assert [each.kind for each in rolled.findings] == kinds
-    shapes = {'data': (SIZE, 5, SIZE), **dict.fromkeys(('begin0', 'begin_a', 'x'), (SIZE, SIZE))}
-    assert_same(rolled.graph, graph, values_of(symbol, {
-        each: shapes[each] for each in shapes if each in symbol.list_arguments()}))
+    assert [each.kind for each in rolled.findings] == SUMS[name][1]
+    assert_same(rolled.graph, graph, values)
+
+
+@pytest.mark.parametrize('name', ['all', 'the steps before'])
+def test_sums_of_any_length(name):
+    assert_same(roll(sums(name, 5)[0]).graph, *sums(name, 7))

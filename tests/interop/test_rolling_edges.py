@@ -159,6 +159,21 @@ def test_new_nodes_take_no_names_of_old_ones():
     assert [node.name for node in rolled.nodes if node.op == 'cos'] == names
 
 
+def test_outputs_with_a_name_of_new_nodes():
+    """Of two layers whose nodes are called alike the states after the last step get one name."""
+    lower, own, next_own = cell_by_hand(4, layer), mx.sym.Variable('own'), mx.sym.Variable('next')
+    state = mx.sym.Variable('memory')
+    for each in lower:
+        state = mx.sym.tanh(layer(each, own) + layer(state, next_own))
+    graph = graph_from_json(mx.sym.Group([lower[-1], state]).tojson())
+    name, = [each for each in interop.graph_to_json(roll(graph).graph).split('"')
+             if each.endswith('_last0')]
+    nodes = list(graph.nodes)
+    nodes[graph.heads[1].node] = nodes[graph.heads[1].node]._replace(name=name)
+    graph = graph._replace(nodes=tuple(nodes))
+    assert roll(graph).graph.outputs == graph.outputs
+
+
 def both_ways(symbol, inputs=('data', 'begin', 'memory'), **shapes):
     """The recurrences of a graph; it gives the same in torch, rolled up or not."""
     graph = graph_from_json(symbol.tojson())
@@ -398,7 +413,10 @@ LISTS = {
     'a sequence and variables of its shape': (lambda state, own: state + own, 'elemwise_add', 1),
     'a sequence and variables': (lambda state, own: mx.sym.Concat(state, own, dim=1), 'Concat', 3),
     'variables': (lambda state, own: own * MEMORY, 'elemwise_mul', 3),
-    'losses': (lambda state, own: mx.sym.SoftmaxOutput(state, own), 'SoftmaxOutput', 3),
+    'losses, one of them alone as well': (
+        lambda state, own: mx.sym.SoftmaxOutput(state, own), 'SoftmaxOutput', 3),
+    'draws of a sequence, one of them alone as well': (
+        lambda state, own: mx.sym.Dropout(state, mode='always'), 'Dropout', 3),
     'draws': (lambda state, own: mx.sym.Dropout(MEMORY, mode='always'), 'Dropout', 3),
     'averages': (lambda state, own: mx.sym.BatchNorm(state, name='norm'), 'BatchNorm', 3),
 }
@@ -409,7 +427,7 @@ def test_lists_of_outputs(name):
     build, op, count = LISTS[name]
     states = cell_by_hand(3, layer)
     outputs = [build(state, mx.sym.Variable('own%d' % t)) for t, state in enumerate(states)]
-    if name == 'losses':  # one of them alone as well, which must not be another one
+    if name.endswith('one of them alone as well'):  # it must not be another one
         outputs = [mx.sym.stack(*outputs, axis=0), outputs[1]]
     rolled = roll(graph_from_json(mx.sym.Group([*outputs, states[-1]]).tojson()))
     assert [each.kind for each in rolled.findings] == ['kernel']

@@ -26,6 +26,11 @@ def mean_behind_the_first(steps):
     return mx.sym.mean(mx.sym.stack(*steps[1:], axis=1), axis=1)
 
 
+def both_ends(steps):
+    but_the_last = mx.sym.mean(mx.sym.stack(*steps[:-1], axis=1), axis=1)
+    return mx.sym.concat(steps[0], *steps[-2:], but_the_last, dim=1)
+
+
 def data_behind_the_first(length):
     return list(mx.sym.split(mx.sym.Variable('data'), num_outputs=length, axis=1,
                              squeeze_axis=True))[1:]
@@ -71,6 +76,7 @@ PARTS = {
     'second': (lambda steps: steps[1], {}),
     'last_but_one': (lambda steps: steps[-2], {}),
     'third_and_last': (lambda steps: mx.sym.concat(steps[2], steps[-1], dim=1), {}),
+    'both_ends': (both_ends, {}),
     'mean_behind_the_first': (mean_behind_the_first, {}),
     'decoder_of_three': (lambda steps: steps[-1], {'data': decoder_of_three}),
     'data_behind_the_first': (lambda steps: steps[-1], {'data': data_behind_the_first}),
@@ -189,12 +195,18 @@ def test_symbol_for_mxnet(read, other):
         rolled.infer_shape(data=(2, 9, 5))
 
 
-def test_last_step_of_any_length():
-    model = interop.Model(interop.graph_from_json(program(6, lambda steps: steps[-1]).tojson()),
-                          values_of(program(6, lambda steps: steps[-1]), (2, 6, 5)), {})
+def and_a_gate(steps):
+    return steps[-1] * steps[-1].get_internals()['g_t%d__z_act_output' % (len(steps) - 1)]
+
+
+@pytest.mark.parametrize('read', [
+    lambda steps: steps[-1], lambda steps: steps[0] + steps[-1], and_a_gate])
+def test_ends_of_any_length(read):
+    model = interop.Model(interop.graph_from_json(program(6, read).tojson()),
+                          values_of(program(6, read), (2, 6, 5)), {})
     rolled = interop.to_torch(model)
     for length in (1, 3, 9):
-        graph = interop.graph_from_json(program(length, lambda steps: steps[-1]).tojson())
+        graph = interop.graph_from_json(program(length, read).tojson())
         x = torch.tensor(random_value('x', (2, length, 5)))
         assert_near(rolled(x), interop.to_torch(model._replace(graph=graph), roll=False)(x))
 
@@ -219,3 +231,15 @@ def test_a_list_of_slices_is_that_of_the_first_steps():
     assert not [each for each in rolled.findings if each.kind == 'fixed']
     for node in rolled.graph.nodes:
         assert node.op != 'slice_axis' or node.end is None or node.end > 0
+
+
+def test_slices_of_a_graph_whose_steps_are_counted_from_the_end():
+    def read(steps):
+        return steps[-2] * steps[-1]
+    first, other = (interop.graph_from_json(program(length, read, data=data_one_by_one).tojson())
+                    for length in (6, 9))
+    values = values_of(program(6, read), (2, 6, 5))
+    rolled = certify(first, other).graph
+    x = data_of('third', 9)
+    assert_near(*(interop.to_torch(interop.Model(graph, values, {}), roll=False)(x)
+                  for graph in (rolled, other)))

@@ -83,10 +83,8 @@ class Emitter:
             entries = [settle(('value', head), self._make, self._made)
                        for head in self._values.heads]
         except Circular as circle:
-            for kind, what in circle.waiting:
-                if kind == 'recurrence':
-                    raise Refused(what, 'its inputs depend on its outputs') from None
-            raise Apart({what for kind, what in circle.waiting if kind == 'family'}) from None
+            number = next((what for kind, what in circle.waiting if kind == 'recurrence'), 0)
+            raise Refused(number, 'its inputs depend on its outputs') from None
         # Of what draws or has gradients of its own there must not be more than there was: written
         # as one and one by one as well, or in two groups.
         count = collections.Counter(itertools.chain(self._copied, *self._families))
@@ -111,8 +109,8 @@ class Emitter:
             end = at + 1
             while end < len(heads) and self._planner.rolls(tuple(heads[at:end + 1])):
                 end += 1
-            if end - at > 1 and not any(value in self._claims or self._values.owner[value]
-                                        in self._values.kept for value in heads[at:end]):
+            if end - at > 1 and not any(self._values.owner[value] in self._values.kept
+                                        for value in heads[at:end]):
                 lanes = tuple(heads[at:end])
                 for t, value in enumerate(lanes):
                     self._picked.setdefault(value, (lanes, t))
@@ -164,12 +162,11 @@ class Emitter:
 
     def _pick(self, entry: Entry, t: int, count: int, name: str) -> Entry:
         """One step of a sequence."""
-        writer = self._writer
-        if t in (0, count - 1) or self._counted is not None:
-            kind = 'first' if t == 0 else 'last' if t == count - 1 else 'one'
-            begin, end = (-1, None) if kind == 'last' else self._ends(Span(t, 1, 1, count))
-            one = writer.once('slice_axis', '%s_%s' % (name, kind),
-                              {'axis': 0, 'begin': begin, 'end': end}, entry)
+        writer, ends = self._writer, {0: (0, 1), count - 1: (-1, None)}
+        if t in ends or self._counted is not None:
+            begin, end = ends.get(t) or self._ends(Span(t, 1, 1, count))
+            one = writer.once('slice_axis', name + '_one', {
+                'axis': 0, 'begin': begin, 'end': end}, entry)
             return writer.once('Reshape', name + '_step', {'shape': (-3, -2)}, one)
         split = writer.once('SliceChannel', name + '_steps', {
             'num_outputs': count, 'axis': 0, 'squeeze_axis': True}, entry, outputs=count)

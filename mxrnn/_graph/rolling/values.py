@@ -227,4 +227,7 @@ class Values:
                 for arg in self.args[i]:
                     needed[self.owner[arg]] = True
                     self.readers[arg].append(i)
+        for i, (_, parts) in self.joins.items():
+            for part in parts if needed[i] else ():
+                self.readers[part].append(i)
         self.needed = needed
