@@ -58,8 +58,7 @@ JOBS = 2
 #: What begins the names of mutants that are as good as the original, and why they are.
 EQUIVALENT = {
     'chains._in_group: no failed < _PATIENCE in': 'it takes longer',
-    'chains._way_back: never len(came) > limit': 'it takes longer',
-    'chains.direct_chains: never (node, at) in later': 'parts of chains come after the whole',
+    'chains._way_back: never len(queue) > limit': 'it takes longer',
     'columns.Recurrence.__init__: always each.family is not None': 'it is for type checkers',
     'lengths._reshape: never keeps': 'a Reshape that changes nothing is written',
     'ranks.find_ranks: always label not in rules': 'it takes longer',
@@ -67,8 +66,6 @@ EQUIVALENT = {
     'steps._Search._is_early: never len(seen) > 100': 'it takes longer',
     'steps._Search._odd: ': 'a message names another node',
     'steps._Search.result: always part.family': 'it is for type checkers',
-    'vectors._gates: never len(pieces) == 1': 'Concat of one array is that array',
-    'wholes.whole_parts: always state.begin is not None': 'it is for type checkers',
 }
 
 

@@ -15,8 +15,10 @@ SIZE, STEPS = 4, 3
 
 
 class Weights(dict):
+    """Variables; 'd…' state their shape, 'o…' one with an open size."""
+
     def __missing__(self, name):
-        self[name] = S.Variable(name, shape=(SIZE, SIZE) if name[0] == 'd' else None)
+        self[name] = S.Variable(name, shape={'d': (SIZE, SIZE), 'o': (SIZE, 0)}.get(name[0]))
         return self[name]
 
 
@@ -51,13 +53,14 @@ def gru(update=S.sigmoid, reset=S.sigmoid, rest=lambda z, r: 1 - z, new=S.tanh,
     return step
 
 
-def lstm(gates, memory=lambda kept, new, x: kept + new, out=S.tanh):
+def lstm(gates, memory=lambda kept, new, x: kept + new, out=S.tanh,
+         shows=S.sigmoid):
     """`gates` gives the sums of the four gates."""
     def step(x, states, t):
         h, c = states
         i, f, g, o = gates(x, h)
         c = memory(S.sigmoid(f) * c, S.sigmoid(i) * S.tanh(g), x)
-        return [S.sigmoid(o) * out(c), c]
+        return [shows(o) * out(c), c]
     return step
 
 
@@ -123,6 +126,12 @@ def cut(value, begins, ends):
     return [rows(value, begin, end) for begin, end in zip(begins, ends)]
 
 
+def residual(value, inner):
+    for _ in range(30):
+        value = value + inner(value)
+    return value
+
+
 def both(x, h, name='g', parts=4, **options):
     return fc(x, 'x' + name, parts, **options) + fc(h, 'h' + name, parts, **options)
 
@@ -153,6 +162,8 @@ CELLS = {
                           'kernel'),
     'lstm begun by a product': (begun(lstm(each), lambda a, b: a * S.tanh(b), lambda a, b: b),
                                 'kernel'),
+    'a state of one axis': (rnn(lambda x, h, t: part(both(x, h, parts=0.5), 0, 2,
+                                                     squeeze_axis=True)), 'loop', (SIZE,)),
 
     'state in the sum': (rnn(lambda x, h, t: added(x, h)), 'loop'),
     'begin state is a product': (rnn(lambda x, h, t: added(x, h if t else fc(h, 'b'))), 'loop'),
@@ -164,6 +175,8 @@ CELLS = {
                        'loop', (SIZE, SIZE)),
     'dot of an unknown weight': (rnn(lambda x, h, t: S.dot(x, W['x']) + S.dot(h, W['h'])), 'loop',
                                  (SIZE, SIZE)),
+    'dot of weights with an open size': (rnn(lambda x, h, t: S.dot(x, W['ox']) + S.dot(h, W['oh'])),
+                                         'loop', (SIZE, 0)),
     'dot of an unknown state': (rnn(lambda x, h, t: S.dot(x, W['dx']) + S.dot(h, W['dh'])), 'loop'),
     'a product that keeps axes': (rnn(lambda x, h, t: fc(x, 'x', flatten=False) + fc(h, 'h')),
                                   'loop'),
@@ -181,6 +194,12 @@ CELLS = {
     'three side by side': (rnn(lambda x, h, t: fc(S.Concat(x, h, x, dim=1), 'w')), 'loop'),
     'state by itself': (rnn(lambda x, h, t: fc(S.Concat(h, h, dim=1), 'w') + fc(x, 'x')), 'loop'),
 
+    'many ways to the step before': (rnn(lambda x, h, t: residual(both(x, h, parts=1), S.tanh)),
+                                     'loop'),
+    'a sum of sums': (rnn(lambda x, h, t: residual(both(x, h, parts=1), S.identity)), 'loop'),
+    'a weight each step': (rnn(lambda x, h, t: fc(x, 'x%d' % t) + fc(h, 'h')), 'loop'),
+    'a part that no step reads': (lambda x, states, t: list(map(S.tanh, S.SliceChannel(
+        both(x, states[0], parts=2), num_outputs=2))), 'loop'),
     'one input at first': (rnn(lambda x, h, t: fc(x, 'wx') + fc(S.tanh(h + W['h' if t else 'x']),
                                                                 'wh')), 'loop'),
     'a variable each step': (rnn(lambda x, h, t: fc(x, 'wx') + fc(S.tanh(h + W['d%d' % t]),
@@ -199,6 +218,9 @@ CELLS = {
         fc(x, 'x') + fc(states[0] + states[1], 'h')), states[0]], 'loop'),
     'one node for two at first': (rnn(lambda x, h, t: forked(x, h, t)), 'loop'),
     'memory of three': (lstm(each, lambda kept, new, x: S.add_n(kept, new, x)), 'loop'),
+    'gates of two inputs': (lstm(lambda x, h: each(x, h)[:3] + each(S.negative(x), h)[3:]), 'loop'),
+    'memory shown by softsign': (lstm(each, out=S.softsign), 'loop'),
+    'out by softsign': (lstm(each, shows=S.softsign), 'loop'),
     'update by softsign': (gru(S.softsign), 'loop'),
     'reset by softsign': (gru(reset=S.softsign), 'loop'),
     'new by softsign': (gru(new=S.softsign), 'loop'),
@@ -239,7 +261,9 @@ def test_kinds_and_numbers(name, steps):
     names = symbol.list_arguments()
     graph = graph_from_json(symbol.tojson())
     shapes = {'data': (SIZE, steps, SIZE), 'single': (SIZE, SIZE),
-              **{each: (SIZE, SIZE) for each in ('begin0', 'begin1', 'x', 'h') if each in names}}
+              **{each: (SIZE, SIZE) for each in ('x', 'h', 'ox', 'oh')},
+              'begin0': shape[0][:1] if name == 'a state of one axis' else (SIZE, SIZE),
+              'begin1': (SIZE, SIZE)}
     rolled = roll(graph)
     assert [each.kind for each in rolled.findings] == [kind]
     assert_same(rolled.graph, graph, values_of(symbol, {
@@ -315,6 +339,18 @@ def begun_by_another(h):
     return total(other[0], h[1:]) * other[-1]
 
 
+def another_sum_first(h):
+    two = h[0] + h[1]
+    return S.Group([two + h[0], total(two, h[2:])])
+
+
+def rnn_of_sums(state, values):
+    """Another layer, whose step is a sum with its state."""
+    for value in values:
+        state = S.tanh(state + (fc(state, 'hs') + value))
+    return state
+
+
 #: Sums of the outputs of a GRU, which are sums themselves, and what is found with it.
 SUMS = {
     'all': (lambda h: total(h[0], h[1:]), ['kernel', 'loop']),
@@ -326,6 +362,11 @@ SUMS = {
     'the steps before': (lambda h: above(map(S.tanh, before(h, 'begin0')), 'a')[-1],
                          ['kernel'] * 2),
     'some sums of some steps': (some_sums, ['kernel'] * 2 + ['loop'] + ['fixed'] * 2),
+    'one of them in another sum first': (another_sum_first, ['kernel', 'loop']),
+    'read by another recurrence': (lambda h: rnn_of_sums(total(h[0], h[1:]), h), [
+        'kernel', 'loop', 'loop']),
+    'nothing needs the sum': (lambda h: S.where(S.ones_like(h[0]), h[-1], total(h[0], h[1:])),
+                              ['kernel']),
     'nothing needs it': (lambda h: S.where(S.ones_like(h[0]), h[-1], rnn(
         lambda x, y, t: fc(y, 'u'))(None, rnn(lambda x, y, t: fc(y, 'u'))(None, h[-1:], 0), 0)[0]),
         ['kernel']),

@@ -69,7 +69,7 @@ def _way_back(values: Values, start: int, at: int, targets: dict[int, None], lim
                 node, position = came[node]
                 way.append(position)
             return way[::-1]
-        if len(came) > limit:
+        if len(queue) > limit:
             break
         for position, arg in enumerate(args[node]):
             other = owner[arg]
@@ -93,22 +93,17 @@ def _follow(values: Values, node: int, way: list[int]) -> int:
 def direct_chains(values: Values, taken: Container[int]) -> Iterator[list[int]]:
     """Lists of at least three nodes with the same operator, each of which reads the one before
     itself, as running sums do; without those that are `taken`."""
-    following: dict[tuple[int, int], int] = {}
-    later: set[tuple[int, int]] = set()
+    #: By node and input, how many nodes follow each other up to there.
+    counts: dict[tuple[int, int], int] = {}
     for i, args in enumerate(values.args):
-        if not values.needed[i] or i in taken:
-            continue
-        for at, arg in enumerate(args):
-            before = values.owner[arg]
-            if values.labels[before] == values.labels[i] and before not in taken and (
-                    (before, at) not in following):
-                following[before, at] = i
-                later.add((i, at))
-    for node, at in list(following):
-        if (node, at) in later:
-            continue
+        if values.needed[i] and i not in taken:
+            for at, arg in enumerate(args):
+                before = values.owner[arg]
+                if values.labels[before] == values.labels[i] and before not in taken:
+                    counts[i, at] = counts.get((before, at), 1) + 1
+    for node, at in sorted(counts, key=lambda end: -counts[end]):
         chain = [node]
-        while (chain[-1], at) in following:
-            chain.append(following[chain[-1], at])
+        while counts.pop((chain[-1], at), 0):
+            chain.append(values.owner[values.args[chain[-1]][at]])
         if len(chain) > 2:
-            yield chain
+            yield chain[::-1]

@@ -39,23 +39,17 @@ class Column:
         needs.
     family : Family or None
         What gives them, for a part of the step; the column is its output number `output`.
-    begin : int or None
-        The begin state, for a state, which in each further step is what `after` was in the one
-        before.
+    after : Column or None
+        Of a state: what it is in the next step. Its first value is the begin state.
     """
 
-    __slots__ = ('after', 'begin', 'family', 'lanes', 'output')
+    __slots__ = ('after', 'family', 'lanes', 'output')
 
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
         self.family: Family | None = None
         self.output = 0
-        self.begin: int | None = None
         self.after: Column | None = None
-
-    @property
-    def is_state(self) -> bool:
-        return self.after is not None
 
     @property
     def is_outside(self) -> bool:
@@ -108,15 +102,13 @@ class Recurrence:
 
 
 def alike(values: Values, lanes: Sequence[int]) -> tuple[int, ...] | None:
-    """The nodes that give `lanes`, if they are as many, with one operator and parameters, and it
-    is the same output of each; else None."""
+    """The nodes that give `lanes`, if all have one operator and parameters, and it is the same
+    output of each; else None."""
     values.spend(len(lanes))
     owner, labels = values.owner, values.labels
     nodes = tuple([owner[value] for value in lanes])
     first = nodes[0]
     label, output = labels[first], lanes[0] - values.first[first]
-    if len(set(nodes)) != len(nodes):
-        return None
     for node, value in zip(nodes, lanes):
         if labels[node] != label or value - values.first[node] != output:
             return None

@@ -4,7 +4,7 @@ Sums and products may be in any order, gates in any order in the weights, with b
 """
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 from ..graph import Node
 from .columns import Column, Recurrence, alike
@@ -78,8 +78,7 @@ class _Matcher:
     # ---- reading columns
 
     def _op(self, column: Column) -> str:
-        if column.is_state or (
-                len(set(column.lanes)) > 1 and alike(self._values, column.lanes) is None):
+        if alike(self._values, column.lanes) is None:
             return ''
         return self._values.node(column.lanes[0]).op
 
@@ -146,7 +145,7 @@ class _Matcher:
             raise _Other('its steps are none of LSTM, GRU and RNN')
         data, i2h, h2h = self._gates([self._of(output)[0]], state)
         return Kernel('rnn_' + activation, self._units, data, i2h, h2h, output, None,
-                      (_begin(state),))
+                      (state.lanes[0],))
 
     def _lstm(self) -> Kernel:
         for memory in map(_after, self._recurrence.states):
@@ -171,7 +170,7 @@ class _Matcher:
             if self._under(shown, 'tanh') is memory and last is not None:
                 data, i2h, h2h = self._gates([enter, forget, candidate, last], state)
                 return Kernel('lstm', self._units, data, i2h, h2h, output, memory,
-                              (_begin(state), _begin(before)))
+                              (state.lanes[0], before.lanes[0]))
         raise _Other('its output is not that of an LSTM')
 
     def _gru(self) -> Kernel:
@@ -203,11 +202,10 @@ class _Matcher:
                 data, i2h, h2h = self._gates([gate, self._of(update)[0]], state)
                 own, own_i2h, none = self._terms(entering, state)
                 nothing, _, own_h2h = self._terms(recurrent, state)
-                if none or nothing or len(own) != 1 or len(own_h2h) != 1 or (
-                        own[0].lanes != data.lanes):
+                if none or nothing or not own or not own_h2h or own[0].lanes != data.lanes:
                     continue
                 return Kernel('gru', self._units, data, i2h + own_i2h, h2h + own_h2h, output,
-                              None, (_begin(state),))
+                              None, (state.lanes[0],))
         raise _Other('its reset gate is not applied to the product with the state, as sym.RNN does')
 
     # ---- gates
@@ -219,21 +217,21 @@ class _Matcher:
         i2h, h2h = [], []
         for column in columns:
             own, first, second = self._terms(column, state)
-            if len(own) != 1 or len(second) != 1:
-                raise _Other('a gate is not one product with the input plus one with the state')
+            if not own or not second:
+                raise _Other('a gate lacks a product with the input or one with the state')
             if data is not None and own[0].lanes != data.lanes:
                 raise _Other('its gates read different inputs')
             data = own[0]
             i2h += first
             h2h += second
         assert data is not None
-        if not self._flattens and self._ranks[_begin(state)] != 2:
+        if not self._flattens and self._ranks[state.lanes[0]] != 2:
             raise _Other('dot may multiply arrays of more than two axes')
         return data, i2h, h2h
 
     def _terms(self, column: Column, state: Column
                ) -> tuple[list[Column], list[Gate], list[Gate]]:
-        """The data, the weights of the products with it, and of those with the state, in a sum."""
+        """The data, the weights of the product with it, and of that with the state, in a sum."""
         data: list[Column] = []
         i2h: list[Gate] = []
         h2h: list[Gate] = []
@@ -247,17 +245,19 @@ class _Matcher:
             self._check_units(term, gate)
             if read is state:
                 h2h.append(gate)
-                continue
-            joined = self._beside(read, state)
-            if joined is not None:
-                read, first = joined
-                gate = gate._replace(joined=first)
-                h2h.append(gate)
-                gate = gate._replace(bias=None)
-            if not read.is_outside:
-                raise _Other('a gate reads more than input and state')
-            data.append(read)
-            i2h.append(gate)
+            else:
+                joined = self._beside(read, state)
+                if joined is not None:
+                    read, first = joined
+                    gate = gate._replace(joined=first)
+                    h2h.append(gate)
+                    gate = gate._replace(bias=None)
+                if not read.is_outside:
+                    raise _Other('a gate reads more than input and state')
+                data.append(read)
+                i2h.append(gate)
+            if len(data) > 1 or len(h2h) > 1:
+                raise _Other('a gate is a sum of several products with the input or the state')
         return data, i2h, h2h
 
     def _beside(self, column: Column, state: Column) -> tuple[Column, bool] | None:
@@ -290,9 +290,8 @@ class _Matcher:
         if not rows or rows != self._units * term.parts:
             raise _Other('its gates have different sizes')
 
-    def _flat(self, column: Column) -> list[_Term]:
+    def _flat(self, column: Column) -> Iterator[_Term]:
         """The products that `column` is the sum of."""
-        terms = []
         pending = [_Term(column, 0, 1)]
         while pending:
             term = pending.pop()
@@ -302,9 +301,9 @@ class _Matcher:
             elif op == 'FullyConnected':
                 if not node.flatten:
                     raise _Other('a product that does not flatten what it reads')
-                terms.append(term)
+                yield term
             elif op == 'dot' and not node.transpose_a:
-                terms.append(term)
+                yield term
             elif op == 'SliceChannel' and term.parts == 1 and (
                     node.axis in (1, -1) and not node.squeeze_axis):
                 pending.append(_Term(self._of(term.column)[0],
@@ -314,7 +313,6 @@ class _Matcher:
                 pending.append(self._cut(term))
             else:
                 raise _Other('a gate is no sum of products with weights')
-        return terms
 
     def _cut(self, term: _Term) -> _Term:
         """The part of a sum that slice_axis takes."""
@@ -336,8 +334,3 @@ class _Matcher:
 def _after(state: Column) -> Column:
     assert state.after is not None
     return state.after
-
-
-def _begin(state: Column) -> int:
-    assert state.begin is not None
-    return state.begin

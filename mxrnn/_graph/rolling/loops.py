@@ -103,7 +103,7 @@ class Loop:
         seen: set[int] = set()
         while pending:
             each = pending.pop()
-            if each.is_state:
+            if each.after is not None:
                 if self._begins_with(each)[:1] in ((), (1,)) and not self._values.one_shape(
                         *each.lanes[:2]):
                     return True
@@ -114,13 +114,14 @@ class Loop:
 
     def _grows(self, state: Column) -> bool:
         """Whether each step joins something to a state, and the next has both as its state."""
-        pending = [(state.after, False)]
+        pending, seen = [(state.after, False)], set()
         while pending:
-            column, joined = pending.pop()
-            if column is None or column.family is None:
+            each = column, joined = pending.pop()
+            if column is None or column.family is None or each in seen:
                 if joined and column is state:
                     return True
                 continue
+            seen.add(each)
             node = self._values.nodes[column.family.nodes[0]]
             joins = node.op == 'Concat'
             if joins or has_one_shape(node):

@@ -154,7 +154,7 @@ class _Search:
 
     def _state(self, lanes: Lanes) -> Column:
         state = self._longest(self._states, lanes)
-        state.begin, state.after = lanes[0], self._part(lanes[1:])
+        state.after = self._part(lanes[1:])
         return state
 
     # ---- what a step computes of its states before anything of its own

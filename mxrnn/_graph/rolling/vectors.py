@@ -63,8 +63,6 @@ def _gates(writer: Writer, arrays: Sequence[Entry], gates: Sequence[Gate], name:
                 'axis': 0, 'num_outputs': gate.parts}, array, outputs=gate.parts)
             array = Entry(split.node, gate.part)
         pieces.append(array)
-    if len(pieces) == 1:
-        return pieces[0]
     return writer.once('Concat', name + '_rows', {'dim': 0, 'num_args': len(pieces)}, *pieces)
 
 

@@ -22,8 +22,8 @@ def whole_parts(planner: Planner, claims: Mapping[int, Claim],
             for each in recurrences]
     found: set[Lanes] = set()
     for number, each in enumerate(recurrences):
-        begins = [claims.get(state.begin) for state in each.states
-                  if state.begin is not None] if isinstance(each, Loop) else []
+        begins = [claims.get(state.lanes[0])
+                  for state in each.states] if isinstance(each, Loop) else []
         for lanes, plan in _below(planner, data[number]):
             if isinstance(plan, Steps) and any(
                     begin is not None and begin.column is plan.column
