@@ -145,8 +145,11 @@ class GivenLengths(Lengths):
         """
         if self._mask is None:
             inputs = mx.sym.Cast(merged(self._inputs, self._layout), dtype='float32')
-            ones = mx.sym.slice_axis(mx.sym.ones_like(inputs), axis=time_axis(self._layout),
-                                     begin=0, end=self._length)
+            ones = mx.sym.slice_axis(
+                mx.sym.ones_like(inputs), axis=time_axis(self._layout),
+                # Rolling up frees an end together with one clip, which MXNet 1.5 has several of.
+                **({'begin': 0, 'end': self._length} if RELEASE > (1, 5) else
+                   {'begin': -(self._length or 0), 'end': None}))
             self._mask = self.mask(ones, self._layout)
         return self._mask
 

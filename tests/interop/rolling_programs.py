@@ -20,6 +20,8 @@ class Program(NamedTuple):
     kinds: list[str]
     #: Whether it has one length: its inputs or outputs are lists of steps, say.
     lists: bool = False
+    #: Whether it takes another length only where that is asked for.
+    asked: bool = False
     #: Inputs that are numbers of words or classes, and below which number.
     numbers: dict[str, int] = {}
 
@@ -31,10 +33,10 @@ PROGRAMS: list[Program] = []
 
 
 def _program(shapes: Callable[[int, int], dict[str, tuple[int, ...]]], *kinds: str,
-             lists: bool = False, **numbers: int) -> Callable[..., Any]:
+             lists: bool = False, asked: bool = False, **numbers: int) -> Callable[..., Any]:
     def enter(build: Callable[[int], Any]) -> Callable[[int], Any]:
         PROGRAMS.append(Program(build.__name__.strip('_'), build, shapes, list(kinds), lists,
-                                numbers))
+                                asked, numbers))
         return build
     return enter
 
@@ -286,7 +288,7 @@ def _lists_in_and_out(length: int) -> Any:
 
 
 @_program(lambda length, batch: {'data': (batch, length, FEATURES), 'lengths': (batch,)}, 'loop',
-          'loop', lists=True, lengths=3)
+          'loop', asked=True, lengths=9)
 def _lengths(length: int) -> Any:
     stack = rnn.SequentialRNNCell()
     stack.add(rnn.LSTMCell(HIDDEN, 'l0_'))
@@ -332,7 +334,7 @@ def _teacher_forcing(length: int) -> Any:
 
 
 @_program(lambda length, batch: {'data': (length, batch, FEATURES), 'lengths': (batch,)}, 'loop',
-          'loop', lists=True, lengths=9)
+          'loop', asked=True, lengths=9)
 def _lengths_and_no_states(length: int) -> Any:
     """The last step's states are not kept, since nothing reads them."""
     cell = rnn.BidirectionalCell(rnn.LSTMCell(HIDDEN, 'f_'), rnn.GRUCell(HIDDEN, 'b_'))

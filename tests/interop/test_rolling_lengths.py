@@ -232,6 +232,11 @@ def scores(length, cell=None):
     return mx.sym.FullyConnected(rows_of(length, cell), num_hidden=5)
 
 
+def masked(sequence, length):
+    return mx.sym.SequenceMask(sequence, mx.sym.clip(mx.sym.floor(VALID * 9), 0, length),
+                               use_sequence_length=True)
+
+
 def two_lengths(length, cell=None):
     outputs = encoder(length, cell and cell())
     other = encoder(3, cell and cell(prefix='other_') or rnn.GRUCell(3, 'other_'), MEMORY)
@@ -310,8 +315,16 @@ STATING = {
     'numbers before the first step': (lambda length: encoder(length, data=mx.sym.broadcast_mul(
         mx.sym.Variable('data'), reshape(mx.sym.arange(0, length), -1, 1, 1))), False),
     'lengths': (lambda length: beside(mx.sym.clip(VALID, 0, length), length), True),
-    'lengths from 1': (lambda length: beside(mx.sym.clip(VALID, 1, length), length), False),
+    'lengths from 1': (lambda length: beside(mx.sym.clip(VALID, 1, length), length), True),
     'lengths of something else': (lambda length: beside(mx.sym.clip(VALID, 0, 7), length), False),
+    'lengths behind a recurrence': (lambda length: masked(encoder(length), length), True),
+    'lengths of something longer': (lambda length: beside(masked(MEMORY, 7), length), False),
+    'lengths that the sequence is made of': (lambda length: encoder(length, data=masked(
+        mx.sym.broadcast_mul(mx.sym.Variable('data'), reshape(mx.sym.clip(
+            VALID, 0, length), 1, -1, 1)), length)), False),
+    'lengths that are not bounded': (lambda length: encoder(length, data=mx.sym.SequenceMask(
+        mx.sym.Variable('data'), mx.sym.floor(mx.sym.abs(VALID) * 4),
+        use_sequence_length=True)), False),
     'lengths before the first step': (lambda length: encoder(length, data=mx.sym.broadcast_mul(
         mx.sym.Variable('data'), reshape(mx.sym.clip(VALID, 0, length), 1, -1, 1))), False),
 }
@@ -335,6 +348,7 @@ def test_nodes_that_state_the_number_of_steps(name):
             'behind another recurrence': (3, 2, 4), 'behind another loop': (3, 2, 4),
             'rows of a weight': (2, 3), 'a score of each row': (length, 2),
             'scores times a mask': (length, 2), 'scores times something': (3, 1, 1),
+            'lengths of something longer': (9, 2, 1),
         }.get(name, (1, 2, 1))
         shapes = {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
         assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes))

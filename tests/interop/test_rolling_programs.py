@@ -35,7 +35,7 @@ def test_kinds(program):
 
 @each_program
 def test_against_mxnet_at_any_length(program):
-    rolled = check_rolled(build(program, 5))
+    rolled = check_rolled(build(program, 5), length=5 if program.asked else None)
     for batch, length in ((2, 5),) if program.lists else ((2, 5), (3, 8), (1, 3)):
         shapes = program.shapes(length, batch)
         bound = bind(build(program, length), shapes, values=numbers(program, shapes))

@@ -68,11 +68,11 @@ def free(graph: Graph, length: int) -> Graph:
     """
     writer = _Freeing(length)
     places: dict[int, int] = {}
-    computed = _computed(graph)
+    computed, masked = _computed(graph), _masked(graph, length)
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)
-        if node.op in _FREED and i in computed and _states(node, length):
+        if node.op in _FREED and i in computed and i not in masked and _states(node, length):
             made = _FREED[node.op](writer, node, inputs)
         places[i] = (made or writer.copy(node, inputs)).node
         _note_axes(writer.nodes, written, writer.axes)
@@ -80,8 +80,37 @@ def free(graph: Graph, length: int) -> Graph:
             writer.steps = Entry(places[i], 0)
         elif writer.steps is None and node.op == '_foreach' and node.inputs:
             writer.steps = inputs[0]  # its first sequence
+    for i, (sequence, axis) in masked.items():
+        at, node = places[i], writer.nodes[places[i]]
+        numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
+        writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
     return writer.graph([Entry(places[head.node], head.output) for head in graph.heads],
                         graph.version)
+
+
+#: Operators that hand lengths on.
+_HANDS_ON = ('where', 'floor', 'Cast', '_identity_with_attr_like_rhs')
+
+
+def _masked(graph: Graph, length: int) -> dict[int, tuple[Entry, int]]:
+    """By node that bounds lengths by `length`: a sequence that these are of, and its axis of steps.
+    """
+    found: dict[int, tuple[Entry, int]] = {}
+    clips: dict[int, int] = {}  # by node that gives bounded lengths
+    behind: set[int] = set()
+    for i, node in enumerate(graph.nodes):
+        if node.op == 'clip' and _states(node, length):
+            clips[i] = i
+            behind.add(i)
+        elif any(entry.node in behind for entry in node.inputs):
+            behind.add(i)
+        if node.op in _HANDS_ON:
+            clips.update((i, clips[entry.node]) for entry in node.inputs if entry.node in clips)
+        elif node.op.startswith('Sequence') and node.inputs[0].node not in behind:
+            for entry in node.inputs_of('length'):
+                if entry.node in clips:
+                    found.setdefault(clips[entry.node], (node.inputs[0], node.axis))
+    return found
 
 
 class _Freeing(Writer):
@@ -184,24 +213,26 @@ def _whole(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
 def _numbered(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     if writer.steps is None or node.start != 0 or node.step != 1 or node.repeat != 1:
         return None
-    return writer.stand_in('Cast', node.name, {'dtype': node.dtype}, _numbers(writer, node))
+    return writer.stand_in('Cast', node.name, {'dtype': node.dtype},
+                           _numbers(writer, node, writer.steps))
+
+
+def _numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entry:
+    """The numbers of the steps of a sequence."""
+    return writer.once('_contrib_arange_like', node.name + '_numbers', {'axis': axis}, sequence)
 
 
 def _clip(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     """Lengths, which are at most as many as there are steps."""
-    if writer.steps is None or node.a_min != 0:
-        return None
+    return writer.steps and _bounded(writer, node, inputs, _numbers(writer, node, writer.steps))
+
+
+def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Entry:
     name = node.name
-    ones = writer.once('ones_like', name + '_ones', {}, _numbers(writer, node))
+    ones = writer.once('ones_like', name + '_ones', {}, numbers)
     count = writer.once('sum', name + '_count', {'axis': 0, 'keepdims': True}, ones)
-    least = writer.add('_maximum_scalar', name + '_least', {'scalar': 0}, [inputs[0]])
+    least = writer.add('_maximum_scalar', name + '_least', {'scalar': node.a_min}, [inputs[0]])
     return writer.named(writer.add('broadcast_minimum', '', {}, [least, count]), name)
-
-
-def _numbers(writer: _Freeing, node: Node) -> Entry:
-    """The numbers of the steps."""
-    assert writer.steps is not None
-    return writer.once('_contrib_arange_like', node.name + '_numbers', {'axis': 0}, writer.steps)
 
 
 _FREED: dict[str, Free] = {'Reshape': _reshape, 'broadcast_axis': _broadcast,
