@@ -13,6 +13,7 @@ alone that reach its line.
 from __future__ import annotations
 
 import ast
+import bisect
 import contextlib
 import functools
 import importlib
@@ -51,7 +52,7 @@ MODULES = sorted(path.stem for path in FOLDER.glob('[!_]*.py'))
 #: Tests of these files are a part of the corpus, if they need no fixture.
 TESTS = ['cells', 'edges', 'parts', 'lengths', 'lifting']
 #: How many seconds of the processor a mutant may take, and how many the cases take, the fastest
-#: ones first, on which it is tried.
+#: ones first, on which it is tried. What survives them is tried on the others, too.
 LIMIT, ENOUGH = 20, 5
 #: How many mutants are tried at a time.
 JOBS = 2
@@ -348,16 +349,24 @@ def deciding(modules: Sequence[str], cases: Sequence[Case]) -> Deciding:
 
 
 def caught_by(mutant: Mutant, found: Deciding) -> str | None:
-    """The case that notices, tried in a process of its own; None if none does."""
+    """The case that notices; None if none does."""
     own = sorted({each for value in mutant.values for each in found.get((mutant.place, value), ())})
-    until = itertools.accumulate(seconds for seconds, _, _ in own)
-    cases = [case for seconds, (_, _, case) in zip(until, own)
-             if seconds < ENOUGH or case is own[0][2]]
+    until = list(itertools.accumulate(seconds for seconds, _, _ in own))
+    cases = [case for _, _, case in own]
+    first = max(1, bisect.bisect(until, ENOUGH))
+    answer = _tried(mutant, cases[:first], LIMIT)
+    if answer is None and cases[first:] and not str(mutant).startswith(tuple(EQUIVALENT)):
+        answer = _tried(mutant, cases[first:], LIMIT + int(3 * until[-1]))
+    return answer
+
+
+def _tried(mutant: Mutant, cases: Sequence[Case], limit: int) -> str | None:
+    """The case that notices, tried in a process of its own; None if none does."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
             _set(mutant.module, mutant.function, mutant.code)
             os.write(writing, (_noticed(cases) + '\n').encode())
         finally:

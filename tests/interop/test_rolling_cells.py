@@ -218,6 +218,7 @@ CELLS = {
         fc(x, 'x') + fc(states[0] + states[1], 'h')), states[0]], 'loop'),
     'one node for two at first': (rnn(lambda x, h, t: forked(x, h, t)), 'loop'),
     'memory of three': (lstm(each, lambda kept, new, x: S.add_n(kept, new, x)), 'loop'),
+    'a gate of data alone': (lstm(lambda x, h: [fc(x, 'x0'), *each(x, h)[1:]]), 'loop'),
     'gates of two inputs': (lstm(lambda x, h: each(x, h)[:3] + each(S.negative(x), h)[3:]), 'loop'),
     'memory shown by softsign': (lstm(each, out=S.softsign), 'loop'),
     'out by softsign': (lstm(each, shows=S.softsign), 'loop'),

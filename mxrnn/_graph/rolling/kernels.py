@@ -202,7 +202,7 @@ class _Matcher:
                 data, i2h, h2h = self._gates([gate, self._of(update)[0]], state)
                 own, own_i2h, none = self._terms(entering, state)
                 nothing, _, own_h2h = self._terms(recurrent, state)
-                if none or nothing or not own or not own_h2h or own[0].lanes != data.lanes:
+                if none or nothing or own[0].lanes != data.lanes:
                     continue
                 return Kernel('gru', self._units, data, i2h + own_i2h, h2h + own_h2h, output,
                               None, (state.lanes[0],))
