@@ -123,6 +123,17 @@ def test_graphs_that_prove_nothing():
         certify(*first)
 
 
+def test_lengths_of_a_decoder_are_not_those_of_its_encoder():
+    """The decoder reads no sequence: nothing but its number tells how many steps it has."""
+    def build(length):
+        with mx.name.NameManager():
+            encoded = encoder(3, rnn.GRUCell(3, 'e_'), merge=False)
+            return rnn.LSTMCell(3, 'd_').unroll(length, [encoded[-1]] * length,
+                                                merge_outputs=True)[0]
+    with pytest.raises(ValueError, match='repeated differ'):
+        certify(graph_of(build(4)), graph_of(build(6)))
+
+
 def test_recurrences_that_stay_do_not_count():
     """A chain of BatchNorms stays as it is; it is longer than the steps that are rolled up."""
     def with_chain(length):
@@ -196,11 +207,11 @@ def test_one_value_in_each_step():
         assert_equal(run_rolled(rolled, bind(build(length), shapes), shapes))
 
 
-def encoder(length, cell=None, data=None, layout='TNC'):
+def encoder(length, cell=None, data=None, layout='TNC', merge=True):
     """The outputs of all steps."""
     cell = cell or rnn.LSTMCell(3)
     data = mx.sym.Variable('data') if data is None else data
-    return cell.unroll(length, data, layout=layout, merge_outputs=True)[0]
+    return cell.unroll(length, data, layout=layout, merge_outputs=merge)[0]
 
 
 def beside(other, length, cell=None):
@@ -301,6 +312,14 @@ STATING = {
         MEMORY, axis=(0, 2), size=(length, 5)), length), False),
     'all steps': (lambda length: mx.sym.slice_axis(encoder(length), axis=0, begin=0, end=length),
                   True),
+    'all steps of a loop': (lambda length: mx.sym.slice_axis(
+        encoder(length, custom()), axis=0, begin=0, end=length), True),
+    'as many columns as steps': (lambda length: mx.sym.slice_axis(
+        encoder(length, rnn.LSTMCell(7)), axis=2, begin=0, end=length), False),
+    'as many steps of longer data': (lambda length: encoder(length, data=mx.sym.slice_axis(
+        mx.sym.Variable('longer'), axis=0, begin=0, end=length)), False),
+    'rows of a table': (lambda length: mx.sym.broadcast_add(encoder(length), mx.sym.expand_dims(
+        mx.sym.slice_axis(mx.sym.Variable('wide'), axis=0, begin=0, end=length), axis=1)), False),
     'all steps but the first': (lambda length: mx.sym.slice_axis(
         encoder(length), axis=0, begin=1, end=length), False),
     'rows of a weight': (lambda length: mx.sym.Group([encoder(length), weighted(
@@ -308,6 +327,18 @@ STATING = {
     'numbers': (lambda length: beside(mx.sym.arange(0, length), length), True),
     'numbers, with a loop': (
         lambda length: beside(mx.sym.arange(0, length), length, custom()), True),
+    'numbers behind another recurrence': (lambda length: mx.sym.Group([
+        two_lengths(length), mx.sym.arange(0, length)]), True),
+    'numbers behind another loop': (lambda length: mx.sym.Group([
+        two_lengths(length, custom), mx.sym.arange(0, length)]), True),
+    'numbers before the recurrence of as many': (lambda length: mx.sym.Group([
+        encoder(3, rnn.GRUCell(3, 'other_'), MEMORY), mx.sym.arange(0, length), encoder(length)]),
+        False),
+    'numbers with a recurrence of fewer': (lambda length: mx.sym.Group([
+        encoder(3, rnn.GRUCell(3, 'other_'), MEMORY), mx.sym.arange(0, length)]), False),
+    'numbers with steps of fewer': (lambda length: mx.sym.Group([mx.sym.stack(*[
+        mx.sym.dot(each, each, transpose_b=True) for each in encoder(
+            3, data=MEMORY, merge=False)], axis=0), mx.sym.arange(0, length)]), False),
     'numbers from 1': (lambda length: beside(mx.sym.arange(1, length), length), False),
     'every second number': (lambda length: beside(mx.sym.arange(0, length, 2), length), False),
     'numbers twice': (lambda length: beside(mx.sym.arange(0, length, repeat=2), length), False),
@@ -343,13 +374,12 @@ def test_nodes_that_state_the_number_of_steps(name):
     for length in (4, 6) if freed else (4,):
         symbol = make(length)
         shapes = {'data': (2, length, 4) if layout else (length, 2, 4), 'valid': (2,),
-                  'wide': (9, 3)}
+                  'wide': (9, 3), 'longer': (9, 2, 4)}
         shapes['memory'] = {
-            'behind another recurrence': (3, 2, 4), 'behind another loop': (3, 2, 4),
             'rows of a weight': (2, 3), 'a score of each row': (length, 2),
             'scores times a mask': (length, 2), 'scores times something': (3, 1, 1),
             'lengths of something longer': (9, 2, 1),
-        }.get(name, (1, 2, 1))
+        }.get(name, (3, 2, 4) if 'another' in name or 'numbers' in name else (1, 2, 1))
         shapes = {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
         assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes))
 

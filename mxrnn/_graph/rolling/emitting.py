@@ -51,22 +51,24 @@ class Emitter:
     Parameters
     ----------
     planner : Planner
-    recurrences : list of (str, Kernel or Loop)
-        With what the names of their nodes begin with.
+    recurrences : list of (str, Kernel or Loop, int)
+        With what the names of their nodes begin with, and how many steps they have.
     counted : Counted, optional
         From which end the places in sequences are counted, of which some steps alone are read. If
         nobody knows, such a sequence must be as long as it was.
     """
 
-    def __init__(self, planner: Planner, recurrences: Sequence[tuple[str, Kernel | Loop]],
+    def __init__(self, planner: Planner, recurrences: Sequence[tuple[str, Kernel | Loop, int]],
                  counted: Counted | None) -> None:
         self._planner, self._recurrences, self._counted = planner, recurrences, counted
         self._values, self._claims = planner.values, planner.claims
         #: Sequences that must be as long as they were: by name, the steps that are read, of how
         #: many.
         self.fixed: dict[str, Span] = {}
-        self._wholes = whole_parts(planner, self._claims, [what for _, what in recurrences])
+        self._wholes = whole_parts(planner, self._claims, [what for _, what, _ in recurrences])
         self._writer = Writer()
+        #: By place of a node that goes over steps, or joins single ones, how many there were.
+        self.totals: dict[int, int] = {}
         self._made: dict[Hashable, Any] = {}
         #: By column of a recurrence: the values of all steps and after the last one, where there
         #: are nodes that give them.
@@ -93,7 +95,9 @@ class Emitter:
         if doubled:
             raise Apart(doubled)
         heads = [self._named(entry, name) for entry, name in zip(entries, graph.outputs)]
-        return self._writer.graph(heads, graph.version)
+        rolled, places = self._writer.placed(heads, graph.version)
+        self.totals = {places[at]: total for at, total in self.totals.items() if at in places}
+        return rolled
 
     def _named(self, entry: Entry, name: str) -> Entry:
         """`entry` as an output called `name`."""
@@ -211,7 +215,10 @@ class Emitter:
         inputs = []
         for lanes, moves in zip(plan.inputs, plan.moving):
             inputs.append((yield ('lanes', lanes) if moves else ('value', lanes[0])))
-        return plan.write(self._writer, self._values.nodes[nodes[0]].name, inputs)
+        entry = plan.write(self._writer, self._values.nodes[nodes[0]].name, inputs)
+        if self._writer.nodes[entry.node].op == '_foreach':
+            self.totals[entry.node] = len(nodes)
+        return entry
 
     def _part(self, entry: Entry, plan: Part, name: str, whole: bool) -> Entry:
         writer = self._writer
@@ -242,6 +249,8 @@ class Emitter:
                 end = None if span.begin else -1
             entry = writer.once('slice_axis', name + '_part', {
                 'axis': 0, 'begin': begin, 'end': end}, entry)
+            if total is None:
+                self.totals[entry.node] = span.length
         if span.stride < 0:
             entry = writer.once('SequenceReverse', name + '_reversed', {}, entry)
         return entry
@@ -258,7 +267,7 @@ class Emitter:
     # ---- recurrences
 
     def _make_recurrence(self, number: int) -> Work:
-        name, found = self._recurrences[number]
+        name, found, total = self._recurrences[number]
         for column in found.data if isinstance(found, Loop) else [found.data]:
             plan = self._planner.plan(column.lanes)
             if isinstance(plan, Leaf) and not plan.alike:
@@ -266,6 +275,7 @@ class Emitter:
         steps, last = yield from (self._kernel(found, name) if isinstance(found, Kernel) else
                                   found.write(self._writer, name))
         self._steps.update(steps)
+        self.totals.update((entry.node, total) for entry in steps.values())
         self._last.update(last)
 
     def _kernel(self, kernel: Kernel, name: str) -> Work:

@@ -60,11 +60,12 @@ def _states(node: Node, length: int) -> bool:
         sizes[0] in (0, -1) and not node.inputs)  # the state of a cell
 
 
-def free(graph: Graph, length: int) -> Graph:
+def free(graph: Graph, length: int, totals: Mapping[int, int]) -> Graph:
     """A rolled graph that does not say how many steps there are, where it said `length`.
 
     Sizes are read off the sequence that a recurrence gives. What comes before the first one, and
-    lists of steps, stay as they are.
+    lists of steps, stay as they are. `totals` has by place how many steps nodes read: recurrences,
+    and those that put together what was cut one by one.
     """
     writer = _Freeing(length)
     places: dict[int, int] = {}
@@ -73,13 +74,13 @@ def free(graph: Graph, length: int) -> Graph:
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)
         if node.op in _FREED and i in computed and i not in masked and _states(node, length):
-            made = _FREED[node.op](writer, node, inputs)
+            made = inputs[0] if totals.get(i) == length else _FREED[node.op](writer, node, inputs)
         places[i] = (made or writer.copy(node, inputs)).node
         _note_axes(writer.nodes, written, writer.axes)
-        if writer.steps is None and node.op == 'RNN':
-            writer.steps = Entry(places[i], 0)
-        elif writer.steps is None and node.op == '_foreach' and node.inputs:
-            writer.steps = inputs[0]  # its first sequence
+        first = Entry(places[i], 0)
+        if node.op in ('RNN', '_foreach') and first in writer.axes and (
+                totals.get(i, length) == length):
+            writer.sequences.append(first)
     for i, (sequence, axis) in masked.items():
         at, node = places[i], writer.nodes[places[i]]
         numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
@@ -120,8 +121,8 @@ class _Freeing(Writer):
     ----------
     length : int
         The number of steps.
-    steps : Entry or None
-        The sequence that the first recurrence gives, or that the first loop reads.
+    sequences : list of Entry
+        What recurrences of so many steps give.
     axes : dict of Entry to Axes
         The axes of values, as far as the recurrences tell.
     """
@@ -129,8 +130,14 @@ class _Freeing(Writer):
     def __init__(self, length: int) -> None:
         super().__init__()
         self.length = length
-        self.steps: Entry | None = None
+        self.sequences: list[Entry] = []
         self.axes: dict[Entry, Axes] = {}
+
+    def like(self, count: int, axes: Axes, rest: Axes) -> Entry | None:
+        """A sequence: its first `count` axes and `rest` have as many elements as `axes`."""
+        size = product(sum(axes, ()))
+        return next((entry for entry in self.sequences if same(size, product(sum(
+            self.axes[entry][:count] + rest, ())))), None)
 
 
 def _note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:
@@ -160,8 +167,6 @@ def _axes_of(node: Node, axes: Mapping[Entry, Axes]) -> list[Axes]:
     if node.op == 'FullyConnected' and node.flatten or (
             node.op == 'Reshape' and {-1, 1}.issuperset(node.shape)):
         given = [given[0] or [(Axis(),)]]
-    elif node.op == 'pick':
-        given[1] = given[1] or given[0]
     return axes_of(node, given) if all(given) else []
 
 
@@ -180,13 +185,10 @@ def _reshape(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     splits = shape[0] == -4
     first, rest = (shape[1:3], shape[3:]) if splits else (shape[:2], shape[2:])
     keeps = splits and rest == (-2,)
-    if set(first) != {-1, length} or not keeps and any(code < 1 for code in rest):
+    axes = writer.axes.get(inputs[0])
+    if not axes or set(first) != {-1, length} or not keeps and any(code < 1 for code in rest):
         return None
-    axes = writer.axes.get(inputs[0], [])
-    sizes = axes[1:] if keeps else [rest]
-    like = next((entry for entry, given in writer.axes.items() if given and writer.nodes[
-        entry.node].op in ('RNN', '_foreach') and same(
-            product(sum(axes, ())), product(sum(given[:2] + sizes, ())))), None)
+    like = writer.like(2, axes, axes[1:] if keeps else [rest])
     if like is None:
         return None
     if first[0] != length:
@@ -199,22 +201,25 @@ def _reshape(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
 
 
 def _broadcast(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
-    if writer.steps is None or node.size != (writer.length,):
+    if not writer.sequences or node.size != (writer.length,):
         return None
     return writer.named(writer.add('broadcast_like', '', {
-        'lhs_axes': node.axis, 'rhs_axes': (0,)}, [inputs[0], writer.steps]), node.name)
+        'lhs_axes': node.axis, 'rhs_axes': (0,)}, [inputs[0], writer.sequences[0]]), node.name)
 
 
 def _whole(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
-    """The first steps of a sequence that has as many."""
-    return inputs[0] if node.begin == 0 else None
+    """The first steps of a sequence that has as many, and masks, which have as many."""
+    axes = writer.axes.get(inputs[0])
+    whole = writer.like(1, [axes[node.axis]], []) if axes else (
+        writer.nodes[inputs[0].node].op == 'ones_like')
+    return inputs[0] if whole and node.begin == 0 else None
 
 
 def _numbered(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
-    if writer.steps is None or node.start != 0 or node.step != 1 or node.repeat != 1:
+    if not writer.sequences or node.start != 0 or node.step != 1 or node.repeat != 1:
         return None
     return writer.stand_in('Cast', node.name, {'dtype': node.dtype},
-                           _numbers(writer, node, writer.steps))
+                           _numbers(writer, node, writer.sequences[0]))
 
 
 def _numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entry:
@@ -224,7 +229,8 @@ def _numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entr
 
 def _clip(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     """Lengths, which are at most as many as there are steps."""
-    return writer.steps and _bounded(writer, node, inputs, _numbers(writer, node, writer.steps))
+    return _bounded(writer, node, inputs, _numbers(
+        writer, node, writer.sequences[0])) if writer.sequences else None
 
 
 def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Entry:

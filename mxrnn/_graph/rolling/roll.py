@@ -96,9 +96,10 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         they need.
     """
     try:
-        rolled = _rolled(graph, training, judge or (lambda values, what: None), {
+        rolled, totals = _rolled(graph, training, judge or (lambda values, what: None), {
             name: (axis, length) for name, axis in (axes or {}).items()}, counted)
-        return rolled if length is None else rolled._replace(graph=free(rolled.graph, length))
+        return rolled if length is None else rolled._replace(
+            graph=free(rolled.graph, length, totals))
     except AttributeValueError:  # whoever reads the graph says which node is wrong
         return RolledGraph(graph, ())
     except TooLong:
@@ -150,7 +151,9 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
 
 
 def _rolled(graph: Graph, training: bool, judge: Judge,
-            stated: Mapping[str, tuple[int, int | None]], counted: Counted | None) -> RolledGraph:
+            stated: Mapping[str, tuple[int, int | None]], counted: Counted | None
+            ) -> tuple[RolledGraph, dict[int, int]]:
+    """The rolled graph, and by place how many steps its nodes read."""
     values = Values(graph, training)
     ranks = find_ranks(values)
     found, failed = _search(values, ranks, judge)
@@ -161,7 +164,8 @@ def _rolled(graph: Graph, training: bool, judge: Judge,
         if sums:
             found += sums
             continue
-        emitter = Emitter(planner, [(each.finding.name, each.what) for each in found], counted)
+        emitter = Emitter(planner, [(each.finding.name, each.what, each.finding.steps)
+                                    for each in found], counted)
         try:
             rolled = emitter.run(graph)
         except Refused as refused:
@@ -171,8 +175,8 @@ def _rolled(graph: Graph, training: bool, judge: Judge,
             apart |= those.nodes
         else:
             return RolledGraph(rolled, tuple(
-                [each.finding for each in found] + failed + _fixed(emitter.fixed)))
-    return RolledGraph(graph, tuple(failed))
+                [each.finding for each in found] + failed + _fixed(emitter.fixed))), emitter.totals
+    return RolledGraph(graph, tuple(failed)), {}
 
 
 def _fixed(spans: Mapping[str, Span]) -> list[Finding]:
