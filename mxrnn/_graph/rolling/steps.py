@@ -57,15 +57,15 @@ class _Search:
     def _level(self, value: int) -> int:
         """The last step that a value depends on, -1 if none."""
         place = self.values.owner[value] - self._start
-        if place >= len(self._levels):
-            self._depend(place)
+        while place >= len(self._levels):
+            self._add_levels(range(self._start + len(self._levels), self._start + place + 1))
         return self._levels[place] if place >= 0 else -1
 
-    def _depend(self, end: int) -> None:
-        """Find the levels of nodes up to the place `end` behind the first seed."""
+    def _add_levels(self, nodes: range) -> None:
+        """Find the levels of further nodes."""
         owner, args, levels = self.values.owner, self.values.args, self._levels
-        self.values.spend(end + 1 - len(levels))
-        for node in range(self._start + len(levels), self._start + end + 1):
+        self.values.spend(len(nodes))
+        for node in nodes:
             level = self._seed.get(node, -1)
             for arg in args[node]:
                 place = owner[arg] - self._start

@@ -227,7 +227,6 @@ class Values:
                 for arg in self.args[i]:
                     needed[self.owner[arg]] = True
                     self.readers[arg].append(i)
-        for i, (_, parts) in self.joins.items():
-            for part in parts if needed[i] else ():
-                self.readers[part].append(i)
+                for part in self.joins.get(i, (0, ()))[1]:
+                    self.readers[part].append(i)
         self.needed = needed
