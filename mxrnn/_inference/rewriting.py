@@ -267,7 +267,17 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
     def judge(values: Values, what: Kernel | Loop) -> str | None:
         return _fault(values, what, training)
     rolled = roll_graph(graph, training=training, length=length, judge=judge).graph
-    return symbol if rolled is graph else _symbol(_with_shapes(rolled))
+    return symbol if rolled is graph else _symbol(_with_shapes(rolled._replace(nodes=tuple([
+        node._replace(subgraphs=tuple(map(_adding_apart, node.subgraphs)))
+        for node in rolled.nodes]))))
+
+
+def _adding_apart(body: Graph) -> Graph:
+    """The body of a loop, whose sums have a gradient for each of what they add: elemwise_add hands
+    on the one that it got, and MXNet adds up the wrong arrays if that reaches an input."""
+    return body._replace(nodes=tuple([
+        node._replace(op='add_n', attrs={'num_args': '2'}) if node.op == 'elemwise_add' else node
+        for node in body.nodes]))
 
 
 def rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool

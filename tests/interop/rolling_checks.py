@@ -50,7 +50,7 @@ Place = Tuple[Any, ...]
 FOLDER = Path(rolling.__file__).parent
 MODULES = sorted(path.stem for path in FOLDER.glob('[!_]*.py'))
 #: Tests of these files are a part of the corpus, if they need no fixture.
-TESTS = ['cells', 'edges', 'parts', 'lengths', 'lifting']
+TESTS = ['cells', 'edges', 'parts', 'lengths', 'lifting', 'loops']
 #: How many seconds of the processor a mutant may take, and how many the cases take, the fastest
 #: ones first, on which it is tried. What survives them is tried on the others, too.
 LIMIT, ENOUGH = 20, 5

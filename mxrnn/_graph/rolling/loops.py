@@ -1,7 +1,7 @@
 """Recurrences that no operator computes, as loops over their steps."""
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Callable, Sequence, TypeVar
 
 from ..graph import Entry, Node
 from .columns import Column, Declined, Recurrence
@@ -10,6 +10,8 @@ from .values import Values, has_one_shape, keeps_states, stated_shape
 from .writing import Work, Writer
 
 __all__ = ['Loop', 'step_by_step']
+
+_T = TypeVar('_T')
 
 
 def _write_loop(writer: Writer, name: str, body: Writer,
@@ -24,9 +26,7 @@ def _write_loop(writer: Writer, name: str, body: Writer,
     outputs, after : list of Entry
         What the body gives for each step, and the next states.
     """
-    heads: list[Entry] = []
-    for entry in [*outputs, *after]:  # each output of a loop is one of another node
-        heads.append(body.add('_copy', name + '_out', {}, [entry]) if entry in heads else entry)
+    heads = [*outputs, *after]
     # All variables are reached, also those that only the last step would have needed.
     graph, places = body.placed(heads)
     variables = [place for place, node in enumerate(graph.nodes) if node.is_variable]
@@ -72,9 +72,16 @@ class Loop:
             self.others.remove(column)
             column.lanes = column.lanes[:1] * recurrence.steps
             self.data.append(column)
-        if any(map(self._grows, self.states)):
+        #: What the next states are, and what the loop gives in all steps: no state that is read
+        #: after the last step alone.
+        self._afters: list[Column] = [state.after for state in self.states]  # type: ignore[misc]
+        self._read = [column for column, steps in recurrence.read
+                      if steps != [recurrence.steps - 1] or column not in self._afters]
+        if self._grows():
             raise Declined('a state grows from step to step')
-        if self._broadcasts and any(map(self._spreads, recurrence.read)):
+        rows = self._through(self._rows, lambda node, given: max(
+            given if node.op.startswith('broadcast_') or has_one_shape(node) else given[:1]))
+        if self._broadcasts and any(rows(column) == 1 for column in self._read):
             raise Declined('its first step may have one row for the whole batch')
         for family in recurrence.families:
             node = values.nodes[family.nodes[0]]
@@ -94,54 +101,47 @@ class Loop:
     def _begins_with(self, state: Column) -> tuple[int, ...]:
         return stated_shape(self._values.node(state.lanes[0]))
 
-    def _spreads(self, read: tuple[Column, list[int]]) -> bool:
-        """Whether a column of which several steps are read is computed of a state before that may
-        begin with one row."""
-        column, steps = read
-        pending = [column] if len(steps) > 1 and column not in [
-            state.after for state in self.states] else []
-        seen: set[int] = set()
-        while pending:
-            each = pending.pop()
-            if each.after is not None:
-                if self._begins_with(each)[:1] in ((), (1,)) and not self._values.one_shape(
-                        *each.lanes[:2]):
-                    return True
-            elif each.family is not None and id(each) not in seen:
-                seen.add(id(each))
-                pending.extend(each.family.inputs)
-        return False
+    def _through(self, outside: Callable[[Column], _T], inside: Callable[[Node, list[_T]], _T]
+                 ) -> Callable[[Column], _T]:
+        """By column something that follows, for parts of the step, from what their nodes read."""
+        made: dict[int, _T] = {}
 
-    def _grows(self, state: Column) -> bool:
+        def of(column: Column) -> _T:
+            return outside(column) if column.family is None else made[id(column.family)]
+        for family in self._recurrence.families:
+            made[id(family)] = inside(self._values.nodes[family.nodes[0]],
+                                      [of(column) for column in family.inputs])
+        return of
+
+    def _rows(self, column: Column) -> int:
+        """2 if a column has the rows of the batch, 1 if it may begin with one row, 0 if there are
+        none that others would get from it."""
+        if column.after is None:
+            return 0 if self._values.are_one(column.lanes) else 2
+        return 1 if self._begins_with(column)[:1] in ((), (1,)) and not self._values.one_shape(
+            *column.lanes[:2]) else 2
+
+    def _grows(self) -> bool:
         """Whether each step joins something to a state, and the next has both as its state."""
-        pending, seen = [(state.after, False)], set()
-        while pending:
-            each = column, joined = pending.pop()
-            if column is None or column.family is None or each in seen:
-                if joined and column is state:
-                    return True
-                continue
-            seen.add(each)
-            node = self._values.nodes[column.family.nodes[0]]
+        def inside(node: Node, given: list[set[tuple[int, bool]]]) -> set[tuple[int, bool]]:
             joins = node.op == 'Concat'
-            if joins or has_one_shape(node):
-                pending.extend((each, joined or joins) for each in column.family.inputs)
-        return False
+            return {(state, joined or joins) for each in given for state, joined in each
+                    if joins or has_one_shape(node)}
+        parts = self._through(lambda column: {(id(column), False)}, inside)
+        return any((id(state), True) in parts(after)
+                   for state, after in zip(self.states, self._afters))
 
     def write(self, writer: Writer, name: str) -> Work:
         """Write the loop; return by column what it gives in all steps, and after the last one."""
         body = Writer()
         made: dict[int, Entry] = {}  # by column from outside or state, and by family
         groups: list[list[tuple[Entry, Entry]]] = []
-        for columns, what in ((self.data, 'input'), (self.states, 'state'), (self.others, 'other')):
+        for columns, kind in ((self.data, 'lanes'), (self.states, 'value'), (self.others, 'value')):
             groups.append([])
-            for at, column in enumerate(columns):
-                entry = yield ('lanes', column.lanes) if what == 'input' else (
-                    'value', column.lanes[0])
+            for column in columns:
+                entry = yield kind, column.lanes if kind == 'lanes' else column.lanes[0]
                 node = self._values.node(column.lanes[0])
-                own = node.name if what == 'other' and node.is_variable else (
-                    '%s_%s%d' % (name, what, at))
-                made[id(column)] = body.add('', own, {}, [])
+                made[id(column)] = body.add('', node.name, {}, [])
                 groups[-1].append((made[id(column)], entry))
 
         def entries(columns: Sequence[Column]) -> list[Entry]:
@@ -150,13 +150,8 @@ class Loop:
         for family in self._recurrence.families:
             made[id(family)] = body.copy(self._values.nodes[family.nodes[0]],
                                          entries(family.inputs))
-        last = self._recurrence.steps - 1
-        afters = [state.after for state in self.states if state.after is not None]
-        # Of a state that is read after the last step alone the others are no outputs; but MXNet has
-        # no gradients of loops without any.
-        read = [column for column, steps in self._recurrence.read
-                if steps != [last] or column not in afters] or [
-                    column for column, _ in self._recurrence.read]
-        loop = _write_loop(writer, name + '_rolled', body, groups, entries(read), entries(afters))
-        return ({id(column): Entry(loop.node, at) for at, column in enumerate(read)},
-                {id(after): Entry(loop.node, len(read) + at) for at, after in enumerate(afters)})
+        loop = _write_loop(writer, name + '_rolled', body, groups, entries(self._read),
+                           entries(self._afters))
+        return ({id(column): Entry(loop.node, at) for at, column in enumerate(self._read)},
+                {id(after): Entry(loop.node, len(self._read) + at)
+                 for at, after in enumerate(self._afters)})

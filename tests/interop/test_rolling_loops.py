@@ -1,0 +1,141 @@
+"""Recurrences that become loops, run in torch and in MXNet, and those that are none."""
+from __future__ import annotations
+
+import pytest
+
+from mxrnn._graph.rolling import RolledGraph
+from mxrnn.interop import graph_from_json
+
+from .. import mx, rnn
+from .compare import assert_equal
+from .rolling import bind, run_rolled
+from .test_rolling_edges import both_ways
+
+S = mx.sym
+OWN = S.Variable('memory')
+WEIGHTS = {name: S.Variable(name + '_weight') for name in ('i2h', 'h2h', 'xh')}
+
+
+def fc(name, value):
+    return S.FullyConnected(value, WEIGHTS[name], num_hidden=5, no_bias=True)
+
+
+def of_the_state(x, state):
+    inside = S.tanh(state)
+    return inside, S.broadcast_add(fc('i2h', x), S.broadcast_mul(inside, fc('h2h', inside)))
+
+
+def of_state_and_data(x, state):
+    inside = S.broadcast_add(state, fc('i2h', x))
+    return inside, S.broadcast_mul(OWN, fc('h2h', inside))
+
+
+def of_the_shape_of_data(x, state):
+    inside = state + fc('i2h', x)
+    return inside, S.broadcast_mul(OWN, fc('h2h', inside))
+
+
+def of_the_state_and_what_all_steps_read(x, state):
+    inside = S.broadcast_add(state, OWN)
+    return inside, S.broadcast_add(fc('i2h', x), fc('h2h', inside))
+
+
+def with_a_state_of_one_shape(x, state):
+    inside = S.tanh(state)
+    return inside, inside + S.broadcast_add(fc('i2h', x), fc('h2h', inside))
+
+
+def without_broadcasting(x, state):
+    inside = S.tanh(state)
+    return inside, fc('i2h', x) * fc('h2h', inside)
+
+
+def with_a_weight_of_each_step(x, state):
+    inside = S.FullyConnected(fc('h2h', state), x, num_hidden=5, no_bias=True)
+    return inside, S.broadcast_add(inside, OWN)
+
+
+def sum_with_what_all_steps_read(x, state):
+    return None, OWN + S.softsign(fc('i2h', x) + fc('h2h', state))
+
+
+def sum_of_the_same_twice(x, state):
+    return None, OWN + OWN * S.softsign(fc('i2h', x) + fc('h2h', state))
+
+
+def of_joined(x, state):
+    return None, S.softsign(fc('xh', S.Concat(x, state, dim=1)))
+
+
+def many_ways_to_the_state(x, state):
+    for _ in range(40):
+        state = state + state
+    return None, S.softsign(fc('i2h', x) + fc('h2h', state * 1e-12))
+
+
+def growing(join):
+    def step(x, state):
+        last = S.Reshape(S.slice_axis(state, axis=1, begin=-1, end=None), shape=(0, -1))
+        new = S.expand_dims(S.softsign(fc('i2h', x) + fc('h2h', last)), axis=1)
+        return None, join(state, new)
+    return step
+
+
+ONE, BATCH = (1, 5), (2, 5)
+#: By what a step computes: the shape that the begin state states, and the one that it has; which
+#: steps' insides are read as well; what becomes of it in torch, and in MXNet.
+LOOPS = {
+    'state, one row': (of_the_state, ONE, ONE, slice(None), 'unrolled', 'unrolled'),
+    'state': (of_the_state, None, ONE, slice(None), 'unrolled', 'unrolled'),
+    'state, once': (of_the_state, None, ONE, slice(2, 3), 'unrolled', 'unrolled'),
+    'state, not read': (of_the_state, ONE, ONE, slice(0), 'loop', 'unrolled'),
+    'state, any rows': (of_the_state, None, BATCH, slice(0), 'loop', 'loop'),
+    'state, as many rows': (of_the_state, BATCH, BATCH, slice(None), 'loop', 'loop'),
+    'state and data': (of_state_and_data, None, BATCH, slice(None), 'loop', 'loop'),
+    'as data': (of_the_shape_of_data, None, BATCH, slice(None), 'loop', 'loop'),
+    'state and own': (of_the_state_and_what_all_steps_read, ONE, ONE, slice(None), 'unrolled',
+                      'unrolled'),
+    'one shape': (with_a_state_of_one_shape, None, BATCH, slice(None), 'loop', 'loop'),
+    'one row in all': (without_broadcasting, ONE, ONE, slice(None), 'loop', 'loop'),
+    'weights': (with_a_weight_of_each_step, ONE, ONE, slice(None), 'unrolled', 'unrolled'),
+    'sum': (sum_with_what_all_steps_read, None, BATCH, slice(0), 'loop', 'loop'),
+    'sum of the same': (sum_of_the_same_twice, None, BATCH, slice(0), 'loop', 'loop'),
+    'joined': (of_joined, None, BATCH, slice(0), 'loop', 'loop'),
+    'many ways': (many_ways_to_the_state, None, BATCH, slice(0), 'loop', 'loop'),
+    'grows, then more': (growing(lambda state, new: S.tanh(S.Concat(state, new, dim=1))), None,
+                         (2, 1, 5), slice(0), 'unrolled', 'unrolled'),
+    'grows after more': (growing(lambda state, new: S.Concat(S.tanh(state), new, dim=1)), None,
+                         (2, 1, 5), slice(0), 'unrolled', 'unrolled'),
+}
+SHAPES = {'data': (2, 4, 3), 'memory': BATCH, 'i2h_weight': (5, 3), 'h2h_weight': (5, 5),
+          'xh_weight': (5, 8)}
+OTHER_SHAPES = {'one row in all': {'data': (1, 4, 3)}, 'weights': {'data': (5, 4, 5)},
+                'state and own': {'memory': ONE}}
+
+
+@pytest.mark.parametrize('name', LOOPS)
+@pytest.mark.parametrize('states', ['all', 'last'])
+def test_loops(name, states):
+    step, stated, begin, read, kind, of_mxnet = LOOPS[name]
+    state, outputs, insides = S.Variable('begin', shape=stated), [], []
+    for x in S.split(S.Variable('data'), num_outputs=4, axis=1, squeeze_axis=True):
+        inside, state = step(x, state)
+        outputs.append(state)
+        insides.append(inside)
+    insides = insides[read]
+    grows = name.startswith('grows')
+    symbol = S.Group([S.identity(each) for each in [
+        *(outputs if states == 'all' and not grows else [state]), *insides]])
+    shapes = {**SHAPES, **OTHER_SHAPES.get(name, {}), 'begin': begin}
+    shapes = {each: shapes[each] for each in symbol.list_arguments()}
+    assert both_ways(symbol, **shapes) == [kind]
+    if rnn.__name__ != 'mxrnn':
+        return
+    rolled = rnn.roll(symbol)
+    loops = [node for node in graph_from_json(rolled.tojson()).nodes if node.op == '_foreach']
+    # A state that is read after the last step alone is no output of all steps.
+    assert [loop.num_out_data for loop in loops] == (
+        [(states == 'all') + bool(insides)] if of_mxnet == 'loop' else [])
+    # Against torch: MXNet's own gradients are wrong where eight sums read one variable.
+    assert_equal(run_rolled(RolledGraph(graph_from_json(symbol.tojson()), ()),
+                            bind(rolled, shapes, train=True), shapes))
