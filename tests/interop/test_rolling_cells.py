@@ -45,11 +45,12 @@ def rnn(gate):
 
 
 def gru(update=S.sigmoid, reset=S.sigmoid, rest=lambda z, r: 1 - z, new=S.tanh,
-        entering=lambda x, h: fc(x, 'xn'), recurrent=lambda x, h: fc(h, 'hn')):
+        entering=lambda x, h: fc(x, 'xn'), recurrent=lambda x, h: fc(h, 'hn'),
+        kept=lambda z, h: z * h):
     def step(x, states, t):
         h = states[0]
         z, r = update(fc(x, 'xz') + fc(h, 'hz')), reset(fc(x, 'xr') + fc(h, 'hr'))
-        return [z * h + rest(z, r) * new(entering(x, h) + r * recurrent(x, h))]
+        return [kept(z, h) + rest(z, r) * new(entering(x, h) + r * recurrent(x, h))]
     return step
 
 
@@ -116,10 +117,13 @@ def twice_read(x, states, t):
     return [(fc(x, 'x') + fc(S.sigmoid(other) + S.negative(h), 'h')) * reset]
 
 
-def late(x, states, t):
-    """The first step reads the begin state where the others read what they compute."""
-    new = fc(x, 'x') + fc(states[0], 'h')
-    return [new * (S.tanh(new) if t else states[1]), states[1]]
+def by_turns(first):
+    """Only the first step reads the begin state, and the others what they compute, or the first
+    one alone reads what it computes."""
+    def step(x, states, t):
+        new = fc(x, 'x') + fc(states[0], 'h')
+        return [new * (states[1] if (t == 0) is first else S.tanh(new)), states[1]]
+    return step
 
 
 def cut(value, begins, ends):
@@ -158,6 +162,8 @@ CELLS = {
                              'kernel'),
     'gru': (gru(), 'kernel'),
     'gru begun by a sum': (begun(gru(), lambda a, b: a + b), 'kernel'),
+    'gru begun by nearly a step': (begun(gru(), lambda a, b: gru(kept=lambda z, h: z)(
+        b, [a], 0)[0]), 'kernel'),
     'rnn begun by tanh': (begun(rnn(lambda x, h, t: both(x, h, parts=1)), lambda a, b: S.tanh(a)),
                           'kernel'),
     'lstm begun by a product': (begun(lstm(each), lambda a, b: a * S.tanh(b), lambda a, b: b),
@@ -204,7 +210,8 @@ CELLS = {
                                                                 'wh')), 'loop'),
     'a variable each step': (rnn(lambda x, h, t: fc(x, 'wx') + fc(S.tanh(h + W['d%d' % t]),
                                                                   'wh')), 'loop'),
-    'the begin state, and then a part': (late, 'unrolled'),
+    'the begin state, and then a part': (by_turns(True), 'unrolled'),
+    'a part, and then the begin state': (by_turns(False), 'unrolled'),
     'another part in the last step': (twice_read, 'unrolled'),
     'the last step lacks one of two': (of_both(
         lambda h, x, t: h * W['da'], lambda h, x, t: h * W['db'],
@@ -235,7 +242,8 @@ CELLS = {
     'two are reset': (gru(recurrent=lambda x, h: fc(h, 'hn') + fc(h, 'hm')), 'loop'),
 }
 #: What those become of which the last step differs from the others, if there are but two steps.
-ALIKE_AT_FIRST = {'sums of two and three': 'kernel', 'another part in the last step': 'loop'}
+ALIKE_AT_FIRST = {'sums of two and three': 'kernel', 'another part in the last step': 'loop',
+                  'a part, and then the begin state': 'loop'}
 FIRST = [None]
 ONCE = fc(S.Variable('single'), 'x')
 
@@ -314,6 +322,26 @@ def total(begin, values):
     return begin
 
 
+def decoded(steps):
+    """Another cell begins with the last state of the first one."""
+    def read(h):
+        states = h[-1:]
+        for _ in range(steps):
+            states.append(S.tanh(S.broadcast_add(fc(W['x'], 'xa'), fc(states[-1], 'ha'))))
+        return S.stack(*h, *states)
+    return read
+
+
+def shared(outputs):
+    """Another cell reads what the first one gives in the last step, and makes it of its own state
+    from then on."""
+    given, states = outputs[-1], []
+    for _ in range(6):
+        states.append(S.tanh(fc(W['x'], 'xa') + fc(S.relu(given), 'ha')))
+        given = fc(states[-1], 'q')
+    return S.stack(*states)
+
+
 def above(values, name):
     """The states of another layer."""
     state, states = S.Variable('begin_' + name), []
@@ -368,6 +396,10 @@ SUMS = {
         'kernel', 'loop', 'loop']),
     'nothing needs the sum': (lambda h: S.where(S.ones_like(h[0]), h[-1], total(h[0], h[1:])),
                               ['kernel']),
+    'a decoder': (decoded(5), ['kernel', 'loop'], rnn(lambda x, h, t: both(x, h, parts=1))),
+    'a longer decoder': (decoded(6), ['kernel', 'loop'], rnn(lambda x, h, t: both(x, h, parts=1))),
+    'a decoder shares a product': (shared, ['loop', 'loop'], lambda x, states, t: [
+        fc(S.softsign(both(x, states[0], parts=1)), 'q')]),
     'nothing needs it': (lambda h: S.where(S.ones_like(h[0]), h[-1], rnn(
         lambda x, y, t: fc(y, 'u'))(None, rnn(lambda x, y, t: fc(y, 'u'))(None, h[-1:], 0), 0)[0]),
         ['kernel']),
@@ -375,7 +407,8 @@ SUMS = {
 
 
 def sums(name, steps):
-    symbol = unroll(gru(), steps=steps, read=SUMS[name][0])
+    read, _, *step = SUMS[name]
+    symbol = unroll(*(step or [gru()]), steps=steps, read=read)
     shapes = {'data': (SIZE, steps, SIZE),
               **dict.fromkeys(('begin0', 'begin_a', 'x'), (SIZE, SIZE))}
     return graph_from_json(symbol.tojson()), values_of(symbol, {

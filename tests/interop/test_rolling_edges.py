@@ -135,13 +135,13 @@ def test_parts_of_joined_steps_keep_their_names():
     assert rolled.graph.outputs == graph.outputs
 
 
-@pytest.mark.parametrize('number', [1, 0])
-def test_parts_inside_a_step_that_are_outputs_keep_their_names(number):
+@pytest.mark.parametrize('number, step', [(1, 2), (0, 2), (1, 3), (0, 3)])
+def test_parts_inside_a_step_that_are_outputs_keep_their_names(number, step):
     def split(value, weight):
         return mx.sym.SliceChannel(mx.sym.FullyConnected(
             value, weight, num_hidden=10, no_bias=True), num_outputs=2)[0]
     states = cell_by_hand(4, split)
-    inside = states[2].get_internals()
+    inside = states[step].get_internals()
     name = [each for each in inside.list_outputs() if each.endswith('output%d' % number)][-1]
     graph = graph_from_json(mx.sym.Group([states[-1], inside[name]]).tojson())
     assert roll(graph).graph.outputs == graph.outputs
@@ -215,8 +215,10 @@ def test_first_step_of_one_row(shape):
         inner.append(mx.sym.tanh(state))
         state = mx.sym.broadcast_add(layer(step, weights['i2h_weight']), mx.sym.broadcast_mul(
             inner[-1], layer(inner[-1], weights['h2h_weight'])))
-    assert both_ways(mx.sym.Group([state, *inner]), data=(2, 4, 3), begin=(1, 5),
-                     **WEIGHTS) == ['unrolled']
+    symbol = mx.sym.Group([state, *inner])
+    assert both_ways(symbol, data=(2, 4, 3), begin=(1, 5), **WEIGHTS) == ['loop']
+    if rnn.__name__ == 'mxrnn':
+        assert ('_foreach' in rnn.roll(symbol).tojson()) is (shape is None)
 
 
 @pytest.mark.parametrize('join, shape', [

@@ -99,7 +99,11 @@ class Loop:
         return any(op.startswith('broadcast_') for op in self.operators)
 
     def _begins_with(self, state: Column) -> tuple[int, ...]:
-        return stated_shape(self._values.node(state.lanes[0]))
+        """The shape of a begin state, as the variable states it that it is computed of."""
+        place = self._values.owner[state.lanes[0]]
+        while has_one_shape(self._values.nodes[place]):
+            place = self._values.owner[self._values.args[place][0]]
+        return stated_shape(self._values.nodes[place])
 
     def _through(self, outside: Callable[[Column], _T], inside: Callable[[Node, list[_T]], _T]
                  ) -> Callable[[Column], _T]:

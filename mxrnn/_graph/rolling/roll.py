@@ -199,7 +199,8 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequenc
             continue
         name = _name([values.nodes[i].name for i in chain])
         try:
-            recurrence, kernel = _recurrence(values, ranks, chain, taken, planner is not None)
+            recurrence = find_recurrence(values, chain, taken)
+            kernel = 'it has no weights' if planner else find_kernel(values, ranks, recurrence)
             if isinstance(kernel, Kernel):
                 kernel = judge(values, kernel) or kernel
             what = kernel if isinstance(kernel, Kernel) else _loop(values, recurrence, judge)
@@ -217,25 +218,6 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequenc
             kernel.mode if isinstance(kernel, Kernel) else kernel)))
     found.sort(key=lambda each: each.recurrence.seeds[0])
     return found, [finding for chain, finding in failed if taken.isdisjoint(chain)]
-
-
-def _recurrence(values: Values, ranks: Sequence[Rank], chain: Sequence[int], taken: set[int],
-                sums: bool) -> tuple[Recurrence, Kernel | str]:
-    """What a chain is a part of, as an operator or why it is none. Where a begin state is computed
-    as the later ones are, the step may begin before or after that."""
-    found: list[tuple[Recurrence, Kernel | str]] = []
-    for early in (False, True):
-        try:
-            recurrence = find_recurrence(values, chain, taken, early)
-        except Declined:
-            if early and not found:
-                raise
-            continue
-        kernel = 'it has no weights' if sums else find_kernel(values, ranks, recurrence)
-        found.append((recurrence, kernel))
-        if isinstance(kernel, Kernel):
-            break
-    return found[-1]
 
 
 def _claims(found: Sequence[_Found]) -> dict[int, Claim]:

@@ -15,31 +15,26 @@ from .values import Values
 __all__ = ['find_recurrence']
 
 
-def find_recurrence(values: Values, seeds: Sequence[int], taken: Container[int],
-                    early: bool = True) -> Recurrence:
+def find_recurrence(values: Values, seeds: Sequence[int], taken: Container[int]) -> Recurrence:
     """The recurrence that the nodes `seeds`, one of each step, are a part of.
 
     Parameters
     ----------
     taken : container of int
         Nodes of other recurrences, which can be no part of this one.
-    early : bool
-        Whether a step may begin with what it computes of its states alone. Otherwise that is a
-        state itself, but for what reads weights or data.
 
     Raises
     ------
     Declined
     """
-    return _Search(values, seeds, taken, early).result()
+    return _Search(values, seeds, taken).result()
 
 
 class _Search:
     """Goes backwards from one node of each step through everything that depends on the steps."""
 
-    def __init__(self, values: Values, seeds: Sequence[int], taken: Container[int],
-                 early: bool) -> None:
-        self.values, self.seeds, self._taken, self._early = values, list(seeds), taken, early
+    def __init__(self, values: Values, seeds: Sequence[int], taken: Container[int]) -> None:
+        self.values, self.seeds, self._taken = values, list(seeds), taken
         self._start = seeds[0]
         self._seed = {node: t for t, node in enumerate(seeds)}
         #: By node from the first seed on, as far as anybody asked.
@@ -157,15 +152,19 @@ class _Search:
         state.after = self._part(lanes[1:])
         return state
 
-    # ---- what a step computes of its states before anything of its own
+    # ---- what a step computes of its states before its seed
 
     def _is_early(self, lanes: Lanes) -> bool:
         """Whether a column that depends on the step before alone is computed from states in every
-        step, the first included."""
+        step, the first included.
+
+        So are states, too, whose begin state is computed as the later ones are: what only they are
+        computed of is no state.
+        """
         if self._is_state(lanes):
             return False
         seen: set[Lanes] = set()
-        pending, natural, own = [lanes], False, self._early
+        pending, own, alone = [lanes], False, False
         while pending:
             each = pending.pop()
             if each in seen:
@@ -185,11 +184,12 @@ class _Search:
             elif not all(level == t - 1 for t, level in enumerate(levels)):
                 return False
             elif self._is_state(each):
-                natural = True
+                readers = set(self.values.readers[each[1]])
+                alone = alone or len(readers) < 2 and each[1] not in self.values.heads
                 continue
             if nodes is not None:
                 pending.extend(self.values.read_by(nodes))
-        return natural and own
+        return own or not alone
 
     def _is_state(self, lanes: Lanes) -> bool:
         """Whether a column that depends on the step before alone is a state in any case."""
