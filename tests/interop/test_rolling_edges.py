@@ -358,6 +358,10 @@ def cut(data, begin, end, axis=1):
     return mx.sym.slice_axis(data, axis=axis, begin=begin, end=end)
 
 
+def row(t):
+    return mx.sym.Reshape(cut(MEMORY, t, t + 1, axis=0), shape=(-1,))
+
+
 def variables(*shapes):
     return [mx.sym.Variable('memory' if at else 'data', shape=shape)
             for at, shape in enumerate(shapes)]
@@ -390,6 +394,8 @@ INPUTS = {
                               [(2, 3, 3), (2, 1, 3)], 'unrolled'),
     'the largest of slices': (lambda: [mx.sym.max(cut(DATA, t, t + 1), axis=2, keepdims=True)
                                        for t in range(3)], [(2, 3, 3)], 'kernel'),
+    'norms with offsets of their own': (lambda: [mx.sym.LayerNorm(DATA, row(0), row(t))
+                                                 for t in range(3)], [(2, 3), (3, 3)], 'kernel'),
     'losses of one': (lambda: [mx.sym.SoftmaxOutput(DATA, MEMORY) for _ in range(3)],
                       [(2, 3), (2,)], 'kernel'),
 }
@@ -419,6 +425,8 @@ LISTS = {
         lambda state, own: mx.sym.SoftmaxOutput(state, own), 'SoftmaxOutput', 3),
     'draws of a sequence, one of them alone as well': (
         lambda state, own: mx.sym.Dropout(state, mode='always'), 'Dropout', 3),
+    'norms': (lambda state, own: mx.sym.LayerNorm(state, MEMORY, mx.sym.Reshape(
+        state, shape=(-1,))), 'LayerNorm', 0),
     'draws': (lambda state, own: mx.sym.Dropout(MEMORY, mode='always'), 'Dropout', 3),
     'averages': (lambda state, own: mx.sym.BatchNorm(state, name='norm'), 'BatchNorm', 3),
 }

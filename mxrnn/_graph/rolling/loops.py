@@ -39,8 +39,9 @@ def _write_loop(writer: Writer, name: str, body: Writer,
         inputs, len(heads), (graph,))
 
 
-def step_by_step(node: Node, moving: Sequence[bool]) -> Write:
-    """An operator in a loop without states."""
+def step_by_step(node: Node, moving: Sequence[bool], outputs: int) -> Write:
+    """An operator in a loop without states, with its first outputs: no back end has further ones of
+    LayerNorm."""
     def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
         body = Writer()
         given = [body.add('', '%s_input%d' % (name, at), {}, []) for at in range(len(inputs))]
@@ -48,7 +49,7 @@ def step_by_step(node: Node, moving: Sequence[bool]) -> Write:
         data, others = [[pair for pair, moves in zip(zip(given, inputs), moving) if moves is each]
                         for each in (True, False)]
         return _write_loop(writer, name, body, [data, [], others],
-                           [Entry(place, at) for at in range(node.num_outputs)], [])
+                           [Entry(place, at) for at in range(outputs)], [])
     return write
 
 

@@ -193,9 +193,16 @@ class Planner:
             return Leaf(False)
         if not any(moving) or keeps_states(node) or nodes in self._apart:
             return Leaf(True)
-        write = lift(node, moving, [self.ranks[each[0]] for each in inputs])
-        return Apply(nodes, values.output(lanes[0]), write or step_by_step(node, moving), inputs,
-                     moving)
+        write = lift(node, moving, [self.ranks[each[0]] for each in inputs]) or step_by_step(
+            node, moving, self._outputs(nodes))
+        return Apply(nodes, values.output(lanes[0]), write, inputs, moving)
+
+    def _outputs(self, nodes: Sequence[int]) -> int:
+        """How many outputs of `nodes` there are, up to the last one that is read."""
+        values = self.values
+        return max([1 + output for node in nodes for output in range(values.counts[node])
+                    if values.readers[values.first[node] + output]
+                    or values.first[node] + output in values.heads])
 
     def _unlike(self, lanes: Lanes) -> Plan:
         rest = lanes[1:]
