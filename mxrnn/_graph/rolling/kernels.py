@@ -213,21 +213,15 @@ class _Matcher:
     def _gates(self, columns: Sequence[Column], state: Column
                ) -> tuple[Column, list[Gate], list[Gate]]:
         """The data that enters the sums, and the weights of each."""
-        data: Column | None = None
-        i2h, h2h = [], []
-        for column in columns:
-            own, first, second = self._terms(column, state)
-            if not own or not second:
-                raise _Other('a gate lacks a product with the input or one with the state')
-            if data is not None and own[0].lanes != data.lanes:
-                raise _Other('its gates read different inputs')
-            data = own[0]
-            i2h += first
-            h2h += second
-        assert data is not None
+        terms = [self._terms(column, state) for column in columns]
+        if not all(data and second for data, _, second in terms):
+            raise _Other('a gate lacks a product with the input or one with the state')
+        if len({data[0].lanes for data, _, _ in terms}) > 1:
+            raise _Other('its gates read different inputs')
         if not self._flattens and self._ranks[state.lanes[0]] != 2:
             raise _Other('dot may multiply arrays of more than two axes')
-        return data, i2h, h2h
+        return terms[0][0][0], [gate for _, first, _ in terms for gate in first], [
+            gate for _, _, second in terms for gate in second]
 
     def _terms(self, column: Column, state: Column
                ) -> tuple[list[Column], list[Gate], list[Gate]]:
