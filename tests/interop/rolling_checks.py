@@ -60,13 +60,11 @@ JOBS = 2
 EQUIVALENT = {
     'chains._in_group: no failed < _PATIENCE in': 'it takes longer',
     'chains._way_back: never len(queue) > limit': 'it takes longer',
-    'columns.Recurrence.__init__: always each.family is not None': 'it is for type checkers',
     'lengths._reshape: never keeps': 'a Reshape that changes nothing is written',
     'ranks.find_ranks: always label not in rules': 'it takes longer',
     'steps._Search._is_early: never each in seen': 'it takes longer',
     'steps._Search._is_early: never len(seen) > 100': 'it takes longer',
     'steps._Search._odd: ': 'a message names another node',
-    'steps._Search.result: always part.family': 'it is for type checkers',
 }
 
 

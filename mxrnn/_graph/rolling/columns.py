@@ -70,14 +70,12 @@ class Recurrence:
     outside : list of Column
     """
 
-    def __init__(self, values: Values, seeds: Sequence[int], columns: list[Column],
-                 states: list[Column], outside: list[Column]) -> None:
+    def __init__(self, values: Values, seeds: Sequence[int], families: list[Family],
+                 columns: list[Column], states: list[Column], outside: list[Column]) -> None:
         self.steps = len(seeds)
         self.seeds = tuple(seeds)
         self.columns, self.states, self.outside = columns, states, outside
-        self.families = sorted({id(each.family): each.family for each in columns
-                                if each.family is not None}.values(),
-                               key=lambda family: family.nodes[0])
+        self.families = sorted(families, key=lambda family: family.nodes[0])
         claimed = {node for family in self.families for node in family.nodes}
         self.nodes = claimed
         heads = set(values.heads)

@@ -277,7 +277,8 @@ class _Search:
     def result(self) -> Recurrence:
         """The recurrence, of the columns that its steps read."""
         parts = [column for columns in self._parts.values() for column in columns]
-        read = {id(column) for part in parts if part.family for column in part.family.inputs}
+        families = [family for own in self._families.values() for family in own]
+        read = {id(column) for family in families for column in family.inputs}
         outside = [column for columns in self._others.values() for column in columns
                    if id(column) in read]
         for column in outside:
@@ -287,7 +288,7 @@ class _Search:
                     self.values.node(lanes[0]).inputs if len(lanes) == 1 else
                     not self.values.are_one(lanes)):
                 column.lanes = self._completed(lanes)
-        return Recurrence(self.values, self.seeds, parts, [
+        return Recurrence(self.values, self.seeds, families, parts, [
             column for columns in self._states.values() for column in columns], outside)
 
     def _completed(self, lanes: Lanes) -> Lanes:
