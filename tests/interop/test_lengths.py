@@ -75,3 +75,75 @@ def test_the_command(model, tmp_path, capsys):
         assert 'data=batch,' in capsys.readouterr().out
     assert command('export', prefix, '--onnx', tmp_path / 'model.onnx', '--certify', prefix) == 2
     assert 'model' in capsys.readouterr().err
+
+
+def stacked():
+    cell = rnn.SequentialRNNCell()
+    cell.add(rnn.LSTMCell(UNITS, 'l0_'))
+    cell.add(rnn.ZoneoutCell(rnn.GRUCell(UNITS, 'l1_'), 0.2, 0.3))
+    return cell
+
+
+def both_directions():
+    return rnn.BidirectionalCell(rnn.LSTMCell(UNITS, 'f_'), rnn.LSTMCell(UNITS, 'b_'))
+
+
+#: Cells over sequences of different lengths, in which layout, and whether the file takes only the
+#: graph's number of steps where nothing else is asked for.
+PADDED = {
+    'stack': (stacked, 'NTC', True), 'both': (both_directions, 'TNC', True),
+    'fuse': (lambda: rnn.fuse(both_directions()), 'NTC', True),
+    'fused': (lambda: rnn.FusedRNNCell(UNITS, 2, prefix='q_', get_next_state=True), 'TNC', False),
+}
+
+
+def padded(name, length):
+    make, layout, _ = PADDED[name]
+    with mx.name.NameManager():
+        outputs, states = make().unroll(length, mx.sym.Variable('data'), layout=layout,
+                                        merge_outputs=True, valid_length=mx.sym.Variable('lengths'))
+        last = states[-1][-1] if isinstance(states[-1], list) else states[-1]
+        return mx.sym.Group([outputs, mx.sym.identity(last)])
+
+
+def run_padded(name, length, given, arrays):
+    data, lengths = given
+    executor = padded(name, length).simple_bind(
+        mx.cpu(), grad_req='null', data=data.shape, lengths=lengths.shape,
+        type_dict={'data': 'float32', 'lengths': 'int32'})
+    for key, array in executor.arg_dict.items():
+        if key in arrays:
+            array[:] = arrays[key]
+    executor.arg_dict['data'][:], executor.arg_dict['lengths'][:] = data, mx.nd.array(lengths)
+    return [each.asnumpy() for each in executor.forward(is_train=False)]
+
+
+@pytest.mark.parametrize('name, asked', [
+    *[(name, asked) for name in PADDED for asked in ('nothing', 'an axis')],
+    *[(name, 'another graph') for name in ('stack', 'both')]])
+def test_sequences_of_different_lengths(name, asked, tmp_path):
+    _, layout, fixed = PADDED[name]
+    first, time = (7, 'time:7') if fixed else ('time', 'time:7')
+    with_axis = {'data': ('batch', time, WIDTH) if layout == 'NTC' else (time, 'batch', WIDTH)}
+    symbol, other = padded(name, 7), interop.graph_from_json(padded(name, 5).tojson())
+    options = {'nothing': {}, 'an axis': {'inputs': with_axis},
+               'another graph': {'certify_by': other}}[asked]
+    shapes = {'data': (3, 7, WIDTH) if layout == 'NTC' else (7, 3, WIDTH), 'lengths': (3,)}
+    arrays = {key: array.asnumpy() for key, array in bound(symbol, shapes, {}, {}).arg_dict.items()
+              if key not in shapes}
+    model = interop.Model(interop.graph_from_json(symbol.tojson()), arrays, {})
+    path = tmp_path / 'a.onnx'
+    from mxrnn.interop import _onnx
+    written = _onnx.write_onnx(model, str(path), types={'lengths': 'int32'}, **options)
+    assert written.inputs['lengths'] == ('batch',)
+    assert written.inputs['data'][layout.index('T')] == (first if asked == 'nothing' else 'time')
+    assert any('up to 7 steps' in note for note in written.notes) is (asked == 'nothing')
+    serving = session(path.read_bytes())
+    for batch, length in ((3, 7), (4, 4), (2, 11))[:1 if asked == 'nothing' else 3]:
+        data = np.random.RandomState(length).randn(batch, length, WIDTH).astype('f')
+        if layout == 'TNC':
+            data = data.swapaxes(0, 1)
+        lengths = np.array([length + 2, length - 1, 1, 0], 'int32')[:batch]
+        found = serving.run(None, {'data': data, 'lengths': lengths})
+        for one, other in zip(found, run_padded(name, length, (data, lengths), arrays)):
+            np.testing.assert_allclose(one, other, atol=1e-6)

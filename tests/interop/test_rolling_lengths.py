@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from mxrnn import interop
-from mxrnn._graph.rolling import certify, fixed_by, roll
+from mxrnn._graph.rolling import bounds, certify, fixed_by, roll
 
 from .. import mx, rnn
 from ..cases import CASES, OURS
@@ -244,7 +244,7 @@ def scores(length, cell=None):
 
 
 def masked(sequence, length):
-    return mx.sym.SequenceMask(sequence, mx.sym.clip(mx.sym.floor(VALID * 9), 0, length),
+    return mx.sym.SequenceMask(sequence, mx.sym.clip(mx.sym.floor(VALID * -9), 0, length),
                                use_sequence_length=True)
 
 
@@ -349,6 +349,8 @@ STATING = {
     'lengths from 1': (lambda length: beside(mx.sym.clip(VALID, 1, length), length), True),
     'lengths of something else': (lambda length: beside(mx.sym.clip(VALID, 0, 7), length), False),
     'lengths behind a recurrence': (lambda length: masked(encoder(length), length), True),
+    'lengths behind another recurrence': (lambda length: mx.sym.Group([
+        encoder(3, rnn.GRUCell(3, 'other_'), MEMORY), masked(encoder(length), length)]), True),
     'lengths of something longer': (lambda length: beside(masked(MEMORY, 7), length), False),
     'lengths that the sequence is made of': (lambda length: encoder(length, data=masked(
         mx.sym.broadcast_mul(mx.sym.Variable('data'), reshape(mx.sym.clip(
@@ -382,6 +384,12 @@ def test_nodes_that_state_the_number_of_steps(name):
         }.get(name, (3, 2, 4) if 'another' in name or 'numbers' in name else (1, 2, 1))
         shapes = {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
         assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes))
+
+
+@pytest.mark.parametrize('most, found', [(4, {4}), (3.5, set()), (float('inf'), set())])
+def test_bounds_of_lengths(most, found):
+    outputs = mx.sym.clip(masked(mx.sym.Variable('data'), most), 0, 6)
+    assert bounds(graph_of(outputs)) == found
 
 
 #: Masks of steps: into how many parts they are split, which of them the steps read, and what

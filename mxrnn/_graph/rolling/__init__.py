@@ -1,8 +1,9 @@
 """Unrolled graphs, rolled up again: graph to graph, without MXNet and torch."""
 from .kernels import Kernel
-from .lengths import fixed_by
+from .lengths import bounds, fixed_by
 from .loops import Loop
 from .roll import Finding, RolledGraph, certify, roll
 from .values import Values
 
-__all__ = ['Finding', 'Kernel', 'Loop', 'RolledGraph', 'Values', 'certify', 'fixed_by', 'roll']
+__all__ = ['Finding', 'Kernel', 'Loop', 'RolledGraph', 'Values', 'bounds', 'certify', 'fixed_by',
+           'roll']

@@ -11,7 +11,7 @@ from ..operators import has
 from ..sizes import Axis, product, same
 from .writing import Writer
 
-__all__ = ['difference', 'fixed_by', 'free']
+__all__ = ['bounds', 'difference', 'fixed_by', 'free']
 
 #: By operator, the attributes that state sizes or places along axes.
 _SIZES = {
@@ -69,11 +69,11 @@ def free(graph: Graph, length: int, totals: Mapping[int, int]) -> Graph:
     """
     writer = _Freeing(length)
     places: dict[int, int] = {}
-    computed, masked = _computed(graph), _masked(graph, length)
+    computed = _computed(graph)
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)
-        if node.op in _FREED and i in computed and i not in masked and _states(node, length):
+        if node.op in _FREED and i in computed and _states(node, length):
             made = inputs[0] if totals.get(i) == length else _FREED[node.op](writer, node, inputs)
         places[i] = (made or writer.copy(node, inputs)).node
         _note_axes(writer.nodes, written, writer.axes)
@@ -81,10 +81,11 @@ def free(graph: Graph, length: int, totals: Mapping[int, int]) -> Graph:
         if node.op in ('RNN', '_foreach') and first in writer.axes and (
                 totals.get(i, length) == length):
             writer.sequences.append(first)
-    for i, (sequence, axis) in masked.items():
+    for i, (sequence, axis) in _masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
-        numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
-        writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
+        if _states(node, length):
+            numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
+            writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
     return writer.graph([Entry(places[head.node], head.output) for head in graph.heads],
                         graph.version)
 
@@ -93,14 +94,19 @@ def free(graph: Graph, length: int, totals: Mapping[int, int]) -> Graph:
 _HANDS_ON = ('where', 'floor', 'Cast', '_identity_with_attr_like_rhs')
 
 
-def _masked(graph: Graph, length: int) -> dict[int, tuple[Entry, int]]:
-    """By node that bounds lengths by `length`: a sequence that these are of, and its axis of steps.
-    """
+def bounds(graph: Graph) -> set[int]:
+    """Numbers of steps that the lengths of sequences are bounded by."""
+    most = [float(graph.nodes[place].a_max) for place in _masked(graph)]
+    return {int(each) for each in most if each.is_integer()}
+
+
+def _masked(graph: Graph) -> dict[int, tuple[Entry, int]]:
+    """By node that bounds lengths: a sequence that these are of, and its axis of steps."""
     found: dict[int, tuple[Entry, int]] = {}
     clips: dict[int, int] = {}  # by node that gives bounded lengths
     behind: set[int] = set()
     for i, node in enumerate(graph.nodes):
-        if node.op == 'clip' and _states(node, length):
+        if node.op == 'clip':
             clips[i] = i
             behind.add(i)
         elif any(entry.node in behind for entry in node.inputs):
@@ -234,10 +240,14 @@ def _clip(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
 
 
 def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Entry:
+    """Numbers that are at least what `node` says, and at most as many as `numbers`; as float32,
+    since only that is sure to be the type of both."""
     name = node.name
-    ones = writer.once('ones_like', name + '_ones', {}, numbers)
+    ones, lengths = [writer.once('Cast', name + '_cast', {'dtype': 'float32'}, entry)
+                     for entry in (writer.once('ones_like', name + '_ones', {}, numbers),
+                                   inputs[0])]
     count = writer.once('sum', name + '_count', {'axis': 0, 'keepdims': True}, ones)
-    least = writer.add('_maximum_scalar', name + '_least', {'scalar': node.a_min}, [inputs[0]])
+    least = writer.add('_maximum_scalar', name + '_least', {'scalar': node.a_min}, [lengths])
     return writer.named(writer.add('broadcast_minimum', '', {}, [least, count]), name)
 
 

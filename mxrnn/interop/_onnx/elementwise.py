@@ -23,8 +23,8 @@ _UNARY = {'abs': 'Abs', 'negative': 'Neg', 'exp': 'Exp', 'log': 'Log', 'sqrt': '
           'sin': 'Sin', 'cos': 'Cos', 'tan': 'Tan', 'arcsin': 'Asin', 'arccos': 'Acos',
           'arctan': 'Atan', 'sinh': 'Sinh', 'cosh': 'Cosh', 'arcsinh': 'Asinh',
           'arccosh': 'Acosh', 'arctanh': 'Atanh', 'tanh': 'Tanh', 'sigmoid': 'Sigmoid',
-          'relu': 'Relu', 'softsign': 'Softsign', 'erf': 'Erf', 'sign': 'Sign', 'floor': 'Floor',
-          'ceil': 'Ceil', 'reciprocal': 'Reciprocal'}
+          'relu': 'Relu', 'softsign': 'Softsign', 'erf': 'Erf', 'sign': 'Sign',
+          'reciprocal': 'Reciprocal'}
 
 
 def _equal_shapes(values: Sequence[Value]) -> tuple[Size, ...]:
@@ -137,6 +137,13 @@ def _chain(*steps: tuple[str, float] | str) -> Converter:
 
 for _name, _op in _UNARY.items():
     converts(_name)(_chain(_op))
+
+
+@converts('floor', 'ceil')
+def _whole(builder: Builder, node: Node, data: Value) -> Value:
+    return builder.apply(node.op.capitalize(), data) if data.dtype.kind == 'f' else data
+
+
 converts('rsqrt')(_chain('Sqrt', 'Reciprocal'))
 converts('log2')(_chain('Log', ('Mul', 1 / math.log(2))))
 converts('log10')(_chain('Log', ('Mul', 1 / math.log(10))))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph, output_name
-from ..._graph.rolling import Finding, RolledGraph, certify, roll
+from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
 from ..in_steps import check_shapes, check_types, how_to_free, in_steps, shapes_found
 from ..registry import ONNX, ExportError
 from .conversion import Conversion, some, unknown_operators
@@ -92,6 +92,8 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
         graph, findings = roll(graph)
     else:
         content, shapes, notes = (_rolled if rolled else _plain)(graph, params, given, types, own)
+        notes += ['lengths count up to %d steps, the number in the graph: an axis %r in inputs '
+                  '(--input) makes it any' % (most, 'time:%d' % most) for most in bounds(graph)]
         return Written(content, shapes, left_out, notes)
     notes = _unrolled(findings)
     if states:
@@ -154,7 +156,7 @@ def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None, dict[str, 
 
 def _of_length(graph: Graph, length: int, axes: Mapping[str, int]) -> RolledGraph:
     """The graph rolled up, in which the number `length` is that of steps."""
-    steps = sorted({finding.steps for finding in roll(graph).findings})
+    steps = sorted({finding.steps for finding in roll(graph).findings} | bounds(graph))
     if length not in steps:
         cure = how_to_free(graph)
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
