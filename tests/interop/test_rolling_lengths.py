@@ -158,9 +158,9 @@ def test_names_tell_nothing_of_lengths():
     weight = mx.sym.slice_axis(mx.sym.Variable('wide'), axis=0, begin=0, end=4, name='steps')
     first = mx.sym.slice_axis(outputs, axis=0, begin=0, end=4, name='first_columns')
     symbol = mx.sym.FullyConnected(first, weight, num_hidden=4, flatten=False, no_bias=True)
-    rolled = roll(graph_of(symbol))
-    assert fixed_by(rolled.graph, 4) == ['first_columns']
-    assert fixed_by(roll(graph_of(symbol), length=4).graph, 4) == []
+    for rolled in (roll(graph_of(symbol)), roll(graph_of(symbol), length=4)):
+        assert [node.name for node in rolled.graph.nodes if node.op == 'slice_axis'] == ['steps']
+        assert fixed_by(rolled.graph, 4) == []
     rows = mx.sym.slice_axis(mx.sym.Reshape(outputs, shape=(-1, 7)), axis=0, begin=0, end=4)
     symbol = mx.sym.FullyConnected(mx.sym.Variable('other'), rows, num_hidden=4, no_bias=True)
     graph = graph_of(mx.sym.Group([outputs, symbol]))
@@ -254,7 +254,7 @@ def two_lengths(length, cell=None):
     return mx.sym.Group([outputs, other, reshape(reshape(outputs, -1, 3), length, -1, 3)])
 
 
-VALID, MEMORY = mx.sym.Variable('valid'), mx.sym.Variable('memory')
+DATA, VALID, MEMORY = [mx.sym.Variable(name) for name in ('data', 'valid', 'memory')]
 #: Programs of some number of steps, and whether a node that states it does not need it.
 STATING = {
     'all sizes': (lambda length: reshape(encoder(length), length, 2, 3), True),
@@ -310,18 +310,12 @@ STATING = {
                  True),
     'repeated along two axes': (lambda length: beside(mx.sym.broadcast_axis(
         MEMORY, axis=(0, 2), size=(length, 5)), length), False),
-    'all steps': (lambda length: mx.sym.slice_axis(encoder(length), axis=0, begin=0, end=length),
-                  True),
-    'all steps of a loop': (lambda length: mx.sym.slice_axis(
-        encoder(length, custom()), axis=0, begin=0, end=length), True),
     'as many columns as steps': (lambda length: mx.sym.slice_axis(
         encoder(length, rnn.LSTMCell(7)), axis=2, begin=0, end=length), False),
     'as many steps of longer data': (lambda length: encoder(length, data=mx.sym.slice_axis(
         mx.sym.Variable('longer'), axis=0, begin=0, end=length)), False),
     'rows of a table': (lambda length: mx.sym.broadcast_add(encoder(length), mx.sym.expand_dims(
         mx.sym.slice_axis(mx.sym.Variable('wide'), axis=0, begin=0, end=length), axis=1)), False),
-    'all steps but the first': (lambda length: mx.sym.slice_axis(
-        encoder(length), axis=0, begin=1, end=length), False),
     'rows of a weight': (lambda length: mx.sym.Group([encoder(length), weighted(
         mx.sym.Variable('wide'), length)]), False),
     'numbers': (lambda length: beside(mx.sym.arange(0, length), length), True),
@@ -373,6 +367,7 @@ def test_nodes_that_state_the_number_of_steps(name):
     graph = graph_of(make(4))
     rolled = roll(graph, length=4)
     assert (rolled.graph != roll(graph).graph) is freed
+    assert rolled.graph.outputs == graph.outputs
     for length in (4, 6) if freed else (4,):
         symbol = make(length)
         shapes = {'data': (2, length, 4) if layout else (length, 2, 4), 'valid': (2,),
@@ -435,3 +430,59 @@ def test_masks_of_states(name):
     assert [each.kind for each in rolled.findings] == [kind]
     assert_same(rolled.graph, graph, values_of(symbol, {
         'data': (2, len(order), 3), 'masks': (2, parts or 4)}))
+
+
+def part(begin, end, cell=None, axis=0):
+    """What makes so many steps of a recurrence."""
+    return lambda length: mx.sym.slice_axis(
+        encoder(length, cell and cell(), layout='NTC' if axis else 'TNC'), axis=axis,
+        begin=begin if begin >= 0 else length + begin, end=length + end)
+
+
+def cut(begin):
+    """A cell over steps that are cut one by one."""
+    return lambda length: encoder(length - begin, data=[reshape(mx.sym.slice_axis(
+        DATA, axis=1, begin=t, end=t + 1), 0, -1) for t in range(begin, length)])
+
+
+#: Programs that read a part of a sequence, and what gives the same for another number of steps:
+#: the rolled graph, that of a given number of steps, that of two.
+PARTS = {
+    'all steps': (part(0, 0), 'rolled given proved'),
+    'all steps of a loop': (part(0, 0, custom), 'rolled given proved'),
+    'the last step': (part(-1, 0), 'rolled given proved'),
+    'the last step, batch first': (part(-1, 0, axis=1), 'rolled given proved'),
+    'all steps but the first': (part(1, 0), 'proved'),
+    'the last two steps': (part(-2, 0, axis=1), 'proved'),
+    'all steps, cut one by one': (cut(0), 'given proved'),
+    'all steps but the first, cut one by one': (cut(1), ''),
+}
+
+
+@pytest.mark.parametrize('name', PARTS)
+def test_parts_of_sequences(name):
+    build, right = PARTS[name]
+
+    def make(length):
+        with mx.name.NameManager():
+            return build(length)
+    graph = graph_of(make(4))
+    ways = {'rolled': roll(graph), 'given': roll(graph, length=4)}
+    if 'proved' in right:
+        ways['proved'] = certify(graph, graph_of(make(6)))
+    else:
+        with pytest.raises(ValueError, match='differ'):
+            certify(graph, graph_of(make(6)))
+    for way, rolled in ways.items():
+        assert rolled.graph.outputs == graph.outputs
+        assert ('fixed' in [each.kind for each in rolled.findings]) is (
+            way not in right and 'cut' not in name)
+        for length in (4, 6, 3):
+            shapes = {'data': (length, 2, 4) if build.__qualname__.startswith('part') and not (
+                'batch' in name or 'two' in name) else (2, length, 4)}
+            bound = bind(make(length), shapes)
+            if length == 4 or way in right:
+                assert_equal(run_rolled(rolled, bound, shapes))
+            elif length == 3 or 'cut' not in name:  # parts of longer data are parts
+                with pytest.raises(RuntimeError, match='shape|size'):
+                    run_rolled(rolled, bound, shapes)

@@ -5,7 +5,7 @@ import collections
 import itertools
 from typing import Any, Hashable, Literal, NamedTuple, Sequence, Tuple
 
-from ..graph import Entry, Graph, output_name
+from ..graph import Entry, Graph
 from .columns import Lanes
 from .kernels import Kernel
 from .lifting import channels
@@ -94,17 +94,10 @@ class Emitter:
                    and any(count[node] > 1 for node in nodes)}
         if doubled:
             raise Apart(doubled)
-        heads = [self._named(entry, name) for entry, name in zip(entries, graph.outputs)]
+        heads = [self._writer.output(*each) for each in zip(entries, graph.outputs)]
         rolled, places = self._writer.placed(heads, graph.version)
         self.totals = {places[at]: total for at, total in self.totals.items() if at in places}
         return rolled
-
-    def _named(self, entry: Entry, name: str) -> Entry:
-        """`entry` as an output called `name`."""
-        if self._writer.keeps_name(entry.node) and (
-                output_name(self._writer.nodes[entry.node], entry.output) == name):
-            return entry
-        return self._writer.stand_in('_copy', name[:-len('_output')], {}, entry)
 
     def _find_lists(self) -> None:
         """Note which of the outputs are steps of something."""

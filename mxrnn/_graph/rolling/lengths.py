@@ -9,6 +9,8 @@ from ..factors import Axes, UnknownAxes, open_axes
 from ..graph import Entry, Graph, Node
 from ..operators import has
 from ..sizes import Axis, product, same
+from .emitting import Counted
+from .plans import Span
 from .writing import Writer
 
 __all__ = ['bounds', 'difference', 'fixed_by', 'free']
@@ -60,34 +62,39 @@ def _states(node: Node, length: int) -> bool:
         sizes[0] in (0, -1) and not node.inputs)  # the state of a cell
 
 
-def free(graph: Graph, length: int, totals: Mapping[int, int]) -> Graph:
+def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: Counted | None,
+         fixed: dict[str, Span]) -> Graph:
     """A rolled graph that does not say how many steps there are, where it said `length`.
 
     Sizes are read off the sequence that a recurrence gives. What comes before the first one, and
     lists of steps, stay as they are. `totals` has by place how many steps nodes read: recurrences,
-    and those that put together what was cut one by one.
+    and those that put together what was cut one by one. Where parts of such sequences are read and
+    `counted` does not tell from which end, the graph is made to refuse another number of steps, and
+    `fixed` gets the part.
     """
-    writer = _Freeing(length)
+    writer = _Freeing(length, counted, fixed)
     places: dict[int, int] = {}
     computed = _computed(graph)
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)
-        if node.op in _FREED and i in computed and _states(node, length):
-            made = inputs[0] if totals.get(i) == length else _FREED[node.op](writer, node, inputs)
+        if node.op == 'slice_axis':
+            made = _part(writer, node, inputs, totals.get(i))
+        elif length and node.op in _FREED and i in computed and _states(node, length):
+            made = _FREED[node.op](writer, node, inputs)
         places[i] = (made or writer.copy(node, inputs)).node
         _note_axes(writer.nodes, written, writer.axes)
         first = Entry(places[i], 0)
-        if node.op in ('RNN', '_foreach') and first in writer.axes and (
-                totals.get(i, length) == length):
-            writer.sequences.append(first)
+        steps = totals.get(i, length)
+        if node.op in ('RNN', '_foreach') and first in writer.axes and steps:
+            writer.sequences[first] = steps
     for i, (sequence, axis) in _masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
-        if _states(node, length):
+        if length and _states(node, length):
             numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
             writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
-    return writer.graph([Entry(places[head.node], head.output) for head in graph.heads],
-                        graph.version)
+    return writer.graph([writer.output(Entry(places[head.node], head.output), name)
+                         for head, name in zip(graph.heads, graph.outputs)], graph.version)
 
 
 #: Operators that hand lengths on.
@@ -125,25 +132,33 @@ class _Freeing(Writer):
 
     Attributes
     ----------
-    length : int
-        The number of steps.
-    sequences : list of Entry
-        What recurrences of so many steps give.
+    length : int or None
+        The number of steps that is given.
+    counted, fixed
+        See `free`.
+    sequences : dict of Entry to int
+        What recurrences give, and how many steps it has.
     axes : dict of Entry to Axes
         The axes of values, as far as the recurrences tell.
     """
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int | None, counted: Counted | None,
+                 fixed: dict[str, Span]) -> None:
         super().__init__()
-        self.length = length
-        self.sequences: list[Entry] = []
+        self.length, self.counted, self.fixed = length, counted, fixed
+        self.sequences: dict[Entry, int] = {}
         self.axes: dict[Entry, Axes] = {}
 
-    def like(self, count: int, axes: Axes, rest: Axes) -> Entry | None:
-        """A sequence: its first `count` axes and `rest` have as many elements as `axes`."""
+    def like(self, steps: int | None, axes: Axes, count: int, rest: Axes) -> Entry | None:
+        """A sequence of `steps`: its first `count` axes and `rest` have as many elements as `axes`.
+        """
         size = product(sum(axes, ()))
-        return next((entry for entry in self.sequences if same(size, product(sum(
-            self.axes[entry][:count] + rest, ())))), None)
+        return next((entry for entry, total in self.sequences.items() if total == steps and same(
+            size, product(sum(self.axes[entry][:count] + rest, ())))), None)
+
+    def first(self) -> Entry | None:
+        """The first sequence of the number of steps that is given."""
+        return self.like(self.length, [], 0, [])
 
 
 def _note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:
@@ -194,7 +209,7 @@ def _reshape(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     axes = writer.axes.get(inputs[0])
     if not axes or set(first) != {-1, length} or not keeps and any(code < 1 for code in rest):
         return None
-    like = writer.like(2, axes, axes[1:] if keeps else [rest])
+    like = writer.like(length, axes, 2, axes[1:] if keeps else [rest])
     if like is None:
         return None
     if first[0] != length:
@@ -207,25 +222,47 @@ def _reshape(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
 
 
 def _broadcast(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
-    if not writer.sequences or node.size != (writer.length,):
+    like = writer.first()
+    if like is None or node.size != (writer.length,):
         return None
     return writer.named(writer.add('broadcast_like', '', {
-        'lhs_axes': node.axis, 'rhs_axes': (0,)}, [inputs[0], writer.sequences[0]]), node.name)
+        'lhs_axes': node.axis, 'rhs_axes': (0,)}, [inputs[0], like]), node.name)
 
 
-def _whole(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
-    """The first steps of a sequence that has as many, and masks, which have as many."""
-    axes = writer.axes.get(inputs[0])
-    whole = writer.like(1, [axes[node.axis]], []) if axes else (
-        writer.nodes[inputs[0].node].op == 'ones_like')
-    return inputs[0] if whole and node.begin == 0 else None
+def _part(writer: _Freeing, node: Node, inputs: Entries, steps: int | None) -> Entry | None:
+    """A part of a sequence up to its last step; `steps`: so many that were cut one by one."""
+    source, begin, end = inputs[0], node.begin, node.end
+    axes = writer.axes.get(source)
+    if steps:
+        return source if steps == writer.length and begin == 0 else _pinned(
+            writer, writer.copy(node, inputs), node, steps)
+    if not axes:  # a mask has as many steps as what it is for
+        return source if (begin, end) == (0, writer.length) and (
+            writer.nodes[source.node].op == 'ones_like') else None
+    if writer.like(end, [axes[node.axis]], 1, []) is None or begin < 0:
+        return None
+    if begin == 0:
+        return source
+    if writer.counted is None and begin < end - 1:
+        writer.fixed[node.name] = Span(begin, 1, end - begin, end)
+        return writer.copy(node, [_pinned(writer, source, node, end)])
+    if writer.counted is None or writer.counted.begin == 'last':
+        begin -= end
+    return writer.stand_in('slice_axis', node.name, {
+        'axis': node.axis, 'begin': begin, 'end': None}, source)
+
+
+def _pinned(writer: Writer, entry: Entry, node: Node, steps: int) -> Entry:
+    """`entry`, of which an axis must have so many elements."""
+    return writer.once('Reshape', node.name + '_fixed', {
+        'shape': (0,) * node.axis + (steps, -2)}, entry)
 
 
 def _numbered(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
-    if not writer.sequences or node.start != 0 or node.step != 1 or node.repeat != 1:
+    like = writer.first()
+    if like is None or node.start != 0 or node.step != 1 or node.repeat != 1:
         return None
-    return writer.stand_in('Cast', node.name, {'dtype': node.dtype},
-                           _numbers(writer, node, writer.sequences[0]))
+    return writer.stand_in('Cast', node.name, {'dtype': node.dtype}, _numbers(writer, node, like))
 
 
 def _numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entry:
@@ -235,8 +272,8 @@ def _numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entr
 
 def _clip(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     """Lengths, which are at most as many as there are steps."""
-    return _bounded(writer, node, inputs, _numbers(
-        writer, node, writer.sequences[0])) if writer.sequences else None
+    like = writer.first()
+    return like and _bounded(writer, node, inputs, _numbers(writer, node, like))
 
 
 def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Entry:
@@ -252,7 +289,7 @@ def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Ent
 
 
 _FREED: dict[str, Free] = {'Reshape': _reshape, 'broadcast_axis': _broadcast,
-                           'slice_axis': _whole, '_arange': _numbered, 'clip': _clip}
+                           '_arange': _numbered, 'clip': _clip}
 
 
 def difference(first: Graph, second: Graph) -> str | None:

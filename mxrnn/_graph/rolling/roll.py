@@ -96,10 +96,8 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         they need.
     """
     try:
-        rolled, totals = _rolled(graph, training, judge or (lambda values, what: None), {
-            name: (axis, length) for name, axis in (axes or {}).items()}, counted)
-        return rolled if length is None else rolled._replace(
-            graph=free(rolled.graph, length, totals))
+        return _rolled(graph, training, judge or (lambda values, what: None), length, axes or {},
+                       counted)
     except AttributeValueError:  # whoever reads the graph says which node is wrong
         return RolledGraph(graph, ())
     except TooLong:
@@ -151,9 +149,8 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
 
 
 def _rolled(graph: Graph, training: bool, judge: Judge,
-            stated: Mapping[str, tuple[int, int | None]], counted: Counted | None
-            ) -> tuple[RolledGraph, dict[int, int]]:
-    """The rolled graph, and by place how many steps its nodes read."""
+            length: int | None, axes: Mapping[str, int], counted: Counted | None) -> RolledGraph:
+    stated = {name: (axis, length) for name, axis in axes.items()}
     values = Values(graph, training)
     ranks = find_ranks(values)
     found, failed = _search(values, ranks, judge)
@@ -174,9 +171,11 @@ def _rolled(graph: Graph, training: bool, judge: Judge,
         except Apart as those:
             apart |= those.nodes
         else:
+            rolled = free(rolled, length, emitter.totals, counted, emitter.fixed)
             return RolledGraph(rolled, tuple(
-                [each.finding for each in found] + failed + _fixed(emitter.fixed))), emitter.totals
-    return RolledGraph(graph, tuple(failed)), {}
+                [each.finding for each in found] + failed + _fixed(emitter.fixed)))
+    return RolledGraph(graph if length is None else free(graph, length, {}, counted, {}),
+                       tuple(failed))
 
 
 def _fixed(spans: Mapping[str, Span]) -> list[Finding]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Generator, Hashable, Mapping, Sequence
 
-from ..graph import Entry, Graph, Node
+from ..graph import Entry, Graph, Node, output_name
 
 __all__ = ['Work', 'Writer', 'text']
 
@@ -29,10 +29,6 @@ class Writer:
         self.nodes: list[Node] = []
         self._kept: set[int] = set()
         self._made: dict[Hashable, Entry] = {}
-
-    def keeps_name(self, place: int) -> bool:
-        """Whether the node at `place` is called in the graph as it is now."""
-        return place in self._kept
 
     def copy(self, node: Node, inputs: Sequence[Entry]) -> Entry:
         """A node of the old graph, with its name."""
@@ -64,6 +60,12 @@ class Writer:
         if key not in self._made:
             self._made[key] = self.add(op, name, attrs, inputs, outputs)
         return self._made[key]
+
+    def output(self, entry: Entry, name: str) -> Entry:
+        """`entry` as an output called `name`."""
+        if entry.node in self._kept and output_name(self.nodes[entry.node], entry.output) == name:
+            return entry
+        return self.stand_in('_copy', name[:-len('_output')], {}, entry)
 
     def swap(self, entry: Entry, name: str) -> Entry:
         """`entry` with its first two axes exchanged; of what was exchanged before, the origin."""
