@@ -323,7 +323,7 @@ def _left(node: AnyNode) -> int | None:
 
 axes('Flatten', (2,))
 axes('shape_array size_array', (1,))
-axes('dot', (2, 2, 2))
+axes('dot', (None, None, 2), more=0)
 axes('batch_dot', (3, 3, 3))
 axes('batch_take softmax_cross_entropy', (1, 2, 1))
 axes('CTCLoss', (1, 3, 2))

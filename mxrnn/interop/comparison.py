@@ -9,6 +9,7 @@ import numpy as np
 
 from .._graph.graph import Entry, Graph
 from .._graph.reading import graph_to_json
+from .._graph.rolling import roll as roll_graph
 from .exported import Input, needed, open_file, refusing, run_module
 from .model import Model
 from .random_data import data_for, settle_shapes
@@ -24,6 +25,8 @@ class Differences(NamedTuple):
     ----------
     runner : str
         What ran the checkpoint: 'MXNet' or 'torch'.
+    rolled : bool
+        Whether it ran with its steps rolled up, as its graph does not take the data otherwise.
     shapes : dict
         Of the inputs, by name.
     outputs : list of (str, float)
@@ -34,6 +37,7 @@ class Differences(NamedTuple):
     """
 
     runner: str
+    rolled: bool
     shapes: dict[str, tuple[int, ...]]
     outputs: list[tuple[str, float]]
     chunks: list[int]
@@ -65,7 +69,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     Notes
     -----
     Without a shape, axes of any size get 2, 3, ...; but steps for which `model` was unrolled have
-    their number, since the checkpoint runs as it is. A file with states runs one step and then the
+    their number. With another number the checkpoint runs rolled up, as the file does. A file with states runs one step and then the
     others, from zeros or from what its encoder gives; begin states that are inputs of the
     checkpoint are zeros then.
     """
@@ -91,13 +95,13 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
                  np.random.RandomState(seed))
     data.update((name, np.zeros_like(data[name])) for name in begins)
     chunks = [] if run.chunks is None else run.chunks(data)
-    runner, wanted = _reference(model, data, stated)
+    runner, rolled, wanted = _reference(model, data, stated)
     got = run.outputs(data)
     for name, one, other in zip(run.names, got, wanted):
         if one.shape != other.shape:
             raise ValueError('%s is of another model: its output %s has the shape %s, that of the '
                              'checkpoint %s' % (path, name, one.shape, other.shape))
-    return Differences(runner, {name: array.shape for name, array in data.items()},
+    return Differences(runner, rolled, {name: array.shape for name, array in data.items()},
                        [(name, _difference(*pair)) for name, pair in
                         zip(model.graph.outputs, zip(got, wanted))],
                        chunks)
@@ -125,13 +129,10 @@ def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
 
 def _own_shapes(model: Model) -> Mapping[str, Sequence[Any]]:
     """Shapes of inputs as the graph has them, not rolled up; {} if it does not tell them."""
-    from ._onnx import without_onnx
     try:
-        if without_onnx(model.graph):
-            return {}
-    except ImportError:  # a comparison of torch's files does not need the package
+        from ._onnx.inputs import found_shapes
+    except ImportError:  # a comparison of torch's files does not need the package onnx
         return {}
-    from ._onnx.inputs import found_shapes
     params, read = {**model.arg_params, **model.aux_params}, needed(model.graph)
     names = [name for name in model.inputs if name in read and name not in params]
     try:
@@ -186,27 +187,46 @@ def _data(graph: Graph, inputs: Sequence[Input],
 # ---- the checkpoint itself
 
 def _reference(model: Model, data: Mapping[str, np.ndarray], stated: Mapping[str, Sequence[Any]]
-               ) -> tuple[str, list[np.ndarray]]:
-    """The outputs of the checkpoint, and the library that ran it."""
+               ) -> tuple[str, bool, list[np.ndarray]]:
+    """The library that ran the checkpoint, whether its steps were rolled up, and its outputs."""
     try:
         from .._runtime.mxnet import mx
         mx.nd  # noqa: B018  (imported when it is first used)
-    except ImportError:
-        pass  # what torch says next has nothing to do with it
+    except ImportError:  # what torch says next has nothing to do with it
+        try:
+            from . import to_torch
+        except ImportError:
+            raise ImportError('the checkpoint is run by MXNet or by torch, and neither is '
+                              'installed: pip install torch') from None
+        runner = 'torch'
+
+        def run(roll: bool) -> list[np.ndarray]:
+            return run_module(to_torch(model, roll=roll), 'the checkpoint', data, stated)
     else:
-        return 'MXNet', _run_mxnet(mx, model, data, stated)
+        runner = 'MXNet'
+
+        def run(roll: bool) -> list[np.ndarray]:
+            return _run_mxnet(mx, model, data, stated, roll)
     try:
-        from . import to_torch
-    except ImportError:
-        raise ImportError('the checkpoint is run by MXNet or by torch, and neither is '
-                          'installed: pip install torch') from None
-    return 'torch', run_module(to_torch(model, roll=False), 'the checkpoint', data, stated)
+        return runner, False, run(False)
+    except ValueError as error:
+        if roll_graph(model.graph).graph is model.graph:
+            raise
+        try:
+            return runner, True, run(True)
+        except ValueError:
+            raise error from None
 
 
 def _run_mxnet(mx: Any, model: Model, data: Mapping[str, np.ndarray],
-               stated: Mapping[str, Sequence[Any]]) -> list[np.ndarray]:
+               stated: Mapping[str, Sequence[Any]], roll: bool) -> list[np.ndarray]:
     os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
+    # MXNet 1.9.1 has wrong numbers where it fuses: docs/mxnet-defects.md.
+    os.environ.setdefault('MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE', '1')
     symbol = mx.sym.load_json(_predictions(model.graph))
+    if roll:
+        from .._inference.rewriting import roll as roll_symbol
+        symbol = roll_symbol(symbol, training=False)
     shapes = {name: array.shape for name, array in data.items()}
     shapes.update((name, array.shape) for name, array in model.arg_params.items())
     kinds = {name: array.dtype for name, array in {**model.arg_params, **data}.items()}

@@ -186,17 +186,17 @@ def refusing(runner: str, what: str, data: Mapping[str, np.ndarray],
     try:
         yield
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # MXNet puts the call or its stack before the reason.
-        reason = lines[-1] if runner == 'MXNet' and lines else reason_of(error)
+        _, _, reason = ' '.join(str(error).split()).rpartition('MXNetError: ')
         own = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                        for name, shape in stated.items())
         raise ValueError(
-            'the graph of %s does not take %s%s (in a graph that was unrolled, the number of steps '
-            'is fixed). %s says: %s' % (
+            'the graph of %s does not take %s%s (sizes that --input does not give are made up). '
+            '%s says: %s' % (
                 what, ' and '.join('%s of shape %s' % (name, array.shape)
                                    for name, array in data.items()),
-                own and ', but ' + own, runner, reason)) from None
+                own and ', but ' + own, runner,
+                reason if runner == 'MXNet' else reason_of(error))) from None
 
 
 def needed(graph: Graph) -> set[str]:

@@ -11,7 +11,7 @@ from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
 from ..._graph.operators import check_attributes
-from ..._graph.sizes import Axis, Size, SizeError, Source, parts, resolve
+from ..._graph.sizes import Axis, Size, SizeError, Source, parts, resolve, unify
 from ..registry import ONNX, ExportError, Unsupported
 from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
@@ -146,12 +146,15 @@ def unknown_operators(graph: Graph) -> dict[str, list[str]]:
 
 
 class Conversion:
-    """One export."""
+    """One export; with `partial`, what depends on operators without a converter is left out."""
 
     def __init__(self, graph: Graph, params: Mapping[str, np.ndarray],
-                 inputs: Mapping[str, Shape], types: Mapping[str, str]) -> None:
+                 inputs: Mapping[str, Shape], types: Mapping[str, str],
+                 partial: bool = False) -> None:
         self._graph, self._params, self._inputs = graph, params, inputs
-        self._types = types
+        self._types, self._partial = types, partial
+        #: Names of the inputs that operators with a converter read.
+        self.told: set[str] = set()
         self._builder = Builder(self._convert)
         self._faults: list[str] = []
         self._axes: dict[str, Axis] = {}
@@ -180,7 +183,7 @@ class Conversion:
                  for name, head in zip(names or graph.outputs, graph.heads)]
         results = self._convert(graph, {i: self._variable(node) for i, node in variables.items()})
         found = [value for value in results if value is not None]
-        if self._faults or len(found) < len(results):
+        if self._faults or len(found) < len(results) and not self._partial:
             raise ExportError('\n'.join(self._faults))
         return given, found
 
@@ -240,7 +243,7 @@ class Conversion:
                     for output, value in enumerate(self._node(node, inputs)):
                         results[i, output] = value
         missing = [graph.outputs[at] for at, head in enumerate(graph.heads) if head not in results]
-        if missing and not self._faults:
+        if missing and not self._faults and not self._partial:
             self._faults.append('%s: outputs that ONNX does not have' % some(missing))
         return [results.get(head) for head in graph.heads]
 
@@ -250,8 +253,17 @@ class Conversion:
         builder.current = node.name or node.op
         try:
             check_attributes(node)
-            if node.op not in ONNX:
+            known = node.op in ONNX
+            if self._partial and (not known or any(map(unknown_operators, node.subgraphs))):
+                if node.op == 'CTCLoss':
+                    unify(inputs[0].size(1), inputs[1].size(0))  # a label for each sequence
+                    self.told.add(inputs[1].name)
+                    if inputs[1].name not in self._inputs:  # its size may be anything
+                        self.told -= {*self._graph.ending_in(node.inputs[1:2]).arguments}
+                return []
+            if not known:
                 raise Unsupported('this operator')
+            self.told.update(value.name for value in inputs)
             outputs = ONNX[node.op](builder, node, *inputs)
             return [outputs] if isinstance(outputs, Value) else list(outputs)
         except AttributeValueError as error:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Callable, Sequence
 
 from ..._graph.graph import Node
-from ..._graph.sizes import Size, broadcast, unify, unify_all
+from ..._graph.sizes import Axis, Size, broadcast, resolve, unify, unify_all
 from ..registry import Converter, Unsupported, converts, dtype_of
 from .builder import Builder, Value
 
@@ -99,10 +99,21 @@ def _modulo(builder: Builder, whole: Value, part: Value) -> Value:
     return builder.where(none, zero, left, shape)
 
 
+def _repeat_one(first: Value, second: Value) -> None:
+    """Take parts of an input for columns of one number, where no other axis is repeated."""
+    ends = [list(map(resolve, value.shape)) for value in (first, second)]
+    if first.rank == second.rank > 1 and 1 not in ends[0] + ends[1]:
+        for one, other in ((ends[0][-1], ends[1][-1]), (ends[1][-1], ends[0][-1])):
+            if isinstance(one, Axis) and one.source is None and isinstance(other, int):
+                one.bound = 1
+
+
 def _enter(name: str, function: Callable[..., Value]) -> None:
     """Enter the operators of two arrays, and of an array and a number, that `function` writes."""
     def of_arrays(builder: Builder, node: Node, first: Value, second: Value) -> Value:
-        if not node.op.startswith('broadcast_'):
+        if node.op.startswith('broadcast_'):
+            _repeat_one(first, second)
+        else:
             _equal_shapes([first, second])
         return function(builder, first, second)
 

@@ -84,10 +84,11 @@ class _Ranks:
 
 
 class _Guess(NamedTuple):
-    """A value that programs nearly always give two axes."""
+    """How many axes programs nearly always give a value."""
 
     key: _Key
     words: bool
+    axes: int = 2
 
 
 def ranks_of(graph: Graph, known: Mapping[str, int]) -> Iterator[dict[str, int]]:
@@ -100,7 +101,7 @@ def ranks_of(graph: Graph, known: Mapping[str, int]) -> Iterator[dict[str, int]]
     guesses: list[_Guess] = []
     _state(graph, ranks, guesses, known)
     for guess in sorted(guesses, key=lambda guess: not guess.words):
-        ranks.guess(guess.key, 2)
+        ranks.guess(guess.key, guess.axes)
     places = {node.name: (id(graph), i, 0) for i, node in enumerate(graph.nodes)
               if node.is_variable and node.name not in known}
     for other in (2, 3, 1, 4):
@@ -132,8 +133,10 @@ def _state(graph: Graph, ranks: _Ranks, guesses: list[_Guess], known: Mapping[st
         _state_node(node, [(id(graph), place, i) for i in range(node.num_outputs)], inputs, ranks)
         if node.op in ('Embedding', '_contrib_SparseEmbedding'):
             guesses.append(_Guess(inputs[0], True))
-        elif node.op == 'FullyConnected' and node.flatten:
+        elif node.op == 'dot' or node.op == 'FullyConnected' and node.flatten:
             guesses.append(_Guess(inputs[0], False))
+        elif node.op == 'FullyConnected':  # with two axes nobody needs to say flatten=False
+            guesses.append(_Guess(inputs[0], False, 3))
 
 
 def _state_node(node: Node, outputs: list[_Key], inputs: list[_Key], ranks: _Ranks) -> None:
@@ -182,23 +185,30 @@ def found_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[
            types: Mapping[str, str], missing: Sequence[str]) -> tuple[dict[str, Named], list[str]]:
     """Shapes of the inputs `missing`, and what there is to say of them.
 
-    The graph is converted with axes that become numbers where it needs numbers.
+    The graph is converted with axes that become numbers where it needs numbers. Operators that ONNX
+    does not have tell nothing.
     """
     ranks = {**{name: np.ndim(array) for name, array in params.items()},
              **{name: len(shape) for name, shape in given.items()}}
-    fault = None
+    fault: object = None
     for told in ranks_of(graph, ranks):
         shapes = {name: tuple(Axis(free=True) for _ in range(told[name])) for name in missing}
+        conversion = Conversion(graph, params, {**given, **shapes}, types, partial=True)
         try:
-            Conversion(graph, params, {**given, **shapes}, types).values()
+            conversion.values()
         except ExportError as error:
             fault = fault or error
             continue
+        untold = [name for name in missing if name not in conversion.told]
+        if untold:
+            fault = 'only operators that ONNX does not have read %s' % ', '.join(untold)
+            missing = untold
+            break
         result = _Names(graph, given, shapes)
         if result.others:  # once more: the numbers and the batch may tell an axis beside them
             again = _again(result.shapes, shapes)
             with contextlib.suppress(ExportError):
-                Conversion(graph, params, {**given, **again}, types).values()
+                Conversion(graph, params, {**given, **again}, types, partial=True).values()
                 result = _Names(graph, given, again)
         return result.shapes, result.sentences()
     raise ExportError("%s\nThe shapes of %s do not follow from the graph: give them, as in "

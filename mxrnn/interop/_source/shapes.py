@@ -10,6 +10,7 @@ from torch import Tensor
 from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
 from .._torch.module import UnsupportedError
+from ..in_steps import shapes_found
 from ..model import Model
 from ..registry import ExportError
 from .sampling import Named, Sample, draw, run, survey
@@ -41,20 +42,21 @@ def sampled(graph: Graph, whole: Graph, model: Model, given: Named, types: Mappi
     """
     missing = [name for name in needed if name not in given and name not in model.arg_params
                and name not in model.aux_params]
+    params = {**model.arg_params, **model.aux_params}
     own = {name: given[name] for name in needed if name in given}
     if not missing:
         return _drawn(graph, model, own, types, [])
     reason: ExportError | None = None
     for each in [graph] if graph is whole else [graph, whole]:
         try:
-            found, notes = _found(each, model, given, types, missing)
+            found, notes = shapes_found(each, params, given, types, missing)
             return _drawn(graph, model, {**own, **found}, types, notes)
         except UnsupportedError:
             raise
         except ExportError as error:
             reason = reason or error
     if isinstance(reason, _NotTaken):
-        found, notes = _found(graph, model, given, types, missing)
+        found, notes = shapes_found(graph, params, given, types, missing)
         fitted = _fitted(graph, model, own, found, types)
         if fitted is not None:
             return fitted._replace(notes=[*notes, *fitted.notes])
@@ -92,59 +94,6 @@ def _fitted(graph: Graph, model: Model, own: Named, found: Named, types: Mapping
         if len(fits) == 1:
             return fits[0]
     return None
-
-
-def _labels(graph: Graph, model: Model, given: Named, types: Mapping[str, Any],
-            names: Sequence[str]) -> dict[str, Sequence[int | str]]:
-    """The shapes of labels of CTC: a label of any length for each sequence of the batch."""
-    found: dict[str, Sequence[int | str]] = {}
-    for node in graph.nodes:
-        if node.op == 'CTCLoss' and graph.nodes[node.inputs[1].node].name in names:
-            part = graph.ending_in(node.inputs[:1])
-            shapes = {name: given[name] for name in part.arguments if name in given}
-            if not set(part.arguments) <= {*shapes, *model.arg_params}:
-                continue
-            drawn = _drawn(part, model, shapes, types, [])
-            batch = drawn.facts.arrays[part.heads[0]].shape[1]
-            sizes = {pair: size for name, shape in shapes.items() for size, pair in zip(
-                shape, zip(*(sample[name].shape for sample in drawn.samples)))}
-            size = batch if isinstance(batch, int) else sizes.get(batch)
-            if size is not None:
-                found[graph.nodes[node.inputs[1].node].name] = (size, 'label_length')
-    return found
-
-
-def _found(graph: Graph, model: Model, given: Named, types: Mapping[str, Any],
-           missing: Sequence[str]) -> tuple[Mapping[str, Sequence[int | str]], list[str]]:
-    try:
-        from .._onnx.conversion import unknown_operators
-        from .._onnx.inputs import found_shapes, ranks_of
-    except ImportError as error:
-        raise ImportError('%s, or install the package onnx, which finds them' % _request(
-            missing, dict.fromkeys(missing, 2))) from error
-    params = {**model.arg_params, **model.aux_params}
-    # what goes into the operators that ONNX does not have tells shapes, too
-    names = {name for each in unknown_operators(graph).values() for name in each}
-    inner = [entry for node in graph.nodes if node.name in names for entry in node.inputs
-             if not graph.nodes[entry.node].is_variable]
-    part = graph.ending_in([entry for entry in (*graph.heads, *inner)
-                            if not unknown_operators(graph.ending_in([entry]))])
-    here = [name for name in missing if name in part.arguments]
-    found, notes = found_shapes(part, params, given, types, here) if here else ({}, [])
-    rest: Sequence[str] = [name for name in missing if name not in found]
-    shapes: dict[str, Sequence[int | str]] = {**found}
-    try:
-        shapes.update(_labels(graph, model, {**given, **shapes}, types, rest))
-        rest = [name for name in rest if name not in shapes]
-    except _NotTaken:
-        rest = missing
-    if rest:
-        known = {**{name: array.ndim for name, array in params.items()},
-                 **{name: len(shape) for name, shape in {**given, **found}.items()}}
-        axes = {**known, **next(ranks_of(graph, known))}
-        raise ExportError('%s: an operator that ONNX does not have reads %s' % (
-            _request(rest, axes), 'some of them' if len(rest) > 1 else 'it'))
-    return shapes, notes
 
 
 def _request(missing: Sequence[str], axes: Mapping[str, int]) -> str:
