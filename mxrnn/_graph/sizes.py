@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Iterator, NamedTuple, Sequence, Union
 
-__all__ = ['Axis', 'Product', 'Size', 'SizeError', 'Source', 'broadcast', 'divide', 'interval',
-           'parts', 'product', 'reduced_axes', 'reshaping', 'resolve', 'same', 'suggest', 'unify',
-           'unify_all', 'windows']
+__all__ = ['Axis', 'Beyond', 'Product', 'Size', 'SizeError', 'Source', 'beyond', 'broadcast',
+           'divide', 'interval', 'parts', 'product', 'reduced_axes', 'reshaping', 'resolve', 'same',
+           'suggest', 'unify', 'unify_all', 'windows']
 
 
 class SizeError(Exception):
@@ -47,8 +47,8 @@ class Axis:
         Whether it was taken to be equal to a number, which only running the graph can show.
     given : int or None
         The size that the user gave it, if it is followed all the same.
-    beyond : (Axis, int) or None
-        A free axis, and how many elements more than that it has: that of what is joined.
+    beyond : Beyond or None
+        A free axis, and how many elements more than that it has: that of what is joined or padded.
     """
 
     __slots__ = ('believed', 'beyond', 'bound', 'free', 'given', 'hint', 'label', 'source')
@@ -61,7 +61,7 @@ class Axis:
         self.given: int | None = None
         self.hint = ''
         self.believed = False
-        self.beyond: tuple[Axis, int] | None = None
+        self.beyond: Beyond | None = None
 
 
 class Product:
@@ -72,6 +72,13 @@ class Product:
     def __init__(self, factor: int, axes: Sequence[Axis]) -> None:
         self.factor = factor
         self.axes = list(axes)
+
+
+class Beyond(NamedTuple):
+    """So many elements more than an axis has."""
+
+    axis: Axis
+    more: int
 
 
 Size = Union[int, Axis, Product]
@@ -168,8 +175,8 @@ def _unify_known(first: Size, second: Size) -> Size:
         if isinstance(one, Axis) and isinstance(other, int):
             if one.label:
                 raise SizeError('%s, which may be any size, and %d' % (one.label, other))
-            if one.beyond is not None and other > one.beyond[1]:
-                unify(one.beyond[0], other - one.beyond[1])
+            if one.beyond is not None and other > one.beyond.more:
+                unify(one.beyond.axis, other - one.beyond.more)
                 one.bound = other
             else:
                 one.believed = True
@@ -253,6 +260,17 @@ def interval(begin: int | None, end: int | None, size: Size, step: int = 1) -> S
     if step == 1 and begin in (0, None) and end is not None and end > 0:
         return end
     return None
+
+
+def beyond(size: Size, more: int) -> Size | Beyond | None:
+    """`size` and `more`; None if that is known only when the graph runs."""
+    size = resolve(size)
+    if isinstance(size, int):
+        return size + more
+    if not isinstance(size, Axis):
+        return None if more else size
+    axis, before = size.beyond or (size, 0)
+    return axis if before + more == 0 else Beyond(axis, before + more) if axis.free else None
 
 
 def windows(size: Size, reach: int, stride: int, pad: int) -> Size | None:

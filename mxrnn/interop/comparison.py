@@ -69,9 +69,9 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     Notes
     -----
     Without a shape, axes of any size get 2, 3, ...; but steps for which `model` was unrolled have
-    their number. With another number the checkpoint runs rolled up, as the file does. A file with states runs one step and then the
-    others, from zeros or from what its encoder gives; begin states that are inputs of the
-    checkpoint are zeros then.
+    their number. With another number the checkpoint runs rolled up, as the file does. A file with
+    states runs one step and then the others, from zeros or from what its encoder gives; begin
+    states that are inputs of the checkpoint are zeros then.
     """
     given = {} if data_path is None else _arrays(data_path)
     unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
@@ -189,6 +189,9 @@ def _data(graph: Graph, inputs: Sequence[Input],
 def _reference(model: Model, data: Mapping[str, np.ndarray], stated: Mapping[str, Sequence[Any]]
                ) -> tuple[str, bool, list[np.ndarray]]:
     """The library that ran the checkpoint, whether its steps were rolled up, and its outputs."""
+    # MXNet reads these where it is imported. What it fuses may be wrong: docs/mxnet-defects.md.
+    os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
+    os.environ.setdefault('MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE', '1')
     try:
         from .._runtime.mxnet import mx
         mx.nd  # noqa: B018  (imported when it is first used)
@@ -220,9 +223,6 @@ def _reference(model: Model, data: Mapping[str, np.ndarray], stated: Mapping[str
 
 def _run_mxnet(mx: Any, model: Model, data: Mapping[str, np.ndarray],
                stated: Mapping[str, Sequence[Any]], roll: bool) -> list[np.ndarray]:
-    os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
-    # MXNet 1.9.1 has wrong numbers where it fuses: docs/mxnet-defects.md.
-    os.environ.setdefault('MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE', '1')
     symbol = mx.sym.load_json(_predictions(model.graph))
     if roll:
         from .._inference.rewriting import roll as roll_symbol

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 from .._graph.factors import Factors
 from .._graph.graph import Graph
-from .._graph.rolling import roll
+from .._graph.rolling import RolledGraph, roll
 from .._graph.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
 from .._graph.stepping.follow import Value, follow
@@ -63,9 +63,10 @@ def how_to_free(graph: Graph) -> str:
 
 
 def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-                 types: Mapping[str, str], missing: Sequence[str]
+                 types: Mapping[str, str], missing: Sequence[str], whole: RolledGraph | None = None
                  ) -> tuple[dict[str, tuple[int | str, ...]], list[str]]:
-    """Shapes that the graph tells, and sentences on those that are numbers, with a cure."""
+    """Shapes that the graph tells, or the `whole` one, of which it was rolled up, and sentences on
+    those that are numbers, with a cure."""
     try:
         from ._onnx.inputs import found_shapes
     except ImportError as error:
@@ -73,7 +74,7 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
                           'them (%s): pip install "onnx>=1.13"' % (', '.join(missing), error)
                           ) from None
     try:
-        found, notes = found_shapes(graph, params, given, types, missing)
+        found, notes = found_shapes(graph, params, given, types, missing, whole)
     except ExportError as error:
         if not given:
             raise

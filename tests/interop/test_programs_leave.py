@@ -6,7 +6,7 @@ import pytest
 
 from mxrnn import interop
 
-from .. import mx
+from .. import mx, rnn
 from . import programs
 from .onnx_runs import bound, session
 from .programs import PROGRAMS
@@ -67,3 +67,80 @@ def test_without_an_option(name, rolled, monkeypatch):
         for ours, theirs in zip(found, [expected[i] for i in chosen]):
             assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
             np.testing.assert_allclose(ours, theirs, atol=1e-5 * (np.abs(theirs).max() + 1e-6))
+
+
+# ---- shapes that a graph tells, or leaves open
+
+S, V = mx.sym, mx.sym.Variable
+T = 7
+
+
+def unrolled(data, **options):
+    return rnn.GRUCell(6, 'g_').unroll(T, data, **{'merge_outputs': True, **options})[0]
+
+
+def of_words():
+    return unrolled(S.Embedding(V('data'), input_dim=11, output_dim=4))
+
+
+def cell_of_products():
+    """A cell whose weights are read by dot."""
+    weights, state = [V(name, shape=(6, 6)) for name in ('x_weight', 'h_weight')], V('begin')
+    words = S.Embedding(V('data'), input_dim=11, output_dim=6)
+    for step in S.split(words, num_outputs=T, axis=1, squeeze_axis=True):
+        state = S.tanh(S.dot(step, weights[0]) + S.dot(state, weights[1])) * state
+    return state
+
+
+def mask_in_columns():
+    """Each step's part of the mask is one number, not as many as there are units."""
+    cell, state = rnn.GRUCell(6, 'g_'), V('begin')
+    steps = S.split(V('data'), num_outputs=T, axis=1, squeeze_axis=True)
+    for step, mask in zip(steps, S.split(V('mask'), num_outputs=T, axis=1)):
+        state = S.broadcast_mul(cell(step, [state])[1][0], mask)
+    return state
+
+
+def padded_image():
+    image = S.Pad(V('data'), mode='constant', pad_width=(0, 0, 0, 0, 0, 0, 1, 1))
+    columns = S.Convolution(image, kernel=(8, 3), num_filter=4, name='conv')
+    return unrolled(S.transpose(columns, axes=(3, 0, 1, 2)).reshape((0, 0, -3)), layout='TNC')
+
+
+TOLD = {
+    'a dot of more than two axes': (cell_of_products, {
+        'data': ('batch', 'time'), 'begin': ('batch', 6)}),
+    'FullyConnected over the last axis': (lambda: S.FullyConnected(
+        V('data'), num_hidden=3, flatten=False, name='fc'), {'data': ('batch', 'data_1', 4)}),
+    'an axis of 1 put in': (lambda: S.Convolution(S.reshape(S.swapaxes(V('data'), 1, 2), (
+        0, 1, 4, 9)), kernel=(4, 2), num_filter=3), {'data': ('batch', 9, 4)}),
+    'a mask in columns': (mask_in_columns, {
+        'data': ('batch', T, 4), 'mask': ('batch', T), 'begin': ('batch', 6)}),
+    'an image, padded': (padded_image, {'data': ('batch', 1, 8, 'time')}),
+    # the number of steps stays where nodes of any length would be cut by it
+    'the last step by its number': (lambda: S.slice_axis(of_words(), axis=1, begin=T - 1, end=T), {
+        'data': ('batch', T)}),
+    'the same by slice': (lambda: S.slice(of_words(), begin=(None, T - 1), end=(None, T)), {
+        'data': ('batch', T)}),
+    'the last step from the end': (lambda: S.slice_axis(of_words(), axis=1, begin=-1, end=None), {
+        'data': ('batch', 'time')}),
+    'the first steps': (lambda: S.slice_axis(of_words(), axis=1, begin=0, end=2), {
+        'data': ('batch', 'time')}),
+    'scores by steps': (lambda: S.reshape(S.reshape(of_words(), (-1, 6)), (-1, T, 6)), {
+        'data': ('batch', T)}),
+    'a row of all steps': (lambda: S.reshape(of_words(), (-1, T * 6)), {'data': ('batch', T)}),
+    'pairs of steps': (lambda: S.reshape(of_words(), (0, -1, 12)), {'data': ('batch', 'time')}),
+}
+
+
+@pytest.mark.parametrize('name', TOLD)
+def test_shapes(name):
+    build, wanted = TOLD[name]
+    with mx.name.NameManager():
+        symbol = build()
+    shapes = settled(wanted, 2, T)
+    shapes.update({'data': (2, 5, 4)} if 'data_1' in wanted['data'] else {})
+    found = bound(symbol, shapes, {}, {})
+    model = interop.Model(interop.graph_from_json(symbol.tojson()), {
+        key: array.asnumpy() for key, array in found.arg_dict.items() if key not in wanted}, {})
+    assert exportable(model).inputs == wanted

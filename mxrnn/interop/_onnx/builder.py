@@ -10,7 +10,17 @@ from onnx.reference import ReferenceEvaluator
 
 from ..._check import DType
 from ..._graph.graph import Graph
-from ..._graph.sizes import Axis, Size, SizeError, Source, broadcast, product, resolve, same
+from ..._graph.sizes import (
+    Axis,
+    Beyond,
+    Size,
+    SizeError,
+    Source,
+    broadcast,
+    product,
+    resolve,
+    same,
+)
 from ..registry import Unsupported
 
 if TYPE_CHECKING:
@@ -108,6 +118,8 @@ class Builder:
         self.conditions: dict[str, str] = {}
         #: Sizes that only the file, when it runs, can know.
         self.axes: list[Axis] = []
+        #: Numbers by which nodes cut axes that may have any size.
+        self.stated: set[int] = set()
         #: Arrays of nothing but zeros.
         self.zeros: set[str] = set()
         #: How the node that is being converted is called: names derive from it.
@@ -144,12 +156,13 @@ class Builder:
         """The numbers of `value` if they are known at export."""
         return self.constants.get(value.name)
 
-    def axis(self, name: str, axis: int) -> Axis:
+    def axis(self, name: str, axis: int, beyond: Beyond | None = None) -> Axis:
         """The size of an axis of the array `name` that only the file, when it runs, can know."""
         self.axes.append(Axis(Source(name, axis, self.scope)))
+        self.axes[-1].beyond = beyond
         return self.axes[-1]
 
-    def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Size | None],
+    def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Size | Beyond | None],
              dtype: DType | None = None, **attributes: object) -> Value:
         """A node of one output; a size of None in `shape` is read when the file runs."""
         return self.nodes(op, inputs, [shape], dtype, **attributes)[0]
@@ -165,7 +178,7 @@ class Builder:
         return self.node(op, inputs, shape, dtype, **attributes)
 
     def nodes(self, op: str, inputs: Sequence[Value | None],
-              shapes: Sequence[Sequence[Size | None]],
+              shapes: Sequence[Sequence[Size | Beyond | None]],
               dtype: DType | list[DType] | None = None, body: Scope | None = None, /,
               **attributes: object) -> list[Value]:
         """A node of several outputs, of the type of its first input if `dtype` is None."""
@@ -183,7 +196,8 @@ class Builder:
         if op in _MOVES and self.zeros.issuperset(inside if op == 'Concat' else inside[:1]):
             self.zeros.update(names)
         dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
-        return [Value(name, tuple(self.axis(name, i) if size is None else resolve(size)
+        return [Value(name, tuple(self.axis(name, i, size) if size is None or isinstance(
+                                      size, Beyond) else resolve(size)
                                   for i, size in enumerate(shape)), np.dtype(kind))
                 for name, shape, kind in zip(names, shapes, dtypes)]
 

@@ -1,7 +1,6 @@
 """From a model to the content of an ONNX file: which outputs, which shapes of its inputs."""
 from __future__ import annotations
 
-import contextlib
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
 from ..in_steps import check_shapes, check_types, how_to_free, in_steps, shapes_found
 from ..registry import ONNX, ExportError
 from .conversion import Conversion, some, unknown_operators
-from .inputs import Named, found_shapes
+from .inputs import Named
 from .metadata import described
 
 __all__ = ['Written', 'exportable', 'unknown_operators']
@@ -178,7 +177,7 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
     notes = _unrolled(findings)
     if rolled is not graph:
         try:
-            file = _plain(rolled, params, given, types, own, graph)
+            file = _plain(rolled, params, given, types, own, RolledGraph(graph, findings))
             return file._replace(notes=file.notes + notes)
         except ExportError as error:
             try:
@@ -192,16 +191,17 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
 
 
 def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
-           types: Mapping[str, str], own: Sequence[str], unrolled: Graph | None = None,
+           types: Mapping[str, str], own: Sequence[str], unrolled: RolledGraph | None = None,
            names: Sequence[str] | None = None) -> _File:
     """The file of a graph, whose outputs are called `names`; the one of which it was rolled up
-    tells numbers of steps, if needed."""
+    tells numbers of steps, if this one depends on them."""
     missing = [name for name in own if name not in given]
-    found, notes = (shapes_found(graph, params, given, types, missing) if missing else ({}, []))
+    found, notes = (shapes_found(graph, params, given, types, missing, unrolled) if missing
+                    else ({}, []))
     shapes = {name: given[name] if name in given else found[name] for name in own}
     conversion = Conversion(graph, params, shapes, types)
     try:
-        content = conversion.write(names or (graph if unrolled is None else unrolled).outputs)
+        content = conversion.write(names or (unrolled or RolledGraph(graph, ())).graph.outputs)
     except ExportError as error:
         if not missing:
             raise
@@ -209,15 +209,6 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
                           'others: %s' % (error, '; '.join(
                               '%s=%s' % (name, ','.join(map(str, found[name])))
                               for name in missing))) from None
-    if unrolled is not None and missing and conversion.believes:
-        with contextlib.suppress(ExportError):
-            numbers, notes = found_shapes(unrolled, params, given, types, missing)
-            fixed = {name: tuple(
-                number if isinstance(number, int) else size
-                for size, number in zip(found[name], numbers[name])) for name in missing}
-            if fixed != found:
-                file = _plain(graph, params, {**given, **fixed}, types, own, unrolled)
-                return file._replace(notes=notes)
     return _File(content, shapes, notes)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import row
+from ..._graph.rolling import RolledGraph
 from ..._graph.sizes import Axis, Size, resolve
 from ..registry import ExportError
 from .conversion import Conversion, Shape, some
@@ -182,11 +183,13 @@ Named = Tuple[Union[int, str], ...]
 
 
 def found_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Shape],
-           types: Mapping[str, str], missing: Sequence[str]) -> tuple[dict[str, Named], list[str]]:
+           types: Mapping[str, str], missing: Sequence[str], whole: RolledGraph | None = None
+           ) -> tuple[dict[str, Named], list[str]]:
     """Shapes of the inputs `missing`, and what there is to say of them.
 
     The graph is converted with axes that become numbers where it needs numbers. Operators that ONNX
-    does not have tell nothing.
+    does not have tell nothing. Numbers of steps are those of the `whole` graph, of which it was
+    rolled up, where it depends on them.
     """
     ranks = {**{name: np.ndim(array) for name, array in params.items()},
              **{name: len(shape) for name, shape in given.items()}}
@@ -210,10 +213,34 @@ def found_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[
             with contextlib.suppress(ExportError):
                 Conversion(graph, params, {**given, **again}, types, partial=True).values()
                 result = _Names(graph, given, again)
+        if whole is not None:
+            with contextlib.suppress(ExportError):
+                again = _again(_with_numbers(graph, params, given, types, result.shapes, whole),
+                               shapes)
+                Conversion(graph, params, {**given, **again}, types, partial=True).values()
+                result = _Names(graph, given, again)
         return result.shapes, result.sentences()
     raise ExportError("%s\nThe shapes of %s do not follow from the graph: give them, as in "
                       "inputs={'%s': ('batch', 35)} (--input %s=batch,35)" % (
                           fault, ', '.join(missing), missing[0], missing[0])) from None
+
+
+def _with_numbers(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Shape],
+                  types: Mapping[str, str], found: Mapping[str, Named], whole: RolledGraph
+                  ) -> dict[str, Named]:
+    """The shapes `found`, in which axes that a rolled `graph` cuts by numbers of steps or takes for
+    numbers, have those of the `whole` graph."""
+    conversion = Conversion(graph, params, {**given, **found}, types, partial=True)
+    conversion.values()
+    steps = {each.steps for each in whole.findings
+             if each.kind != 'unrolled' and conversion.cut_by(each.steps)}
+    if not steps and not conversion.believes:
+        raise ExportError('nothing depends on a number of steps')
+    numbers, _ = found_shapes(whole.graph, params, given, types, list(found))
+    return {name: tuple(number if number in steps or conversion.believes
+                        and isinstance(number, int) else size
+                        for size, number in zip(shape, numbers[name]))
+            for name, shape in found.items()}
 
 
 def _again(found: Mapping[str, Named], shapes: Mapping[str, Sequence[Axis]]

@@ -10,6 +10,7 @@ from ..._graph.sizes import (
     Axis,
     Size,
     SizeError,
+    beyond,
     divide,
     interval,
     product,
@@ -31,7 +32,10 @@ def _reshape(builder: Builder, node: Node, data: Value) -> Value:
     if not node.shape:
         raise Unsupported("a Reshape without 'shape'")
     order = -1 if node.reverse else 1
-    return reshaped(builder, data, _target(data.shape[::order], node.shape[::order])[::order])
+    shape = _target(data.shape[::order], node.shape[::order])[::order]
+    if None in shape:
+        builder.stated.update(node.shape)
+    return reshaped(builder, data, shape)
 
 
 def reshaped(builder: Builder, value: Value, shape: Sequence[Any]) -> Value:
@@ -64,6 +68,12 @@ def _target(shape: Sequence[Size], codes: Sequence[int]) -> list[Any]:
         result[result.index(-1)] = divide(product(shape), product(others)) if len(others) == len(
             result) - 1 else None
     elif None not in result:
+        # The likeliest of several solutions: axes of 1 are put in or left out.
+        left = [[size for size in map(resolve, sizes) if size != 1] for sizes in (shape, result)]
+        if len(left[0]) == len(left[1]) and all(
+                isinstance(size, Axis) and size.free or same(size, other)
+                for size, other in zip(*left)):
+            unify_all(*left)
         unify(product(shape), product(result))
     if result.count(None) > 1:
         raise Unsupported('a Reshape with two sizes that depend on the data')
@@ -122,6 +132,8 @@ def _squeeze(builder: Builder, node: Node, data: Value) -> Value:
 def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
     axis = positive(node.axis, data.rank)
     size = interval(node.begin, node.end, data.shape[axis])
+    if node.end is not None and not isinstance(resolve(data.shape[axis]), int):
+        builder.stated.add(node.end)
     return builder.slice(data, axis, node.begin, node.end, size)
 
 
@@ -133,6 +145,8 @@ def _slice(builder: Builder, node: Node, data: Value) -> Value:
     for axis, (begin, end, step) in enumerate(zip(begins, ends, steps)):
         step = 1 if step in (None, 0) else step
         if (begin, end, step) not in ((None, None, 1), (0, None, 1)):
+            if end is not None and not isinstance(resolve(data.shape[axis]), int):
+                builder.stated.add(end)
             size = interval(begin, end, data.shape[axis], step)
             start = (0 if step > 0 else 2**62) if begin is None else begin
             data = builder.slice(data, axis, start, end, size, step)
@@ -167,16 +181,11 @@ def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
             known += size
         else:
             others.append(size)
-    total: Size | None = None if others else known
+    total = known if not others else beyond(others[0], known) if len(others) == 1 else None
     if others and all(same(value.shape[axis], values[0].shape[axis]) for value in values):
         total = product([values[0].shape[axis]], len(values))
     shape[axis] = total
-    joined = builder.node('Concat', values, shape, axis=axis)
-    size = joined.shape[axis]
-    if total is None and isinstance(size, Axis) and len(others) == 1 and isinstance(
-            others[0], Axis) and others[0].free:
-        size.beyond = others[0], known
-    return joined
+    return builder.node('Concat', values, shape, axis=axis)
 
 
 @converts('stack')
@@ -257,9 +266,7 @@ def _pad(builder: Builder, node: Node, data: Value) -> Value:
         raise Unsupported('pad_width %s of an array of %d axes' % (widths, data.rank))
     shape = []
     for size, before, after in zip(data.shape, widths[::2], widths[1::2]):
-        size = resolve(size)
-        shape.append(size + before + after if isinstance(size, int) else
-                     None if before + after else size)
+        shape.append(beyond(size, before + after))
     inputs = [data, builder.constant(widths[::2] + widths[1::2], 'int64')]
     if node.mode == 'constant':
         inputs.append(builder.scalar(node.constant_value, data))

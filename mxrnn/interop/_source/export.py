@@ -188,7 +188,8 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
               if graph.nodes[place].is_variable]
     try:
-        shapes, notes, samples, facts = sampled(graph, whole, model, given, kinds, needed)
+        shapes, notes, samples, facts = sampled(
+            graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
         more = draw(graph, {name: given[name] for name in labels if name in given}, kinds, False)
         found = labels_of(graph, model, samples, facts,

@@ -33,12 +33,12 @@ class Sampled(NamedTuple):
     facts: Facts
 
 
-def sampled(graph: Graph, whole: Graph, model: Model, given: Named, types: Mapping[str, Any],
+def sampled(graph: Graph, whole: RolledGraph, model: Model, given: Named, types: Mapping[str, Any],
             needed: Sequence[str]) -> Sampled:
     """Find the shapes that nobody gave, as ONNX files have them, and draw data.
 
     Where the rolled `graph` does not take what follows from it, the numbers in the `whole` graph
-    are taken.
+    are taken, which comes with what became of its recurrences.
     """
     missing = [name for name in needed if name not in given and name not in model.arg_params
                and name not in model.aux_params]
@@ -47,16 +47,17 @@ def sampled(graph: Graph, whole: Graph, model: Model, given: Named, types: Mappi
     if not missing:
         return _drawn(graph, model, own, types, [])
     reason: ExportError | None = None
-    for each in [graph] if graph is whole else [graph, whole]:
+    for each in [graph] if graph is whole.graph else [graph, whole.graph]:
         try:
-            found, notes = shapes_found(each, params, given, types, missing)
+            found, notes = shapes_found(each, params, given, types, missing,
+                                        whole if each is graph else None)
             return _drawn(graph, model, {**own, **found}, types, notes)
         except UnsupportedError:
             raise
         except ExportError as error:
             reason = reason or error
     if isinstance(reason, _NotTaken):
-        found, notes = shapes_found(graph, params, given, types, missing)
+        found, notes = shapes_found(graph, params, given, types, missing, whole)
         fitted = _fitted(graph, model, own, found, types)
         if fitted is not None:
             return fitted._replace(notes=[*notes, *fitted.notes])
