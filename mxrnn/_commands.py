@@ -227,7 +227,8 @@ def _inspect(options: argparse.Namespace) -> int:
         for title, lines in table_of(options.prefix):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
-    module = _load_module(options.prefix) if _is_torch(options.prefix) else None
+    from .interop.exported import open_torch
+    module = open_torch(options.prefix, roll=False) if _is_torch(options.prefix) else None
     model: Any = module or _load(options)
     graph, arrays = model.graph, _arrays_of(model)
     if options.plot is not None:
@@ -267,11 +268,6 @@ def _is_torch(path: str) -> bool:
         return file.read(2) == b'PK' or path.endswith(('.pt', '.pth', '.py'))
 
 
-def _load_module(path: str) -> Any:
-    from .interop.exported import open_torch
-    return open_torch(path, roll=False)
-
-
 def _arrays_of(model: Any) -> dict[str, Any]:
     """The parameters and auxiliary states of a model, or of a module and its encoder."""
     if hasattr(model, 'arg_params'):
@@ -283,10 +279,11 @@ def _arrays_of(model: Any) -> dict[str, Any]:
 
 def _say_graph(model: Any) -> None:
     """The inputs, outputs, operators, states and recurrences of a model or module."""
+    from .interop.onnx_layout import axes_in_words
     axes, states = getattr(model, 'axes', {}), dict(getattr(model, 'states', ()))
 
     def named(names: Any) -> str:
-        return ', '.join('%s (%s)' % (name, ' x '.join(map(str, axes[name]))) if name in axes
+        return ', '.join('%s (%s)' % (name, axes_in_words(axes[name])) if name in axes
                          else name for name in names) or 'none'
     _say('inputs', named(name for name in model.inputs if name not in states))
     _say('outputs', named(name for name in model.outputs if name not in states.values()))

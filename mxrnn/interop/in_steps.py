@@ -15,8 +15,8 @@ from .._graph.stepping import StateError, Stepped, with_states
 from .._graph.stepping.follow import Value, follow
 from .registry import ExportError
 
-__all__ = ['blaming_zoneout', 'check_names', 'check_shapes', 'check_types', 'how_to_free',
-           'in_steps', 'shapes_found']
+__all__ = ['blaming_axes', 'blaming_zoneout', 'check_names', 'check_shapes', 'check_types',
+           'how_to_free', 'in_steps', 'shapes_found', 'unlike']
 
 #: Shapes of inputs by name: numbers, and names of axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -112,6 +112,35 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         cure = how_to_free(graph) if 'number of steps' in str(error) else ''
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *notes, *further, cure])))) from None
+
+
+def unlike(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+           types: Mapping[str, str]) -> str:
+    """A sentence on `given` shapes that have other axes than the graph tells by itself, or ''."""
+    names = [graph.nodes[place].name for place in sorted(graph.needed())
+             if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
+    try:
+        found = shapes_found(roll(graph).graph, params, {}, types, names)[0]
+    except (ExportError, ImportError):
+        return ''
+    wrong = [name for name in names if name in given and len(given[name]) != len(found[name])]
+    told, got = (' '.join('%s=%s' % (name, ','.join(map(str, shapes[name]))) for name in wrong)
+                 for shapes in (found, given))
+    return 'The graph by itself tells %s, but inputs (--input) give %s' % (
+        told, got) if wrong else ''
+
+
+@contextlib.contextmanager
+def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+                 types: Mapping[str, str]) -> Iterator[None]:
+    """Name the inputs that were given too few or too many axes, if the graph is refused."""
+    try:
+        yield
+    except ExportError as error:
+        reason = given and unlike(graph, params, given, types)
+        if not reason:
+            raise
+        raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
 
 
 @contextlib.contextmanager

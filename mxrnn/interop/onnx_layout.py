@@ -5,7 +5,12 @@ from typing import Sequence
 
 import numpy as np
 
-__all__ = ['Layout']
+__all__ = ['Layout', 'axes_in_words']
+
+
+def axes_in_words(axes: Sequence[str | int]) -> str:
+    """Axes for people, such as 'batch*time x 6'."""
+    return ' x '.join(str(axis).replace(',', '*') for axis in axes)
 
 
 class Layout:

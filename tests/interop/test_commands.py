@@ -316,7 +316,7 @@ def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
         'outputs:    concat0_swapped_output, fullyconnected_0_in',
         'decoder:    a step, or a chunk of steps',
         'inputs:     target (batch x time), concat0_swapped_output (batch x source_time',
-        'outputs:    softmax_output (batch,time x 11)',
+        'outputs:    softmax_output (batch*time x 11)',
         'state:      fullyconnected_0_in (batch x 6) becomes fullyconnected_0_out,')]
     assert at == sorted(at) and '  source_embed_weight (11, 5) float32' in lines
     assert '<svg' in (tmp_path / 'steps.svg').read_text()

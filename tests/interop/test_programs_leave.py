@@ -144,3 +144,29 @@ def test_shapes(name):
     model = interop.Model(interop.graph_from_json(symbol.tojson()), {
         key: array.asnumpy() for key, array in found.arg_dict.items() if key not in wanted}, {})
     assert exportable(model).inputs == wanted
+
+
+@pytest.mark.parametrize(('name', 'given', 'told'), [
+    ('begin_states_that_are_variables', {'data': ('batch',)}, 'data=batch,time'),
+    ('begin_states_that_are_variables', {'data': ('batch', 'time', 5)}, 'data=batch,time'),
+    ('begin_states_that_are_variables', {'l0_init_h': ('batch',)}, 'l0_init_h=batch,6'),
+    ('regression', {'data': ('batch', 'time')}, 'data=batch,time,4')])
+def test_too_few_or_too_many_axes_are_named(name, given, told, tmp_path):
+    """Another input, or none, was."""
+    _, model = model_of(name)
+    ways = [lambda: interop.to_onnx(model, str(tmp_path / 'a.onnx'), given),
+            lambda: interop.to_onnx(model, str(tmp_path / 'a.onnx'), given, states=True)]
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        ways.append(lambda: interop.to_source(model, str(tmp_path / 'a.py'), given))
+    (key, shape), = given.items()
+    for way in ways:
+        with pytest.raises(interop.ExportError) as error:
+            way()
+        assert str(error.value).splitlines()[1:] == [
+            'The graph by itself tells %s, but inputs (--input) give %s=%s' % (
+                told, key, ','.join(map(str, shape)))]
+    assert not list(tmp_path.iterdir())

@@ -8,7 +8,15 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
-from ..in_steps import check_shapes, check_types, how_to_free, in_steps, shapes_found
+from ..in_steps import (
+    blaming_axes,
+    check_shapes,
+    check_types,
+    how_to_free,
+    in_steps,
+    shapes_found,
+    unlike,
+)
 from ..registry import ONNX, ExportError
 from .conversion import Conversion, some, unknown_operators
 from .inputs import Named
@@ -78,28 +86,29 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                               ', '.join(weights), weights[0], weights[0]))
     own = [name for name in needed if name in inputs or name not in params]
     given = {name: tuple(inputs[name]) for name in own if name in inputs}
-    if certify_by is not None:
-        _check.instance('certify_by', certify_by, Graph, 'a Graph')
-        cure = how_to_free(graph)
-        if cure and not roll(graph).findings:
-            raise ValueError('the graph has no unrolled cells that another graph could certify. '
-                             + cure)
-        graph, findings = certify(graph, _chosen(certify_by, outputs)[0])
-    elif length is not None:
-        graph, findings = _of_length(graph, length, axes)
-    elif states:
-        graph, findings = roll(graph)
-    else:
-        content, shapes, notes = (_rolled if rolled else _plain)(graph, params, given, types, own)
-        notes += ['lengths count up to %d steps, the number in the graph: an axis %r in inputs '
-                  '(--input) makes it any' % (most, 'time:%d' % most) for most in bounds(graph)]
-        return Written(content, shapes, left_out, notes)
-    notes = _unrolled(findings)
-    if states:
-        return _in_steps(graph, params, given, types, states)._replace(
-            left_out=left_out, notes=notes)
-    file = _plain(graph, params, given, types, own)
-    return Written(file.content, file.shapes, left_out, file.notes + notes)
+    with blaming_axes(graph, params, given, types):
+        if certify_by is not None:
+            _check.instance('certify_by', certify_by, Graph, 'a Graph')
+            cure = how_to_free(graph)
+            if cure and not roll(graph).findings:
+                raise ValueError('the graph has no unrolled cells that another graph could '
+                                 'certify. ' + cure)
+            graph, findings = certify(graph, _chosen(certify_by, outputs)[0])
+        elif length is not None:
+            graph, findings = _of_length(graph, length, axes)
+        elif states:
+            graph, findings = roll(graph)
+        else:
+            file = (_rolled if rolled else _plain)(graph, params, given, types, own)
+            return Written(file.content, file.shapes, left_out, file.notes + [
+                'lengths count up to %d steps, the number in the graph: an axis %r in inputs '
+                '(--input) makes it any' % (most, 'time:%d' % most) for most in bounds(graph)])
+        notes = _unrolled(findings)
+        if states:
+            return _in_steps(graph, params, given, types, states)._replace(
+                left_out=left_out, notes=notes)
+        file = _plain(graph, params, given, types, own)
+        return Written(file.content, file.shapes, left_out, file.notes + notes)
 
 
 def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
@@ -180,6 +189,8 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
             file = _plain(rolled, params, given, types, own, RolledGraph(graph, findings))
             return file._replace(notes=file.notes + notes)
         except ExportError as error:
+            if given and unlike(graph, params, given, types):
+                raise
             try:
                 file = _plain(graph, params, given, types, own)
             except ExportError:

@@ -7,6 +7,7 @@ from typing import Iterator
 import onnx
 
 from ..._graph.stepping import Stepped
+from ..onnx_layout import axes_in_words
 
 __all__ = ['described', 'table_of']
 
@@ -57,7 +58,7 @@ def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
             axes = table['axes'].get(info.name, [size.dim_param or size.dim_value or 'any'
                                                  for size in kind.shape.dim])
             rows.append((info.name, 'TYPE_' + name.upper().replace('FLOAT', 'FP'),
-                         '[ %s ]' % sizes, ' x '.join(map(str, axes))))
+                         '[ %s ]' % sizes, axes_in_words(axes)))
         widths = [max([0, *map(len, column)]) for column in zip(*rows)]
         yield title, ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows
                       if row[0] not in weights]

@@ -18,7 +18,7 @@ from ..._graph.merging import merged, without_effectless
 from ..._graph.rolling import RolledGraph, roll
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
-from ..in_steps import blaming_zoneout, check_shapes, check_types, in_steps
+from ..in_steps import blaming_axes, blaming_zoneout, check_shapes, check_types, in_steps
 from ..model import Model
 from ..registry import ExportError
 from .checking import Check
@@ -188,8 +188,9 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
               if graph.nodes[place].is_variable]
     try:
-        shapes, notes, samples, facts = sampled(
-            graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
+        with blaming_axes(whole, arrays, given, kinds):
+            shapes, notes, samples, facts = sampled(
+                graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
         more = draw(graph, {name: given[name] for name in labels if name in given}, kinds, False)
         found = labels_of(graph, model, samples, facts,

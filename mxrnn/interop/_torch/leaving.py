@@ -10,7 +10,7 @@ from torch import Tensor
 from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.rolling import roll as roll_up
-from ..in_steps import blaming_zoneout, check_shapes, in_steps
+from ..in_steps import blaming_axes, blaming_zoneout, check_shapes, in_steps
 from ..model import Model
 from .module import GraphModule
 
@@ -85,7 +85,8 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
 def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str]]) -> GraphModule:
     params = {**model.arg_params, **model.aux_params}
     check_shapes(inputs, graph, params)
-    _, shapes = in_steps(roll_up(graph).graph, params, inputs)  # refused as by the other ways out
+    with blaming_axes(graph, params, inputs, {}):  # refused as by the other ways out
+        _, shapes = in_steps(roll_up(graph).graph, params, inputs)
     with blaming_zoneout(graph, params, shapes):
         stepped, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
     encoder = None if stepped.encoder is None else GraphModule(
