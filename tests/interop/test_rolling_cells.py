@@ -55,12 +55,12 @@ def gru(update=S.sigmoid, reset=S.sigmoid, rest=lambda z, r: 1 - z, new=S.tanh,
 
 
 def lstm(gates, memory=lambda kept, new, x: kept + new, out=S.tanh,
-         shows=S.sigmoid):
+         shows=S.sigmoid, before=lambda c: c):
     """`gates` gives the sums of the four gates."""
     def step(x, states, t):
         h, c = states
         i, f, g, o = gates(x, h)
-        c = memory(S.sigmoid(f) * c, S.sigmoid(i) * S.tanh(g), x)
+        c = memory(S.sigmoid(f) * before(c), S.sigmoid(i) * S.tanh(g), x)
         return [shows(o) * out(c), c]
     return step
 
@@ -227,6 +227,7 @@ CELLS = {
     'memory of three': (lstm(each, lambda kept, new, x: S.add_n(kept, new, x)), 'loop'),
     'a gate of data alone': (lstm(lambda x, h: [fc(x, 'x0'), *each(x, h)[1:]]), 'loop'),
     'gates of two inputs': (lstm(lambda x, h: each(x, h)[:3] + each(S.negative(x), h)[3:]), 'loop'),
+    'memory negated': (lstm(each, before=S.negative), 'loop'),
     'memory shown by softsign': (lstm(each, out=S.softsign), 'loop'),
     'out by softsign': (lstm(each, shows=S.softsign), 'loop'),
     'update by softsign': (gru(S.softsign), 'loop'),
