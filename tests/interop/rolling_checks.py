@@ -65,6 +65,8 @@ EQUIVALENT = {
     'steps._Search._is_early: never each in seen': 'it takes longer',
     'steps._Search._is_early: never len(seen) > 100': 'it takes longer',
     'steps._Search._odd: ': 'a message names another node',
+    'values.Values._read: always op in _SEEN_THROUGH': 'it takes longer',
+    'values.Values._read: always stands != begin': 'it takes longer',
 }
 
 

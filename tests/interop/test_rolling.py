@@ -111,19 +111,6 @@ def test_graph_without_recurrences_stays_as_it_is():
     assert not rolled.findings and len(rolled.graph.nodes) == 5
 
 
-def test_long_work_is_given_up():
-    """A graph that no program has: each of its weights is used at both of its ends."""
-    data, count = mx.sym.Variable('data'), 800
-    weights = [mx.sym.Variable('w%d' % i) for i in range(count)]
-    for weight in weights + weights:
-        data = mx.sym.FullyConnected(data, weight=weight, no_bias=True, num_hidden=2)
-    graph = interop.graph_from_json(data.tojson())
-    rolled = roll(graph)
-    assert rolled.graph is graph
-    assert [str(each) for each in rolled.findings] == [
-        'the graph: left as it is, since to look at all of it takes too long']
-
-
 def test_attributes_that_mean_nothing_are_left_to_who_reads_the_graph():
     symbol = unrolled(rnn.LSTMCell(3), 3)
     graph = interop.graph_from_json(symbol.tojson().replace('"act_type": "tanh"',

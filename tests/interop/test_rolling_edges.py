@@ -463,6 +463,7 @@ def test_steps_that_read_no_sequence():
     ('BatchNorm', {}, (True, True, False)), ('Custom', {}, (True, True, False)),
     ('MakeLoss', {}, (True, False, False)), ('SoftmaxOutput', {}, (True, False, False)),
     ('_random_gamma', {}, (True, False, False)), ('_sample_unknown', {}, (True, False, False)),
+    ('SequenceMask', {}, (False, False, False)), ('softmax', {}, (False, False, False)),
     ('_shuffle', {}, (True, False, False)), ('unknown', {}, (False, False, False))])
 def test_nodes_of_which_two_may_differ(op, attrs, expected):
     node = interop.Node(op, 'node', attrs, (interop.Entry(0, 0),) * 5)
@@ -507,12 +508,14 @@ HANDED_ON = {
     'joined': (lambda: again(joined(1, 1), 1), True, True),
     'joined, from behind': (lambda: again(joined(-1, -1), -1), True, True),
     'joined, another axis': (lambda: again(joined(1, 0), 1), False, False),
+    'one part of a new axis': (lambda: again(mx.sym.expand_dims(DATA, axis=1), 1, 1), False, False),
     'concatenated': (lambda: again(mx.sym.Concat(DATA, MEMORY, dim=1), 1), False, False),
     'times one': (lambda: DATA * ones(), True, False),
     'one times': (lambda: ones() * DATA, True, False),
     'one as a copy': (lambda: DATA * mx.sym.identity(ones()), True, False),
     'one of another type': (lambda: DATA * mx.sym.cast(ones(), 'float32'), True, False),
     'times nothing': (lambda: DATA * mx.sym.zeros_like(MEMORY), False, False),
+    'nothing times': (lambda: mx.sym.zeros_like(MEMORY) * DATA, False, False),
     'times something': (lambda: DATA * mx.sym.cast(MEMORY, 'float32') + 0 * ones(), False, False),
     'where one': (lambda: mx.sym.where(ones(), DATA, MEMORY), True, False),
     'where not nothing': (lambda: mx.sym.where(mx.sym.zeros_like(DATA), MEMORY, DATA), True, False),
@@ -530,3 +533,44 @@ def test_what_is_handed_on(name):
     for training, handed in zip((False, True), expected):
         values = Values(graph, training)
         assert (values.node(values.heads[0]).name == 'data') is handed
+
+
+def scaled(number):
+    """A loop that multiplies each row by a number."""
+    return lambda data: mx.sym.contrib.foreach(
+        lambda row, states: (row * number, states), data, [MEMORY])[0]
+
+
+#: Two values that are made of one, and whether they are one.
+TWINS = {
+    'functions': ([mx.sym.cos, mx.sym.cos], True),
+    'functions, of which one has a note': ([mx.sym.cos, lambda data: mx.sym.cos(
+        data, attr={'__note__': 'of the program'})], True),
+    'other functions': ([mx.sym.cos, mx.sym.sin], False),
+    'draws': ([mx.sym.Dropout, mx.sym.Dropout], False),
+    'losses': ([mx.sym.MakeLoss, mx.sym.MakeLoss], False),
+    'loops': ([scaled(2), scaled(3)], False),
+}
+
+
+@pytest.mark.parametrize('name', TWINS)
+def test_values_that_are_one(name):
+    makes, expected = TWINS[name]
+    inside = [mx.sym.tanh(mx.sym.tanh(DATA)) for _ in range(3)]  # nodes that are equal
+    graph = graph_from_json(mx.sym.Group([*inside, *[make(DATA) for make in makes]]).tojson())
+    values = Values(graph, training=True)
+    assert values.are_one(values.heads[:3])
+    assert values.are_one(values.heads[-2:]) is expected
+
+
+def test_long_work_is_given_up():
+    """A graph that no program has: each of its weights is used at both of its ends."""
+    data, count = mx.sym.Variable('data'), 800
+    weights = [mx.sym.Variable('w%d' % i) for i in range(count)]
+    for weight in weights + weights:
+        data = mx.sym.FullyConnected(data, weight=weight, no_bias=True, num_hidden=2)
+    graph = graph_from_json(data.tojson())
+    rolled = roll(graph)
+    assert rolled.graph is graph
+    assert [str(each) for each in rolled.findings] == [
+        'the graph: left as it is, since to look at all of it takes too long']

@@ -5,6 +5,7 @@ steps that were joined only to be split again.
 """
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Hashable, Sequence
 
@@ -31,7 +32,7 @@ def is_random(node: Node) -> bool:
     """Whether two such nodes with the same inputs may differ: in values, or in gradients, which
     are no function of the gradient that a loss gets."""
     return (has(node.op, 'draws') or keeps_states(node) or node.op in ('MakeLoss', 'make_loss')
-            or bool(node.subgraphs or node.inputs_of('label'))
+            or bool(node.inputs_of('label'))
             or node.op.startswith(('_random_', '_sample_'))
             or node.op == 'LeakyReLU' and node.act_type == 'rrelu')
 
@@ -105,11 +106,10 @@ class Values:
         self._read()
         #: Nodes of which outputs have names that another node's output could not have.
         self.kept = {entry.node for entry, name in zip(graph.heads, graph.outputs)
-                     if self.nodes[entry.node].op and not name.endswith('_output')}
+                     if not name.endswith('_output')}
         self.heads = [self.first[entry.node] + entry.output if entry.node in self.kept
                       else self._value(entry) for entry in graph.heads]
         self._find_readers()
-        self._like: list[int] | None = None
         self._left = 300 * len(self.nodes) + 100_000
 
     def spend(self, count: int) -> None:
@@ -136,22 +136,18 @@ class Values:
 
     def one_shape(self, first: int, second: int) -> bool:
         """Whether two values surely have one shape."""
-        if self._like is None:
-            self._like = list(range(len(self.owner)))
-            for i, node in enumerate(self.nodes):
-                if has_one_shape(node):
-                    for arg in self.args[i]:
-                        self._like[self._stand(arg)] = self._stand(self.first[i])
-        return self._stand(self.same[first]) == self._stand(self.same[second])
-
-    def _stand(self, value: int) -> int:
-        """The value that stands for all that surely have the shape of `value`."""
         like = self._like
-        assert like is not None
-        while like[value] != value:
-            like[value] = like[like[value]]
-            value = like[value]
-        return value
+        return _stand(like, self.same[first]) == _stand(like, self.same[second])
+
+    @functools.cached_property
+    def _like(self) -> list[int]:
+        """By value, another one that surely has its shape; itself, if it stands for all of them."""
+        like = list(range(len(self.owner)))
+        for i, node in enumerate(self.nodes):
+            if has_one_shape(node):
+                for arg in self.args[i]:
+                    like[_stand(like, arg)] = _stand(like, self.first[i])
+        return like
 
     def _value(self, entry: Entry) -> int:
         return self._seen_through[self.first[entry.node] + entry.output]
@@ -200,7 +196,7 @@ class Values:
         elif op in _CONSTANTS:
             known[at] = _CONSTANTS[op]
         # In inference: what masks of nothing but ones let through.
-        elif self._training or not known:
+        elif self._training:
             pass
         elif op == 'Cast' and args[0] in known:
             known[at] = known[args[0]]
@@ -214,8 +210,6 @@ class Values:
     def _hand_on(self, at: int, value: int) -> None:
         self._seen_through[at] = value
         self.same[at] = self.same[value]
-        if value in self._constant:
-            self._constant[at] = self._constant[value]
 
     def _find_readers(self) -> None:
         self.readers: list[list[int]] = [[] for _ in self.owner]
@@ -230,3 +224,11 @@ class Values:
                 for part in self.joins.get(i, (0, ()))[1]:
                     self.readers[part].append(i)
         self.needed = needed
+
+
+def _stand(like: list[int], value: int) -> int:
+    """The value that stands for all that surely have the shape of `value`."""
+    while like[value] != value:
+        like[value] = like[like[value]]
+        value = like[value]
+    return value
