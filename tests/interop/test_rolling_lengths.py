@@ -1,6 +1,7 @@
 """Numbers of steps that a graph states; graphs of two buckets, which prove that they are such."""
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from mxrnn import interop
@@ -9,7 +10,7 @@ from mxrnn._graph.rolling import bounds, certify, fixed_by, roll
 from .. import mx, rnn
 from ..cases import CASES, OURS
 from .compare import assert_equal
-from .rolling import assert_same, bind, run_rolled, unrolled, values_of
+from .rolling import assert_same, bind, outputs_of, run_rolled, unrolled, values_of
 from .rolling_programs import PROGRAMS
 from .test_rolling_programs import build, numbers
 
@@ -486,3 +487,27 @@ def test_parts_of_sequences(name):
             elif length == 3 or 'cut' not in name:  # parts of longer data are parts
                 with pytest.raises(RuntimeError, match='shape|size'):
                     run_rolled(rolled, bound, shapes)
+
+
+def zoneout_of_outputs(length):
+    """What a cell gives in training, and what it would give without zoneout of outputs."""
+    with mx.name.NameManager():
+        outputs, _ = rnn.ZoneoutCell(rnn.LSTMCell(3, 'z_'), 0.5, 0.3).unroll(
+            length, mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
+        inner = outputs.get_internals()
+        return mx.sym.Group([outputs, mx.sym.stack(*[inner['z_t%d_out_output' % t]
+                                                     for t in range(length)], axis=0)])
+
+
+def test_zoneout_of_outputs_in_training():
+    """The last step has one mask, the others have two of the same shape: of the state and output.
+    """
+    graph, other = [graph_of(zoneout_of_outputs(length)) for length in (5, 3)]
+    rolled = certify(graph, other, training=True)
+    assert [each.kind for each in rolled.findings] == ['loop', 'loop']
+    assert not fixed_by(rolled.graph, 5)
+    values = values_of(zoneout_of_outputs(7), {'data': (7, 40, 3)})
+    given, inner = [each.numpy() for each in outputs_of(rolled.graph, values, train=True)[:2]]
+    kept = given != inner
+    before = np.concatenate([np.zeros((1, 40, 3)), given[:-1]])
+    assert (given == before)[kept].all() and 0.4 < kept.mean() < 0.6

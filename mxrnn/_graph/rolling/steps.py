@@ -241,7 +241,7 @@ class _Search:
             -1 if value == -1 else own for own, value in zip(values.args[last], reads)], inside)
         nodes = self._twins(values.labels[last], reads, inside)
         rank = twins.index(last)
-        node = nodes[rank] if rank < len(nodes) else None
+        node = nodes[rank] if len(nodes) == len(twins) else None
         if node is None or node in self._taken or node in values.kept:
             return None
         for at in outside:
