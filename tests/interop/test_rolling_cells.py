@@ -384,6 +384,8 @@ SUMS = {
     'all': (lambda h: total(h[0], h[1:]), ['kernel', 'loop']),
     'all but the first': (lambda h: total(S.Variable('x'), h[1:]), ['kernel', 'loop', 'fixed']),
     'the second one twice': (lambda h: total(h[1], h[1:]), ['kernel', 'loop', 'fixed']),
+    'none, rows of each': (lambda h: S.stack(*[rows(each, 1, 3) for each in h], axis=1),
+                           ['kernel']),
     'none, side by side': (lambda h: S.Concat(*h, dim=1), ['kernel']),
     'two steps': (lambda h: total(h[-1], h[-3:-1]), ['kernel']),
     'begun by another': (begun_by_another, ['kernel'] * 2 + ['loop', 'fixed']),
@@ -421,6 +423,6 @@ def test_sums(name):
     assert_same(rolled.graph, graph, values)
 
 
-@pytest.mark.parametrize('name', ['all', 'the steps before'])
+@pytest.mark.parametrize('name', ['all', 'the steps before', 'none, rows of each'])
 def test_sums_of_any_length(name):
     assert_same(roll(sums(name, 5)[0]).graph, *sums(name, 7))

@@ -96,7 +96,8 @@ class Emitter:
             raise Apart(doubled)
         heads = [self._writer.output(*each) for each in zip(entries, graph.outputs)]
         rolled, places = self._writer.placed(heads, graph.version)
-        self.totals = {places[at]: total for at, total in self.totals.items() if at in places}
+        self.totals = {at: self.totals[place] for place, at in places.items()
+                       if place in self.totals}
         return rolled
 
     def _find_lists(self) -> None:
