@@ -77,6 +77,20 @@ def test_the_command(model, tmp_path, capsys):
     assert 'model' in capsys.readouterr().err
 
 
+def test_a_number_that_stays_is_named(tmp_path, capsys):
+    """What comes before the first recurrence is not freed."""
+    rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH)),
+                                 num_hidden=UNITS, name='rows')
+    outputs, _ = rnn.GRUCell(UNITS, 'gru_').unroll(7, mx.sym.reshape(rows, (-1, 7, UNITS)))
+    arrays = bound(outputs[-1], {'data': (3, 7, WIDTH)}, {}, {}).arg_dict
+    interop.save(interop.Model(interop.graph_from_json(outputs[-1].tojson()), {
+        name: array.asnumpy() for name, array in arrays.items() if name != 'data'}, {}),
+        str(tmp_path / 'a'), 1)
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx',
+                   '--input', 'data=batch,time:7,5') == 0
+    assert 'cut by the number 7 still' in ' '.join(capsys.readouterr().out.split())
+
+
 def stacked():
     cell = rnn.SequentialRNNCell()
     cell.add(rnn.LSTMCell(UNITS, 'l0_'))

@@ -203,10 +203,10 @@ class Conversion:
         """Whether sizes that only the file, when it runs, can know were taken to be numbers."""
         return any(axis.believed for axis in self._builder.axes)
 
-    def cut_by(self, steps: int) -> bool:
-        """Whether an axis that may have any size is cut by a multiple of a number of steps."""
-        return steps > 1 and any(
-            number > 1 and number % steps == 0 for number in self._builder.stated)
+    @property
+    def stated(self) -> set[int]:
+        """Numbers by which nodes cut axes that may have any size."""
+        return self._builder.stated
 
     def _variable(self, node: Node) -> Value:
         """An input of the file, or a parameter."""

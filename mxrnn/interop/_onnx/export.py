@@ -108,6 +108,9 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             return _in_steps(graph, params, given, types, states)._replace(
                 left_out=left_out, notes=notes)
         file = _plain(graph, params, given, types, own)
+        if length in file.stated:
+            notes.append('an axis of any size is cut by the number %d still: other numbers of '
+                         'steps may be wrong' % length)
         return Written(file.content, file.shapes, left_out, file.notes + notes)
 
 
@@ -177,6 +180,8 @@ class _File(NamedTuple):
     content: bytes
     shapes: dict[str, Named]
     notes: list[str]
+    #: Numbers by which nodes cut axes that may have any size.
+    stated: set[int]
 
 
 def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
@@ -220,7 +225,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
                           'others: %s' % (error, '; '.join(
                               '%s=%s' % (name, ','.join(map(str, found[name])))
                               for name in missing))) from None
-    return _File(content, shapes, notes)
+    return _File(content, shapes, notes, conversion.stated)
 
 
 # ---- outputs

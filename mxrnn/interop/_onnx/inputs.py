@@ -232,8 +232,8 @@ def _with_numbers(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping
     numbers, have those of the `whole` graph."""
     conversion = Conversion(graph, params, {**given, **found}, types, partial=True)
     conversion.values()
-    steps = {each.steps for each in whole.findings
-             if each.kind != 'unrolled' and conversion.cut_by(each.steps)}
+    steps = {each.steps for each in whole.findings if each.kind != 'unrolled' and any(
+        number > 1 and number % each.steps == 0 for number in conversion.stated)} - {1}
     if not steps and not conversion.believes:
         raise ExportError('nothing depends on a number of steps')
     numbers, _ = found_shapes(whole.graph, params, given, types, list(found))
