@@ -161,3 +161,20 @@ def test_sequences_of_different_lengths(name, asked, tmp_path):
         found = serving.run(None, {'data': data, 'lengths': lengths})
         for one, other in zip(found, run_padded(name, length, (data, lengths), arrays)):
             np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_name_that_is_given_to_one_axis_is_given_to_no_other(tmp_path):
+    """An encoder and a decoder of other numbers of steps."""
+    encoded, states = rnn.LSTMCell(UNITS, 'e_').unroll(
+        5, mx.sym.Variable('source'), valid_length=mx.sym.Variable('lengths'))
+    symbol, _ = rnn.LSTMCell(UNITS, 'd_').unroll(7, mx.sym.Variable('target'), states,
+                                                 merge_outputs=True)
+    shapes = {'source': (2, 5, WIDTH), 'lengths': (2,), 'target': (2, 7, WIDTH)}
+    arrays = {key: array.asnumpy() for key, array in bound(symbol, shapes, {}, {}).arg_dict.items()
+              if key not in shapes}
+    from mxrnn.interop import _onnx
+    written = _onnx.write_onnx(
+        interop.Model(interop.graph_from_json(symbol.tojson()), arrays, {}),
+        str(tmp_path / 'a.onnx'), {'source': ('batch', 'time:5', WIDTH)})
+    assert written.inputs == {'source': ('batch', 'time', WIDTH), 'lengths': ('batch',),
+                              'target': ('batch', 'target_time', WIDTH)}

@@ -283,7 +283,7 @@ class _Names:
         times = {id(resolve(axis)): name for name, axes in shapes.items()
                  for axis, hint in zip(axes, hints[name])
                  if hint == 'time' and isinstance(resolve(axis), Axis)}
-        self._many = len(times) > 1
+        self._many = len(times) > 1 or any('time' in shape for shape in given.values())
         for name, axes in shapes.items():
             stated = graph.nodes[_place(graph, name)].get('__shape__')
             if not isinstance(stated, tuple) or len(stated) != len(axes):
