@@ -119,7 +119,7 @@ TOLD = {
     'an image, padded': (padded_image, {'data': ('batch', 1, 8, 'time')}),
     # the number of steps stays where nodes of any length would be cut by it
     'the last step by its number': (lambda: S.slice_axis(of_words(), axis=1, begin=T - 1, end=T), {
-        'data': ('batch', T)}),
+        'data': ('batch', 'time')}),
     'the same by slice': (lambda: S.slice(of_words(), begin=(None, T - 1), end=(None, T)), {
         'data': ('batch', T)}),
     'the last step from the end': (lambda: S.slice_axis(of_words(), axis=1, begin=-1, end=None), {
