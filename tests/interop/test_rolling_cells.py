@@ -1,6 +1,8 @@
 """Steps that are what the operator RNN computes, in some other form, and steps that nearly are."""
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from mxrnn._graph.rolling import roll
@@ -110,11 +112,18 @@ def of_both(*new, last=None):
 
 
 def twice_read(x, states, t):
-    """What is read twice is read as another thing the second time in the last step."""
+    """What is read twice is read as another thing the second time in the last of five steps."""
     h = states[0]
-    reset = S.relu(h)
-    other = S.softsign(h) if t == STEPS - 1 else reset
-    return [(fc(x, 'x') + fc(S.sigmoid(other) + S.negative(h), 'h')) * reset]
+    reset = S.relu(h * W['d%d' % t])
+    other = S.relu(h * W['dw']) if t == 4 else reset
+    return [(fc(x, 'x') + fc(S.sigmoid(other) + S.negative(fc(h, 'b')), 'h')) * reset]
+
+
+def begun_by_its_own(x, states, t):
+    """A state begins with something inside the first step."""
+    h = states[0]
+    inside = fc(h, 'q')
+    return [S.tanh(fc(x, 'x') + fc(S.relu(inside), 'h')) * (S.tanh(h) if t else inside)]
 
 
 def by_turns(first):
@@ -161,6 +170,8 @@ CELLS = {
     'biases of some gates': (lstm(lambda x, h: each(x, h, bias=(True, False, True, False))),
                              'kernel'),
     'gru': (gru(), 'kernel'),
+    'gru with a weight that is long in coming': (gru(recurrent=lambda x, h: S.FullyConnected(
+        h, LONG, num_hidden=SIZE, no_bias=True)), 'kernel'),
     'gru begun by a sum': (begun(gru(), lambda a, b: a + b), 'kernel'),
     'gru begun by nearly a step': (begun(gru(), lambda a, b: gru(kept=lambda z, h: z)(
         b, [a], 0)[0]), 'kernel'),
@@ -212,7 +223,7 @@ CELLS = {
                                                                   'wh')), 'loop'),
     'the begin state, and then a part': (by_turns(True), 'unrolled'),
     'a part, and then the begin state': (by_turns(False), 'unrolled'),
-    'another part in the last step': (twice_read, 'unrolled'),
+    'begun by what is inside the first step': (begun_by_its_own, 'unrolled'),
     'the last step lacks one of two': (of_both(
         lambda h, x, t: h * W['da'], lambda h, x, t: h * W['db'],
         last=[lambda h, x, t: h * W['db']] * 2), 'loop'),
@@ -243,9 +254,10 @@ CELLS = {
     'two are reset': (gru(recurrent=lambda x, h: fc(h, 'hn') + fc(h, 'hm')), 'loop'),
 }
 #: What those become of which the last step differs from the others, if there are but two steps.
-ALIKE_AT_FIRST = {'sums of two and three': 'kernel', 'another part in the last step': 'loop',
-                  'a part, and then the begin state': 'loop'}
+ALIKE_AT_FIRST = {'sums of two and three': 'kernel', 'a part, and then the begin state': 'loop',
+                  'begun by what is inside the first step': 'loop'}
 FIRST = [None]
+LONG = functools.reduce(lambda value, t: S.softsign(value, name='long%d' % t), range(101), W['dhn'])
 ONCE = fc(S.Variable('single'), 'x')
 
 
@@ -398,6 +410,9 @@ SUMS = {
     'nothing needs the sum': (lambda h: S.where(S.ones_like(h[0]), h[-1], total(h[0], h[1:])),
                               ['kernel']),
     'a decoder': (decoded, ['kernel', 'loop'], rnn(lambda x, h, t: both(x, h, parts=1))),
+    'read once, with data': (lambda h: h[-1], ['loop'], lambda x, states, t: [
+        fc(S.tanh(states[0] * x), 'h')]),
+    'another part in the last step': (lambda h: h[-1], ['loop'], twice_read),
     'a decoder shares a product': (shared, ['loop', 'loop'], lambda x, states, t: [
         fc(S.softsign(both(x, states[0], parts=1)), 'q')]),
     'nothing needs it': (lambda h: S.where(S.ones_like(h[0]), h[-1], rnn(

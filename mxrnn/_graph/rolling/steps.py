@@ -158,13 +158,13 @@ class _Search:
         """Whether a column that depends on the step before alone is computed from states in every
         step, the first included.
 
-        So are states, too, whose begin state is computed as the later ones are: what only they are
-        computed of is no state.
+        A state is, too, whose begin state is computed as the later ones are: it reads nothing else,
+        and something that nothing else reads.
         """
         if self._is_state(lanes):
             return False
         seen: set[Lanes] = set()
-        pending, own, alone = [lanes], False, False
+        pending, states, own = [lanes], [], False
         while pending:
             each = pending.pop()
             if each in seen:
@@ -184,12 +184,11 @@ class _Search:
             elif not all(level == t - 1 for t, level in enumerate(levels)):
                 return False
             elif self._is_state(each):
-                readers = set(self.values.readers[each[1]])
-                alone = alone or len(readers) < 2 and each[1] not in self.values.heads
+                states.append(each)
                 continue
             if nodes is not None:
                 pending.extend(self.values.read_by(nodes))
-        return own or not alone
+        return own or all(len(set(self.values.readers[each[1]])) > 1 for each in states)
 
     def _is_state(self, lanes: Lanes) -> bool:
         """Whether a column that depends on the step before alone is a state in any case."""
