@@ -13,7 +13,6 @@ from .._graph.operators import has, row
 from .._graph.reading import graph_to_json
 from .._graph.rolling import Finding, Kernel, Loop, Values
 from .._graph.rolling import roll as roll_graph
-from .._graph.rolling.writing import text
 from .._operator.defects import corrupts, cpu_build, disabled, onednn
 from .._operator.vector import ADDS_NOTHING
 from .._runtime.mxnet import graph_of, mx
@@ -309,7 +308,7 @@ def _with_shapes(graph: Graph) -> Graph:
                 place = nodes[place].inputs[0].node
             each = nodes[place]
             if each.is_variable and '__shape__' not in each.attrs:
-                nodes[place] = each._replace(attrs={**each.attrs, '__shape__': text(shape)})
+                nodes[place] = each._replace(attrs={**each.attrs, '__shape__': str(shape)})
     return graph._replace(nodes=tuple(nodes))
 
 

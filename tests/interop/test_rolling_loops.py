@@ -1,9 +1,11 @@
 """Recurrences that become loops, run in torch and in MXNet, and those that are none."""
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from mxrnn._graph.rolling import RolledGraph
+from mxrnn._graph.rolling import Finding, Kernel, RolledGraph, roll
 from mxrnn.interop import graph_from_json
 
 from .. import mx, rnn
@@ -12,7 +14,7 @@ from .rolling import bind, run_rolled
 from .test_rolling_edges import both_ways
 
 S = mx.sym
-OWN = S.Variable('memory')
+DATA, OWN = S.Variable('data'), S.Variable('memory')
 WEIGHTS = {name: S.Variable(name + '_weight') for name in ('i2h', 'h2h', 'xh')}
 
 
@@ -113,12 +115,16 @@ OTHER_SHAPES = {'one row in all': {'data': (1, 4, 3)}, 'weights': {'data': (5, 4
                 'state and own': {'memory': ONE}}
 
 
-@pytest.mark.parametrize('name', LOOPS)
-@pytest.mark.parametrize('states', ['all', 'last'])
+#: Of these the last state alone may be read, which is no output of all steps then.
+LAST = ['state and data', 'as data', 'sum', 'sum of the same', 'joined']
+
+
+@pytest.mark.parametrize('name, states', [
+    *[(name, 'all') for name in LOOPS], *[(name, 'last') for name in LAST]])
 def test_loops(name, states):
     step, stated, begin, read, kind, of_mxnet = LOOPS[name]
     state, outputs, insides = S.Variable('begin', shape=stated), [], []
-    for x in S.split(S.Variable('data'), num_outputs=4, axis=1, squeeze_axis=True):
+    for x in S.split(DATA, num_outputs=4, axis=1, squeeze_axis=True):
         inside, state = step(x, state)
         outputs.append(state)
         insides.append(inside)
@@ -133,9 +139,69 @@ def test_loops(name, states):
         return
     rolled = rnn.roll(symbol)
     loops = [node for node in graph_from_json(rolled.tojson()).nodes if node.op == '_foreach']
-    # A state that is read after the last step alone is no output of all steps.
     assert [loop.num_out_data for loop in loops] == (
         [(states == 'all') + bool(insides)] if of_mxnet == 'loop' else [])
     # Against torch: MXNet's own gradients are wrong where eight sums read one variable.
     assert_equal(run_rolled(RolledGraph(graph_from_json(symbol.tojson()), ()),
                             bind(rolled, shapes, train=True), shapes))
+
+
+def by_hand(names=('', '', ''), activation=S.tanh):
+    """An RNN of three steps, without a cell of mx.rnn; returns its states."""
+    state, states = S.Variable('begin'), []
+    for x, name in zip(S.split(DATA, num_outputs=3, axis=1, squeeze_axis=True),
+                       names):
+        options = {'num_hidden': 5, 'no_bias': True, 'name': name or None}
+        state = activation(S.FullyConnected(x, WEIGHTS['i2h'], **options)
+                           + S.FullyConnected(state, WEIGHTS['h2h'], **options))
+        states.append(state)
+    return states
+
+
+def sums(values):
+    return list(itertools.accumulate(values))
+
+
+def no_kernels(values, what):
+    return 'no kernels' if isinstance(what, Kernel) else None
+
+
+KERNEL, LOOP = 'fullyconnected, 3 steps: one operator, rnn_tanh', (
+    'fullyconnected, 3 steps: a loop, since %s')
+def fused():
+    outputs, _ = rnn.FusedRNNCell(5, mode='rnn_tanh').unroll(
+        3, DATA, layout='TNC', merge_outputs=True)
+    return [S.Reshape(S.Reshape(outputs, shape=(-1, 5)), shape=(3, -1, 5))]
+
+
+#: Outputs, options of `roll`, what it says of their graph, and whether that stays as it is.
+FOUND = {
+    'a kernel': (by_hand, {}, [KERNEL], False),
+    'no kernel': (by_hand, {'judge': no_kernels}, [LOOP % 'no kernels'], False),
+    'no loop': (by_hand, {'judge': lambda values, what: 'no %s' % type(what).__name__},
+                ['fullyconnected, 3 steps: left as it is, since no Loop'], True),
+    'names without a begin': (lambda: by_hand('abc'), {}, [
+        KERNEL.replace('fullyconnected', 'steps')], False),
+    'sums of steps': (lambda: sums([OWN, *by_hand()]), {}, [
+        KERNEL, '_plus, 3 steps: a loop, since it has no weights'], False),
+    'sums of variables': (lambda: [*by_hand(), *sums([
+        S.Variable(each, shape=(2, 5)) for each in 'abcd'])], {}, [KERNEL], False),
+    'no cell': (lambda: list(map(S.tanh, S.split(DATA, num_outputs=4))), {}, [], True),
+    'sums alone': (lambda: sums(S.split(DATA, num_outputs=4)), {}, [], True),
+    'an operator': (fused, {}, [], True),
+    'an operator, and its length': (fused, {'length': 3}, [], False),
+}
+
+
+@pytest.mark.parametrize('name', FOUND)
+def test_what_is_found(name):
+    build, options, expected, stays = FOUND[name]
+    graph = graph_from_json(S.Group(build()).tojson())
+    rolled = roll(graph, **options)
+    assert list(map(str, rolled.findings)) == expected
+    assert (rolled.graph is graph) is stays and (rolled.graph == graph) is stays
+
+
+def test_a_finding_of_no_number_of_steps():
+    assert str(Finding('the graph', 0, 'unrolled', 'it takes too long')) == (
+        'the graph: left as it is, since it takes too long')

@@ -134,7 +134,7 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
     if first == second:
         raise ValueError('other must be the graph of another number of steps, got %d and %d'
                          % (first, second))
-    differing = None
+    differing = []
     for counted in (None, Counted('first', 'first'), Counted('first', 'last'),
                     Counted('last', 'last')):
         rolled, further = (
@@ -143,9 +143,9 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
         found = difference(rolled.graph, further.graph)
         if found is None:
             return rolled
-        differing = differing or found
+        differing.append(found)
     raise ValueError('other must be the graph of the same program for another number of steps, '
-                     'but rolled up, %s' % differing)
+                     'but rolled up, %s' % differing[0])
 
 
 def _rolled(graph: Graph, training: bool, judge: Judge,
@@ -155,12 +155,11 @@ def _rolled(graph: Graph, training: bool, judge: Judge,
     ranks = find_ranks(values)
     found, failed = _search(values, ranks, judge)
     apart: set[tuple[int, ...]] = set()
-    for attempt in range(20 if found else 0):
+    if found:
+        found += _search(values, ranks, judge, found,
+                         Planner(values, ranks, _claims(found), stated, apart))[0]
+    for _ in range(20 if found else 0):
         planner = Planner(values, ranks, _claims(found), stated, apart)
-        sums = [] if attempt else _search(values, ranks, judge, found, planner)[0]
-        if sums:
-            found += sums
-            continue
         emitter = Emitter(planner, [(each.finding.name, each.what, each.finding.steps)
                                     for each in found], counted)
         try:
@@ -179,7 +178,8 @@ def _rolled(graph: Graph, training: bool, judge: Judge,
 
 
 def _fixed(spans: Mapping[str, Span]) -> list[Finding]:
-    return [Finding(name, span.total or 0, 'fixed', 'only %d of them are read, from number %d on, '
+    return [Finding(name, span.total, 'fixed',  # type: ignore[arg-type]
+                    'only %d of them are read, from number %d on, '
                     'and only the graph of another length (--certify) can tell from which end '
                     'these are counted'
                     % (span.length, span.begin)) for name, span in spans.items()]
@@ -194,8 +194,6 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequenc
     failed: list[tuple[list[int], Finding]] = []
     ways = chains(values) if planner is None else direct_chains(values, taken)
     for chain in sorted(ways, key=lambda chain: (-len(chain), chain[0])):
-        if not taken.isdisjoint(chain):
-            continue
         name = _name([values.nodes[i].name for i in chain])
         try:
             recurrence = find_recurrence(values, chain, taken)
@@ -208,9 +206,10 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequenc
         except Declined as declined:
             failed.append((chain, Finding(name, len(chain), 'unrolled', str(declined))))
             continue
-        if planner and isinstance(what, Loop) and not all(
-                planner.rolls(column.lanes) for column in what.data):
-            continue
+        if planner:
+            assert isinstance(what, Loop)
+            if not all(planner.rolls(column.lanes) for column in what.data):
+                continue
         taken |= recurrence.nodes
         found.append(_Found(recurrence, what, Finding(
             name, len(chain), 'loop' if isinstance(what, Loop) else 'kernel',

@@ -5,17 +5,10 @@ from typing import Any, Generator, Hashable, Mapping, Sequence
 
 from ..graph import Entry, Graph, Node, output_name
 
-__all__ = ['Work', 'Writer', 'text']
+__all__ = ['Work', 'Writer']
 
 #: Yields keys of what it needs, and is sent that; returns a result.
 Work = Generator[Any, Any, Any]
-
-
-def text(value: object) -> str:
-    """An attribute as MXNet writes it."""
-    if isinstance(value, tuple):
-        return '(%s%s)' % (', '.join(map(str, value)), ',' if len(value) == 1 else '')
-    return str(value)
 
 
 class Writer:
@@ -49,7 +42,7 @@ class Writer:
     def add(self, op: str, name: str, attrs: Mapping[str, object], inputs: Sequence[Entry],
             outputs: int = 1, subgraphs: tuple[Graph, ...] = ()) -> Entry:
         """A new node, called `name` or something like it; its first output."""
-        own = {key: text(value) for key, value in attrs.items()}
+        own = {key: str(value) for key, value in attrs.items()}
         self.nodes.append(Node(op, name, own, tuple(inputs), subgraphs, outputs))
         return Entry(len(self.nodes) - 1, 0)
 
@@ -95,8 +88,7 @@ class Writer:
                         Entry(places[entry.node], entry.output) for entry in node.inputs])))
                 else:
                     pending.append((place, True))
-                    pending.extend((entry.node, False) for entry in reversed(node.inputs)
-                                   if entry.node not in places)
+                    pending.extend((entry.node, False) for entry in reversed(node.inputs))
         self._name_new(nodes, {places[place] for place in self._kept if place in places})
         return Graph(tuple(nodes), tuple([Entry(places[head.node], head.output)
                                           for head in heads]), version), places

@@ -5,7 +5,7 @@ from typing import Mapping, NamedTuple, Sequence, Union
 
 from ..factors import Axes, factors_of, number_of, open_axes
 from ..graph import Entry, Graph, Node, output_name
-from ..rolling.writing import Writer, text
+from ..rolling.writing import Writer
 from ..sizes import Axis
 from .follow import (
     Recurrence,
@@ -205,7 +205,7 @@ class _Cut:
         self._shapes[name] = tuple(names)
         self._describe(name, axes)
         shape = tuple([size if isinstance(size, int) else 0 for size in names])
-        return self._writer.add('', name, {'__shape__': text(shape)}, [])
+        return self._writer.add('', name, {'__shape__': str(shape)}, [])
 
     def _entry(self, entry: Entry) -> Entry:
         """A value in the new graph: an input, if the encoder gives it."""
