@@ -156,7 +156,8 @@ def _set(module: str, name: str, code: types.CodeType) -> types.CodeType:
     owner: Any = importlib.import_module('%s.%s' % (rolling.__name__, module))
     for part in name.split('.'):
         owner = vars(owner)[part]
-    owner = getattr(owner, 'fget', getattr(owner, '__func__', owner))
+    for wrapped in ('fget', '__func__', 'func'):  # of properties, class methods, cached properties
+        owner = getattr(owner, wrapped, owner)
     before, owner.__code__ = owner.__code__, code
     return before
 

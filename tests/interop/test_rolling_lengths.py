@@ -124,6 +124,32 @@ def test_graphs_that_prove_nothing():
         certify(*first)
 
 
+def graph_with(length, name='data', state=mx.sym.tanh, last=mx.sym.cos, outputs=1, note='none'):
+    """The graph of a loop and what is computed of its last step."""
+    before, weight, begin = mx.sym.Variable(name), mx.sym.Variable('w'), mx.sym.Variable('begin')
+    with mx.name.NameManager():
+        for step in mx.sym.split(before, num_outputs=length, axis=1, squeeze_axis=True):
+            begin = state(mx.sym.FullyConnected(begin, weight, num_hidden=3, no_bias=True)) * step
+        found = last(begin, attr={'__note__': note})
+        return graph_of(mx.sym.Group([found, mx.sym.sin(found), begin][:outputs]))
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(name='other'), 'data and other differ'), (dict(last=mx.sym.sin), 'cos0 and sin0 differ'),
+    (dict(state=mx.sym.sin), 'tanh0 and sin0 differ'),
+    (dict(outputs=2), 'and 1 outputs, the other'),
+    (dict(outputs=3), 'and 1 outputs, the other')])
+def test_graphs_that_differ(options, message):
+    with pytest.raises(ValueError, match=message):
+        certify(graph_with(4), graph_with(6, **options))
+    with pytest.raises(ValueError, match='differ|the other'):
+        certify(graph_with(4, **options), graph_with(6))
+
+
+def test_notes_make_no_difference():
+    assert certify(graph_with(4), graph_with(6, note='other')).findings
+
+
 def test_lengths_of_a_decoder_are_not_those_of_its_encoder():
     """The decoder reads no sequence: nothing but its number tells how many steps it has."""
     def build(length):
@@ -285,6 +311,11 @@ STATING = {
         MEMORY, -1)), length, -1), True),
     'scores times a mask': (lambda length: reshape(mx.sym.broadcast_mul(scores(length), reshape(
         MEMORY, -1, 1)), length, -1, 5), True),
+    'scores plus scores of something': (lambda length: reshape(mx.sym.broadcast_add(
+        scores(length), mx.sym.FullyConnected(MEMORY, num_hidden=5, flatten=False)),
+        length, -1, 5), False),
+    'scores plus something as it is': (lambda length: reshape(mx.sym.broadcast_add(
+        scores(length), reshape(MEMORY, 0, -2)), length, -1, 5), False),
     'scores times something': (lambda length: reshape(mx.sym.broadcast_mul(
         scores(length), MEMORY), length, -1, 5), False),
     'batch first': (
@@ -295,12 +326,19 @@ STATING = {
         lambda length: reshape(rows_of(length, layout='NTC'), -4, -1, length, 1, 3), True, 'NTC'),
     'the other axes as they are': (
         lambda length: reshape(encoder(length, layout='NTC'), -1, length, -2), False, 'NTC'),
+    'rows, the other axes as they are': (lambda length: reshape(
+        rows_of(length, layout='NTC'), -1, length, -2), False, 'NTC'),
+    'the other axes joined': (lambda length: reshape(reshape(encoder(
+        length, rnn.LSTMCell(9), layout='NTC'), 0, 0, 1, 3, 1, 3), -1, length, -3, -3),
+        False, 'NTC'),
     'another axis as it is': (
         lambda length: reshape(encoder(length, layout='NTC'), -1, length, 0), False, 'NTC'),
     'another size first': (
         lambda length: reshape(rows_of(length, layout='NTC'), 2, length, -1), False, 'NTC'),
     'time last': (lambda length: reshape(mx.sym.SwapAxis(
         encoder(length, layout='NTC'), 1, 2), -1, 3, length), False, 'NTC'),
+    'time last, as many units as steps': (lambda length: reshape(
+        encoder(length, rnn.LSTMCell(4)), -1, 2, length), False),
     'before the first step': (lambda length: encoder(length, data=reshape(
         mx.sym.Variable('data'), length, -1, 2)), False),
     'behind another recurrence': (two_lengths, True),
@@ -334,6 +372,7 @@ STATING = {
     'numbers with steps of fewer': (lambda length: mx.sym.Group([mx.sym.stack(*[
         mx.sym.dot(each, each, transpose_b=True) for each in encoder(
             3, data=MEMORY, merge=False)], axis=0), mx.sym.arange(0, length)]), False),
+    'steps twice': (lambda length: beside(mx.sym.tile(MEMORY, reps=(length, 1, 1)), length), False),
     'numbers from 1': (lambda length: beside(mx.sym.arange(1, length), length), False),
     'every second number': (lambda length: beside(mx.sym.arange(0, length, 2), length), False),
     'numbers twice': (lambda length: beside(mx.sym.arange(0, length, repeat=2), length), False),
@@ -376,6 +415,8 @@ def test_nodes_that_state_the_number_of_steps(name):
         shapes['memory'] = {
             'rows of a weight': (2, 3), 'a score of each row': (length, 2),
             'scores times a mask': (length, 2), 'scores times something': (3, 1, 1),
+            'scores plus scores of something': (3, 1, 1),
+            'scores plus something as it is': (3, 1, 1),
             'lengths of something longer': (9, 2, 1),
         }.get(name, (3, 2, 4) if 'another' in name or 'numbers' in name else (1, 2, 1))
         shapes = {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
@@ -455,6 +496,7 @@ PARTS = {
     'the last step, batch first': (part(-1, 0, axis=1), 'rolled given proved'),
     'all steps but the first': (part(1, 0), 'proved'),
     'the last two steps': (part(-2, 0, axis=1), 'proved'),
+    'the last two steps, from behind': (part(-2, 0, axis=-2), 'proved'),
     'all steps, cut one by one': (cut(0), 'given proved'),
     'all steps but the first, cut one by one': (cut(1), ''),
 }

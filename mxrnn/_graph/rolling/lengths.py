@@ -52,7 +52,7 @@ def _computed(graph: Graph) -> set[int]:
     return places
 
 
-def _states(node: Node, length: int) -> bool:
+def _states(node: Node, length: int | None) -> bool:
     key = _SIZES.get(node.op)
     if key is None:
         return False
@@ -80,7 +80,7 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
         made, written = None, len(writer.nodes)
         if node.op == 'slice_axis':
             made = _part(writer, node, inputs, totals.get(i))
-        elif length and node.op in _FREED and i in computed and _states(node, length):
+        elif node.op in _FREED and i in computed and _states(node, length):
             made = _FREED[node.op](writer, node, inputs)
         places[i] = (made or writer.copy(node, inputs)).node
         _note_axes(writer.nodes, written, writer.axes)
@@ -90,7 +90,7 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
             writer.sequences[first] = steps
     for i, (sequence, axis) in _masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
-        if length and _states(node, length):
+        if _states(node, length):
             numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
             writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
     return writer.graph([writer.output(Entry(places[head.node], head.output), name)
@@ -184,7 +184,7 @@ def _axes_of(node: Node, axes: Mapping[Entry, Axes]) -> list[Axes]:
     if has(node.op, 'one shape'):
         return [next(filter(None, given), [])]
     if node.op == 'RNN':
-        return axes_of(node, [given[0] or [(Axis(),), (Axis(),), (Axis(),)]])[:1]
+        return [[(Axis(),), (Axis(),), (node.state_size * (1 + node.bidirectional),)]]
     if node.op == 'FullyConnected' and node.flatten or (
             node.op == 'Reshape' and {-1, 1}.issuperset(node.shape)):
         given = [given[0] or [(Axis(),)]]
@@ -235,7 +235,7 @@ def _part(writer: _Freeing, node: Node, inputs: Entries, steps: int | None) -> E
     axes = writer.axes.get(source)
     if steps:
         return source if steps == writer.length and begin == 0 else _pinned(
-            writer, writer.copy(node, inputs), node, steps)
+            writer, writer.copy(node, inputs), node, node.axis, steps)
     if not axes:  # a mask has as many steps as what it is for
         return source if (begin, end) == (0, writer.length) and (
             writer.nodes[source.node].op == 'ones_like') else None
@@ -245,17 +245,17 @@ def _part(writer: _Freeing, node: Node, inputs: Entries, steps: int | None) -> E
         return source
     if writer.counted is None and begin < end - 1:
         writer.fixed[node.name] = Span(begin, 1, end - begin, end)
-        return writer.copy(node, [_pinned(writer, source, node, end)])
+        return writer.copy(node, [_pinned(writer, source, node, node.axis % len(axes), end)])
     if writer.counted is None or writer.counted.begin == 'last':
         begin -= end
     return writer.stand_in('slice_axis', node.name, {
         'axis': node.axis, 'begin': begin, 'end': None}, source)
 
 
-def _pinned(writer: Writer, entry: Entry, node: Node, steps: int) -> Entry:
+def _pinned(writer: Writer, entry: Entry, node: Node, axis: int, steps: int) -> Entry:
     """`entry`, of which an axis must have so many elements."""
     return writer.once('Reshape', node.name + '_fixed', {
-        'shape': (0,) * node.axis + (steps, -2)}, entry)
+        'shape': (0,) * axis + (steps, -2)}, entry)
 
 
 def _numbered(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
@@ -297,12 +297,12 @@ def difference(first: Graph, second: Graph) -> str | None:
     names of operators."""
     for one, other in zip(first.nodes, second.nodes):
         if _meaning(one) != _meaning(other):
-            return '%s and %s differ' % (one.name or one.op, other.name or other.op)
+            return '%s and %s differ' % (one.name, other.name)
         for inner, outer in zip(one.subgraphs, other.subgraphs):
             found = difference(inner, outer)
             if found is not None:
                 return found
-    if len(first.nodes) != len(second.nodes) or first.heads != second.heads:
+    if first.heads != second.heads:
         return 'one has %d nodes and %d outputs, the other %d and %d' % tuple(
             len(part) for graph in (first, second) for part in (graph.nodes, graph.heads))
     return None
