@@ -444,6 +444,22 @@ def test_lists_of_outputs(name):
     assert [node.op for node in rolled.graph.nodes].count(op) == count
 
 
+def test_labels_that_are_made_step_by_step():
+    """They are looked at, too, where sizes of begin states are looked for."""
+    weight = mx.sym.Variable('i2h_weight')
+    labels, rows = [mx.sym.split(each, num_outputs=3, axis=1, squeeze_axis=True)
+                    for each in (mx.sym.Variable('label'), MEMORY)]
+    losses = [mx.sym.SoftmaxOutput(layer(row, weight), mx.sym.Reshape(
+        label, shape=(-1,), reverse=True)) for row, label in zip(rows, labels)]
+    outputs, _ = rnn.LSTMCell(5, 'l_').unroll(3, DATA, merge_outputs=True)
+    symbol = mx.sym.Group([mx.sym.stack(*losses, axis=1), outputs])
+    assert '_foreach' in [node.op for node in roll(graph_from_json(symbol.tojson())).graph.nodes]
+    given = {'data': (2, 3, 4), 'memory': (2, 3, 3), 'label': (2, 3)}
+    weights = {name: shape for name, shape in zip(
+        symbol.list_arguments(), symbol.infer_shape(**given)[0]) if name not in given}
+    assert both_ways(symbol, tuple(given), **given, **weights) == ['kernel']
+
+
 def test_steps_that_read_no_sequence():
     state, weight, outputs = mx.sym.Variable('begin'), mx.sym.Variable('h2h_weight'), []
     for _ in range(4):

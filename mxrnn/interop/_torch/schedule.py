@@ -1,7 +1,8 @@
 """A graph as a list of steps: which function, from which places, to which."""
 from __future__ import annotations
 
-from functools import partial
+import inspect
+from functools import partial, wraps
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 
 import torch
@@ -235,6 +236,7 @@ def _reads(step: Step) -> Iterator[int]:
 
 def _if_given(run: Run) -> Run:
     """`run` of a label, which may be left out."""
+    @wraps(run)
     def given(*inputs: Tensor | None) -> Any:
         return None if any(value is None for value in inputs) else run(*inputs)
     return given
@@ -277,4 +279,4 @@ class Loop:
 
 def loop_of(step: Step) -> Loop:
     """The loop that a step of ``_foreach`` runs."""
-    return step.run[False].__self__  # type: ignore[index, union-attr, no-any-return]
+    return inspect.unwrap(step.run[False]).__self__  # type: ignore[index, no-any-return]
