@@ -239,14 +239,14 @@ def _part(writer: _Freeing, node: Node, inputs: Entries, steps: int | None) -> E
     if not axes:  # a mask has as many steps as what it is for
         return source if (begin, end) == (0, writer.length) and (
             writer.nodes[source.node].op == 'ones_like') else None
-    if writer.like(end, [axes[node.axis]], 1, []) is None or begin < 0:
+    if writer.like(end, [axes[node.axis]], 1, []) is None:
         return None
     if begin == 0:
         return source
-    if writer.counted is None and begin < end - 1:
+    if writer.counted is None and 0 < begin < end - 1:
         writer.fixed[node.name] = Span(begin, 1, end - begin, end)
         return writer.copy(node, [_pinned(writer, source, node, node.axis % len(axes), end)])
-    if writer.counted is None or writer.counted.begin == 'last':
+    if begin > 0 and (writer.counted is None or writer.counted.begin == 'last'):
         begin -= end
     return writer.stand_in('slice_axis', node.name, {
         'axis': node.axis, 'begin': begin, 'end': None}, source)
