@@ -132,8 +132,6 @@ def _squeeze(builder: Builder, node: Node, data: Value) -> Value:
 def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
     axis = positive(node.axis, data.rank)
     size = interval(node.begin, node.end, data.shape[axis])
-    if node.end is not None and not isinstance(resolve(data.shape[axis]), int):
-        builder.stated.add(node.end)
     return builder.slice(data, axis, node.begin, node.end, size)
 
 
