@@ -15,8 +15,8 @@ from .._graph.stepping import StateError, Stepped, with_states
 from .._graph.stepping.follow import Value, follow
 from .registry import ExportError
 
-__all__ = ['blaming_axes', 'blaming_zoneout', 'check_names', 'check_shapes', 'check_types',
-           'how_to_free', 'in_steps', 'shapes_found', 'unlike']
+__all__ = ['blaming_axes', 'check_names', 'check_shapes', 'check_types', 'how_to_free', 'in_steps',
+           'shapes_found', 'unlike']
 
 #: Shapes of inputs by name: numbers, and names of axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -141,28 +141,6 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         if not reason:
             raise
         raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
-
-
-@contextlib.contextmanager
-def blaming_zoneout(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-                    types: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Say that zoneout is why a graph has no steps in training, if it has them in inference."""
-    try:
-        yield
-    except ExportError as error:
-        masked = [node.name for node in graph.nodes if node.op == 'where'
-                  and graph.nodes[node.inputs[0].node].op == 'Dropout']
-        if not masked:
-            raise
-        try:
-            in_steps(roll(graph).graph, params, given, types)
-        except (ValueError, ImportError):
-            raise error from None
-        raise ExportError(
-            'in training the graph cannot be stepped: zoneout (%s) of outputs makes its first step '
-            'unlike the others. In inference it can: write an ONNX file, with --onnx and --states '
-            '(to_onnx, states=True)' % ', '.join([*masked[:2], *['…'] * (len(masked) > 2)])
-        ) from None
 
 
 def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, shapes: Shapes

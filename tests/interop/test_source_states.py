@@ -72,10 +72,6 @@ def test_chunks(name):
 @pytest.mark.parametrize('name', SLOW)
 def test_further_programs(name):
     """The export runs each source in chunks beside its graph."""
-    if name == 'zoneout_and_variational_dropout':
-        with pytest.raises(interop.ExportError, match='zoneout .where0, where1, …. of outputs'):
-            generate(program_of(name)[1], states=True)
-        return
     assert 'def steps(' in generate(program_of(name)[1], INPUTS.get(name), states=True).text
 
 

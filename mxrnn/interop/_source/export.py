@@ -18,7 +18,7 @@ from ..._graph.merging import merged, without_effectless
 from ..._graph.rolling import RolledGraph, roll
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
-from ..in_steps import blaming_axes, blaming_zoneout, check_shapes, check_types, in_steps
+from ..in_steps import blaming_axes, check_shapes, check_types, in_steps
 from ..model import Model
 from ..registry import ExportError
 from .checking import Check
@@ -218,9 +218,8 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
             heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
             return in_steps(each._replace(heads=heads), arrays, shapes, kinds, notes, layers)[0]
         keys = list(file.state)
-        with blaming_zoneout(whole, arrays, given, kinds):
-            stepped(roll(whole).graph, False)  # refused as by the other ways out
-            steps = Steps(file, methods, graph, model, stepped(graph, True), samples)
+        stepped(roll(whole).graph, False)  # refused as by the other ways out
+        steps = Steps(file, methods, graph, model, stepped(graph, True), samples)
         if list(file.state) != keys:
             raise ExportError('the weights of whole sequences and of steps differ in their form')
     if methods.faults:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.rolling import roll as roll_up
-from ..in_steps import blaming_axes, blaming_zoneout, check_shapes, in_steps
+from ..in_steps import blaming_axes, check_shapes, in_steps
 from ..model import Model
 from .module import GraphModule
 
@@ -87,8 +87,7 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
     check_shapes(inputs, graph, params)
     with blaming_axes(graph, params, inputs, {}):  # refused as by the other ways out
         _, shapes = in_steps(roll_up(graph).graph, params, inputs)
-    with blaming_zoneout(graph, params, shapes):
-        stepped, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
+    stepped, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
     encoder = None if stepped.encoder is None else GraphModule(
         stepped.encoder, model.arg_params, model.aux_params, outputs=stepped.captured)
     return GraphModule(stepped.graph, model.arg_params, model.aux_params, outputs=stepped.outputs,
