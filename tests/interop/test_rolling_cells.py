@@ -413,6 +413,8 @@ SUMS = {
     'read once, with data': (lambda h: h[-1], ['loop'], lambda x, states, t: [
         fc(S.tanh(states[0] * x), 'h')]),
     'another part in the last step': (lambda h: h[-1], ['loop'], twice_read),
+    'data once has the weight of states': (lambda h: h[-1], ['loop', 'fixed'], rnn(
+        lambda x, h, t: fc(x, 'h' if t == 3 else 'w%d' % t) + fc(h, 'h'))),
     'a decoder shares a product': (shared, ['loop', 'loop'], lambda x, states, t: [
         fc(S.softsign(both(x, states[0], parts=1)), 'q')]),
     'nothing needs it': (lambda h: S.where(S.ones_like(h[0]), h[-1], rnn(

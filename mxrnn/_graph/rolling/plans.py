@@ -107,30 +107,21 @@ def settle(key: Hashable, make: Callable[[Any], Work], known: dict[Any, Any]) ->
 
     Each is made once, and none by recursion.
     """
-    if key in known:
-        return known[key]
-    stack = [(key, make(key))]
-    active = {key}
-    answer = None
-    while stack:
-        key, work = stack[-1]
-        try:
-            wanted = work.send(answer)
-        except StopIteration as done:
-            answer = known[key] = done.value
-            active.discard(key)
-            stack.pop()
-            continue
-        if wanted in known:
-            answer = known[wanted]
-            continue
+    active: dict[Any, Work] = {}  # each waits for the next one
+    wanted: Any = key
+    while key not in known:
         if wanted in active:
-            keys = [each for each, _ in stack]
+            keys = list(active)
             raise Circular(keys[keys.index(wanted):])
-        stack.append((wanted, make(wanted)))
-        active.add(wanted)
-        answer = None
-    return answer
+        if wanted not in known:
+            active[wanted] = make(wanted)
+        last = next(reversed(active))
+        try:
+            wanted = active[last].send(known.get(wanted))
+        except StopIteration as done:
+            wanted, known[last] = last, done.value
+            del active[last]
+    return known[key]
 
 
 class Planner:
