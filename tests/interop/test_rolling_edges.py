@@ -326,6 +326,7 @@ def test_cells_that_are_nearly_an_lstm(change, kind):
     (lambda states, memories, enter: [states[3], memories[3]], 'kernel'),
     (lambda states, memories, enter: [states[0] + states[1], states[2] * states[3]], 'kernel'),
     (lambda states, memories, enter: [states[3], enter[3]], 'loop'),
+    (lambda states, memories, enter: [states[0], memories[1], states[2], states[3]], 'loop'),
     (lambda states, memories, enter: [one + other for one, other in zip(states, memories)],
      'loop'),
     (lambda states, memories, enter: [one + other for one, other in zip(states, enter)], 'loop')])
@@ -379,6 +380,9 @@ INPUTS = {
     'another shape behind one of the same': (
         lambda: [DATA, mx.sym.tanh(DATA), MEMORY], [(2, 3), (2, 3, 1)],
         'unrolled'),
+    'parts of two splits': (lambda: [mx.sym.split(
+        MEMORY if t % 2 else DATA, num_outputs=3, axis=1, squeeze_axis=True)[t] for t in range(3)],
+        [(2, 3, 3), (2, 3, 3)], 'unrolled'),
     'slices': (lambda: [cut(DATA, t, t + 1) for t in range(3)], [(2, 3, 3)], 'kernel'),
     'slices of two arrays': (lambda: [cut(each, t, t + 1) for t, each in enumerate(
         variables((2, 3, 3), (2, 3, 3)))], [(2, 3, 3), (2, 3, 3)], 'unrolled'),
@@ -414,6 +418,7 @@ def test_what_steps_read(name):
                      i2h_weight=(5, width), h2h_weight=(5, 5)) == [kind]
 
 
+NORM = [mx.sym.Variable('norm_' + name) for name in ('gamma', 'beta', 'mean', 'variance')]
 #: What lists of outputs are made of a cell's states and variables, and how often an operator is
 #: in the rolled graph then.
 LISTS = {
@@ -428,6 +433,7 @@ LISTS = {
     'norms': (lambda state, own: mx.sym.LayerNorm(state, MEMORY, mx.sym.Reshape(
         state, shape=(-1,))), 'LayerNorm', 0),
     'draws': (lambda state, own: mx.sym.Dropout(MEMORY, mode='always'), 'Dropout', 3),
+    'averages, stacked': (lambda state, own: mx.sym.BatchNorm(state, *NORM), 'BatchNorm', 3),
     'averages': (lambda state, own: mx.sym.BatchNorm(state, name='norm'), 'BatchNorm', 3),
 }
 
@@ -439,6 +445,8 @@ def test_lists_of_outputs(name):
     outputs = [build(state, mx.sym.Variable('own%d' % t)) for t, state in enumerate(states)]
     if name.endswith('one of them alone as well'):  # it must not be another one
         outputs = [mx.sym.stack(*outputs, axis=0), outputs[1]]
+    if name.endswith('stacked'):
+        outputs = [mx.sym.stack(*outputs, axis=0)]
     rolled = roll(graph_from_json(mx.sym.Group([*outputs, states[-1]]).tojson()))
     assert [each.kind for each in rolled.findings] == ['kernel']
     assert [node.op for node in rolled.graph.nodes].count(op) == count

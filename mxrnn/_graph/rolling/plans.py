@@ -242,8 +242,6 @@ class Planner:
                 axis = {node.dim1: node.dim2, node.dim2: node.dim1}.get(axis, axis)
             value = self.values.args[self.values.owner[value]][0]
             node = self.values.node(value)
-        if not node.is_variable:
-            return None
         place, size = self._stated.get(node.name, (axis, None))
         if size is None:
             return dict(enumerate(stated_shape(node))).get(axis)
