@@ -156,7 +156,7 @@ REFUSED = {
     'text_of_images': 'lstm_ cannot be stepped: it reads sequences forwards and backwards',
     'text_cnn_and_rnn': 'conv2 (Convolution)',
     'characters_and_words': 'number of steps is no axis',
-    'tree_of_cells': 'number of steps is no axis',
+    'tree_of_cells': 'no recurrence',
     'two_losses': 'mean0 (mean)',
     'last_of_each_by_its_length': 'sequencelast0 (SequenceLast)',
     'autoencoder': 'decoder_rolled (RNN) cannot be stepped: its number of steps',
