@@ -31,17 +31,22 @@ def check_names(name: str, given: object, graph: Graph) -> None:
                 name, ', '.join([*graph.arguments[:3], *['…'] * (len(graph.arguments) > 3)]), key))
 
 
-def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()) -> None:
-    """Refuse `inputs` that are no shapes of the graph's variables, or of some in `params`."""
+def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()
+                 ) -> dict[str, tuple[int | str, ...]]:
+    """Return `inputs` with Python's integers; refuse those that are no shapes of the graph's
+    variables, or of some in `params`."""
     check_names('inputs', inputs, graph)
+    shapes: dict[str, tuple[int | str, ...]] = {}
     for key, shape in inputs.items():  # type: ignore[attr-defined]
         _check.instance('inputs[%r]' % key, shape, (tuple, list), 'a tuple of names and integers')
-        for size in shape:
-            if not isinstance(size, str) or not size:
-                _check.integer('each axis of inputs[%r] that is no name' % key, size, 1)
+        shapes[key] = tuple(
+            size if isinstance(size, str) and size else
+            _check.integer('each axis of inputs[%r] that is no name' % key, size, 1)
+            for size in shape)
         if key in params:
             raise ValueError('inputs must be of arguments that have no value in the model, '
                              'got %r, a parameter' % key)
+    return shapes
 
 
 def check_types(types: object, graph: Graph) -> None:

@@ -38,7 +38,8 @@ def graph(length, units=UNITS):
 
 
 @pytest.mark.parametrize('options', [
-    {'inputs': {'data': ('batch', 'time:7', WIDTH)}}, {'certify_by': graph(11)}])
+    {'inputs': {'data': ('batch', 'time:7', WIDTH)}}, {'certify_by': graph(11)},
+    {'inputs': {'data': ('batch', 'time:7', np.int64(WIDTH))}}])
 def test_any_length(model, options, tmp_path):
     path = str(tmp_path / 'model.onnx')
     interop.to_onnx(model, path, **options)

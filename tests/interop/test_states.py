@@ -618,7 +618,8 @@ def test_modules_check_the_shapes_of_states():
     torch = pytest.importorskip('torch')
     model, _ = model_for(rnn.GRUCell(4, 'gru_').unroll(
         3, mx.sym.Variable('data'), merge_outputs=True)[0], {'data': (2, 3, 5)})
-    module = interop.to_torch(model, states=True, inputs={'data': ('batch', 'time', 5)})
+    module = interop.to_torch(model, states=True,
+                             inputs={'data': ['batch', 'time', np.int64(5)]})
     data = torch.zeros(3, 2, 5)
     assert module(data, torch.zeros(3, 4))[1].shape == (3, 4)
     for state, message in ((torch.zeros(1, 4), 'inputs must be of one batch, got data of shape .3'),

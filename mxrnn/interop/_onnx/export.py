@@ -61,7 +61,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     inputs, length, axes = _without_length(inputs or {})
     types = types or {}
     params = {**model.arg_params, **model.aux_params}
-    check_shapes(inputs, model.graph)
+    inputs = check_shapes(inputs, model.graph)
     check_types(types, model.graph)
     _check.flag('roll', rolled)
     if not rolled and (length is not None or certify_by is not None):
@@ -85,7 +85,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                           "parameters: inputs={'%s': (3, 4)} (--input %s=3,4)" % (
                               ', '.join(weights), weights[0], weights[0]))
     own = [name for name in needed if name in inputs or name not in params]
-    given = {name: tuple(inputs[name]) for name in own if name in inputs}
+    given = {name: inputs[name] for name in own if name in inputs}
     with blaming_axes(graph, params, given, types):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')

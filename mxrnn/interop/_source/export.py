@@ -177,11 +177,11 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
           types: Mapping[str, Any] | None, outputs: Sequence[str] | None,
           states: bool = False) -> _Plan:
     _check.instance('model', model, Model, 'a Model, as load gives it')
-    given, kinds = {} if inputs is None else inputs, {} if types is None else types
+    kinds = {} if types is None else types
     graph = model.graph if outputs is None else model.graph.select(outputs)
     graph.check_names(ExportError)
     arrays = {**model.arg_params, **model.aux_params}
-    check_shapes(given, graph, arrays)
+    given = check_shapes({} if inputs is None else inputs, graph, arrays)
     check_types(kinds, graph)
     whole, rolled = graph, roll(graph, training=True)
     graph = rolled.graph
