@@ -83,6 +83,9 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     except ExportError as error:
         if not given:
             raise
+        reason = unlike(graph, params, given, types, sizes=True)
+        if reason:  # without these, those that are missing follow
+            raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
         raise ExportError('%s\nThese shapes were given (inputs, --input): %s' % (error, '; '.join(
             '%s=%s' % (name, ','.join(map(str, shape))) for name, shape in given.items()))
         ) from None
@@ -120,15 +123,19 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 
 
 def unlike(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-           types: Mapping[str, str]) -> str:
-    """A sentence on `given` shapes that have other axes than the graph tells by itself, or ''."""
+           types: Mapping[str, str], sizes: bool = False) -> str:
+    """A sentence on `given` shapes that have more or fewer axes than the graph tells by itself, or
+    other `sizes`; '' without any."""
     names = [graph.nodes[place].name for place in sorted(graph.needed())
              if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
     try:
         found = shapes_found(roll(graph).graph, params, {}, types, names)[0]
     except (ExportError, ImportError):
         return ''
-    wrong = [name for name in names if name in given and len(given[name]) != len(found[name])]
+    wrong = [name for name in names if name in given and (
+        len(given[name]) != len(found[name]) or sizes and any(
+            isinstance(own, int) and isinstance(other, int) and own != other
+            for own, other in zip(given[name], found[name])))]
     told, got = (' '.join('%s=%s' % (name, ','.join(map(str, shapes[name]))) for name in wrong)
                  for shapes in (found, given))
     return 'The graph by itself tells %s, but inputs (--input) give %s' % (

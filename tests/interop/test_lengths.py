@@ -121,6 +121,14 @@ def padded(name, length):
         return mx.sym.Group([outputs, mx.sym.identity(last)])
 
 
+def padded_model(name):
+    symbol = padded(name, 7)
+    shapes = {'data': (3, 7, WIDTH) if PADDED[name][1] == 'NTC' else (7, 3, WIDTH), 'lengths': (3,)}
+    return interop.Model(interop.graph_from_json(symbol.tojson()), {
+        key: array.asnumpy() for key, array in bound(symbol, shapes, {}, {}).arg_dict.items()
+        if key not in shapes}, {})
+
+
 def run_padded(name, length, given, arrays):
     data, lengths = given
     executor = padded(name, length).simple_bind(
@@ -140,13 +148,10 @@ def test_sequences_of_different_lengths(name, asked, tmp_path):
     _, layout, fixed = PADDED[name]
     first, time = (7, 'time:7') if fixed else ('time', 'time:7')
     with_axis = {'data': ('batch', time, WIDTH) if layout == 'NTC' else (time, 'batch', WIDTH)}
-    symbol, other = padded(name, 7), interop.graph_from_json(padded(name, 5).tojson())
+    other = interop.graph_from_json(padded(name, 5).tojson())
     options = {'nothing': {}, 'an axis': {'inputs': with_axis},
                'another graph': {'certify_by': other}}[asked]
-    shapes = {'data': (3, 7, WIDTH) if layout == 'NTC' else (7, 3, WIDTH), 'lengths': (3,)}
-    arrays = {key: array.asnumpy() for key, array in bound(symbol, shapes, {}, {}).arg_dict.items()
-              if key not in shapes}
-    model = interop.Model(interop.graph_from_json(symbol.tojson()), arrays, {})
+    model = padded_model(name)
     path = tmp_path / 'a.onnx'
     from mxrnn.interop import _onnx
     written = _onnx.write_onnx(model, str(path), types={'lengths': 'int32'}, **options)
@@ -160,8 +165,27 @@ def test_sequences_of_different_lengths(name, asked, tmp_path):
             data = data.swapaxes(0, 1)
         lengths = np.array([length + 2, length - 1, 1, 0], 'int32')[:batch]
         found = serving.run(None, {'data': data, 'lengths': lengths})
-        for one, other in zip(found, run_padded(name, length, (data, lengths), arrays)):
+        for one, other in zip(found, run_padded(name, length, (data, lengths), model.arg_params)):
             np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize('name, options, noted', [
+    ('stack', {}, True), ('stack', {'inputs': {'data': ('batch', 7, WIDTH)}}, True),
+    ('stack', {'roll': False}, False),  # which refuses the axis that a note would advise
+    ('fused', {}, True), ('fused', {'inputs': {'data': (7, 'batch', WIDTH)}}, True),
+    ('fused', {'inputs': {'data': (3, 'batch', WIDTH)}}, False)])  # of which no length is cut
+def test_a_note_of_lengths_is_for_files_that_have_so_many_steps(name, options, noted, tmp_path):
+    from mxrnn.interop import _onnx
+    written = _onnx.write_onnx(padded_model(name), str(tmp_path / 'a.onnx'), **options)
+    assert any('up to 7 steps' in note for note in written.notes) is noted
+
+
+def test_a_number_of_steps_that_the_lengths_do_not_have_is_named(tmp_path):
+    with pytest.raises(interop.ExportError) as info:
+        interop.to_onnx(padded_model('stack'), str(tmp_path / 'a.onnx'),
+                        {'data': ('batch', 9, WIDTH)})
+    assert str(info.value).splitlines()[1:] == [
+        'The graph by itself tells data=batch,7,5, but inputs (--input) give data=batch,9,5']
 
 
 def test_a_name_that_is_given_to_one_axis_is_given_to_no_other(tmp_path):

@@ -98,11 +98,13 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             graph, findings = _of_length(graph, length, axes)
         elif states:
             graph, findings = roll(graph)
+        elif not rolled:
+            file = _plain(graph, params, given, types, own)
+            return Written(file.content, file.shapes, left_out, file.notes)
         else:
-            file = (_rolled if rolled else _plain)(graph, params, given, types, own)
-            return Written(file.content, file.shapes, left_out, file.notes + [
-                'lengths count up to %d steps, the number in the graph: an axis %r in inputs '
-                '(--input) makes it any' % (most, 'time:%d' % most) for most in bounds(graph)])
+            file = _rolled(graph, params, given, types, own)
+            return Written(file.content, file.shapes, left_out,
+                           file.notes + _bounded(graph, file.shapes))
         notes = _unrolled(findings)
         if states:
             return _in_steps(graph, params, given, types, states)._replace(
@@ -140,6 +142,15 @@ def _chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[st
 
 def _unrolled(findings: Sequence[Finding]) -> list[str]:
     return [str(each) for each in findings if each.kind in ('unrolled', 'fixed')]
+
+
+def _bounded(graph: Graph, shapes: Mapping[str, Named]) -> list[str]:
+    """What to say of lengths that count up to a number, if the file has as many steps or any."""
+    batches = {shape[0] for shape in shapes.values() if len(shape) == 1}
+    sizes = {size for shape in shapes.values() for size in shape if size not in batches}
+    return ['lengths count up to %d steps, the number in the graph: an axis %r in inputs (--input) '
+            'makes it any' % (most, 'time:%d' % most) for most in sorted(bounds(graph))
+            if most in sizes or any(isinstance(size, str) for size in sizes)]
 
 
 def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None, dict[str, int]]:
