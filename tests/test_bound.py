@@ -266,3 +266,15 @@ def test_run_binds_loops_as_operators(tmp_path):
     ended = run(tmp_path, '--fuse', '--report', code=PROGRAM)
     assert ended.stdout == '1\n', ended.stderr
     assert ended.stderr.endswith('gru, 3 steps: one operator, gru, bound 1 time\n'), ended.stderr
+
+
+def test_the_report_says_what_became_of_recurrences(monkeypatch):
+    """What is bound has its number of steps: that a Reshape has it, too, is no news."""
+    noted = []
+    monkeypatch.setattr(bound.automatic, 'note', noted.append)
+    outputs, _ = in_a_loop(lstm('l0_'))
+    rows = mx.sym.Reshape(mx.sym.stack(*outputs, axis=1), shape=(-1, T * H))
+    exe = rnn.roll(rows).simple_bind(mx.cpu(), data=(N, T, C))
+    assert exe.outputs[0].shape == (N, T * H)
+    assert bound._found(rows, {'data': (N, T, C)}, {}) is not None
+    assert noted == ['l0, %d steps: one operator, lstm, bound' % T]

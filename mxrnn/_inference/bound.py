@@ -93,7 +93,8 @@ def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: 
     if rolled is symbol or not _alike(symbol, rolled):
         return None
     for finding in findings:
-        automatic.note(str(finding) + ', bound')
+        if finding.kind != 'fixed':  # what is bound has its number of steps
+            automatic.note(str(finding) + ', bound')
     return _Found(rolled, dict(zip(names, all_shapes)), all_types)
 
 

@@ -63,8 +63,7 @@ def reshaped(length, batch=-1):
 @pytest.mark.parametrize('batch', [-1, 2])
 def test_reshape_by_the_length(batch):
     graph = graph_of(reshaped(7, batch))
-    rolled = roll(graph)
-    assert len(fixed_by(rolled.graph, 7)) == 1
+    assert len(fixed_by(roll(graph).graph, 7)) == 2  # what cuts, and what lets no other number in
     rolled = certify(graph, graph_of(reshaped(12, batch)))
     assert not fixed_by(rolled.graph, 7)
     for length in (3, 7, 9):
@@ -423,7 +422,7 @@ def test_nodes_that_state_the_number_of_steps(name):
             return program(length)
     graph = graph_of(make(4))
     rolled = roll(graph, length=4)
-    assert (rolled.graph != roll(graph).graph) is freed
+    assert (rolled.graph != roll(graph, length=99).graph) is freed
     assert rolled.graph.outputs == graph.outputs
     for length in (4, 6) if freed else (4,):
         symbol = make(length)
@@ -491,6 +490,79 @@ def test_masks_of_states(name):
         'data': (2, len(order), 3), 'masks': (2, parts or 4)}))
 
 
+def batch_first(*shape, units=3, rows=True):
+    """What gives outputs another shape, batch first, or five scores of each."""
+    def build(length):
+        outputs = rows_of(length, rnn.LSTMCell(units), 'NTC') if rows else encoder(
+            length, rnn.LSTMCell(units), layout='NTC')
+        outputs = mx.sym.FullyConnected(outputs, num_hidden=5) if rows else outputs
+        return reshape(outputs, *shape)
+    return build
+
+
+#: Programs of four steps and a batch of 4 that shape what they give, and how many steps a Reshape
+#: of them cuts by: as many are taken alone.
+CUTS = {
+    'scores of each step': (batch_first(-1, 4, 5), 4),
+    'scores of each step, as one axis': (batch_first(-1, 20), 4),
+    'scores of each step, split': (batch_first(-4, -1, 4, -2), 4),
+    'all sizes': (batch_first(4, 4, 5), 4),
+    'as many rows as steps': (batch_first(4, -1, 5), 0),
+    'units of each step': (batch_first(-1, 12, rows=False), 4),
+    'as many units as steps': (batch_first(-1, 4, units=4, rows=False), 0),
+    'as many units as steps, of each step': (batch_first(-1, 4, 4, units=4, rows=False), 4),
+    'twice as many units as steps': (batch_first(-1, 4, units=8, rows=False), 0),
+    'less units than steps': (batch_first(-1, 4, units=2, rows=False), 0),
+    'no number': (batch_first(-1, 5), 0),
+    'a loop': (lambda length: reshape(encoder(length, custom(), layout='NTC'), -1, 4, 3), 4),
+    'time first': (lambda length: reshape(encoder(length), 4, -1), 4),
+    'other steps': (lambda length: mx.sym.Group([encoder(length, layout='NTC'), reshape(encoder(
+        3, rnn.GRUCell(4, 'other_'), MEMORY, layout='NTC'), -1, 4)]), 0),
+    'steps of another recurrence': (lambda length: mx.sym.Group([
+        encoder(3, rnn.GRUCell(3, 'other_'), MEMORY, layout='NTC'),
+        reshape(encoder(length, layout='NTC'), -1, 4, 3)]), 4),
+    'steps of both': (lambda length: reshape(mx.sym.Concat(*[encoder(
+        length, cell, DATA, layout='NTC') for cell in (None, rnn.GRUCell(3, 'o_'))], dim=2),
+        -1, 24), 4),
+    'time first, and as they are': (lambda length: mx.sym.Group([
+        reshape(each, 4, -1) if at else each for at, each in enumerate([encoder(length)] * 2)]), 4),
+    'a part as well, time first': (lambda length: mx.sym.Group([reshape(each, 4, -1) if at else (
+        mx.sym.slice_axis(each, axis=0, begin=1, end=4)) for at, each in enumerate(
+            [encoder(length)] * 2)]), 4),
+}
+
+
+@pytest.mark.parametrize('name', CUTS)
+def test_reshapes_that_cut_by_the_number_of_steps(name):
+    build, cut = CUTS[name]
+
+    def make(length):
+        with mx.name.NameManager():
+            return build(length)
+    graph = graph_of(make(4))
+    rolled = roll(graph)
+    fixed = [each for each in rolled.findings if each.kind == 'fixed']
+    assert [each.steps for each in fixed if 'length=4' in str(each)] == ([cut] if cut else [])
+    assert rolled.graph.outputs == graph.outputs
+    symbol = make(4)
+    for length in (4, 6, 8, 3):
+        shapes = {'data': (length, 4, 4) if 'time' in name else (4, length, 4), 'memory': (4, 3, 4)}
+        shapes = {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
+        if length == 4 or not cut:
+            bound = bind(make(length), shapes)
+            assert_equal(run_rolled(rolled, bound, shapes))
+        else:
+            bound.args['data'] = np.zeros(shapes['data'], 'float32')
+            with pytest.raises(RuntimeError, match='shape|size'):
+                run_rolled(rolled, bound, shapes)
+            refused_by_mxnet(symbol, shapes)
+
+
+def refused_by_mxnet(symbol, shapes):
+    with pytest.raises(mx.base.MXNetError, match='do not divide|Invalid end'):
+        rnn.roll(symbol).infer_shape(**shapes)
+
+
 def part(begin, end, cell=None, axis=0):
     """What makes so many steps of a recurrence."""
     return lambda length: mx.sym.slice_axis(
@@ -537,7 +609,8 @@ def test_parts_of_sequences(name):
             certify(graph, graph_of(make(6)))
     for way, rolled in ways.items():
         assert rolled.graph.outputs == graph.outputs
-        assert ('fixed' in [each.kind for each in rolled.findings]) is (
+        fixed = [str(each) for each in rolled.findings if each.kind == 'fixed']
+        assert ['from which end' in each for each in fixed] == [True] * (
             way not in right and 'cut' not in name)
         for length in (4, 6, 3):
             shapes = {'data': (2, length, 4) if any(
@@ -548,6 +621,7 @@ def test_parts_of_sequences(name):
             elif length == 3 or 'cut' not in name:  # parts of longer data are parts
                 with pytest.raises(RuntimeError, match='shape|size'):
                     run_rolled(rolled, bound, shapes)
+                refused_by_mxnet(make(4), shapes)
 
 
 def zoneout_of_outputs(length):

@@ -5,10 +5,10 @@ import contextlib
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..axes import axes_of
-from ..factors import Axes, UnknownAxes, open_axes
+from ..factors import Axes, UnknownAxes, factors_of, open_axes
 from ..graph import Entry, Graph, Node
 from ..operators import has
-from ..sizes import Axis, product, same
+from ..sizes import Axis, Size, product, same
 from .emitting import Counted
 from .plans import Span
 from .writing import Writer
@@ -70,9 +70,11 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
     lists of steps, stay as they are. `totals` has by place how many steps nodes read: recurrences,
     and those that put together what was cut one by one. Where parts of such sequences are read and
     `counted` does not tell from which end, the graph is made to refuse another number of steps, and
-    `fixed` gets the part.
+    `fixed` gets the part. So it is, without a `length`, where a Reshape states the number of steps
+    of a sequence; `fixed` then gets the whole sequence.
     """
     writer = _Freeing(length, counted, fixed)
+    cut: dict[Entry, Node] = {}  # by sequence a Reshape that states its number of steps
     places: dict[int, int] = {}
     computed = _computed(graph)
     for i, node in enumerate(graph.nodes):
@@ -82,6 +84,8 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
             made = _part(writer, node, inputs, totals.get(i))
         elif node.op in _FREED and i in computed and _states(node, length):
             made = _FREED[node.op](writer, node, inputs)
+        if node.op == 'Reshape' and length is None:
+            cut.update(dict.fromkeys(_cut(writer, node, inputs[0]), node))
         places[i] = (made or writer.copy(node, inputs)).node
         _note_axes(writer.nodes, written, writer.axes)
         first = Entry(places[i], 0)
@@ -93,8 +97,16 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
         if _states(node, length):
             numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
             writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
-    return writer.graph([writer.output(Entry(places[head.node], head.output), name)
-                         for head, name in zip(graph.heads, graph.outputs)], graph.version)
+    heads = [Entry(places[head.node], head.output) for head in graph.heads]
+    for each, node in cut.items():
+        steps, reading = writer.sequences[each], writer.nodes[:]
+        fixed[node.name] = Span(0, 1, steps, steps)
+        instead = {each: _pinned(writer, each, node, 0, steps)}
+        writer.nodes[:len(reading)] = [reader._replace(inputs=tuple(
+            [instead.get(entry, entry) for entry in reader.inputs])) for reader in reading]
+        heads = [instead.get(head, head) for head in heads]
+    return writer.graph([writer.output(head, name)
+                         for head, name in zip(heads, graph.outputs)], graph.version)
 
 
 #: Operators that hand lengths on.
@@ -221,6 +233,22 @@ def _reshape(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     return writer.named(made, node.name)
 
 
+def _cut(writer: _Freeing, node: Node, data: Entry) -> list[Entry]:
+    """The sequences whose number of steps a Reshape states: their axis of steps becomes it."""
+    axes, found = writer.axes.get(data, []), []
+    for sequence, steps in writer.sequences.items():
+        copies: dict[Size, Axis] = {axis: Axis() for axis in open_axes(axes)}
+        time = copies.get(product(sum(writer.axes[sequence][:1], ())))
+        if time is not None:
+            time.given = steps
+            with contextlib.suppress(UnknownAxes, IndexError):
+                axes_of(node, [[tuple([copies.get(size, size) for size in factors_of(axis)])
+                                for axis in axes]])
+            if time.bound is not None:
+                found.append(sequence)
+    return found
+
+
 def _broadcast(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     like = writer.first()
     if like is None or node.size != (writer.length,):
@@ -253,9 +281,10 @@ def _part(writer: _Freeing, node: Node, inputs: Entries, steps: int | None) -> E
 
 
 def _pinned(writer: Writer, entry: Entry, node: Node, axis: int, steps: int) -> Entry:
-    """`entry`, of which an axis must have so many elements."""
-    return writer.once('Reshape', node.name + '_fixed', {
-        'shape': (0,) * axis + (steps, -2)}, entry)
+    """`entry`, of which an axis must have so many elements; MXNet checks the sizes of a split."""
+    split = writer.add('Reshape', node.name + '_fixed', {
+        'shape': (0,) * axis + (-4, steps, 1, -2)}, [entry])
+    return writer.add('Reshape', node.name + '_joined', {'shape': (0,) * axis + (-3, -2)}, [split])
 
 
 def _numbered(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:

@@ -182,7 +182,10 @@ def _fixed(spans: Mapping[str, Span]) -> list[Finding]:
                     'only %d of them are read, from number %d on, '
                     'and only the graph of another length (--certify) can tell from which end '
                     'these are counted'
-                    % (span.length, span.begin)) for name, span in spans.items()]
+                    % (span.length, span.begin) if span.length != span.total else
+                    'a Reshape has this number: length=%d, an axis time:%d (--input) or '
+                    '--certify can say that it is one of steps' % (span.length, span.length))
+            for name, span in spans.items()]
 
 
 def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequence[_Found] = (),
