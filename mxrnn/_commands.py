@@ -327,8 +327,8 @@ def _compare(options: argparse.Namespace) -> int:
     model = _load(options)
     differences = compare(model, options.file, shapes_of(options.input), options.data,
                           options.seed)
-    print('checkpoint in %s%s' % (differences.runner, ', its steps rolled up: as they are, it does '
-                                  'not take the data' * differences.rolled))
+    print('checkpoint in %s%s' % (differences.runner, ', rolled up, since its own graph does not '
+                                  'take these shapes' * differences.rolled))
     if differences.runner != 'MXNet':
         print('nothing was compared with MXNet, which cannot be imported here')
     print('data: %s' % ', '.join('%s %s' % (name, tuple(shape))

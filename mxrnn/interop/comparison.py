@@ -9,6 +9,7 @@ import numpy as np
 
 from .._graph.graph import Entry, Graph
 from .._graph.reading import graph_to_json
+from .._graph.rolling import bounds
 from .._graph.rolling import roll as roll_graph
 from .exported import Input, needed, open_file, refusing, run_module
 from .model import Model
@@ -69,9 +70,12 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     Notes
     -----
     Without a shape, axes of any size get 2, 3, ...; but steps for which `model` was unrolled have
-    their number. With another number the checkpoint runs rolled up, as the file does. A file with
-    states runs one step and then the others, from zeros or from what its encoder gives; begin
-    states that are inputs of the checkpoint are zeros then.
+    their number. With another number the checkpoint runs rolled up, as the file does; if all its
+    recurrences have one number of steps, that number in a Reshape or in bounds of lengths becomes
+    any, too. MXNet 1.9.1 may give wrong numbers if it was imported before the call
+    (docs/mxnet-defects.md: MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE). A file with states runs one step
+    and then the others, from zeros or from what its encoder gives; begin states that are inputs of
+    the checkpoint are zeros then.
     """
     given = {} if data_path is None else _arrays(data_path)
     unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
@@ -192,6 +196,7 @@ def _reference(model: Model, data: Mapping[str, np.ndarray], stated: Mapping[str
     # MXNet reads these where it is imported. What it fuses may be wrong: docs/mxnet-defects.md.
     os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
     os.environ.setdefault('MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE', '1')
+    length: int | None = None
     try:
         from .._runtime.mxnet import mx
         mx.nd  # noqa: B018  (imported when it is first used)
@@ -204,17 +209,22 @@ def _reference(model: Model, data: Mapping[str, np.ndarray], stated: Mapping[str
         runner = 'torch'
 
         def run(roll: bool) -> list[np.ndarray]:
-            return run_module(to_torch(model, roll=roll), 'the checkpoint', data, stated)
+            graph = roll_graph(model.graph, length=length).graph if roll else model.graph
+            return run_module(to_torch(model._replace(graph=graph), roll=False), 'the checkpoint',
+                              data, stated)
     else:
         runner = 'MXNet'
 
         def run(roll: bool) -> list[np.ndarray]:
-            return _run_mxnet(mx, model, data, stated, roll)
+            return _run_mxnet(mx, model, data, stated, roll, length)
     try:
         return runner, False, run(False)
     except ValueError as error:
-        if roll_graph(model.graph).graph is model.graph:
+        rolled = roll_graph(model.graph)
+        if rolled.graph is model.graph:
             raise
+        numbers = {each.steps for each in rolled.findings} | bounds(model.graph)
+        length = numbers.pop() if len(numbers) == 1 else None
         try:
             return runner, True, run(True)
         except ValueError:
@@ -222,11 +232,12 @@ def _reference(model: Model, data: Mapping[str, np.ndarray], stated: Mapping[str
 
 
 def _run_mxnet(mx: Any, model: Model, data: Mapping[str, np.ndarray],
-               stated: Mapping[str, Sequence[Any]], roll: bool) -> list[np.ndarray]:
+               stated: Mapping[str, Sequence[Any]], roll: bool, length: int | None
+               ) -> list[np.ndarray]:
     symbol = mx.sym.load_json(_predictions(model.graph))
     if roll:
         from .._inference.rewriting import roll as roll_symbol
-        symbol = roll_symbol(symbol, training=False)
+        symbol = roll_symbol(symbol, training=False, length=length)
     shapes = {name: array.shape for name, array in data.items()}
     shapes.update((name, array.shape) for name, array in model.arg_params.items())
     kinds = {name: array.dtype for name, array in {**model.arg_params, **data}.items()}

@@ -275,12 +275,40 @@ def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path,
     assert 'data: data (2, 4, 3)' in capsys.readouterr().out
     assert command('compare', prefix, 4, path, '--input', 'data=8,20,3') == 0
     out = capsys.readouterr().out
-    assert out.startswith('checkpoint in MXNet, its steps rolled up: ') and '(8, 20, 3)' in out
+    assert out.startswith('checkpoint in MXNet, rolled up, since its') and '(8, 20, 3)' in out
     assert command('compare', prefix, 4, path, '--input', 'data=8,20,4') == 2
     assert ('the graph of the checkpoint does not take data of shape (8, 20, 4), but data=batch,4,3'
             ' (' in capsys.readouterr().err)
     assert command('inspect', path) == 0
     assert 'scores_output  TYPE_FP32  [ -1, 5 ]  batch*time x 5' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('ends', ['lengths', 'reshape'])
+@pytest.mark.parametrize('runner', ['MXNet', 'torch'])
+def test_a_file_of_any_length_is_compared_at_others(ends, runner, tmp_path, capsys):
+    """The graph states its number of steps; the user said that it is one."""
+    pytest.importorskip('onnxruntime')
+    lengths = {'valid_length': mx.sym.Variable('lengths')} if ends == 'lengths' else {}
+    symbol, _ = rnn.LSTMCell(6, 'lstm_').unroll(4, mx.sym.Variable('data'), merge_outputs=True,
+                                                **lengths)
+    if ends == 'reshape':
+        scores = mx.sym.FullyConnected(mx.sym.reshape(symbol, (-1, 6)), num_hidden=5, name='scores')
+        symbol = mx.sym.reshape(scores, (-1, 4, 5), name='steps')
+    prefix, path = tmp_path / 'a', tmp_path / 'a.onnx'
+    save(prefix, symbol, rnn.LSTMCell(6, 'lstm_'), {'data': (2, 4, 3), **({
+        'lengths': (2,)} if lengths else {})})
+    assert command('export', prefix, '--onnx', path, '--input', 'data=batch,time:4,3') == 0
+    capsys.readouterr()
+    for length in (9, 3) if runner == 'MXNet' else (9,):
+        asked = 'compare', prefix, 4, path, '--input', 'data=5,%d,3' % length
+        if runner == 'torch':
+            pytest.importorskip('torch')
+            done = without('mxnet', *asked)
+            code, out = done.returncode, done.stdout
+        else:
+            code, out = command(*asked), capsys.readouterr().out
+        assert code == 0 and out.startswith('checkpoint in %s, rolled up, since' % runner)
+        assert '(5, %d, 3)' % length in out
 
 
 def test_inspect(prefix, capsys):
