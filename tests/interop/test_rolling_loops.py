@@ -52,6 +52,14 @@ def with_a_weight_of_each_step(x, state):
     return inside, S.broadcast_add(inside, OWN)
 
 
+def through(make):
+    """A step with a part inside that `make` computes of the step's input and of the state."""
+    def step(x, state):
+        inside = make(x, state)
+        return inside, S.broadcast_add(fc('i2h', x), fc('h2h', inside))
+    return step
+
+
 def sum_with_what_all_steps_read(x, state):
     return None, OWN + S.softsign(fc('i2h', x) + fc('h2h', state))
 
@@ -93,6 +101,16 @@ LOOPS = {
     'one shape': (with_a_state_of_one_shape, None, BATCH, slice(None), 'loop', 'loop'),
     'one row in all': (without_broadcasting, ONE, ONE, slice(None), 'loop', 'loop'),
     'weights': (with_a_weight_of_each_step, ONE, ONE, slice(None), 'unrolled', 'unrolled'),
+    **{'rows of %s' % name: (through(make), None, ONE, slice(None), 'unrolled', 'unrolled')
+       for name, make in {
+           'indices': lambda x, state: S.take(WEIGHTS['h2h'], S.argmax(state, axis=1)),
+           'a second factor': lambda x, state: S.transpose(
+               S.dot(WEIGHTS['h2h'], state, transpose_b=True)),
+           'the state below others': lambda x, state: S.slice_axis(S.Concat(
+               fc('i2h', x), state, dim=0), axis=0, begin=2, end=None),
+       }.items()},
+    'rows of data beside the state': (through(lambda x, state: fc('xh', S.Concat(
+        state, x, dim=1))), None, BATCH, slice(None), 'loop', 'loop'),
     'sum': (sum_with_what_all_steps_read, None, BATCH, slice(0), 'loop', 'loop'),
     'sum of the same': (sum_of_the_same_twice, None, BATCH, slice(0), 'loop', 'loop'),
     'joined': (of_joined, None, BATCH, slice(0), 'loop', 'loop'),
@@ -127,7 +145,7 @@ def test_loops(name, states):
         *(outputs if states == 'all' and not grows else [state]), *insides]])
     shapes = {**SHAPES, **OTHER_SHAPES.get(name, {}), 'begin': begin}
     shapes = {each: shapes[each] for each in symbol.list_arguments()}
-    assert both_ways(symbol, **shapes) == [kind]
+    assert {*both_ways(symbol, **shapes)} == {kind}
     if rnn.__name__ != 'mxrnn':
         return
     rolled = rnn.roll(symbol)

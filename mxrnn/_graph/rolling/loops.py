@@ -53,6 +53,14 @@ def step_by_step(node: Node, moving: Sequence[bool], outputs: int) -> Write:
     return write
 
 
+def _rows_of(node: Node, given: Sequence[int]) -> int:
+    """Which rows a node gives (see `Loop._rows`), by those of what it reads."""
+    joins = node.op == 'Concat' and node.dim > 0
+    if joins or node.op.startswith('broadcast_') or has_one_shape(node):
+        return max(given)
+    return 1 if 1 in given else given[0]  # they may be those of any input
+
+
 class Loop:
     """A recurrence as a loop: its body is one step."""
 
@@ -80,8 +88,7 @@ class Loop:
                       if steps != [recurrence.steps - 1] or column not in self._afters]
         if self._grows():
             raise Declined('a state grows from step to step')
-        rows = self._through(self._rows, lambda node, given: max(
-            given if node.op.startswith('broadcast_') or has_one_shape(node) else given[:1]))
+        rows = self._through(self._rows, _rows_of)
         if self._broadcasts and any(rows(column) == 1 for column in self._read):
             raise Declined('its first step may have one row for the whole batch')
         for family in recurrence.families:
