@@ -224,7 +224,6 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
     length : int, optional
         The number of steps that `symbol` was unrolled for, where it states this number as a size,
         as ``Reshape(shape=(-1, 35, 8))`` does. Any such number is then taken for that of the steps.
-        The lengths of `unroll(valid_length=)` must then be float32 when the graph is bound.
 
     Returns
     -------

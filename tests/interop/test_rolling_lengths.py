@@ -9,6 +9,7 @@ from mxrnn._graph.rolling import bounds, certify, fixed_by, roll
 
 from .. import mx, rnn
 from ..cases import CASES, OURS
+from ..running import random_value
 from .compare import assert_equal
 from .rolling import assert_same, bind, outputs_of, run_rolled, unrolled, values_of
 from .rolling_programs import PROGRAMS
@@ -439,10 +440,31 @@ def test_nodes_that_state_the_number_of_steps(name):
         assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes))
 
 
+@pytest.mark.parametrize('dtype', ['int32', 'float64', 'float32'])
+@pytest.mark.parametrize('given, length', [(None, 4), (4, 4), (4, 6), (4, 3)])
+def test_types_of_lengths(given, length, dtype):
+    """A bound graph takes lengths of any type, rolled up for any number of steps or for its own."""
+    def unrolled(steps):
+        return rnn.LSTMCell(3, 'lstm_').unroll(
+            steps, DATA, layout='TNC', merge_outputs=True, valid_length=VALID)[0]
+    symbol, outputs = unrolled(4), []
+    if rnn.__name__ == 'mxrnn':
+        symbol = rnn.roll(symbol, length=given)
+    for each in (symbol, unrolled(length)):
+        bound = each.simple_bind(mx.cpu(), data=(length, 2, 4), valid=(2,), type_dict={
+            'valid': dtype})
+        for name, array in bound.arg_dict.items():
+            array[:] = mx.nd.array([9, 2]) if name == 'valid' else random_value(name, array.shape)
+        outputs.append(bound.forward()[0].asnumpy())
+    np.testing.assert_allclose(*outputs, atol=1e-6)
+
+
 @pytest.mark.parametrize('most, found', [(4, {4}), (3.5, set()), (float('inf'), set())])
 def test_bounds_of_lengths(most, found):
     outputs = mx.sym.clip(masked(mx.sym.Variable('data'), most), 0, 6)
     assert bounds(graph_of(outputs)) == found
+    fewer = mx.sym.SequenceMask(DATA, mx.sym.clip(VALID, 0, most) - 1, use_sequence_length=True)
+    assert bounds(graph_of(fewer)) == set()
 
 
 #: Masks of steps: into how many parts they are split, which of them the steps read, and what

@@ -97,6 +97,11 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
         if _states(node, length):
             numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
             writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
+    for i, clip in _clips(graph).items():
+        node = writer.nodes[places[i]]
+        if node.op == '_identity_with_attr_like_rhs' and writer.nodes[places[clip]].op != 'clip':
+            writer.nodes[places[i]] = node._replace(inputs=(node.inputs[0], _as_float32(
+                writer, graph.nodes[clip].name, node.inputs[1])))
     heads = [Entry(places[head.node], head.output) for head in graph.heads]
     for each, node in cut.items():
         steps, reading = writer.sequences[each], writer.nodes[:]
@@ -119,20 +124,25 @@ def bounds(graph: Graph) -> set[int]:
     return {int(each) for each in most if each.is_integer()}
 
 
-def _masked(graph: Graph) -> dict[int, tuple[Entry, int]]:
-    """By node that bounds lengths: a sequence that these are of, and its axis of steps."""
-    found: dict[int, tuple[Entry, int]] = {}
-    clips: dict[int, int] = {}  # by node that gives bounded lengths
-    behind: set[int] = set()
+def _clips(graph: Graph) -> dict[int, int]:
+    """By node that gives bounded lengths, the one that bounds them."""
+    clips: dict[int, int] = {}
     for i, node in enumerate(graph.nodes):
         if node.op == 'clip':
             clips[i] = i
-            behind.add(i)
-        elif any(entry.node in behind for entry in node.inputs):
-            behind.add(i)
-        if node.op in _HANDS_ON:
+        elif node.op in _HANDS_ON:
             clips.update((i, clips[entry.node]) for entry in node.inputs if entry.node in clips)
-        elif node.op.startswith('Sequence') and node.inputs[0].node not in behind:
+    return clips
+
+
+def _masked(graph: Graph) -> dict[int, tuple[Entry, int]]:
+    """By node that bounds lengths: a sequence that these are of, and its axis of steps."""
+    found: dict[int, tuple[Entry, int]] = {}
+    clips, behind = _clips(graph), set()
+    for i, node in enumerate(graph.nodes):
+        if node.op == 'clip' or any(entry.node in behind for entry in node.inputs):
+            behind.add(i)
+        if node.op.startswith('Sequence') and node.inputs[0].node not in behind:
             for entry in node.inputs_of('length'):
                 if entry.node in clips:
                     found.setdefault(clips[entry.node], (node.inputs[0], node.axis))
@@ -305,13 +315,16 @@ def _clip(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     return like and _bounded(writer, node, inputs, _numbers(writer, node, like))
 
 
+def _as_float32(writer: Writer, name: str, entry: Entry) -> Entry:
+    return writer.once('Cast', name + '_cast', {'dtype': 'float32'}, entry)
+
+
 def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Entry:
     """Numbers that are at least what `node` says, and at most as many as `numbers`; as float32,
     since only that is sure to be the type of both."""
     name = node.name
-    ones, lengths = [writer.once('Cast', name + '_cast', {'dtype': 'float32'}, entry)
-                     for entry in (writer.once('ones_like', name + '_ones', {}, numbers),
-                                   inputs[0])]
+    ones, lengths = [_as_float32(writer, name, entry) for entry in (
+        writer.once('ones_like', name + '_ones', {}, numbers), inputs[0])]
     count = writer.once('sum', name + '_count', {'axis': 0, 'keepdims': True}, ones)
     least = writer.add('_maximum_scalar', name + '_least', {'scalar': node.a_min}, [lengths])
     return writer.named(writer.add('broadcast_minimum', '', {}, [least, count]), name)
