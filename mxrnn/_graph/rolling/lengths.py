@@ -13,7 +13,7 @@ from .emitting import Counted
 from .plans import Span
 from .writing import Writer
 
-__all__ = ['bounds', 'difference', 'fixed_by', 'free']
+__all__ = ['bounds', 'fixed_by', 'free']
 
 #: By operator, the attributes that state sizes or places along axes.
 _SIZES = {
@@ -332,25 +332,3 @@ def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Ent
 
 _FREED: dict[str, Free] = {'Reshape': _reshape, 'broadcast_axis': _broadcast,
                            '_arange': _numbered, 'clip': _clip}
-
-
-def difference(first: Graph, second: Graph) -> str | None:
-    """The first nodes in which two graphs differ, in words; None if they are the same, but for the
-    names of operators."""
-    for one, other in zip(first.nodes, second.nodes):
-        if _meaning(one) != _meaning(other):
-            return '%s and %s differ' % (one.name, other.name)
-        for inner, outer in zip(one.subgraphs, other.subgraphs):
-            found = difference(inner, outer)
-            if found is not None:
-                return found
-    if first.heads != second.heads:
-        return 'one has %d nodes and %d outputs, the other %d and %d' % tuple(
-            len(part) for graph in (first, second) for part in (graph.nodes, graph.heads))
-    return None
-
-
-def _meaning(node: Node) -> tuple[object, ...]:
-    attrs = {key: value for key, value in node.attrs.items() if not key.startswith('__')}
-    return (node.op, attrs, node.inputs, len(node.subgraphs), node.num_outputs,
-            '' if node.op else node.name)

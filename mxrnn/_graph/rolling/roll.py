@@ -5,12 +5,12 @@ import re
 from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ..attributes import AttributeValueError
-from ..graph import Graph
+from ..graph import Graph, Node
 from .chains import chains, direct_chains
 from .columns import Declined, Recurrence, Taken
 from .emitting import Apart, Counted, Emitter, Refused
 from .kernels import Kernel, find_kernel
-from .lengths import difference, free
+from .lengths import free
 from .loops import Loop
 from .plans import Claim, Planner, Span
 from .ranks import Rank, find_ranks
@@ -140,12 +140,34 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
         rolled, further = (
             roll(each, training=training, length=steps, counted=counted)
             for each, steps in ((graph, first), (other, second)))
-        found = difference(rolled.graph, further.graph)
+        found = _difference(rolled.graph, further.graph)
         if found is None:
             return rolled
         differing.append(found)
     raise ValueError('other must be the graph of the same program for another number of steps, '
                      'but rolled up, %s' % differing[0])
+
+
+def _difference(first: Graph, second: Graph) -> str | None:
+    """The first nodes in which two graphs differ, in words; None if they are the same, but for the
+    names of operators."""
+    for one, other in zip(first.nodes, second.nodes):
+        if _meaning(one) != _meaning(other):
+            return '%s and %s differ' % (one.name, other.name)
+        for inner, outer in zip(one.subgraphs, other.subgraphs):
+            found = _difference(inner, outer)
+            if found is not None:
+                return found
+    if first.heads != second.heads:
+        return 'one has %d nodes and %d outputs, the other %d and %d' % tuple(
+            len(part) for graph in (first, second) for part in (graph.nodes, graph.heads))
+    return None
+
+
+def _meaning(node: Node) -> tuple[object, ...]:
+    attrs = {key: value for key, value in node.attrs.items() if not key.startswith('__')}
+    return (node.op, attrs, node.inputs, len(node.subgraphs), node.num_outputs,
+            '' if node.op else node.name)
 
 
 def _rolled(graph: Graph, training: bool, judge: Judge,
