@@ -148,26 +148,44 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
                      'but rolled up, %s' % differing[0])
 
 
-def _difference(first: Graph, second: Graph) -> str | None:
+def _difference(first: Graph, second: Graph, names: bool = True) -> str | None:
     """The first nodes in which two graphs differ, in words; None if they are the same, but for the
-    names of operators."""
+    names of operators and, without `names`, of variables: those of bodies go by their places."""
     for one, other in zip(first.nodes, second.nodes):
-        if _meaning(one) != _meaning(other):
-            return '%s and %s differ' % (one.name, other.name)
+        if _meaning(one, names) != _meaning(other, names):
+            return 'graph has %s where other has %s' % (_told(first, one, other),
+                                                        _told(second, other, one))
         for inner, outer in zip(one.subgraphs, other.subgraphs):
-            found = _difference(inner, outer)
+            found = _difference(inner, outer, False)
             if found is not None:
                 return found
     if first.heads != second.heads:
-        return 'one has %d nodes and %d outputs, the other %d and %d' % tuple(
-            len(part) for graph in (first, second) for part in (graph.nodes, graph.heads))
+        return 'graph gives %s where other gives %s' % tuple(', '.join(
+            '%s (%s)' % (name, graph.nodes[head.node].op)
+            for name, head in zip(graph.outputs, graph.heads)) for graph in (first, second))
     return None
 
 
-def _meaning(node: Node) -> tuple[object, ...]:
-    attrs = {key: value for key, value in node.attrs.items() if not key.startswith('__')}
-    return (node.op, attrs, node.inputs, len(node.subgraphs), node.num_outputs,
-            '' if node.op else node.name)
+def _meaning(node: Node, names: bool) -> tuple[object, ...]:
+    return (node.op, _parameters(node), node.inputs, len(node.subgraphs), node.num_outputs,
+            node.name if names and not node.op else '')
+
+
+def _parameters(node: Node) -> dict[str, str]:
+    return {key: value for key, value in node.attrs.items() if not key.startswith('__')}
+
+
+def _told(graph: Graph, node: Node, other: Node) -> str:
+    """A node with its operator and in what it differs from another one."""
+    if node.is_variable:
+        return 'the variable %s' % node.name
+    unlike = _parameters(other)
+    words = [node.op] + ['%s=%s' % (key, value) for key, value in _parameters(node).items()
+                         if unlike.get(key) != value]
+    if node.inputs != other.inputs:
+        words.append('of ' + ' and '.join('%s[%d]' % (graph.nodes[entry.node].name, entry.output)
+                                          for entry in node.inputs))
+    return '%s (%s)' % (node.name, ', '.join(words))
 
 
 def _rolled(graph: Graph, training: bool, judge: Judge,
