@@ -108,6 +108,38 @@ def test_a_checkpoint_predicts_at_any_length(tmp_path):
         assert np.abs(expected - answer).max() < 1e-6
 
 
+def attending(length, weigh):
+    """A decoder that weighs five vectors in each step; what it read is a part of its next input."""
+    source = mx.sym.SliceChannel(mx.sym.Variable('source'), num_outputs=5, axis=1,
+                                 squeeze_axis=True)
+    steps = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=length, axis=1,
+                                squeeze_axis=True)
+    weights = {'weight': mx.sym.Variable('weight'), 'no_bias': True, 'num_hidden': 4}
+    read, outputs = mx.sym.Variable('begin'), []
+    for step in steps:
+        state = mx.sym.FullyConnected(mx.sym.Concat(step, read, dim=1), **weights)
+        scores = [mx.sym.sum(state * each, axis=1, keepdims=True) for each in source]
+        shares = mx.sym.SliceChannel(weigh(mx.sym.Concat(*scores, dim=1), axis=1), num_outputs=5,
+                                     axis=1)
+        read = mx.sym.add_n(*[mx.sym.broadcast_mul(*pair) for pair in zip(shares, source)])
+        outputs.append(mx.sym.expand_dims(read, axis=1))
+    return mx.sym.Concat(*outputs, dim=1)
+
+
+@pytest.mark.parametrize('train', [False, True])
+@pytest.mark.parametrize('weigh', [mx.sym.softmax, mx.sym.log_softmax])
+def test_attention_in_a_loop(weigh, train):
+    """Of fewer rows than columns, oneDNN's softmax ends the process there."""
+    rolled = rnn.roll(attending(4, weigh), training=train)
+    assert '_foreach' in operators(rolled)
+    shapes = {'data': (2, 6, 3), 'source': (2, 5, 4), 'begin': (2, 4)}
+    (outputs, grads), (found, others) = (run(each, shapes, train)
+                                         for each in (attending(6, weigh), rolled))
+    assert_close(outputs, found, 2e-6)
+    if train:
+        assert_close([grads[name] for name in others], list(others.values()), 2e-5)
+
+
 def test_a_size_that_is_the_length():
     def network(length):
         with mx.name.NameManager():

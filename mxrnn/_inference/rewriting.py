@@ -267,16 +267,24 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
         return _fault(values, what, training)
     rolled = roll_graph(graph, training=training, length=length, judge=judge).graph
     return symbol if rolled is graph else _symbol(_with_shapes(rolled._replace(nodes=tuple([
-        node._replace(subgraphs=tuple(map(_adding_apart, node.subgraphs)))
+        node._replace(subgraphs=tuple(map(_body, node.subgraphs)))
         for node in rolled.nodes]))))
 
 
-def _adding_apart(body: Graph) -> Graph:
-    """The body of a loop, whose sums have a gradient for each of what they add: elemwise_add hands
-    on the one that it got, and MXNet adds up the wrong arrays if that reaches an input."""
-    return body._replace(nodes=tuple([
-        node._replace(op='add_n', attrs={'num_args': '2'}) if node.op == 'elemwise_add' else node
-        for node in body.nodes]))
+def _body(body: Graph) -> Graph:
+    """The body of a loop without what MXNet does wrong in loops.
+
+    elemwise_add hands on the gradient that it got, and MXNet adds up the wrong arrays if that
+    reaches an input; add_n has one for each of what it adds. oneDNN's softmax crashes if an array
+    has one of oneDNN's own layouts; MXNet does not use it where a temperature is given.
+    """
+    def changed(node: Node) -> Node:
+        if node.op == 'elemwise_add':
+            return node._replace(op='add_n', attrs={'num_args': '2'})
+        if node.op in ('softmax', 'log_softmax') and node.temperature is None:
+            return node._replace(attrs={**node.attrs, 'temperature': '1.0'})
+        return node
+    return body._replace(nodes=tuple(map(changed, body.nodes)))
 
 
 def rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
