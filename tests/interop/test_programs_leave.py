@@ -117,15 +117,15 @@ TOLD = {
     'a mask in columns': (mask_in_columns, {
         'data': ('batch', T, 4), 'mask': ('batch', T), 'begin': ('batch', 6)}),
     'an image, padded': (padded_image, {'data': ('batch', 1, 8, 'time')}),
-    # the number of steps stays where nodes of any length would be cut by it
     'the last step by its number': (lambda: S.slice_axis(of_words(), axis=1, begin=T - 1, end=T), {
         'data': ('batch', 'time')}),
     'the same by slice': (lambda: S.slice(of_words(), begin=(None, T - 1), end=(None, T)), {
-        'data': ('batch', T)}),
+        'data': ('batch', 'time')}),
     'the last step from the end': (lambda: S.slice_axis(of_words(), axis=1, begin=-1, end=None), {
         'data': ('batch', 'time')}),
     'the first steps': (lambda: S.slice_axis(of_words(), axis=1, begin=0, end=2), {
         'data': ('batch', 'time')}),
+    # the number of steps stays where nodes of any length would be cut by it
     'scores by steps': (lambda: S.reshape(S.reshape(of_words(), (-1, 6)), (-1, T, 6)), {
         'data': ('batch', T)}),
     'a row of all steps': (lambda: S.reshape(of_words(), (-1, T * 6)), {'data': ('batch', T)}),

@@ -641,6 +641,11 @@ def part(begin, end, cell=None, axis=0):
         begin=begin if begin >= 0 else length + begin, end=length + end)
 
 
+def sliced(cuts):
+    """What `slice` makes of the outputs of a cell."""
+    return lambda length: mx.sym.slice(encoder(length, layout='NTC'), *cuts(length))
+
+
 def cut(begin):
     """A cell over steps that are cut one by one."""
     return lambda length: encoder(length - begin, data=[reshape(mx.sym.slice_axis(
@@ -659,6 +664,14 @@ PARTS = {
     'the last two steps, counted from the end': (lambda length: mx.sym.slice_axis(
         encoder(length, layout='NTC'), axis=1, begin=-2, end=length), 'rolled given proved'),
     'the last two steps, from behind': (part(-2, 0, axis=-2), 'proved'),
+    'the last step, batch first, by slice': (sliced(lambda length: (
+        (None, length - 1), (None, length))), 'rolled given proved'),
+    'the last step, some of its units, batch first': (sliced(lambda length: (
+        (0, length - 1, 1), (None, length, 3))), 'rolled given proved'),
+    'all steps, some of their units, batch first': (sliced(lambda length: (
+        (None, None, 1), (None, length, 3))), 'rolled given proved'),
+    'the last two steps, by slice': (sliced(lambda length: (
+        (None, length - 2), (None, length))), 'proved'),
     'all steps, cut one by one': (cut(0), 'given proved'),
     'all steps but the first, cut one by one': (cut(1), ''),
 }

@@ -1,7 +1,8 @@
 """Unrolled graphs, rolled up again: graph to graph, without MXNet and torch."""
 from .kernels import Kernel
-from .lengths import bounds, fixed_by
+from .lengths import fixed_by
 from .loops import Loop
+from .masks import bounds
 from .roll import Finding, RolledGraph, certify, roll
 from .values import Values
 

@@ -10,10 +10,11 @@ from ..graph import Entry, Graph, Node
 from ..operators import has
 from ..sizes import Axis, Size, product, same
 from .emitting import Counted
+from .masks import clips_of, masked
 from .plans import Span
 from .writing import Writer
 
-__all__ = ['bounds', 'fixed_by', 'free']
+__all__ = ['fixed_by', 'free']
 
 #: By operator, the attributes that state sizes or places along axes.
 _SIZES = {
@@ -82,6 +83,8 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
         made, written = None, len(writer.nodes)
         if node.op == 'slice_axis':
             made = _part(writer, node, inputs, totals.get(i))
+        elif node.op == 'slice':
+            made = _slice(writer, node, inputs)
         elif node.op in _FREED and i in computed and _states(node, length):
             made = _FREED[node.op](writer, node, inputs)
         if node.op == 'Reshape' and length is None:
@@ -92,12 +95,12 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
         steps = totals.get(i, length)
         if node.op in ('RNN', '_foreach') and first in writer.axes and steps:
             writer.sequences[first] = steps
-    for i, (sequence, axis) in _masked(graph).items():
+    for i, (sequence, axis) in masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
         if _states(node, length):
             numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
             writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
-    for i, clip in _clips(graph).items():
+    for i, clip in clips_of(graph).items():
         node = writer.nodes[places[i]]
         if node.op == '_identity_with_attr_like_rhs' and writer.nodes[places[clip]].op != 'clip':
             writer.nodes[places[i]] = node._replace(inputs=(node.inputs[0], _as_float32(
@@ -112,41 +115,6 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
         heads = [instead.get(head, head) for head in heads]
     return writer.graph([writer.output(head, name)
                          for head, name in zip(heads, graph.outputs)], graph.version)
-
-
-#: Operators that hand lengths on.
-_HANDS_ON = ('where', 'floor', 'Cast', '_identity_with_attr_like_rhs')
-
-
-def bounds(graph: Graph) -> set[int]:
-    """Numbers of steps that the lengths of sequences are bounded by."""
-    most = [float(graph.nodes[place].a_max) for place in _masked(graph)]
-    return {int(each) for each in most if each.is_integer()}
-
-
-def _clips(graph: Graph) -> dict[int, int]:
-    """By node that gives bounded lengths, the one that bounds them."""
-    clips: dict[int, int] = {}
-    for i, node in enumerate(graph.nodes):
-        if node.op == 'clip':
-            clips[i] = i
-        elif node.op in _HANDS_ON:
-            clips.update((i, clips[entry.node]) for entry in node.inputs if entry.node in clips)
-    return clips
-
-
-def _masked(graph: Graph) -> dict[int, tuple[Entry, int]]:
-    """By node that bounds lengths: a sequence that these are of, and its axis of steps."""
-    found: dict[int, tuple[Entry, int]] = {}
-    clips, behind = _clips(graph), set()
-    for i, node in enumerate(graph.nodes):
-        if node.op == 'clip' or any(entry.node in behind for entry in node.inputs):
-            behind.add(i)
-        if node.op.startswith('Sequence') and node.inputs[0].node not in behind:
-            for entry in node.inputs_of('length'):
-                if entry.node in clips:
-                    found.setdefault(clips[entry.node], (node.inputs[0], node.axis))
-    return found
 
 
 class _Freeing(Writer):
@@ -281,13 +249,31 @@ def _part(writer: _Freeing, node: Node, inputs: Entries, steps: int | None) -> E
         return None
     if begin == 0:
         return source
+    source, begin, end = _counted(writer, node, source, node.axis % len(axes), begin, end)
+    return writer.stand_in('slice_axis', node.name, {
+        'axis': node.axis, 'begin': begin, 'end': end}, source)
+
+
+def _slice(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
+    """As `_part`, along several axes."""
+    for axis, (size, end) in enumerate(zip(writer.axes.get(inputs[0], []), node.end)):
+        if writer.like(end, [size], 1, []) is not None:
+            source, *cut = _counted(writer, node, inputs[0], axis, node.begin[axis] or 0, end)
+            attrs = {key: str((*given[:axis], new, *given[axis + 1:])) for key, given, new in zip(
+                ('begin', 'end'), (node.begin, node.end), cut)}
+            return writer.copy(node._replace(attrs={**node.attrs, **attrs}), [source])
+    return None
+
+
+def _counted(writer: _Freeing, node: Node, source: Entry, axis: int, begin: int, end: int
+             ) -> tuple[Entry, int, int | None]:
+    """What a part up to the last step is cut from, its begin and end for any number of steps."""
     if writer.counted is None and 0 < begin < end - 1:
         writer.fixed[node.name] = Span(begin, 1, end - begin, end)
-        return writer.copy(node, [_pinned(writer, source, node, node.axis % len(axes), end)])
+        return _pinned(writer, source, node, axis, end), begin, end
     if begin > 0 and (writer.counted is None or writer.counted.begin == 'last'):
         begin -= end
-    return writer.stand_in('slice_axis', node.name, {
-        'axis': node.axis, 'begin': begin, 'end': None}, source)
+    return source, begin, None
 
 
 def _pinned(writer: Writer, entry: Entry, node: Node, axis: int, steps: int) -> Entry:

@@ -1,0 +1,40 @@
+"""Lengths of sequences, and what bounds them, in a graph."""
+from __future__ import annotations
+
+from ..graph import Entry, Graph
+
+__all__ = ['bounds', 'clips_of', 'masked']
+
+#: Operators that hand lengths on.
+_HANDS_ON = ('where', 'floor', 'Cast', '_identity_with_attr_like_rhs')
+
+
+def bounds(graph: Graph) -> set[int]:
+    """Numbers of steps that the lengths of sequences are bounded by."""
+    most = [float(graph.nodes[place].a_max) for place in masked(graph)]
+    return {int(each) for each in most if each.is_integer()}
+
+
+def clips_of(graph: Graph) -> dict[int, int]:
+    """By node that gives bounded lengths, the one that bounds them."""
+    clips: dict[int, int] = {}
+    for i, node in enumerate(graph.nodes):
+        if node.op == 'clip':
+            clips[i] = i
+        elif node.op in _HANDS_ON:
+            clips.update((i, clips[entry.node]) for entry in node.inputs if entry.node in clips)
+    return clips
+
+
+def masked(graph: Graph) -> dict[int, tuple[Entry, int]]:
+    """By node that bounds lengths: a sequence that these are of, and its axis of steps."""
+    found: dict[int, tuple[Entry, int]] = {}
+    clips, behind = clips_of(graph), set()
+    for i, node in enumerate(graph.nodes):
+        if node.op == 'clip' or any(entry.node in behind for entry in node.inputs):
+            behind.add(i)
+        if node.op.startswith('Sequence') and node.inputs[0].node not in behind:
+            for entry in node.inputs_of('length'):
+                if entry.node in clips:
+                    found.setdefault(clips[entry.node], (node.inputs[0], node.axis))
+    return found
