@@ -126,8 +126,8 @@ class Loop:
         return of
 
     def _rows(self, column: Column) -> int:
-        """2 if a column has the rows of the batch, 1 if it may begin with one row, 0 if there are
-        none that others would get from it."""
+        """2 if a column has the rows of the batch, which data are taken to have, 1 if it may begin
+        with one row, 0 if there are none that others would get from it."""
         if column.after is None:
             return 0 if self._values.are_one(column.lanes) else 2
         return 1 if self._begins_with(column)[:1] in ((), (1,)) and not self._values.one_shape(
