@@ -43,6 +43,10 @@ def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()
             size if isinstance(size, str) and size else
             _check.integer('each axis of inputs[%r] that is no name' % key, size, 1)
             for size in shape)
+        counted = [size for size in shape if isinstance(size, str) and ':' in size]
+        if counted:
+            raise ValueError('a number of steps in the graph becomes an axis, as %r, in ONNX files '
+                             'alone: sources and modules in steps keep it' % counted[0])
         if key in params:
             raise ValueError('inputs must be of arguments that have no value in the model, '
                              'got %r, a parameter' % key)

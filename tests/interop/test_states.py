@@ -606,6 +606,7 @@ def test_modules_that_have_no_steps(tmp_path):
             ({'date': (1,)}, "inputs must be of arguments of the model, such as .*; got 'date'"),
             (['data'], 'inputs must be a dict by names of inputs, got'),
             ({'data': 5}, r"inputs\['data'\] must be a tuple of names and integers, got 5"),
+            ({'data': ('batch', 'time:7')}, r"as 'time:7', in ONNX files alone"),
             ({'data': (0, 'time')}, r"each axis of inputs\['data'\] that is no name must be"),
             ({next(iter(model.arg_params)): (1,)}, 'no value in the model, got .* parameter')):
         with pytest.raises((TypeError, ValueError), match=message):
