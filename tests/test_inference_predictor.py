@@ -138,6 +138,21 @@ def test_each_sequence_as_alone(network, layout, fold, batch_size):
                 np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
+@pytest.mark.parametrize('network', [with_loss, time_major, classes])
+def test_labels_need_no_names(network, fold):
+    """Nor do they matter among the weights, as an executor's `arg_dict` has them."""
+    layout = 'TN' if network is time_major else 'NT'
+    weights = weights_of(network)
+    options = {'buckets': BUCKETS, 'layout': layout, 'fold': fold}
+    want = rnn.Predictor(network, weights, **options)(sentences())
+    for more in ({}, {network(2)[2][0]: mx.nd.ones((2, 3))}):
+        predict = rnn.Predictor(lambda length: (*network(length)[:2], []), {**weights, **more},
+                                **options)
+        for got, wanted in zip(predict(sentences()), want):
+            np.testing.assert_array_equal(got, wanted)
+
+
 def test_any_order_and_form():
     predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4)
     given = sentences()
@@ -574,7 +589,9 @@ def test_bad_input():
             (lambda length: merged(length)[0], TypeError, 'network must return'),
             (lambda length: ('graph', ['data'], []), TypeError, 'must be a Symbol'),
             (lambda length: (merged(length)[0], ['word'], []), ValueError, 'it has no word'),
-            (lambda length: (several(length)[0], ['length'], []), rnn.MissingWeightsError, 'data')):
+            (lambda length: (several(length)[0], ['length'], []), rnn.MissingWeightsError, 'data'),
+            (lambda length: (mx.sym.slice_like(merged(length)[0], mx.sym.Variable('shape')),
+                             ['data'], []), rnn.MissingWeightsError, 'weights shape,')):
         with pytest.raises(error, match=words):
             rnn.Predictor(network, dict(weights_of(several), **weights), buckets=BUCKETS)
     for name in weights:

@@ -234,6 +234,12 @@ class Graph(NamedTuple):
         """Places of the nodes that predictions depend on: none that only labels do."""
         return self.reached(lambda node: node.needed_inputs)
 
+    def labels(self) -> list[str]:
+        """Names of the variables that nothing but gradients depend on."""
+        read = self.reached(lambda node: (*node.needed_inputs, *node.inputs_of('like')))
+        return [node.name for place, node in enumerate(self.nodes)
+                if node.is_variable and place not in read]
+
     def consumers(self, place: int) -> list[tuple[Node, int]]:
         """The nodes that read any output of the node at `place`, and at which input."""
         return [(node, at) for node in self.nodes for at, entry in enumerate(node.inputs)

@@ -214,7 +214,8 @@ class Networks:
         if unknown:
             raise ValueError('network must name inputs of its graph as data, but it has no %s'
                              % ', '.join(unknown))
-        label_names = [name for name in label_names if name in arguments]
+        label_names += graph_of(symbol).labels()
+        label_names = [name for name in arguments if name in label_names]
         needed = set(arguments).difference(data_names, label_names)
         weights = graphs.params_of(symbol, self._arg_params, self._aux_params, needed)
         weights = {name: array for name, array in weights.items()

@@ -36,8 +36,9 @@ class Predictor:
     ----------
     network : callable
         What `mx.mod.BucketingModule` takes: ``network(length)`` returns a graph, the names of its
-        data and the names of its labels. Labels are given zeros. Padding comes to the graph as it
-        does in training: where it must not reach an output, such as in backward directions or
+        data and the names of its labels. Labels are given zeros; those that only gradients depend
+        on, as that of a SoftmaxOutput, need no name. Padding comes to the graph as it does in
+        training: where it must not reach an output, such as in backward directions or
         final states, let the graph have `valid_length`.
     arg_params, aux_params : dict of str to NDArray
         The weights. Others may be among them.

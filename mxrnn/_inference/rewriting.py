@@ -223,7 +223,8 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
         False: for inference alone. Dropout and zoneout are left out, so that more can be rolled up.
     length : int, optional
         The number of steps that `symbol` was unrolled for, where it states this number as a size,
-        as ``Reshape(shape=(-1, 35, 8))`` does. Any such number is then taken for that of the steps.
+        as ``Reshape(shape=(-1, 35, 8))`` and ``unroll(35, valid_length=...)`` do. Any such number
+        is then taken for that of the steps.
 
     Returns
     -------
