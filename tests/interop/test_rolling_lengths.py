@@ -162,7 +162,7 @@ def tagger(length):
                                 valid_length=mx.sym.Variable('lengths'))[0]
 
 
-def attending(length, source=3):
+def attending(length, source=3, scale=1):
     """A decoder that attends to a list of steps."""
     memory, _ = rnn.GRUCell(4, 'e_').unroll(source, mx.sym.Variable('source'))
     cell, outputs, context = rnn.GRUCell(4, 'd_'), [], mx.sym.zeros_like(memory[0])
@@ -170,7 +170,8 @@ def attending(length, source=3):
     for step in mx.sym.split(mx.sym.Variable('data'), num_outputs=length, axis=1, squeeze_axis=1):
         output, states = cell(mx.sym.concat(step, context, dim=1), states)
         scores = [mx.sym.sum(output * each, axis=1, keepdims=True) for each in memory]
-        weights = mx.sym.split(mx.sym.softmax(mx.sym.concat(*scores, dim=1)), num_outputs=source)
+        weights = mx.sym.softmax(mx.sym.concat(*scores, dim=1) * scale)
+        weights = mx.sym.split(weights, num_outputs=source)
         context = mx.sym.add_n(*map(mx.sym.broadcast_mul, weights, memory))
         outputs.append(context)
     return mx.sym.stack(*outputs, axis=1)
@@ -189,10 +190,14 @@ def test_automatic_names_make_no_difference(build, more):
         assert_equal(run_rolled(rolled, bound, shapes))
 
 
-def test_lists_of_other_lengths_stay():
-    with pytest.raises(ValueError, match=r'(\w+) \(SliceChannel, num_outputs=3\) where other has '
-                                         r'\1 \(SliceChannel, num_outputs=4\)$'):
-        certify(graph_of(attending(5)), graph_of(attending(6, 4)))
+@pytest.mark.parametrize('options, first, second', [
+    ({'source': 4}, 'SliceChannel, num_outputs=3', 'SliceChannel, num_outputs=4'),
+    ({'scale': 2}, '_mul_scalar, scalar=1', '_mul_scalar, scalar=2')])
+def test_attention_that_differs(options, first, second):
+    """The number of what it reads, and a number within its loop."""
+    with pytest.raises(ValueError, match=r'\(%s\S*\) where other has .* \(%s\S*\)$' % (
+            first, second)):
+        certify(graph_of(attending(5)), graph_of(attending(6, **options)))
 
 
 def test_notes_make_no_difference():
