@@ -468,13 +468,18 @@ STATING = {
 }
 
 
+def named_anew(build):
+    """`build`, with automatic names that begin anew in each graph."""
+    def make(length):
+        with mx.name.NameManager():
+            return build(length)
+    return make
+
+
 @pytest.mark.parametrize('name', STATING)
 def test_nodes_that_state_the_number_of_steps(name):
     program, freed, *layout = STATING[name]
-
-    def make(length):
-        with mx.name.NameManager():
-            return program(length)
+    make = named_anew(program)
     graph = graph_of(make(4))
     rolled = roll(graph, length=4)
     assert (rolled.graph != roll(graph, length=99).graph) is freed
@@ -611,10 +616,7 @@ CUTS = {
 @pytest.mark.parametrize('name', CUTS)
 def test_reshapes_that_cut_by_the_number_of_steps(name):
     build, cut = CUTS[name]
-
-    def make(length):
-        with mx.name.NameManager():
-            return build(length)
+    make = named_anew(build)
     graph = graph_of(make(4))
     rolled = roll(graph)
     fixed = [each for each in rolled.findings if each.kind == 'fixed']
@@ -685,10 +687,7 @@ PARTS = {
 @pytest.mark.parametrize('name', PARTS)
 def test_parts_of_sequences(name):
     build, right = PARTS[name]
-
-    def make(length):
-        with mx.name.NameManager():
-            return build(length)
+    make = named_anew(build)
     graph = graph_of(make(4))
     ways = {'rolled': roll(graph), 'given': roll(graph, length=4)}
     if 'proved' in right:
