@@ -3,7 +3,7 @@
 ``python -m tests.interop.rolling_checks kernels steps`` makes mutants of two modules of
 ``mxrnn/_graph/rolling`` (none named: of all). In each of them one condition always or never holds,
 or one part of a condition is missing. It names those that nothing notices, but for those that
-`EQUIVALENT` says are as good as the original.
+`EQUIVALENT` says are as good as the original, and those that hang or end their process.
 
 The corpus is graphs whose outputs and gradients must stay: unchanged ones, which must also be
 rolled up as before, changed ones (rolling_changes), pairs of two lengths; and tests of rolling.
@@ -54,6 +54,8 @@ TESTS = ['cells', 'edges', 'parts', 'lengths', 'lifting', 'loops']
 #: How many seconds of the processor a mutant may take, and how many the cases take, the fastest
 #: ones first, on which it is tried. What survives them is tried on the others, too.
 LIMIT, ENOUGH = 20, 5
+#: What is said of a mutant that takes longer, or ends its process.
+ENDED = 'its process ended'
 #: How many mutants are tried at a time.
 JOBS = 2
 #: What begins the names of mutants that are as good as the original, and why they are.
@@ -376,7 +378,7 @@ def _tried(mutant: Mutant, cases: Sequence[Case], limit: int) -> str | None:
     with os.fdopen(reading) as said:
         answer = said.readline().strip()
     os.waitpid(child, 0)
-    return None if answer == '-' else answer or 'it took too long'
+    return None if answer == '-' else answer or ENDED
 
 
 def _noticed(cases: Sequence[Case]) -> str:
@@ -412,16 +414,17 @@ def main(names: Sequence[str]) -> None:
     cases = corpus()
     decided = deciding(names, cases)
     print('%d mutants, %d cases' % (len(tried), len(cases)), flush=True)
-    count = dict.fromkeys(['caught', 'equivalent', 'survived'], 0)
+    count = dict.fromkeys(['caught', 'ended', 'equivalent', 'survived'], 0)
     # Threads would fork while another one holds a lock of MXNet's.
     pool = multiprocessing.get_context('fork').Pool(JOBS, _Trying.begin, (tried, decided))
     results = pool.imap(_Trying.run, range(len(tried)))
     for number, (mutant, caught) in enumerate(zip(tried, results)):
-        result = ('caught' if caught else
+        result = ('ended' if caught == ENDED else 'caught' if caught else
                   'equivalent' if str(mutant).startswith(tuple(EQUIVALENT)) else 'survived')
         count[result] += 1
-        if result == 'survived':
-            print('%d, %s.py:%d %s' % (number, mutant.module, mutant.line, mutant), flush=True)
+        if result in ('ended', 'survived'):
+            print('%d %s, %s.py:%d %s' % (number, result, mutant.module, mutant.line, mutant),
+                  flush=True)
     print(count)
 
 
