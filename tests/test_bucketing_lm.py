@@ -29,10 +29,17 @@ def _log_level():
     logging.getLogger('mxrnn').setLevel(before)
 
 
+@pytest.fixture(scope='module')
+def shared_folder(tmp_path_factory):
+    """Where the script leaves its checkpoints: `run` keeps what it returns for several tests, so
+    this is the folder of none of them."""
+    return tmp_path_factory.mktemp('checkpoints')
+
+
 @pytest.fixture(autouse=True)
-def _temporary_files(monkeypatch, tmp_path) -> None:
+def _temporary_files(monkeypatch, shared_folder) -> None:
     """Checkpoints outlive the script: keep them out of the system's folder."""
-    monkeypatch.setenv('TMPDIR', str(tmp_path))
+    monkeypatch.setenv('TMPDIR', str(shared_folder))
 
 
 def heed_interrupts() -> None:
