@@ -6,21 +6,16 @@ program to import.
 from __future__ import annotations
 
 import argparse
-import collections
-import math
 import os
 import sys
-import textwrap
-from typing import Any, Sequence
+from typing import Any, Sequence, Tuple
 
-from ._files.atomic import replacing
-from ._files.names import epochs, refuse_checkpoint
+from ._files.names import epochs
+from ._inspecting import check_target, load, say, say_remarks
+from ._inspecting import inspect as inspect_checkpoint
 from ._runtime.commands import reason
 
 __all__ = ['add_commands', 'run_command']
-
-#: Where lines end, whatever the terminal: outputs go into files and reports, too.
-_COLUMNS = 79
 
 
 def add_commands(commands: Any) -> None:
@@ -70,7 +65,7 @@ def add_commands(commands: Any) -> None:
     _add_checkpoint(inspect)
     inspect.add_argument('--plot', metavar='FILE.svg', help='also draw the layers, unrolled steps '
                                                             'as one, for a browser to show')
-    inspect.set_defaults(act=_inspect)
+    inspect.set_defaults(act=inspect_checkpoint)
     compare = commands.add_parser(
         'compare', help='compare an exported file with the checkpoint',
         description='Run the checkpoint in MXNet, or in torch where there is no MXNet, and the '
@@ -120,18 +115,11 @@ def run_command(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ImportError, ValueError, TypeError, OSError, CheckpointError) as error:
+    except (ImportError, ValueError, TypeError, OSError, NotImplementedError,
+            CheckpointError) as error:
         print('error: %s' % (reason(error) if isinstance(error, ImportError) else error),
               file=sys.stderr)
         return 2
-
-
-def _load(options: argparse.Namespace) -> Any:
-    from .interop import load
-    model = load(options.prefix, options.epoch)
-    if options.epoch is None:
-        _say('epoch', '%s, the newest' % model.epoch)
-    return model
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -152,179 +140,79 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
             for name, value in _pairs('--input', texts).items()}
 
 
-def _check_target(option: str, path: str, ends: Sequence[str] = (), other: str = '') -> None:
-    """Refuse a name of the `other` format or of a checkpoint, or in a folder that is not there."""
-    refuse_checkpoint(option, path)
-    if path.lower().endswith(tuple(ends)):
-        raise ValueError('%s must not end in %s, as %s do, got %s'
-                         % (option, ' or '.join(ends), other, path))
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.path.isdir(folder):
-        raise ValueError('there is no folder %s, where %s writes %s' % (
-            os.path.dirname(path) or folder, option, os.path.basename(path)))
-
-
 def _export(options: argparse.Namespace) -> int:
-    if options.source is not None:
-        _check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
-        if options.certify or options.as_is:
-            raise ValueError('--as-is and --certify are not for sources')
-        from .interop._source.export import write_source
-        from .interop._source.target import check_target
-        check_target(options.source)
-        remarks = write_source(_load(options), options.source, shapes_of(options.input),
-                               _pairs('--type', options.type), options.output, options.states)
-        for path in (options.source, os.path.splitext(options.source)[0] + '.pt'):
-            print('%s: %d bytes' % (path, os.path.getsize(path)))
-        for title, sentence in remarks:
-            _say(title, sentence)
-        return 0
-    if options.torch is None:
-        _check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
-        from ._graph.reading import read_graph
-        from .interop._onnx import encoder_of, write_onnx
-        other = None if options.certify is None else read_graph(options.certify)
-        written = write_onnx(_load(options), options.onnx, shapes_of(options.input),
-                             _pairs('--type', options.type), options.output,
-                             not options.as_is, other, options.states)
-    else:
-        _check_target('--torch', options.torch, ('.onnx', '.py'), 'other files')
-        if options.type or options.certify or options.input and not options.states:
-            raise ValueError('--input without --states, --certify and --type are not for files of '
-                             'torch: the shapes of a torch module come from its graph')
-        from .interop import save_torch, to_torch  # says what to install, before anything is read
-        from .interop._source.target import is_source
-        source = os.path.splitext(options.torch)[0] + '.py'
-        if is_source(source) and os.path.exists(options.torch):
-            raise ValueError('--torch must have another name than the weights of %s, got %s' % (
-                source, options.torch))
-        save_torch(to_torch(_load(options), outputs=options.output, states=options.states,
-                            inputs=shapes_of(options.input) if options.states else None),
-                   options.torch)
-    path = options.torch if options.onnx is None else options.onnx
-    print('%s: %d bytes' % (path, os.path.getsize(path)))
-    if options.torch is None:
-        _say('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
-                                for name, shape in written.inputs.items()) or 'none')
-        if written.encoder is not None:
-            _say('encoder', '%s: %d bytes' % (encoder_of(path), len(written.encoder.content)))
-        for sentence in written.notes:
-            _say('note', sentence)
-        if written.left_out:
-            _say('left out', '%s: ONNX does not have these losses' % ', '.join(written.left_out))
+    shapes, types = shapes_of(options.input), _pairs('--type', options.type)
+    write = _write_onnx if options.onnx is not None else (
+        _write_torch if options.torch is not None else _write_source)
+    model, paths, remarks = write(options, shapes, types)
+    for path in paths:
+        print('%s: %d bytes' % (path, os.path.getsize(path)))
+    for title, sentence in remarks:
+        say(title, sentence)
+    say_remarks(model, shapes)
     return 0
 
 
-def _inspect(options: argparse.Namespace) -> int:
-    if options.plot is not None:
-        if not options.plot.lower().endswith('.svg'):
-            raise ValueError('--plot must end in .svg, got %s' % options.plot)
-        _check_target('--plot', options.plot)
-    if options.prefix.lower().endswith('.onnx') and os.path.isfile(options.prefix):
-        if options.plot is not None:
-            raise ValueError('--plot draws checkpoints and files of torch, got %s' % options.prefix)
-        from .interop._onnx import table_of
-        for title, lines in table_of(options.prefix):
-            print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
-        return 0
-    from .interop.exported import open_torch
-    module = open_torch(options.prefix, roll=False) if _is_torch(options.prefix) else None
-    model: Any = module or _load(options)
-    graph, arrays = model.graph, _arrays_of(model)
-    if options.plot is not None:
-        from .interop.drawing import draw
-        picture = draw(graph, arrays)
-        with replacing([options.plot]) as stage, open(os.path.join(
-                stage, os.path.basename(options.plot)), 'w', encoding='utf-8') as file:
-            file.write(picture)
-        print('%s: %d bytes' % (options.plot, os.path.getsize(options.plot)))
-    version = graph.version
-    _say('written by', 'MXNet %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100)
-         if version else 'an MXNet that does not say its version')
-    if module is not None and module.encoder is not None:
-        _say('encoder', 'computed once, before the first step, from %s' % (
-            ', '.join(module.encoder.inputs)))
-        _say_graph(module.encoder)
-        _say('decoder', 'a step, or a chunk of steps')
-    _say_graph(model)
-    for name, verdict in (('ONNX', _onnx_verdict), ('torch', _torch_verdict)):
-        if module is None:
-            try:
-                _say(name, verdict(graph))
-            except ImportError as error:
-                _say(name, 'not known: %s' % error)
-    _say('parameters', '%d, of %d numbers' % (
-        len(arrays), sum(math.prod(each.shape) for each in arrays.values())))
-    for name, array in arrays.items():
-        print('  %s %s %s' % (name, tuple(array.shape), str(array.dtype).replace('torch.', '')))
-    return 0
+#: The model, the files that were written, and what there is to say of them, with titles.
+_Done = Tuple[Any, Sequence[str], Sequence[Tuple[str, str]]]
 
 
-def _is_torch(path: str) -> bool:
-    """Whether there is a file as torch writes them, or a source, which is refused as such."""
-    if not os.path.isfile(path):
-        return False
-    with open(path, 'rb') as file:
-        return file.read(2) == b'PK' or path.endswith(('.pt', '.pth', '.py'))
+def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
+                  ) -> _Done:
+    check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
+    if options.certify or options.as_is:
+        raise ValueError('--as-is and --certify are not for sources')
+    from .interop import to_source  # noqa: F401  (says what to install)
+    from .interop._source.export import write_source
+    from .interop._source.target import check_target as check_source
+    check_source(options.source)
+    model = load(options)
+    return model, [options.source, os.path.splitext(options.source)[0] + '.pt'], write_source(
+        model, options.source, shapes, types, options.output, options.states)
 
 
-def _arrays_of(model: Any) -> dict[str, Any]:
-    """The parameters and auxiliary states of a model, or of a module and its encoder."""
-    if hasattr(model, 'arg_params'):
-        return {**model.arg_params, **model.aux_params}
-    parts = [part for part in (model.encoder, model) if part is not None]
-    return {name: value for own in ('_parameters', '_buffers') for part in parts
-            for name, value in getattr(part, own).items() if value is not None}
+def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
+                 ) -> _Done:
+    check_target('--torch', options.torch, ('.onnx', '.py'), 'other files')
+    if types or options.certify or shapes and not options.states:
+        raise ValueError('--input without --states, --certify and --type are not for files of '
+                         'torch: the shapes of a torch module come from its graph')
+    from .interop import save_torch, to_torch  # says what to install, before anything is read
+    from .interop._source.target import is_source
+    source = os.path.splitext(options.torch)[0] + '.py'
+    if is_source(source) and os.path.exists(options.torch):
+        raise ValueError('--torch must have another name than the weights of %s, got %s' % (
+            source, options.torch))
+    model = load(options)
+    save_torch(to_torch(model, outputs=options.output, states=options.states,
+                        inputs=shapes if options.states else None), options.torch)
+    return model, [options.torch], []
 
 
-def _say_graph(model: Any) -> None:
-    """The inputs, outputs, operators, states and recurrences of a model or module."""
-    from .interop.onnx_layout import axes_in_words
-    axes, states = getattr(model, 'axes', {}), dict(getattr(model, 'states', ()))
-
-    def named(names: Any) -> str:
-        return ', '.join('%s (%s)' % (name, axes_in_words(axes[name])) if name in axes
-                         else name for name in names) or 'none'
-    _say('inputs', named(name for name in model.inputs if name not in states))
-    _say('outputs', named(name for name in model.outputs if name not in states.values()))
-    for before, after in states.items():
-        _say('state', '%s becomes %s, begins with %s' % (
-            named([before]), after, 'what the encoder gives'
-            if model.encoder is not None and before in model.encoder.outputs else 'zeros'))
-    operators = collections.Counter(node.op for node in model.graph.walk() if not node.is_variable)
-    _say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
-    from ._graph.rolling import roll
-    for finding in roll(model.graph).findings:
-        _say('recurrence', str(finding))
-
-
-def _say(title: str, text: str) -> None:
-    print(textwrap.fill(text, _COLUMNS, initial_indent='%-12s' % (title + ':'),
-                        subsequent_indent=' ' * 12, break_on_hyphens=False))
-
-
-def _verdict(unknown: dict[str, Any]) -> str:
-    if not unknown:
-        return 'every operator has a counterpart'
-    return 'no counterpart of ' + '; '.join(
-        '%s (%d times: %s)' % (op, len(nodes), ', '.join(nodes[:3]) + ', ...' * (len(nodes) > 3))
-        for op, nodes in sorted(unknown.items()))
-
-
-def _onnx_verdict(graph: Any) -> str:
-    from .interop._onnx import without_onnx
-    return _verdict(without_onnx(graph))
-
-
-def _torch_verdict(graph: Any) -> str:
-    from .interop import to_torch  # noqa: F401  (says what to install)
-    from .interop._torch.schedule import Schedule
-    return _verdict(Schedule(graph).faults)
+def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
+                ) -> _Done:
+    check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
+    from ._graph.reading import read_graph
+    from .interop._onnx import encoder_of, write_onnx
+    other = None if options.certify is None else read_graph(options.certify)
+    model = load(options)
+    written = write_onnx(model, options.onnx, shapes, types, options.output, not options.as_is,
+                         other, options.states)
+    remarks = [('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
+                                   for name, shape in written.inputs.items()) or 'none')]
+    if written.encoder is not None:
+        remarks.append(('encoder', '%s: %d bytes' % (encoder_of(options.onnx),
+                                                     len(written.encoder.content))))
+    remarks += [('note', sentence) for sentence in written.notes]
+    if written.left_out:
+        remarks.append(('left out', '%s: ONNX does not have these losses' % (
+            ', '.join(written.left_out))))
+    return model, [options.onnx], remarks
 
 
 def _compare(options: argparse.Namespace) -> int:
     from .interop.comparison import compare
-    model = _load(options)
+    model = load(options)
     differences = compare(model, options.file, shapes_of(options.input), options.data,
                           options.seed)
     print('checkpoint in %s%s' % (differences.runner, ', rolled up, since its own graph does not '
@@ -342,7 +230,7 @@ def _compare(options: argparse.Namespace) -> int:
     above = not worst <= options.tolerance
     others = ', '.join(str(epoch) for epoch in epochs(options.prefix) if epoch != model.epoch)
     if above and others:
-        _say('note', 'this was epoch %d; if the file is of another, compare it with that: there '
+        say('note', 'this was epoch %d; if the file is of another, compare it with that: there '
                      'are also %s' % (model.epoch, others))
     print('%s the tolerance of %g' % ('above' if above else 'within', options.tolerance))
     return int(above)

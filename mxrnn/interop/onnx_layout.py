@@ -1,6 +1,7 @@
 """Where batch and time are in the arrays of an ONNX file with states."""
 from __future__ import annotations
 
+import math
 from typing import Sequence
 
 import numpy as np
@@ -29,6 +30,12 @@ class Layout:
         self.time = next((at for at, name in enumerate(names) if 'time' in name), None)
         rest = [at for at in range(len(names)) if at != self.time]
         self.batch = next((at for at in rest if 'batch' in names[at]), rest[0] if rest else None)
+        #: In the axis of the batch, the product of the numbers before 'batch' and of those behind:
+        #: a sequence has so many rows, as with several heads of attention.
+        own = next((name for name in names if 'batch' in name), ['batch'])
+        numbers = [int(each) if each.isdigit() else 1 for each in own]
+        middle = own.index('batch')
+        self.rows = math.prod(numbers[:middle]), math.prod(numbers[middle:])
         #: The number of axes before one of which batch and time are factors, and their order.
         self.joined = None
         places = [at for at in (self.batch, self.time) if at is not None]
@@ -56,6 +63,17 @@ class Layout:
             at = self.joined[0]
             array = array.reshape((*array.shape[:at], -1, *array.shape[at + 2:]))
         return array
+
+    def by_sequence(self, array: np.ndarray, at: int) -> np.ndarray:
+        """A view of an array, whose axis `at` is that of the batch, with its sequences first."""
+        before, behind = self.rows
+        return np.moveaxis(array.reshape((*array.shape[:at], before, -1, behind,
+                                          *array.shape[at + 1:])), at + 1, 0)
+
+    def taken(self, array: np.ndarray, at: int, chosen: np.ndarray) -> np.ndarray:
+        """The sequences `chosen` of such an array: a copy."""
+        found = np.moveaxis(self.by_sequence(array, at)[chosen], 0, at + 1)
+        return found.reshape((*array.shape[:at], -1, *array.shape[at + 1:]))
 
     def to_caller(self, array: np.ndarray, length: int) -> np.ndarray:
         """An array of the file's, as the caller has it."""

@@ -1,8 +1,8 @@
 """load_stepper: an ONNX file with states, run step by step in onnxruntime, without MXNet."""
 from __future__ import annotations
 
-import itertools
 import json
+import math
 import os
 from typing import Any, Callable, List, Sequence, Union
 
@@ -119,7 +119,9 @@ class OnnxStepper:
         taken = {name: Layout(table['axes'].get(name, ['batch'])) for name in types}
         self._batch_axes = [state['batch_axis'] for state in states] + [
             taken[name].batch for name in table['captured']]
-        self._sized = [(at, axis) for at, axis in enumerate(self._batch_axes) if axis is not None]
+        #: Of those with an axis of the batch: their place, it, their layout, and rows a sequence.
+        self._sized = [(at, axis, taken[name], math.prod(taken[name].rows)) for at, (
+            axis, name) in enumerate(zip(self._batch_axes, self._held)) if axis is not None]
         self._begins = [state['begin'] for state in states]
         self._shapes = [tuple(state['shape']) for state in states]
         self._dtypes = [np.dtype(state['dtype']) for state in states]
@@ -158,15 +160,17 @@ class OnnxStepper:
             once = dict(zip(names, self._encoder.run(names, {
                 name: np.asarray(value, _TYPES.get(kinds[name], kinds[name]))
                 for name, value in inputs.items()})))
-        held = [once[begin] if begin in once else None for begin in self._begins] + [
+        held = [once.get(begin) for begin in self._begins] + [
             once[name] for name in self._held[len(self._begins):]]
-        for array, axis in zip(held, self._batch_axes):
-            if array is not None and axis is not None:
-                batch_size = array.shape[axis]
+        for at, axis, _, rows in self._sized:
+            array = held[at]
+            if array is not None:
+                batch_size = array.shape[axis] // rows
         batch_size = _check.integer('batch_size', batch_size, 1)
-        return [np.zeros(shape[:axis] + (batch_size,) + shape[axis:], kind) if array is None
-                else array for array, axis, shape, kind in itertools.zip_longest(
-                    held, self._batch_axes, self._shapes, self._dtypes)]
+        rows_of = {at: batch_size * rows for at, _, _, rows in self._sized}
+        return [np.zeros(self._shapes[at][:axis] + (rows_of[at],) + self._shapes[at][axis:],
+                         self._dtypes[at]) if array is None else array
+                for at, (array, axis) in enumerate(zip(held, self._batch_axes))]
 
     def step(self, states: Arrays, /, **inputs: Any) -> tuple[Outputs, Arrays]:
         """Take one step.
@@ -248,7 +252,7 @@ class OnnxStepper:
     def _read_valid(self, states: Arrays, arrays: dict[str, np.ndarray], ends: np.ndarray,
                     moving: Sequence[str]) -> tuple[Outputs, Arrays]:
         """Read to the end of the shortest sequences, then the others to that of the next ones."""
-        states = [np.array(state) for state in states]
+        states = [np.array(state, order='C') for state in states]
         results: Arrays = []
         begin = 0
         lasting = np.maximum(ends, 1)  # of those without a step nothing is kept below
@@ -266,8 +270,10 @@ class OnnxStepper:
                     shape = (len(ends), arrays[moving[0]].shape[1]) if stepped else (len(ends),)
                     results.append(np.zeros(shape + array.shape[len(shape):], array.dtype))
                 results[at][(rows, slice(begin, end)) if stepped else rows] = array[kept]
-            for state, new, axis in zip(states, after, self._batch_axes[:len(self._begins)]):
-                np.moveaxis(state, axis, 0)[rows] = np.moveaxis(new, axis, 0)[kept]
+            for at, axis, layout, _ in self._sized:
+                if at < len(self._begins):
+                    layout.by_sequence(states[at], axis)[rows] = layout.by_sequence(
+                        after[at], axis)[kept]
             begin = end
         return results[0] if len(results) == 1 else results, states
 
@@ -287,8 +293,10 @@ class OnnxStepper:
                 0 <= chosen.min() <= chosen.max() < batch_size):
             raise ValueError('indices must be integers from 0 to %d, got %.80r'
                              % (batch_size - 1, indices))
-        return [np.array(state) if axis is None else np.take(state, chosen, axis)
-                for state, axis in zip(states, self._batch_axes)]
+        results = [np.array(state) for state in states]
+        for at, axis, layout, _ in self._sized:
+            results[at] = layout.taken(results[at], axis, chosen)
+        return results
 
     def _arrays(self, inputs: dict[str, Any], batch_size: int
                 ) -> list[tuple[str, np.ndarray]]:
@@ -311,8 +319,8 @@ class OnnxStepper:
             raise TypeError('states must be a list of %d arrays, as begin and step give it, got %s'
                             % (len(self._held), _check.shown(states)))
         batch_size = 0
-        for at, axis in self._sized:
-            size: int = states[at].shape[axis]
+        for at, axis, _, rows in self._sized:
+            size: int = states[at].shape[axis] // rows
             if size != batch_size and batch_size or not size:  # of 0 onnxruntime would abort
                 raise ValueError('states must be of one batch size, got arrays of the shapes %s'
                                  % [each.shape for each in states])

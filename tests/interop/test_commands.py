@@ -380,6 +380,30 @@ def test_what_cannot_leave_is_listed_and_not_written(prefix, tmp_path, capsys):
     assert command('export', prefix, '--onnx', tmp_path / 'days.onnx') == 2
     assert '_contrib_boolean_mask (1 times: scores)' in capsys.readouterr().err
     assert os.listdir(tmp_path) == before
+    pytest.importorskip('torch')
+    for option, end in (('--torch', '.pt'), ('--source', '.py')):
+        assert command('export', prefix, option, str(tmp_path / 'days') + end) == 2
+        assert '_contrib_boolean_mask' in capsys.readouterr().err
+        assert os.listdir(tmp_path) == before
+
+
+@pytest.mark.parametrize('units, given, said', [
+    (7, [], 'node flat (Reshape) cuts rows of 7 numbers into rows of 6'), (6, [], ''), (3, [], ''),
+    (6, ['--input', 'data=time,batch,4'], 'the axes of data are batch,time,4 in the graph, but '
+                                          'time,batch,4 were given'),
+    (6, ['--input', 'data=batch,time:6,4'], '')])
+def test_what_is_worth_a_look_is_noted(units, given, said, tmp_path, capsys):
+    outputs, _ = rnn.GRUCell(units, 'gru_').unroll(6, mx.sym.Variable('data'), merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 6), name='flat'),
+                                   num_hidden=3, name='scores')
+    save(tmp_path / 'a', scores, [], {'data': (2, 6, 4)})
+    commands = [] if given else [['inspect', tmp_path / 'a']]
+    commands.append(['export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', *given])
+    for each in commands:
+        assert command(*each) == 0
+        found = ' '.join(line[12:] for line in capsys.readouterr().out.splitlines()
+                         if line.startswith(('note: ', ' ')))
+        assert said in found if said else 'cuts' not in found and 'axes' not in found
 
 
 def test_a_length_in_the_graph_is_told(tmp_path, capsys):
@@ -524,6 +548,8 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'data=word'], "types['data'] must be"),
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'data=int'],
      "types['data'] must be the full name of a type, such as 'int64', got 'int'"),
+    (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'softmax_label=int64'],
+     'types must be of inputs of the file: data; it does not take softmax_label'),
     (['compare', 'PREFIX', '4', 'PREFIX-symbol.json'], 'is neither an ONNX file'),
     (['compare', 'PREFIX', '4', 'none.onnx'], 'none.onnx'),
     (['compare', 'PREFIX', '4', 'none.pt'], 'none.pt'),
@@ -559,6 +585,7 @@ def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monk
 @pytest.mark.parametrize('arguments, blocked, text', [
     (['export', 'PREFIX', '--onnx', 'a.onnx'], 'onnx', 'pip install "onnx'),
     (['export', 'PREFIX', '--torch', 'a.pt'], 'torch', 'pip install torch'),
+    (['export', 'PREFIX', '--source', 'a.py'], 'torch', 'pip install torch'),
     (['compare', 'PREFIX', '4', 'a.onnx'], 'onnxruntime', 'pip install onnxruntime'),
     (['compare', 'PREFIX', '4', 'a.pt'], 'torch', 'pip install torch'),
 ])

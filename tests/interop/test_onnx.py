@@ -253,6 +253,21 @@ def test_one_size_may_be_known_when_it_runs_only():
     np.testing.assert_array_equal(found, value.reshape(6, 2))
 
 
+def test_nodes_of_one_name_are_numbered_in_few_looks():
+    class Counted(dict):
+        looks = 0
+
+        def __contains__(self, name):
+            self.looks += 1
+            return super().__contains__(name)
+    own = builder.Builder(lambda graph, values: [])
+    own._names = looked = Counted()
+    names = [own.name('x') for _ in range(1000)]
+    assert names[:3] == ['x', 'x_1', 'x_2'] and len(set(names)) == 1000 and looked.looks < 3000
+    own.name('y_1')
+    assert [own.name('y') for _ in range(3)] == ['y', 'y_2', 'y_3']
+
+
 def test_inputs_keep_names_that_outputs_would_have():
     """The weight, which stays in the file, may be called anything."""
     other, weight = mx.sym.Variable('last_output'), mx.sym.Variable('cut_output')

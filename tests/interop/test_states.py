@@ -284,6 +284,46 @@ def test_an_encoder(tmp_path):
         np.testing.assert_allclose(chances[row], expected[0], atol=1e-6)
 
 
+def several_heads(outer):
+    """A decoder that attends with two heads; their rows are in the axis of the batch."""
+    sym, heads, outputs = mx.sym, 2, []
+    encoded, _ = rnn.GRUCell(8, 'enc_').unroll(4, sym.Variable('source'), merge_outputs=True)
+    weight, bias = sym.Variable('out_weight'), sym.Variable('out_bias')
+    order = (1, 0, 2, 3) if outer else (0, 1, 2, 3)
+
+    def by_head(array):  # (batch, length, 8) to (batch * heads, length, 4)
+        array = sym.transpose(sym.reshape(array, (0, 0, -4, heads, -1)), (0, 2, 1, 3))
+        return sym.reshape(sym.transpose(array, order), (-3, 0, 0))
+    keys, cell = by_head(encoded), rnn.GRUCell(8, 'dec_')
+    state = [sym.SequenceLast(sym.swapaxes(encoded, 0, 1))]
+    for step in sym.split(sym.Variable('target'), num_outputs=3, axis=1, squeeze_axis=True):
+        output, state = cell(step, state)
+        query = by_head(sym.expand_dims(output, 1))
+        context = sym.batch_dot(sym.softmax(sym.batch_dot(query, keys, transpose_b=True)), keys)
+        context = sym.reshape(context, (-4, heads, -1, 0, 0) if outer else (-4, -1, heads, 0, 0))
+        context = sym.reshape(sym.transpose(context, order), (0, -1))
+        outputs.append(sym.expand_dims(sym.FullyConnected(
+            context, weight=weight, bias=bias, num_hidden=5), 1))
+    return sym.Concat(*outputs, dim=1, name='out')
+
+
+@pytest.mark.parametrize('outer', [False, True])
+def test_sequences_of_several_rows(outer, tmp_path):
+    model, data = model_for(several_heads(outer), {'source': (5, 4, 6), 'target': (5, 3, 7)})
+    inputs = {'source': ('batch', 'length', 6), 'target': ('batch', 'time', 7)}
+    stepper, target = load(model, tmp_path, inputs), data['target']
+    wanted = whole(model, data, inputs)['out_output']
+    states = stepper.begin(source=data['source'])
+    assert [len(state) for state in states] == [5, 10]
+    np.testing.assert_allclose(stepper.read(states, target=target)[0], wanted, atol=1e-6)
+    np.testing.assert_allclose(stepper.read(
+        stepper.take(states, [3, 1]), target=target[[3, 1]])[0], wanted[[3, 1]], atol=1e-6)
+    found, _ = stepper.read(states, target=target, valid_length=[3, 1, 2, 0, 3])
+    for row, count in enumerate([3, 1, 2, 0, 3]):
+        np.testing.assert_allclose(found[row, :count], wanted[row, :count], atol=1e-6)
+        assert not found[row, count:].any()
+
+
 def test_threads_share_a_stepper(language_model):
     stepper, found = language_model, {}
     data = words((4, 30))

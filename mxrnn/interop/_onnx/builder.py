@@ -124,16 +124,17 @@ class Builder:
         self.zeros: set[str] = set()
         #: How the node that is being converted is called: names derive from it.
         self.current = 'node'
-        self._names: set[str] = set()
+        #: By name in use: the last number that was put behind it.
+        self._names: dict[str, int] = {}
         self._shared: dict[tuple[object, ...], str] = {}
 
     def name(self, wanted: str) -> str:
         """A name that is not in use, `wanted` if possible."""
-        name, count = wanted, 0
+        name = wanted
         while name in self._names:
-            count += 1
-            name = '%s_%d' % (wanted, count)
-        self._names.add(name)
+            self._names[wanted] += 1
+            name = '%s_%d' % (wanted, self._names[wanted])
+        self._names[name] = 0
         return name
 
     def constant(self, array: ArrayLike, dtype: DType | None = None, name: str = '') -> Value:

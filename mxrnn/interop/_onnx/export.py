@@ -86,6 +86,10 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                               ', '.join(weights), weights[0], weights[0]))
     own = [name for name in needed if name in inputs or name not in params]
     given = {name: inputs[name] for name in own if name in inputs}
+    idle = [name for name in types if name not in own]
+    if idle:
+        raise ValueError('types must be of inputs of the file: %s; it does not take %s' % (
+            ', '.join(own) or 'none', ', '.join(idle)))
     with blaming_axes(graph, params, given, types):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')

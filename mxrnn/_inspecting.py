@@ -1,0 +1,156 @@
+"""The command inspect of ``python -m mxrnn``, and what all its commands of models share."""
+from __future__ import annotations
+
+import argparse
+import collections
+import math
+import os
+import textwrap
+from typing import Any, Mapping, Sequence
+
+from ._files.atomic import replacing
+from ._files.names import refuse_checkpoint
+
+__all__ = ['check_target', 'inspect', 'load', 'say', 'say_remarks']
+
+#: Where lines end, whatever the terminal: outputs go into files and reports, too.
+_COLUMNS = 79
+
+
+def say(title: str, text: str) -> None:
+    """Print a line with a title, broken where it is long."""
+    print(textwrap.fill(text, _COLUMNS, initial_indent='%-12s' % (title + ':'),
+                        subsequent_indent=' ' * 12, break_on_hyphens=False))
+
+
+def say_remarks(model: Any, shapes: Mapping[str, Any]) -> None:
+    """Print what is worth a look in a model, and in the shapes of its inputs."""
+    from .interop.remarks import remarks
+    for sentence in remarks(model, shapes):
+        say('note', sentence)
+
+
+def load(options: argparse.Namespace) -> Any:
+    """The checkpoint of the options."""
+    from . import interop
+    model = interop.load(options.prefix, options.epoch)
+    if options.epoch is None:
+        say('epoch', '%s, the newest' % model.epoch)
+    return model
+
+
+def check_target(option: str, path: str, ends: Sequence[str] = (), other: str = '') -> None:
+    """Refuse a name of the `other` format or of a checkpoint, or in a folder that is not there."""
+    refuse_checkpoint(option, path)
+    if path.lower().endswith(tuple(ends)):
+        raise ValueError('%s must not end in %s, as %s do, got %s'
+                         % (option, ' or '.join(ends), other, path))
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise ValueError('there is no folder %s, where %s writes %s' % (
+            os.path.dirname(path) or folder, option, os.path.basename(path)))
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Run the command."""
+    if options.plot is not None:
+        if not options.plot.lower().endswith('.svg'):
+            raise ValueError('--plot must end in .svg, got %s' % options.plot)
+        check_target('--plot', options.plot)
+    if options.prefix.lower().endswith('.onnx') and os.path.isfile(options.prefix):
+        if options.plot is not None:
+            raise ValueError('--plot draws checkpoints and files of torch, got %s' % options.prefix)
+        from .interop._onnx import table_of
+        for title, lines in table_of(options.prefix):
+            print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
+        return 0
+    from .interop.exported import open_torch
+    module = open_torch(options.prefix, roll=False) if _is_torch(options.prefix) else None
+    model: Any = module or load(options)
+    graph, arrays = model.graph, _arrays_of(model)
+    if options.plot is not None:
+        from .interop.drawing import draw
+        picture = draw(graph, arrays)
+        with replacing([options.plot]) as stage, open(os.path.join(
+                stage, os.path.basename(options.plot)), 'w', encoding='utf-8') as file:
+            file.write(picture)
+        print('%s: %d bytes' % (options.plot, os.path.getsize(options.plot)))
+    version = graph.version
+    say('written by', 'MXNet %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100)
+         if version else 'an MXNet that does not say its version')
+    if module is not None and module.encoder is not None:
+        say('encoder', 'computed once, before the first step, from %s' % (
+            ', '.join(module.encoder.inputs)))
+        _say_graph(module.encoder)
+        say('decoder', 'a step, or a chunk of steps')
+    _say_graph(model)
+    for name, verdict in (('ONNX', _onnx_verdict), ('torch', _torch_verdict)):
+        if module is None:
+            try:
+                say(name, verdict(graph))
+            except ImportError as error:
+                say(name, 'not known: %s' % error)
+    say('parameters', '%d, of %d numbers' % (
+        len(arrays), sum(math.prod(each.shape) for each in arrays.values())))
+    for name, array in arrays.items():
+        print('  %s %s %s' % (name, tuple(array.shape), str(array.dtype).replace('torch.', '')))
+    return 0
+
+
+def _is_torch(path: str) -> bool:
+    """Whether there is a file as torch writes them, or a source, which is refused as such."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, 'rb') as file:
+        return file.read(2) == b'PK' or path.endswith(('.pt', '.pth', '.py'))
+
+
+def _arrays_of(model: Any) -> dict[str, Any]:
+    """The parameters and auxiliary states of a model, or of a module and its encoder."""
+    if hasattr(model, 'arg_params'):
+        return {**model.arg_params, **model.aux_params}
+    parts = [part for part in (model.encoder, model) if part is not None]
+    return {name: value for own in ('_parameters', '_buffers') for part in parts
+            for name, value in getattr(part, own).items() if value is not None}
+
+
+def _say_graph(model: Any) -> None:
+    """The inputs, outputs, operators, states and recurrences of a model or module."""
+    from .interop.onnx_layout import axes_in_words
+    axes, states = getattr(model, 'axes', {}), dict(getattr(model, 'states', ()))
+
+    def named(names: Any) -> str:
+        return ', '.join('%s (%s)' % (name, axes_in_words(axes[name])) if name in axes
+                         else name for name in names) or 'none'
+    say('inputs', named(name for name in model.inputs if name not in states))
+    say('outputs', named(name for name in model.outputs if name not in states.values()))
+    for before, after in states.items():
+        say('state', '%s becomes %s, begins with %s' % (
+            named([before]), after, 'what the encoder gives'
+            if model.encoder is not None and before in model.encoder.outputs else 'zeros'))
+    operators = collections.Counter(node.op for node in model.graph.walk() if not node.is_variable)
+    say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
+    from ._graph.rolling import roll
+    for finding in roll(model.graph).findings:
+        say('recurrence', str(finding))
+    if hasattr(model, 'arg_params'):
+        say_remarks(model, {})
+
+
+def _verdict(unknown: dict[str, Any]) -> str:
+    if not unknown:
+        return 'every operator has a counterpart'
+    return 'no counterpart of ' + '; '.join(
+        '%s (%d times: %s)' % (op, len(nodes), ', '.join(nodes[:3]) + ', ...' * (len(nodes) > 3))
+        for op, nodes in sorted(unknown.items()))
+
+
+def _onnx_verdict(graph: Any) -> str:
+    from .interop._onnx import without_onnx
+    return _verdict(without_onnx(graph))
+
+
+def _torch_verdict(graph: Any) -> str:
+    from .interop import to_torch  # noqa: F401  (says what to install)
+    from .interop._torch.schedule import Schedule
+    return _verdict(Schedule(graph).faults)

@@ -1,0 +1,69 @@
+"""What is worth a look in a graph though MXNet takes it: rows that mix, axes under other names."""
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from .._graph.factors import number_of
+from .._graph.graph import Graph
+from .._graph.rolling import roll
+from .._graph.sizes import Axis
+from .._graph.stepping.follow import Value, follow
+from .in_steps import shapes_found
+from .model import Model
+from .registry import ExportError
+
+__all__ = ['remarks']
+
+
+def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}) -> list[str]:
+    """Sentences on a model, and on the shapes that were `given` for its inputs.
+
+    There are none where the package onnx, which finds shapes, is not installed.
+    """
+    params = {**model.arg_params, **model.aux_params}
+    graph = roll(model.graph).graph
+    names = [graph.nodes[place].name for place in sorted(graph.needed())
+             if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
+    try:
+        found = shapes_found(graph, params, {}, {}, names)[0]
+    except (ExportError, ImportError):
+        found = {}
+    return _renamed(found, given) + _mixed(graph, {
+        **{name: array.shape for name, array in params.items()}, **given, **found})
+
+
+def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Shapes in which the names of two axes have changed places."""
+    notes = []
+    for name, shape in given.items():
+        plain = [size.partition(':')[0] if isinstance(size, str) else size for size in shape]
+        own = list(found.get(name, ()))
+        if len(own) == len(plain) and any(
+                size in own and isinstance(size, str) and isinstance(other, str) and size != other
+                for size, other in zip(plain, own)):
+            notes.append('the axes of %s are %s in the graph, but %s were given: the names do not '
+                         'move them' % (name, ','.join(map(str, own)), ','.join(map(str, shape))))
+    return notes
+
+
+def _mixed(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Reshapes into rows of another number of elements than those that they read have."""
+    axes: dict[str, Axis] = {}
+    values = follow(graph, {place: Value([
+        (axes.setdefault(size, Axis(label=size)) if isinstance(size, str) else size,)
+        for size in shapes[node.name]] if node.name in shapes else None, {})
+        for place, node in enumerate(graph.nodes) if node.is_variable})
+    notes = []
+    for place in sorted(graph.needed()):
+        node = graph.nodes[place]
+        shape: tuple[int, ...] = node.shape if node.op == 'Reshape' and not node.reverse else ()
+        read = values[node.inputs[0]].axes if -1 in shape and shape[-1] > 1 else None
+        # Images are cut in more ways, and weights as the program likes.
+        if read is None or not 1 < len(read) < 4 or None not in map(number_of, read):
+            continue
+        width, wanted = number_of(read[-1]), shape[-1]
+        if width is not None and width % wanted and wanted % width:
+            notes.append('node %s (Reshape) cuts rows of %d numbers into rows of %d, so that each '
+                         'has numbers of several steps: MXNet trains on these without a warning' % (
+                             node.name, width, wanted))
+    return notes
