@@ -1,6 +1,7 @@
 """The method loss of sources: several heads, odd attributes, and the run before it is written."""
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from mxrnn import interop
@@ -88,3 +89,20 @@ def test_a_wrong_loss_is_not_written(text, reason, monkeypatch):
                         lambda scope, node, x, label: text.format(x, label))
     with pytest.raises(interop.ExportError, match=reason):
         made(scaled('LinearRegressionOutput', 1))
+
+
+def test_heads_with_other_labels_beside_that_of_a_distance():
+    """The check draws labels of a distance between the predictions, and classes for the rest."""
+    def build(scores, label):
+        return mx.sym.Group([
+            mx.sym.MAERegressionOutput(scores, label, grad_scale=-1),
+            mx.sym.SoftmaxOutput(scores * 2, mx.sym.Variable('classes'), smooth_alpha=.1,
+                                 use_ignore=True, ignore_label=0, normalization='valid')])
+    data = {'data': (2, 4), 'label': (2, 3), 'classes': (2,)}
+    data = {name: abs(random_value(name, shape)).astype('float32')
+            for name, shape in data.items()}
+    with mx.name.NameManager():
+        symbol = build(mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='fc'),
+                       mx.sym.Variable('label'))
+    data['classes'] = np.array([2, 0], 'float32')
+    check(generate(model_of(symbol, run_mxnet(symbol, data, {}), data)), symbol, data)

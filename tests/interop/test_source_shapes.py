@@ -7,8 +7,9 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, ours, rnn
-from .compare import torch  # noqa: F401  (skips where it is not installed)
-from .sources import generate, model_of, run_mxnet
+from ..running import random_value
+from .compare import torch
+from .sources import check, generate, model_of, run_mxnet
 from .test_source import program_of
 
 from mxrnn.interop._source import export  # noqa: E402  isort: skip
@@ -108,3 +109,58 @@ def test_an_input_of_integers_that_is_no_index(kind):
 def test_types_that_are_none(types, said):
     with pytest.raises((TypeError, ValueError), match=said):
         generate(program_of('gru_bucketing')[1], types=types)
+
+
+@pytest.mark.parametrize('steps, batch', [(5, 3), (4, 4)])  # 4: batch and steps look alike
+def test_what_a_loop_reads_beside_its_steps_is_time_major(steps, batch):
+    """Attention, fed back, over an encoder that is time-major until its axes are swapped."""
+    V = mx.sym.Variable
+    memory, _ = rnn.fuse(rnn.LSTMCell(4, 'e_')).unroll(steps, V('data'), layout='TNC',
+                                                       merge_outputs=True)
+    memory, decoder = mx.sym.SwapAxis(memory, dim1=0, dim2=1), rnn.LSTMCell(4, 'd_')
+    target = mx.sym.SliceChannel(V('target'), num_outputs=6, axis=1, squeeze_axis=True)
+    states, context, outputs = decoder.begin_state(), mx.sym.zeros((0, 4)), []
+    for each in target:
+        output, states = decoder(mx.sym.Concat(each, context, dim=1), states)
+        chances = mx.sym.softmax(mx.sym.batch_dot(memory, mx.sym.expand_dims(output, axis=2)),
+                                 axis=1)
+        context = mx.sym.sum(mx.sym.broadcast_mul(memory, chances), axis=1)
+        outputs.append(mx.sym.expand_dims(context, axis=1))
+    symbol = mx.sym.Concat(*outputs, dim=1)
+    shapes = {'data': (steps, batch, 2), 'target': (batch, 6, 2)}
+    source = generate(model(symbol, **shapes))
+    check(source, symbol, {name: random_value(name, shape).astype('float32')
+                           for name, shape in shapes.items()})
+
+
+def test_other_numbers_of_steps_are_refused_where_the_graph_has_one():
+    """Rows of several sequences would become one sequence, also under `python -O`."""
+    outputs, _ = rnn.GRUCell(3, 'g_').unroll(6, mx.sym.Variable('data'), merge_outputs=True)
+    rows = mx.sym.FullyConnected(mx.sym.reshape(outputs, (-1, 3)), num_hidden=2)
+    module = generate(model(mx.sym.reshape(rows, (-1, 6, 2)), data=(4, 6, 5))).module
+    assert module(torch.ones(4, 6, 5)).shape == (4, 6, 2)
+    with pytest.raises(ValueError, match=r'must be \(any, 6, 5\), got \(4, 3, 5\)'):
+        module(torch.ones(4, 3, 5))
+    with pytest.raises(ValueError, match=r'must be \(any, 6, any\), got \(2, 5, 5\)'):
+        generate(inner(2)).module(torch.ones(2, 5, 5))
+
+
+def test_rows_that_a_graph_numbers_itself_are_the_last_behind_the_end():
+    data = mx.sym.Variable('data')
+    rows = mx.sym.Embedding(mx.sym.contrib.arange_like(data, axis=1), input_dim=4, output_dim=5,
+                            name='position')
+    symbol = mx.sym.broadcast_add(data, mx.sym.expand_dims(rows, axis=0))
+    source = generate(model(symbol, data=(2, 4, 5)), {'data': ('batch', 'time', 5)})
+    for length in (3, 6):
+        check(source, symbol, {'data': random_value('data', (2, length, 5)).astype('float32')})
+
+
+def test_the_parameters_of_a_large_layer_are_found_by_their_places(monkeypatch):
+    """Not by looking up every parameter in it."""
+    import mxrnn.interop._source.file as file
+    monkeypatch.setattr(file.np, 'isin', None)
+    x = mx.sym.Variable('data')
+    for layer in range(3):
+        x = mx.sym.FullyConnected(x, mx.sym.Variable('w%d_weight' % layer), num_hidden=4,
+                                  name='fc%d' % layer)
+    assert '# w0, fc0 of MXNet' in generate(model(x, data=(2, 4))).text

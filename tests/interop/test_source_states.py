@@ -170,3 +170,20 @@ def test_a_graph_that_has_no_steps_is_refused_for_that():
         'arg_nodes': [0], 'heads': [[2, 0, 0]]}))
     with pytest.raises(interop.ExportError, match='no recurrence along an axis of any size'):
         generate(interop.Model(graph, {}, {}), {'data': ('batch', 'time', 4)}, states=True)
+
+
+def test_several_outputs_come_before_the_states_as_forward_gives_them():
+    step = [{'op': 'null', 'name': 'data', 'inputs': []},
+            {'op': 'null', 'name': 'vector', 'inputs': []},
+            {'op': '_zeros', 'name': 'first', 'attrs': {'shape': '(1, 0, 3)'}, 'inputs': []},
+            {'op': 'RNN', 'name': 'gru', 'inputs': [[0, 0, 0], [1, 0, 0], [2, 0, 0]],
+             'attrs': {'mode': 'gru', 'state_size': '3', 'num_layers': '1'}},
+            {'op': 'relu', 'name': 'out', 'inputs': [[3, 0, 0]]}]
+    graph = interop.graph_from_json(json.dumps({
+        'nodes': step, 'arg_nodes': [0, 1], 'heads': [[3, 0, 0], [4, 0, 0]]}))
+    module = generate(interop.Model(graph, {'vector': np.linspace(-1, 1, 72, dtype='f')}, {}), {
+        'data': ('time', 'batch', 3)}, states=True).module
+    data = torch.rand(4, 2, 3)
+    (plain, positive), states = module.steps(data, module.begin(2))
+    torch.testing.assert_close((plain, positive), module(data))
+    assert len(states) == 1

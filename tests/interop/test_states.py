@@ -543,8 +543,8 @@ def in_torch(module, data, sizes):
                                  for size in module.axes[given]]) for given, _ in module.states}
     with torch.no_grad():
         if encoder is not None:
-            found = encoder(**{name: data[name] for name in encoder.inputs})
-            given.update(zip(encoder.outputs, found if isinstance(found, tuple) else (found,)))
+            given.update(zip(encoder.outputs, encoder(**{
+                name: data[name] for name in encoder.inputs})))
         parts, at = [], 0
         for size in sizes:
             found, *states = module(**given, **{
@@ -591,6 +591,16 @@ def test_modules_have_the_names_of_files(tmp_path):
     double.load_state_dict(module.state_dict())
     assert torch.equal(double.get_parameter('target_embed_weight').float(),
                        module.get_parameter('target_embed_weight'))
+
+
+def test_an_input_may_be_called_as_a_state_would_be():
+    torch = pytest.importorskip('torch')
+    outputs, _ = rnn.LSTMCell(3, 'l_').unroll(4, mx.sym.Variable('l_0_in'), merge_outputs=True)
+    module = interop.to_torch(model_for(outputs, {'l_0_in': (2, 4, 5)})[0], states=True)
+    names = [each for pair in module.states for each in pair]
+    assert module.inputs == ['l_0_in', *names[::2]] and 'l_0_in' not in names
+    found = module(l_0_in=torch.ones(2, 4, 5), **{each: torch.zeros(2, 3) for each in names[::2]})
+    assert found[0].shape == (2, 4, 3)
 
 
 def test_weights_of_encoder_and_decoder_are_shared(tmp_path):

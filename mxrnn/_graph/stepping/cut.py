@@ -227,7 +227,9 @@ class _Cut:
         first, count = node.inputs.index(recurrence.begin[0]), len(recurrence.begin)
         stem = prefix = prefix_of(node)
         number = 0
-        while any(state.given.startswith(prefix) for state in self._states):
+        taken = self._graph.arguments
+        while any(state.given.startswith(prefix) for state in self._states) or any(
+                '%s%d_in' % (prefix, at) in taken for at in range(count)):
             number += 1
             prefix = '%s%d_' % (stem, number)
         single = node.op == 'RNN' and node.num_layers == 1 and not self._layers

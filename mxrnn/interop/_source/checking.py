@@ -15,7 +15,7 @@ from ..model import Model
 from ..registry import ExportError
 from .file import File
 from .methods import Methods
-from .sampling import Sample, run
+from .sampling import Sample, as_list, run
 from .steps import Steps
 
 __all__ = ['Check']
@@ -57,7 +57,7 @@ class Check:
         for sample, wanted in zip(samples, outputs):
             with torch.no_grad(), _refusing():
                 got = self._module(*[sample[name] for name in self._methods.inputs])
-            worst = max(worst, _apart(zip(got if isinstance(got, tuple) else (got,), wanted)))
+            worst = max(worst, _apart(zip(as_list(got), wanted)))
         return _allowed(worst, 'the source')
 
     def steps(self, steps: Steps, samples: Sequence[Sample], outputs: Sequence[Sequence[Tensor]]
@@ -66,9 +66,9 @@ class Check:
         worst = 0.
         for sample, wanted in zip(steps.samples, run(steps.graph, self._model, *steps.samples)):
             with torch.no_grad(), _refusing():
-                *got, states = self._module.steps(*[sample[name] for name in steps.inputs], tuple(
+                got, states = self._module.steps(*[sample[name] for name in steps.inputs], tuple(
                     [sample[name] for name in steps.states]))
-            worst = max(worst, _apart(zip([*got, *states], wanted)))
+            worst = max(worst, _apart(zip([*as_list(got), *states], wanted)))
         for which, (sample, each) in enumerate(zip(samples, outputs)):
             with torch.no_grad(), _refusing():
                 pairs = list(steps.apart(self._module, which, sample, dict(zip(
@@ -101,12 +101,14 @@ class Check:
         nodes = self._graph.nodes
         needed = {nodes[place].name for place in self._graph.needed()}
         # Where a prediction is the label, torch and MXNet have another gradient of its distance.
-        more = .25 * any(node.op == 'MAERegressionOutput' for node in nodes)
+        apart = set(self._graph.ending_in([
+            entry for node in nodes if node.op == 'MAERegressionOutput'
+            for entry in node.inputs_of('label')]).arguments)
         names = [name for name in self._methods.of_loss if name not in needed]
         random = torch.Generator().manual_seed(0)
         for low, high in ((0, 2), (0, 1), (1, 2)):
             yield {name: torch.randint(low, high, sample[name].shape, generator=random).to(
-                sample[name].dtype) + more for name in names}
+                sample[name].dtype) + .25 * (name in apart) for name in names}
 
     def _compare(self, found: _Gradients, given: Sample, inputs: Sample) -> bool:
         graph, facts = self._graph, self._methods.facts.arrays
@@ -116,9 +118,8 @@ class Check:
         module = GraphModule(graph, self._model.arg_params, self._model.aux_params,
                              roll=False).eval()
         outputs = module(**{name: given[name] for name in module.inputs if name in given})
-        wanted = _gradients(sum(each.sum() for each in (
-            outputs if isinstance(outputs, tuple) else (outputs,)) if each.requires_grad),
-            module, inputs)
+        wanted = _gradients(sum(each.sum() for each in as_list(outputs) if each.requires_grad),
+                            module, inputs)
         places = self._file.places
         flat = np.zeros(1 + sum(each.size for each in places.values()))
         for name, array in wanted[0].items():

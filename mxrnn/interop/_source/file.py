@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import keyword
 import re
 from typing import Callable, Mapping
@@ -18,6 +19,7 @@ __all__ = ['File', 'flat_of', 'local', 'state_dict_of', 'wrapped']
 _WIDTH = 100
 #: Words that mean something else in the file, with the names of helpers.
 _GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'reverse_sequences', 'mask_steps',
+            'check_shape',
             *dir(builtins), *keyword.kwlist}
 _METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin', 'encode',
             'steps'}
@@ -94,12 +96,15 @@ class File:
         for name, array in self.arrays.items():
             self.places[name] = np.arange(first, first + array.size).reshape(array.shape)
             first += array.size
+        self._firsts = {name: int(each.flat[0]) for name, each in self.places.items() if each.size}
         self._claimed = np.zeros(first, bool)
         self._homes: dict[bytes, str] = {}
         self._made: dict[object, str] = {}
         self._attributes: set[str] = set()
-        #: MXNet's names, by what stands for them where they are no layer's.
+        #: MXNet's names, by what stands for them where they are no layer's, and the reverse.
         self.bare = {'self.' + self._attribute(name): name for name in self.arrays}
+        self._texts = {name: text for text, name in self.bare.items()}
+        self._layers: set[str] = set()
 
     def _attribute(self, name: str) -> str:
         own = _identifier(name, lambda own: own in self._attributes or own in _METHODS)
@@ -108,7 +113,7 @@ class File:
 
     def has(self, name: str) -> bool:
         """Whether a layer is called so."""
-        return any(line.startswith('self.%s = nn.' % name) for line in self.layers)
+        return name in self._layers
 
     def method(self, name: str) -> str:
         """The name of a method, like `name`."""
@@ -118,7 +123,7 @@ class File:
 
     def text_of(self, parameter: str) -> str:
         """The text of a parameter that is no layer's."""
-        return next(text for text, name in self.bare.items() if name == parameter)
+        return self._texts[parameter]
 
     def module(self, name: str, made_by: str, weights: Mapping[str, np.ndarray],
                constants: Mapping[str, np.ndarray] | None = None, *further: str) -> str:
@@ -137,10 +142,11 @@ class File:
         further : str
             Formats of lines of ``__init__``, of the layer's text.
         """
-        key = made_by, tuple((key, each.tobytes()) for key, each in weights.items()), further
+        key = made_by, tuple((key, _digest(each)) for key, each in weights.items()), further
         if key not in self._made:
             own = self._attribute(name)
             self._made[key] = 'self.' + own
+            self._layers.add(own)
             self.layers.append('self.%s = %s%s' % (own, made_by, self._origin(own, weights)))
             self.layers += [line.format('self.' + own) for line in further]
             for end, places in weights.items():
@@ -151,9 +157,9 @@ class File:
 
     def _origin(self, layer: str, weights: Mapping[str, np.ndarray]) -> str:
         """A comment with the names of MXNet's layers or cells, where they are not `layer`."""
-        used = np.concatenate([np.zeros(0), *(each.reshape(-1) for each in weights.values())])
-        parameters = [name for name, places in self.places.items()
-                      if np.isin(places.reshape(-1)[:1], used).any()]
+        spans = [(int(each.min()), int(each.max()), each) for each in weights.values() if each.size]
+        parameters = [name for name, first in self._firsts.items() if any(
+            low <= first <= high and (each == first).any() for low, high, each in spans)]
         prefixes: list[str] = []
         for each in (prefix_of, cell_of):
             prefixes = list(dict.fromkeys(map(each, parameters)))
@@ -165,7 +171,7 @@ class File:
     def _claim(self, key: str, places: np.ndarray) -> None:
         """Enter the elements of a parameter; one that is there already is the same parameter."""
         self.state[key] = places
-        home = self._homes.setdefault(places.tobytes(), key) if places.any() else key
+        home = self._homes.setdefault(_digest(places), key) if places.any() else key
         if home != key:
             self.layers.append('self.%s = self.%s' % (key, home))
         elif self._claimed[places[places > 0]].any():
@@ -174,12 +180,12 @@ class File:
 
     def finish(self) -> None:
         """Make attributes of the parameters that methods read and no layer has."""
-        text = '\n'.join(self.methods)
+        read = set(re.findall(r'self\.\w+', '\n'.join(self.methods)))
         for own, name in self.bare.items():
-            if not re.search(re.escape(own) + r'\b', text):
+            if own not in read:
                 continue
             places, key = self.places[name], own[len('self.'):]
-            home = self._homes.get(places.tobytes())
+            home = self._homes.get(_digest(places))
             if home is not None and self.state[home].shape == places.shape:
                 self.methods = [re.sub(re.escape(own) + r'\b', 'self.' + home, method)
                                 for method in self.methods]
@@ -193,6 +199,11 @@ class File:
                 made = 'self.%s = nn.Parameter(%s)' % (key, made)
             self.layers.append(made)
             self._claim(key, places)
+
+
+def _digest(places: np.ndarray) -> bytes:
+    """What tells arrays of places from each other, and is shorter than they are."""
+    return hashlib.blake2b(np.ascontiguousarray(places).data).digest()
 
 
 def flat_of(file: File) -> np.ndarray:

@@ -10,7 +10,7 @@ from ..._graph.graph import Node
 from ..registry import channels_last, normalised_axes
 from .names import prefix_of
 from .scope import Scope
-from .table import Emitted, Unsupported, Value, emits, number, writes
+from .table import MOVES, Emitted, Unsupported, Value, emits, number, writes
 
 __all__: list[str] = []
 
@@ -48,6 +48,11 @@ def _fully_connected(scope: Scope, node: Node, x: Value, weight: Value, bias: Va
 @emits('Embedding', '_contrib_SparseEmbedding')
 def _embedding(scope: Scope, node: Node, x: Value, weight: Value) -> Emitted:
     text = format(x.unswapped) if x.dtype == 'int64' else '%s.long()' % x.unswapped.of
+    index = scope.graph.ending_in([node.inputs[0]])
+    if any(each.op not in MOVES and each.op != 'Cast' for each in index.nodes):
+        # The graph numbers its rows itself, and a longer sequence may have more of them.
+        text = '%s.clamp(0, %s)' % (text, scope.size(weight.shape[0]) + ' - 1' if not isinstance(
+            weight.shape[0], int) else weight.shape[0] - 1)
     if not _are_parameters(weight):
         text = 'F.embedding(%s, %s)' % (text, weight)
     else:

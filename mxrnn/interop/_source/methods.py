@@ -121,7 +121,10 @@ class Methods:
                                      str(arrays[node.name].dtype), node.name)
             elif node.is_variable and node.name in arguments and entry in facts.arrays:
                 given[entry] = Value(arguments[node.name], *facts.arrays[entry])
-        return Scope(self._file, graph, facts, given, self.faults)
+        scope = Scope(self._file, graph, facts, given, self.faults)
+        own = {*self.arguments.values()}
+        scope.inputs = [value for value in scope.arguments if value.text in own]
+        return scope
 
     def _texts(self, names: Sequence[str]) -> list[str]:
         return [self.arguments[name] for name in names]

@@ -14,22 +14,17 @@ from .file import File, local, wrapped
 from .names import cell_of, reader_of, rnn_of, shown
 from .sampling import run
 from .scope import Scope
-from .table import Emitted, Unsupported, Value, emits, number
+from .table import MOVES, Emitted, Unsupported, Value, emits, number
 
 __all__ = ['write_method']
 
 _CLASSES = {'lstm': 'nn.LSTM', 'gru': 'nn.GRU', 'rnn_tanh': 'nn.RNN', 'rnn_relu': 'nn.RNN'}
 
-#: Operators that move elements and change none.
-_MOVES = {'', 'Reshape', 'Concat', '_rnn_param_concat', 'SliceChannel', 'slice_axis', 'zeros_like',
-          '_copy', 'transpose', 'expand_dims', 'SwapAxis', '_zeros', 'stack', 'squeeze', 'Flatten',
-          'reshape_like', 'slice'}
-
 
 def _places(file: File, graph: Graph, entry: Entry) -> np.ndarray:
     """Where each element of an array of parameters comes from: see `File.state`."""
     part = graph.ending_in([entry])
-    if any(node.op not in _MOVES or node.is_variable and node.name not in file.places
+    if any(node.op not in MOVES or node.is_variable and node.name not in file.places
            for node in part.nodes):
         by_fuse = any('_fused_' in node.name for node, _ in graph.consumers(entry.node))
         raise Unsupported('its weights are computed, and no parameters' + (
@@ -101,10 +96,12 @@ def _loop(scope: Scope, node: Node, *inputs: Value) -> Emitted:
             text = local((reader_of(body, entry, 'x') if first > 1 else '') or 'x' if at < first
                          else _state(value) if at < first + states else value.text, names)
             names.add(text)
-            given[entry] = Value(text, *facts.arrays[entry])
+            given[entry] = Value(text, *facts.arrays[entry], swapped=(
+                value.swapped and at >= first + states))
     kept = tuple([at for at in range(len(body.heads))
                   if at >= node.num_out_data or scope.used(at)])
-    key = id(body), kept, tuple([(each, each in given or constants.get(each)) for each in entries])
+    key = id(body), kept, tuple([(each, given[each].swapped if each in given else constants.get(
+        each)) for each in entries])
     if key not in scope.file.loops:
         sub = Scope(scope.file, body, facts, {**given, **constants}, scope.faults)
         for entry in entries[:first]:
@@ -176,9 +173,11 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
 def write_method(file: File, scope: Scope, name: str, arguments: Sequence[str],
                  results: Sequence[Value], purpose: str,
                  states: Sequence[Value] | None = None) -> None:
-    """Enter a method that returns `results`, and a tuple of `states`, if there are."""
-    kinds = ['Tensor'] * len(results) + ['tuple[Tensor, ...]'] * (states is not None)
-    kind = kinds[0] if len(kinds) == 1 else 'tuple[%s]' % ', '.join(kinds)
+    """Enter a method that returns `results`, one as it is and several as a tuple, and behind them
+    a tuple of `states`, if there are."""
+    kind = 'Tensor' if len(results) == 1 else 'tuple[%s]' % ', '.join(['Tensor'] * len(results))
+    if states is not None:
+        kind = 'tuple[%s, tuple[Tensor, ...]]' % kind if results else 'tuple[Tensor, ...]'
     texts = [format(each) for each in results]
     after = [format(each) for each in states or ()]
     for group in (texts, after):
@@ -189,6 +188,7 @@ def write_method(file: File, scope: Scope, name: str, arguments: Sequence[str],
             group[at] = scope.own(group[at], 'x')
     if states is not None:
         inner = ', '.join(after) + ',' * (len(after) == 1)
+        texts = ['(%s)' % ', '.join(texts)] if len(texts) > 1 else texts
         texts.append('(%s)' % inner if texts or len(after) == 1 else inner)
     head = '    def %s(self, %s) -> %s:' % (name, ', '.join(
         each if ':' in each else each + ': Tensor' for each in arguments), kind)

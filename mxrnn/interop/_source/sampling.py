@@ -13,7 +13,7 @@ from ..model import Model
 from ..random_data import data_for
 from .table import Fact, Facts, Shape, Size
 
-__all__ = ['Named', 'Sample', 'draw', 'labels_of', 'run', 'survey']
+__all__ = ['Named', 'Sample', 'as_list', 'draw', 'labels_of', 'run', 'survey']
 
 #: One array for each input; of each of the two sets of sizes.
 Sample = Dict[str, Tensor]
@@ -58,9 +58,13 @@ def run(graph: Graph, model: Model, *samples: Sample) -> list[list[Tensor]]:
     for sample in samples:
         with torch.no_grad():
             result = module(**{name: value for name, value in sample.items() if name in needed})
-        outputs.append([each.detach() for each in (
-            result if isinstance(result, tuple) else (result,))])
+        outputs.append([each.detach() for each in as_list(result)])
     return outputs
+
+
+def as_list(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    """The outputs of a module, which are no tuple if there is one."""
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
 def survey(graph: Graph, model: Model, samples: Sequence[Sample], labels: bool = True) -> Facts:

@@ -35,6 +35,13 @@ _LONGEST = 50
 _NAME = re.compile(r'(self\.)?\w+')
 #: A letter of quotes before these is no word of the code.
 _WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')
+_CHECK_SHAPE = '''
+def check_shape(x: Tensor, *sizes: int) -> None:
+    """Refuse another shape than that of the graph, in which sizes of -1 are any."""
+    if x.dim() != len(sizes) or any(size not in (-1, own) for size, own in zip(sizes, x.shape)):
+        raise ValueError('the shape must be (%s), got %s' % (', '.join(
+            'any' if size == -1 else str(size) for size in sizes), tuple(x.shape)))
+'''.strip()
 
 
 class _Line(NamedTuple):
@@ -74,6 +81,9 @@ class Scope:
         self._lines: list[_Line] = []
         #: The inputs of the node that have not been read yet.
         self._read: list[Entry] = []
+        #: Arguments that the method has from its caller, and lines before all others.
+        self.inputs: list[Value] = []
+        self._first: list[str] = []
         self._names = {value.text for value in self.arguments}
         #: Names that stand for something else where nothing reads their array any more.
         self._loose: set[str] = set()
@@ -156,6 +166,18 @@ class Scope:
     def line(self, text: str) -> None:
         """Write a statement."""
         self._lines.append(_Line('', text))
+
+    def check_shape(self, x: str, sizes: Sequence[int]) -> str:
+        """The text of a statement that refuses other sizes, of which -1 are any."""
+        return '%s(%s, %s)' % (self.helper('check_shape', _CHECK_SHAPE), x, ', '.join(
+            map(str, sizes)))
+
+    def check_inputs(self) -> None:
+        """Begin with checks of those sizes before the last axis that the graph has as numbers."""
+        self._first = [self.check_shape(each.text, [
+            size if isinstance(size, int) else -1 for size in each.shape])
+            for each in self.inputs if any(isinstance(size, int) and size > 1
+                                           for size in each.shape[:-1])]
 
     def helper(self, name: str, code: str) -> str:
         """Put a function before the class, once; its name."""
@@ -342,4 +364,4 @@ class Scope:
             if not line.left or live.intersection(line.targets):
                 live = live - set(line.targets) | set(_WORD.findall(line.right))
                 kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
-        return [wrapped(' ' * 8 + text) for text in reversed(kept)]
+        return [wrapped(' ' * 8 + text) for text in [*self._first, *reversed(kept)]]

@@ -45,7 +45,19 @@ def reshaped(scope: Scope, x: Value, wanted: Shape, *near: Value) -> str | Value
         return '%s.flatten(%s)' % (x.of, '%d' % merged[0] if last == x.rank - 1 and merged[0]
                                    else '' if last == x.rank - 1 else '%d, %d' % merged)
     texts = _sizes(scope, x, wanted, near)
+    if _is_cut(x.shape, wanted):  # of a batch and steps joined, another number of steps may fit
+        scope.check_inputs()
     return '%s.reshape(%s)' % (x.of, ', '.join(texts))
+
+
+def _is_cut(shape: Shape, wanted: Shape) -> bool:
+    """Whether a part of `shape` in which an axis is of any size becomes axes with a number."""
+    while shape and wanted and shape[-1] == wanted[-1]:
+        shape, wanted = shape[:-1], wanted[:-1]
+    while shape and wanted and shape[0] == wanted[0]:
+        shape, wanted = shape[1:], wanted[1:]
+    return not all(isinstance(size, int) for size in shape) and any(
+        isinstance(size, int) and size > 1 for size in wanted)
 
 
 def _sizes(scope: Scope, x: Value, wanted: Shape, near: Sequence[Value]) -> list[str]:
@@ -162,7 +174,8 @@ def _cut(scope: Scope, x: Value, number: int, axis: int, squeeze: bool) -> Emitt
     if squeeze and not all(map(scope.used, range(number))):  # the last step, say
         x = scope.named(x)
         if axis < 2:  # time, perhaps: an index alone takes more steps, too
-            scope.line('assert %s.shape[%d] == %d' % (x, axis, number))
+            scope.line(scope.check_shape(x.text, [
+                number if at == axis else -1 for at in range(x.rank)]))
         return ['%s[%s%d]' % (x, ':, ' * axis, place) for place in range(number)]
     return Many('%s.unbind(%d)' % (x.of, axis) if squeeze else
                 '%s.chunk(%d, %d)' % (x.of, number, axis))

@@ -15,7 +15,7 @@ from .file import File, local, wrapped
 from .methods import Methods
 from .names import name_of
 from .recurrent import write_method
-from .sampling import Sample, run, survey
+from .sampling import Sample, as_list, run, survey
 from .table import Facts, Unsupported, Value
 
 __all__ = ['Steps']
@@ -176,8 +176,8 @@ class Steps:
             states = module.begin(next((sample[name].shape[axes[name].index('batch')]
                                         for name in self.inputs if 'batch' in axes[name]), 1))
         if self.once:
-            *found, states = states
-            yield from zip(found, (whole[name] for name in self.once))
+            found, states = states
+            yield from zip(as_list(found), (whole[name] for name in self.once))
         begins = self.begins[which]
         zeros = {state.given for state in self.stepped.states if not state.begin}
         yield from zip(states, (torch.zeros_like(value) if name in zeros else value
@@ -185,11 +185,11 @@ class Steps:
         states = tuple(begins.values())
         parts = []
         for begin, count in ((0, 1), (1, length - 1)):
-            *found, states = module.steps(*[
+            found, states = module.steps(*[
                 sample[name] if time is None else sample[name].narrow(time, begin, count)
                 for name, time in times.items()], states)
-            parts.append((found, count))
-        for at, name in enumerate(self.stepped.outputs[:len(found)]):
+            parts.append((as_list(found), count))
+        for at, name in enumerate(self.stepped.outputs[:len(parts[0][0])]):
             if name not in layouts:
                 continue
             first, last = [layouts[name].to_caller(found[at].numpy(), count)

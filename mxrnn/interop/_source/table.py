@@ -12,13 +12,18 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import row
 from ..registry import Converters, Unsupported
 
-__all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Shape', 'Size',
-           'Unsupported', 'Value', 'all_swapped', 'cast', 'emits', 'exchanged', 'is_real',
+__all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Shape',
+           'Size', 'Unsupported', 'Value', 'all_swapped', 'cast', 'emits', 'exchanged', 'is_real',
            'is_swap', 'is_zero', 'loss', 'number', 'writes']
 
 #: An axis: its size, or, if it can be of any size, its sizes in the two runs of the check.
 Size = Union[int, Tuple[int, int]]
 Shape = Tuple[Size, ...]
+
+#: Operators that move elements and change none.
+MOVES = {'', 'Reshape', 'Concat', '_rnn_param_concat', 'SliceChannel', 'slice_axis', 'zeros_like',
+         '_copy', 'transpose', 'expand_dims', 'SwapAxis', '_zeros', 'stack', 'squeeze', 'Flatten',
+         'reshape_like', 'slice'}
 
 #: How tightly operators of Python bind; names, calls and literals bind tightest.
 _LEVELS: dict[type, int] = {

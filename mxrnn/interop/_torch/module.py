@@ -23,7 +23,8 @@ class GraphModule(nn.Module):
     """Computes the outputs of a graph of MXNet's.
 
     Called with the graph's inputs by name, or in the order of `inputs`, it returns its outputs in
-    the order of `outputs`: a Tensor if there is one, otherwise a tuple of them. Labels of loss
+    the order of `outputs`: a Tensor if there is one, otherwise a tuple of them; an encoder always
+    gives a tuple. Labels of loss
     heads may be left out where no gradient is computed. Loss heads give predictions and have
     MXNet's gradients, so that any gradient of the outputs will do, as in
     ``outputs.backward(torch.ones_like(outputs))``.
@@ -80,6 +81,10 @@ class GraphModule(nn.Module):
             raise ValueError('aux_params must have the auxiliary states %s' % ', '.join(missing))
         self.states: list[tuple[str, str]] = list(states)
         self.encoder: GraphModule | None = encoder
+        #: Whether one output comes as a tuple, too: for `zip` with the names of an encoder's.
+        self._tuples = False
+        if encoder is not None:
+            encoder._tuples = True
         self.axes: dict[str, list[int | str]] = {
             name: list(each) for name, each in (axes or {}).items()}
         self._labels = set(arguments) - {graph.nodes[place].name for place in graph.needed()}
@@ -130,9 +135,11 @@ class GraphModule(nn.Module):
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
         # pickles of old versions do not have these
-        for name, value in (('states', []), ('encoder', None), ('axes', {})):
+        for name, value in (('states', []), ('encoder', None), ('axes', {}), ('_tuples', False)):
             if not hasattr(self, name):
                 setattr(self, name, value)
+        if self.encoder is not None:
+            self.encoder._tuples = True
         self._runners = {False: self._runner(False)}
         self._runners[False].schedule.convert(self._real)
 
@@ -174,7 +181,7 @@ class GraphModule(nn.Module):
         results = self._runners[self.training](variables, given, self.training, device)
         for i in self._again:
             results[i] = results[i].detach()
-        return results[0] if len(results) == 1 else tuple(results)
+        return results[0] if len(results) == 1 and not self._tuples else tuple(results)
 
     def _given(self, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> dict[str, Tensor]:
         if len(args) > len(self.inputs):
