@@ -24,6 +24,7 @@ from ..registry import ExportError
 from .checking import Check
 from .file import File, flat_of, state_dict_of, wrapped
 from .methods import Methods
+from .pasting import imports_of
 from .sampling import Named, Sample, draw, labels_of, survey
 from .shapes import at_own_length, sampled
 from .steps import Steps
@@ -238,12 +239,8 @@ def _text(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> str:
     """The whole file."""
     file = plan.file
     body = '\n\n'.join(file.methods)
-    imports = ['import torch'] * bool(re.search(r'\btorch\.', body + ''.join(
-        [*file.layers, *file.helpers.values()])))
-    imports += ['import torch.nn.functional as F'] * ('F.' in body)
-    lines = ['"""%s"""' % _docstring(plan, path, remarks), *(
-        ['from __future__ import annotations', ''] if 'tuple[' in body else []), *imports,
-        'from torch import Tensor, nn', '', '', *[
+    lines = ['"""%s"""' % _docstring(plan, path, remarks), *imports_of('\n'.join(
+        [body, *file.layers, *file.helpers.values()])), '', '', *[
             line for helper in file.helpers.values() for line in (helper, '', '')],
         'class Model(nn.Module):']
     if file.layers:

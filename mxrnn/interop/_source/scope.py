@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import collections
-import itertools
 import re
-from typing import Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes
 from .file import File, local, wrapped
 from .names import name_of, reader_of
+from .pasting import check_shape, paste
+from .sizes import size_text
 from .table import (
     SOURCE,
     Emitted,
@@ -35,13 +36,6 @@ _LONGEST = 50
 _NAME = re.compile(r'(self\.)?\w+')
 #: A letter of quotes before these is no word of the code.
 _WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')
-_CHECK_SHAPE = '''
-def check_shape(x: Tensor, *sizes: int) -> None:
-    """Refuse another shape than that of the graph, in which sizes of -1 are any."""
-    if x.dim() != len(sizes) or any(size not in (-1, own) for size, own in zip(sizes, x.shape)):
-        raise ValueError('the shape must be (%s), got %s' % (', '.join(
-            'any' if size == -1 else str(size) for size in sizes), tuple(x.shape)))
-'''.strip()
 
 
 class _Line(NamedTuple):
@@ -91,30 +85,7 @@ class Scope:
 
     def size(self, size: Size, *near: Value) -> str:
         """The text of the size of an axis, read off values near it or the method's arguments."""
-        if isinstance(size, int):
-            return str(size)
-        known: dict[tuple[int, int], str] = {}
-        for value in [*near, *self.arguments]:
-            if value.text.isidentifier():
-                for axis, each in enumerate(value.unswapped.shape):
-                    if isinstance(each, tuple):
-                        known.setdefault(each, '%s.shape[%d]' % (value.text, axis))
-        if size in known:
-            return known[size]
-        for (one, text), (other, further) in itertools.combinations_with_replacement(
-                known.items(), 2):
-            if (one[0] * other[0], one[1] * other[1]) == size:
-                return '%s * %s' % (text, further)
-        for one, text in known.items():
-            factor, rest = divmod(size[0], one[0])
-            if not rest and factor * one[1] == size[1]:
-                return '%d * %s' % (factor, text)
-            if one[0] % size[0] == 0 and one[1] == one[0] // size[0] * size[1]:
-                return '%s // %d' % (text, one[0] // size[0])
-            more = size[0] - one[0]
-            if more == size[1] - one[1]:
-                return '%s %s %d' % (text, '-' if more < 0 else '+', abs(more))
-        raise Unsupported('a size that can be read nowhere')
+        return size_text(size, [*near, *self.arguments])
 
     def sizes(self, shape: Shape, *near: Value) -> str:
         """The text of a shape, as it stands in a call."""
@@ -169,7 +140,7 @@ class Scope:
 
     def check_shape(self, x: str, sizes: Sequence[int]) -> str:
         """The text of a statement that refuses other sizes, of which -1 are any."""
-        return '%s(%s, %s)' % (self.helper('check_shape', _CHECK_SHAPE), x, ', '.join(
+        return '%s(%s, %s)' % (self.helper(check_shape), x, ', '.join(
             map(str, sizes)))
 
     def check_inputs(self) -> None:
@@ -179,10 +150,9 @@ class Scope:
             for each in self.inputs if any(isinstance(size, int) and size > 1
                                            for size in each.shape[:-1])]
 
-    def helper(self, name: str, code: str) -> str:
+    def helper(self, function: Callable[..., Any]) -> str:
         """Put a function before the class, once; its name."""
-        self.file.helpers[name] = code
-        return name
+        return paste(function, self.file.helpers)
 
     def module(self, name: str, made_by: str, **weights: Value | None) -> str:
         """The text of a layer of parameters of the graph: see `File.module`."""

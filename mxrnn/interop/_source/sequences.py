@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
+from .._torch.recurrent import mask_steps, reverse_sequences
 from .scope import Scope
 from .table import Emitted, Unsupported, Value, emits, number
 
@@ -30,13 +31,7 @@ def _sequence_mask(scope: Scope, node: Node, x: Value, *length: Value) -> Emitte
         return x
     swapped = x.swapped
     x, time = _batch_major(x, node.axis)
-    name = scope.helper('mask_steps', '''
-def mask_steps(x: Tensor, lengths: Tensor, time: int, value: float = 0) -> Tensor:
-    """The sequences with `value` in the steps, along the axis `time`, behind their lengths."""
-    steps = torch.arange(x.shape[time], device=x.device)
-    behind = steps.unsqueeze(1 - time) >= lengths.unsqueeze(time)
-    return x.masked_fill(behind.reshape(*behind.shape, *[1] * (x.dim() - 2)), value)
-'''.strip())
+    name = scope.helper(mask_steps)
     value = ', ' + number(node.value) if node.value else ''
     text = '%s(%s, %s, %d%s)' % (name, x, length[0], time, value)
     return Value(text, scope.out[0], x.dtype, swapped=swapped)
@@ -48,13 +43,7 @@ def _sequence_reverse(scope: Scope, node: Node, x: Value, *length: Value) -> Emi
         swapped = x.swapped
         x, time = _batch_major(x, 0)
         return Value('%s.flip(%d)' % (x.of, time), scope.out[0], x.dtype, swapped=swapped)
-    name = scope.helper('reverse_sequences', '''
-def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
-    """The steps of each sequence backwards; what is behind its length stays there."""
-    steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
-    places = torch.where(steps < lengths, lengths.long() - 1 - steps, steps)
-    return x[places, torch.arange(x.shape[1], device=x.device)]
-'''.strip())
+    name = scope.helper(reverse_sequences)
     return '%s(%s, %s)' % (name, x, length[0])
 
 

@@ -12,7 +12,7 @@ from ..._graph.layout import FusedLayout
 from ..registry import Unsupported, operator
 from . import Run, runs
 
-__all__ = ['arrays_of_rnn']
+__all__ = ['arrays_of_rnn', 'mask_steps', 'reverse_sequences']
 
 KERNELS: dict[str, Callable[..., Any]] = {
     'rnn_relu': torch._VF.rnn_relu, 'rnn_tanh': torch._VF.rnn_tanh, 'gru': torch._VF.gru,
@@ -83,15 +83,18 @@ def _rnn(node: Node) -> Run:
     return run
 
 
-def _index(x: Tensor, axis: int) -> Tensor:
-    """The numbers of the steps, to be broadcast over an array of (steps, batch) axes."""
-    steps = torch.arange(x.shape[axis], device=x.device)
-    return steps.reshape((-1, 1) if axis == 0 else (1, -1))
+def mask_steps(x: Tensor, lengths: Tensor, time: int, value: float = 0) -> Tensor:
+    """The sequences with `value` in the steps, along the axis `time`, behind their lengths."""
+    steps = torch.arange(x.shape[time], device=x.device)
+    behind = steps.unsqueeze(1 - time) >= lengths.unsqueeze(time)
+    return x.masked_fill(behind.reshape(*behind.shape, *[1] * (x.dim() - 2)), value)
 
 
-def _wide(array: Tensor, x: Tensor) -> Tensor:
-    """`array` with as many axes as `x`."""
-    return array.reshape(*array.shape, *[1] * (x.dim() - array.dim()))
+def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
+    """The steps of each sequence backwards; what is behind its length stays there."""
+    steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
+    places = torch.where(steps < lengths, lengths.long() - 1 - steps, steps)
+    return x[places, torch.arange(x.shape[1], device=x.device)]
 
 
 @runs('SequenceMask')
@@ -99,7 +102,7 @@ def _sequence_mask(x: Tensor, length: Tensor | None = None, *, axis: int, value:
                    use_sequence_length: bool) -> Tensor:
     if length is None or not use_sequence_length:
         return x
-    return x.masked_fill(_wide(_index(x, axis) >= length.unsqueeze(axis), x), value)
+    return mask_steps(x, length, axis, value)
 
 
 @runs('SequenceLast')
@@ -116,6 +119,4 @@ def _sequence_reverse(x: Tensor, length: Tensor | None = None, *, use_sequence_l
                       ) -> Tensor:
     if length is None or not use_sequence_length:
         return torch.flip(x, (0,))
-    steps, ends = _index(x, 0), length.long().unsqueeze(0)
-    places = torch.where(steps < ends, ends - 1 - steps, steps)
-    return x.gather(0, _wide(places, x).expand(x.shape))
+    return reverse_sequences(x, length)
