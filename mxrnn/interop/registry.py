@@ -46,6 +46,8 @@ class Operator(NamedTuple):
     training: bool = False
     #: Whether it has no inputs: the function then takes the shape and the device.
     creates: bool = False
+    #: That function before attributes of a node are bound to its keyword-only parameters.
+    function: Callable[..., Any] | None = None
 
 
 #: The operators that torch runs, and those that ONNX has. For ONNX, a function of a Builder, the

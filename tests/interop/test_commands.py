@@ -434,22 +434,6 @@ def test_a_graph_of_fuse_for_one_length_says_how_it_gets_free(tmp_path, capsys):
     assert command(*export, '--states') == 0 and 'data=batch,time,3' in capsys.readouterr().out
 
 
-def test_a_source_of_weights_that_fuse_computes_says_how_to_build_the_graph(tmp_path, capsys):
-    pytest.importorskip('torch')
-    data, lengths = mx.sym.Variable('data', shape=(0, 4, 3)), mx.sym.Variable('lengths')
-    cell = rnn.BidirectionalCell(rnn.LSTMCell(6, 'l_'), rnn.LSTMCell(6, 'r_'))
-    shapes = {'data': (2, 4, 3), 'lengths': (2,)}
-    source = ['export', tmp_path / 'a', '--source', tmp_path / 'a_model.py',
-              '--input', 'data=batch,4,3', '--input', 'lengths=batch']
-    for made, status in ((rnn.fuse(cell), 2), (cell, 0)):
-        outputs, _ = made.unroll(4, data, merge_outputs=True, valid_length=lengths)
-        if status:
-            save(tmp_path / 'a', outputs, cell, shapes)
-        outputs.save(str(tmp_path / 'a-symbol.json'))
-        assert command(*source) == status
-    assert 'Build it with cell.unroll, without fuse' in capsys.readouterr().err
-
-
 def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys):
     cell = rnn.LSTMCell(6, 'lstm_')
     outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)

@@ -1,9 +1,14 @@
 """Operators that make arrays: constants, ranges, random numbers."""
 from __future__ import annotations
 
+from typing import Any, Callable, Sequence
+
 from ..._graph.graph import Node
+from ..._graph.operators import numbers_of
+from .._torch.creation import DRAWS
+from .pasting import literal
 from .scope import Scope
-from .table import Emitted, Unsupported, Value, emits, number
+from .table import Emitted, Unsupported, Value, emits, number, writes
 
 __all__ = ['made']
 
@@ -35,12 +40,53 @@ emits('_random_normal')(lambda scope, node: _moved(
 
 @emits('_arange')
 def _arange(scope: Scope, node: Node) -> Emitted:
-    if node.stop is None and node.infer_range or scope.dtypes[0] == 'float16':
-        raise Unsupported('without an end, or of float16')
+    if node.stop is None and node.infer_range:
+        raise Unsupported('without an end')
     start, stop = (0., node.start) if node.stop is None else (node.start, node.stop)
     # Of whole numbers torch makes a range of integers, unless it is told another type.
     text = made(scope, 'arange', *map(repr, (start, stop, node.step)))
     return text if node.repeat == 1 else '%s.repeat_interleave(%d)' % (text, node.repeat)
+
+
+writes('{0:.}[torch.randperm({0:.}.shape[0], device={0:.}.device)]', '_shuffle')
+emits('_random_randint')(lambda scope, node: 'torch.randint(%d, %d, (%s,), dtype=torch.%s%s)' % (
+    node.low, node.high, scope.sizes(scope.out[0]), scope.dtypes[0],
+    ', device=%s.device' % scope.arguments[0].of if scope.arguments else ''))
+
+
+def _sampler(name: str, draw: Callable[..., Any]) -> None:
+    """Enter the operators of a distribution: of a shape, of the shape of an array, and of arrays
+    of parameters. Uniform and normal numbers of a shape have plain forms."""
+    def drawn(scope: Scope, size: str, numbers: Sequence[str], dtype: str, near: str) -> str:
+        return '%s(%s)' % (scope.helper(draw), ', '.join(
+            [size, *numbers, 'dtype=' + dtype, *['device=%s.device' % near] * bool(near)]))
+
+    def of_shape(scope: Scope, node: Node) -> Emitted:
+        near = scope.arguments[0].of if scope.arguments else ''
+        return drawn(scope, '(%s,)' % scope.sizes(scope.out[0]), list(map(
+            literal, numbers_of(node))), 'torch.' + scope.dtypes[0], near)
+
+    @emits('_random_%s_like' % name)
+    def like(scope: Scope, node: Node, x: Value) -> Emitted:
+        x = scope.named(x)
+        return drawn(scope, '%s.shape' % x.text, list(map(literal, numbers_of(node))),
+                     x.text + '.dtype', x.text)
+
+    @emits('_sample_' + name)
+    def of_arrays(scope: Scope, node: Node, *numbers: Value) -> Emitted:
+        first = scope.named(numbers[0])
+        more = ', 1' * len(node.shape)
+        wide = [('%s.reshape(%s%s)' % (each.of, ', '.join(
+            scope.size(size, first) for size in each.shape), more)) if more else format(each)
+            for each in (first, *numbers[1:])]
+        return drawn(scope, '(*%s.shape, %s)' % (first.text, ', '.join(map(str, node.shape))), wide,
+                     'torch.' + scope.dtypes[0], first.text)
+    if name not in ('uniform', 'normal'):
+        emits('_random_' + name)(of_shape)
+
+
+for _name, _draw in DRAWS.items():
+    _sampler(_name, _draw)
 
 
 @emits('_contrib_arange_like', reals=True)

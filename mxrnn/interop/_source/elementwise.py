@@ -1,43 +1,70 @@
 """Operators that work element by element: functions, arithmetic, comparisons, activations."""
 from __future__ import annotations
 
+import math
 import re
+from typing import Any, Callable, Dict, Union
 
 from ..._graph.graph import Node
-from .._torch.elementwise import NAMES
+from .._torch.elementwise import (
+    NAMES,
+    cube_root,
+    gamma_function,
+    remainder_or_0,
+    round_halves_away,
+    round_halves_down,
+)
 from .scope import Scope
 from .table import Emitted, Unsupported, Value, cast, emits, is_real, number, writes
 
 __all__: list[str] = []
 
+#: Texts, or functions that are pasted.
+_Texts = Dict[str, Union[str, Callable[..., Any]]]
 #: Functions of one array.
-_UNARY = {**{name: 'torch.%s({0})' % own for name, own in NAMES.items()},
+_UNARY: _Texts = {**{name: 'torch.%s({0})' % own for name, own in NAMES.items()},
           'softsign': 'F.softsign({0})', 'reciprocal': '1 / {0:/}', 'square': '{0:.}.square()',
-          'negative': '-{0:**}', 'BlockGrad': '{0:.}.detach()', 'logical_not': '({0:<} == 0)'}
-_ARITHMETIC = {'add': '{0:+} + {1:-}', 'sub': '{0:+} - {1:-}', 'mul': '{0:*} * {1:/}',
+          'negative': '-{0:**}', 'BlockGrad': '{0:.}.detach()', 'logical_not': '({0:<} == 0)',
+          'round': round_halves_away, 'rint': round_halves_down, 'cbrt': cube_root,
+          'gamma': gamma_function}
+_ARITHMETIC: _Texts = {'add': '{0:+} + {1:-}', 'sub': '{0:+} - {1:-}', 'mul': '{0:*} * {1:/}',
                'div': '{0:*} / {1:/}'}
 #: Functions of two arrays, or of an array and a number. At a tie clamp gives the first array the
 #: whole gradient, as MXNet does.
-_PAIRS = {'maximum': '{0:.}.clamp(min={1})', 'minimum': '{0:.}.clamp(max={1})',
+_PAIRS: _Texts = {'maximum': '{0:.}.clamp(min={1})', 'minimum': '{0:.}.clamp(max={1})',
           'power': '{0:**} ** {1:**}', **{name: '({0:<} %s {1:<})' % sign for name, sign in {
               'equal': '==', 'not_equal': '!=', 'greater': '>', 'greater_equal': '>=',
               'lesser': '<', 'lesser_equal': '<='}.items()}}
 #: Functions that give integers for integers, in torch as well.
 _WHOLE = {'abs', 'sign', 'square', 'negative', 'BlockGrad', 'relu', 'zeros_like', 'ones_like',
-          'add', 'sub', 'mul'}
+          'add', 'sub', 'mul', 'maximum', 'minimum', 'mod'}
+#: What is different for integers: MXNet cuts off what is behind the point.
+_OF_INTEGERS = {'div': "torch.div({0}, {1}, rounding_mode='trunc')",
+                'power': '({0:.}.double() ** {1:**})',
+                'hypot': 'torch.hypot({0:.}.double(), {1:.}.double())'}
 
 
-def _filled(text: str, x: Value, *inputs: object) -> str:
-    """A text with its inputs; comparisons give 0 and 1 in the type of `x`."""
-    found = text.format(*inputs)
-    return cast(found, x.dtype) if text.startswith(('(', 'torch.logical')) else found
+def _filled(scope: Scope, name: str, text: str | Callable[..., Any], x: Value, *inputs: object
+            ) -> str:
+    """A text with its inputs; comparisons, and functions of integers, give the type of `x`."""
+    real = is_real(x)
+    if not real and name in _OF_INTEGERS:
+        text = _OF_INTEGERS[name]
+    if not isinstance(text, str):
+        found = '%s(%s)' % (scope.helper(text), ', '.join(map(str, inputs)))
+    else:
+        found = text.format(*inputs)
+        if text.startswith(('({0:<}', 'torch.logical')):
+            return cast(found, x.dtype)
+    return found if real or name in _WHOLE or name == 'div' else cast(
+        Value(found, x.shape, '').of, x.dtype)
 
 
-def _enter(name: str, text: str, *ops: str) -> None:
+def _enter(name: str, text: str | Callable[..., Any], *ops: str) -> None:
     """Enter operators of arrays."""
-    @emits(*ops, any_order=True, reals=name not in _WHOLE)
+    @emits(*ops, any_order=True)
     def emit(scope: Scope, node: Node, *inputs: Value) -> Emitted:
-        return _filled(text, inputs[0], *inputs)
+        return _filled(scope, name, text, inputs[0], *inputs)
 
 
 class _Number(str):
@@ -47,41 +74,65 @@ class _Number(str):
         return '(%s)' % self if self.startswith('-') else str(self)
 
 
-def _enter_number(name: str, text: str, turned: bool = False) -> None:
+def _enter_number(name: str, text: str | Callable[..., Any], turned: bool = False) -> None:
     """Enter an operator of an array and a number, or of a number and an array."""
-    @emits('_%s_scalar' % name, any_order=True, reals=True)
+    @emits('_%s_scalar' % ('r' * turned + {'add': 'plus', 'sub': 'minus'}.get(name, name)),
+           any_order=True)
     def emit(scope: Scope, node: Node, x: Value) -> Emitted:
-        value = _Number(number(node.scalar, single=False))
-        if name == 'plus' and value.startswith('-'):
+        if not is_real(x) and not node.is_int:
+            x = Value(x.of + '.double()', x.shape, 'float64')
+        if not is_real(x) and not math.isfinite(node.scalar):
+            raise Unsupported('of integers, and its number %s cannot become one' % node.scalar)
+        scalar = node.scalar if is_real(x) else float(int(node.scalar))
+        value = _Number(number(scalar, single=False))
+        if name == 'add' and value.startswith('-'):
             return f'{x:+} - {value[1:]}'
         if name == 'mul' and value == '-1':
             return f'-{x:**}'
-        return _filled(text, x, *((value, x) if turned else (x, value)))
+        if name.startswith('logical'):
+            return cast(_truth(name, bool(scalar != 0), x), x.dtype)
+        if name == 'mod' and not turned:
+            return f'torch.remainder({x}, {value})' if scalar else f'torch.zeros_like({x})'
+        other: object = value
+        if not isinstance(text, str) or name == 'hypot':
+            x = scope.named(x)
+            other = Value('torch.full_like(%s, %s)' % (x, value), x.shape, x.dtype)
+        elif turned and not is_real(x):
+            x = scope.named(x)
+            other = Value('torch.full_like(%s, %s)' % (x, value), x.shape, x.dtype)
+        return _filled(scope, name, text, x, *((other, x) if turned else (x, other)))
 
 
+def _truth(name: str, other: bool, x: Value) -> str:
+    """The text of `x and other`, `x or other`, or one of them alone."""
+    if name == 'logical_xor':
+        return f'({x:<} %s 0)' % ('==' if other else '!=')
+    if (name == 'logical_and') == other:
+        return f'({x:<} != 0)'
+    return f'torch.ones_like({x})' if other else f'torch.zeros_like({x})'
+
+
+_LOGICAL: _Texts = {'logical_' + name: 'torch.logical_%s({0}, {1})' % name
+                    for name in ('and', 'or', 'xor')}
 for _name, _text in _UNARY.items():
     _enter(_name, _text, _name)
-for _name, _text in {**_ARITHMETIC, **_PAIRS, 'hypot': 'torch.hypot({0}, {1})', **{
-        'logical_' + name: 'torch.logical_%s({0}, {1})' % name for name in ('and', 'or', 'xor')
-        }}.items():
+for _name, _text in {**_ARITHMETIC, **_PAIRS, 'hypot': 'torch.hypot({0}, {1})',
+                     'mod': remainder_or_0, **_LOGICAL}.items():
     _enter(_name, _text, ('elemwise_' if _name in _ARITHMETIC else '_') + _name,
            'broadcast_' + _name)
-for _name, _text in {**_ARITHMETIC, **_PAIRS}.items():
-    _word = {'add': 'plus', 'sub': 'minus'}.get(_name, _name)
-    _enter_number(_word, _text)
-    if _name in ('sub', 'div', 'power'):
-        _enter_number('r' + _word, _text, True)
+    _enter_number(_name, _text)
+    if _name in ('sub', 'div', 'power', 'mod'):
+        _enter_number(_name, _text, True)
+
+
+@emits('rcbrt', any_order=True)
+def _inverse_cube_root(scope: Scope, node: Node, x: Value) -> Emitted:
+    text = '1 / %s(%s)' % (scope.helper(cube_root), x)
+    return text if is_real(x) else cast('(%s)' % text, x.dtype)
 
 
 emits('_copy', any_order=True)(lambda scope, node, x: x)
 emits('_identity_with_attr_like_rhs')(lambda scope, node, x: x)
-
-
-@emits('_mod_scalar', any_order=True, reals=True)
-def _mod(scope: Scope, node: Node, x: Value) -> Emitted:
-    if not node.scalar:
-        raise Unsupported('by 0')
-    return 'torch.remainder(%s, %s)' % (x, number(node.scalar, single=False))
 
 
 @emits('add_n', any_order=True)
@@ -100,20 +151,25 @@ def _where(scope: Scope, node: Node, condition: Value, x: Value, y: Value) -> Em
     return 'torch.where(%s, %s, %s)' % (chosen, x, y)
 
 
-writes('{0:.}.clamp({a_min}, {a_max})', 'clip', any_order=True, reals=True)
+@emits('clip', any_order=True)
+def _clip(scope: Scope, node: Node, x: Value) -> Emitted:
+    text = '%s.clamp(%s, %s)' % (x.of, number(node.a_min), number(node.a_max))
+    return text if is_real(x) else cast(text, x.dtype)
 
 
 @emits('Cast', 'amp_cast', any_order=True)
 def _cast(scope: Scope, node: Node, x: Value) -> Emitted:
-    if node.op == 'amp_cast' and (not is_real(x) or 'float' not in node.dtype):
-        raise Unsupported('of integers')
+    if node.op == 'amp_cast' and 'float' not in node.dtype:
+        raise Unsupported('builds of MXNet round or cut where it makes integers')
+    if node.op == 'amp_cast' and not is_real(x):
+        return x
     return x if node.dtype == x.dtype else cast(x.of, node.dtype)
 
 
 @emits('smooth_l1', any_order=True, reals=True)
 def _smooth_l1(scope: Scope, node: Node, x: Value) -> Emitted:
     if not node.scalar:
-        raise Unsupported('whose scalar is 0')
+        return f'0 * {x:/}'
     x = scope.named(x)
     return "F.smooth_l1_loss(%s, torch.zeros_like(%s), reduction='none', beta=%s)" % (
         x, x, number(1 / node.scalar ** 2))
@@ -126,7 +182,8 @@ writes('F.hardtanh({alpha} * {0:/} + {beta}, 0, 1)', 'hard_sigmoid', any_order=T
 
 @emits('Activation', any_order=True, reals=True)
 def _activation(scope: Scope, node: Node, x: Value) -> Emitted:
-    return {'softrelu': 'F.softplus({0})', **_UNARY}[node.act_type].format(x)
+    return f'F.softplus({x})' if node.act_type == 'softrelu' else _filled(
+        scope, node.act_type, _UNARY[node.act_type], x, x)
 
 
 @emits('LeakyReLU', reals=True)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from .names import cell_of, prefix_of, shown
+from .pasting import pasted_names
 from .table import Unsupported
 
 __all__ = ['File', 'flat_of', 'local', 'state_dict_of', 'wrapped']
 
 _WIDTH = 100
-#: Words that mean something else in the file, with the names of helpers.
-_GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'reverse_sequences', 'mask_steps',
-            'check_shape',
+#: Words that mean something else in the file.
+_GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'math', 'Any', 'Callable', 'Sequence',
             *dir(builtins), *keyword.kwlist}
 _METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin', 'encode',
             'steps'}
@@ -38,7 +38,8 @@ def _identifier(name: str, taken: Callable[[str], bool]) -> str:
 
 def local(name: str, taken: set[str]) -> str:
     """An identifier for a variable of a method."""
-    return _identifier(name, lambda own: own in taken or own in _GLOBALS)
+    functions = pasted_names()
+    return _identifier(name, lambda own: own in taken or own in _GLOBALS or own in functions)
 
 
 def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:

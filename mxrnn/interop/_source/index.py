@@ -38,29 +38,46 @@ def _filled(text: str, x: Value, axes: Sequence[int], keep: bool) -> str:
     return text + '.reshape(1)' if len(axes) == x.rank and not keep else text
 
 
-_METHODS = {'max': 'amax', 'min': 'amin'}
+_METHODS = {'max': 'amax', 'min': 'amin', 'nanprod': 'prod'}
 
 
-@emits('sum', 'mean', 'nansum', 'max', 'min', 'prod', reals=True)
+@emits('sum', 'mean', 'nansum', 'max', 'min', 'prod', 'nanprod')
 def _reduction(scope: Scope, node: Node, x: Value) -> Emitted:
     axes, keep, text = reduced_axes(x.rank, node.axis, node.exclude), node.keepdims, x.of
+    if node.op == 'nanprod':
+        x = scope.named(x)
+        text = 'torch.where(torch.isnan(%s), 1, %s)' % (x, x)
+    if node.op == 'mean' and not is_real(x):
+        text += '.double()'
     if not axes:
-        raise Unsupported('over no axis')
+        text, axes, keep = text + '.unsqueeze(0)', (0,), True  # which is the result
+        keep = False
     if node.op == 'sum' and len(axes) == x.rank and re.fullmatch(r'torch\.ones_like\([^()]*\)',
                                                                  text):  # how many there are
         count = scope.size(product(x.shape))
         return made(scope, 'full', '(%s)' % ('1, ' * x.rank if keep else '1,'), 'float(%s)' % count)
-    parts = [[axis] for axis in reversed(axes)] if node.op == 'prod' else [axes]
+    parts = [[axis] for axis in reversed(axes)] if 'prod' in node.op else [axes]
     for part in parts:
         text += '.%s(%s)' % (_METHODS.get(node.op, node.op), _over(part, keep))
+    text = text if is_real(x) or node.op in _METHODS else cast(text, x.dtype)
     return _filled(text, x, axes, keep)
 
 
-@emits('norm', reals=True)
+@emits('norm')
 def _norm(scope: Scope, node: Node, x: Value) -> Emitted:
     axes, keep = reduced_axes(x.rank, node.axis), node.keepdims
-    text = 'torch.linalg.vector_norm(%s, %d, %s)' % (x, node.ord, _over(axes, keep))
-    return _filled(text, x, axes, keep)
+    own = x if is_real(x) else x.of + '.float()'
+    text = 'torch.linalg.vector_norm(%s, %d, %s)' % (own, node.ord, _over(axes, keep))
+    text = _filled(text, x, axes, keep)
+    return cast(text, scope.dtypes[0]) if scope.dtypes[0] != x.dtype or not is_real(x) else text
+
+
+@emits('moments', reals=True)
+def _moments(scope: Scope, node: Node, x: Value) -> Emitted:
+    axes, keep = reduced_axes(x.rank, node.axes), node.keepdims
+    x = scope.named(x)
+    return [_filled('%s.%s' % (x, each % _over(axes, keep)), x, axes, keep)
+            for each in ('mean(%s)', 'var(%s, unbiased=False)')]
 
 
 @emits('_np_cumsum')
@@ -73,7 +90,9 @@ def _cumsum(scope: Scope, node: Node, x: Value) -> Emitted:
 @emits('argmax', 'argmin')
 def _argument(scope: Scope, node: Node, x: Value) -> Emitted:
     if node.axis is None:
-        raise Unsupported('over all axes')
+        text = '%s.flatten().%s(0)' % (x.of, node.op)
+        return cast('%s.reshape(%s)' % (text, ', '.join(
+            '1' * (x.rank if node.keepdims else 1))), x.dtype)
     return cast(_filled('%s.%s(%s)' % (x.of, node.op, _over([node.axis], node.keepdims)), x,
                         [node.axis], node.keepdims), x.dtype)
 
@@ -131,7 +150,8 @@ def _take(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
 @emits('pick')
 def _pick(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
     if node.axis is None:
-        raise Unsupported('over all axes')
+        x = scope.named(x)
+        return '%s.flatten()[%s]' % (x, _places(scope, index, product(x.shape), node.mode, x))
     axis = node.axis % x.rank
     places = _places(scope, index, x.shape[axis], node.mode, x)
     if index.rank < x.rank:
@@ -140,7 +160,14 @@ def _pick(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
     return text if node.keepdims or x.rank == 1 else '%s.squeeze(%d)' % (text, axis)
 
 
+@emits('batch_take')
+def _batch_take(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
+    return '%s.gather(1, %s.reshape(-1, 1)).flatten()' % (
+        x.of, _places(scope, index, x.shape[1], 'clip', x))
+
+
 writes('{0:.}[tuple({1:.}.long())]', 'gather_nd')
+writes('{0:.}.new_zeros({shape}).index_put(tuple({1:.}.long()), {0})', 'scatter_nd')
 
 
 @emits('one_hot')
@@ -170,5 +197,6 @@ def _dot(scope: Scope, node: Node, x: Value, y: Value) -> Emitted:
     if x.rank == y.rank == 1:
         return '%s.dot(%s).reshape(1)' % (x.of, y)
     if node.op == 'dot' and (y.rank > 2 or (x.rank > 2 and node.transpose_a)):
-        raise Unsupported('of more than two axes')
+        return 'torch.tensordot(%s, %s, ([%d], [%d]))' % (
+            x, y, 0 if node.transpose_a else -1, -1 if node.transpose_b else 0)
     return f'{_transposed(x, node.transpose_a):*} @ {_transposed(y, node.transpose_b):/}'

@@ -1,6 +1,7 @@
 """Layers: products, convolutions, pooling, norms, dropout, softmax."""
 from __future__ import annotations
 
+import math
 import re
 from typing import Sequence
 
@@ -81,10 +82,10 @@ def _window(node: Node, **words: str) -> str:
 def _convolution(scope: Scope, node: Node, x: Value, weight: Value, bias: Value | None = None,
                  ) -> Emitted:
     back, last, count = node.op == 'Deconvolution', channels_last(node.layout), len(node.kernel)
-    if not _are_parameters(weight, bias) or count > 3:
-        raise Unsupported('its weights are computed, and no parameters')
     if back and (node.target_shape or last):
         raise Unsupported('it has a target_shape or channels last')
+    if not _are_parameters(weight, bias):
+        return _convolved(node, x, weight, bias)
     places = {'weight': scope.file.places[str(weight.parameter)]}
     if bias is not None:
         places['bias'] = scope.file.places[str(bias.parameter)]
@@ -101,22 +102,45 @@ def _convolution(scope: Scope, node: Node, x: Value, weight: Value, bias: Value 
     return '%s(%s.movedim(-1, 1)).movedim(1, -1)' % (layer, x.of) if last else '%s(%s)' % (layer, x)
 
 
+def _convolved(node: Node, x: Value, weight: Value, bias: Value | None) -> str:
+    """A convolution with weights that the graph computes, or that two layers share."""
+    back, last, count = node.op == 'Deconvolution', channels_last(node.layout), len(node.kernel)
+    arrays = ['%s.movedim(-1, 1)' % each.of if last else format(each) for each in (x, weight)]
+    arrays += [format(bias)] * (bias is not None)
+    text = _window(node, stride='stride', pad='padding', dilate='dilation',
+                   **({'adj': 'output_padding'} if back else {}))
+    text += ', groups=%d' % node.num_group * (node.num_group > 1)
+    text = 'F.conv%s%dd(%s%s)' % ('_transpose' * back, count, ', '.join(arrays), text)
+    return text + '.movedim(1, -1)' * last
+
+
 @emits('Pooling', 'Pooling_v1')
 def _pooling(scope: Scope, node: Node, x: Value) -> Emitted:
+    kind = node.pool_type
+    if kind == 'lp' or node.pooling_convention == 'same' or (
+            kind == 'sum' and node.pooling_convention == 'full'):
+        raise Unsupported('pool_type %s with the convention %s' % (kind, node.pooling_convention))
+    if node.op == 'Pooling' and channels_last(node.layout):
+        first = Value(x.of + '.movedim(-1, 1)', (x.shape[0], x.shape[-1], *x.shape[1:-1]), x.dtype)
+        return '%s.movedim(1, -1)' % _pooled(scope, node, first)
+    return _pooled(scope, node, x)
+
+
+def _pooled(scope: Scope, node: Node, x: Value) -> str:
     kind, count = node.pool_type, len(node.kernel)
-    if kind not in ('max', 'avg') or node.pooling_convention == 'same' or (
-            node.op == 'Pooling' and channels_last(node.layout)):
-        raise Unsupported('pool_type %s, convention %s or channels last' % (
-            kind, node.pooling_convention))
     if node.global_pool:
         axes = ', '.join(map(str, range(2, x.rank)))
-        return '%s.%s((%s,), keepdim=True)' % (x.of, 'amax' if kind == 'max' else 'mean', axes)
+        return '%s.%s((%s,), keepdim=True)' % (
+            x.of, {'max': 'amax', 'avg': 'mean', 'sum': 'sum'}[kind], axes)
     up = node.pooling_convention == 'full'
     stride = node.stride or (1,) * count
     text = ', stride=%s' % _sizes(stride) * (tuple(stride) != tuple(node.kernel))
     text += _window(node, pad='padding') + ', ceil_mode=True' * up
     if kind == 'avg' and node.op == 'Pooling' and node.count_include_pad is False:
         text += ', count_include_pad=False'
+    if kind == 'sum':
+        return '(%d * F.avg_pool%dd(%s, %s%s))' % (math.prod(node.kernel), count, x, _sizes(
+            node.kernel), text)
     return 'F.%s_pool%dd(%s, %s%s)' % (kind, count, x, _sizes(node.kernel), text)
 
 
@@ -197,10 +221,13 @@ def _group_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -
 @emits('L2Normalization')
 def _l2_normalization(scope: Scope, node: Node, x: Value) -> Emitted:
     axes = normalised_axes(node.mode, x.rank)
-    if not axes:
-        raise Unsupported('it normalises nothing')
     x = scope.named(x)
+    if not axes:
+        return '%s / (%s.square() + %s).sqrt()' % (x, x, number(node.eps))
     return '%s / (%s.square().sum(%r, keepdim=True) + %s).sqrt()' % (x, x, axes, number(node.eps))
+
+
+writes('F.local_response_norm({0}, {nsize}, {alpha}, {beta}, {knorm})', 'LRN')
 
 
 # ---- softmax

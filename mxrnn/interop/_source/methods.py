@@ -3,14 +3,16 @@ from __future__ import annotations
 
 from typing import Iterable, Mapping, Sequence
 
-from ..._graph.graph import Entry, Graph
+from ..._graph.graph import Entry, Graph, Node
+from ..registry import TORCH
 from . import creation, elementwise, index, layers, losses, sequences, shape  # noqa: F401
 from .file import File, local
+from .pasting import call
 from .recurrent import write_method
 from .scope import Scope
 from .table import LOSSES, Facts, Unsupported, Value
 
-__all__ = ['Methods']
+__all__ = ['Methods', 'loss_text']
 
 #: Outputs that are values of losses: predictions do not include them.
 _VALUES = ('MakeLoss', 'make_loss', 'CTCLoss', 'softmax_cross_entropy')
@@ -97,7 +99,7 @@ class Methods:
                 continue
             values = [scope.values[each] for each in read]
             try:
-                terms.append(LOSSES[node.op](scope, node, *values) if node.op in LOSSES
+                terms.append(loss_text(scope, node, values) if node.op in LOSSES
                              else values[0].of + '.sum()')
             except Unsupported as error:
                 self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
@@ -174,3 +176,14 @@ class Methods:
         if node.op in ('Reshape', 'SwapAxis', 'Concat', '_copy', 'expand_dims', 'slice_axis'):
             return all(map(self._is_blocked, node.inputs))
         return node.op == 'BlockGrad' or node.is_variable and node.name not in self._file.arrays
+
+
+def loss_text(scope: Scope, node: Node, values: Sequence[Value]) -> str:
+    """The text of a loss: a plain one, or the sum of an output that has MXNet's gradient."""
+    try:
+        return str(LOSSES[node.op](scope, node, *values))
+    except Unsupported:
+        text = call(scope, node, TORCH.get(node.op), values)
+        if not isinstance(text, str):
+            raise
+        return text + '.sum()'

@@ -4,19 +4,26 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import math
 import re
 import sys
 import textwrap
-from types import FunctionType
-from typing import Any, Callable
+from types import FunctionType, ModuleType
+from typing import Any, Callable, Sequence
 
 from torch import Tensor
 
-__all__ = ['check_shape', 'imports_of', 'paste']
+from ..._graph.graph import Node
+from .._torch import keywords
+from ..registry import Operator
+from .table import Emitted, Many, Unsupported, Value
+
+__all__ = ['call', 'check_shape', 'imports_of', 'literal', 'paste']
 
 _PACKAGE = __name__.partition('.')[0] + '.'
+_TENSORS = __name__.rpartition('._')[0] + '._torch'
 #: What annotations in the functions need from typing.
-_TYPING = 'Any', 'Callable', 'Sequence'
+_TYPING = 'Any', 'Callable', 'Sequence', 'Union'
 
 
 def paste(function: Callable[..., Any], texts: dict[str, str]) -> str:
@@ -33,18 +40,66 @@ def paste(function: Callable[..., Any], texts: dict[str, str]) -> str:
 @functools.lru_cache(maxsize=None)
 def _text(function: Callable[..., Any]) -> tuple[str, str, tuple[Callable[..., Any], ...]]:
     """The name and the text of a function without its decorators, and what it calls."""
+    if not function.__doc__:
+        raise Unsupported('its function has no docstring')
     lines = textwrap.dedent(inspect.getsource(function)).splitlines()
     tree = ast.parse('\n'.join(lines)).body[0]
     assert isinstance(tree, (ast.FunctionDef, ast.ClassDef))
     text = '\n'.join(lines[tree.lineno - 1:tree.end_lineno])
+    tree.decorator_list = []
     known = vars(sys.modules[function.__module__])
     called = {each.id: known[each.id] for each in ast.walk(tree) if isinstance(each, ast.Name)
               and isinstance(known.get(each.id), (FunctionType, type))
               and known[each.id].__module__.startswith(_PACKAGE)}
+    others = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)
+              and not callable(known.get(each.id, len))
+              and not isinstance(known[each.id], ModuleType)}
+    if others:
+        raise Unsupported('its function reads %s' % ', '.join(sorted(others)))
     for word in {tree.name, *called}:
         text = re.sub(r'\b%s\b' % word, word.lstrip('_'), text)
     called.pop(tree.name, None)
     return tree.name.lstrip('_'), text, tuple(called.values())
+
+
+def call(scope: Any, node: Node, operator: Operator | None, inputs: Sequence[Value]
+         ) -> Emitted | None:
+    """The call of the function that runs a node elsewhere, which is pasted; None if there is none
+    that can stand alone."""
+    function = operator.function if operator is not None else None
+    if operator is None or not inspect.isfunction(function) or '<' in function.__qualname__:
+        return None
+    try:
+        name = scope.helper(function)
+    except Unsupported:
+        return None
+    arguments = [format(each) for each in inputs]
+    if operator.creates:
+        near = scope.arguments[0].of + '.device' if scope.arguments else repr('cpu')
+        arguments[:0] = '(%s)' % ''.join(
+            [scope.size(each) + ', ' for each in scope.out[0]]).rstrip(), near
+    arguments[:0] = ['self.training'] * operator.training
+    arguments += ['%s=%s' % (key, literal(value))
+                  for key, value in keywords(function, node).items()]
+    text = '%s(%s)' % (name, ', '.join(arguments))
+    several = node.num_outputs > 1 and 'tuple' in str(function.__annotations__.get('return')) and (
+        not hasattr(node, 'output_mean_var') or node.output_mean_var)
+    return Many(text) if several else text
+
+
+def literal(value: Any) -> str:
+    """An attribute as it stands in a call, in full."""
+    return 'float(%r)' % str(value) if isinstance(value, float) and not math.isfinite(
+        value) else repr(value)
+
+
+@functools.lru_cache(maxsize=None)
+def pasted_names() -> frozenset[str]:
+    """The names of functions that may be pasted, which variables of methods do not get."""
+    return frozenset(
+        name.lstrip('_') for module in [*sys.modules.values()]
+        if module.__name__.startswith((_TENSORS, __name__)) for name, each in vars(module).items()
+        if isinstance(each, FunctionType) and each.__doc__ and each.__module__ == module.__name__)
 
 
 def imports_of(text: str) -> list[str]:

@@ -9,12 +9,16 @@ import numpy as np
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import FusedLayout
 from ..._graph.merging import readers
+from .._torch import keywords
+from .._torch.recurrent import run_rnn
 from ..model import Model
 from .file import File, local, wrapped
 from .names import cell_of, reader_of, rnn_of, shown
+from .pasting import literal
 from .sampling import run
 from .scope import Scope
-from .table import MOVES, Emitted, Unsupported, Value, emits, number
+from .sizes import are_parameters
+from .table import Emitted, Many, Unsupported, Value, emits, number
 
 __all__ = ['write_method']
 
@@ -24,26 +28,23 @@ _CLASSES = {'lstm': 'nn.LSTM', 'gru': 'nn.GRU', 'rnn_tanh': 'nn.RNN', 'rnn_relu'
 def _places(file: File, graph: Graph, entry: Entry) -> np.ndarray:
     """Where each element of an array of parameters comes from: see `File.state`."""
     part = graph.ending_in([entry])
-    if any(node.op not in MOVES or node.is_variable and node.name not in file.places
-           for node in part.nodes):
-        by_fuse = any('_fused_' in node.name for node, _ in graph.consumers(entry.node))
-        raise Unsupported('its weights are computed, and no parameters' + (
-            ': mxrnn.fuse made the graph. Build it with cell.unroll, without fuse, and save that '
-            'graph with the same weights; give the shapes of its inputs (--input)' * by_fuse))
     numbered = {name: file.places[name].astype('float64') for name in part.arguments}
     return run(part, Model(part, numbered, {}), {})[0][0].numpy().astype('int64')
 
 
 @emits('RNN')
-def _rnn(scope: Scope, node: Node, data: Value, *begins: Value) -> Emitted:
+def _rnn(scope: Scope, node: Node, data: Value, *further: Value) -> Emitted:
     for key in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
         if getattr(node, key) is not None:
             raise Unsupported('it has %s' % key)
     if node.use_sequence_length:
         raise Unsupported('it takes lengths')
     width, lstm = data.shape[2], node.mode == 'lstm'
+    if not are_parameters(scope.graph, node.inputs[1], scope.file.places):
+        return _computed(scope, node, data, further)
     if not isinstance(width, int):
         raise Unsupported('the width of its data may be any')
+    begins = further
     vector = _places(scope.file, scope.graph, node.inputs[1]).reshape(-1)
     layout = FusedLayout(node.mode, node.state_size, node.num_layers, node.bidirectional)
     weights = {'%s_%s_l%d%s' % (each.kind, {'i2h': 'ih', 'h2h': 'hh'}[each.group], each.layer,
@@ -51,17 +52,17 @@ def _rnn(scope: Scope, node: Node, data: Value, *begins: Value) -> Emitted:
                vector[each.begin:each.end].reshape(each.shape)
                for each in layout.arrays(width, by_gate=False)}
     empty = [key for key, places in weights.items() if not places.any()]
-    if len(empty) == len(weights) // 2:
-        weights = {key: places for key, places in weights.items() if key not in empty}
+    biased = any(key.startswith('bias') and key not in empty for key in weights)
+    if not biased:
+        weights = {key: places for key, places in weights.items() if key.startswith('weight')}
     options = [str(width), str(node.state_size)]
     options += ['num_layers=%d' % node.num_layers] * (node.num_layers > 1)
     options += ["nonlinearity='relu'"] * (node.mode == 'rnn_relu')
-    options += ['bias=False'] * (len(empty) > len(weights) // 2 or len(weights) == len(empty))
+    options += ['bias=False'] * (not biased)
     options += ['batch_first=True'] * data.swapped
     options += ['dropout=' + number(node.p)] * (node.p > 0 and node.num_layers > 1)
     options += ['bidirectional=True'] * node.bidirectional
-    fixed = [] if 'bias=False' in options else ['{}.%s.requires_grad_(False)' % key
-                                                for key in empty]
+    fixed = ['{}.%s.requires_grad_(False)' % key for key in empty if key in weights]
     name = rnn_of(node, scope.graph.ending_in([node.inputs[1]]).arguments)
     layer = scope.file.module(name, '%s(%s)' % (
         _CLASSES[node.mode], ', '.join(options)), weights, None, *fixed)
@@ -77,6 +78,18 @@ def _rnn(scope: Scope, node: Node, data: Value, *begins: Value) -> Emitted:
     if data.swapped:
         outputs[0] = data._replace(text=names[0], shape=scope.out[0])
     return outputs
+
+
+def _computed(scope: Scope, node: Node, data: Value, inputs: Sequence[Value]) -> Emitted:
+    """An RNN whose weights the graph computes: torch's function, without a layer."""
+    states = 2 if node.mode == 'lstm' else 1
+    count = 4 * node.num_layers * (1 + node.bidirectional)
+    count = count if len(inputs) in (count, count + states) else 1
+    groups = ['[%s]' % ', '.join(map(format, each)) for each in (inputs[:count], inputs[count:])]
+    options = ['%s=%s' % (key, literal(value)) for key, value in keywords(run_rnn, node).items()]
+    text = '%s(%s)' % (scope.helper(run_rnn), ', '.join(
+        ['self.training', format(data), *groups, *options]))
+    return Many(text) if node.state_outputs else text + '[0]'
 
 
 # ---- loops
@@ -145,9 +158,11 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
     taken = [at for at in range(first) if passed[at]] or [0]
     begins, others = inputs[first:first + states], [each.text for each in inputs[first + states:]]
     state = scope.states([(format(each), _state(each)) for each in begins], *data, *others)
-    returned = {text: state[at - count] for at, text in texts.items() if at >= count}
-    if len(returned) < states:
-        raise Unsupported('two of its states are the same')
+    returned: dict[str, str] = {}
+    again: list[tuple[str, str]] = []  # of two states that are the same, the second and the first
+    for at, text in texts.items():
+        if at >= count and returned.setdefault(text, state[at - count]) != state[at - count]:
+            again.append((state[at - count], returned[text]))
     lists: dict[int, str] = {}
     for at, text in texts.items():
         if at < count:
@@ -159,6 +174,8 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
     scope.line('for %s in %s:' % (', '.join(rows[at] for at in taken), (
         parts[0] if len(parts) == 1 else 'zip(%s)' % ', '.join(parts))))
     scope.line('    %s = self.%s(%s)' % (', '.join(targets), name, ', '.join(arguments)))
+    for pair in again:
+        scope.line('    %s = %s' % pair)
     for at, each in lists.items():
         scope.line('    %s.append(%s)' % (each, returned[texts[at]]))
     results: list[str | Value] = []

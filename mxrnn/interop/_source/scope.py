@@ -8,10 +8,11 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes
+from ..registry import TORCH
 from .file import File, local, wrapped
 from .names import name_of, reader_of
-from .pasting import check_shape, paste
-from .sizes import size_text
+from .pasting import call, check_shape, paste
+from .sizes import inputs_of, size_text
 from .table import (
     SOURCE,
     Emitted,
@@ -26,7 +27,6 @@ from .table import (
     all_swapped,
     exchanged,
     is_swap,
-    is_zero,
 )
 
 __all__ = ['Scope']
@@ -65,6 +65,7 @@ class Scope:
         self.arguments = [value for value in given.values() if value.parameter is None
                           and value.text.isidentifier()]
         self.values = dict(given)
+        self._computed: dict[Entry, bool] = {}
         self._variables = {each.name for each in graph.nodes if each.is_variable}
         self.place = 0
         #: Names of the arguments, and arrays, that the lines read.
@@ -223,13 +224,10 @@ class Scope:
         self._lines.append(_Line(', '.join(names), text, tuple(names)))
 
     def reads(self, node: Node) -> list[Entry]:
-        """The inputs that an emitter gets: no labels of losses, and of RNN the data and begin
-        states that are not all zeros."""
-        if node.op == 'RNN':
-            begins = node.inputs[2:]
-            zero = all(is_zero(self.graph, entry) for entry in begins)
-            return [node.inputs[0], *(() if zero else begins)]
-        return list(node.needed_inputs)
+        """The inputs that an emitter gets: no labels of losses, no arrays that others are only
+        like, and of RNN the data, weights that are computed, and begin states that are not all
+        zeros."""
+        return inputs_of(self.graph, node, self.file.places, self._computed)
 
     def _consume(self) -> None:
         """Note that the node has its inputs now, so that names of theirs can be used again."""
@@ -240,10 +238,7 @@ class Scope:
         self.place = place
         try:
             check_attributes(node)
-            emitter = SOURCE.get(node.op)
-            if emitter is None:
-                raise Unsupported('it has no plain form')
-            self._emit(place, node, inputs, emitter)
+            self._emit(place, node, inputs, SOURCE.get(node.op, Emitter(None)))
         except AttributeValueError as error:
             self.faults.append('node %s' % error)
         except Unsupported as error:
@@ -265,7 +260,12 @@ class Scope:
         if swapped:
             inputs = [*(each.unswapped for each in data), *inputs[len(data):]]
             self.out = [exchanged(shape) for shape in self.out]
-        emitted = emitter(self, node, *inputs)
+        try:
+            emitted = emitter(self, node, *inputs)
+        except Unsupported:
+            emitted = call(self, node, TORCH.get(node.op), inputs)
+            if emitted is None:
+                raise
         self._enter(node, self._results(node, emitted, swapped))
 
     def _results(self, node: Node, emitted: Emitted, swapped: bool) -> list[Value]:

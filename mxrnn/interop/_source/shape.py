@@ -127,6 +127,10 @@ def _without(text: str, axis: int) -> str:
     return '%s.squeeze(%d)' % (text, axis)
 
 
+writes('torch.tensor({0:.}.shape, device={0:.}.device)', 'shape_array')
+writes('torch.tensor([{0:.}.numel()], device={0:.}.device)', 'size_array')
+
+
 # ---- parts
 
 def _span(begin: int | None, end: int | None, step: int | None = None) -> str:
@@ -190,9 +194,9 @@ def _slice_channel(scope: Scope, node: Node, x: Value) -> Emitted:
 def _split_v2(scope: Scope, node: Node, x: Value) -> Emitted:
     if node.sections:
         return _cut(scope, x, node.sections, node.axis, node.squeeze_axis)
-    if node.squeeze_axis:
-        raise Unsupported('at places, and without the axis')
-    return Many('%s.tensor_split(%s, %d)' % (x.of, list(node.indices[1:]), node.axis))
+    text = '%s.tensor_split(%s, %d)' % (x.of, list(node.indices[1:]), node.axis)
+    return Many('[each.squeeze(%d) for each in %s]' % (node.axis, text) if node.squeeze_axis
+                else text)
 
 
 # ---- joins and copies

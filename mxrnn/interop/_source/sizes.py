@@ -1,12 +1,14 @@
-"""Sizes of axes as text: read off arrays that have names."""
+"""What a node reads, and sizes of axes as text: read off arrays that have names."""
 from __future__ import annotations
 
 import itertools
-from typing import Iterable
+from typing import Container, Iterable
 
-from .table import Size, Unsupported, Value
+from ..._graph.graph import Entry, Graph, Node
+from .._torch.recurrent import arrays_of_rnn
+from .table import MOVES, Size, Unsupported, Value, is_zero
 
-__all__ = ['size_text']
+__all__ = ['are_parameters', 'inputs_of', 'size_text']
 
 
 def size_text(size: Size, values: Iterable[Value]) -> str:
@@ -34,3 +36,28 @@ def size_text(size: Size, values: Iterable[Value]) -> str:
         if more == size[1] - one[1]:
             return '%s %s %d' % (text, '-' if more < 0 else '+', abs(more))
     raise Unsupported('a size that can be read nowhere')
+
+
+def are_parameters(graph: Graph, entry: Entry, parameters: Container[str]) -> bool:
+    """Whether an array has elements of parameters alone, in any order."""
+    return all(node.op in MOVES and (not node.is_variable or node.name in parameters)
+               for node in graph.ending_in([entry]).nodes)
+
+
+def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: dict[Entry, bool]
+              ) -> list[Entry]:
+    """What the emitter of a node gets: no labels of losses, no arrays that others are only like;
+    of RNN the data, weights if the graph computes them, and begin states that are not all zeros.
+
+    `computed` keeps whether it computes vectors of weights.
+    """
+    if node.op == '_identity_with_attr_like_rhs':
+        return list(node.inputs[:1])
+    if node.op != 'RNN':
+        return list(node.needed_inputs)
+    data, vector, *begins = node.inputs
+    if vector not in computed:
+        computed[vector] = not are_parameters(graph, vector, parameters)
+    inputs = arrays_of_rnn(graph, node).inputs
+    return [data, *(inputs[1:len(inputs) - len(begins)] if computed[vector] else ()),
+            *(() if all(is_zero(graph, each) for each in begins) else begins)]

@@ -124,7 +124,7 @@ AnyOrder = Union[bool, Callable[[Node, int], bool]]
 class Emitter(NamedTuple):
     """What writes the nodes of an operator, or a loss."""
 
-    function: Callable[..., Any]
+    function: Callable[..., Any] | None
     #: Whether it does not matter which of the first two axes is time; or, of a node and the number
     #: of axes of its data, whether.
     any_order: AnyOrder = False
@@ -135,6 +135,8 @@ class Emitter(NamedTuple):
         """What the function gives for a node."""
         if self.reals and not is_real(inputs[0]):
             raise Unsupported('of integers')
+        if self.function is None:
+            raise Unsupported('it has no plain form')
         return self.function(scope, node, *inputs)
 
 

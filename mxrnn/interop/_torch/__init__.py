@@ -11,12 +11,11 @@ from torch import Tensor
 from ..._graph.graph import Node
 from ..registry import TORCH, Operator
 
-__all__ = ['DTYPES', 'Device', 'Number', 'Run', 'runs', 'some']
+__all__ = ['DTYPES', 'Device', 'Run', 'keywords', 'runs', 'some']
 
 #: Runs a node: tensors in, a tensor or a tuple of them out.
 Run = Callable[..., Any]
 
-Number = Union[float, Tensor]
 Device = Union[str, torch.device]
 
 #: By what attributes call them; None, for a type that follows from the inputs, is none of them.
@@ -30,25 +29,35 @@ DTYPES = {
 def runs(*ops: str, training: bool = False, creates: bool = False) -> Callable[[Run], Run]:
     """Make a function of a node's inputs what runs the operators `ops`; the rest is of `Operator`.
 
-    Its keyword-only parameters are attributes of the node, types as torch has them, and `node`.
+    Its keyword-only parameters are attributes of the node, types as torch has them, and its name.
     """
     def enter(run: Run) -> Run:
-        keys = inspect.getfullargspec(run).kwonlyargs if inspect.isfunction(run) else []
-        TORCH.enter(Operator(lambda node: _bound(run, keys, node), training, creates), *ops)
+        TORCH.enter(Operator(lambda node: _bound(run, node), training, creates, run), *ops)
         return run
     return enter
 
 
-def _bound(run: Run, keys: list[str], node: Node) -> Run:
+def keywords(run: Run, node: Node) -> dict[str, Any]:
+    """The attributes of a node that a function takes, by its keyword-only parameters."""
+    found: dict[str, Any] = {}
+    if inspect.isfunction(run):
+        given = inspect.getfullargspec(run)
+        for key in given.kwonlyargs:
+            if key not in (given.kwonlydefaults or {}) or hasattr(node, key):
+                value = getattr(node, key)  # those with defaults are not of all its operators
+                found[key] = DTYPES.get(value) if key.endswith('dtype') else value
+    return found
+
+
+def _bound(run: Run, node: Node) -> Run:
     """A copy of `run` whose keyword-only parameters have the node's attributes as defaults: calls
     of it take no longer than those of a function without them."""
-    if not keys:
+    found = keywords(run, node)
+    if not found:
         return run
     bound = types.FunctionType(run.__code__, run.__globals__, run.__name__, run.__defaults__,
                                run.__closure__)
-    bound.__kwdefaults__ = {
-        key: node if key == 'node' else DTYPES.get(getattr(node, key)) if key.endswith('dtype')
-        else getattr(node, key) for key in keys}
+    bound.__kwdefaults__ = {**(run.__kwdefaults__ or {}), **found}
     return bound
 
 

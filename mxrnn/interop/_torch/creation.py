@@ -6,7 +6,7 @@ in, and the device.
 from __future__ import annotations
 
 import math
-from typing import Callable, Sequence
+from typing import Any, Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,9 +14,9 @@ from torch import Tensor
 from ..._graph.graph import Node
 from ..._graph.operators import numbers_of
 from ..registry import Unsupported, operator
-from . import DTYPES, Device, Number, Run, runs, some
+from . import DTYPES, Device, Run, runs, some
 
-__all__: list[str] = []
+__all__ = ['DRAWS']
 
 runs('_zeros', creates=True)(lambda shape, device, *, dtype: torch.full(
     shape, 0, dtype=dtype, device=device))
@@ -42,21 +42,24 @@ def _arange(node: Node) -> Run:
 
 
 @runs('_linspace', creates=True)
-def _linspace(shape: Sequence[int], device: Device, *, start: float, stop: float, num: int,
-              endpoint: bool, dtype: torch.dtype) -> Tensor:
+def _even_steps(shape: Sequence[int], device: str | torch.device, *, start: float, stop: float,
+                num: int, endpoint: bool, dtype: torch.dtype) -> Tensor:
+    """Numbers from `start` to `stop`, which is the last of them or the next one."""
     values = torch.linspace(start, stop, num + (not endpoint), dtype=torch.float64)
     return values[:num].to(device, dtype)
 
 
 @runs('_eye', creates=True)
-def _eye(shape: Sequence[int], device: Device, *, N: int, M: int, k: int, dtype: torch.dtype
-         ) -> Tensor:
+def _diagonal(shape: Sequence[int], device: str | torch.device, *, N: int, M: int, k: int,
+              dtype: torch.dtype) -> Tensor:
+    """Ones `k` places right of the diagonal, and zeros."""
     down, right = (torch.arange(size, device=device) for size in (N, M or N))
     return (right - down.unsqueeze(1) == k).to(dtype)
 
 
 @runs('_contrib_arange_like')
-def _arange_like(x: Tensor, *, start: float, step: float, repeat: int, axis: int | None) -> Tensor:
+def _numbers_like(x: Tensor, *, start: float, step: float, repeat: int, axis: int | None) -> Tensor:
+    """Numbers for the elements along an axis, or for all."""
     count = x.numel() if axis is None else x.shape[axis]
     values = torch.arange(count, device=x.device)
     values = torch.div(values, repeat, rounding_mode='floor') if repeat > 1 else values
@@ -67,21 +70,46 @@ def _arange_like(x: Tensor, *, start: float, step: float, repeat: int, axis: int
 
 # ---- random numbers
 
-def _gamma(shape: Sequence[int], alpha: Number, beta: Number, **like: object) -> Tensor:
+def draw_uniform(shape: Sequence[int], low: Any, high: Any, **like: Any) -> Tensor:
+    """Numbers between `low` and `high`."""
+    return low + (high - low) * torch.rand(shape, **like)
+
+
+def draw_normal(shape: Sequence[int], loc: Any, scale: Any, **like: Any) -> Tensor:
+    """Normal numbers around `loc`."""
+    return loc + scale * torch.randn(shape, **like)
+
+
+def draw_exponential(shape: Sequence[int], lam: Any, **like: Any) -> Tensor:
+    """Exponential numbers of the rate `lam`."""
+    return torch.empty(shape, **like).exponential_() / lam
+
+
+def draw_gamma(shape: Sequence[int], alpha: Any, beta: Any, **like: Any) -> Tensor:
+    """Numbers of a gamma distribution of the shape `alpha` and the scale `beta`."""
     return torch._standard_gamma(torch.ones(shape, **like) * alpha) * beta
 
 
+def draw_poisson(shape: Sequence[int], lam: Any, **like: Any) -> Tensor:
+    """Counts of the mean `lam`."""
+    return torch.poisson(torch.ones(shape, **like) * lam)
+
+
+def draw_failures(shape: Sequence[int], k: Any, p: Any, **like: Any) -> Tensor:
+    """Failures before `k` successes, each of the chance `p`."""
+    return torch.poisson(draw_gamma(shape, k, (1 - p) / p, **like))
+
+
+def draw_dispersed(shape: Sequence[int], mu: Any, alpha: Any, **like: Any) -> Tensor:
+    """Counts of the mean `mu` and the dispersion `alpha`."""
+    return torch.poisson(draw_gamma(shape, 1 / alpha, mu * alpha, **like))
+
+
 #: By distribution: draws arrays of a shape, given the numbers that its operators have.
-_DRAWS: dict[str, Callable[..., Tensor]] = {
-    'uniform': lambda shape, low, high, **like: low + (high - low) * torch.rand(shape, **like),
-    'normal': lambda shape, loc, scale, **like: loc + scale * torch.randn(shape, **like),
-    'exponential': lambda shape, lam, **like: torch.empty(shape, **like).exponential_() / lam,
-    'gamma': _gamma,
-    'poisson': lambda shape, lam, **like: torch.poisson(torch.ones(shape, **like) * lam),
-    'negative_binomial': lambda shape, k, p, **like: torch.poisson(
-        _gamma(shape, k, (1 - p) / p, **like)),
-    'generalized_negative_binomial': lambda shape, mu, alpha, **like: torch.poisson(
-        _gamma(shape, 1 / alpha, mu * alpha, **like))}
+DRAWS: dict[str, Callable[..., Tensor]] = {
+    'uniform': draw_uniform, 'normal': draw_normal, 'exponential': draw_exponential,
+    'gamma': draw_gamma, 'poisson': draw_poisson, 'negative_binomial': draw_failures,
+    'generalized_negative_binomial': draw_dispersed}
 
 
 def _sampler(name: str, draw: Callable[..., Tensor]) -> None:
@@ -106,7 +134,7 @@ def _sampler(name: str, draw: Callable[..., Tensor]) -> None:
                     device=first.device)
 
 
-for _name, _draw in _DRAWS.items():
+for _name, _draw in DRAWS.items():
     _sampler(_name, _draw)
 runs('_random_randint', creates=True)(lambda shape, device, *, low, high, dtype: torch.randint(
     low, high, shape, dtype=dtype or torch.int32, device=device))
@@ -114,8 +142,9 @@ runs('_shuffle')(lambda x: x[torch.randperm(x.shape[0], device=x.device)])
 
 
 @runs('_sample_multinomial')
-def _sample_multinomial(p: Tensor, *, shape: Sequence[int], get_prob: bool, dtype: torch.dtype
-                        ) -> Tensor | tuple[Tensor, Tensor]:
+def _draw_places(p: Tensor, *, shape: Sequence[int], get_prob: bool, dtype: torch.dtype
+                 ) -> Tensor | tuple[Tensor, Tensor]:
+    """Places along the last axis, drawn by their chances, and the logarithms of these."""
     rows = p.reshape(-1, p.shape[-1])
     drawn = torch.multinomial(rows.detach(), math.prod(shape), replacement=True)
     result = some(drawn.reshape(*p.shape[:-1], *shape).to(dtype))

@@ -11,32 +11,35 @@ from torch import Tensor
 
 from ..._graph.graph import Node
 from ..registry import Unsupported, operator
-from . import DTYPES, Number, Run, runs
+from . import DTYPES, Run, runs
 
-__all__ = ['NAMES']
+__all__ = ['NAMES', 'cube_root', 'gamma_function', 'remainder_or_0', 'round_halves_away',
+           'round_halves_down']
 
 
-def _round(x: Tensor) -> Tensor:
+def round_halves_away(x: Tensor) -> Tensor:
     """To the nearest integer, halves away from zero."""
     return torch.sign(x) * torch.floor(torch.abs(x) + .5)
 
 
-def _cube_root(x: Tensor) -> Tensor:
+def cube_root(x: Tensor) -> Tensor:
+    """The cube root, of negative numbers as well."""
     return torch.sign(x) * torch.abs(x) ** (1 / 3)
 
 
-def _round_to_floor(x: Tensor) -> Tensor:
+def round_halves_down(x: Tensor) -> Tensor:
     """To the nearest integer, halves towards minus infinity."""
     below, above = torch.floor(x), torch.ceil(x)
     return torch.where(x - below <= above - x, below, above)
 
 
-def _gamma_sign(x: Tensor) -> Tensor:
-    """The sign of the gamma function, which alternates below 0, and NaN at its poles there."""
+def gamma_function(x: Tensor) -> Tensor:
+    """The gamma function: its sign alternates below 0, and it is NaN at its poles there."""
     at = x.detach()
     below = torch.floor(at)
     sign = torch.where((below < 0) & (torch.remainder(below, 2) == 1), -1., 1.)
-    return torch.where((below == at) & (at < 0), torch.nan, sign).to(x.dtype)
+    return torch.exp(torch.lgamma(x)) * torch.where((below == at) & (at < 0), torch.nan, sign).to(
+        x.dtype)
 
 
 #: How torch calls the functions of one array that it has.
@@ -47,14 +50,15 @@ NAMES = {**{name: name for name in (
     'degrees': 'rad2deg', 'radians': 'deg2rad', 'fix': 'trunc', 'gammaln': 'lgamma'}
 _UNARY: dict[str, Callable[..., Tensor]] = {
     **{name: getattr(torch, own) for name, own in NAMES.items()},
-    'round': _round, 'rint': _round_to_floor, 'square': torch.square, 'cbrt': _cube_root,
-    'rcbrt': lambda x: 1 / _cube_root(x), 'negative': torch.neg, 'reciprocal': torch.reciprocal,
-    'gamma': lambda x: torch.exp(torch.lgamma(x)) * _gamma_sign(x), 'softsign': F.softsign,
+    'round': round_halves_away, 'rint': round_halves_down, 'square': torch.square,
+    'cbrt': cube_root, 'rcbrt': lambda x: 1 / cube_root(x), 'negative': torch.neg,
+    'reciprocal': torch.reciprocal,
+    'gamma': gamma_function, 'softsign': F.softsign,
     'logical_not': lambda x: (x == 0).to(x.dtype), '_copy': lambda x: x,
     'BlockGrad': torch.detach, '_identity_with_attr_like_rhs': lambda x, like: x}
 
 
-def _divide(x: Number, y: Number) -> Tensor:
+def _divide(x: float | Tensor, y: float | Tensor) -> Tensor:
     """The quotient; of integers towards 0, with what a number has behind the point cut off."""
     like: Tensor = x if isinstance(x, Tensor) else y
     if like.is_floating_point() or like.dtype == torch.bool:
@@ -64,13 +68,13 @@ def _divide(x: Number, y: Number) -> Tensor:
     return torch.div(x, y, rounding_mode=None if y.is_floating_point() else 'trunc')
 
 
-def _mod(x: Tensor, y: Tensor) -> Tensor:
+def remainder_or_0(x: Tensor, y: Tensor) -> Tensor:
     """The remainder with the divisor's sign; 0 where the divisor is 0."""
     zero = y == 0
     return torch.where(zero, torch.zeros_like(x), torch.remainder(x, torch.where(zero, 1, y)))
 
 
-def _power(x: Number, y: Number) -> Tensor:
+def _power(x: float | Tensor, y: float | Tensor) -> Tensor:
     """The power; of integers that of the reals, with what it has behind the point cut off."""
     like: Tensor = x if isinstance(x, Tensor) else y
     if like.is_floating_point():
@@ -80,11 +84,11 @@ def _power(x: Number, y: Number) -> Tensor:
 
 
 # At a tie MXNet gives the whole gradient to one side, torch half of it to each. NaN stays NaN.
-def _maximum(x: Tensor, y: Number) -> Tensor:
+def _maximum(x: Tensor, y: float | Tensor) -> Tensor:
     return torch.where((x >= y) | (x != x), x, y)
 
 
-def _minimum(x: Tensor, y: Number) -> Tensor:
+def _minimum(x: Tensor, y: float | Tensor) -> Tensor:
     return torch.where((x <= y) | (x != x), x, y)
 
 
@@ -94,12 +98,12 @@ def _hypotenuse(x: Tensor, y: Tensor) -> Tensor:
     return torch.hypot(x.double(), y.double()).to(x.dtype)
 
 
-def _compared(compare: Callable[[Tensor, Number], Tensor]) -> Callable[[Tensor, Number], Tensor]:
+def _compared(compare: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Comparisons give 0 and 1 in the type of what they compare."""
     return lambda x, y: compare(x, y).to(x.dtype)
 
 
-def _truth(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Number], Tensor]:
+def _truth(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
     return _compared(lambda x, y: combine(x != 0, torch.as_tensor(y != 0, device=x.device)))
 
 
@@ -116,8 +120,8 @@ _SCALAR: dict[str, Callable[..., Tensor]] = {
     **_COMMON, 'plus': torch.add, 'minus': torch.sub, 'rminus': torch.rsub, 'mul': torch.mul,
     'div': _divide, 'rdiv': lambda x, number: _divide(number, x),
     'rpower': lambda x, number: _power(number, x),
-    'mod': lambda x, number: _mod(x, torch.full_like(x, number)),
-    'rmod': lambda x, number: _mod(torch.full_like(x, number), x),
+    'mod': lambda x, number: remainder_or_0(x, torch.full_like(x, number)),
+    'rmod': lambda x, number: remainder_or_0(torch.full_like(x, number), x),
     'hypot': lambda x, number: _hypotenuse(x, torch.full_like(x, number))}
 
 
@@ -146,7 +150,7 @@ for _name, _function in _UNARY.items():
 for _name, _function in {'add': torch.add, 'sub': torch.sub, 'mul': torch.mul,
                          'div': _divide}.items():
     runs('elemwise_' + _name, 'broadcast_' + _name)(_function)
-for _name, _function in {**_COMMON, 'mod': _mod, 'hypot': _hypotenuse}.items():
+for _name, _function in {**_COMMON, 'mod': remainder_or_0, 'hypot': _hypotenuse}.items():
     runs('_' + _name, 'broadcast_' + _name)(_function)
 for _name, _function in _SCALAR.items():
     operator('_%s_scalar' % _name)(functools.partial(_with_number, _function))
@@ -174,9 +178,9 @@ def _cast_reals(node: Node) -> Run:
 
 
 @runs('smooth_l1')
-def _smooth_l1(x: Tensor, *, scalar: float, node: Node) -> Tensor:
+def _smooth_l1(x: Tensor, *, scalar: float, name: str) -> Tensor:
     if not x.is_floating_point():
-        raise ValueError('%s, smooth_l1, of integers is not supported' % node.name)
+        raise ValueError('%s, smooth_l1, of integers is not supported' % name)
     size, square = torch.abs(x), scalar ** 2
     if not square:
         return .5 * square * x * x

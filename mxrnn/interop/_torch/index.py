@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..._graph.graph import Node
 from ..._graph.sizes import reduced_axes
 from . import runs, some
 
@@ -21,7 +20,7 @@ Axes = Sequence[int]
 def _reduction(name: str, reduce: Callable[[Tensor, Axes, bool], Tensor]) -> None:
     """Enter a reduction, of which `reduce` takes the array, the axes and whether they are kept."""
     @runs(name)
-    def run(x: Tensor, *, axis: Axes | None, keepdims: bool, exclude: bool) -> Tensor:
+    def run(x: Tensor, *, axis: Sequence[int] | None, keepdims: bool, exclude: bool) -> Tensor:
         over = reduced_axes(x.dim(), axis, exclude)
         # Over no axes torch would reduce all.
         result = reduce(x, over, keepdims) if over else reduce(x.unsqueeze(0), (0,), False)
@@ -32,7 +31,7 @@ class _Extreme(torch.autograd.Function):
     """The largest or smallest; every element that equals it gets the whole gradient."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, axes: Axes,
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, axes: Sequence[int],
                 sign: int) -> Tensor:
         result = (torch.amax if sign > 0 else torch.amin)(x, axes, True)
         ctx.save_for_backward(x, result)
@@ -45,12 +44,13 @@ class _Extreme(torch.autograd.Function):
         return grad * (x == result), None, None
 
 
-def _extreme(x: Tensor, axes: Axes, keep: bool, sign: int) -> Tensor:
+def _extreme(x: Tensor, axes: Sequence[int], keep: bool, sign: int) -> Tensor:
     result: Tensor = _Extreme.apply(x, axes, sign)
     return result if keep else result.squeeze(axes)
 
 
-def _product(x: Tensor, axes: Axes, keep: bool) -> Tensor:
+def _product(x: Tensor, axes: Sequence[int], keep: bool) -> Tensor:
+    """The product over some axes."""
     for axis in sorted(axes, reverse=True):
         x = torch.prod(x, axis, keepdim=keep)
     return x
@@ -62,13 +62,13 @@ _reduction('mean', lambda x, axes, keep: torch.mean(
 _reduction('prod', _product)
 _reduction('nansum', torch.nansum)
 _reduction('nanprod', lambda x, axes, keep: _product(
-    torch.where(torch.isnan(x), torch.ones_like(x), x), axes, keep))
+    torch.where(torch.isnan(x), 1, x), axes, keep))
 _reduction('max', lambda x, axes, keep: _extreme(x, axes, keep, 1))
 _reduction('min', lambda x, axes, keep: _extreme(x, axes, keep, -1))
 
 
 @runs('norm')
-def _norm(x: Tensor, *, ord: int, axis: Axes | None, keepdims: bool,
+def _norm(x: Tensor, *, ord: int, axis: Sequence[int] | None, keepdims: bool,
           out_dtype: torch.dtype | None) -> Tensor:
     over = reduced_axes(x.dim(), axis)
     size = (torch.sum(torch.abs(x), over, keepdims) if ord == 1
@@ -77,10 +77,10 @@ def _norm(x: Tensor, *, ord: int, axis: Axes | None, keepdims: bool,
 
 
 @runs('moments')
-def _moments(x: Tensor, *, axes: Axes | None, keepdims: bool, node: Node
+def _moments(x: Tensor, *, axes: Sequence[int] | None, keepdims: bool, name: str
              ) -> tuple[Tensor, Tensor]:
     if not x.is_floating_point():
-        raise ValueError('%s, moments, of integers is not supported' % node.name)
+        raise ValueError('%s, moments, of integers is not supported' % name)
     over = reduced_axes(x.dim(), axes)
     return (some(torch.mean(x, over, keepdims)),
             some(torch.var(x, over, unbiased=False, keepdim=keepdims)))
@@ -110,6 +110,7 @@ runs('argmax_channel')(lambda x: torch.argmax(x, 1).to(x.dtype))
 # ---- order
 
 def _ordered(x: Tensor, axis: int | None, ascending: bool) -> tuple[Tensor, Tensor, int]:
+    """The elements in order along an axis, where they were, and the axis."""
     if axis is None:
         x, axis = x.reshape(-1), 0
     values, places = torch.sort(x, dim=axis, descending=not ascending, stable=True)
@@ -121,8 +122,9 @@ runs('argsort')(lambda x, *, axis, is_ascend, dtype: _ordered(x, axis, is_ascend
 
 
 @runs('topk')
-def _topk(x: Tensor, *, axis: int | None, k: int, is_ascend: bool, ret_typ: str,
-          dtype: torch.dtype) -> Tensor | tuple[Tensor, Tensor]:
+def _largest(x: Tensor, *, axis: int | None, k: int, is_ascend: bool, ret_typ: str,
+             dtype: torch.dtype) -> Tensor | tuple[Tensor, Tensor]:
+    """The `k` largest or smallest elements: their values, places, both, or a mask of them."""
     values, places, along = _ordered(x, axis, is_ascend)
     first = k if k > 0 else values.shape[along]
     values, places = values.narrow(along, 0, first), places.narrow(along, 0, first)
@@ -144,11 +146,11 @@ runs('Embedding', '_contrib_SparseEmbedding')(lambda index, weight: F.embedding(
 
 
 @runs('take')
-def _take(x: Tensor, index: Tensor, *, axis: int, mode: str, node: Node) -> Tensor:
+def _take(x: Tensor, index: Tensor, *, axis: int, mode: str, name: str) -> Tensor:
     along = axis % x.dim()
     if mode == 'raise' and not ((index >= 0) & (index < x.shape[along])).all():
         raise IndexError('%s, take, has an index outside of the axis of length %d'
-                         % (node.name, x.shape[along]))
+                         % (name, x.shape[along]))
     rows = x.index_select(along, _places(index, x.shape[along], mode).reshape(-1))
     return rows.reshape(x.shape[:along] + index.shape + x.shape[along + 1:])
 
@@ -193,8 +195,9 @@ def _batch_dot(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool) ->
 
 
 @runs('_linalg_gemm2')
-def _gemm2(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool, alpha: float, axis: int
-           ) -> Tensor:
+def _scaled_product(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool, alpha: float,
+                    axis: int) -> Tensor:
+    """`alpha` times the product along the last axis and `axis`."""
     product = _batch_dot(x.movedim(axis, -2), y.movedim(axis, -2), transpose_a=transpose_a,
                          transpose_b=transpose_b)
     return (product * alpha).movedim(-2, axis)

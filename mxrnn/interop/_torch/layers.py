@@ -1,7 +1,7 @@
 """Layers: products, convolutions, pooling, norms, dropout, softmax."""
 from __future__ import annotations
 
-from typing import Callable, Tuple
+from typing import Callable
 
 import torch
 import torch.nn.functional as F
@@ -30,13 +30,10 @@ def _first(x: Tensor) -> Tensor:
     return x.movedim(-1, 1)
 
 
-Sizes = Tuple[int, ...]
-
-
 @runs('Convolution', 'Convolution_v1')
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, kernel: Sizes,
-                 stride: Sizes, dilate: Sizes, pad: Sizes, num_group: int, layout: str | None
-                 ) -> Tensor:
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, kernel: tuple[int, ...],
+                 stride: tuple[int, ...], dilate: tuple[int, ...], pad: tuple[int, ...],
+                 num_group: int, layout: str | None) -> Tensor:
     last = channels_last(layout)
     if last:
         x, weight = _first(x), _first(weight)
@@ -100,7 +97,7 @@ def _up_sampling(node: Node) -> Run:
 
 
 @runs('Dropout', training=True)
-def _dropout(training: bool, x: Tensor, *, p: float, mode: str, axes: Sizes) -> Tensor:
+def _dropout(training: bool, x: Tensor, *, p: float, mode: str, axes: tuple[int, ...]) -> Tensor:
     if not (training or mode == 'always') or p == 0:
         return x
     if not axes:
@@ -111,34 +108,30 @@ def _dropout(training: bool, x: Tensor, *, p: float, mode: str, axes: Sizes) -> 
 
 # ---- norms
 
-@operator('BatchNorm', 'BatchNorm_v1', '_contrib_SyncBatchNorm', training=True)
-def _batch_norm(node: Node) -> Run:
-    eps, momentum, both = node.eps, node.momentum, node.output_mean_var
-    fixed, stored = node.fix_gamma, node.use_global_stats
-    axis = node.axis if node.op == 'BatchNorm' else 1
-
-    def run(training: bool, x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor,
-            var: Tensor) -> Tensor | tuple[Tensor, ...]:
-        gamma = torch.ones_like(gamma) if fixed else gamma
-        x = x.movedim(axis, 1) if axis != 1 else x
-        if training and not stored:
-            # The moving variance is that of the batch as it is, where torch would take n / (n - 1).
-            with torch.no_grad():
-                axes = [a for a in range(x.dim()) if a != 1]
-                new_var, new_mean = torch.var_mean(x, axes, unbiased=False)
-                mean.mul_(momentum).add_(new_mean, alpha=1 - momentum)
-                var.mul_(momentum).add_(new_var, alpha=1 - momentum)
-            result = F.batch_norm(x, None, None, gamma, beta, True, 0, eps)
-        else:
-            new_mean, new_var = mean, var
-            result = F.batch_norm(x, mean, var, gamma, beta, False, 0, eps)
-        result = result.movedim(1, axis) if axis != 1 else result
-        if not both:
-            return result
-        # BatchNorm's output 'var' is 1 / standard deviation, that of its variants the variance.
-        return result, new_mean.clone(), (
-            torch.rsqrt(new_var + eps) if node.op == 'BatchNorm' else new_var.clone())
-    return run
+@runs('BatchNorm', 'BatchNorm_v1', '_contrib_SyncBatchNorm', training=True)
+def _batch_norm(training: bool, x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor,
+                *, eps: float, momentum: float, fix_gamma: bool, use_global_stats: bool,
+                output_mean_var: bool, op: str, axis: int = 1) -> Tensor | tuple[Tensor, ...]:
+    """BatchNorm with the variance of n elements; its mean and variance as MXNet gives them."""
+    gamma = torch.ones_like(gamma) if fix_gamma else gamma
+    x = x.movedim(axis, 1) if axis != 1 else x
+    if training and not use_global_stats:
+        # The moving variance is that of the batch as it is, where torch would take n / (n - 1).
+        with torch.no_grad():
+            axes = [a for a in range(x.dim()) if a != 1]
+            new_var, new_mean = torch.var_mean(x, axes, unbiased=False)
+            mean.mul_(momentum).add_(new_mean, alpha=1 - momentum)
+            var.mul_(momentum).add_(new_var, alpha=1 - momentum)
+        result = F.batch_norm(x, None, None, gamma, beta, True, 0, eps)
+    else:
+        new_mean, new_var = mean, var
+        result = F.batch_norm(x, mean, var, gamma, beta, False, 0, eps)
+    result = result.movedim(1, axis) if axis != 1 else result
+    if not output_mean_var:
+        return result
+    # BatchNorm's output 'var' is 1 / standard deviation, that of its variants the variance.
+    return result, new_mean.clone(), (
+        torch.rsqrt(new_var + eps) if op == 'BatchNorm' else new_var.clone())
 
 
 def _moments(x: Tensor, axis: int, keep: bool, eps: float) -> tuple[Tensor, Tensor]:
@@ -150,6 +143,7 @@ def _moments(x: Tensor, axis: int, keep: bool, eps: float) -> tuple[Tensor, Tens
 @runs('LayerNorm')
 def _layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, axis: int, eps: float,
                 output_mean_var: bool) -> Tensor | tuple[Tensor, ...]:
+    """LayerNorm, and its mean and deviation."""
     last = axis % x.dim() == x.dim() - 1
     result = F.layer_norm(x if last else x.movedim(axis, -1), gamma.shape, gamma, beta, eps)
     result = result if last else result.movedim(-1, axis)
@@ -163,6 +157,7 @@ runs('InstanceNorm')(lambda x, gamma, beta, *, eps: F.instance_norm(
 @runs('GroupNorm')
 def _group_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, num_groups: int, eps: float,
                 output_mean_var: bool) -> Tensor | tuple[Tensor, ...]:
+    """GroupNorm, with a factor for each channel or each group, and its mean and deviation."""
     rows = x.shape[0], num_groups, -1
     if gamma.numel() == x.shape[1]:
         result = F.group_norm(x, num_groups, gamma, beta, eps)
@@ -184,6 +179,7 @@ runs('LRN')(lambda x, *, nsize, alpha, beta, knorm: F.local_response_norm(
 
 @runs('_contrib_div_sqrt_dim')
 def _div_sqrt_dim(x: Tensor) -> Tensor:
+    """An array by the root of its last axis, which is cut off where the array is of integers."""
     root = x.shape[-1] ** .5
     return x / root if x.is_floating_point() else (x / int(root)).to(x.dtype)
 

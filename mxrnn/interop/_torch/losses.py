@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..._graph.graph import Node
-from . import Number, runs
+from . import runs
 
 __all__: list[str] = []
 
@@ -30,21 +29,24 @@ class _Head(torch.autograd.Function):
         return ctx.gradient(output), None, None
 
 
-def _head(x: Tensor, output: Tensor, gradient: Callable[[Tensor], Tensor]) -> Tensor:
+def _with_gradient(x: Tensor, output: Tensor, gradient: Callable[[Tensor], Tensor]) -> Tensor:
+    """The output of a loss, whose gradient is a function of it."""
     return _Head.apply(x, output, gradient)
 
 
-def _given(node: Node, label: Tensor | None) -> Tensor:
+def _label_of(name: str, label: Tensor | None) -> Tensor:
+    """The label, which may be left out where there are no gradients."""
     if label is None:
-        raise ValueError('the label of %s must be given to compute gradients' % node.name)
+        raise ValueError('the label of %s must be given to compute gradients' % name)
     return label
 
 
 @runs('SoftmaxOutput', training=True)
 def _softmax_output(training: bool, x: Tensor, label: Tensor | None = None, *, grad_scale: float,
                     normalization: str, out_grad: bool, ignore_label: float, use_ignore: bool,
-                    multi_output: bool, preserve_shape: bool, smooth_alpha: float, node: Node
+                    multi_output: bool, preserve_shape: bool, smooth_alpha: float, name: str
                     ) -> Tensor:
+    """The softmax, whose gradient is that of MXNet's loss of the label."""
     # Channels are not smoothed.
     axis, alpha = (1, 0.) if multi_output else (-1, smooth_alpha)
 
@@ -63,7 +65,7 @@ def _softmax_output(training: bool, x: Tensor, label: Tensor | None = None, *, g
             grad = grad - (~hot).to(p.dtype) * (alpha / (p.shape[-1] - 1))
         if use_ignore:
             grad = grad.masked_fill(ignored.unsqueeze(-1), 0)
-        factor: Number = grad_scale
+        factor: float | Tensor = grad_scale
         if multi_output and normalization != 'valid':
             factor = factor / (places.numel() // places.shape[0])
         if normalization == 'batch':
@@ -80,21 +82,21 @@ def _softmax_output(training: bool, x: Tensor, label: Tensor | None = None, *, g
     p = F.softmax(rows, axis)
 
     def own_gradient(output: Tensor) -> Tensor:
-        given = _given(node, label)
+        given = _label_of(name, label)
         return gradient(p, given.reshape(p.shape) if given.shape == x.shape else given).reshape(
             x.shape)
-    return _head(x, p.reshape(x.shape), own_gradient)
+    return _with_gradient(x, p.reshape(x.shape), own_gradient)
 
 
-def _regression(name: str, output: Callable[[Tensor], Tensor],
+def _regression(op: str, output: Callable[[Tensor], Tensor],
                 slope: Callable[[Tensor, Tensor], Tensor]) -> None:
-    @runs(name)
-    def run(x: Tensor, label: Tensor | None = None, *, grad_scale: float, node: Node) -> Tensor:
+    @runs(op)
+    def run(x: Tensor, label: Tensor | None = None, *, grad_scale: float, name: str) -> Tensor:
         def gradient(out: Tensor) -> Tensor:
-            given = _given(node, label)
+            given = _label_of(name, label)
             each = given.numel() // given.shape[0]
             return slope(out, given.reshape(out.shape).to(out.dtype)) * (grad_scale / each)
-        return _head(x, output(x.detach()), gradient)
+        return _with_gradient(x, output(x.detach()), gradient)
 
 
 _regression('LinearRegressionOutput', lambda x: x, torch.sub)
@@ -110,22 +112,24 @@ def _make_loss(x: Tensor, *, grad_scale: float, normalization: str, valid_thresh
             return torch.full_like(x, grad_scale) / (x > valid_thresh).sum().clamp(min=1)
         rows = x.numel() // x.shape[-1] if normalization == 'batch' else 1
         return torch.full_like(x, grad_scale / rows)
-    return _head(x, x.detach(), gradient)
+    return _with_gradient(x, x.detach(), gradient)
 
 
-runs('make_loss')(lambda x: _head(x, x.detach(), torch.ones_like))
+runs('make_loss')(lambda x: _with_gradient(x, x.detach(), torch.ones_like))
 
 
 @runs('SVMOutput')
 def _svm_output(x: Tensor, label: Tensor | None = None, *, margin: float, use_linear: bool,
-                regularization_coefficient: float, node: Node) -> Tensor:
+                regularization_coefficient: float, name: str) -> Tensor:
+    """The scores, whose gradient is that of MXNet's hinge loss of the label."""
     def gradient(x: Tensor) -> Tensor:
-        hot = _given(node, label).long().unsqueeze(-1) == torch.arange(x.shape[1], device=x.device)
+        places = _label_of(name, label).long().unsqueeze(-1)
+        hot = places == torch.arange(x.shape[1], device=x.device)
         sign = torch.where(hot, 1., -1.).to(x.dtype)
         short = margin - sign * x
         size = (short > 0).to(x.dtype) if use_linear else 2 * short.clamp(min=0)
         return -sign * size * regularization_coefficient
-    return _head(x, x.detach(), gradient)
+    return _with_gradient(x, x.detach(), gradient)
 
 
 runs('softmax_cross_entropy')(lambda x, label: F.cross_entropy(

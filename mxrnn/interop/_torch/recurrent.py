@@ -1,8 +1,8 @@
 """sym.RNN through torch's own kernels, and the operators on sequences."""
 from __future__ import annotations
 
-import functools
-from typing import Any, Callable, Sequence
+import math
+from typing import Any, Sequence
 
 import torch
 from torch import Tensor
@@ -10,14 +10,9 @@ from torch import Tensor
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import FusedLayout
 from ..registry import Unsupported, operator
-from . import Run, runs
+from . import Run, keywords, runs
 
-__all__ = ['arrays_of_rnn', 'mask_steps', 'reverse_sequences']
-
-KERNELS: dict[str, Callable[..., Any]] = {
-    'rnn_relu': torch._VF.rnn_relu, 'rnn_tanh': torch._VF.rnn_tanh, 'gru': torch._VF.gru,
-    'lstm': torch._VF.lstm}
-
+__all__ = ['arrays_of_rnn', 'mask_steps', 'reverse_sequences', 'run_rnn']
 
 def arrays_of_rnn(graph: Graph, node: Node) -> Node:
     """`node` without the join of its weights, if it is an RNN that would cut them again.
@@ -41,45 +36,51 @@ def _before_reshape(graph: Graph, entry: Entry) -> Entry:
     return entry
 
 
+def run_rnn(training: bool, data: Tensor, arrays: Sequence[Tensor], states: Sequence[Tensor], *,
+            mode: str, state_size: int, num_layers: int, bidirectional: bool, p: float
+            ) -> tuple[Tensor, ...]:
+    """The outputs and last states of an RNN; cuDNN on a GPU, oneDNN on a CPU.
+
+    The arrays are those of all cells, first weights and then biases, or the vector of all of them.
+    States may have a batch of 1 that stands for any; without them, they begin with zeros.
+    """
+    cells = num_layers * (2 if bidirectional else 1)
+    rows = state_size * {'lstm': 4, 'gru': 3}.get(mode, 1)
+    shapes = [(rows, data.shape[2] if cell < cells // num_layers else (
+        state_size * cells // num_layers)) for cell in range(cells)]
+    wanted = [*(each for shape in shapes for each in (shape, (rows, state_size))),
+              *[(rows,)] * (2 * cells)]
+    # cuDNN wants them side by side, as the vector has them.
+    if data.is_cuda or [tuple(array.shape) for array in arrays] != wanted:
+        vector = torch.cat([each.reshape(-1) for each in arrays]) if len(arrays) > 1 else arrays[0]
+        parts = vector.split([math.prod(shape) for shape in wanted])
+        arrays = [part.view(shape) for part, shape in zip(parts, wanted)]
+    # torch takes the arrays of each cell together.
+    weights = [arrays[at] for cell in range(cells) for at in (
+        2 * cell, 2 * cell + 1, 2 * (cells + cell), 2 * (cells + cell) + 1)]
+    size = cells, data.shape[1], state_size
+    states = states or [data.new_zeros(size)] * (2 if mode == 'lstm' else 1)
+    begin = [state.expand(size).contiguous() for state in states]
+    kernel = getattr(torch._VF, mode)
+    found: tuple[Tensor, ...] = kernel(
+        data, begin if mode == 'lstm' else begin[0], weights, True, num_layers,
+        p if training and num_layers > 1 else 0., training, bidirectional, False)
+    return found
+
+
 @operator('RNN', training=True)
 def _rnn(node: Node) -> Run:
-    """One call for all layers and directions: cuDNN on a GPU, oneDNN on a CPU."""
+    """One call for all layers and directions."""
     for key in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
         if getattr(node, key) is not None:
             raise Unsupported('%s is not supported' % key)
     if node.use_sequence_length:
         raise Unsupported('use_sequence_length is not supported')
-    layout, lstm, states = FusedLayout.of(node), node.mode == 'lstm', node.state_outputs
-    kernel, units, layers, both = KERNELS[node.mode], node.state_size, node.num_layers, (
-        node.bidirectional)
-    directions, p = len(layout.directions), node.p if layers > 1 else 0.
-    num_begin = 2 if lstm else 1
-    cells = layers * directions
-    # The vector has all weights and then all biases; torch takes those of each cell together.
-    order = [each for i in range(0, 2 * cells, 2)
-             for each in (i, i + 1, 2 * cells + i, 2 * cells + i + 1)]
-
-    @functools.lru_cache(maxsize=4)
-    def shapes(width: int) -> list[torch.Size]:
-        return [torch.Size(each.shape) for each in layout.arrays(width, by_gate=False)]
-
-    def weights(arrays: Sequence[Tensor], data: Tensor) -> list[Tensor]:
-        wanted = shapes(data.shape[2])
-        # cuDNN wants them side by side, as the vector has them.
-        if data.is_cuda or [array.shape for array in arrays] != wanted:
-            vector = torch.cat([array.reshape(-1) for array in arrays]) if len(arrays) > 1 else (
-                arrays[0])
-            parts = vector.split([shape.numel() for shape in wanted])
-            arrays = [part.view(shape) for part, shape in zip(parts, wanted)]
-        return [arrays[i] for i in order]
+    begin, options = 2 if node.mode == 'lstm' else 1, keywords(run_rnn, node)
 
     def run(training: bool, data: Tensor, *inputs: Tensor) -> Any:
-        shape = cells, data.shape[1], units
-        # Begin states may have a batch of 1 that stands for any.
-        begin = [state.expand(shape).contiguous() for state in inputs[-num_begin:]]
-        outputs = kernel(data, begin if lstm else begin[0], weights(inputs[:-num_begin], data),
-                         True, layers, p if training else 0., training, both, False)
-        return outputs if states else outputs[0]
+        outputs = run_rnn(training, data, inputs[:-begin], inputs[-begin:], **options)
+        return outputs if node.state_outputs else outputs[0]
     return run
 
 

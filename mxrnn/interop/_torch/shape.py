@@ -1,7 +1,6 @@
 """Operators that move elements: shapes, axes, parts, joins."""
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Sequence
 
@@ -64,19 +63,17 @@ def _slice_axis(x: Tensor, *, axis: int, begin: int, end: int | None) -> Tensor:
     return x.narrow(axis, first, last - first)
 
 
-def _part(x: Tensor, axis: int, begin: int | None, end: int | None, step: int | None) -> Tensor:
-    if step is None or step > 0:
-        return x[(slice(None),) * axis + (slice(begin, end, step),)]
-    size = x.shape[axis]
-    places = range(*slice(begin, end, step).indices(size))
-    return x.index_select(axis, torch.tensor(list(places), dtype=torch.int64, device=x.device))
-
-
 @runs('slice')
-def _slice(x: Tensor, *, begin: Sequence[int | None], end: Sequence[int | None],
-           step: Sequence[int | None]) -> Tensor:
-    for axis, part in enumerate(itertools.zip_longest(begin, end, step)):
-        x = _part(x, axis, *part)
+def _sliced(x: Tensor, *, begin: Sequence[int | None], end: Sequence[int | None],
+            step: Sequence[int | None]) -> Tensor:
+    """A part of each axis; where a step is below 0, backwards."""
+    for axis, (first, last) in enumerate(zip(begin, end)):
+        by = (step[axis] if axis < len(step) else None) or 1
+        if by > 0:
+            x = x[(slice(None),) * axis + (slice(first, last, by),)]
+        else:
+            places = list(range(*slice(first, last, by).indices(x.shape[axis])))
+            x = x.index_select(axis, torch.tensor(places, dtype=torch.int64, device=x.device))
     return x
 
 
@@ -88,20 +85,21 @@ def _slice_like(x: Tensor, like: Tensor, *, axes: Sequence[int]) -> Tensor:
 
 
 @runs('SliceChannel')
-def _split(x: Tensor, *, num_outputs: int, axis: int, squeeze_axis: bool, node: Node
+def _split(x: Tensor, *, num_outputs: int, axis: int, squeeze_axis: bool, name: str, op: str
            ) -> Sequence[Tensor]:
     size = x.shape[axis]
     if size != num_outputs if squeeze_axis else size % num_outputs:
         raise ValueError('%s, %s, must cut its input into %d %s, got an axis of length %d' % (
-            node.name, node.op, num_outputs, 'steps' if squeeze_axis else 'equal parts', size))
+            name, op, num_outputs, 'steps' if squeeze_axis else 'equal parts', size))
     return x.unbind(axis) if squeeze_axis else x.split(size // num_outputs, axis)
 
 
 @runs('_split_v2')
 def _split_v2(x: Tensor, *, sections: int, indices: Sequence[int], axis: int, squeeze_axis: bool,
-              node: Node) -> Sequence[Tensor]:
+              name: str, op: str) -> Sequence[Tensor]:
     if sections:
-        return _split(x, num_outputs=sections, axis=axis, squeeze_axis=squeeze_axis, node=node)
+        return _split(x, num_outputs=sections, axis=axis, squeeze_axis=squeeze_axis, name=name,
+                      op=op)
     ends = [*indices[1:], x.shape[axis]]
     parts = [x.narrow(axis, begin, end - begin) for begin, end in zip(indices, ends)]
     return [part.squeeze(axis) for part in parts] if squeeze_axis else parts
@@ -151,6 +149,7 @@ def _broadcast_like(x: Tensor, like: Tensor, *, lhs_axes: Sequence[int] | None,
 
 @runs('depth_to_space')
 def _depth_to_space(x: Tensor, *, block_size: int) -> Tensor:
+    """Blocks of an image out of its channels."""
     (n, c, h, w), size = x.shape, block_size
     x = x.reshape(n, size, size, c // size ** 2, h, w).permute(0, 3, 4, 1, 5, 2)
     return x.reshape(n, c // size ** 2, h * size, w * size)
@@ -158,6 +157,7 @@ def _depth_to_space(x: Tensor, *, block_size: int) -> Tensor:
 
 @runs('space_to_depth')
 def _space_to_depth(x: Tensor, *, block_size: int) -> Tensor:
+    """Channels out of the blocks of an image."""
     (n, c, h, w), size = x.shape, block_size
     x = x.reshape(n, c, h // size, size, w // size, size).permute(0, 3, 5, 1, 2, 4)
     return x.reshape(n, c * size ** 2, h // size, w // size)
