@@ -15,11 +15,10 @@ import mxrnn
 from mxrnn import mx
 from mxrnn._graph import attributes
 from mxrnn._graph.attributes import REQUIRED, AttributeValueError
-from mxrnn._graph.axes import axes_of
-from mxrnn._graph.factors import UnknownAxes, number_of
 from mxrnn._graph.graph import Entry, Graph, Node, output_name
 from mxrnn._graph.operators import canonical, check_attributes
 from mxrnn._graph.rows import ROWS, WITHOUT_MEANING, add
+from mxrnn._graph.shapes.rules import axes_of
 from mxrnn.interop import graph_from_json
 
 from . import needs_operator
@@ -349,23 +348,6 @@ def nodes_with_shapes():
                 yield (node, [shapes[output_name(graph.nodes[entry.node], entry.output)]
                               for entry in node.inputs],
                        [shapes.get(output_name(node, at)) for at in range(node.num_outputs)])
-
-
-def test_axes_of_outputs():
-    """Rules that know sizes know them as MXNet does."""
-    wrong, known = [], set()
-    for node, inputs, outputs in nodes_with_shapes():
-        try:
-            found = axes_of(node, [[(size,) for size in shape] for shape in inputs])
-        except (UnknownAxes, IndexError):
-            continue
-        known.add(node.op)
-        for axes, shape in zip(found, outputs):
-            sizes = [number_of(axis) for axis in axes]
-            if shape is not None and (len(sizes) != len(shape) or any(
-                    size not in (None, other) for size, other in zip(sizes, shape))):
-                wrong.append((node.op, node.attrs, inputs, sizes, shape))
-    assert not wrong and len(known) > 100
 
 
 @pytest.mark.parametrize('text, size, more', [('TRUE', 3, None), ('0', 5, -1), ('False', 5, -1)])

@@ -11,12 +11,13 @@ import re
 from collections import Counter, defaultdict
 from typing import Iterable, Mapping, NamedTuple, Sequence
 
-from .axes import axes_of
-from .factors import Axes, UnknownAxes, number_of
 from .graph import Entry, Graph, Node
 from .layout import FusedLayout
 from .rolling.writing import Writer
-from .sizes import Axis
+from .shapes.axes import Axes, UnknownAxes, number_of
+from .shapes.equal import SizeError
+from .shapes.rules import axes_of
+from .shapes.sizes import Axis
 
 __all__ = ['Edit', 'merged', 'readers', 'without_effectless']
 
@@ -171,7 +172,7 @@ def _one_row(graph: Graph, entry: Entry) -> bool:
         for move in reversed(moves):  # arrays are joined only if they have as many rows
             axes, = axes_of(move, [axes] * len(move.inputs))
         return number_of(axes[-2]) == 1
-    except (UnknownAxes, IndexError):
+    except (UnknownAxes, SizeError, IndexError):
         return False
 
 

@@ -7,12 +7,12 @@ from typing import Container, Iterator, Mapping, Sequence, Union
 import numpy as np
 
 from .. import _check
-from .._graph.factors import Factors
 from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, roll
-from .._graph.sizes import Axis, resolve
+from .._graph.shapes.axes import Factors
+from .._graph.shapes.infer import infer
+from .._graph.shapes.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
-from .._graph.stepping.follow import Value, follow
 from .registry import ExportError
 
 __all__ = ['blaming_axes', 'check_names', 'check_shapes', 'check_types', 'how_to_free', 'in_steps',
@@ -170,16 +170,17 @@ def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, 
 
     def axis_of(name: str, at: int, size: int | str) -> Factors:
         if isinstance(size, str):
-            return (labels.setdefault(size, Axis(label=size)),)
+            return (labels.setdefault(size, Axis(label=size, free=True)),)
         if name not in given or size == 1 or at > 1:  # neither batch nor time; 1 is repeated
             return (size,)
-        axis = Axis(label='%s[%d]' % (name, at))
+        axis = Axis(label='%s[%d]' % (name, at), free=True)
         axis.given = size
         places[axis] = 'axis %d of %s' % (at, name), size
         return (axis,)
-    follow(graph, {place: Value([axis_of(node.name, at, size) for at, size in enumerate(
-        shapes[node.name] if node.name in shapes else np.shape(params[node.name]))], {})
-        for place, node in enumerate(graph.nodes) if place in graph.needed() and node.is_variable})
+    needed = graph.needed()
+    infer(graph, {place: [axis_of(node.name, at, size) for at, size in enumerate(
+        shapes[node.name] if node.name in shapes else np.shape(params[node.name]))]
+        for place, node in enumerate(graph.nodes) if place in needed and node.is_variable})
     first: dict[object, tuple[str, int]] = {}
     for axis, (where, size) in places.items():
         known = resolve(axis)

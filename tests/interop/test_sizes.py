@@ -5,18 +5,16 @@ import itertools
 
 import pytest
 
-from mxrnn._graph.sizes import (
+from mxrnn._graph.shapes.equal import SizeError, broadcast, suggest, unify
+from mxrnn._graph.shapes.sizes import (
     Axis,
-    SizeError,
     Source,
-    broadcast,
     divide,
     interval,
+    number_for,
     product,
     resolve,
     same,
-    suggest,
-    unify,
 )
 
 
@@ -94,8 +92,8 @@ def test_shapes_are_broadcast_from_their_last_axes():
         broadcast((batch, 2), (3,))
 
 
-@pytest.mark.parametrize('step, expected', [(-3, 1), (-2, 1), (-1, 3), (1, 33), (2, 0), (3, 0)])
-def test_a_part_of_an_open_axis_is_as_long_as_that_of_any_number(step, expected):
+@pytest.mark.parametrize('step', [-3, -2, -1, 1, 2, 3])
+def test_a_part_of_an_open_axis_is_as_long_as_that_of_any_number(step):
     """Where a size is told, it is that of all axes that the bounds do not reach beyond."""
     bounds = [None, *range(-3, 4)]
     told = 0
@@ -104,6 +102,6 @@ def test_a_part_of_an_open_axis_is_as_long_as_that_of_any_number(step, expected)
         size = interval(begin, end, axis, step)
         if size is not None:
             told += 1
-            assert [length if size is axis else size for length in range(3, 9)] == [
-                interval(begin, end, length, step) for length in range(3, 9)], (begin, end)
-    assert told == expected
+            assert [number_for(size, {axis: length}) for length in range(6, 12)] == [
+                interval(begin, end, length, step) for length in range(6, 12)], (begin, end)
+    assert told == 52

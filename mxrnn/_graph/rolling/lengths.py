@@ -4,11 +4,12 @@ from __future__ import annotations
 import contextlib
 from typing import Callable, Mapping, Optional, Sequence
 
-from ..axes import axes_of
-from ..factors import Axes, UnknownAxes, factors_of, open_axes
 from ..graph import Entry, Graph, Node
 from ..operators import has
-from ..sizes import Axis, Size, product, same
+from ..shapes.axes import Axes, UnknownAxes, factors_of, open_axes
+from ..shapes.equal import SizeError
+from ..shapes.rules import axes_of
+from ..shapes.sizes import Axis, Size, product, same
 from .emitting import Counted
 from .masks import clips_of, masked
 from .plans import Span
@@ -154,7 +155,7 @@ class _Freeing(Writer):
 def _note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:
     """Note the axes of what `nodes` give, from number `begin` on."""
     for place in range(begin, len(nodes)):
-        with contextlib.suppress(UnknownAxes, IndexError):
+        with contextlib.suppress(UnknownAxes, SizeError, IndexError):
             for output, found in enumerate(_axes_of(nodes[place], axes)):
                 axes[Entry(place, output)] = found
                 for axis in open_axes(found):
@@ -219,7 +220,7 @@ def _cut(writer: _Freeing, node: Node, data: Entry) -> list[Entry]:
         time = copies.get(product(sum(writer.axes[sequence][:1], ())))
         if time is not None:
             time.given = steps
-            with contextlib.suppress(UnknownAxes, IndexError):
+            with contextlib.suppress(UnknownAxes, SizeError, IndexError):
                 axes_of(node, [[tuple([copies.get(size, size) for size in factors_of(axis)])
                                 for axis in axes]])
             if time.bound is not None:

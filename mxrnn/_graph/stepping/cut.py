@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from typing import Mapping, NamedTuple, Sequence, Union
 
-from ..factors import Axes, factors_of, number_of, open_axes
 from ..graph import Entry, Graph, Node, output_name
 from ..rolling.writing import Writer
-from ..sizes import Axis
+from ..shapes.axes import Axes, factors_of, number_of, open_axes
+from ..shapes.sizes import Axis
 from .follow import (
     Recurrence,
     StateError,
@@ -108,12 +108,11 @@ def with_states(graph: Graph, inputs: Shapes, params: Shapes, layers: bool = Fal
     labels: dict[str, Axis] = {}
 
     def axes(shape: Sequence[int | str]) -> Axes:
-        return [(size if isinstance(size, int) else labels.setdefault(size, Axis(label=size)),)
-                for size in shape]
+        return [(size if isinstance(size, int) else
+                 labels.setdefault(size, Axis(label=size, free=True)),) for size in shape]
     known = {**params, **inputs}
-    values = follow(graph, {place: Value(axes(known[node.name]) if node.name in known else None,
-                                           {})
-                             for place, node in enumerate(graph.nodes) if node.is_variable})
+    values = follow(graph, {place: axes(known[node.name])
+                            for place, node in enumerate(graph.nodes) if node.name in known})
     return _Cut(graph, values, find_stepped(graph, values), inputs, layers).write()
 
 

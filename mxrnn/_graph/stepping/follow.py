@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Mapping, NamedTuple, Sequence
 
-from ..axes import axes_of
-from ..factors import Axes, Factors, UnknownAxes, factors_of, mixed_axes, open_axes, unify
 from ..graph import Entry, Graph, Node
-from ..operators import has, row
-from ..sizes import Axis, resolve
+from ..operators import has
+from ..shapes.axes import Axes, factors_of, mixed_axes, open_axes
+from ..shapes.infer import Table, infer
+from ..shapes.sizes import Axis, axes_in, product, resolve
 
 __all__ = ['Recurrence', 'StateError', 'Value', 'find_stepped', 'follow', 'is_zero', 'named',
            'prefix_of']
@@ -58,82 +58,70 @@ def _is_loop(node: Node) -> bool:
     return node.op == '_foreach' and len(node.subgraphs) == 1
 
 
-def follow(graph: Graph, variables: Mapping[int, Value]) -> dict[Entry, Value]:
-    """The axes of all values that the outputs of a graph need."""
+def follow(graph: Graph, variables: Mapping[int, Axes]) -> dict[Entry, Value]:
+    """The axes of all values that the outputs of a graph need, for those of its variables that are
+    known."""
+    return _follow(graph, infer(graph, variables), {})
+
+
+def _follow(graph: Graph, table: Table, used: Mapping[int, dict[Axis, _Use]]
+            ) -> dict[Entry, Value]:
+    """`used` are the axes that were used up for variables of a body."""
     values: dict[Entry, Value] = {}
     for place in sorted(graph.needed()):
-        node = graph.nodes[place]
+        node, outputs = graph.nodes[place], [Entry(place, 0)]
         if node.is_variable:
-            values[Entry(place, 0)] = variables[place]
+            values[outputs[0]] = Value(_axes(table, outputs[0]), used.get(place, {}))
             continue
         given = [values[entry] for entry in node.needed_inputs]
-        found = _loop(node, given) if _is_loop(node) else _node(node, given)
-        zero = is_zero(graph, Entry(place, 0))  # whatever it is made of
-        values.update((Entry(place, at), value._replace(used={}) if zero else value)
-                      for at, value in enumerate(found))
+        outputs = [Entry(place, at) for at in range(node.num_outputs)]
+        if place in table.bodies:
+            found = _loop(node, given, table, outputs)
+        else:
+            found = _node(node, given, table, outputs)
+        zero = is_zero(graph, outputs[0])  # whatever it is made of
+        values.update((entry, value._replace(used={}) if zero else value)
+                      for entry, value in zip(outputs, found))
     return values
 
 
-def _node(node: Node, given: Sequence[Value]) -> list[Value]:
+def _axes(table: Table, entry: Entry) -> Axes | None:
+    axes = table.axes.get(entry)
+    return None if axes is None else list(map(factors_of, axes))
+
+
+def _node(node: Node, given: Sequence[Value], table: Table, outputs: Sequence[Entry]
+          ) -> list[Value]:
     last = node.op == 'RNN' or node.op == 'SequenceLast' and not node.use_sequence_length or (
         node.op == 'slice_axis' and (node.begin, node.end) == (-1, None))
     use = _Use(named(node), last)
     before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
-    outputs: list[Axes | None] = []
-    try:
-        known = row(node.op)
-        weights = known.positions('weight') + known.positions('aux') if known is not None else ()
-        if any(open_axes(given[at].axes) for at in weights if at < len(given)):
-            raise UnknownAxes  # one that has steps is used as a whole
-        if all(value.axes is not None or at in weights for at, value in enumerate(given)):
-            outputs.extend(axes_of(node, [list(value.axes or ()) for value in given]))
-    except (UnknownAxes, IndexError):
-        pass
-    outputs += [None] * (node.num_outputs - len(outputs))
     # an axis that is a number now has the size of a weight, say
-    fixed = {axis: use for axis in before.values() if isinstance(resolve(axis), int)}
+    fixed = dict.fromkeys(table.closed.get(outputs[0].node, ()), use)
     used = _merged([fixed, *(value.used for value in given)])
     twice = [axis for value in given for axis in _twice(value.axes)]
     results = []
-    for axes in outputs:
+    for entry in outputs:
+        axes = _axes(table, entry)
         kept = {id(axis) for axis in open_axes(axes)}
         gone = {axis: use._replace(last=last and axes is not None)
                 for key, axis in before.items() if key not in kept}
-        mixed = dict.fromkeys([*mixed_axes(axes or []), *twice, *_twice(axes)],
+        mixed = dict.fromkeys([*mixed_axes(table.axes.get(entry, [])), *twice, *_twice(axes)],
                               use._replace(last=False))
-        results.append(Value(None if axes is None else list(map(factors_of, axes)),
-                              _merged([gone, mixed, used])))
+        results.append(Value(axes, _merged([gone, mixed, used])))
     return results
 
 
-def _loop(node: Node, given: Sequence[Value]) -> list[Value]:
+def _loop(node: Node, given: Sequence[Value], table: Table, outputs: Sequence[Entry]
+          ) -> list[Value]:
     body, places, count, _ = node.body
-    time: Factors = (Axis(),)
-    for value in given[:count]:
-        try:
-            time = unify(time, (value.axes or [(Axis(),)])[0])
-        except UnknownAxes:  # merged axes, say: nobody knows which step is which
-            return [Value(None, _merged([dict.fromkeys(open_axes(each.axes), _Use(
-                named(node), False)) for each in given])) for _ in body.heads]
-    inside = {}
-    for at, (place, value) in enumerate(zip(places, given)):
-        axes = value.axes if value.axes is None or at >= count else value.axes[1:]
-        inside[place] = value._replace(axes=axes)
-    values = follow(body, inside)
-    use = _Use(named(node), True)
+    values = _follow(body, table.bodies[outputs[0].node],
+                     {place: value.used for place, value in zip(places, given)})
+    time = next(value.axes[:1] for value in given[:count] if value.axes)
+    last = dict.fromkeys(open_axes(time), _Use(named(node), True))
     used = _merged([values[head].used for head in body.heads])  # states hand on what others use
-    results = []
-    for at, head in enumerate(body.heads):
-        value = values[head]
-        if at < node.num_out_data:
-            axes = None if value.axes is None else [time, *value.axes]
-            results.append(Value(axes, used))
-        else:
-            begin = given[count + at - node.num_out_data]
-            axes = begin.axes if value.axes is None else value.axes
-            last = dict.fromkeys(open_axes([time]), use)
-            results.append(Value(axes, _merged([last, used])))
-    return results
+    return [Value(_axes(table, entry), used if at < node.num_out_data else _merged([last, used]))
+            for at, entry in enumerate(outputs)]
 
 
 def is_zero(graph: Graph, entry: Entry) -> bool:
@@ -257,9 +245,10 @@ def _refuse(graph: Graph, recurrences: Sequence[Recurrence], stepped: Sequence[R
     for each in stepped:
         if id(each.time) not in times:
             data = values[each.node.inputs[0]]
-            steps_of = [size for size in (data.axes or [()])[0] if isinstance(size, Axis)]
+            steps_of = axes_in(product((data.axes or [()])[0]))
             reason = next((use for value in [data, *(values[head] for head in graph.heads)]
-                           for axis, use in value.used.items() if axis in steps_of), next(
+                           for axis, use in value.used.items()
+                           if axis in steps_of or isinstance(resolve(axis), int)), next(
                                iter(data.used.values()), None))
             raise StateError('%s cannot be stepped: its number of steps is no axis of an input%s'
                              % (named(each.node), ', see %s' % reason.node if reason else ''))

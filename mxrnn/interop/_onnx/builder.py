@@ -10,17 +10,8 @@ from onnx.reference import ReferenceEvaluator
 
 from ..._check import DType
 from ..._graph.graph import Graph
-from ..._graph.sizes import (
-    Axis,
-    Beyond,
-    Size,
-    SizeError,
-    Source,
-    broadcast,
-    product,
-    resolve,
-    same,
-)
+from ..._graph.shapes.equal import SizeError, broadcast
+from ..._graph.shapes.sizes import Axis, Product, Size, Source, Sum, product, resolve, same
 from ..registry import Unsupported
 
 if TYPE_CHECKING:
@@ -157,13 +148,12 @@ class Builder:
         """The numbers of `value` if they are known at export."""
         return self.constants.get(value.name)
 
-    def axis(self, name: str, axis: int, beyond: Beyond | None = None) -> Axis:
+    def axis(self, name: str, axis: int) -> Axis:
         """The size of an axis of the array `name` that only the file, when it runs, can know."""
         self.axes.append(Axis(Source(name, axis, self.scope)))
-        self.axes[-1].beyond = beyond
         return self.axes[-1]
 
-    def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Size | Beyond | None],
+    def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Size | None],
              dtype: DType | None = None, **attributes: object) -> Value:
         """A node of one output; a size of None in `shape` is read when the file runs."""
         return self.nodes(op, inputs, [shape], dtype, **attributes)[0]
@@ -179,7 +169,7 @@ class Builder:
         return self.node(op, inputs, shape, dtype, **attributes)
 
     def nodes(self, op: str, inputs: Sequence[Value | None],
-              shapes: Sequence[Sequence[Size | Beyond | None]],
+              shapes: Sequence[Sequence[Size | None]],
               dtype: DType | list[DType] | None = None, body: Scope | None = None, /,
               **attributes: object) -> list[Value]:
         """A node of several outputs, of the type of its first input if `dtype` is None."""
@@ -197,8 +187,7 @@ class Builder:
         if op in _MOVES and self.zeros.issuperset(inside if op == 'Concat' else inside[:1]):
             self.zeros.update(names)
         dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
-        return [Value(name, tuple(self.axis(name, i, size) if size is None or isinstance(
-                                      size, Beyond) else resolve(size)
+        return [Value(name, tuple(self.axis(name, i) if size is None else resolve(size)
                                   for i, size in enumerate(shape)), np.dtype(kind))
                 for name, shape, kind in zip(names, shapes, dtypes)]
 
@@ -333,7 +322,15 @@ class Builder:
         """A size as a vector of one element."""
         if isinstance(size, int):
             return self.constant([size], 'int64')
-        if not isinstance(size, Axis):
+        if isinstance(size, Sum):
+            terms = [self._dim(product(atoms, number), dims)
+                     for number, atoms in size.terms.values()]
+            result = terms[0]
+            for term in terms[1:]:
+                result = self.node('Add', [result, term], (1,))
+            return result if size.divisor == 1 else self.node(
+                'Div', [result, self.constant([size.divisor], 'int64')], (1,))
+        if isinstance(size, Product):
             result = self.constant([size.factor], 'int64')
             for axis in size.axes:
                 result = self.node('Mul', [result, self._dim(axis, dims)], (1,))

@@ -11,7 +11,8 @@ from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
 from ..._graph.operators import check_attributes
-from ..._graph.sizes import Axis, Size, SizeError, Source, parts, resolve, unify
+from ..._graph.shapes.equal import SizeError, unify
+from ..._graph.shapes.sizes import Axis, Size, Source, parts, resolve
 from ..registry import ONNX, ExportError, Unsupported
 from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
@@ -62,7 +63,7 @@ def _infos(values: Sequence[Value]) -> list[onnx.ValueInfoProto]:
 def _name_of(size: Size) -> str | None:
     """How the file calls a size that is open, such as 'batch*time'."""
     factor, axes = parts(size)
-    names = sorted(axis.label for axis in axes)
+    names = sorted(axis.label if isinstance(axis, Axis) else '' for axis in axes)
     return '*'.join([str(factor)] * (factor != 1) + names) if all(names) else None
 
 

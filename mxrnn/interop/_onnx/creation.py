@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.operators import numbers_of
-from ..._graph.sizes import Axis, Size, product
+from ..._graph.shapes.sizes import Axis, Size, product
 from ..registry import Converter, Unsupported, converts, dtype_of
 from .builder import Builder, Value
 

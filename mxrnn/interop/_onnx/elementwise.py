@@ -6,7 +6,8 @@ from functools import partial
 from typing import Callable, Sequence
 
 from ..._graph.graph import Node
-from ..._graph.sizes import Axis, Size, broadcast, resolve, unify, unify_all
+from ..._graph.shapes.equal import broadcast, unify, unify_all
+from ..._graph.shapes.sizes import Axis, Size, resolve
 from ..registry import Converter, Unsupported, converts, dtype_of
 from .builder import Builder, Value
 

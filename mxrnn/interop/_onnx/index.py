@@ -6,7 +6,8 @@ from typing import Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.sizes import Size, product, reduced_axes, resolve, unify, unify_all
+from ..._graph.shapes.equal import unify, unify_all
+from ..._graph.shapes.sizes import Size, product, reduced_axes, resolve
 from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import row
 from ..._graph.rolling import RolledGraph
-from ..._graph.sizes import Axis, Size, resolve
+from ..._graph.shapes.sizes import Axis, Size, resolve
 from ..registry import ExportError
 from .conversion import Conversion, Shape, some
 

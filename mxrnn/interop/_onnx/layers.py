@@ -6,7 +6,8 @@ import math
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.sizes import SizeError, beyond, divide, product, resolve, unify, windows
+from ..._graph.shapes.equal import SizeError, unify
+from ..._graph.shapes.sizes import divide, product, resolve, windows
 from ..registry import (
     Converter,
     Unsupported,
@@ -71,7 +72,7 @@ def _convolution(builder: Builder, node: Node, data: Value, weight: Value, *bias
     strides, dilations, pads = _window(node, data, 'stride', 'dilate', 'pad')
     data, weight = _first(builder, node, data), _first(builder, node, weight)
     unify(data.shape[1], product([weight.size(1)], node.num_group))
-    sizes = [beyond(size, 2 * p - d * (k - 1)) if s == 1 else windows(size, d * (k - 1) + 1, s, p)
+    sizes = [windows(size, d * (k - 1) + 1, s, p)
              for size, k, s, d, p in zip(data.shape[2:], node.kernel, strides, dilations, pads)]
     result = builder.node('Conv', [data, weight, *([] if node.no_bias else bias[:1])],
                           [data.shape[0], node.num_filter, *sizes], kernel_shape=list(node.kernel),

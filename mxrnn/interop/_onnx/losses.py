@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.sizes import unify
+from ..._graph.shapes.equal import unify
 from ..registry import converts
 from .builder import Builder, Value
 from .index import reduce

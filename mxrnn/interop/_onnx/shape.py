@@ -6,20 +6,17 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.sizes import (
+from ..._graph.shapes.equal import SizeError, suggest, unify, unify_all
+from ..._graph.shapes.sizes import (
     Axis,
     Size,
-    SizeError,
-    beyond,
+    add,
     divide,
     interval,
     product,
     reshaping,
     resolve,
     same,
-    suggest,
-    unify,
-    unify_all,
 )
 from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
@@ -167,22 +164,13 @@ def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
     if len(values) == 1:
         return values[0]
     shape: list[Any] = list(values[0].shape)
-    known, others = 0, []
     for value in values:
         if value.rank != len(shape):
             raise SizeError('%d axes and %d axes' % (value.rank, len(shape)))
         for i, size in enumerate(value.shape):
             if i != axis:
                 shape[i] = unify(shape[i], size)
-        size = resolve(value.shape[axis])
-        if isinstance(size, int):
-            known += size
-        else:
-            others.append(size)
-    total = known if not others else beyond(others[0], known) if len(others) == 1 else None
-    if others and all(same(value.shape[axis], values[0].shape[axis]) for value in values):
-        total = product([values[0].shape[axis]], len(values))
-    shape[axis] = total
+    shape[axis] = add(*(value.shape[axis] for value in values))
     return builder.node('Concat', values, shape, axis=axis)
 
 
@@ -264,7 +252,7 @@ def _pad(builder: Builder, node: Node, data: Value) -> Value:
         raise Unsupported('pad_width %s of an array of %d axes' % (widths, data.rank))
     shape = []
     for size, before, after in zip(data.shape, widths[::2], widths[1::2]):
-        shape.append(beyond(size, before + after))
+        shape.append(add(size, before + after))
     inputs = [data, builder.constant(widths[::2] + widths[1::2], 'int64')]
     if node.mode == 'constant':
         inputs.append(builder.scalar(node.constant_value, data))

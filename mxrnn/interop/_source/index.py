@@ -5,7 +5,7 @@ import re
 from typing import Sequence
 
 from ..._graph.graph import Node
-from ..._graph.sizes import reduced_axes
+from ..._graph.shapes.sizes import reduced_axes
 from .creation import made
 from .scope import Scope
 from .shape import product

@@ -1,7 +1,7 @@
 """Sizes that a graph leaves open, such as the batch of its begin states.
 
 MXNet infers them forwards and backwards through all operators. Here axes are followed forwards, by
-`_graph/axes.py`: inputs that must agree bind open axes to others. Operators of programs have no
+`_graph/shapes`: inputs that must agree bind open axes to others. Operators of programs have no
 rule there. They run on torch's 'meta' device, which has shapes and no elements: once as they are,
 and once with each axis twice as long.
 """
@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 from collections import defaultdict
 from typing import Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 import torch
 from torch import Tensor
 
-from ..._graph.axes import axes_of
-from ..._graph.factors import Axes, Factors, UnknownAxes, factors_of, open_axes, unify
 from ..._graph.graph import Graph
-from ..._graph.sizes import Axis, Source, parts, resolve
+from ..._graph.shapes.axes import Axes, Factors, UnknownAxes, agree, open_axes
+from ..._graph.shapes.equal import SizeError
+from ..._graph.shapes.rules import axes_of
+from ..._graph.shapes.sizes import Axis, Source, axes_in, number_for, parts, product, resolve
 from . import DTYPES, Device
 from .schedule import Creation, Loop, Schedule, Sources, Step, loop_of
 
@@ -107,9 +107,10 @@ class _Search:
         found: Sources = {}
         for (place, axis), size in self.opened.items():
             factor, axes = parts(size)
-            if all(each.source for each in axes):
+            sources = [each.source for each in axes if isinstance(each, Axis) and each.source]
+            if len(sources) == len(axes):
                 found.setdefault(place, {})[axis] = factor, tuple(
-                    (int(each.source.array), each.source.axis) for each in axes if each.source)
+                    (int(source.array), source.axis) for source in sources)
         return found
 
     def follow(self, schedule: Schedule, variables: Mapping[str, _Array | None],
@@ -121,8 +122,8 @@ class _Search:
         for name, place in schedule.variables.items():
             arrays[place] = variables.get(name)
         for step in schedule.steps:
-            if not inside and all(each.source for size in self.opened.values()
-                                  for each in parts(size)[1]):
+            if not inside and all(isinstance(each, Axis) and each.source for size in
+                                  self.opened.values() for each in parts(size)[1]):
                 break
             first = not (isinstance(step.run, Creation) and step.run.open) and all(
                 early[place] for place in step.inputs)
@@ -153,7 +154,7 @@ class _Search:
             axes = [self._repeated(each, axes) for each in axes]
         try:
             found = axes_of(node, axes)
-        except (UnknownAxes, IndexError):
+        except (UnknownAxes, SizeError, IndexError):
             return list(self._tried(step, known))
         reals = [array.dtype for array in known if array.dtype.is_floating_point]
         dtype = DTYPES.get(str(getattr(node, 'dtype', ''))) or [*reals, known[0].dtype][0]
@@ -167,8 +168,8 @@ class _Search:
 
     def _length(self, axis: Factors) -> int:
         """How long an axis is in this call; 0 if that is not known."""
-        return math.prod(size if isinstance(size, int) else self.lengths.get(size, 0)
-                         for size in factors_of(axis))
+        size = product(axis)
+        return 0 if axes_in(size) - self.lengths.keys() else number_for(size, self.lengths)
 
     def _loop(self, loop: Loop, inputs: _Found) -> _Found:
         sequences, states, others = loop.split(inputs)
@@ -176,8 +177,8 @@ class _Search:
         heads = self.follow(loop.body, loop.step(rows, states, others), inside=True)
         for before, after in zip(states, heads[loop.outputs:]):
             for pair in zip(before.axes, after.axes) if before and after else ():
-                with contextlib.suppress(UnknownAxes):
-                    unify(*pair)
+                with contextlib.suppress(SizeError):
+                    agree(*pair)
         steps = sequences[0].axes[:1] if sequences[0] else None
         return [array._replace(axes=steps + array.axes) if array and steps else None
                 for array in heads[:loop.outputs]] + list(states)
@@ -209,5 +210,6 @@ class _Search:
         return [result] if isinstance(result, Tensor) else list(result)
 
     def _number(self, axis: Factors, doubled: Axis | None = None) -> int:
-        return math.prod(size if isinstance(size, int) else (1 + (size is doubled)) * (
-            self.lengths.get(size) or self._probes[size]) for size in factors_of(axis))
+        size = product(axis)
+        return number_for(size, {each: (1 + (each is doubled)) * (
+            self.lengths.get(each) or self._probes[each]) for each in axes_in(size)})

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from ..._graph.sizes import reshaping
+from ..._graph.shapes.sizes import reshaping
 from ..registry import operator
 from . import Run, runs, some
 

@@ -1,0 +1,236 @@
+"""Axes as products of sizes, and which of them are kept element for element.
+
+Each axis of a value is a tuple of factors, outermost first: numbers, and sizes of axes. (batch,
+time, 8) reshaped to (-1, 8) has the axes (batch, time) and (8,); an axis of size 1 is (). A value
+without axes is one whose number of axes is not known.
+"""
+from __future__ import annotations
+
+import math
+from typing import Callable, Iterable, List, Sequence, Tuple
+
+from ..graph import Node
+from .equal import SizeError, unify
+from .sizes import Axis, Size, divide, parts, product, quotient, resolve, same
+
+__all__ = ['Axes', 'Factors', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike', 'as_long',
+           'broadcast_axes', 'enter', 'factors_of', 'first', 'match_factors', 'mixed',
+           'mixed_along', 'mixed_axes', 'number_of', 'open_axes', 'place_of', 'replaced', 'rule']
+
+Factors = Tuple[Size, ...]
+Axes = List[Factors]
+
+#: Gives the axes of a node's outputs for those of its inputs, labels and the like left out.
+Rule = Callable[[Node, List[Axes]], List[Axes]]
+#: By operator.
+RULES: dict[str, Rule] = {}
+
+
+def enter(ops: str, function: Rule) -> None:
+    """Make a function the rule of `ops`, which spaces separate."""
+    RULES.update(dict.fromkeys(ops.split(), function))
+
+
+def rule(ops: str) -> Callable[[Rule], Rule]:
+    """`enter` as a decorator."""
+    def entered(function: Rule) -> Rule:
+        enter(ops, function)
+        return function
+    return entered
+
+
+class UnknownAxes(Exception):
+    """It cannot be told where the axes of an operator's inputs go."""
+
+
+def factors_of(axis: Factors) -> Factors:
+    """The factors of an axis as far as they are known by now."""
+    found: list[Size] = []
+    for size in axis:
+        factor, axes = parts(size)
+        found.extend([factor] * (factor != 1))
+        found.extend(axes)
+    return tuple(found)
+
+
+def number_of(axis: Factors) -> int | None:
+    """The size of an axis, None if it may be any."""
+    size = product(axis)
+    return size if isinstance(size, int) else None
+
+
+def agree(first: Factors, second: Factors) -> Factors:
+    """What two axes are that have to be of one size, and are used element by element.
+
+    Raises
+    ------
+    SizeError
+        They are not of one size.
+    """
+    one, other = factors_of(first), factors_of(second)
+    if one == other:
+        return one
+    equal = same(product(one), product(other))
+    if not equal and len(one) == len(other) and all(
+            isinstance(left, Axis) or isinstance(right, Axis) or same(left, right)
+            for left, right in zip(one, other)):
+        for pair in zip(one, other):
+            unify(*pair)
+    elif not equal:
+        unify(product(one), product(other))
+    one, other = factors_of(one), factors_of(other)
+    # (batch, time) beside (time, batch): steps of one lie beside other steps of the other
+    return one if one == other or not open_axes([one]) else mixed(one)
+
+
+def open_axes(axes: Axes | None) -> list[Axis]:
+    """The axes of any size in `axes`."""
+    return [size for axis in axes or () for size in factors_of(axis) if isinstance(size, Axis)]
+
+
+def broadcast_axes(arrays: Iterable[Axes]) -> Axes:
+    result: Axes = []
+    for axes in arrays:
+        longer, shorter = (axes, result) if len(axes) > len(result) else (result, axes)
+        more = len(longer) - len(shorter)
+        result = longer[:more] + [
+            one if not factors_of(other) else other if not factors_of(one) else agree(one, other)
+            for one, other in zip(longer[more:], shorter)]
+    return result
+
+
+#: The label of an axis that stands for another, each element of it for all elements of the other.
+_MIXED = '~'
+
+
+def mixed(axis: Factors) -> Factors:
+    """An axis of the size of `axis`, each element of which depends on all that `axis` had."""
+    factors: list[Size] = []
+    for size in factors_of(axis):
+        if isinstance(size, Axis):
+            stands = Axis(label=_MIXED)
+            stands.bound = size
+            size = stands
+        factors.append(size)
+    return tuple(factors)
+
+
+def mixed_axes(axes: Axes) -> list[Axis]:
+    """The axes that a rule kept, though each element depends on all that there were."""
+    found = [resolve(size) for axis in axes for size in axis
+             if isinstance(size, Axis) and size.label == _MIXED]
+    return [axis for axis in found if isinstance(axis, Axis)]
+
+
+def place_of(axis: int, axes: Sequence[Factors], more: int = 0) -> int:
+    """`axis` counted from the front; `more` where an axis is added."""
+    if not -len(axes) - more <= axis < len(axes) + more:
+        raise SizeError('an axis %d and %d axes' % (axis, len(axes))) if axes else UnknownAxes
+    return axis % (len(axes) + more)
+
+
+# ---- what is joined and split
+
+def match_factors(factors: Factors, targets: Sequence[Factors | int]) -> Axes:
+    """Part `factors` into axes: those that are given, numbers, and -1 for what is left over.
+
+    What cannot be told apart from both ends has the right sizes, and is no axis of before.
+    """
+    pool = list(factors_of(factors))
+    found: list[Factors | None] = [None] * len(targets)
+    for end in (0, -1):
+        places = range(len(targets))
+        for at in places if end == 0 else reversed(places):
+            rest = None if targets[at] == -1 or found[at] is not None else _take_off(
+                pool, targets[at], end)
+            if rest is None:
+                break
+            pool = rest
+            found[at] = factors_of(_factors(targets[at]))
+    open_ = [at for at, axis in enumerate(found) if axis is None]
+    if len(open_) == 1 and (targets[open_[0]] == -1 or same(
+            product(pool), product(_factors(targets[open_[0]])))):
+        found[open_[0]] = tuple(pool)
+    elif open_:
+        sizes = [product(_factors(targets[at])) for at in open_ if targets[at] != -1]
+        part = product(sizes)
+        left = divide(product(pool), part)
+        if left is None:
+            left = quotient(product(pool), part) if isinstance(part, int) and part else Axis()
+        for at in open_:
+            found[at] = mixed(_factors(targets[at]) if targets[at] != -1 else (left,))
+    return [axis for axis in found if axis is not None]
+
+
+def _factors(target: Factors | int) -> Factors:
+    return target if isinstance(target, tuple) else (target,)
+
+
+def _take_off(factors: Sequence[Size], target: Factors | int, end: int) -> list[Size] | None:
+    """What is left of `factors` without the axis `target` at one end; None if it is not there."""
+    pool = list(factors)
+    wanted = factors_of(_factors(target))
+    for size in wanted if end == 0 else wanted[::-1]:
+        rest = size
+        while rest != 1:
+            if not pool:
+                return None
+            found = resolve(pool.pop(end))
+            if isinstance(rest, int) and isinstance(found, int) and rest != found:
+                common = math.gcd(rest, found)
+                if common not in (rest, found):
+                    return None
+                if common == rest:
+                    pool.insert(0 if end == 0 else len(pool), found // rest)
+                    break
+                rest //= common
+                continue
+            if not _fits(found, rest):  # it is cut here, or joined
+                return None
+            break
+    return pool
+
+
+def _fits(found: Size, wanted: Size) -> bool:
+    """Whether an axis is the one that is wanted; binds what is not known of it."""
+    if same(found, wanted):
+        return True
+    for one, other in ((found, wanted), (wanted, found)):
+        if isinstance(one, Axis) and isinstance(other, int) and one.given == other:
+            one.bound = other
+            return True
+    return False
+
+
+def replaced(data: Axes, axis: int, sizes: Axes, more: int = 0) -> Axes:
+    """`data` with other axes in the place of one, or before it with `more`."""
+    at = place_of(axis, data, more)
+    return data[:at] + sizes + data[at + 1 - more:]
+
+
+def as_long(data: Axes, axis: int, vector: Axes) -> Axes:
+    """`data`, of which an axis has the size of a vector, if that is known."""
+    return replaced(data, axis, [agree(data[axis], vector[0])]) if vector else data
+
+
+def mixed_along(data: Axes, axes: Iterable[int]) -> Axes:
+    """`data`, of which some axes are used as a whole."""
+    places = {place_of(axis, data) for axis in axes}
+    return [mixed(axis) if at in places else axis for at, axis in enumerate(data)]
+
+
+def first(inputs: Sequence[Axes]) -> Axes:
+    """The axes of the first input, which have to be known."""
+    if not inputs[0]:
+        raise UnknownAxes
+    return inputs[0]
+
+
+def alike(inputs: Sequence[Axes]) -> Axes:
+    """The axes of arrays that all have one shape, used element by element."""
+    result = first([next(filter(None, inputs), [])])
+    for axes in filter(None, inputs):
+        if len(axes) != len(result):
+            raise SizeError('%d axes and %d axes' % (len(result), len(axes)))
+        result = [agree(*pair) for pair in zip(result, axes)]
+    return result

@@ -1,0 +1,125 @@
+"""Sizes that have to be equal: what that tells of axes that are not known."""
+from __future__ import annotations
+
+from typing import Sequence
+
+from .sizes import Axis, Product, Size, axes_in, divide, parts, product, resolve, same, solution
+
+__all__ = ['SizeError', 'broadcast', 'suggest', 'unify', 'unify_all']
+
+
+class SizeError(Exception):
+    """Two sizes have to agree and do not."""
+
+
+def unify(first: Size, second: Size) -> Size:
+    """Bind what is not known of two sizes that have to be equal; return what they are.
+
+    Raises
+    ------
+    SizeError
+        They differ; or one is an axis of any size, and the other a number.
+    """
+    first, second = resolve(first), resolve(second)
+    if same(first, second):
+        return first
+    for unknown in (True, False):
+        for one, other in ((first, second), (second, first)):
+            if isinstance(one, Axis) and (one.unknown if unknown else one.free and not isinstance(
+                    other, Product)) and one not in axes_in(other):
+                _bind(one, other)
+                return other
+    if isinstance(first, int) and isinstance(second, int):
+        raise SizeError('%d and %d' % (first, second))
+    told = solution(first, second)
+    if told is not None:
+        _bind(*told)
+        return resolve(first)
+    if isinstance(first, Product) or isinstance(second, Product):
+        return _unify_products(first, second)
+    return _unify_known(first, second)
+
+
+def _bind(axis: Axis, size: Size) -> None:
+    if isinstance(size, int) and size < 0:
+        raise SizeError('a size of %d' % size)
+    axis.bound = size
+    suggest(size, axis.hint)
+
+
+def suggest(size: Size, name: str) -> None:
+    """Say how an operator would call an axis, or one that it is a part of, if it is free and has
+    no such name yet."""
+    axes = set() if isinstance(resolve(size), Product) else axes_in(size)
+    if len(axes) == 1:
+        axis, = axes
+        axis.hint = axis.hint or (name if axis.free else '')
+
+
+def _unify_known(first: Size, second: Size) -> Size:
+    """Refuse a number where an axis may be any size; otherwise believe that they fit."""
+    for one, other in ((first, second), (second, first)):
+        if isinstance(one, Axis) and isinstance(other, int):
+            if one.label:
+                raise SizeError('%s, which may be any size, and %d' % (one.label, other))
+            one.believed = True
+            return other
+    return first
+
+
+def _unify_products(first: Size, second: Size) -> Size:
+    """Solve a product for an unknown axis, if it has one; otherwise believe that it fits."""
+    for one, other in ((first, second), (second, first)):
+        factor, axes = parts(one)
+        unknown = [axis for axis in axes if isinstance(axis, Axis) and axis.unknown]
+        if len(unknown) == 1:
+            axes.remove(unknown[0])
+            rest = divide(other, product(axes, factor))
+            if rest is not None and unknown[0] not in axes_in(rest):
+                unify(unknown[0], rest)
+                return resolve(other)
+    factor, axes = parts(first)
+    divisor, others = parts(second)
+    for axis in list(axes):
+        if axis in others:
+            axes.remove(axis)
+            others.remove(axis)
+    if factor == divisor and len(axes) == len(others) == 1:
+        unify(axes[0], others[0])
+    for (count, left), (number, none) in (((factor, axes), (divisor, others)),
+                                          ((divisor, others), (factor, axes))):
+        if len(left) == 1 and not none and number % count == 0:
+            unify(left[0], number // count)
+        elif left and not none and all(isinstance(axis, Axis) and axis.label for axis in left):
+            raise SizeError('%s, which may be any sizes, and %d' % (' times '.join(
+                [str(count)] * (count > 1) + [getattr(axis, 'label', '') for axis in left]),
+                number))
+    return first if isinstance(second, Product) else second
+
+
+def unify_all(first: Sequence[Size], second: Sequence[Size]) -> tuple[Size, ...]:
+    """`unify` for each axis of two shapes.
+
+    Raises
+    ------
+    SizeError
+        They differ, in the number of axes or in one of them.
+    """
+    if len(first) != len(second):
+        raise SizeError('%d axes and %d axes' % (len(first), len(second)))
+    return tuple(unify(*pair) for pair in zip(first, second))
+
+
+def broadcast(first: Sequence[Size], second: Sequence[Size]) -> tuple[Size, ...]:
+    """The shape of what two shapes give together, if axes of 1 are repeated as needed."""
+    rank = max(len(first), len(second))
+    pairs = zip((1,) * (rank - len(first)) + tuple(first),
+                (1,) * (rank - len(second)) + tuple(second))
+    result: list[Size] = []
+    for one, other in pairs:
+        one, other = resolve(one), resolve(other)
+        if one == 1 or other == 1:
+            result.append(other if one == 1 else one)
+        else:
+            result.append(unify(one, other))
+    return tuple(result)

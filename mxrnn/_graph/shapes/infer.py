@@ -1,0 +1,114 @@
+"""The axes of all values of a graph, of those of its variables."""
+from __future__ import annotations
+
+from typing import Mapping, NamedTuple, Sequence
+
+from ..graph import Entry, Graph, Node
+from .axes import Axes, Factors, UnknownAxes, agree, factors_of, open_axes
+from .equal import SizeError, suggest
+from .rules import axes_of
+from .sizes import Axis, product, resolve
+
+__all__ = ['Fault', 'Table', 'infer']
+
+
+class Fault(NamedTuple):
+    """A node whose inputs do not fit."""
+
+    node: Node
+    reason: str
+
+    def __str__(self) -> str:
+        hint = ''
+        if self.node.op == 'SliceChannel' and self.node.squeeze_axis:
+            hint = ' (the graph was unrolled for %d steps: give that number)' % (
+                self.node.num_outputs)
+        return 'node %s (%s): these sizes have to be equal: %s%s' % (
+            self.node.name, self.node.op, self.reason, hint)
+
+
+class Table(NamedTuple):
+    """What was inferred of a graph.
+
+    Attributes
+    ----------
+    axes : dict
+        The axes of values, as rules give them (`axes_of`); of the others nothing is known.
+    bodies : dict
+        By places of loops, the tables of their bodies.
+    closed : dict
+        By places of nodes, the axes of any size that had to be numbers there.
+    faults : list of Fault
+    """
+
+    axes: dict[Entry, Axes]
+    bodies: dict[int, Table]
+    closed: dict[int, list[Axis]]
+    faults: list[Fault]
+
+
+def infer(graph: Graph, variables: Mapping[int, Axes]) -> Table:
+    """Infer the axes of all values that the outputs of a graph need.
+
+    Parameters
+    ----------
+    graph : Graph
+    variables : dict
+        Axes of its variables by their places, as far as they are known.
+    """
+    table = Table({}, {}, {}, [])
+    for place in sorted(graph.reached(_read)):
+        node = graph.nodes[place]
+        if node.is_variable:
+            outputs = [variables.get(place, [])]
+        else:
+            given = [list(map(factors_of, table.axes.get(entry, [])))
+                     for entry in _read(node)]
+            before = [axis for axes in given for axis in open_axes(axes)]
+            try:
+                outputs = _loop(table, place, node, given) if node.op == '_foreach' else axes_of(
+                    node, given)
+            except (UnknownAxes, IndexError):
+                outputs = []
+            except SizeError as error:
+                table.faults.append(Fault(node, str(error)))
+                outputs = []
+            closed = [axis for axis in before if isinstance(resolve(axis), int)]
+            if closed:
+                table.closed[place] = closed
+        table.axes.update((Entry(place, at), axes) for at, axes in enumerate(outputs) if axes)
+    return table
+
+
+def _read(node: Node) -> tuple[Entry, ...]:
+    """The inputs that tell the shapes of a node's outputs."""
+    return (*node.needed_inputs, *node.inputs_of('like'))
+
+
+def _loop(table: Table, place: int, node: Node, given: Sequence[Axes]) -> list[Axes]:
+    """The axes of the outputs of a loop; those of its body go into a table of its own."""
+    if len(node.subgraphs) != 1 or not node.body.fits(node):
+        raise UnknownAxes
+    body, places, count, states = node.body
+    time: Factors = (Axis(),)
+    for axes in given[:count]:
+        if axes:
+            time = agree(time, axes[0])
+    suggest(product(time), 'time')
+    inside = {each: axes[1:] if at < count else axes
+              for at, (each, axes) in enumerate(zip(places, given))}
+    table.bodies[place] = own = infer(body, inside)
+    table.faults.extend(own.faults)
+    made = [own.axes.get(head, []) for head in body.heads]
+    begins = given[count:count + states]
+    after = [_same(*pair) for pair in zip(begins, made[node.num_out_data:])]
+    return [[time, *axes] if axes else [] for axes in made[:node.num_out_data]] + after
+
+
+def _same(before: Axes, after: Axes) -> Axes:
+    """A state, whose shape no step changes."""
+    if before and after and len(before) != len(after):
+        raise SizeError('%d axes and %d axes' % (len(before), len(after)))
+    for pair in zip(before, after):
+        agree(*pair)
+    return after or before

@@ -1,0 +1,145 @@
+"""The rules of shapes, held against MXNet: sizes of all values, and axes that are kept."""
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from mxrnn._graph.graph import Entry, output_name
+from mxrnn._graph.shapes.infer import infer
+from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolve
+from mxrnn._graph.stepping.follow import follow
+from mxrnn.interop import graph_from_json
+
+from .. import mx
+from ..running import random_value
+from .operator_cases import OPS
+
+#: The number of axes of their outputs depends on sizes of their inputs.
+DEPENDING = ('squeeze', 'gather_nd')
+
+
+def shapes_of(case):
+    return {name: value if isinstance(value, tuple) else np.shape(value)
+            for name, value in case.inputs.items()}
+
+
+def inferred(case):
+    """The graph of a case with all values as outputs, its table, and the axes of its inputs."""
+    symbol = case.build()
+    graph = graph_from_json(symbol.get_internals().tojson())
+    given = shapes_of(case)
+    axes = {name: [(Axis(free=True) if size > 1 else size,) for size in shape]
+            for name, shape in given.items()}
+    table = infer(graph, {place: list(axes[node.name]) for place, node in enumerate(graph.nodes)
+                          if node.is_variable and node.name in axes})
+    return symbol, graph, table, axes
+
+
+def inferred_by_mxnet(symbol, shapes):
+    internals = symbol.get_internals()
+    try:
+        found = internals.infer_shape(**shapes)[1]
+    except mx.MXNetError:
+        return None
+    return dict(zip(internals.list_outputs(), found))
+
+
+@pytest.mark.parametrize('name', OPS)
+def test_sizes(name):
+    """Those of all values are MXNet's, for three random assignments of what is open in inputs."""
+    case = OPS[name]
+    symbol, graph, table, axes = inferred(case)
+    assert not table.faults
+    given, draw = shapes_of(case), random.Random(name)
+    open_ = {axis: size for key, each in axes.items() for sizes, size in zip(each, given[key])
+             for axis in [product(sizes)] if isinstance(axis, Axis)}
+    every = dict.fromkeys(axis for each in axes.values() for sizes in each
+                          for axis in axes_in(product(sizes)))
+    labels = graph_from_json(symbol.tojson()).labels()
+    tried = 0
+    for attempt in range(60):
+        numbers = {axis: open_.get(axis, 2) for axis in every}
+        if attempt:
+            numbers = {axis: size * draw.randint(1, 3) if attempt % 2 else size + draw.randint(0, 4)
+                       for axis, size in numbers.items()}
+        shapes = {key: tuple(number_for(product(sizes), numbers) for sizes in each)
+                  for key, each in axes.items() if key not in labels}
+        wanted = inferred_by_mxnet(symbol, shapes)
+        if wanted is None:
+            continue
+        for place, node in enumerate(graph.nodes):
+            for at in range(node.num_outputs if node.name not in labels else 0):
+                made = table.axes.get(Entry(place, at))
+                shape = wanted.get(output_name(node, at))
+                assert made is not None or node.op in DEPENDING or at or node.is_variable
+                if shape is not None and made is not None:
+                    assert all(axes_in(product(axis)) <= every.keys() for axis in made), node.op
+                    assert tuple(number_for(product(axis), numbers) for axis in made) == shape, (
+                        node.op, node.attrs, shapes)
+        tried += 1
+        if tried == 4:
+            break
+    assert tried == 4 or not open_
+
+
+# ---- axes that are kept
+
+#: Their outputs are random numbers.
+DRAWN = ('_shuffle', '_sample_', '_random_')
+
+
+def values_of(symbol, case):
+    """Values for all variables of a case."""
+    known = zip([*symbol.list_arguments(), *symbol.list_auxiliary_states()],
+                sum([each or [] for each in symbol.infer_shape(**shapes_of(case))[::2]], []))
+    return {name: case.inputs[name] if isinstance(case.inputs.get(name), np.ndarray)
+            else random_value(name, shape) for name, shape in known}
+
+
+def outputs_of(symbol, values):
+    arrays = [{name: mx.nd.array(values[name], dtype='int32' if values[name].dtype.kind == 'i'
+                                 else 'float32') for name in names}
+              for names in (symbol.list_arguments(), symbol.list_auxiliary_states())]
+    executor = symbol.bind(mx.cpu(), arrays[0], aux_states=arrays[1])
+    return [each.asnumpy() for each in executor.forward(is_train=False)]
+
+
+def kept(graph, values, name, at):
+    """By output, its axes of which one is that of an input, taken apart, and the place of that."""
+    axis = Axis(label='steps', free=True)
+    found = follow(graph, {place: [
+        (axis,) if (node.name, i) == (name, at) else (size,)
+        for i, size in enumerate(np.shape(values[node.name]))]
+        for place, node in enumerate(graph.nodes) if node.is_variable and node.name in values})
+    for number, head in enumerate(graph.heads):
+        value = found.get(head)
+        factors = [size for sizes in value.axes or () for size in sizes] if value else []
+        if axis in factors and axis not in map(resolve, value.used):
+            sizes = [number_for(size, {axis: np.shape(values[name])[at]}) for size in factors]
+            yield number, sizes, factors.index(axis)
+
+
+@pytest.mark.parametrize('name', OPS)
+def test_kept_axes(name):
+    """Another step of an input changes that step alone of the axes that are kept."""
+    case = OPS[name]
+    symbol = case.build()
+    graph = graph_from_json(symbol.tojson())
+    if any(node.op.startswith(DRAWN) or node.op == 'Dropout' for node in graph.nodes):
+        return
+    values = values_of(symbol, case)
+    wanted = outputs_of(symbol, values)
+    for key, value in values.items():
+        for at, size in enumerate(value.shape):
+            for number, sizes, place in kept(graph, values, key, at) if size > 1 else ():
+                for step in {0, size - 1}:
+                    changed, chosen = value.copy(), [slice(None)] * value.ndim
+                    chosen[at] = step
+                    changed[tuple(chosen)] = value.take(size - 1 - step, at)[..., ::-1] if (
+                        value.ndim > 1) else value[size - 1 - step]
+                    got = outputs_of(symbol, {**values, key: changed})[number]
+                    differ = ~np.isclose(got, wanted[number], 1e-5, 1e-6, equal_nan=True)
+                    others = np.delete(differ.reshape(sizes), step, place)
+                    assert not others.any(), (key, at, number)
