@@ -6,13 +6,13 @@ import numbers
 import operator
 import sys
 import warnings
-from typing import Any, Callable, Iterable, Iterator, Type, Union
+from typing import Any, Callable, Iterable, Iterator, Sequence, Type, Union
 
 import numpy as np
 
 __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer', 'whole', 'units',
            'number', 'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag',
-           'integers', 'iterable', 'generator_state', 'warn', 'warn_once']
+           'integers', 'iterable', 'generator_state', 'some', 'warn', 'warn_once']
 
 #: Names of a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
 DType = Union[str, Type[Any], 'np.dtype[Any]']
@@ -240,3 +240,8 @@ def warn(message: str) -> None:
     while frame.f_back and frame.f_globals.get('__name__', '').startswith(package):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three of `names`."""
+    return ', '.join(names[:3]) + (', …' if len(names) > 3 else '')

@@ -11,10 +11,10 @@ from .._graph.graph import Entry, Graph
 from .._graph.reading import graph_to_json
 from .._graph.rolling import bounds
 from .._graph.rolling import roll as roll_graph
+from .._graph.shapes.inputs import ShapesError, found_shapes
 from .exported import Input, needed, open_file, refusing, run_module
 from .model import Model
 from .random_data import data_for, settle_shapes
-from .registry import ExportError
 
 __all__ = ['Differences', 'compare']
 
@@ -133,15 +133,12 @@ def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
 
 def _own_shapes(model: Model) -> Mapping[str, Sequence[Any]]:
     """Shapes of inputs as the graph has them, not rolled up; {} if it does not tell them."""
-    try:
-        from ._onnx.inputs import found_shapes
-    except ImportError:  # a comparison of torch's files does not need the package onnx
-        return {}
     params, read = {**model.arg_params, **model.aux_params}, needed(model.graph)
     names = [name for name in model.inputs if name in read and name not in params]
     try:
-        return found_shapes(model.graph, params, {}, {}, names)[0]
-    except ExportError:
+        return found_shapes(model.graph, {
+            name: np.shape(array) for name, array in params.items()}, {}, names).shapes
+    except ShapesError:
         return {}
 
 

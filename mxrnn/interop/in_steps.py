@@ -11,6 +11,7 @@ from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, roll
 from .._graph.shapes.axes import Factors
 from .._graph.shapes.infer import infer
+from .._graph.shapes.inputs import Named, ShapesError, Whole, found_shapes
 from .._graph.shapes.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
 from .registry import ExportError
@@ -32,11 +33,11 @@ def check_names(name: str, given: object, graph: Graph) -> None:
 
 
 def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()
-                 ) -> dict[str, tuple[int | str, ...]]:
+                 ) -> dict[str, Named]:
     """Return `inputs` with Python's integers; refuse those that are no shapes of the graph's
     variables, or of some in `params`."""
     check_names('inputs', inputs, graph)
-    shapes: dict[str, tuple[int | str, ...]] = {}
+    shapes: dict[str, Named] = {}
     for key, shape in inputs.items():  # type: ignore[attr-defined]
         _check.instance('inputs[%r]' % key, shape, (tuple, list), 'a tuple of names and integers')
         shapes[key] = tuple(
@@ -72,22 +73,19 @@ def how_to_free(graph: Graph) -> str:
 
 
 def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-                 types: Mapping[str, str], missing: Sequence[str], whole: RolledGraph | None = None
-                 ) -> tuple[dict[str, tuple[int | str, ...]], list[str]]:
+                 missing: Sequence[str], whole: RolledGraph | None = None
+                 ) -> tuple[dict[str, Named], list[str]]:
     """Shapes that the graph tells, or the `whole` one, of which it was rolled up, and sentences on
     those that are numbers, with a cure."""
+    sizes = {name: np.shape(array) for name, array in params.items()}
+    steps = whole and Whole(whole.graph, frozenset(
+        each.steps for each in whole.findings if each.kind != 'unrolled'))
     try:
-        from ._onnx.inputs import found_shapes
-    except ImportError as error:
-        raise ImportError('inputs must have the shapes of %s, or the package onnx has to find '
-                          'them (%s): pip install "onnx>=1.13"' % (', '.join(missing), error)
-                          ) from None
-    try:
-        found, notes = found_shapes(graph, params, given, types, missing, whole)
-    except ExportError as error:
+        found, notes = found_shapes(graph, sizes, given, missing, steps)
+    except ShapesError as error:
         if not given:
-            raise
-        reason = unlike(graph, params, given, types, sizes=True)
+            raise ExportError(str(error)) from None
+        reason = unlike(graph, params, given, sizes=True)
         if reason:  # without these, those that are missing follow
             raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
         raise ExportError('%s\nThese shapes were given (inputs, --input): %s' % (error, '; '.join(
@@ -98,8 +96,8 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 
 
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-             types: Mapping[str, str] | None = None, notes: Sequence[str] = (),
-             layers: bool = False) -> tuple[Stepped, dict[str, tuple[int | str, ...]]]:
+             notes: Sequence[str] = (), layers: bool = False
+             ) -> tuple[Stepped, dict[str, Named]]:
     """A rolled graph in steps, as `with_states` makes it, and the shapes of its inputs.
 
     `notes` are sentences on those that are `given`.
@@ -113,7 +111,7 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
            if graph.nodes[place].is_variable]
     own = [name for name in own if name in given or name not in params]
     missing = [name for name in own if name not in given]
-    found, further = (shapes_found(graph, params, given, types or {}, missing) if missing
+    found, further = (shapes_found(graph, params, given, missing) if missing
                       else ({}, []))
     shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
     _check_sizes(graph, params, given, shapes)
@@ -126,15 +124,15 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
             str(error), *notes, *further, cure])))) from None
 
 
-def unlike(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-           types: Mapping[str, str], sizes: bool = False) -> str:
+def unlike(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False
+           ) -> str:
     """A sentence on `given` shapes that have more or fewer axes than the graph tells by itself, or
     other `sizes`; '' without any."""
     names = [graph.nodes[place].name for place in sorted(graph.needed())
              if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
     try:
-        found = shapes_found(roll(graph).graph, params, {}, types, names)[0]
-    except (ExportError, ImportError):
+        found = shapes_found(roll(graph).graph, params, {}, names)[0]
+    except ExportError:
         return ''
     wrong = [name for name in names if name in given and (
         len(given[name]) != len(found[name]) or sizes and any(
@@ -147,13 +145,12 @@ def unlike(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 
 
 @contextlib.contextmanager
-def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-                 types: Mapping[str, str]) -> Iterator[None]:
+def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> Iterator[None]:
     """Name the inputs that were given too few or too many axes, if the graph is refused."""
     try:
         yield
     except ExportError as error:
-        reason = given and unlike(graph, params, given, types)
+        reason = given and unlike(graph, params, given)
         if not reason:
             raise
         raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None

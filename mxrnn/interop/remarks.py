@@ -3,11 +3,11 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
-from .._graph.factors import number_of
 from .._graph.graph import Graph
 from .._graph.rolling import roll
-from .._graph.sizes import Axis
-from .._graph.stepping.follow import Value, follow
+from .._graph.shapes.axes import number_of
+from .._graph.shapes.infer import infer
+from .._graph.shapes.sizes import Axis
 from .in_steps import shapes_found
 from .model import Model
 from .registry import ExportError
@@ -16,17 +16,14 @@ __all__ = ['remarks']
 
 
 def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}) -> list[str]:
-    """Sentences on a model, and on the shapes that were `given` for its inputs.
-
-    There are none where the package onnx, which finds shapes, is not installed.
-    """
+    """Sentences on a model, and on the shapes that were `given` for its inputs."""
     params = {**model.arg_params, **model.aux_params}
     graph = roll(model.graph).graph
     names = [graph.nodes[place].name for place in sorted(graph.needed())
              if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
     try:
-        found = shapes_found(graph, params, {}, {}, names)[0]
-    except (ExportError, ImportError):
+        found = shapes_found(graph, params, {}, names)[0]
+    except ExportError:
         found = {}
     return _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
@@ -49,15 +46,15 @@ def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[An
 def _mixed(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
     """Reshapes into rows of another number of elements than those that they read have."""
     axes: dict[str, Axis] = {}
-    values = follow(graph, {place: Value([
+    values = infer(graph, {place: [
         (axes.setdefault(size, Axis(label=size)) if isinstance(size, str) else size,)
-        for size in shapes[node.name]] if node.name in shapes else None, {})
-        for place, node in enumerate(graph.nodes) if node.is_variable})
+        for size in shapes[node.name]] for place, node in enumerate(graph.nodes)
+        if node.is_variable and node.name in shapes}).axes
     notes = []
     for place in sorted(graph.needed()):
         node = graph.nodes[place]
         shape: tuple[int, ...] = node.shape if node.op == 'Reshape' and not node.reverse else ()
-        read = values[node.inputs[0]].axes if -1 in shape and shape[-1] > 1 else None
+        read = values.get(node.inputs[0]) if -1 in shape and shape[-1] > 1 else None
         # Images are cut in more ways, and weights as the program likes.
         if read is None or not 1 < len(read) < 4 or None not in map(number_of, read):
             continue

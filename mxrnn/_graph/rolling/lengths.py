@@ -171,15 +171,13 @@ def _axes_of(node: Node, axes: Mapping[Entry, Axes]) -> list[Axes]:
         return [[steps, *inside[head]] if inside.get(head) else []
                 for head in body.heads[:node.num_out_data]]
     without = [entry for role in ('weight', 'aux', 'length') for entry in node.inputs_of(role)]
-    given = [axes.get(entry, []) for entry in node.needed_inputs if entry not in without]
+    given = [[] if entry in without else axes.get(entry, []) for entry in node.needed_inputs]
+    known = [entry in axes or entry in without for entry in node.needed_inputs]
     if has(node.op, 'one shape'):
         return [next(filter(None, given), [])]
-    if node.op == 'RNN':
-        return [[(Axis(),), (Axis(),), (node.state_size * (1 + node.bidirectional),)]]
-    if node.op == 'FullyConnected' and node.flatten or (
-            node.op == 'Reshape' and {-1, 1}.issuperset(node.shape)):
-        given = [given[0] or [(Axis(),)]]
-    return axes_of(node, given) if all(given) else []
+    tells = node.op == 'RNN' or node.op == 'FullyConnected' and node.flatten or (
+        node.op == 'Reshape' and {-1, 1}.issuperset(node.shape))
+    return axes_of(node, given) if tells or all(known) else []
 
 
 Entries = Sequence[Entry]

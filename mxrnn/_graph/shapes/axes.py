@@ -210,6 +210,8 @@ def replaced(data: Axes, axis: int, sizes: Axes, more: int = 0) -> Axes:
 
 def as_long(data: Axes, axis: int, vector: Axes) -> Axes:
     """`data`, of which an axis has the size of a vector, if that is known."""
+    if len(vector) > 1:
+        raise SizeError('%d axes and 1 axis' % len(vector))
     return replaced(data, axis, [agree(data[axis], vector[0])]) if vector else data
 
 

@@ -48,21 +48,20 @@ def _bind(axis: Axis, size: Size) -> None:
 
 
 def suggest(size: Size, name: str) -> None:
-    """Say how an operator would call an axis, or one that it is a part of, if it is free and has
-    no such name yet."""
-    axes = set() if isinstance(resolve(size), Product) else axes_in(size)
-    if len(axes) == 1:
-        axis, = axes
-        axis.hint = axis.hint or (name if axis.free else '')
+    """Say how an operator would call an axis, if it is free and has no such name yet."""
+    size = resolve(size)
+    if isinstance(size, Axis) and size.free:
+        size.hint = size.hint or name
 
 
 def _unify_known(first: Size, second: Size) -> Size:
     """Refuse a number where an axis may be any size; otherwise believe that they fit."""
     for one, other in ((first, second), (second, first)):
-        if isinstance(one, Axis) and isinstance(other, int):
-            if one.label:
+        if isinstance(other, int):
+            if isinstance(one, Axis) and one.label:
                 raise SizeError('%s, which may be any size, and %d' % (one.label, other))
-            one.believed = True
+            for axis in axes_in(one):
+                axis.believed = True
             return other
     return first
 

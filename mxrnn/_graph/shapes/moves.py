@@ -14,6 +14,7 @@ from .axes import (
     match_factors,
     mixed,
     mixed_along,
+    open_axes,
     place_of,
     replaced,
     rule,
@@ -75,10 +76,12 @@ def _targets(data: Axes, codes: list[int]) -> Axes:
 
 def _equal_sizes(data: Axes, made: Axes) -> None:
     """The likeliest of several solutions: axes of 1 are put in or left out."""
+    if any(axis.given is not None for axis in open_axes(data)):
+        return  # what is cut or joined belongs together no longer
     left: list[list[Size]] = [[size for size in map(product, axes) if size != 1]
                               for axes in (data, made)]
     if len(left[0]) == len(left[1]) and all(
-            isinstance(size, Axis) and size.free and size.given is None or same(size, other)
+            isinstance(size, Axis) and size.free or same(size, other)
             for size, other in zip(*left)):
         unify_all(*left)
     unify(product(sum(data, ())), product(sum(made, ())))

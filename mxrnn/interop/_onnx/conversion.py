@@ -1,23 +1,24 @@
 """The conversion of a graph: its variables, its nodes in order, its outputs."""
 from __future__ import annotations
 
-from typing import Dict, Mapping, Sequence, Set, Tuple, Union
+from typing import Dict, Mapping, Sequence, Set, Tuple
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ... import _check
 from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
 from ..._graph.operators import check_attributes
-from ..._graph.shapes.equal import SizeError, unify
+from ..._graph.shapes.equal import SizeError
 from ..._graph.shapes.sizes import Axis, Size, Source, parts, resolve
 from ..registry import ONNX, ExportError, Unsupported
 from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
 
-__all__ = ['Conversion', 'Shape', 'some', 'unknown_operators', 'write_model']
+__all__ = ['Conversion', 'unknown_operators', 'write_model']
 
 #: The largest message of protobuf, in bytes.
 _LARGEST = 2**31 - 1
@@ -123,15 +124,6 @@ def _node(record: Record, bodies: _Bodies) -> onnx.NodeProto:
     return helper.make_node(record.op, record.inputs, record.outputs, record.name, **attributes)
 
 
-#: Of an input: each axis a number, the name of one of any size, or one whose size the graph tells.
-Shape = Sequence[Union[int, str, Axis]]
-
-
-def some(names: Sequence[str]) -> str:
-    """The first three of `names`."""
-    return ', '.join(names[:3]) + (', …' if len(names) > 3 else '')
-
-
 def unknown_operators(graph: Graph) -> dict[str, list[str]]:
     """The names of nodes that have no converter, by operator."""
     unknown: dict[str, list[str]] = {}
@@ -147,15 +139,11 @@ def unknown_operators(graph: Graph) -> dict[str, list[str]]:
 
 
 class Conversion:
-    """One export; with `partial`, what depends on operators without a converter is left out."""
+    """One export."""
 
     def __init__(self, graph: Graph, params: Mapping[str, np.ndarray],
-                 inputs: Mapping[str, Shape], types: Mapping[str, str],
-                 partial: bool = False) -> None:
-        self._graph, self._params, self._inputs = graph, params, inputs
-        self._types, self._partial = types, partial
-        #: Names of the inputs that operators with a converter read.
-        self.told: set[str] = set()
+                 inputs: Mapping[str, Sequence[int | str]], types: Mapping[str, str]) -> None:
+        self._graph, self._params, self._inputs, self._types = graph, params, inputs, types
         self._builder = Builder(self._convert)
         self._faults: list[str] = []
         self._axes: dict[str, Axis] = {}
@@ -184,7 +172,7 @@ class Conversion:
                  for name, head in zip(names or graph.outputs, graph.heads)]
         results = self._convert(graph, {i: self._variable(node) for i, node in variables.items()})
         found = [value for value in results if value is not None]
-        if self._faults or len(found) < len(results) and not self._partial:
+        if self._faults or len(found) < len(results):
             raise ExportError('\n'.join(self._faults))
         return given, found
 
@@ -198,11 +186,6 @@ class Conversion:
             return write_model(builder)
         except SizeError as error:
             raise ExportError('%s cannot be worked out: %s' % (builder.current, error)) from None
-
-    @property
-    def believes(self) -> bool:
-        """Whether sizes that only the file, when it runs, can know were taken to be numbers."""
-        return any(axis.believed for axis in self._builder.axes)
 
     @property
     def stated(self) -> set[int]:
@@ -223,11 +206,8 @@ class Conversion:
         shape: list[Size] = []
         for i, size in enumerate(self._inputs[node.name]):
             source = Source(node.name, i, builder.scope)
-            if isinstance(size, str):
-                size = self._axes.setdefault(size, Axis(source, size))
-            elif isinstance(size, Axis):
-                size.source = source
-            shape.append(size)
+            shape.append(size if isinstance(size, int) else self._axes.setdefault(
+                size, Axis(source, size)))
         value = Value(node.name, tuple(shape), dtype)
         builder.scope.inputs.append(value)
         return value
@@ -249,8 +229,8 @@ class Conversion:
                     for output, value in enumerate(self._node(node, inputs)):
                         results[i, output] = value
         missing = [graph.outputs[at] for at, head in enumerate(graph.heads) if head not in results]
-        if missing and not self._faults and not self._partial:
-            self._faults.append('%s: outputs that ONNX does not have' % some(missing))
+        if missing and not self._faults:
+            self._faults.append('%s: outputs that ONNX does not have' % _check.some(missing))
         return [results.get(head) for head in graph.heads]
 
     def _node(self, node: Node, inputs: Sequence[Value]) -> list[Value]:
@@ -259,17 +239,8 @@ class Conversion:
         builder.current = node.name or node.op
         try:
             check_attributes(node)
-            known = node.op in ONNX
-            if self._partial and (not known or any(map(unknown_operators, node.subgraphs))):
-                if node.op == 'CTCLoss':
-                    unify(inputs[0].size(1), inputs[1].size(0))  # a label for each sequence
-                    self.told.add(inputs[1].name)
-                    if inputs[1].name not in self._inputs:  # its size may be anything
-                        self.told -= {*self._graph.ending_in(node.inputs[1:2]).arguments}
-                return []
-            if not known:
+            if node.op not in ONNX:
                 raise Unsupported('this operator')
-            self.told.update(value.name for value in inputs)
             outputs = ONNX[node.op](builder, node, *inputs)
             return [outputs] if isinstance(outputs, Value) else list(outputs)
         except AttributeValueError as error:

@@ -8,6 +8,7 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
+from ..._graph.shapes.inputs import Named
 from ..in_steps import (
     blaming_axes,
     check_shapes,
@@ -18,8 +19,7 @@ from ..in_steps import (
     unlike,
 )
 from ..registry import ONNX, ExportError
-from .conversion import Conversion, some, unknown_operators
-from .inputs import Named
+from .conversion import Conversion, unknown_operators
 from .metadata import described
 
 __all__ = ['Written', 'exportable', 'unknown_operators']
@@ -90,7 +90,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     if idle:
         raise ValueError('types must be of inputs of the file: %s; it does not take %s' % (
             ', '.join(own) or 'none', ', '.join(idle)))
-    with blaming_axes(graph, params, given, types):
+    with blaming_axes(graph, params, given):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')
             cure = how_to_free(graph)
@@ -123,7 +123,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
 def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
               types: Mapping[str, str], encoder_name: str) -> Written:
     """The file of a step and that of the encoder."""
-    stepped, known = in_steps(graph, params, given, types)
+    stepped, known = in_steps(graph, params, given)
 
     def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named]) -> _File:
         needed = part.needed()
@@ -209,7 +209,7 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
             file = _plain(rolled, params, given, types, own, RolledGraph(graph, findings))
             return file._replace(notes=file.notes + notes)
         except ExportError as error:
-            if given and unlike(graph, params, given, types):
+            if given and unlike(graph, params, given):
                 raise
             try:
                 file = _plain(graph, params, given, types, own)
@@ -227,7 +227,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
     """The file of a graph, whose outputs are called `names`; the one of which it was rolled up
     tells numbers of steps, if this one depends on them."""
     missing = [name for name in own if name not in given]
-    found, notes = (shapes_found(graph, params, given, types, missing, unrolled) if missing
+    found, notes = (shapes_found(graph, params, given, missing, unrolled) if missing
                     else ({}, []))
     shapes = {name: given[name] if name in given else found[name] for name in own}
     conversion = Conversion(graph, params, shapes, types)
@@ -259,7 +259,7 @@ def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
     if not heads:
         raise ExportError('the outputs are losses that ONNX does not have (%s): choose others with '
                           'outputs (--output), such as %s, which the loss reads' % (
-                              some(graph.outputs), lost[graph.heads[0].node]))
+                              _check.some(graph.outputs), lost[graph.heads[0].node]))
     left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
     return graph.ending_in(heads) if left_out else graph, left_out
 
@@ -270,7 +270,7 @@ def _refuse_unknown(graph: Graph) -> None:
     if not unknown:
         return
     text = 'ONNX has no counterpart of %s' % '; '.join(
-        '%s (%d times: %s)' % (op, len(nodes), some(nodes)) for op, nodes in unknown.items())
+        '%s (%d times: %s)' % (op, len(nodes), _check.some(nodes)) for op, nodes in unknown.items())
     others = [name for name, head in zip(graph.outputs, graph.heads)
               if not unknown_operators(graph.ending_in([head]))] if len(graph.heads) < 20 else []
     if others:

@@ -189,7 +189,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
               if graph.nodes[place].is_variable]
     try:
-        with blaming_axes(whole, arrays, given, kinds):
+        with blaming_axes(whole, arrays, given):
             shapes, notes, samples, facts = sampled(
                 graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
@@ -205,7 +205,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         raise ExportError(str(error)) from None
     except ExportError:
         if states and all(name in given or name in arrays for name in needed):
-            in_steps(graph, arrays, given, kinds)  # if it has no steps, that is the reason
+            in_steps(graph, arrays, given)  # if it has no steps, that is the reason
         raise
     used = {name: arrays[name] for name in graph.arguments + graph.auxiliary if name in arrays}
     for name, array in used.items():
@@ -217,7 +217,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     if states and not methods.faults:
         def stepped(each: Graph, layers: bool) -> Stepped:
             heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
-            return in_steps(each._replace(heads=heads), arrays, shapes, kinds, notes, layers)[0]
+            return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers)[0]
         keys = list(file.state)
         stepped(roll(whole).graph, False)  # refused as by the other ways out
         steps = Steps(file, methods, graph, model, stepped(graph, True), samples)

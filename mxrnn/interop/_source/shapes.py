@@ -49,7 +49,7 @@ def sampled(graph: Graph, whole: RolledGraph, model: Model, given: Named, types:
     reason: ExportError | None = None
     for each in [graph] if graph is whole.graph else [graph, whole.graph]:
         try:
-            found, notes = shapes_found(each, params, given, types, missing,
+            found, notes = shapes_found(each, params, given, missing,
                                         whole if each is graph else None)
             return _drawn(graph, model, {**own, **found}, types, notes)
         except UnsupportedError:
@@ -57,7 +57,7 @@ def sampled(graph: Graph, whole: RolledGraph, model: Model, given: Named, types:
         except ExportError as error:
             reason = reason or error
     if isinstance(reason, _NotTaken):
-        found, notes = shapes_found(graph, params, given, types, missing, whole)
+        found, notes = shapes_found(graph, params, given, missing, whole)
         fitted = _fitted(graph, model, own, found, types)
         if fitted is not None:
             return fitted._replace(notes=[*notes, *fitted.notes])

@@ -85,7 +85,7 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
 def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str]]) -> GraphModule:
     params = {**model.arg_params, **model.aux_params}
     given = check_shapes(inputs, graph, params)
-    with blaming_axes(graph, params, given, {}):  # refused as by the other ways out
+    with blaming_axes(graph, params, given):  # refused as by the other ways out
         _, shapes = in_steps(roll_up(graph).graph, params, given)
     stepped, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
     encoder = None if stepped.encoder is None else GraphModule(

@@ -19,7 +19,7 @@ from ..._graph.graph import Graph
 from ..._graph.shapes.axes import Axes, Factors, UnknownAxes, agree, open_axes
 from ..._graph.shapes.equal import SizeError
 from ..._graph.shapes.rules import axes_of
-from ..._graph.shapes.sizes import Axis, Source, axes_in, number_for, parts, product, resolve
+from ..._graph.shapes.sizes import Axis, Source, Sum, axes_in, number_for, parts, product, resolve
 from . import DTYPES, Device
 from .schedule import Creation, Loop, Schedule, Sources, Step, loop_of
 
@@ -132,7 +132,10 @@ class _Search:
                 early[place] = first
                 arrays[place] = array = results[number] if number < len(results) else None
                 for at, axis in enumerate(array.axes) if array and first else ():
-                    new = resolve(axis[0]) if len(axis) == 1 else None
+                    new = resolve(product(axis))
+                    if isinstance(new, Sum) and array:  # which is read here
+                        new = Axis()
+                        array.axes[at] = (new,)
                     if isinstance(new, Axis) and not new.source:
                         new.source = Source(place, at, None)
         return [arrays[place] for place in schedule.heads]

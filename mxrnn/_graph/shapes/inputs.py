@@ -1,0 +1,286 @@
+"""Shapes of inputs that nobody gave, as far as the graph and its weights tell them."""
+from __future__ import annotations
+
+from typing import Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
+
+from ... import _check
+from ..graph import Entry, Graph, Node
+from .equal import suggest
+from .infer import Table, infer
+from .rules import has_rule
+from .sizes import Axis, Size, Sum, resolve
+
+__all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'found_shapes']
+
+#: Shapes as users give them.
+Named = Tuple[Union[int, str], ...]
+
+#: Numbers of axes, in the order in which they are tried.
+_RANKS = (2, 3, 1, 4, 5, 6)
+
+
+class ShapesError(ValueError):
+    """The shapes of inputs do not follow from a graph."""
+
+
+class Whole(NamedTuple):
+    """The graph that another one was rolled up of, and the numbers of steps in it."""
+
+    graph: Graph
+    steps: frozenset[int]
+
+
+class Found(NamedTuple):
+    """Shapes of inputs, and sentences on axes that are numbers."""
+
+    shapes: dict[str, Named]
+    notes: list[str]
+
+
+def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
+                 given: Mapping[str, Sequence[int | str]], missing: Sequence[str],
+                 whole: Whole | None = None) -> Found:
+    """Shapes of the inputs `missing`, and what there is to say of them.
+
+    Parameters
+    ----------
+    graph : Graph
+    params, given : dict
+        Shapes of the parameters, and those of inputs that the user gave.
+    missing : list of str
+    whole : Whole, optional
+        What the graph was rolled up of: where it depends on numbers of steps, it has those.
+
+    Raises
+    ------
+    ShapesError
+        They do not follow from the graph.
+    """
+    search = _Search(graph, params, given)
+    readers = {name: [node for node, _ in graph.consumers(_place(graph, name))]
+               for name in missing}
+    untold = [name for name in missing if not any(map(_tells, readers[name]))]
+    try:
+        if untold:
+            raise ShapesError('only operators that mxrnn has no shapes of read %s'
+                              % ', '.join(untold))
+        ranks = search.ranks(missing)
+    except ShapesError as error:
+        missing = untold or missing
+        raise ShapesError(
+            "%s\nThe shapes of %s do not follow from the graph: give them, as in inputs={'%s': "
+            "('batch', 35)} (--input %s=batch,35)" % (
+                error, ', '.join(missing), missing[0], missing[0])) from None
+    shapes = {name: [Axis(free=True) for _ in range(ranks[name])] for name in missing}
+    table = search.table(shapes)
+    result = _Names(graph, given, shapes)
+    if result.others:  # once more: the numbers and the batch may tell an axis beside them
+        again = _again(result.shapes, shapes)
+        tried = search.table(again)
+        if not tried.faults:
+            table, result = tried, _Names(graph, given, again)
+    numbers = whole and _with_numbers(search, table, shapes, result.shapes, whole)
+    if numbers:
+        again = _again(numbers, shapes)
+        if not search.table(again).faults:
+            result = _Names(graph, given, again)
+    return Found(result.shapes, result.sentences())
+
+
+def _tells(node: Node) -> bool:
+    return has_rule(node) or node.op == '_foreach'
+
+
+class _Search:
+    """Infers a graph with axes of its inputs that become what the graph makes of them."""
+
+    def __init__(self, graph: Graph, params: Mapping[str, Sequence[int]],
+                 given: Mapping[str, Sequence[int | str]]) -> None:
+        self.graph, self.params, self.given = graph, params, given
+        labels: dict[str, Axis] = {}
+        self._known: dict[str, list[int | Axis]] = {
+            name: [size if isinstance(size, int) else labels.setdefault(size, Axis(label=size))
+                   for size in shape] for name, shape in {**params, **given}.items()}
+
+    def table(self, shapes: Mapping[str, Sequence[int | Axis]]) -> Table:
+        """The graph with inputs of these shapes; of others nothing is known."""
+        known = {**self._known, **shapes}
+        return infer(self.graph, {place: [(size,) for size in known[node.name]]
+                                  for place, node in enumerate(self.graph.nodes)
+                                  if node.is_variable and node.name in known})
+
+    def ranks(self, names: Sequence[str], chosen: Mapping[str, int] | None = None
+              ) -> dict[str, int]:
+        """Numbers of axes that the graph takes, the likeliest of several.
+
+        Where the operators leave them open, numbers of words are (batch, time), and what goes into
+        a FullyConnected is (batch, channels).
+        """
+        chosen = chosen or {}
+        if not names:
+            return dict(chosen)
+        fault: object = None
+        ways = []
+        for order, rank in enumerate(self._possible(names[0])):
+            ranks = {**chosen, names[0]: rank}
+            table = self.table({name: [Axis(free=True) for _ in range(count)]
+                                for name, count in ranks.items()})
+            fault = fault or next(iter(table.faults), None)
+            if not table.faults:
+                ways.append((_unusual(self.graph, table), order, ranks))
+        for *_, ranks in sorted(ways, key=lambda way: way[:2]):
+            try:
+                return self.ranks(names[1:], ranks)
+            except ShapesError as error:
+                fault = fault or error
+        raise ShapesError(str(fault))
+
+    def _possible(self, name: str) -> Sequence[int]:
+        stated = self.graph.nodes[_place(self.graph, name)].get('__shape__')
+        return (len(stated),) if isinstance(stated, tuple) and stated else _RANKS
+
+
+def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
+    """How many words have other axes than (batch, time), and how many layers other data than
+    programs nearly always give them."""
+    words = others = 0
+    for place, node in enumerate(graph.nodes):
+        axes = table.axes.get(node.inputs[0]) if node.inputs else None
+        if axes and node.op in ('Embedding', '_contrib_SparseEmbedding'):
+            words += len(axes) != 2
+        elif axes and node.op in ('FullyConnected', 'dot'):
+            # with two axes nobody needs to say flatten=False
+            others += len(axes) != (2 if node.op == 'dot' or node.flatten else 3)
+        if place in table.bodies:
+            more = _unusual(node.subgraphs[0], table.bodies[place])
+            words, others = words + more[0], others + more[1]
+    return words, others
+
+
+# ---- numbers of steps
+
+def _with_numbers(search: _Search, table: Table, shapes: Mapping[str, Sequence[Axis]],
+                  found: Mapping[str, Named], whole: Whole) -> dict[str, Named]:
+    """The shapes `found`, in which axes that a rolled graph cuts by numbers of steps or takes for
+    numbers, have those of the whole graph; {} where nothing depends on these."""
+    believes = any(axis.believed for axes in shapes.values() for axis in axes)
+    stated = _stated(search.graph, table)
+    steps = {each for each in whole.steps if any(
+        number > 1 and number % each == 0 for number in stated)} - {1}
+    if not steps and not believes:
+        return {}
+    try:
+        numbers = found_shapes(whole.graph, search.params, search.given, list(found)).shapes
+    except ShapesError:
+        return {}
+    return {name: tuple(number if number in steps or believes and isinstance(number, int) else size
+                        for size, number in zip(shape, numbers[name]))
+            for name, shape in found.items()}
+
+
+def _stated(graph: Graph, table: Table) -> set[int]:
+    """Numbers by which nodes cut axes that may have any size."""
+    found: set[int] = set()
+    for place, node in enumerate(graph.nodes):
+        axes = table.axes.get(Entry(place, 0), [])
+        if node.op == 'Reshape' and any(_parted(size) for axis in axes for size in axis):
+            found.update(node.shape)
+        elif node.op == 'slice':
+            data = table.axes.get(node.inputs[0], [])
+            found.update(end for axis, end in zip(data, node.end) if end is not None and any(
+                not isinstance(resolve(size), int) for size in axis))
+    return found
+
+
+def _parted(size: Size) -> bool:
+    """Whether it is a part of an axis that may have any size."""
+    size = resolve(size)
+    return isinstance(size, Sum) and size.divisor > 1 or isinstance(size, Axis) and size.unknown
+
+
+def _again(found: Mapping[str, Named], shapes: Mapping[str, Sequence[Axis]]
+           ) -> dict[str, list[Axis]]:
+    """Free axes once more, which begin with the numbers that were found and with one batch."""
+    def fresh(size: int | str, axis: Axis) -> Axis:
+        if size == 'batch':
+            return batch
+        result = Axis(free=True)
+        result.hint = next((each.hint for each in _chain(axis) if each.hint), '')
+        result.bound = size if isinstance(size, int) else None
+        return result
+    batch = Axis(free=True)
+    suggest(batch, 'batch')
+    return {name: [fresh(*pair) for pair in zip(found[name], axes)]
+            for name, axes in shapes.items()}
+
+
+# ---- names
+
+def _place(graph: Graph, name: str) -> int:
+    return next(i for i, node in enumerate(graph.nodes) if node.is_variable and node.name == name)
+
+
+def _chain(axis: Size | None) -> Iterator[Axis]:
+    """The axes that an axis was found to be equal to, itself first."""
+    while isinstance(axis, Axis):
+        yield axis
+        axis = axis.bound
+
+
+class _Names:
+    """Names for the axes of inputs that are free still."""
+
+    def __init__(self, graph: Graph, given: Mapping[str, Sequence[int | str]],
+                 shapes: Mapping[str, Sequence[Axis]]) -> None:
+        self.shapes: dict[str, Named] = {}
+        #: How many axes have a name of no meaning.
+        self.others = 0
+        self._fixed: dict[str, list[str]] = {}
+        self._names: dict[int, str] = {}
+        hints = {name: _hints(graph, name, axes) for name, axes in shapes.items()}
+        times = {id(resolve(axis)): name for name, axes in shapes.items()
+                 for axis, hint in zip(axes, hints[name])
+                 if hint == 'time' and isinstance(resolve(axis), Axis)}
+        self._many = len(times) > 1 or any('time' in shape for shape in given.values())
+        for name, axes in shapes.items():
+            stated = graph.nodes[_place(graph, name)].get('__shape__')
+            if not isinstance(stated, tuple) or len(stated) != len(axes):
+                stated = (0,) * len(axes)
+            self.shapes[name] = tuple(
+                self._name(name, at, axis, hint, stated[at])
+                for at, (axis, hint) in enumerate(zip(axes, hints[name])))
+
+    def _name(self, name: str, at: int, axis: Axis, hint: str, stated: object) -> int | str:
+        size = resolve(axis)
+        if isinstance(size, int):
+            if hint:
+                text = 'a batch of %d' if hint != 'time' else '%d steps' if size > 1 else '%d step'
+                self._fixed.setdefault(text % size, []).append(name)
+            return size
+        last = size if isinstance(size, Axis) else axis  # which is bound to a product
+        if not last.label and not hint and isinstance(stated, int) and stated > 0:
+            return stated
+        if not last.label and id(last) not in self._names:
+            self.others += not hint
+            self._names[id(last)] = (
+                '%s_%d' % (name, at) if not hint else
+                '%s_time' % name if hint == 'time' and self._many else hint)
+        return last.label or self._names[id(last)]
+
+    def sentences(self) -> list[str]:
+        """Sentences on steps and batches that are numbers."""
+        return ['%s %s %s: the graph has that number in it' % (
+            _check.some(names), 'have' if len(names) > 1 else 'has', text)
+            for text, names in self._fixed.items()]
+
+
+def _hints(graph: Graph, name: str, axes: Sequence[Axis]) -> list[str]:
+    """How the operators would call the axes of an input: 'batch', 'time' or ''."""
+    hints = [next((each.hint for each in _chain(axis) if each.hint), '') for axis in axes]
+    if 'batch' not in hints and '' in hints[:2]:
+        hints[hints.index('')] = 'batch'
+    words = any(reader.op in ('Embedding', '_contrib_SparseEmbedding') and at == 0
+                for reader, at in graph.consumers(_place(graph, name)))
+    if words and 'time' not in hints and '' in hints:
+        hints[hints.index('')] = 'time'
+    return hints
