@@ -2,19 +2,24 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import numpy as np
 import pytest
 
+from mxrnn import interop
 from mxrnn._graph.graph import Entry, output_name
+from mxrnn._graph.rolling import roll
 from mxrnn._graph.shapes.infer import infer
+from mxrnn._graph.shapes.inputs import ShapesError, found_shapes
 from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolve
 from mxrnn._graph.stepping.follow import follow
 from mxrnn.interop import graph_from_json
 
-from .. import mx
+from .. import mx, rnn
 from ..running import random_value
 from .operator_cases import OPS
+from .test_programs_leave import model_of
 
 #: The number of axes of their outputs depends on sizes of their inputs.
 DEPENDING = ('squeeze', 'gather_nd')
@@ -143,3 +148,81 @@ def test_kept_axes(name):
                     differ = ~np.isclose(got, wanted[number], 1e-5, 1e-6, equal_nan=True)
                     others = np.delete(differ.reshape(sizes), step, place)
                     assert not others.any(), (key, at, number)
+
+
+# ---- shapes of inputs
+
+S, V = mx.sym, mx.sym.Variable
+
+
+def with_its_loss():
+    """A language model of (time, batch) data that picks the chances of its labels."""
+    words = S.Embedding(V('data'), input_dim=11, output_dim=4)
+    outputs, _ = rnn.GRUCell(6, 'g_').unroll(5, words, layout='TNC', merge_outputs=True)
+    scores = S.FullyConnected(S.Reshape(outputs, shape=(-1, 6)), num_hidden=11)
+    return S.MakeLoss(0 - S.pick(S.log_softmax(scores), S.Reshape(V('label'), shape=(-1,))))
+
+
+def with_lengths():
+    """Lengths as Sockeye computes them."""
+    lengths = S.sum(S.broadcast_not_equal(V('data'), S.zeros((1,))), axis=1)
+    words = S.Embedding(V('data'), input_dim=11, output_dim=4)
+    outputs, _ = rnn.GRUCell(6, 'g_').unroll(5, words, merge_outputs=True)
+    return S.SequenceLast(S.swapaxes(outputs, 0, 1), lengths, use_sequence_length=True)
+
+
+def steps_in_rows():
+    cell, outputs = rnn.GRUCell(6, 'g_'), []
+    states = cell.begin_state()
+    for step in range(4):
+        part = S.slice_axis(V('data'), axis=1, begin=step, end=step + 1)
+        output, states = cell(S.Reshape(part, shape=(-1, 4)), states)
+        outputs.append(output)
+    return S.stack(*outputs, axis=1)
+
+
+def read_twice():
+    """Two encoders of sequences that are added have one number of steps."""
+    return mx.sym.elemwise_add(*(rnn.GRUCell(6, name).unroll(
+        4, V(name), merge_outputs=True)[0] for name in 'ab'))
+
+
+INPUTS = {
+    with_its_loss: ({'data': (5, 3), 'label': (5, 3)},
+                    {'data': ('time', 'batch'), 'label': ('time', 'batch')}),
+    with_lengths: ({'data': (3, 5)}, {'data': ('batch', 'time')}),
+    read_twice: ({'a': (3, 4, 5), 'b': (3, 4, 5)},
+                 {'a': ('batch', 'time', 5), 'b': ('batch', 'time', 5)})}
+
+
+@pytest.mark.parametrize('build', INPUTS)
+def test_inputs(build):
+    shapes, wanted = INPUTS[build]
+    symbol = build()
+    graph = roll(graph_from_json(symbol.tojson())).graph
+    params = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))
+    params = {name: shape for name, shape in params.items() if name not in shapes}
+    assert found_shapes(graph, params, {}, list(shapes)).shapes == wanted
+
+
+@pytest.mark.parametrize('build, axes', [
+    (lambda: S.FullyConnected(S.Reshape(V('data'), shape=(-1, 12)), num_hidden=3), '1 or more'),
+    (steps_in_rows, '2 or more')], ids=['rows', 'rows of a step'])
+def test_an_input_that_would_be_cut_otherwise_is_asked_for(build, axes):
+    symbol = build()
+    graph = graph_from_json(symbol.tojson())
+    shapes = symbol.infer_shape(data=(3, 4, 12 if axes[0] == '1' else 4))[0]
+    params = dict(zip(symbol.list_arguments(), shapes))
+    del params['data']
+    with pytest.raises(ShapesError, match='takes data of %s axes.*--input data=' % axes):
+        found_shapes(graph, params, {}, ['data'])
+
+
+def test_shapes_are_found_without_the_package_onnx(tmp_path, monkeypatch):
+    pytest.importorskip('torch')
+    _, model = model_of('lstm_bucketing')
+    monkeypatch.setitem(sys.modules, 'onnx', None)
+    for name in [each for each in sys.modules if each.startswith('mxrnn.interop._onnx')]:
+        monkeypatch.delitem(sys.modules, name)
+    assert interop.to_torch(model, states=True).states
+    interop.to_source(model, tmp_path / 'a.py')

@@ -5,16 +5,20 @@ import itertools
 
 import pytest
 
+from mxrnn._graph.shapes.axes import agree, mixed_axes
 from mxrnn._graph.shapes.equal import SizeError, broadcast, suggest, unify
 from mxrnn._graph.shapes.sizes import (
     Axis,
     Source,
+    add,
     divide,
     interval,
     number_for,
     product,
+    quotient,
     resolve,
     same,
+    windows,
 )
 
 
@@ -105,3 +109,35 @@ def test_a_part_of_an_open_axis_is_as_long_as_that_of_any_number(step):
             assert [number_for(size, {axis: length}) for length in range(6, 12)] == [
                 interval(begin, end, length, step) for length in range(6, 12)], (begin, end)
     assert told == 52
+
+
+def test_sums_and_quotients_have_one_form():
+    time, batch = read('time'), read('batch')
+    assert add(time, 2, -2) is time and add(time, product([time], -1)) == 0
+    assert same(product([add(time, -1)], 2), add(product([time], 2), -2))
+    assert same(add(quotient(time, 2), 1), quotient(add(time, 2), 2))
+    assert same(quotient(product([time], 6), 4), quotient(product([time], 3), 2))
+    assert same(quotient(quotient(time, 2), 3), quotient(time, 6))
+    assert same(product([add(time, 1), batch]), add(product([time, batch]), batch))
+    assert not same(add(time, 1), add(batch, 1)) and windows(time, 3, 1, 1) is time
+
+
+def test_a_sum_tells_its_free_axis():
+    free, time = Axis(free=True), read('time')
+    unify(add(free, 3), 10)
+    assert resolve(free) == 7
+    free = Axis(free=True)
+    unify(add(product([free], 2), -2), add(product([time], 2), 4))
+    assert same(free, add(time, 3))
+    with pytest.raises(SizeError):
+        unify(add(Axis(free=True), 3), 2)
+
+
+def test_nothing_is_bound_to_itself():
+    """(time, batch) beside (batch, time)."""
+    one, two = Axis(label='time', free=True), Axis(label='batch', free=True)
+    made = agree((one, two), (two, one))
+    assert len(mixed_axes([made])) == 2 and same(product(made), product([one, two]))
+    unify(one, two)
+    unify(two, one)
+    assert resolve(one) is resolve(two)

@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 
+import mxrnn
 from mxrnn import interop
 
 from .. import mx, rnn
@@ -753,3 +754,30 @@ def test_begin_states_that_a_reshape_makes_are_computed_once(form, batch, given,
     stepper = load(model, tmp_path, inputs)
     assert step_apart(stepper, stepper.begin(h=data['h']), data, whole(model, data, inputs),
                       [0, 2, 0]) < 1e-6
+
+
+def decoder(begin):
+    """Behind an encoder, whose states or words `begin` makes into the first states."""
+    def words(name):
+        return mx.sym.Embedding(mx.sym.Variable(name), input_dim=11, output_dim=4)
+    states = begin(words('source'))
+    outputs, _ = (rnn.LSTMCell if states[1:] else rnn.GRUCell)(8, 'd_').unroll(
+        6, words('target'), begin_state=states, merge_outputs=True)
+    return mx.sym.softmax(mx.sym.FullyConnected(outputs, num_hidden=7, flatten=False))
+
+
+@pytest.mark.parametrize('begin', [
+    lambda words: [mx.sym.tile(mx.sym.mean(words, axis=1), reps=(1, 2))],
+    lambda words: mxrnn.fuse(mxrnn.LSTMCell(8, 'e_')).unroll(
+        None, words, merge_outputs=True, valid_length=mx.sym.Variable('lengths'))[1]],
+    ids=['tile', 'fused with lengths'])
+def test_first_states_of_a_decoder(begin, tmp_path):
+    symbol = decoder(begin)
+    shapes = {'source': (3, 5), 'target': (3, 6), 'lengths': (3,)}
+    model, data = model_for(symbol, {name: shape for name, shape in shapes.items()
+                                     if name in symbol.list_arguments()})
+    data = {name: np.arange(array.size).reshape(array.shape).astype('f') % 4 + 1
+            for name, array in data.items()}
+    stepper = load(model, tmp_path)
+    states = stepper.begin(**{name: data[name] for name in stepper.encoder_names})
+    assert step_apart(stepper, states, data, whole(model, data), [0, 2, 0, 2]) < 1e-6

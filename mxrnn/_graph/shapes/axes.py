@@ -15,7 +15,8 @@ from .sizes import Axis, Size, divide, parts, product, quotient, resolve, same
 
 __all__ = ['Axes', 'Factors', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike', 'as_long',
            'broadcast_axes', 'enter', 'factors_of', 'first', 'match_factors', 'mixed',
-           'mixed_along', 'mixed_axes', 'number_of', 'open_axes', 'place_of', 'replaced', 'rule']
+           'mixed_along', 'mixed_axes', 'number_of', 'of_rank', 'open_axes', 'place_of',
+           'replaced', 'rule']
 
 Factors = Tuple[Size, ...]
 Axes = List[Factors]
@@ -226,6 +227,13 @@ def first(inputs: Sequence[Axes]) -> Axes:
     if not inputs[0]:
         raise UnknownAxes
     return inputs[0]
+
+
+def of_rank(rank: int, data: Axes) -> Axes:
+    """`data`, which must have so many axes; new ones, if nothing is known of it."""
+    if data and len(data) != rank:
+        raise SizeError('%d axes and %d axes' % (len(data), rank))
+    return data or [(Axis(),) for _ in range(rank)]
 
 
 def alike(inputs: Sequence[Axes]) -> Axes:

@@ -8,7 +8,7 @@ from ..graph import Entry, Graph, Node
 from .equal import suggest
 from .infer import Table, infer
 from .rules import has_rule
-from .sizes import Axis, Size, Sum, resolve
+from .sizes import Axis, Size, Sum, axes_in, resolve
 
 __all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'found_shapes']
 
@@ -21,6 +21,19 @@ _RANKS = (2, 3, 1, 4, 5, 6)
 
 class ShapesError(ValueError):
     """The shapes of inputs do not follow from a graph."""
+
+
+class UnclearShape(ShapesError):
+    """An input may have several numbers of axes, of which a graph makes different outputs."""
+
+    def __init__(self, name: str, ranks: Sequence[int]) -> None:
+        last = ranks[-1] == _RANKS[-1]
+        super().__init__(
+            'the graph takes %s of %s axes, and cuts each otherwise. Give its shape: a name for '
+            "each axis of any size, numbers for the others, as in inputs={%r: ('batch', …)} "
+            '(--input %s=batch,…)' % (
+                name, '%d or more' % ranks[0] if last else ' or '.join(map(str, ranks)), name,
+                name))
 
 
 class Whole(NamedTuple):
@@ -65,6 +78,8 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
             raise ShapesError('only operators that mxrnn has no shapes of read %s'
                               % ', '.join(untold))
         ranks = search.ranks(missing)
+    except UnclearShape:
+        raise
     except ShapesError as error:
         missing = untold or missing
         raise ShapesError(
@@ -89,6 +104,15 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
 
 def _tells(node: Node) -> bool:
     return has_rule(node) or node.op == '_foreach'
+
+
+class _Way(NamedTuple):
+    """Numbers of axes that a graph takes."""
+
+    unusual: tuple[int, int]
+    order: int
+    ranks: dict[str, int]
+    cut: tuple[tuple[int, ...], ...]
 
 
 class _Search:
@@ -123,14 +147,22 @@ class _Search:
         ways = []
         for order, rank in enumerate(self._possible(names[0])):
             ranks = {**chosen, names[0]: rank}
-            table = self.table({name: [Axis(free=True) for _ in range(count)]
-                                for name, count in ranks.items()})
+            shapes = {name: [Axis(free=True) for _ in range(count)]
+                      for name, count in ranks.items()}
+            table = self.table(shapes)
             fault = fault or next(iter(table.faults), None)
             if not table.faults:
-                ways.append((_unusual(self.graph, table), order, ranks))
-        for *_, ranks in sorted(ways, key=lambda way: way[:2]):
+                ways.append(_Way(_unusual(self.graph, table), order, ranks,
+                                 _cut(self.graph, table, shapes[names[0]])))
+        ways.sort(key=lambda way: way[:2])
+        likeliest = [way for way in ways if way.unusual == ways[0].unusual]
+        if len({way.cut for way in likeliest}) > 1:
+            raise UnclearShape(names[0], sorted(way.ranks[names[0]] for way in likeliest))
+        for way in ways:
             try:
-                return self.ranks(names[1:], ranks)
+                return self.ranks(names[1:], way.ranks)
+            except UnclearShape:
+                raise
             except ShapesError as error:
                 fault = fault or error
         raise ShapesError(str(fault))
@@ -147,14 +179,26 @@ def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
     for place, node in enumerate(graph.nodes):
         axes = table.axes.get(node.inputs[0]) if node.inputs else None
         if axes and node.op in ('Embedding', '_contrib_SparseEmbedding'):
-            words += len(axes) != 2
+            words += abs(len(axes) - 2)
         elif axes and node.op in ('FullyConnected', 'dot'):
             # with two axes nobody needs to say flatten=False
-            others += len(axes) != (2 if node.op == 'dot' or node.flatten else 3)
+            others += abs(len(axes) - (2 if node.op == 'dot' or node.flatten else 3))
         if place in table.bodies:
             more = _unusual(node.subgraphs[0], table.bodies[place])
             words, others = words + more[0], others + more[1]
     return words, others
+
+
+def _cut(graph: Graph, table: Table, data: Sequence[Axis]) -> tuple[tuple[int, ...], ...]:
+    """The Reshapes that cut axes of an input, and which axes."""
+    found = []
+    for place, node in enumerate(graph.nodes):
+        if node.op == 'Reshape':
+            sizes = [size for axis in table.axes.get(Entry(place, 0), []) for size in axis
+                     if _parted(size)]
+            axes = {axis for size in sizes for axis in axes_in(size)}
+            found.append((place, *[at for at, axis in enumerate(data) if resolve(axis) in axes]))
+    return tuple(found)
 
 
 # ---- numbers of steps

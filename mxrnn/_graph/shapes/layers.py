@@ -7,6 +7,7 @@ from .axes import (
     Axes,
     Factors,
     UnknownAxes,
+    agree,
     alike,
     as_long,
     enter,
@@ -14,6 +15,7 @@ from .axes import (
     mixed,
     mixed_along,
     number_of,
+    of_rank,
     place_of,
     replaced,
     rule,
@@ -26,16 +28,13 @@ __all__: list[str] = []
 
 @rule('FullyConnected')
 def _dense(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, weight = inputs[0], inputs[1]
-    for axes in (inputs[1:2] if node.no_bias else inputs[1:]):
-        if axes:
-            unify(product(axes[0]), node.num_hidden)
+    data, weight = inputs[0], of_rank(2, inputs[1])
+    for axes in (weight, *([] if node.no_bias else [of_rank(1, inputs[2])])):
+        unify(product(axes[0]), node.num_hidden)
     if not data and not node.flatten:
         raise UnknownAxes
-    data = data or [(Axis(),), (Axis(),)]
-    if weight:
-        width = sum(data[1:], ()) if node.flatten else data[-1]
-        unify(product(width), product(sum(weight[1:], ())))
+    data = data or of_rank(2, data)
+    unify(product(sum(data[1:], ()) if node.flatten else data[-1]), product(weight[1]))
     return [data[:1 if node.flatten else -1] + [(node.num_hidden,)]]
 
 
@@ -141,10 +140,9 @@ def _cross_entropy(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('CTCLoss')
 def _ctc(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, label = inputs[0] or [(Axis(),) for _ in range(3)], inputs[1]
-    if label:
-        as_long(data, 1, label)
-    return [[data[1]], data]
+    data, label = of_rank(3, inputs[0]), of_rank(2, inputs[1])
+    batch = agree(data[1], label[0])
+    return [[batch], data]
 
 
 # ---- sequences
@@ -166,11 +164,9 @@ def _sequences(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('RNN')
 def _rnn(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = inputs[0] or [(Axis(),) for _ in range(3)]
-    if len(data) != 3:
-        raise SizeError('%d axes and 3 axes' % len(data))
+    data, parameters = of_rank(3, inputs[0]), of_rank(1, inputs[1])
     steps, batch, width = data
-    size = number_of(inputs[1][0]) if inputs[1] else None
+    size = number_of(parameters[0])
     if size is not None and node.projection_size is None:
         try:
             unify(product(width), FusedLayout.of(node).num_input(size, 'parameters'))

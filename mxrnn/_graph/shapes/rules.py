@@ -21,11 +21,12 @@ from .axes import (
     mixed,
     mixed_along,
     number_of,
+    of_rank,
     place_of,
     replaced,
     rule,
 )
-from .equal import SizeError, unify
+from .equal import unify
 from .sizes import Axis, product, reduced_axes, resolve
 
 __all__ = ['axes_of', 'has_rule']
@@ -222,7 +223,7 @@ def _along_several(node: Node, inputs: list[Axes]) -> list[Axes]:
 @rule('Embedding _contrib_SparseEmbedding')
 def _embedding(node: Node, inputs: list[Axes]) -> list[Axes]:
     data, table = inputs
-    for size, wanted in zip(table, (node.input_dim, node.output_dim)):
+    for size, wanted in zip(of_rank(2, table), (node.input_dim, node.output_dim)):
         unify(product(size), wanted)
     return [first([data]) + [(node.output_dim,)]]
 
@@ -287,9 +288,7 @@ def _ends(node: Node, one: Axes, other: Axes) -> tuple[Factors, Factors]:
 
 @rule('batch_dot')
 def _batch_dot(node: Node, inputs: list[Axes]) -> list[Axes]:
-    one, other = inputs
-    if len(first([one])) != 3 or len(first([other])) != 3:
-        raise SizeError('%d and %d axes and 3 axes' % (len(one), len(other)))
+    one, other = (of_rank(3, axes) for axes in inputs)
     return [[agree(one[0], other[0]), *_ends(node, one, other)]]
 
 

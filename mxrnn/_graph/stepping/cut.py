@@ -111,6 +111,10 @@ def with_states(graph: Graph, inputs: Shapes, params: Shapes, layers: bool = Fal
         return [(size if isinstance(size, int) else
                  labels.setdefault(size, Axis(label=size, free=True)),) for size in shape]
     known = {**params, **inputs}
+    # what is only like others, and that for MXNet's inference alone, would be read in each step
+    graph = graph._replace(nodes=tuple([
+        node._replace(op='_copy', inputs=node.needed_inputs)
+        if node.op == '_identity_with_attr_like_rhs' else node for node in graph.nodes]))
     values = follow(graph, {place: axes(known[node.name])
                             for place, node in enumerate(graph.nodes) if node.name in known})
     return _Cut(graph, values, find_stepped(graph, values), inputs, layers).write()

@@ -155,6 +155,9 @@ class _Search:
         axes = [array.axes for array in known]
         if node.op.startswith('broadcast_') or node.op == 'where':
             axes = [self._repeated(each, axes) for each in axes]
+        if node.op == 'RNN':  # it may read its weights one by one
+            states = (2 if node.mode == 'lstm' else 1) + node.use_sequence_length
+            axes = [axes[0], [], *axes[-states:]]
         try:
             found = axes_of(node, axes)
         except (UnknownAxes, SizeError, IndexError):
