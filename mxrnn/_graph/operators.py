@@ -12,10 +12,8 @@ from .rows import (
     ROWS,
     AnyNode,
     Input,
-    Numbers,
     Row,
     add,
-    axes,
     canonical,
     check_attributes,
     has,
@@ -270,7 +268,6 @@ def numbers_of(node: AnyNode) -> list[float]:
 mark('draws', '''Dropout RNN _random_randint _sample_multinomial _shuffle''')
 for _name, *_ in _DISTRIBUTIONS:
     mark('draws', '_random_%s _random_%s_like _sample_%s' % ((_name,) * 3))
-    axes('_sample_' + _name, more=lambda node: len(node.shape))
 mark('trained', '''BatchNorm BatchNorm_v1 CuDNNBatchNorm Dropout _contrib_BatchNormWithReLU
     _contrib_SyncBatchNorm''')
 mark('reals', 'Convolution FullyConnected RNN')
@@ -286,65 +283,3 @@ mark('alone', '''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt
 mark('alone', ' '.join(name for name in ROWS if name.endswith('_scalar')))
 mark('one shape', '''Dropout softmax log_softmax reverse elemwise_add elemwise_sub elemwise_mul
     elemwise_div add_n _maximum _minimum SequenceReverse SequenceMask''')
-
-
-# ---- how many axes: see Row.axes
-
-def _reshaped(node: AnyNode) -> Numbers:
-    """Axes of a Reshape's output and input, if its codes say all of them."""
-    codes: list[int] = list(node.shape)
-    if -2 in codes or not codes:  # old graphs have target_shape
-        return ()
-    made = len([code for code in codes if code != -4])
-    taken = 0
-    while codes:
-        code = codes.pop(0)
-        if code not in (0, -3, -4):
-            return made, None
-        taken += 2 if code == -3 else 1
-        if code == -4:
-            del codes[:2]
-    return made, taken
-
-
-def _added(node: AnyNode) -> int | None:
-    """Axes that a Reshape adds, if its codes copy all that they do not state."""
-    codes: list[int] = list(node.shape)
-    return codes.count(-4) - codes.count(-3) if -2 in codes else None
-
-
-def _left(node: AnyNode) -> int | None:
-    """Axes that a reduction adds."""
-    if node.keepdims:
-        return 0
-    over: tuple[int, ...] = (node.axis,) if isinstance(node.axis, int) else node.axis
-    return -len(over) if over and not getattr(node, 'exclude', False) else None
-
-
-axes('Flatten', (2,))
-axes('shape_array size_array', (1,))
-axes('dot', (None, None, 2), more=0)
-axes('batch_dot', (3, 3, 3))
-axes('batch_take softmax_cross_entropy', (1, 2, 1))
-axes('CTCLoss', (1, 3, 2))
-axes('RNN', (3, 3, 1, 3, 3, 1))
-axes('depth_to_space space_to_depth', (4, 4))
-axes('Embedding _contrib_SparseEmbedding', (None, None, 2), more=1)
-axes('FullyConnected', lambda node: (2 if node.flatten else None, None, 2, 1),
-     more=lambda node: None if node.flatten else 0)
-axes('Convolution Convolution_v1 Deconvolution Pooling Pooling_v1',
-     lambda node: (len(node.kernel) + 2,) * 2 if node.kernel else (),
-     more=lambda node: None if node.kernel else 0)
-axes('transpose', lambda node: (len(node.axes) or None,) * 2, more=0)
-axes('Reshape', _reshaped, more=_added)
-axes('SequenceMask SequenceReverse', (None, None, 1), more=0)
-axes('SequenceLast', (None, None, 1), more=-1)
-axes('expand_dims one_hot stack', more=1)
-axes('argmax_channel', more=-1)
-axes('argsort repeat sort', more=lambda node: None if node.axis is None else 0)
-axes('SliceChannel _split_v2', more=lambda node: -int(node.squeeze_axis))
-axes('squeeze', more=lambda node: -len(node.axis) if node.axis else None)
-axes('argmax argmin max mean min nanprod nansum prod sum', more=_left)
-# Depends on more than the first input:
-axes('''LeakyReLU _contrib_arange_like _linalg_gemm2 _np_cumsum _rnn_param_concat gather_nd moments
-    norm pick reshape_like scatter_nd take topk _sample_multinomial''')

@@ -1,11 +1,11 @@
 """The rows of the table of operators, and the facts of a node that they tell."""
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
+from typing import Any, Callable, Mapping, NamedTuple, Protocol, Sequence, Union
 
 from .attributes import Attribute, AttributeValueError, Bool, Double, Int, Shape, Text
 
-__all__ = ['Input', 'Row', 'add', 'axes', 'canonical', 'check_attributes', 'describe', 'has',
+__all__ = ['Input', 'Row', 'add', 'canonical', 'check_attributes', 'describe', 'has',
            'mark', 'row']
 
 #: Attributes that change no number: where an array lies and how it is stored there, which kernel
@@ -43,7 +43,6 @@ class Input(NamedTuple):
 
 
 Count = Union[int, Callable[[Callable[[str], Any]], int]]
-Numbers = Tuple[Optional[int], ...]
 
 
 class Row(NamedTuple):
@@ -69,10 +68,6 @@ class Row(NamedTuple):
     #: changes no value. 'one shape': all that it reads has the shape of its output, but lengths.
     #: 'alone': makes each element of one of its input, which has its shape, too.
     traits: frozenset[str] = frozenset()
-    #: How many axes the output and then the inputs have, None where that is open.
-    axes: Numbers | Callable[[AnyNode], Numbers] = ()
-    #: How many axes more the output has than the first input, None where that is open.
-    more_axes: int | None | Callable[[AnyNode], int | None] = 0
 
     @property
     def least_inputs(self) -> int:
@@ -156,13 +151,6 @@ def mark(trait: str, names: str) -> None:
     traits = {trait, 'one shape'} if trait == 'alone' else {trait}
     for name in names.split():
         ROWS[name] = ROWS[name]._replace(traits=ROWS[name].traits | traits)
-
-
-def axes(names: str, numbers: Numbers | Callable[[AnyNode], Numbers] = (),
-         more: int | None | Callable[[AnyNode], int | None] = None) -> None:
-    """Give the operators `names` what `Row.axes` and `Row.more_axes` say."""
-    for name in names.split():
-        ROWS[name] = ROWS[name]._replace(axes=numbers, more_axes=more)
 
 
 def has(op: str, trait: str) -> bool:

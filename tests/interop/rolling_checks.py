@@ -63,7 +63,7 @@ EQUIVALENT = {
     'chains._in_group: no failed < _PATIENCE in': 'it takes longer',
     'chains._way_back: never len(queue) > limit': 'it takes longer',
     'lengths._reshape: never keeps': 'a Reshape that changes nothing is written',
-    'ranks.find_ranks: always label not in rules': 'it takes longer',
+    'ranks.find_ranks: always key not in known': 'it takes longer',
     'steps._Search._is_early: never each in seen': 'it takes longer',
     'steps._Search._is_early: never len(seen) > 100': 'it takes longer',
     'steps._Search._odd: ': 'a message names another node',

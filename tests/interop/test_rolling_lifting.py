@@ -155,12 +155,12 @@ def test_ranks_are_those_of_mxnet(name):
 @pytest.mark.parametrize('op, attrs, given, expected', [
     ('elemwise_add', {}, [0, 2], [2]), ('Concat', {}, [0, 3], [3]), ('batch_dot', {}, [3, 0], [3]),
     ('broadcast_add', {}, [1, 3], [3]), ('broadcast_add', {}, [0, 3], [None]),
-    ('broadcast_like', {}, [2, 3], [2]), ('broadcast_to', {'shape': '(2, 3)'}, [2], [2]),
+    ('broadcast_like', {}, [3, 3], [3]), ('broadcast_to', {'shape': '(2, 3)'}, [2], [2]),
     ('where', {}, [1, 0, 3], [3]), ('where', {}, [1, 3, 0], [3]),
     ('FullyConnected', {'num_hidden': '2', 'flatten': 'False'}, [3, 2, 1], [3]),
     ('SliceChannel', {'num_outputs': '2'}, [3], [3, 3]), ('expand_dims', {'axis': '0'}, [3], [4]),
-    ('dot', {}, [2, 2], [None]), ('unknown', {}, [2], [None]),
-    ('BatchNorm', {'output_mean_var': 'True'}, [4, 1, 1, 1, 1], [4, None, None]),
+    ('dot', {}, [2, 2], [2]), ('dot', {}, [2, 0], [None]), ('unknown', {}, [2], [None]),
+    ('BatchNorm', {'output_mean_var': 'True'}, [4, 1, 1, 1, 1], [4, 1, 1]),
     ('RNN', {'mode': 'gru', 'state_size': '2', 'num_layers': '1', 'state_outputs': 'True'},
      [3, 1, 3], [3, 3])])
 def test_ranks_that_follow(op, attrs, given, expected):

@@ -21,7 +21,7 @@ from .axes import (
     rule,
 )
 from .equal import SizeError, suggest, unify
-from .sizes import Axis, add, product, quotient, windows
+from .sizes import add, product, quotient, windows
 
 __all__: list[str] = []
 
@@ -40,7 +40,7 @@ def _dense(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 # ---- windows over images and sequences
 
-def _channelsfirst(node: Node, axes: Axes) -> Axes:
+def _channels_first(node: Node, axes: Axes) -> Axes:
     last = getattr(node, 'layout', None) and node.layout.index('C') > 1
     return [axes[0], axes[-1], *axes[1:-1]] if last else axes
 
@@ -54,22 +54,19 @@ def _in_layout(node: Node, axes: Axes) -> Axes:
 @rule('Convolution Convolution_v1 Deconvolution Pooling Pooling_v1')
 def _windows(node: Node, inputs: list[Axes]) -> list[Axes]:
     pools, kernel = node.op.startswith('Pooling'), node.kernel
-    data = inputs[0] or [(Axis(),) for _ in (*kernel, 0, 0)]
     if pools and node.global_pool:
-        data = _channelsfirst(node, data)
+        data = _channels_first(node, first(inputs))
         return [_in_layout(node, [*data[:2], *[() for _ in data[2:]]])]
-    if len(data) != len(kernel) + 2:
-        raise SizeError('%d axes and %d axes' % (len(data), len(kernel) + 2))
-    data = _channelsfirst(node, data)
+    data = _channels_first(node, of_rank(len(kernel) + 2, inputs[0]))
     channels: Factors = data[1]
     if not pools:
         channels = (node.num_filter,)
-        weight = _channelsfirst(node, inputs[1]) if inputs[1] else []
-        if weight and node.op != 'Deconvolution':
-            unify(product(data[1]), product([product(weight[1])], node.num_group))
-            unify(product(weight[0]), node.num_filter)
-        elif weight:
+        weight = _channels_first(node, of_rank(len(data), inputs[1]))
+        if node.op == 'Deconvolution':
             unify(product(data[1]), product(weight[0]))
+        else:
+            unify(product(data[1]), product(weight[1], node.num_group))
+            unify(product(weight[0]), node.num_filter)
     sides = [_side(node, at, axis) for at, axis in enumerate(data[2:])]
     return [_in_layout(node, [data[0], channels, *sides])]
 

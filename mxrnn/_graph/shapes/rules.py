@@ -288,8 +288,11 @@ def _ends(node: Node, one: Axes, other: Axes) -> tuple[Factors, Factors]:
 
 @rule('batch_dot')
 def _batch_dot(node: Node, inputs: list[Axes]) -> list[Axes]:
-    one, other = (of_rank(3, axes) for axes in inputs)
-    return [[agree(one[0], other[0]), *_ends(node, one, other)]]
+    rank = len(first([inputs[0] or inputs[1]]))
+    if rank < 3:
+        raise SizeError('%d axes and 3 axes' % rank)
+    one, other = (of_rank(rank, axes) for axes in inputs)
+    return [[*alike([one[:-2], other[:-2]]), *_ends(node, one, other)]]
 
 
 @rule('dot')
