@@ -26,7 +26,7 @@ from .axes import (
     replaced,
     rule,
 )
-from .equal import unify
+from .equal import SizeError, unify
 from .sizes import Axis, product, reduced_axes, resolve
 
 __all__ = ['axes_of', 'has_rule']
