@@ -47,7 +47,7 @@ _OF_INTEGERS = {'div': "torch.div({0}, {1}, rounding_mode='trunc')",
 def _filled(scope: Scope, name: str, text: str | Callable[..., Any], x: Value, *inputs: object
             ) -> str:
     """A text with its inputs; comparisons, and functions of integers, give the type of `x`."""
-    real = is_real(x)
+    real = name in _WHOLE or is_real(x)
     if not real and name in _OF_INTEGERS:
         text = _OF_INTEGERS[name]
     if not isinstance(text, str):
@@ -56,7 +56,7 @@ def _filled(scope: Scope, name: str, text: str | Callable[..., Any], x: Value, *
         found = text.format(*inputs)
         if text.startswith(('({0:<}', 'torch.logical')):
             return cast(found, x.dtype)
-    return found if real or name in _WHOLE or name == 'div' else cast(
+    return found if real or name == 'div' else cast(
         Value(found, x.shape, '').of, x.dtype)
 
 
@@ -132,7 +132,7 @@ def _inverse_cube_root(scope: Scope, node: Node, x: Value) -> Emitted:
 
 
 emits('_copy', any_order=True)(lambda scope, node, x: x)
-emits('_identity_with_attr_like_rhs')(lambda scope, node, x: x)
+emits('_identity_with_attr_like_rhs')(lambda scope, node, x, *like: x)
 
 
 @emits('add_n', any_order=True)

@@ -110,7 +110,8 @@ def _flat(node: Node, x: Value) -> tuple[str, int]:
 @emits('sort', 'argsort')
 def _sort(scope: Scope, node: Node, x: Value) -> Emitted:
     text, axis = _flat(node, x)
-    text = '%s.%s(%d%s)' % (text, node.op, axis, ', descending=True' * (not node.is_ascend))
+    text = '%s.%s(%s%d%s)' % (text, node.op, 'stable=True, dim=', axis, ', descending=True' * (
+        not node.is_ascend))
     if node.op == 'argsort':
         return cast(text, node.dtype)
     return Many(text) if scope.used(1) else text + '.values'

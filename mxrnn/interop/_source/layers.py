@@ -83,7 +83,7 @@ def _convolution(scope: Scope, node: Node, x: Value, weight: Value, bias: Value 
                  ) -> Emitted:
     back, last, count = node.op == 'Deconvolution', channels_last(node.layout), len(node.kernel)
     if back and (node.target_shape or last):
-        raise Unsupported('it has a target_shape or channels last')
+        raise Unsupported('target_shape and channels last are not supported')
     if not _are_parameters(weight, bias):
         return _convolved(node, x, weight, bias)
     places = {'weight': scope.file.places[str(weight.parameter)]}

@@ -117,10 +117,6 @@ def _ordered(x: Tensor, axis: int | None, ascending: bool) -> tuple[Tensor, Tens
     return values, places, axis
 
 
-runs('sort')(lambda x, *, axis, is_ascend: _ordered(x, axis, is_ascend)[:2])
-runs('argsort')(lambda x, *, axis, is_ascend, dtype: _ordered(x, axis, is_ascend)[1].to(dtype))
-
-
 @runs('topk')
 def _largest(x: Tensor, *, axis: int | None, k: int, is_ascend: bool, ret_typ: str,
              dtype: torch.dtype) -> Tensor | tuple[Tensor, Tensor]:
@@ -167,18 +163,6 @@ def _pick(x: Tensor, index: Tensor, *, axis: int | None, keepdims: bool, mode: s
     sizes[axis] = 1
     picked = x.gather(axis, _places(index, x.shape[axis], mode).reshape(sizes))
     return picked if keepdims or x.dim() == 1 else picked.squeeze(axis)
-
-
-runs('gather_nd')(lambda x, index: x[tuple(index.long())])
-runs('scatter_nd')(lambda x, index, *, shape: x.new_zeros(shape).index_put(
-    tuple(index.long()), x))
-
-
-@runs('one_hot')
-def _one_hot(index: Tensor, *, depth: int, on_value: float, off_value: float, dtype: torch.dtype
-             ) -> Tensor:
-    hot = index.long().unsqueeze(-1) == torch.arange(depth, device=index.device)
-    return torch.where(hot, on_value, off_value).to(dtype)
 
 
 # ---- products

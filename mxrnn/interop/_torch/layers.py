@@ -30,27 +30,6 @@ def _first(x: Tensor) -> Tensor:
     return x.movedim(-1, 1)
 
 
-@runs('Convolution', 'Convolution_v1')
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, kernel: tuple[int, ...],
-                 stride: tuple[int, ...], dilate: tuple[int, ...], pad: tuple[int, ...],
-                 num_group: int, layout: str | None) -> Tensor:
-    last = channels_last(layout)
-    if last:
-        x, weight = _first(x), _first(weight)
-    result = CONVOLUTIONS[len(kernel)](x, weight, bias, stride or 1, pad or 0, dilate or 1,
-                                       num_group)
-    return result.movedim(1, -1) if last else result
-
-
-@operator('Deconvolution')
-def _deconvolution(node: Node) -> Run:
-    stride, dilate, pad, more = node.stride or 1, node.dilate or 1, node.pad or 0, node.adj or 0
-    groups, convolve = node.num_group, TRANSPOSED[len(node.kernel)]
-    if node.target_shape or channels_last(node.layout):
-        raise Unsupported('target_shape and channels last are not supported')
-    return lambda x, weight, bias=None: convolve(x, weight, bias, stride, pad, more, groups, dilate)
-
-
 LARGEST = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 EVERYWHERE: dict[str, Callable[..., Tensor]] = {
@@ -86,14 +65,6 @@ def _pooling(node: Node) -> Run:
         return CONVOLUTIONS[count](x, ones, None, stride, pad, 1, x.shape[1])
     last = node.op == 'Pooling' and channels_last(node.layout)
     return (lambda x: pool(_first(x)).movedim(1, -1)) if last else pool
-
-
-@operator('UpSampling')
-def _up_sampling(node: Node) -> Run:
-    scale = node.scale
-    if node.sample_type != 'nearest' or len(node.inputs) != 1:
-        raise Unsupported('only sample_type nearest of one input is supported')
-    return lambda x: F.interpolate(x, scale_factor=scale)
 
 
 @runs('Dropout', training=True)
@@ -150,10 +121,6 @@ def _layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, axis: int, eps: float
     return (result, *_moments(x, axis, True, eps)) if output_mean_var else result
 
 
-runs('InstanceNorm')(lambda x, gamma, beta, *, eps: F.instance_norm(
-    x, None, None, gamma, beta, True, 0., eps))
-
-
 @runs('GroupNorm')
 def _group_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, num_groups: int, eps: float,
                 output_mean_var: bool) -> Tensor | tuple[Tensor, ...]:
@@ -171,10 +138,6 @@ def _group_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, num_groups: int, eps:
 def _l2_normalization(x: Tensor, *, eps: float, mode: str) -> Tensor:
     axes, squares = normalised_axes(mode, x.dim()), x * x
     return x / torch.sqrt((torch.sum(squares, axes, True) if axes else squares) + eps)
-
-
-runs('LRN')(lambda x, *, nsize, alpha, beta, knorm: F.local_response_norm(
-    x, nsize, alpha, beta, knorm))
 
 
 @runs('_contrib_div_sqrt_dim')
@@ -206,4 +169,3 @@ def _softmax(op: str, function: Callable[..., Tensor], sign: int = 1) -> None:
 _softmax('softmax', F.softmax)
 _softmax('log_softmax', F.log_softmax)
 _softmax('softmin', F.softmax, -1)
-runs('SoftmaxActivation')(lambda x, *, mode: F.softmax(x, 1 if mode == 'channel' else -1))

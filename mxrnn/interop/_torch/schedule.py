@@ -12,7 +12,7 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes, row
 from ..registry import TORCH, Unsupported
-from . import Device, Run, creation, elementwise, index, layers, losses, shape  # noqa: F401
+from . import Device, Run, creation, elementwise, index, layers, losses, shape, texts  # noqa: F401
 from .recurrent import arrays_of_rnn
 
 __all__ = ['Creation', 'Loop', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']

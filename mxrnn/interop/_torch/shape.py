@@ -5,7 +5,6 @@ import math
 from typing import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
@@ -48,8 +47,6 @@ def _reshape_like(x: Tensor, like: Tensor, *, lhs_begin: int | None, lhs_end: in
 
 runs('Flatten')(lambda x: x.reshape(x.shape[0], -1))
 runs('transpose')(lambda x, *, axes: x.permute(axes or tuple(range(x.dim()))[::-1]))
-runs('SwapAxis')(lambda x, *, dim1, dim2: x.transpose(dim1, dim2))
-runs('expand_dims')(lambda x, *, axis: x.unsqueeze(axis))
 runs('squeeze')(lambda x, *, axis: some(x.squeeze() if axis is None else x.squeeze(axis)))
 
 
@@ -107,23 +104,6 @@ def _split_v2(x: Tensor, *, sections: int, indices: Sequence[int], axis: int, sq
 
 # ---- joins and copies
 
-runs('Concat', '_rnn_param_concat')(lambda *parts, dim: torch.cat(parts, dim))
-runs('stack')(lambda *parts, axis: torch.stack(parts, axis))
-runs('tile')(lambda x, *, reps: torch.tile(x, reps))
-runs('repeat')(lambda x, *, repeats, axis: torch.repeat_interleave(x, repeats, axis))
-runs('reverse')(lambda x, *, axis: torch.flip(x, axis))
-
-
-@runs('Pad')
-def _pad(x: Tensor, *, mode: str, pad_width: Sequence[int], constant_value: float) -> Tensor:
-    pairs = list(zip(pad_width[::2], pad_width[1::2]))
-    flat = [width for pair in reversed(pairs) for width in pair]
-    if mode == 'constant':
-        return F.pad(x, flat, mode, constant_value)
-    # The first two axes are batch and channels.
-    return F.pad(x, flat[:2 * (len(pairs) - 2)], 'replicate' if mode == 'edge' else mode)
-
-
 @runs('broadcast_to')
 def _broadcast_to(x: Tensor, *, shape: Sequence[int]) -> Tensor:
     return x.expand([old if new == 0 else new for old, new in zip(x.shape, shape)])
@@ -161,7 +141,3 @@ def _space_to_depth(x: Tensor, *, block_size: int) -> Tensor:
     (n, c, h, w), size = x.shape, block_size
     x = x.reshape(n, c, h // size, size, w // size, size).permute(0, 3, 5, 1, 2, 4)
     return x.reshape(n, c * size ** 2, h // size, w // size)
-
-
-runs('shape_array')(lambda x: torch.tensor(list(x.shape), device=x.device))
-runs('size_array')(lambda x: torch.tensor([math.prod(x.shape)], device=x.device))
