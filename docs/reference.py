@@ -133,7 +133,7 @@ class Reference:
         """The first page: what the package is, and the tables of docs/names.md."""
         doc = self._markdown(inspect.getdoc(mxrnn) or '')
         tables = render_helpers.to_html(NAMES.read_text(encoding='utf-8'))
-        tables = re.sub(r'<a href="[^"]*\.md">(.*?)</a>', r'\1', tables)
+        tables = re.sub(r'<a href="[^"]*\.md(?:#[^"]*)?">(.*?)</a>', r'\1', tables)
         return self._layout('mxrnn %s' % mxrnn.__version__,
                             '<h1>mxrnn %s</h1>\n' % mxrnn.__version__
                             + self._linked(doc + re.sub('h1', 'h2', tables)))

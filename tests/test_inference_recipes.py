@@ -31,8 +31,9 @@ def blocks(heading: str) -> list[str]:
     return re.findall(r'^```python\n(.*?)^```', texts[heading], re.MULTILINE | re.DOTALL)
 
 
+#: Without the last one, which is a program of its own.
 HEADINGS = [heading for heading in re.findall(
-    r'^## (.*)$', PAGE.read_text(encoding='utf-8'), re.MULTILINE) if blocks(heading)]
+    r'^## (.*)$', PAGE.read_text(encoding='utf-8'), re.MULTILINE)[:-1] if blocks(heading)]
 
 
 @pytest.fixture(scope='module')
@@ -93,10 +94,10 @@ def test_a_wide_beam_is_an_exhaustive_search(unsure):
         every = [letters for count in range(length)
                  for letters in itertools.product(range(1, 5), repeat=count)]
         best = max((likelihood(unsure, source, letters), list(letters)) for letters in every)
-        found = unsure['beam_search'](source, width=5 ** length, length=length)
+        found = unsure['beam_search'](unsure['step'], unsure['encode'](source), 5 ** length, length)
         assert found[1] == best[1]
         np.testing.assert_allclose(found[0], best[0], rtol=1e-5)
-        narrow = unsure['beam_search'](source, width=1, length=length)
+        narrow = unsure['beam_search'](unsure['step'], unsure['encode'](source), 1, length)
         differing += narrow[1] != found[1]
     assert differing  # or it would show nothing
 
@@ -111,17 +112,17 @@ def test_a_beam_of_one_is_greedy_search(unsure):
             if words == [unsure['END']]:
                 break
             letters += words
-        assert unsure['beam_search'](source, width=1)[1] == letters
+        assert unsure['beam_search'](unsure['step'], unsure['encode'](source), 1)[1] == letters
 
 
 def test_samples_are_drawn_by_their_chances(unsure):
     step = unsure['step']
     chances, _ = step.step(step.begin(1), data=[unsure['END']])
-    samples = unsure['sample'](step.begin(4000), [unsure['END']] * 4000, length=1)
+    samples = unsure['sample'](step, step.begin(4000), [unsure['END']] * 4000, length=1)
     firsts = [sentence[0] if sentence else unsure['END'] for sentence in samples]
     counts = np.bincount(firsts, minlength=5) / 4000
     np.testing.assert_allclose(counts, chances.asnumpy()[0], atol=0.03)
-    twice = [unsure['sample'](step.begin(2), [unsure['END']] * 2, seed=3) for _ in range(2)]
+    twice = [unsure['sample'](step, step.begin(2), [unsure['END']] * 2, seed=3) for _ in range(2)]
     assert twice[0] == twice[1]
 
 
@@ -132,8 +133,8 @@ def test_samples_go_on_from_prompts(unsure):
     for words in prompts.T[:-1]:
         _, stepped = step.step(stepped, data=words)
     for seed in range(5):
-        found = unsure['sample'](read, prompts[:, -1], seed=seed)
-        assert found == unsure['sample'](stepped, prompts[:, -1], seed=seed)
+        found = unsure['sample'](step, read, prompts[:, -1], seed=seed)
+        assert found == unsure['sample'](step, stepped, prompts[:, -1], seed=seed)
 
 
 def test_the_server_keeps_the_states_of_each_client(page):

@@ -1,7 +1,10 @@
-"""docs/source.md shows what is written, and docs/operators.md what is not."""
+"""docs/export.md shows what is written, and docs/operators.md what is not."""
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +23,34 @@ from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip
 
 pytestmark = ours
 
-DOCS = Path(__file__).parents[2] / 'docs'
-SHOWN = re.findall(r'^`(\w+)` of `tests/interop/programs.py`:\n\n```py\n(.*?)^```',
-                   (DOCS / 'source.md').read_text(encoding='utf-8'), re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / 'docs'
+SHOWN = re.findall(r'`(\w+)` in `tests/interop/programs.py`:\n\n```py\n(.*?)^```',
+                   (DOCS / 'export.md').read_text(encoding='utf-8'), re.MULTILINE | re.DOTALL)
+
+
+def unchecked(text: str) -> str:
+    """Without the differences that the check found, which depend on the machine."""
+    return re.sub(r'^Checked: .*\n(    .*\n)*', '', text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize('name, text', SHOWN, ids=[name for name, _ in SHOWN])
 def test_shown_sources_are_those_that_are_written(name, text):
-    """But for the differences that the check found, which depend on the machine."""
     written = generate(program_of(name)[1], INPUTS.get(name)).text
-    texts = [re.sub(r'^Checked: .*\n(    .*\n)*', '', each, flags=re.MULTILINE)
-             for each in (text, written)]
-    assert texts[0] == texts[1]
-    assert len(SHOWN) == 3
+    assert written.endswith('\n\n' + text)
+    assert len(SHOWN) == 1
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_becomes_of_its_old_program(tmp_path):
+    shown, program = re.findall(r'^```py\n(.*?)^```', (ROOT / 'README.md').read_text(
+        encoding='utf-8'), re.MULTILINE | re.DOTALL)
+    (tmp_path / 'old.py').write_text(program, encoding='utf-8')
+    for arguments in (['run', 'old.py'], ['export', 'old', '--source', 'model.py']):
+        subprocess.run([sys.executable, '-m', 'mxrnn', *arguments], cwd=str(tmp_path), check=True,
+                       env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    written = (tmp_path / 'model.py').read_text(encoding='utf-8')
+    assert unchecked(shown) == unchecked(written)
 
 
 def test_the_page_says_which_operators_are_pasted():
@@ -103,5 +121,5 @@ def test_forms_that_are_refused(row, tmp_path):
 
 def test_each_row_of_refused_forms_has_graphs():
     table = re.search(r'^\| operator \| refused \|\n\| --- \| --- \|\n((?:\|.*\n)*)',
-                      (DOCS / 'source.md').read_text(encoding='utf-8'), re.MULTILINE)
+                      (DOCS / 'operators.md').read_text(encoding='utf-8'), re.MULTILINE)
     assert [line.split(' | ')[0][2:] for line in table[1].splitlines()] == list(FORMS)

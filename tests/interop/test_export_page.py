@@ -1,4 +1,4 @@
-"""The walks of docs/migration.md run as they stand, block after block in one folder."""
+"""The walks of docs/export.md and docs/lengths.md run as they stand, block after block."""
 from __future__ import annotations
 
 import os
@@ -16,9 +16,9 @@ from mxrnn import interop
 torch, _, onnxruntime = map(pytest.importorskip, ('torch', 'onnx', 'onnxruntime'))
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / 'docs' / 'migration.md'
+PAGES = [ROOT / 'docs' / name for name in ('export.md', 'lengths.md')]
 
-#: Saves the checkpoint `old` of the page: cells in buckets, whose last graph has 6 steps of 12.
+#: Saves the checkpoint `old` of the pages: cells in buckets, whose last graph has 6 steps of 12.
 OLD = '''
 import mxrnn as rnn
 from mxrnn import mx
@@ -50,8 +50,10 @@ rnn.do_rnn_checkpoint(stack, 'old')(0, module.symbol, *module.get_params())
 
 def commands():
     """The program or command lines of each block, as arguments of Python."""
-    for language, block in re.findall(r'^```(py|sh)\n(.*?)^```', PAGE.read_text(encoding='utf-8'),
-                                      re.MULTILINE | re.DOTALL):
+    text = ''.join(page.read_text(encoding='utf-8') for page in PAGES)
+    for language, block in re.findall(r'^```(py|sh)\n(.*?)^```', text, re.MULTILINE | re.DOTALL):
+        if block.startswith('class Model'):  # a source that is shown
+            continue
         if language == 'py':
             yield ['-c', block]
             continue
@@ -63,7 +65,7 @@ def commands():
 
 
 @pytest.mark.slow
-def test_the_walks_of_the_page(tmp_path):
+def test_the_walks_of_the_pages(tmp_path):
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     printed = []
     for arguments in (['-c', OLD], *commands()):
@@ -71,13 +73,14 @@ def test_the_walks_of_the_page(tmp_path):
                               capture_output=True, env=environment)
         assert done.returncode == 0, (arguments, done.stdout, done.stderr[-2000:])
         printed.append(done.stdout)
-    assert len(printed) == 12
+    assert len(printed) == 15
     text = '\n'.join(printed)
     assert text.count('within the tolerance') == 2 and 'ONNX:       every operator' in text
     assert '(4, 10) after 3 4 5 6 comes 7\n' in text
-    first, last = map(float, re.findall(r'a chance of (\d\.\d+)\n', text))
-    assert first < last and last > 0.9
-    assert (tmp_path / 'count-0004.params').exists()
+    first, last = map(float, re.findall(r'step \d+: (\d\.\d+) a word\n', text))
+    assert last < first
+    assert float(re.search(r'a chance of (\d\.\d+)\n', text)[1]) > 0.9
+    assert (tmp_path / 'count-0005.params').exists()
 
     old = interop.load(str(tmp_path / 'old'), 1)
     session = onnxruntime.InferenceSession(str(tmp_path / 'old.onnx'),

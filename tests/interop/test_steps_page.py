@@ -1,0 +1,112 @@
+"""docs/steps.md: the models of other pages are served without MXNet, also by their programs."""
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .. import rnn
+
+pytest.importorskip('onnx')
+pytest.importorskip('onnxruntime')
+if rnn.__name__ != 'mxrnn':
+    pytest.skip('of mxrnn alone', allow_module_level=True)
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE, EXPORT, RECIPES = [(ROOT / 'docs' / name).read_text(encoding='utf-8')
+                         for name in ('steps.md', 'export.md', 'recipes.md')]
+
+#: Makes these packages look as if they were not installed.
+WITHOUT = '''
+import importlib.machinery
+find = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = staticmethod(
+    lambda name, *rest: None if name in %s else find(name, *rest))
+'''
+
+
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(r'^```%s\n(.*?)^```' % language, page, re.MULTILINE | re.DOTALL)
+
+
+def call(folder: Path, *arguments: str) -> str:
+    path = os.pathsep.join([str(folder / 'blocked'), str(ROOT)])
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, text=True, capture_output=True,
+                          env={**os.environ, 'PYTHONPATH': path})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def block(folder: Path, packages: tuple[str, ...]) -> None:
+    (folder / 'blocked').mkdir(exist_ok=True)
+    (folder / 'blocked' / 'sitecustomize.py').write_text(WITHOUT % (packages,), encoding='utf-8')
+
+
+def function(name: str) -> str:
+    """A function of the recipes, for arrays of NumPy."""
+    found = re.search(r'^(?:def|class) %s\b.*?(?=^\S)' % name, RECIPES, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[0].replace('.asnumpy()', '')
+
+
+#: What the page says of the recipes' programs: they run on its files, less `.asnumpy()`.
+RECIPES_ON_FILES = '''
+from urllib.request import urlopen
+import json, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+END, LETTERS, step, sessions, lock = 0, 5, count, {}, threading.Lock()
+%s
+print('sampled:', sample(turn, turn.begin(source=[[1, 2, 3, 4]]), [END], seed=1))
+print('turned:', beam_search(turn, turn.begin(source=[[1, 2, 3, 4]]), width=4)[1])
+server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+for word in (1, 2, 3):
+    url = 'http://127.0.0.1:%%d/anna/%%d' %% (server.server_port, word)
+    chances = json.loads(urlopen(url).read())
+print('served:', int(np.argmax(chances)), 'after 1 2 3;', len(sessions), 'session')
+server.shutdown()
+server.server_close()
+''' % '\n'.join(map(function, ('sample', 'beam_search', 'Handler')))
+
+
+def test_the_page(tmp_path):
+    *serving, by_source, one_file, two_files, build, loop_file = blocks('py')
+    call(tmp_path, '-c', blocks('py', EXPORT)[0])
+    call(tmp_path, '-c', blocks('python', RECIPES)[0])
+    printed = [call(tmp_path, *shlex.split(line)[1:]) for line in blocks('sh')[0].splitlines()]
+    assert 'within the tolerance' in printed[1]
+    assert printed[-1] == blocks('text')[0]
+    call(tmp_path, '-c', one_file + two_files + (
+        'from mxrnn import interop\n'
+        "stepper = interop.load_stepper('int8/turn.onnx')\n"
+        'stepper.step(stepper.begin(source=[[1, 2]]), data=[0])\n'))
+    call(tmp_path, '-c', build)
+    commands = [call(tmp_path, *shlex.split(line)[1:]) for line in blocks('sh')[2].splitlines()]
+    assert commands[-1].endswith('within the tolerance of 1e-05\n')
+    call(tmp_path, '-c', loop_file)
+    for small, large in ('count8', 'count'), ('loop8', 'loop'):
+        sizes = [os.path.getsize(tmp_path / (name + '.onnx')) for name in (small, large)]
+        shown = re.search(r'`%s.*?(0\.\d+) of (?:its|the) size' % large, PAGE, re.DOTALL)
+        assert shown and abs(sizes[0] / sizes[1] - float(shown[1])) < 0.02
+    block(tmp_path, ('mxnet', 'torch', 'onnx'))
+    code = '\n'.join([*serving, RECIPES_ON_FILES])
+    assert 'turned: [4, 3, 2, 1]\n' in call(tmp_path, '-c', code.replace(
+        "load_stepper('turn.onnx')", "load_stepper('loop8.onnx')"))
+    lines = dict(line.split(': ') for line in call(tmp_path, '-c', code).splitlines())
+    assert lines == {
+        'wrote': re.search(r'prints `wrote: (.*?)`', PAGE)[1],
+        'went on': '[[5, 6], [7, 8]]', 'chunks': 'True', 'first letters': '[4, 2]',
+        'sampled': '[[4, 3, 1, 2]]', 'turned': '[4, 3, 2, 1]',
+        'served': '4 after 1 2 3; 1 session'}
+    block(tmp_path, ())
+    pytest.importorskip('torch')
+    for line in blocks('sh')[1].splitlines():
+        call(tmp_path, *shlex.split(line)[1:])
+    block(tmp_path, ('mxnet', 'mxrnn', 'onnx', 'onnxruntime'))
+    assert call(tmp_path, '-c', by_source).splitlines() == [
+        'wrote: ' + lines['wrote'], 'turned: [[4, 3, 2, 1]]']
