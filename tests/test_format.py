@@ -33,7 +33,7 @@ def test_dense_arrays_are_mxnets_bytes_both_ways(kind, shape, tmp_path):
     arrays = {'arg:weight': values, 'arg:äöü': values[:1] + values[:1], 'aux:mean': values}
     mx.nd.save(theirs, {name: mx.nd.array(array, dtype=kind) for name, array in arrays.items()})
     stored.write_arrays(ours, arrays)
-    assert open(ours, 'rb').read() == open(theirs, 'rb').read()
+    assert Path(ours).read_bytes() == Path(theirs).read_bytes()
     read = stored.read_arrays(theirs)
     assert list(read) == list(arrays)
     for name, array in arrays.items():
@@ -50,7 +50,7 @@ def test_bfloat16_is_the_type_that_mxnet_shows_numpy(tmp_path):
     wide = read['a']['bfloat16'].astype('uint32') << 16
     assert wide.view('float32').tolist() == [1, -2.5]
     stored.write_arrays(ours, read)
-    assert open(ours, 'rb').read() == open(theirs, 'rb').read()
+    assert Path(ours).read_bytes() == Path(theirs).read_bytes()
 
 
 def test_sparse_arrays(tmp_path):
@@ -92,7 +92,7 @@ def test_parameters_by_kind(tmp_path):
     mx.model.save_checkpoint(prefix, 2, None, *(
         {name: mx.nd.array(array) for name, array in params.items()}
         for params in (arg_params, aux_params)))
-    one, two = (open(prefix + '-%04d.params' % epoch, 'rb').read() for epoch in (1, 2))
+    one, two = (Path(prefix + '-%04d.params' % epoch).read_bytes() for epoch in (1, 2))
     assert one == two
     read = stored.read_arrays(prefix + '-0001.params')
     assert list(read) == ['arg:weight', 'arg:bias', 'aux:mean']
