@@ -59,7 +59,7 @@ make_environment() {
     local helper wheel
     "$1" -m venv "$2" > /dev/null 2>&1 && return
     "$1" -m venv --clear --without-pip "$2" || return
-    for wheel in "$(dirname "$1")"/../share/python-wheels/pip-*.whl; do
+    for wheel in "$(dirname "$(command -v "$1")")"/../share/python-wheels/pip-*.whl; do
         "$2/bin/python" "$wheel/pip" install -q --no-index "$wheel" 2> /dev/null && return
     done
     for helper in "$1" "${pythons[@]}"; do
@@ -69,17 +69,22 @@ make_environment() {
     return 1
 }
 
-# The command of the README that ends in $1, without that end.
-readme_command() {
-    grep -F -- "&& $1" README.md | head -n 1 | sed "s|^ *||; s| && $1.*||"
+# The README's line that installs and then runs $1: 'python benchmarks/bucketing_lm.py' or
+# 'python -m pytest'.
+readme_line() {
+    grep -E "^ *pip install .* && $1( |\$)" README.md | head -n 1 | sed 's/^ *//' | grep . ||
+        { echo "README.md has no line 'pip install ... && $1'" >&2; return 1; }
 }
 
-# Runs the README's command $2 with the environment $1; nothing red may come from pip.
+# That line up to what it runs: the installation alone.
+readme_install() {
+    local line
+    line=$(readme_line "$1") && echo "${line%% && "$1"*}"
+}
+
+# Runs the README's command $2 with the environment $1, into the log $3; nothing red may come from pip.
 run_command() {
-    local log
-    log=$(PATH=$1/bin:$PATH bash -c "$2" 2>&1) || { echo "$log"; return 1; }
-    echo "$log"
-    ! grep -q '^ERROR' <<< "$log"
+    PATH=$1/bin:$PATH bash -c "$2" > "$3" 2>&1 && ! grep -q '^ERROR' "$3"
 }
 
 # `pip check` may name graphviz and NumPy for MXNet, as the README says, and nothing else.
@@ -95,6 +100,15 @@ check_environment() {
 copy_project() {
     tar -cf - --exclude=./.git --exclude=./build --exclude='*.egg-info' . |
         tar -xf - -C "$1" --one-top-level=project
+}
+
+# What a clean clone has, as $1/project: the files that git knows, as they stand.
+clone_project() {
+    if git -c safe.directory='*' ls-files -z > "$1/files" 2> /dev/null && [ -s "$1/files" ]; then
+        tar -cf - --null -T "$1/files" | tar -xf - -C "$1" --one-top-level=project
+    else  # no git here, or no repository
+        copy_project "$1"
+    fi
 }
 
 # A minimal Debian of release $1 in the new folder $2, as new machines and slim containers are, with
