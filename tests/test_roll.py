@@ -170,3 +170,41 @@ def test_bad_options():
         rnn.roll(symbol, training='no')
     with pytest.raises((TypeError, ValueError), match='length must be'):
         rnn.roll(symbol, length=0)
+
+
+def sharing(layers, length):
+    """The graph of LSTMs one above the other, which share their weights."""
+    with mx.name.NameManager():
+        cell, steps = rnn.LSTMCell(4, 'l_'), list(mx.sym.split(
+            mx.sym.Variable('data'), num_outputs=length, axis=1, squeeze_axis=True))
+        for _ in range(layers):
+            cell.reset()
+            steps, _ = cell.unroll(length, steps, merge_outputs=False)
+        return mx.sym.stack(*steps, axis=1)
+
+
+@pytest.mark.parametrize('layers, length', [(2, 1), (2, 2), (3, 3), (2, 3), (3, 2)])
+def test_layers_that_share_weights(layers, length):
+    """A step reads nothing but its layer's input where there is one; with as many steps as layers
+    it goes through the steps."""
+    symbol = sharing(layers, length)
+    rolled = rnn.roll(symbol)
+    assert operators(rolled).count('RNN') == (layers if length >= layers > 1 else 0)
+    for steps in (length, 5) if length >= layers else (length,):
+        shapes = {'data': (2, steps, 4)}
+        (outputs, grads), (found, others) = (run(each, shapes, True) for each in (
+            sharing(layers, steps), rolled))
+        assert_close(outputs, found, 2e-6)
+        assert_close([grads[name] for name in others], list(others.values()), 2e-5)
+
+
+def test_what_is_repeated_of_an_open_batch():
+    """MXNet does not infer the batch of zeros that a decoder reads in each step."""
+    def build(length):
+        with mx.name.NameManager():
+            begin = [mx.sym.Variable('data'), mx.sym.zeros((0, 4))]
+            return rnn.LSTMCell(4, 'l_').unroll(length, [mx.sym.zeros((0, 3))] * length, begin,
+                                                merge_outputs=True)[0]
+    expected, found = (run(each, {'data': (2, 4)}, False)[0] for each in (
+        build(3), rnn.roll(build(3))))
+    assert_close(expected, found, 2e-6)

@@ -153,7 +153,7 @@ def _impure(node: Node) -> bool:
 
 def _sized(node: Node) -> bool:
     """Whether an operator without inputs states all sizes of what it makes."""
-    return not {0, -1} & set(getattr(node, 'shape', ()) or ())
+    return node.is_variable or not {0, -1} & set(getattr(node, 'shape', ()) or ())
 
 
 def _frontier(graph: Graph, constant: set[int], dependent: set[int]) -> list[Entry]:
@@ -324,6 +324,11 @@ def _with_shapes(graph: Graph) -> Graph:
 def _fault(values: Values, what: Kernel | Loop, training: bool, float32: bool = False
            ) -> str | None:
     """Why this MXNet cannot run a recurrence as this."""
+    data = what.data if isinstance(what, Loop) else [what.data]
+    if any(values.are_one(each.lanes) and not all(
+            values.node(value).inputs or _sized(values.node(value))
+            for value in values.above(each.lanes[:1])) for each in data):
+        return 'MXNet does not infer the batch of what is repeated for each step'
     if isinstance(what, Loop):
         if what.spreads_a_row:
             return 'the states of a loop of MXNet keep their shape'

@@ -245,7 +245,7 @@ def test_names_tell_nothing_of_lengths():
     rows = mx.sym.slice_axis(mx.sym.Reshape(outputs, shape=(-1, 7)), axis=0, begin=0, end=4)
     symbol = mx.sym.FullyConnected(mx.sym.Variable('other'), rows, num_hidden=4, no_bias=True)
     graph = graph_of(mx.sym.Group([outputs, symbol]))
-    assert fixed_by(roll(graph).graph, 4) == [rows.name]
+    assert rows.name in fixed_by(roll(graph).graph, 4)
 
 
 def test_loops_without_inputs():
@@ -482,8 +482,12 @@ def test_nodes_that_state_the_number_of_steps(name):
     make = named_anew(program)
     graph = graph_of(make(4))
     rolled = roll(graph, length=4)
-    assert (rolled.graph != roll(graph, length=99).graph) is freed
+    fixed = any(each.kind == 'fixed' for each in rolled.findings)
+    assert (rolled.graph != roll(graph, length=99).graph and not fixed) is freed
     assert rolled.graph.outputs == graph.outputs
+    if name == 'all sizes':  # the batch is one of them
+        with pytest.raises(RuntimeError, match='shape|size'):
+            run_rolled(rolled, bind(encoder(4), {'data': (4, 4, 4)}), {'data': (4, 4, 4)})
     for length in (4, 6) if freed else (4,):
         symbol = make(length)
         shapes = {'data': (2, length, 4) if layout else (length, 2, 4), 'valid': (2,),
@@ -636,8 +640,23 @@ def test_reshapes_that_cut_by_the_number_of_steps(name):
             refused_by_mxnet(symbol, shapes)
 
 
+def test_reshape_that_no_number_of_steps_frees():
+    """Though its number is said to be that of the steps: other numbers are refused."""
+    def build(length):
+        return reshape(rows_of(length, layout='NTC'), -1, length, -2)
+    symbol = named_anew(build)(4)
+    rolled = roll(graph_of(symbol), length=4)
+    assert 'nothing can take its place' in rolled.findings[-1].what
+    shapes = {'data': (2, 6, 4)}
+    with pytest.raises(RuntimeError, match='shape|size'):
+        run_rolled(rolled, bind(named_anew(build)(6), shapes), shapes)
+    if rnn.__name__ == 'mxrnn':
+        with pytest.raises(mx.base.MXNetError, match='do not divide'):
+            rnn.roll(symbol, length=4).infer_shape(**shapes)
+
+
 def refused_by_mxnet(symbol, shapes):
-    with pytest.raises(mx.base.MXNetError, match='do not divide|Invalid end'):
+    with pytest.raises(mx.base.MXNetError, match='do not divide|num_outputs=|Invalid end'):
         rnn.roll(symbol).infer_shape(**shapes)
 
 
@@ -671,6 +690,16 @@ PARTS = {
     'the last two steps, counted from the end': (lambda length: mx.sym.slice_axis(
         encoder(length, layout='NTC'), axis=1, begin=-2, end=length), 'rolled given proved'),
     'the last two steps, from behind': (part(-2, 0, axis=-2), 'proved'),
+    'all steps but the last': (part(0, -1), 'proved'),
+    'all steps but the first and the last': (part(1, -1, custom), 'proved'),
+    'the first step': (lambda length: mx.sym.slice_axis(
+        encoder(length), axis=0, begin=0, end=1), 'rolled given proved'),
+    'the first two steps': (lambda length: mx.sym.slice_axis(
+        encoder(length, layout='NTC'), axis=1, begin=0, end=2), 'proved'),
+    'all steps but the first, up to the end': (lambda length: mx.sym.slice_axis(
+        encoder(length), axis=0, begin=1, end=None), 'rolled given proved'),
+    'the last two steps, up to the end': (lambda length: mx.sym.slice_axis(
+        encoder(length, layout='NTC'), axis=1, begin=length - 2, end=None), 'proved'),
     'the last step, batch first, by slice': (sliced(lambda length: (
         (None, length - 1), (None, length))), 'rolled given proved'),
     'the last step, some of its units, batch first': (sliced(lambda length: (
@@ -710,6 +739,140 @@ def test_parts_of_sequences(name):
                 with pytest.raises(RuntimeError, match='shape|size'):
                     run_rolled(rolled, bound, shapes)
                 refused_by_mxnet(make(4), shapes)
+
+
+#: Operators that are not known to keep the steps, and what is made of their output: its numbers may
+#: be those of the steps.
+UNCLEAR = {
+    'sort': lambda steps: mx.sym.sort(steps, axis=0),
+    'argsort': lambda steps: mx.sym.argsort(steps, axis=0),
+    'cumsum': lambda steps: mx.sym.cumsum(steps, axis=0),
+    'tile': lambda steps: mx.sym.tile(steps, reps=(2, 1, 1)),
+    'repeat': lambda steps: mx.sym.repeat(steps, repeats=2, axis=0),
+    'joined': lambda steps: mx.sym.Concat(steps, mx.sym.cos(steps), dim=0),
+    'a variable': lambda steps: mx.sym.broadcast_mul(steps, MEMORY),
+}
+CUT_UNCLEAR = {
+    'the last': lambda steps, length: mx.sym.slice_axis(
+        steps, axis=0, begin=length - 1, end=length),
+    'the first ones': lambda steps, length: mx.sym.slice_axis(
+        steps, axis=0, begin=0, end=length),
+    'the first ones, by slice': lambda steps, length: mx.sym.slice(
+        steps, begin=(None,), end=(length,)),
+    'shaped': lambda steps, length: reshape(steps, -1, length, 3),
+    'scores, shaped': lambda steps, length: reshape(mx.sym.FullyConnected(
+        reshape(steps, -1, 3), num_hidden=5), -1, length, 5),
+}
+
+
+@pytest.mark.parametrize('cut', CUT_UNCLEAR)
+@pytest.mark.parametrize('name', UNCLEAR)
+@pytest.mark.parametrize('given', [None, 4])
+def test_numbers_behind_operators_that_may_not_keep_steps(name, cut, given):
+    @named_anew
+    def build(length):
+        return CUT_UNCLEAR[cut](UNCLEAR[name](encoder(length)), length)
+    symbol = build(4)
+    rolled = roll(graph_of(symbol), length=given)
+    for length in (4, 6, 3):
+        shapes = {'data': (length, 2, 4), **({'memory': (1, 2, 3)} if 'var' in name else {})}
+        bound = bind(build(length), shapes)
+        if length == 4:
+            assert_equal(run_rolled(rolled, bound, shapes))
+            continue
+        with pytest.raises(RuntimeError, match='shape|size'):
+            run_rolled(rolled, bound, shapes)
+
+
+def each_with(other):
+    """The sum of each step and another one."""
+    return lambda h: mx.sym.stack(*[step + other(h, t) for t, step in enumerate(h)], axis=1)
+
+
+#: What is made of the steps of a cell, and whether two of them tell what it is for others: alone,
+#: and with the graph of four.
+TWO_STEPS = {
+    'joined': (lambda h: mx.sym.stack(*h, axis=1), 'rolled proved'),
+    'a function of each': (lambda h: mx.sym.stack(*map(mx.sym.cos, h), axis=1), 'rolled proved'),
+    'the sum': (lambda h: mx.sym.add_n(*h), 'rolled proved'),
+    'the last': (lambda h: h[-1], 'rolled proved'),
+    'joined, and the last': (lambda h: mx.sym.Group([mx.sym.stack(*h, axis=1), h[-1]]),
+                             'rolled proved'),
+    'joined, and the first': (lambda h: mx.sym.Group([mx.sym.stack(*h, axis=1), h[0]]),
+                              'rolled proved'),
+    'from the last to the first': (lambda h: mx.sym.stack(*h[::-1], axis=1), 'rolled proved'),
+    'the first and the last': (lambda h: h[0] + h[-1], 'proved'),
+    'the first and the second': (lambda h: h[0] + h[1], ''),
+    'each and the last': (each_with(lambda h, t: h[-1]), 'proved'),
+    'each and a function of the last': (each_with(lambda h, t: mx.sym.cos(h[-1])), 'proved'),
+    'each and the next': (each_with(lambda h, t: h[min(t + 1, len(h) - 1)]), ''),
+    'each and the first': (each_with(lambda h, t: h[0]), 'proved'),
+    'each and the one before': (each_with(lambda h, t: h[max(t - 1, 0)]), ''),
+    'each and the one opposite': (each_with(lambda h, t: h[-1 - t]), 'proved'),
+    'each and the next, in a circle': (each_with(lambda h, t: h[t - 1]), ''),
+    'a list': (lambda h: mx.sym.Group(list(map(mx.sym.cos, h))), ''),
+}
+
+
+@pytest.mark.parametrize('name', TWO_STEPS)
+@pytest.mark.parametrize('cell', [rnn.LSTMCell, custom])
+def test_two_steps(cell, name):
+    read, right = TWO_STEPS[name]
+
+    @named_anew
+    def build(length):
+        return read(encoder(length, cell() if cell is custom else cell(3), merge=False))
+    graph = graph_of(build(2))
+    ways = {'rolled': roll(graph)}
+    if 'proved' in right:
+        ways['proved'] = certify(graph, graph_of(build(4)))
+    else:
+        with pytest.raises(ValueError, match='where other'):
+            certify(graph, graph_of(build(4)))
+    for way, rolled in ways.items():
+        for length in (2, 3, 4):
+            shapes = {'data': (length, 2, 4)}
+            bound = bind(build(length), shapes)
+            if length == 2 or way in right:
+                assert_equal(run_rolled(rolled, bound, shapes))
+            else:
+                with pytest.raises((RuntimeError, ValueError), match='shape|size|must cut'):
+                    run_rolled(rolled, bound, shapes)
+                refused_by_mxnet(build(2), shapes)
+
+
+def reading(value):
+    """A recurrence whose steps read `value` of its begin state, of the steps and their number."""
+    def build(length):
+        states, weights = [mx.sym.Variable('begin')], {}
+        for t, step in enumerate(mx.sym.split(DATA, num_outputs=length, squeeze_axis=True)):
+            new, old = [mx.sym.FullyConnected(
+                each, weights.setdefault(at, mx.sym.Variable('w%d' % at)), num_hidden=3,
+                no_bias=True) for at, each in enumerate([step, states[-1]])]
+            states.append(mx.sym.tanh(new + old + value(states, t)))
+        return mx.sym.stack(*states[1:], axis=1)
+    return build
+
+
+#: What steps read beside data and state, and whether two of them may be unlike the next.
+READ_IN_TWO = {
+    'the state of two steps before': (lambda states, t: states[max(t - 1, 0)], True),
+    'a function of the state of two steps before': (
+        lambda states, t: mx.sym.cos(states[max(t - 1, 0)]), True),
+    'the begin state': (lambda states, t: states[0], True),
+    'one array': (lambda states, t: MEMORY, False),
+}
+
+
+@pytest.mark.parametrize('name', READ_IN_TWO)
+def test_what_two_steps_read(name):
+    value, doubtful = READ_IN_TWO[name]
+    make = named_anew(reading(value))
+    rolled = roll(graph_of(make(2)))
+    assert [each.kind for each in rolled.findings] == ['unrolled' if doubtful else 'loop']
+    assert not doubtful or 'two steps do not tell' in rolled.findings[0].what
+    shapes = {'data': (2, 2, 4), 'begin': (2, 3), **({} if doubtful else {'memory': (2, 3)})}
+    assert_equal(run_rolled(rolled, bind(make(2), shapes), shapes))
 
 
 def zoneout_of_outputs(length):

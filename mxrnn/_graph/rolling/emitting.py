@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import collections
 import itertools
-from typing import Any, Hashable, Literal, NamedTuple, Sequence, Tuple
+from typing import Any, Hashable, Sequence, Tuple
 
 from ..graph import Entry, Graph
 from .columns import Lanes
+from .doubts import DOUBT, Counted, doubtful
 from .kernels import Kernel
 from .lifting import channels
 from .loops import Loop
@@ -14,9 +15,9 @@ from .plans import Apply, Circular, Claim, Leaf, Part, Planner, Same, Shift, Spa
 from .values import is_random
 from .vectors import write_vector
 from .wholes import whole_parts
-from .writing import Work, Writer
+from .writing import Fixed, Work, Writer
 
-__all__ = ['Apart', 'Counted', 'Emitter', 'Refused']
+__all__ = ['Apart', 'Emitter', 'Refused']
 
 #: The kind of what is to be made, and of what it is made.
 Key = Tuple[str, Hashable]
@@ -38,13 +39,6 @@ class Apart(Exception):
         self.nodes = nodes
 
 
-class Counted(NamedTuple):
-    """From where the places are counted at which a part of a sequence begins and ends."""
-
-    begin: Literal['first', 'last']
-    end: Literal['first', 'last']
-
-
 class Emitter:
     """Writes the nodes of a graph anew, recurrences as what was found for them.
 
@@ -62,12 +56,12 @@ class Emitter:
                  counted: Counted | None) -> None:
         self._planner, self._recurrences, self._counted = planner, recurrences, counted
         self._values, self._claims = planner.values, planner.claims
-        #: Sequences that must be as long as they were: by name, the steps that are read, of how
-        #: many.
-        self.fixed: dict[str, Span] = {}
+        #: Sequences that must be as long as they were.
+        self.fixed: Fixed = {}
         self._wholes = whole_parts(planner, self._claims, [what for _, what, _ in recurrences])
         self._writer = Writer()
-        #: By place of a node that goes over steps, or joins single ones, how many there were.
+        #: By place of a node that goes over steps, or joins single ones, how many there were; 0 for
+        #: a part whose places are right for any number.
         self.totals: dict[int, int] = {}
         self._made: dict[Hashable, Any] = {}
         #: By column of a recurrence: the values of all steps and after the last one, where there
@@ -75,6 +69,8 @@ class Emitter:
         self._steps: dict[int, Entry] = {}
         self._last: dict[int, Entry] = {}
         self._picked: dict[int, tuple[Lanes, int]] = {}
+        #: By sequence of two steps, those that are read alone.
+        self._alone: dict[Entry, set[int]] = {}
         self._families: dict[tuple[int, ...], Apply] = {}
         self._copied: set[int] = set()
 
@@ -154,17 +150,29 @@ class Emitter:
     def _claimed(self, claim: Claim) -> Work:
         number, column, t, total = claim
         yield ('recurrence', number)
-        if t == total - 1 and id(column) in self._last:
+        steps = self._steps.get(id(column))
+        if t == total - 1 and id(column) in self._last and not self._both(steps, t, total):
             return self._last[id(column)]
-        return self._pick(self._steps[id(column)], t, total, self._recurrences[number][0])
+        assert steps is not None
+        return self._pick(steps, t, total, self._recurrences[number][0])
+
+    def _both(self, entry: Entry | None, t: int, count: int) -> bool:
+        """Whether step `t` and the other one of two are read alone: nothing tells that they are
+        the first and the last."""
+        if entry is None or count != 2 or self._counted is not None:
+            return False
+        read = self._alone.setdefault(entry, set())
+        read.add(t)
+        return len(read) == 2
 
     def _pick(self, entry: Entry, t: int, count: int, name: str) -> Entry:
         """One step of a sequence."""
         writer, ends = self._writer, {0: (0, 1), count - 1: (-1, None)}
-        if t in ends or self._counted is not None:
+        if self._counted is not None or t in ends and not self._both(entry, t, count):
             begin, end = ends.get(t) or self._ends(Span(t, 1, 1, count))
             one = writer.once('slice_axis', name + '_one', {
                 'axis': 0, 'begin': begin, 'end': end}, entry)
+            self.totals[one.node] = 0
             return writer.once('Reshape', name + '_step', {'shape': (-3, -2)}, one)
         split = writer.once('SliceChannel', name + '_steps', {
             'num_outputs': count, 'axis': 0, 'squeeze_axis': True}, entry, outputs=count)
@@ -209,7 +217,12 @@ class Emitter:
         inputs = []
         for lanes, moves in zip(plan.inputs, plan.moving):
             inputs.append((yield ('lanes', lanes) if moves else ('value', lanes[0])))
-        entry = plan.write(self._writer, self._values.nodes[nodes[0]].name, inputs)
+        node = self._values.nodes[nodes[0]]
+        if len(nodes) == 2 and self._counted is None and doubtful(self._planner, plan.inputs):
+            at = plan.moving.index(True)
+            self.fixed[node.name] = 2, DOUBT
+            inputs[at] = self._writer.pinned(inputs[at], node.name, 0, 2)
+        entry = plan.write(self._writer, node.name, inputs)
         if self._writer.nodes[entry.node].op == '_foreach':
             self.totals[entry.node] = len(nodes)
         return entry
@@ -231,7 +244,7 @@ class Emitter:
         writer, total = self._writer, span.total
         if span.length != total and total is not None and self._counted is None and not whole:
             # Nobody knows what another length would mean, so none may be given.
-            self.fixed.setdefault(name, span)
+            self.fixed.setdefault(name, (total, span.why))
             split = writer.once('SliceChannel', name + '_steps', {
                 'num_outputs': total, 'axis': 0, 'squeeze_axis': True}, entry, outputs=total)
             return writer.once('stack', name + '_part', {
@@ -243,8 +256,7 @@ class Emitter:
                 end = None if span.begin else -1
             entry = writer.once('slice_axis', name + '_part', {
                 'axis': 0, 'begin': begin, 'end': end}, entry)
-            if total is None:
-                self.totals[entry.node] = span.length
+            self.totals[entry.node] = span.length if total is None else 0
         if span.stride < 0:
             entry = writer.once('SequenceReverse', name + '_reversed', {}, entry)
         return entry
@@ -262,10 +274,16 @@ class Emitter:
 
     def _make_recurrence(self, number: int) -> Work:
         name, found, total = self._recurrences[number]
-        for column in found.data if isinstance(found, Loop) else [found.data]:
+        data = found.data if isinstance(found, Loop) else [found.data]
+        for column in data:
             plan = self._planner.plan(column.lanes)
             if isinstance(plan, Leaf) and not plan.alike:
                 raise Refused(number, 'what its steps read is not alike')
+        others, begins = ([], found.begin) if isinstance(found, Kernel) else (
+            found.others, [state.lanes[0] for state in found.states])
+        if total == 2 and self._counted is None and doubtful(
+                self._planner, [column.lanes for column in (*data, *others)], begins):
+            raise Refused(number, DOUBT)
         steps, last = yield from (self._kernel(found, name) if isinstance(found, Kernel) else
                                   found.write(self._writer, name))
         self._steps.update(steps)

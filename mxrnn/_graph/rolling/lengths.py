@@ -2,18 +2,19 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..operators import has
-from ..shapes.axes import Axes, UnknownAxes, factors_of, open_axes
+from ..shapes.axes import UnknownAxes, factors_of, number_of, open_axes
 from ..shapes.equal import SizeError
 from ..shapes.rules import axes_of
-from ..shapes.sizes import Axis, Size, product, same
-from .emitting import Counted
+from ..shapes.sizes import Axis, Size, product
+from .doubts import Counted, ends
+from .freeing import Freeing, note_axes
 from .masks import clips_of, masked
 from .plans import Span
-from .writing import Writer
+from .writing import Fixed, Writer
 
 __all__ = ['fixed_by', 'free']
 
@@ -65,18 +66,17 @@ def _states(node: Node, length: int | None) -> bool:
 
 
 def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: Counted | None,
-         fixed: dict[str, Span]) -> Graph:
+         fixed: Fixed) -> Graph:
     """A rolled graph that does not say how many steps there are, where it said `length`.
 
     Sizes are read off the sequence that a recurrence gives. What comes before the first one, and
     lists of steps, stay as they are. `totals` has by place how many steps nodes read: recurrences,
-    and those that put together what was cut one by one. Where parts of such sequences are read and
-    `counted` does not tell from which end, the graph is made to refuse another number of steps, and
-    `fixed` gets the part. So it is, without a `length`, where a Reshape states the number of steps
-    of a sequence; `fixed` then gets the whole sequence.
+    and those that put together what was cut one by one; 0 for parts that stay as they are. Where
+    parts of such sequences are read and neither `counted` nor their places tell from which end, the
+    graph is made to refuse another number of steps, and `fixed` gets the reason. So it is where a
+    Reshape states the number of steps of a sequence and cannot be freed.
     """
-    writer = _Freeing(length, counted, fixed)
-    cut: dict[Entry, Node] = {}  # by sequence a Reshape that states its number of steps
+    writer = Freeing(length, counted, fixed)
     places: dict[int, int] = {}
     computed = _computed(graph)
     for i, node in enumerate(graph.nodes):
@@ -88,14 +88,16 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
             made = _slice(writer, node, inputs)
         elif node.op in _FREED and i in computed and _states(node, length):
             made = _FREED[node.op](writer, node, inputs)
-        if node.op == 'Reshape' and length is None:
-            cut.update(dict.fromkeys(_cut(writer, node, inputs[0]), node))
+        if node.op == 'Reshape' and made is None:
+            for each in _cut(writer, node, inputs[0]):
+                writer.cut.setdefault(each, node)
         places[i] = (made or writer.copy(node, inputs)).node
-        _note_axes(writer.nodes, written, writer.axes)
+        note_axes(writer.nodes, written, writer.axes)
         first = Entry(places[i], 0)
         steps = totals.get(i, length)
         if node.op in ('RNN', '_foreach') and first in writer.axes and steps:
             writer.sequences[first] = steps
+        writer.note_sequences(written)
     for i, (sequence, axis) in masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
         if _states(node, length):
@@ -107,10 +109,14 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
             writer.nodes[places[i]] = node._replace(inputs=(node.inputs[0], _as_float32(
                 writer, graph.nodes[clip].name, node.inputs[1])))
     heads = [Entry(places[head.node], head.output) for head in graph.heads]
-    for each, node in cut.items():
+    for each, node in writer.cut.items():
         steps, reading = writer.sequences[each], writer.nodes[:]
-        fixed[node.name] = Span(0, 1, steps, steps)
-        instead = {each: _pinned(writer, each, node, 0, steps)}
+        fixed[node.name] = steps, 'a Reshape has this number' + (
+            ', and nothing can take its place' if steps == length else
+            ': length=%d, an axis time:%d (--input) or --certify can say that it is one of steps'
+            % (steps, steps)) if node.op == 'Reshape' else (
+            '%s cuts at a number that may come from it' % node.op)
+        instead = {each: writer.pinned(each, node.name, 0, steps)}
         writer.nodes[:len(reading)] = [reader._replace(inputs=tuple(
             [instead.get(entry, entry) for entry in reader.inputs])) for reader in reading]
         heads = [instead.get(head, head) for head in heads]
@@ -118,84 +124,28 @@ def free(graph: Graph, length: int | None, totals: Mapping[int, int], counted: C
                          for head, name in zip(heads, graph.outputs)], graph.version)
 
 
-class _Freeing(Writer):
-    """A graph that is written again without its number of steps.
-
-    Attributes
-    ----------
-    length : int or None
-        The number of steps that is given.
-    counted, fixed
-        See `free`.
-    sequences : dict of Entry to int
-        What recurrences give, and how many steps it has.
-    axes : dict of Entry to Axes
-        The axes of values, as far as the recurrences tell.
-    """
-
-    def __init__(self, length: int | None, counted: Counted | None,
-                 fixed: dict[str, Span]) -> None:
-        super().__init__()
-        self.length, self.counted, self.fixed = length, counted, fixed
-        self.sequences: dict[Entry, int] = {}
-        self.axes: dict[Entry, Axes] = {}
-
-    def like(self, steps: int | None, axes: Axes, count: int, rest: Axes) -> Entry | None:
-        """A sequence of `steps`: its first `count` axes and `rest` have as many elements as `axes`.
-        """
-        size = product(sum(axes, ()))
-        return next((entry for entry, total in self.sequences.items() if total == steps and same(
-            size, product(sum(self.axes[entry][:count] + rest, ())))), None)
-
-    def first(self) -> Entry | None:
-        """The first sequence of the number of steps that is given."""
-        return self.like(self.length, [], 0, [])
-
-
-def _note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:
-    """Note the axes of what `nodes` give, from number `begin` on."""
-    for place in range(begin, len(nodes)):
-        with contextlib.suppress(UnknownAxes, SizeError, IndexError):
-            for output, found in enumerate(_axes_of(nodes[place], axes)):
-                axes[Entry(place, output)] = found
-                for axis in open_axes(found):
-                    axis.given = 0  # it is none of the numbers in shapes
-
-
-def _axes_of(node: Node, axes: Mapping[Entry, Axes]) -> list[Axes]:
-    """The axes of the outputs of a node, [] where they are not known."""
-    if node.op == '_foreach':
-        inside: dict[Entry, Axes] = {}
-        body, steps = node.body.graph, (Axis(),)
-        _note_axes(body.nodes, 0, inside)
-        return [[steps, *inside[head]] if inside.get(head) else []
-                for head in body.heads[:node.num_out_data]]
-    without = [entry for role in ('weight', 'aux', 'length') for entry in node.inputs_of(role)]
-    given = [[] if entry in without else axes.get(entry, []) for entry in node.needed_inputs]
-    known = [entry in axes or entry in without for entry in node.needed_inputs]
-    if has(node.op, 'one shape'):
-        return [next(filter(None, given), [])]
-    tells = node.op == 'RNN' or node.op == 'FullyConnected' and node.flatten or (
-        node.op == 'Reshape' and {-1, 1}.issuperset(node.shape))
-    return axes_of(node, given) if tells or all(known) else []
-
-
 Entries = Sequence[Entry]
-Free = Callable[[_Freeing, Node, Entries], Optional[Entry]]
+Free = Callable[[Freeing, Node, Entries], Optional[Entry]]
 
 
-def _reshape(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
+def _reshape(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
     shape, length = node.shape, writer.length
     if node.reverse or shape.count(length) != 1:
         return None
     at = shape.index(length)
-    if -1 not in shape:
-        codes = (*shape[:at], -1, *shape[at + 1:])
-        return writer.stand_in('Reshape', node.name, {'shape': codes}, inputs[0])
+    axes = writer.axes.get(inputs[0])
+    if -1 not in shape:  # the other numbers stay, and with them the batch
+        made: Entry | None = inputs[0]
+        if not axes or min(shape[:at], default=0) < 0 or (
+                writer.steps_of(axes[at]) if at < len(axes) else None) != length:
+            codes = [-1 if place == 1 - at else code for place, code in enumerate(shape)]
+            made = _reshape(writer, node._replace(name=node.name + '_split', attrs={
+                'shape': str(tuple(codes))}), inputs) if at < 2 <= len(shape) else None
+        return made and writer.stand_in('Reshape', node.name, {
+            'shape': (*shape[:at], 0, *shape[at + 1:])}, made)
     splits = shape[0] == -4
     first, rest = (shape[1:3], shape[3:]) if splits else (shape[:2], shape[2:])
     keeps = splits and rest == (-2,)
-    axes = writer.axes.get(inputs[0])
     if not axes or set(first) != {-1, length} or not keeps and any(code < 1 for code in rest):
         return None
     like = writer.like(length, axes, 2, axes[1:] if keeps else [rest])
@@ -210,9 +160,17 @@ def _reshape(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
     return writer.named(made, node.name)
 
 
-def _cut(writer: _Freeing, node: Node, data: Entry) -> list[Entry]:
-    """The sequences whose number of steps a Reshape states: their axis of steps becomes it."""
+def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
+    """The sequences whose number of steps a Reshape states: their axis of steps becomes it.
+
+    So it may where their axes are not followed up to there; and, if it is given as the number of
+    steps, where the others, without the batch, have too few elements for the numbers.
+    """
     axes, found = writer.axes.get(data, []), []
+    numbers = [code for code in node.shape if code > 1]
+    known = {axis for each in writer.behind[data.node] for axis in open_axes(writer.axes[each])}
+    few = math.prod(size for axis in axes for size in factors_of(axis) if isinstance(
+        size, int)) % math.prod(numbers)
     for sequence, steps in writer.sequences.items():
         copies: dict[Size, Axis] = {axis: Axis() for axis in open_axes(axes)}
         time = copies.get(product(sum(writer.axes[sequence][:1], ())))
@@ -221,12 +179,15 @@ def _cut(writer: _Freeing, node: Node, data: Entry) -> list[Entry]:
             with contextlib.suppress(UnknownAxes, SizeError, IndexError):
                 axes_of(node, [[tuple([copies.get(size, size) for size in factors_of(axis)])
                                 for axis in axes]])
-            if time.bound is not None:
-                found.append(sequence)
+        unclear = not axes or not known.issuperset(copies) if time is None else (
+            few and steps == writer.length and not any(each.bound for each in copies.values()))
+        if time is not None and time.bound is not None or unclear and steps in numbers and (
+                sequence in writer.behind[data.node]):
+            found.append(sequence)
     return found
 
 
-def _broadcast(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
+def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
     like = writer.first()
     if like is None or node.size != (writer.length,):
         return None
@@ -234,55 +195,70 @@ def _broadcast(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
         'lhs_axes': node.axis, 'rhs_axes': (0,)}, [inputs[0], like]), node.name)
 
 
-def _part(writer: _Freeing, node: Node, inputs: Entries, steps: int | None) -> Entry | None:
-    """A part of a sequence up to its last step; `steps`: so many that were cut one by one."""
-    source, begin, end = inputs[0], node.begin, node.end
-    axes = writer.axes.get(source)
-    if steps:
-        return source if steps == writer.length and begin == 0 else _pinned(
-            writer, writer.copy(node, inputs), node, node.axis, steps)
-    if not axes:  # a mask has as many steps as what it is for
-        return source if (begin, end) == (0, writer.length) and (
-            writer.nodes[source.node].op == 'ones_like') else None
-    if writer.like(end, [axes[node.axis]], 1, []) is None:
+def _part(writer: Freeing, node: Node, inputs: Entries, steps: int | None) -> Entry | None:
+    """A part of a sequence for any number of steps; `steps`: so many that were cut one by one, 0 if
+    its places are right."""
+    source, axes = inputs[0], writer.axes.get(inputs[0])
+    if steps == 0:
         return None
-    if begin == 0:
+    if steps:
+        return source if steps == writer.length and node.begin == 0 else writer.pinned(
+            writer.copy(node, inputs), node.name, node.axis, steps)
+    if not axes and (node.begin, node.end) == (0, writer.length) and (
+            writer.nodes[source.node].op == 'ones_like'):
+        return source  # a mask has as many steps as what it is for
+    total = writer.steps_of(axes[node.axis]) if axes else None
+    if total is None:
+        if not axes or number_of(axes[node.axis]) is None:
+            _guard(writer, node, source, (node.begin, node.end))
+        return None
+    if (node.begin, node.end) == (0, total):
         return source
-    source, begin, end = _counted(writer, node, source, node.axis % len(axes), begin, end)
+    source, begin, end = _counted(writer, node, source, node.axis % len(axes or ()), total,
+                                  node.begin, node.end)
     return writer.stand_in('slice_axis', node.name, {
         'axis': node.axis, 'begin': begin, 'end': end}, source)
 
 
-def _slice(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
+def _slice(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
     """As `_part`, along several axes."""
-    for axis, (size, end) in enumerate(zip(writer.axes.get(inputs[0], []), node.end)):
-        if writer.like(end, [size], 1, []) is not None:
-            source, *cut = _counted(writer, node, inputs[0], axis, node.begin[axis] or 0, end)
-            attrs = {key: str((*given[:axis], new, *given[axis + 1:])) for key, given, new in zip(
-                ('begin', 'end'), (node.begin, node.end), cut)}
-            return writer.copy(node._replace(attrs={**node.attrs, **attrs}), [source])
-    return None
+    axes = writer.axes.get(inputs[0], [])
+    totals = [writer.steps_of(size) for size in axes[:len(node.end)]]
+    if not any(totals):
+        _guard(writer, node, inputs[0], [number for at, pair in enumerate(zip(node.begin, node.end))
+                                         if not axes or number_of(axes[at]) is None
+                                         for number in pair])
+        return None
+    axis = next(at for at, total in enumerate(totals) if total)
+    source, *cut = _counted(writer, node, inputs[0], axis, totals[axis] or 0,
+                            node.begin[axis] or 0, node.end[axis])
+    attrs = {key: str((*given[:axis], new, *given[axis + 1:])) for key, given, new in zip(
+        ('begin', 'end'), (node.begin, node.end), cut)}
+    return writer.copy(node._replace(attrs={**node.attrs, **attrs}), [source])
 
 
-def _counted(writer: _Freeing, node: Node, source: Entry, axis: int, begin: int, end: int
-             ) -> tuple[Entry, int, int | None]:
-    """What a part up to the last step is cut from, its begin and end for any number of steps."""
-    if writer.counted is None and 0 < begin < end - 1:
-        writer.fixed[node.name] = Span(begin, 1, end - begin, end)
-        return _pinned(writer, source, node, axis, end), begin, end
-    if begin > 0 and (writer.counted is None or writer.counted.begin == 'last'):
-        begin -= end
-    return source, begin, None
+def _guard(writer: Freeing, node: Node, source: Entry, numbers: Sequence[int | None]) -> None:
+    """Let sequences be no longer than they were if `node` cuts something that is made of them, and
+    whose axes are not known, at a number that may come from theirs."""
+    for each in writer.behind[source.node]:
+        total = writer.sequences[each]
+        if any(number and number > 1 and number % total in (0, total - 1) for number in numbers):
+            writer.cut.setdefault(each, node)
 
 
-def _pinned(writer: Writer, entry: Entry, node: Node, axis: int, steps: int) -> Entry:
-    """`entry`, of which an axis must have so many elements; MXNet checks the sizes of a split."""
-    split = writer.add('Reshape', node.name + '_fixed', {
-        'shape': (0,) * axis + (-4, steps, 1, -2)}, [entry])
-    return writer.add('Reshape', node.name + '_joined', {'shape': (0,) * axis + (-3, -2)}, [split])
+def _counted(writer: Freeing, node: Node, source: Entry, axis: int, total: int, begin: int,
+             end: int | None) -> tuple[Entry, int, int | None]:
+    """What a part of a sequence of `total` steps is cut from, its begin and end for any number."""
+    found = ends(begin, end, total, writer.counted)
+    if found is None:
+        last = total if end is None else end % total or total
+        first = begin % total
+        writer.fixed[node.name] = total, Span(first, 1, last - first, total).why
+        return writer.pinned(source, node.name, axis, total), begin, end
+    return (source, *found)
 
 
-def _numbered(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
+def _numbered(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
     like = writer.first()
     if like is None or node.start != 0 or node.step != 1 or node.repeat != 1:
         return None
@@ -294,7 +270,7 @@ def _numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entr
     return writer.once('_contrib_arange_like', node.name + '_numbers', {'axis': axis}, sequence)
 
 
-def _clip(writer: _Freeing, node: Node, inputs: Entries) -> Entry | None:
+def _clip(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
     """Lengths, which are at most as many as there are steps."""
     like = writer.first()
     return like and _bounded(writer, node, inputs, _numbers(writer, node, like))

@@ -43,6 +43,12 @@ class Span(NamedTuple):
     def begin(self) -> int:
         return min(self.first, self.first + self.stride * (self.length - 1))
 
+    @property
+    def why(self) -> str:
+        """Why a sequence of which these steps are read must be as long as it was."""
+        return ('only %d of them are read, from number %d on, and only the graph of another length '
+                '(--certify) can tell from which end these are counted' % (self.length, self.begin))
+
 
 class Part(NamedTuple):
     """Steps of an array along `axis`."""

@@ -1,6 +1,7 @@
 """Unrolled graphs, rolled up again."""
 from __future__ import annotations
 
+import heapq
 import re
 from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
 
@@ -8,11 +9,12 @@ from ..attributes import AttributeValueError
 from ..graph import Graph, Node
 from .chains import chains, direct_chains
 from .columns import Declined, Recurrence, Taken
-from .emitting import Apart, Counted, Emitter, Refused
+from .doubts import Counted
+from .emitting import Apart, Emitter, Refused
 from .kernels import Kernel, find_kernel
 from .lengths import free
 from .loops import Loop
-from .plans import Claim, Planner, Span
+from .plans import Claim, Planner
 from .ranks import Rank, find_ranks
 from .steps import find_recurrence
 from .values import TooLong, Values
@@ -212,20 +214,11 @@ def _rolled(graph: Graph, training: bool, judge: Judge,
         else:
             rolled = free(rolled, length, emitter.totals, counted, emitter.fixed)
             return RolledGraph(rolled, tuple(
-                [each.finding for each in found] + failed + _fixed(emitter.fixed)))
+                [each.finding for each in found] + failed + [
+                    Finding(name, steps, 'fixed', why)
+                    for name, (steps, why) in emitter.fixed.items()]))
     return RolledGraph(graph if length is None else free(graph, length, {}, counted, {}),
                        tuple(failed))
-
-
-def _fixed(spans: Mapping[str, Span]) -> list[Finding]:
-    return [Finding(name, span.total, 'fixed',  # type: ignore[arg-type]
-                    'only %d of them are read, from number %d on, '
-                    'and only the graph of another length (--certify) can tell from which end '
-                    'these are counted'
-                    % (span.length, span.begin) if span.length != span.total else
-                    'a Reshape has this number: length=%d, an axis time:%d (--input) or '
-                    '--certify can say that it is one of steps' % (span.length, span.length))
-            for name, span in spans.items()]
 
 
 def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequence[_Found] = (),
@@ -236,10 +229,17 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequenc
     found: list[_Found] = []
     failed: list[tuple[list[int], Finding]] = []
     ways = chains(values) if planner is None else direct_chains(values, taken)
-    for chain in sorted(ways, key=lambda chain: (-len(chain), chain[0])):
+    pending = [(-len(chain), False, chain) for chain in ways]
+    heapq.heapify(pending)
+    while pending:
+        length, again, chain = heapq.heappop(pending)
         name = _name([values.nodes[i].name for i in chain])
         try:
             recurrence = find_recurrence(values, chain, taken)
+            if not again and all(values.are_one(each.lanes) for each in recurrence.outside):
+                # It may go through layers that share weights: those of as many steps come first.
+                heapq.heappush(pending, (length, True, chain))
+                continue
             kernel = 'it has no weights' if planner else find_kernel(values, ranks, recurrence)
             if isinstance(kernel, Kernel):
                 kernel = judge(values, kernel) or kernel

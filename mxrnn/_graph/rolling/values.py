@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import Hashable, Sequence
+from typing import Callable, Hashable, Iterator, Sequence
 
 from ..attributes import AttributeValueError
 from ..graph import Entry, Graph, Node
@@ -129,6 +129,18 @@ class Values:
     def read_by(self, nodes: Sequence[int]) -> list[tuple[int, ...]]:
         """By input, what each of `nodes`, which have as many, reads."""
         return list(zip(*[self.args[node] for node in nodes]))
+
+    def above(self, values: Sequence[int], through: Callable[[int], bool] = lambda value: True
+              ) -> Iterator[int]:
+        """`values`, and those that they are computed of, as far as one may go `through` them."""
+        pending, seen = list(values), set(values)
+        while pending:
+            value = pending.pop()
+            yield value
+            if through(value):
+                new = set(self.args[self.owner[value]]) - seen
+                seen |= new
+                pending.extend(new)
 
     def are_one(self, values: Sequence[int]) -> bool:
         """Whether `values` are equal in any case."""

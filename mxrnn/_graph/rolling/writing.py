@@ -1,14 +1,17 @@
 """Building a graph: nodes one after the other, names of their own, nothing twice."""
 from __future__ import annotations
 
-from typing import Any, Generator, Hashable, Mapping, Sequence
+from typing import Any, Dict, Generator, Hashable, Mapping, Sequence, Tuple
 
 from ..graph import Entry, Graph, Node, output_name
 
-__all__ = ['Work', 'Writer']
+__all__ = ['Fixed', 'Work', 'Writer']
 
 #: Yields keys of what it needs, and is sent that; returns a result.
 Work = Generator[Any, Any, Any]
+
+#: By name of a node, the number of steps that a sequence must have, and why.
+Fixed = Dict[str, Tuple[int, str]]
 
 
 class Writer:
@@ -66,6 +69,13 @@ class Writer:
         if node.op == 'SwapAxis' and {node.dim1, node.dim2} == {0, 1}:
             return node.inputs[0]
         return self.once('SwapAxis', name + '_swapped', {'dim1': 0, 'dim2': 1}, entry)
+
+    def pinned(self, entry: Entry, name: str, axis: int, steps: int) -> Entry:
+        """`entry`, of which an axis must have so many elements; MXNet checks the sizes of a split.
+        """
+        split = self.add('Reshape', name + '_fixed', {
+            'shape': (0,) * axis + (-4, steps, 1, -2)}, [entry])
+        return self.add('Reshape', name + '_joined', {'shape': (0,) * axis + (-3, -2)}, [split])
 
     def graph(self, heads: Sequence[Entry], version: int = 0) -> Graph:
         """The nodes that `heads` need, in the order of a walk from the first head on."""

@@ -1,0 +1,96 @@
+"""A rolled graph that is written again: its sequences, and where their axes go."""
+from __future__ import annotations
+
+import contextlib
+from typing import Mapping, Sequence
+
+from ..graph import Entry, Node
+from ..operators import has
+from ..shapes.axes import Axes, Factors, UnknownAxes, open_axes
+from ..shapes.equal import SizeError
+from ..shapes.rules import axes_of
+from ..shapes.sizes import Axis, product, same
+from .doubts import Counted
+from .writing import Fixed, Writer
+
+__all__ = ['Freeing', 'note_axes']
+
+
+class Freeing(Writer):
+    """A graph that is written again without its number of steps.
+
+    Attributes
+    ----------
+    length : int or None
+        The number of steps that is given.
+    counted, fixed
+        See `free`.
+    sequences : dict of Entry to int
+        What recurrences give, and how many steps it has.
+    axes : dict of Entry to Axes
+        The axes of values, as far as the recurrences tell.
+    behind : list of set of Entry
+        By node, the sequences that it depends on.
+    cut : dict of Entry to Node
+        By sequence, a node whose numbers may be its number of steps.
+    """
+
+    def __init__(self, length: int | None, counted: Counted | None,
+                 fixed: Fixed) -> None:
+        super().__init__()
+        self.length, self.counted, self.fixed = length, counted, fixed
+        self.sequences: dict[Entry, int] = {}
+        self.axes: dict[Entry, Axes] = {}
+        self.behind: list[set[Entry]] = []
+        self.cut: dict[Entry, Node] = {}
+
+    def note_sequences(self, begin: int) -> None:
+        """Note which sequences the nodes from number `begin` on depend on."""
+        for place, node in enumerate(self.nodes[begin:], begin):
+            own = Entry(place, 0)
+            self.behind.append({own} & self.sequences.keys())
+            self.behind[-1].update(*[self.behind[entry.node] for entry in node.inputs])
+
+    def steps_of(self, size: Factors) -> int | None:
+        """How many steps the sequences have that have an axis of this size; None if none has."""
+        return next((total for entry, total in self.sequences.items() if same(
+            product(size), product(sum(self.axes[entry][:1], ())))), None)
+
+    def like(self, steps: int | None, axes: Axes, count: int, rest: Axes) -> Entry | None:
+        """A sequence of `steps`: its first `count` axes and `rest` have as many elements as `axes`.
+        """
+        size = product(sum(axes, ()))
+        return next((entry for entry, total in self.sequences.items() if total == steps and same(
+            size, product(sum(self.axes[entry][:count] + rest, ())))), None)
+
+    def first(self) -> Entry | None:
+        """The first sequence of the number of steps that is given."""
+        return self.like(self.length, [], 0, [])
+
+
+def note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:
+    """Note the axes of what `nodes` give, from number `begin` on."""
+    for place in range(begin, len(nodes)):
+        with contextlib.suppress(UnknownAxes, SizeError, IndexError):
+            for output, found in enumerate(_axes_of(nodes[place], axes)):
+                axes[Entry(place, output)] = found
+                for axis in open_axes(found):
+                    axis.given = 0  # it is none of the numbers in shapes
+
+
+def _axes_of(node: Node, axes: Mapping[Entry, Axes]) -> list[Axes]:
+    """The axes of the outputs of a node, [] where they are not known."""
+    if node.op == '_foreach':
+        inside: dict[Entry, Axes] = {}
+        body, steps = node.body.graph, (Axis(),)
+        note_axes(body.nodes, 0, inside)
+        return [[steps, *inside[head]] if inside.get(head) else []
+                for head in body.heads[:node.num_out_data]]
+    without = [entry for role in ('weight', 'aux', 'length') for entry in node.inputs_of(role)]
+    given = [[] if entry in without else axes.get(entry, []) for entry in node.needed_inputs]
+    known = [entry in axes or entry in without for entry in node.needed_inputs]
+    if has(node.op, 'one shape'):
+        return [next(filter(None, given), [])]
+    tells = node.op == 'RNN' or node.op == 'FullyConnected' and node.flatten or (
+        node.op == 'Reshape' and {-1, 1}.issuperset(node.shape))
+    return axes_of(node, given) if tells or all(known) else []
