@@ -204,3 +204,11 @@ def test_graphs_that_are_read_take_no_memory_for_good():
     for _ in range(60):
         rnn.fold(symbol, {})
     assert held() - before < 20
+
+
+@pytest.mark.parametrize('data, weight', [('data', 'self'), ('self', 'weight')])
+def test_a_variable_that_has_the_name_of_an_argument_of_python(data, weight):
+    symbol = mx.sym.FullyConnected(mx.sym.Variable(data), mx.sym.tanh(mx.sym.Variable(weight)),
+                                   num_hidden=3, no_bias=True)
+    with pytest.raises(ValueError, match='called self'):
+        rnn.fold(symbol, {weight: mx.nd.ones((3, 4))})

@@ -325,6 +325,9 @@ def test_names_that_are_not_there_are_told_with_those_that_are():
         mx.mod.SequentialModule()
     with pytest.raises(AttributeError, match='no Caffe .* Perplexity'):
         mx.metric.Caffe()
+    for place in (mx.sym, mx.nd):
+        with pytest.raises(NotImplementedError, match='no SparseEmbedding.*: Embedding computes'):
+            place.contrib.SparseEmbedding(input_dim=3, output_dim=4)
 
 
 def test_an_optimiser_of_mxnet_2_is_refused():

@@ -52,9 +52,10 @@ def do_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, period: int = 1
         The iterator that is trained on, `BucketSentenceIter` or `StreamIter`, not what it may be
         wrapped in. Its position is saved with the states of the optimiser, and so are the random
         generators (MXNet's is seeded anew at each save, since it cannot be read) and the states
-        of `carry_states`. `load_rnn_checkpoint` with the same option then goes on exactly. An
-        `eval_data` that shuffles needs a seed of its own, since a resumed run does not evaluate
-        again. It needs `module`. Where several workers train, give the callback to each of them,
+        of `carry_states`. `load_rnn_checkpoint` with the same option then goes on exactly; the
+        metric of the epoch in which it does covers the rest of that epoch only. An `eval_data` that
+        shuffles needs a seed of its own, since a resumed run does not evaluate again. It needs
+        `module`. Where several workers train, give the callback to each of them,
         with the same `prefix` in a folder that all of them see. The data of each is the part of
         its rank (`num_parts`, `part_index`). Each writes the position in its part, as
         ``<prefix>-….part-<part_index, 4 digits>``. The optimiser has to be in the workers, and

@@ -115,10 +115,11 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
         The iterator that `do_rnn_checkpoint` was given as `data`, made with the same arguments:
         `BucketSentenceIter` or `StreamIter`. It goes to where the checkpoint was saved, and so do
         the random generators, when the module gets its optimiser. Checkpoints within an epoch
-        count then, too, and the first epoch of `fit` is the rest of that one. Put the iterator
-        into a `mx.io.PrefetchingIter` after this. It needs `module`. Each of several workers gives
-        its part of the data, with as many parts as when the checkpoint was saved. If their store
-        is there already, they agree through it on the newest that all of them can read.
+        count then, too, and the first epoch of `fit` is the rest of that one, which is all that
+        its metric covers. Put the iterator into a `mx.io.PrefetchingIter` after this. It needs
+        `module`. Each of several workers gives its part of the data, with as many parts as when the
+        checkpoint was saved. If their store is there already, they agree through it on the newest
+        that all of them can read.
     strict : bool, default True
         Refuse a file with parameters that neither its graph nor a cell knows, without parameters
         that the graph has, or with shapes or types that do not fit the graph.

@@ -24,8 +24,12 @@ _LISTED = 8
 def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
     """Refuse weights that do not fit the graph, whatever the shapes of its inputs are.
 
-    What follows from the shapes of inputs is known when the first ones come: see `explain`.
+    What follows from the shapes of inputs is known when the first ones come: see `explain`. A
+    variable called self is refused, too: MXNet takes shapes and types by name.
     """
+    if 'self' in symbol.list_arguments() + symbol.list_auxiliary_states():
+        raise ValueError('no variable can be called self, a name that is Python\'s: rename it, and '
+                         'its array')
     shapes = _shapes_of(weights)
     graph = graph_of(symbol)
     wrong = graph.wrong_sizes(shapes)

@@ -33,6 +33,8 @@ def add() -> None:
     _enter('metric', [metric, measures])
     _enter('monitor', [monitor], 'mon')
     mx.callback.module_checkpoint = _module_checkpoint
+    for place in (mx.sym, mx.nd):
+        vars(place.contrib).setdefault('SparseEmbedding', _refuse_sparse)
 
 
 def complete() -> None:
@@ -113,6 +115,11 @@ def _pass_over_unknown_names() -> None:
             name: shape for name, shape in kwargs.items() if name in known})
     infer_shape.passes_over = True  # type: ignore[attr-defined]
     mx.sym.Symbol._infer_shape_impl = infer_shape
+
+
+def _refuse_sparse(*args: object, **kwargs: object) -> None:
+    raise NotImplementedError('MXNet 2 has no SparseEmbedding, nor other sparse parameters: '
+                              'Embedding computes the same')
 
 
 def _refuse_optimizer(self: object, *args: object, **kwargs: object) -> None:
