@@ -164,10 +164,12 @@ def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
     """The sequences whose number of steps a Reshape states: their axis of steps becomes it.
 
     So it may where their axes are not followed up to there; and, if it is given as the number of
-    steps, where the others, without the batch, have too few elements for the numbers.
+    steps, or if a number is in one axis with them, where the others, without the batch, have too
+    few elements.
     """
     axes, found = writer.axes.get(data, []), []
     numbers = [code for code in node.shape if code > 1]
+    beside = any(len({type(size) for size in factors_of(axis)}) > 1 for axis in axes)
     known = {axis for each in writer.behind[data.node] for axis in open_axes(writer.axes[each])}
     few = math.prod(size for axis in axes for size in factors_of(axis) if isinstance(
         size, int)) % math.prod(numbers)
@@ -180,7 +182,8 @@ def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
                 axes_of(node, [[tuple([copies.get(size, size) for size in factors_of(axis)])
                                 for axis in axes]])
         unclear = not axes or not known.issuperset(copies) if time is None else (
-            few and steps == writer.length and not any(each.bound for each in copies.values()))
+            few and (beside or steps == writer.length)
+            and not any(each.bound for each in copies.values()))
         if time is not None and time.bound is not None or unclear and steps in numbers and (
                 sequence in writer.behind[data.node]):
             found.append(sequence)
