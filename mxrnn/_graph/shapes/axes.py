@@ -95,9 +95,16 @@ def broadcast_axes(arrays: Iterable[Axes]) -> Axes:
         longer, shorter = (axes, result) if len(axes) > len(result) else (result, axes)
         more = len(longer) - len(shorter)
         result = longer[:more] + [
-            one if not factors_of(other) else other if not factors_of(one) else agree(one, other)
+            one if _is_one(other, one) else other if _is_one(one, other) else agree(one, other)
             for one, other in zip(longer[more:], shorter)]
     return result
+
+
+def _is_one(axis: Factors, beside: Factors) -> bool:
+    """Whether an axis is repeated along another one: has size 1, or was given that beside more."""
+    one, other = ([size.given if isinstance(size, Axis) else size for size in factors_of(each)]
+                  for each in (axis, beside))
+    return not one or one == [1] and other != [1] and len(other) == 1 and other[0] is not None
 
 
 #: The label of an axis that stands for another, each element of it for all elements of the other.

@@ -1,7 +1,7 @@
 """The axes of all values of a graph, of those of its variables."""
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple, Sequence
+from typing import Callable, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
 from .axes import Axes, Factors, UnknownAxes, agree, factors_of, open_axes
@@ -47,7 +47,8 @@ class Table(NamedTuple):
     faults: list[Fault]
 
 
-def infer(graph: Graph, variables: Mapping[int, Axes]) -> Table:
+def infer(graph: Graph, variables: Mapping[int, Axes],
+          unknown: Callable[[Entry], Axes] | None = None) -> Table:
     """Infer the axes of all values that the outputs of a graph need.
 
     Parameters
@@ -55,6 +56,8 @@ def infer(graph: Graph, variables: Mapping[int, Axes]) -> Table:
     graph : Graph
     variables : dict
         Axes of its variables by their places, as far as they are known.
+    unknown : callable, optional
+        The axes of an output that no rule tells, empty if nothing else does.
     """
     table = Table({}, {}, {}, [])
     for place in sorted(graph.reached(_read)):
@@ -69,7 +72,8 @@ def infer(graph: Graph, variables: Mapping[int, Axes]) -> Table:
                 outputs = _loop(table, place, node, given) if node.op == '_foreach' else axes_of(
                     node, given)
             except (UnknownAxes, IndexError):
-                outputs = []
+                outputs = [unknown(Entry(place, at)) for at in range(node.num_outputs)
+                           ] if unknown is not None else []
             except SizeError as error:
                 table.faults.append(Fault(node, str(error)))
                 outputs = []

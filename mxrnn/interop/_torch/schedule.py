@@ -1,6 +1,7 @@
 """A graph as a list of steps: which function, from which places, to which."""
 from __future__ import annotations
 
+import contextlib
 import inspect
 from functools import partial, wraps
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple, TypeVar
@@ -90,7 +91,8 @@ class Schedule:
         read = graph._replace(nodes=tuple(nodes)).reached(lambda node: node.inputs)
         entries = {*graph.heads, *(entry for i in read for entry in nodes[i].inputs), *(
             Entry(i, 0) for i, node in enumerate(nodes) if node.is_variable)}
-        places = {entry: place for place, entry in enumerate(sorted(entries))}
+        #: The places of outputs of nodes.
+        self.places = places = {entry: place for place, entry in enumerate(sorted(entries))}
         outputs: list[list[tuple[int, int]]] = [[] for _ in nodes]
         for entry, place in places.items():
             outputs[entry.node].append((entry.output, place))
@@ -208,6 +210,23 @@ class Schedule:
             for place in dead:
                 values[place] = None
         return [values[place] for place in self.heads]
+
+
+    def ranks(self, variables: Mapping[str, Tensor | None], device: Device) -> dict[int, int]:
+        """By place, how many axes those values have that open sizes do not matter for."""
+        values: dict[int, Tensor] = {self.variables[name]: value for name, value in
+                                     variables.items() if value is not None}
+        for step in self.steps:
+            if isinstance(step.run, Creation) and step.run.open:
+                continue
+            with torch.no_grad(), contextlib.suppress(Exception):  # for the run itself to raise
+                if isinstance(step.run, Creation):
+                    result = step.run([], device)
+                else:
+                    result = step.run[False](*[values[place] for place in step.inputs])
+                parts = (result,) if isinstance(result, Tensor) else result
+                values.update((place, parts[number]) for number, place in step.outputs)
+        return {place: value.dim() for place, value in values.items()}
 
 
 def _without_likes(graph: Graph) -> Graph:
