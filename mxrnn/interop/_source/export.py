@@ -28,7 +28,7 @@ from .pasting import imports_of
 from .sampling import Named, Sample, draw, labels_of, survey
 from .shapes import at_own_length, sampled
 from .steps import Steps
-from .table import Shape, Size
+from .table import Shape
 from .target import check_target, sealed, state_of, weights_of
 
 __all__ = ['from_source', 'to_source', 'write_source']
@@ -261,7 +261,7 @@ def _quoted(name: str) -> str:
 
 def _described(plan: _Plan, shape: Shape) -> str:
     """A shape with the names of its axes."""
-    names: dict[Size, str] = {}
+    names: dict[object, str] = {}
     for name, sizes in plan.shapes.items():
         for size, pair in zip(sizes, zip(*(sample[name].shape for sample in plan.samples))):
             names.setdefault(pair, _quoted(size) if isinstance(size, str) else str(size))

@@ -1,6 +1,7 @@
 """Runs graphs on random data of two sets of sizes, which tells the shapes of all arrays."""
 from __future__ import annotations
 
+import functools
 from typing import Any, Dict, Mapping, Sequence, Union
 
 import numpy as np
@@ -8,10 +9,14 @@ import torch
 from torch import Tensor
 
 from ..._graph.graph import Graph, Node
+from ..._graph.shapes import sizes
+from ..._graph.shapes.axes import Axes
+from ..._graph.shapes.infer import infer
+from ..._graph.shapes.sizes import Axis, axes_in, product
 from .._torch.module import GraphModule
 from ..model import Model
 from ..random_data import data_for
-from .table import Fact, Facts, Shape, Size
+from .table import Fact, Facts, Open, Shape, Size
 
 __all__ = ['Named', 'Sample', 'as_list', 'draw', 'labels_of', 'run', 'survey']
 
@@ -75,7 +80,10 @@ def survey(graph: Graph, model: Model, samples: Sequence[Sample], labels: bool =
             graph.nodes[place].inputs if labels else graph.nodes[place].needed_inputs))})
     whole = graph._replace(heads=tuple(entries))
     runs = [dict(zip(entries, each)) for each in run(whole, model, *samples)]
-    arrays = {entry: _fact(*(each[entry] for each in runs)) for entry in entries}
+    table = infer(whole, _variables(whole, model, samples))
+    one, other = runs
+    arrays = {entry: _fact(one[entry], other[entry], table.axes.get(entry, []))
+              for entry in entries}
     bodies = {}
     for place in places:
         node = graph.nodes[place]
@@ -93,10 +101,35 @@ def _first_step(node: Node, inputs: Sequence[Tensor]) -> Sample:
             for at, (place, value) in enumerate(zip(body.places, inputs))}
 
 
-def _fact(one: Tensor, other: Tensor) -> Fact:
-    return Fact(tuple(size if size == further else (size, further)
-                      for size, further in zip(one.shape, other.shape)),
+@functools.lru_cache(maxsize=None)
+def _axis(one: int, other: int) -> Axis:
+    """The axis that has these sizes in the two runs: those of two axes differ."""
+    return Axis(label='%d or %d' % (one, other))
+
+
+def _variables(graph: Graph, model: Model, samples: Sequence[Sample]) -> dict[int, Axes]:
+    """The axes of a graph's variables by their places."""
+    shapes = {name: array.shape for name, array in {**model.arg_params, **model.aux_params}.items()}
+    pairs = {name: list(zip(*(sample[name].shape for sample in samples))) for name in samples[0]}
+    return {place: [(_axis(*pair) if pair[0] != pair[1] else pair[0],) for pair in pairs[node.name]]
+            if node.name in pairs else [(size,) for size in shapes[node.name]]
+            for place, node in enumerate(graph.nodes)
+            if node.is_variable and (node.name in pairs or node.name in shapes)}
+
+
+def _fact(one: Tensor, other: Tensor, axes: Axes) -> Fact:
+    """Shapes and the type of an array in both runs, and what is inferred of its axes."""
+    known = len(axes) == one.dim()
+    return Fact(tuple([_size(pair, product(axes[at]) if known else None)
+                       for at, pair in enumerate(zip(one.shape, other.shape))]),
                 str(one.dtype).partition('.')[2])
+
+
+def _size(pair: tuple[int, int], size: sizes.Size | None) -> Size:
+    if pair[0] == pair[1]:
+        return pair[0]
+    return Open(pair, _axis(*pair) if size is None or any(
+        axis.unknown for axis in axes_in(size)) else size)
 
 
 # ---- labels
@@ -129,7 +162,8 @@ def _of(size: Size, which: int) -> int:
 
 def _candidates(data: Shape, samples: Sequence[Sample], reshaped: bool) -> list[Shape]:
     """Shapes that labels of data of the shape `data` may have, the most usual first."""
-    inputs = [_fact(*pair).shape for pair in zip(*(each.values() for each in samples))]
+    inputs = [_fact(one, other, []).shape
+              for one, other in zip(*(each.values() for each in samples))]
     pairs = [shape[:2] for shape in inputs if len(shape) > 1]
     found = [*(pairs if reshaped else []), data[:-1], *pairs, data[:1],
              *[shape[:1] for shape in inputs], data[:1] + data[2:], data,

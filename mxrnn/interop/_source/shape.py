@@ -7,17 +7,19 @@ import re
 from typing import Sequence
 
 from ..._graph.graph import Node
+from ..._graph.shapes import sizes
 from .scope import Scope
-from .table import Emitted, Many, Shape, Size, Unsupported, Value, emits, number, writes
+from .table import Emitted, Many, Open, Shape, Size, Unsupported, Value, emits, number, writes
 
 __all__ = ['product', 'reshaped']
 
 
-def product(sizes: Sequence[Size]) -> Size:
+def product(shape: Sequence[Size]) -> Size:
     """How many elements some axes have."""
-    first, second = (math.prod(size if isinstance(size, int) else size[run] for size in sizes)
+    first, second = (math.prod(size if isinstance(size, int) else size[run] for size in shape)
                      for run in (0, 1))
-    return first if first == second else (first, second)
+    return first if first == second else Open((first, second), sizes.product(
+        [size if isinstance(size, int) else size.size for size in shape]))
 
 
 def _merged(shape: Shape, wanted: Shape) -> tuple[int, int] | None:

@@ -1,12 +1,13 @@
 """What a node reads, and sizes of axes as text: read off arrays that have names."""
 from __future__ import annotations
 
-import itertools
-from typing import Container, Iterable
+from typing import Container, Iterable, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
+from ..._graph.shapes import sizes
+from ..._graph.shapes.sizes import Axis, Product, add, divide, product, resolve, same
 from .._torch.recurrent import arrays_of_rnn
-from .table import MOVES, Size, Unsupported, Value, is_zero
+from .table import MOVES, Open, Size, Unsupported, Value, is_zero
 
 __all__ = ['are_parameters', 'inputs_of', 'size_text']
 
@@ -15,27 +16,46 @@ def size_text(size: Size, values: Iterable[Value]) -> str:
     """The text of the size of an axis, read off those of the values that are names."""
     if isinstance(size, int):
         return str(size)
-    known: dict[tuple[int, int], str] = {}
+    known: dict[Open, str] = {}
     for value in values:
         if value.text.isidentifier():
             for axis, each in enumerate(value.unswapped.shape):
-                if isinstance(each, tuple):
+                if isinstance(each, Open):
                     known.setdefault(each, '%s.shape[%d]' % (value.text, axis))
-    if size in known:
-        return known[size]
-    for (one, text), (other, further) in itertools.combinations_with_replacement(known.items(), 2):
-        if (one[0] * other[0], one[1] * other[1]) == size:
-            return '%s * %s' % (text, further)
-    for one, text in known.items():
-        factor, rest = divmod(size[0], one[0])
-        if not rest and factor * one[1] == size[1]:
-            return '%d * %s' % (factor, text)
-        if one[0] % size[0] == 0 and one[1] == one[0] // size[0] * size[1]:
-            return '%s // %d' % (text, one[0] // size[0])
-        more = size[0] - one[0]
-        if more == size[1] - one[1]:
+    return known[size] if size in known else _text(size.size, [
+        (each.size, text) for each, text in known.items()])
+
+
+def _text(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
+    """The text of a size, made of those of the sizes that are known."""
+    size = resolve(size)
+    if isinstance(size, int):
+        return str(size)
+    own = next((text for each, text in known if same(each, size)), '')
+    if own:
+        return own
+    if isinstance(size, Product):
+        texts = [_factor(axis, known) for axis in size.axes]
+        return ' * '.join(['%d' % size.factor] * (size.factor != 1) + texts)
+    for each, text in known:
+        times, more = divide(each, size), add(size, product([each], -1))
+        if isinstance(times, int):
+            return '%s // %d' % (text, times)
+        if isinstance(more, int):
             return '%s %s %d' % (text, '-' if more < 0 else '+', abs(more))
-    raise Unsupported('a size that can be read nowhere')
+    if isinstance(size, Axis):
+        raise Unsupported('a size that can be read nowhere')
+    terms = [(number, _text(product(axes, abs(number)), known))
+             for number, axes in size.terms.values()]
+    text = ' '.join('%s %s' % ('-' if number < 0 else '+', text) for number, text in terms)
+    text = text[2:] if text.startswith('+') else '-' + text[2:]
+    return text if size.divisor == 1 else '%s // %d' % (
+        text if len(terms) == 1 else '(%s)' % text, size.divisor)
+
+
+def _factor(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
+    text = _text(size, known)
+    return '(%s)' % text if ' ' in text else text
 
 
 def are_parameters(graph: Graph, entry: Entry, parameters: Container[str]) -> bool:

@@ -10,14 +10,32 @@ from torch import Tensor
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import row
+from ..._graph.shapes import sizes
 from ..registry import Converters, Unsupported
 
-__all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Shape',
-           'Size', 'Unsupported', 'Value', 'all_swapped', 'cast', 'emits', 'exchanged', 'is_real',
-           'is_swap', 'is_zero', 'loss', 'number', 'writes']
+__all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Open',
+           'Shape', 'Size', 'Unsupported', 'Value', 'all_swapped', 'cast', 'emits', 'exchanged',
+           'is_real', 'is_swap', 'is_zero', 'loss', 'number', 'writes']
 
-#: An axis: its size, or, if it can be of any size, its sizes in the two runs of the check.
-Size = Union[int, Tuple[int, int]]
+
+class Open(Tuple[int, int]):
+    """The size of an axis that can be of any: its sizes in the two runs of the check.
+
+    Attributes
+    ----------
+    size : Size
+        What it is made of.
+    """
+
+    size: sizes.Size
+
+    def __new__(cls, pair: tuple[int, int], size: sizes.Size) -> Open:
+        made = super().__new__(cls, pair)
+        made.size = size
+        return made
+
+
+Size = Union[int, Open]
 Shape = Tuple[Size, ...]
 
 #: Operators that move elements and change none.

@@ -80,7 +80,7 @@ class Runner:
             axes = table.axes.get(places[place], [])
             for at in creation.open if axes else ():
                 factor, sizes = parts(product(axes[at]))
-                sources = [_source(size, read) for size in sizes]
+                sources = [_where_to_read(size, read) for size in sizes]
                 if None not in sources:
                     found.setdefault(place, {})[at] = factor, tuple(filter(None, sources))
         return found
@@ -110,7 +110,7 @@ def _of_input(place: int, value: Tensor) -> Axes:
     return [(axis,) for axis in axes]
 
 
-def _source(size: Size, read: Mapping[tuple[int, int], Size]) -> tuple[int, int] | None:
+def _where_to_read(size: Size, read: Mapping[tuple[int, int], Size]) -> tuple[int, int] | None:
     """The place and the axis where a size can be read, None if there is none."""
     if isinstance(size, Axis) and size.source:
         return int(size.source.array), size.source.axis
