@@ -97,9 +97,9 @@ def literal(value: Any) -> str:
 def pasted_names() -> frozenset[str]:
     """The names of functions that may be pasted, which variables of methods do not get."""
     return frozenset(
-        name.lstrip('_') for module in [*sys.modules.values()]
-        if module.__name__.startswith((_TENSORS, __name__)) for name, each in vars(module).items()
-        if isinstance(each, FunctionType) and each.__doc__ and each.__module__ == module.__name__)
+        name.lstrip('_') for key, module in [*sys.modules.items()]
+        if key.startswith((_TENSORS, __name__)) for name, each in vars(module).items()
+        if isinstance(each, FunctionType) and each.__doc__ and each.__module__ == key)
 
 
 def imports_of(text: str) -> list[str]:
