@@ -1,0 +1,147 @@
+"""docs/options.md: each cell of its table is what the exports and rnn.roll do."""
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+
+from .. import mx, ours, rnn
+from .onnx_runs import session
+from .sources import generate, given, model_of, run_mxnet
+
+torch = pytest.importorskip('torch')
+pytest.importorskip('onnx')
+pytestmark = [ours, pytest.mark.slow]
+
+PAGE = (Path(__file__).resolve().parents[2] / 'docs' / 'options.md').read_text(encoding='utf-8')
+#: Steps of the graphs, the 35 of the page, and of the data that they are tried with besides.
+STEPS, LONGER, UNITS = 5, 8, 6
+
+
+def words(name='data'):
+    return mx.sym.Embedding(mx.sym.Variable(name), input_dim=9, output_dim=4, name=name + '_embed')
+
+
+def lengths():
+    return {'merge_outputs': True, 'valid_length': mx.sym.Variable('length')}
+
+
+def stack():
+    cell = rnn.SequentialRNNCell()
+    cell.add(rnn.LSTMCell(UNITS, 'l0_'))
+    cell.add(rnn.LSTMCell(UNITS, 'l1_'))
+    return cell
+
+
+def fused(units=UNITS, **options):
+    return rnn.FusedRNNCell(units, mode='lstm', prefix='lstm_', **options)
+
+
+def both():
+    return rnn.BidirectionalCell(rnn.LSTMCell(UNITS // 2, 'f_'), rnn.LSTMCell(UNITS // 2, 'b_'))
+
+
+def whole(cell, steps, **options):
+    return cell.unroll(steps, words(), **{'merge_outputs': True, **options})[0]
+
+
+def attention(steps):
+    """A decoder that looks at all outputs of an encoder in each step."""
+    decoder, query = rnn.GRUCell(UNITS, 'decoder_'), mx.sym.Variable('query_weight')
+    seen, (state,) = rnn.GRUCell(UNITS, 'encoder_').unroll(4, words('source'), merge_outputs=True)
+    outputs = []
+    for word in mx.sym.split(words(), num_outputs=steps, axis=1, squeeze_axis=True):
+        asked = mx.sym.FullyConnected(state, weight=query, no_bias=True, num_hidden=UNITS)
+        looks = mx.sym.softmax(mx.sym.batch_dot(seen, mx.sym.expand_dims(asked, axis=2)), axis=1)
+        context = mx.sym.sum(mx.sym.broadcast_mul(seen, looks), axis=1)
+        output, (state,) = decoder(mx.sym.concat(word, context, dim=1), [state])
+        outputs.append(mx.sym.expand_dims(output, axis=1))
+    return mx.sym.concat(*outputs, dim=1)
+
+
+#: The rows of the table, and graphs of each by their number of steps.
+ROWS = {
+    'cells, unrolled': [lambda t: whole(stack(), t)],
+    "buckets: the last bucket's graph": [lambda t: whole(stack(), t)],
+    '`FusedRNNCell`, `dynamic_unroll`': [
+        lambda t: whole(fused(), t), lambda t: rnn.dynamic_unroll(stack(), words())[0]],
+    '`fuse(cell).unroll(None, …)`': [lambda t: whole(rnn.fuse(stack()), None)],
+    '`fuse(cell).unroll(35, …)`': [lambda t: whole(rnn.fuse(stack()), t)],
+    'attention over an encoder, unrolled by hand': [attention],
+    'bidirectional: `BidirectionalCell`, `FusedRNNCell(bidirectional=True)`': [
+        lambda t: whole(both(), t), lambda t: whole(fused(UNITS // 2, bidirectional=True), t)],
+    '`valid_length`, cells': [lambda t: whole(stack(), t, **lengths())],
+    '`valid_length`, `FusedRNNCell`': [lambda t: whole(fused(), t, **lengths())],
+    '`valid_length`, `fuse(cell).unroll(35, …)`': [
+        lambda t: whole(rnn.fuse(stack()), t, **lengths())],
+    '`valid_length`, `fuse(cell).unroll(None, …)`': [
+        lambda t: whole(rnn.fuse(stack()), None, **lengths())]}
+TABLE = {line.strip('| ').split(' | ')[0]: line.strip('| ').split(' | ')[1:] for line in re.search(
+    r'^\| model \|.*\n\| ---.*\n((?:\|.*\n)*)', PAGE, re.MULTILINE)[1].splitlines()}
+
+
+def network(build, steps):
+    scores = mx.sym.FullyConnected(build(steps), num_hidden=3, flatten=False, name='scores')
+    return mx.sym.softmax(scores, name='softmax')
+
+
+def test_the_rows_are_those_of_the_table():
+    assert list(TABLE) == list(ROWS)
+
+
+@pytest.mark.parametrize('row, build', [(row, build) for row in ROWS for build in ROWS[row]])
+def test_each_cell_of_a_row(row, build, tmp_path):
+    symbol = network(build, STEPS)
+    names = [name for name in ('data', 'source', 'length') if name in symbol.list_arguments()]
+
+    def data(steps):
+        every = {'data': np.arange(2. * steps).reshape(2, steps) % 9,
+                 'source': np.arange(8.).reshape(2, 4), 'length': np.array([steps, 3.])}
+        return {name: every[name].astype('float32') for name in names}
+
+    executor = run_mxnet(symbol, data(STEPS), {})
+    model = model_of(symbol, executor, names)
+    longer = data(LONGER)
+    expected = run_mxnet(network(build, LONGER), longer, model.arg_params).forward()[0].asnumpy()
+
+    def by_onnx(**options):
+        path = tmp_path / 'model.onnx'
+        interop.to_onnx(model, str(path), **options)
+        return session(path.read_bytes()).run(None, longer)[0]
+
+    def by_torch():
+        return interop.to_torch(model)(**{
+            name: torch.tensor(value) for name, value in longer.items()}).detach().numpy()
+
+    def by_source():
+        source = generate(model)
+        return source.module(*given(source, longer)).detach().numpy()
+
+    def rolled(**options):
+        return run_mxnet(rnn.roll(symbol, training=False, **options), longer,
+                         model.arg_params).forward()[0].asnumpy()
+
+    def stepped():
+        interop.to_onnx(model, str(tmp_path / 'steps.onnx'), states=True)
+        return expected
+
+    def is_right(way, **options):
+        try:
+            found = way(**options)
+        except Exception:  # each way has errors of its own
+            return False
+        return found.shape == expected.shape and np.allclose(found, expected, atol=1e-5)
+
+    open_steps = {'inputs': {'data': ('batch', 'time:%d' % STEPS)}}
+    ways = [(by_onnx, open_steps), (by_torch, {}), (by_source, {}), (stepped, {}),
+            (rolled, {'length': STEPS})]
+    for said, (way, option) in zip(TABLE[row], ways):
+        assert is_right(way) == (said.startswith('any') and 'capped' not in said), said
+        if 'capped' in said:
+            assert way().shape == expected.shape
+        if option and not re.match('any$|any;|35', said):
+            assert is_right(way, **option), said
