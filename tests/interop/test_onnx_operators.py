@@ -1,6 +1,7 @@
 """Every operator that to_onnx converts, alone, in onnxruntime against MXNet."""
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any, Callable
@@ -433,8 +434,20 @@ def test_a_slice_of_an_open_axis_that_is_turned(begin, end, step):
     (lambda data: S.sample_normal(S.sum(data, axis=1) + 2, S.sum(data, axis=1) + 0.5,
                                   shape=4000), 2, 0.5),
     (lambda data: S.sample_exponential(S.sum(data, axis=1) + 2, shape=4000), 0.5, 0.5),
+    (lambda data: S.random.gamma(4, 0.5, shape=(0, 4000)), 2, 1),
+    (lambda data: S.random.gamma_like(data, alpha=4, beta=0.5), 2, 1),
+    (lambda data: S.sample_gamma(S.sum(data, axis=1) + 4, S.sum(data, axis=1) + 0.5,
+                                 shape=4000), 2, 1),
+    (lambda data: S.random.poisson(2, shape=(0, 4000)), 2, 2 ** 0.5),
+    (lambda data: S.random.negative_binomial_like(data, k=3, p=0.75), 1, (4 / 3) ** 0.5),
+    (lambda data: S.sample_generalized_negative_binomial(
+        S.sum(data, axis=1) + 1, S.sum(data, axis=1) + 0.5, shape=4000), 1, 1.5 ** 0.5),
+    (lambda data: S.cast(S.sample_multinomial(S.slice_axis(data, axis=1, begin=0, end=4) + 1,
+                                              shape=4000), 'float32'), 1.5, 1.25 ** 0.5),
 ], ids=['uniform', 'normal', 'uniform_like', 'normal_like', 'dropout', 'exponential',
-        'exponential_like', 'randint', 'sample_uniform', 'sample_normal', 'sample_exponential'])
+        'exponential_like', 'randint', 'sample_uniform', 'sample_normal', 'sample_exponential',
+        'gamma', 'gamma_like', 'sample_gamma', 'poisson', 'negative_binomial_like',
+        'sample_generalized_negative_binomial', 'sample_multinomial'])
 def test_samplers_draw_from_the_same_distribution_each_time_anew(draw, mean, deviation):
     data = mx.sym.Variable('data')
     serving = session(exported(draw(data) + data, {}, {'data': ('batch', 4000)}))
@@ -445,11 +458,63 @@ def test_samplers_draw_from_the_same_distribution_each_time_anew(draw, mean, dev
         assert abs(first.mean() - mean) < 0.1 and abs(first.std() - deviation) < 0.1
 
 
+def _poisson_chances(mean, count):
+    return np.exp([k * np.log(mean) - mean - math.lgamma(k + 1) for k in range(count)])
+
+
+@pytest.mark.parametrize('draw, chance', [
+    (lambda a, b: S.sample_gamma(a * 0.5, b, shape=20000), lambda x: math.erf(x ** 0.5)),
+    (lambda a, b: S.sample_gamma(a, b, shape=20000), lambda x: 1 - math.exp(-x)),
+    (lambda a, b: S.sample_gamma(a * 3, b, shape=20000),
+     lambda x: 1 - math.exp(-x) * (1 + x + x * x / 2)),
+    (lambda a, b: S.sample_poisson(a * 9, shape=20000),
+     lambda x: _poisson_chances(9, int(x) + 1).sum()),
+    (lambda a, b: S.sample_poisson(a * 10.5, shape=20000),
+     lambda x: _poisson_chances(10.5, int(x) + 1).sum()),
+    (lambda a, b: S.sample_poisson(a * 400, shape=20000),
+     lambda x: _poisson_chances(400, int(x) + 1).sum())],
+    ids=['gamma_half', 'gamma_1', 'gamma_3', 'poisson_9', 'poisson_10', 'poisson_400'])
+def test_numbers_drawn_in_a_loop_have_the_distribution_at_every_value(draw, chance):
+    symbol = draw(S.Variable('a'), S.Variable('b'))
+    names = symbol.list_arguments()
+    serving = session(exported(symbol, {}, {name: ('batch',) for name in names}))
+    drawn = np.sort(serving.run(None, {name: np.ones(2, 'f') for name in names})[0].ravel())
+    values = drawn[::400].astype('d')
+    shares = np.searchsorted(drawn, values, 'right') / len(drawn)
+    # A right sampler is above it once in 10 ** 13 runs.
+    assert max(abs(shares - [chance(value) for value in values])) < 4 / len(drawn) ** 0.5
+
+
+def test_no_loop_waits_for_numbers_that_do_not_exist():
+    alpha = S.Variable('alpha')
+    serving = session(exported(mx.sym.Group([
+        S.sample_gamma(alpha, S.ones_like(alpha), shape=2), S.sample_poisson(alpha, shape=2)]),
+        {}, {'alpha': ('batch',)}))
+    for drawn in serving.run(None, {'alpha': np.array([-1, np.nan, np.inf, 0, 1], 'f')}):
+        np.testing.assert_array_equal(drawn[1:4], [[np.nan] * 2, [np.nan] * 2, [0, 0]])
+        assert np.isfinite(drawn[4]).all()
+
+
+def test_multinomial_numbers_come_with_their_logarithms():
+    chances = np.array([[[0.25, 0.75, 0]], [[0, 0, 1]]], 'f')
+    symbol = mx.sym.Group(list(S.sample_multinomial(S.Variable('data'), shape=(3, 1000),
+                                                    get_prob=True, dtype='float32')))
+    drawn, logs = session(exported(symbol, {}, {'data': ('batch', 1, 3)})).run(
+        None, {'data': chances})
+    assert drawn.shape == logs.shape == (2, 1, 3, 1000) and drawn.dtype == logs.dtype == 'float32'
+    assert abs(drawn[0].mean() - 0.75) < 0.1 and (drawn[1] == 2).all()
+    wanted = np.where(drawn == 2, 0, np.where(drawn == 1, np.log(0.75), np.log(0.25)))
+    np.testing.assert_allclose(logs, wanted, rtol=1e-6)
+
+
 #: Converters of operators that are tested elsewhere, or that MXNet's CPU builds do not run.
 ELSEWHERE = {'RNN', '_foreach', 'Dropout', '_random_normal', '_random_normal_like',
              '_random_uniform',
              '_random_uniform_like', '_random_exponential', '_random_exponential_like',
              '_random_randint', '_sample_uniform', '_sample_normal', '_sample_exponential',
+             '_sample_multinomial', *(kind + name + like for name in (
+                 'gamma', 'poisson', 'negative_binomial', 'generalized_negative_binomial')
+                 for kind, like in (('_random_', ''), ('_random_', '_like'), ('_sample_', ''))),
              '_identity_with_attr_like_rhs', '_CrossDeviceCopy',
              '_zeros_without_dtype', 'BatchNorm_v1', 'Convolution_v1', 'CuDNNBatchNorm',
              'Pooling_v1', '_contrib_SyncBatchNorm', 'amp_multicast'}

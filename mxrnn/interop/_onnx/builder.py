@@ -24,7 +24,8 @@ OPSET, IR_VERSION = 17, 8
 
 #: Operators that are not computed at export: they give something else each time, or ONNX's
 #: reference implementation has not all of them in each version.
-_WRITTEN = ('RandomNormalLike', 'RandomUniformLike', 'Scan', 'LSTM', 'GRU', 'RNN')
+_WRITTEN = ('RandomNormalLike', 'RandomUniformLike', 'Multinomial', 'Loop', 'Scan', 'LSTM', 'GRU',
+            'RNN')
 
 
 def element_type(dtype: DType) -> int:

@@ -15,7 +15,7 @@ from ..._graph.operators import check_attributes
 from ..._graph.shapes.equal import SizeError
 from ..._graph.shapes.sizes import Axis, Size, Source, parts, resolve
 from ..registry import ONNX, ExportError, Unsupported
-from . import creation, elementwise, layers, losses  # noqa: F401  (they fill the table)
+from . import creation, elementwise, layers, losses, samplers  # noqa: F401  (fill the table)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
 
 __all__ = ['Conversion', 'unknown_operators', 'write_model']
