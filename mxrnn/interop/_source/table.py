@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import math
 from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
@@ -54,6 +55,7 @@ _TIGHTEST = 12
 _NEEDED = {'': 0, '<': 5, '&': 8, '+': 8, '-': 9, '*': 9, '/': 10, '**': 12, '.': 12}
 
 
+@functools.lru_cache(maxsize=4096)
 def _level(text: str) -> int:
     body = ast.parse(text, mode='eval').body
     kind = type(getattr(body, 'op', body))

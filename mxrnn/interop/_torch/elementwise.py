@@ -48,14 +48,6 @@ def remainder_or_0(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(zero, torch.zeros_like(x), torch.remainder(x, torch.where(zero, 1, y)))
 
 
-@runs('where')
-def _where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    chosen = condition != 0
-    if chosen.dim() == 1:  # it chooses rows
-        chosen = chosen.reshape(-1, *[1] * (x.dim() - 1))
-    return torch.where(chosen, x, y)
-
-
 @runs('LeakyReLU', training=True)
 def _leaky_relu(training: bool, x: Tensor, *gamma: Tensor, act_type: str, slope: float,
                 lower_bound: float, upper_bound: float) -> Tensor | tuple[Tensor, Tensor]:

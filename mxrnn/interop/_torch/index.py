@@ -49,62 +49,8 @@ def _extreme(x: Tensor, axes: Sequence[int], keep: bool, sign: int) -> Tensor:
     return result if keep else result.squeeze(axes)
 
 
-def _product(x: Tensor, axes: Sequence[int], keep: bool) -> Tensor:
-    """The product over some axes."""
-    for axis in sorted(axes, reverse=True):
-        x = torch.prod(x, axis, keepdim=keep)
-    return x
-
-
-_reduction('sum', torch.sum)
-_reduction('mean', lambda x, axes, keep: torch.mean(
-    x if x.is_floating_point() else x.double(), axes, keep))
-_reduction('prod', _product)
-_reduction('nansum', torch.nansum)
-_reduction('nanprod', lambda x, axes, keep: _product(
-    torch.where(torch.isnan(x), 1, x), axes, keep))
 _reduction('max', lambda x, axes, keep: _extreme(x, axes, keep, 1))
 _reduction('min', lambda x, axes, keep: _extreme(x, axes, keep, -1))
-
-
-@runs('norm')
-def _norm(x: Tensor, *, ord: int, axis: Sequence[int] | None, keepdims: bool,
-          out_dtype: torch.dtype | None) -> Tensor:
-    over = reduced_axes(x.dim(), axis)
-    size = (torch.sum(torch.abs(x), over, keepdims) if ord == 1
-            else torch.sqrt(torch.sum(x * x, over, keepdims)))
-    return some(size.to(out_dtype or x.dtype))
-
-
-@runs('moments')
-def _moments(x: Tensor, *, axes: Sequence[int] | None, keepdims: bool, name: str
-             ) -> tuple[Tensor, Tensor]:
-    if not x.is_floating_point():
-        raise ValueError('%s, moments, of integers is not supported' % name)
-    over = reduced_axes(x.dim(), axes)
-    return (some(torch.mean(x, over, keepdims)),
-            some(torch.var(x, over, unbiased=False, keepdim=keepdims)))
-
-
-@runs('_np_cumsum')
-def _cumsum(x: Tensor, *, axis: int | None, dtype: torch.dtype | None) -> Tensor:
-    x = (x.reshape(-1) if axis is None else x).to(dtype or x.dtype)
-    return torch.cumsum(x, axis or 0, dtype=x.dtype)
-
-
-def _argument(op: str, find: Callable[..., Tensor]) -> None:
-    @runs(op)
-    def run(x: Tensor, *, axis: int | None, keepdims: bool) -> Tensor:
-        if axis is None:
-            found = find(x.reshape(-1), 0).reshape([1] * x.dim() if keepdims else [1])
-        else:
-            found = find(x, axis, keepdims)
-        return some(found.to(x.dtype))
-
-
-_argument('argmax', torch.argmax)
-_argument('argmin', torch.argmin)
-runs('argmax_channel')(lambda x: torch.argmax(x, 1).to(x.dtype))
 
 
 # ---- order
@@ -151,27 +97,8 @@ def _take(x: Tensor, index: Tensor, *, axis: int, mode: str, name: str) -> Tenso
     return rows.reshape(x.shape[:along] + index.shape + x.shape[along + 1:])
 
 
-runs('batch_take')(lambda x, index: x.gather(
-    1, _places(index, x.shape[1]).reshape(-1, 1)).reshape(-1))
-
-
-@runs('pick')
-def _pick(x: Tensor, index: Tensor, *, axis: int | None, keepdims: bool, mode: str) -> Tensor:
-    if axis is None:
-        return x.reshape(-1)[_places(index, x.numel(), mode)]
-    sizes = list(x.shape)
-    sizes[axis] = 1
-    picked = x.gather(axis, _places(index, x.shape[axis], mode).reshape(sizes))
-    return picked if keepdims or x.dim() == 1 else picked.squeeze(axis)
-
-
 # ---- products
 
-runs('dot')(lambda x, y, *, transpose_a, transpose_b: some(torch.tensordot(
-    x, y, ([0 if transpose_a else -1], [-1 if transpose_b else 0]))))
-
-
-@runs('batch_dot')
 def _batch_dot(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool) -> Tensor:
     """The product of the last two axes, of which those of either side may be exchanged."""
     return torch.matmul(x.transpose(-1, -2) if transpose_a else x,

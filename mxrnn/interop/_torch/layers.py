@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from ..registry import Unsupported, channels_last, normalised_axes, operator
+from ..registry import Unsupported, channels_last, operator
 from . import Run, runs
 
 __all__: list[str] = []
@@ -134,38 +134,8 @@ def _group_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, num_groups: int, eps:
     return (result, *_moments(x.reshape(rows), 2, False, eps)) if output_mean_var else result
 
 
-@runs('L2Normalization')
-def _l2_normalization(x: Tensor, *, eps: float, mode: str) -> Tensor:
-    axes, squares = normalised_axes(mode, x.dim()), x * x
-    return x / torch.sqrt((torch.sum(squares, axes, True) if axes else squares) + eps)
-
-
 @runs('_contrib_div_sqrt_dim')
 def _div_sqrt_dim(x: Tensor) -> Tensor:
     """An array by the root of its last axis, which is cut off where the array is of integers."""
     root = x.shape[-1] ** .5
     return x / root if x.is_floating_point() else (x / int(root)).to(x.dtype)
-
-
-# ---- softmax
-
-def _softmax(op: str, function: Callable[..., Tensor], sign: int = 1) -> None:
-    @runs(op)
-    def run(x: Tensor, length: Tensor | None = None, *, axis: int, temperature: float | None,
-            dtype: torch.dtype | None, use_length: bool) -> Tensor:
-        x = sign * x if sign != 1 else x
-        x = x / temperature if temperature else x
-        if not use_length or length is None:
-            return function(x, axis).to(dtype or x.dtype)
-        place = axis % x.dim()
-        sizes = [1] * x.dim()
-        sizes[place] = -1
-        behind = (torch.arange(x.shape[place], device=x.device).reshape(sizes)
-                  >= length.unsqueeze(place))
-        return function(x.masked_fill(behind, -1e30), axis).masked_fill(behind, 0).to(
-            dtype or x.dtype)
-
-
-_softmax('softmax', F.softmax)
-_softmax('log_softmax', F.log_softmax)
-_softmax('softmin', F.softmax, -1)

@@ -52,14 +52,6 @@ runs('squeeze')(lambda x, *, axis: some(x.squeeze() if axis is None else x.squee
 
 # ---- parts
 
-@runs('slice_axis')
-def _slice_axis(x: Tensor, *, axis: int, begin: int, end: int | None) -> Tensor:
-    size = x.shape[axis]
-    first = begin + size if begin < 0 else begin
-    last = size if end is None else end + size if end < 0 else end
-    return x.narrow(axis, first, last - first)
-
-
 @runs('slice')
 def _sliced(x: Tensor, *, begin: Sequence[int | None], end: Sequence[int | None],
             step: Sequence[int | None]) -> Tensor:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ..._graph.graph import Node
 from .._source import elementwise, index, layers, shape  # noqa: F401
-from .._source.table import SOURCE, Emitter, Many, Unsupported, Value
+from .._source.sizes import size_text
+from .._source.table import SOURCE, Many, Shape, Size, Unsupported, Value
 from ..registry import operator
-from . import DTYPES, Run
+from . import Run
 
 __all__: list[str] = []
 
-#: Those whose text is the same for any number of axes, and has all that MXNet does.
+#: Those whose text has all that MXNet does.
 OPERATORS = '''
     abs sign ceil floor trunc sqrt rsqrt exp expm1 log log10 log2 log1p sin cos tan sinh cosh tanh
     erf erfinv relu sigmoid zeros_like ones_like arcsin arccos arctan arcsinh arccosh arctanh
@@ -29,39 +30,61 @@ OPERATORS = '''
     _rpower_scalar _rmod_scalar
     sort argsort gather_nd scatter_nd one_hot SwapAxis expand_dims Concat stack _rnn_param_concat
     tile repeat Pad reverse shape_array size_array Convolution Convolution_v1 Deconvolution
-    UpSampling InstanceNorm LRN SoftmaxActivation'''.split() + [
+    UpSampling InstanceNorm LRN SoftmaxActivation
+    sum mean prod nansum nanprod norm moments argmax argmin argmax_channel _np_cumsum dot batch_dot
+    where L2Normalization softmax log_softmax softmin pick batch_take slice_axis'''.split() + [
     form % name for name in '''power maximum minimum hypot mod equal not_equal greater greater_equal
     lesser lesser_equal logical_and logical_or logical_xor'''.split()
     for form in ('_%s', 'broadcast_%s', '_%s_scalar')]
 #: What the texts read.
 _SPACE: dict[str, Any] = {'torch': torch, 'F': F}
-_TYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-class _NoType(Exception):
-    """A text depends on the type of an array, which is not known."""
+class _Unknown(Exception):
+    """A text depends on the type of an array, or on its axes, and these are not known."""
 
 
-class _Untyped(Value):
-    """An array of any type."""
+class _Any(Value):
+    """An array of any type and any axes."""
 
     @property
     def dtype(self) -> str:  # type: ignore[override]
-        raise _NoType
+        raise _Unknown
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        raise _Unknown
+
+
+class _Typed(Value):
+    """An array of any axes."""
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        raise _Unknown
 
 
 class _Single:
     """The scope of a function that has one operator in it."""
 
-    def __init__(self) -> None:
+    arguments = ()
+
+    def __init__(self, node: Node, dtype: str) -> None:
         self.lines: list[str] = []
+        self.dtypes = [getattr(node, 'dtype', None) or getattr(node, 'out_dtype', None) or dtype]
 
     def named(self, value: Value) -> Value:
         """The array under a name."""
-        if value.text.isidentifier():
-            return value
-        self.lines.append('    y = %s' % value.text)
-        return value._replace(text='y')
+        return value if value.text.isidentifier() else value._replace(text=self.own(value.text))
+
+    def own(self, text: str, name: str = 'y') -> str:
+        """A variable that is set to a text."""
+        self.lines.append('    %s = %s' % (name, text))
+        return name
+
+    def size(self, size: Size, *near: Value) -> str:
+        """The text of the size of an axis."""
+        return size_text(size, near)
 
     def helper(self, function: Callable[..., Any]) -> str:
         """The name of a function of this package."""
@@ -73,15 +96,14 @@ class _Single:
         return 1
 
 
-def _written(emitter: Emitter, node: Node, *types: str | None) -> Run:
-    """The function for inputs of some types."""
-    scope, names = _Single(), ['x%d' % at for at in range(len(types))]
-    emitted = emitter(scope, node, *[
-        _Untyped(name, (), '') if dtype is None else Value(name, (), dtype)
-        for name, dtype in zip(names, types)])
-    text = emitted.text if isinstance(emitted, Many) else str(emitted)
-    return _compiled('\n'.join(['def run(%s):' % ', '.join(names), *scope.lines,
-                                '    return ' + text]))
+def _written(node: Node, inputs: Sequence[Value], dtype: str = '') -> Run:
+    """The function of the text of a node."""
+    scope = _Single(node, dtype)
+    emitted = SOURCE[node.op](scope, node, *inputs)
+    text = emitted.text if isinstance(emitted, Many) else '(%s)' % ', '.join(map(
+        str, emitted)) if isinstance(emitted, list) else str(emitted)
+    return _compiled('\n'.join(['def run(%s):' % ', '.join(each.text for each in inputs),
+                                *scope.lines, '    return ' + text]))
 
 
 @functools.lru_cache(maxsize=1000)
@@ -96,23 +118,47 @@ def _compiled(text: str) -> Run:
 
 
 def _made(node: Node) -> Run:
-    """A function of the text of a node, or of a text for each type of its first input."""
-    emitter, count = SOURCE[node.op], len(node.inputs)
+    """A function of the text of a node: of one for all inputs, for each type of the first, or for
+    each type and number of axes of all."""
+    names = ['x%d' % at for at in range(len(node.needed_inputs))]
     try:
-        return _written(emitter, node, *[None] * count)
-    except _NoType:
+        return _written(node, [_Any(name, (), '') for name in names])
+    except _Unknown:
         pass
-    written: dict[torch.dtype, Run] = {}
+    by_type: dict[torch.dtype, Run] = {}
+    written: dict[object, Run] = {}
+
+    def by_axes(*inputs: Tensor) -> Any:
+        key = tuple([(x.dim(), x.dtype) for x in inputs])
+        function = written.get(key)
+        if function is None:
+            function = written[key] = _written(node, [
+                Value(name, _open(at, x.dim()), _name(x))
+                for at, (name, x) in enumerate(zip(names, inputs))], _name(inputs[0]))
+        return function(*inputs)
 
     def run(x: Tensor, *others: Tensor) -> Any:
-        function = written.get(x.dtype)
+        function = by_type.get(x.dtype)
         if function is None:
             try:
-                function = written[x.dtype] = _written(emitter, node, *[_TYPES[x.dtype]] * count)
+                function = _written(node, [_Typed(name, (), _name(x)) for name in names], _name(x))
+            except _Unknown:
+                function = by_axes
             except Unsupported as error:
                 raise ValueError('%s, %s: %s' % (node.name, node.op, error)) from None
+            by_type[x.dtype] = function
         return function(x, *others)
     return run
+
+
+def _name(x: Tensor) -> str:
+    """The name of the type of an array."""
+    return str(x.dtype).partition('.')[2]
+
+
+def _open(at: int, rank: int) -> Shape:
+    """Axes of sizes that are unlike all others."""
+    return tuple([(1000 * at + axis + 2, 1000 * at + axis + 3) for axis in range(rank)])
 
 
 operator(*OPERATORS)(_made)
