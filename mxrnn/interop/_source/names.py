@@ -27,12 +27,14 @@ def reader_of(graph: Graph, entry: Entry, own: str) -> str:
     """A name for an array: that of the node that reads it, or, behind `own`, that of the next one
     that has a name; '' if there is none near it."""
     for distance in range(5 if own else 1):
-        node, at = next(((each, at) for each in graph.nodes for at, read in enumerate(each.inputs)
-                         if read == entry), (None, 0))
-        if node is None:
+        # What reads an array is behind it, and mostly near.
+        place, at = next(((place, at) for place in range(entry.node + 1, len(graph.nodes))
+                          for at, read in enumerate(graph.nodes[place].inputs) if read == entry),
+                         (0, 0))
+        if not place:
             break
-        place = next(place for place, each in enumerate(graph.nodes) if each is node)
-        name, entry = name_of(node), Entry(place, 0)
+        node, entry = graph.nodes[place], Entry(place, 0)
+        name = name_of(node)
         if node.op == '_foreach':
             graph, name, entry = node.body.graph, '', Entry(node.body.places[at], 0)
         if name:

@@ -65,6 +65,8 @@ class Scope:
         self.arguments = [value for value in given.values() if value.parameter is None
                           and value.text.isidentifier()]
         self.values = dict(given)
+        #: Those of the values that are read once more.
+        self._alive = dict(given)
         self._computed: dict[Entry, bool] = {}
         self._variables = {each.name for each in graph.nodes if each.is_variable}
         self.place = 0
@@ -96,14 +98,18 @@ class Scope:
         """The value, under a name: that of a variable of the method."""
         if _NAME.fullmatch(value.text):
             return value
-        entries = [entry for entry, each in self.values.items() if each == value]
+        entries = [entry for entry, each in self._alive.items() if each == value]
         name = next((found for entry in entries if (
             found := name_of(self.graph.nodes[entry.node]))), name)
         own = self.free('x' if name in self._variables else name or 'x')
         self._lines.append(_Line(own, value.text, (own,)))
         named = value._replace(text=own)
-        self.values.update(dict.fromkeys(entries, named))
+        for entry in entries:
+            self._set(entry, named)
         return named
+
+    def _set(self, entry: Entry, value: Value) -> None:
+        self.values[entry] = self._alive[entry] = value
 
     def own(self, text: str, name: str) -> str:
         """A variable that nothing else is called like, which is set to `text`, if there is any."""
@@ -212,7 +218,7 @@ class Scope:
     def take(self, text: str, facts: Mapping[Entry, Fact], heads: Sequence[Entry]) -> None:
         """Have the value of `text` in the place of some arrays, as far as `heads` need them."""
         for entry, fact in facts.items():
-            self.values[entry] = Value(text, *fact)
+            self._set(entry, Value(text, *fact))
         self._given.clear()
         self._needed(heads)
         if len(facts) == 1 and max(self._given.values(), default=0) <= 1:
@@ -220,7 +226,7 @@ class Scope:
         names = [self.own('', name_of(self.graph.nodes[entry.node]) or 'x')
                  if entry in self._given else '_' for entry in facts]
         for name, (entry, fact) in zip(names, facts.items()):
-            self.values[entry] = Value(name, *fact)
+            self._set(entry, Value(name, *fact))
         self._lines.append(_Line(', '.join(names), text, tuple(names)))
 
     def reads(self, node: Node) -> list[Entry]:
@@ -232,6 +238,9 @@ class Scope:
     def _consume(self) -> None:
         """Note that the node has its inputs now, so that names of theirs can be used again."""
         self._uses.subtract(self._read)
+        for entry in self._read:
+            if self._uses[entry] <= 0:
+                self._alive.pop(entry, None)
         self._read = []
 
     def _node(self, place: int, node: Node, inputs: Sequence[Value]) -> None:
@@ -289,7 +298,7 @@ class Scope:
             entry = Entry(self.place, at)
             if self._uses[entry] > 1 and value.parameter is None:
                 value = self.named(value, name_of(node))
-            self.values[entry] = value
+            self._set(entry, value)
 
     def _shortened(self, inputs: Sequence[Value]) -> list[Value]:
         """The inputs, the longest of which get names until they fit into a line together."""
@@ -304,7 +313,7 @@ class Scope:
 
     def free(self, name: str, *kept: str) -> str:
         """A name for a variable that is none of `kept`: an old one where nothing needs it."""
-        words = {word for entry, value in self.values.items() if self._uses[entry] > 0
+        words = {word for entry, value in self._alive.items() if self._uses[entry] > 0
                  for word in _WORD.findall(value.text)}
         own = local(name, self._names - self._loose | words.union(kept))
         self.arguments = [each for each in self.arguments if each.text != own]

@@ -109,7 +109,8 @@ class GraphModule(nn.Module):
                                (self._buffers, encoder._buffers)):
                 other.update({name: own[name] for name in other if name in own})
         #: Outputs that come again: MXNet takes the gradient of the last place alone.
-        self._again = [i for i, head in enumerate(graph.heads) if head in graph.heads[i + 1:]]
+        ends = {head: i for i, head in enumerate(graph.heads)}
+        self._again = [i for i, head in enumerate(graph.heads) if ends[head] > i]
         #: The type of real numbers that `to`, `half` and their like have given the module.
         self._real: torch.dtype | None = None
 
