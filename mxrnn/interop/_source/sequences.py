@@ -29,20 +29,17 @@ def _sequence_last(scope: Scope, node: Node, x: Value, *length: Value) -> Emitte
 def _sequence_mask(scope: Scope, node: Node, x: Value, *length: Value) -> Emitted:
     if not node.use_sequence_length:
         return x
-    swapped = x.swapped
-    x, time = _batch_major(x, node.axis)
+    own, time = _batch_major(x, node.axis)
     name = scope.helper(mask_steps)
     value = ', ' + number(node.value) if node.value else ''
-    text = '%s(%s, %s, %d%s)' % (name, x, length[0], time, value)
-    return Value(text, scope.out[0], x.dtype, swapped=swapped)
+    return x._replace(text='%s(%s, %s, %d%s)' % (name, own, length[0], time, value), parameter=None)
 
 
 @emits('SequenceReverse')
 def _sequence_reverse(scope: Scope, node: Node, x: Value, *length: Value) -> Emitted:
     if not node.use_sequence_length:
-        swapped = x.swapped
-        x, time = _batch_major(x, 0)
-        return Value('%s.flip(%d)' % (x.of, time), scope.out[0], x.dtype, swapped=swapped)
+        own, time = _batch_major(x, 0)
+        return x._replace(text='%s.flip(%d)' % (own.of, time), parameter=None)
     name = scope.helper(reverse_sequences)
     return '%s(%s, %s)' % (name, x, length[0])
 

@@ -130,21 +130,3 @@ def _svm_output(x: Tensor, label: Tensor | None = None, *, margin: float, use_li
         size = (short > 0).to(x.dtype) if use_linear else 2 * short.clamp(min=0)
         return -sign * size * regularization_coefficient
     return _with_gradient(x, x.detach(), gradient)
-
-
-runs('softmax_cross_entropy')(lambda x, label: F.cross_entropy(
-    x, label.long(), reduction='sum').reshape(1))
-
-
-@runs('CTCLoss')
-def _ctc_loss(x: Tensor, label: Tensor, *lengths: Tensor, use_data_lengths: bool,
-              use_label_lengths: bool, blank_label: str) -> Tensor:
-    rest, first = list(lengths), blank_label == 'first'
-    steps = (rest.pop(0).long() if use_data_lengths
-             else torch.full((x.shape[1],), x.shape[0], device=x.device))
-    places = label.long()
-    # Without lengths a label ends at the first padding.
-    sizes = rest.pop(0).long() if use_label_lengths else (
-        places != (0 if first else -1)).long().cumprod(1).sum(1)
-    return F.ctc_loss(F.log_softmax(x, 2), places.clamp(min=0), steps, sizes,
-                      blank=0 if first else x.shape[2] - 1, reduction='none', zero_infinity=True)

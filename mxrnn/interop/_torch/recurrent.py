@@ -10,7 +10,7 @@ from torch import Tensor
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import FusedLayout
 from ..registry import Unsupported, operator
-from . import Run, keywords, runs
+from . import Run, keywords
 
 __all__ = ['arrays_of_rnn', 'mask_steps', 'reverse_sequences', 'run_rnn']
 
@@ -96,28 +96,3 @@ def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
     steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
     places = torch.where(steps < lengths, lengths.long() - 1 - steps, steps)
     return x[places, torch.arange(x.shape[1], device=x.device)]
-
-
-@runs('SequenceMask')
-def _sequence_mask(x: Tensor, length: Tensor | None = None, *, axis: int, value: float,
-                   use_sequence_length: bool) -> Tensor:
-    if length is None or not use_sequence_length:
-        return x
-    return mask_steps(x, length, axis, value)
-
-
-@runs('SequenceLast')
-def _sequence_last(x: Tensor, length: Tensor | None = None, *, axis: int,
-                   use_sequence_length: bool) -> Tensor:
-    if length is None or not use_sequence_length:
-        return x.select(axis, -1)
-    x = x if axis == 0 else x.transpose(0, 1)
-    return x[(length.long() - 1).clamp(min=0), torch.arange(x.shape[1], device=x.device)]
-
-
-@runs('SequenceReverse')
-def _sequence_reverse(x: Tensor, length: Tensor | None = None, *, use_sequence_length: bool
-                      ) -> Tensor:
-    if length is None or not use_sequence_length:
-        return torch.flip(x, (0,))
-    return reverse_sequences(x, length)

@@ -46,7 +46,6 @@ def _reshape_like(x: Tensor, like: Tensor, *, lhs_begin: int | None, lhs_end: in
 
 
 runs('Flatten')(lambda x: x.reshape(x.shape[0], -1))
-runs('transpose')(lambda x, *, axes: x.permute(axes or tuple(range(x.dim()))[::-1]))
 runs('squeeze')(lambda x, *, axis: some(x.squeeze() if axis is None else x.squeeze(axis)))
 
 
@@ -63,13 +62,6 @@ def _sliced(x: Tensor, *, begin: Sequence[int | None], end: Sequence[int | None]
         else:
             places = list(range(*slice(first, last, by).indices(x.shape[axis])))
             x = x.index_select(axis, torch.tensor(places, dtype=torch.int64, device=x.device))
-    return x
-
-
-@runs('slice_like')
-def _slice_like(x: Tensor, like: Tensor, *, axes: Sequence[int]) -> Tensor:
-    for axis in axes or range(x.dim()):
-        x = x.narrow(axis, 0, like.shape[axis])
     return x
 
 

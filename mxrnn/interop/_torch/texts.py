@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .._source import elementwise, index, layers, shape  # noqa: F401
+from ..._graph.shapes.sizes import Axis
+from .._source import elementwise, index, layers, losses, sequences, shape  # noqa: F401
 from .._source.sizes import size_text
-from .._source.table import SOURCE, Many, Shape, Size, Unsupported, Value
+from .._source.table import SOURCE, Many, Open, Shape, Size, Unsupported, Value
 from ..registry import operator
 from . import Run
 
@@ -32,7 +33,9 @@ OPERATORS = '''
     tile repeat Pad reverse shape_array size_array Convolution Convolution_v1 Deconvolution
     UpSampling InstanceNorm LRN SoftmaxActivation
     sum mean prod nansum nanprod norm moments argmax argmin argmax_channel _np_cumsum dot batch_dot
-    where L2Normalization softmax log_softmax softmin pick batch_take slice_axis'''.split() + [
+    where L2Normalization softmax log_softmax softmin pick batch_take slice_axis transpose
+    slice_like SequenceMask SequenceLast SequenceReverse CTCLoss
+    softmax_cross_entropy'''.split() + [
     form % name for name in '''power maximum minimum hypot mod equal not_equal greater greater_equal
     lesser lesser_equal logical_and logical_or logical_xor'''.split()
     for form in ('_%s', 'broadcast_%s', '_%s_scalar')]
@@ -158,7 +161,8 @@ def _name(x: Tensor) -> str:
 
 def _open(at: int, rank: int) -> Shape:
     """Axes of sizes that are unlike all others."""
-    return tuple([(1000 * at + axis + 2, 1000 * at + axis + 3) for axis in range(rank)])
+    return tuple([Open((1000 * at + axis + 2, 1000 * at + axis + 3), Axis())
+                  for axis in range(rank)])
 
 
 operator(*OPERATORS)(_made)
