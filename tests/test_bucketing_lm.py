@@ -256,9 +256,9 @@ def trained(tmp_path_factory) -> str:
     ('--hidden 20', 'must have the shape (20, 16), got (24, 16)'),
     ('--embedding 20', 'sizes that the training began with: embed_weight has'),
     ('--layers 1', 'does not fit the graph and the cells: left over lstm1'),
-    ('--cell gru', "Its weights begin with 'lstm0_' or 'lstm1_'"),
+    ('--cell gru', "the weights begin with 'lstm0_' or 'lstm1_'"),
     ('--min-count 9', 'needs the text and the sizes that the training began with: embed_weight'),
-    ('--resume 2', 'lm-0002.params: No such file'),
+    ('--resume 2', 'lm-0002.params: these epochs are there: 1'),
 ])
 def test_does_not_resume_with_other_sizes(options: str, message: str, trained: str, monkeypatch,
                                           capsys) -> None:

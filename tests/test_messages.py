@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import traceback
 import warnings
+from pathlib import Path
 
 import mxnet.rnn as stock
 import numpy as np
@@ -195,3 +197,52 @@ def test_an_embedding_of_too_few_rows_in_a_predictor():
             predict([[1, 2, 6], [1, 2, 3, 1]])
         assert [each.filename for each in told] == [__file__]
         importlib.import_module('mxrnn._check').GIVEN.clear()
+
+
+# ---- mistakes of users: what is wrong, where, and what to do, in one traceback
+
+def flipped(prefix, at):
+    path = Path(prefix + '-0001.params')
+    content = bytearray(path.read_bytes())
+    content[at] ^= 4
+    path.write_bytes(bytes(content))
+
+
+def sublayers(prefix, symbol):
+    cell = rnn.LSTMCell(3, 'lstm_l0_')
+    rnn.save_rnn_checkpoint(cell, prefix, 2, symbol, weights_of(cell), {})
+    return rnn.load_rnn_checkpoint(rnn.LSTMCell(3, 'lstm0_'), prefix, 2)
+
+
+def weights_of(cell):
+    return {cell._prefix + name: mx.nd.ones((12, 3) if 'weight' in name else (12,)) for name in (
+        'i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias')}
+
+
+#: What is done with the cell, the prefix and the symbol of a checkpoint, and what is said.
+MISTAKES = {
+    'missing epoch': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, prefix, 9),
+                      r'model-0009\.params: these epochs are there: 1$'),
+    'missing folder': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, 'nowhere/m', 9),
+                       'there is no folder nowhere$'),
+    'missing checkpoint': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, 'moddel'),
+                           r'there is no moddel-\*\.params'),
+    'prefix': (lambda cell, prefix, symbol: sublayers(prefix, symbol),
+               r"0002\.params.*begin with 'lstm_l0_', but the prefix of the cell is 'lstm0_': make "
+               r"it with prefix='lstm_l0_'; the weights for LSTMCell.* lack lstm0_i2h_i_weight"),
+    'swapped': (lambda cell, prefix, symbol: rnn.do_rnn_checkpoint(prefix, cell),
+                r"cells, the first argument, must be a cell or a list of cells, got '.*model' "
+                r"\(str\): the prefix comes second"),
+    'header': (lambda cell, prefix, symbol: (flipped(prefix, 12), rnn.load_rnn_checkpoint(
+        cell, prefix, 1)), r'0001\.params is not whole: .*changed after it was written'),
+    'numbers': (lambda cell, prefix, symbol: (flipped(prefix, 200), rnn.load_rnn_checkpoint(
+        cell, prefix, 1)), r'0001\.params is not whole: '),
+}
+
+
+@pytest.mark.parametrize('make, message', MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_told_once_with_its_place_and_its_remedy(make, message, saved):
+    with pytest.raises((ValueError, TypeError, rnn.CheckpointError), match=message) as error:
+        make(*saved[:3])
+    text = ''.join(traceback.format_exception(type(error.value), error.value, None))
+    assert text.count('\n') == 1, text  # no cause before it

@@ -159,14 +159,15 @@ def test_weights_under_another_prefix_are_said_to_be_so(name):
     for method, given in (('unpack_weights', args),
                           ('pack_weights', getattr(rnn, name)(3, prefix='theirs_').unpack_weights(
                               args))):
-        with pytest.raises(KeyError, match="begin with 'theirs_', but those of this cell with "
-                                           "'ours_'"):
+        with pytest.raises(KeyError, match="begin with 'theirs_', but the prefix of the cell "
+                                           "is 'ours_': make it with prefix='theirs_'"):
             getattr(cell, method)(given)
 
 
 @differs
 def test_weights_of_another_kind_under_the_same_prefix_are_listed():
     args = {'x_i2h_r_weight': mx.nd.ones((3, 4)), 'x_h2h_z_bias': mx.nd.ones((3,))}
-    with pytest.raises(KeyError, match='x_i2h_i_weight of shape .*it has: x_h2h_z_bias') as error:
+    with pytest.raises(KeyError, match='x_i2h_i_weight of shape .*there are: x_h2h_z_bias'
+                       ) as error:
         rnn.LSTMCell(3, prefix='x_').pack_weights(args)
-    assert 'but those of this cell' not in str(error.value)
+    assert 'but the prefix' not in str(error.value)

@@ -128,12 +128,12 @@ class CarriedStates:
             _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
         try:
             finals = check_states(states, len(self.begin_state), self._cell)
-        except ValueError as error:
+        except ValueError:
             keeping = [each for each in self._cell._all_cells_()
                        if not getattr(each, '_get_next_state', True)]
             if keeping:
                 raise ValueError('states must be those of the last step, which %r returns if it is '
-                                 'made with get_next_state=True' % keeping[0]) from error
+                                 'made with get_next_state=True' % keeping[0]) from None
             raise
         grouped = mx.sym.Group([*outputs, *(
             mx.sym.BlockGrad(state, name=name, attr={'__layout__': layout} if layout else {})

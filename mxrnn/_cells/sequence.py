@@ -123,7 +123,7 @@ def make_state(func: Callable[..., Symbol], name: str, keywords: Mapping[str, ob
     except mx.base.MXNetError as error:
         raise TypeError('func of begin_state must make a Symbol of the arguments name, %s; '
                         '%s says: %s' % (', '.join(keywords), getattr(func, '__name__', func),
-                                         reason_of(error))) from error
+                                         reason_of(error))) from None
 
 
 def flatten(states: States) -> list[mx.sym.Symbol]:

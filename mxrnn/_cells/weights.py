@@ -112,9 +112,9 @@ def take_weights(args: Weights, shapes: Shapes, whose: Packed) -> list[Array]:
     if missing:
         others = _other_prefixes(args, shapes, whose)
         wanted = ['%s of shape %s' % (name, _written(shapes[name])) for name in missing]
-        raise MissingWeightsError('args of %r must have the weights %s; it has: %s%s' % (
-            whose, _some(wanted, 2 if others else 32), _some(sorted(map(str, args)), 8) or 'none',
-            others))
+        raise MissingWeightsError('%sthe weights for %r lack %s; there are: %s' % (
+            others, whose, _some(wanted, 2 if others else 32),
+            _some(sorted(map(str, args)), 8) or 'none'))
     for name, shape in shapes.items():
         _check.instance(name, args[name], ARRAYS, 'an NDArray')
         fixed = tuple(n for n in shape if n is not ...)
@@ -139,12 +139,18 @@ def _other_prefixes(args: Weights, shapes: Shapes, whose: Packed) -> str:
     """Says so if the weights in `args` seem to be those of a cell of another prefix."""
     if any(name in args for name in shapes):
         return ''
-    found = {re.sub(r'[lr]\d+_$', '', name.rpartition(group)[0])  # layers of a FusedRNNCell
-             for name in map(str, args) for group in GROUPS if group in name}
+    begins = {name.rpartition(group)[0]
+              for name in map(str, args) for group in GROUPS if group in name}
+    layer = re.compile(r'[lr]\d+_')
+    if all(layer.match(name, len(whose._prefix)) for name in shapes):  # of a FusedRNNCell
+        found = {re.sub(layer.pattern + '$', '', each) for each in begins}
+    else:
+        found = begins
     if not found or whose._prefix in found:
         return ''
-    return '. Its weights begin with %s, but those of this cell with %r: make the cell with the ' \
-           'prefix of the weights' % (' or '.join(map(repr, sorted(found)[:4])), whose._prefix)
+    return 'the weights begin with %s, but the prefix of the cell is %r: make it with prefix=%s; ' \
+           % (' or '.join(map(repr, sorted(found)[:4])), whose._prefix,
+              '..., one of these' if len(found) > 1 else repr(min(found)))
 
 
 # By gate

@@ -5,7 +5,7 @@ import os
 from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overload
 
 from .. import _check
-from .._files import CheckpointError, reason_of
+from .._files import CheckpointError, cause_of, reason_of
 from .._files import names as files
 from .._files.names import Candidates, Place
 from .._files.params import checked
@@ -223,7 +223,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
                 here = position.read_part(prefix, place, found.extra, data)
             except CheckpointError as error:
                 if position.unfinished(prefix, place, found.extra):
-                    raise _UnfinishedError(str(error)) from error
+                    raise _UnfinishedError(str(error)) from None
                 raise
         elif found.extra.position is not None:
             here = found.extra.position
@@ -254,6 +254,8 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
             with as_mxnet_1():
                 symbol, read, aux_params = mx.model.load_checkpoint(prefix, epoch)
         else:
+            if not batch:
+                files.refuse_missing(prefix, epoch)
             symbol, read, aux_params = _read(path, graph_path)
         arg_params = read
         for cell in cells:
@@ -262,7 +264,7 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
         raise
     except (mx.base.MXNetError, LookupError, ValueError, AssertionError) as error:
         raise CheckpointError('cannot load %s with %s: %s'
-                              % (path, graph_path, reason_of(error))) from error
+                              % (path, graph_path, reason_of(error))) from cause_of(error)
     if strict:
         found = matching.faults(cells, symbol, read, arg_params, aux_params)
         if found:

@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import _check
 from .._cells.carry import CarriedStates
-from .._files import CheckpointError, atomic, reason_of
+from .._files import CheckpointError, atomic, cause_of, reason_of
 from .._files import names as files
 from .._files.names import Place
 from .._graph.graph import warn_of_ids
@@ -166,7 +166,7 @@ def _give(name: str, module: Any, position: Position, path: str) -> None:
         give(module, position[name])
     except (AssertionError, TypeError, ValueError, LookupError, OverflowError,
             mx.base.MXNetError) as error:
-        raise CheckpointError('%s %s: %s' % (path, fault, reason_of(error))) from error
+        raise CheckpointError('%s %s: %s' % (path, fault, reason_of(error))) from cause_of(error)
 
 
 def go_to(position: object, module: mx.mod.BaseModule, data: Data, epoch: int, path: str
@@ -275,7 +275,7 @@ def save_part(prefix: str, place: Place, here: Here, arg_params: dict[str, mx.nd
             stream.write(states.encode_part(take(here), weights))
     except OSError as error:
         raise CheckpointError('cannot save %s: %s'
-                              % (path, atomic.without_stage(reason_of(error)))) from error
+                              % (path, atomic.without_stage(reason_of(error)))) from None
     return Extra(parts=count, weights=weights)
 
 

@@ -20,7 +20,7 @@ from typing import Any, Callable, Dict, NamedTuple
 
 import numpy as np
 
-from .._files import CheckpointError, reason_of
+from .._files import CheckpointError, cause_of, reason_of
 from .._runtime.mxnet import mx
 from .states import States, as_mxnet_1
 
@@ -119,7 +119,8 @@ def restore(module: mx.mod.BaseModule, states: States) -> None:
     except CheckpointError:
         raise
     except Exception as error:  # states of strangers can be anything, without what all have
-        raise CheckpointError('%s cannot be used: %s' % (states.path, reason_of(error))) from error
+        raise CheckpointError('%s cannot be used: %s' % (states.path, reason_of(error))
+                              ) from cause_of(error)
 
 
 def _restore(module: mx.mod.BaseModule, updater: mx.optimizer.Updater, states: States) -> None:

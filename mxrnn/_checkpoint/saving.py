@@ -140,7 +140,7 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
                         stream.write(states.encode(*companion, staged['params']))
     except (OSError, mx.base.MXNetError) as error:
         raise CheckpointError('cannot save %s: %s' % (
-            targets['params'], atomic.without_stage(reason_of(error)))) from error
+            targets['params'], atomic.without_stage(reason_of(error)))) from None
     # As MXNet says it, with the name that the file has in the end.
     _log.info('Saved checkpoint to "%s"', targets['params'])
     if companion is not None:
@@ -175,6 +175,9 @@ def _unlogged(stage: str) -> Iterator[None]:
 def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
     """A list of the cells in `cells`, which is one cell or anything that holds cells."""
     found: list[Any] = [cells]
+    if isinstance(cells, (str, os.PathLike)):
+        raise TypeError('cells, the first argument, must be a cell or a list of cells, got %s: the '
+                        'prefix comes second' % _check.shown(cells))
     if not hasattr(cells, 'pack_weights'):
         found = list(_check.iterable('cells', cells, 'cells'))
     for cell in found:

@@ -130,7 +130,7 @@ def read_part(path: str, weights: int) -> dict[str, object]:
         position, = load_all(content)
         return _dict(position)
     except Exception as error:  # a pickle of strangers can raise anything
-        raise CheckpointError('%s has no position: %s' % (path, reason_of(error))) from error
+        raise CheckpointError('%s has no position: %s' % (path, reason_of(error))) from None
 
 
 def _unsealed(content: bytes, parameters: int) -> bytes:
@@ -175,4 +175,4 @@ def decode(path: str, content: bytes, trusted: Iterable[object] = (), placeholde
             name: told[name] for name in Extra._fields if name in told}))
     except Exception as error:  # a damaged pickle can raise anything
         raise CheckpointError('%s has no states of an optimiser: %s'
-                              % (path, reason_of(error))) from error
+                              % (path, reason_of(error))) from None

@@ -180,7 +180,7 @@ def read_tokens(path: str | os.PathLike[str]) -> Corpus:
                          'no %s' % error.filename) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError('path must be a folder that write_tokens wrote, and undamaged, but in %r '
-                         '%s' % (folder, error)) from error
+                         '%s' % (folder, error)) from None
 
 
 def is_corpus(value: object) -> bool:
@@ -194,7 +194,7 @@ def open_corpus(name: str, value: Any, dtype: np.dtype) -> Corpus:
         corpus = value if isinstance(value, Corpus) else read_tokens(value)
     except ValueError as error:
         raise ValueError('%s must be sequences of numbers or tokens on disk: %s'
-                         % (name, error)) from error
+                         % (name, error)) from None
     bounds = np.array([corpus.least, corpus.most])
     exact = dtype.kind != 'f' or max(-corpus.least, corpus.most) <= 2 ** (np.finfo(dtype).nmant + 1)
     if not _tokens.fits(bounds, dtype) or not exact and not all(

@@ -319,7 +319,7 @@ class Order:
                 order._begun.append(dict(epoch))
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise ValueError('state must be what state_dict() returned, but its epochs are not: %r'
-                             % error) from error
+                             % error) from None
         if not order._begun:
             raise ValueError('state must be what state_dict() returned, but it has no epochs')
         if self._seed is not None:

@@ -9,7 +9,7 @@ import functools
 import sys
 from typing import Any, Iterator
 
-__all__ = ['CheckpointError', 'named', 'reason_of']
+__all__ = ['CheckpointError', 'cause_of', 'named', 'reason_of']
 
 
 class CheckpointError(KeyError):
@@ -26,7 +26,7 @@ class CheckpointError(KeyError):
     ...     rnn.load_rnn_checkpoint(rnn.LSTMCell(8), 'no-such-folder/model', 3)
     ... except rnn.CheckpointError as error:
     ...     print(error)
-    cannot read no-such-folder/model-0003.params: No such file or directory
+    no checkpoint no-such-folder/model-*.params: there is no folder no-such-folder
     """
 
     def __new__(cls, *args: Any) -> CheckpointError:
@@ -65,6 +65,16 @@ def reason_of(error: BaseException) -> str:
     return ' '.join(lines) or type(error).__name__
 
 
+def cause_of(error: BaseException) -> BaseException | None:
+    """The cause to show with another error that says the reason of this one: none if this package
+    raised it, since the traceback then adds nothing; itself if a program's or MXNet's code did."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = '' if trace is None else trace.tb_frame.f_globals.get('__name__', '')
+    return None if name.partition('.')[0] == __name__.partition('.')[0] else error
+
+
 @contextlib.contextmanager
 def named(path: str) -> Iterator[None]:
     """Turn what goes wrong in looking at the file `path` into a CheckpointError with its name."""
@@ -73,6 +83,6 @@ def named(path: str) -> Iterator[None]:
     except CheckpointError:
         raise
     except OSError as error:
-        raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from error
+        raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise CheckpointError('%s is not whole: %s' % (path, reason_of(error))) from error
+        raise CheckpointError('%s is not whole: %s' % (path, reason_of(error))) from None

@@ -19,7 +19,8 @@ from . import CheckpointError
 from .seal import was_there
 
 __all__ = ['Candidates', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of',
-           'Place', 'places', 'refuse_checkpoint', 'remove', 'remove_lone_parts', 'why_none']
+           'Place', 'places', 'refuse_checkpoint', 'refuse_missing', 'remove', 'remove_lone_parts',
+           'why_none']
 
 Place = Tuple[int, int]  #: epoch and batch of a checkpoint; the batch is 0 at the end of an epoch
 
@@ -75,7 +76,9 @@ def _found(prefix: str) -> list[tuple[Place, str]]:
     try:
         names = os.listdir(folder or '.')
     except OSError as error:
-        raise CheckpointError('no checkpoint %s-*.params: %s' % (prefix, error)) from error
+        raise CheckpointError('no checkpoint %s-*.params: %s' % (
+            prefix, 'there is no folder %s' % folder if isinstance(error, FileNotFoundError)
+            else error)) from None
     found = []
     for name in names:
         match = pattern.fullmatch(name)
@@ -90,6 +93,18 @@ def _found(prefix: str) -> list[tuple[Place, str]]:
 def epochs(prefix: str) -> list[int]:
     """The epochs at whose end there is a file of parameters, in ascending order."""
     return [epoch for epoch, _ in places(prefix)]
+
+
+def refuse_missing(prefix: str, epoch: int) -> None:
+    """Refuse an epoch of which there are no parameters, and name those that there are."""
+    path = path_of(prefix, 'params', epoch)
+    if not os.path.exists(path):
+        there = list(map(str, epochs(prefix)))
+        if len(there) > 8:
+            there[3:-3] = ['...']
+        raise CheckpointError('cannot read %s: %s' % (
+            path, 'these epochs are there: %s' % ', '.join(there) if there
+            else why_none(prefix)))
 
 
 def path_above(prefix: str, epoch: int, batch: int = 0) -> str | None:

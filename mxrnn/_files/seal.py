@@ -32,7 +32,8 @@ def parse(word: bytes) -> Seal | None:
     if mark == _MARK:
         return Seal(checksum, higher)
     if any(word):
-        raise ValueError('its reserved word is neither empty nor a checksum')
+        raise ValueError('it was changed after it was written: bytes 8 to 15 hold neither the '
+                         'zeros of MXNet nor a checksum of mxrnn')
     return None
 
 

@@ -85,7 +85,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
         except mx.base.MXNetError as error:
             mismatch.explain(symbol, kept)
             raise ValueError('arg_params must fit the graph, but %s' % reason_of(error)
-                             ) from error
+                             ) from None
         symbol = _symbol(_replaced(graph, names))
         kept.update(values)
     taken = symbol.list_arguments()

@@ -297,7 +297,7 @@ class Stepper:
             results = compiled(states, inputs)
         except mx.base.MXNetError as error:
             raise refusal(compiled, dict(zip(self.state_names, states)), self._state_types, inputs,
-                          self._context, error) from error
+                          self._context, error) from None
         count = len(results) - len(self._specs)
         outputs = results[0] if self._single and count == 1 else results[:count]
         return outputs, results[count:]
@@ -334,7 +334,7 @@ class Stepper:
                 mismatch.explain(sequence, *({name: array for name, array in arrays.items()
                                              if name in known} for arrays in (weights, inputs)))
                 raise ValueError('the inputs must fit the network, but MXNet says: %s'
-                                 % reason_of(error)) from error
+                                 % reason_of(error)) from None
             if len(shape) < 3 or shape[1] < 1:
                 raise ValueError('the inputs must be sequences, which the network brings into '
                                  'the shape (batch, length, ...), got %s' % ', '.join(

@@ -49,5 +49,5 @@ def __getattr__(name: str) -> Any:
         if error.name != 'torch':
             raise
         raise ModuleNotFoundError('interop.%s needs torch: pip install torch' % name,
-                                  name='torch') from error
+                                  name='torch') from None
     return getattr(module, name)

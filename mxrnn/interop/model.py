@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import names as files
-from .._files.names import Candidates, why_none
+from .._files.names import Candidates
 from .._files.params import (
     SparseArray,
     add_checksum,
@@ -118,12 +118,7 @@ def load(prefix: str, epoch: int | None = None, *,
         raise ValueError('prefix must be a path on this machine, got %s' % prefix)
     if epoch is not None:
         epoch = _check.whole('epoch', epoch, 0)
-        path = files.path_of(prefix, 'params', epoch)
-        if not os.path.exists(path):
-            there = files.epochs(prefix)
-            raise CheckpointError('cannot read %s: %s' % (
-                path, 'these epochs are there: %s' % ', '.join(map(str, there)) if there
-                else why_none(prefix)))
+        files.refuse_missing(prefix, epoch)
         return _load(prefix, epoch, gates)
     candidates = Candidates(prefix, files.places(prefix),
                             lambda place: _load(prefix, place[0], gates))
@@ -149,7 +144,7 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
                   for name, array in read.items()}
     except (ValueError, MemoryError) as error:
         raise CheckpointError('%s has a sparse array that is too large: %s'
-                              % (path, reason_of(error))) from error
+                              % (path, reason_of(error))) from None
     args, auxiliary = ({name[len(kind):]: array for name, array in arrays.items()
                         if name.startswith(kind)} for kind in ('arg:', 'aux:'))
     try:
@@ -162,7 +157,7 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
             raise ValueError('; '.join(faults))
     except (ValueError, TypeError, LookupError) as error:
         raise CheckpointError('%s does not fit the graph in %s: %s'
-                              % (path, graph_path, reason_of(error))) from error
+                              % (path, graph_path, reason_of(error))) from None
     return Model(graph, args, auxiliary, epoch, text, tuple(arrays), packed, checksum)
 
 
@@ -212,7 +207,7 @@ def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) 
                 stream.write(model.text or graph_to_json(model.graph))
     except OSError as error:
         raise CheckpointError('cannot save %s: %s' % (
-            targets[0], atomic.without_stage(reason_of(error)))) from error
+            targets[0], atomic.without_stage(reason_of(error)))) from None
 
 
 def _arrays(model: Model, by_gate: bool | None) -> dict[str, np.ndarray]:

@@ -53,7 +53,7 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
             os.path.dirname(path), os.path.basename(known['encoder']))
         return OnnxStepper(session, known, encoder and _session(encoder, threads, providers))
     except (LookupError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from error
+        raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from None
 
 
 def _session(path: str, threads: int, providers: Sequence[str] | None) -> Any:
@@ -70,7 +70,7 @@ def _session(path: str, threads: int, providers: Sequence[str] | None) -> Any:
         return onnxruntime.InferenceSession(
             path, options, providers=list(providers or ['CPUExecutionProvider']))
     except Exception as error:  # its own classes, which derive from Exception alone
-        raise ValueError('onnxruntime cannot load %s: %s' % (path, error)) from error
+        raise ValueError('onnxruntime cannot load %s: %s' % (path, error)) from None
 
 
 class OnnxStepper:
@@ -335,7 +335,7 @@ class OnnxStepper:
             raise ValueError('the inputs and states must fit the network, got %s; onnxruntime '
                              'says: %s' % (', '.join(
                                  '%s of shape %s and type %s' % (name, array.shape, array.dtype)
-                                 for name, array in feeds.items()), error)) from error
+                                 for name, array in feeds.items()), error)) from None
 
     def _chunk(self, states: Arrays, inputs: dict[str, np.ndarray], length: int
                ) -> tuple[Arrays, Arrays]:

@@ -62,7 +62,7 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str]) -> None:
         with replacing([path]) as stage:
             torch.save(content, os.path.join(stage, os.path.basename(path)))
     except (OSError, RuntimeError) as error:
-        raise CheckpointError('cannot save %s: %s' % (path, error)) from error
+        raise CheckpointError('cannot save %s: %s' % (path, error)) from None
 
 
 def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModule:
@@ -92,12 +92,12 @@ def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModul
         _check_archive(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
     except OSError as error:
-        raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from error
+        raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from None
     except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         # torch advises to read other files without weights_only, which would run code of them.
         if isinstance(error, RuntimeError) and 'weights_only' not in str(error):
             raise CheckpointError('%s is no whole file of save_torch: %s'
-                                  % (path, reason_of(error))) from error
+                                  % (path, reason_of(error))) from None
         raise CheckpointError('%s is no file of save_torch' % path) from None
     if not isinstance(content, dict) or content.get('format') not in (
             _FORMAT, _STEPPED):
@@ -109,7 +109,7 @@ def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModul
         encoder = _module(parts[1], roll) if parts[1:] else None
         return _module(content, roll, encoder).eval()
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError('%s is not whole: %s' % (path, error)) from error
+        raise CheckpointError('%s is not whole: %s' % (path, error)) from None
 
 
 def _check_archive(path: str) -> None:
@@ -122,7 +122,7 @@ def _check_archive(path: str) -> None:
         with zipfile.ZipFile(path) as archive:
             packed = any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist())
     except zipfile.BadZipFile as error:
-        raise CheckpointError('%s is no whole file of save_torch: %s' % (path, error)) from error
+        raise CheckpointError('%s is no whole file of save_torch: %s' % (path, error)) from None
     if packed:
         raise CheckpointError('%s is no file of save_torch' % path)
 
