@@ -234,10 +234,10 @@ def warn_once(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Warn of the line of the program that called this package."""
-    package = __name__.partition('.')[0] + '.'
+    """Warn of the line of the program that called this package, or MXNet, which called it."""
+    packages = __name__.partition('.')[0] + '.', 'mxnet.'
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get('__name__', '').startswith(package):
+    while frame.f_back and frame.f_globals.get('__name__', '').startswith(packages):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)
 

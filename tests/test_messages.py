@@ -162,20 +162,35 @@ def words_of(length, rows):
             ['data'], ['softmax_label'])
 
 
+class Prefetching(mx.io.PrefetchingIter):
+    """PrefetchingIter of an iterator in buckets."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self.default_bucket_key = data.default_bucket_key
+
+
 @pytest.mark.parametrize('rows, most', [(4, 4), (5, 4), (4, 7)])
 @pytest.mark.parametrize('make', [
     lambda most: rnn.BucketSentenceIter([[1, 2, most]] * 4, 2, invalid_label=0),
     lambda most: rnn.StreamIter([1, 2, most] * 4, 2, 3)], ids=['sentences', 'stream'])
-def test_an_embedding_of_too_few_rows_in_training(make, rows, most, tmp_path):
+@pytest.mark.parametrize('prefetched', [False, True])
+def test_an_embedding_of_too_few_rows_in_training(make, rows, most, prefetched, tmp_path):
     data = make(most)
     module = mx.mod.BucketingModule(lambda length: words_of(length, rows),
                                     data.default_bucket_key)
-    save = rnn.do_rnn_checkpoint(rnn.RNNCell(3), str(tmp_path / 'model'), module=module, data=data)
+    options = {}
+    if prefetched:  # which hides the iterator from `fit`
+        options['epoch_end_callback'] = rnn.do_rnn_checkpoint(
+            rnn.RNNCell(3), str(tmp_path / 'model'), module=module, data=data)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter('always')
         with contextlib.suppress(KeyError, ValueError):  # the cell has no weights here
-            module.fit(data, num_epoch=1, epoch_end_callback=save)
-    said = [str(each.message) for each in told if 'input_dim' in str(each.message)]
+            module.fit(Prefetching(data) if prefetched else data, num_epoch=2, **options)
+        module.score(data, 'acc')
+    told = [each for each in told if 'input_dim' in str(each.message)]
+    assert [each.filename for each in told] == [__file__] * (most >= rows)
+    said = [str(each.message) for each in told]
     assert said == ['data holds the id %d, but embed, the Embedding that reads it, has '
                     'input_dim=%d: it takes the last of its rows for all ids beyond. Give it '
                     'input_dim=%d or more' % (most, rows, most + 1)] * (most >= rows)

@@ -127,6 +127,10 @@ _ENTRIES = {
 #: Of modules that go on within an epoch: the epoch, and the batches that were done before.
 _resumed: weakref.WeakKeyDictionary[mx.mod.BaseModule, Place] = weakref.WeakKeyDictionary()
 
+#: Of modules: the largest ids for which `check_ids` has looked at the graph.
+_checked: weakref.WeakKeyDictionary[mx.mod.BaseModule, list[dict[str, float]]] = (
+    weakref.WeakKeyDictionary())
+
 
 def check_data(data: object, method: str, module: mx.mod.BaseModule | None) -> None:
     """Check the argument `data`, which needs this method and a module."""
@@ -249,11 +253,17 @@ def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -
                          'it' % workers)
 
 
-def check_ids(data: object, module: mx.mod.BaseModule | None) -> None:
-    """Warn if an Embedding of the module has too few rows for the ids in `data`."""
+def check_ids(data: object, module: object) -> None:
+    """Warn if an Embedding of `module`, where that is a bound module, has too few rows for the ids
+    in `data`, where that is an iterator that knows them."""
     largest: Callable[[], dict[str, float]] | None = getattr(data, '_largest_', None)
-    if largest is not None and module is not None:
-        warn_of_ids(graph_of(module.symbol).vocabularies(), largest())
+    if largest is None or not isinstance(module, mx.mod.BaseModule) or not module.binded:
+        return
+    found = largest()
+    checked = _checked.setdefault(module, [])
+    if found not in checked and isinstance(module.symbol, mx.sym.Symbol):
+        checked.append(found)
+        warn_of_ids(graph_of(module.symbol).vocabularies(), found)
 
 
 def checksum_of(arg_params: dict[str, mx.nd.NDArray]) -> int:

@@ -1,11 +1,13 @@
 """Shared by the iterators: arguments, descriptions of batches, and positions to go on from."""
 from __future__ import annotations
 
+import sys
 from typing import Any, Dict, List, Literal, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
 from .. import _check
+from .._checkpoint.position import check_ids
 from .._runtime.mxnet import mx, room
 from . import tokens as _tokens
 from .corpus import Corpus
@@ -57,6 +59,11 @@ class TokenIter(mx.io.DataIter):
     def __len__(self) -> int:
         """The number of batches in this epoch."""
         raise NotImplementedError
+
+    def __iter__(self) -> TokenIter:
+        # `fit`, `score` and `predict` of a bound module call this.
+        check_ids(self, sys._getframe(1).f_locals.get('self'))
+        return self
 
     def __bool__(self) -> bool:
         return True  # also where an epoch has no batch

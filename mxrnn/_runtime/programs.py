@@ -12,6 +12,7 @@ that is written beside it; nothing else is touched.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib.util
 import io
 import json
@@ -23,7 +24,7 @@ import sys
 import sysconfig
 import types
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import Sequence
+from typing import Any, Iterator, Sequence
 
 from . import finder
 
@@ -61,14 +62,33 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
     main = types.ModuleType('__main__')
     vars(main)['__builtins__'] = builtins  # the module, as in programs that Python starts
     sys.modules['__main__'] = sys.modules['__mp_main__'] = main
-    if spec is None:
-        code = compile(source, program, 'exec', dont_inherit=True)
-        vars(main).update(__file__=program)
-    else:
-        code = spec.loader.get_code(spec.name)  # type: ignore[union-attr]
-        vars(main).update(__file__=spec.origin, __loader__=spec.loader, __package__=spec.parent,
-                          __spec__=spec)
-    exec(code, vars(main))
+    with _traceback_of(vars(main)):
+        if spec is None:
+            code = compile(source, program, 'exec', dont_inherit=True)
+            vars(main).update(__file__=program)
+        else:
+            code = spec.loader.get_code(spec.name)  # type: ignore[union-attr]
+            vars(main).update(__file__=spec.origin, __loader__=spec.loader,
+                              __package__=spec.parent, __spec__=spec)
+        exec(code, vars(main))
+
+
+@contextlib.contextmanager
+def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
+    """Let the traceback of an error begin with the program, whose globals these are."""
+    try:
+        yield
+    except BaseException:
+        show = sys.excepthook
+
+        def shorter(kind: type[BaseException], error: BaseException,
+                    trace: types.TracebackType | None) -> None:
+            while trace is not None and trace.tb_frame.f_globals is not program:
+                trace = trace.tb_next
+            show(kind, error.with_traceback(trace), trace)
+
+        sys.excepthook = shorter
+        raise
 
 
 def _source(program: str) -> bytes:
