@@ -1,10 +1,11 @@
-"""What is worth a look in a graph though MXNet takes it: rows that mix, axes under other names."""
+"""What is worth a look in a graph though MXNet takes it: rows that mix, axes under other names, a
+number of steps that may be that of one bucket."""
 from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
 from .._graph.graph import Graph
-from .._graph.rolling import roll
+from .._graph.rolling import RolledGraph, bounds, roll
 from .._graph.shapes.axes import number_of
 from .._graph.shapes.infer import infer
 from .._graph.shapes.sizes import Axis
@@ -18,15 +19,18 @@ __all__ = ['remarks']
 def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}) -> list[str]:
     """Sentences on a model, and on the shapes that were `given` for its inputs."""
     params = {**model.arg_params, **model.aux_params}
-    graph = roll(model.graph).graph
+    rolled = roll(model.graph)
+    graph = rolled.graph
     names = [graph.nodes[place].name for place in sorted(graph.needed())
              if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
     try:
-        found = shapes_found(graph, params, {}, names)[0]
+        found, notes = shapes_found(graph, params, {}, names)
     except ExportError:
-        found = {}
+        found, notes = {}, []
     return _renamed(found, given) + _mixed(graph, {
-        **{name: array.shape for name, array in params.items()}, **given, **found})
+        **{name: array.shape for name, array in params.items()}, **given, **found}) + _bucket(
+            rolled, any(' steps: ' in each for each in notes),
+            {size for shape in given.values() for size in shape})
 
 
 def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -41,6 +45,18 @@ def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[An
             notes.append('the axes of %s are %s in the graph, but %s were given: the names do not '
                          'move them' % (name, ','.join(map(str, own)), ','.join(map(str, shape))))
     return notes
+
+
+def _bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[str]:
+    """Whether the graph rolled up keeps a number of steps: in a shape that it states, in nodes or
+    as a bound of lengths. An axis 'time:35' among those `given` makes it any."""
+    kept = bounds(rolled.graph) | {
+        each.steps for each in rolled.findings if stated or each.kind in ('unrolled', 'fixed')}
+    if not (kept or stated) or any(isinstance(size, str) and ':' in size for size in given):
+        return []
+    return ['the graph has %s steps. If it is one bucket of a BucketingModule, save with '
+            'do_rnn_checkpoint(..., module=module): that saves the longest' % (
+                ' and '.join(map(str, sorted(kept - {0}))) or 'a fixed number of')]
 
 
 def _mixed(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import random
@@ -412,11 +413,35 @@ def test_a_length_in_the_graph_is_told(tmp_path, capsys):
     assert command(*export, '--as-is', '--input', 'data=batch,time') == 2
     assert 'time, which may be any size, and 3' in capsys.readouterr().err
     assert command(*export) == 0
-    assert capsys.readouterr().out.splitlines()[2:] == [
+    assert capsys.readouterr().out.splitlines()[2:-3] == [
         'inputs:     data=batch,3', 'note:       data has 3 steps: the graph has that number in it',
         'note:       mxrnn.fuse made the graph for its number of steps: build and save',
         '            it without fuse (run --fuse), or with fuse(cell).unroll(None, ...);',
         '            the weights stay the same']
+
+
+BUCKET = 'If it is one bucket of a BucketingModule, save with do_rnn_checkpoint(..., module=module)'
+
+
+def test_a_number_of_steps_may_be_that_of_one_bucket(prefix, tmp_path, capsys):
+    def said(*arguments):
+        assert command(*arguments) == 0
+        text = ' '.join(capsys.readouterr().out.split())
+        return re.findall('the graph has (.*) steps. ' + re.escape(BUCKET), text)
+
+    cell = rnn.LSTMCell(6, 'lstm_')
+    outputs, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True,
+                             valid_length=mx.sym.Variable('length'))
+    save(tmp_path / 'a', outputs, cell, {'data': (2, 4, 3), 'length': (2,)})
+    save(tmp_path / 'b', *network(3), {'data': (2, 3), 'softmax_label': (2, 3)})
+    export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
+    assert said('inspect', tmp_path / 'a') == said(*export) == ['4']
+    assert said(*export, '--input', 'data=batch,time:4,3') == []
+    assert said('inspect', tmp_path / 'b') == ['a fixed number of']
+    assert said('inspect', prefix) == []  # of any length
+    if importlib.util.find_spec('torch'):
+        assert said('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == ['4']
+        assert said('export', tmp_path / 'a', '--source', tmp_path / 'a_model.py') == ['4']
 
 
 def test_a_graph_of_fuse_for_one_length_says_how_it_gets_free(tmp_path, capsys):
