@@ -6,11 +6,13 @@ program to import.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
+import shlex
 import sys
 from typing import Any, Sequence, Tuple
 
-from ._files.names import epochs
+from ._files.names import epochs, why_none
 from ._inspecting import check_target, load, say, say_remarks
 from ._inspecting import inspect as inspect_checkpoint
 from ._runtime.commands import reason
@@ -26,7 +28,7 @@ def add_commands(commands: Any) -> None:
                     'PREFIX-0004.params for EPOCH 4, as an ONNX file, one of torch, or Python '
                     'source.')
     _add_checkpoint(export)
-    target = export.add_mutually_exclusive_group(required=True)
+    target = export.add_mutually_exclusive_group()
     target.add_argument('--onnx', metavar='FILE', help='ONNX file')
     target.add_argument('--torch', metavar='FILE',
                         help='file of torch, which mxrnn.interop.load_torch(FILE) reads')
@@ -140,7 +142,33 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
             for name, value in _pairs('--input', texts).items()}
 
 
+#: Formats of `export`: the option, what the file's name ends in, what it is for, what it needs.
+_FORMATS = [
+    ('--onnx', '.onnx', 'ONNX, which onnxruntime and other servers run', 'onnx>=1.13'),
+    ('--torch', '.pt', 'a torch module, which mxrnn.interop.load_torch reads', 'torch'),
+    ('--source', '_model.py', 'readable PyTorch and its weights, which need no mxrnn', 'torch')]
+
+
+def _say_formats(prefix: str, epoch: int | None) -> None:
+    """Say on the error output what `export` writes, and what to type for it."""
+    words = [shlex.quote(prefix), *([] if epoch is None else [str(epoch)])]
+    lines = ['error: say which format export shall write; type one of these:']
+    for option, end, what, needs in _FORMATS:
+        name = needs.partition('>')[0]
+        lines += ['  python -m mxrnn export %s %s %s' % (
+            ' '.join(words), option, shlex.quote(prefix + end)),
+            '      %s. Needs %s, which is %s' % (
+                what, name, 'installed' if importlib.util.find_spec(name) else
+                'not: pip install ' + shlex.quote(needs))]
+    print('\n'.join(lines), file=sys.stderr)
+
+
 def _export(options: argparse.Namespace) -> int:
+    if options.onnx is options.torch is options.source is None:
+        if not epochs(options.prefix):
+            raise ValueError(why_none(options.prefix))
+        _say_formats(options.prefix, options.epoch)
+        return 2
     shapes, types = shapes_of(options.input), _pairs('--type', options.type)
     write = _write_onnx if options.onnx is not None else (
         _write_torch if options.torch is not None else _write_source)

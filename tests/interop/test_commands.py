@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -418,6 +419,18 @@ def test_a_length_in_the_graph_is_told(tmp_path, capsys):
         'note:       mxrnn.fuse made the graph for its number of steps: build and save',
         '            it without fuse (run --fuse), or with fuse(cell).unroll(None, ...);',
         '            the weights stay the same']
+
+
+def test_export_without_a_format_says_what_to_type(prefix, tmp_path, capsys):
+    assert command('export', tmp_path / 'dyas') == 2
+    assert 'there is no %s-*.params' % (tmp_path / 'dyas') in capsys.readouterr().err
+    assert command('export', prefix, 4) == 2
+    told = capsys.readouterr().err
+    lines = [line for line in told.splitlines() if line.startswith('  python -m mxrnn ')]
+    assert len(lines) == 3 and 'Needs onnx, which is installed' in told
+    for line in lines if importlib.util.find_spec('torch') else lines[:1]:
+        words = shlex.split(line)[3:]
+        assert command(*words) == 0 and os.path.exists(words[-1])
 
 
 BUCKET = 'If it is one bucket of a BucketingModule, save with do_rnn_checkpoint(..., module=module)'
