@@ -15,6 +15,7 @@ from typing import Any, Sequence, Tuple
 from ._files.names import epochs, why_none
 from ._inspecting import check_target, load, say, say_remarks
 from ._inspecting import inspect as inspect_checkpoint
+from ._progress import working
 from ._runtime.commands import reason
 
 __all__ = ['add_commands', 'run_command']
@@ -172,7 +173,8 @@ def _export(options: argparse.Namespace) -> int:
     shapes, types = shapes_of(options.input), _pairs('--type', options.type)
     write = _write_onnx if options.onnx is not None else (
         _write_torch if options.torch is not None else _write_source)
-    model, paths, remarks = write(options, shapes, types)
+    with working('export of %s' % os.path.basename(options.prefix)):
+        model, paths, remarks = write(options, shapes, types)
     for path in paths:
         print('%s: %d bytes' % (path, os.path.getsize(path)))
     for title, sentence in remarks:
@@ -240,9 +242,10 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
 
 def _compare(options: argparse.Namespace) -> int:
     from .interop.comparison import compare
-    model = load(options)
-    differences = compare(model, options.file, shapes_of(options.input), options.data,
-                          options.seed)
+    with working('comparison of %s' % os.path.basename(options.file)):
+        model = load(options)
+        differences = compare(model, options.file, shapes_of(options.input), options.data,
+                              options.seed)
     print('checkpoint in %s%s' % (differences.runner, ', rolled up, since its own graph does not '
                                   'take these shapes' * differences.rolled))
     if differences.runner != 'MXNet':

@@ -10,6 +10,7 @@ from typing import Any, Mapping, Sequence
 
 from ._files.atomic import replacing
 from ._files.names import refuse_checkpoint
+from ._progress import clear
 
 __all__ = ['check_target', 'inspect', 'load', 'say', 'say_remarks']
 
@@ -19,6 +20,7 @@ _COLUMNS = 79
 
 def say(title: str, text: str) -> None:
     """Print a line with a title, broken where it is long."""
+    clear()
     print(textwrap.fill(text, _COLUMNS, initial_indent='%-12s' % (title + ':'),
                         subsequent_indent=' ' * 12, break_on_hyphens=False))
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -431,6 +433,33 @@ def test_export_without_a_format_says_what_to_type(prefix, tmp_path, capsys):
     for line in lines if importlib.util.find_spec('torch') else lines[:1]:
         words = shlex.split(line)[3:]
         assert command(*words) == 0 and os.path.exists(words[-1])
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize('stream', [Terminal, io.StringIO])
+def test_long_work_is_shown_on_a_terminal(prefix, tmp_path, monkeypatch, capsys, stream):
+    path = tmp_path / 'days.onnx'
+    shown = stream()
+
+    def slow(*arguments):
+        while stream is Terminal and ': 0 s' not in shown.getvalue():
+            time.sleep(.001)
+        return load(*arguments)
+
+    load = interop.load
+    monkeypatch.setattr(interop, 'load', slow)
+    monkeypatch.setattr('mxrnn._progress._FIRST', 0)
+    monkeypatch.setattr('sys.stderr', shown)
+    for words in (['export', prefix, '--onnx', path], ['compare', prefix, path]):
+        assert command(*words) == 0
+        assert shown.getvalue()[-4:] == ('\r\x1b[K' if stream is Terminal else '')
+        shown.seek(0)
+        shown.truncate()
+    assert ': 0 s' not in capsys.readouterr().out
 
 
 BUCKET = 'If it is one bucket of a BucketingModule, save with do_rnn_checkpoint(..., module=module)'
