@@ -12,7 +12,7 @@ __all__ = ['RELEASE', 'REQUIREMENTS', 'VERSION', 'how_to_install', 'mxnet', 'pac
            'with_gpu']
 
 #: The release of mxrnn.
-VERSION = '0.1.0'
+VERSION = '0.2.0'
 
 #: The last release of MXNet, which all is tested with.
 RELEASE = '1.9.1'
