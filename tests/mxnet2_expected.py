@@ -59,7 +59,7 @@ EXPECTED = [
              'no (SparseEmbedding|attribute .\\w+_v1)', 'the operator is not there'),
     Expected(r'interop/test_layers\.py::test_(projections_of_)?gluon\[.*', 'no attribute .prefix',
              'layers of Gluon 2 have one vector, rnn_param'),
-    Expected(r'interop/test_source_page\.py::test_shown_sources_are_those_that_are_written\[.*',
+    Expected(r'interop/test_source_page\.py::test_the_readme_shows_what_becomes_of_its_old_program',
              'A model of MXNet', 'a source says which MXNet its graph is of'),
     Expected(r'interop/test_onnx_operators\.py::test_operator_gives_.*\[sum_\(0, -1\)_[01]_1\]',
              'index = 2 must be in range', 'sum(axis=(0, -1), exclude=True) cannot be run'),
