@@ -108,16 +108,16 @@ def test_each_cell_of_a_row(row, build, tmp_path):
     longer = data(LONGER)
     expected = run_mxnet(network(build, LONGER), longer, model.arg_params).forward()[0].asnumpy()
 
-    def by_onnx(**options):
+    def by_onnx(model=model, **options):
         path = tmp_path / 'model.onnx'
         interop.to_onnx(model, str(path), **options)
         return session(path.read_bytes()).run(None, longer)[0]
 
-    def by_torch():
+    def by_torch(model=model):
         return interop.to_torch(model)(**{
             name: torch.tensor(value) for name, value in longer.items()}).detach().numpy()
 
-    def by_source():
+    def by_source(model=model):
         source = generate(model)
         return source.module(*given(source, longer)).detach().numpy()
 
@@ -125,7 +125,7 @@ def test_each_cell_of_a_row(row, build, tmp_path):
         return run_mxnet(rnn.roll(symbol, training=False, **options), longer,
                          model.arg_params).forward()[0].asnumpy()
 
-    def stepped():
+    def stepped(model=model):
         interop.to_onnx(model, str(tmp_path / 'steps.onnx'), states=True)
         return expected
 
@@ -136,6 +136,8 @@ def test_each_cell_of_a_row(row, build, tmp_path):
             return False
         return found.shape == expected.shape and np.allclose(found, expected, atol=1e-5)
 
+    free = interop.graph_from_json(rnn.roll(symbol, length=STEPS).tojson())
+    freed = {'model': interop.Model(free, model.arg_params, model.aux_params)}
     open_steps = {'inputs': {'data': ('batch', 'time:%d' % STEPS)}}
     ways = [(by_onnx, open_steps), (by_torch, {}), (by_source, {}), (stepped, {}),
             (rolled, {'length': STEPS})]
@@ -145,3 +147,5 @@ def test_each_cell_of_a_row(row, build, tmp_path):
             assert way().shape == expected.shape
         if option and not re.match('any$|any;|35', said):
             assert is_right(way, **option), said
+        if 'free it' in said.replace('[', ''):
+            assert is_right(way, **freed), said
