@@ -116,12 +116,22 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
     _check_sizes(graph, params, given, shapes)
     try:
-        return with_states(graph, shapes, {
-            name: np.shape(array) for name, array in params.items()}, layers), shapes
+        stepped = with_states(graph, shapes, {
+            name: np.shape(array) for name, array in params.items()}, layers)
     except StateError as error:
         cure = how_to_free(graph) if 'number of steps' in str(error) else ''
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *notes, *further, cure])))) from None
+    # the axis of steps has one name: in the table of states it is time
+    named = {size for shape in given.values() for size in shape}
+    times = {size for name in missing for size, word in zip(
+        shapes[name], stepped.axes.get(name, ())) if word == 'time'} - named
+    if 'time' in named or any('time' in shape for shape in shapes.values()):
+        return stepped, shapes
+    own_shapes, all_shapes = ({name: tuple(['time' if size in times else size for size in shape])
+                               for name, shape in each.items()}
+                              for each in (stepped.shapes, shapes))
+    return stepped._replace(shapes=own_shapes), all_shapes
 
 
 def unlike(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False

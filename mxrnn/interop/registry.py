@@ -8,6 +8,8 @@ import numpy as np
 from .. import _check
 from .._graph.graph import Node
 from .._graph.rows import describe
+from .._graph.shapes.axes import Axes, Rule, UnknownAxes, enter, mixed
+from .._graph.shapes.sizes import product
 
 __all__ = ['channels_last', 'Converter', 'Converters', 'converts', 'dtype_of', 'ExportError',
            'normalised_axes', 'ONNX', 'Operator', 'operator', 'positive', 'register', 'TORCH',
@@ -58,7 +60,8 @@ ONNX: Converters[Callable[..., Any]] = Converters('ONNX')
 
 def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None, *,
              training: bool = False, onnx: Callable[..., Any] | None = None,
-             attributes: Mapping[str, Any] | None = None) -> None:
+             attributes: Mapping[str, Any] | None = None,
+             shape: Callable[..., Any] | None = None) -> None:
     """Add an operator to those that `to_torch` can run and `to_onnx` can write, or replace one.
 
     Parameters
@@ -80,6 +83,11 @@ def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None
     attributes : dict of str to str or tuple, optional
         Kinds of the operator's parameters: 'int', 'float', 'bool', 'str' or 'ints'; a parameter
         that need not be given has a default: ``{'axis': ('int', -1)}``.
+    shape : callable, optional
+        ``shape(node, *shapes)`` returns the shape of the output, or a list of the shapes of the
+        outputs, for those of the inputs: tuples of numbers, and of objects for sizes that may be
+        any, which it passes on. Without it shapes of inputs that only such operators tell have to
+        be given.
 
     Raises
     ------
@@ -100,7 +108,7 @@ def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None
     _check.instance('name', name, str, 'a str')
     if make is None and onnx is None:
         raise ValueError('make or onnx must be given, for torch or for ONNX')
-    for what, function in (('make', make), ('onnx', onnx)):
+    for what, function in (('make', make), ('onnx', onnx), ('shape', shape)):
         if function is not None:
             _check.function(what, function)
     _check.flag('training', training)
@@ -110,6 +118,19 @@ def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None
         TORCH[name] = Operator(make, training)
     if onnx is not None:
         ONNX[name] = onnx
+    if shape is not None:
+        enter(name, _rule_of(shape))
+
+
+def _rule_of(shape: Callable[..., Any]) -> Rule:
+    """The rule of a program's operator, which keeps no axis element for element."""
+    def rule(node: Node, inputs: list[Axes]) -> list[Axes]:
+        if not all(inputs):
+            raise UnknownAxes
+        made = shape(node, *[tuple(map(product, axes)) for axes in inputs])
+        return [[mixed((size,)) for size in each]
+                for each in (made if isinstance(made, list) else [made])]
+    return rule
 
 
 # ---- what the back ends enter, and what their converters raise

@@ -10,11 +10,13 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.graph import Entry, output_name
 from mxrnn._graph.rolling import roll
+from mxrnn._graph.shapes.axes import RULES
 from mxrnn._graph.shapes.infer import infer
 from mxrnn._graph.shapes.inputs import ShapesError, found_shapes
 from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolve
 from mxrnn._graph.stepping.follow import follow
 from mxrnn.interop import graph_from_json
+from mxrnn.interop.registry import TORCH
 
 from .. import mx, rnn
 from ..running import random_value
@@ -226,3 +228,26 @@ def test_shapes_are_found_without_the_package_onnx(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     assert interop.to_torch(model, states=True).states
     interop.to_source(model, tmp_path / 'a.py')
+
+
+def test_operators_of_programs():
+    """Their shapes are told by the program, or are not known."""
+    def build(op):
+        scores = S.FullyConnected(S.identity(V('data'), name='own'), num_hidden=3, flatten=False)
+        graph = graph_from_json(scores.tojson())
+        return graph._replace(nodes=tuple(node._replace(op=op) if node.name == 'own' else node
+                                          for node in graph.nodes))
+    params = {'fullyconnected0_weight': (3, 8), 'fullyconnected0_bias': (3,)}
+    interop.register('_own_halves', lambda node: lambda x: x, shape=lambda node, data: (
+        *data[:-1], 8))
+    try:
+        with mx.name.NameManager():
+            graph = build('_own_halves')
+        table = infer(graph, {0: [(Axis(label='batch'),), (4,), (5,)]})
+        batch, *others = table.axes[graph.heads[0]]
+        assert [size.label for size in axes_in(product(batch))] == ['batch'] and [
+            product(axis) for axis in others] == [4, 3] and not table.faults
+    finally:
+        del TORCH['_own_halves'], RULES['_own_halves']
+    with mx.name.NameManager(), pytest.raises(ShapesError, match='no shapes of read data'):
+        found_shapes(build('_own_halves'), params, {}, ['data'])

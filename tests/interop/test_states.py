@@ -779,5 +779,7 @@ def test_first_states_of_a_decoder(begin, tmp_path):
     data = {name: np.arange(array.size).reshape(array.shape).astype('f') % 4 + 1
             for name, array in data.items()}
     stepper = load(model, tmp_path)
+    serving = session((tmp_path / 'model.onnx').read_bytes())
+    assert {each.name: each.shape for each in serving.get_inputs()}['target'] == ['batch', 'time']
     states = stepper.begin(**{name: data[name] for name in stepper.encoder_names})
     assert step_apart(stepper, states, data, whole(model, data), [0, 2, 0, 2]) < 1e-6
