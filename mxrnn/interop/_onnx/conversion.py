@@ -1,6 +1,7 @@
 """The conversion of a graph: its variables, its nodes in order, its outputs."""
 from __future__ import annotations
 
+import contextlib
 from typing import Dict, Mapping, Sequence, Set, Tuple
 
 import numpy as np
@@ -12,8 +13,11 @@ from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
 from ..._graph.operators import check_attributes
-from ..._graph.shapes.equal import SizeError
-from ..._graph.shapes.sizes import Axis, Size, Source, parts, resolve
+from ..._graph.shapes.axes import Axes, Factors, UnknownAxes
+from ..._graph.shapes.equal import SizeError, unify
+from ..._graph.shapes.infer import Fault
+from ..._graph.shapes.rules import axes_of
+from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, parts, product, resolve
 from ..registry import ONNX, ExportError, Unsupported
 from . import creation, elementwise, layers, losses, samplers  # noqa: F401  (fill the table)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
@@ -241,17 +245,31 @@ class Conversion:
             check_attributes(node)
             if node.op not in ONNX:
                 raise Unsupported('this operator')
+            axes: list[Axes] = []
+            with contextlib.suppress(UnknownAxes, IndexError):
+                axes = axes_of(node, [[(size,) for size in value.shape] for value in inputs])
             outputs = ONNX[node.op](builder, node, *inputs)
-            return [outputs] if isinstance(outputs, Value) else list(outputs)
+            values = [outputs] if isinstance(outputs, Value) else list(outputs)
+            return [_as_inferred(*pair) for pair in zip(values, axes)] + values[len(axes):]
         except AttributeValueError as error:
             self._faults.append('node %s' % error)
         except (Unsupported, SizeError, ExportError) as error:
-            text = {Unsupported: 'ONNX has no counterpart of %s',
-                    SizeError: 'these sizes have to be equal: %s'}.get(type(error), '%s') % error
-            if isinstance(error, SizeError) and node.op == 'SliceChannel' and node.squeeze_axis:
-                text += ' (the graph was unrolled for %d steps: give that number)' % (
-                    node.num_outputs)
-            self._faults.append('node %s (%s): %s' % (node.name, node.op, text))
+            text = ('ONNX has no counterpart of %s' if isinstance(error, Unsupported) else '%s'
+                    ) % error
+            self._faults.append(str(Fault(node, str(error))) if isinstance(error, SizeError) else
+                                'node %s (%s): %s' % (node.name, node.op, text))
         finally:
             builder.scope = scope
         return []
+
+
+def _as_inferred(value: Value, axes: Axes) -> Value:
+    """A value with what was inferred of its shape, as far as the file can read that."""
+    if len(axes) != value.rank:
+        return value
+    return value._replace(shape=tuple([_readable(*pair) for pair in zip(value.shape, axes)]))
+
+
+def _readable(own: Size, axis: Factors) -> Size:
+    size = product(axis)
+    return size if all(each.source for each in axes_in(size)) else unify(own, size)

@@ -3,11 +3,10 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Callable, Sequence
+from typing import Callable
 
 from ..._graph.graph import Node
-from ..._graph.shapes.equal import broadcast, unify, unify_all
-from ..._graph.shapes.sizes import Axis, Size, resolve
+from ..._graph.shapes.equal import broadcast
 from ..registry import Converter, Unsupported, converts, dtype_of
 from .builder import Builder, Value
 
@@ -26,14 +25,6 @@ _UNARY = {'abs': 'Abs', 'negative': 'Neg', 'exp': 'Exp', 'log': 'Log', 'sqrt': '
           'arccosh': 'Acosh', 'arctanh': 'Atanh', 'tanh': 'Tanh', 'sigmoid': 'Sigmoid',
           'relu': 'Relu', 'softsign': 'Softsign', 'erf': 'Erf', 'sign': 'Sign',
           'reciprocal': 'Reciprocal'}
-
-
-def _equal_shapes(values: Sequence[Value]) -> tuple[Size, ...]:
-    """The one shape that all `values` have."""
-    shape = values[0].shape
-    for value in values[1:]:
-        shape = unify_all(shape, value.shape)
-    return shape
 
 
 def _and_number(builder: Builder, node: Node, data: Value) -> tuple[Value, Value]:
@@ -100,22 +91,9 @@ def _modulo(builder: Builder, whole: Value, part: Value) -> Value:
     return builder.where(none, zero, left, shape)
 
 
-def _repeat_one(first: Value, second: Value) -> None:
-    """Take parts of an input for columns of one number, where no other axis is repeated."""
-    ends = [list(map(resolve, value.shape)) for value in (first, second)]
-    if first.rank == second.rank > 1 and 1 not in ends[0] + ends[1]:
-        for one, other in ((ends[0][-1], ends[1][-1]), (ends[1][-1], ends[0][-1])):
-            if isinstance(one, Axis) and one.source is None and isinstance(other, int):
-                one.bound = 1
-
-
 def _enter(name: str, function: Callable[..., Value]) -> None:
     """Enter the operators of two arrays, and of an array and a number, that `function` writes."""
     def of_arrays(builder: Builder, node: Node, first: Value, second: Value) -> Value:
-        if node.op.startswith('broadcast_'):
-            _repeat_one(first, second)
-        else:
-            _equal_shapes([first, second])
         return function(builder, first, second)
 
     def with_number(builder: Builder, node: Node, data: Value) -> Value:
@@ -201,7 +179,7 @@ def _not(builder: Builder, node: Node, data: Value) -> Value:
 
 
 converts('add_n')(lambda builder, node, *inputs: builder.node(
-    'Sum', inputs, _equal_shapes(inputs)))
+    'Sum', inputs, inputs[0].shape))
 converts('clip')(lambda builder, node, data: builder.apply('Clip', data, node.a_min, node.a_max))
 converts('hard_sigmoid')(lambda builder, node, data: builder.apply(
     'HardSigmoid', data, alpha=node.alpha, beta=node.beta))
@@ -240,8 +218,6 @@ def _leaky(builder: Builder, node: Node, data: Value, *slopes: Value) -> Value:
     if kind == 'prelu':
         each = slopes[0]
         if each.rank == 1 and data.rank > 1:
-            if each.shape[0] != 1:
-                unify(data.shape[1], each.shape[0])
             each = builder.reshape(each, (1, each.shape[0]) + (1,) * (data.rank - 2))
         return builder.node('PRelu', [data, each], data.shape)
     return builder.apply('LeakyRelu', data, alpha=slope)
@@ -249,13 +225,10 @@ def _leaky(builder: Builder, node: Node, data: Value, *slopes: Value) -> Value:
 
 @converts('where')
 def _where(builder: Builder, node: Node, condition: Value, yes: Value, no: Value) -> Value:
-    shape = _equal_shapes([yes, no])
+    shape = yes.shape
     chosen = builder.cast(condition, bool)
     if condition.rank == 1 and len(shape) > 1:  # one condition for each row
-        unify(condition.shape[0], shape[0])
         chosen = builder.reshape(chosen, (condition.shape[0],) + (1,) * (len(shape) - 1))
-    else:
-        shape = unify_all(shape, condition.shape)
     return builder.where(chosen, yes, no, shape)
 
 

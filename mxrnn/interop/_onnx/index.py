@@ -6,7 +6,6 @@ from typing import Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.shapes.equal import unify, unify_all
 from ..._graph.shapes.sizes import Size, product, reduced_axes, resolve
 from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
@@ -159,8 +158,6 @@ def lookup(builder: Builder, table: Value, places: Value, axis: int = 0) -> Valu
 
 @converts('Embedding', '_contrib_SparseEmbedding')
 def _embedding(builder: Builder, node: Node, data: Value, table: Value) -> Value:
-    unify(table.shape[0], node.input_dim)
-    unify(table.shape[1], node.output_dim)
     return lookup(builder, table, indices(builder, data, table.shape[0]))
 
 
@@ -178,7 +175,6 @@ def _pick(builder: Builder, node: Node, data: Value, index: Value) -> Value:
     axis = positive(node.axis, data.rank)
     places = indices(builder, index, data.shape[axis], node.mode)
     if places.rank < data.rank:
-        unify_all(places.shape, data.shape[:axis] + data.shape[axis + 1:])
         places = builder.unsqueeze(places, axis)
     picked = _picked(builder, data, places, axis)
     return picked if node.keepdims or data.rank == 1 else builder.squeeze(picked, axis)
@@ -230,12 +226,10 @@ def _matrix(builder: Builder, value: Value, axis: int) -> Value:
 @converts('dot')
 def _dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
     if left.rank == 1 and right.rank == 1:
-        unify(left.shape[0], right.shape[0])
         return reduce(builder, 'ReduceSum', builder.apply('Mul', left, right), [0], True)
     first, second = node.transpose_a and left.rank > 1, node.transpose_b and right.rank > 1
     outer = left.shape[1:] if first else left.shape[:-1]
     inner = right.shape[:-1] if second else right.shape[1:]
-    unify(left.shape[0 if first else -1], right.shape[-1 if second else 0])
     left = _matrix(builder, left, 0 if first else left.rank - 1)
     right = _matrix(builder, right, right.rank - 1 if second else 0)
     left = builder.transpose(left, (1, 0)) if first else left
@@ -248,9 +242,7 @@ def _dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
 def _batch_dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
     left = builder.transpose(left, (0, 2, 1)) if node.transpose_a else left
     right = builder.transpose(right, (0, 2, 1)) if node.transpose_b else right
-    unify(left.size(2), right.size(1))
-    batch = unify(left.shape[0], right.shape[0])
-    return builder.node('MatMul', [left, right], (batch, left.shape[1], right.shape[2]))
+    return builder.node('MatMul', [left, right], (*left.shape[:2], right.shape[2]))
 
 
 @converts('_linalg_gemm2')
@@ -263,7 +255,6 @@ def _gemm2(builder: Builder, node: Node, left: Value, right: Value) -> Value:
     left, right = (
         builder.transpose(side, [*batch, rank - 1, rows] if turned else [*batch, rows, rank - 1])
         for side, turned in ((left, node.transpose_a), (right, node.transpose_b)))
-    unify(left.shape[-1], right.shape[-2])
     result = builder.node('MatMul', [left, right], left.shape[:-1] + right.shape[-1:])
     if node.alpha != 1:
         result = builder.apply('Mul', result, node.alpha)

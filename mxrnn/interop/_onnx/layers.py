@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.shapes.equal import SizeError, unify
+from ..._graph.shapes.equal import SizeError
 from ..._graph.shapes.sizes import divide, product, resolve, windows
 from ..registry import (
     Converter,
@@ -27,12 +27,9 @@ __all__ = ['flat_softmax']
 @converts('FullyConnected')
 def _dense(builder: Builder, node: Node, data: Value, weight: Value, *bias: Value) -> Value:
     units, biases = node.num_hidden, [] if node.no_bias else bias[:1]
-    for value in (weight, *biases):
-        unify(value.size(0), units)
     weight = builder.reshape(weight, (units, product(weight.shape[1:])))
     if node.flatten:
         data = builder.flat(data)
-    unify(data.size(-1), weight.shape[1])
     if data.rank == 2:
         return builder.node('Gemm', [data, weight, *biases], (data.shape[0], units), transB=1)
     result = builder.node('MatMul', [data, builder.transpose(weight, (1, 0))],
@@ -71,7 +68,6 @@ def _last(builder: Builder, node: Node, value: Value) -> Value:
 def _convolution(builder: Builder, node: Node, data: Value, weight: Value, *bias: Value) -> Value:
     strides, dilations, pads = _window(node, data, 'stride', 'dilate', 'pad')
     data, weight = _first(builder, node, data), _first(builder, node, weight)
-    unify(data.shape[1], product([weight.size(1)], node.num_group))
     sizes = [windows(size, d * (k - 1) + 1, s, p)
              for size, k, s, d, p in zip(data.shape[2:], node.kernel, strides, dilations, pads)]
     result = builder.node('Conv', [data, weight, *([] if node.no_bias else bias[:1])],
@@ -157,8 +153,6 @@ def _batch_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: V
                 variance: Value) -> Value:
     _refuse_statistics(node)
     axis = positive(getattr(node, 'axis', 1), data.rank)
-    for value in (gamma, beta, mean, variance):
-        unify(data.shape[axis], value.size(0))
     if node.fix_gamma:
         gamma = builder.fill(1, gamma.shape, gamma.dtype)
     scale = builder.apply('Div', gamma, _deviation(builder, variance, node.eps))
@@ -171,7 +165,6 @@ def _batch_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: V
 def _layer_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: Value) -> Value:
     _refuse_statistics(node)
     axis = positive(node.axis, data.rank)
-    unify(unify(data.shape[axis], gamma.size(0)), beta.size(0))
     order = list(range(data.rank))
     order[axis], order[-1] = order[-1], order[axis]
     data = builder.transpose(data, order)

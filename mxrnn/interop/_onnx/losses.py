@@ -4,7 +4,6 @@ from __future__ import annotations
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.shapes.equal import unify
 from ..registry import converts
 from .builder import Builder, Value
 from .index import reduce
@@ -32,7 +31,6 @@ converts('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'MakeLoss
 
 @converts('softmax_cross_entropy')
 def _cross_entropy(builder: Builder, node: Node, data: Value, label: Value) -> Value:
-    unify(data.size(0), label.size(0))
     places = builder.unsqueeze(builder.cast(label, 'int64'), 1)
     picked = builder.node('GatherElements', [builder.apply('LogSoftmax', data, axis=1), places],
                           places.shape, axis=1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.layout import FusedLayout
-from ..._graph.shapes.equal import suggest, unify, unify_all
+from ..._graph.shapes.equal import unify, unify_all
 from ..._graph.shapes.sizes import Size, resolve
 from ..registry import ExportError, Unsupported, converts, positive
 from .builder import Builder, Record, Scope, Value
@@ -49,16 +49,10 @@ def _rnn(builder: Builder, node: Node, data: Value, vector: Value, *states: Valu
         raise ExportError(str(error)) from None
     if data.rank != 3:
         raise Unsupported('data of %d axes' % data.rank)
-    unify(data.shape[2], width)
-    suggest(data.shape[0], 'time')
-    suggest(data.shape[1], 'batch')
     count = 2 if node.mode == 'lstm' else 1
     begin, lengths = states[:count], None
-    for value in begin:
-        unify_all(value.shape, (layers * directions, data.shape[1], units))
     if node.use_sequence_length:
         lengths = builder.cast(states[count], 'int32')
-        unify(lengths.size(0), data.shape[1])
     finals: list[list[Value]] = [[] for _ in begin]
     for i, weights in enumerate(_weights(builder, layout, width, vector)):
         own = begin if layers == 1 else [
@@ -138,9 +132,7 @@ def _sequences(data: Value, lengths: Value, axis: int) -> Size:
     """The batch of sequences whose steps are along `axis`, 0 or 1."""
     if axis not in (0, 1) or lengths.rank != 1:
         raise Unsupported('sequences along axis %d' % axis)
-    suggest(data.size(axis), 'time')
-    suggest(data.size(1 - axis), 'batch')
-    return unify(data.size(1 - axis), lengths.shape[0])
+    return data.size(1 - axis)
 
 
 @converts('SequenceMask')
@@ -167,7 +159,6 @@ def inside(builder: Builder, data: Value, lengths: Value, axis: int) -> Value:
 def _sequence_last(builder: Builder, node: Node, data: Value, *lengths: Value) -> Value:
     axis = positive(node.axis, data.rank)
     if not node.use_sequence_length:
-        suggest(data.shape[axis], 'time')
         return builder.squeeze(builder.slice(data, axis, -1, None, 1), axis)
     batch = _sequences(data, lengths[0], axis)
     if axis == 0:
@@ -180,7 +171,6 @@ def _sequence_last(builder: Builder, node: Node, data: Value, *lengths: Value) -
 @converts('SequenceReverse')
 def _sequence_reverse(builder: Builder, node: Node, data: Value, *lengths: Value) -> Value:
     if not node.use_sequence_length:
-        suggest(data.size(0), 'time')
         return builder.slice(data, 0, -1, None, data.size(0), -1)
     _sequences(data, lengths[0], 0)
     return builder.node('ReverseSequence', [data, builder.cast(lengths[0], 'int64')], data.shape,
@@ -197,7 +187,6 @@ def _foreach(builder: Builder, node: Node, *inputs: Value) -> list[Value]:
         raise Unsupported('a loop whose body has other inputs or outputs')
     data, states = inputs[:counts[0]], inputs[counts[0]:sum(counts)]
     length = data[0].size(0)
-    suggest(length, 'time')
     for value in data[1:]:
         length = unify(length, value.size(0))
     current, outer = builder.current, builder.scope

@@ -6,14 +6,14 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.shapes.equal import SizeError, suggest, unify, unify_all
+from ..._graph.shapes.equal import SizeError
 from ..._graph.shapes.sizes import (
-    Axis,
     Size,
     add,
     divide,
     interval,
     product,
+    quotient,
     reshaping,
     resolve,
     same,
@@ -64,14 +64,6 @@ def _target(shape: Sequence[Size], codes: Sequence[int]) -> list[Any]:
         others = [size for size in result if size not in (None, -1)]
         result[result.index(-1)] = divide(product(shape), product(others)) if len(others) == len(
             result) - 1 else None
-    elif None not in result:
-        # The likeliest of several solutions: axes of 1 are put in or left out.
-        left = [[size for size in map(resolve, sizes) if size != 1] for sizes in (shape, result)]
-        if len(left[0]) == len(left[1]) and all(
-                isinstance(size, Axis) and size.free or same(size, other)
-                for size, other in zip(*left)):
-            unify_all(*left)
-        unify(product(shape), product(result))
     if result.count(None) > 1:
         raise Unsupported('a Reshape with two sizes that depend on the data')
     return result
@@ -81,7 +73,6 @@ def _target(shape: Sequence[Size], codes: Sequence[int]) -> list[Any]:
 def _reshape_like(builder: Builder, node: Node, data: Value, like: Value) -> Value:
     first, last, _ = slice(node.lhs_begin, node.lhs_end).indices(data.rank)
     taken = like.shape[node.rhs_begin:node.rhs_end]
-    unify(product(data.shape[first:last]), product(taken))
     return builder.reshape(data, data.shape[:first] + taken + data.shape[last:])
 
 
@@ -120,7 +111,6 @@ def _squeeze(builder: Builder, node: Node, data: Value) -> Value:
             raise Unsupported('a squeeze without axis, of an array whose shape is not known')
         axes = [i for i, size in enumerate(data.shape) if resolve(size) == 1]
     for axis in sorted((positive(axis, data.rank) for axis in axes), reverse=True):
-        unify(data.shape[axis], 1)
         data = builder.squeeze(data, axis)
     return data if data.rank else builder.reshape(data, (1,))
 
@@ -164,12 +154,6 @@ def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
     if len(values) == 1:
         return values[0]
     shape: list[Any] = list(values[0].shape)
-    for value in values:
-        if value.rank != len(shape):
-            raise SizeError('%d axes and %d axes' % (value.rank, len(shape)))
-        for i, size in enumerate(value.shape):
-            if i != axis:
-                shape[i] = unify(shape[i], size)
     shape[axis] = add(*(value.shape[axis] for value in values))
     return builder.node('Concat', values, shape, axis=axis)
 
@@ -177,24 +161,13 @@ def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
 @converts('stack')
 def _stack(builder: Builder, node: Node, *inputs: Value) -> Value:
     axis = positive(node.axis, inputs[0].rank + 1)
-    for value in inputs[1:]:
-        unify_all(inputs[0].shape, value.shape)
     return concat(builder, [builder.unsqueeze(value, axis) for value in inputs], axis)
 
 
 @converts('SliceChannel')
 def _split(builder: Builder, node: Node, data: Value) -> list[Value]:
     count, axis = node.num_outputs, positive(node.axis, data.rank)
-    if node.squeeze_axis:
-        suggest(data.shape[axis], 'time')
-        unify(data.shape[axis], count)
-    size = resolve(data.shape[axis])
-    if isinstance(size, int) and size % count:
-        raise SizeError('%d and a multiple of %d' % (size, count))
-    share = divide(size, count)
-    if share is None and isinstance(size, Axis) and size.free:
-        share = Axis()
-        size.bound = product([share], count)
+    share = quotient(data.shape[axis], count)
     shape = data.shape[:axis] + (share,) + data.shape[axis + 1:]
     parts = [data] if count == 1 else builder.nodes('Split', [data], [shape] * count, axis=axis)
     return [builder.squeeze(part, axis) for part in parts] if node.squeeze_axis else parts
@@ -264,7 +237,6 @@ def _broadcast_axis(builder: Builder, node: Node, data: Value) -> Value:
     shape = list(data.shape)
     for axis, size in zip(node.axis, node.size):
         axis = positive(axis, data.rank)
-        unify(shape[axis], 1)
         shape[axis] = size
     return builder.expand(data, shape)
 
