@@ -119,5 +119,5 @@ def imports_of(text: str) -> list[str]:
 def check_shape(x: Tensor, *sizes: int) -> None:
     """Refuse another shape than that of the graph, in which sizes of -1 are any."""
     if x.dim() != len(sizes) or any(size not in (-1, own) for size, own in zip(sizes, x.shape)):
-        raise ValueError('the shape must be (%s), got %s' % (', '.join(
-            'any' if size == -1 else str(size) for size in sizes), tuple(x.shape)))
+        wanted = ', '.join('any' if size == -1 else str(size) for size in sizes)
+        raise ValueError(f'the shape must be ({wanted}), got {tuple(x.shape)}')

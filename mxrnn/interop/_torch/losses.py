@@ -37,7 +37,7 @@ def _with_gradient(x: Tensor, output: Tensor, gradient: Callable[[Tensor], Tenso
 def _label_of(name: str, label: Tensor | None) -> Tensor:
     """The label, which may be left out where there are no gradients."""
     if label is None:
-        raise ValueError('the label of %s must be given to compute gradients' % name)
+        raise ValueError(f'the label of {name} must be given to compute gradients')
     return label
 
 
