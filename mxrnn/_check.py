@@ -34,7 +34,7 @@ def shown(value: Any) -> str:
 
 def _in_few_words(value: Any) -> str:
     shape = getattr(value, 'shape', None)
-    if hasattr(value, 'asnumpy') or isinstance(value, np.ndarray) and shape:
+    if shape is not None and hasattr(value, 'asnumpy') or isinstance(value, np.ndarray) and shape:
         return 'an array of shape %s' % (shape,)
     if type(value) in (list, tuple) and value:
         items = [_in_few_words(item) for item in value[:4]] + ['...'] * (len(value) > 4)
@@ -48,7 +48,11 @@ def _in_few_words(value: Any) -> str:
 def instance(name: str, value: Any, types: Any, what: str) -> Any:
     """Return `value` if it is an instance of `types`; `what` describes them in the refusal."""
     if not isinstance(value, types):
-        raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
+        steps = what == 'a Symbol' and isinstance(value, (list, tuple)) and value and isinstance(
+            value[0], types)
+        raise TypeError('%s must be %s, got %s%s' % (
+            name, what, shown(value), ': unroll with merge_outputs=True makes one of all steps'
+            if steps else ''))
     return value
 
 
@@ -61,6 +65,10 @@ def own(name: str, value: Any, types: Any, what: str) -> Any:
                         % (name, what, value.__name__, value.__name__))
     if foreign(value):
         raise TypeError('%s must be %s, got %s' % (name, what, foreign(value)))
+    cells = isinstance(value, (list, tuple)) and value and hasattr(value[0], 'unroll')
+    if cells and not isinstance(value, types):
+        raise TypeError('%s must be %s, got %s; to stack cells, make a SequentialRNNCell() and '
+                        'add() each' % (name, what, shown(value)))
     return instance(name, value, types, what)
 
 

@@ -11,6 +11,8 @@ import mxnet.rnn as stock
 import numpy as np
 import pytest
 
+from mxrnn import interop
+
 from . import mx, rnn
 from .running import stack
 
@@ -248,6 +250,25 @@ MISTAKES = {
     'swapped': (lambda cell, prefix, symbol: rnn.do_rnn_checkpoint(prefix, cell),
                 r"cells, the first argument, must be a cell or a list of cells, got '.*model' "
                 r"\(str\): the prefix comes second"),
+    'period': (lambda cell, prefix, symbol: rnn.do_rnn_checkpoint(cell, prefix, mx.mod.Module(
+        symbol)), 'period, the third argument, .* got a module: give that as module=$'),
+    'cells as params': (lambda cell, prefix, symbol: rnn.SequentialRNNCell([cell]),
+                        r'params must be .*, got \[FusedRNNCell.*; to stack .* add\(\) each$'),
+    'list of cells': (lambda cell, prefix, symbol: rnn.fuse([cell, cell]),
+                      r'cell must be a cell of mxrnn, got \[FusedRNN.*; to stack .*Sequential'),
+    'length and inputs': (lambda cell, prefix, symbol: cell.unroll(X, 3),
+                          'length must be an integer of at least 1, got <Symbol x>'),
+    'words': (lambda cell, prefix, symbol: rnn.BucketSentenceIter([['mon', 'tue']] * 8, 4),
+              r"sentences\[0\] must be .*as encode_sentences makes them, got \['mon', 'tue'\]$"),
+    'nested': (lambda cell, prefix, symbol: rnn.StreamIter([[1, 2, 3], [4, 5]], 2, 3),
+               'tokens must be a sequence of numbers.*, a sequence of sequences: join them to one'),
+    'steps': (lambda cell, prefix, symbol: rnn.roll(rnn.LSTMCell(3).unroll(3, X)[0]),
+              r'symbol must be a Symbol, got \[<Symbol.*: unroll with merge_outputs=True'),
+    'steps of Predictor': (lambda cell, prefix, symbol: rnn.Predictor(
+        lambda length: (rnn.LSTMCell(3).unroll(length, X)[0], ['x'], []), {}, buckets=[3])(
+            [np.ones((3, 5))]), 'of network must be a Symbol, got .*with merge_outputs=True'),
+    'path to_onnx': (lambda cell, prefix, symbol: interop.to_onnx(prefix, 'm.onnx'),
+                     "model must be a Model, as load gives it, got '.*model'"),
     'header': (lambda cell, prefix, symbol: (flipped(prefix, 12), rnn.load_rnn_checkpoint(
         cell, prefix, 1)), r'0001\.params is not whole: .*changed after it was written'),
     'numbers': (lambda cell, prefix, symbol: (flipped(prefix, 200), rnn.load_rnn_checkpoint(
@@ -256,8 +277,16 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize('make, message', MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.filterwarnings('ignore:.*You created Module')
 def test_a_mistake_is_told_once_with_its_place_and_its_remedy(make, message, saved):
     with pytest.raises((ValueError, TypeError, rnn.CheckpointError), match=message) as error:
         make(*saved[:3])
     text = ''.join(traceback.format_exception(type(error.value), error.value, None))
     assert text.count('\n') == 1, text  # no cause before it
+
+
+def test_one_str_in_place_of_sentences_is_warned_of():
+    with pytest.warns(UserWarning, match=r'sentences is one str, .* such as \[text\]') as told:
+        assert len(rnn.encode_sentences('abc')[0]) == 3
+    assert [each.filename for each in told] == [__file__]
+    importlib.import_module('mxrnn._check').GIVEN.clear()

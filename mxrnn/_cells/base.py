@@ -83,8 +83,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
         self._own_params = params is None
         if params is None:
             params = RNNParams(prefix)
-        self._params = _check.instance('params', params, RNNParams,
-                                       'an RNNParams of mxrnn')
+        self._params = _check.own('params', params, RNNParams, 'an RNNParams of mxrnn')
         self._modified = False
         self.reset()
 

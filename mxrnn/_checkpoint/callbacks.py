@@ -92,6 +92,9 @@ def do_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, period: int = 1
     ['model-0003.params', 'model-0003.states', 'model-symbol.json']
     """
     cells, prefix = cell_list(cells), path_prefix(prefix)
+    if hasattr(mx, 'mod') and isinstance(period, mx.mod.BaseModule):
+        raise TypeError('period, the third argument, must be a number, got a module: give that as '
+                        'module=')
     period = int(max(1, _check.number('period', period)))
     _check.instance('symbol', symbol, (mx.sym.Symbol, type(None)), 'a Symbol or None')
     check_module(module)

@@ -1,6 +1,7 @@
 """Many sequences of numbers as one array, of the narrowest type that holds them."""
 from __future__ import annotations
 
+import contextlib
 import reprlib
 import warnings
 import zlib
@@ -86,8 +87,10 @@ def numbers(name: str, values: object) -> np.ndarray:
     except ValueError:  # ragged
         found = np.zeros((0, 0))
     if found.ndim != 1 or found.size and found.dtype.kind not in 'buif':
+        nested = isinstance(values, Sequence) and values and isinstance(values[0], (list, tuple))
         raise TypeError('%s must be a sequence of numbers, as encode_sentences makes them, '
-                        'got %s' % (name, reprlib.repr(values)))
+                        'got %s%s' % (name, reprlib.repr(values), ', a sequence of sequences: join '
+                                      'them to one' if nested else ''))
     return found
 
 
@@ -102,11 +105,13 @@ def chunks(name: str, sequences: Iterable[Sized]
     sequences = iter(sequences)
     first = 0
     for chunk in iter(lambda: _some(sequences), []):
-        try:
-            yield chunk, _integers(chunk)
-        except (TypeError, OverflowError, DeprecationWarning):
+        values = None
+        with contextlib.suppress(TypeError, OverflowError, DeprecationWarning):
+            values = _integers(chunk)
+        if values is None:
             arrays = [numbers('%s[%d]' % (name, i), s) for i, s in enumerate(chunk, first)]
-            yield chunk, np.concatenate([a for a in arrays if a.size] or arrays)
+            values = np.concatenate([a for a in arrays if a.size] or arrays)
+        yield chunk, values
         first += len(chunk)
 
 

@@ -84,6 +84,9 @@ def encode_sentences(sentences: Iterable[Iterable[Hashable]],
     """
     _check.flag('lazy', lazy)
     words = _words(vocab, invalid_label, invalid_key, start_label, unknown_token)
+    if isinstance(sentences, str):
+        _check.warn_once('sentences is one str, so each of its characters is a sentence: give a '
+                         'list of sentences, such as [text]')
     sentences = _check.iterable('sentences', sentences, 'sentences')
     last = unknown_token if vocab is None and unknown_token else None
     if lazy:

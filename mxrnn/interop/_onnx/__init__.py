@@ -5,9 +5,11 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
+from ... import _check
 from ..._files.atomic import replacing
 from ..._files.names import refuse_checkpoint
 from ..._graph.graph import Graph
+from ..model import Model
 from ..registry import ExportError
 
 __all__ = ['encoder_of', 'ExportError', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
@@ -95,6 +97,7 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
                roll: bool = True, certify_by: Graph | None = None, states: bool = False
                ) -> Written:
     """Write the files of `to_onnx`; returns what was decided of its inputs and outputs."""
+    _check.instance('model', model, Model, 'a Model, as load gives it')
     path = os.fspath(path)
     refuse_checkpoint('path', path)
     encoder = encoder_of(path)
