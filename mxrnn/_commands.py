@@ -179,7 +179,7 @@ def _export(options: argparse.Namespace) -> int:
         print('%s: %d bytes' % (path, os.path.getsize(path)))
     for title, sentence in remarks:
         say(title, sentence)
-    say_remarks(model, shapes)
+    say_remarks(model, shapes, options.prefix)
     return 0
 
 

@@ -9,7 +9,7 @@ import textwrap
 from typing import Any, Mapping, Sequence
 
 from ._files.atomic import replacing
-from ._files.names import refuse_checkpoint
+from ._files.names import path_of, refuse_checkpoint
 from ._progress import clear
 
 __all__ = ['check_target', 'inspect', 'load', 'say', 'say_remarks']
@@ -25,10 +25,12 @@ def say(title: str, text: str) -> None:
                         subsequent_indent=' ' * 12, break_on_hyphens=False))
 
 
-def say_remarks(model: Any, shapes: Mapping[str, Any]) -> None:
-    """Print what is worth a look in a model, and in the shapes of its inputs."""
+def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str) -> None:
+    """Print what is worth a look in a model of `prefix`, and in the shapes of its inputs."""
     from .interop.remarks import remarks
-    for sentence in remarks(model, shapes):
+    # Only with module= are there states of an optimiser, and then the graph is the longest.
+    longest = os.path.exists(path_of(prefix, 'states', model.epoch))
+    for sentence in remarks(model, shapes, longest):
         say('note', sentence)
 
 
@@ -86,6 +88,8 @@ def inspect(options: argparse.Namespace) -> int:
         _say_graph(module.encoder)
         say('decoder', 'a step, or a chunk of steps')
     _say_graph(model)
+    if module is None:
+        say_remarks(model, {}, options.prefix)
     for name, verdict in (('ONNX', _onnx_verdict), ('torch', _torch_verdict)):
         if module is None:
             try:
@@ -135,8 +139,6 @@ def _say_graph(model: Any) -> None:
     from ._graph.rolling import roll
     for finding in roll(model.graph).findings:
         say('recurrence', str(finding))
-    if hasattr(model, 'arg_params'):
-        say_remarks(model, {})
 
 
 def _verdict(unknown: dict[str, Any]) -> str:

@@ -16,8 +16,12 @@ from .registry import ExportError
 __all__ = ['remarks']
 
 
-def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}) -> list[str]:
-    """Sentences on a model, and on the shapes that were `given` for its inputs."""
+def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False
+            ) -> list[str]:
+    """Sentences on a model, and on the shapes that were `given` for its inputs.
+
+    With `longest` its graph is known to be of the longest bucket, if it is one of several.
+    """
     params = {**model.arg_params, **model.aux_params}
     rolled = roll(model.graph)
     graph = rolled.graph
@@ -27,10 +31,12 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}) -> list[str]:
         found, notes = shapes_found(graph, params, {}, names)
     except ExportError:
         found, notes = {}, []
-    return _renamed(found, given) + _mixed(graph, {
-        **{name: array.shape for name, array in params.items()}, **given, **found}) + _bucket(
-            rolled, any(' steps: ' in each for each in notes),
-            {size for shape in given.values() for size in shape})
+    sentences = _renamed(found, given) + _mixed(graph, {
+        **{name: array.shape for name, array in params.items()}, **given, **found})
+    if not longest:
+        sentences += _bucket(rolled, any(' steps: ' in each for each in notes),
+                             {size for shape in given.values() for size in shape})
+    return sentences
 
 
 def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[Any]]) -> list[str]:
