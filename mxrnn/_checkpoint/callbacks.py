@@ -139,14 +139,17 @@ class _Saver:
     def __call__(self, iter_no: Any, sym: mx.sym.Symbol | None = None, arg: Params | None = None,
                  aux: Params | None = None) -> None:
         several = self._several()
-        if several and self._data is not None and self._module is not None:
-            # Each of them checks: one that went on would wait for the others.
-            position.check_part(self._data, self._module, self._workers.count(),
-                                self._workers.rank())
+        self._check_part()
         if hasattr(iter_no, 'nbatch'):
             self._after_batch(iter_no)
         elif (iter_no + 1) % self._period == 0 and (several or not self._workers.rank()):
             self._save_epoch(iter_no + 1, sym, arg, aux)
+
+    def _check_part(self) -> None:
+        """Refuse data of another part in each of several workers: one that went on would wait."""
+        if self._several() and self._data is not None and self._module is not None:
+            position.check_part(self._data, self._module, self._workers.count(),
+                                self._workers.rank())
 
     def _several(self) -> bool:
         """Whether several workers save, each its own position."""
@@ -220,6 +223,7 @@ class _Saver:
 
     def _note_optimizer(self) -> None:
         """Note what the module's optimiser is like before it works."""
+        self._check_part()
         optimizer = None if self._module is None else resume.optimizer_of(self._module)
         if optimizer not in (None, self._begun and self._begun.optimizer):
             self._begun = Begun(optimizer)

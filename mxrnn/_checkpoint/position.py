@@ -248,9 +248,9 @@ def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -
         raise ValueError('data must have part_index=%d in the worker of rank %d, got part_index=%s'
                          % (rank, rank, found))
     if resume.optimizer_of(module) is None:
-        raise ValueError('data must be None where %d workers train and servers have the optimiser; '
-                         'with MXNET_UPDATE_ON_KVSTORE=0 and a synchronous store the workers have '
-                         'it' % workers)
+        raise ValueError('set MXNET_UPDATE_ON_KVSTORE=0 and train with a synchronous store, so '
+                         'that the %d workers have the optimiser: data must be None where servers '
+                         'have it' % workers)
 
 
 def check_ids(data: object, module: object) -> None:
