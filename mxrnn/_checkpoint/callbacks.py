@@ -13,7 +13,7 @@ from .._runtime.mxnet import mx
 from . import position, resume
 from .position import Data, Here
 from .resume import Begun
-from .saving import Cell, Companion, Params, cell_list, check_module, path_prefix, save
+from .saving import Cell, Companion, Params, cell_list, check_module, path_prefix, pinned, save
 from .states import Extra
 
 __all__ = ['do_rnn_checkpoint']
@@ -196,7 +196,7 @@ class _Saver:
             if self._workers.rank():
                 return
             told = told._replace(first=self._retention.is_first(place))
-        save(self._cells, self._prefix, place[0], _pinned(self._symbol, self._module, sym), arg,
+        save(self._cells, self._prefix, place[0], pinned(self._symbol, self._module, sym), arg,
              aux, batch=place[1], companion=self._companion(here, told), checksum=self._checksum)
         self._retention.saved(place, told)
 
@@ -228,13 +228,6 @@ class _Saver:
         if optimizer not in (None, self._begun and self._begun.optimizer):
             self._begun = Begun(optimizer)
             position.check_ids(self._data, self._module)
-
-
-def _pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,
-            current: mx.sym.Symbol | None) -> mx.sym.Symbol | None:
-    if symbol is None and module is not None and getattr(module, '_buckets', None):
-        symbol = module._buckets[module._default_bucket_key].symbol
-    return current if symbol is None else symbol
 
 
 class _Workers:

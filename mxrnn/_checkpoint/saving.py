@@ -16,8 +16,8 @@ from .._runtime.mxnet import RELEASE, graph_of, mx
 from . import states
 from .states import Extra, as_mxnet_1
 
-__all__ = ['Cell', 'Companion', 'Params', 'cell_list', 'check_module', 'path_prefix', 'save',
-           'save_rnn_checkpoint']
+__all__ = ['Cell', 'Companion', 'Params', 'cell_list', 'check_module', 'path_prefix', 'pinned',
+           'save', 'save_rnn_checkpoint']
 
 _log = logging.getLogger('mxrnn.rnn')
 
@@ -189,6 +189,14 @@ def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
         if not (hasattr(cell, 'pack_weights') and hasattr(cell, 'unpack_weights')):
             _check.instance('each of cells', cell, (), 'a cell')
     return found
+
+
+def pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,
+           current: mx.sym.Symbol | None) -> mx.sym.Symbol | None:
+    """The graph to save: `symbol`, that of the module's default bucket, or the `current` one."""
+    if symbol is None and module is not None and getattr(module, '_buckets', None):
+        symbol = module._buckets[module._default_bucket_key].symbol
+    return current if symbol is None else symbol
 
 
 def check_module(module: object) -> None:
