@@ -108,8 +108,6 @@ class Builder:
         self.constants: dict[str, np.ndarray] = {}
         #: Conditions, by the numbers 0 and 1 that they were turned into.
         self.conditions: dict[str, str] = {}
-        #: Sizes that only the file, when it runs, can know.
-        self.axes: list[Axis] = []
         #: Numbers by which nodes cut axes that may have any size.
         self.stated: set[int] = set()
         #: Arrays of nothing but zeros.
@@ -151,8 +149,7 @@ class Builder:
 
     def axis(self, name: str, axis: int) -> Axis:
         """The size of an axis of the array `name` that only the file, when it runs, can know."""
-        self.axes.append(Axis(Source(name, axis, self.scope)))
-        return self.axes[-1]
+        return Axis(Source(name, axis, self.scope))
 
     def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Size | None],
              dtype: DType | None = None, **attributes: object) -> Value:
