@@ -258,6 +258,9 @@ MISTAKES = {
                       r'cell must be a cell of mxrnn, got \[FusedRNN.*; to stack .*Sequential'),
     'length and inputs': (lambda cell, prefix, symbol: cell.unroll(X, 3),
                           'length must be an integer of at least 1, got <Symbol x>'),
+    'no batch': (lambda cell, prefix, symbol: mx.mod.Module(symbol).fit(
+        rnn.BucketSentenceIter([[1, 2, 3]] * 8, 40, [3], invalid_label=0), num_epoch=1),
+        r'0 batches of 40\) has nothing to train on: give a smaller batch_size'),
     'words': (lambda cell, prefix, symbol: rnn.BucketSentenceIter([['mon', 'tue']] * 8, 4),
               r"sentences\[0\] must be .*as encode_sentences makes them, got \['mon', 'tue'\]$"),
     'nested': (lambda cell, prefix, symbol: rnn.StreamIter([[1, 2, 3], [4, 5]], 2, 3),

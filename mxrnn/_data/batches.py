@@ -62,7 +62,12 @@ class TokenIter(mx.io.DataIter):
 
     def __iter__(self) -> TokenIter:
         # `fit`, `score` and `predict` of a bound module call this.
-        check_ids(self, sys._getframe(1).f_locals.get('self'))
+        caller = sys._getframe(1)
+        module = caller.f_locals.get('self')
+        check_ids(self, module)
+        if not len(self) and caller.f_code.co_name == 'fit' and hasattr(module, 'binded'):
+            raise ValueError("%r has nothing to train on: give a smaller batch_size, or "
+                             "last_batch='pad'" % self)
         return self
 
     def __bool__(self) -> bool:
