@@ -134,6 +134,9 @@ def _reshape(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
         return None
     at = shape.index(length)
     axes = writer.axes.get(inputs[0])
+    if shape[0] == -4 and 1 in shape[1:3] and at < 3:  # all of the first axis, whatever its size
+        return writer.stand_in('Reshape', node.name, {
+            'shape': (*shape[:at], -1, *shape[at + 1:])}, inputs[0])
     if -1 not in shape:  # the other numbers stay, and with them the batch
         made: Entry | None = inputs[0]
         if not axes or min(shape[:at], default=0) < 0 or (
