@@ -57,6 +57,8 @@ def add_commands(commands: Any) -> None:
                              'its own, a source a method encode')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
                         help='type of an input of the ONNX file or the source: data=int64')
+    export.add_argument('--no-check', action='store_true',
+                        help='do not run the file beside the checkpoint before it gets its name')
     export.set_defaults(act=_export)
     inspect = commands.add_parser(
         'inspect', help='list what a checkpoint holds, and what of it cannot be exported',
@@ -190,8 +192,8 @@ _Done = Tuple[Any, Sequence[str], Sequence[Tuple[str, str]]]
 def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
                   ) -> _Done:
     check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
-    if options.certify or options.as_is:
-        raise ValueError('--as-is and --certify are not for sources')
+    if options.certify or options.as_is or options.no_check:
+        raise ValueError('--as-is, --certify and --no-check are not for sources')
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.export import write_source
     from .interop._source.target import check_target as check_source
@@ -207,16 +209,18 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     if types or options.certify or shapes and not options.states:
         raise ValueError('--input without --states, --certify and --type are not for files of '
                          'torch: the shapes of a torch module come from its graph')
-    from .interop import save_torch, to_torch  # says what to install, before anything is read
+    from .interop import to_torch  # says what to install, before anything is read
     from .interop._source.target import is_source
+    from .interop._torch.saving import write_torch
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch):
         raise ValueError('--torch must have another name than the weights of %s, got %s' % (
             source, options.torch))
     model = load(options)
-    save_torch(to_torch(model, outputs=options.output, states=options.states,
-                        inputs=shapes if options.states else None), options.torch)
-    return model, [options.torch], []
+    checked = write_torch(to_torch(model, outputs=options.output, states=options.states,
+                                   inputs=shapes if options.states else None), options.torch,
+                          not options.no_check)
+    return model, [options.torch], [checked] if checked[0] else []
 
 
 def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
@@ -227,13 +231,14 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
     other = None if options.certify is None else read_graph(options.certify)
     model = load(options)
     written = write_onnx(model, options.onnx, shapes, types, options.output, not options.as_is,
-                         other, options.states)
+                         other, options.states, not options.no_check)
     remarks = [('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                                    for name, shape in written.inputs.items()) or 'none')]
     if written.encoder is not None:
         remarks.append(('encoder', '%s: %d bytes' % (encoder_of(options.onnx),
                                                      len(written.encoder.content))))
     remarks += [('note', sentence) for sentence in written.notes]
+    remarks += [written.checked] * bool(written.checked[0])
     if written.left_out:
         remarks.append(('left out', '%s: ONNX does not have these losses' % (
             ', '.join(written.left_out))))

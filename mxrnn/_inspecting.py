@@ -21,7 +21,7 @@ _COLUMNS = 79
 def say(title: str, text: str) -> None:
     """Print a line with a title, broken where it is long."""
     clear()
-    print(textwrap.fill(text, _COLUMNS, initial_indent='%-12s' % (title + ':'),
+    print(textwrap.fill(text, _COLUMNS, initial_indent='%-11s ' % (title + ':'),
                         subsequent_indent=' ' * 12, break_on_hyphens=False))
 
 
@@ -68,7 +68,7 @@ def inspect(options: argparse.Namespace) -> int:
         for title, lines in table_of(options.prefix):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
-    from .interop.exported import open_torch
+    from .interop.running import open_torch
     module = open_torch(options.prefix, roll=False) if _is_torch(options.prefix) else None
     model: Any = module or load(options)
     graph, arrays = model.graph, _arrays_of(model)

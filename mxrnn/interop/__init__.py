@@ -13,8 +13,9 @@ from .registry import register
 
 if TYPE_CHECKING:
     from ._source.export import from_source, to_source
-    from ._torch.files import load_torch, save_torch
+    from ._torch.files import load_torch
     from ._torch.leaving import from_torch, to_torch
+    from ._torch.saving import save_torch
     from .cell_weights import (
         from_gluon_params,
         from_torch_state_dict,
@@ -30,7 +31,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
 #: Names that need torch, and where they are.
 _TORCH = {'to_torch': '_torch.leaving', 'from_torch': '_torch.leaving',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
-          'load_torch': '_torch.files', 'save_torch': '_torch.files',
+          'load_torch': '_torch.files', 'save_torch': '_torch.saving',
           'to_source': '_source.export', 'from_source': '_source.export'}
 
 #: Names that take cells and so need MXNet.

@@ -1,22 +1,20 @@
 """An exported file against its checkpoint, on the same data."""
 from __future__ import annotations
 
-import os
 import zipfile
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .._graph.graph import Entry, Graph
-from .._graph.reading import graph_to_json
-from .._graph.rolling import bounds
-from .._graph.rolling import roll as roll_graph
+from .._graph.graph import Graph, output_name
 from .._graph.shapes.inputs import ShapesError, found_shapes
-from .exported import Input, needed, open_file, refusing, run_module
+from .in_mxnet import of_mxnet
 from .model import Model
 from .random_data import data_for, settle_shapes
+from .reference import Checkpoint, Input, needed, of_torch
+from .running import File, open_file
 
-__all__ = ['Differences', 'compare']
+__all__ = ['Differences', 'begins_of', 'compare', 'data_of', 'difference', 'of_file', 'own_shapes']
 
 
 class Differences(NamedTuple):
@@ -32,7 +30,7 @@ class Differences(NamedTuple):
         Of the inputs, by name.
     outputs : list of (str, float)
         The largest difference for each output, relative to the output's largest value; NaN where
-        a value is not a number.
+        one alone of two values is not a number.
     chunks : list of int
         The numbers of steps that a file with states ran at a time; empty for other files.
     """
@@ -72,66 +70,87 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     Without a shape, axes of any size get 2, 3, ...; but steps for which `model` was unrolled have
     their number. With another number the checkpoint runs rolled up, as the file does; if all its
     recurrences have one number of steps, that number in a Reshape or in bounds of lengths becomes
-    any, too. MXNet 1.9.1 may give wrong numbers if it was imported before the call
-    (docs/mxnet-defects.md: MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE). A file with states runs one step
-    and then the others, from zeros or from what its encoder gives; begin states that are inputs of
-    the checkpoint are zeros then.
+    any, too. A file with states runs one step and then the others, from zeros or from what its
+    encoder gives; begin states that are inputs of the checkpoint are zeros then.
     """
     given = {} if data_path is None else _arrays(data_path)
     unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
     if unknown:
         raise ValueError('inputs must be of %s, got %s' % (', '.join(model.inputs),
                                                            ', '.join(unknown)))
-    run = open_file(path)
-    inputs = [name for name, _, _ in run.inputs]
-    if not set(inputs) <= set(model.inputs):
-        raise ValueError('%s is of another model: its inputs are %s, those of the checkpoint %s'
-                         % (path, ', '.join(inputs), ', '.join(model.inputs)))
-    model = model._replace(graph=_of_file(model.graph, path, run.names))
-    stated = _own_shapes(model)
-    begins = [] if run.chunks is None else sorted(
-        needed(model.graph).intersection(model.inputs) - set(inputs))
+    file = open_file(path)
+    model = of_file(model, file, path)
+    library = of_mxnet() or of_torch()
+    if library is None:
+        raise ImportError('the checkpoint is run by MXNet or by torch, and neither is installed: '
+                          'pip install torch')
+    begins = begins_of(model, file)
     for name in begins:
         if name in given:
             raise ValueError('%s must not be given for a file with states, which begin with zeros'
                              % name)
-    data = _data(model.graph, _as_unrolled(run.inputs, stated, begins), shapes, given,
-                 np.random.RandomState(seed))
+    stated = own_shapes(model)
+    data = data_of(model.graph, _as_unrolled(file.inputs, stated, begins), shapes, given, seed)
     data.update((name, np.zeros_like(data[name])) for name in begins)
-    chunks = [] if run.chunks is None else run.chunks(data)
-    runner, rolled, wanted = _reference(model, data, stated)
-    got = run.outputs(data)
-    for name, one, other in zip(run.names, got, wanted):
+    length = file.steps(data) if file.steps else 0
+    chunks = [count for count in (1, length - 1) if length and count]
+    try:
+        rolled, wanted = Checkpoint(model, *library).outputs(data)
+    except ValueError as error:
+        own = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
+                       for name, shape in stated.items())
+        said, dot, reason = str(error).partition('. ')
+        raise ValueError('%s%s (sizes that --input does not give are made up)%s%s' % (
+            said, own and ', but ' + own, dot, reason)) from None
+    got = file.outputs(data, chunks)
+    for name, one, other in zip(file.names, got, wanted):
         if one.shape != other.shape:
             raise ValueError('%s is of another model: its output %s has the shape %s, that of the '
                              'checkpoint %s' % (path, name, one.shape, other.shape))
-    return Differences(runner, rolled, {name: array.shape for name, array in data.items()},
-                       [(name, _difference(*pair)) for name, pair in
-                        zip(model.graph.outputs, zip(got, wanted))],
-                       chunks)
+    return Differences(library[0], rolled, {name: array.shape for name, array in data.items()},
+                       [(name, difference(*pair)) for name, pair in
+                        zip(model.graph.outputs, zip(got, wanted))], chunks)
 
 
-def _of_file(graph: Graph, path: str, names: Sequence[str]) -> Graph:
-    """The graph of the outputs that a file has; one that is there twice is numbered in ONNX."""
-    if len(names) == len(graph.heads) > len(set(graph.outputs)):
-        return graph
+def of_file(model: Model, file: File, path: str) -> Model:
+    """The model with the outputs that a file has, whose inputs have to be its own.
+
+    In ONNX an output that is there twice is numbered, and one that is an input is renamed.
+    """
+    inputs, graph = [name for name, _, _ in file.inputs], model.graph
+    if not set(inputs) <= set(model.inputs):
+        raise ValueError('%s is of another model: its inputs are %s, those of the checkpoint %s'
+                         % (path, ', '.join(inputs), ', '.join(model.inputs)))
+    if len(file.names) == len(graph.heads) > len(set(graph.outputs)):
+        return model
+    renamed = {name + '_output': name for name in graph.arguments}
+    known = {output_name(node, at) for node in graph.nodes for at in range(node.num_outputs)}
     try:
-        return graph.select(names)
+        return model._replace(graph=graph.select([
+            renamed[name] if name in renamed and name not in known else name
+            for name in file.names]))
     except ValueError:
         raise ValueError('%s is of another model: its outputs are %s, those of the checkpoint %s'
-                         % (path, ', '.join(names), ', '.join(graph.outputs))) from None
+                         % (path, ', '.join(file.names), ', '.join(graph.outputs))) from None
 
 
-def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
-    if not got.size:
-        return 0.0
+def begins_of(model: Model, file: File) -> list[str]:
+    """The begin states of a checkpoint that a file with states does not take."""
+    return sorted(needed(model.graph).intersection(model.inputs) - {
+        name for name, _, _ in file.inputs}) if file.steps else []
+
+
+def difference(got: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference, relative to the largest value; both have the same infinities."""
     one, other = got.astype('float64'), wanted.astype('float64')
-    return float(np.abs(one - other).max() / (np.abs(other).max() or 1.0))
+    apart = ~((one == other) | np.isnan(one) & np.isnan(other))
+    largest = np.abs(other[np.isfinite(other)]).max(initial=0.0)
+    return float(np.abs(one[apart] - other[apart]).max(initial=0.0) / (largest or 1.0))
 
 
 # ---- data
 
-def _own_shapes(model: Model) -> Mapping[str, Sequence[Any]]:
+def own_shapes(model: Model) -> Mapping[str, Sequence[Any]]:
     """Shapes of inputs as the graph has them, not rolled up; {} if it does not tell them."""
     params, read = {**model.arg_params, **model.aux_params}, needed(model.graph)
     names = [name for name in model.inputs if name in read and name not in params]
@@ -169,9 +188,9 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
     raise ValueError('%s is no file of numpy.savez with arrays of numbers' % path)
 
 
-def _data(graph: Graph, inputs: Sequence[Input],
-          shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray],
-          random: np.random.RandomState) -> dict[str, np.ndarray]:
+def data_of(graph: Graph, inputs: Sequence[Input],
+          shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray] = {},
+          seed: int = 0) -> dict[str, np.ndarray]:
     """The given data, and random data for the other inputs."""
     for name, array in given.items():
         if not array.size:
@@ -181,89 +200,6 @@ def _data(graph: Graph, inputs: Sequence[Input],
     pairs = [shape[:2] for shape in settled.values() if len(shape) > 1]
     # Lengths are one for each row of the batch, and no larger than the other axis.
     steps = min([size for pair in pairs for size in (set(pair) - batches or pair)] or [1])
+    random = np.random.RandomState(seed)
     return {name: given[name] if name in given else data_for(
         graph, name, settled[name], kind, steps, random) for name, _, kind in inputs}
-
-
-# ---- the checkpoint itself
-
-def _reference(model: Model, data: Mapping[str, np.ndarray], stated: Mapping[str, Sequence[Any]]
-               ) -> tuple[str, bool, list[np.ndarray]]:
-    """The library that ran the checkpoint, whether its steps were rolled up, and its outputs."""
-    # MXNet reads these where it is imported. What it fuses may be wrong: docs/mxnet-defects.md.
-    os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
-    os.environ.setdefault('MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE', '1')
-    length: int | None = None
-    try:
-        from .._runtime.mxnet import mx
-        mx.nd  # noqa: B018  (imported when it is first used)
-    except ImportError:  # what torch says next has nothing to do with it
-        try:
-            from . import to_torch
-        except ImportError:
-            raise ImportError('the checkpoint is run by MXNet or by torch, and neither is '
-                              'installed: pip install torch') from None
-        runner = 'torch'
-
-        def run(roll: bool) -> list[np.ndarray]:
-            graph = roll_graph(model.graph, length=length).graph if roll else model.graph
-            return run_module(to_torch(model._replace(graph=graph), roll=False), 'the checkpoint',
-                              data, stated)
-    else:
-        runner = 'MXNet'
-
-        def run(roll: bool) -> list[np.ndarray]:
-            return _run_mxnet(mx, model, data, stated, roll, length)
-    try:
-        return runner, False, run(False)
-    except ValueError as error:
-        rolled = roll_graph(model.graph)
-        if rolled.graph is model.graph:
-            raise
-        numbers = {each.steps for each in rolled.findings} | bounds(model.graph)
-        length = numbers.pop() if len(numbers) == 1 else None
-        try:
-            return runner, True, run(True)
-        except ValueError:
-            raise error from None
-
-
-def _run_mxnet(mx: Any, model: Model, data: Mapping[str, np.ndarray],
-               stated: Mapping[str, Sequence[Any]], roll: bool, length: int | None
-               ) -> list[np.ndarray]:
-    symbol = mx.sym.load_json(_predictions(model.graph))
-    if roll:
-        from .._inference.rewriting import roll as roll_symbol
-        symbol = roll_symbol(symbol, training=False, length=length)
-    shapes = {name: array.shape for name, array in data.items()}
-    shapes.update((name, array.shape) for name, array in model.arg_params.items())
-    kinds = {name: array.dtype for name, array in {**model.arg_params, **data}.items()}
-    with refusing('MXNet', 'the checkpoint', data, stated):
-        executor = symbol.simple_bind(mx.cpu(), grad_req='null', type_dict=kinds, **shapes)
-    for target, arrays in ((executor.arg_dict, model.arg_params), (executor.arg_dict, data),
-                           (executor.aux_dict, model.aux_params)):
-        for name, array in arrays.items():
-            if name in target:
-                target[name][:] = array
-    return [each.asnumpy() for each in executor.forward(is_train=False)]
-
-
-def _predictions(graph: Graph) -> str:
-    """JSON of the graph in which loss heads read a label's variable as it is.
-
-    Its shape then follows from the prediction's, whatever the program makes of its labels.
-    """
-    read, nodes = needed(graph), []
-    for node in graph.nodes:
-        labels = {entry: _variable(graph, entry) for entry in node.inputs_of('label')}
-        nodes.append(node._replace(inputs=tuple(
-            labels[entry] if entry in labels and graph.nodes[labels[entry].node].name not in read
-            else entry for entry in node.inputs)))
-    return graph_to_json(graph._replace(nodes=tuple(nodes)).ending_in(graph.heads))
-
-
-def _variable(graph: Graph, entry: Entry) -> Entry:
-    """The first variable that an output is computed of."""
-    while graph.nodes[entry.node].inputs:
-        entry = graph.nodes[entry.node].inputs[0]
-    return entry

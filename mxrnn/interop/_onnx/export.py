@@ -43,6 +43,8 @@ class Written(NamedTuple):
         stay unrolled.
     encoder : Written or None
         The file of what is computed before the first step, of a file with states.
+    checked : (str, str)
+        Whether it was checked, and how, or why not; empty if nobody asked for that.
     """
 
     content: bytes
@@ -50,6 +52,7 @@ class Written(NamedTuple):
     left_out: list[str]
     notes: list[str]
     encoder: Written | None = None
+    checked: tuple[str, str] = ('', '')
 
 
 def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,

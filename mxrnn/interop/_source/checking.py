@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from ..._files import reason_of
 from ..._graph.graph import Graph
 from .._torch.module import GraphModule
+from ..comparison import difference
+from ..export_check import tolerance
 from ..model import Model
 from ..registry import ExportError
 from .file import File
@@ -20,9 +22,9 @@ from .steps import Steps
 
 __all__ = ['Check']
 
-#: The largest differences, relative to the largest value, that outputs and gradients may have:
-#: what is wrong with a loss shows, what cancels out in sums does not.
-_TOLERANCE, _OF_GRADIENTS = 1e-5, 1e-3
+#: The largest difference, relative to the largest value, that gradients may have: what is wrong
+#: with a loss shows, what cancels out in sums does not.
+_OF_GRADIENTS = 1e-3
 #: Of parameters and of inputs, by their names.
 _Gradients = List[Dict[str, np.ndarray]]
 
@@ -144,14 +146,12 @@ def _apart(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
         if one.shape != other.shape:
             raise ExportError('the source gives an output of shape %s in the place of %s'
                               % (tuple(one.shape), tuple(other.shape)))
-        if other.numel():
-            scale = float(other.double().abs().max()) or 1.
-            worst = max(worst, float((one.double() - other.double()).abs().max()) / scale)
+        worst = max(worst, difference(one.double().numpy(), other.double().numpy()))
     return worst
 
 
 def _allowed(worst: float, what: str) -> float:
-    if not worst <= _TOLERANCE:
+    if not worst <= tolerance([]):
         raise ExportError('%s differs from the graph by %g' % (what, worst))
     return worst
 

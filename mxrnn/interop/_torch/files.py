@@ -11,58 +11,14 @@ import torch
 
 from ... import _check
 from ..._files import CheckpointError, reason_of
-from ..._files.atomic import replacing
-from ..._files.names import refuse_checkpoint
 from ..._graph.reading import graph_from_json, graph_to_json
 from .module import GraphModule
 
-__all__ = ['load_torch', 'save_torch']
+__all__ = ['content_of', 'load_torch']
 
 _FORMAT = 'graph of MXNet with tensors, 1'
 #: Of files with states, which older versions refuse: they would run them without states.
 _STEPPED = 'graph of MXNet in steps with tensors, 2'
-
-
-def save_torch(module: GraphModule, path: str | os.PathLike[str]) -> None:
-    """Write a module as one file, for `load_torch`.
-
-    Parameters
-    ----------
-    module : GraphModule
-        As `to_torch` made it, and as training has left it.
-    path : str
-        The file. If it cannot be written, what was there before stays.
-
-    Raises
-    ------
-    ValueError
-        `path` is the name of a file of a checkpoint.
-    CheckpointError
-        The file cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from mxrnn import interop
-    >>> graph = interop.graph_from_json('''{"nodes": [
-    ...     {"op": "null", "name": "data", "inputs": []},
-    ...     {"op": "Activation", "name": "act", "attrs": {"act_type": "relu"},
-    ...      "inputs": [[0, 0, 0]]}], "arg_nodes": [0], "heads": [[1, 0, 0]]}''')
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_torch(interop.to_torch(interop.Model(graph, {}, {})), folder + '/act.pt')
-    ...     module = load_torch(folder + '/act.pt')
-    >>> module(data=torch.tensor([-1., 2.]))
-    tensor([0., 2.])
-    """
-    _check.instance('module', module, GraphModule, 'a module of to_torch')
-    path = os.fspath(path)
-    refuse_checkpoint('path', path)
-    content = {'format': _STEPPED if module.states else _FORMAT, **_content(module)}
-    try:
-        with replacing([path]) as stage:
-            torch.save(content, os.path.join(stage, os.path.basename(path)))
-    except (OSError, RuntimeError) as error:
-        raise CheckpointError('cannot save %s: %s' % (path, error)) from None
 
 
 def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModule:
@@ -139,8 +95,12 @@ def _check_sizes(tensors: Sequence[tuple[str, torch.Tensor]], size: int) -> None
         raise ValueError('its tensors have more elements than the file')
 
 
+def content_of(module: GraphModule) -> dict[str, Any]:
+    """A module as text and tensors, as its file has it."""
+    return {'format': _STEPPED if module.states else _FORMAT, **_content(module)}
+
+
 def _content(module: GraphModule) -> dict[str, Any]:
-    """A module as text and tensors."""
     content: dict[str, Any] = {
         'graph': graph_to_json(module.graph), 'parameters': _tensors(module._parameters),
         'buffers': _tensors(module._buffers)}

@@ -90,11 +90,14 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
     stepped, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
     encoder = None if stepped.encoder is None else GraphModule(
         stepped.encoder, model.arg_params, model.aux_params, outputs=stepped.captured)
-    return GraphModule(stepped.graph, model.arg_params, model.aux_params, outputs=stepped.outputs,
-                       states=[(each.given, each.after) for each in stepped.states],
-                       encoder=encoder, axes={name: stepped.axes[name] for name in (
-                           *stepped.shapes, *(each.given for each in stepped.states),
-                           *stepped.outputs) if name in stepped.axes})
+    module = GraphModule(
+        stepped.graph, model.arg_params, model.aux_params, outputs=stepped.outputs,
+        states=[(each.given, each.after) for each in stepped.states], encoder=encoder,
+        axes={name: stepped.axes[name] for name in (
+            *stepped.shapes, *(each.given for each in stepped.states), *stepped.outputs)
+            if name in stepped.axes})
+    module.whole = graph
+    return module
 
 
 def from_torch(module: GraphModule, model: Model) -> Model:

@@ -57,7 +57,11 @@ class GraphModule(nn.Module):
     states : list of (str, str)
     encoder : GraphModule or None
     axes : dict
+    whole : Graph or None
+        The graph that a module with states was made of, until it is saved.
     """
+
+    whole: Graph | None = None
 
     def __init__(self, graph: Graph, arg_params: Mapping[str, np.ndarray | Tensor],
                  aux_params: Mapping[str, np.ndarray | Tensor], *, roll: bool = True,

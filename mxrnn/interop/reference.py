@@ -1,0 +1,186 @@
+"""Models, run in torch, as ONNX in onnxruntime, or in MXNet by `in_mxnet`."""
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .._files import reason_of
+from .._graph.graph import Graph
+from .._graph.rolling import bounds
+from .._graph.rolling import roll as roll_graph
+from .model import Model
+from .registry import ExportError
+
+__all__ = ['Checkpoint', 'Data', 'Input', 'Run', 'Runner', 'inputs_of', 'needed', 'of_onnx',
+           'of_torch', 'refusing', 'run_module', 'run_onnx', 'session_of']
+
+#: Name, shape (None or a name for any size) and type of an input.
+Input = Tuple[str, Optional[Sequence[Any]], np.dtype]
+Data = Mapping[str, np.ndarray]
+Run = Callable[[Data], List[np.ndarray]]
+#: For a model: what makes a function of its outputs; with a number, of the graph rolled up in which
+#: it is that of steps, and with 0 of the graph rolled up without such a number.
+Runner = Callable[[Model], Callable[[Optional[int]], Run]]
+
+
+class Checkpoint:
+    """A model in MXNet, torch or onnxruntime, whose steps are rolled up where data need it.
+
+    Parameters
+    ----------
+    model : Model
+    name : str
+        Of the library.
+    runner : Runner
+    length : int, optional
+        The number in Reshapes and bounds of lengths that means the number of steps there, 0 for
+        none. If None, that of all recurrences, if they have one.
+    """
+
+    def __init__(self, model: Model, name: str, runner: Runner, length: int | None = None) -> None:
+        self.model, self.name, self.runner, self.length = model, name, runner, length
+        self._make = runner(model)
+        self.as_is = self._make(None)
+        self._rolled: Run | None = None
+
+    def of(self, model: Model) -> Checkpoint:
+        """Another model in the same library."""
+        return Checkpoint(model, self.name, self.runner, self.length)
+
+    def outputs(self, data: Data) -> tuple[bool, list[np.ndarray]]:
+        """Whether the graph had to be rolled up for the data, and the outputs.
+
+        Raises
+        ------
+        ValueError
+            It does not take the data, rolled up or not.
+        """
+        try:
+            return False, self.as_is(data)
+        except ValueError as error:
+            try:
+                return True, self.rolled(data)
+            except ValueError:
+                raise error from None
+
+    def rolled(self, data: Data) -> list[np.ndarray]:
+        """The outputs of the graph rolled up.
+
+        Raises
+        ------
+        ValueError
+            It does not take the data.
+        """
+        if self._rolled is None:
+            if self.length is None:
+                numbers = bounds(self.model.graph).union(
+                    each.steps for each in roll_graph(self.model.graph).findings)
+                self.length = numbers.pop() if len(numbers) == 1 else 0
+            self._rolled = self._make(self.length)
+        return self._rolled(data)
+
+
+def of_torch() -> tuple[str, Runner] | None:
+    """The interpreter of `to_torch`, if torch can be imported."""
+    try:
+        from ._torch.leaving import to_torch
+    except ImportError:
+        return None
+
+    def make(model: Model, rolled: int | None) -> Run:
+        module = to_torch(_rolled(model, rolled), roll=False)
+        return lambda data: run_module(module, 'the checkpoint', data)
+    return 'torch', lambda model: lambda rolled: make(model, rolled)
+
+
+def of_onnx() -> tuple[str, Runner] | None:
+    """The ONNX file of the graph as it is, in onnxruntime, if both can be imported."""
+    try:
+        import onnxruntime  # noqa: F401
+
+        from ._onnx.export import exportable
+    except ImportError:
+        return None
+
+    def make(model: Model, rolled: int | None) -> Run:
+        model = _rolled(model, rolled)
+
+        def run(data: Data) -> list[np.ndarray]:
+            try:
+                written = exportable(model, {name: array.shape for name, array in data.items()},
+                                     rolled=False)
+            except ExportError as error:
+                raise ValueError(str(error)) from None
+            if written.left_out:
+                raise ValueError('ONNX does not have %s' % ', '.join(written.left_out))
+            return run_onnx(session_of(written.content, 'the checkpoint'), 'the checkpoint', data)
+        return run
+    return 'onnxruntime', lambda model: lambda rolled: make(model, rolled)
+
+
+def _rolled(model: Model, length: int | None) -> Model:
+    return model if length is None else model._replace(
+        graph=roll_graph(model.graph, length=length or None).graph)
+
+
+def run_module(module: Any, what: str, data: Data) -> list[np.ndarray]:
+    """The outputs of a module of torch, as in inference; `what` is for `refusing`."""
+    import torch
+    given = {name: torch.from_numpy(data[name]) for name in module.inputs if name in data}
+    with torch.no_grad(), refusing('torch', what, data):
+        results = module.eval()(**given)
+    return [each.numpy() for each in (results if isinstance(results, tuple) else (results,))]
+
+
+@contextlib.contextmanager
+def refusing(runner: str, what: str, data: Data) -> Iterator[None]:
+    """Say that `what`, the checkpoint or the file, does not take `data`, and the runner's reason.
+
+    The runners have no class of errors for this: torch raises whatever the operator at which the
+    calculation ends does, and onnxruntime classes that derive from Exception alone.
+    """
+    try:
+        yield
+    except Exception as error:
+        # MXNet puts the call or its stack before the reason.
+        _, _, reason = ' '.join(str(error).split()).rpartition('MXNetError: ')
+        raise ValueError('the graph of %s does not take %s. %s says: %s' % (
+            what, ' and '.join('%s of shape %s' % (name, array.shape)
+                               for name, array in data.items()), runner,
+            reason if runner == 'MXNet' else reason_of(error))) from None
+
+
+def needed(graph: Graph) -> set[str]:
+    """Names of the variables that outputs depend on, labels of losses not counted."""
+    return {graph.nodes[place].name for place in graph.needed()}
+
+
+# ---- onnxruntime
+
+def session_of(content: str | bytes, what: str) -> Any:
+    """onnxruntime's session of a file, or of its content."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ImportError('ONNX files are run by onnxruntime: pip install onnxruntime') from None
+    try:
+        return onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
+    except Exception as error:  # its own classes, which derive from Exception alone
+        raise ValueError('onnxruntime cannot read %s: %s' % (what, error)) from None
+
+
+def inputs_of(session: Any) -> list[Input]:
+    """The inputs of a session."""
+    kinds = {'tensor(float)': 'float32', 'tensor(double)': 'float64'}
+    return [(each.name, each.shape, np.dtype(kinds.get(each.type, each.type[7:-1])))
+            for each in session.get_inputs()]
+
+
+def run_onnx(session: Any, what: str, data: Data) -> list[np.ndarray]:
+    """The outputs of a session."""
+    with refusing('onnxruntime', what, data):
+        arrays: list[np.ndarray] = session.run(None, {
+            name: data[name].astype(kind) for name, _, kind in inputs_of(session)})
+    return arrays

@@ -1,0 +1,189 @@
+"""Exports are run beside the checkpoint before their names get the files."""
+from __future__ import annotations
+
+import logging
+import sys
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+
+from .. import mx, rnn
+from .programs import PROGRAMS
+from .test_commands import command, save
+from .test_programs_leave import model_of
+from .test_states import model_for
+
+pytest.importorskip('onnxruntime')
+torch = pytest.importorskip('torch', reason='torch is not installed')
+
+from mxrnn.interop import export_check, running  # noqa: E402, I001  isort: skip
+from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
+from mxrnn.interop._onnx import write_onnx  # noqa: E402  isort: skip
+from mxrnn.interop._torch.saving import write_torch  # noqa: E402  isort: skip
+
+
+def scores(length=4):
+    outputs, _ = rnn.GRUCell(6, 'gru_').unroll(length, mx.sym.Variable('data'), merge_outputs=True)
+    hidden = mx.sym.Activation(outputs, act_type='softrelu', name='first')
+    hidden = mx.sym.Activation(hidden * 2, act_type='softsign', name='second')
+    return mx.sym.FullyConnected(hidden, num_hidden=3, flatten=False, name='scores')
+
+
+@pytest.fixture
+def model():
+    with mx.name.NameManager():
+        return model_for(scores(), {'data': (2, 4, 5)})[0]
+
+
+def written(kind, model, path, **options):
+    if kind == 'onnx':
+        return write_onnx(model, str(path), **options).checked
+    return write_torch(interop.to_torch(model), str(path), options.get('check', True))
+
+
+@pytest.fixture(params=['MXNet', 'another format'])
+def library(request, monkeypatch):
+    if request.param != 'MXNet':
+        monkeypatch.setattr(export_check, 'of_mxnet', lambda: None)
+    return request.param
+
+
+def broken(table, monkeypatch):
+    """Activation of the other kinds than tanh and sigmoid is wrong."""
+    right = table['Activation']
+
+    def other(node):
+        return node._replace(attrs={'act_type': 'relu'}) if node.name == 'second' else node
+    monkeypatch.setitem(table.maps[1], 'Activation', (
+        lambda builder, node, x: right(builder, other(node), x)) if table is ONNX else
+        right._replace(make=lambda node: right.make(other(node))))
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'torch'])
+def test_a_wrong_file_is_refused_and_its_first_node_named(kind, model, library, tmp_path,
+                                                          monkeypatch):
+    path = tmp_path / ('a.' + kind)
+    path.write_text('before')
+    broken(ONNX if kind == 'onnx' else TORCH, monkeypatch)
+    with pytest.raises(interop.ExportError, match=r'first node that differs is second \(Activation'
+                       ) as error:
+        written(kind, model, path)
+    assert 'scores_output' in str(error.value)
+    assert path.read_text() == 'before' and list(tmp_path.iterdir()) == [path]
+    assert written(kind, model, path, check=False) == ('', '')
+    assert path.read_bytes() != b'before'
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'torch'])
+def test_a_right_file_is_checked_at_three_sizes(kind, model, library, tmp_path):
+    title, said = written(kind, model, tmp_path / 'a')
+    assert title == 'checked' and said.count('data (') == 3 and 'data (3, 4, 5)' in said
+    assert ('MXNet' in said) == (library == 'MXNet')
+
+
+@pytest.mark.parametrize('what', ['other sizes', 'chunks'])
+def test_every_size_and_every_chunk_counts(what, model, tmp_path, monkeypatch):
+    """At its own length, in one piece, it is right."""
+    of_file = running.open_file
+
+    def opened(*args, **options):
+        file = of_file(*args, **options)
+
+        def outputs(data, counts):
+            wrong = data['data'].shape[1] != 4 if what == 'other sizes' else counts[1:2] == [2]
+            return [array + wrong for array in file.outputs(data, counts)]
+        return file._replace(outputs=outputs)
+    monkeypatch.setattr('mxrnn.interop._onnx.open_file', opened)
+    with pytest.raises(interop.ExportError, match='data .4, 11, 5.' if what == 'other sizes' else
+                       'in chunks of 1 and 2 and 1'):
+        interop.to_onnx(model, str(tmp_path / 'a.onnx'), states=what == 'chunks')
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_its_reader_refuses_is_not_written(model, tmp_path, monkeypatch):
+    """It was reported as written."""
+    from mxrnn.interop._onnx import export
+    described = export.described
+    monkeypatch.setattr(export, 'described', lambda content, stepped, encoder: described(
+        content, stepped._replace(axes={}), encoder))
+    with pytest.raises(interop.ExportError, match='cannot be read: the table of states'):
+        interop.to_onnx(model, str(tmp_path / 'a.onnx'), states=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(('build', 'said'), [
+    (lambda: mx.sym.Variable('data') + mx.sym.random_uniform(shape=(2, 3)), 'draws at random'),
+    (lambda: mx.sym.Dropout(mx.sym.Variable('data'), mode='always'), 'draws at random'),
+    (lambda: mx.sym.contrib.quadratic(mx.sym.Variable('data')), 'is an operator of a program')])
+def test_what_cannot_be_checked_is_said(build, said, tmp_path, monkeypatch, caplog):
+    for table in (ONNX, TORCH):
+        monkeypatch.setattr(table, 'maps', [dict(table.maps[0]), *table.maps[1:]])
+    interop.register('_contrib_quadratic', lambda node: lambda x: x,
+                     onnx=lambda builder, node, x: builder.apply('Identity', x))
+    with mx.name.NameManager():
+        model, _ = model_for(build(), {'data': (2, 3)})
+    with caplog.at_level(logging.WARNING):
+        interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': (2, 3)})
+    assert 'a.onnx was not checked: ' in caplog.text and said in caplog.text
+    assert (tmp_path / 'a.onnx').exists()
+
+
+def test_the_command_says_what_was_checked(tmp_path, monkeypatch, capsys):
+    save(tmp_path / 'a', scores(), [], {'data': (2, 4, 5)})
+    export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
+    assert command(*export) == 0
+    assert '\nchecked:    outputs differ by ' in capsys.readouterr().out
+    assert command(*export, '--no-check') == 0
+    assert 'checked' not in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    assert command(*export) == 0
+    assert '\nnot checked: onnxruntime is not installed\n' in capsys.readouterr().out
+
+
+def test_rounding_alone_refuses_nothing(tmp_path):
+    """A difference of numbers that are almost equal has few digits."""
+    data = mx.sym.Variable('data')
+    sums = mx.sym.FullyConnected(data, num_hidden=3, no_bias=True, name='sums') + 1000
+    model, _ = model_for(mx.sym.broadcast_sub(sums, mx.sym.mean(sums, axis=1, keepdims=True)),
+                         {'data': (2, 400)})
+    model.arg_params['sums_weight'][1:] = model.arg_params['sums_weight'][0]
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    assert title in ('checked', 'not checked') and (title == 'checked' or 'rounding' in said)
+
+
+def test_mxnet_fuses_nothing_in_a_check(tmp_path):
+    scale = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='scale')
+    model, _ = model_for(1 + scale - mx.sym.exp(scale), {'data': (2, 4)})
+    assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
+
+
+#: What the graph tells of the sizes of inputs is too little to run it.
+UNTOLD = 'text_of_images', 'tree_of_cells'
+
+
+@pytest.mark.parametrize('form', ['onnx', 'onnx in steps', 'torch', 'torch in steps'])
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_no_right_export_is_refused(name, form, tmp_path):
+    _, model = model_of(name)
+    states = 'steps' in form
+    try:
+        checked = write_onnx(model, str(tmp_path / 'a'), states=states).checked if (
+            'onnx' in form) else write_torch(interop.to_torch(model, states=states),
+                                             str(tmp_path / 'a'), True)
+    except interop.ExportError as error:
+        assert states and 'MXNet' not in str(error)
+        return
+    assert checked[0] == ('not checked' if name in UNTOLD else 'checked'), checked
+    assert not states or 'in chunks of 1 and 2 and ' in checked[1]
+
+
+def test_weights_are_left_as_they_are(model, tmp_path):
+    """oneDNN changes the order of weights in place."""
+    image = mx.sym.Convolution(mx.sym.Variable('data'), kernel=(3, 3), num_filter=16, name='conv')
+    model, _ = model_for(image, {'data': (2, 16, 9, 9)})
+    before = {name: array.copy() for name, array in model.arg_params.items()}
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 16, 9, 9)})
+    for name, array in before.items():
+        np.testing.assert_array_equal(model.arg_params[name], array)
