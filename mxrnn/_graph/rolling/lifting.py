@@ -94,7 +94,16 @@ def _broadcast(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None
     if len(known) < len(ranks) or any(
             moves and rank < max(known) for rank, moves in zip(known, moving)):
         return None  # axes are counted from the last one
-    return _same(node)
+    inner, places = _same(node), [at for at, moves in enumerate(moving) if moves]
+
+    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
+        given, like = list(inputs), inputs[places[0]]
+        for at in places[1:]:
+            if writer.root(given[at]) != writer.root(like):  # one step would be repeated
+                given[at] = writer.once('reshape_like', name + '_as_long', {
+                    'lhs_begin': 0, 'lhs_end': 1, 'rhs_begin': 0, 'rhs_end': 1}, given[at], like)
+        return inner(writer, name, given)
+    return write
 
 
 @_rule('where')

@@ -70,6 +70,13 @@ class Writer:
             return node.inputs[0]
         return self.once('SwapAxis', name + '_swapped', {'dim1': 0, 'dim2': 1}, entry)
 
+    def root(self, entry: Entry) -> int:
+        """The place of the node that the first input leads back to."""
+        place = entry.node
+        while self.nodes[place].inputs:
+            place = self.nodes[place].inputs[0].node
+        return place
+
     def pinned(self, entry: Entry, name: str, axis: int, steps: int) -> Entry:
         """`entry`, of which an axis must have so many elements; MXNet checks the sizes of a split.
         """

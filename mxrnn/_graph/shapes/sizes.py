@@ -9,8 +9,8 @@ import math
 from typing import Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
 __all__ = ['Atom', 'Axis', 'Product', 'Size', 'Source', 'Sum', 'add', 'axes_in', 'divide',
-           'interval', 'number_for', 'parts', 'product', 'quotient', 'reduced_axes', 'reshaping',
-           'resolve', 'same', 'solution', 'windows']
+           'interval', 'least', 'number_for', 'parts', 'product', 'quotient', 'reduced_axes',
+           'reshaping', 'resolve', 'same', 'solution', 'windows']
 
 
 class Source(NamedTuple):
@@ -283,6 +283,13 @@ def interval(begin: int | None, end: int | None, size: Size, step: int = 1) -> S
     if number_for(length, dict.fromkeys(axes_in(length), 1 << 30)) < 0:
         return None  # the longer the axis, the fewer
     return quotient(length, abs(step))
+
+
+def least(begin: int, end: int | None) -> int:
+    """How many elements an axis must have for begin:end to be a part of it, and not nothing."""
+    if begin < 0:
+        return max(-begin, end or 0)
+    return begin + 1 if end is None else begin + 1 - end if end < 0 else end
 
 
 def windows(size: Size, reach: int, stride: int, pad: int) -> Size:

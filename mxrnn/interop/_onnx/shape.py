@@ -1,6 +1,7 @@
 """Operators that move elements: reshaping, reordering, cutting, joining, repeating."""
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..._graph.shapes.sizes import (
     add,
     divide,
     interval,
+    least,
     product,
     quotient,
     reshaping,
@@ -118,8 +120,18 @@ def _squeeze(builder: Builder, node: Node, data: Value) -> Value:
 @converts('slice_axis')
 def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
     axis = positive(node.axis, data.rank)
-    size = interval(node.begin, node.end, data.shape[axis])
-    return builder.slice(data, axis, node.begin, node.end, size)
+    size, needed = interval(node.begin, node.end, data.shape[axis]), least(node.begin, node.end)
+    if isinstance(resolve(data.shape[axis]), int) or needed == 1:
+        return builder.slice(data, axis, node.begin, node.end, size)
+    # Slice takes what is there of a part; a look-up refuses places beyond the end.
+    number = functools.partial(builder.constant, dtype='int64')
+    count = builder.reshape(builder.vector([data.shape[axis]]), ())
+    places = builder.node('Range', [number(0), count, number(1)], (data.shape[axis],))
+    last = builder.node('Gather', [places, number([needed - 1])], (1,))
+    begin = builder.apply('Add', last, number([node.begin - needed + 1]))
+    end = number([2**62 if node.end is None else node.end])
+    return builder.node('Slice', [data, begin, end, number([axis])],
+                        data.shape[:axis] + (size,) + data.shape[axis + 1:])
 
 
 @converts('slice')

@@ -124,8 +124,10 @@ class Methods:
             elif node.is_variable and node.name in arguments and entry in facts.arrays:
                 given[entry] = Value(arguments[node.name], *facts.arrays[entry])
         scope = Scope(self._file, graph, facts, given, self.faults)
-        own = {*self.arguments.values()}
-        scope.inputs = [value for value in scope.arguments if value.text in own]
+        texts = {value.text: value for value in scope.arguments}
+        scope.inputs = {name: texts[text] for name, text in self.arguments.items() if text in texts}
+        if any(node.op in ('RNN', '_foreach') for node in graph.nodes):
+            scope.check_inputs()  # another number of steps may fit some of what reads them
         return scope
 
     def _texts(self, names: Sequence[str]) -> list[str]:

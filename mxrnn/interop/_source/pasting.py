@@ -18,7 +18,7 @@ from .._torch import keywords
 from ..registry import Operator
 from .table import Emitted, Many, Unsupported, Value
 
-__all__ = ['call', 'check_shape', 'imports_of', 'literal', 'paste']
+__all__ = ['call', 'check_equal', 'check_least', 'check_shape', 'imports_of', 'literal', 'paste']
 
 _PACKAGE = __name__.partition('.')[0] + '.'
 _TENSORS = __name__.rpartition('._')[0] + '._torch'
@@ -121,3 +121,15 @@ def check_shape(x: Tensor, *sizes: int) -> None:
     if x.dim() != len(sizes) or any(size not in (-1, own) for size, own in zip(sizes, x.shape)):
         wanted = ', '.join('any' if size == -1 else str(size) for size in sizes)
         raise ValueError(f'the shape must be ({wanted}), got {tuple(x.shape)}')
+
+
+def check_equal(*sizes: int) -> None:
+    """Refuse sizes of several arrays that are one in the graph, and here are not."""
+    if any(size != sizes[0] for size in sizes):
+        raise ValueError(f'these sizes must be equal: {", ".join(map(str, sizes))}')
+
+
+def check_least(size: int, needed: int) -> None:
+    """Refuse an axis without the elements that are cut out of it."""
+    if size < needed:
+        raise ValueError(f'there must be at least {needed} of what is cut, got {size}')

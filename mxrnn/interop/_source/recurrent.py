@@ -137,6 +137,14 @@ def _loop(scope: Scope, node: Node, *inputs: Value) -> Emitted:
     return _call(scope, node, name, rows, inputs, passed, dict(zip(kept, texts)))
 
 
+def _origin(graph: Graph, entry: Entry) -> int:
+    """The place of what an array's steps come from."""
+    place = entry.node
+    while graph.nodes[place].inputs:
+        place = graph.nodes[place].inputs[0].node
+    return place
+
+
 def _state(begin: Value) -> str:
     """A name for a state: that of the array that it begins with, if this is a state."""
     found = re.match(r'(state|cell)(?:_\d+)?\b', begin.text)
@@ -156,6 +164,10 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
     data = ['%s.unbind(%d)' % (each.unswapped.of, int(each.swapped)) for each in inputs[:first]]
     rows = [scope.own('', row) if own else '_' for row, own in zip(rows, passed)]
     taken = [at for at in range(first) if passed[at]] or [0]
+    origins = {_origin(scope.graph, scope.graph.nodes[scope.place].inputs[at]) for at in taken}
+    if len(origins) > 1:  # zip would leave out the steps that one has more
+        scope.line(scope.check_equal(['%s.shape[%d]' % (
+            inputs[at].unswapped.of, int(inputs[at].swapped)) for at in taken]))
     begins, others = inputs[first:first + states], [each.text for each in inputs[first + states:]]
     state = scope.states([(format(each), _state(each)) for each in begins], *data, *others)
     returned: dict[str, str] = {}

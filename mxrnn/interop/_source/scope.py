@@ -11,8 +11,8 @@ from ..._graph.operators import check_attributes
 from ..registry import TORCH
 from .file import File, local, wrapped
 from .names import name_of, reader_of
-from .pasting import call, check_shape, paste
-from .sizes import inputs_of, size_text
+from .pasting import call, check_equal, check_shape, paste
+from .sizes import inputs_of, shared, size_text, stated
 from .table import (
     SOURCE,
     Emitted,
@@ -78,9 +78,9 @@ class Scope:
         self._lines: list[_Line] = []
         #: The inputs of the node that have not been read yet.
         self._read: list[Entry] = []
-        #: Arguments that the method has from its caller, and lines before all others.
-        self.inputs: list[Value] = []
-        self._first: list[str] = []
+        #: By MXNet's names, the arguments that the method has from its caller.
+        self.inputs: dict[str, Value] = {}
+        self._checked = False
         self._names = {value.text for value in self.arguments}
         #: Names that stand for something else where nothing reads their array any more.
         self._loose: set[str] = set()
@@ -151,11 +151,20 @@ class Scope:
             map(str, sizes)))
 
     def check_inputs(self) -> None:
-        """Begin with checks of those sizes before the last axis that the graph has as numbers."""
-        self._first = [self.check_shape(each.text, [
-            size if isinstance(size, int) else -1 for size in each.shape])
-            for each in self.inputs if any(isinstance(size, int) and size > 1
-                                           for size in each.shape[:-1])]
+        """Begin with checks of the inputs' sizes: before the last axis those that the graph has as
+        numbers, and those that are of several inputs."""
+        self._checked = True
+
+    def _checks(self) -> list[str]:
+        inputs = [each for name, each in self.inputs.items() if name in self.found]
+        repeats = any(node.op.startswith('broadcast_') and len(node.inputs) > 1
+                      for node in self.graph.walk())  # sizes of 1 may be right
+        return [self.check_shape(each.text, sizes) for each, sizes in stated(inputs)] + [
+            self.check_equal(texts) for texts in ([] if repeats else shared(inputs))]
+
+    def check_equal(self, sizes: Sequence[str]) -> str:
+        """The text of a statement that refuses sizes that are not equal."""
+        return '%s(%s)' % (self.helper(check_equal), ', '.join(sizes))
 
     def helper(self, function: Callable[..., Any]) -> str:
         """Put a function before the class, once; its name."""
@@ -343,4 +352,5 @@ class Scope:
             if not line.left or live.intersection(line.targets):
                 live = live - set(line.targets) | set(_WORD.findall(line.right))
                 kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
-        return [wrapped(' ' * 8 + text) for text in [*self._first, *reversed(kept)]]
+        return [wrapped(' ' * 8 + text) for text in [
+            *(self._checks() if self._checked else ()), *reversed(kept)]]

@@ -8,6 +8,7 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes import sizes
+from .pasting import check_least
 from .scope import Scope
 from .table import Emitted, Many, Open, Shape, Size, Unsupported, Value, emits, number, writes
 
@@ -146,6 +147,11 @@ def _slice_axis(scope: Scope, node: Node, x: Value) -> Emitted:
     span, axis = _span(node.begin, node.end), node.axis % x.rank
     if span == ':':
         return x
+    if not isinstance(x.shape[axis], int) and sizes.least(node.begin, node.end) > 1:
+        x = scope.named(x)
+        scope.line('%s(%s.shape[%d], %d)' % (
+            scope.helper(check_least), x.unswapped, 1 - axis if x.swapped and axis < 2 else axis,
+            sizes.least(node.begin, node.end)))
     if x.swapped and axis < 2:
         return Value('%s[%s%s]' % (x.unswapped.of, ':, ' * (1 - axis), span), scope.out[0],
                      x.dtype, swapped=True)

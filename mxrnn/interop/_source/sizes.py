@@ -1,7 +1,7 @@
 """What a node reads, and sizes of axes as text: read off arrays that have names."""
 from __future__ import annotations
 
-from typing import Container, Iterable, Sequence
+from typing import Container, Iterable, Iterator, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.shapes import sizes
@@ -9,7 +9,7 @@ from ..._graph.shapes.sizes import Axis, Product, add, divide, product, resolve,
 from .._torch.recurrent import arrays_of_rnn
 from .table import MOVES, Open, Size, Unsupported, Value, is_zero
 
-__all__ = ['are_parameters', 'inputs_of', 'size_text']
+__all__ = ['are_parameters', 'inputs_of', 'shared', 'size_text', 'stated']
 
 
 def size_text(size: Size, values: Iterable[Value]) -> str:
@@ -81,3 +81,21 @@ def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: di
     inputs = arrays_of_rnn(graph, node).inputs
     return [data, *(inputs[1:len(inputs) - len(begins)] if computed[vector] else ()),
             *(() if all(is_zero(graph, each) for each in begins) else begins)]
+
+
+def stated(inputs: Sequence[Value]) -> Iterator[tuple[Value, list[int]]]:
+    """The inputs with numbers before the last axis, and their sizes, of which -1 are any."""
+    for each in inputs:
+        if any(isinstance(size, int) and size > 1 for size in each.shape[:-1]):
+            yield each, [size if isinstance(size, int) else -1 for size in each.shape]
+
+
+def shared(inputs: Sequence[Value]) -> list[list[str]]:
+    """Texts of the sizes that several inputs have."""
+    found: dict[Size, dict[str, int]] = {}
+    for each in inputs:
+        for at, size in enumerate(each.shape):
+            if not isinstance(size, int):
+                found.setdefault(size, {}).setdefault(each.text, at)
+    return [['%s.shape[%d]' % place for place in places.items()]
+            for places in found.values() if len(places) > 1]

@@ -15,6 +15,7 @@ from ..._graph.operators import check_attributes, row
 from ..registry import TORCH, Unsupported
 from . import Device, Run, creation, elementwise, index, layers, losses, shape, texts  # noqa: F401
 from .recurrent import arrays_of_rnn
+from .refusing import refusing
 
 __all__ = ['Creation', 'Loop', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']
 
@@ -78,6 +79,8 @@ class Schedule:
     faults : dict of str to list of str
         The operators that cannot be run, with the reason, and the nodes of each. If there are any,
         there is nothing else.
+    settled : bool
+        Whether all sizes are known, or read off other values.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -110,7 +113,7 @@ class Schedule:
                     run = _if_given(run[0]), _if_given(run[1])
                 inputs = tuple(places[entry] for entry in nodes[i].inputs)
                 self.steps.append(Step(nodes[i], run, inputs, tuple(outputs[i])))
-        self._arrange()
+        self.settle({})
 
     def _bound(self, node: Node) -> tuple[Run, Run] | Creation | None:
         """The function that runs a node; None, with the fault noted, if there is none."""
@@ -129,6 +132,7 @@ class Schedule:
                 run = operator.make(node)
                 if operator.creates:
                     return Creation(node, run)
+                run = refusing(node, run, operator.training, lambda: self.settled)
                 both = partial(run, False), partial(run, True)
                 return both if operator.training else (run, run)
         except AttributeValueError as error:
@@ -153,6 +157,11 @@ class Schedule:
         """Let open sizes be read off other values."""
         for place, each in self.creations().items():
             each.sources = dict(sources.get(place, {}))
+        self.settled = self.num_open == sum(map(len, sources.values()))
+        for step in self.steps:
+            if step.node.op == '_foreach':
+                body = loop_of(step).body
+                body.settled = self.settled and not body.num_open
         self._arrange()
 
     def convert(self, real: torch.dtype | None) -> None:
@@ -270,7 +279,7 @@ class Loop:
         self._second = self._first + states
         #: Names of the body's variables, in the order of the loop's inputs.
         self._names = [graph.nodes[place].name for place in places]
-        self.outputs = node.num_out_data
+        self.outputs, self._name = node.num_out_data, node.name
 
     def split(self, inputs: Sequence[T]) -> tuple[Sequence[T], ...]:
         """Sequences, states, and what is the same in every step."""
@@ -282,6 +291,9 @@ class Loop:
 
     def _run(self, training: bool, inputs: Sequence[Tensor]) -> list[Tensor]:
         sequences, states, others = self.split(inputs)
+        if any(each.shape[0] != sequences[0].shape[0] for each in sequences):
+            raise ValueError('%s must read sequences of one number of steps, got %s' % (
+                self._name, ', '.join(str(each.shape[0]) for each in sequences)))
         collected: list[list[Tensor]] = []
         for rows in zip(*[sequence.unbind(0) for sequence in sequences]):
             results = self.body.run(self.step(rows, states, others), training, rows[0].device)

@@ -85,6 +85,10 @@ class _Single:
         self.lines.append('    %s = %s' % (name, text))
         return name
 
+    def line(self, text: str) -> None:
+        """Write a statement."""
+        self.lines.append('    ' + text)
+
     def size(self, size: Size, *near: Value) -> str:
         """The text of the size of an axis."""
         return size_text(size, near)

@@ -1,0 +1,61 @@
+"""Arrays that MXNet refuses side by side, and of which torch would repeat one."""
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, Iterator, Sequence
+
+from torch import Tensor
+
+from ..._graph.graph import Node
+from ..._graph.operators import row
+from . import Run
+
+__all__ = ['refusing']
+
+
+def _is_elementwise(node: Node) -> bool:
+    """Whether a node computes something of each two elements of arrays of one shape."""
+    known = row(node.op)
+    return node.op == 'add_n' or known is not None and not known.attributes and not (
+        node.op.startswith('broadcast_')) and [each.name for each in known.inputs] == ['lhs', 'rhs']
+
+
+def _rows(node: Node, arrays: Sequence[Tensor]) -> Iterator[int]:
+    """The batch of a sequence, and of its lengths if there are."""
+    yield arrays[0].shape[1 - node.axis]
+    yield from arrays[1].shape if node.use_sequence_length else ()
+
+
+#: By operator, the sizes of its inputs that have to be equal.
+_SIZES: dict[str, Callable[[Node, Sequence[Tensor]], Iterable[Any]]] = {
+    'elemwise_add': lambda node, arrays: [each.shape for each in arrays],
+    'batch_dot': lambda node, arrays: [each.shape[:-2] for each in arrays],
+    'where': lambda node, arrays: [each.shape for each in arrays[arrays[0].dim() == 1:]],
+    'RNN': lambda node, arrays: [each.shape[1] for each in (
+        arrays[0], *arrays[-2 if node.mode == 'lstm' else -1:])],
+    **dict.fromkeys(('SequenceMask', 'SequenceLast', 'SequenceReverse'), _rows),
+}
+
+
+def refusing(node: Node, run: Run, training: bool, settled: Callable[[], bool]) -> Run:
+    """`run`, which refuses inputs of unlike sizes as MXNet does; but not where sizes are open that
+    nothing told, as arrays have length 1 there.
+
+    Parameters
+    ----------
+    training : bool
+        Whether the first argument of `run` says if it is in training.
+    settled : callable
+        Whether all sizes are known.
+    """
+    sizes_of = _SIZES.get('elemwise_add' if _is_elementwise(node) else node.op)
+    if sizes_of is None:
+        return run
+
+    def exact(*given: Any) -> Any:
+        arrays = [each for each in given[training:] if each is not None]
+        first, *others = sizes_of(node, arrays) if settled() else (None,)
+        if any(each != first for each in others):
+            raise ValueError('%s, %s, has inputs of several sizes: %s' % (
+                node.name, node.op, ' and '.join(str(tuple(each.shape)) for each in arrays)))
+        return run(*given)
+    return exact

@@ -1,0 +1,151 @@
+"""Sizes that MXNet refuses are refused by what a model is exported to, where a framework would
+repeat an array or leave out the rest of one."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+
+from .. import mx, rnn
+from ..running import random_value
+from .compare import torch
+from .onnx_runs import bound, exported, session
+from .sources import generate, outputs
+
+S = mx.sym
+DATA, OTHER = S.Variable('data'), S.Variable('other')
+
+
+def steps(length, name='data'):
+    return S.split(S.Variable(name), num_outputs=length, axis=1, squeeze_axis=True)
+
+
+def gated(length):
+    """A cell written by hand, which reads a step of two arrays."""
+    state, weights, outs = S.zeros((0, 4)), [S.Variable('w%d' % at) for at in range(3)], []
+    for each, other in zip(steps(length), steps(length, 'other')):
+        new, old, gate = [S.FullyConnected(array, weight, num_hidden=4, no_bias=True)
+                          for array, weight in zip((each, state, other), weights)]
+        state = S.tanh(new + old) * S.sigmoid(gate)
+        outs.append(state)
+    return S.stack(*outs, axis=1)
+
+
+def numbered(length):
+    """A cell to whose states each step adds its number."""
+    cell, outs = rnn.RNNCell(4, 'softsign', 's_'), []
+    states = cell.begin_state()
+    for each, number in zip(steps(length), S.SliceChannel(
+            S.arange(0, length), num_outputs=length, axis=0)):
+        output, _ = cell(each, states)
+        states = [S.broadcast_add(output, S.Reshape(number, shape=(1, 1)))]
+        outs.extend(states)
+    return S.stack(*outs, axis=1)
+
+
+def lstm(length, data=DATA, begin=None):
+    return rnn.LSTMCell(4, 'l_').unroll(length, data, begin, merge_outputs=True)[0]
+
+
+def part(begin, end, data=DATA):
+    return S.slice_axis(data, axis=1, begin=begin, end=end)
+
+
+#: Graphs; the shapes that they take, and some that they do not; whether ONNX refuses these.
+REFUSED = {
+    'two inputs of unlike numbers of steps': (
+        gated(5), {'data': (2, 5, 3), 'other': (2, 5, 3)},
+        [{'data': (2, 7, 3)}, {'other': (2, 7, 3)}, {'data': (2, 1, 3)}], True),
+    'a number for each step': (
+        numbered(3), {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}], True),
+    'a number for each step behind a cell': (S.stack(*[S.broadcast_add(each, S.Reshape(
+        number, shape=(1, 1))) for each, number in zip(
+            rnn.LSTMCell(4, 'l_').unroll(3, DATA, merge_outputs=False)[0],
+            S.SliceChannel(S.arange(0, 3), num_outputs=3, axis=0))], axis=1),
+        {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}], True),
+    'a decoder of some steps minus data': (
+        lstm(5, OTHER) - DATA, {'data': (2, 5, 4), 'other': (2, 5, 3)},
+        [{'data': (2, 1, 4)}, {'data': (2, 3, 4)}], False),
+    'all steps but the last': (lstm(5, part(0, 5)), {'data': (2, 6, 3)},
+                               [{'data': (2, 3, 3)}, {'data': (2, 4, 3)}], True),
+    'some of the last steps': (lstm(3, part(-3, None)), {'data': (2, 6, 3)},
+                               [{'data': (2, 2, 3)}], True),
+    'a row of a batch of some': (lstm(3) + OTHER, {'data': (3, 3, 5), 'other': (3, 3, 4)},
+                                 [{'data': (1, 3, 5)}, {'other': (1, 3, 4)}], False),
+    'a begin state of one row': (
+        lstm(3, DATA, [OTHER, S.Variable('memory')]),
+        {'data': (3, 3, 5), 'other': (3, 4), 'memory': (3, 4)},
+        [{'other': (1, 4)}, {'memory': (1, 4)}, {'data': (1, 3, 5)}], False),
+    'products of one matrix': (S.batch_dot(lstm(3), OTHER), {
+        'data': (3, 3, 5), 'other': (3, 4, 2)}, [{'other': (1, 4, 2)}], False),
+    'lengths of one row': (
+        S.SequenceMask(lstm(3), OTHER, use_sequence_length=True, axis=1),
+        {'data': (3, 3, 5), 'other': (3,)}, [{'other': (1,)}], False),
+}
+
+
+def values(shapes):
+    return {name: random_value(name, shape).astype('f') for name, shape in shapes.items()}
+
+
+@pytest.fixture(params=REFUSED)
+def refused(request):
+    symbol, shapes, others, in_onnx = REFUSED[request.param]
+    arrays = bound(symbol, shapes, {}, {}).arg_dict
+    params = {name: array.asnumpy() for name, array in arrays.items() if name not in shapes}
+    for other in others:  # MXNet does
+        with pytest.raises((mx.base.MXNetError, RuntimeError)):
+            bound(rnn.roll(symbol) if rnn.__name__ == 'mxrnn' else symbol,
+                  {**shapes, **other}, params, {})
+    model = interop.Model(interop.graph_from_json(symbol.tojson()), params, {})
+    return model, symbol, shapes, others, in_onnx
+
+
+def test_by_torch(refused):
+    model, _, shapes, others, _ = refused
+    module = interop.to_torch(model).eval()
+    for other in [{}, *others]:
+        given = {name: torch.tensor(array) for name, array in values({**shapes, **other}).items()}
+        if not other:
+            module(**given)
+            continue
+        with pytest.raises((RuntimeError, ValueError)):
+            module(**given)
+
+
+def test_by_sources(refused):
+    model, _, shapes, others, _ = refused
+    source = generate(model)
+    for other in [{}, *others]:
+        given = values({**shapes, **other})
+        if not other:
+            outputs(source, given)
+            continue
+        with pytest.raises((RuntimeError, ValueError)):
+            outputs(source, given)
+
+
+def test_by_onnx(refused):
+    model, symbol, shapes, others, in_onnx = refused
+    serving = session(exported(symbol, model.arg_params, None, rolled=True))
+    for other in [{}, *(others if in_onnx else ())]:
+        given = values({**shapes, **other})
+        if not other:
+            serving.run(None, given)
+            continue
+        with pytest.raises(Exception, match='ONNXRuntimeError'):
+            serving.run(None, given)
+
+
+def test_what_is_repeated_on_purpose_is_not_refused():
+    """Arithmetic that repeats rows, as MXNet's broadcast_add."""
+    symbol = S.broadcast_add(lstm(3), OTHER)
+    shapes = {'data': (3, 3, 5), 'other': (1, 3, 4)}
+    executor = bound(symbol, shapes, {}, values(shapes))
+    params = {name: array.asnumpy() for name, array in executor.arg_dict.items()
+              if name not in shapes}
+    expected = executor.forward(is_train=False)[0].asnumpy()
+    model = interop.Model(interop.graph_from_json(symbol.tojson()), params, {})
+    given = {name: torch.tensor(array) for name, array in values(shapes).items()}
+    np.testing.assert_allclose(interop.to_torch(model)(**given).detach(), expected, atol=1e-5)
