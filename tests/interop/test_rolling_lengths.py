@@ -413,6 +413,10 @@ STATING = {
         mx.sym.Variable('data'), mx.sym.broadcast_axis(MEMORY, axis=0, size=length))), False),
     'repeated': (lambda length: beside(mx.sym.broadcast_axis(MEMORY, axis=0, size=length), length),
                  True),
+    'repeated to a shape': (lambda length: beside(mx.sym.broadcast_to(
+        MEMORY, shape=(length, 0, 1)), length), True),
+    'repeated to a shape of two sizes': (lambda length: beside(mx.sym.broadcast_to(
+        MEMORY, shape=(length, 0, 5)), length), False),
     'repeated along two axes': (lambda length: beside(mx.sym.broadcast_axis(
         MEMORY, axis=(0, 2), size=(length, 5)), length), False),
     'as many columns as steps': (lambda length: mx.sym.slice_axis(

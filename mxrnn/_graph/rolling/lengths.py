@@ -195,10 +195,13 @@ def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
 
 def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
     like = writer.first()
-    if like is None or node.size != (writer.length,):
+    axes, sizes = zip(*enumerate(node.shape)) if node.op == 'broadcast_to' else (
+        node.axis, node.size)
+    at = tuple([axis for axis, size in zip(axes, sizes) if size > 1])
+    if [size for size in sizes if size > 1] != [writer.length]:
         return None
-    return writer.named(writer.add('broadcast_like', '', {
-        'lhs_axes': node.axis, 'rhs_axes': (0,)}, [inputs[0], like]), node.name)
+    return like and writer.named(writer.add('broadcast_like', '', {
+        'lhs_axes': at, 'rhs_axes': (0,)}, [inputs[0], like]), node.name)
 
 
 def _part(writer: Freeing, node: Node, inputs: Entries, steps: int | None) -> Entry | None:
@@ -298,4 +301,4 @@ def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Ent
 
 
 _FREED: dict[str, Free] = {'Reshape': _reshape, 'broadcast_axis': _broadcast,
-                           '_arange': _numbered, 'clip': _clip}
+                           'broadcast_to': _broadcast, '_arange': _numbered, 'clip': _clip}
