@@ -14,7 +14,7 @@ from .._torch.recurrent import run_rnn
 from ..model import Model
 from .file import File, local, wrapped
 from .names import cell_of, reader_of, rnn_of, shown
-from .pasting import literal
+from .pasting import check_equal, literal
 from .sampling import run
 from .scope import Scope
 from .sizes import are_parameters
@@ -166,7 +166,7 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
     taken = [at for at in range(first) if passed[at]] or [0]
     origins = {_origin(scope.graph, scope.graph.nodes[scope.place].inputs[at]) for at in taken}
     if len(origins) > 1:  # zip would leave out the steps that one has more
-        scope.line(scope.check_equal(['%s.shape[%d]' % (
+        scope.line(scope.check(check_equal, *['%s.shape[%d]' % (
             inputs[at].unswapped.of, int(inputs[at].swapped)) for at in taken]))
     begins, others = inputs[first:first + states], [each.text for each in inputs[first + states:]]
     state = scope.states([(format(each), _state(each)) for each in begins], *data, *others)

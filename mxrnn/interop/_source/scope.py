@@ -145,10 +145,9 @@ class Scope:
         """Write a statement."""
         self._lines.append(_Line('', text))
 
-    def check_shape(self, x: str, sizes: Sequence[int]) -> str:
-        """The text of a statement that refuses other sizes, of which -1 are any."""
-        return '%s(%s, %s)' % (self.helper(check_shape), x, ', '.join(
-            map(str, sizes)))
+    def check(self, function: Callable[..., None], *arguments: object) -> str:
+        """The text of a statement that refuses something."""
+        return '%s(%s)' % (self.helper(function), ', '.join(map(str, arguments)))
 
     def check_inputs(self) -> None:
         """Begin with checks of the inputs' sizes: before the last axis those that the graph has as
@@ -157,14 +156,8 @@ class Scope:
 
     def _checks(self) -> list[str]:
         inputs = [each for name, each in self.inputs.items() if name in self.found]
-        repeats = any(node.op.startswith('broadcast_') and len(node.inputs) > 1
-                      for node in self.graph.walk())  # sizes of 1 may be right
-        return [self.check_shape(each.text, sizes) for each, sizes in stated(inputs)] + [
-            self.check_equal(texts) for texts in ([] if repeats else shared(inputs))]
-
-    def check_equal(self, sizes: Sequence[str]) -> str:
-        """The text of a statement that refuses sizes that are not equal."""
-        return '%s(%s)' % (self.helper(check_equal), ', '.join(sizes))
+        return [self.check(check_shape, each.text, *sizes) for each, sizes in stated(inputs)] + [
+            self.check(check_equal, *texts) for texts in shared(self.graph, inputs)]
 
     def helper(self, function: Callable[..., Any]) -> str:
         """Put a function before the class, once; its name."""

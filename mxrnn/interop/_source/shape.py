@@ -8,7 +8,7 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes import sizes
-from .pasting import check_least
+from .pasting import check_least, check_shape
 from .scope import Scope
 from .table import Emitted, Many, Open, Shape, Size, Unsupported, Value, emits, number, writes
 
@@ -186,7 +186,7 @@ def _cut(scope: Scope, x: Value, number: int, axis: int, squeeze: bool) -> Emitt
     if squeeze and not all(map(scope.used, range(number))):  # the last step, say
         x = scope.named(x)
         if axis < 2:  # time, perhaps: an index alone takes more steps, too
-            scope.line(scope.check_shape(x.text, [
+            scope.line(scope.check(check_shape, x.text, *[
                 number if at == axis else -1 for at in range(x.rank)]))
         return ['%s[%s%d]' % (x, ':, ' * axis, place) for place in range(number)]
     return Many('%s.unbind(%d)' % (x.of, axis) if squeeze else

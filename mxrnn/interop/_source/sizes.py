@@ -90,8 +90,10 @@ def stated(inputs: Sequence[Value]) -> Iterator[tuple[Value, list[int]]]:
             yield each, [size if isinstance(size, int) else -1 for size in each.shape]
 
 
-def shared(inputs: Sequence[Value]) -> list[list[str]]:
+def shared(graph: Graph, inputs: Sequence[Value]) -> list[list[str]]:
     """Texts of the sizes that several inputs have."""
+    if any(node.op.startswith('broadcast_') and len(node.inputs) > 1 for node in graph.walk()):
+        return []  # sizes of 1 may be right
     found: dict[Size, dict[str, int]] = {}
     for each in inputs:
         for at, size in enumerate(each.shape):

@@ -5,7 +5,7 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 
 from torch import Tensor
 
-from ..._graph.graph import Node
+from ..._graph.graph import Graph, Node
 from ..._graph.operators import row
 from . import Run
 
@@ -30,13 +30,12 @@ _SIZES: dict[str, Callable[[Node, Sequence[Tensor]], Iterable[Any]]] = {
     'elemwise_add': lambda node, arrays: [each.shape for each in arrays],
     'batch_dot': lambda node, arrays: [each.shape[:-2] for each in arrays],
     'where': lambda node, arrays: [each.shape for each in arrays[arrays[0].dim() == 1:]],
-    'RNN': lambda node, arrays: [each.shape[1] for each in (
-        arrays[0], *arrays[-2 if node.mode == 'lstm' else -1:])],
     **dict.fromkeys(('SequenceMask', 'SequenceLast', 'SequenceReverse'), _rows),
 }
 
 
-def refusing(node: Node, run: Run, training: bool, settled: Callable[[], bool]) -> Run:
+def refusing(graph: Graph, node: Node, run: Run, training: bool, settled: Callable[[], bool]
+             ) -> Run:
     """`run`, which refuses inputs of unlike sizes as MXNet does; but not where sizes are open that
     nothing told, as arrays have length 1 there.
 
@@ -48,6 +47,13 @@ def refusing(node: Node, run: Run, training: bool, settled: Callable[[], bool]) 
         Whether all sizes are known.
     """
     sizes_of = _SIZES.get('elemwise_add' if _is_elementwise(node) else node.op)
+    if node.op == 'RNN':  # states that are made have one row for any batch
+        count = 2 if node.mode == 'lstm' else 1
+        read = [at for at, entry in enumerate(node.inputs[2:2 + count], -count) if any(
+            each.is_variable for each in graph.ending_in([entry]).nodes)]
+
+        def sizes_of(node: Node, arrays: Sequence[Tensor]) -> Iterable[Any]:
+            return [arrays[at].shape[1] for at in (0, *read)]
     if sizes_of is None:
         return run
 

@@ -85,7 +85,7 @@ class Schedule:
 
     def __init__(self, graph: Graph) -> None:
         self.faults: dict[str, list[str]] = {}
-        runs = [None if node.is_variable else self._bound(node) for node in graph.nodes]
+        runs = [None if node.is_variable else self._bound(graph, node) for node in graph.nodes]
         if self.faults:
             return
         graph = _without_likes(graph)
@@ -115,7 +115,7 @@ class Schedule:
                 self.steps.append(Step(nodes[i], run, inputs, tuple(outputs[i])))
         self.settle({})
 
-    def _bound(self, node: Node) -> tuple[Run, Run] | Creation | None:
+    def _bound(self, graph: Graph, node: Node) -> tuple[Run, Run] | Creation | None:
         """The function that runs a node; None, with the fault noted, if there is none."""
         what = node.op
         try:
@@ -132,7 +132,7 @@ class Schedule:
                 run = operator.make(node)
                 if operator.creates:
                     return Creation(node, run)
-                run = refusing(node, run, operator.training, lambda: self.settled)
+                run = refusing(graph, node, run, operator.training, lambda: self.settled)
                 both = partial(run, False), partial(run, True)
                 return both if operator.training else (run, run)
         except AttributeValueError as error:
