@@ -44,5 +44,6 @@ setup(
         'docs': ['pdoc'],
         'onnx': ['onnx>=1.13'],
         'torch': ['torch'],
+        'gluonts': ['gluonts[torch]>=0.16'],
     },
 )

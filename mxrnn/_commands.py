@@ -90,7 +90,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('prefix', metavar='PREFIX', help='of the files of the checkpoint')
+    parser.add_argument('prefix', metavar='PREFIX', help='of the files of the checkpoint, or a '
+                        'folder of a GluonTS predictor')
     parser.add_argument('epoch', metavar='EPOCH', type=_epoch, nargs='?',
                         help='of the checkpoint, else the last one')
 

@@ -35,8 +35,12 @@ def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str) -> None:
 
 
 def load(options: argparse.Namespace) -> Any:
-    """The checkpoint of the options."""
+    """The checkpoint of the options; in a folder of GluonTS, that of its network."""
     from . import interop
+    if os.path.isfile(os.path.join(options.prefix, 'type.txt')):
+        from .interop.gluonts import input_names, network_of
+        fields, options.prefix = input_names(options.prefix), network_of(options.prefix)
+        say('fields', ', '.join('%s is %s' % pair for pair in fields.items()))
     model = interop.load(options.prefix, options.epoch)
     if options.epoch is None:
         say('epoch', '%s, the newest' % model.epoch)

@@ -1,0 +1,235 @@
+"""Forecasters that GluonTS saved from MXNet, as predictors of today's GluonTS, on torch.
+
+This module can be imported without GluonTS and torch; `load_predictor` needs both.
+"""
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+from functools import partial
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from .. import _check
+from .._files import named
+from .model import load
+
+__all__ = ['input_names', 'load_predictor', 'network_of']
+
+#: What a folder may name, by where today's GluonTS has it. Nothing else is made of a folder.
+_HOMES = {
+    'gluonts.transform': '''AddAgeFeature AddConstFeature AddObservedValuesIndicator AddTimeFeatures
+        AsNumpyArray CanonicalInstanceSplitter CausalMeanValueImputation Chain ConcatFeatures
+        DummyValueImputation ExpandDimArray Identity InstanceSplitter LastValueImputation
+        LeavesMissingValues ListFeatures MeanValueImputation RemoveFields RenameFields
+        RollingMeanValueImputation SampleTargetDim SelectFields SetField SetFieldIfNotPresent
+        SwapAxes TargetDimIndicator VstackFeatures''',
+    'gluonts.transform.sampler': 'PredictionSplitSampler',
+    'gluonts.transform.split': 'TFTInstanceSplitter',
+    'gluonts.time_feature': '''second_of_minute minute_of_hour hour_of_day day_of_week day_of_month
+        day_of_year week_of_year month_of_year second_of_minute_index minute_of_hour_index
+        hour_of_day_index day_of_week_index day_of_month_index day_of_year_index
+        week_of_year_index month_of_year_index''',
+    'gluonts.model.forecast_generator': 'QuantileForecastGenerator SampleForecastGenerator'}
+_KNOWN = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+#: What older versions call them: classes, and parameters by class.
+_RENAMED = {'TestSplitSampler': 'PredictionSplitSampler'}
+_PARAMETERS = {'Chain': {'trans': 'transformations'},
+               'InstanceSplitter': {'train_sampler': 'instance_sampler'}}
+
+_NO_GRAPH = '''%s has no graph: GluonTS saved a RepresentableBlockPredictor. Where MXNet and that \
+GluonTS still run, save the graph with these lines:
+
+    from pathlib import Path
+    from gluonts.model.predictor import Predictor
+    predictor = Predictor.deserialize(Path(%r))
+    folder = Path('with_graph')
+    folder.mkdir()
+    predictor.as_symbol_block_predictor(dataset=dataset).serialize(folder)'''
+
+
+def network_of(folder: str | os.PathLike[str]) -> str:
+    """The prefix of the network's checkpoint in a folder of GluonTS.
+
+    Raises
+    ------
+    ValueError
+        It is no folder of a `SymbolBlockPredictor`; the message says what to do.
+    """
+    folder = str(_check.instance('folder', folder, (str, os.PathLike), 'a path'))
+    kind = str(_read(folder, 'type.txt')).rpartition('.')[2]
+    if kind == 'RepresentableBlockPredictor':
+        raise ValueError(_NO_GRAPH % (folder, folder))
+    if kind != 'SymbolBlockPredictor':
+        raise ValueError('%s must be a folder of a SymbolBlockPredictor of GluonTS, got one of %s'
+                         % (folder, _check.shown(kind)))
+    return os.path.join(folder, 'prediction_net')
+
+
+def input_names(folder: str | os.PathLike[str]) -> dict[str, str]:
+    """GluonTS's fields by the names of the graph's inputs: ``{'data0': 'feat_static_cat', …}``."""
+    fields = _read(os.fspath(folder), 'parameters.json')['input_names']
+    return {'data%s' % (i if len(fields) > 1 else ''): field for i, field in enumerate(fields)}
+
+
+def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
+    """Read a forecaster that GluonTS saved where MXNet ran.
+
+    Parameters
+    ----------
+    folder : path
+        What ``predictor.as_symbol_block_predictor(dataset=…).serialize(folder)`` wrote, with
+        GluonTS 0.8 or newer.
+    device : str or torch.device
+        As `PyTorchPredictor` takes it.
+
+    Returns
+    -------
+    gluonts.torch.model.predictor.PyTorchPredictor
+        Its network is the graph of the folder; transformation, fields, lengths, batch size and the
+        kind of forecast are those of the folder.
+
+    Raises
+    ------
+    ValueError
+        The folder has no graph, or names a class that is not in this module's table.
+    CheckpointError
+        A file of the folder cannot be read.
+    ModuleNotFoundError
+        GluonTS or torch is not installed.
+    """
+    prefix, folder = network_of(folder), os.fspath(folder)
+    try:
+        from gluonts.torch.model.predictor import PyTorchPredictor
+    except ImportError as error:
+        raise ModuleNotFoundError('load_predictor needs GluonTS with torch (%s): pip install '
+                                  '"gluonts[torch]"' % error, name=error.name) from None
+    import torch
+
+    from . import to_torch
+    settings = _read(folder, 'parameters.json')
+    kept = ('input_names', 'batch_size', 'prediction_length', 'lead_time')
+    shape = _read(folder, 'prediction_net-in_out_format.json')['out_format']
+    generator = _made(settings['forecast_generator'])
+    transform = _made(_read(folder, 'input_transform.json'))
+    network = to_torch(load(prefix))
+    fields = {name: field for name, field in input_names(folder).items() if name in network.inputs}
+    kind = getattr(torch, np.dtype(_made(settings['dtype'])).name)
+    network.register_forward_pre_hook(partial(_given, fields, kind), with_kwargs=True)
+    network.register_forward_hook(partial(_grouped, shape, hasattr(generator, 'quantiles')))
+    return PyTorchPredictor(prediction_net=network, input_transform=transform, device=device,
+                            forecast_generator=generator, **{key: settings[key] for key in kept})
+
+
+def _read(folder: str, name: str) -> Any:
+    path = os.path.join(folder, name)
+    with named(path), open(path, encoding='utf-8') as stream:
+        return json.load(stream) if name.endswith('.json') else stream.read().strip()
+
+
+# ---- the network between GluonTS's fields and its own inputs and outputs
+
+def _given(fields: dict[str, str], kind: Any, module: Any, args: Any, batch: dict[str, Any]) -> Any:
+    """The inputs of the network, all of one type, as GluonTS gives them to MXNet."""
+    return (), {name: batch[field].to(kind) for name, field in fields.items()}
+
+
+def _grouped(shape: Any, quantiles: bool, module: Any, args: Any, outputs: Any) -> Any:
+    """The outputs as today's GluonTS takes them, from the form that the folder says they have."""
+    if quantiles and shape == 0:  # (batch, quantiles, time), neither located nor scaled later
+        return (outputs.transpose(1, 2),), None, None
+    arrays = iter(outputs if isinstance(outputs, tuple) else (outputs,))
+
+    def nested(each: Any) -> Any:
+        if isinstance(each, list):
+            return tuple(map(nested, each))
+        return next(arrays) if each >= 0 else None
+    return nested(shape)
+
+
+# ---- from the JSON of GluonTS, which names classes
+
+def _made(value: Any) -> Any:
+    """What the JSON describes, made of what the tables have alone."""
+    if isinstance(value, list):
+        return [_made(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if '__kind__' not in value:
+        return {key: _made(each) for key, each in value.items()}
+    path, args = value['class'], _made(value.get('args', []))
+    home, _, name = path.rpartition('.')
+    if home == 'numpy':
+        return np.array(*args) if name == 'array' else np.dtype(*args or [name]).type
+    if home.startswith('gluonts.time_feature'):  # classes called HourOfDay, later hour_of_day
+        name = re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower()
+    name = _RENAMED.get(name, name)
+    if not path.startswith('gluonts.') or name not in {**_KNOWN, **_OWN}:
+        raise ValueError('the folder names %s, which is not among the classes of GluonTS that '
+                         'mxrnn makes' % path)
+    given = {_PARAMETERS.get(name, {}).get(key, key): _made(each)
+             for key, each in value.get('kwargs', {}).items()}
+    if name in _OWN:
+        function = partial(_OWN[name], **given)
+        return function if name == 'FourierDateFeatures' else importlib.import_module(
+            'gluonts.transform').AdhocTransform(function)
+    found = getattr(importlib.import_module(_KNOWN[name]), name)
+    return found(*args, **given) if isinstance(found, type) else found
+
+
+# ---- what today's GluonTS has not without MXNet
+
+def _forked(data: dict[str, Any], *, enc_len: int, dec_len: int, num_forking: int | None = None,
+            target_field: str = 'target', start_input_field: str = 'start',
+            is_pad_out: str = 'is_pad', instance_sampler: Any = None, **fields: Any) -> Any:
+    """ForkingSequenceSplitter: the last `enc_len` steps, and what each of them looks ahead at."""
+    series, off, decoded, undecoded, excluded = ({*(fields.get(key) or ())} for key in (
+        'encoder_series_fields', 'encoder_disabled_fields', 'decoder_series_fields',
+        'decoder_disabled_fields', 'prediction_time_decoder_exclude'))
+    steps, forks = len(data[target_field]), num_forking or enc_len
+    front = max(enc_len, forks)
+    data = {**data, 'past_' + is_pad_out: (np.arange(enc_len) < enc_len - steps).astype(float),
+            'forecast_start': data[start_input_field] + steps}
+    for field in series | decoded | {target_field}:
+        array = np.atleast_2d(data.pop(field)).T
+        array = np.concatenate([np.zeros((front, array.shape[1]), array.dtype), array])
+        data['past_' + field] = array[front + steps - enc_len:front + steps] * (field not in off)
+        if field in decoded - excluded - {target_field}:
+            windows = np.stack([array[front + step + 1:front + step + 1 + dec_len] * (
+                step >= 0 and field not in undecoded) for step in range(steps - forks, steps)])
+            data['future_' + field] = windows[..., 0] if array.shape[1] == 1 else windows
+    return data
+
+
+def _quantized(data: dict[str, Any], bin_edges: Sequence[float], past_target: str,
+               future_target: str, scale: str = 'scale') -> Any:
+    """QuantizeScaled: which bin a target is in, in units of the mean of its past."""
+    size = np.mean(np.abs(data[past_target])) or 1.0
+    binned = {field: np.digitize(data[field] / size, bins=np.array(bin_edges))
+              for field in (past_target, future_target)}
+    return {**data, **binned, scale: np.array([size])}
+
+
+def _broadcast(data: dict[str, Any], field: str, ext_length: int = 0,
+               target_field: str = 'target') -> Any:
+    """BroadcastTo: as many steps as the target and its forecast have."""
+    steps = data[target_field].shape[-1] + ext_length
+    return {**data, field: np.broadcast_to(data[field], (*data[field].shape[:-1], steps))}
+
+
+def _fourier(index: Any, freq: str) -> Any:
+    """FourierDateFeatures: cosine and sine of a unit of the calendar."""
+    values = np.asarray(getattr(index, _check.choice('freq', freq, _UNITS)))
+    angles = values * 2 * np.pi / (values.max() + 1)
+    return np.vstack([np.cos(angles), np.sin(angles)])
+
+
+_UNITS = ('month', 'day', 'hour', 'minute', 'weekofyear', 'weekday', 'dayofweek', 'dayofyear',
+          'daysinmonth')
+_OWN: dict[str, Callable[..., Any]] = {
+    'ForkingSequenceSplitter': _forked, 'QuantizeScaled': _quantized,
+    'BroadcastTo': _broadcast, 'FourierDateFeatures': _fourier}

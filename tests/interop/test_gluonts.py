@@ -1,0 +1,404 @@
+"""Forecasters of GluonTS: graphs of their forms, and the folders that GluonTS saves."""
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+from mxrnn.interop import gluonts
+
+from .. import mx
+from .onnx_runs import bound, exported, session
+from .test_commands import command
+
+torch = pytest.importorskip('torch')
+
+BATCH, PAST, AHEAD, DRAWS = 3, 6, 3, 300
+S = mx.sym
+SHAPES = {'data0': (BATCH, PAST), 'data1': (BATCH, PAST, 2), 'data2': (BATCH, AHEAD, 2)}
+
+
+@functools.lru_cache(None)
+def _variable(name):
+    """One variable for all that read it."""
+    return S.Variable(name)
+
+
+@functools.lru_cache(None)
+def _lstm():
+    return mx.gluon.rnn.LSTMCell(4, prefix='lstm_')
+
+
+def _unrolled(data, count, states=None):
+    return _lstm().unroll(count, data, begin_state=states, layout='NTC', merge_outputs=True)
+
+
+def _weights(name, *ends):
+    return {end: _variable('%s_%s' % (name, end)) for end in ends or ('weight', 'bias')}
+
+
+def _dense(data, units, name):
+    return S.FullyConnected(data, num_hidden=units, flatten=False, name=name, **_weights(name))
+
+
+def _convolution(data, layer):
+    return S.relu(S.Convolution(data, num_filter=4, kernel=(2,), dilate=(2 ** layer,),
+                                **_weights('conv%d' % layer)))
+
+
+def _features():
+    """The series in units of its mean, beside what is known of the past; and that mean."""
+    scale = S.mean(S.abs(_variable('data0')), axis=1, keepdims=True) + 1
+    scaled = S.expand_dims(S.broadcast_div(_variable('data0'), scale), axis=2)
+    return S.Concat(scaled, _variable('data1'), dim=2), scaled, scale
+
+
+def _student(features, shape=()):
+    """Student's t: a normal number of the deviation that a gamma number gives."""
+    mean, size, half = (S.squeeze(_dense(features, 1, name), axis=-1)
+                        for name in ('mean', 'size', 'half'))
+    half, size = S.Activation(half, act_type='softrelu') + 3, S.sigmoid(size)
+    deviation = S.rsqrt(S.sample_gamma(half, S.ones_like(half) / 3, shape=shape))
+    noise = S.sample_normal(S.zeros_like(deviation), deviation)
+    if shape:
+        mean, size = (S.expand_dims(each, axis=-1) for each in (mean, size))
+    return S.broadcast_add(mean, S.broadcast_mul(noise, size))
+
+
+def _low_rank(features, width):
+    """Normal numbers of `width` series that a few common ones connect."""
+    mean, size = _dense(features, width, 'mean'), S.sigmoid(_dense(features, width, 'size'))
+    common = S.slice_axis(size, axis=-1, begin=0, end=1)
+    noise = [S.sample_normal(S.zeros_like(each), S.ones_like(each)) for each in (size, common)]
+    return mean + size * noise[0] + S.broadcast_mul(size, common * noise[1])
+
+
+def deepar(draw=_student):
+    """Each of many copies of a series goes on from what it has drawn itself."""
+    features, scaled, scale = _features()
+    _, states = _unrolled(features, PAST)
+    last = S.slice_axis(scaled, axis=1, begin=-1, end=None)
+    *states, last, scale, future = (S.repeat(each, repeats=DRAWS, axis=0) for each in (
+        *states, last, scale, _variable('data2')))
+    samples = []
+    for step in range(AHEAD):
+        known = S.slice_axis(future, axis=1, begin=step, end=step + 1)
+        output, states = _unrolled(S.Concat(last, known, dim=2), 1, states)
+        drawn = draw(output)
+        samples.append(S.broadcast_mul(drawn, scale))
+        last = S.expand_dims(drawn, axis=2)
+    return S.reshape(S.Concat(*samples, dim=1), (-1, DRAWS, AHEAD))
+
+
+def deepvar(width=3):
+    features, _, _ = _features()
+    copies = S.repeat(features, repeats=DRAWS, axis=0)
+    output, _ = _unrolled(copies, PAST)
+    last = S.slice_axis(output, axis=1, begin=-1, end=None)
+    return S.reshape(_low_rank(last, width), (-1, DRAWS, width))
+
+
+def gpvar():
+    """One cell for each of two series, with an own place in their covariance."""
+    features, _, _ = _features()
+    copies = S.repeat(features, repeats=DRAWS, axis=0)
+    outputs = [_unrolled(copies * factor, PAST)[0] for factor in (1, 2)]
+    last = S.stack(*[S.slice_axis(each, axis=1, begin=-1, end=None) for each in outputs], axis=2)
+    return S.reshape(_low_rank(last, 1), (-1, DRAWS, 2))
+
+
+def canonical():
+    return S.swapaxes(_student(_unrolled(_features()[0], PAST)[0], (DRAWS,)), 1, 2)
+
+
+def deepfactor():
+    """Factors that all series share, times weights of each, and noise of each."""
+    features, _, _ = _features()
+    factors = _dense(_unrolled(features, PAST)[0], 2, 'factors')
+    weights = S.mean(factors, axis=1, keepdims=True)
+    mean = S.sum(S.broadcast_mul(factors, weights), axis=-1)
+    deviation = S.sigmoid(S.squeeze(_dense(factors, 1, 'size'), axis=-1))
+    drawn = [S.expand_dims(S.sample_normal(mean, deviation), axis=1) for _ in range(DRAWS)]
+    return S.Concat(*drawn, dim=1)
+
+
+def wavenet():
+    """Dilated convolutions over the last steps, which are classes; each step draws the next."""
+    bins = 5
+    past = S.repeat(S.clip(S.abs(_variable('data0')) * 2, 0, bins - 1), repeats=DRAWS, axis=0)
+    samples = []
+    for _ in range(AHEAD):
+        found = S.transpose(S.Embedding(past, input_dim=bins, output_dim=4,
+                                        **_weights('bins', 'weight')), (0, 2, 1))
+        for layer in range(2):
+            found = _convolution(found, layer)
+        last = S.squeeze(S.slice_axis(found, axis=2, begin=-1, end=None), axis=2)
+        drawn = S.sample_multinomial(S.softmax(_dense(last, bins, 'chances')))
+        samples.append(S.expand_dims(S.cast(drawn, 'float32'), axis=1))
+        past = S.slice_axis(S.Concat(past, samples[-1], dim=1), axis=1, begin=1, end=None)
+    return S.reshape(S.Concat(*samples, dim=1), (-1, DRAWS, AHEAD))
+
+
+def mqrnn(quantiles=3):
+    """An encoder; what its last step gives is cut into steps, each with its quantiles."""
+    features, _, _ = _features()
+    hidden = _dense(_unrolled(features, PAST)[0], AHEAD * 4, 'decoded')
+    steps = S.Concat(S.reshape(S.slice_axis(hidden, axis=1, begin=-1, end=None), (-1, AHEAD, 4)),
+                     _variable('data2'), dim=2)
+    return S.transpose(_dense(S.relu(_dense(steps, 4, 'mlp')), quantiles, 'quantiles'), (0, 2, 1))
+
+
+def mqcnn():
+    found = S.transpose(_features()[0], (0, 2, 1))
+    for layer in range(2):
+        zeros = S.zeros_like(S.slice_axis(found, axis=2, begin=0, end=2 ** layer))
+        found = _convolution(S.Concat(zeros, found, dim=2), layer)
+    last = S.slice_axis(found, axis=2, begin=-1, end=None)
+    return S.reshape(_dense(S.flatten(last), 3 * AHEAD, 'quantiles'), (-1, 3, AHEAD))
+
+
+@pytest.mark.parametrize('form', [deepar, deepvar, gpvar, canonical, deepfactor, wavenet, mqrnn,
+                                  mqcnn], ids=lambda form: form.__name__)
+def test_graphs_of_forecasters_give_what_mxnet_gives(form, tmp_path):
+    symbol = form()
+    shapes = {name: SHAPES[name] for name in symbol.list_arguments() if name in SHAPES}
+    random = np.random.RandomState(0)
+    data = {name: random.normal(size=shape).astype('f') for name, shape in shapes.items()}
+    executor = bound(symbol, shapes, {}, data)
+    weights = {name: array.asnumpy() for name, array in executor.arg_dict.items()
+               if name not in shapes}
+    runs = [executor.forward()[0].asnumpy() for _ in range(2)]
+    graph = interop.graph_from_json(symbol.tojson())
+    module = interop.to_torch(interop.Model(graph, weights, {})).eval()
+    with torch.no_grad():
+        runs.append(module(**{name: torch.from_numpy(each) for name, each in data.items()}).numpy())
+    content = exported(symbol, weights, {
+        name: ('batch', *shape[1:]) for name, shape in shapes.items()}, rolled=True)
+    serving = session(content)
+    # onnxruntime seeds its samplers by the number of the node: their first numbers are much alike.
+    runs.append([serving.run(None, data)[0] for _ in range(2)][1])
+    if np.array_equal(runs[0], runs[1]):
+        for run in runs[2:]:
+            np.testing.assert_allclose(run, runs[0], atol=1e-5)
+        return
+    # The means of draws differ by six deviations of a mean once in 10 ** 9 elements.
+    mean, spread = np.mean(runs[:2], (0, 2)), np.std(runs[:2], (0, 2)) + 1e-6
+    for run in runs[2:]:
+        assert run.shape == runs[0].shape
+        step = 1 if run.shape[1] == DRAWS else 2
+        assert (abs(run.mean(step) - mean) < 6 * spread * (1.5 / DRAWS) ** 0.5 + 1e-6).all()
+        assert (abs(run.std(step) / spread - 1) < 0.6).all()
+
+
+# ---- folders
+
+PREDICTOR = 'gluonts.mx.model.predictor.SymbolBlockPredictor'
+
+
+def _instance(path, *args, **kwargs):
+    return {'__kind__': 'instance', 'class': path, 'args': list(args), 'kwargs': kwargs}
+
+
+def _folder(path, transform, kind=PREDICTOR, form=0, generator='SampleForecastGenerator',
+            **settings):
+    """A folder as GluonTS writes it, of a network that gives two numbers for each series."""
+    symbol = _dense(_variable('data1'), 2, 'dense')
+    weights = {'dense_weight': np.ones((2, 3), 'f'), 'dense_bias': np.array([0, 1], 'f')}
+    interop.save(interop.Model(interop.graph_from_json(symbol.tojson()), weights, {}),
+                 str(path / 'prediction_net'), 0)
+    (path / 'type.txt').write_text(kind)
+    (path / 'prediction_net-in_out_format.json').write_text(json.dumps({'out_format': form}))
+    (path / 'input_transform.json').write_text(json.dumps(transform))
+    (path / 'parameters.json').write_text(json.dumps({
+        'batch_size': 32, 'prediction_length': 2, 'lead_time': 1, 'freq': 'H',
+        'ctx': _instance('mxnet.context.Context', 'cpu', 0),
+        'dtype': {'__kind__': 'type', 'class': 'numpy.float32'},
+        'input_names': ['feat_static_cat', 'past_target'],
+        'forecast_generator': _instance('gluonts.model.forecast_generator.' + generator,
+                                        **settings)}))
+    return path
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Packages called gluonts whose classes only hold what they are given."""
+    class Made:
+        def __init__(self, *args, **kwargs):
+            self.args, self.__dict__ = args, {**self.__dict__, **kwargs}
+    for path in ('gluonts', 'gluonts.transform', 'gluonts.transform.sampler', 'gluonts.torch',
+                 'gluonts.transform.split', 'gluonts.time_feature', 'gluonts.model',
+                 'gluonts.model.forecast_generator', 'gluonts.torch.model',
+                 'gluonts.torch.model.predictor'):
+        monkeypatch.setitem(sys.modules, path, types.ModuleType(path))
+    for home, names in {**gluonts._HOMES, 'gluonts.torch.model.predictor': 'PyTorchPredictor'
+                        }.items():
+        for name in names.split():
+            made = type(name, (Made,), {}) if name[0].isupper() else lambda index: index
+            setattr(sys.modules[home], name, made)
+    sys.modules['gluonts.transform'].AdhocTransform = type('AdhocTransform', (Made,), {})
+
+
+def test_a_folder_of_an_older_version_becomes_a_predictor_of_today(stand_in, tmp_path):
+    hour = sys.modules['gluonts.time_feature'].hour_of_day
+    transform = _instance('gluonts.transform._base.Chain', trans=[
+        _instance('gluonts.transform.feature.AddTimeFeatures', pred_length=2, time_features=[
+            _instance('gluonts.time_feature._base.HourOfDay'),
+            {'__kind__': 'type', 'class': 'gluonts.time_feature._base.hour_of_day'}]),
+        _instance('gluonts.transform.field.SetField', value=_instance(
+            'numpy.array', [0], _instance('numpy.dtype', 'int32')))])
+    predictor = gluonts.load_predictor(_folder(tmp_path, transform), device='cpu')
+    assert type(predictor).__name__ == 'PyTorchPredictor'
+    assert (predictor.prediction_length, predictor.lead_time, predictor.batch_size) == (2, 1, 32)
+    features, field = predictor.input_transform.transformations
+    assert features.time_features == [hour, hour] and features.pred_length == 2
+    assert field.value.dtype == 'int32' and field.value.tolist() == [0]
+    batch = {'past_target': torch.ones(4, 3, dtype=torch.float64),
+             'feat_static_cat': torch.ones(4, 1)}
+    torch.testing.assert_close(predictor.prediction_net(**batch),
+                               torch.tensor([[3., 4.]]).repeat(4, 1))
+
+
+@pytest.mark.parametrize('form, wanted', [
+    (0, ((3, 2, 1), None, None)), ([[0], -1, -1], ((3, 1, 2), None, None))],
+    ids=['older', 'today'])
+def test_quantiles_come_as_todays_generator_takes_them(form, wanted, stand_in):
+    (array,), *rest = gluonts._grouped(form, True, None, (), torch.zeros(3, 1, 2))
+    assert (tuple(array.shape), *rest) == wanted
+
+
+@pytest.mark.parametrize('transform, message', [
+    (_instance('gluonts.transform._base.AdhocTransform'), 'AdhocTransform'),
+    (_instance('os.system', 'true'), r'os\.system'),
+    (_instance('evil.Chain'), r'evil\.Chain'),
+    ([_instance('gluonts.transform.convert.CDFtoGaussianTransform')], 'CDFtoGaussianTransform'),
+    ({'key': {'__kind__': 'type', 'class': 'builtins.eval'}}, r'builtins\.eval')])
+def test_what_the_table_has_not_is_refused_by_name(transform, message, stand_in, tmp_path):
+    _folder(tmp_path, {'made': transform})
+    with pytest.raises(ValueError, match=message):
+        gluonts.load_predictor(tmp_path)
+
+
+def test_folders_without_a_graph_are_refused_with_what_to_do(tmp_path):
+    _folder(tmp_path, {}, kind='gluonts.mx.model.predictor.RepresentableBlockPredictor')
+    with pytest.raises(ValueError, match=r'as_symbol_block_predictor\(dataset=dataset\)'):
+        gluonts.load_predictor(tmp_path)
+    (tmp_path / 'type.txt').write_text('gluonts.torch.model.predictor.PyTorchPredictor')
+    with pytest.raises(ValueError, match='PyTorchPredictor'):
+        gluonts.network_of(tmp_path)
+    with pytest.raises(interop.CheckpointError, match='type.txt'):
+        gluonts.network_of(tmp_path / 'nowhere')
+    with pytest.raises(TypeError, match='folder must be a path'):
+        gluonts.network_of(3)
+
+
+def test_the_commands_take_a_folder(tmp_path, capsys):
+    folder = _folder(tmp_path, {})
+    assert command('export', folder, '--torch', tmp_path / 'net.pt') == 0
+    assert 'data1 is past_target' in capsys.readouterr().out
+    module = interop.load_torch(str(tmp_path / 'net.pt'))
+    assert module(data1=torch.ones(1, 3)).tolist() == [[3, 4]]
+
+
+def test_windows_ahead_of_each_step():
+    """ForkingSequenceSplitter, of two forks, for a series that is shorter than the encoder."""
+    entry = {'target': np.array([1., 2.]), 'time': np.array([[10., 20., 30., 40.], [0, 0, 0, 0]]),
+             'start': 5}
+    found = gluonts._forked(entry, enc_len=3, dec_len=2, num_forking=3,
+                            encoder_series_fields=['time'], decoder_series_fields=['time'],
+                            prediction_time_decoder_exclude=[])
+    assert found['past_target'].tolist() == [[0], [1], [2]]
+    assert found['past_time'][:, 0].tolist() == [0, 10, 20]
+    assert found['future_time'][..., 0].tolist() == [[0, 0], [20, 30], [30, 40]]
+    assert found['past_is_pad'].tolist() == [1, 0, 0] and found['forecast_start'] == 7
+    assert entry.keys() == {'target', 'time', 'start'} and 'target' not in found
+
+
+def test_targets_in_bins_and_features_of_the_calendar():
+    entry = {'past_target': np.array([2., -2.]), 'future_target': np.array([5.])}
+    found = gluonts._quantized(entry, [-.5, .5, 2], 'past_target', 'future_target')
+    assert found['past_target'].tolist() == [2, 0] and found['future_target'].tolist() == [3]
+    assert found['scale'].tolist() == [2]
+    index = types.SimpleNamespace(hour=[0, 1, 3])
+    np.testing.assert_allclose(gluonts._fourier(index, 'hour')[0], [1, 0, 0], atol=1e-9)
+    with pytest.raises(ValueError, match='freq'):
+        gluonts._fourier(index, 'tolist')
+    wide = gluonts._broadcast({'f': np.ones((2, 1)), 'target': np.ones(3)}, 'f', 2)
+    assert wide['f'].shape == (2, 5)
+
+
+# ---- the page, with GluonTS itself
+
+ROOT = Path(__file__).parents[2]
+
+DATA = '''
+import sys
+import numpy as np
+from gluonts.dataset.common import ListDataset
+
+def series(freq, cut):
+    steps = np.arange(24 * 10)
+    return ListDataset([{'start': '2021-01-04 00:00', 'item_id': 's%d' % i, 'target': (
+        20 + 5 * i + (6 + i) * np.sin(2 * np.pi * (steps + 3 * i) / 24)
+        + np.random.RandomState(i).randn(len(steps))).astype('float32')[:len(steps) - cut]}
+        for i in range(4)], freq=freq)
+
+def forecasts(predictor, dataset):
+    found = predictor.predict(dataset, num_samples=1000)
+    return {each.item_id: np.array([each.quantile(level) for level in ('0.1', '0.5', '0.9')])
+            for each in found}
+'''
+
+TRAIN = DATA + '''
+from gluonts.model.deepar import DeepAREstimator
+from gluonts.model.seq2seq import MQRNNEstimator
+from gluonts.mx.trainer import Trainer
+from gluonts.evaluation import Evaluator, make_evaluation_predictions
+for name, estimator in (('deepar', DeepAREstimator), ('mqrnn', MQRNNEstimator)):
+    dataset = series('H', 12)
+    predictor = estimator(freq='H', prediction_length=12, context_length=24, trainer=Trainer(
+        epochs=2, num_batches_per_epoch=10)).train(dataset)
+%s
+    np.savez(name + '.npz', **forecasts(predictor, dataset))
+'''
+
+PREDICT = DATA + '''
+from mxrnn.interop.gluonts import load_predictor
+for name, bound in (('deepar', 0.1), ('mqrnn', 1e-5)):
+    wanted, found = np.load(name + '.npz'), forecasts(load_predictor(name), series('h', 12))
+    assert wanted.files == list(found)
+    for item, levels in found.items():
+        difference = abs(levels - wanted[item]).mean() / abs(wanted[item]).mean()
+        assert difference < bound, (name, item, difference)
+assert 'mxnet' not in sys.modules
+'''
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.once
+@pytest.mark.skipif(shutil.which('python3.8') is None, reason='GluonTS 0.9 needs Python 3.8')
+def test_models_of_gluonts_forecast_in_todays(tmp_path):
+    page = (ROOT / 'docs' / 'gluonts.md').read_text(encoding='utf-8')
+    old, new = (re.sub(' *#.*', '', each) for each in re.findall(
+        r'^```sh\n(.*?)^```', page, re.M | re.S)[:2])
+    saving = next(each for each in re.findall(r'^```py\n(.*?)^```', page, re.M | re.S))
+    saving = ''.join('    %s\n' % line for line in saving.replace("'deepar'", 'name').splitlines())
+
+    def run(python, *arguments):
+        subprocess.run([str(python), *map(str, arguments)], cwd=tmp_path, check=True)
+    for name, python, lines, program in (
+            ('old', 'python3.8', old, TRAIN % saving),
+            ('new', sys.executable, new.replace('.[', '%s[' % ROOT), PREDICT)):
+        run(python, '-m', 'venv', name)
+        for line in lines.strip().splitlines():
+            subprocess.run('%s/bin/%s' % (name, line), shell=True, cwd=tmp_path, check=True)
+        run(tmp_path / name / 'bin' / 'python', '-c', program)
