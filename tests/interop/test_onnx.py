@@ -5,7 +5,6 @@ import doctest
 import os
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -310,8 +309,7 @@ def test_the_example_runs():
 # ---- refusals
 
 def model_of(symbol, params=None):
-    return types.SimpleNamespace(graph=graph_from_json(symbol.tojson()), arg_params=params or {},
-                                 aux_params={})
+    return interop.Model(graph_from_json(symbol.tojson()), params or {}, {})
 
 
 def test_a_model_gives_the_same_file_in_each_process(tmp_path):
