@@ -83,7 +83,7 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
     ----------
     folder : path
         What ``predictor.as_symbol_block_predictor(dataset=…).serialize(folder)`` wrote, with
-        GluonTS 0.8 or newer.
+        GluonTS 0.9 or newer.
     device : str or torch.device
         As `PyTorchPredictor` takes it.
 
@@ -117,7 +117,12 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
     generator = _made(settings['forecast_generator'])
     transform = _made(_read(folder, 'input_transform.json'))
     network = to_torch(load(prefix))
-    fields = {name: field for name, field in input_names(folder).items() if name in network.inputs}
+    names = input_names(folder)
+    missing = [name for name in network.inputs if name not in names]
+    if missing:
+        raise ValueError('%s has no values for %s: its parameters were not saved' % (
+            folder, ', '.join(missing[:3]) + ', …' * (len(missing) > 3)))
+    fields = {name: field for name, field in names.items() if name in network.inputs}
     kind = getattr(torch, np.dtype(_made(settings['dtype'])).name)
     network.register_forward_pre_hook(partial(_given, fields, kind), with_kwargs=True)
     network.register_forward_hook(partial(_grouped, shape, hasattr(generator, 'quantiles')))

@@ -211,7 +211,8 @@ def _instance(path, *args, **kwargs):
 def _folder(path, transform, kind=PREDICTOR, form=0, generator='SampleForecastGenerator',
             **settings):
     """A folder as GluonTS writes it, of a network that gives two numbers for each series."""
-    symbol = _dense(_variable('data1'), 2, 'dense')
+    symbol = S.FullyConnected(_variable('data1'), num_hidden=2, flatten=False, name='dense_fwd',
+                              **_weights('dense'))
     weights = {'dense_weight': np.ones((2, 3), 'f'), 'dense_bias': np.array([0, 1], 'f')}
     interop.save(interop.Model(interop.graph_from_json(symbol.tojson()), weights, {}),
                  str(path / 'prediction_net'), 0)
@@ -298,6 +299,14 @@ def test_folders_without_a_graph_are_refused_with_what_to_do(tmp_path):
         gluonts.network_of(tmp_path / 'nowhere')
     with pytest.raises(TypeError, match='folder must be a path'):
         gluonts.network_of(3)
+
+
+def test_a_folder_without_weights_is_refused(stand_in, tmp_path):
+    """GluonTS 0.8 writes such folders with MXNet 1.9."""
+    model = interop.load(str(_folder(tmp_path, {}) / 'prediction_net'))
+    interop.save(model._replace(arg_params={}), str(tmp_path / 'prediction_net'), 0)
+    with pytest.raises(ValueError, match='no values for dense_weight, dense_bias'):
+        gluonts.load_predictor(tmp_path)
 
 
 def test_the_commands_take_a_folder(tmp_path, capsys):
