@@ -19,6 +19,7 @@ import pytest
 import mxrnn as rnn
 
 from . import needs_operator
+from .trainings import HANGS
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = importlib.util.spec_from_file_location('_hosts', ROOT / 'benchmarks' / '_hosts.py')
@@ -79,7 +80,7 @@ def training(folder: Path) -> dict[str, str]:
 
 def wait_for_batch_10(folder: Path) -> None:
     """Wait until both workers have saved in the middle of the third epoch."""
-    until = time.monotonic() + 200
+    until = time.monotonic() + HANGS
     while len(list(folder.glob('checkpoints/lm-0002.batch-0010.p*'))) < 3:
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -119,7 +120,7 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
         environment = training(folder)
         started = [hosts.start(host, ['bash', '-c', commands], cwd=str(folder), env=environment)
                    for host, commands in enumerate((FIRST_HOST, SECOND_HOST))]
-        printed = ''.join(process.communicate(timeout=100)[0] for process in started)
+        printed = ''.join(process.communicate(timeout=HANGS)[0] for process in started)
         assert [process.returncode for process in started] == [0, 0], printed
         sums, seen = results(printed)
         assert len(sums) == 2 and sums[0] == sums[1], printed
@@ -141,7 +142,7 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
         os.killpg(started[1].pid, signal.SIGKILL)
         hold.unlink()
         started[1].communicate()
-        printed = started[0].communicate(timeout=60)[0]
+        printed = started[0].communicate(timeout=HANGS)[0]
         assert len(re.findall(r'^mxrnn: worker \d \(10\.0\.0\.2, process \d+\) is gone; this .* '
                               r'ends, to be started again \(status 75\)$', printed,
                               re.MULTILINE)) == 3
@@ -154,7 +155,7 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
                                    environment, DMLC_PS_ROOT_URI='10.0.0.1',
                                    OMPI_COMM_WORLD_RANK=str(rank)))
                    for rank in range(4)]
-        printed = ''.join(process.communicate(timeout=100)[0] for process in started)
+        printed = ''.join(process.communicate(timeout=HANGS)[0] for process in started)
         assert [process.returncode for process in started] == [0, 0, 0, 0], printed
         again, seen = results(printed)
         assert again == sums
@@ -244,7 +245,7 @@ def test_recipes_start_again_what_was_killed(recipe, tmp_path) -> None:
         os.kill(next(pid for pid, role in processes(tmp_path).items() if role == 'worker'),
                 signal.SIGKILL)
         hold.unlink()
-        printed = ''.join(process.communicate(timeout=300)[0] for process in started)
+        printed = ''.join(process.communicate(timeout=HANGS)[0] for process in started)
         assert [process.returncode for process in started] == [0] * len(started), printed
         assert not processes(tmp_path)
     sums, seen = results(printed)

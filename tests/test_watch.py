@@ -73,11 +73,11 @@ class Training:
     def printed(self, number: int) -> str:
         return (self.folder / str(number)).read_text(encoding='utf-8')
 
-    def wait(self, condition, seconds: float = 100) -> float:
+    def wait(self, condition) -> float:
         """Wait until a condition holds; returns after how many seconds."""
         start = time.monotonic()
         while not condition():
-            assert time.monotonic() < start + seconds, [
+            assert time.monotonic() < start + trainings.HANGS, [
                 self.printed(number) for number in range(len(self.processes))]
             time.sleep(0.05)
         return time.monotonic() - start
@@ -105,7 +105,7 @@ def test_all_end_when_one_is_gone_and_name_it(number, how, tmp_path):
     with Training(tmp_path).at_work() as training:
         training.processes[number].send_signal(how)
         others = [other for other in range(4) if other != number]
-        training.wait(lambda: training.ended(*others), 30)
+        training.wait(lambda: training.ended(*others))
         role = ROLES[number]
         for other in others:
             assert training.processes[other].returncode == 75
@@ -145,7 +145,7 @@ def test_a_worker_that_waits_for_others_at_its_end_ends_when_one_is_gone(tmp_pat
         training.wait(lambda: any('done' in training.printed(number) for number in (2, 3)))
         first = 2 if 'done' in training.printed(2) else 3
         training.processes[5 - first].kill()
-        training.wait(lambda: training.ended(0, 1, first), 30)
+        training.wait(lambda: training.ended(0, 1, first))
         assert {training.processes[number].returncode for number in (0, 1, first)} == {75}
 
 
@@ -182,7 +182,7 @@ def test_what_registers_in_the_place_of_a_dead_worker_ends_with_the_others(tmp_p
         training.wait(lambda: 'imported' in training.printed(4))
         training.processes[3].kill()
         (tmp_path / 'hold').unlink()  # at once, or ps-lite gives it the place of the dead
-        training.wait(lambda: training.ended(0, 1, 2, 4), 60)
+        training.wait(lambda: training.ended(0, 1, 2, 4))
         assert training.statuses() == [75, 75, 75, -signal.SIGKILL, 75]
 
 
@@ -191,7 +191,7 @@ def test_all_end_when_the_scheduler_was_started_again(tmp_path):
     with Training(tmp_path, PS_HEARTBEAT_TIMEOUT='20').at_work() as training:
         training.processes[0].kill()
         training.start('scheduler')  # long before the others miss the first one
-        training.wait(lambda: training.ended(1, 2, 3), 60)
+        training.wait(lambda: training.ended(1, 2, 3))
         assert training.statuses() == [-signal.SIGKILL, 75, 75, 75, None]
         assert 'was started again' in training.printed(2)
 

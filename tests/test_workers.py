@@ -391,7 +391,7 @@ def start(folder, *kill, workers: int = 2) -> list:
 def finish(processes) -> str:
     """Wait for the end of all; return what they printed."""
     try:
-        printed = ''.join([process.communicate(timeout=110)[0] for process in processes])
+        printed = ''.join([process.communicate(timeout=trainings.HANGS)[0] for process in processes])
     finally:
         for process in processes:
             process.kill()
@@ -402,7 +402,7 @@ def finish(processes) -> str:
 def refused(processes) -> list[str]:
     """The output of each worker that ends with an error; others may wait for it for ever."""
     try:
-        printed = [process.communicate(timeout=110)[0] for process in processes[2:]]
+        printed = [process.communicate(timeout=trainings.HANGS)[0] for process in processes[2:]]
     finally:
         for process in processes:
             process.kill()
@@ -460,7 +460,7 @@ def test_all_workers_name_another_number_of_them(workers, first_epoch):
 def test_a_worker_dies_and_all_go_on_at_the_same_batch(rank, when, batch, whole, tmp_path):
     processes = start(tmp_path, rank, 1, 6, when)
     try:
-        until = time.monotonic() + 100
+        until = time.monotonic() + trainings.HANGS
         dead = []
         while not dead:
             assert time.monotonic() < until
