@@ -102,6 +102,9 @@ class _Child:
         except (EOFError, OSError, pickle.UnpicklingError):
             _end(process)
             return None
+        except BaseException:  # an interrupt: the next one would get this answer
+            _end(process)
+            raise
         finally:
             timer.cancel()
 

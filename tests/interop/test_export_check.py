@@ -18,7 +18,7 @@ from .test_states import model_for
 pytest.importorskip('onnxruntime')
 torch = pytest.importorskip('torch', reason='torch is not installed')
 
-from mxrnn.interop import export_check, running  # noqa: E402, I001  isort: skip
+from mxrnn.interop import export_check, in_mxnet, running  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
 from mxrnn.interop._onnx import write_onnx  # noqa: E402  isort: skip
 from mxrnn.interop._torch.saving import write_torch  # noqa: E402  isort: skip
@@ -187,3 +187,15 @@ def test_weights_are_left_as_they_are(model, tmp_path):
     interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 16, 9, 9)})
     for name, array in before.items():
         np.testing.assert_array_equal(model.arg_params[name], array)
+
+
+def test_an_interrupted_check_leaves_no_answer_to_the_next(model, tmp_path, monkeypatch):
+    def interrupted(pipe):
+        raise KeyboardInterrupt
+    in_mxnet.of_mxnet()  # its process runs
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(in_mxnet.pickle, 'load', interrupted)
+        written('onnx', model, tmp_path / 'a.onnx')
+    assert not list(tmp_path.iterdir())
+    other, _ = model_for(scores(7), {'data': (2, 7, 5)})
+    assert written('onnx', other, tmp_path / 'a.onnx')[0] == 'checked'
