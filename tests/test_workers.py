@@ -391,7 +391,8 @@ def start(folder, *kill, workers: int = 2) -> list:
 def finish(processes) -> str:
     """Wait for the end of all; return what they printed."""
     try:
-        printed = ''.join([process.communicate(timeout=trainings.HANGS)[0] for process in processes])
+        printed = ''.join([process.communicate(timeout=trainings.HANGS)[0]
+                           for process in processes])
     finally:
         for process in processes:
             process.kill()

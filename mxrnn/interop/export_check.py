@@ -29,6 +29,7 @@ _SIZES = (3, 2, 5, 4, 7, 6), (4, 11, 6, 13, 8, 15), (2, 16, 9, 5, 12, 10)
 #: How many sets of sizes are tried; how many times the effect of rounding is no difference, and
 #: from which effect on nothing is compared.
 _TRIES, _NOISE, _CHAOS = 64, 16, 1e-3
+_REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
 
 
 def tolerance(arrays: Sequence[Any]) -> float:
@@ -76,8 +77,8 @@ def check_export(model: Model, open_written: Callable[[], File], *, by_torch: bo
     except ImportError:
         return 'not checked', '%s is not installed' % ('torch' if by_torch else 'onnxruntime')
     except (ValueError, CheckpointError) as error:
-        raise ExportError('what was written cannot be read: %s' % without_stage(str(error))
-                          ) from None
+        raise ExportError('what was written cannot be read: %s\n%s' % (
+            without_stage(str(error)), _REMEDY)) from None
     if shapes is not None:
         file = file._replace(inputs=[(name, shapes.get(name, shape), kind)
                                      for name, shape, kind in file.inputs])
@@ -131,8 +132,8 @@ def _numbers(graph: Graph) -> list[int]:
         *sorted(steps), *sorted(bounds(graph)), *sorted(sizes), *sorted(parts)]) if each > 1]
 
 
-class _Chaos(ValueError):
-    """Rounding alone changes an output too much to compare it."""
+class _Incomparable(ValueError):
+    """Rounding alone changes an output too much to compare it, or it has no numbers."""
 
 
 class _Check:
@@ -197,16 +198,18 @@ class _Check:
             try:
                 self.run(data, wanted)
                 return
-            except (ExportError, _Chaos):
+            except (ExportError, _Incomparable):
                 raise
             except ValueError as error:  # MXNet leaves out what a Reshape has no room for
                 refused = refused or str(error)
         if refused:
-            raise ExportError(without_stage(refused))
+            raise ExportError('%s\n%s' % (without_stage(refused), _REMEDY))
         raise reason or ValueError('there are no sizes to try')
 
-    def run(self, data: Data, wanted: Sequence[np.ndarray]) -> None:
+    def run(self, data: Data, wanted: Sequence[np.ndarray], rolled: bool = False) -> None:
         """Compare one run; a file with states in chunks of 1, 2 and the rest.
+
+        `rolled` tells whether the checkpoint's graph was rolled up to take the data.
 
         Raises
         ------
@@ -219,24 +222,27 @@ class _Check:
         counts = _chunks(file.steps(data)) if file.steps else []
         got = file.outputs(data, counts)
         said = ', '.join('%s %s' % (name, array.shape) for name, array in data.items()) + (
-            ' in chunks of %s' % ' and '.join(map(str, counts)) if counts else '')
+            ' in chunks of %s' % ' and '.join(map(str, counts)) if counts else '') + (
+            ' (rolled up)' if rolled else '')
         allowed = tolerance([*wanted, *model.arg_params.values()])
         for at, (name, one, other) in enumerate(zip(file.names, got, wanted)):
+            if other.size and not np.isfinite(other).any():
+                raise _Incomparable('the output %s has no finite number for %s' % (name, said))
             same = one.shape == other.shape
             apart = difference(one, other) if same else np.inf
             if not apart <= allowed:
                 noise = self._noise(data, at, other) if same else 0.0
                 if not noise < _CHAOS:
-                    raise _Chaos('rounding alone moves the output %s by %.1g of its largest value'
-                                 % (name, noise))
+                    raise _Incomparable('rounding alone moves the output %s by %.1g of its largest '
+                                        'value' % (name, noise))
                 self._rounding = max(self._rounding, noise)
                 if not apart <= _NOISE * noise:
                     raise ExportError(
                         'the output %s differs from that of the checkpoint in %s %s, for %s. The '
-                        'first node that differs is %s' % (
+                        'first node that differs is %s\n%s' % (
                             name, self._checkpoint.name, 'by %.3g of the largest value' % apart
                             if same else 'in its shape: %s, not %s' % (one.shape, other.shape),
-                            said, self._first(data, at)))
+                            said, self._first(data, at), _REMEDY))
             self._worst = max(self._worst, apart)
         self._said.append(said)
 
@@ -261,8 +267,9 @@ class _Check:
                 data = self._drawn({name: size + more for name, size in zip(
                     self._names, itertools.cycle(sizes))})
                 try:
-                    self.run(data, self._checkpoint.rolled(data) if self._unrolled else
-                             self._checkpoint.outputs(data)[1])
+                    rolled, wanted = (True, self._checkpoint.rolled(data)) if (
+                        self._unrolled) else self._checkpoint.outputs(data)
+                    self.run(data, wanted, rolled)
                 except ExportError:
                     raise
                 except EndedError:

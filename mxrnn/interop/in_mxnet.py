@@ -22,8 +22,8 @@ __all__ = ['EndedError', 'of_mxnet', 'serve']
 
 #: Keeps MXNet from fusing operators, which gives wrong numbers (docs/mxnet-defects.md).
 _UNFUSED = {'MXNET_SUBGRAPH_BACKEND': 'NONE', 'MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE': '1'}
-#: How many seconds a run may take.
-_LIMIT = 60
+#: How many seconds a run may take, and the import of MXNet.
+_LIMIT, _START = 60, 600
 _CODE = 'import sys; sys.path[:] = %r; from mxrnn.interop.in_mxnet import serve; serve()'
 
 
@@ -73,11 +73,16 @@ class _Child:
         except (ImportError, ValueError):
             return False
         self._owner, self._model = os.getpid(), None
-        self._process = subprocess.Popen(
-            [sys.executable, '-c', _CODE % sys.path], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **_UNFUSED})
-        atexit.register(_end, self._process)
-        return self._receive(self._process) == 'ready'
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, '-c', _CODE % [str(each) for each in sys.path]],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                env={**os.environ, **_UNFUSED})
+        except (OSError, TypeError):  # no process can be started, or there is no executable
+            self._process = None
+            return False
+        atexit.register(_end_own, self._process, self._owner)
+        return self._receive(self._process, _START) == 'ready'
 
     def ask(self, model: Model, rolled: int | None, data: Data) -> Any:
         """The outputs, or a sentence that says why there are none; None if it has ended."""
@@ -92,9 +97,9 @@ class _Child:
         self._model = model
         return self._receive(self._process)
 
-    def _receive(self, process: subprocess.Popen[bytes]) -> Any:
+    def _receive(self, process: subprocess.Popen[bytes], limit: float = _LIMIT) -> Any:
         """What it answers; None if it has ended, or is ended as it took too long."""
-        timer = threading.Timer(_LIMIT, process.kill)
+        timer = threading.Timer(limit, process.kill)
         timer.daemon = True
         timer.start()
         try:
@@ -110,6 +115,12 @@ class _Child:
 
 
 _lock, _child = threading.Lock(), _Child()
+
+
+def _end_own(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End it, unless this process is a fork of the one that started it."""
+    if owner == os.getpid():
+        _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

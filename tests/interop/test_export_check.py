@@ -70,7 +70,7 @@ def test_a_wrong_file_is_refused_and_its_first_node_named(kind, model, library, 
     with pytest.raises(interop.ExportError, match=r'first node that differs is second \(Activation'
                        ) as error:
         written(kind, model, path)
-    assert 'scores_output' in str(error.value)
+    assert 'scores_output' in str(error.value) and '--no-check' in str(error.value)
     assert path.read_text() == 'before' and list(tmp_path.iterdir()) == [path]
     assert written(kind, model, path, check=False) == ('', '')
     assert path.read_bytes() != b'before'
@@ -80,7 +80,7 @@ def test_a_wrong_file_is_refused_and_its_first_node_named(kind, model, library, 
 def test_a_right_file_is_checked_at_three_sizes(kind, model, library, tmp_path):
     title, said = written(kind, model, tmp_path / 'a')
     assert title == 'checked' and said.count('data (') == 3 and 'data (3, 4, 5)' in said
-    assert ('MXNet' in said) == (library == 'MXNet')
+    assert ('MXNet' in said) == (library == 'MXNet') and said.count('(rolled up)') == 2
 
 
 @pytest.mark.parametrize('what', ['other sizes', 'chunks'])
@@ -151,6 +151,20 @@ def test_rounding_alone_refuses_nothing(tmp_path):
     model.arg_params['sums_weight'][1:] = model.arg_params['sums_weight'][0]
     title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title in ('checked', 'not checked') and (title == 'checked' or 'rounding' in said)
+
+
+def test_outputs_without_numbers_show_nothing(tmp_path):
+    """They were taken to be equal."""
+    model, _ = model_for(mx.sym.log(-mx.sym.square(mx.sym.Variable('data'))), {'data': (2, 4)})
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    assert title == 'not checked' and 'no finite number' in said
+
+
+def test_where_no_process_can_be_started_another_library_checks(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(in_mxnet, '_child', in_mxnet._Child())
+    monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    assert title == 'checked' and 'in torch' in said
 
 
 def test_mxnet_fuses_nothing_in_a_check(tmp_path):

@@ -50,7 +50,7 @@ def to_source(model: Model, path: str | os.PathLike[str],
         name is refused. So are names of modules that torch imports, such as 'math.py'.
     inputs : dict, optional
         Shapes of inputs by name, as in `to_onnx`: names are axes of any size. The graph tells those
-        that are left out, if the package onnx is installed.
+        that are left out.
     types : dict, optional
         Types of inputs by name, such as ``{'data': 'int64'}``; float32 otherwise.
     outputs : list of str, optional

@@ -14,7 +14,6 @@ from . import Run, runs
 __all__: list[str] = []
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 @runs('FullyConnected')

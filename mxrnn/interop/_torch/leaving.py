@@ -38,7 +38,7 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
         number of steps.
     inputs : dict, optional
         Shapes of inputs by name for `states`, as in `to_onnx`. The graph tells those that are left
-        out, if the package onnx is installed.
+        out.
 
     Returns
     -------
