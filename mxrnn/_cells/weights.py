@@ -36,7 +36,7 @@ class MissingWeightsError(KeyError):
     ...     rnn.LSTMCell(4, prefix='lstm_').pack_weights({})
     ... except rnn.MissingWeightsError as error:
     ...     print(str(error)[:60])  # doctest: +ELLIPSIS
-    args of LSTMCell...
+    the weights for LSTMCell...
     """
 
     def __str__(self) -> str:

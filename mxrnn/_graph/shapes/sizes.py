@@ -5,6 +5,7 @@ of the graph says') begin as unknown axes; `unify` binds them where two sizes ha
 """
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
@@ -168,7 +169,7 @@ def _made(terms: _Terms, divisor: int) -> Size:
     others = {key: each for key, each in terms.items() if key}
     if not others:
         return constant // divisor
-    common = math.gcd(divisor, *[number for number, _ in others.values()])
+    common = functools.reduce(math.gcd, [number for number, _ in others.values()], divisor)
     if divisor > 1 and common > 1:
         others = {key: (number // common, atoms) for key, (number, atoms) in others.items()}
         constant, divisor = constant // common, divisor // common

@@ -132,4 +132,4 @@ def check_equal(*sizes: int) -> None:
 def check_least(size: int, needed: int) -> None:
     """Refuse an axis without the elements that are cut out of it."""
     if size < needed:
-        raise ValueError(f'there must be at least {needed} of what is cut, got {size}')
+        raise ValueError(f'the axis that is cut must have at least {needed} elements, got {size}')
