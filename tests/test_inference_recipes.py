@@ -168,6 +168,7 @@ def test_the_server_keeps_the_states_of_each_client(page):
             with pytest.raises(HTTPError) as refused:
                 urlopen(url + path)
             assert refused.value.code == 400
+            refused.value.close()  # it is the answer, with its socket
     finally:
         server.shutdown()
         server.server_close()
