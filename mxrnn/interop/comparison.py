@@ -1,6 +1,7 @@
 """An exported file against its checkpoint, on the same data."""
 from __future__ import annotations
 
+import re
 import zipfile
 from typing import Any, Mapping, NamedTuple, Sequence
 
@@ -115,13 +116,16 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
 def of_file(model: Model, file: File, path: str) -> Model:
     """The model with the outputs that a file has, whose inputs have to be its own.
 
-    In ONNX an output that is there twice is numbered, and one that is an input is renamed.
+    In ONNX an output that is there twice, or has the name of an input, is numbered; one that is an
+    input is renamed.
     """
     inputs, graph = [name for name, _, _ in file.inputs], model.graph
     if not set(inputs) <= set(model.inputs):
         raise ValueError('%s is of another model: its inputs are %s, those of the checkpoint %s'
                          % (path, ', '.join(inputs), ', '.join(model.inputs)))
-    if len(file.names) == len(graph.heads) > len(set(graph.outputs)):
+    if len(file.names) == len(graph.heads) and all(
+            re.fullmatch(re.escape(own) + r'(_\d+)?', name)
+            for name, own in zip(file.names, graph.outputs)):
         return model
     renamed = {name + '_output': name for name in graph.arguments}
     known = {output_name(node, at) for node in graph.nodes for at in range(node.num_outputs)}

@@ -153,6 +153,13 @@ def test_rounding_alone_refuses_nothing(tmp_path):
     assert title in ('checked', 'not checked') and (title == 'checked' or 'rounding' in said)
 
 
+def test_an_output_with_the_name_of_an_input_is_checked(tmp_path):
+    """It is numbered in the file, which was refused as that of another model."""
+    model, _ = model_for(mx.sym.Activation(mx.sym.Variable('last_output') + 1, act_type='tanh',
+                                           name='last'), {'last_output': (2, 3)})
+    assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
+
+
 def test_outputs_without_numbers_show_nothing(tmp_path):
     """They were taken to be equal."""
     model, _ = model_for(mx.sym.log(-mx.sym.square(mx.sym.Variable('data'))), {'data': (2, 4)})
