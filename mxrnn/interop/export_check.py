@@ -29,6 +29,8 @@ _SIZES = (3, 2, 5, 4, 7, 6), (4, 11, 6, 13, 8, 15), (2, 16, 9, 5, 12, 10)
 #: How many sets of sizes are tried; how many times the effect of rounding is no difference, and
 #: from which effect on nothing is compared.
 _TRIES, _NOISE, _CHAOS = 64, 16, 1e-3
+#: What onnxruntime says of operators of ONNX that it cannot run, as an LSTM of float64.
+_LACKS = 'does not support', 'NOT_IMPLEMENTED'
 _REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
 
 
@@ -77,6 +79,8 @@ def check_export(model: Model, open_written: Callable[[], File], *, by_torch: bo
     except ImportError:
         return 'not checked', '%s is not installed' % ('torch' if by_torch else 'onnxruntime')
     except (ValueError, CheckpointError) as error:
+        if any(each in str(error) for each in _LACKS):
+            return 'not checked', without_stage(str(error))
         raise ExportError('what was written cannot be read: %s\n%s' % (
             without_stage(str(error)), _REMEDY)) from None
     if shapes is not None:
@@ -133,7 +137,7 @@ def _numbers(graph: Graph) -> list[int]:
 
 
 class _Incomparable(ValueError):
-    """Rounding alone changes an output too much to compare it, or it has no numbers."""
+    """Rounding alone changes an output too much, or there are no numbers to compare."""
 
 
 class _Check:
@@ -202,6 +206,8 @@ class _Check:
                 raise
             except ValueError as error:  # MXNet leaves out what a Reshape has no room for
                 refused = refused or str(error)
+        if any(each in refused for each in _LACKS):
+            raise _Incomparable(without_stage(refused))
         if refused:
             raise ExportError('%s\n%s' % (without_stage(refused), _REMEDY))
         raise reason or ValueError('there are no sizes to try')

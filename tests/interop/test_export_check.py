@@ -160,6 +160,19 @@ def test_an_output_with_the_name_of_an_input_is_checked(tmp_path):
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
 
 
+def test_what_onnxruntime_cannot_run_is_written_and_not_checked(tmp_path):
+    """It has no LSTM of float64."""
+    cell = rnn.LSTMCell(3)
+    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), cell.begin_state(dtype='float64'),
+                             merge_outputs=True)
+    shapes = dict(zip(outputs.list_arguments(), outputs.infer_shape(data=(2, 2, 4))[0]))
+    model = interop.Model(interop.graph_from_json(outputs.tojson()), {
+        name: np.ones(shape) for name, shape in shapes.items() if name != 'data'}, {})
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    assert title == 'not checked' and 'does not support double' in said
+    assert (tmp_path / 'a.onnx').exists()
+
+
 def test_outputs_without_numbers_show_nothing(tmp_path):
     """They were taken to be equal."""
     model, _ = model_for(mx.sym.log(-mx.sym.square(mx.sym.Variable('data'))), {'data': (2, 4)})
