@@ -129,7 +129,7 @@ def install(fuse: bool | None = None) -> None:
     _finder.replace_rnn(fuse)
     if _finder.fuses and 'rnn_cell' in globals():  # which would have done it
         import importlib
-        importlib.import_module('._inference.bound', __name__)
+        importlib.import_module('._inference.fuse_on_bind', __name__)
 
 
 _finder.enable()

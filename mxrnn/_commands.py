@@ -12,7 +12,7 @@ import shlex
 import sys
 from typing import Any, Sequence, Tuple
 
-from ._files.names import epochs, why_none
+from ._files.checkpoint_names import epochs, why_none
 from ._inspecting import check_target, load, say, say_remarks
 from ._inspecting import inspect as inspect_checkpoint
 from ._progress import working
@@ -197,7 +197,7 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
         raise ValueError('--as-is, --certify and --no-check are not for sources')
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.export import write_source
-    from .interop._source.target import check_target as check_source
+    from .interop._source.output_files import check_target as check_source
     check_source(options.source)
     model = load(options)
     return model, [options.source, os.path.splitext(options.source)[0] + '.pt'], write_source(
@@ -211,8 +211,8 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
         raise ValueError('--input without --states, --certify and --type are not for files of '
                          'torch: the shapes of a torch module come from its graph')
     from .interop import to_torch  # says what to install, before anything is read
-    from .interop._source.target import is_source
-    from .interop._torch.saving import write_torch
+    from .interop._source.output_files import is_source
+    from .interop._torch.save_file import write_torch
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch):
         raise ValueError('--torch must have another name than the weights of %s, got %s' % (

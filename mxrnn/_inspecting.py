@@ -9,7 +9,7 @@ import textwrap
 from typing import Any, Mapping, Sequence
 
 from ._files.atomic import replacing
-from ._files.names import path_of, refuse_checkpoint
+from ._files.checkpoint_names import path_of, refuse_checkpoint
 from ._progress import clear
 
 __all__ = ['check_target', 'inspect', 'load', 'say', 'say_remarks']
@@ -27,7 +27,7 @@ def say(title: str, text: str) -> None:
 
 def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str) -> None:
     """Print what is worth a look in a model of `prefix`, and in the shapes of its inputs."""
-    from .interop.remarks import remarks
+    from .interop.graph_notes import remarks
     # Only with module= are there states of an optimiser, and then the graph is the longest.
     longest = os.path.exists(path_of(prefix, 'states', model.epoch))
     for sentence in remarks(model, shapes, longest):
@@ -72,7 +72,7 @@ def inspect(options: argparse.Namespace) -> int:
         for title, lines in table_of(options.prefix):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
-    from .interop.running import open_torch
+    from .interop.file_runners import open_torch
     module = open_torch(options.prefix, roll=False) if _is_torch(options.prefix) else None
     model: Any = module or load(options)
     graph, arrays = model.graph, _arrays_of(model)
@@ -160,5 +160,5 @@ def _onnx_verdict(graph: Any) -> str:
 
 def _torch_verdict(graph: Any) -> str:
     from .interop import to_torch  # noqa: F401  (says what to install)
-    from .interop._torch.schedule import Schedule
+    from .interop._torch.interpreter import Schedule
     return _verdict(Schedule(graph).faults)

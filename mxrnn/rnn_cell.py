@@ -10,12 +10,12 @@ from ._cells.noise import VariationalDropoutCell, WeightDropCell, ZoneoutCell
 from ._cells.normalised import LayerNormGRUCell, LayerNormLSTMCell
 from ._cells.variables import RNNParams
 from ._cells.weights import MissingWeightsError
-from ._operator import automatic as _automatic  # noqa: F401  (for programs with --fuse)
+from ._operator import automatic_fuse as _automatic  # noqa: F401  (for programs with --fuse)
 from ._operator.fused import FusedRNNCell
 from ._runtime import finder as _finder
 
 if _finder.fuses:
-    from ._inference import bound as _bound  # noqa: F401
+    from ._inference import fuse_on_bind as _bound  # noqa: F401
 
 __all__ = ['RNNParams', 'BaseRNNCell', 'RNNCell', 'LSTMCell', 'GRUCell', 'FusedRNNCell',
            'SequentialRNNCell', 'DropoutCell', 'ModifierCell', 'ZoneoutCell', 'ResidualCell',

@@ -421,18 +421,18 @@ def test_the_second_unroll_is_as_the_first(fusing):
 @differs
 @needs_operator
 def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
-    from mxrnn._operator import automatic
+    from mxrnn._operator import automatic_fuse
     planned = []
-    monkeypatch.setattr(automatic, 'plan', lambda cell: planned.append(cell) or plan(cell))
-    plan = automatic.FusedUnroll._plan_.__globals__['plan']
+    monkeypatch.setattr(automatic_fuse, 'plan', lambda cell: planned.append(cell) or plan(cell))
+    plan = automatic_fuse.FusedUnroll._plan_.__globals__['plan']
     fusing(True)
     stack(lstm(), gru()).unroll(T, data(), merge_outputs=True)
     assert len(planned) == 1
-    monkeypatch.setattr(automatic.FusedUnroll, '_unroll_', lambda *_: 1 / 0)
+    monkeypatch.setattr(automatic_fuse.FusedUnroll, '_unroll_', lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         lstm().unroll(T, data())
     cell = lstm()
-    monkeypatch.setattr(automatic.unroll, 'unroll_checked',
+    monkeypatch.setattr(automatic_fuse.unroll, 'unroll_checked',
                         lambda cell, *_: setattr(cell, '_counter', 7) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cell.unroll(T, data())

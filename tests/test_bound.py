@@ -24,7 +24,7 @@ from .test_automatic_fuse import (
 if rnn.__name__ != 'mxrnn':
     pytest.skip('--fuse is of mxrnn', allow_module_level=True)
 
-from mxrnn._inference import bound  # noqa: E402,F401  (what a program with --fuse imports)
+from mxrnn._inference import fuse_on_bind  # noqa: E402,F401  (what a program with --fuse imports)
 from mxrnn._runtime.mxnet import RELEASE  # noqa: E402
 
 __all__ = ['fusing']  # the fixture
@@ -271,10 +271,10 @@ def test_run_binds_loops_as_operators(tmp_path):
 def test_the_report_says_what_became_of_recurrences(monkeypatch):
     """What is bound has its number of steps: that a Reshape has it, too, is no news."""
     noted = []
-    monkeypatch.setattr(bound.automatic, 'note', noted.append)
+    monkeypatch.setattr(fuse_on_bind.automatic_fuse, 'note', noted.append)
     outputs, _ = in_a_loop(lstm('l0_'))
     rows = mx.sym.Reshape(mx.sym.stack(*outputs, axis=1), shape=(-1, T * H))
     exe = rnn.roll(rows).simple_bind(mx.cpu(), data=(N, T, C))
     assert exe.outputs[0].shape == (N, T * H)
-    assert bound._found(rows, {'data': (N, T, C)}, {}) is not None
+    assert fuse_on_bind._found(rows, {'data': (N, T, C)}, {}) is not None
     assert noted == ['l0, %d steps: one operator, lstm, bound' % T]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxrnn._inference.compiled import Forms
+from mxrnn._inference.cached_op import Forms
 
 from . import differs, mx, rnn
 from .cases import OURS, STEPPED

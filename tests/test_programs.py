@@ -184,7 +184,7 @@ IMPORT = '''
 import sys
 assert not any(name.startswith('mxrnn') or name == 'numpy' for name in sys.modules)
 import mxnet
-print(mxnet.rnn.__name__, 'mxrnn._runtime.cures' in sys.modules)
+print(mxnet.rnn.__name__, 'mxrnn._runtime.import_patches' in sys.modules)
 '''
 
 

@@ -302,7 +302,7 @@ def test_arrays_with_indices_out_of_them_are_refused(stype, checkpoint, tmp_path
 @differs
 @pytest.mark.parametrize('protocol', [3, 4, 5])
 def test_what_states_are_made_of_is_built(protocol, checkpoint):
-    from mxrnn._checkpoint import trusted
+    from mxrnn._checkpoint import safe_pickle
     values = {
         'numbers': (1, 2.5, 3j, True, None, np.float32(1.5), np.int64(7)),
         'texts': ['ä', b'x', bytearray(b'y')],
@@ -310,16 +310,16 @@ def test_what_states_are_made_of_is_built(protocol, checkpoint):
         'arrays': [np.arange(6.).reshape(2, 3), np.array(['a', 'bc']), np.array([b'abc']),
                    np.array([True]), np.zeros(2, 'complex64')]}
     content = pickle.dumps(values, protocol=min(protocol, pickle.HIGHEST_PROTOCOL))
-    loaded, = trusted.load_all(content)
+    loaded, = safe_pickle.load_all(content)
     assert repr(loaded) == repr(values)
-    swapped, = trusted.load_all(pickle.dumps(np.arange(3, dtype='>i4'), protocol=protocol))
+    swapped, = safe_pickle.load_all(pickle.dumps(np.arange(3, dtype='>i4'), protocol=protocol))
     assert swapped.tolist() == [0, 1, 2]
     arrays = [mx.nd.array([[1, 2]]), mx.nd.array([[0, 1]]).tostype('csr'),
               mx.nd.array([[0], [2]]).tostype('row_sparse'), mx.nd.ones(2, dtype='float16')]
     optimizers = [mx.optimizer.create(name) for name in ('sgd', 'adam', 'nadam', 'rmsprop')]
     optimizers[0].lr_scheduler = mx.lr_scheduler.PolyScheduler(10)
     mx.nd.waitall()
-    loaded, = trusted.load_all(pickle.dumps([arrays, optimizers], protocol=protocol))
+    loaded, = safe_pickle.load_all(pickle.dumps([arrays, optimizers], protocol=protocol))
     for ours, theirs in zip(loaded[0], arrays):
         assert type(ours) is type(theirs) and ours.dtype == theirs.dtype
         np.testing.assert_array_equal(ours.asnumpy(), theirs.asnumpy())
@@ -330,16 +330,16 @@ def test_what_states_are_made_of_is_built(protocol, checkpoint):
 
 @pytest.mark.parametrize('depth', [100, 101])
 def test_tuples_are_nested_a_hundred_deep_at_most(depth):
-    from mxrnn._checkpoint import trusted
+    from mxrnn._checkpoint import safe_pickle
     value = ()
     for _ in range(depth - 1):
         value = (1, value)
     content = pickle.dumps({value: 2})
     if depth == 100:
-        assert list(trusted.load_all(content)) == [{value: 2}]
+        assert list(safe_pickle.load_all(content)) == [{value: 2}]
     else:
         with pytest.raises(pickle.UnpicklingError, match='nests tuples more than 100 deep'):
-            list(trusted.load_all(content))
+            list(safe_pickle.load_all(content))
 
 
 @differs
@@ -434,10 +434,10 @@ def schedule(num_update, base=0.5):
 
 
 def test_a_file_cannot_change_a_trusted_function():
-    from mxrnn._checkpoint import trusted
+    from mxrnn._checkpoint import safe_pickle
     content = built(__name__, 'schedule', b'(N(dV__defaults__\n(I7\ntst')
     with pytest.raises(pickle.UnpicklingError, match='sets attributes of schedule'):
-        list(trusted.load_all(content, [schedule]))
+        list(safe_pickle.load_all(content, [schedule]))
     assert schedule(1) == 0.5
 
 
@@ -453,9 +453,9 @@ class Empty:
     Pair(1, 2), Empty(), collections.deque([1, 2]), decimal.Decimal('1.5')],
     ids=lambda thing: type(thing).__name__)
 def test_objects_of_trusted_classes_are_of_their_class(thing, protocol):
-    from mxrnn._checkpoint import trusted
+    from mxrnn._checkpoint import safe_pickle
     content = pickle.dumps(thing, protocol)
-    loaded, = trusted.load_all(content, [type(thing)])
+    loaded, = safe_pickle.load_all(content, [type(thing)])
     assert type(loaded) is type(thing)
     assert type(pickle.loads(pickle.dumps(loaded, protocol))) is type(thing)
 

@@ -281,7 +281,8 @@ def test_lengths_that_are_no_whole_numbers_in_range(name, layout):
 @pytest.mark.parametrize('kind', ['int8', 'uint8', 'int32', 'float16', 'float32'])
 def test_lengths_of_each_type_are_clipped(length, kind, release, monkeypatch):
     if release is not None:
-        monkeypatch.setattr(importlib.import_module('mxrnn._cells.lengths'), 'RELEASE', release)
+        module = importlib.import_module('mxrnn._cells.valid_length')
+        monkeypatch.setattr(module, 'RELEASE', release)
     highest = 60000 if 'float' in kind else np.iinfo(kind).max
     lengths = np.array([min(highest, number) for number in (
         0, 1, 5, 6, 126, 127, 128, 255, 1001, 2048, 2052, 2500, 4000, 4100, highest)], kind)

@@ -555,10 +555,10 @@ class Exchange:
                                    'that of rank 1 finds none'),
     ([[2], [1]], 'that of rank 0 finds none'), ([[1], [-1]], 'other weights in some workers')])
 def test_workers_agree_on_the_newest_that_all_can_read(views, agreed, monkeypatch):
-    from mxrnn._checkpoint import matching
+    from mxrnn._checkpoint import validation
     exchange = Exchange(len(views))
     current = threading.local()
-    monkeypatch.setattr(matching.watch, 'stores', lambda: [current.store])
+    monkeypatch.setattr(validation.watch, 'stores', lambda: [current.store])
     data = types.SimpleNamespace(num_parts=len(views))
 
     def work(rank: int):
@@ -571,7 +571,7 @@ def test_workers_agree_on_the_newest_that_all_can_read(views, agreed, monkeypatc
             return (abs(can[-1]), 0, {'weight': mx.nd.array([can[-1]])}) if can else None
 
         try:
-            for place in matching.agree('p', data, chosen):
+            for place in validation.agree('p', data, chosen):
                 assert place[0] < chosen()[0]
                 highest[0] = place[0]
         except rnn.CheckpointError as error:

@@ -7,7 +7,6 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
 from .gates import Step
-from .lengths import GivenLengths
 from .sequence import (
     Inputs,
     Kind,
@@ -24,6 +23,7 @@ from .sequence import (
     typed,
 )
 from .unroll import Options, Unrolled
+from .valid_length import GivenLengths
 from .variables import RNNParams, check_shared, share, warn_of_equal_names
 from .weights import Weights
 

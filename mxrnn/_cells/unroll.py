@@ -25,8 +25,8 @@ from typing import (
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import Step
-from .lengths import GivenLengths, Lengths, check_valid_length
 from .sequence import Inputs, Layout, Outputs, States, check_inputs, flatten, merged, steps_of
+from .valid_length import GivenLengths, Lengths, check_valid_length
 from .variables import check_weights_given
 
 if TYPE_CHECKING:
@@ -137,8 +137,8 @@ def as_it_is(cell: Any, inputs: Inputs, begin_state: States | None, options: Opt
 
 
 #: Called by the `unroll` of a cell that is not within that of another one. Another function takes
-#: its place where a program runs with --fuse (`_operator/automatic.py`).
-outermost = as_it_is
+#: its place where a program runs with --fuse (`_operator/automatic_fuse.py`).
+unroll_hook = as_it_is
 
 
 class Unrollable:
@@ -213,7 +213,7 @@ class Unrollable:
             At once, for inputs, states or a layout that do not fit; the cell then is as before.
         """
         given = locals()  # the options by name, `self` and what is unrolled among them
-        return outermost(self, inputs, begin_state, Options(**{
+        return unroll_hook(self, inputs, begin_state, Options(**{
             name: value for name, value in given.items() if name in Options._fields}))
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:

@@ -43,7 +43,7 @@ class MissingWeightsError(KeyError):
         return self.args[0]
 
 
-class Packed(Protocol):
+class GatedArrays(Protocol):
     """A cell whose weights are packed."""
 
     _prefix: str
@@ -103,7 +103,7 @@ def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
 
 # By name and shape
 
-def take_weights(args: Weights, shapes: Shapes, whose: Packed) -> list[Array]:
+def take_weights(args: Weights, shapes: Shapes, whose: GatedArrays) -> list[Array]:
     """Remove the weights named in `shapes` from `args` and return them in that order.
 
     Raises MissingWeightsError if there are fewer, ValueError for another shape.
@@ -135,7 +135,7 @@ def _some(names: list[str], most: int) -> str:
     return ', '.join(names[:most] + more)
 
 
-def _other_prefixes(args: Weights, shapes: Shapes, whose: Packed) -> str:
+def _other_prefixes(args: Weights, shapes: Shapes, whose: GatedArrays) -> str:
     """Says so if the weights in `args` seem to be those of a cell of another prefix."""
     if any(name in args for name in shapes):
         return ''
@@ -163,7 +163,7 @@ def group_weights(prefix: str, gates: Sequence[str] = ('',), kinds: Sequence[str
 
 
 def unpack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
-                 kinds: Sequence[str], whose: Packed) -> None:
+                 kinds: Sequence[str], whose: GatedArrays) -> None:
     """Give each gate of a cell arrays of its own in `args`."""
     packed, unpacked = (group_weights(prefix, each, kinds) for each in (('',), gates))
     if not any(name in args for name in packed) and all(name in args for name in unpacked):
@@ -178,7 +178,7 @@ def unpack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
 
 
 def pack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
-               kinds: Sequence[str], whose: Packed) -> None:
+               kinds: Sequence[str], whose: GatedArrays) -> None:
     """Join the arrays of a cell's gates in `args`."""
     packed, unpacked = (group_weights(prefix, each, kinds) for each in (('',), gates))
     if packed != unpacked and all(name in args for name in packed) and not any(

@@ -7,8 +7,8 @@ import sys
 from typing import Any, Callable, Iterable
 
 from .. import _check
-from .._files import names as files
-from .._files.names import Place
+from .._files import checkpoint_names as files
+from .._files.checkpoint_names import Place
 from .._runtime.mxnet import mx
 from . import position, resume
 from .position import Data, Here

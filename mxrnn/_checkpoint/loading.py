@@ -6,16 +6,16 @@ from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overl
 
 from .. import _check
 from .._files import CheckpointError, cause_of, reason_of
-from .._files import names as files
-from .._files.names import Candidates, Place
+from .._files import checkpoint_names as files
+from .._files.checkpoint_names import Candidates, Place
 from .._files.params import checked
 from .._graph.reading import read_graph
 from .._runtime.mxnet import mx
-from . import matching, position, resume, states
+from . import position, resume, states, validation
 from .position import Data
+from .safe_pickle import named_things
 from .saving import Cell, Params, cell_list, check_module, path_prefix
 from .states import as_mxnet_1
-from .trusted import named_things
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 
@@ -194,7 +194,7 @@ def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint],
         raise ValueError('epoch must be given for a remote prefix, got None with %s' % prefix)
     candidates = Candidates(prefix, files.places(prefix, data is not None, missing_ok), load)
     loaded = candidates.newest()
-    for lowest in matching.agree(prefix, data, lambda: candidates.loaded and (
+    for lowest in validation.agree(prefix, data, lambda: candidates.loaded and (
             *candidates.place, candidates.loaded.arg_params)):
         loaded = candidates.newest(lowest)
     if loaded is None and not (missing_ok and all(isinstance(error, _UnfinishedError)
@@ -266,7 +266,7 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
         raise CheckpointError('cannot load %s with %s: %s'
                               % (path, graph_path, reason_of(error))) from cause_of(error)
     if strict:
-        found = matching.faults(cells, symbol, read, arg_params, aux_params)
+        found = validation.faults(cells, symbol, read, arg_params, aux_params)
         if found:
             raise CheckpointError('%s does not fit the graph and the cells: %s'
                                   % (path, '; '.join(found)))

@@ -25,8 +25,8 @@ import numpy as np
 from .. import _check
 from .._cells.carry import CarriedStates
 from .._files import CheckpointError, atomic, cause_of, reason_of
-from .._files import names as files
-from .._files.names import Place
+from .._files import checkpoint_names as files
+from .._files.checkpoint_names import Place
 from .._graph.graph import warn_of_ids
 from .._runtime.mxnet import graph_of, mx
 from . import resume, states

@@ -12,9 +12,9 @@ import zlib
 from typing import Any, Iterable, Iterator, NamedTuple
 
 from .._files import CheckpointError, named, reason_of
-from .._files import names as files
+from .._files import checkpoint_names as files
 from .._runtime.mxnet import RELEASE, mx
-from .trusted import load_all
+from .safe_pickle import load_all
 
 __all__ = ['Extra', 'States', 'as_mxnet_1', 'decode', 'encode', 'encode_part', 'read', 'read_part']
 

@@ -34,7 +34,7 @@ class TokenIter(mx.io.DataIter):
     label_name: str
 
     #: Each argument that holds sequences, by its name.
-    _held: dict[str, Corpus | _tokens.Packed]
+    _held: dict[str, Corpus | _tokens.PackedTokens]
     #: The entries of data that have tokens, in the order of the arguments.
     _data_names: list[str]
 

@@ -90,7 +90,7 @@ class StreamIter(TokenIter):
             if not isinstance(tokens, (Sequence, np.ndarray)):
                 tokens = list(_check.iterable('tokens', tokens, 'numbers'))
             values = _tokens.numbers('tokens', tokens)
-            self._held = {'tokens': _tokens.Packed(
+            self._held = {'tokens': _tokens.PackedTokens(
                 _tokens.pack('tokens', [values], values.size, self._dtype),
                 np.array([0, values.size]))}
         count = self._held['tokens'].tokens.size

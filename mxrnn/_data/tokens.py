@@ -11,8 +11,8 @@ from typing import Any, Iterable, Iterator, Sequence, Sized
 
 import numpy as np
 
-__all__ = ['Packed', 'checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather', 'joined',
-           'joint', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
+__all__ = ['PackedTokens', 'checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather',
+           'joined', 'joint', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
 
 #: The types that an NDArray can hold, which `dtype` may be.
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
@@ -21,7 +21,7 @@ _PIECE = 2 ** 18  # numbers looked at once
 _CHUNK = 8192  # sequences read at once
 
 
-class Packed:
+class PackedTokens:
     """Sequences in memory, with the attributes that a `Corpus` on disk has, too.
 
     Attributes

@@ -187,7 +187,7 @@ class Graph(NamedTuple):
                     wrong[name] = node.name, needed
         return wrong
 
-    def told_sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    def describe_wrong_sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
         """Return the findings of `wrong_sizes` in words."""
         return ['%s has the shape %s, which %s needs to begin with %s' % (
             name, shapes[name], *needed) for name, needed in sorted(

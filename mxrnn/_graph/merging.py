@@ -13,11 +13,11 @@ from typing import Iterable, Mapping, NamedTuple, Sequence
 
 from .graph import Entry, Graph, Node
 from .layout import FusedLayout
-from .rolling.writing import Writer
+from .rolling.graph_builder import Writer
+from .shapes.arithmetic_rules import axes_of
 from .shapes.axes import Axes, UnknownAxes, number_of
-from .shapes.equal import SizeError
-from .shapes.rules import axes_of
 from .shapes.sizes import Axis
+from .shapes.unification import SizeError
 
 __all__ = ['Edit', 'merged', 'readers', 'without_effectless']
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from .attributes import Attribute, Bool, Choice, Double, Float, Int, Shape, Sizes, Slots
-from .rows import (
+from .operator_schema import (
     ROWS,
     AnyNode,
     Input,
@@ -276,10 +276,10 @@ mark('no half', '''Convolution Deconvolution FullyConnected RNN batch_dot dot _l
 mark('moves', '''BlockGrad Cast Flatten Reshape SequenceLast SequenceReverse SliceChannel SwapAxis
     _copy _identity_with_attr_like_rhs _split_v2 amp_cast broadcast_axis broadcast_like broadcast_to
     expand_dims repeat reshape_like reverse slice slice_axis slice_like squeeze tile transpose''')
-mark('alone', '''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp expm1 log
-    log10 log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh erf
-    erfinv negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like _copy
-    BlockGrad Activation clip hard_sigmoid Cast amp_cast smooth_l1''')
-mark('alone', ' '.join(name for name in ROWS if name.endswith('_scalar')))
+mark('elementwise', '''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp
+    expm1 log log10 log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh
+    arctanh erf erfinv negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like
+    _copy BlockGrad Activation clip hard_sigmoid Cast amp_cast smooth_l1''')
+mark('elementwise', ' '.join(name for name in ROWS if name.endswith('_scalar')))
 mark('one shape', '''Dropout softmax log_softmax reverse elemwise_add elemwise_sub elemwise_mul
     elemwise_div add_n _maximum _minimum SequenceReverse SequenceMask''')

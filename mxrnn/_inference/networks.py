@@ -8,7 +8,7 @@ import numpy as np
 from .. import _check
 from .._files import reason_of
 from .._runtime.mxnet import graph_of, mx
-from . import graphs, mismatch
+from . import graphs, shape_errors
 from .rewriting import fold as folded
 
 __all__ = ['Network', 'Networks']
@@ -88,7 +88,7 @@ def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
 Network = Callable[[int], Any]
 
 
-class Graph(NamedTuple):
+class LengthGraph(NamedTuple):
     """The network for one length."""
 
     symbol: mx.sym.Symbol
@@ -126,7 +126,7 @@ class Networks:
         self._time, self._length_name, self._fold = time, length_name, fold
         self._placed: dict[tuple[str, mx.Context], mx.nd.NDArray] = {}
         self._folded: dict[str, mx.nd.NDArray] = {}
-        self._graphs: dict[int, Graph] = {}
+        self._graphs: dict[int, LengthGraph] = {}
         self._executors: dict[tuple[int, int, mx.Context], mx.executor.Executor] = {}
         #: Found out by `learn`: shapes of one step, by input, and the axes of the outputs.
         self.steps: dict[str, tuple[int, ...]] = {}
@@ -146,7 +146,7 @@ class Networks:
         pair = [(each, self._graphs.get(each) or self._graph(each))
                 for each in (length, length + 1)]
 
-        def shapes(graph: Graph, rows: int, length: int) -> list[tuple[int, ...]]:
+        def shapes(graph: LengthGraph, rows: int, length: int) -> list[tuple[int, ...]]:
             return graph.symbol.infer_shape_partial(**self._known(graph, rows, length, steps))[1]
 
         self.outputs = output_axes(
@@ -201,7 +201,7 @@ class Networks:
         self._executors[key] = self._bound(self._graphs[length], length, rows, context, shared)
         return self._executors[key]
 
-    def _graph(self, length: int) -> Graph:
+    def _graph(self, length: int) -> LengthGraph:
         """The network for this length, with its weights."""
         built = self._build(length)
         if not isinstance(built, (tuple, list)) or len(built) != 3:
@@ -223,7 +223,7 @@ class Networks:
         if not self._graphs:
             self.vocabularies = graph_of(symbol).vocabularies()
         for device in self._devices:
-            mismatch.check_half(symbol, weights, device)
+            shape_errors.check_half(symbol, weights, device)
         if self._fold:
             auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
             symbol, weights = folded(symbol, {name: array for name, array in weights.items()
@@ -231,8 +231,8 @@ class Networks:
             weights = {name: self._shared(name, array) for name, array in weights.items()}
             weights.update(auxiliary)
         else:
-            mismatch.check_fit(symbol, weights)
-        return Graph(symbol, weights, data_names, label_names)
+            shape_errors.check_fit(symbol, weights)
+        return LengthGraph(symbol, weights, data_names, label_names)
 
     def _shared(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
         """`array`, or the one of another length if it is the same."""
@@ -241,7 +241,7 @@ class Networks:
                                   and (known.asnumpy() == array.asnumpy()).all())
         return known if same else array
 
-    def _known(self, graph: Graph, rows: int, length: int, steps: dict[str, tuple[int, ...]]
+    def _known(self, graph: LengthGraph, rows: int, length: int, steps: dict[str, tuple[int, ...]]
                ) -> dict[str, tuple[int, ...]]:
         """Shapes of data, weights and labels."""
         both = (rows, length) if self._time == 1 else (length, rows)
@@ -265,7 +265,7 @@ class Networks:
         raise ValueError('the sequences and arg_params must fit the network, but %s' % (
             reason_of(reason) if reason else 'the shapes of its labels are not known'))
 
-    def _explain(self, graph: Graph, length: int, steps: dict[str, tuple[int, ...]]) -> None:
+    def _explain(self, graph: LengthGraph, length: int, steps: dict[str, tuple[int, ...]]) -> None:
         """Raise what tells which argument to blame, if it can be found in the unfolded graph."""
         symbol = self._build(length)[0]
         given = {**self._arg_params, **self._aux_params}
@@ -273,14 +273,14 @@ class Networks:
         inputs = {name: np.zeros(both + steps[name], np.float32) for name in self.data_names}
         if self._length_name in graph.data_names:
             inputs[self._length_name] = np.ones(1, np.float32)
-        mismatch.explain(symbol, {name: given[name] for name in symbol.list_inputs()
+        shape_errors.explain(symbol, {name: given[name] for name in symbol.list_inputs()
                                  if name in given and name not in graph.data_names}, inputs)
 
-    def _bound(self, graph: Graph, length: int, rows: int, context: mx.Context,
+    def _bound(self, graph: LengthGraph, length: int, rows: int, context: mx.Context,
                shared: mx.executor.Executor | None) -> mx.executor.Executor:
         symbol = graph.symbol
         known = self._known(graph, rows, length, self.steps)
-        types = mismatch.known_types(symbol, graph.weights)
+        types = shape_errors.known_types(symbol, graph.weights)
         arguments = {}
         for name, shape in zip(symbol.list_arguments(), symbol.infer_shape(**known)[0]):
             if name in graph.weights:

@@ -14,9 +14,9 @@ from .._graph.reading import graph_to_json
 from .._graph.rolling import Finding, Kernel, Loop, Values
 from .._graph.rolling import roll as roll_graph
 from .._operator.defects import corrupts, cpu_build, disabled, onednn
-from .._operator.vector import ADDS_NOTHING
+from .._operator.flat_weights import ADDS_NOTHING
 from .._runtime.mxnet import graph_of, mx
-from . import graphs, mismatch
+from . import graphs, shape_errors
 
 __all__ = ['fold', 'roll', 'rolled_to_kernels']
 
@@ -74,7 +74,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
     graphs.check_weights('arg_params', arg_params)
     arguments = set(symbol.list_arguments())
     kept = {name: array for name, array in arg_params.items() if name in arguments}
-    mismatch.check_fit(symbol, kept)
+    shape_errors.check_fit(symbol, kept)
     graph = _without_hints(graph_of(symbol), arg_params)
     constant, dependent = _constant(graph, arg_params)
     wanted = _frontier(graph, constant, dependent)
@@ -83,7 +83,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
         try:
             values = _values(graph.ending_in(wanted), list(names.values()), kept)
         except mx.base.MXNetError as error:
-            mismatch.explain(symbol, kept)
+            shape_errors.explain(symbol, kept)
             raise ValueError('arg_params must fit the graph, but %s' % reason_of(error)
                              ) from None
         symbol = _symbol(_replaced(graph, names))
@@ -186,7 +186,7 @@ def _values(graph: Graph, names: Sequence[str], params: graphs.Weights
     given = {name: params[name] for name in part.list_arguments()}
     context = graphs.common_context(given)
     given = {name: graphs.on(context, array) for name, array in given.items()}
-    mismatch.check_half(part, given, context)
+    shape_errors.check_half(part, given, context)
     with graphs.quiet(), mx.autograd.pause(train_mode=False):
         executor = part.bind(context, given, grad_req='null')
         results = [each.asnumpy() for each in executor.forward(is_train=False)]

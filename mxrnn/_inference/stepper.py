@@ -10,8 +10,8 @@ from .._cells.base import BaseRNNCell, check_cell
 from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
-from . import graphs, mismatch
-from .compiled import Compiled, Forms, Kept, States, StateSpecs, refusal
+from . import graphs, shape_errors
+from .cached_op import Compiled, Forms, Kept, States, StateSpecs, refusal
 from .graphs import Network, applied, as_array
 
 __all__ = ['Stepper']
@@ -152,9 +152,9 @@ class Stepper:
         self._placed: dict[str, mx.nd.NDArray] = {}
         self._step = self._graph(outputs, states, Forms(_STEPS))
         self.input_names = self._step.inputs
-        mismatch.check_fit(self._step.symbol, self._step.weights)
-        mismatch.check_half(self._step.symbol, self._step.weights, self._context)
-        types = mismatch.known_types(self._step.symbol, self._step.weights, self.state_names)
+        shape_errors.check_fit(self._step.symbol, self._step.weights)
+        shape_errors.check_half(self._step.symbol, self._step.weights, self._context)
+        types = shape_errors.known_types(self._step.symbol, self._step.weights, self.state_names)
         self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
         self._readers: Kept[Compiled] = Kept(_LENGTHS)
@@ -331,7 +331,7 @@ class Stepper:
                 shape = sequence.infer_shape_partial(**{
                     name: each for name, each in shapes.items() if name in known})[1][0]
             except mx.base.MXNetError as error:
-                mismatch.explain(sequence, *({name: array for name, array in arrays.items()
+                shape_errors.explain(sequence, *({name: array for name, array in arrays.items()
                                              if name in known} for arrays in (weights, inputs)))
                 raise ValueError('the inputs must fit the network, but MXNet says: %s'
                                  % reason_of(error)) from None

@@ -6,12 +6,12 @@ import time
 from collections import namedtuple
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Sequence, TypeVar, Union
 
-from . import metric as metrics
+from . import metric_base as metrics
 from . import mx
-from .metric import Metric
+from .cached_graph import legacy
+from .metric_base import Metric
 from .monitor import Monitor
 from .optimizers import Optimizer, Options
-from .running import legacy
 
 __all__ = ['BaseModule', 'BatchEndParam', 'Params', 'UNIFORM', 'each']
 

@@ -7,11 +7,11 @@ from typing import Any, Callable, Hashable, Sequence, Tuple
 
 from . import mx
 from .base_module import UNIFORM, BaseModule, Params
+from .cached_graph import legacy
 from .executor import Requests
 from .group import Described
-from .module import Module
 from .monitor import Monitor
-from .running import legacy
+from .plain_module import Module
 
 __all__ = ['BucketingModule']
 

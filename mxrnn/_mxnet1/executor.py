@@ -11,7 +11,7 @@ from .. import _check
 from .._graph.graph import Node
 from .._graph.reading import graph_from_json
 from . import mx
-from .running import Run, infer_shapes, legacy
+from .cached_graph import Run, infer_shapes, legacy
 
 __all__ = ['Executor', 'Requests', 'bind', 'refuse_groups', 'simple_bind']
 

@@ -5,7 +5,7 @@ from typing import Any, Iterable, Mapping, Sequence, Tuple, Union
 
 from . import mx
 from .executor import Executor
-from .metric import EvalMetric
+from .metric_base import EvalMetric
 
 __all__ = ['Array', 'Arrays', 'Described', 'Descs', 'Group', 'described', 'reshaped']
 

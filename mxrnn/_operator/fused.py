@@ -10,7 +10,6 @@ from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.gates import MODES, Step
-from .._cells.lengths import GivenLengths
 from .._cells.modifiers import DropoutCell, drop
 from .._cells.sequence import (
     Inputs,
@@ -27,13 +26,14 @@ from .._cells.sequence import (
     time_major,
 )
 from .._cells.unroll import Options, Unrolled
+from .._cells.valid_length import GivenLengths
 from .._cells.variables import RNNParams
 from .._graph.layout import Mode
 from .._runtime.mxnet import mx
 from .arrays import FusedRNN, PackedVector, check_projection
 from .defects import cpu_build, warn_of_defects
+from .flat_weights import arrays_of, sized
 from .fused_layers import padded_layer
-from .vector import arrays_of, sized
 
 __all__ = ['FusedRNNCell']
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .._cells.base import BaseRNNCell
-from .._cells.lengths import GivenLengths
 from .._cells.sequence import (
     Inputs,
     Kind,
@@ -19,9 +18,10 @@ from .._cells.sequence import (
     merged,
 )
 from .._cells.unroll import Options, Unrolled
+from .._cells.valid_length import GivenLengths
 from .._runtime.mxnet import mx
 from .defects import cpu_build, onednn
-from .vector import apart, cell_arrays, operator_vector, wanted, zero_row
+from .flat_weights import apart, cell_arrays, operator_vector, wanted, zero_row
 
 __all__ = ['Layer', 'OperatorCell', 'padded_layer']
 

@@ -45,7 +45,7 @@ def is_ours(cell: BaseRNNCell) -> bool:
                    for each in cell._all_cells_())
 
 
-class _Names(mx.name.NameManager):  # type: ignore[misc]
+class _SavedNames(mx.name.NameManager):  # type: ignore[misc]
     """Gives nodes automatic names that end in '_fused' and a number of their own.
 
     The numbers in the automatic names of the program's own nodes do not go on.
@@ -53,7 +53,7 @@ class _Names(mx.name.NameManager):  # type: ignore[misc]
 
     _old_manager: Any
 
-    def __enter__(self) -> _Names:
+    def __enter__(self) -> _SavedNames:
         super().__enter__()
         self._counter = vars(self._old_manager).setdefault('_counter_of_fused', {})
         return self
@@ -67,7 +67,7 @@ class _Names(mx.name.NameManager):  # type: ignore[misc]
 def apart(cell: BaseRNNCell) -> Iterator[None]:
     """Let the block unroll `cell`; afterwards `cell` and the numbers in automatic names are as
     they were before it."""
-    with unchanged_on_error(cell, always=True), _Names():
+    with unchanged_on_error(cell, always=True), _SavedNames():
         yield
 
 
@@ -91,7 +91,7 @@ def remember(fused: Unrolled, plain: Unrolled) -> None:
     _save_unfused()
 
 
-class _Use(NamedTuple):
+class _VectorUse(NamedTuple):
     """An unroll in a graph: `same` tells which entry of the graph an entry of the unroll is."""
 
     digest: str
@@ -129,7 +129,7 @@ def _in_steps(graph: Graph) -> Graph | str:
         return 'they are in the body of a loop. To write the steps, save it without --fuse'
     kept = {digest: graph_from_json(zlib.decompress(_unrolled[digest]).decode())
             for digest in {digest for digest, _, _ in marked.values()} if digest in _unrolled}
-    uses: list[_Use] = []
+    uses: list[_VectorUse] = []
     for place, (digest, _, at) in marked.items():
         if digest not in kept:
             return ('some of their steps are not kept any more. To write the steps, unroll the '
@@ -141,7 +141,7 @@ def _in_steps(graph: Graph) -> Graph | str:
                 use.same.update(same)
                 break
         else:
-            uses.append(_Use(digest, same))
+            uses.append(_VectorUse(digest, same))
     edit = Edit(graph)
     for use in uses:
         _replace(edit, kept[use.digest], use.same)

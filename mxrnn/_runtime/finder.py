@@ -40,12 +40,12 @@ class _CuringLoader:
         return getattr(self._loader, name)
 
     def exec_module(self, module: ModuleType) -> None:
-        from . import cures
+        from . import import_patches
         # Afterwards the module looks as it does without mxrnn.
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        cures.execute(self._loader, module)
+        import_patches.execute(self._loader, module)
         if _replaces_rnn:
             _settle(module)
 
@@ -117,7 +117,7 @@ def _settle(mxnet: ModuleType) -> None:
     # No more of mxrnn is imported here: one of its modules may be on the way and wait for MXNet.
     if mxnet.__version__.startswith('2.'):
         import importlib
-        importlib.import_module(_PACKAGE + '._mxnet1.names').complete()
+        importlib.import_module(_PACKAGE + '._mxnet1.install').complete()
     mxnet.rnn = sys.modules['mxnet.rnn'] = sys.modules[_PACKAGE]  # type: ignore[attr-defined]
     for name in _MODULES:
         sys.modules.pop(name, None)

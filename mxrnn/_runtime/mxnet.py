@@ -23,7 +23,7 @@ import numpy as np
 from .._graph.graph import Graph
 from .._graph.reading import graph_from_json
 from . import commands, finder
-from .cures import cures, version
+from .import_patches import cures, version
 
 __all__ = ['address', 'cures', 'graph_of', 'json_of', 'mx', 'part', 'RELEASE', 'room']
 
@@ -149,4 +149,4 @@ def part(array: mx.nd.NDArray, i: int) -> mx.nd.NDArray:
 
 
 if RELEASE >= (2,):  # above this package, and needed by what comes after it
-    importlib.import_module('.._mxnet1.names', __package__).add()
+    importlib.import_module('.._mxnet1.install', __package__).add()

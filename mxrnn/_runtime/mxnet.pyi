@@ -3,7 +3,7 @@ import numpy as np
 
 from .._graph.graph import Graph
 from . import mxnet_types as mx
-from .cures import cures as cures
+from .import_patches import cures as cures
 
 __all__ = ['RELEASE', 'address', 'cures', 'graph_of', 'json_of', 'mx', 'part', 'room']
 

@@ -30,7 +30,7 @@ import types
 import weakref
 from typing import Any, Iterator
 
-from . import ending
+from . import abort
 
 __all__ = ['attend', 'begin', 'heartbeat', 'stores']
 
@@ -113,7 +113,7 @@ class _Watch:
         while not self._stopped.wait(_PAUSE):
             gone = self.look()
             if gone:
-                ending.end('%s is gone' % gone, self.role)
+                abort.end('%s is gone' % gone, self.role)
 
     def stop(self) -> None:
         """Stop before Python ends: a thread that waits then makes MXNet abort the process."""
@@ -159,7 +159,7 @@ class _OfScheduler(_Watch):
         try:
             self._socket.bind(('', int(port)))
         except (OSError, ValueError) as error:
-            ending.say('the scheduler cannot listen for datagrams on port %s: %s' % (port, error))
+            abort.say('the scheduler cannot listen for datagrams on port %s: %s' % (port, error))
 
     def start(self) -> None:
         """Start once three looks have found nobody who is registered, and so of the run before."""
@@ -285,7 +285,7 @@ def begin(library: str | None, interval: int, timeout: int) -> None:
     _watch.start()
     atexit.register(_at_exit, os.getpid())
     if role == 'worker':
-        ending.note_failures()
+        abort.note_failures()
 
 
 def stores() -> list[Any]:
@@ -316,9 +316,9 @@ def _at_exit(process: int) -> None:
     """Let a worker wait for the others while the watch still works, then stop it."""
     if _watch is None or os.getpid() != process:
         return
-    fails = ending.failed and not _watch.is_async  # the others wait for this one's part
+    fails = abort.failed and not _watch.is_async  # the others wait for this one's part
     if fails and _stores:
-        ending.end_with_python(_PATIENCE)
+        abort.end_with_python(_PATIENCE)
     for store in stores() if not _watch.is_async else []:
         if not fails:
             store.__del__()  # MXNet would do this when Python has ended all threads

@@ -13,9 +13,9 @@ from .registry import register
 
 if TYPE_CHECKING:
     from ._source.export import from_source, to_source
+    from ._torch.convert import from_torch, to_torch
     from ._torch.files import load_torch
-    from ._torch.leaving import from_torch, to_torch
-    from ._torch.saving import save_torch
+    from ._torch.save_file import save_torch
     from .cell_weights import (
         from_gluon_params,
         from_torch_state_dict,
@@ -29,9 +29,9 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
            'register', 'save', 'save_torch', 'to_onnx', 'to_source', 'to_torch', 'torch_state_dict']
 
 #: Names that need torch, and where they are.
-_TORCH = {'to_torch': '_torch.leaving', 'from_torch': '_torch.leaving',
-          'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
-          'load_torch': '_torch.files', 'save_torch': '_torch.saving',
+_TORCH = {'to_torch': '_torch.convert', 'from_torch': '_torch.convert',
+          'UnsupportedError': '_torch.graph_module', 'GraphModule': '_torch.graph_module',
+          'load_torch': '_torch.files', 'save_torch': '_torch.save_file',
           'to_source': '_source.export', 'from_source': '_source.export'}
 
 #: Names that take cells and so need MXNet.

@@ -9,11 +9,11 @@ import numpy as np
 
 from .._graph.graph import Graph, output_name
 from .._graph.shapes.inputs import ShapesError, found_shapes
-from .in_mxnet import of_mxnet
+from .file_runners import ExportedFile, open_file
 from .model import Model
+from .mxnet_process import of_mxnet
 from .random_data import data_for, settle_shapes
-from .reference import Checkpoint, Input, needed, of_torch
-from .running import File, open_file
+from .reference import Input, ReferenceModel, needed, of_torch
 
 __all__ = ['Differences', 'begins_of', 'compare', 'data_of', 'difference', 'of_file', 'own_shapes']
 
@@ -96,7 +96,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     length = file.steps(data) if file.steps else 0
     chunks = [count for count in (1, length - 1) if length and count]
     try:
-        rolled, wanted = Checkpoint(model, *library).outputs(data)
+        rolled, wanted = ReferenceModel(model, *library).outputs(data)
     except ValueError as error:
         own = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                        for name, shape in stated.items())
@@ -113,7 +113,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
                         zip(model.graph.outputs, zip(got, wanted))], chunks)
 
 
-def of_file(model: Model, file: File, path: str) -> Model:
+def of_file(model: Model, file: ExportedFile, path: str) -> Model:
     """The model with the outputs that a file has, whose inputs have to be its own.
 
     In ONNX an output that is there twice, or has the name of an input, is numbered; one that is an
@@ -138,7 +138,7 @@ def of_file(model: Model, file: File, path: str) -> Model:
                          % (path, ', '.join(file.names), ', '.join(graph.outputs))) from None
 
 
-def begins_of(model: Model, file: File) -> list[str]:
+def begins_of(model: Model, file: ExportedFile) -> list[str]:
     """The begin states of a checkpoint that a file with states does not take."""
     return sorted(needed(model.graph).intersection(model.inputs) - {
         name for name, _, _ in file.inputs}) if file.steps else []

@@ -13,11 +13,11 @@ from .._graph.graph import Entry, Graph
 from .._graph.operators import has, row
 from .._graph.rolling import bounds
 from .comparison import begins_of, data_of, difference, of_file, own_shapes
-from .in_mxnet import EndedError, of_mxnet
+from .file_runners import ExportedFile
 from .model import Model
-from .reference import Checkpoint, Data, of_onnx, of_torch
+from .mxnet_process import EndedError, of_mxnet
+from .reference import Data, ReferenceModel, of_onnx, of_torch
 from .registry import ONNX, TORCH, ExportError
-from .running import File
 
 __all__ = ['check_export', 'log_unchecked', 'tolerance']
 
@@ -41,9 +41,9 @@ def tolerance(arrays: Sequence[Any]) -> float:
                         if array.dtype.kind == 'f')])
 
 
-def check_export(model: Model, open_written: Callable[[], File], *, by_torch: bool,
+def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_torch: bool,
                  shapes: Mapping[str, Sequence[Any]] | None = None,
-                 length: int | None = 0, again: Callable[[Model], File] | None = None
+                 length: int | None = 0, again: Callable[[Model], ExportedFile] | None = None
                  ) -> tuple[str, str]:
     """Run what an export has written, and the model, on random data.
 
@@ -95,7 +95,7 @@ def check_export(model: Model, open_written: Callable[[], File], *, by_torch: bo
         library = import_it()
         if library is None:
             continue
-        check = _Check(Checkpoint(model, *library, length), file, again)
+        check = _Check(ReferenceModel(model, *library, length), file, again)
         try:
             check.own_run()
         except ExportError:
@@ -143,8 +143,8 @@ class _Incomparable(ValueError):
 class _Check:
     """Compares a file and a checkpoint, run after run."""
 
-    def __init__(self, checkpoint: Checkpoint, file: File,
-                 again: Callable[[Model], File] | None) -> None:
+    def __init__(self, checkpoint: ReferenceModel, file: ExportedFile,
+                 again: Callable[[Model], ExportedFile] | None) -> None:
         self._checkpoint, self._file, self._again = checkpoint, file, again
         self._names = list(dict.fromkeys(size for _, shape, _ in file.inputs
                                          for size in shape or () if isinstance(size, str)))

@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
-from .._files import names as files
-from .._files.names import Candidates
+from .._files import checkpoint_names as files
+from .._files.checkpoint_names import Candidates
 from .._files.params import (
     SparseArray,
     add_checksum,
@@ -166,7 +166,7 @@ def _faults(graph: Graph, args: Mapping[str, np.ndarray],
     """Names that the arrays lack, and arrays of other sizes than the operators state."""
     given = {*args, *auxiliary}
     missing = [name for name in graph.own_weights() if name not in given]
-    return (['missing %s' % ', '.join(missing)] if missing else []) + graph.told_sizes(
+    return (['missing %s' % ', '.join(missing)] if missing else []) + graph.describe_wrong_sizes(
         {name: array.shape for name, array in args.items()})
 
 

@@ -20,7 +20,7 @@ _KEEP = frozenset('''Concat LayerNorm LeakyReLU SliceChannel SwapAxis broadcast_
     slice_axis stack'''.split())
 
 
-class _Reader(NamedTuple):
+class _InputReader(NamedTuple):
     """A node that reads an input, at which of its own inputs, and the graph that has it."""
 
     graph: Graph
@@ -66,7 +66,8 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
     return random.normal(size=shape).astype(kind)
 
 
-def _labels(reader: _Reader, shape: tuple[int, ...], random: np.random.RandomState) -> np.ndarray:
+def _labels(reader: _InputReader, shape: tuple[int, ...], random: np.random.RandomState
+            ) -> np.ndarray:
     """Classes of CTC, without the blank one: no more than half as many as there is room for."""
     classes = max(_width(reader.graph, reader.node.inputs[0]), 2) - 1
     first = reader.node.blank_label == 'first'
@@ -75,7 +76,7 @@ def _labels(reader: _Reader, shape: tuple[int, ...], random: np.random.RandomSta
     return np.where(np.arange(shape[1]) < lengths, labels, 0 if first else -1).astype('float32')
 
 
-def _readers(graph: Graph, name: str) -> Iterator[_Reader]:
+def _readers(graph: Graph, name: str) -> Iterator[_InputReader]:
     """The readers of an input, also in loops and behind operators that only move elements."""
     same = {place for place, node in enumerate(graph.nodes)
             if node.is_variable and node.name == name}
@@ -88,10 +89,10 @@ def _readers(graph: Graph, name: str) -> Iterator[_Reader]:
                 yield from _readers(body.graph, body.graph.nodes[body.places[at]].name)
             elif node.op in _JOINS or (has(node.op, 'moves') and at == 0):
                 same.add(place)
-            yield _Reader(graph, node, at)
+            yield _InputReader(graph, node, at)
 
 
-def _places(reader: _Reader) -> int:
+def _places(reader: _InputReader) -> int:
     """How many entries a look-up has to choose from, or 2, which is safe, if nothing says it."""
     node = reader.node
     for key in ('input_dim', 'depth'):

@@ -1,4 +1,4 @@
-"""Models, run in torch, as ONNX in onnxruntime, or in MXNet by `in_mxnet`."""
+"""Models, run in torch, as ONNX in onnxruntime, or in MXNet by `mxnet_process`."""
 from __future__ import annotations
 
 import contextlib
@@ -13,7 +13,7 @@ from .._graph.rolling import roll as roll_graph
 from .model import Model
 from .registry import ExportError
 
-__all__ = ['Checkpoint', 'Data', 'Input', 'Run', 'Runner', 'inputs_of', 'needed', 'of_onnx',
+__all__ = ['Data', 'Input', 'ReferenceModel', 'Run', 'Runner', 'inputs_of', 'needed', 'of_onnx',
            'of_torch', 'refusing', 'run_module', 'run_onnx', 'session_of']
 
 #: Name, shape (None or a name for any size) and type of an input.
@@ -25,7 +25,7 @@ Run = Callable[[Data], List[np.ndarray]]
 Runner = Callable[[Model], Callable[[Optional[int]], Run]]
 
 
-class Checkpoint:
+class ReferenceModel:
     """A model in MXNet, torch or onnxruntime, whose steps are rolled up where data need it.
 
     Parameters
@@ -45,9 +45,9 @@ class Checkpoint:
         self.as_is = self._make(None)
         self._rolled: Run | None = None
 
-    def of(self, model: Model) -> Checkpoint:
+    def of(self, model: Model) -> ReferenceModel:
         """Another model in the same library."""
-        return Checkpoint(model, self.name, self.runner, self.length)
+        return ReferenceModel(model, self.name, self.runner, self.length)
 
     def outputs(self, data: Data) -> tuple[bool, list[np.ndarray]]:
         """Whether the graph had to be rolled up for the data, and the outputs.
@@ -85,7 +85,7 @@ class Checkpoint:
 def of_torch() -> tuple[str, Runner] | None:
     """The interpreter of `to_torch`, if torch can be imported."""
     try:
-        from ._torch.leaving import to_torch
+        from ._torch.convert import to_torch
     except ImportError:
         return None
 

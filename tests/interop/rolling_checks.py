@@ -1,6 +1,6 @@
 """Each check of rolling up, taken out: which graph or test notices?
 
-``python -m tests.interop.rolling_checks kernels steps`` makes mutants of two modules of
+``python -m tests.interop.rolling_checks match_rnn recurrences`` makes mutants of two modules of
 ``mxrnn/_graph/rolling`` (none named: of all). In each of them one condition always or never holds,
 or one part of a condition is missing. It names those that nothing notices, but for those that
 `EQUIVALENT` says are as good as the original, and those that hang or end their process.
@@ -60,15 +60,15 @@ ENDED = 'its process ended'
 JOBS = 2
 #: What begins the names of mutants that are as good as the original, and why they are.
 EQUIVALENT = {
-    'chains._in_group: no failed < _PATIENCE in': 'it takes longer',
-    'chains._way_back: never len(queue) > limit': 'it takes longer',
-    'lengths._reshape: never keeps': 'a Reshape that changes nothing is written',
+    'candidates._in_group: no failed < _PATIENCE in': 'it takes longer',
+    'candidates._way_back: never len(queue) > limit': 'it takes longer',
+    'symbolic_length._reshape: never keeps': 'a Reshape that changes nothing is written',
     'ranks.find_ranks: always key not in known': 'it takes longer',
-    'steps._Search._is_early: never each in seen': 'it takes longer',
-    'steps._Search._is_early: never len(seen) > 100': 'it takes longer',
-    'steps._Search._odd: ': 'a message names another node',
-    'values.Values._read: always op in _SEEN_THROUGH': 'it takes longer',
-    'values.Values._read: always stands != begin': 'it takes longer',
+    'recurrences._Search._is_early: never each in seen': 'it takes longer',
+    'recurrences._Search._is_early: never len(seen) > 100': 'it takes longer',
+    'recurrences._Search._odd: ': 'a message names another node',
+    'value_numbering.Values._read: always op in _SEEN_THROUGH': 'it takes longer',
+    'value_numbering.Values._read: always stands != begin': 'it takes longer',
 }
 
 

@@ -21,8 +21,8 @@ from mxrnn import interop
 from mxrnn._commands import add_commands, run_command
 from mxrnn._runtime.mxnet import graph_of
 from mxrnn.interop.comparison import compare
+from mxrnn.interop.file_runners import open_file
 from mxrnn.interop.random_data import data_for
-from mxrnn.interop.running import open_file
 
 from .. import mx, rnn
 

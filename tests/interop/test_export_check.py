@@ -18,10 +18,10 @@ from .test_states import model_for
 pytest.importorskip('onnxruntime')
 torch = pytest.importorskip('torch', reason='torch is not installed')
 
-from mxrnn.interop import export_check, in_mxnet, running  # noqa: E402, I001  isort: skip
+from mxrnn.interop import export_check, mxnet_process, file_runners  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
 from mxrnn.interop._onnx import write_onnx  # noqa: E402  isort: skip
-from mxrnn.interop._torch.saving import write_torch  # noqa: E402  isort: skip
+from mxrnn.interop._torch.save_file import write_torch  # noqa: E402  isort: skip
 
 
 def scores(length=4):
@@ -86,7 +86,7 @@ def test_a_right_file_is_checked_at_three_sizes(kind, model, library, tmp_path):
 @pytest.mark.parametrize('what', ['other sizes', 'chunks'])
 def test_every_size_and_every_chunk_counts(what, model, tmp_path, monkeypatch):
     """At its own length, in one piece, it is right."""
-    of_file = running.open_file
+    of_file = file_runners.open_file
 
     def opened(*args, **options):
         file = of_file(*args, **options)
@@ -181,7 +181,7 @@ def test_outputs_without_numbers_show_nothing(tmp_path):
 
 
 def test_where_no_process_can_be_started_another_library_checks(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(in_mxnet, '_child', in_mxnet._Child())
+    monkeypatch.setattr(mxnet_process, '_child', mxnet_process._Child())
     monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))
     title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title == 'checked' and 'in torch' in said
@@ -226,9 +226,9 @@ def test_weights_are_left_as_they_are(model, tmp_path):
 def test_an_interrupted_check_leaves_no_answer_to_the_next(model, tmp_path, monkeypatch):
     def interrupted(pipe):
         raise KeyboardInterrupt
-    in_mxnet.of_mxnet()  # its process runs
+    mxnet_process.of_mxnet()  # its process runs
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(in_mxnet.pickle, 'load', interrupted)
+        patch.setattr(mxnet_process.pickle, 'load', interrupted)
         written('onnx', model, tmp_path / 'a.onnx')
     assert not list(tmp_path.iterdir())
     other, _ = model_for(scores(7), {'data': (2, 7, 5)})

@@ -12,7 +12,7 @@ from .rolling_checks import caught_by, deciding, must_stay, mutants
 
 pytest.importorskip('torch')
 
-ALWAYS = 'kernels._Matcher._is_rest: always '
+ALWAYS = 'match_rnn._Matcher._is_rest: always '
 OTHER = "self._op(column) != '_rminus_scalar' or self._of(column)[0] is not gate"
 ONE = 'float(self._node(column).scalar) == 1'
 
@@ -25,10 +25,10 @@ def test_a_check_is_noticed_by_what_it_decides():
     cases = [must_stay(name, graph, base.values, functools.partial(roll, graph))
              for name, graph in (('gru', base.graph),
                                  ('none', base.graph._replace(nodes=tuple(nodes))))]
-    of_module = {str(each): each for each in mutants('kernels')}
+    of_module = {str(each): each for each in mutants('match_rnn')}
     for count, expected in ((1, {OTHER: 'gru: other findings', ONE: None}),
                             (2, {OTHER: 'gru: other findings', ONE: 'none: other findings'})):
-        found = deciding(['kernels'], cases[:count])
+        found = deciding(['match_rnn'], cases[:count])
         assert {check: caught_by(of_module[ALWAYS + check], found) for check in expected
                 } == expected
     assert roll(base.graph).findings[0].kind == 'kernel'

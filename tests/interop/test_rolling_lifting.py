@@ -10,10 +10,10 @@ import pytest
 
 from mxrnn._graph.graph import Entry, Graph, output_name
 from mxrnn._graph.rolling import RolledGraph
-from mxrnn._graph.rolling.lifting import lift
+from mxrnn._graph.rolling.batching_rules import lift
+from mxrnn._graph.rolling.graph_builder import Writer
 from mxrnn._graph.rolling.ranks import find_ranks
-from mxrnn._graph.rolling.values import Values
-from mxrnn._graph.rolling.writing import Writer
+from mxrnn._graph.rolling.value_numbering import Values
 from mxrnn._runtime.mxnet import json_of
 from mxrnn.interop import graph_from_json, graph_to_json
 

@@ -14,7 +14,7 @@ from mxrnn._graph.shapes.axes import RULES
 from mxrnn._graph.shapes.infer import infer
 from mxrnn._graph.shapes.inputs import ShapesError, found_shapes
 from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolve
-from mxrnn._graph.stepping.follow import follow
+from mxrnn._graph.stepping.axis_propagation import follow
 from mxrnn.interop import graph_from_json
 from mxrnn.interop.registry import TORCH
 

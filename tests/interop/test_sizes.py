@@ -6,7 +6,6 @@ import itertools
 import pytest
 
 from mxrnn._graph.shapes.axes import agree, mixed_axes
-from mxrnn._graph.shapes.equal import SizeError, broadcast, suggest, unify
 from mxrnn._graph.shapes.sizes import (
     Axis,
     Source,
@@ -20,6 +19,7 @@ from mxrnn._graph.shapes.sizes import (
     same,
     windows,
 )
+from mxrnn._graph.shapes.unification import SizeError, broadcast, suggest, unify
 
 
 def read(label=''):

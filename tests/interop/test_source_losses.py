@@ -11,7 +11,7 @@ from ..running import random_value
 from .compare import torch
 from .sources import check, generate, model_of, run_mxnet
 
-from mxrnn.interop._source.table import LOSSES  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.emitters import LOSSES  # noqa: E402, I001  isort: skip
 
 pytestmark = ours
 

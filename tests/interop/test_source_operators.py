@@ -18,12 +18,12 @@ from .compare import difference, torch
 from .operator_cases import OPS
 from .sources import check, generate, model_of, run_mxnet
 
-from mxrnn.interop._source.file import File  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.class_writer import File  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.methods import loss_text  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.pasting import imports_of, paste  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.sampling import survey  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.scope import Scope  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.table import LOSSES, Unsupported, Value  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.method_writer import MethodWriter  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.emitters import LOSSES, Unsupported, Expr  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip
 
 pytestmark = ours
@@ -46,13 +46,13 @@ class Written:
         with torch.no_grad():
             self._facts = survey(graph, interop.Model(graph, {}, {}), [tensors, tensors])
         self._given = {
-            interop.Entry(place, 0): Value(node.name, tuple(tensors[node.name].shape),
+            interop.Entry(place, 0): Expr(node.name, tuple(tensors[node.name].shape),
                          str(tensors[node.name].dtype).partition('.')[2])
             for place, node in enumerate(graph.nodes) if node.is_variable}
 
     def _call(self, write: Any) -> Any:
         faults: list[str] = []
-        scope = Scope(self.file, self._graph, self._facts, self._given, faults)
+        scope = MethodWriter(self.file, self._graph, self._facts, self._given, faults)
         returned = write(scope)
         if faults:
             raise Unsupported('; '.join(faults))
@@ -196,7 +196,7 @@ def test_forms_that_end_in_errors_of_mxnet(build, inputs, sizes, text):
 
 def test_texts_stand_alone_and_say_what_they_do():
     """What is pasted needs nothing of this package, and has a docstring of its own."""
-    import mxrnn.interop._torch.schedule  # noqa: F401 -- it enters the operators
+    import mxrnn.interop._torch.interpreter  # noqa: F401 -- it enters the operators
     count = 0
     for operator in TORCH.values():
         function = operator.function

@@ -16,9 +16,9 @@ from .. import mx, ours
 from .sources import generate
 from .test_source import INPUTS, program_of
 
-import mxrnn.interop._torch.schedule  # noqa: E402, F401, I001  isort: skip
+import mxrnn.interop._torch.interpreter  # noqa: E402, F401, I001  isort: skip
 from mxrnn.interop._source import methods  # noqa: E402, F401, I001  isort: skip
-from mxrnn.interop._source.table import SOURCE  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.emitters import SOURCE  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip
 
 pytestmark = ours

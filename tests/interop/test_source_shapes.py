@@ -157,8 +157,8 @@ def test_rows_that_a_graph_numbers_itself_are_the_last_behind_the_end():
 
 def test_the_parameters_of_a_large_layer_are_found_by_their_places(monkeypatch):
     """Not by looking up every parameter in it."""
-    import mxrnn.interop._source.file as file
-    monkeypatch.setattr(file.np, 'isin', None)
+    import mxrnn.interop._source.class_writer as class_writer
+    monkeypatch.setattr(class_writer.np, 'isin', None)
     x = mx.sym.Variable('data')
     for layer in range(3):
         x = mx.sym.FullyConnected(x, mx.sym.Variable('w%d_weight' % layer), num_hidden=4,

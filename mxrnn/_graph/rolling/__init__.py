@@ -1,10 +1,10 @@
 """Unrolled graphs, rolled up again: graph to graph, without MXNet and torch."""
-from .kernels import Kernel
-from .lengths import fixed_by
+from .length_bounds import bounds
 from .loops import Loop
-from .masks import bounds
+from .match_rnn import Kernel
 from .roll import Finding, RolledGraph, certify, roll
-from .values import Values
+from .symbolic_length import fixed_by
+from .value_numbering import Values
 
 __all__ = ['Finding', 'Kernel', 'Loop', 'RolledGraph', 'Values', 'bounds', 'certify', 'fixed_by',
            'roll']

@@ -6,12 +6,12 @@ from typing import Mapping, Sequence
 
 from ..graph import Entry, Node
 from ..operators import has
+from ..shapes.arithmetic_rules import axes_of
 from ..shapes.axes import Axes, Factors, UnknownAxes, open_axes
-from ..shapes.equal import SizeError
-from ..shapes.rules import axes_of
 from ..shapes.sizes import Axis, product, same
-from .doubts import Counted
-from .writing import Fixed, Writer
+from ..shapes.unification import SizeError
+from .ambiguity import Counted
+from .graph_builder import Fixed, Writer
 
 __all__ = ['Freeing', 'note_axes']
 

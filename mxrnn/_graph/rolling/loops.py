@@ -4,10 +4,10 @@ from __future__ import annotations
 from typing import Callable, Sequence, TypeVar
 
 from ..graph import Entry, Node
-from .columns import Column, Declined, Recurrence
-from .lifting import Write
-from .values import Values, has_one_shape, keeps_states, stated_shape
-from .writing import Work, Writer
+from .batching_rules import Write
+from .graph_builder import Work, Writer
+from .step_values import Column, Declined, StepRecurrence
+from .value_numbering import Values, has_one_shape, keeps_states, stated_shape
 
 __all__ = ['Loop', 'step_by_step']
 
@@ -64,7 +64,7 @@ def _rows_of(node: Node, given: Sequence[int]) -> int:
 class Loop:
     """A recurrence as a loop: its body is one step."""
 
-    def __init__(self, values: Values, recurrence: Recurrence) -> None:
+    def __init__(self, values: Values, recurrence: StepRecurrence) -> None:
         self._values, self._recurrence = values, recurrence
         #: The operators of a step.
         self.operators = {values.nodes[family.nodes[0]].op for family in recurrence.families}

@@ -5,11 +5,11 @@ from typing import Optional, Sequence
 
 from ..graph import Node
 from ..operators import row
+from ..shapes.arithmetic_rules import axes_of
 from ..shapes.axes import UnknownAxes
-from ..shapes.equal import SizeError
-from ..shapes.rules import axes_of
 from ..shapes.sizes import Axis
-from .values import Values, stated_shape
+from ..shapes.unification import SizeError
+from .value_numbering import Values, stated_shape
 
 __all__ = ['Rank', 'find_ranks']
 

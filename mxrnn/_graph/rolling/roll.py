@@ -7,17 +7,17 @@ from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ..attributes import AttributeValueError
 from ..graph import Graph, Node
-from .chains import chains, direct_chains
-from .columns import Declined, Recurrence, Taken
-from .doubts import Counted
-from .emitting import Apart, Emitter, Refused
-from .kernels import Kernel, find_kernel
-from .lengths import free
+from .ambiguity import Counted
+from .candidates import chains, direct_chains
 from .loops import Loop
-from .plans import Claim, Planner
+from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
-from .steps import find_recurrence
-from .values import TooLong, Values
+from .recurrences import find_recurrence
+from .rewrite import Apart, Refused, RolledWriter
+from .step_values import Declined, StepRecurrence, Taken
+from .symbolic_length import make_length_symbolic
+from .value_numbering import TooLong, Values
+from .vectorise import Claim, Planner
 
 __all__ = ['Finding', 'Judge', 'RolledGraph', 'certify', 'roll']
 
@@ -59,7 +59,7 @@ class RolledGraph(NamedTuple):
 
 
 class _Found(NamedTuple):
-    recurrence: Recurrence
+    recurrence: StepRecurrence
     what: Kernel | Loop
     finding: Finding
 
@@ -202,8 +202,8 @@ def _rolled(graph: Graph, training: bool, judge: Judge,
                          Planner(values, ranks, _claims(found), stated, apart))[0]
     for _ in range(20 if found else 0):
         planner = Planner(values, ranks, _claims(found), stated, apart)
-        emitter = Emitter(planner, [(each.finding.name, each.what, each.finding.steps)
-                                    for each in found], counted)
+        emitter = RolledWriter(planner, [(each.finding.name, each.what, each.finding.steps)
+                                         for each in found], counted)
         try:
             rolled = emitter.run(graph)
         except Refused as refused:
@@ -212,13 +212,13 @@ def _rolled(graph: Graph, training: bool, judge: Judge,
         except Apart as those:
             apart |= those.nodes
         else:
-            rolled = free(rolled, length, emitter.totals, counted, emitter.fixed)
+            rolled = make_length_symbolic(rolled, length, emitter.totals, counted, emitter.fixed)
             return RolledGraph(rolled, tuple(
                 [each.finding for each in found] + failed + [
                     Finding(name, steps, 'fixed', why)
                     for name, (steps, why) in emitter.fixed.items()]))
-    return RolledGraph(graph if length is None else free(graph, length, {}, counted, {}),
-                       tuple(failed))
+    return RolledGraph(graph if length is None else make_length_symbolic(
+        graph, length, {}, counted, {}), tuple(failed))
 
 
 def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequence[_Found] = (),
@@ -267,7 +267,7 @@ def _claims(found: Sequence[_Found]) -> dict[int, Claim]:
             for t, value in enumerate(column.lanes)}
 
 
-def _loop(values: Values, recurrence: Recurrence, judge: Judge) -> Loop:
+def _loop(values: Values, recurrence: StepRecurrence, judge: Judge) -> Loop:
     loop = Loop(values, recurrence)
     reason = judge(values, loop)
     if reason is not None:

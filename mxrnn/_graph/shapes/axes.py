@@ -10,8 +10,8 @@ import math
 from typing import Callable, Iterable, List, Sequence, Tuple
 
 from ..graph import Node
-from .equal import SizeError, unify
 from .sizes import Axis, Size, divide, parts, product, quotient, resolve, same
+from .unification import SizeError, unify
 
 __all__ = ['Axes', 'Factors', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike', 'as_long',
            'broadcast_axes', 'enter', 'factors_of', 'first', 'match_factors', 'mixed',

@@ -4,10 +4,10 @@ from __future__ import annotations
 from typing import Callable, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
+from .arithmetic_rules import axes_of
 from .axes import Axes, Factors, UnknownAxes, agree, factors_of, open_axes
-from .equal import SizeError, suggest
-from .rules import axes_of
 from .sizes import Axis, product, resolve
+from .unification import SizeError, suggest
 
 __all__ = ['Fault', 'Table', 'infer']
 

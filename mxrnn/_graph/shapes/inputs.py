@@ -5,10 +5,10 @@ from typing import Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ... import _check
 from ..graph import Entry, Graph, Node
-from .equal import suggest
+from .arithmetic_rules import has_rule
 from .infer import Table, infer
-from .rules import has_rule
 from .sizes import Axis, Size, Sum, axes_in, resolve
+from .unification import suggest
 
 __all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'found_shapes']
 
@@ -69,7 +69,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
     ShapesError
         They do not follow from the graph.
     """
-    search = _Search(graph, params, given)
+    search = _ShapeSearch(graph, params, given)
     readers = {name: [node for node, _ in graph.consumers(_place(graph, name))]
                for name in missing}
     untold = [name for name in missing if not any(map(_tells, readers[name]))]
@@ -115,7 +115,7 @@ class _Way(NamedTuple):
     cut: tuple[tuple[int, ...], ...]
 
 
-class _Search:
+class _ShapeSearch:
     """Infers a graph with axes of its inputs that become what the graph makes of them."""
 
     def __init__(self, graph: Graph, params: Mapping[str, Sequence[int]],
@@ -203,7 +203,7 @@ def _cut(graph: Graph, table: Table, data: Sequence[Axis]) -> tuple[tuple[int, .
 
 # ---- numbers of steps
 
-def _with_numbers(search: _Search, table: Table, shapes: Mapping[str, Sequence[Axis]],
+def _with_numbers(search: _ShapeSearch, table: Table, shapes: Mapping[str, Sequence[Axis]],
                   found: Mapping[str, Named], whole: Whole) -> dict[str, Named]:
     """The shapes `found`, in which axes that a rolled graph cuts by numbers of steps or takes for
     numbers, have those of the whole graph; {} where nothing depends on these."""

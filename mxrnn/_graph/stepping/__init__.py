@@ -1,7 +1,7 @@
 """Graphs of sequences as graphs of steps: states as inputs and outputs."""
 from __future__ import annotations
 
-from .cut import State, Stepped, with_states
-from .follow import StateError
+from .axis_propagation import StateError
+from .step_graph import State, Stepped, with_states
 
 __all__ = ['State', 'StateError', 'Stepped', 'with_states']

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from ... import _check
 from ..._files.atomic import replacing
-from ..._files.names import refuse_checkpoint
+from ..._files.checkpoint_names import refuse_checkpoint
 from ..._graph.graph import Graph
 from ..export_check import check_export, log_unchecked
+from ..file_runners import ExportedFile, open_content, open_file
 from ..model import Model
 from ..registry import ExportError
-from ..running import File, open_content, open_file
 
 __all__ = ['encoder_of', 'ExportError', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
 
@@ -124,7 +124,7 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
     if written.encoder is not None:
         files[encoder] = written.encoder.content
 
-    def again(part: Model) -> File:
+    def again(part: Model) -> ExportedFile:
         given = [{name: value for name, value in (each or {}).items()
                   if name in part.graph.arguments} for each in (inputs, types)]
         return open_content(export(part, *given, None, roll).content)

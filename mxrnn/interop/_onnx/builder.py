@@ -10,8 +10,8 @@ from onnx.reference import ReferenceEvaluator
 
 from ..._check import DType
 from ..._graph.graph import Graph
-from ..._graph.shapes.equal import SizeError, broadcast
 from ..._graph.shapes.sizes import Axis, Product, Size, Source, Sum, product, resolve, same
+from ..._graph.shapes.unification import SizeError, broadcast
 from ..registry import Unsupported
 
 if TYPE_CHECKING:

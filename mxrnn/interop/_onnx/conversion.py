@@ -13,11 +13,11 @@ from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
 from ..._graph.operators import check_attributes
+from ..._graph.shapes.arithmetic_rules import axes_of
 from ..._graph.shapes.axes import Axes, Factors, UnknownAxes
-from ..._graph.shapes.equal import SizeError, unify
 from ..._graph.shapes.infer import Fault
-from ..._graph.shapes.rules import axes_of
 from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, parts, product, resolve
+from ..._graph.shapes.unification import SizeError, unify
 from ..registry import ONNX, ExportError, Unsupported
 from . import creation, elementwise, layers, losses, samplers  # noqa: F401  (fill the table)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Callable
 
 from ..._graph.graph import Node
-from ..._graph.shapes.equal import broadcast
+from ..._graph.shapes.unification import broadcast
 from ..registry import Converter, Unsupported, converts, dtype_of
 from .builder import Builder, Value
 

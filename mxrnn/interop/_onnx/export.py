@@ -9,16 +9,16 @@ from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
 from ..._graph.shapes.inputs import Named
-from ..in_steps import (
+from ..registry import ONNX, ExportError
+from ..stateful import (
     blaming_axes,
     check_shapes,
     check_types,
     how_to_free,
     in_steps,
+    rank_mismatch,
     shapes_found,
-    unlike,
 )
-from ..registry import ONNX, ExportError
 from .conversion import Conversion, unknown_operators
 from .metadata import described
 
@@ -212,7 +212,7 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
             file = _plain(rolled, params, given, types, own, RolledGraph(graph, findings))
             return file._replace(notes=file.notes + notes)
         except ExportError as error:
-            if given and unlike(graph, params, given):
+            if given and rank_mismatch(graph, params, given):
                 raise
             try:
                 file = _plain(graph, params, given, types, own)

@@ -6,8 +6,8 @@ import math
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.shapes.equal import SizeError
 from ..._graph.shapes.sizes import divide, product, resolve, windows
+from ..._graph.shapes.unification import SizeError
 from ..registry import (
     Converter,
     Unsupported,

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.layout import FusedLayout
-from ..._graph.shapes.equal import unify, unify_all
 from ..._graph.shapes.sizes import Size, resolve
+from ..._graph.shapes.unification import unify, unify_all
 from ..registry import ExportError, Unsupported, converts, positive
 from .builder import Builder, Record, Scope, Value
 from .index import indices

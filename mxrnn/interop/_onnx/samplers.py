@@ -12,8 +12,8 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.operators import numbers_of
-from ..._graph.shapes.equal import broadcast
 from ..._graph.shapes.sizes import product
+from ..._graph.shapes.unification import broadcast
 from ..registry import Converter, Unsupported, converts
 from .builder import Builder, Record, Scope, Value
 from .creation import shape_of

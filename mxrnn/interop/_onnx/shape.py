@@ -7,7 +7,6 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.shapes.equal import SizeError
 from ..._graph.shapes.sizes import (
     Size,
     add,
@@ -20,6 +19,7 @@ from ..._graph.shapes.sizes import (
     resolve,
     same,
 )
+from ..._graph.shapes.unification import SizeError
 from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
 

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from ..._files import reason_of
 from ..._graph.graph import Graph
-from .._torch.module import GraphModule
+from .._torch.graph_module import GraphModule
 from ..comparison import difference
 from ..export_check import tolerance
 from ..model import Model
 from ..registry import ExportError
-from .file import File
+from .class_writer import File
 from .methods import Methods
 from .sampling import Sample, as_list, run
-from .steps import Steps
+from .step_methods import StepMethods
 
 __all__ = ['Check']
 
@@ -62,8 +62,8 @@ class Check:
             worst = max(worst, _apart(zip(as_list(got), wanted)))
         return _allowed(worst, 'the source')
 
-    def steps(self, steps: Steps, samples: Sequence[Sample], outputs: Sequence[Sequence[Tensor]]
-              ) -> float:
+    def steps(self, steps: StepMethods, samples: Sequence[Sample],
+              outputs: Sequence[Sequence[Tensor]]) -> float:
         """The largest difference of steps from their graph, and in chunks from `outputs`."""
         worst = 0.
         for sample, wanted in zip(steps.samples, run(steps.graph, self._model, *steps.samples)):

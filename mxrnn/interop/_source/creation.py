@@ -6,14 +6,14 @@ from typing import Any, Callable, Sequence
 from ..._graph.graph import Node
 from ..._graph.operators import numbers_of
 from .._torch.creation import DRAWS
+from .emitters import Emitted, Expr, Unsupported, emits, number, writes
+from .method_writer import MethodWriter
 from .pasting import literal
-from .scope import Scope
-from .table import Emitted, Unsupported, Value, emits, number, writes
 
 __all__ = ['made']
 
 
-def made(scope: Scope, function: str, *arguments: str) -> str:
+def made(scope: MethodWriter, function: str, *arguments: str) -> str:
     """A call of a function of torch that makes an array where the method's first argument is."""
     kind = scope.dtypes[0]
     return 'torch.%s(%s%s%s)' % (
@@ -22,7 +22,7 @@ def made(scope: Scope, function: str, *arguments: str) -> str:
 
 
 @emits('_zeros', '_ones')
-def _filled(scope: Scope, node: Node) -> Emitted:
+def _filled(scope: MethodWriter, node: Node) -> Emitted:
     name, sizes = node.op[1:], scope.sizes(scope.out[0])
     for near in scope.arguments:
         if near.dtype == scope.dtypes[0]:
@@ -39,7 +39,7 @@ emits('_random_normal')(lambda scope, node: _moved(
 
 
 @emits('_arange')
-def _arange(scope: Scope, node: Node) -> Emitted:
+def _arange(scope: MethodWriter, node: Node) -> Emitted:
     if node.stop is None and node.infer_range:
         raise Unsupported('without an end')
     start, stop = (0., node.start) if node.stop is None else (node.start, node.stop)
@@ -57,23 +57,23 @@ emits('_random_randint')(lambda scope, node: 'torch.randint(%d, %d, (%s,), dtype
 def _sampler(name: str, draw: Callable[..., Any]) -> None:
     """Enter the operators of a distribution: of a shape, of the shape of an array, and of arrays
     of parameters. Uniform and normal numbers of a shape have plain forms."""
-    def drawn(scope: Scope, size: str, numbers: Sequence[str], dtype: str, near: str) -> str:
+    def drawn(scope: MethodWriter, size: str, numbers: Sequence[str], dtype: str, near: str) -> str:
         return '%s(%s)' % (scope.helper(draw), ', '.join(
             [size, *numbers, 'dtype=' + dtype, *['device=%s.device' % near] * bool(near)]))
 
-    def of_shape(scope: Scope, node: Node) -> Emitted:
+    def of_shape(scope: MethodWriter, node: Node) -> Emitted:
         near = scope.arguments[0].of if scope.arguments else ''
         return drawn(scope, '(%s,)' % scope.sizes(scope.out[0]), list(map(
             literal, numbers_of(node))), 'torch.' + scope.dtypes[0], near)
 
     @emits('_random_%s_like' % name)
-    def like(scope: Scope, node: Node, x: Value) -> Emitted:
+    def like(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
         x = scope.named(x)
         return drawn(scope, '%s.shape' % x.text, list(map(literal, numbers_of(node))),
                      x.text + '.dtype', x.text)
 
     @emits('_sample_' + name)
-    def of_arrays(scope: Scope, node: Node, *numbers: Value) -> Emitted:
+    def of_arrays(scope: MethodWriter, node: Node, *numbers: Expr) -> Emitted:
         first = scope.named(numbers[0])
         more = ', 1' * len(node.shape)
         wide = [('%s.reshape(%s%s)' % (each.of, ', '.join(
@@ -90,7 +90,7 @@ for _name, _draw in DRAWS.items():
 
 
 @emits('_contrib_arange_like', reals=True)
-def _arange_like(scope: Scope, node: Node, x: Value) -> Emitted:
+def _arange_like(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if node.repeat != 1 or node.axis is None:
         raise Unsupported('that repeats its numbers, or has none of one axis')
     x = scope.named(x)

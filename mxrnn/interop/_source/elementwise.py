@@ -14,8 +14,8 @@ from .._torch.elementwise import (
     round_halves_away,
     round_halves_down,
 )
-from .scope import Scope
-from .table import Emitted, Unsupported, Value, cast, emits, is_real, number, writes
+from .emitters import Emitted, Expr, Unsupported, cast, emits, is_real, number, writes
+from .method_writer import MethodWriter
 
 __all__: list[str] = []
 
@@ -44,7 +44,7 @@ _OF_INTEGERS = {'div': "torch.div({0}, {1}, rounding_mode='trunc')",
                 'hypot': 'torch.hypot({0:.}.double(), {1:.}.double())'}
 
 
-def _filled(scope: Scope, name: str, text: str | Callable[..., Any], x: Value, *inputs: object
+def _filled(scope: MethodWriter, name: str, text: str | Callable[..., Any], x: Expr, *inputs: object
             ) -> str:
     """A text with its inputs; comparisons, and functions of integers, give the type of `x`."""
     real = name in _WHOLE or is_real(x)
@@ -57,13 +57,13 @@ def _filled(scope: Scope, name: str, text: str | Callable[..., Any], x: Value, *
         if text.startswith(('({0:<}', 'torch.logical')):
             return cast(found, x.dtype)
     return found if real or name == 'div' else cast(
-        Value(found, x.shape, '').of, x.dtype)
+        Expr(found, x.shape, '').of, x.dtype)
 
 
 def _enter(name: str, text: str | Callable[..., Any], *ops: str) -> None:
     """Enter operators of arrays."""
     @emits(*ops, any_order=True)
-    def emit(scope: Scope, node: Node, *inputs: Value) -> Emitted:
+    def emit(scope: MethodWriter, node: Node, *inputs: Expr) -> Emitted:
         return _filled(scope, name, text, inputs[0], *inputs)
 
 
@@ -78,9 +78,9 @@ def _enter_number(name: str, text: str | Callable[..., Any], turned: bool = Fals
     """Enter an operator of an array and a number, or of a number and an array."""
     @emits('_%s_scalar' % ('r' * turned + {'add': 'plus', 'sub': 'minus'}.get(name, name)),
            any_order=True)
-    def emit(scope: Scope, node: Node, x: Value) -> Emitted:
+    def emit(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
         if not is_real(x) and not node.is_int:
-            x = Value(x.of + '.double()', x.shape, 'float64')
+            x = Expr(x.of + '.double()', x.shape, 'float64')
         if not is_real(x) and not math.isfinite(node.scalar):
             raise Unsupported('of integers, and its number %s cannot become one' % node.scalar)
         scalar = node.scalar if is_real(x) else float(int(node.scalar))
@@ -96,14 +96,14 @@ def _enter_number(name: str, text: str | Callable[..., Any], turned: bool = Fals
         other: object = value
         if not isinstance(text, str) or name == 'hypot':
             x = scope.named(x)
-            other = Value('torch.full_like(%s, %s)' % (x, value), x.shape, x.dtype)
+            other = Expr('torch.full_like(%s, %s)' % (x, value), x.shape, x.dtype)
         elif turned and not is_real(x):
             x = scope.named(x)
-            other = Value('torch.full_like(%s, %s)' % (x, value), x.shape, x.dtype)
+            other = Expr('torch.full_like(%s, %s)' % (x, value), x.shape, x.dtype)
         return _filled(scope, name, text, x, *((other, x) if turned else (x, other)))
 
 
-def _truth(name: str, other: bool, x: Value) -> str:
+def _truth(name: str, other: bool, x: Expr) -> str:
     """The text of `x and other`, `x or other`, or one of them alone."""
     if name == 'logical_xor':
         return f'({x:<} %s 0)' % ('==' if other else '!=')
@@ -126,7 +126,7 @@ for _name, _text in {**_ARITHMETIC, **_PAIRS, 'hypot': 'torch.hypot({0}, {1})',
 
 
 @emits('rcbrt', any_order=True)
-def _inverse_cube_root(scope: Scope, node: Node, x: Value) -> Emitted:
+def _inverse_cube_root(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     text = '1 / %s(%s)' % (scope.helper(cube_root), x)
     return text if is_real(x) else cast('(%s)' % text, x.dtype)
 
@@ -136,12 +136,12 @@ emits('_identity_with_attr_like_rhs')(lambda scope, node, x, *like: x)
 
 
 @emits('add_n', any_order=True)
-def _add_n(scope: Scope, node: Node, first: Value, *others: Value) -> Emitted:
+def _add_n(scope: MethodWriter, node: Node, first: Expr, *others: Expr) -> Emitted:
     return ' + '.join([f'{first:+}', *map('{:-}'.format, others)]) if others else first
 
 
 @emits('where')
-def _where(scope: Scope, node: Node, condition: Value, x: Value, y: Value) -> Emitted:
+def _where(scope: MethodWriter, node: Node, condition: Expr, x: Expr, y: Expr) -> Emitted:
     if re.fullmatch(r'torch\.ones_like\([\w.]+\)', condition.text):  # of zoneout that draws nothing
         return x
     compared = re.fullmatch(r'\(([^()]+ [<=>!]=? [^()]+)\)\.float\(\)', condition.text)
@@ -152,13 +152,13 @@ def _where(scope: Scope, node: Node, condition: Value, x: Value, y: Value) -> Em
 
 
 @emits('clip', any_order=True)
-def _clip(scope: Scope, node: Node, x: Value) -> Emitted:
+def _clip(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     text = '%s.clamp(%s, %s)' % (x.of, number(node.a_min), number(node.a_max))
     return text if is_real(x) else cast(text, x.dtype)
 
 
 @emits('Cast', 'amp_cast', any_order=True)
-def _cast(scope: Scope, node: Node, x: Value) -> Emitted:
+def _cast(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if node.op == 'amp_cast' and 'float' not in node.dtype:
         raise Unsupported('builds of MXNet round or cut where it makes integers')
     if node.op == 'amp_cast' and not is_real(x):
@@ -167,7 +167,7 @@ def _cast(scope: Scope, node: Node, x: Value) -> Emitted:
 
 
 @emits('smooth_l1', any_order=True, reals=True)
-def _smooth_l1(scope: Scope, node: Node, x: Value) -> Emitted:
+def _smooth_l1(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if not node.scalar:
         return f'0 * {x:/}'
     x = scope.named(x)
@@ -181,13 +181,13 @@ writes('F.hardtanh({alpha} * {0:/} + {beta}, 0, 1)', 'hard_sigmoid', any_order=T
 
 
 @emits('Activation', any_order=True, reals=True)
-def _activation(scope: Scope, node: Node, x: Value) -> Emitted:
+def _activation(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     return f'F.softplus({x})' if node.act_type == 'softrelu' else _filled(
         scope, node.act_type, _UNARY[node.act_type], x, x)
 
 
 @emits('LeakyReLU', reals=True)
-def _leaky_relu(scope: Scope, node: Node, x: Value, *gamma: Value) -> Emitted:
+def _leaky_relu(scope: MethodWriter, node: Node, x: Expr, *gamma: Expr) -> Emitted:
     kind, slope = node.act_type, ', ' + number(node.slope)
     if kind == 'rrelu':
         slope = ', %s, %s, self.training' % (number(node.lower_bound), number(node.upper_bound))

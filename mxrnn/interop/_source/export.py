@@ -17,19 +17,19 @@ from ..._graph.graph import Graph
 from ..._graph.merging import merged, without_effectless
 from ..._graph.rolling import RolledGraph, roll
 from ..._graph.stepping import Stepped
-from .._torch.module import UnsupportedError
-from ..in_steps import blaming_axes, check_shapes, check_types, in_steps
+from .._torch.graph_module import UnsupportedError
 from ..model import Model
 from ..registry import ExportError
+from ..stateful import blaming_axes, check_shapes, check_types, in_steps
 from .checking import Check
-from .file import File, flat_of, state_dict_of, wrapped
+from .class_writer import File, flat_of, state_dict_of, wrapped
+from .emitters import Shape
 from .methods import Methods
+from .output_files import check_target, sealed, state_of, weights_of
 from .pasting import imports_of
 from .sampling import Named, Sample, draw, labels_of, survey
 from .shapes import at_own_length, sampled
-from .steps import Steps
-from .table import Shape
-from .target import check_target, sealed, state_of, weights_of
+from .step_methods import StepMethods
 
 __all__ = ['from_source', 'to_source', 'write_source']
 
@@ -171,7 +171,7 @@ class _Plan(NamedTuple):
     whole: Graph
     rolled: RolledGraph
     outputs: Sequence[Sequence[Tensor]]
-    steps: Steps | None
+    steps: StepMethods | None
 
 
 def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
@@ -220,7 +220,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
             return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers)[0]
         keys = list(file.state)
         stepped(roll(whole).graph, False)  # refused as by the other ways out
-        steps = Steps(file, methods, graph, model, stepped(graph, True), samples)
+        steps = StepMethods(file, methods, graph, model, stepped(graph, True), samples)
         if list(file.state) != keys:
             raise ExportError('the weights of whole sequences and of steps differ in their form')
     if methods.faults:

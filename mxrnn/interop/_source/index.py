@@ -7,20 +7,20 @@ from typing import Sequence
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import reduced_axes
 from .creation import made
-from .scope import Scope
-from .shape import product
-from .table import (
+from .emitters import (
     Emitted,
+    Expr,
     Many,
     Size,
     Unsupported,
-    Value,
     cast,
     emits,
     is_real,
     number,
     writes,
 )
+from .method_writer import MethodWriter
+from .shape import product
 
 __all__: list[str] = []
 
@@ -33,7 +33,7 @@ def _over(axes: Sequence[int], keep: bool) -> str:
     return axis + (', keepdim=True' if keep else '')
 
 
-def _filled(text: str, x: Value, axes: Sequence[int], keep: bool) -> str:
+def _filled(text: str, x: Expr, axes: Sequence[int], keep: bool) -> str:
     """A reduction over all axes with the one axis that arrays of MXNet have at least."""
     return text + '.reshape(1)' if len(axes) == x.rank and not keep else text
 
@@ -42,7 +42,7 @@ _METHODS = {'max': 'amax', 'min': 'amin', 'nanprod': 'prod'}
 
 
 @emits('sum', 'mean', 'nansum', 'max', 'min', 'prod', 'nanprod')
-def _reduction(scope: Scope, node: Node, x: Value) -> Emitted:
+def _reduction(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     axes, keep, text = reduced_axes(x.rank, node.axis, node.exclude), node.keepdims, x.of
     if node.op == 'nanprod':
         x = scope.named(x)
@@ -64,7 +64,7 @@ def _reduction(scope: Scope, node: Node, x: Value) -> Emitted:
 
 
 @emits('norm')
-def _norm(scope: Scope, node: Node, x: Value) -> Emitted:
+def _norm(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     axes, keep = reduced_axes(x.rank, node.axis), node.keepdims
     own = x if is_real(x) else x.of + '.float()'
     text = 'torch.linalg.vector_norm(%s, %d, %s)' % (own, node.ord, _over(axes, keep))
@@ -73,7 +73,7 @@ def _norm(scope: Scope, node: Node, x: Value) -> Emitted:
 
 
 @emits('moments', reals=True)
-def _moments(scope: Scope, node: Node, x: Value) -> Emitted:
+def _moments(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     axes, keep = reduced_axes(x.rank, node.axes), node.keepdims
     x = scope.named(x)
     return [_filled('%s.%s' % (x, each % _over(axes, keep)), x, axes, keep)
@@ -81,14 +81,14 @@ def _moments(scope: Scope, node: Node, x: Value) -> Emitted:
 
 
 @emits('_np_cumsum')
-def _cumsum(scope: Scope, node: Node, x: Value) -> Emitted:
+def _cumsum(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     text, axis = _flat(node, x)
     kind = '' if scope.dtypes[0] == x.dtype and is_real(x) else ', dtype=torch.' + scope.dtypes[0]
     return '%s.cumsum(%d%s)' % (text, axis, kind)
 
 
 @emits('argmax', 'argmin')
-def _argument(scope: Scope, node: Node, x: Value) -> Emitted:
+def _argument(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if node.axis is None:
         text = '%s.flatten().%s(0)' % (x.of, node.op)
         return cast('%s.reshape(%s)' % (text, ', '.join(
@@ -102,13 +102,13 @@ emits('argmax_channel')(lambda scope, node, x: cast(x.of + '.argmax(1)', x.dtype
 
 # ---- order
 
-def _flat(node: Node, x: Value) -> tuple[str, int]:
+def _flat(node: Node, x: Expr) -> tuple[str, int]:
     """The array that is put in order, and its axis."""
     return (x.of + '.flatten()', 0) if node.axis is None else (x.of, node.axis)
 
 
 @emits('sort', 'argsort')
-def _sort(scope: Scope, node: Node, x: Value) -> Emitted:
+def _sort(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     text, axis = _flat(node, x)
     text = '%s.%s(%s%d%s)' % (text, node.op, 'stable=True, dim=', axis, ', descending=True' * (
         not node.is_ascend))
@@ -118,7 +118,7 @@ def _sort(scope: Scope, node: Node, x: Value) -> Emitted:
 
 
 @emits('topk')
-def _topk(scope: Scope, node: Node, x: Value) -> Emitted:
+def _topk(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if node.ret_typ == 'mask':
         raise Unsupported('that gives a mask')
     text, axis = _flat(node, x)
@@ -130,7 +130,7 @@ def _topk(scope: Scope, node: Node, x: Value) -> Emitted:
 
 # ---- look-ups
 
-def _places(scope: Scope, index: Value, size: Size, mode: str, *near: Value) -> str:
+def _places(scope: MethodWriter, index: Expr, size: Size, mode: str, *near: Expr) -> str:
     """Indices as MXNet reads them: those out of range are the first or the last, or go round."""
     text = index.of if index.dtype == 'int64' else index.of + '.long()'
     if mode == 'raise':
@@ -142,14 +142,14 @@ def _places(scope: Scope, index: Value, size: Size, mode: str, *near: Value) -> 
 
 
 @emits('take')
-def _take(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
+def _take(scope: MethodWriter, node: Node, x: Expr, index: Expr) -> Emitted:
     axis = node.axis % x.rank
     x = x if isinstance(x.shape[axis], int) else scope.named(x)
     return '%s[%s%s]' % (x.of, ':, ' * axis, _places(scope, index, x.shape[axis], node.mode, x))
 
 
 @emits('pick')
-def _pick(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
+def _pick(scope: MethodWriter, node: Node, x: Expr, index: Expr) -> Emitted:
     if node.axis is None:
         x = scope.named(x)
         return '%s.flatten()[%s]' % (x, _places(scope, index, product(x.shape), node.mode, x))
@@ -162,7 +162,7 @@ def _pick(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
 
 
 @emits('batch_take')
-def _batch_take(scope: Scope, node: Node, x: Value, index: Value) -> Emitted:
+def _batch_take(scope: MethodWriter, node: Node, x: Expr, index: Expr) -> Emitted:
     return '%s.gather(1, %s.reshape(-1, 1)).flatten()' % (
         x.of, _places(scope, index, x.shape[1], 'clip', x))
 
@@ -172,7 +172,7 @@ writes('{0:.}.new_zeros({shape}).index_put(tuple({1:.}.long()), {0})', 'scatter_
 
 
 @emits('one_hot')
-def _one_hot(scope: Scope, node: Node, index: Value) -> Emitted:
+def _one_hot(scope: MethodWriter, node: Node, index: Expr) -> Emitted:
     """Indices out of range have no element that is on, which F.one_hot refuses."""
     index = scope.named(index)
     text = '%s.long().unsqueeze(-1) == torch.arange(%d, device=%s.device)' % (
@@ -185,16 +185,16 @@ def _one_hot(scope: Scope, node: Node, index: Value) -> Emitted:
 
 # ---- products
 
-def _transposed(x: Value, exchanged: bool) -> Value:
+def _transposed(x: Expr, exchanged: bool) -> Expr:
     """The array, its last two axes exchanged or not."""
     if not exchanged:
         return x
     text = x.of + '.T' if x.rank == 2 else '%s.transpose(%d, %d)' % (x.of, x.rank - 2, x.rank - 1)
-    return Value(text, (*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
+    return Expr(text, (*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
 
 
 @emits('dot', 'batch_dot')
-def _dot(scope: Scope, node: Node, x: Value, y: Value) -> Emitted:
+def _dot(scope: MethodWriter, node: Node, x: Expr, y: Expr) -> Emitted:
     if x.rank == y.rank == 1:
         return '%s.dot(%s).reshape(1)' % (x.of, y)
     if node.op == 'dot' and (y.rank > 2 or (x.rank > 2 and node.transpose_a)):

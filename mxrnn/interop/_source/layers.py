@@ -9,14 +9,14 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..registry import channels_last, normalised_axes
-from .names import prefix_of
-from .scope import Scope
-from .table import MOVES, Emitted, Unsupported, Value, emits, number, writes
+from .emitters import MOVES, Emitted, Expr, Unsupported, emits, number, writes
+from .method_writer import MethodWriter
+from .python_names import prefix_of
 
 __all__: list[str] = []
 
 
-def _layer_name(scope: Scope, node: Node, weight: Value, *others: Value | None) -> str:
+def _layer_name(scope: MethodWriter, node: Node, weight: Expr, *others: Expr | None) -> str:
     """What stands before '_weight', or else, or if another layer is called so, before the end
     of another parameter, or the node's name."""
     prefixes = [prefix_of(each.parameter) for each in (weight, *others)
@@ -27,14 +27,14 @@ def _layer_name(scope: Scope, node: Node, weight: Value, *others: Value | None) 
     return names[0] if names else re.sub(r'_t\d+(?=_)', '', node.name)
 
 
-def _are_parameters(*values: Value | None) -> bool:
+def _are_parameters(*values: Expr | None) -> bool:
     return all(value is None or value.parameter is not None and not value.swapped
                for value in values)
 
 
 @emits('FullyConnected', any_order=lambda node, rank: rank > 2 and not node.flatten)
-def _fully_connected(scope: Scope, node: Node, x: Value, weight: Value, bias: Value | None = None,
-                     ) -> Emitted:
+def _fully_connected(scope: MethodWriter, node: Node, x: Expr, weight: Expr,
+                     bias: Expr | None = None) -> Emitted:
     text = format(x)
     if node.flatten and x.rank != 2:
         text = '%s.flatten(1)' % x.of if x.rank > 2 else '%s.unsqueeze(1)' % x.of
@@ -47,7 +47,7 @@ def _fully_connected(scope: Scope, node: Node, x: Value, weight: Value, bias: Va
 
 
 @emits('Embedding', '_contrib_SparseEmbedding')
-def _embedding(scope: Scope, node: Node, x: Value, weight: Value) -> Emitted:
+def _embedding(scope: MethodWriter, node: Node, x: Expr, weight: Expr) -> Emitted:
     text = format(x.unswapped) if x.dtype == 'int64' else '%s.long()' % x.unswapped.of
     index = scope.graph.ending_in([node.inputs[0]])
     if any(each.op not in MOVES and each.op != 'Cast' for each in index.nodes):
@@ -60,7 +60,7 @@ def _embedding(scope: Scope, node: Node, x: Value, weight: Value) -> Emitted:
         layer = scope.module(_layer_name(scope, node, weight),
                              'nn.Embedding(%s, %s)' % weight.shape, weight=weight)
         text = '%s(%s)' % (layer, text)
-    return Value(text, scope.out[0], scope.dtypes[0], swapped=x.swapped)
+    return Expr(text, scope.out[0], scope.dtypes[0], swapped=x.swapped)
 
 
 def _sizes(sizes: Sequence[int]) -> str:
@@ -79,7 +79,7 @@ def _window(node: Node, **words: str) -> str:
 
 
 @emits('Convolution', 'Convolution_v1', 'Deconvolution')
-def _convolution(scope: Scope, node: Node, x: Value, weight: Value, bias: Value | None = None,
+def _convolution(scope: MethodWriter, node: Node, x: Expr, weight: Expr, bias: Expr | None = None,
                  ) -> Emitted:
     back, last, count = node.op == 'Deconvolution', channels_last(node.layout), len(node.kernel)
     if back and (node.target_shape or last):
@@ -102,7 +102,7 @@ def _convolution(scope: Scope, node: Node, x: Value, weight: Value, bias: Value 
     return '%s(%s.movedim(-1, 1)).movedim(1, -1)' % (layer, x.of) if last else '%s(%s)' % (layer, x)
 
 
-def _convolved(node: Node, x: Value, weight: Value, bias: Value | None) -> str:
+def _convolved(node: Node, x: Expr, weight: Expr, bias: Expr | None) -> str:
     """A convolution with weights that the graph computes, or that two layers share."""
     back, last, count = node.op == 'Deconvolution', channels_last(node.layout), len(node.kernel)
     arrays = ['%s.movedim(-1, 1)' % each.of if last else format(each) for each in (x, weight)]
@@ -115,18 +115,18 @@ def _convolved(node: Node, x: Value, weight: Value, bias: Value | None) -> str:
 
 
 @emits('Pooling', 'Pooling_v1')
-def _pooling(scope: Scope, node: Node, x: Value) -> Emitted:
+def _pooling(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     kind = node.pool_type
     if kind == 'lp' or node.pooling_convention == 'same' or (
             kind == 'sum' and node.pooling_convention == 'full'):
         raise Unsupported('pool_type %s with the convention %s' % (kind, node.pooling_convention))
     if node.op == 'Pooling' and channels_last(node.layout):
-        first = Value(x.of + '.movedim(-1, 1)', (x.shape[0], x.shape[-1], *x.shape[1:-1]), x.dtype)
+        first = Expr(x.of + '.movedim(-1, 1)', (x.shape[0], x.shape[-1], *x.shape[1:-1]), x.dtype)
         return '%s.movedim(1, -1)' % _pooled(scope, node, first)
     return _pooled(scope, node, x)
 
 
-def _pooled(scope: Scope, node: Node, x: Value) -> str:
+def _pooled(scope: MethodWriter, node: Node, x: Expr) -> str:
     kind, count = node.pool_type, len(node.kernel)
     if node.global_pool:
         axes = ', '.join(map(str, range(2, x.rank)))
@@ -145,14 +145,14 @@ def _pooled(scope: Scope, node: Node, x: Value) -> str:
 
 
 @emits('UpSampling')
-def _up_sampling(scope: Scope, node: Node, x: Value, *others: Value) -> Emitted:
+def _up_sampling(scope: MethodWriter, node: Node, x: Expr, *others: Expr) -> Emitted:
     if node.sample_type != 'nearest' or others:
         raise Unsupported('it is not the nearest of one input')
     return 'F.interpolate(%s, scale_factor=%d)' % (x, node.scale)
 
 
 @emits('Dropout', any_order=lambda node, rank: not node.axes)
-def _dropout(scope: Scope, node: Node, x: Value) -> Emitted:
+def _dropout(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if not node.p:
         return x
     if node.axes:
@@ -170,8 +170,8 @@ def _dropout(scope: Scope, node: Node, x: Value) -> Emitted:
 # ---- norms
 
 @emits('BatchNorm', 'BatchNorm_v1', '_contrib_SyncBatchNorm')
-def _batch_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value, mean: Value,
-                var: Value) -> Emitted:
+def _batch_norm(scope: MethodWriter, node: Node, x: Expr, gamma: Expr, beta: Expr, mean: Expr,
+                var: Expr) -> Emitted:
     axis = node.axis % x.rank if node.op == 'BatchNorm' else 1
     if node.use_global_stats or scope.used(1) or scope.used(2) or not 2 <= x.rank <= 5 or (
             not _are_parameters(gamma, beta, mean, var)):
@@ -193,7 +193,7 @@ def _batch_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value, m
 
 
 @emits('LayerNorm', any_order=lambda node, rank: node.axis == -1)
-def _layer_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -> Emitted:
+def _layer_norm(scope: MethodWriter, node: Node, x: Expr, gamma: Expr, beta: Expr) -> Emitted:
     if scope.used(1) or scope.used(2):
         raise Unsupported('its mean or deviation is read')
     axis, width, last = node.axis % x.rank, x.shape[node.axis], node.axis % x.rank == x.rank - 1
@@ -212,14 +212,14 @@ writes('F.instance_norm({0}, weight={1}, bias={2}, eps={eps})', 'InstanceNorm')
 
 
 @emits('GroupNorm')
-def _group_norm(scope: Scope, node: Node, x: Value, gamma: Value, beta: Value) -> Emitted:
+def _group_norm(scope: MethodWriter, node: Node, x: Expr, gamma: Expr, beta: Expr) -> Emitted:
     if scope.used(1) or scope.used(2) or gamma.shape != x.shape[1:2]:
         raise Unsupported('its mean is read, or it scales groups')
     return 'F.group_norm(%s, %d, %s, %s, %s)' % (x, node.num_groups, gamma, beta, number(node.eps))
 
 
 @emits('L2Normalization')
-def _l2_normalization(scope: Scope, node: Node, x: Value) -> Emitted:
+def _l2_normalization(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     axes = normalised_axes(node.mode, x.rank)
     x = scope.named(x)
     if not axes:
@@ -234,7 +234,7 @@ writes('F.local_response_norm({0}, {nsize}, {alpha}, {beta}, {knorm})', 'LRN')
 
 @emits('softmax', 'log_softmax', 'softmin', any_order=lambda node, rank: (
     rank > 2 and node.axis == -1 and not node.use_length))
-def _softmax(scope: Scope, node: Node, x: Value, length: Value | None = None) -> Emitted:
+def _softmax(scope: MethodWriter, node: Node, x: Expr, length: Expr | None = None) -> Emitted:
     text = '-%s' % format(x, '**') if node.op == 'softmin' else format(x)
     if node.temperature:
         text = '%s / %s' % (format(x._replace(text=text), '*'), number(node.temperature))

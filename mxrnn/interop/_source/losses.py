@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
-from .scope import Scope
+from .emitters import Emitted, Expr, Unsupported, emits, loss, number, writes
+from .method_writer import MethodWriter
 from .shape import product, reshaped
-from .table import Emitted, Unsupported, Value, emits, loss, number, writes
 
 __all__: list[str] = []
 
@@ -17,7 +17,7 @@ def _times(value: float) -> str:
 # ---- SoftmaxOutput
 
 @emits('SoftmaxOutput')
-def _softmax_output(scope: Scope, node: Node, x: Value) -> Emitted:
+def _softmax_output(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     # oneDNN, which MXNet uses in inference, takes the last axis of arrays of 1 or 4 axes.
     last = node.preserve_shape or x.rank <= 2 or (x.rank == 4 and x.dtype == 'float32')
     if node.multi_output:
@@ -28,7 +28,7 @@ def _softmax_output(scope: Scope, node: Node, x: Value) -> Emitted:
     return '%s.flatten(1).softmax(1).reshape(%s.shape)' % (x, x)
 
 
-def _rows(scope: Scope, node: Node, x: Value) -> Value:
+def _rows(scope: MethodWriter, node: Node, x: Expr) -> Expr:
     """The scores as F.cross_entropy takes them: the classes are along the second axis."""
     if node.multi_output or x.rank == 2:
         return x
@@ -40,11 +40,11 @@ def _rows(scope: Scope, node: Node, x: Value) -> Value:
     else:
         width = product(x.shape[1:])
         text, shape = reshaped(scope, x, (x.shape[0], width), x), (x.shape[0], width)
-    return Value(f'{text}', shape, x.dtype)
+    return Expr(f'{text}', shape, x.dtype)
 
 
 @loss('SoftmaxOutput', reals=True)
-def _softmax_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
+def _softmax_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
     if node.out_grad:
         raise Unsupported('with out_grad')
     scale = _times(node.grad_scale)
@@ -55,7 +55,7 @@ def _softmax_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
     if product(label.shape) != product(wanted):
         raise Unsupported('with more labels than rows')
     places = reshaped(scope, label, wanted, label)
-    places = '%s.long()' % (places.of if isinstance(places, Value) else places)
+    places = '%s.long()' % (places.of if isinstance(places, Expr) else places)
     options = ''
     if node.use_ignore:
         options += ', ignore_index=%d' % int(node.ignore_label)
@@ -82,7 +82,7 @@ def _softmax_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
     return text + ''.join(' / (%s)' % each if ' * ' in each else ' / ' + each for each in divisors)
 
 
-def _distributions(scope: Scope, node: Node, x: Value, label: Value, scale: str) -> str:
+def _distributions(scope: MethodWriter, node: Node, x: Expr, label: Expr, scale: str) -> str:
     """The labels are chances of the classes, which need not sum up to 1."""
     axis = 1 if node.multi_output else -1
     x, label = scope.named(x), scope.named(label)
@@ -97,7 +97,7 @@ def _regression(op: str, prediction: str, function: str, factor: float = 1.) -> 
     emits(op)(lambda scope, node, x: prediction.format(x) if prediction else x)
 
     @loss(op, reals=True)
-    def of(scope: Scope, node: Node, x: Value, label: Value) -> str:
+    def of(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
         each, labels = product(label.shape[1:]), f'{label}'
         if label.shape != x.shape or x.shape[1:] == (1,):  # (batch, 1) may come as (batch,)
             x = scope.named(x)
@@ -124,7 +124,7 @@ loss('make_loss')(lambda scope, node, x: '%s.sum()' % x.of)
 
 
 @loss('MakeLoss')
-def _make_loss(scope: Scope, node: Node, x: Value) -> str:
+def _make_loss(scope: MethodWriter, node: Node, x: Expr) -> str:
     scale = _times(node.grad_scale)
     if node.normalization == 'valid':
         x = scope.named(x)
@@ -136,7 +136,7 @@ def _make_loss(scope: Scope, node: Node, x: Value) -> str:
 
 
 @loss('SVMOutput', reals=True)
-def _svm_loss(scope: Scope, node: Node, x: Value, label: Value) -> str:
+def _svm_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
     if not isinstance(x.shape[1], int) or x.rank != 2:
         raise Unsupported('of other scores than a row for each label')
     side = f'(2 * F.one_hot({label.of}.long(), {x.shape[1]}) - 1)'
@@ -150,7 +150,7 @@ writes("F.cross_entropy({0}, {1:.}.long(), reduction='sum').reshape(1)", 'softma
 
 
 @emits('CTCLoss', reals=True)
-def _ctc_loss(scope: Scope, node: Node, x: Value, label: Value, *lengths: Value) -> Emitted:
+def _ctc_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr, *lengths: Expr) -> Emitted:
     first, rest = node.blank_label == 'first', list(lengths)
     label = scope.named(label)
     if node.use_data_lengths:
@@ -167,6 +167,6 @@ def _ctc_loss(scope: Scope, node: Node, x: Value, label: Value, *lengths: Value)
             % (x.of, places, steps, sizes, blank))
 
 
-def _last(scope: Scope, x: Value) -> str:
+def _last(scope: MethodWriter, x: Expr) -> str:
     size = x.shape[2]
     return str(size - 1) if isinstance(size, int) else scope.size(size, x) + ' - 1'

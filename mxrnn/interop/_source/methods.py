@@ -6,11 +6,11 @@ from typing import Iterable, Mapping, Sequence
 from ..._graph.graph import Entry, Graph, Node
 from ..registry import TORCH
 from . import creation, elementwise, index, layers, losses, sequences, shape  # noqa: F401
-from .file import File, local
+from .class_writer import File, local
+from .emitters import LOSSES, Expr, Facts, Unsupported
+from .method_writer import MethodWriter
 from .pasting import call
 from .recurrent import write_method
-from .scope import Scope
-from .table import LOSSES, Facts, Unsupported, Value
 
 __all__ = ['Methods', 'loss_text']
 
@@ -105,25 +105,25 @@ class Methods:
                 self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
         used = {*self.inputs, *scope.found}
         self.of_loss = [name for name in self.arguments if name in used]
-        total = Value(' + '.join(terms), (), 'float32')
+        total = Expr(' + '.join(terms), (), 'float32')
         if len(terms) > 1 and len(total.text) > 80:
             total = scope.total(terms)
         write_method(self._file, scope, 'loss', self._texts(self.of_loss), [total], '')
 
-    def _scope(self) -> Scope:
+    def _scope(self) -> MethodWriter:
         return self.scope(self._graph, self.facts, self.arguments)
 
-    def scope(self, graph: Graph, facts: Facts, arguments: Mapping[str, str]) -> Scope:
+    def scope(self, graph: Graph, facts: Facts, arguments: Mapping[str, str]) -> MethodWriter:
         """What writes a method of a graph of the same parameters, whose inputs are `arguments`."""
         given, arrays = {}, self._file.arrays
         for place, node in enumerate(graph.nodes):
             entry = Entry(place, 0)
             if node.is_variable and node.name in arrays:
-                given[entry] = Value(self._file.text_of(node.name), arrays[node.name].shape,
-                                     str(arrays[node.name].dtype), node.name)
+                given[entry] = Expr(self._file.text_of(node.name), arrays[node.name].shape,
+                                    str(arrays[node.name].dtype), node.name)
             elif node.is_variable and node.name in arguments and entry in facts.arrays:
-                given[entry] = Value(arguments[node.name], *facts.arrays[entry])
-        scope = Scope(self._file, graph, facts, given, self.faults)
+                given[entry] = Expr(arguments[node.name], *facts.arrays[entry])
+        scope = MethodWriter(self._file, graph, facts, given, self.faults)
         texts = {value.text: value for value in scope.arguments}
         scope.inputs = {name: texts[text] for name, text in self.arguments.items() if text in texts}
         if any(node.op in ('RNN', '_foreach') for node in graph.nodes):
@@ -141,7 +141,7 @@ class Methods:
         write_method(self._file, scope, name, self._texts(inputs), results, '')
         return inputs
 
-    def _taken(self, scope: Scope, core: Sequence[Entry], heads: Sequence[Entry], name: str
+    def _taken(self, scope: MethodWriter, core: Sequence[Entry], heads: Sequence[Entry], name: str
                ) -> Sequence[Entry]:
         """Let a scope take the core from the method that computes it."""
         text = '%s(%s)' % (name, ', '.join(self._texts(self.inputs)))
@@ -180,7 +180,7 @@ class Methods:
         return node.op == 'BlockGrad' or node.is_variable and node.name not in self._file.arrays
 
 
-def loss_text(scope: Scope, node: Node, values: Sequence[Value]) -> str:
+def loss_text(scope: MethodWriter, node: Node, values: Sequence[Expr]) -> str:
     """The text of a loss: a plain one, or the sum of an output that has MXNet's gradient."""
     try:
         return str(LOSSES[node.op](scope, node, *values))

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..._graph.graph import Node
 from .._torch import keywords
 from ..registry import Operator
-from .table import Emitted, Many, Unsupported, Value
+from .emitters import Emitted, Expr, Many, Unsupported
 
 __all__ = ['call', 'check_equal', 'check_least', 'check_shape', 'imports_of', 'literal', 'paste']
 
@@ -62,7 +62,7 @@ def _text(function: Callable[..., Any]) -> tuple[str, str, tuple[Callable[..., A
     return tree.name.lstrip('_'), text, tuple(called.values())
 
 
-def call(scope: Any, node: Node, operator: Operator | None, inputs: Sequence[Value]
+def call(scope: Any, node: Node, operator: Operator | None, inputs: Sequence[Expr]
          ) -> Emitted | None:
     """The call of the function that runs a node elsewhere, which is pasted; None if there is none
     that can stand alone."""

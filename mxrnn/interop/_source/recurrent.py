@@ -12,13 +12,13 @@ from ..._graph.merging import readers
 from .._torch import keywords
 from .._torch.recurrent import run_rnn
 from ..model import Model
-from .file import File, local, wrapped
-from .names import cell_of, reader_of, rnn_of, shown
+from .class_writer import File, local, wrapped
+from .emitters import Emitted, Expr, Many, Unsupported, emits, number
+from .method_writer import MethodWriter
 from .pasting import check_equal, literal
+from .python_names import cell_of, reader_of, rnn_of, shown
 from .sampling import run
-from .scope import Scope
-from .sizes import are_parameters
-from .table import Emitted, Many, Unsupported, Value, emits, number
+from .size_texts import are_parameters
 
 __all__ = ['write_method']
 
@@ -33,7 +33,7 @@ def _places(file: File, graph: Graph, entry: Entry) -> np.ndarray:
 
 
 @emits('RNN')
-def _rnn(scope: Scope, node: Node, data: Value, *further: Value) -> Emitted:
+def _rnn(scope: MethodWriter, node: Node, data: Expr, *further: Expr) -> Emitted:
     for key in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
         if getattr(node, key) is not None:
             raise Unsupported('it has %s' % key)
@@ -73,14 +73,14 @@ def _rnn(scope: Scope, node: Node, data: Value, *further: Value) -> Emitted:
     names = scope.unpack('{}, ({}, {})' if lstm and (scope.used(1) or scope.used(2)) else '{}, {}',
                          '%s(%s%s)' % (layer, data.unswapped, given),
                          name + '_out' if kept else 'x', 'state', 'cell')
-    outputs: list[str | Value] = [Value(name, shape, data.dtype)
-                                  for name, shape in zip(names, scope.out)]
+    outputs: list[str | Expr] = [Expr(name, shape, data.dtype)
+                                 for name, shape in zip(names, scope.out)]
     if data.swapped:
         outputs[0] = data._replace(text=names[0], shape=scope.out[0])
     return outputs
 
 
-def _computed(scope: Scope, node: Node, data: Value, inputs: Sequence[Value]) -> Emitted:
+def _computed(scope: MethodWriter, node: Node, data: Expr, inputs: Sequence[Expr]) -> Emitted:
     """An RNN whose weights the graph computes: torch's function, without a layer."""
     states = 2 if node.mode == 'lstm' else 1
     count = 4 * node.num_layers * (1 + node.bidirectional)
@@ -95,11 +95,11 @@ def _computed(scope: Scope, node: Node, data: Value, inputs: Sequence[Value]) ->
 # ---- loops
 
 @emits('_foreach')
-def _loop(scope: Scope, node: Node, *inputs: Value) -> Emitted:
+def _loop(scope: MethodWriter, node: Node, *inputs: Expr) -> Emitted:
     (body, places, first, states), facts = node.body, scope.facts.bodies[scope.place]
-    given: dict[Entry, Value] = {}
+    given: dict[Entry, Expr] = {}
     names: set[str] = set()
-    constants: dict[Entry, Value] = {}
+    constants: dict[Entry, Expr] = {}
     entries = [Entry(place, 0) for place in places]
     inputs = (*inputs[:first + states], *map(scope.named, inputs[first + states:]))
     for at, (entry, value) in enumerate(zip(entries, inputs)):
@@ -109,14 +109,14 @@ def _loop(scope: Scope, node: Node, *inputs: Value) -> Emitted:
             text = local((reader_of(body, entry, 'x') if first > 1 else '') or 'x' if at < first
                          else _state(value) if at < first + states else value.text, names)
             names.add(text)
-            given[entry] = Value(text, *facts.arrays[entry], swapped=(
+            given[entry] = Expr(text, *facts.arrays[entry], swapped=(
                 value.swapped and at >= first + states))
     kept = tuple([at for at in range(len(body.heads))
                   if at >= node.num_out_data or scope.used(at)])
     key = id(body), kept, tuple([(each, given[each].swapped if each in given else constants.get(
         each)) for each in entries])
     if key not in scope.file.loops:
-        sub = Scope(scope.file, body, facts, {**given, **constants}, scope.faults)
+        sub = MethodWriter(scope.file, body, facts, {**given, **constants}, scope.faults)
         for entry in entries[:first]:
             if entry in given:
                 sub.let_go(given[entry])
@@ -145,13 +145,13 @@ def _origin(graph: Graph, entry: Entry) -> int:
     return place
 
 
-def _state(begin: Value) -> str:
+def _state(begin: Expr) -> str:
     """A name for a state: that of the array that it begins with, if this is a state."""
     found = re.match(r'(state|cell)(?:_\d+)?\b', begin.text)
     return found[1] if found else 'state'
 
 
-def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequence[Value],
+def _call(scope: MethodWriter, node: Node, name: str, rows: Sequence[str], inputs: Sequence[Expr],
           passed: Sequence[bool], texts: Mapping[int, str]) -> Emitted:
     """The lines of the loop, in the method that it is in.
 
@@ -190,18 +190,18 @@ def _call(scope: Scope, node: Node, name: str, rows: Sequence[str], inputs: Sequ
         scope.line('    %s = %s' % pair)
     for at, each in lists.items():
         scope.line('    %s.append(%s)' % (each, returned[texts[at]]))
-    results: list[str | Value] = []
+    results: list[str | Expr] = []
     for at in range(count):
         text = 'torch.stack(%s%s)' % (lists[at], ', 1' * swapped) if at in lists else '_'
-        results.append(Value(text, scope.out[at], scope.dtypes[at], swapped=swapped))
+        results.append(Expr(text, scope.out[at], scope.dtypes[at], swapped=swapped))
     for at, text in enumerate(state, count):
-        results.append(Value(text, scope.out[at], scope.dtypes[at]))
+        results.append(Expr(text, scope.out[at], scope.dtypes[at]))
     return results
 
 
-def write_method(file: File, scope: Scope, name: str, arguments: Sequence[str],
-                 results: Sequence[Value], purpose: str,
-                 states: Sequence[Value] | None = None) -> None:
+def write_method(file: File, scope: MethodWriter, name: str, arguments: Sequence[str],
+                 results: Sequence[Expr], purpose: str,
+                 states: Sequence[Expr] | None = None) -> None:
     """Enter a method that returns `results`, one as it is and several as a tuple, and behind them
     a tuple of `states`, if there are."""
     kind = 'Tensor' if len(results) == 1 else 'tuple[%s]' % ', '.join(['Tensor'] * len(results))

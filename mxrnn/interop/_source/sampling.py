@@ -13,10 +13,10 @@ from ..._graph.shapes import sizes
 from ..._graph.shapes.axes import Axes
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.sizes import Axis, axes_in, product
-from .._torch.module import GraphModule
+from .._torch.graph_module import GraphModule
 from ..model import Model
 from ..random_data import data_for
-from .table import Fact, Facts, Open, Shape, Size
+from .emitters import Fact, Facts, Open, Shape, Size
 
 __all__ = ['Named', 'Sample', 'as_list', 'draw', 'labels_of', 'run', 'survey']
 

@@ -3,19 +3,19 @@ from __future__ import annotations
 
 from ..._graph.graph import Node
 from .._torch.recurrent import mask_steps, reverse_sequences
-from .scope import Scope
-from .table import Emitted, Unsupported, Value, emits, number
+from .emitters import Emitted, Expr, Unsupported, emits, number
+from .method_writer import MethodWriter
 
 __all__: list[str] = []
 
 
-def _batch_major(x: Value, time: int) -> tuple[Value, int]:
+def _batch_major(x: Expr, time: int) -> tuple[Expr, int]:
     """The array as its text has it, and where time is: an exchange of axes is not written."""
     return (x.unswapped, 1 - time) if x.swapped else (x, time)
 
 
 @emits('SequenceLast')
-def _sequence_last(scope: Scope, node: Node, x: Value, *length: Value) -> Emitted:
+def _sequence_last(scope: MethodWriter, node: Node, x: Expr, *length: Expr) -> Emitted:
     x, time = _batch_major(x, node.axis)
     if not node.use_sequence_length:
         return '%s[%s-1]' % (x.of, ':, ' * time)
@@ -26,7 +26,7 @@ def _sequence_last(scope: Scope, node: Node, x: Value, *length: Value) -> Emitte
 
 
 @emits('SequenceMask')
-def _sequence_mask(scope: Scope, node: Node, x: Value, *length: Value) -> Emitted:
+def _sequence_mask(scope: MethodWriter, node: Node, x: Expr, *length: Expr) -> Emitted:
     if not node.use_sequence_length:
         return x
     own, time = _batch_major(x, node.axis)
@@ -36,7 +36,7 @@ def _sequence_mask(scope: Scope, node: Node, x: Value, *length: Value) -> Emitte
 
 
 @emits('SequenceReverse')
-def _sequence_reverse(scope: Scope, node: Node, x: Value, *length: Value) -> Emitted:
+def _sequence_reverse(scope: MethodWriter, node: Node, x: Expr, *length: Expr) -> Emitted:
     if not node.use_sequence_length:
         own, time = _batch_major(x, 0)
         return x._replace(text='%s.flip(%d)' % (own.of, time), parameter=None)
@@ -45,7 +45,7 @@ def _sequence_reverse(scope: Scope, node: Node, x: Value, *length: Value) -> Emi
 
 
 @emits('_contrib_div_sqrt_dim', any_order=lambda node, rank: rank > 2, reals=True)
-def _div_sqrt_dim(scope: Scope, node: Node, x: Value) -> Emitted:
+def _div_sqrt_dim(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if not isinstance(x.shape[-1], int):
         raise Unsupported('whose last axis is of any size')
     return f'{x:*} / {x.shape[-1]} ** 0.5'

@@ -8,9 +8,9 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes import sizes
+from .emitters import Emitted, Expr, Many, Open, Shape, Size, Unsupported, emits, number, writes
+from .method_writer import MethodWriter
 from .pasting import check_least, check_shape
-from .scope import Scope
-from .table import Emitted, Many, Open, Shape, Size, Unsupported, Value, emits, number, writes
 
 __all__ = ['product', 'reshaped']
 
@@ -32,7 +32,7 @@ def _merged(shape: Shape, wanted: Shape) -> tuple[int, int] | None:
     return None
 
 
-def reshaped(scope: Scope, x: Value, wanted: Shape, *near: Value) -> str | Value:
+def reshaped(scope: MethodWriter, x: Expr, wanted: Shape, *near: Expr) -> str | Expr:
     """`x` in a shape, by the plainest method that gives it."""
     if wanted == x.shape:
         return x
@@ -63,7 +63,7 @@ def _is_cut(shape: Shape, wanted: Shape) -> bool:
         isinstance(size, int) and size > 1 for size in wanted)
 
 
-def _sizes(scope: Scope, x: Value, wanted: Shape, near: Sequence[Value]) -> list[str]:
+def _sizes(scope: MethodWriter, x: Expr, wanted: Shape, near: Sequence[Expr]) -> list[str]:
     """The sizes of a shape in text; -1 stands for the one that is hardest to tell."""
     texts, unknown = [], []
     for at, size in enumerate(wanted):
@@ -82,12 +82,12 @@ def _sizes(scope: Scope, x: Value, wanted: Shape, near: Sequence[Value]) -> list
 
 
 @emits('Reshape', 'Flatten', 'reshape_like')
-def _reshape(scope: Scope, node: Node, x: Value, *like: Value) -> Emitted:
+def _reshape(scope: MethodWriter, node: Node, x: Expr, *like: Expr) -> Emitted:
     return reshaped(scope, x, scope.out[0], *like, x)
 
 
 @emits('transpose')
-def _transpose(scope: Scope, node: Node, x: Value) -> Emitted:
+def _transpose(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     axes = node.axes or tuple(reversed(range(x.rank)))
     moved = [axis for axis, place in enumerate(axes) if axis != place]
     if not moved:
@@ -99,7 +99,7 @@ def _transpose(scope: Scope, node: Node, x: Value) -> Emitted:
 
 
 @emits('SwapAxis')
-def _swap_axis(scope: Scope, node: Node, x: Value) -> Emitted:
+def _swap_axis(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     return x if node.dim1 == node.dim2 else '%s.transpose(%d, %d)' % (x.of, node.dim1, node.dim2)
 
 
@@ -109,7 +109,7 @@ writes('{0:.}.flip({axis})', 'reverse')
 
 
 @emits('squeeze')
-def _squeeze(scope: Scope, node: Node, x: Value) -> Emitted:
+def _squeeze(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     axes = [axis for axis, size in enumerate(x.shape) if size == 1] if node.axis is None else [
         axis % x.rank for axis in node.axis]
     axes = sorted(axes)[:x.rank - len(scope.out[0])]  # an axis is left in any case
@@ -143,7 +143,7 @@ def _span(begin: int | None, end: int | None, step: int | None = None) -> str:
 
 
 @emits('slice_axis')
-def _slice_axis(scope: Scope, node: Node, x: Value) -> Emitted:
+def _slice_axis(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     span, axis = _span(node.begin, node.end), node.axis % x.rank
     if span == ':':
         return x
@@ -153,13 +153,13 @@ def _slice_axis(scope: Scope, node: Node, x: Value) -> Emitted:
             scope.helper(check_least), x.unswapped, 1 - axis if x.swapped and axis < 2 else axis,
             sizes.least(node.begin, node.end)))
     if x.swapped and axis < 2:
-        return Value('%s[%s%s]' % (x.unswapped.of, ':, ' * (1 - axis), span), scope.out[0],
-                     x.dtype, swapped=True)
+        return Expr('%s[%s%s]' % (x.unswapped.of, ':, ' * (1 - axis), span), scope.out[0],
+                    x.dtype, swapped=True)
     return '%s[%s%s]' % (x.of, ':, ' * axis, span)
 
 
 @emits('slice')
-def _slice(scope: Scope, node: Node, x: Value) -> Emitted:
+def _slice(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     parts = list(itertools.zip_longest(node.begin, node.end, node.step))
     if any(step is not None and step < 0 for _, _, step in parts):
         raise Unsupported('with a step below 0')
@@ -167,7 +167,7 @@ def _slice(scope: Scope, node: Node, x: Value) -> Emitted:
 
 
 @emits('slice_like')
-def _slice_like(scope: Scope, node: Node, x: Value, like: Value) -> Emitted:
+def _slice_like(scope: MethodWriter, node: Node, x: Expr, like: Expr) -> Emitted:
     axes = {axis % x.rank for axis in node.axes or range(x.rank)}
     if all(x.shape[axis] == like.shape[axis] for axis in axes):
         return x
@@ -176,7 +176,7 @@ def _slice_like(scope: Scope, node: Node, x: Value, like: Value) -> Emitted:
         for axis in range(max(axes) + 1)))
 
 
-def _cut(scope: Scope, x: Value, number: int, axis: int, squeeze: bool) -> Emitted:
+def _cut(scope: MethodWriter, x: Expr, number: int, axis: int, squeeze: bool) -> Emitted:
     """An axis in equal parts."""
     axis %= x.rank
     if number == 1:
@@ -194,12 +194,12 @@ def _cut(scope: Scope, x: Value, number: int, axis: int, squeeze: bool) -> Emitt
 
 
 @emits('SliceChannel')
-def _slice_channel(scope: Scope, node: Node, x: Value) -> Emitted:
+def _slice_channel(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     return _cut(scope, x, node.num_outputs, node.axis, node.squeeze_axis)
 
 
 @emits('_split_v2')
-def _split_v2(scope: Scope, node: Node, x: Value) -> Emitted:
+def _split_v2(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if node.sections:
         return _cut(scope, x, node.sections, node.axis, node.squeeze_axis)
     text = '%s.tensor_split(%s, %d)' % (x.of, list(node.indices[1:]), node.axis)
@@ -210,14 +210,14 @@ def _split_v2(scope: Scope, node: Node, x: Value) -> Emitted:
 # ---- joins and copies
 
 @emits('Concat', '_rnn_param_concat')
-def _concat(scope: Scope, node: Node, *parts: Value) -> Emitted:
+def _concat(scope: MethodWriter, node: Node, *parts: Expr) -> Emitted:
     if len(parts) == 1:
         return parts[0]
     return 'torch.cat((%s), %d)' % (', '.join(map(format, parts)), node.dim)
 
 
 @emits('stack')
-def _stack(scope: Scope, node: Node, *parts: Value) -> Emitted:
+def _stack(scope: MethodWriter, node: Node, *parts: Expr) -> Emitted:
     if len(parts) == 1:
         return '%s.unsqueeze(%d)' % (parts[0].of, node.axis)
     return 'torch.stack((%s)%s)' % (', '.join(map(format, parts)),
@@ -225,13 +225,13 @@ def _stack(scope: Scope, node: Node, *parts: Value) -> Emitted:
 
 
 @emits('repeat')
-def _repeat(scope: Scope, node: Node, x: Value) -> Emitted:
+def _repeat(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     return '%s.repeat_interleave(%d%s)' % (x.of, node.repeats, '' if node.axis is None
                                            else ', %d' % node.axis)
 
 
 @emits('Pad')
-def _pad(scope: Scope, node: Node, x: Value) -> Emitted:
+def _pad(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     widths = node.pad_width
     pairs = list(zip(widths[::2], widths[1::2]))
     inner = pairs if node.mode == 'constant' else pairs[2:]  # the first two are of no image
@@ -246,7 +246,7 @@ def _pad(scope: Scope, node: Node, x: Value) -> Emitted:
 
 
 @emits('broadcast_to', 'broadcast_axis', 'broadcast_like')
-def _broadcast(scope: Scope, node: Node, x: Value, *like: Value) -> Emitted:
+def _broadcast(scope: MethodWriter, node: Node, x: Expr, *like: Expr) -> Emitted:
     wanted = scope.out[0]
     if wanted == x.shape:
         return x

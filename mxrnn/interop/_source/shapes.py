@@ -9,12 +9,12 @@ from torch import Tensor
 
 from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
-from .._torch.module import UnsupportedError
-from ..in_steps import shapes_found
+from .._torch.graph_module import UnsupportedError
 from ..model import Model
 from ..registry import ExportError
+from ..stateful import shapes_found
+from .emitters import Facts
 from .sampling import Named, Sample, draw, run, survey
-from .table import Facts
 
 __all__ = ['Sampled', 'at_own_length', 'sampled']
 

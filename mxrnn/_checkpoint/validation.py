@@ -1,0 +1,177 @@
+"""Whether a checkpoint is the right one: its parameters fit the graph and the cells that they are
+for, and several workers, by their store, agree on it.
+"""
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
+
+import numpy as np
+
+from .._files import CheckpointError
+from .._files import checkpoint_names as files
+from .._files.checkpoint_names import Place
+from .._graph.graph import Graph
+from .._runtime import watch
+from .._runtime.mxnet import graph_of, mx
+from . import position
+from .saving import Cell, Params
+
+__all__ = ['Chosen', 'agree', 'faults']
+
+
+def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_params: Params,
+           aux_params: Params) -> list[str]:
+    """List in words all that does not fit.
+
+    Parameters
+    ----------
+    cells : sequence of BaseRNNCell
+        The cells that packed the weights.
+    symbol : Symbol
+    read, arg_params, aux_params : dict of str to NDArray
+        The parameters as they were read, the same with packed weights, and auxiliary states.
+    """
+    graph = graph_of(symbol)
+    return (_wrong_names(cells, graph, read, arg_params, aux_params)
+            + graph.describe_wrong_sizes({name: array.shape for name, array in arg_params.items()})
+            + _wrong_types(symbol, read, arg_params, aux_params))
+
+
+def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Params, arg_params: Params,
+                 aux_params: Params) -> list[str]:
+    """Names that neither graph nor cells use, and parameters that the file lacks."""
+    arguments = graph.arguments
+    # A cell knows the weights that it packed, whether or not they are variables of its own.
+    known = set(arguments).union(*map(_weights, cells))
+    extra = (set(read) & set(arg_params)) - known | set(aux_params) - set(graph.auxiliary)
+    given = {*read, *arg_params} - set(graph.auxiliary) | set(aux_params)
+    missing = set(graph.own_weights()) - given
+    faults = ['left over %s' % ', '.join(sorted(extra))] if extra else []
+    faults += ['missing %s' % ', '.join(sorted(missing))] if missing else []
+    if extra:
+        faults.append('arguments of the graph without a value are %s' % (', '.join(
+            name for name in arguments if name not in arg_params and name not in read) or 'none'))
+    return faults
+
+
+def _weights(cell: Any) -> set[str]:
+    """Names of the variables of a cell and of those that it is made of."""
+    if hasattr(cell, '_weight_names_'):
+        return cell._weight_names_()
+    return set(cell.params._params)  # a cell of mxnet.rnn
+
+
+def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_params: Params
+                 ) -> list[str]:
+    """The parameters of integers that the graph needs to be reals: one damaged bit does that."""
+    def inferred(types: dict[str, Any]) -> dict[str, Any] | None:
+        """Types of the auxiliary states, or None if those of the arguments are impossible."""
+        # The graph does not tell the types of the data.
+        for kind in [*dict.fromkeys(types.values()), np.float32, np.float64, np.float16, np.int32]:
+            with contextlib.suppress(mx.base.MXNetError):
+                result = symbol.infer_type_partial(**dict(dict.fromkeys(arguments, kind), **types))
+                return dict(zip(symbol.list_auxiliary_states(), result[2]))
+        return None
+
+    def integers(params: Params) -> set[str]:
+        return {name for name, array in params.items() if np.dtype(array.dtype).kind in 'iu'}
+
+    if not integers(read) and not integers(aux_params):
+        return []
+    arguments = symbol.list_arguments()
+    types = {name: arg_params[name].dtype for name in arguments if name in arg_params}
+    suspects = integers(arg_params) & set(types)
+    # A packed weight has the type of its first gate; the graph then judges the whole.
+    packed = {np.dtype(arg_params[name].dtype) for name in suspects - set(read)}
+    odd = {name for name in integers(read) - set(arguments)
+           if np.dtype(read[name].dtype) not in packed}
+    auxiliary = inferred(types)
+    if auxiliary is None:  # those are wrong, if it can be done without them
+        auxiliary = inferred({name: np.float32 if name in suspects else kind
+                              for name, kind in types.items()})
+        odd |= suspects if auxiliary is not None else set()
+    odd |= {name for name in integers(aux_params)
+            if (auxiliary or {}).get(name) not in (None, aux_params[name].dtype)}
+    return ['integers are in %s' % ', '.join(sorted(odd))] if odd else []
+
+
+_log = logging.getLogger('mxrnn.rnn')
+
+#: Epoch and batch of a checkpoint, and its parameters.
+Chosen = Tuple[int, int, Dict[str, mx.nd.NDArray]]
+
+_rounds = itertools.count()
+
+
+def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]
+          ) -> Iterator[Place]:
+    """Yield epoch and batch that a checkpoint may have at most, until all workers have the same.
+
+    Parameters
+    ----------
+    prefix : str
+        Of the files.
+    data : DataIter or None
+        The part of this worker. Nothing is yielded without a store of as many workers.
+    chosen : callable
+        Returns the newest checkpoint that this worker can read, none newer than what was yielded
+        last, or None.
+
+    Raises
+    ------
+    CheckpointError
+        Some workers can read a checkpoint and others none, or their weights are not the same.
+    """
+    store = _store(data)
+    if store is None:
+        return
+    while True:
+        mine = chosen()
+        rows = _gathered(store, mine)
+        lacking = [rank for rank, row in enumerate(rows) if row is None]
+        if lacking and len(lacking) < len(rows):
+            raise CheckpointError(
+                'no checkpoint of %s can be read by all workers: that of rank %s finds none. All '
+                'need a folder that all of them see' % (prefix, ', '.join(map(str, lacking))))
+        places = [row[:2] for row in rows if row is not None]
+        if not places:
+            _log.info('Worker %d of %d: no checkpoint of %s', store.rank, len(rows), prefix)
+            return
+        lowest = min(places)
+        if places == [lowest] * len(places):
+            break
+        if mine is not None and mine[:2] != lowest:
+            _log.warning('Skipped a checkpoint: the worker of rank %d cannot read %s',
+                         places.index(lowest), files.path_of(prefix, 'params', *mine[:2]))
+            yield lowest
+    path = files.path_of(prefix, 'params', *lowest)
+    if len(set(rows)) > 1:
+        raise CheckpointError('%s has other weights in some workers: all need a folder that all of '
+                              'them see, or copies of one' % path)
+    _log.info('Worker %d of %d goes on from %s', store.rank, len(rows), path)
+
+
+def _store(data: object) -> Any:
+    """Return the store of as many workers as `data` has parts, if there is one already."""
+    parts = getattr(data, 'num_parts', 1)
+    return next((store for store in watch.stores() if parts > 1 and store.num_workers == parts
+                 and '_async' not in store.type), None)
+
+
+def _gathered(store: Any, mine: Chosen | None) -> list[tuple[int, int, int, int] | None]:
+    """Return epoch, batch and a checksum in two halves of what each worker has chosen."""
+    row = [0, 0, 0, 0, 0]
+    if mine is not None:
+        checksum = position.checksum_of(mine[2])
+        row = [1, mine[0], mine[1], checksum >> 16, checksum & 0xffff]
+    rows = mx.nd.zeros((store.num_workers, len(row)))  # each number below 2 ** 24, so exact
+    key = 'mxrnn_checkpoint_%d' % next(_rounds)
+    store.init(key, rows)
+    rows[store.rank] = mx.nd.array(row)
+    store.push(key, rows)  # the sum of what all push
+    store.pull(key, rows)
+    return [(int(row[1]), int(row[2]), int(row[3]), int(row[4])) if row[0] else None
+            for row in rows.asnumpy()]

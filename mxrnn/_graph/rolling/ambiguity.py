@@ -1,0 +1,84 @@
+"""What a graph does not tell of its steps: from which end they are counted, and, of two, which is
+meant."""
+from __future__ import annotations
+
+from typing import Hashable, Literal, NamedTuple, Sequence
+
+from .step_values import Lanes
+from .vectorise import Apply, Part, Planner, Same, StepSequence
+
+__all__ = ['DOUBT', 'Counted', 'doubtful', 'ends']
+
+#: What messages say of them.
+DOUBT = 'two steps do not tell whether their program means each step or the first and the last one'
+
+
+class Counted(NamedTuple):
+    """From where the places are counted at which a part of a sequence begins and ends."""
+
+    begin: Literal['first', 'last']
+    end: Literal['first', 'last']
+
+
+def ends(begin: int, end: int | None, total: int, counted: Counted | None
+         ) -> tuple[int, int | None] | None:
+    """Where a part of `total` steps begins and ends for any number of them, as `slice_axis` takes
+    it; None if nothing tells from which end its places are counted.
+
+    If `counted` does not tell, places nearer to the first step are counted from there.
+    """
+    explicit, end = end == total, None if end == total else end
+    if counted is not None:
+        return (begin - total if begin > 0 and counted.begin == 'last' else begin,
+                end - total if end is not None and end > 0 and counted.end == 'last' else end)
+    if begin == total - 1 > 1 and end is None:
+        return -1, None
+    told = max(begin, end or 0) * 2 < total if not explicit else begin <= 0
+    return (begin, end) if told and (begin >= 0 or end is None or end < 0) else None
+
+
+def doubtful(planner: Planner, columns: Sequence[Lanes], begins: Sequence[int] = ()) -> bool:
+    """Whether columns of two steps, which are read together, may mean two things.
+
+    They do if one sequence is read in both orders, or if beside a sequence one of its steps is the
+    same in both: for more steps it may be the next one. A begin state that is read in both steps,
+    of a recurrence with the states `begins`, may be a state of two steps before.
+    """
+    values = planner.values
+    orders: dict[Hashable, int] = {}
+    same = []
+    pending, seen = list(columns), set(columns)
+    while pending:
+        lanes = pending.pop()
+        plan = planner.plan(lanes)
+        key: Hashable = None
+        if isinstance(plan, Same):
+            same.append(plan.value)
+        elif isinstance(plan, Apply):
+            new = set(plan.inputs) - seen
+            seen |= new
+            pending.extend(new)
+        elif isinstance(plan, StepSequence):
+            key = plan.recurrence
+        elif isinstance(plan, Part):
+            key = values.same[plan.source], plan.axis
+        if key is not None and isinstance(plan, (Part, StepSequence)) and (
+                orders.setdefault(key, plan.span.stride) != plan.span.stride):
+            return True
+    return bool(same) and _reads(planner, same, orders, {values.same[each] for each in begins})
+
+
+def _reads(planner: Planner, found: Sequence[int], sequences: dict[Hashable, int],
+           begins: set[int]) -> bool:
+    """Whether values depend on steps of `sequences` or on `begins`, by a way that goes through no
+    other recurrence."""
+    values, claims = planner.values, planner.claims
+    for value in values.above(found, lambda value: value not in claims):
+        if values.same[value] in begins or (
+                value in claims and claims[value].recurrence in sequences):
+            return True
+        node = values.node(value)
+        if node.op == 'slice_axis' and (  # SliceChannel says how many there are
+                values.same[values.args[values.owner[value]][0]], node.axis) in sequences:
+            return True
+    return False

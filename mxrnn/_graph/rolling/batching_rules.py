@@ -1,0 +1,218 @@
+"""Operators over all steps at once: what is done to each of T arrays, done to one array with time
+as its first axis.
+
+A rule is given the node of one step, which of its inputs differ from step to step, and their ranks
+in a step (None: not known). It returns what writes the node, or None where it is not certain that
+one node does the same.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, Optional, Sequence
+
+from ..graph import Entry, Node
+from ..operators import has
+from .graph_builder import Writer
+
+__all__ = ['lift']
+
+Ranks = Sequence[Optional[int]]
+
+#: Writes a node, given the inputs: those that differ by step have time first.
+Write = Callable[[Writer, str, Sequence[Entry]], Entry]
+Rule = Callable[[Node, Sequence[bool], Ranks], Optional[Write]]
+
+_RULES: dict[str, Rule] = {}
+
+
+def _rule(*ops: str) -> Callable[[Rule], Rule]:
+    def enter(rule: Rule) -> Rule:
+        for op in ops:
+            _RULES[op] = rule
+        return rule
+    return enter
+
+
+def lift(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    """How `node` is done over all steps at once; None if it is not known."""
+    if has(node.op, 'elementwise'):
+        return _same(node)
+    rule = _RULES.get(node.op)
+    return rule(node, moving, ranks) if rule is not None else None
+
+
+def _same(node: Node, **changes: object) -> Write:
+    """The node itself, with some parameters changed."""
+    return lambda writer, name, inputs: writer.add(
+        node.op, name, {**node.attrs, **changes}, inputs, node.num_outputs)
+
+
+def _moved(axes: Any) -> Any:
+    """An axis or several, counted with time as the first one."""
+    if isinstance(axes, tuple):
+        return tuple(map(_moved, axes))
+    return axes + 1 if axes >= 0 else axes
+
+
+def _spread(node: Node, moving: Sequence[bool], **changes: object) -> Write:
+    """The node, with what is the same in all steps repeated for each."""
+    inner, first = _same(node, **changes), list(moving).index(True)
+
+    def repeated(writer: Writer, name: str, entry: Entry, like: Entry) -> Entry:
+        wide = writer.once('expand_dims', name + '_once', {'axis': 0}, entry)
+        return writer.once('broadcast_like', name + '_repeated', {
+            'lhs_axes': (0,), 'rhs_axes': (0,)}, wide, like)
+    return lambda writer, name, inputs: inner(writer, name, [
+        entry if moves else repeated(writer, name, entry, inputs[first])
+        for entry, moves in zip(inputs, moving)])
+
+
+# ---- element by element
+
+@_rule('LeakyReLU')
+def _leaky(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    return _same(node) if node.act_type in ('leaky', 'elu', 'selu', 'gelu') else None
+
+
+_BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
+              'elemwise_mul': 'broadcast_mul', 'elemwise_div': 'broadcast_div'}
+
+
+@_rule(*_BROADCAST)
+def _elementwise(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    return _same(node if all(moving) else node._replace(op=_BROADCAST[node.op], attrs={}))
+
+
+@_rule('add_n', '_maximum', '_minimum')
+def _alike(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    return _spread(node, moving)
+
+
+@_rule('broadcast_add', 'broadcast_sub', 'broadcast_mul', 'broadcast_div', 'broadcast_maximum',
+       'broadcast_minimum', 'broadcast_equal', 'broadcast_greater', 'broadcast_lesser')
+def _broadcast(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    known = [rank for rank in ranks if rank is not None]
+    if len(known) < len(ranks) or any(
+            moves and rank < max(known) for rank, moves in zip(known, moving)):
+        return None  # axes are counted from the last one
+    inner, places = _same(node), [at for at, moves in enumerate(moving) if moves]
+
+    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
+        given, like = list(inputs), inputs[places[0]]
+        for at in places[1:]:
+            if writer.root(given[at]) != writer.root(like):  # one step would be repeated
+                given[at] = writer.once('reshape_like', name + '_as_long', {
+                    'lhs_begin': 0, 'lhs_end': 1, 'rhs_begin': 0, 'rhs_end': 1}, given[at], like)
+        return inner(writer, name, given)
+    return write
+
+
+@_rule('where')
+def _where(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    if None in ranks or len(set(ranks)) > 1:
+        return None
+    return _spread(node, moving)
+
+
+# ---- shapes
+
+@_rule('Concat')
+def _concat(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    return _spread(node, moving, dim=_moved(node.dim))
+
+
+#: Operators of which the first input alone may differ by step, and their attributes that are axes.
+_AXES = {'Embedding': (), 'one_hot': (), 'Dropout': ('axes',), 'SwapAxis': ('dim1', 'dim2'),
+         **dict.fromkeys(('SliceChannel', 'slice_axis', 'expand_dims', 'softmax', 'log_softmax',
+                          'LayerNorm'), ('axis',))}
+
+
+@_rule(*_AXES)
+def _along_axes(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    if any(moving[1:]) or node.inputs_of('length'):
+        return None
+    return _same(node, **{key: _moved(getattr(node, key)) for key in _AXES[node.op]})
+
+
+@_rule('transpose')
+def _transpose(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    return _same(node, axes=(0, *_moved(node.axes))) if node.axes else None
+
+
+@_rule('Reshape')
+def _reshape(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    return _same(node, shape=(0, *node.shape)) if node.shape and not node.reverse else None
+
+
+@_rule('Flatten')
+def _flatten(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    return lambda writer, name, inputs: writer.add('Reshape', name, {'shape': (0, 0, -1)}, inputs)
+
+
+@_rule('sum', 'mean', 'max', 'min', 'prod')
+def _reduce(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    if node.exclude:
+        return None
+    # MXNet gives one axis where no axis is left, so a step has more axes than its numbers tell.
+    if not node.keepdims and (not node.axis or ranks[0] is None or ranks[0] <= len(node.axis)):
+        return None
+    return _same(node, axis=_moved(node.axis) if node.axis else (0,), exclude=not node.axis)
+
+
+# ---- weights
+
+@_rule('FullyConnected')
+def _fully_connected(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    if any(moving[1:]):
+        return None
+    inner = _same(node, flatten=False)
+
+    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
+        return inner(writer, name, [channels(writer, name, inputs[0], ranks[0]), *inputs[1:]])
+    return write if node.flatten else inner
+
+
+def channels(writer: Writer, name: str, entry: Entry, rank: int | None) -> Entry:
+    """All axes behind time and batch as one, where a step has `rank` axes (None: not known)."""
+    if rank == 2:
+        return entry
+    return writer.once('Reshape', name + '_channels', {'shape': (0, 0, -1)}, entry)
+
+
+@_rule('take')
+def _take(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    return _same(node) if not moving[0] and node.axis == 0 else None
+
+
+@_rule('dot')
+def _dot(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    if moving[1] or ranks[1] != 2 or node.transpose_a:
+        return None
+    return _same(node)
+
+
+# ---- one row of the batch at a time
+
+#: Operators that treat each row of a batch for itself, and which inputs have rows.
+_MERGED = {'Convolution': (0,), 'Deconvolution': (0,), 'Pooling': (0,), 'SoftmaxActivation': (0,),
+          'batch_dot': (0, 1), 'SoftmaxOutput': (0, 1)}
+
+
+@_rule(*_MERGED)
+def _merged(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    """Steps put behind each other in the batch, and parted again."""
+    rows = _MERGED[node.op]
+    if any(moves != (at in rows) for at, moves in enumerate(moving)):
+        return None
+    # An array of one axis is one row. Where rows have more axes than one, MXNet reads some labels.
+    if node.op == 'SoftmaxActivation' and (ranks[0] or 0) < 2 or node.op == 'SoftmaxOutput' and (
+            ranks[0] != 2 or node.normalization != 'null'):
+        return None
+    inner = _same(node)
+
+    def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
+        given = [writer.once('Reshape', name + '_rows', {'shape': (-3, -2)}, entry) if at in rows
+                 else entry for at, entry in enumerate(inputs)]
+        return writer.add('reshape_like', name + '_steps', {
+            'lhs_begin': 0, 'lhs_end': 1, 'rhs_begin': 0, 'rhs_end': 2},
+            [inner(writer, name, given), inputs[0]])
+    return write

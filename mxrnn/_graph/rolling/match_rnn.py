@@ -1,0 +1,330 @@
+"""Steps that one operator computes: LSTM, GRU, RNN, told by what they compute.
+
+Sums and products may be in any order, gates in any order in the weights, with biases or without.
+"""
+from __future__ import annotations
+
+from typing import Iterator, NamedTuple, Sequence
+
+from ..graph import Node
+from .ranks import Rank
+from .step_values import Column, StepRecurrence, alike
+from .value_numbering import Values, stated_shape
+
+__all__ = ['Gate', 'Kernel', 'find_kernel']
+
+
+#: Sums and products of one shape: no place for a begin state of one row for the whole batch.
+_SUMS, _PRODUCTS = ('elemwise_add', 'add_n'), ('elemwise_mul',)
+
+
+class Gate(NamedTuple):
+    """The weights of one gate: the rows of part `part` of `parts` of a weight and a bias (None: no
+    bias); of the weight the columns that the data has."""
+    weight: int
+    bias: int | None
+    part: int
+    parts: int
+    #: Of a product with data and state side by side: whether the state is first; else None.
+    joined: bool | None = None
+    #: Whether the weight's rows and columns are exchanged, as `dot` has them.
+    exchanged: bool = False
+
+
+class Kernel(NamedTuple):
+    """A recurrence as sym.RNN computes it."""
+
+    mode: str
+    units: int
+    #: The input of each step: a column from outside.
+    data: Column
+    #: By gate, in the order of sym.RNN.
+    i2h: list[Gate]
+    h2h: list[Gate]
+    #: The output and, of an LSTM, the memory, with their begin states.
+    output: Column
+    memory: Column | None
+    begin: tuple[int, ...]
+    #: Whether a product flattens what each step reads. If none does, it has two axes.
+    flattens: bool = True
+
+
+class _Other(Exception):
+    """It is no kernel; the message says why."""
+
+
+def find_kernel(values: Values, ranks: Sequence[Rank], recurrence: StepRecurrence) -> Kernel | str:
+    """The recurrence as a kernel, or why it is none."""
+    try:
+        return _Matcher(values, ranks, recurrence).kernel()
+    except _Other as reason:
+        return str(reason)
+
+
+class _Term(NamedTuple):
+    """A product in a sum: its column, and which part of it is taken."""
+
+    column: Column
+    part: int
+    parts: int
+
+
+class _Matcher:
+    def __init__(self, values: Values, ranks: Sequence[Rank], recurrence: StepRecurrence) -> None:
+        self._values, self._ranks, self._recurrence = values, ranks, recurrence
+        self._units = 0
+        self._flattens = False  # whether a gate has a FullyConnected, which makes two axes
+
+    # ---- reading columns
+
+    def _op(self, column: Column) -> str:
+        if alike(self._values, column.lanes) is None:
+            return ''
+        return self._values.node(column.lanes[0]).op
+
+    def _node(self, column: Column) -> Node:
+        return self._values.node(column.lanes[0])
+
+    def _of(self, column: Column) -> list[Column]:
+        """The columns that the nodes of a column read, also where it comes from outside."""
+        if column.family is not None:
+            return column.family.inputs
+        nodes = [self._values.owner[value] for value in column.lanes]
+        return [Column(lanes) for lanes in self._values.read_by(nodes)]
+
+    def _activation(self, column: Column) -> str:
+        op = self._op(column)
+        return self._node(column).act_type if op == 'Activation' else op
+
+    def _under(self, column: Column, activation: str) -> Column | None:
+        """The column that `activation` is applied to."""
+        return self._of(column)[0] if self._activation(column) == activation else None
+
+    def _pairs(self, ops: Sequence[str], column: Column) -> list[tuple[Column, Column]]:
+        """The two inputs of a sum or product, in both orders."""
+        if self._op(column) not in ops or len(self._of(column)) != 2:
+            return []
+        first, second = self._of(column)
+        return [(first, second), (second, first)]
+
+    # ---- recurrences
+
+    def kernel(self) -> Kernel:
+        states = self._recurrence.states
+        reasons = []
+        kinds = {1: [self._rnn, self._gru], 2: [self._lstm]}.get(len(states))
+        if kinds is None:
+            raise _Other('it has %d states' % len(states))
+        for kind in kinds:
+            try:
+                return self._checked(kind())
+            except _Other as reason:
+                reasons.append(str(reason))
+        raise _Other(reasons[-1])
+
+    def _checked(self, kernel: Kernel) -> Kernel:
+        for column, steps in self._recurrence.read:
+            if column is kernel.output:
+                continue
+            if column is not kernel.memory:
+                raise _Other('something inside its steps is read: %s'
+                             % self._node(column).name)
+            if steps != [self._recurrence.steps - 1]:
+                raise _Other('its memory is read: %s' % self._node(column).name)
+        for state in kernel.begin:
+            shape = stated_shape(self._values.node(state))
+            if len(shape) == 2 and shape[1] not in (0, -1, kernel.units):
+                raise _Other('its states begin with another size')
+        return kernel._replace(flattens=self._flattens)
+
+    def _rnn(self) -> Kernel:
+        (state,) = self._recurrence.states
+        output = _after(state)
+        activation = self._activation(output)
+        if activation not in ('tanh', 'relu'):
+            raise _Other('its steps are none of LSTM, GRU and RNN')
+        data, i2h, h2h = self._gates([self._of(output)[0]], state)
+        return Kernel('rnn_' + activation, self._units, data, i2h, h2h, output, None,
+                      (state.lanes[0],))
+
+    def _lstm(self) -> Kernel:
+        for memory in map(_after, self._recurrence.states):
+            for old, new in self._pairs(_SUMS, memory):
+                for forget, before in self._pairs(_PRODUCTS, old):
+                    if before.after is not memory:
+                        continue
+                    for enter, candidate in self._pairs(_PRODUCTS, new):
+                        inner = [self._under(forget, 'sigmoid'), self._under(enter, 'sigmoid'),
+                                 self._under(candidate, 'tanh')]
+                        under = [each for each in inner if each is not None]
+                        if len(under) == 3:
+                            return self._lstm_output(memory, before, under)
+        raise _Other('its steps are no LSTM')
+
+    def _lstm_output(self, memory: Column, before: Column, inner: Sequence[Column]) -> Kernel:
+        state = self._recurrence.states[0]
+        output = _after(state)
+        forget, enter, candidate = inner
+        for shown, gate in self._pairs(_PRODUCTS, output):
+            last = self._under(gate, 'sigmoid')
+            if self._under(shown, 'tanh') is memory and last is not None:
+                data, i2h, h2h = self._gates([enter, forget, candidate, last], state)
+                return Kernel('lstm', self._units, data, i2h, h2h, output, memory,
+                              (state.lanes[0], before.lanes[0]))
+        raise _Other('its output is not that of an LSTM')
+
+    def _gru(self) -> Kernel:
+        (state,) = self._recurrence.states
+        output = _after(state)
+        for kept, new in self._pairs(_SUMS, output):
+            for update, before in self._pairs(_PRODUCTS, kept):
+                if before is not state or self._under(update, 'sigmoid') is None:
+                    continue
+                for rest, candidate in self._pairs(_PRODUCTS, new):
+                    if self._is_rest(rest, update) and self._under(candidate, 'tanh') is not None:
+                        return self._gru_gates(state, output, update, candidate)
+        raise _Other('its steps are none of LSTM, GRU and RNN')
+
+    def _is_rest(self, column: Column, gate: Column) -> bool:
+        """Whether it is 1 - `gate`."""
+        if self._op(column) != '_rminus_scalar' or self._of(column)[0] is not gate:
+            return False
+        return float(self._node(column).scalar) == 1
+
+    def _gru_gates(self, state: Column, output: Column, update: Column, candidate: Column
+                   ) -> Kernel:
+        inner = self._of(candidate)[0]
+        for entering, product in self._pairs(_SUMS, inner):
+            for reset, recurrent in self._pairs(_PRODUCTS, product):
+                gate = self._under(reset, 'sigmoid')
+                if gate is None:
+                    continue
+                data, i2h, h2h = self._gates([gate, self._of(update)[0]], state)
+                own, own_i2h, none = self._terms(entering, state)
+                nothing, _, own_h2h = self._terms(recurrent, state)
+                if none or nothing or own[0].lanes != data.lanes:
+                    continue
+                return Kernel('gru', self._units, data, i2h + own_i2h, h2h + own_h2h, output,
+                              None, (state.lanes[0],))
+        raise _Other('its reset gate is not applied to the product with the state, as sym.RNN does')
+
+    # ---- gates
+
+    def _gates(self, columns: Sequence[Column], state: Column
+               ) -> tuple[Column, list[Gate], list[Gate]]:
+        """The data that enters the sums, and the weights of each."""
+        terms = [self._terms(column, state) for column in columns]
+        if not all(data and second for data, _, second in terms):
+            raise _Other('a gate lacks a product with the input or one with the state')
+        if len({data[0].lanes for data, _, _ in terms}) > 1:
+            raise _Other('its gates read different inputs')
+        if not self._flattens and self._ranks[state.lanes[0]] != 2:
+            raise _Other('dot may multiply arrays of more than two axes')
+        return terms[0][0][0], [gate for _, first, _ in terms for gate in first], [
+            gate for _, _, second in terms for gate in second]
+
+    def _terms(self, column: Column, state: Column
+               ) -> tuple[list[Column], list[Gate], list[Gate]]:
+        """The data, the weights of the product with it, and of that with the state, in a sum."""
+        data: list[Column] = []
+        i2h: list[Gate] = []
+        h2h: list[Gate] = []
+        for term in self._flat(column):
+            read, weight, *biases = self._of(term.column)
+            node = self._node(term.column)
+            self._flattens |= node.op == 'FullyConnected'
+            gate = Gate(self._fixed(weight, 2), self._fixed(biases[0], 1) if biases else None,
+                        term.part, term.parts,
+                        exchanged=node.op == 'dot' and not node.transpose_b)
+            self._check_units(term, gate)
+            if read is state:
+                h2h.append(gate)
+            else:
+                joined = self._beside(read, state)
+                if joined is not None:
+                    read, first = joined
+                    gate = gate._replace(joined=first)
+                    h2h.append(gate)
+                    gate = gate._replace(bias=None)
+                if not read.is_outside:
+                    raise _Other('a gate reads more than input and state')
+                data.append(read)
+                i2h.append(gate)
+            if len(data) > 1 or len(h2h) > 1:
+                raise _Other('a gate is a sum of several products with the input or the state')
+        return data, i2h, h2h
+
+    def _beside(self, column: Column, state: Column) -> tuple[Column, bool] | None:
+        """Data that is joined with the state, and whether the state comes first."""
+        if self._op(column) == 'Concat' and self._node(column).dim in (1, -1):
+            parts = self._of(column)
+            if len(parts) == 2 and state in parts:
+                first = parts[0] is state
+                return parts[first], first
+        return None
+
+    def _fixed(self, column: Column, rank: int) -> int:
+        """The value of a column that is the same in all steps, of so many axes."""
+        if not self._values.are_one(column.lanes):
+            raise _Other('its weights are not the same in all steps')
+        if self._ranks[column.lanes[0]] not in (None, rank):
+            raise _Other('its weights have other axes')
+        return column.lanes[0]
+
+    def _check_units(self, term: _Term, gate: Gate) -> None:
+        node = self._node(term.column)
+        if node.op == 'dot':
+            shape = stated_shape(self._values.node(gate.weight))
+            if len(shape) != 2:
+                raise _Other('the sizes of its weights are not known')
+            rows = shape[gate.exchanged]
+        else:
+            rows = node.num_hidden
+        self._units = self._units or rows // term.parts
+        if not rows or rows != self._units * term.parts:
+            raise _Other('its gates have different sizes')
+
+    def _flat(self, column: Column) -> Iterator[_Term]:
+        """The products that `column` is the sum of."""
+        pending = [_Term(column, 0, 1)]
+        while pending:
+            term = pending.pop()
+            op, node = self._op(term.column), self._node(term.column)
+            if op in _SUMS:
+                pending.extend(term._replace(column=each) for each in self._of(term.column))
+            elif op == 'FullyConnected':
+                if not node.flatten:
+                    raise _Other('a product that does not flatten what it reads')
+                yield term
+            elif op == 'dot' and not node.transpose_a:
+                yield term
+            elif op == 'SliceChannel' and term.parts == 1 and (
+                    node.axis in (1, -1) and not node.squeeze_axis):
+                pending.append(_Term(self._of(term.column)[0],
+                                     self._values.output(term.column.lanes[0]),
+                                     node.num_outputs))
+            elif op == 'slice_axis' and term.parts == 1:
+                pending.append(self._cut(term))
+            else:
+                raise _Other('a gate is no sum of products with weights')
+
+    def _cut(self, term: _Term) -> _Term:
+        """The part of a sum that slice_axis takes."""
+        node, base = self._node(term.column), self._of(term.column)[0]
+        inner = base
+        while self._op(base) in _SUMS:
+            base = self._of(base)[0]
+        if node.axis not in (1, -1) or self._op(base) != 'FullyConnected':
+            raise _Other('a gate is no sum of products with weights')
+        rows = self._node(base).num_hidden
+        begin, end = node.begin % rows, rows if node.end is None else node.end
+        end = end if end > 0 else end % rows
+        size = end - begin
+        if size < 1 or rows % size or begin % size:
+            raise _Other('its gates have different sizes')
+        return _Term(inner, begin // size, rows // size)
+
+
+def _after(state: Column) -> Column:
+    assert state.after is not None
+    return state.after

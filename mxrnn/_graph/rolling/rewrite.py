@@ -1,0 +1,323 @@
+"""The rolled graph, written from its outputs backwards."""
+from __future__ import annotations
+
+import collections
+import itertools
+from typing import Any, Hashable, Sequence, Tuple
+
+from ..graph import Entry, Graph
+from .ambiguity import DOUBT, Counted, doubtful
+from .batching_rules import channels
+from .graph_builder import Fixed, Work, Writer
+from .loops import Loop
+from .match_rnn import Kernel
+from .pack_rnn import write_vector
+from .shifted_sequences import whole_parts
+from .step_values import Lanes
+from .value_numbering import is_random
+from .vectorise import (
+    Apply,
+    Circular,
+    Claim,
+    Leaf,
+    Part,
+    Planner,
+    Same,
+    Shift,
+    Span,
+    StepSequence,
+    settle,
+)
+
+__all__ = ['Apart', 'Refused', 'RolledWriter']
+
+#: The kind of what is to be made, and of what it is made.
+Key = Tuple[str, Hashable]
+
+
+class Refused(Exception):
+    """The recurrence of this number must be left as it is."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(reason)
+        self.number, self.reason = number, reason
+
+
+class Apart(Exception):
+    """These nodes of steps must not be one node each."""
+
+    def __init__(self, nodes: set[tuple[int, ...]]) -> None:
+        super().__init__('%d nodes are needed one by one' % len(nodes))
+        self.nodes = nodes
+
+
+class RolledWriter:
+    """Writes the nodes of a graph anew, recurrences as what was found for them.
+
+    Parameters
+    ----------
+    planner : Planner
+    recurrences : list of (str, Kernel or Loop, int)
+        With what the names of their nodes begin with, and how many steps they have.
+    counted : Counted, optional
+        From which end the places in sequences are counted, of which some steps alone are read. If
+        nobody knows, such a sequence must be as long as it was.
+    """
+
+    def __init__(self, planner: Planner, recurrences: Sequence[tuple[str, Kernel | Loop, int]],
+                 counted: Counted | None) -> None:
+        self._planner, self._recurrences, self._counted = planner, recurrences, counted
+        self._values, self._claims = planner.values, planner.claims
+        #: Sequences that must be as long as they were.
+        self.fixed: Fixed = {}
+        self._wholes = whole_parts(planner, self._claims, [what for _, what, _ in recurrences])
+        self._writer = Writer()
+        #: By place of a node that goes over steps, or joins single ones, how many there were; 0 for
+        #: a part whose places are right for any number.
+        self.totals: dict[int, int] = {}
+        self._made: dict[Hashable, Any] = {}
+        #: By column of a recurrence: the values of all steps and after the last one, where there
+        #: are nodes that give them.
+        self._steps: dict[int, Entry] = {}
+        self._last: dict[int, Entry] = {}
+        self._picked: dict[int, tuple[Lanes, int]] = {}
+        #: By sequence of two steps, those that are read alone.
+        self._alone: dict[Entry, set[int]] = {}
+        self._families: dict[tuple[int, ...], Apply] = {}
+        self._copied: set[int] = set()
+
+    def run(self, graph: Graph) -> Graph:
+        """The new graph, with the outputs of the old one under their names."""
+        self._find_lists()
+        try:
+            entries = [settle(('value', head), self._make, self._made)
+                       for head in self._values.heads]
+        except Circular as circle:
+            number = next((what for kind, what in circle.waiting if kind == 'recurrence'), 0)
+            raise Refused(number, 'its inputs depend on its outputs') from None
+        # Of what draws or has gradients of its own there must not be more than there was: written
+        # as one and one by one as well, or in two groups.
+        count = collections.Counter(itertools.chain(self._copied, *self._families))
+        doubled = {nodes for nodes in self._families if is_random(self._values.nodes[nodes[0]])
+                   and any(count[node] > 1 for node in nodes)}
+        if doubled:
+            raise Apart(doubled)
+        heads = [self._writer.output(*each) for each in zip(entries, graph.outputs)]
+        rolled, places = self._writer.placed(heads, graph.version)
+        self.totals = {at: self.totals[place] for place, at in places.items()
+                       if place in self.totals}
+        return rolled
+
+    def _find_lists(self) -> None:
+        """Note which of the outputs are steps of something."""
+        heads, at = self._values.heads, 0
+        while at < len(heads):
+            end = at + 1
+            while end < len(heads) and self._planner.rolls(tuple(heads[at:end + 1])):
+                end += 1
+            if end - at > 1 and not any(self._values.owner[value] in self._values.kept
+                                        for value in heads[at:end]):
+                lanes = tuple(heads[at:end])
+                for t, value in enumerate(lanes):
+                    self._picked.setdefault(value, (lanes, t))
+            at = end
+
+    # ---- values
+
+    def _make(self, key: Key) -> Work:
+        kind, what = key
+        work: Work = getattr(self, '_make_' + kind)(what)
+        return work
+
+    def _make_value(self, value: int) -> Work:
+        values = self._values
+        if value in self._claims:
+            return (yield from self._claimed(self._claims[value]))
+        if value in self._picked:
+            lanes, t = self._picked[value]
+            entry = yield ('lanes', lanes)
+            return self._pick(entry, t, len(lanes), values.node(value).name)
+        i = values.owner[value]
+        entry = yield ('node', i)
+        return Entry(entry.node, entry.output + values.output(value))
+
+    def _make_node(self, i: int) -> Work:
+        values, writer = self._values, self._writer
+        node, args = values.nodes[i], values.args[i]
+        axis, lanes = values.joins.get(i, (None, args))
+        joins = axis in (0, 1) or node.op == 'add_n' or node.op == 'Concat' and node.dim == 0
+        if joins and self._planner.rolls(lanes):
+            entry = yield ('lanes', lanes)
+            if axis is not None:
+                return writer.swap(entry, node.name) if axis else entry
+            if node.op == 'add_n':
+                return writer.stand_in('sum', node.name, {'axis': 0}, entry)
+            return writer.stand_in('Reshape', node.name, {'shape': (-3, -2)}, entry)
+        inputs = []
+        for arg in args:
+            inputs.append((yield ('value', arg)))
+        self._copied.add(i)
+        return writer.copy(node, inputs)
+
+    def _claimed(self, claim: Claim) -> Work:
+        number, column, t, total = claim
+        yield ('recurrence', number)
+        steps = self._steps.get(id(column))
+        if t == total - 1 and id(column) in self._last and not self._both(steps, t, total):
+            return self._last[id(column)]
+        assert steps is not None
+        return self._pick(steps, t, total, self._recurrences[number][0])
+
+    def _both(self, entry: Entry | None, t: int, count: int) -> bool:
+        """Whether step `t` and the other one of two are read alone: nothing tells that they are
+        the first and the last."""
+        if entry is None or count != 2 or self._counted is not None:
+            return False
+        read = self._alone.setdefault(entry, set())
+        read.add(t)
+        return len(read) == 2
+
+    def _pick(self, entry: Entry, t: int, count: int, name: str) -> Entry:
+        """One step of a sequence."""
+        writer, ends = self._writer, {0: (0, 1), count - 1: (-1, None)}
+        if self._counted is not None or t in ends and not self._both(entry, t, count):
+            begin, end = ends.get(t) or self._ends(Span(t, 1, 1, count))
+            one = writer.once('slice_axis', name + '_one', {
+                'axis': 0, 'begin': begin, 'end': end}, entry)
+            self.totals[one.node] = 0
+            return writer.once('Reshape', name + '_step', {'shape': (-3, -2)}, one)
+        split = writer.once('SliceChannel', name + '_steps', {
+            'num_outputs': count, 'axis': 0, 'squeeze_axis': True}, entry, outputs=count)
+        return Entry(split.node, t)
+
+    # ---- sequences
+
+    def _make_lanes(self, lanes: Lanes) -> Work:
+        """All steps of a column, with time first."""
+        plan = self._planner.plan(lanes)
+        name = self._values.node(lanes[0]).name
+        if isinstance(plan, StepSequence):
+            yield ('recurrence', plan.recurrence)
+            return self._span(self._steps[id(plan.column)], plan.span,
+                              self._recurrences[plan.recurrence][0], lanes in self._wholes)
+        if isinstance(plan, Part):
+            entry = yield ('value', plan.source)
+            return self._part(entry, plan, name, lanes in self._wholes)
+        if isinstance(plan, Apply):
+            self._families.setdefault(plan.nodes, plan)
+            entry = yield ('family', plan.nodes)
+            return Entry(entry.node, plan.output)
+        if isinstance(plan, Shift):
+            begin = yield ('value', plan.begin)
+            rest = yield ('lanes', plan.rest)
+            first = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, begin)
+            return self._writer.add('Concat', name + '_before', {'dim': 0, 'num_args': 2},
+                                    [first, rest])
+        if isinstance(plan, Same):
+            entry = yield ('value', plan.value)
+            wide = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, entry)
+            return self._writer.once('broadcast_axis', name + '_repeated', {
+                'axis': 0, 'size': len(lanes)}, wide)
+        entries = []
+        for value in lanes:
+            entries.append((yield ('value', value)))
+        return self._writer.add('stack', name + '_steps', {'axis': 0, 'num_args': len(lanes)},
+                                entries)
+
+    def _make_family(self, nodes: tuple[int, ...]) -> Work:
+        plan = self._families[nodes]
+        inputs = []
+        for lanes, moves in zip(plan.inputs, plan.moving):
+            inputs.append((yield ('lanes', lanes) if moves else ('value', lanes[0])))
+        node = self._values.nodes[nodes[0]]
+        if len(nodes) == 2 and self._counted is None and doubtful(self._planner, plan.inputs):
+            at = plan.moving.index(True)
+            self.fixed[node.name] = 2, DOUBT
+            inputs[at] = self._writer.pinned(inputs[at], node.name, 0, 2)
+        entry = plan.write(self._writer, node.name, inputs)
+        if self._writer.nodes[entry.node].op == '_foreach':
+            self.totals[entry.node] = len(nodes)
+        return entry
+
+    def _part(self, entry: Entry, plan: Part, name: str, whole: bool) -> Entry:
+        writer = self._writer
+        if plan.kept == 'any':
+            before = (0,) * plan.axis
+            entry = writer.once('Reshape', name + '_parted', {
+                'shape': (*before, -4, plan.span.total, -1, -2)}, entry)
+        entry = entry if plan.axis == 0 else writer.swap(entry, name)
+        entry = self._span(entry, plan.span, name, whole)
+        if plan.kept != 'one':
+            return entry
+        return writer.once('expand_dims', name + '_kept', {'axis': plan.axis + 1}, entry)
+
+    def _span(self, entry: Entry, span: Span, name: str, whole: bool) -> Entry:
+        """The steps of `span` of a sequence; `whole`: one of `whole_parts`."""
+        writer, total = self._writer, span.total
+        if span.length != total and total is not None and self._counted is None and not whole:
+            # Nobody knows what another length would mean, so none may be given.
+            self.fixed.setdefault(name, (total, span.why))
+            split = writer.once('SliceChannel', name + '_steps', {
+                'num_outputs': total, 'axis': 0, 'squeeze_axis': True}, entry, outputs=total)
+            return writer.once('stack', name + '_part', {
+                'axis': 0, 'num_args': span.length}, *[
+                    Entry(split.node, span.first + t * span.stride) for t in range(span.length)])
+        if span.length != total:
+            begin, end = self._ends(span)
+            if whole:
+                end = None if span.begin else -1
+            entry = writer.once('slice_axis', name + '_part', {
+                'axis': 0, 'begin': begin, 'end': end}, entry)
+            self.totals[entry.node] = span.length if total is None else 0
+        if span.stride < 0:
+            entry = writer.once('SequenceReverse', name + '_reversed', {}, entry)
+        return entry
+
+    def _ends(self, span: Span) -> tuple[int, int | None]:
+        """Where `span` begins and ends, counted from the first step or from the last one."""
+        begin, end = span.begin, span.begin + span.length
+        if span.total is None or self._counted is None:
+            return begin, end
+        return (begin - span.total if begin and self._counted.begin == 'last' else begin,
+                None if end == span.total else
+                end - span.total if self._counted.end == 'last' else end)
+
+    # ---- recurrences
+
+    def _make_recurrence(self, number: int) -> Work:
+        name, found, total = self._recurrences[number]
+        data = found.data if isinstance(found, Loop) else [found.data]
+        for column in data:
+            plan = self._planner.plan(column.lanes)
+            if isinstance(plan, Leaf) and not plan.alike:
+                raise Refused(number, 'what its steps read is not alike')
+        others, begins = ([], found.begin) if isinstance(found, Kernel) else (
+            found.others, [state.lanes[0] for state in found.states])
+        if total == 2 and self._counted is None and doubtful(
+                self._planner, [column.lanes for column in (*data, *others)], begins):
+            raise Refused(number, DOUBT)
+        steps, last = yield from (self._kernel(found, name) if isinstance(found, Kernel) else
+                                  found.write(self._writer, name))
+        self._steps.update(steps)
+        self.totals.update((entry.node, total) for entry in steps.values())
+        self._last.update(last)
+
+    def _kernel(self, kernel: Kernel, name: str) -> Work:
+        writer = self._writer
+        data = yield ('lanes', kernel.data.lanes)
+        if kernel.flattens:
+            data = channels(writer, name, data, self._planner.ranks[kernel.data.lanes[0]])
+        vector = yield from write_vector(writer, kernel, name)
+        begin = []
+        for k, state in enumerate(kernel.begin):
+            entry = yield ('value', state)
+            if self._planner.ranks[state] != 2:
+                entry = writer.once('Flatten', '%s_begin%d_flat' % (name, k), {}, entry)
+            begin.append(writer.once('expand_dims', '%s_begin%d' % (name, k), {'axis': 0}, entry))
+        rnn = writer.add('RNN', name + '_rolled', {
+            'mode': kernel.mode, 'num_layers': 1, 'p': 0, 'state_outputs': True,
+            'state_size': kernel.units}, [data, vector, *begin], 1 + len(begin))
+        return {id(kernel.output): rnn}, {
+            id(column): writer.once('Reshape', '%s_last%d' % (name, k), {'shape': (-3, -2)},
+                                    Entry(rnn.node, 1 + k))
+            for k, column in enumerate([kernel.output, kernel.memory][:len(begin)])}

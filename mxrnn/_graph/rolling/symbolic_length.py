@@ -1,0 +1,304 @@
+"""Numbers in a graph that are its number of steps: which there are, and a graph without them."""
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Callable, Mapping, Optional, Sequence
+
+from ..graph import Entry, Graph, Node
+from ..shapes.arithmetic_rules import axes_of
+from ..shapes.axes import UnknownAxes, factors_of, number_of, open_axes
+from ..shapes.sizes import Axis, Size, product
+from ..shapes.unification import SizeError
+from .ambiguity import Counted, ends
+from .freeing import Freeing, note_axes
+from .graph_builder import Fixed, Writer
+from .length_bounds import clips_of, masked
+from .vectorise import Span
+
+__all__ = ['fixed_by', 'make_length_symbolic']
+
+#: By operator, the attributes that state sizes or places along axes.
+_SIZES = {
+    'Reshape': 'shape', 'SliceChannel': 'num_outputs', 'broadcast_axis': 'size',
+    'broadcast_to': 'shape', '_zeros': 'shape', '_ones': 'shape', '_full': 'shape',
+    'slice_axis': 'end', '_arange': 'stop', 'tile': 'reps', 'repeat': 'repeats', 'clip': 'a_max',
+    'stack': 'num_args',
+}
+
+
+def fixed_by(graph: Graph, length: int) -> list[str]:
+    """The names of nodes that state the size `length`, which may be the number of steps.
+
+    Examples
+    --------
+    >>> from mxrnn import interop
+    >>> graph = interop.graph_from_json('''{"nodes": [
+    ...     {"op": "null", "name": "data", "inputs": []},
+    ...     {"op": "Reshape", "name": "steps", "attrs": {"shape": "(-1, 35, 8)"},
+    ...      "inputs": [[0, 0, 0]]}], "arg_nodes": [0], "heads": [[1, 0, 0]]}''')
+    >>> fixed_by(graph, 35), fixed_by(graph, 20)
+    (['steps'], [])
+    """
+    inside = [node for body in graph.nodes for inner in body.subgraphs for node in inner.walk()]
+    own = [graph.nodes[place] for place in sorted(_computed(graph))]
+    return [node.name for node in own + inside if _states(node, length)]
+
+
+def _computed(graph: Graph) -> set[int]:
+    """Places of the nodes that compute something of the data, and not of weights alone."""
+    places = graph.reached(lambda node: [entry for entry in node.inputs
+                                         if entry not in node.inputs_of('weight')])
+    for place, node in enumerate(graph.nodes):
+        if any(entry.node in places for entry in node.inputs):
+            places.add(place)
+    return places
+
+
+def _states(node: Node, length: int | None) -> bool:
+    key = _SIZES.get(node.op)
+    if key is None:
+        return False
+    value = getattr(node, key)
+    sizes = value if isinstance(value, tuple) else (value,)
+    return length in sizes and not (
+        sizes[0] in (0, -1) and not node.inputs)  # the state of a cell
+
+
+def make_length_symbolic(graph: Graph, length: int | None, totals: Mapping[int, int],
+                                         counted: Counted | None, fixed: Fixed) -> Graph:
+    """A rolled graph that does not say how many steps there are, where it said `length`.
+
+    Sizes are read off the sequence that a recurrence gives. What comes before the first one, and
+    lists of steps, stay as they are. `totals` has by place how many steps nodes read: recurrences,
+    and those that put together what was cut one by one; 0 for parts that stay as they are. Where
+    parts of such sequences are read and neither `counted` nor their places tell from which end, the
+    graph is made to refuse another number of steps, and `fixed` gets the reason. So it is where a
+    Reshape states the number of steps of a sequence and cannot be freed.
+    """
+    writer = Freeing(length, counted, fixed)
+    places: dict[int, int] = {}
+    computed = _computed(graph)
+    for i, node in enumerate(graph.nodes):
+        inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
+        made, written = None, len(writer.nodes)
+        if node.op == 'slice_axis':
+            made = _part(writer, node, inputs, totals.get(i))
+        elif node.op == 'slice':
+            made = _slice(writer, node, inputs)
+        elif node.op in _FREED and i in computed and _states(node, length):
+            made = _FREED[node.op](writer, node, inputs)
+        if node.op == 'Reshape' and made is None:
+            for each in _cut(writer, node, inputs[0]):
+                writer.cut.setdefault(each, node)
+        places[i] = (made or writer.copy(node, inputs)).node
+        note_axes(writer.nodes, written, writer.axes)
+        first = Entry(places[i], 0)
+        steps = totals.get(i, length)
+        if node.op in ('RNN', '_foreach') and first in writer.axes and steps:
+            writer.sequences[first] = steps
+        writer.note_sequences(written)
+    for i, (sequence, axis) in masked(graph).items():
+        at, node = places[i], writer.nodes[places[i]]
+        if _states(node, length):
+            numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
+            writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
+    for i, clip in clips_of(graph).items():
+        node = writer.nodes[places[i]]
+        if node.op == '_identity_with_attr_like_rhs' and writer.nodes[places[clip]].op != 'clip':
+            writer.nodes[places[i]] = node._replace(inputs=(node.inputs[0], _as_float32(
+                writer, graph.nodes[clip].name, node.inputs[1])))
+    heads = [Entry(places[head.node], head.output) for head in graph.heads]
+    for each, node in writer.cut.items():
+        steps, reading = writer.sequences[each], writer.nodes[:]
+        fixed[node.name] = steps, 'a Reshape has this number' + (
+            ', and nothing can take its place' if steps == length else
+            ': length=%d, an axis time:%d (--input) or --certify can say that it is one of steps'
+            % (steps, steps)) if node.op == 'Reshape' else (
+            '%s cuts at a number that may come from it' % node.op)
+        instead = {each: writer.pinned(each, node.name, 0, steps)}
+        writer.nodes[:len(reading)] = [reader._replace(inputs=tuple(
+            [instead.get(entry, entry) for entry in reader.inputs])) for reader in reading]
+        heads = [instead.get(head, head) for head in heads]
+    return writer.graph([writer.output(head, name)
+                         for head, name in zip(heads, graph.outputs)], graph.version)
+
+
+Entries = Sequence[Entry]
+Free = Callable[[Freeing, Node, Entries], Optional[Entry]]
+
+
+def _reshape(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
+    shape, length = node.shape, writer.length
+    if node.reverse or shape.count(length) != 1:
+        return None
+    at = shape.index(length)
+    axes = writer.axes.get(inputs[0])
+    if shape[0] == -4 and 1 in shape[1:3] and at < 3:  # all of the first axis, whatever its size
+        return writer.stand_in('Reshape', node.name, {
+            'shape': (*shape[:at], -1, *shape[at + 1:])}, inputs[0])
+    if -1 not in shape:  # the other numbers stay, and with them the batch
+        made: Entry | None = inputs[0]
+        if not axes or min(shape[:at], default=0) < 0 or (
+                writer.steps_of(axes[at]) if at < len(axes) else None) != length:
+            codes = [-1 if place == 1 - at else code for place, code in enumerate(shape)]
+            made = _reshape(writer, node._replace(name=node.name + '_split', attrs={
+                'shape': str(tuple(codes))}), inputs) if at < 2 <= len(shape) else None
+        return made and writer.stand_in('Reshape', node.name, {
+            'shape': (*shape[:at], 0, *shape[at + 1:])}, made)
+    splits = shape[0] == -4
+    first, rest = (shape[1:3], shape[3:]) if splits else (shape[:2], shape[2:])
+    keeps = splits and rest == (-2,)
+    if not axes or set(first) != {-1, length} or not keeps and any(code < 1 for code in rest):
+        return None
+    like = writer.like(length, axes, 2, axes[1:] if keeps else [rest])
+    if like is None:
+        return None
+    if first[0] != length:
+        like = writer.swap(like, node.name)
+    rows = inputs[0] if keeps else writer.once('Reshape', node.name + '_rows', {
+        'shape': (-1, *rest)}, inputs[0])
+    made = writer.add('reshape_like', '', {'lhs_begin': 0, 'lhs_end': 1, 'rhs_begin': 0,
+                                           'rhs_end': 2}, [rows, like])
+    return writer.named(made, node.name)
+
+
+def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
+    """The sequences whose number of steps a Reshape states: their axis of steps becomes it.
+
+    So it may where their axes are not followed up to there; and, if it is given as the number of
+    steps, or if a number is in one axis with them, where the others, without the batch, have too
+    few elements.
+    """
+    axes, found = writer.axes.get(data, []), []
+    numbers = [code for code in node.shape if code > 1]
+    beside = any(len({type(size) for size in factors_of(axis)}) > 1 for axis in axes)
+    known = {axis for each in writer.behind[data.node] for axis in open_axes(writer.axes[each])}
+    few = math.prod(size for axis in axes for size in factors_of(axis) if isinstance(
+        size, int)) % math.prod(numbers)
+    for sequence, steps in writer.sequences.items():
+        copies: dict[Size, Axis] = {axis: Axis() for axis in open_axes(axes)}
+        time = copies.get(product(sum(writer.axes[sequence][:1], ())))
+        if time is not None:
+            time.given = steps
+            with contextlib.suppress(UnknownAxes, SizeError, IndexError):
+                axes_of(node, [[tuple([copies.get(size, size) for size in factors_of(axis)])
+                                for axis in axes]])
+        unclear = not axes or not known.issuperset(copies) if time is None else (
+            few and (beside or steps == writer.length)
+            and not any(each.bound for each in copies.values()))
+        if time is not None and time.bound is not None or unclear and steps in numbers and (
+                sequence in writer.behind[data.node]):
+            found.append(sequence)
+    return found
+
+
+def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
+    like = writer.first()
+    axes, sizes = zip(*enumerate(node.shape)) if node.op == 'broadcast_to' else (
+        node.axis, node.size)
+    at = tuple([axis for axis, size in zip(axes, sizes) if size > 1])
+    if [size for size in sizes if size > 1] != [writer.length]:
+        return None
+    return like and writer.named(writer.add('broadcast_like', '', {
+        'lhs_axes': at, 'rhs_axes': (0,)}, [inputs[0], like]), node.name)
+
+
+def _part(writer: Freeing, node: Node, inputs: Entries, steps: int | None) -> Entry | None:
+    """A part of a sequence for any number of steps; `steps`: so many that were cut one by one, 0 if
+    its places are right."""
+    source, axes = inputs[0], writer.axes.get(inputs[0])
+    if steps == 0:
+        return None
+    if steps:
+        return source if steps == writer.length and node.begin == 0 else writer.pinned(
+            writer.copy(node, inputs), node.name, node.axis, steps)
+    if not axes and (node.begin, node.end) == (0, writer.length) and (
+            writer.nodes[source.node].op == 'ones_like'):
+        return source  # a mask has as many steps as what it is for
+    total = writer.steps_of(axes[node.axis]) if axes else None
+    if total is None:
+        if not axes or number_of(axes[node.axis]) is None:
+            _guard(writer, node, source, (node.begin, node.end))
+        return None
+    if (node.begin, node.end) == (0, total):
+        return source
+    source, begin, end = _counted(writer, node, source, node.axis % len(axes or ()), total,
+                                  node.begin, node.end)
+    return writer.stand_in('slice_axis', node.name, {
+        'axis': node.axis, 'begin': begin, 'end': end}, source)
+
+
+def _slice(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
+    """As `_part`, along several axes."""
+    axes = writer.axes.get(inputs[0], [])
+    totals = [writer.steps_of(size) for size in axes[:len(node.end)]]
+    if not any(totals):
+        _guard(writer, node, inputs[0], [number for at, pair in enumerate(zip(node.begin, node.end))
+                                         if not axes or number_of(axes[at]) is None
+                                         for number in pair])
+        return None
+    axis = next(at for at, total in enumerate(totals) if total)
+    source, *cut = _counted(writer, node, inputs[0], axis, totals[axis] or 0,
+                            node.begin[axis] or 0, node.end[axis])
+    attrs = {key: str((*given[:axis], new, *given[axis + 1:])) for key, given, new in zip(
+        ('begin', 'end'), (node.begin, node.end), cut)}
+    return writer.copy(node._replace(attrs={**node.attrs, **attrs}), [source])
+
+
+def _guard(writer: Freeing, node: Node, source: Entry, numbers: Sequence[int | None]) -> None:
+    """Let sequences be no longer than they were if `node` cuts something that is made of them, and
+    whose axes are not known, at a number that may come from theirs."""
+    for each in writer.behind[source.node]:
+        total = writer.sequences[each]
+        if any(number and number > 1 and number % total in (0, total - 1) for number in numbers):
+            writer.cut.setdefault(each, node)
+
+
+def _counted(writer: Freeing, node: Node, source: Entry, axis: int, total: int, begin: int,
+             end: int | None) -> tuple[Entry, int, int | None]:
+    """What a part of a sequence of `total` steps is cut from, its begin and end for any number."""
+    found = ends(begin, end, total, writer.counted)
+    if found is None:
+        last = total if end is None else end % total or total
+        first = begin % total
+        writer.fixed[node.name] = total, Span(first, 1, last - first, total).why
+        return writer.pinned(source, node.name, axis, total), begin, end
+    return (source, *found)
+
+
+def _numbered(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
+    like = writer.first()
+    if like is None or node.start != 0 or node.step != 1 or node.repeat != 1:
+        return None
+    return writer.stand_in('Cast', node.name, {'dtype': node.dtype}, _numbers(writer, node, like))
+
+
+def _numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entry:
+    """The numbers of the steps of a sequence."""
+    return writer.once('_contrib_arange_like', node.name + '_numbers', {'axis': axis}, sequence)
+
+
+def _clip(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
+    """Lengths, which are at most as many as there are steps."""
+    like = writer.first()
+    return like and _bounded(writer, node, inputs, _numbers(writer, node, like))
+
+
+def _as_float32(writer: Writer, name: str, entry: Entry) -> Entry:
+    return writer.once('Cast', name + '_cast', {'dtype': 'float32'}, entry)
+
+
+def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Entry:
+    """Numbers that are at least what `node` says, and at most as many as `numbers`; as float32,
+    since only that is sure to be the type of both."""
+    name = node.name
+    ones, lengths = [_as_float32(writer, name, entry) for entry in (
+        writer.once('ones_like', name + '_ones', {}, numbers), inputs[0])]
+    count = writer.once('sum', name + '_count', {'axis': 0, 'keepdims': True}, ones)
+    least = writer.add('_maximum_scalar', name + '_least', {'scalar': node.a_min}, [lengths])
+    return writer.named(writer.add('broadcast_minimum', '', {}, [least, count]), name)
+
+
+_FREED: dict[str, Free] = {'Reshape': _reshape, 'broadcast_axis': _broadcast,
+                           'broadcast_to': _broadcast, '_arange': _numbered, 'clip': _clip}

@@ -1,0 +1,246 @@
+"""A graph as numbered values: one number for each output of a node, detours left out.
+
+Nodes that hand on a value unchanged (identities, Dropout in inference) are seen through, and so are
+steps that were joined only to be split again.
+"""
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import Callable, Hashable, Iterator, Sequence
+
+from ..attributes import AttributeValueError
+from ..graph import Entry, Graph, Node
+from ..operator_schema import lacks_inputs
+from ..operators import has, row
+
+__all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'keeps_states', 'stated_shape']
+
+_LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambda x, y: x >= y,
+           '_lesser_scalar': lambda x, y: x < y, '_lesser_equal_scalar': lambda x, y: x <= y,
+           '_equal_scalar': lambda x, y: x == y, '_not_equal_scalar': lambda x, y: x != y}
+
+#: Operators that give nothing but one number.
+_CONSTANTS = {'ones_like': 1, '_ones': 1, 'zeros_like': 0, '_zeros': 0}
+
+#: Operators that may hand on a value, join or split values, or tell what all elements are.
+_SEEN_THROUGH = frozenset(('_copy', 'Dropout', 'Concat', 'stack', 'SliceChannel', 'Cast', 'where',
+                           'elemwise_mul', *_CONSTANTS, *_LARGER))
+
+
+def is_random(node: Node) -> bool:
+    """Whether two such nodes with the same inputs may differ: in values, or in gradients, which
+    are no function of the gradient that a loss gets."""
+    return (has(node.op, 'draws') or keeps_states(node) or node.op in ('MakeLoss', 'make_loss')
+            or bool(node.inputs_of('label'))
+            or node.op.startswith(('_random_', '_sample_'))
+            or node.op == 'LeakyReLU' and node.act_type == 'rrelu')
+
+
+def keeps_states(node: Node) -> bool:
+    """Whether each run of a node has an effect on the next one."""
+    known = row(node.op)
+    return node.op in ('Custom', '_CustomFunction') or (
+        known is not None and bool(known.positions('aux')))
+
+
+def has_one_shape(node: Node) -> bool:
+    """Whether all arrays that `node` reads have the shape of its output."""
+    return has(node.op, 'one shape') and not node.inputs_of('length')
+
+
+def stated_shape(node: Node) -> tuple[int, ...]:
+    """The shape that a variable or a constant states, 0 for a size that is open; () if none."""
+    shape = () if node.inputs else node.get('__shape__' if node.is_variable else 'shape', ())
+    return shape if isinstance(shape, tuple) and all(type(size) is int for size in shape) else ()
+
+
+class TooLong(Exception):
+    """A graph takes more time than graphs of programs do."""
+
+
+class Values:
+    """The values of a graph.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+    counts : list of int
+        By node, how many of its outputs are numbered.
+    first : list of int
+        By node, the number of its first output.
+    owner : list of int
+        By value, the node that gives it.
+    args : list of tuple of int
+        By node, the values that it reads.
+    heads : list of int
+    labels : list of int
+        By node, a number for its operator with its parameters; names do not count.
+    same : list of int
+        By value, a number that values share which are equal in any case.
+    readers : list of list of int
+        By value, the nodes that read it, of those that the outputs need.
+    """
+
+    def __init__(self, graph: Graph, training: bool) -> None:
+        self.nodes = graph.nodes
+        #: A file does not say how many outputs an operator has that nobody knows.
+        self.counts = counts = [node.num_outputs for node in graph.nodes]
+        for place, output in itertools.chain(graph.heads, *[node.inputs for node in graph.nodes]):
+            if output >= counts[place]:
+                counts[place] = output + 1
+        self.first: list[int] = []
+        self.owner: list[int] = []
+        for i, count in enumerate(counts):
+            self.first.append(len(self.owner))
+            self.owner.extend([i] * count)
+        self._training = training
+        self._seen_through = list(range(len(self.owner)))
+        #: By value, the number that all its elements are, where that is known.
+        self._constant: dict[int, float] = {}
+        self.args: list[tuple[int, ...]] = []
+        self.labels: list[int] = []
+        self.same = list(range(len(self.owner)))
+        #: By node that joins values along a new axis: the axis, and the values.
+        self.joins: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self._read()
+        #: Nodes of which outputs have names that another node's output could not have.
+        self.kept = {entry.node for entry, name in zip(graph.heads, graph.outputs)
+                     if not name.endswith('_output')}
+        self.heads = [self.first[entry.node] + entry.output if entry.node in self.kept
+                      else self._value(entry) for entry in graph.heads]
+        self._find_readers()
+        self._left = 300 * len(self.nodes) + 100_000
+
+    def spend(self, count: int) -> None:
+        """Note that `count` nodes are looked at; raise `TooLong` where that is too often."""
+        self._left -= count
+        if self._left < 0:
+            raise TooLong
+
+    def output(self, value: int) -> int:
+        """The number of `value` among the outputs of its node."""
+        return value - self.first[self.owner[value]]
+
+    def node(self, value: int) -> Node:
+        """The node that gives `value`."""
+        return self.nodes[self.owner[value]]
+
+    def read_by(self, nodes: Sequence[int]) -> list[tuple[int, ...]]:
+        """By input, what each of `nodes`, which have as many, reads."""
+        return list(zip(*[self.args[node] for node in nodes]))
+
+    def above(self, values: Sequence[int], through: Callable[[int], bool] = lambda value: True
+              ) -> Iterator[int]:
+        """`values`, and those that they are computed of, as far as one may go `through` them."""
+        pending, seen = list(values), set(values)
+        while pending:
+            value = pending.pop()
+            yield value
+            if through(value):
+                new = set(self.args[self.owner[value]]) - seen
+                seen |= new
+                pending.extend(new)
+
+    def are_one(self, values: Sequence[int]) -> bool:
+        """Whether `values` are equal in any case."""
+        return len({self.same[value] for value in values}) == 1
+
+    def one_shape(self, first: int, second: int) -> bool:
+        """Whether two values surely have one shape."""
+        like = self._like
+        return _stand(like, self.same[first]) == _stand(like, self.same[second])
+
+    @functools.cached_property
+    def _like(self) -> list[int]:
+        """By value, another one that surely has its shape; itself, if it stands for all of them."""
+        like = list(range(len(self.owner)))
+        for i, node in enumerate(self.nodes):
+            if has_one_shape(node):
+                for arg in self.args[i]:
+                    like[_stand(like, arg)] = _stand(like, self.first[i])
+        return like
+
+    def _value(self, entry: Entry) -> int:
+        return self._seen_through[self.first[entry.node] + entry.output]
+
+    def _read(self) -> None:
+        labels: dict[Hashable, int] = {}
+        known: dict[Hashable, int] = {}
+        alone: list[bool] = []  # by label: whether two nodes with one input are two
+        first, seen_through, same = self.first, self._seen_through, self.same
+        for i, node in enumerate(self.nodes):
+            op, _, attrs, inputs, subgraphs, _ = node
+            args = tuple([seen_through[first[at] + output] for at, output in inputs])
+            self.args.append(args)
+            label = labels.setdefault((op, len(args), self.counts[i], frozenset([
+                item for item in attrs.items() if not item[0].startswith('__')]))
+                if op and not subgraphs else i, len(labels))
+            self.labels.append(label)
+            if label == len(alone):
+                alone.append(is_random(node))
+                if lacks_inputs(op, len(args)):
+                    raise AttributeValueError('%s lacks inputs' % node.name)
+            begin = first[i]
+            stands = begin if alone[label] else known.setdefault(
+                (label, *[same[arg] for arg in args]), begin)
+            if stands != begin:
+                same[begin:begin + self.counts[i]] = range(stands, stands + self.counts[i])
+            if op in _SEEN_THROUGH:
+                self._look_through(i, node, args)
+
+    def _look_through(self, i: int, node: Node, args: tuple[int, ...]) -> None:
+        """Find out whether `node` hands on a value, or joins values along a new axis."""
+        at, op, known = self.first[i], node.op, self._constant
+        if op == '_copy' or op == 'Dropout' and (
+                node.p == 0 or not self._training and node.mode != 'always'):
+            self._hand_on(at, args[0])
+        elif op == 'stack':
+            self.joins[i] = node.axis, args
+        elif op == 'Concat' and all([each.op == 'expand_dims' and each.axis == node.dim
+                                     for each in map(self.node, args)]):
+            self.joins[i] = node.dim, tuple([self.args[self.owner[arg]][0] for arg in args])
+        elif op == 'SliceChannel':
+            axis, parts = self.joins.get(self.owner[args[0]], (-1, ()))
+            if len(parts) == node.num_outputs and node.squeeze_axis and axis == node.axis:
+                for k, part in enumerate(parts):
+                    self._hand_on(at + k, part)
+        elif op in _CONSTANTS:
+            known[at] = _CONSTANTS[op]
+        # In inference: what masks of nothing but ones let through.
+        elif self._training:
+            pass
+        elif op == 'Cast' and args[0] in known:
+            known[at] = known[args[0]]
+        elif op in _LARGER and args[0] in known:
+            known[at] = float(_LARGER[op](known[args[0]], float(node.scalar)))
+        elif op == 'where' and args[0] in known:
+            self._hand_on(at, args[1] if known[args[0]] else args[2])
+        elif op == 'elemwise_mul' and 1 in (known.get(args[0]), known.get(args[1])):
+            self._hand_on(at, args[0] if known.get(args[1]) == 1 else args[1])
+
+    def _hand_on(self, at: int, value: int) -> None:
+        self._seen_through[at] = value
+        self.same[at] = self.same[value]
+
+    def _find_readers(self) -> None:
+        self.readers: list[list[int]] = [[] for _ in self.owner]
+        needed = [False] * len(self.nodes)
+        for head in self.heads:
+            needed[self.owner[head]] = True
+        for i in range(len(self.nodes) - 1, -1, -1):
+            if needed[i]:
+                for arg in self.args[i]:
+                    needed[self.owner[arg]] = True
+                    self.readers[arg].append(i)
+                for part in self.joins.get(i, (0, ()))[1]:
+                    self.readers[part].append(i)
+        self.needed = needed
+
+
+def _stand(like: list[int], value: int) -> int:
+    """The value that stands for all that surely have the shape of `value`."""
+    while like[value] != value:
+        like[value] = like[like[value]]
+        value = like[value]
+    return value

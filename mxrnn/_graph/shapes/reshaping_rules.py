@@ -1,0 +1,316 @@
+"""What operators that move elements do to axes: reshape, reorder, cut, join and repeat them."""
+from __future__ import annotations
+
+from typing import Iterable
+
+from ..graph import Node
+from .axes import (
+    Axes,
+    Factors,
+    UnknownAxes,
+    agree,
+    enter,
+    factors_of,
+    match_factors,
+    mixed,
+    mixed_along,
+    open_axes,
+    place_of,
+    replaced,
+    rule,
+)
+from .sizes import (
+    Axis,
+    Size,
+    add,
+    divide,
+    interval,
+    product,
+    quotient,
+    reshaping,
+    same,
+)
+from .unification import SizeError, suggest, unify, unify_all
+
+__all__: list[str] = []
+
+
+def _known(data: Axes) -> Axes:
+    if not data:
+        raise UnknownAxes
+    return data
+
+
+# ---- reshaping
+
+@rule('Reshape')
+def _reshape(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, codes = inputs[0], list(node.shape)
+    if not codes or node.reverse and -4 in codes or min(codes) < -4:
+        raise UnknownAxes
+    if not data:  # what it says by itself
+        if not {0, -2, -3, -4}.isdisjoint(codes):
+            raise UnknownAxes
+        return [[(code if code > 0 else Axis(),) for code in codes]]
+    if node.reverse:
+        turned = _targets([axis[::-1] for axis in data[::-1]], codes[::-1])
+        return [[axis[::-1] for axis in turned[::-1]]]
+    return [_targets(data, codes)]
+
+
+def _targets(data: Axes, codes: list[int]) -> Axes:
+    targets: list[Factors | int] = []
+    try:
+        for taken, made in reshaping(codes, len(data)):
+            if len(made) == 2:
+                targets.extend(match_factors(data[taken[0]], made))
+            else:
+                targets.append(made[0] or sum((data[at] for at in taken), ()))
+    except IndexError:
+        raise SizeError('a Reshape to %s and %d axes' % (tuple(codes), len(data))) from None
+    if -1 not in targets:
+        _equal_sizes(data, [(target,) if isinstance(target, int) else target
+                            for target in targets])
+    return match_factors(sum(data, ()), targets)
+
+
+def _equal_sizes(data: Axes, made: Axes) -> None:
+    """The likeliest of several solutions: axes of 1 are put in or left out."""
+    if any(axis.given is not None for axis in open_axes(data)):
+        return  # what is cut or joined belongs together no longer
+    left: list[list[Size]] = [[size for size in map(product, axes) if size != 1]
+                              for axes in (data, made)]
+    if len(left[0]) == len(left[1]) and all(
+            isinstance(size, Axis) and size.free or same(size, other)
+            for size, other in zip(*left)):
+        unify_all(*left)
+    unify(product(sum(data, ())), product(sum(made, ())))
+
+
+@rule('reshape_like')
+def _reshape_like(node: Node, inputs: list[Axes]) -> list[Axes]:
+    one, other = map(_known, inputs)
+    begin, end, _ = slice(node.lhs_begin, node.lhs_end).indices(len(one))
+    wanted = other[node.rhs_begin:node.rhs_end]
+    unify(product(sum(one[begin:end], ())), product(sum(wanted, ())))
+    return [one[:begin] + match_factors(sum(one[begin:end], ()), wanted) + one[end:]]
+
+
+@rule('Flatten')
+def _flatten(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data = inputs[0] or [(Axis(),), (Axis(),)]
+    return [data[:1] + [sum(data[1:], ())]]
+
+
+@rule('squeeze')
+def _squeeze(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data = _known(inputs[0])
+    if node.axis is None:
+        if any(not isinstance(product(axis), int) for axis in data):
+            raise UnknownAxes
+        return [[axis for axis in data if factors_of(axis)] or [()]]
+    gone = {place_of(axis, data) for axis in node.axis}
+    for at in gone:
+        unify(product(data[at]), 1)
+    return [[axis for at, axis in enumerate(data) if at not in gone] or [()]]
+
+
+enter('expand_dims', lambda node, inputs: [replaced(_known(inputs[0]), node.axis, [()], 1)])
+
+
+@rule('SwapAxis transpose')
+def _order(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data = inputs[0]
+    if node.op == 'transpose':
+        data = data or [(Axis(),) for _ in node.axes]
+        if node.axes and len(node.axes) != len(data):
+            raise SizeError('%d axes and %d axes' % (len(node.axes), len(data)))
+    order = list(range(len(_known(data))))
+    if node.op == 'transpose':
+        order = [place_of(axis, data) for axis in node.axes] or order[::-1]
+    else:
+        one, other = place_of(node.dim1, data), place_of(node.dim2, data)
+        order[one], order[other] = other, one
+    return [[data[at] for at in order]]
+
+
+def _blocks(node: Node, inputs: list[Axes]) -> list[Axes]:
+    batch, channels, *sides = inputs[0] or [(Axis(),) for _ in range(4)]
+    size, squared = node.block_size, node.block_size ** 2
+    if node.op == 'space_to_depth':
+        return [[batch, (squared, *mixed(channels)), *(
+            mixed((quotient(product(side), size),)) for side in sides)]]
+    return [[batch, mixed((quotient(product(channels), squared),)), *(
+        (size, *mixed(side)) for side in sides)]]
+
+
+enter('depth_to_space space_to_depth', _blocks)
+enter('shape_array', lambda node, inputs: [[(len(_known(inputs[0])),)]])
+enter('size_array', lambda node, inputs: [[()]])
+
+
+# ---- cutting
+
+def _part(axis: Factors, begin: int | None, end: int | None, step: int = 1) -> Factors:
+    """What begin:end:step of an axis is."""
+    old = product(axis)
+    size = interval(begin, end, old, step)
+    if size is None:
+        return (Axis(),)
+    return axis if same(size, old) and step > 0 else mixed((size,))
+
+
+@rule('slice_axis')
+def _slice_axis(node: Node, inputs: list[Axes]) -> list[Axes]:
+    old = _known(inputs[0])[place_of(node.axis, inputs[0])]
+    return [replaced(inputs[0], node.axis, [_part(old, node.begin, node.end)])]
+
+
+@rule('slice')
+def _slice(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, steps = _known(inputs[0]), node.step or (1,) * len(node.begin)
+    if not len(node.begin) == len(node.end) == len(steps) <= len(data):
+        raise SizeError('a slice from %s to %s and %d axes' % (node.begin, node.end, len(data)))
+    return [[_part(axis, begin, end, step or 1) for axis, begin, end, step in zip(
+        data, node.begin, node.end, steps)] + data[len(steps):]]
+
+
+@rule('slice_like')
+def _slice_like(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, like = list(_known(inputs[0])), inputs[1]
+    for at in {place_of(axis, data) for axis in node.axes or range(len(data))}:
+        size = product(like[at]) if like else Axis()
+        if not same(product(data[at]), size):
+            data[at] = mixed((size,))
+    return [data]
+
+
+@rule('SliceChannel')
+def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, count = _known(inputs[0]), node.num_outputs
+    at = place_of(node.axis, data)
+    size = product(data[at])
+    if node.squeeze_axis:
+        suggest(size, 'time')
+        unify(size, count)
+        return [data[:at] + data[at + 1:]] * count
+    if isinstance(size, int) and size % count:
+        raise SizeError('%d and a multiple of %d' % (size, count))
+    share = divide(size, count)
+    if share is None and isinstance(size, Axis) and size.free:
+        share = Axis()
+        size.bound = product([share], count)
+    if count > 1:
+        data = replaced(data, at, [mixed((quotient(size, count) if share is None else share,))])
+    return [data] * count
+
+
+@rule('_split_v2')
+def _split_at(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data = _known(inputs[0])
+    at = place_of(node.axis, data)
+    size, count = product(data[at]), node.sections
+    sizes = [quotient(add(size, count - 1 - i), count) for i in range(count)] or [
+        add(end, -begin) for begin, end in zip(node.indices, [*node.indices[1:], size])]
+    return [replaced(data, at, [] if node.squeeze_axis else [mixed((size,))])
+            for size in sizes]
+
+
+# ---- joining and repeating
+
+@rule('Concat _rnn_param_concat')
+def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
+    first = next(filter(None, inputs), [])
+    at = place_of(node.dim, _known(first))
+    if len(inputs) == 1:
+        return [first]
+    rest = list(first)
+    for axes in filter(None, inputs):
+        if len(axes) != len(rest):
+            raise SizeError('%d axes and %d axes' % (len(axes), len(rest)))
+        rest = [one if place == at else agree(one, other)
+                for place, (one, other) in enumerate(zip(rest, axes))]
+    joined = add(*(product(axes[at]) for axes in inputs)) if all(inputs) else Axis()
+    # twice as many steps are none of those steps
+    return [replaced(rest, at, [mixed((joined,))])]
+
+
+@rule('stack')
+def _stack(node: Node, inputs: list[Axes]) -> list[Axes]:
+    rest = next(filter(None, inputs), [])
+    for axes in filter(None, inputs):
+        if len(axes) != len(rest):
+            raise SizeError('%d axes and %d axes' % (len(axes), len(rest)))
+        rest = [agree(*pair) for pair in zip(rest, axes)]
+    return [replaced(_known(rest), node.axis, [(len(inputs),)], 1)]
+
+
+@rule('tile')
+def _tile(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, counts = _known(inputs[0]), list(node.reps)
+    rank = max(len(data), len(counts))
+    axes: Axes = [()] * (rank - len(data)) + data
+    counts = [1] * (rank - len(counts)) + counts
+    return [[axis if count == 1 else (count, *mixed(axis)) for axis, count in zip(axes, counts)]]
+
+
+@rule('repeat')
+def _repeat(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data = _known(inputs[0])
+    if node.axis is None:
+        return [[(*mixed(sum(data, ())), node.repeats)]]
+    old = data[place_of(node.axis, data)]
+    return [replaced(data, node.axis, [(*mixed(old), node.repeats) if node.repeats != 1 else old])]
+
+
+@rule('Pad')
+def _pad(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, widths = _known(inputs[0]), node.pad_width
+    if len(widths) != 2 * len(data):
+        raise SizeError('pad_width %s and %d axes' % (widths, len(data)))
+    return [[mixed((add(product(axis), before + after),)) if before or after else axis
+             for axis, before, after in zip(data, widths[::2], widths[1::2])]]
+
+
+enter('reverse', lambda node, inputs: [mixed_along(_known(inputs[0]), node.axis)])
+
+
+def _repeated(old: Factors, new: Factors) -> Factors:
+    return agree(old, new) if factors_of(old) else new
+
+
+def _broadcast(data: Axes, sizes: Iterable[tuple[int, Factors]]) -> list[Axes]:
+    result = list(_known(data))
+    for axis, size in sizes:
+        at = place_of(axis, data)
+        result[at] = _repeated(result[at], size)
+    return [result]
+
+
+@rule('broadcast_axis')
+def _broadcast_axis(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data = _known(inputs[0])
+    for axis in node.axis:
+        old = product(data[place_of(axis, data)])
+        if isinstance(old, Axis) and (old.free or old.unknown):
+            unify(old, 1)
+    return _broadcast(data, [(axis, (size,)) for axis, size in zip(node.axis, node.size)])
+
+
+@rule('broadcast_to')
+def _broadcast_to(node: Node, inputs: list[Axes]) -> list[Axes]:
+    if inputs[0] and len(inputs[0]) != len(node.shape):
+        raise SizeError('%d axes and %d axes' % (len(node.shape), len(inputs[0])))
+    data = inputs[0] or [(Axis(),) for _ in node.shape]
+    return _broadcast(data, [(at, (size,)) for at, size in enumerate(node.shape) if size])
+
+
+@rule('broadcast_like')
+def _broadcast_like(node: Node, inputs: list[Axes]) -> list[Axes]:
+    data, like = map(_known, inputs)
+    if node.lhs_axes and node.rhs_axes:
+        return _broadcast(data, [(one, like[place_of(other, like)])
+                                 for one, other in zip(node.lhs_axes, node.rhs_axes)])
+    if len(data) != len(like):
+        raise SizeError('%d axes and %d axes' % (len(data), len(like)))
+    return _broadcast(data, enumerate(like))

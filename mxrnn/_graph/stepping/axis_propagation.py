@@ -1,0 +1,264 @@
+"""Where the axes of a graph's inputs go, and which nodes use several steps of a sequence at once.
+"""
+from __future__ import annotations
+
+import re
+from typing import Mapping, NamedTuple, Sequence
+
+from ..graph import Entry, Graph, Node
+from ..operators import has
+from ..shapes.axes import Axes, factors_of, mixed_axes, open_axes
+from ..shapes.infer import Table, infer
+from ..shapes.sizes import Axis, axes_in, product, resolve
+
+__all__ = ['StateError', 'SteppedRecurrence', 'TrackedValue', 'find_stepped', 'follow', 'is_zero',
+           'named', 'prefix_of']
+
+
+class StateError(ValueError):
+    """A graph cannot be run in steps; the message names the node to blame."""
+
+
+class _Use(NamedTuple):
+    """A node that gives one number for several along an axis."""
+
+    node: str
+    #: Whether it takes the last one and leaves out the others.
+    last: bool
+
+
+class TrackedValue(NamedTuple):
+    """The axes of a value, None if they are not known, and those that were used up for it."""
+
+    axes: Axes | None
+    used: dict[Axis, _Use]
+
+    def sees(self) -> set[int]:
+        """The axes that it depends on."""
+        return {id(axis) for axis in [*open_axes(self.axes), *map(resolve, self.used)]}
+
+
+def _merged(groups: Sequence[Mapping[Axis, _Use]]) -> dict[Axis, _Use]:
+    """All uses; of an axis that is used twice the one that needs more than the last step."""
+    result: dict[Axis, _Use] = {}
+    for used in groups:
+        for axis, use in used.items():
+            if axis not in result or result[axis].last:
+                result[axis] = use
+    return result
+
+
+def _twice(axes: Axes | None) -> list[Axis]:
+    """The axes that a value has more than once: each step is there beside each other one."""
+    found = open_axes(axes)
+    return [axis for axis in found if found.count(axis) > 1]
+
+
+def _is_loop(node: Node) -> bool:
+    return node.op == '_foreach' and len(node.subgraphs) == 1
+
+
+def follow(graph: Graph, variables: Mapping[int, Axes]) -> dict[Entry, TrackedValue]:
+    """The axes of all values that the outputs of a graph need, for those of its variables that are
+    known."""
+    return _follow(graph, infer(graph, variables), {})
+
+
+def _follow(graph: Graph, table: Table, used: Mapping[int, dict[Axis, _Use]]
+            ) -> dict[Entry, TrackedValue]:
+    """`used` are the axes that were used up for variables of a body."""
+    values: dict[Entry, TrackedValue] = {}
+    for place in sorted(graph.needed()):
+        node, outputs = graph.nodes[place], [Entry(place, 0)]
+        if node.is_variable:
+            values[outputs[0]] = TrackedValue(_axes(table, outputs[0]), used.get(place, {}))
+            continue
+        given = [values[entry] for entry in node.needed_inputs]
+        outputs = [Entry(place, at) for at in range(node.num_outputs)]
+        if place in table.bodies:
+            found = _loop(node, given, table, outputs)
+        else:
+            found = _node(node, given, table, outputs)
+        zero = is_zero(graph, outputs[0])  # whatever it is made of
+        values.update((entry, value._replace(used={}) if zero else value)
+                      for entry, value in zip(outputs, found))
+    return values
+
+
+def _axes(table: Table, entry: Entry) -> Axes | None:
+    axes = table.axes.get(entry)
+    return None if axes is None else list(map(factors_of, axes))
+
+
+def _node(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequence[Entry]
+          ) -> list[TrackedValue]:
+    last = node.op == 'RNN' or node.op == 'SequenceLast' and not node.use_sequence_length or (
+        node.op == 'slice_axis' and (node.begin, node.end) == (-1, None))
+    use = _Use(named(node), last)
+    before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
+    # an axis that is a number now has the size of a weight, say
+    fixed = dict.fromkeys(table.closed.get(outputs[0].node, ()), use)
+    used = _merged([fixed, *(value.used for value in given)])
+    twice = [axis for value in given for axis in _twice(value.axes)]
+    results = []
+    for entry in outputs:
+        axes = _axes(table, entry)
+        kept = {id(axis) for axis in open_axes(axes)}
+        gone = {axis: use._replace(last=last and axes is not None)
+                for key, axis in before.items() if key not in kept}
+        mixed = dict.fromkeys([*mixed_axes(table.axes.get(entry, [])), *twice, *_twice(axes)],
+                              use._replace(last=False))
+        results.append(TrackedValue(axes, _merged([gone, mixed, used])))
+    return results
+
+
+def _loop(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequence[Entry]
+          ) -> list[TrackedValue]:
+    body, places, count, _ = node.body
+    values = _follow(body, table.bodies[outputs[0].node],
+                     {place: value.used for place, value in zip(places, given)})
+    time = next(value.axes[:1] for value in given[:count] if value.axes)
+    last = dict.fromkeys(open_axes(time), _Use(named(node), True))
+    used = _merged([values[head].used for head in body.heads])  # states hand on what others use
+    return [TrackedValue(_axes(table, entry),
+                         used if at < node.num_out_data else _merged([last, used]))
+            for at, entry in enumerate(outputs)]
+
+
+def is_zero(graph: Graph, entry: Entry) -> bool:
+    node = graph.nodes[entry.node]
+    if node.op in ('_zeros', 'zeros_like') or node.op == '_mul_scalar' and node.scalar == 0:
+        return True
+    if node.op in ('Concat', 'stack', 'add_n'):
+        return all(is_zero(graph, each) for each in node.inputs)
+    return has(node.op, 'moves') and is_zero(graph, node.inputs[0])
+
+
+# ---- which recurrences are stepped
+
+class SteppedRecurrence(NamedTuple):
+    """A node with states, and the axis along which it steps."""
+
+    place: int
+    node: Node
+    time: Axis | None
+    batch: Axis | None
+    #: Its begin states.
+    begin: tuple[Entry, ...]
+
+
+def _recurrences(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[SteppedRecurrence]:
+    found = []
+    for place, node in enumerate(graph.nodes):
+        if Entry(place, 0) not in values or node.op not in ('RNN', '_foreach', '_while_loop'):
+            continue
+        axes: Axes = []
+        begin: Sequence[Entry] = ()
+        if node.op == 'RNN':
+            begin = node.inputs[2:4 if node.mode == 'lstm' else 3]
+            axes = values[node.inputs[0]].axes or []
+        elif _is_loop(node):
+            count = node.body.data
+            begin = node.inputs[count:count + node.body.states]
+            axes = values[node.inputs[0]].axes or []
+        time, batch = [size[0] if len(size) == 1 and isinstance(size[0], Axis) else None
+                       for size in ([*map(factors_of, axes), (), ()])[:2]]
+        if begin or not _is_loop(node):
+            found.append(SteppedRecurrence(place, node, time, batch, tuple(begin)))
+    return found
+
+
+def _stepped(recurrences: Sequence[SteppedRecurrence], values: Mapping[Entry, TrackedValue]
+             ) -> list[SteppedRecurrence]:
+    """The recurrences that nothing that recurs along another axis depends on."""
+    whole: set[int] = set()
+    times = {id(each.time) for each in recurrences if each.time is not None}
+    for each in recurrences:
+        for entry in each.node.inputs:
+            if entry in values:
+                whole |= (values[entry].sees() & times) - {id(each.time)}
+    return [each for each in recurrences if each.time is None or id(each.time) not in whole]
+
+
+def find_stepped(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[SteppedRecurrence]:
+    """The recurrences that are run in steps.
+
+    Raises
+    ------
+    StateError
+        There is none, or the outputs depend on more than the steps up to one.
+    """
+    recurrences = _recurrences(graph, values)
+    stepped = _stepped(recurrences, values)
+    try:
+        _refuse(graph, recurrences, stepped, values)
+    except StateError:
+        for each in stepped or recurrences:
+            if _reads_backwards(graph, each.node):
+                raise StateError(
+                    '%s cannot be stepped: it reads sequences %sbackwards, so its first output '
+                    'needs the last step. Export it for whole sequences, without --states '
+                    '(states=True), or choose outputs that do not depend on it, with --output '
+                    '(outputs)'
+                    % (prefix_of(each.node), 'forwards and ' * (each.node.op == 'RNN' and
+                                                                each.node.bidirectional))) from None
+        raise
+    return stepped
+
+
+def prefix_of(node: Node) -> str:
+    """The prefix of the cell that a recurrence was made of."""
+    return re.sub(r'(_fused)?(_rnn|_rolled)(_\d+)?$', '', node.name).rstrip('_') + '_'
+
+
+def _reads_backwards(graph: Graph, node: Node) -> bool:
+    """Whether a recurrence is an operator of both directions, or its sequence is reversed."""
+    if node.op == 'RNN' and node.bidirectional:
+        return True
+    while node.inputs:
+        node = graph.nodes[node.inputs[0].node]
+        if node.op in ('SequenceReverse', 'reverse', 'RNN', '_foreach'):
+            return node.op in ('SequenceReverse', 'reverse')
+    return False
+
+
+def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
+            stepped: Sequence[SteppedRecurrence], values: Mapping[Entry, TrackedValue]) -> None:
+    """Refuse what needs more of a sequence than the steps up to one."""
+    for each in stepped or recurrences:
+        if each.node.op == 'RNN' and each.node.bidirectional:
+            raise StateError('%s reads backwards' % named(each.node))
+        if each.node.op == 'RNN' and each.node.use_sequence_length:
+            raise StateError('%s cannot be stepped: it reads the lengths of sequences'
+                             % named(each.node))
+    times = {id(each.time) for each in stepped if each.time is not None and each.time.label}
+    read = [(values[entry], ', and %s reads it' % named(each.node)) for each in stepped
+            for entry in each.node.inputs if entry in values and entry not in each.begin]
+    for value, reader in read + [
+            (values[head]._replace(used=_merged([values[head].used, dict.fromkeys(
+                _twice(values[head].axes), _Use(named(graph.nodes[head.node]), False))])), '')
+            for head in graph.heads]:
+        steps = times & {id(axis) for axis in open_axes(value.axes)}
+        for axis, use in value.used.items():
+            if id(resolve(axis)) in times and (reader or steps or not use.last):
+                raise StateError('%s cannot be stepped: it uses several steps at once%s'
+                                 % (use.node, reader))
+    for each in stepped:
+        if id(each.time) not in times:
+            data = values[each.node.inputs[0]]
+            steps_of = axes_in(product((data.axes or [()])[0]))
+            reason = next((use for value in [data, *(values[head] for head in graph.heads)]
+                           for axis, use in value.used.items()
+                           if axis in steps_of or isinstance(resolve(axis), int)), next(
+                               iter(data.used.values()), None))
+            raise StateError('%s cannot be stepped: its number of steps is no axis of an input%s'
+                             % (named(each.node), ', see %s' % reason.node if reason else ''))
+    if not stepped:
+        raise StateError('the graph has no recurrence along an axis of any size')
+    if len(times) > 1:
+        raise StateError('the graph has recurrences along several axes: %s' % ', '.join(
+            sorted({each.time.label for each in stepped if each.time is not None})))
+
+
+def named(node: Node) -> str:
+    return '%s (%s)' % (node.name, node.op)

@@ -1,0 +1,273 @@
+"""A graph of sequences as a graph of steps: states of recurrences as its inputs and outputs."""
+from __future__ import annotations
+
+from typing import Mapping, NamedTuple, Sequence, Union
+
+from ..graph import Entry, Graph, Node, output_name
+from ..rolling.graph_builder import Writer
+from ..shapes.axes import Axes, factors_of, number_of, open_axes
+from ..shapes.sizes import Axis
+from .axis_propagation import (
+    StateError,
+    SteppedRecurrence,
+    TrackedValue,
+    find_stepped,
+    follow,
+    is_zero,
+    named,
+    prefix_of,
+)
+
+__all__ = ['State', 'Stepped', 'with_states']
+
+#: Shapes by names of variables: sizes that are numbers, and names of axes of any size.
+Shapes = Mapping[str, Sequence[Union[int, str]]]
+
+
+class State(NamedTuple):
+    """A state of a recurrence.
+
+    Attributes
+    ----------
+    given, after : str
+        The names of the input that is the state before, and of the output that is the state after.
+    batch_axis : int
+    begin : str
+        The encoder's output that a sequence begins with; '' where it begins with zeros.
+    """
+
+    given: str
+    after: str
+    batch_axis: int
+    begin: str
+
+
+class Stepped(NamedTuple):
+    """A graph that can be run in steps, or in chunks of any number of steps.
+
+    Attributes
+    ----------
+    graph : Graph
+        Its outputs are those that depend on the steps, and after them the states after the last
+        step, in the order of `states`. The states before are variables.
+    outputs : tuple of str
+        The names of its outputs.
+    states : tuple of State
+    encoder : Graph or None
+        What is computed once, before the first step.
+    captured : tuple of str
+        The names of the encoder's outputs. The variables of `graph` that take them have the same
+        names; further outputs are outputs of the whole graph.
+    sources : dict
+        By names of states and captured values: the entries of the whole graph that begin with them.
+    shapes : dict
+        Shapes of the variables of `graph` that are no parameters, as far as they are known.
+    axes : dict
+        By name of an input or output of `graph`: for each axis 'batch', 'time', 'batch,time' for
+        both in one, another name, or a number.
+    """
+
+    graph: Graph
+    outputs: tuple[str, ...]
+    states: tuple[State, ...]
+    encoder: Graph | None
+    captured: tuple[str, ...]
+    sources: dict[str, Entry]
+    shapes: dict[str, tuple[int | str, ...]]
+    axes: dict[str, tuple[int | str, ...]]
+
+
+# ---- the new graphs
+
+def with_states(graph: Graph, inputs: Shapes, params: Shapes, layers: bool = False) -> Stepped:
+    """Make begin states of recurrences inputs of a graph, and their final states outputs.
+
+    Parameters
+    ----------
+    graph : Graph
+        Rolled up, if it was unrolled.
+    inputs : dict
+        Shapes of the variables that are no parameters. Axes of the same name have the same size.
+    params : dict
+        Shapes of the parameters.
+    layers : bool
+        Whether states of RNN have an axis of layers, as torch has them, also where there is one.
+
+    Raises
+    ------
+    StateError
+        The graph has no recurrence, or one that reads sequences in both directions, or computes
+        something else of several steps at once, on which the outputs depend.
+
+    Notes
+    -----
+    Where recurrences depend on recurrences along another axis, as those of a decoder on an
+    encoder's, the last ones are stepped. What does not depend on their sequences goes into
+    `Stepped.encoder`.
+    """
+    labels: dict[str, Axis] = {}
+
+    def axes(shape: Sequence[int | str]) -> Axes:
+        return [(size if isinstance(size, int) else
+                 labels.setdefault(size, Axis(label=size, free=True)),) for size in shape]
+    known = {**params, **inputs}
+    # what is only like others, and that for MXNet's inference alone, would be read in each step
+    graph = graph._replace(nodes=tuple([
+        node._replace(op='_copy', inputs=node.needed_inputs)
+        if node.op == '_identity_with_attr_like_rhs' else node for node in graph.nodes]))
+    values = follow(graph, {place: axes(known[node.name])
+                            for place, node in enumerate(graph.nodes) if node.name in known})
+    return _Cut(graph, values, find_stepped(graph, values), inputs, layers).write()
+
+
+class _Cut:
+    """A graph cut where steps begin: into what is computed once, and what is in each step."""
+
+    def __init__(self, graph: Graph, values: Mapping[Entry, TrackedValue],
+                 stepped: Sequence[SteppedRecurrence], inputs: Shapes, layers: bool) -> None:
+        self._graph, self._values, self._layers = graph, values, layers
+        self._names = {id(each.time): 'time' for each in stepped}
+        self._batch = next((each.batch for each in stepped if each.batch is not None), None)
+        self._names[id(self._batch)] = 'batch'
+        recurrences = {each.place: each for each in stepped}
+        self._writer = Writer()
+        self._made: dict[Entry, Entry] = {}
+        #: Names of the encoder's outputs.
+        self._captured: dict[Entry, str] = {}
+        self._states: list[State] = []
+        self._finals: list[Entry] = []
+        self._begins: list[tuple[Entry, str]] = []
+        self._sources: dict[str, Entry] = {}
+        self._flat: list[Node] = []  # nodes that the encoder has beside those of the graph
+        self._shapes = {name: tuple(shape) for name, shape in inputs.items()}
+        self._axes: dict[str, tuple[int | str, ...]] = {}
+        moving: dict[int, bool] = {}  # whether a node depends on a sequence that is stepped
+        given: dict[int, bool] = {}  # and on any input
+        for place in sorted(graph.reached(lambda node: node.inputs)):
+            node = graph.nodes[place]
+            reads = [entry.node for entry in node.inputs if entry in values]
+            own = values.get(Entry(place, 0)) if node.is_variable else None
+            moving[place] = place in recurrences or any(moving[each] for each in reads) or (
+                own is not None and any(id(axis) in self._names and axis is not self._batch
+                                        for axis in open_axes(own.axes)))
+            given[place] = node.name in inputs if node.is_variable else any(
+                given[each] for each in reads)
+            if own is not None and node.name in inputs:
+                self._describe(node.name, own.axes)
+            if place in recurrences:
+                for begin in recurrences[place].begin:
+                    if moving[begin.node] and not is_zero(graph, begin):
+                        raise StateError('%s cannot be stepped: its begin state depends on '
+                                         'the sequence' % named(node))
+                self._open(recurrences[place])
+            elif moving[place] or node.is_variable or not given[place]:
+                self._copy(place, node, [self._entry(entry) for entry in node.inputs])
+        self._moving = moving
+
+    def write(self) -> Stepped:
+        graph, heads = self._graph, self._graph.heads
+        stepped = [at for at, head in enumerate(heads) if self._moving[head.node]]
+        step = self._writer.graph([self._made[heads[at]] for at in stepped] + self._finals,
+                                  graph.version)
+        outputs = [graph.outputs[at] for at in stepped]
+        for name, at in zip(outputs, stepped):
+            self._describe(name, self._values[heads[at]].axes)
+        once = [*self._captured.items(), *self._begins, *(
+            (head, graph.outputs[at]) for at, head in enumerate(heads) if at not in stepped)]
+        encoder = graph._replace(nodes=(*graph.nodes, *self._flat)).ending_in(
+            [entry for entry, _ in once]) if once else None
+        variables = {node.name for node in step.nodes if node.is_variable}
+        return Stepped(step, (*outputs, *(state.after for state in self._states)),
+                       tuple(self._states), encoder, tuple([name for _, name in once]),
+                       self._sources, {name: shape for name, shape in self._shapes.items()
+                                       if name in variables}, self._axes)
+
+    def _describe(self, name: str, axes: Axes | None) -> None:
+        def word(size: object) -> str:
+            return str(size) if not isinstance(size, Axis) else self._names.get(
+                id(size), size.label)
+        if axes is not None:
+            numbers = map(number_of, axes)
+            self._axes[name] = tuple([
+                ','.join(map(word, factors_of(axis))) if number is None else number
+                for axis, number in zip(axes, numbers)])
+
+    def _variable(self, name: str, axes: Axes | None) -> Entry:
+        """A new input, whose first axis of a size that nothing tells is the batch."""
+        if axes is None:
+            return self._writer.add('', name, {}, [])
+        names: list[int | str] = []
+        for at, size in enumerate(map(factors_of, axes)):
+            number = number_of(size)
+            if number is not None:
+                names.append(number)
+            else:
+                label = size[0].label if len(size) == 1 and isinstance(size[0], Axis) else ''
+                unknown = self._batch.label if at == 0 and self._batch is not None else ''
+                names.append(label or unknown or '%s_%d' % (name, at))
+        self._shapes[name] = tuple(names)
+        self._describe(name, axes)
+        shape = tuple([size if isinstance(size, int) else 0 for size in names])
+        return self._writer.add('', name, {'__shape__': str(shape)}, [])
+
+    def _entry(self, entry: Entry) -> Entry:
+        """A value in the new graph: an input, if the encoder gives it."""
+        if entry not in self._made:
+            name = output_name(self._graph.nodes[entry.node], entry.output)
+            self._captured[entry] = name
+            self._sources[name] = entry
+            self._made[entry] = self._variable(name, self._values[entry].axes)
+        return self._made[entry]
+
+    def _copy(self, place: int, node: Node, inputs: Sequence[Entry]) -> int:
+        own = self._writer.copy(node, inputs).node
+        self._made.update((Entry(place, at), Entry(own, at)) for at in range(node.num_outputs))
+        return own
+
+    def _open(self, recurrence: SteppedRecurrence) -> None:
+        """Copy a recurrence, with new inputs as its begin states."""
+        place, node, writer = recurrence.place, recurrence.node, self._writer
+        first, count = node.inputs.index(recurrence.begin[0]), len(recurrence.begin)
+        stem = prefix = prefix_of(node)
+        number = 0
+        taken = self._graph.arguments
+        while any(state.given.startswith(prefix) for state in self._states) or any(
+                '%s%d_in' % (prefix, at) in taken for at in range(count)):
+            number += 1
+            prefix = '%s%d_' % (stem, number)
+        single = node.op == 'RNN' and node.num_layers == 1 and not self._layers
+        if node.op == 'RNN':
+            node = node._replace(attrs={**node.attrs, 'state_outputs': 'True'},
+                                 num_outputs=1 + count)
+        before, states = [self._entry(entry) for entry in node.inputs[:first]], []
+        for at, begin in enumerate(recurrence.begin):
+            own = '%s%d_in' % (prefix, at)
+            axes = self._values[begin].axes
+            if node.op == 'RNN':
+                data = self._values[node.inputs[0]].axes or [(), ()]
+                axes = [*([] if single else [(node.num_layers,)]), data[1], (node.state_size,)]
+            entry = self._variable(own, axes)
+            self._sources[own] = begin
+            states.append(writer.add('expand_dims', own + '_layer', {'axis': 0}, [entry])
+                          if single else entry)
+            source = begin
+            while self._graph.nodes[source.node].op in ('expand_dims', 'Flatten', '_copy'):
+                source = self._graph.nodes[source.node].inputs[0]
+            computed = not (is_zero(self._graph, begin)
+                            or self._graph.nodes[source.node].name in self._shapes)
+            if computed:
+                if single:
+                    self._flat.append(Node('Reshape', own, {'shape': '(-3, -2)'}, (begin,)))
+                    begin = Entry(len(self._graph.nodes) + len(self._flat) - 1, 0)
+                self._begins.append((begin, own))
+            self._states.append(State(own, '%s%d_out' % (prefix, at), int(
+                node.op == 'RNN' and not single), own if computed else ''))
+        copied = self._copy(place, node, [*before, *states, *(
+            self._entry(entry) for entry in node.inputs[first + count:])])
+        for at, state in enumerate(self._states[-count:]):
+            final = Entry(copied, at + (1 if node.op == 'RNN' else node.num_out_data))
+            if single:
+                final = writer.add('Reshape', state.after, {'shape': (-3, -2)}, [final])
+            self._finals.append(final)
+            if state.given in self._axes:
+                self._axes[state.after] = self._axes[state.given]

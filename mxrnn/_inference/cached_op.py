@@ -1,0 +1,265 @@
+"""A graph with its weights, run on states and inputs of any shapes, and checks of those states."""
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Any, Callable, Generic, Hashable, List, NamedTuple, Sequence, TypeVar
+
+import numpy as np
+
+from .._files import reason_of
+from .._runtime.mxnet import mx
+from . import shape_errors
+
+__all__ = ['Compiled', 'Forms', 'Kept', 'States', 'StateSpecs', 'refusal']
+
+States = List[mx.nd.NDArray]
+Operator = Callable[..., Any]  #: MXNet's CachedOp
+Thing = TypeVar('Thing')
+
+
+class StateSpec(NamedTuple):
+    """A state as far as it is known: name, shape (0 where it is open), axis of the batch."""
+
+    name: str
+    shape: tuple[int, ...] | None
+    axis: int
+
+    @classmethod
+    def of(cls, variable: mx.sym.Symbol) -> StateSpec:
+        """Read the attributes of a Variable."""
+        shape = variable.attr('__shape__')
+        sizes = None if shape is None else tuple(
+            max(0, int(n)) for n in shape.strip('()[] ').split(',') if n.strip())
+        return cls(variable.name, sizes, max(0, (variable.attr('__layout__') or 'N').find('N')))
+
+    def sized(self, batch_size: int) -> tuple[int, ...]:
+        """The shape in a batch of this size; () if it is not known."""
+        return tuple(batch_size if i == self.axis else n for i, n in enumerate(self.shape or ()))
+
+    def fits(self, shape: tuple[int, ...], batch_size: int) -> bool:
+        """Whether an array of this shape can be the state in a batch of this size."""
+        if self.shape is None:
+            return len(shape) > self.axis and shape[self.axis] == batch_size
+        return len(shape) == len(self.shape) and all(
+            came == batch_size if i == self.axis else want in (0, came)
+            for i, (want, came) in enumerate(zip(self.shape, shape)))
+
+
+class StateSpecs:
+    """The states of a network, in their order."""
+
+    def __init__(self, variables: Sequence[mx.sym.Symbol]) -> None:
+        self.specs = [StateSpec.of(variable) for variable in variables]
+        self.names = [spec.name for spec in self.specs]
+        if len(set(self.names)) < len(self.names):
+            raise ValueError('the states must have different names, got %s: give the cells a '
+                             'prefix each' % ', '.join(self.names))
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    def zeros(self, batch_size: int, context: mx.Context, types: Sequence[Any]) -> States:
+        """States of zero."""
+        for spec in self.specs:
+            if not spec.shape or not all(spec.sized(1)):
+                raise ValueError(
+                    'begin_state must have shapes, 0 for the batch, to begin with zeros: %r has '
+                    '%s; make it with mx.sym.Variable(name, shape=(0, units)), or give step '
+                    'states of your own' % (spec.name, spec.shape or 'none'))
+        return [mx.nd.zeros(spec.sized(batch_size), ctx=context, dtype=dtype)
+                for spec, dtype in zip(self.specs, types)]
+
+    def check(self, states: object) -> int | None:
+        """Refuse what are no states of this network; return the batch size, if there are any."""
+        if not isinstance(states, (list, tuple)):
+            raise TypeError('states must be a list of %d arrays, as begin and step give it, got a '
+                            '%s' % (len(self), type(states).__name__))
+        if len(states) != len(self):
+            raise ValueError('states must be those of this network, %s, got %d arrays'
+                             % (', '.join(self.names) or 'none', len(states)))
+        batch_size = None
+        for spec, state in zip(self.specs, states):
+            if not isinstance(state, mx.nd.NDArray):
+                raise TypeError('states must be NDArrays, but that of %s is a %s'
+                                % (spec.name, type(state).__name__))
+            shape = state.shape
+            if batch_size is None:
+                batch_size = shape[spec.axis] if len(shape) > spec.axis else 0
+            if not spec.fits(shape, batch_size):
+                expected = ('have the shape %s' % (spec.sized(batch_size),) if spec.shape
+                            else 'be of batch size %d' % batch_size)
+                raise ValueError('states must be those of this network, of one batch size: that '
+                                 'of %s must %s, got the shape %s' % (spec.name, expected, shape))
+        return batch_size
+
+    def take(self, states: States, indices: object, context: mx.Context) -> States:
+        """The states of the sequences `indices`."""
+        batch_size = self.check(states)
+        if isinstance(indices, mx.nd.NDArray):
+            indices = indices.asnumpy()
+        chosen = np.atleast_1d(np.asarray(indices))
+        if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in 'iuf' or (
+                chosen != np.floor(chosen)).any():
+            raise TypeError('indices must be a list of integers, got %.80r' % (indices,))
+        if batch_size is not None and not 0 <= chosen.min() <= chosen.max() < batch_size:
+            raise ValueError('indices must be from 0 to %d, as there are %d sequences, got %.80s'
+                             % (batch_size - 1, batch_size, chosen.tolist()))
+        where = mx.nd.array(chosen, ctx=context, dtype='int32')
+        return [mx.nd.take(state, where, axis=spec.axis)
+                for spec, state in zip(self.specs, states)]
+
+
+#: Within how many calls shapes must come again to get memory, where there is room and where they
+#: take that of others.
+_MANY, _FEW = 16, 4
+
+
+class Kept(Generic[Thing]):
+    """The things that were used last, by key, up to a number of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._things: OrderedDict[Hashable, Thing] = OrderedDict()
+
+    def get(self, key: Hashable) -> Thing | None:
+        """The thing of this key, or None."""
+        thing = self._things.get(key)
+        if thing is not None:
+            self._things.move_to_end(key)
+        return thing
+
+    def add(self, key: Hashable, thing: Thing) -> None:
+        """Keep a thing, and let go of the one that has not been used for longest."""
+        self._things[key] = thing
+        if len(self._things) > self._most:
+            self._things.popitem(last=False)
+
+    @property
+    def next_to_go(self) -> Hashable:
+        """The key of the thing that goes when another one comes, None while there is room."""
+        return next(iter(self._things)) if len(self._things) == self._most else None
+
+
+class Forms:
+    """The operators that were made of graphs, each for other shapes of their inputs.
+
+    An operator that keeps the memory of its calculation, and oneDNN's form of its weights, is
+    fastest, but takes long to make. Where `others` are kept as well, shapes that come again get one
+    while there is room; after that, in the place of one that did not come in the last few calls.
+
+    Parameters
+    ----------
+    most : int
+        How many operators with memory are kept.
+    others : int
+        How many without memory are kept; with 0 each has its memory.
+    """
+
+    def __init__(self, most: int, others: int = 0) -> None:
+        self._with_memory: Kept[Operator] = Kept(most)
+        self._others: Kept[Operator] = Kept(others)
+        #: The keys of the last calls.
+        self._recent: deque[Hashable] | None = deque(maxlen=_MANY) if others else None
+
+    def run(self, key: Hashable, make: Callable[[bool], Operator],
+            values: list[mx.nd.NDArray | None]) -> Any:
+        """Call the operator of this key; `make` makes one, with memory or without."""
+        kept, op = self._with_memory, self._with_memory.get(key)
+        memory = op is not None or self._deserves_memory(key)
+        if not memory:
+            kept, op = self._others, self._others.get(key)
+        known = op is not None
+        op = op or make(memory)
+        results = op(*values)
+        if not known:  # now that the graph has accepted them
+            kept.add(key, op)
+        if self._recent is not None:
+            self._recent.append(key)
+        return results
+
+    def _deserves_memory(self, key: Hashable) -> bool:
+        """Whether `key`, which has no operator with memory, gets one."""
+        if self._recent is None:
+            return True
+        oldest = self._with_memory.next_to_go
+        recent = list(self._recent)[-_MANY if oldest is None else -_FEW:]
+        return key in recent and oldest not in recent
+
+
+class Compiled:
+    """A graph with its weights.
+
+    It runs as MXNet's CachedOp, as Gluon's blocks do: unlike an executor, that takes its inputs
+    without copying them, gives arrays of their own at each call, and writes no line about the
+    subgraph backend. The memory of the calculation stays from one call to the next; so do the
+    weights in the form in which oneDNN's operators take them, which may cost more than a step.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        The graph; no two of its outputs share an array.
+    weights : dict of str to NDArray
+        Those among its inputs.
+    states : list of str
+        Names of the states, in the order in which they come.
+    forms : Forms
+        Where its operators are kept; other graphs may keep theirs there, too.
+    """
+
+    def __init__(self, symbol: mx.sym.Symbol, weights: dict[str, mx.nd.NDArray],
+                 states: Sequence[str], forms: Forms) -> None:
+        self.symbol = symbol
+        names = symbol.list_inputs()
+        self.weights = weights
+        self._values = [weights.get(name) for name in names]
+        places = {name: i for i, name in enumerate(names)}
+        #: Positions of the states that the graph reads: among the states and among its inputs.
+        self._states = [(i, places[state]) for i, state in enumerate(states)
+                        if state in places]
+        taken = set(states)
+        self.inputs = [name for name in names if name not in weights and name not in taken]
+        self._inputs = [places[name] for name in self.inputs]
+        varying = [place for _, place in self._states] + self._inputs
+        self._flags = (('static_alloc', True), ('static_shape', True), ('data_indices', varying),
+                       ('param_indices', [i for i in range(len(names)) if i not in varying]))
+        self._forms = forms
+        self._key = object()
+
+    def __call__(self, states: States, inputs: dict[str, mx.nd.NDArray]) -> list[mx.nd.NDArray]:
+        """The outputs, each an array of its own."""
+        arrays = [inputs[name] for name in self.inputs]
+        key = self._key, *[array.shape for array in states], *[array.shape for array in arrays]
+        values = self._values[:]
+        for i, place in self._states:
+            values[place] = states[i]
+        for place, array in zip(self._inputs, arrays):
+            values[place] = array
+        with mx.autograd.pause(train_mode=False):
+            results = self._forms.run(key, self._operator, values)
+        return results if isinstance(results, list) else [results]
+
+    def _operator(self, memory: bool) -> Operator:
+        return mx.nd.CachedOp(self.symbol, self._flags if memory else ())
+
+
+def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequence[Any],
+            inputs: dict[str, mx.nd.NDArray], context: mx.Context, error: Exception) -> Exception:
+    """The error that names the states, of which the graph takes `types`, or the inputs to blame:
+    it did not accept them on `context` but raised `error`."""
+    named = {**inputs, **states}
+    for name, array in named.items():
+        if array.context != context:
+            return ValueError('%s must be on %s, where the Stepper runs, got %s'
+                              % (name, context, array.context))
+    for (name, state), dtype in zip(states.items(), types):
+        if state.dtype != dtype:
+            return TypeError('states must be of type %s, but that of %s is %s' % (
+                np.dtype(dtype).name, name, np.dtype(state.dtype).name))
+    try:
+        shape_errors.explain(compiled.symbol, compiled.weights, inputs, states)
+    except (TypeError, ValueError) as reason:
+        return reason
+    return ValueError('the inputs must fit the network and the batch size of the states: got %s; '
+                      'MXNet says: %s' % (', '.join('%s of shape %s and type %s' % (
+                          name, array.shape, np.dtype(array.dtype).name)
+                          for name, array in named.items()), reason_of(error)))

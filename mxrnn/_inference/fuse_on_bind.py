@@ -1,0 +1,179 @@
+"""Graphs of a program that runs with --fuse: bound with their recurrences as sym.RNN.
+
+`unroll` does that itself. A loop in Python over `cell(x, states)`, or over layers of a program's
+own, leaves a graph of steps, whose recurrences are told by what they compute. The executor has the
+arrays of the program's graph, in their order.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar, Union
+
+import numpy as np
+
+from .. import _check
+from .._graph.rolling.value_numbering import is_random
+from .._operator import automatic_fuse
+from .._runtime import finder
+from .._runtime.mxnet import RELEASE, graph_of, mx
+from .rewriting import rolled_to_kernels
+
+__all__ = ['bind', 'simple_bind']
+
+Shapes = Dict[str, Tuple[int, ...]]
+Types = Mapping[str, _check.DType]
+#: By name, or in the order of the arguments.
+Arrays = Union[Mapping[str, mx.nd.NDArray], List[mx.nd.NDArray], None]
+Requests = Union[str, Sequence[str], Mapping[str, str]]
+Contexts = Union[Mapping[str, mx.Context], None]
+Given = TypeVar('Given')
+
+
+class _Executor(mx.executor.Executor):
+    """An executor of a rolled graph, with the arrays of the graph that it was."""
+
+    _rolled: mx.sym.Symbol
+    _symbol: mx.sym.Symbol
+
+    def reshape(self, partial_shaping: bool = False, allow_up_sizing: bool = False,
+                **kwargs: tuple[int, ...]) -> mx.executor.Executor:
+        found = self._symbol.infer_shape_partial(**kwargs)[0]
+        # MXNet itself says what is missing
+        shapes = dict(zip(self.arg_dict, found)) if _known(found) else kwargs
+        changed = [name for name, shape in shapes.items()
+                   if name not in kwargs and shape != self.arg_dict[name].shape]
+        if changed and not partial_shaping:
+            raise ValueError('partial_shaping must be True where shapes of arguments that are not '
+                             'given change, which are those of %s' % ', '.join(changed))
+        executor = super().reshape(partial_shaping, allow_up_sizing, **shapes)
+        return _with_arrays_of(self._symbol, self._rolled, executor)
+
+
+def _with_arrays_of(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol, executor: Any
+                    ) -> mx.executor.Executor:
+    """`executor`, which is of `rolled`, with its arrays in the order of `symbol`."""
+    for kind, names_of in (('arg_arrays', mx.sym.Symbol.list_arguments),
+                           ('grad_arrays', mx.sym.Symbol.list_arguments),
+                           ('aux_arrays', mx.sym.Symbol.list_auxiliary_states)):
+        arrays = getattr(executor, kind)
+        if arrays is not None:
+            by_name = dict(zip(names_of(rolled), arrays))
+            setattr(executor, kind, [by_name[name] for name in names_of(symbol)])
+    executor.__class__ = _Executor
+    executor._rolled, executor._symbol = rolled, symbol
+    result: mx.executor.Executor = executor
+    return result
+
+
+def _known(shapes: Sequence[tuple[int, ...]]) -> bool:
+    return all(each and min(each) > 0 for each in shapes)
+
+
+class _FusedBind(NamedTuple):
+    """A graph with kernels, and what is known of the arguments by name."""
+
+    symbol: mx.sym.Symbol
+    shapes: Shapes
+    types: Types
+
+
+def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: Types
+           ) -> _FusedBind | None:
+    """The graph to bind in the place of `symbol`, if there is a better one that is as good."""
+    names = symbol.list_arguments()
+    try:  # `bind` itself says what is wrong
+        all_shapes = symbol.infer_shape_partial(**shapes)[0]
+        all_types = _types(symbol, types)
+        inner = symbol.get_internals().infer_type_partial(**all_types)[1]
+    except (mx.base.MXNetError, ValueError, TypeError):
+        return None
+    if not _known(all_shapes) or None in inner or len(set(names)) != len(names):
+        return None
+    float32 = all(np.dtype(each) == np.float32 or np.dtype(each).kind != 'f' for each in inner)
+    rolled, findings = rolled_to_kernels(symbol, float32)
+    if rolled is symbol or not _alike(symbol, rolled):
+        return None
+    for finding in findings:
+        if finding.kind != 'fixed':  # what is bound has its number of steps
+            automatic_fuse.note(str(finding) + ', bound')
+    return _FusedBind(rolled, dict(zip(names, all_shapes)), all_types)
+
+
+def _types(symbol: mx.sym.Symbol, types: Types) -> dict[str, _check.DType]:
+    """The types of all arguments, as `simple_bind` has them where some are given."""
+    names = symbol.list_arguments()
+    try:
+        found = symbol.infer_type_partial(**types)[0]
+    except mx.base.MXNetError:  # an operator says that it must know more
+        found = [types.get(name) for name in names]
+    return {name: np.float32 if each is None else each for name, each in zip(names, found)}
+
+
+def _alike(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol) -> bool:
+    """Whether both have the same arguments, and draw in the same order."""
+    before, after = graph_of(symbol), graph_of(rolled)
+    random = [node.name for node in before.nodes if is_random(node)]
+    return (sorted(symbol.list_arguments()) == sorted(rolled.list_arguments())
+            and sorted(symbol.list_auxiliary_states()) == sorted(rolled.list_auxiliary_states())
+            and random == [node.name for node in after.nodes
+                           if is_random(node) and node.name in set(random)])
+
+
+def _by_name(names: Sequence[str], values: Given) -> Given | dict[str, Any]:
+    """Values in the order of `names` as a dict; what is no list as it is."""
+    return dict(zip(names, values)) if isinstance(values, (list, tuple)) else values
+
+
+_simple_bind: Callable[..., mx.executor.Executor] = mx.sym.Symbol.simple_bind
+_bind: Callable[..., mx.executor.Executor] = mx.sym.Symbol.bind
+
+
+def _fit(names: Sequence[str], *values: object) -> bool:
+    """Whether lists, such as of arrays, have one for each of `names`; others are by name."""
+    return all(len(each) == len(names) for each in values if isinstance(each, (list, tuple)))
+
+
+def simple_bind(self: mx.sym.Symbol, ctx: mx.Context, grad_req: Requests = 'write',
+                type_dict: Types | None = None, stype_dict: Mapping[str, str] | None = None,
+                group2ctx: Contexts = None, *shared: Any,
+                **kwargs: Any) -> mx.executor.Executor:
+    """`Symbol.simple_bind`."""
+    names = ('shared_arg_names', 'shared_exec', 'shared_buffer')
+    options = dict(zip(names, shared), stype_dict=stype_dict, group2ctx=group2ctx)
+    options.update((name, kwargs.pop(name)) for name in names if name in kwargs)
+    found = None
+    if (finder.fuses and not stype_dict and not group2ctx
+            and _fit(self.list_arguments(), grad_req)):
+        found = _found(self, kwargs, type_dict or {})
+    if found is None:
+        return _simple_bind(self, ctx, grad_req, type_dict, **options, **kwargs)
+    executor = _simple_bind(found.symbol, ctx, _by_name(self.list_arguments(), grad_req),
+                            found.types, **options, **found.shapes)
+    return _with_arrays_of(self, found.symbol, executor)
+
+
+def bind(self: mx.sym.Symbol, ctx: mx.Context, args: Arrays, args_grad: Arrays = None,
+         grad_req: Requests = 'write', aux_states: Arrays = None, group2ctx: Contexts = None,
+         shared_exec: mx.executor.Executor | None = None) -> mx.executor.Executor:
+    """`Symbol.bind`."""
+    names, auxiliary, found = self.list_arguments(), self.list_auxiliary_states(), None
+    given: Any = _by_name(names, args)
+    fits = (_fit(names, args, args_grad, grad_req) and _fit(auxiliary, aux_states)
+            and isinstance(given, dict)
+            and all(getattr(given.get(name), 'stype', '') == 'default' for name in names))
+    if finder.fuses and fits and not group2ctx:
+        found = _found(self, {name: given[name].shape for name in names},
+                       {name: given[name].dtype for name in names})
+    if found is None:
+        return _bind(self, ctx, args, args_grad, grad_req, aux_states, group2ctx, shared_exec)
+    gradients = args_grad
+    if isinstance(args_grad, (list, tuple)):  # a list may have None, a dict leaves it out
+        gradients = {name: each for name, each in zip(names, args_grad) if each is not None}
+    executor = _bind(found.symbol, ctx, given, gradients,
+                     _by_name(names, grad_req), _by_name(auxiliary, aux_states), None,
+                     shared_exec)
+    return _with_arrays_of(self, found.symbol, executor)
+
+
+if RELEASE < (2,):
+    kind: Any = mx.sym.Symbol
+    kind.simple_bind, kind.bind = simple_bind, bind

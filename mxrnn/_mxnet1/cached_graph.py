@@ -1,0 +1,185 @@
+"""A whole graph as operators of MXNet 2 (CachedOp), in little memory."""
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any, Iterable, Iterator, List, Mapping, Sequence, Tuple
+
+from mxnet.ndarray import CachedOp
+
+from .._graph.graph import Entry, Graph, Node
+from .._graph.reading import graph_to_json, json_text
+from . import mx
+
+__all__ = ['Run', 'infer_shapes', 'legacy', 'load_json']
+
+Shapes = List[Tuple[int, ...]]
+
+#: Operators that hold graphs. With static memory MXNet 2 computes wrong gradients of them.
+_LOOPS = {'_foreach', '_while_loop', '_cond'}
+#: Names of operators in MXNet 1, and those in MXNet 2.
+_RENAMED = {'_np_cumsum': '_npi_cumsum', '_sample_multinomial': '_sample_categorical'}
+#: How many operators at the end of a graph have dynamic memory, if no RNN is among them: that takes
+#: a third longer so.
+_LAST = 30
+
+
+class Run:
+    """Computes the outputs of a graph from the arrays of its variables.
+
+    Static memory is faster where there are many operators, but MXNet 2 shares none of it between
+    graphs. So the last operators, among which is the loss with the largest arrays, have dynamic
+    memory, which they give back.
+
+    Parameters
+    ----------
+    graph : Graph
+    shapes : dict of str to tuple
+        Of its variables.
+    static : bool
+        Whether memory may be static.
+    """
+
+    def __init__(self, graph: Graph, shapes: Mapping[str, Sequence[int]], static: bool = True
+                 ) -> None:
+        static = static and not any(node.op in _LOOPS for node in graph.nodes)
+        first, last = _halves(graph) if static else (None, graph)
+        self._first = None if first is None else _GraphPart(first, True)
+        if self._first is not None and not self._first.is_told(shapes):
+            self._first, last = None, graph
+        self._last = _GraphPart(last, static and self._first is None)
+        #: Calls a function for all that it computes, if memory is dynamic.
+        self.watch = self._last.operator._register_op_hook
+
+    def __call__(self, values: Mapping[str, mx.nd.NDArray], ctx: mx.Context
+                 ) -> list[mx.nd.NDArray]:
+        if self._first is not None:
+            passed = self._first(values, ctx)
+            values = {**values, **{_passed(i): array for i, array in enumerate(passed)}}
+        return self._last(values, ctx)
+
+
+class _Operator(CachedOp):
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        if hasattr(self, 'handle'):  # not if MXNet 2 refused to make it
+            super().__del__()
+
+
+class _GraphPart:
+    def __init__(self, graph: Graph, static: bool) -> None:
+        symbol = load_json(graph_to_json(_cured(graph)))
+        self._symbol, self._names = symbol, symbol.list_inputs()
+        self.operator = _Operator(
+            symbol, [('static_alloc', True), ('static_shape', True)] if static else ())
+
+    def __call__(self, values: Mapping[str, mx.nd.NDArray], ctx: mx.Context
+                 ) -> list[mx.nd.NDArray]:
+        found = self.operator(*[values[name] for name in self._names], default_device=ctx)
+        return list(found) if isinstance(found, (list, tuple)) else [found]
+
+    def is_told(self, shapes: Mapping[str, Sequence[int]]) -> bool:
+        """Whether the variables tell all shapes: that of a state may come from its first use."""
+        with contextlib.suppress(ValueError):
+            infer_shapes(self._symbol, shapes)
+            return True
+        return False
+
+
+def _passed(number: int) -> str:
+    """The name under which the second half of a graph reads an output of the first."""
+    return 'output %d of the first half' % number
+
+
+def _halves(graph: Graph) -> tuple[Graph | None, Graph]:
+    """The graph up to the last operators, if there are any before them, and these."""
+    operators = [i for i, node in enumerate(graph.nodes) if not node.is_variable]
+    kept = max([len(operators) - _LAST, *(i + 1 for i, at in enumerate(operators)
+                                          if graph.nodes[at].op == 'RNN')])
+    if kept <= 0 or kept == len(operators):
+        return None, graph
+    cut = operators[kept]
+    read = sorted({entry for entries in (*(node.inputs for node in graph.nodes[cut:]), graph.heads)
+                   for entry in entries if entry.node < cut})
+    passed = [entry for entry in read if not graph.nodes[entry.node].is_variable]
+    places = {entry: Entry(i, 0) for i, entry in enumerate(read)}
+
+    def moved(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+        return tuple(places.get(entry) or entry._replace(node=entry.node - cut + len(read))
+                     for entry in entries)
+    nodes = [Node('', _passed(passed.index(entry)), {}, ()) if entry in passed
+             else graph.nodes[entry.node] for entry in read]
+    nodes += [node._replace(inputs=moved(node.inputs)) for node in graph.nodes[cut:]]
+    return (graph._replace(nodes=graph.nodes[:cut], heads=tuple(passed)),
+            graph._replace(nodes=tuple(nodes), heads=moved(graph.heads)))
+
+
+def _cured(graph: Graph) -> Graph:
+    """The graph without what MXNet 2.0.0b1 computes wrong gradients of.
+
+    Variables that are added, or are outputs, are read through an identity. The last of all steps is
+    cut out: SequenceLast without lengths writes its gradient where it has no memory.
+    """
+    nodes: list[Node] = []
+    places: list[int] = []
+
+    def moved(entries: Iterable[Entry], reads: bool) -> tuple[Entry, ...]:
+        found = [Entry(places[entry.node], entry.output) for entry in entries]
+        for at, entry in enumerate(found):
+            if reads and nodes[entry.node].is_variable:
+                nodes.append(Node('_copy', 'copy_%d' % len(nodes), {}, (entry,)))
+                found[at] = Entry(len(nodes) - 1, 0)
+        return tuple(found)
+
+    for node in graph.nodes:
+        inputs = moved(node.inputs, node.op in ('elemwise_add', '_grad_add', 'add_n'))
+        if node.op == 'SequenceLast' and not node.use_sequence_length:
+            axis = str(node.axis)
+            nodes.append(Node('slice_axis', node.name + '_step',
+                              {'axis': axis, 'begin': '-1', 'end': 'None'}, inputs[:1]))
+            node, inputs = Node('squeeze', node.name, {'axis': axis}, ()), (
+                Entry(len(nodes) - 1, 0),)
+        places.append(len(nodes))
+        nodes.append(node._replace(inputs=inputs))
+    return graph._replace(heads=moved(graph.heads, True), nodes=tuple(nodes))
+
+
+def load_json(text: str) -> mx.sym.Symbol:
+    """Read a Symbol whose operators may have MXNet 1's names."""
+    if any('"%s"' % name in text for name in _RENAMED):
+        text = json_text(json.loads(text, strict=False, object_hook=_renamed))
+    return mx.sym.fromjson(text)
+
+
+def _renamed(item: dict[str, Any]) -> dict[str, Any]:
+    """A node, if it is one, with its operator's name in MXNet 2.
+
+    All these operators have one input; the _sample_multinomial that MXNet 2 writes has two.
+    """
+    if [type(entry) for entry in item.get('inputs', ())] == [list]:  # attributes are text
+        item['op'] = _RENAMED.get(item['op'], item['op'])
+    return item
+
+
+@contextlib.contextmanager
+def legacy() -> Iterator[None]:
+    """Within it, 0 in a shape means 'unknown' and arrays are those of MXNet 1."""
+    with mx.util.np_array(False), mx.util.np_shape(False):
+        yield
+
+
+def infer_shapes(symbol: mx.sym.Symbol, known: Mapping[str, Sequence[int]]
+                 ) -> tuple[Shapes, Shapes, Shapes]:
+    """Shapes of arguments, outputs and auxiliary states."""
+    names = {*symbol.list_arguments(), *symbol.list_auxiliary_states()}
+    given = {name: tuple(shape) for name, shape in known.items() if name in names}
+    with legacy():
+        found = symbol._infer_shape_impl(False, **given)
+        if found[0] is None:
+            partly = symbol._infer_shape_impl(True, **given)[0] or ()
+            raise ValueError('the shapes that are given do not tell the shapes of %s' % (', '.join(
+                name for name, shape in zip(symbol.list_arguments(), partly)
+                if not shape or 0 in shape) or 'the arguments'))
+    arg_shapes, out_shapes, aux_shapes = found
+    return list(arg_shapes), list(out_shapes), list(aux_shapes)

@@ -1,0 +1,107 @@
+"""Cells of a program that runs with --fuse: the outermost `unroll` goes through `fuse`.
+
+Graphs list the arguments in the order of the cells, by which MXNet numbers the states of optimisers
+and draws initial values. Cells that `fuse` can't fuse are unrolled as ever.
+"""
+from __future__ import annotations
+
+import atexit
+import contextlib
+import re
+import sys
+from typing import Any
+
+from .._cells import unroll
+from .._cells.sequence import Inputs, States
+from .._runtime import finder
+from .._runtime.mxnet import mx
+from .fuse import FusedUnroll, Plan, plan
+from .fused_layers import OperatorCell
+from .unfused import apart, is_ours, remember
+
+__all__ = ['note', 'unroll_fused']
+
+#: The fates of cells and graphs, and how often each was met.
+_noted: dict[str, int] = {}
+
+#: Prefixes of the cells whose steps are within an operator.
+_fused: set[str] = set()
+
+
+class _InOrder(FusedUnroll):
+    """`fuse` of a cell, with the arguments in the order of the cell."""
+
+    _planned: Plan | None = None
+
+    def _plan_(self) -> Plan:
+        if self._planned is None:  # not before the cell is reset: containers in it are copied
+            self._planned = plan(self._cell)
+            for each in self.operators():
+                each.in_order = True
+        return self._planned
+
+    def operators(self) -> list[OperatorCell]:
+        return [each for each in self._plan_().cell._all_cells_()
+                if isinstance(each, OperatorCell)]
+
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: unroll.Options
+                 ) -> unroll.Unrolled:
+        if self._plan_().fused:
+            return super()._unroll_(inputs, begin_state, options)
+        return self._cell._unroll_(inputs, begin_state, options)
+
+
+def unroll_fused(cell: Any, inputs: Inputs, begin_state: States | None, options: unroll.Options
+                 ) -> unroll.Unrolled:
+    """Unroll `cell` through `fuse`, as far as that is possible, if the program runs with --fuse."""
+    if not finder.fuses or isinstance(cell, FusedUnroll):
+        return unroll.as_it_is(cell, inputs, begin_state, options)
+    fused = _InOrder(cell)
+    twice = is_ours(cell)
+    with apart(cell) if twice else contextlib.nullcontext():
+        found = unroll.unroll_checked(cell, fused, inputs, begin_state, options)
+    if twice:
+        plain = unroll.as_it_is(cell, inputs, begin_state, options)
+        if fused._plan_().fused:
+            remember(found, plain)
+        else:
+            found = plain
+    note('%s, unrolled' % fused._plan_().text)
+    prefixes = {each._prefix for operator in fused.operators() for each in operator._cells}
+    if prefixes and not _fused:
+        _explain_missing_steps()
+    _fused.update(prefixes)
+    return found
+
+
+def note(text: str) -> None:
+    """Report at the end, if that is asked for, what became of a cell or a graph."""
+    if finder.reports and not _noted:
+        atexit.register(_report)
+    _noted[text] = _noted.get(text, 0) + 1
+
+
+def _report() -> None:
+    lines = ['%s %d time%s' % (text, count, 's' * (count > 1)) for text, count in _noted.items()]
+    print('\n'.join(['mxrnn, run with --fuse:', *lines]), file=sys.stderr)
+
+
+def _explain_missing_steps() -> None:
+    """Say, where a graph is asked for a step that is within an operator, why it has none."""
+    kind: Any = mx.sym.Symbol
+    original = kind.__getitem__
+
+    def get(self: Any, index: Any) -> Any:
+        try:
+            return original(self, index)
+        except ValueError as error:
+            step = re.match(r'(.*?)t\d+_', index) if isinstance(index, str) else None
+            if step is None or step.group(1) not in _fused:
+                raise
+            raise ValueError('%s: with --fuse (or MXRNN_FUSE=1) the steps of %r are one operator; '
+                             'run the program without it' % (error, step.group(1))) from None
+
+    kind.__getitem__ = get
+
+
+unroll.unroll_hook = unroll_fused

@@ -1,0 +1,228 @@
+"""The file that is being written: its layers, the weights of these, its methods."""
+from __future__ import annotations
+
+import builtins
+import hashlib
+import keyword
+import re
+from typing import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .emitters import Unsupported
+from .pasting import pasted_names
+from .python_names import cell_of, prefix_of, shown
+
+__all__ = ['File', 'flat_of', 'local', 'state_dict_of', 'wrapped']
+
+_WIDTH = 100
+#: Words that mean something else in the file.
+_GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'math', 'Any', 'Callable', 'Sequence',
+            *dir(builtins), *keyword.kwlist}
+_METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin', 'encode',
+            'steps'}
+
+
+def _identifier(name: str, taken: Callable[[str], bool]) -> str:
+    """A name of Python's, like `name`, that is not taken: numbered if it has to be."""
+    plain = re.sub(r'\W+', '_', name, flags=re.ASCII).strip('_')[:40] or 'x'
+    plain = '_' + plain if plain[0].isdigit() else plain
+    own, count = plain, 1
+    while taken(own):
+        count += 1
+        own = '%s_%d' % (plain, count)
+    return own
+
+
+def local(name: str, taken: set[str]) -> str:
+    """An identifier for a variable of a method."""
+    functions = pasted_names()
+    return _identifier(name, lambda own: own in taken or own in _GLOBALS or own in functions)
+
+
+def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:
+    """A line of code, continued inside of its brackets where it is too long; it begins in `depth`
+    of them. A comment at its end goes before it."""
+    if len(line) <= _WIDTH:
+        return line
+    code, sign, comment = line.partition('  # ')
+    if sign:
+        return '%s# %s\n%s' % (' ' * (len(line) - len(line.lstrip())), comment, wrapped(code))
+    breaks: list[tuple[int, int]] = []
+    quote = ''
+    for at, letter in enumerate(line[:_WIDTH]):
+        if quote or letter in '\'"':
+            quote = '' if letter == quote else quote or letter
+            continue
+        depth += (letter in '([{') - (letter in ')]}')
+        if letter == ' ' and depth and line[at - 1] in ',+*/-':
+            breaks.append((depth, at))
+    if not breaks:
+        return line
+    late = [each for each in breaks if each[1] > _WIDTH // 2]
+    least = min(late, default=(0, 0))[0]
+    at_best, best = max((each for each in late if each[0] == least), default=breaks[-1])
+    indent = len(line) - len(line.lstrip()) + deeper * (
+        1 + line.lstrip().startswith(('def ', 'for ')))
+    return line[:best] + '\n' + wrapped(' ' * indent + line[best + 1:], at_best, 0)
+
+
+class File:
+    """Layers and methods of the class, and the functions before it.
+
+    Parameters
+    ----------
+    arrays : dict of str to numpy.ndarray
+        The parameters and auxiliary states, by MXNet's names.
+    auxiliary : set of str
+        Names of the auxiliary states.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], auxiliary: set[str]) -> None:
+        self.arrays, self.auxiliary = dict(arrays), auxiliary
+        self.helpers: dict[str, str] = {}
+        self.methods: list[str] = []
+        #: By body of a loop and what it is called with: its method, and what that returns.
+        self.loops: dict[object, tuple[str, list[str], list[bool]]] = {}
+        #: Lines of ``__init__``.
+        self.layers: list[str] = []
+        #: By key of the state dict: for each element the place of MXNet's, from 1 on, in all
+        #: parameters one after the other, 0 for one that stays 0; or the array itself.
+        self.state: dict[str, np.ndarray] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        self.places: dict[str, np.ndarray] = {}
+        first = 1
+        for name, array in self.arrays.items():
+            self.places[name] = np.arange(first, first + array.size).reshape(array.shape)
+            first += array.size
+        self._firsts = {name: int(each.flat[0]) for name, each in self.places.items() if each.size}
+        self._claimed = np.zeros(first, bool)
+        self._homes: dict[bytes, str] = {}
+        self._made: dict[object, str] = {}
+        self._attributes: set[str] = set()
+        #: MXNet's names, by what stands for them where they are no layer's, and the reverse.
+        self.bare = {'self.' + self._attribute(name): name for name in self.arrays}
+        self._texts = {name: text for text, name in self.bare.items()}
+        self._layers: set[str] = set()
+
+    def _attribute(self, name: str) -> str:
+        own = _identifier(name, lambda own: own in self._attributes or own in _METHODS)
+        self._attributes.add(own)
+        return own
+
+    def has(self, name: str) -> bool:
+        """Whether a layer is called so."""
+        return name in self._layers
+
+    def method(self, name: str) -> str:
+        """The name of a method, like `name`."""
+        own = _identifier(name, lambda own: own in self._attributes)
+        self._attributes.add(own)
+        return own
+
+    def text_of(self, parameter: str) -> str:
+        """The text of a parameter that is no layer's."""
+        return self._texts[parameter]
+
+    def module(self, name: str, made_by: str, weights: Mapping[str, np.ndarray],
+               constants: Mapping[str, np.ndarray] | None = None, *further: str) -> str:
+        """The text of a layer, which is made if there is none that is the same.
+
+        Parameters
+        ----------
+        name : str
+            What it is called, or nearly.
+        made_by : str
+            Text of its making: 'nn.Linear(16, 20)'.
+        weights : dict
+            By torch's names, its parameters as in `state`.
+        constants : dict, optional
+            Arrays of its state that are none of MXNet's.
+        further : str
+            Formats of lines of ``__init__``, of the layer's text.
+        """
+        key = made_by, tuple((key, _digest(each)) for key, each in weights.items()), further
+        if key not in self._made:
+            own = self._attribute(name)
+            self._made[key] = 'self.' + own
+            self._layers.add(own)
+            self.layers.append('self.%s = %s%s' % (own, made_by, self._origin(own, weights)))
+            self.layers += [line.format('self.' + own) for line in further]
+            for end, places in weights.items():
+                self._claim('%s.%s' % (own, end), places)
+            for end, array in (constants or {}).items():
+                self.constants['%s.%s' % (own, end)] = array
+        return self._made[key]
+
+    def _origin(self, layer: str, weights: Mapping[str, np.ndarray]) -> str:
+        """A comment with the names of MXNet's layers or cells, where they are not `layer`."""
+        spans = [(int(each.min()), int(each.max()), each) for each in weights.values() if each.size]
+        parameters = [name for name, first in self._firsts.items() if any(
+            low <= first <= high and (each == first).any() for low, high, each in spans)]
+        prefixes: list[str] = []
+        for each in (prefix_of, cell_of):
+            prefixes = list(dict.fromkeys(map(each, parameters)))
+            if len(prefixes) < 2:
+                break
+        same = [name.strip('_') for name in prefixes] == [layer]
+        return '' if same or not prefixes else '  # %s of MXNet' % shown(prefixes)
+
+    def _claim(self, key: str, places: np.ndarray) -> None:
+        """Enter the elements of a parameter; one that is there already is the same parameter."""
+        self.state[key] = places
+        home = self._homes.setdefault(_digest(places), key) if places.any() else key
+        if home != key:
+            self.layers.append('self.%s = self.%s' % (key, home))
+        elif self._claimed[places[places > 0]].any():
+            raise Unsupported('its weights are those of another layer, in another order')
+        self._claimed[places[places > 0]] = True
+
+    def finish(self) -> None:
+        """Make attributes of the parameters that methods read and no layer has."""
+        read = set(re.findall(r'self\.\w+', '\n'.join(self.methods)))
+        for own, name in self.bare.items():
+            if own not in read:
+                continue
+            places, key = self.places[name], own[len('self.'):]
+            home = self._homes.get(_digest(places))
+            if home is not None and self.state[home].shape == places.shape:
+                self.methods = [re.sub(re.escape(own) + r'\b', 'self.' + home, method)
+                                for method in self.methods]
+                continue
+            array = self.arrays[name]
+            made = 'torch.zeros(%s)' % ', '.join(map(str, array.shape or ((),)))
+            if name in self.auxiliary or array.dtype.kind != 'f':
+                dtype = '' if array.dtype == np.float32 else ', dtype=torch.%s' % array.dtype
+                made = '%s.register_buffer(%r, %s%s)' % ('self', key, made[:-1], dtype + ')')
+            else:
+                made = 'self.%s = nn.Parameter(%s)' % (key, made)
+            self.layers.append(made)
+            self._claim(key, places)
+
+
+def _digest(places: np.ndarray) -> bytes:
+    """What tells arrays of places from each other, and is shorter than they are."""
+    return hashlib.blake2b(np.ascontiguousarray(places).data).digest()
+
+
+def flat_of(file: File) -> np.ndarray:
+    """All parameters one after the other, behind a zero."""
+    return np.concatenate([np.zeros(1)] + [array.reshape(-1).astype('float64')
+                                           for array in file.arrays.values()])
+
+
+def state_dict_of(file: File) -> dict[str, Tensor]:
+    """The state dict of the class."""
+    flat = flat_of(file)
+    owners = [(0, np.dtype('float32')), *(
+        (int(places.reshape(-1)[0]), file.arrays[name].dtype)
+        for name, places in file.places.items() if places.size)]
+    state = {}
+    for key, places in file.state.items():
+        first = int(places.max(initial=0))
+        dtype = max((each for each in owners if each[0] <= first), key=lambda each: each[0])[1]
+        state[key] = torch.from_numpy(flat[places].astype(dtype))
+    return {**state, **{key: torch.from_numpy(np.array(array))
+                        for key, array in file.constants.items()}}

@@ -1,0 +1,250 @@
+"""Emitters: one function for each operator, which gives the Python text of a node's outputs."""
+from __future__ import annotations
+
+import ast
+import functools
+import math
+from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
+
+import numpy as np
+from torch import Tensor
+
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operators import row
+from ..._graph.shapes import sizes
+from ..registry import Converters, Unsupported
+
+__all__ = ['Emitted', 'Emitter', 'Expr', 'Fact', 'Facts', 'LOSSES', 'MOVES', 'Many', 'Open',
+           'SOURCE', 'Shape', 'Size', 'Unsupported', 'all_swapped', 'cast', 'emits', 'exchanged',
+           'is_real', 'is_swap', 'is_zero', 'loss', 'number', 'writes']
+
+
+class Open(Tuple[int, int]):
+    """The size of an axis that can be of any: its sizes in the two runs of the check.
+
+    Attributes
+    ----------
+    size : Size
+        What it is made of.
+    """
+
+    size: sizes.Size
+
+    def __new__(cls, pair: tuple[int, int], size: sizes.Size) -> Open:
+        made = super().__new__(cls, pair)
+        made.size = size
+        return made
+
+
+Size = Union[int, Open]
+Shape = Tuple[Size, ...]
+
+#: Operators that move elements and change none.
+MOVES = {'', 'Reshape', 'Concat', '_rnn_param_concat', 'SliceChannel', 'slice_axis', 'zeros_like',
+         '_copy', 'transpose', 'expand_dims', 'SwapAxis', '_zeros', 'stack', 'squeeze', 'Flatten',
+         'reshape_like', 'slice'}
+
+#: How tightly operators of Python bind; names, calls and literals bind tightest.
+_LEVELS: dict[type, int] = {
+    ast.IfExp: 0, ast.Lambda: 0, ast.Tuple: 0, ast.Or: 1, ast.And: 2, ast.Not: 3, ast.Compare: 4,
+    ast.BitOr: 5, ast.BitXor: 6, ast.BitAnd: 7, ast.Add: 8, ast.Sub: 8, ast.Mult: 9, ast.Div: 9,
+    ast.Mod: 9, ast.FloorDiv: 9, ast.MatMult: 9, ast.USub: 10, ast.Invert: 10, ast.Pow: 11}
+_TIGHTEST = 12
+
+#: By format spec: how tightly a text must bind to need no brackets.
+_NEEDED = {'': 0, '<': 5, '&': 8, '+': 8, '-': 9, '*': 9, '/': 10, '**': 12, '.': 12}
+
+
+@functools.lru_cache(maxsize=4096)
+def _level(text: str) -> int:
+    body = ast.parse(text, mode='eval').body
+    kind = type(getattr(body, 'op', body))
+    return _LEVELS.get(kind, _TIGHTEST)
+
+
+class Expr(NamedTuple):
+    """An array of the graph, as the method that is being written has it.
+
+    A format spec says which brackets its text needs: ``{x}`` as an argument of a call, ``{x:.}``
+    before a method, ``{x:+}`` and ``{x:-}`` left and right of a minus, ``{x:*}`` and ``{x:/}`` left
+    and right of a division, ``{x:**}`` on both sides of a power, ``{x:<}`` in a comparison.
+    """
+
+    text: str
+    shape: Shape
+    dtype: str
+    #: MXNet's name, of parameters and auxiliary states; None for what is computed.
+    parameter: str | None = None
+    #: Whether the text has the first two axes of `shape` the other way round.
+    swapped: bool = False
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def of(self) -> str:
+        """The text as it stands before a method or an index."""
+        return format(self, '.')
+
+    def __str__(self) -> str:
+        return format(self)
+
+    def __format__(self, spec: str) -> str:
+        if self.swapped:
+            return '%s.transpose(0, 1)' % self.unswapped.of
+        text = self.text
+        return text if not spec or _level(text) >= _NEEDED[spec] else '(%s)' % text
+
+    @property
+    def unswapped(self) -> Expr:
+        """The array that the text is of."""
+        return self.exchanged if self.swapped else self
+
+    @property
+    def exchanged(self) -> Expr:
+        """The array with its first two axes exchanged, which its text need not say yet."""
+        return self._replace(shape=exchanged(self.shape), swapped=not self.swapped)
+
+
+def exchanged(shape: Shape) -> Shape:
+    """A shape whose first two axes are exchanged."""
+    return (*shape[1::-1], *shape[2:])
+
+
+class Fact(NamedTuple):
+    """Shape and type of an array."""
+
+    shape: Shape
+    dtype: str
+
+
+class Facts(NamedTuple):
+    """What running a graph has told of its arrays, and of those in the bodies of its loops."""
+
+    arrays: Mapping[Entry, Fact]
+    bodies: Mapping[int, Facts]
+    #: The graph's outputs in each of the runs.
+    outputs: Sequence[Sequence[Tensor]] = ()
+
+
+class Many(NamedTuple):
+    """The text of one expression that gives all outputs of a node."""
+
+    text: str
+
+
+#: One output; several of them; an expression for all; or an input as it is.
+Emitted = Union[str, Expr, List[Union[str, Expr]], Many]
+
+
+AnyOrder = Union[bool, Callable[[Node, int], bool]]
+
+
+class Emitter(NamedTuple):
+    """What writes the nodes of an operator, or a loss."""
+
+    function: Callable[..., Any] | None
+    #: Whether it does not matter which of the first two axes is time; or, of a node and the number
+    #: of axes of its data, whether.
+    any_order: AnyOrder = False
+    #: Whether it is refused if its first input is of integers.
+    reals: bool = False
+
+    def __call__(self, scope: Any, node: Node, *inputs: Expr) -> Any:
+        """What the function gives for a node."""
+        if self.reals and not is_real(inputs[0]):
+            raise Unsupported('of integers')
+        if self.function is None:
+            raise Unsupported('it has no plain form')
+        return self.function(scope, node, *inputs)
+
+
+SOURCE: Converters[Emitter] = Converters('source')
+LOSSES: Converters[Emitter] = Converters('source of losses')
+
+
+def is_real(value: Expr) -> bool:
+    """Whether an array is of real numbers."""
+    return 'float' in value.dtype
+
+
+def number(value: float, single: bool = True) -> str:
+    """A number of an attribute in its shortest form, a whole one without a point; `single` if it
+    is one of float32."""
+    if not math.isfinite(value):
+        return "float('%s')" % value
+    value = float(str(np.float32(value))) if single else value
+    return repr(int(value)) if value == int(value) and abs(value) < 1e6 else repr(value)
+
+
+#: Methods that convert a tensor, by the type.
+_CASTS = {'float32': 'float', 'float64': 'double', 'float16': 'half', 'bfloat16': 'bfloat16',
+          'int32': 'int', 'int64': 'long'}
+
+
+def cast(text: str, dtype: str) -> str:
+    """The text, which a method may follow, converted to a type."""
+    return '%s.%s()' % (text, _CASTS[dtype]) if dtype in _CASTS else '%s.to(torch.%s)' % (
+        text, dtype)
+
+
+_Function = Callable[..., Any]
+
+
+def emits(*ops: str, any_order: AnyOrder = False, reals: bool = False
+          ) -> Callable[[_Function], _Function]:
+    """Make a function of the scope, the node and its inputs the emitter of `ops`."""
+    def enter(function: _Function) -> _Function:
+        SOURCE.enter(Emitter(function, any_order, reals), *ops)
+        return function
+    return enter
+
+
+def writes(text: str, *ops: str, any_order: AnyOrder = False, reals: bool = False) -> None:
+    """Make a text the emitter of `ops`: {0} is the first input, {axis} the attribute."""
+    @emits(*ops, any_order=any_order, reals=reals)
+    def emit(scope: Any, node: Node, *inputs: Expr) -> Emitted:
+        known = row(node.op)
+        return text.format(*inputs, **{key: _argument(getattr(node, key)) for key in (
+            known.attributes if known else ())})
+
+
+def _argument(value: Any) -> str:
+    """An attribute as it stands in a call."""
+    if isinstance(value, tuple):
+        return ', '.join(map(_argument, value))
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def loss(*ops: str, reals: bool = False) -> Callable[[_Function], _Function]:
+    """Make a function of the scope, the node, the data and its labels that which writes a loss: a
+    number whose gradient is MXNet's."""
+    def enter(function: _Function) -> _Function:
+        LOSSES.enter(Emitter(function, reals=reals), *ops)
+        return function
+    return enter
+
+
+def is_zero(graph: Graph, entry: Entry) -> bool:
+    """Whether an array is made as zeros, and then moved at most."""
+    node = graph.nodes[entry.node]
+    while node.op in ('expand_dims', 'Reshape', 'SwapAxis', '_copy', 'slice_axis', 'broadcast_to'):
+        node = graph.nodes[node.inputs[0].node]
+    return node.op in ('_zeros', 'zeros_like') or node.op in ('Concat', 'stack') and all(
+        is_zero(graph, each) for each in node.inputs)
+
+
+def is_swap(node: Node, inputs: Sequence[Expr]) -> bool:
+    """Whether a node exchanges the first two axes."""
+    if node.op == 'SwapAxis':
+        return {node.dim1 % inputs[0].rank, node.dim2 % inputs[0].rank} == {0, 1}
+    return node.op == 'transpose' and inputs[0].rank > 1 and node.axes == (
+        1, 0, *range(2, inputs[0].rank))
+
+
+def all_swapped(inputs: Iterable[Expr], out: Sequence[Shape]) -> bool:
+    """Whether all inputs have their first two axes exchanged, or none of these."""
+    inputs, rank = list(inputs), max(map(len, out), default=0)
+    return any(each.swapped for each in inputs) and all(
+        each.rank == rank if each.swapped else each.rank <= rank - 2 for each in inputs)

@@ -1,0 +1,349 @@
+"""One method that is being written: names for values, lines, sizes."""
+from __future__ import annotations
+
+import collections
+import re
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
+
+from ..._graph.attributes import AttributeValueError
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operators import check_attributes
+from ..registry import TORCH
+from .class_writer import File, local, wrapped
+from .emitters import (
+    SOURCE,
+    Emitted,
+    Emitter,
+    Expr,
+    Fact,
+    Facts,
+    Many,
+    Shape,
+    Size,
+    Unsupported,
+    all_swapped,
+    exchanged,
+    is_swap,
+)
+from .pasting import call, check_equal, check_shape, paste
+from .python_names import name_of, reader_of
+from .size_texts import inputs_of, shared, size_text, stated
+
+__all__ = ['MethodWriter']
+
+#: Inputs of more letters than this get names, where they are no names yet.
+_LONGEST = 50
+_NAME = re.compile(r'(self\.)?\w+')
+#: A letter of quotes before these is no word of the code.
+_WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')
+
+
+class _Line(NamedTuple):
+    """A statement: an assignment, if there is something on its left side."""
+
+    left: str
+    right: str
+    targets: tuple[str, ...] = ()
+
+
+class MethodWriter:
+    """A graph that becomes the lines of a method.
+
+    Attributes
+    ----------
+    out : list of tuple
+        Shapes of the outputs of the node that is being written.
+    dtypes : list of str
+        Their types.
+    faults : list of str
+        Nodes that cannot be written, and why.
+    """
+
+    def __init__(self, file: File, graph: Graph, facts: Facts, given: Mapping[Entry, Expr],
+                 faults: list[str]) -> None:
+        self.file, self.graph, self.facts, self.faults = file, graph, facts, faults
+        self.arguments = [value for value in given.values() if value.parameter is None
+                          and value.text.isidentifier()]
+        self.values = dict(given)
+        #: Those of the values that are read once more.
+        self._alive = dict(given)
+        self._computed: dict[Entry, bool] = {}
+        self._variables = {each.name for each in graph.nodes if each.is_variable}
+        self.place = 0
+        #: Names of the arguments, and arrays, that the lines read.
+        self.found: set[str] = set()
+        self._given: collections.Counter[Entry] = collections.Counter()
+        self.out: list[Shape] = []
+        self.dtypes: list[str] = []
+        self._lines: list[_Line] = []
+        #: The inputs of the node that have not been read yet.
+        self._read: list[Entry] = []
+        #: By MXNet's names, the arguments that the method has from its caller.
+        self.inputs: dict[str, Expr] = {}
+        self._checked = False
+        self._names = {value.text for value in self.arguments}
+        #: Names that stand for something else where nothing reads their array any more.
+        self._loose: set[str] = set()
+        self._uses: collections.Counter[Entry] = collections.Counter()
+
+    def size(self, size: Size, *near: Expr) -> str:
+        """The text of the size of an axis, read off values near it or the method's arguments."""
+        return size_text(size, [*near, *self.arguments])
+
+    def sizes(self, shape: Shape, *near: Expr) -> str:
+        """The text of a shape, as it stands in a call."""
+        return ', '.join(self.size(each, *near) for each in shape)
+
+    def named(self, value: Expr, name: str = '') -> Expr:
+        """The value, under a name: that of a variable of the method."""
+        if _NAME.fullmatch(value.text):
+            return value
+        entries = [entry for entry, each in self._alive.items() if each == value]
+        name = next((found for entry in entries if (
+            found := name_of(self.graph.nodes[entry.node]))), name)
+        own = self.free('x' if name in self._variables else name or 'x')
+        self._lines.append(_Line(own, value.text, (own,)))
+        named = value._replace(text=own)
+        for entry in entries:
+            self._set(entry, named)
+        return named
+
+    def _set(self, entry: Entry, value: Expr) -> None:
+        self.values[entry] = self._alive[entry] = value
+
+    def own(self, text: str, name: str) -> str:
+        """A variable that nothing else is called like, which is set to `text`, if there is any."""
+        own = local(name, self._names)
+        self._names.add(own)
+        if text:
+            self._lines.append(_Line(own, text, (own,)))
+        return own
+
+    def states(self, begins: Sequence[tuple[str, str]], *kept: str) -> list[str]:
+        """Variables that are set to texts, each called as it says or like that.
+
+        The node's inputs must not be used after it, but in the texts `kept`.
+        """
+        self._consume()
+        own: list[str] = []
+        for at, (text, name) in enumerate(begins):
+            later = [text for text, _ in begins[at + 1:]]
+            own.append(self.free(name, *own, *_WORD.findall(' '.join([*kept, *later]))))
+            if own[-1] != text:
+                self._lines.append(_Line(own[-1], text, (own[-1],)))
+        self._loose.difference_update(own)
+        return own
+
+    def total(self, terms: Sequence[str]) -> Expr:
+        """Lines that add up terms, and their sum."""
+        name = self.own(terms[0], 'loss')
+        for term in terms[1:]:
+            self._lines.append(_Line(name, '%s + %s' % (name, term), (name,)))
+        return Expr(name, (), 'float32')
+
+    def line(self, text: str) -> None:
+        """Write a statement."""
+        self._lines.append(_Line('', text))
+
+    def check(self, function: Callable[..., None], *arguments: object) -> str:
+        """The text of a statement that refuses something."""
+        return '%s(%s)' % (self.helper(function), ', '.join(map(str, arguments)))
+
+    def check_inputs(self) -> None:
+        """Begin with checks of the inputs' sizes: before the last axis those that the graph has as
+        numbers, and those that are of several inputs."""
+        self._checked = True
+
+    def _checks(self) -> list[str]:
+        inputs = [each for name, each in self.inputs.items() if name in self.found]
+        return [self.check(check_shape, each.text, *sizes) for each, sizes in stated(inputs)] + [
+            self.check(check_equal, *texts) for texts in shared(self.graph, inputs)]
+
+    def helper(self, function: Callable[..., Any]) -> str:
+        """Put a function before the class, once; its name."""
+        return paste(function, self.file.helpers)
+
+    def module(self, name: str, made_by: str, **weights: Expr | None) -> str:
+        """The text of a layer of parameters of the graph: see `File.module`."""
+        return self.file.module(name, made_by, {
+            key: self.file.places[str(value.parameter)] for key, value in weights.items()
+            if value is not None})
+
+    def used(self, output: int) -> int:
+        """How often an output of the node that is being written is read."""
+        return self._uses[Entry(self.place, output)]
+
+    def unpack(self, pattern: str, text: str, *names: str) -> list[str]:
+        """Write ``h, (c, _) = text`` of the pattern '{}, ({}, {})'; names of what is read.
+
+        The node's inputs must not be used after it.
+        """
+        self._consume()
+        own: list[str] = []
+        for at, name in enumerate(names):
+            own.append(self.free(name, *own) if self.used(at) else '_')
+        self._lines.append(_Line(pattern.format(*own), text, tuple(
+            [each for each in own if each != '_'])))
+        return own
+
+    # ---- the graph
+
+    def emit(self, heads: Sequence[Entry]) -> list[Expr]:
+        """Write what `heads` need, and return them; an empty list if there are faults."""
+        needed = self._needed(heads)
+        self._uses.update(heads)
+        for place in needed:
+            self._uses.update(self.reads(self.graph.nodes[place]))
+        for place in sorted(needed):
+            node = self.graph.nodes[place]
+            inputs = self.reads(node)
+            if all(each in self.values for each in inputs):
+                self._read = inputs
+                self._node(place, node, [self.values[each] for each in inputs])
+                self._consume()
+        return [self.values[head] for head in heads if head in self.values]
+
+    def _needed(self, heads: Sequence[Entry]) -> set[int]:
+        """Places of the nodes to write for `heads`: none before what is there already."""
+        needed: set[int] = set()
+        pending = list(heads)
+        while pending:
+            entry = pending.pop()
+            if entry in self.values:
+                self.found.add(self.graph.nodes[entry.node].name)
+                self._given[entry] += 1
+            elif entry.node not in needed:
+                needed.add(entry.node)
+                pending.extend(self.reads(self.graph.nodes[entry.node]))
+        return needed
+
+    def take(self, text: str, facts: Mapping[Entry, Fact], heads: Sequence[Entry]) -> None:
+        """Have the value of `text` in the place of some arrays, as far as `heads` need them."""
+        for entry, fact in facts.items():
+            self._set(entry, Expr(text, *fact))
+        self._given.clear()
+        self._needed(heads)
+        if len(facts) == 1 and max(self._given.values(), default=0) <= 1:
+            return
+        names = [self.own('', name_of(self.graph.nodes[entry.node]) or 'x')
+                 if entry in self._given else '_' for entry in facts]
+        for name, (entry, fact) in zip(names, facts.items()):
+            self._set(entry, Expr(name, *fact))
+        self._lines.append(_Line(', '.join(names), text, tuple(names)))
+
+    def reads(self, node: Node) -> list[Entry]:
+        """The inputs that an emitter gets: no labels of losses, no arrays that others are only
+        like, and of RNN the data, weights that are computed, and begin states that are not all
+        zeros."""
+        return inputs_of(self.graph, node, self.file.places, self._computed)
+
+    def _consume(self) -> None:
+        """Note that the node has its inputs now, so that names of theirs can be used again."""
+        self._uses.subtract(self._read)
+        for entry in self._read:
+            if self._uses[entry] <= 0:
+                self._alive.pop(entry, None)
+        self._read = []
+
+    def _node(self, place: int, node: Node, inputs: Sequence[Expr]) -> None:
+        self.place = place
+        try:
+            check_attributes(node)
+            self._emit(place, node, inputs, SOURCE.get(node.op, Emitter(None)))
+        except AttributeValueError as error:
+            self.faults.append('node %s' % error)
+        except Unsupported as error:
+            self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
+
+    def _emit(self, place: int, node: Node, inputs: Sequence[Expr], emitter: Emitter) -> None:
+        # Of outputs that nothing reads there is no fact.
+        facts = [self.facts.arrays.get(Entry(place, at), Fact((), 'float32'))
+                 for at in range(node.num_outputs)]
+        self.out, self.dtypes = [fact.shape for fact in facts], [fact.dtype for fact in facts]
+        if is_swap(node, inputs):
+            self._enter(node, [inputs[0].exchanged])
+            return
+        inputs = inputs if node.op == '_foreach' else self._shortened(inputs)
+        any_order = emitter.any_order
+        data = inputs[:1] if node.op == 'FullyConnected' else inputs
+        swapped = all_swapped(data, self.out) and (
+            any_order(node, data[0].rank) if callable(any_order) else any_order)
+        if swapped:
+            inputs = [*(each.unswapped for each in data), *inputs[len(data):]]
+            self.out = [exchanged(shape) for shape in self.out]
+        try:
+            emitted = emitter(self, node, *inputs)
+        except Unsupported:
+            emitted = call(self, node, TORCH.get(node.op), inputs)
+            if emitted is None:
+                raise
+        self._enter(node, self._results(node, emitted, swapped))
+
+    def _results(self, node: Node, emitted: Emitted, swapped: bool) -> list[Expr]:
+        if isinstance(emitted, Many):
+            own = name_of(node)
+            names = [reader_of(self.graph, Entry(self.place, at), own) or own or 'part'
+                     for at in range(node.num_outputs)]
+            emitted = list(self.unpack(', '.join(['{}'] * len(names)) + ',' * (len(names) == 1),
+                                       emitted.text, *names))
+        results = []
+        for at, each in enumerate(emitted if isinstance(emitted, list) else [emitted]):
+            if isinstance(each, str):
+                each = Expr(each, self.out[at], self.dtypes[at])
+            results.append(each.exchanged if swapped and not each.swapped else each)
+        return results
+
+    def _enter(self, node: Node, results: Sequence[Expr]) -> None:
+        """Keep the outputs, those that are read twice under names."""
+        self._consume()
+        for at, value in enumerate(results):
+            entry = Entry(self.place, at)
+            if self._uses[entry] > 1 and value.parameter is None:
+                value = self.named(value, name_of(node))
+            self._set(entry, value)
+
+    def _shortened(self, inputs: Sequence[Expr]) -> list[Expr]:
+        """The inputs, the longest of which get names until they fit into a line together."""
+        inputs = list(inputs)
+        while sum(len(each.text) for each in inputs if not _NAME.fullmatch(each.text)) > _LONGEST:
+            at = max(range(len(inputs)), key=lambda at: len(inputs[at].text))
+            named = self.named(inputs[at])
+            if named == inputs[at]:
+                break
+            inputs = [named if each == inputs[at] else each for each in inputs]
+        return inputs
+
+    def free(self, name: str, *kept: str) -> str:
+        """A name for a variable that is none of `kept`: an old one where nothing needs it."""
+        words = {word for entry, value in self._alive.items() if self._uses[entry] > 0
+                 for word in _WORD.findall(value.text)}
+        own = local(name, self._names - self._loose | words.union(kept))
+        self.arguments = [each for each in self.arguments if each.text != own]
+        self._names.add(own)
+        self._loose.add(own)
+        return own
+
+    def let_go(self, value: Expr) -> None:
+        """Let the name of an argument be used again, unless it alone tells a size."""
+        others = {size for each in self.arguments if each != value for size in each.shape}
+        if all(isinstance(size, int) or size in others for size in value.shape):
+            self._loose.add(value.text)
+
+    def words(self, texts: Sequence[str]) -> set[str]:
+        """What the lines so far, and some texts, read."""
+        return set(_WORD.findall(' '.join([*(line.right for line in self._lines), *texts])))
+
+    def body(self, returns: str) -> list[str]:
+        """The lines of the method, without those whose variables nothing reads."""
+        last = self._lines[-1] if self._lines else None
+        if last is not None and returns == 'return ' + last.left:
+            self._lines.pop()
+            returns = 'return ' + last.right
+        live = set(_WORD.findall(returns))
+        kept = [returns]
+        for line in reversed(self._lines):
+            if not line.left or live.intersection(line.targets):
+                live = live - set(line.targets) | set(_WORD.findall(line.right))
+                kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
+        return [wrapped(' ' * 8 + text) for text in [
+            *(self._checks() if self._checked else ()), *reversed(kept)]]

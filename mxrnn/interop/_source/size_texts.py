@@ -1,0 +1,103 @@
+"""What a node reads, and sizes of axes as text: read off arrays that have names."""
+from __future__ import annotations
+
+from typing import Container, Iterable, Iterator, Sequence
+
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.shapes import sizes
+from ..._graph.shapes.sizes import Axis, Product, add, divide, product, resolve, same
+from .._torch.recurrent import arrays_of_rnn
+from .emitters import MOVES, Expr, Open, Size, Unsupported, is_zero
+
+__all__ = ['are_parameters', 'inputs_of', 'shared', 'size_text', 'stated']
+
+
+def size_text(size: Size, values: Iterable[Expr]) -> str:
+    """The text of the size of an axis, read off those of the values that are names."""
+    if isinstance(size, int):
+        return str(size)
+    known: dict[Open, str] = {}
+    for value in values:
+        if value.text.isidentifier():
+            for axis, each in enumerate(value.unswapped.shape):
+                if isinstance(each, Open):
+                    known.setdefault(each, '%s.shape[%d]' % (value.text, axis))
+    return known[size] if size in known else _text(size.size, [
+        (each.size, text) for each, text in known.items()])
+
+
+def _text(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
+    """The text of a size, made of those of the sizes that are known."""
+    size = resolve(size)
+    if isinstance(size, int):
+        return str(size)
+    own = next((text for each, text in known if same(each, size)), '')
+    if own:
+        return own
+    if isinstance(size, Product):
+        texts = [_factor(axis, known) for axis in size.axes]
+        return ' * '.join(['%d' % size.factor] * (size.factor != 1) + texts)
+    for each, text in known:
+        times, more = divide(each, size), add(size, product([each], -1))
+        if isinstance(times, int):
+            return '%s // %d' % (text, times)
+        if isinstance(more, int):
+            return '%s %s %d' % (text, '-' if more < 0 else '+', abs(more))
+    if isinstance(size, Axis):
+        raise Unsupported('a size that can be read nowhere')
+    terms = [(number, _text(product(axes, abs(number)), known))
+             for number, axes in size.terms.values()]
+    text = ' '.join('%s %s' % ('-' if number < 0 else '+', text) for number, text in terms)
+    text = text[2:] if text.startswith('+') else '-' + text[2:]
+    return text if size.divisor == 1 else '%s // %d' % (
+        text if len(terms) == 1 else '(%s)' % text, size.divisor)
+
+
+def _factor(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
+    text = _text(size, known)
+    return '(%s)' % text if ' ' in text else text
+
+
+def are_parameters(graph: Graph, entry: Entry, parameters: Container[str]) -> bool:
+    """Whether an array has elements of parameters alone, in any order."""
+    return all(node.op in MOVES and (not node.is_variable or node.name in parameters)
+               for node in graph.ending_in([entry]).nodes)
+
+
+def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: dict[Entry, bool]
+              ) -> list[Entry]:
+    """What the emitter of a node gets: no labels of losses, no arrays that others are only like;
+    of RNN the data, weights if the graph computes them, and begin states that are not all zeros.
+
+    `computed` keeps whether it computes vectors of weights.
+    """
+    if node.op == '_identity_with_attr_like_rhs':
+        return list(node.inputs[:1])
+    if node.op != 'RNN':
+        return list(node.needed_inputs)
+    data, vector, *begins = node.inputs
+    if vector not in computed:
+        computed[vector] = not are_parameters(graph, vector, parameters)
+    inputs = arrays_of_rnn(graph, node).inputs
+    return [data, *(inputs[1:len(inputs) - len(begins)] if computed[vector] else ()),
+            *(() if all(is_zero(graph, each) for each in begins) else begins)]
+
+
+def stated(inputs: Sequence[Expr]) -> Iterator[tuple[Expr, list[int]]]:
+    """The inputs with numbers before the last axis, and their sizes, of which -1 are any."""
+    for each in inputs:
+        if any(isinstance(size, int) and size > 1 for size in each.shape[:-1]):
+            yield each, [size if isinstance(size, int) else -1 for size in each.shape]
+
+
+def shared(graph: Graph, inputs: Sequence[Expr]) -> list[list[str]]:
+    """Texts of the sizes that several inputs have."""
+    if any(node.op.startswith('broadcast_') and len(node.inputs) > 1 for node in graph.walk()):
+        return []  # sizes of 1 may be right
+    found: dict[Size, dict[str, int]] = {}
+    for each in inputs:
+        for at, size in enumerate(each.shape):
+            if not isinstance(size, int):
+                found.setdefault(size, {}).setdefault(each.text, at)
+    return [['%s.shape[%d]' % place for place in places.items()]
+            for places in found.values() if len(places) > 1]

@@ -1,0 +1,199 @@
+"""Methods that run a source in steps: begin or encode, and steps, which takes and gives states."""
+from __future__ import annotations
+
+from typing import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..._graph.graph import Entry, Graph
+from ..._graph.stepping import Stepped
+from ..model import Model
+from ..onnx_layout import Layout
+from .class_writer import File, local, wrapped
+from .emitters import Expr, Facts, Unsupported
+from .methods import Methods
+from .python_names import name_of
+from .recurrent import write_method
+from .sampling import Sample, as_list, run, survey
+
+__all__ = ['StepMethods']
+
+#: Docstrings of the methods.
+_BEGIN = 'The states before the first step.'
+_STEPS = 'The outputs of the next steps, one or many, and the states after them.'
+
+
+class StepMethods:
+    """Writes the methods into a file that has those of whole sequences.
+
+    Parameters
+    ----------
+    file, methods : File, Methods
+    graph, model : Graph, Model
+        What the methods were written of.
+    stepped : Stepped
+        `graph` in steps.
+    samples : list of dict
+        Of the inputs of `graph`.
+
+    Attributes
+    ----------
+    states : dict of str to str
+        The names in the method of the states, and of what else stays from one step to the next.
+    once : list of str
+        The outputs that encode gives before states.
+    encoder : list of str or None
+        The inputs of encode.
+    inputs : list of str
+        Those of steps, without states.
+    graph, samples : Graph, list of dict
+        What steps was written of, and data for it.
+    """
+
+    def __init__(self, file: File, methods: Methods, graph: Graph, model: Model, stepped: Stepped,
+                 samples: Sequence[Sample]) -> None:
+        self.stepped, self.graph = stepped, stepped.graph
+        self._file, self._methods, self._model = file, methods, model
+        self.states = {name: name for name in [
+            *(state.given for state in stepped.states), *stepped.sources]}
+        self.facts = {name: methods.facts.arrays[stepped.sources[name]] for name in self.states}
+        self.once = [name for name in methods.outputs if name not in stepped.outputs]
+        self.encoder = None if stepped.encoder is None else [
+            name for name in methods.arguments if name in stepped.encoder.arguments]
+        if self.encoder is None:
+            self._write_begin()
+        else:
+            self._write_encode(graph)
+        taken = {'states', *methods.arguments.values()}
+        for name, wanted in self.states.items():
+            self.states[name] = local(wanted, taken)
+            taken.add(self.states[name])
+        self.samples = self._drawn(graph, samples)
+        self.inputs = self._write_steps(survey(self.graph, model, self.samples, labels=False))
+        file.finish()
+
+    def _write_begin(self) -> None:
+        zeros, of_model = [], self._zeros()
+        for state in self.stepped.states:
+            shape = self.facts[state.given].shape
+            if any(isinstance(size, tuple) and size != shape[state.batch_axis] for size in shape):
+                self._methods.faults.append('state %s: another axis than that of the batch may be '
+                                            'of any size' % state.given)
+            zeros.append('zeros(%s%s)' % (', '.join(
+                str(size) if isinstance(size, int) else 'batch' for size in shape),
+                self._typed(state.given)))
+        self._file.methods.append('\n'.join([
+            '    def begin(self, batch: int) -> tuple[Tensor, ...]:',
+            '        """%s"""' % _BEGIN,
+            '        zeros = %s' % of_model,
+            wrapped('        return ' + ', '.join(zeros) + ',' * (len(zeros) == 1))]))
+
+    def _zeros(self) -> str:
+        """What makes zeros on the device of the model, and of the type that it is cast to."""
+        return 'next(self.parameters()).new_zeros' if self._reals() else 'torch.zeros'
+
+    def _typed(self, state: str) -> str:
+        """The type of a state as a last argument, where the parameters do not tell it."""
+        own = self.facts[state].dtype
+        return '' if self._reals() in ([own], [] if own == 'float32' else [own]) else (
+            ', dtype=torch.%s' % own)
+
+    def _reals(self) -> list[str]:
+        """The types of the parameters of real numbers."""
+        file = self._file
+        return list(dict.fromkeys(str(array.dtype) for name, array in file.arrays.items()
+                                  if array.dtype.kind == 'f' and name not in file.auxiliary))
+
+    def _write_encode(self, graph: Graph) -> None:
+        methods, stepped = self._methods, self.stepped
+        given = {name: methods.arguments[name] for name in self.encoder or ()}
+        scope = methods.scope(graph, methods.facts, given)
+        zero = {state.given for state in stepped.states if not state.begin}
+        once = [head for name, head in zip(methods.outputs, methods.heads) if name in self.once]
+        found = scope.emit([*once, *(
+            stepped.sources[name] for name in self.states if name not in zero)])
+        computed = dict(zip([name for name in self.states if name not in zero],
+                            found[len(once):]))
+        if methods.faults:
+            return
+        zeros = scope.own(self._zeros(), 'zeros') if zero else ''
+        try:
+            states = [computed[name] if name in computed else Expr('%s(%s%s)' % (
+                zeros, scope.sizes(fact.shape, *found), self._typed(name)), *fact)
+                for name, fact in self.facts.items()]
+        except Unsupported as error:
+            methods.faults.append('states that begin with zeros: %s' % error)
+            return
+        for name in list(self.states)[len(stepped.states):]:
+            text = computed[name].text
+            self.states[name] = text if text.isidentifier() else name_of(
+                graph.nodes[stepped.sources[name].node]) or 'x'
+        write_method(self._file, scope, 'encode', list(given.values()), found[:len(once)],
+                     _BEGIN, states)
+
+    def _drawn(self, graph: Graph, samples: Sequence[Sample]) -> list[Sample]:
+        """Data for the method steps: random states, and what else encode gives."""
+        sources = [self.stepped.sources[name] for name in self.states]
+        found = run(graph._replace(heads=(*sources, *graph.heads)), self._model, *samples)
+        self.begins, drawn = [dict(zip(self.states, arrays)) for arrays in found], []
+        for which, (sample, begins) in enumerate(zip(samples, self.begins)):
+            random = torch.Generator().manual_seed(which)
+            drawn.append({**sample, **begins, **{state.given: torch.rand(
+                begins[state.given].shape, generator=random).to(begins[state.given].dtype)
+                for state in self.stepped.states}})
+        return drawn
+
+    def _write_steps(self, facts: Facts) -> list[str]:
+        methods, graph = self._methods, self.graph
+        scope = methods.scope(graph, facts, {**methods.arguments, **self.states})
+        names = list(self.states.values())
+        scope.line('%s = states' % (', '.join(names) if names[1:] else '(%s,)' % names[0]))
+        places = {node.name: place for place, node in enumerate(graph.nodes) if node.is_variable}
+        count = len(self.stepped.states)
+        results = scope.emit([*graph.heads, *(
+            Entry(places[name], 0) for name in list(self.states)[count:])])
+        inputs = [name for name in methods.arguments if name in scope.found]
+        if all(Layout(self.stepped.axes[name]).time is None for name in inputs):
+            methods.faults.append('no input of steps has an axis of time')
+        first = len(graph.heads) - count
+        write_method(self._file, scope, 'steps', [
+            *(methods.arguments[name] for name in inputs), 'states: tuple[Tensor, ...]'],
+            results[:first], _STEPS, results[first:])
+        return inputs
+
+    def apart(self, module: nn.Module, which: int, sample: Sample, whole: Mapping[str, Tensor]
+              ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The outputs of one step and those after it, and the same of `whole` sequences."""
+        axes = self.stepped.axes
+        layouts = {name: Layout(each) for name, each in axes.items()}
+        times = {name: layouts[name].time for name in self.inputs}
+        length = next(sample[name].shape[time] for name, time in times.items() if time is not None)
+        if self.encoder is not None:
+            states = module.encode(*[sample[name] for name in self.encoder])
+        else:
+            states = module.begin(next((sample[name].shape[axes[name].index('batch')]
+                                        for name in self.inputs if 'batch' in axes[name]), 1))
+        if self.once:
+            found, states = states
+            yield from zip(as_list(found), (whole[name] for name in self.once))
+        begins = self.begins[which]
+        zeros = {state.given for state in self.stepped.states if not state.begin}
+        yield from zip(states, (torch.zeros_like(value) if name in zeros else value
+                                for name, value in begins.items()))
+        states = tuple(begins.values())
+        parts = []
+        for begin, count in ((0, 1), (1, length - 1)):
+            found, states = module.steps(*[
+                sample[name] if time is None else sample[name].narrow(time, begin, count)
+                for name, time in times.items()], states)
+            parts.append((as_list(found), count))
+        for at, name in enumerate(self.stepped.outputs[:len(parts[0][0])]):
+            if name not in layouts:
+                continue
+            first, last = [layouts[name].to_caller(found[at].numpy(), count)
+                           for found, count in parts]
+            yield (torch.from_numpy(last if layouts[name].time is None else np.concatenate(
+                [first, last], 1)), torch.from_numpy(layouts[name].to_caller(
+                    whole[name].numpy(), length)))

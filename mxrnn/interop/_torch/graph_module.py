@@ -1,0 +1,248 @@
+"""A graph as a torch.nn.Module."""
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ... import _check
+from ..._graph.attributes import AttributeValueError
+from ..._graph.graph import Graph
+from ..._graph.merging import merged
+from ..._graph.rolling import roll as roll_up
+from . import Device
+from .interpreter import Schedule, UnsupportedError
+from .open_sizes import Runner
+
+__all__ = ['GraphModule', 'UnsupportedError', 'tensor']
+
+
+class GraphModule(nn.Module):
+    """Computes the outputs of a graph of MXNet's.
+
+    Called with the graph's inputs by name, or in the order of `inputs`, it returns its outputs in
+    the order of `outputs`: a Tensor if there is one, otherwise a tuple of them; an encoder always
+    gives a tuple. Labels of loss
+    heads may be left out where no gradient is computed. Loss heads give predictions and have
+    MXNet's gradients, so that any gradient of the outputs will do, as in
+    ``outputs.backward(torch.ones_like(outputs))``.
+
+    Parameters
+    ----------
+    graph : Graph
+    arg_params, aux_params : dict of str to numpy.ndarray
+        Values of the graph's parameters and auxiliary states. Arguments without a value are
+        inputs; values of other names are not used.
+    roll : bool
+        See `to_torch`.
+    outputs : list of str, optional
+        Names of the outputs, if they are not the graph's.
+    states : list of (str, str)
+        Pairs of an input and the output that takes its place in the next step.
+    encoder : GraphModule, optional
+        Computes what is the same in all steps.
+    axes : dict, optional
+        Axes by name of an input or output, as `with_states` tells them. Those of inputs are
+        checked.
+
+    Attributes
+    ----------
+    graph : Graph
+        As it was given: rolling it up leaves it and the module's file as they are.
+    inputs, outputs : list of str
+        Names, in the graph's order. Where there are states, these, what the encoder gives, and
+        labels, are behind the other inputs, in this order.
+    states : list of (str, str)
+    encoder : GraphModule or None
+    axes : dict
+    whole : Graph or None
+        The graph that a module with states was made of, until it is saved.
+    """
+
+    whole: Graph | None = None
+
+    def __init__(self, graph: Graph, arg_params: Mapping[str, np.ndarray | Tensor],
+                 aux_params: Mapping[str, np.ndarray | Tensor], *, roll: bool = True,
+                 outputs: Sequence[str] | None = None, states: Sequence[tuple[str, str]] = (),
+                 encoder: GraphModule | None = None,
+                 axes: Mapping[str, Sequence[int | str]] | None = None) -> None:
+        super().__init__()
+        self.graph = graph
+        self._roll = _check.flag('roll', roll)
+        self._runners = {False: self._runner(False)}
+        arguments, auxiliary = graph.arguments, graph.auxiliary
+        graph.check_names()
+        if 'training' in arguments + auxiliary:
+            raise ValueError("no variable can be called training, a name that torch's modules use "
+                             'themselves')
+        if 'self' in arguments and 'self' not in arg_params:
+            raise ValueError('no input can be called self: inputs are given by name, and this one '
+                             "is Python's")
+        missing = [name for name in auxiliary if name not in aux_params]
+        if missing:
+            raise ValueError('aux_params must have the auxiliary states %s' % ', '.join(missing))
+        self.states: list[tuple[str, str]] = list(states)
+        self.encoder: GraphModule | None = encoder
+        #: Whether one output comes as a tuple, too: for `zip` with the names of an encoder's.
+        self._tuples = False
+        if encoder is not None:
+            encoder._tuples = True
+        self.axes: dict[str, list[int | str]] = {
+            name: list(each) for name, each in (axes or {}).items()}
+        self._labels = set(arguments) - {graph.nodes[place].name for place in graph.needed()}
+        self.inputs = [name for name in arguments if name not in arg_params]
+        if self.states:
+            last = [*(given for given, _ in self.states), *(encoder.outputs if encoder else ()),
+                    *(name for name in self.inputs if name in self._labels)]
+            self.inputs.sort(key=lambda name: last.index(name) + 1 if name in last else 0)
+        self.outputs: list[str] = graph.outputs if outputs is None else list(outputs)
+        if len(self.outputs) != len(graph.heads):
+            raise ValueError('outputs must have %d names, got %d' % (
+                len(graph.heads), len(self.outputs)))
+        # The dictionaries are filled directly: MXNet's names may be those of attributes of Module.
+        for name in arguments:
+            if name in arg_params:
+                value = tensor(arg_params[name])
+                self._parameters[name] = nn.Parameter(value, value.is_floating_point())
+        for name in auxiliary:
+            self._buffers[name] = tensor(aux_params[name])
+        if encoder is not None:
+            for own, other in ((self._parameters, encoder._parameters),
+                               (self._buffers, encoder._buffers)):
+                other.update({name: own[name] for name in other if name in own})
+        #: Outputs that come again: MXNet takes the gradient of the last place alone.
+        ends = {head: i for i, head in enumerate(graph.heads)}
+        self._again = [i for i, head in enumerate(graph.heads) if ends[head] > i]
+        #: The type of real numbers that `to`, `half` and their like have given the module.
+        self._real: torch.dtype | None = None
+
+    def _runner(self, training: bool) -> Runner:
+        """The schedule of the graph; where training draws, it is rolled up differently."""
+        try:
+            rolled = _rolled(self.graph, training) if self._roll else self.graph
+        except AttributeValueError:
+            rolled = self.graph  # it is among the faults
+        runner = Runner(rolled)
+        if runner.schedule.faults:
+            faults = Schedule(self.graph).faults
+            raise UnsupportedError('the graph has operators that cannot be run: %s' % '; '.join(
+                '%s, %d times: %s' % (what, len(nodes), ', '.join(nodes[:5]) + (
+                    ', …' if len(nodes) > 5 else '')) for what, nodes in sorted(faults.items())))
+        return runner
+
+    def __getstate__(self) -> dict[str, object]:
+        # The runners consist of functions; they are made again.
+        return {name: value for name, value in super().__getstate__().items()
+                if name != '_runners'}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        super().__setstate__(state)
+        # pickles of old versions do not have these
+        for name, value in (('states', []), ('encoder', None), ('axes', {}), ('_tuples', False)):
+            if not hasattr(self, name):
+                setattr(self, name, value)
+        if self.encoder is not None:
+            self.encoder._tuples = True
+        self._runners = {False: self._runner(False)}
+        self._runners[False].schedule.convert(self._real)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
+        super()._apply(fn, recurse)
+        single, double = (fn(torch.empty(0, dtype=each)).dtype
+                          for each in (torch.float32, torch.float64))
+        if single == double:  # so it gives all real numbers one type, those that are made as well
+            self._real = single
+            for runner in self._runners.values():
+                runner.schedule.convert(single)
+        return self
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, metadata: Any,
+                              strict: bool, missing: list[str], unexpected: list[str],
+                              errors: list[str]) -> None:
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected,
+                                      errors)
+        # torch takes names with dots for those of modules inside this one.
+        own = {prefix + name for name in [*self._parameters, *self._buffers]}
+        unexpected[:] = [name for name in unexpected if name not in own]
+
+    def extra_repr(self) -> str:
+        return 'inputs=%s, outputs=%s, %d nodes' % (self.inputs, self.outputs,
+                                                    len(self.graph.nodes))
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Any:
+        """Compute the outputs."""
+        given = self._given(args, kwargs)
+        variables = {**self._parameters, **self._buffers, **given}
+        device: Device = 'cpu'
+        for value in variables.values():  # torch.export follows no generators
+            if value is not None:
+                device = value.device
+                break
+        if self.training not in self._runners:
+            self._runners[True] = self._runner(True)
+            self._runners[True].schedule.convert(self._real)
+        results = self._runners[self.training](variables, given, self.training, device)
+        for i in self._again:
+            results[i] = results[i].detach()
+        return results[0] if len(results) == 1 and not self._tuples else tuple(results)
+
+    def _given(self, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> dict[str, Tensor]:
+        if len(args) > len(self.inputs):
+            raise TypeError('there are %d inputs, %s, got %d'
+                            % (len(self.inputs), self.inputs, len(args)))
+        given = dict(zip(self.inputs, args))
+        unknown = [name for name in kwargs if name not in self.inputs or name in given]
+        missing = [name for name in self.inputs if name not in given and name not in kwargs
+                   and name not in self._labels]
+        if unknown or missing:
+            labels = [name for name in self.inputs if name in self._labels]
+            raise TypeError('the inputs must be %s%s, got %s' % (
+                ', '.join(name for name in self.inputs if name not in labels) or 'none',
+                ' (and may be %s)' % ', '.join(labels) if labels else '',
+                ', '.join([*given, *kwargs]) or 'none'))
+        given.update(kwargs)
+        for name, value in given.items():
+            _check.instance(name, value, Tensor, 'a torch.Tensor')
+        if self.axes and not torch.compiler.is_compiling() and not torch.jit.is_tracing():
+            self._check_axes(given)
+        return given
+
+    def _check_axes(self, given: Mapping[str, Tensor]) -> None:
+        """Refuse inputs of another number of axes, states of other sizes, and several batches."""
+        states = {name for name, _ in self.states}
+        batches: dict[int, str] = {}
+        for name, axes in self.axes.items():
+            if name not in given:
+                continue
+            shape = tuple(given[name].shape)
+            if len(shape) != len(axes) or name in states and any(
+                    isinstance(size, int) and size != own for size, own in zip(axes, shape)):
+                raise ValueError('%s must have the shape (%s), got %s' % (
+                    name, ', '.join([str(size) or 'any' for size in axes]), shape))
+            batches.update({own: name for size, own in zip(axes, shape) if size == 'batch'})
+        if len(batches) > 1:
+            raise ValueError('inputs must be of one batch, got %s' % ' and '.join(
+                '%s of shape %s' % (name, tuple(given[name].shape)) for name in batches.values()))
+
+
+def _rolled(graph: Graph, training: bool) -> Graph:
+    """The graph rolled up, with layers in one call if that joins no vectors of weights anew."""
+    rolled = roll_up(graph, training=training).graph
+    joined = all(rolled.nodes[node.inputs[1].node].op == '_rnn_param_concat'
+                 for node in rolled.nodes if node.op == 'RNN' and len(node.inputs) > 1)
+    return merged(rolled) if joined else rolled
+
+
+def tensor(array: np.ndarray | Tensor) -> Tensor:
+    """A tensor with a copy of the elements of `array`, an array or a tensor, of the same type.
+
+    Arrays of bfloat16 come as MXNet shows them to NumPy, in a field of 16-bit integers.
+    """
+    if isinstance(array, Tensor):
+        return array.detach().clone()
+    array = np.ascontiguousarray(array)
+    if array.dtype.names == ('bfloat16',):
+        return torch.from_numpy(array['bfloat16'].astype(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array.copy())

@@ -1,0 +1,313 @@
+"""A graph as a list of steps: which function, from which places, to which."""
+from __future__ import annotations
+
+import contextlib
+import inspect
+from functools import partial, wraps
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..._graph.attributes import AttributeValueError
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operators import check_attributes, row
+from ..registry import TORCH, Unsupported
+from . import Device, Run, creation, elementwise, index, layers, losses, shape, text_functions  # noqa: F401
+from .broadcast_checks import refusing
+from .recurrent import arrays_of_rnn
+
+__all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']
+
+T = TypeVar('T')
+
+#: By the place of an array and its axis, how to read an open size: a number, and the places and
+#: axes of sizes to multiply it by.
+Sources = Dict[int, Dict[int, Tuple[int, Tuple[Tuple[int, int], ...]]]]
+
+#: Attributes that MXNet takes a size of 0 or -1 in for 'as the rest of the graph says'.
+OPEN = (0, -1)
+
+
+class UnsupportedError(NotImplementedError):
+    """A graph has operators that cannot be run without MXNet; the message lists all of them."""
+
+
+class Creation:
+    """A node without inputs that makes an array, some sizes of which may be left open."""
+
+    def __init__(self, node: Node, run: Run) -> None:
+        self.run = run
+        known = row(node.op)
+        self.shape = list(node.shape or ()) if known and 'shape' in known.attributes else []
+        self.open = [axis for axis, size in enumerate(self.shape) if size in OPEN]
+        #: For an open axis, where to read its size.
+        self.sources: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {}
+        #: The type that arrays of real numbers get in place of the one that the graph states.
+        self.real: torch.dtype | None = None
+
+    def __call__(self, values: Sequence[Tensor], device: Device) -> Tensor:
+        sizes = self.shape
+        if self.open:
+            sizes = list(sizes)
+            for axis in self.open:
+                # Where nothing says more, length 1 is as good as any when it is broadcast.
+                size, factors = self.sources.get(axis, (1, ()))
+                for place, other in factors:
+                    size = size * values[place].shape[other]
+                sizes[axis] = size
+        made = self.run(sizes, device)
+        return made.to(self.real) if self.real and made.is_floating_point() else made
+
+
+class Step(NamedTuple):
+    """One node, ready to run."""
+
+    node: Node
+    #: By whether it is in training: a function of the inputs, or a Creation.
+    run: tuple[Run, Run] | Creation
+    inputs: tuple[int, ...]
+    #: The outputs that something reads: their numbers, and their places.
+    outputs: tuple[tuple[int, int], ...]
+
+
+class Schedule:
+    """The steps of a graph, in order, over a list of values: one place for each that is read.
+
+    Attributes
+    ----------
+    faults : dict of str to list of str
+        The operators that cannot be run, with the reason, and the nodes of each. If there are any,
+        there is nothing else.
+    settled : bool
+        Whether all sizes are known, or read off other values.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.faults: dict[str, list[str]] = {}
+        runs = [None if node.is_variable else self._bound(graph, node) for node in graph.nodes]
+        if self.faults:
+            return
+        graph = _without_likes(graph)
+        labels = graph.reached(lambda node: node.inputs) - graph.needed()
+        nodes = [arrays_of_rnn(graph, node) for node in graph.nodes]
+        read = graph._replace(nodes=tuple(nodes)).reached(lambda node: node.inputs)
+        entries = {*graph.heads, *(entry for i in read for entry in nodes[i].inputs), *(
+            Entry(i, 0) for i, node in enumerate(nodes) if node.is_variable)}
+        #: The places of outputs of nodes.
+        self.places = places = {entry: place for place, entry in enumerate(sorted(entries))}
+        outputs: list[list[tuple[int, int]]] = [[] for _ in nodes]
+        for entry, place in places.items():
+            outputs[entry.node].append((entry.output, place))
+        self.size = len(places)
+        #: The place of each variable, by name.
+        self.variables = {node.name: places[Entry(i, 0)] for i, node in enumerate(nodes)
+                          if node.is_variable}
+        self.heads = [places[entry] for entry in graph.heads]
+        #: Inputs that only the labels of loss heads need.
+        self.labels = {nodes[i].name for i in labels}
+        self.steps: list[Step] = []
+        for i, run in enumerate(runs):
+            if run is not None and outputs[i]:
+                if i in labels and not isinstance(run, Creation):
+                    run = _if_given(run[0]), _if_given(run[1])
+                inputs = tuple(places[entry] for entry in nodes[i].inputs)
+                self.steps.append(Step(nodes[i], run, inputs, tuple(outputs[i])))
+        self.settle({})
+
+    def _bound(self, graph: Graph, node: Node) -> tuple[Run, Run] | Creation | None:
+        """The function that runs a node; None, with the fault noted, if there is none."""
+        what = node.op
+        try:
+            check_attributes(node)
+            if node.op == '_foreach':
+                if not node.body.fits(node):
+                    raise Unsupported('whose body has other inputs or outputs')
+                loop = LoopStep(node)
+                for fault, nodes in loop.body.faults.items():
+                    self.faults.setdefault(fault, []).extend(nodes)
+                return loop.in_inference, loop.in_training
+            operator = TORCH.get(node.op)
+            if operator is not None:
+                run = operator.make(node)
+                if operator.creates:
+                    return Creation(node, run)
+                run = refusing(graph, node, run, operator.training, lambda: self.settled)
+                both = partial(run, False), partial(run, True)
+                return both if operator.training else (run, run)
+        except AttributeValueError as error:
+            # It begins with the node and the operator, which are said anyway.
+            what = '%s (%s)' % (node.op, str(error).partition(', %s: ' % node.op)[2])
+        except Unsupported as error:
+            what = '%s (%s)' % (node.op, error)
+        self.faults.setdefault(what, []).append(node.name)
+        return None
+
+    @property
+    def num_open(self) -> int:
+        """How many sizes the graph leaves open."""
+        return sum(len(each.open) for each in self.creations().values())
+
+    def creations(self) -> dict[int, Creation]:
+        """The makers of arrays with open sizes, by the arrays' places."""
+        return {step.outputs[0][1]: step.run for step in self.steps
+                if isinstance(step.run, Creation) and step.run.open}
+
+    def settle(self, sources: Sources) -> None:
+        """Let open sizes be read off other values."""
+        for place, each in self.creations().items():
+            each.sources = dict(sources.get(place, {}))
+        self.settled = self.num_open == sum(map(len, sources.values()))
+        for step in self.steps:
+            if step.node.op == '_foreach':
+                body = loop_of(step).body
+                body.settled = self.settled and not body.num_open
+        self._arrange()
+
+    def convert(self, real: torch.dtype | None) -> None:
+        """Make arrays of real numbers of the type `real`, those in loops as well."""
+        for step in self.steps:
+            if isinstance(step.run, Creation):
+                step.run.real = real
+            elif step.node.op == '_foreach':
+                loop_of(step).body.convert(real)
+
+    def _arrange(self) -> None:
+        """Put steps behind all that they read, and note when a value is read for the last time."""
+        made = set(range(self.size)).difference(
+            place for step in self.steps for _, place in step.outputs)
+        waiting, ordered = list(self.steps), []
+        while waiting:
+            later = []
+            for step in waiting:
+                if made.issuperset(_reads(step)):
+                    ordered.append(step)
+                    made.update(place for _, place in step.outputs)
+                else:
+                    later.append(step)
+            if len(later) == len(waiting):
+                raise RuntimeError('steps wait for each other: %s'
+                                   % ', '.join(step.node.name for step in later))
+            waiting = later
+        self.steps = ordered
+        last = {place: i for i, step in enumerate(ordered) for place in _reads(step)}
+        kept = {*self.heads, *self.variables.values()}
+        dead: list[list[int]] = [[] for _ in ordered]
+        for place, i in last.items():
+            if place not in kept:
+                dead[i].append(place)
+        self._plans = tuple(
+            [(step.run if isinstance(step.run, Creation) else step.run[training],
+              None if isinstance(step.run, Creation) else step.inputs, step.outputs, dead[i])
+             for i, step in enumerate(ordered)] for training in (False, True))
+
+    def run(self, variables: Mapping[str, Tensor | None], training: bool, device: Device
+            ) -> list[Tensor]:
+        """The outputs for the values of the variables."""
+        values: list[Any] = [None] * self.size
+        for name, place in self.variables.items():
+            values[place] = variables.get(name)
+        for run, inputs, outputs, dead in self._plans[training]:
+            if inputs is None:
+                result = run(values, device)
+            else:
+                result = run(*[values[place] for place in inputs])
+            if result is not None:
+                parts = (result,) if isinstance(result, Tensor) else result
+                for number, place in outputs:
+                    values[place] = parts[number]
+            for place in dead:
+                values[place] = None
+        return [values[place] for place in self.heads]
+
+
+    def ranks(self, variables: Mapping[str, Tensor | None], device: Device) -> dict[int, int]:
+        """By place, how many axes those values have that open sizes do not matter for."""
+        values: dict[int, Tensor] = {self.variables[name]: value for name, value in
+                                     variables.items() if value is not None}
+        for step in self.steps:
+            if isinstance(step.run, Creation) and step.run.open:
+                continue
+            with torch.no_grad(), contextlib.suppress(Exception):  # for the run itself to raise
+                if isinstance(step.run, Creation):
+                    result = step.run([], device)
+                else:
+                    result = step.run[False](*[values[place] for place in step.inputs])
+                parts = (result,) if isinstance(result, Tensor) else result
+                values.update((place, parts[number]) for number, place in step.outputs)
+        return {place: value.dim() for place, value in values.items()}
+
+
+def _without_likes(graph: Graph) -> Graph:
+    """The graph in which arrays that are like others in MXNet's inference are just themselves."""
+    same = {i: node.inputs[0] for i, node in enumerate(graph.nodes)
+            if node.op == '_identity_with_attr_like_rhs'}
+
+    def resolved(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        result = []
+        for entry in entries:
+            while entry.node in same:
+                entry = same[entry.node]
+            result.append(entry)
+        return tuple(result)
+
+    return graph if not same else graph._replace(heads=resolved(graph.heads), nodes=tuple(
+        node._replace(inputs=resolved(node.inputs)) for node in graph.nodes))
+
+
+def _reads(step: Step) -> Iterator[int]:
+    yield from step.inputs
+    if isinstance(step.run, Creation):
+        for _, factors in step.run.sources.values():
+            yield from (place for place, _ in factors)
+
+
+def _if_given(run: Run) -> Run:
+    """`run` of a label, which may be left out."""
+    @wraps(run)
+    def given(*inputs: Tensor | None) -> Any:
+        return None if any(value is None for value in inputs) else run(*inputs)
+    return given
+
+
+class LoopStep:
+    """``_foreach``: a graph for every step along the first axis of its sequences."""
+
+    def __init__(self, node: Node) -> None:
+        self.body = Schedule(node.subgraphs[0])
+        graph, places, self._first, states = node.body
+        self._second = self._first + states
+        #: Names of the body's variables, in the order of the loop's inputs.
+        self._names = [graph.nodes[place].name for place in places]
+        self.outputs, self._name = node.num_out_data, node.name
+
+    def split(self, inputs: Sequence[T]) -> tuple[Sequence[T], ...]:
+        """Sequences, states, and what is the same in every step."""
+        return inputs[:self._first], inputs[self._first:self._second], inputs[self._second:]
+
+    def step(self, rows: Sequence[T], states: Sequence[T], others: Sequence[T]) -> dict[str, T]:
+        """The body's variables."""
+        return dict(zip(self._names, (*rows, *states, *others)))
+
+    def _run(self, training: bool, inputs: Sequence[Tensor]) -> list[Tensor]:
+        sequences, states, others = self.split(inputs)
+        if any(each.shape[0] != sequences[0].shape[0] for each in sequences):
+            raise ValueError('%s must read sequences of one number of steps, got %s' % (
+                self._name, ', '.join(str(each.shape[0]) for each in sequences)))
+        collected: list[list[Tensor]] = []
+        for rows in zip(*[sequence.unbind(0) for sequence in sequences]):
+            results = self.body.run(self.step(rows, states, others), training, rows[0].device)
+            collected.append(results[:self.outputs])
+            states = results[self.outputs:]
+        return [*(torch.stack(each) for each in zip(*collected)), *states]
+
+    def in_training(self, *inputs: Tensor) -> list[Tensor]:
+        return self._run(True, inputs)
+
+    def in_inference(self, *inputs: Tensor) -> list[Tensor]:
+        return self._run(False, inputs)
+
+
+def loop_of(step: Step) -> LoopStep:
+    """The loop that a step of ``_foreach`` runs."""
+    return inspect.unwrap(step.run[False]).__self__  # type: ignore[index, no-any-return]

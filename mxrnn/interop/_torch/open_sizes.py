@@ -1,0 +1,117 @@
+"""Sizes that a graph leaves open, such as the batch of its begin states.
+
+They are read off arrays that are there before: inputs, and what is computed of these alone.
+"""
+from __future__ import annotations
+
+from typing import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from ..._graph.graph import Entry, Graph
+from ..._graph.shapes.axes import Axes
+from ..._graph.shapes.infer import Table, infer
+from ..._graph.shapes.sizes import Axis, Size, Source, parts, product, same
+from . import Device
+from .interpreter import Schedule, Sources
+
+__all__ = ['Runner']
+
+
+class Runner:
+    """Runs a graph, and finds out where to read the sizes that it leaves open.
+
+    The first call with each set of inputs decides, which of their axes are repeated along others
+    (those of length 1) among the rest; later calls read sizes at the same places.
+
+    Attributes
+    ----------
+    schedule : Schedule
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self.schedule = Schedule(graph)
+        #: The inputs of the calls in which sizes were looked for.
+        self._searched: set[frozenset[str]] = set()
+        self._unknown = 0 if self.schedule.faults else self.schedule.num_open
+
+    def __call__(self, variables: Mapping[str, Tensor], inputs: Iterable[str], training: bool,
+                 device: Device) -> list[Tensor]:
+        """The outputs; `inputs` are the variables that this call was given."""
+        if self._unknown and not torch.compiler.is_compiling():
+            self._find_sizes(variables, frozenset(inputs) - self.schedule.labels, device)
+        return self.schedule.run(variables, training, device)
+
+    def _find_sizes(self, variables: Mapping[str, Tensor], inputs: frozenset[str],
+                    device: Device) -> None:
+        if inputs not in self._searched:
+            self._searched.add(inputs)
+            sources = self._sources(variables, inputs, device)
+            self.schedule.settle(sources)
+            self._unknown = self.schedule.num_open - sum(map(len, sources.values()))
+
+    def _sources(self, variables: Mapping[str, Tensor], inputs: frozenset[str], device: Device
+                 ) -> Sources:
+        """Where each open size can be read: for `Schedule.settle`.
+
+        `variables` are the values of the graph's variables; those in `inputs` may have other sizes
+        in another call, which has all of them.
+        """
+        schedule = self.schedule
+        known: dict[int, Axes] = {}
+        for place, node in enumerate(self._graph.nodes):
+            value = variables.get(node.name) if node.is_variable else None
+            if value is not None:
+                known[place] = _of_input(schedule.variables[node.name], value) if (
+                    node.name in inputs) else [(size,) for size in value.shape]
+        ranks: dict[int, int] = {}
+
+        def unknown(entry: Entry) -> Axes:
+            if not ranks:
+                ranks.update(schedule.ranks(variables, device))
+            return [(Axis(),) for _ in range(ranks.get(schedule.places.get(entry, -1), 0))]
+        table = infer(self._graph, known, unknown)
+        read = self._read(table)
+        places = {place: entry for entry, place in schedule.places.items()}
+        found: Sources = {}
+        for place, creation in schedule.creations().items():
+            axes = table.axes.get(places[place], [])
+            for at in creation.open if axes else ():
+                factor, sizes = parts(product(axes[at]))
+                sources = [_where_to_read(size, read) for size in sizes]
+                if None not in sources:
+                    found.setdefault(place, {})[at] = factor, tuple(filter(None, sources))
+        return found
+
+    def _read(self, table: Table) -> dict[tuple[int, int], Size]:
+        """The sizes of arrays that are there before any array with open sizes is made."""
+        schedule = self.schedule
+        found: dict[tuple[int, int], Size] = {}
+        places = {place: entry for entry, place in schedule.places.items()}
+        late = set(schedule.creations())
+        for step in schedule.steps:
+            outputs = [place for _, place in step.outputs]
+            if not late.isdisjoint(step.inputs):
+                late.update(outputs)
+            for place in outputs:
+                if place not in late:
+                    found.update({(place, at): product(axis) for at, axis in enumerate(
+                        table.axes.get(places[place], []))})
+        return found
+
+
+def _of_input(place: int, value: Tensor) -> Axes:
+    """The axes of an input, which can be read at `place`."""
+    axes = [Axis(Source(place, at, None)) for at in range(value.dim())]
+    for axis, size in zip(axes, value.shape):
+        axis.given = size
+    return [(axis,) for axis in axes]
+
+
+def _where_to_read(size: Size, read: Mapping[tuple[int, int], Size]) -> tuple[int, int] | None:
+    """The place and the axis where a size can be read, None if there is none."""
+    if isinstance(size, Axis) and size.source:
+        return int(size.source.array), size.source.axis
+    return next((place for place, each in read.items() if same(each, size)), None)

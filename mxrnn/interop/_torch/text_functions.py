@@ -1,0 +1,172 @@
+"""Operators that run what a source of them says: their text, as a function of tensors."""
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..._graph.graph import Node
+from ..._graph.shapes.sizes import Axis
+from .._source import elementwise, index, layers, losses, sequences, shape  # noqa: F401
+from .._source.emitters import SOURCE, Expr, Many, Open, Shape, Size, Unsupported
+from .._source.size_texts import size_text
+from ..registry import operator
+from . import Run
+
+__all__: list[str] = []
+
+#: Those whose text has all that MXNet does.
+OPERATORS = '''
+    abs sign ceil floor trunc sqrt rsqrt exp expm1 log log10 log2 log1p sin cos tan sinh cosh tanh
+    erf erfinv relu sigmoid zeros_like ones_like arcsin arccos arctan arcsinh arccosh arctanh
+    degrees radians fix gammaln round rint square cbrt rcbrt negative reciprocal gamma softsign
+    logical_not BlockGrad _copy _identity_with_attr_like_rhs add_n clip Cast amp_cast smooth_l1
+    hard_sigmoid Activation
+    elemwise_add elemwise_sub elemwise_mul elemwise_div broadcast_add broadcast_sub broadcast_mul
+    broadcast_div _plus_scalar _minus_scalar _rminus_scalar _mul_scalar _div_scalar _rdiv_scalar
+    _rpower_scalar _rmod_scalar
+    sort argsort gather_nd scatter_nd one_hot SwapAxis expand_dims Concat stack _rnn_param_concat
+    tile repeat Pad reverse shape_array size_array Convolution Convolution_v1 Deconvolution
+    UpSampling InstanceNorm LRN SoftmaxActivation
+    sum mean prod nansum nanprod norm moments argmax argmin argmax_channel _np_cumsum dot batch_dot
+    where L2Normalization softmax log_softmax softmin pick batch_take slice_axis transpose
+    slice_like SequenceMask SequenceLast SequenceReverse CTCLoss
+    softmax_cross_entropy'''.split() + [
+    form % name for name in '''power maximum minimum hypot mod equal not_equal greater greater_equal
+    lesser lesser_equal logical_and logical_or logical_xor'''.split()
+    for form in ('_%s', 'broadcast_%s', '_%s_scalar')]
+#: What the texts read.
+_SPACE: dict[str, Any] = {'torch': torch, 'F': F}
+
+
+class _Unknown(Exception):
+    """A text depends on the type of an array, or on its axes, and these are not known."""
+
+
+class _Any(Expr):
+    """An array of any type and any axes."""
+
+    @property
+    def dtype(self) -> str:  # type: ignore[override]
+        raise _Unknown
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        raise _Unknown
+
+
+class _Typed(Expr):
+    """An array of any axes."""
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        raise _Unknown
+
+
+class _Single:
+    """The scope of a function that has one operator in it."""
+
+    arguments = ()
+
+    def __init__(self, node: Node, dtype: str) -> None:
+        self.lines: list[str] = []
+        self.dtypes = [getattr(node, 'dtype', None) or getattr(node, 'out_dtype', None) or dtype]
+
+    def named(self, value: Expr) -> Expr:
+        """The array under a name."""
+        return value if value.text.isidentifier() else value._replace(text=self.own(value.text))
+
+    def own(self, text: str, name: str = 'y') -> str:
+        """A variable that is set to a text."""
+        self.lines.append('    %s = %s' % (name, text))
+        return name
+
+    def line(self, text: str) -> None:
+        """Write a statement."""
+        self.lines.append('    ' + text)
+
+    def size(self, size: Size, *near: Expr) -> str:
+        """The text of the size of an axis."""
+        return size_text(size, near)
+
+    def helper(self, function: Callable[..., Any]) -> str:
+        """The name of a function of this package."""
+        _SPACE[function.__name__] = function
+        return function.__name__
+
+    def used(self, output: int) -> int:
+        """How often an output is read: perhaps."""
+        return 1
+
+
+def _written(node: Node, inputs: Sequence[Expr], dtype: str = '') -> Run:
+    """The function of the text of a node."""
+    scope = _Single(node, dtype)
+    emitted = SOURCE[node.op](scope, node, *inputs)
+    text = emitted.text if isinstance(emitted, Many) else '(%s)' % ', '.join(map(
+        str, emitted)) if isinstance(emitted, list) else str(emitted)
+    return _compiled('\n'.join(['def run(%s):' % ', '.join(each.text for each in inputs),
+                                *scope.lines, '    return ' + text]))
+
+
+@functools.lru_cache(maxsize=1000)
+def _compiled(text: str) -> Run:
+    """The function of a text; torch's own if it just calls that."""
+    own = re.fullmatch(r'def run\(x0\):\n    return torch\.(\w+)\(x0\)', text)
+    space: dict[str, Any] = {'run': getattr(torch, own[1])} if own else {}
+    if not own:
+        exec(text, _SPACE, space)
+    run: Run = space['run']
+    return run
+
+
+def _made(node: Node) -> Run:
+    """A function of the text of a node: of one for all inputs, for each type of the first, or for
+    each type and number of axes of all."""
+    names = ['x%d' % at for at in range(len(node.needed_inputs))]
+    try:
+        return _written(node, [_Any(name, (), '') for name in names])
+    except _Unknown:
+        pass
+    by_type: dict[torch.dtype, Run] = {}
+    written: dict[object, Run] = {}
+
+    def by_axes(*inputs: Tensor) -> Any:
+        key = tuple([(x.dim(), x.dtype) for x in inputs])
+        function = written.get(key)
+        if function is None:
+            function = written[key] = _written(node, [
+                Expr(name, _open(at, x.dim()), _name(x))
+                for at, (name, x) in enumerate(zip(names, inputs))], _name(inputs[0]))
+        return function(*inputs)
+
+    def run(x: Tensor, *others: Tensor) -> Any:
+        function = by_type.get(x.dtype)
+        if function is None:
+            try:
+                function = _written(node, [_Typed(name, (), _name(x)) for name in names], _name(x))
+            except _Unknown:
+                function = by_axes
+            except Unsupported as error:
+                raise ValueError('%s, %s: %s' % (node.name, node.op, error)) from None
+            by_type[x.dtype] = function
+        return function(x, *others)
+    return run
+
+
+def _name(x: Tensor) -> str:
+    """The name of the type of an array."""
+    return str(x.dtype).partition('.')[2]
+
+
+def _open(at: int, rank: int) -> Shape:
+    """Axes of sizes that are unlike all others."""
+    return tuple([Open((1000 * at + axis + 2, 1000 * at + axis + 3), Axis())
+                  for axis in range(rank)])
+
+
+operator(*OPERATORS)(_made)

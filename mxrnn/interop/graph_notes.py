@@ -1,0 +1,88 @@
+"""What is worth a look in a graph though MXNet takes it: rows that mix, axes under other names, a
+number of steps that may be that of one bucket."""
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from .._graph.graph import Graph
+from .._graph.rolling import RolledGraph, bounds, roll
+from .._graph.shapes.axes import number_of
+from .._graph.shapes.infer import infer
+from .._graph.shapes.sizes import Axis
+from .model import Model
+from .registry import ExportError
+from .stateful import shapes_found
+
+__all__ = ['remarks']
+
+
+def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False
+            ) -> list[str]:
+    """Sentences on a model, and on the shapes that were `given` for its inputs.
+
+    With `longest` its graph is known to be of the longest bucket, if it is one of several.
+    """
+    params = {**model.arg_params, **model.aux_params}
+    rolled = roll(model.graph)
+    graph = rolled.graph
+    names = [graph.nodes[place].name for place in sorted(graph.needed())
+             if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
+    try:
+        found, notes = shapes_found(graph, params, {}, names)
+    except ExportError:
+        found, notes = {}, []
+    sentences = _renamed(found, given) + _mixed(graph, {
+        **{name: array.shape for name, array in params.items()}, **given, **found})
+    if not longest:
+        sentences += _bucket(rolled, any(' steps: ' in each for each in notes),
+                             {size for shape in given.values() for size in shape})
+    return sentences
+
+
+def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Shapes in which the names of two axes have changed places."""
+    notes = []
+    for name, shape in given.items():
+        plain = [size.partition(':')[0] if isinstance(size, str) else size for size in shape]
+        own = list(found.get(name, ()))
+        if len(own) == len(plain) and any(
+                size in own and isinstance(size, str) and isinstance(other, str) and size != other
+                for size, other in zip(plain, own)):
+            notes.append('the axes of %s are %s in the graph, but %s were given: the names do not '
+                         'move them' % (name, ','.join(map(str, own)), ','.join(map(str, shape))))
+    return notes
+
+
+def _bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[str]:
+    """Whether the graph rolled up keeps a number of steps: in a shape that it states, in nodes or
+    as a bound of lengths. An axis 'time:35' among those `given` makes it any."""
+    kept = bounds(rolled.graph) | {
+        each.steps for each in rolled.findings if stated or each.kind in ('unrolled', 'fixed')}
+    if not (kept or stated) or any(isinstance(size, str) and ':' in size for size in given):
+        return []
+    return ['the graph has %s steps. If it is one bucket of a BucketingModule, save with '
+            'do_rnn_checkpoint(..., module=module): that saves the longest' % (
+                ' and '.join(map(str, sorted(kept - {0}))) or 'a fixed number of')]
+
+
+def _mixed(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Reshapes into rows of another number of elements than those that they read have."""
+    axes: dict[str, Axis] = {}
+    values = infer(graph, {place: [
+        (axes.setdefault(size, Axis(label=size)) if isinstance(size, str) else size,)
+        for size in shapes[node.name]] for place, node in enumerate(graph.nodes)
+        if node.is_variable and node.name in shapes}).axes
+    notes = []
+    for place in sorted(graph.needed()):
+        node = graph.nodes[place]
+        shape: tuple[int, ...] = node.shape if node.op == 'Reshape' and not node.reverse else ()
+        read = values.get(node.inputs[0]) if -1 in shape and shape[-1] > 1 else None
+        # Images are cut in more ways, and weights as the program likes.
+        if read is None or not 1 < len(read) < 4 or None not in map(number_of, read):
+            continue
+        width, wanted = number_of(read[-1]), shape[-1]
+        if width is not None and width % wanted and wanted % width:
+            notes.append('node %s (Reshape) cuts rows of %d numbers into rows of %d, so that each '
+                         'has numbers of several steps: MXNet trains on these without a warning' % (
+                             node.name, width, wanted))
+    return notes

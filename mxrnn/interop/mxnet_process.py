@@ -1,0 +1,231 @@
+"""Models in MXNet, in a process of its own: what it takes by mistake may end the process."""
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib.util
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from typing import Any, BinaryIO, Mapping
+
+import numpy as np
+
+from .._graph.graph import Entry, Graph, Node
+from .._graph.reading import graph_to_json
+from .model import Model
+from .reference import Data, Run, Runner, needed, refusing
+
+__all__ = ['EndedError', 'of_mxnet', 'serve']
+
+#: Keeps MXNet from fusing operators, which gives wrong numbers (docs/mxnet-defects.md).
+_UNFUSED = {'MXNET_SUBGRAPH_BACKEND': 'NONE', 'MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE': '1'}
+#: How many seconds a run may take, and the import of MXNet.
+_LIMIT, _START = 60, 600
+_CODE = 'import sys; sys.path[:] = %r; from mxrnn.interop.mxnet_process import serve; serve()'
+
+
+class EndedError(ValueError):
+    """MXNet has ended its process, or had to be ended, and gives no outputs."""
+
+
+def of_mxnet() -> tuple[str, Runner] | None:
+    """MXNet, if it can be imported."""
+    with _lock:
+        if _child.start():
+            return 'MXNet', lambda model: lambda rolled: _Run(model, rolled)
+    return None
+
+
+class _Run:
+    """Runs a model there; its graph rolled up if `rolled` is a number."""
+
+    def __init__(self, model: Model, rolled: int | None) -> None:
+        self._model, self._rolled = model, rolled
+
+    def __call__(self, data: Data) -> list[np.ndarray]:
+        with _lock:
+            reply = _child.ask(self._model, self._rolled, data)
+        if reply is None:
+            raise EndedError('MXNet ended its process, or took more than %d seconds' % _LIMIT)
+        if isinstance(reply, str):
+            raise ValueError(reply)
+        return reply
+
+
+class _Child:
+    """The process, which lasts as long as this one, and the model that it has."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner, self._model = 0, None  # type: int, Model | None
+
+    def start(self) -> bool:
+        """Start it if it does not run; returns whether it has MXNet."""
+        if self._process is not None and self._owner == os.getpid() and (
+                self._process.poll() is None):
+            return True
+        try:
+            if importlib.util.find_spec('mxnet') is None:
+                return False
+        except (ImportError, ValueError):
+            return False
+        self._owner, self._model = os.getpid(), None
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, '-c', _CODE % [str(each) for each in sys.path]],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                env={**os.environ, **_UNFUSED})
+        except (OSError, TypeError):  # no process can be started, or there is no executable
+            self._process = None
+            return False
+        atexit.register(_end_own, self._process, self._owner)
+        return self._receive(self._process, _START) == 'ready'
+
+    def ask(self, model: Model, rolled: int | None, data: Data) -> Any:
+        """The outputs, or a sentence that says why there are none; None if it has ended."""
+        if not self.start() or self._process is None or self._process.stdin is None:
+            return None
+        try:
+            pickle.dump((None if self._model is model else model, rolled, dict(data)),
+                        self._process.stdin, protocol=4)
+            self._process.stdin.flush()
+        except OSError:
+            return None
+        self._model = model
+        return self._receive(self._process)
+
+    def _receive(self, process: subprocess.Popen[bytes], limit: float = _LIMIT) -> Any:
+        """What it answers; None if it has ended, or is ended as it took too long."""
+        timer = threading.Timer(limit, process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            return pickle.load(process.stdout) if process.stdout is not None else None
+        except (EOFError, OSError, pickle.UnpicklingError):
+            _end(process)
+            return None
+        except BaseException:  # an interrupt: the next one would get this answer
+            _end(process)
+            raise
+        finally:
+            timer.cancel()
+
+
+_lock, _child = threading.Lock(), _Child()
+
+
+def _end_own(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End it, unless this process is a fork of the one that started it."""
+    if owner == os.getpid():
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+# ---- the process itself
+
+#: Executors in which an operator failed: to free one may end or stop the process.
+_failed: list[Any] = []
+
+
+def serve() -> None:
+    """Answer what is asked on the standard input, until it ends."""
+    replies = os.fdopen(os.dup(1), 'wb')
+    os.dup2(2, 1)  # what MXNet prints is no reply
+    from .._runtime.mxnet import mx
+    mx.nd  # noqa: B018  (imported when it is first used)
+    _send(replies, 'ready')
+    runs: dict[int | None, Run] = {}
+    model: Model | None = None
+    while True:
+        try:
+            new, rolled, data = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            if new is not None:
+                model, runs = new, {}
+                # Copies, as oneDNN changes the order of weights where they are.
+                params = {name: mx.nd.array(array, dtype=array.dtype)
+                          for each in (model.arg_params, model.aux_params)
+                          for name, array in each.items()}
+            if model is not None and rolled not in runs:
+                runs[rolled] = _in_mxnet(mx, model.graph, params, rolled)
+            _send(replies, runs[rolled](data))
+        except Exception as error:  # whatever it is, it is what MXNet says
+            _send(replies, str(error) or repr(error))
+
+
+def _send(replies: BinaryIO, what: object) -> None:
+    pickle.dump(what, replies, protocol=4)
+    replies.flush()
+
+
+def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any], rolled: int | None) -> Run:
+    symbol = mx.sym.load_json(_predictions(graph))
+    if rolled is not None:
+        from .._inference.rewriting import roll
+        symbol = roll(symbol, training=False, length=rolled or None)
+    names, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
+
+    def run(data: Data) -> list[np.ndarray]:
+        given = {name: params[name] for name in names if name in params}
+        given.update((name, mx.nd.array(array, dtype=array.dtype))
+                     for name, array in data.items() if name in names)
+        with refusing('MXNet', 'the checkpoint', data):
+            shapes, _, _ = symbol.infer_shape_partial(**{  # infer_shape prints its arguments
+                name: array.shape for name, array in given.items()})
+            types, _, _ = symbol.infer_type(**{name: array.dtype for name, array in given.items()})
+            executor = symbol.bind(mx.cpu(), [
+                given[name] if name in given else mx.nd.zeros(shape, dtype=kind)
+                for name, shape, kind in zip(names, shapes, types)],
+                grad_req='null', aux_states=[params[name] for name in auxiliary])
+            _failed.append(executor)
+            outputs = [each.asnumpy() for each in executor.forward(is_train=False)]
+            _failed.remove(executor)
+            return outputs
+    return run
+
+
+def _predictions(graph: Graph) -> str:
+    """JSON of the graph for MXNet, in which loss heads read a label's variable as it is.
+
+    Its shape then follows from the prediction's, whatever the program makes of its labels. softmax
+    gets a temperature: without one it may end the process (docs/mxnet-defects.md).
+    """
+    read, nodes = needed(graph), []
+    for node in graph.nodes:
+        node = _with_temperature(node)
+        labels = node.inputs_of('label') if node.inputs else []
+        if labels:
+            own = {entry: _variable(graph, entry) for entry in labels}
+            node = node._replace(inputs=tuple(
+                own[entry] if entry in own and graph.nodes[own[entry].node].name not in read
+                else entry for entry in node.inputs))
+        nodes.append(node)
+    return graph_to_json(graph._replace(nodes=tuple(nodes)).ending_in(graph.heads), indent=None)
+
+
+def _with_temperature(node: Node) -> Node:
+    if node.op in ('softmax', 'log_softmax') and node.temperature is None:
+        node = node._replace(attrs={**node.attrs, 'temperature': '1.0'})
+    return node._replace(subgraphs=tuple(
+        each._replace(nodes=tuple(map(_with_temperature, each.nodes)))
+        for each in node.subgraphs)) if node.subgraphs else node
+
+
+def _variable(graph: Graph, entry: Entry) -> Entry:
+    """The first variable that an output is computed of."""
+    while graph.nodes[entry.node].inputs:
+        entry = graph.nodes[entry.node].inputs[0]
+    return entry

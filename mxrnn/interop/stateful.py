@@ -1,0 +1,198 @@
+"""Graphs of sequences in steps, for all ways out; a refusal says what to do."""
+from __future__ import annotations
+
+import contextlib
+from typing import Container, Iterator, Mapping, Sequence, Union
+
+import numpy as np
+
+from .. import _check
+from .._graph.graph import Graph
+from .._graph.rolling import RolledGraph, roll
+from .._graph.shapes.axes import Factors
+from .._graph.shapes.infer import infer
+from .._graph.shapes.inputs import Named, ShapesError, Whole, found_shapes
+from .._graph.shapes.sizes import Axis, resolve
+from .._graph.stepping import StateError, Stepped, with_states
+from .registry import ExportError
+
+__all__ = ['blaming_axes', 'check_names', 'check_shapes', 'check_types', 'how_to_free', 'in_steps',
+           'rank_mismatch', 'shapes_found']
+
+#: Shapes of inputs by name: numbers, and names of axes of any size.
+Shapes = Mapping[str, Sequence[Union[int, str]]]
+
+
+def check_names(name: str, given: object, graph: Graph) -> None:
+    """Refuse an argument, called `name`, that is no dict by names of the graph's variables."""
+    known = graph.arguments + graph.auxiliary
+    for key in _check.instance(name, given, Mapping, 'a dict by names of inputs'):
+        if key not in known:
+            raise ValueError('%s must be of arguments of the model, such as %s; got %r' % (
+                name, ', '.join([*graph.arguments[:3], *['…'] * (len(graph.arguments) > 3)]), key))
+
+
+def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()
+                 ) -> dict[str, Named]:
+    """Return `inputs` with Python's integers; refuse those that are no shapes of the graph's
+    variables, or of some in `params`."""
+    check_names('inputs', inputs, graph)
+    shapes: dict[str, Named] = {}
+    for key, shape in inputs.items():  # type: ignore[attr-defined]
+        _check.instance('inputs[%r]' % key, shape, (tuple, list), 'a tuple of names and integers')
+        shapes[key] = tuple(
+            size if isinstance(size, str) and size else
+            _check.integer('each axis of inputs[%r] that is no name' % key, size, 1)
+            for size in shape)
+        counted = [size for size in shape if isinstance(size, str) and ':' in size]
+        if counted:
+            raise ValueError('a number of steps in the graph becomes an axis, as %r, in ONNX files '
+                             'alone: sources and modules in steps keep it' % counted[0])
+        if key in params:
+            raise ValueError('inputs must be of arguments that have no value in the model, '
+                             'got %r, a parameter' % key)
+    return shapes
+
+
+def check_types(types: object, graph: Graph) -> None:
+    """Refuse `types` that are no types by names of the graph's variables."""
+    check_names('types', types, graph)
+    for key, dtype in types.items():  # type: ignore[attr-defined]
+        _check.dtype('types[%r]' % key, dtype)
+        if isinstance(dtype, str) and dtype not in ('bfloat16', np.dtype(dtype).name):
+            raise ValueError("types[%r] must be the full name of a type, such as '%s', got %r"
+                             % (key, np.dtype(dtype).name, dtype))
+
+
+def how_to_free(graph: Graph) -> str:
+    """What to do with a graph that `fuse` made for one number of steps; '' for others."""
+    if not any(node.op == 'RNN' and '_fused_' in node.name for node in graph.nodes):
+        return ''
+    return ('mxrnn.fuse made the graph for its number of steps: build and save it without fuse '
+            '(run --fuse), or with fuse(cell).unroll(None, ...); the weights stay the same')
+
+
+def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+                 missing: Sequence[str], whole: RolledGraph | None = None
+                 ) -> tuple[dict[str, Named], list[str]]:
+    """Shapes that the graph tells, or the `whole` one, of which it was rolled up, and sentences on
+    those that are numbers, with a cure."""
+    sizes = {name: np.shape(array) for name, array in params.items()}
+    steps = whole and Whole(whole.graph, frozenset(
+        each.steps for each in whole.findings if each.kind != 'unrolled'))
+    try:
+        found, notes = found_shapes(graph, sizes, given, missing, steps)
+    except ShapesError as error:
+        if not given:
+            raise ExportError(str(error)) from None
+        reason = rank_mismatch(graph, params, given, sizes=True)
+        if reason:  # without these, those that are missing follow
+            raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
+        raise ExportError('%s\nThese shapes were given (inputs, --input): %s' % (error, '; '.join(
+            '%s=%s' % (name, ','.join(map(str, shape))) for name, shape in given.items()))
+        ) from None
+    cure = how_to_free(graph) if any(' step' in note for note in notes) else ''
+    return found, notes + [cure] * bool(cure)
+
+
+def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+             notes: Sequence[str] = (), layers: bool = False
+             ) -> tuple[Stepped, dict[str, Named]]:
+    """A rolled graph in steps, as `with_states` makes it, and the shapes of its inputs.
+
+    `notes` are sentences on those that are `given`.
+
+    Raises
+    ------
+    ExportError
+        It uses several steps of a sequence at once, or does not tell a shape.
+    """
+    own = [graph.nodes[place].name for place in sorted(graph.needed())
+           if graph.nodes[place].is_variable]
+    own = [name for name in own if name in given or name not in params]
+    missing = [name for name in own if name not in given]
+    found, further = (shapes_found(graph, params, given, missing) if missing
+                      else ({}, []))
+    shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
+    _check_sizes(graph, params, given, shapes)
+    try:
+        stepped = with_states(graph, shapes, {
+            name: np.shape(array) for name, array in params.items()}, layers)
+    except StateError as error:
+        cure = how_to_free(graph) if 'number of steps' in str(error) else ''
+        raise ExportError('\n'.join(filter(None, dict.fromkeys([
+            str(error), *notes, *further, cure])))) from None
+    # the axis of steps has one name: in the table of states it is time
+    named = {size for shape in given.values() for size in shape}
+    times = {size for name in missing for size, word in zip(
+        shapes[name], stepped.axes.get(name, ())) if word == 'time'} - named
+    if 'time' in named or any('time' in shape for shape in shapes.values()):
+        return stepped, shapes
+    own_shapes, all_shapes = ({name: tuple(['time' if size in times else size for size in shape])
+                               for name, shape in each.items()}
+                              for each in (stepped.shapes, shapes))
+    return stepped._replace(shapes=own_shapes), all_shapes
+
+
+def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False
+                  ) -> str:
+    """A sentence on `given` shapes that have more or fewer axes than the graph tells by itself, or
+    other `sizes`; '' without any."""
+    names = [graph.nodes[place].name for place in sorted(graph.needed())
+             if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
+    try:
+        found = shapes_found(roll(graph).graph, params, {}, names)[0]
+    except ExportError:
+        return ''
+    wrong = [name for name in names if name in given and (
+        len(given[name]) != len(found[name]) or sizes and any(
+            isinstance(own, int) and isinstance(other, int) and own != other
+            for own, other in zip(given[name], found[name])))]
+    told, got = (' '.join('%s=%s' % (name, ','.join(map(str, shapes[name]))) for name in wrong)
+                 for shapes in (found, given))
+    return 'The graph by itself tells %s, but inputs (--input) give %s' % (
+        told, got) if wrong else ''
+
+
+@contextlib.contextmanager
+def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> Iterator[None]:
+    """Name the inputs that were given too few or too many axes, if the graph is refused."""
+    try:
+        yield
+    except ExportError as error:
+        reason = given and rank_mismatch(graph, params, given)
+        if not reason:
+            raise
+        raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
+
+
+def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, shapes: Shapes
+                 ) -> None:
+    """Refuse batches and numbers of steps in `given` that contradict each other, or the graph.
+
+    What a Reshape cuts or joins belongs together no longer.
+    """
+    labels: dict[object, Axis] = {}
+    places: dict[Axis, tuple[str, int]] = {}  # where an axis is, and its size
+
+    def axis_of(name: str, at: int, size: int | str) -> Factors:
+        if isinstance(size, str):
+            return (labels.setdefault(size, Axis(label=size, free=True)),)
+        if name not in given or size == 1 or at > 1:  # neither batch nor time; 1 is repeated
+            return (size,)
+        axis = Axis(label='%s[%d]' % (name, at), free=True)
+        axis.given = size
+        places[axis] = 'axis %d of %s' % (at, name), size
+        return (axis,)
+    needed = graph.needed()
+    infer(graph, {place: [axis_of(node.name, at, size) for at, size in enumerate(
+        shapes[node.name] if node.name in shapes else np.shape(params[node.name]))]
+        for place, node in enumerate(graph.nodes) if place in needed and node.is_variable})
+    first: dict[object, tuple[str, int]] = {}
+    for axis, (where, size) in places.items():
+        known = resolve(axis)
+        other, wanted = ('the graph', known) if isinstance(known, int) else first.setdefault(
+            known, (where, size))
+        if wanted != size:
+            raise ValueError('inputs must have one size where axes belong together: %s has %d, '
+                             '%s %s' % (where, size, other, wanted))
