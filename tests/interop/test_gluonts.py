@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
+from mxrnn._graph.rolling import roll
 from mxrnn.interop import gluonts
 
 from .. import mx
@@ -199,6 +200,41 @@ def test_graphs_of_forecasters_give_what_mxnet_gives(form, tmp_path):
         assert (abs(run.std(step) / spread - 1) < 0.6).all()
 
 
+def _mean(features):
+    return S.squeeze(_dense(features, 1, 'mean'), axis=-1)
+
+
+def test_a_decoder_with_features_of_each_step_becomes_a_loop():
+    symbol = deepar(_mean)
+    random = np.random.RandomState(0)
+    data = {name: random.normal(size=shape).astype('f') for name, shape in SHAPES.items()}
+    executor = bound(symbol, SHAPES, {}, data)
+    weights = {name: array.asnumpy() for name, array in executor.arg_dict.items()
+               if name not in SHAPES}
+    graph = interop.graph_from_json(symbol.tojson())
+    assert {(found.steps, found.kind) for found in roll(graph).findings} >= {
+        (PAST, 'kernel'), (AHEAD, 'loop')}
+    module = interop.to_torch(interop.Model(graph, weights, {})).eval()
+    with torch.no_grad():
+        found = module(**{name: torch.from_numpy(each) for name, each in data.items()})
+    np.testing.assert_allclose(found, executor.forward()[0].asnumpy(), atol=1e-6)
+
+
+def test_a_decoder_that_keeps_all_it_drew_is_left_as_it_is():
+    """Its two layers and their states are one finding."""
+    past, (future, zeros) = _variable('data0'), (_variable('data2'), S.zeros((BATCH, 4)))
+    cells = [mx.gluon.rnn.LSTMCell(4, prefix='layer%d_' % at) for at in range(2)]
+    states = [[zeros, zeros], [zeros, zeros]]
+    for step in range(AHEAD):
+        output = S.Concat(S.slice_axis(past, axis=1, begin=-3, end=None), S.reshape(
+            S.slice_axis(future, axis=1, begin=step, end=step + 1), (0, -1)), dim=1)
+        for at, cell in enumerate(cells):
+            output, states[at] = cell(output, states[at])
+        past = S.Concat(past, _dense(output, 1, 'mean'), dim=1)
+    found, = roll(interop.graph_from_json(past.tojson())).findings
+    assert found.kind == 'unrolled' and 'grows' in found.what
+
+
 # ---- folders
 
 PREDICTOR = 'gluonts.mx.model.predictor.SymbolBlockPredictor'
@@ -375,7 +411,7 @@ for name, estimator in (('deepar', DeepAREstimator), ('mqrnn', MQRNNEstimator)):
     dataset = series('H', 12)
     predictor = estimator(freq='H', prediction_length=12, context_length=24, trainer=Trainer(
         epochs=2, num_batches_per_epoch=10)).train(dataset)
-%s
+SAVING
     np.savez(name + '.npz', **forecasts(predictor, dataset))
 '''
 
@@ -405,7 +441,7 @@ def test_models_of_gluonts_forecast_in_todays(tmp_path):
     def run(python, *arguments):
         subprocess.run([str(python), *map(str, arguments)], cwd=tmp_path, check=True)
     for name, python, lines, program in (
-            ('old', 'python3.8', old, TRAIN % saving),
+            ('old', 'python3.8', old, TRAIN.replace('SAVING', saving)),
             ('new', sys.executable, new.replace('.[', '%s[' % ROOT), PREDICT)):
         run(python, '-m', 'venv', name)
         for line in lines.strip().splitlines():

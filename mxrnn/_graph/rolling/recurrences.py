@@ -199,7 +199,9 @@ class _Search:
         owners = [self.values.owner[value] for value in lanes]
         if len(set(lanes)) < len(lanes):
             return False
-        return len(set(owners)) == 1 or not any(self.values.nodes[i].op for i in owners)
+        read = {tuple(self.values.args[i]) for i in owners}
+        return len(set(owners)) == 1 or len(read) == 1 and () not in read or not any(
+            self.values.nodes[i].op for i in owners)
 
     # ---- the last step
 

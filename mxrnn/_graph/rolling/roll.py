@@ -228,14 +228,17 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequenc
     taken = {node for each in others for node in each.recurrence.nodes}
     found: list[_Found] = []
     failed: list[tuple[list[int], Finding]] = []
+    told: set[int] = set()  # the nodes of recurrences that were declined as a whole
     ways = chains(values) if planner is None else direct_chains(values, taken)
     pending = [(-len(chain), False, chain) for chain in ways]
     heapq.heapify(pending)
     while pending:
         length, again, chain = heapq.heappop(pending)
         name = _name([values.nodes[i].name for i in chain])
+        nodes: set[int] = set()
         try:
             recurrence = find_recurrence(values, chain, taken)
+            nodes = recurrence.nodes
             if not again and all(values.are_one(each.lanes) for each in recurrence.outside):
                 # It may go through layers that share weights: those of as many steps come first.
                 heapq.heappush(pending, (length, True, chain))
@@ -247,7 +250,9 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequenc
         except Taken:
             continue  # layers that share weights: it goes through them, not through time
         except Declined as declined:
-            failed.append((chain, Finding(name, len(chain), 'unrolled', str(declined))))
+            if not told.issuperset(chain):
+                failed.append((chain, Finding(name, len(chain), 'unrolled', str(declined))))
+            told |= nodes
             continue
         if planner:
             assert isinstance(what, Loop)
