@@ -16,6 +16,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import linecache
 import os
 import runpy
 import site
@@ -75,7 +76,8 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
 
 @contextlib.contextmanager
 def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
-    """Let the traceback of an error begin with the program, whose globals these are."""
+    """Let the traceback of an error begin with the program, whose globals these are, and end with
+    what called mxrnn, if mxrnn refused something."""
     try:
         yield
     except BaseException:
@@ -85,10 +87,24 @@ def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
                     trace: types.TracebackType | None) -> None:
             while trace is not None and trace.tb_frame.f_globals is not program:
                 trace = trace.tb_next
+            _leave_out_own(trace)
             show(kind, error.with_traceback(trace), trace)
 
         sys.excepthook = shorter
         raise
+
+
+def _leave_out_own(trace: types.TracebackType | None) -> None:
+    """Cut the last frames off a traceback if they are mxrnn's and end with a `raise`."""
+    last = caller = trace
+    while trace is not None:
+        last = trace
+        if not trace.tb_frame.f_globals.get('__name__', '').startswith('mxrnn.'):
+            caller = trace
+        trace = trace.tb_next
+    if last is not None and caller is not None and linecache.getline(
+            last.tb_frame.f_code.co_filename, last.tb_lineno).lstrip().startswith('raise '):
+        caller.tb_next = None
 
 
 def _source(program: str) -> bytes:
