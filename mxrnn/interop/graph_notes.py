@@ -28,7 +28,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     names = [graph.nodes[place].name for place in sorted(graph.needed())
              if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
     try:
-        found, notes = shapes_found(graph, params, {}, names)
+        found, notes, *_ = shapes_found(graph, params, {}, names)
     except ExportError:
         found, notes = {}, []
     sentences = _renamed(found, given) + _mixed(graph, {

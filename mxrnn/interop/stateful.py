@@ -11,7 +11,7 @@ from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, roll
 from .._graph.shapes.axes import Factors
 from .._graph.shapes.infer import infer
-from .._graph.shapes.inputs import Named, ShapesError, Whole, found_shapes
+from .._graph.shapes.inputs import Found, Named, ShapesError, Whole, found_shapes
 from .._graph.shapes.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
 from .registry import ExportError
@@ -73,15 +73,14 @@ def how_to_free(graph: Graph) -> str:
 
 
 def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-                 missing: Sequence[str], whole: RolledGraph | None = None
-                 ) -> tuple[dict[str, Named], list[str]]:
+                 missing: Sequence[str], whole: RolledGraph | None = None) -> Found:
     """Shapes that the graph tells, or the `whole` one, of which it was rolled up, and sentences on
     those that are numbers, with a cure."""
     sizes = {name: np.shape(array) for name, array in params.items()}
     steps = whole and Whole(whole.graph, frozenset(
         each.steps for each in whole.findings if each.kind != 'unrolled'))
     try:
-        found, notes = found_shapes(graph, sizes, given, missing, steps)
+        found = found_shapes(graph, sizes, given, missing, steps)
     except ShapesError as error:
         if not given:
             raise ExportError(str(error)) from None
@@ -91,8 +90,8 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         raise ExportError('%s\nThese shapes were given (inputs, --input): %s' % (error, '; '.join(
             '%s=%s' % (name, ','.join(map(str, shape))) for name, shape in given.items()))
         ) from None
-    cure = how_to_free(graph) if any(' step' in note for note in notes) else ''
-    return found, notes + [cure] * bool(cure)
+    cure = how_to_free(graph) if any(' step' in note for note in found.notes) else ''
+    return found._replace(notes=found.notes + [cure] * bool(cure))
 
 
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
@@ -111,8 +110,8 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
            if graph.nodes[place].is_variable]
     own = [name for name in own if name in given or name not in params]
     missing = [name for name in own if name not in given]
-    found, further = (shapes_found(graph, params, given, missing) if missing
-                      else ({}, []))
+    found, further, *_ = (shapes_found(graph, params, given, missing) if missing
+                          else Found({}, [], {}, {}))
     shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
     _check_sizes(graph, params, given, shapes)
     try:
@@ -141,7 +140,7 @@ def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     names = [graph.nodes[place].name for place in sorted(graph.needed())
              if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
     try:
-        found = shapes_found(roll(graph).graph, params, {}, names)[0]
+        found = shapes_found(roll(graph).graph, params, {}, names).shapes
     except ExportError:
         return ''
     wrong = [name for name in names if name in given and (

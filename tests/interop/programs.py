@@ -5,7 +5,7 @@ from typing import Any, Callable, NamedTuple
 
 from .. import mx, rnn
 
-__all__ = ['PROGRAMS', 'Program']
+__all__ = ['PROGRAMS', 'WIDER', 'Program']
 
 S = mx.sym
 V = S.Variable
@@ -577,3 +577,348 @@ def gates_of_joined_inputs() -> Any:
         new = S.Activation(dense('new', UNITS, step, reset * state), act_type='tanh')
         state = update * state + (1 - update) * new
     return S.LinearRegressionOutput(S.FullyConnected(state, num_hidden=3, name='out'), V('label'))
+
+
+# ---- published models, as their programs built them from 2015 on
+
+class _Weights(dict):  # type: ignore[type-arg]
+    """Variables by name, each made once."""
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = V(name)
+        return self[name]
+
+
+def _dense(weights: _Weights, data: Any, name: str, units: int, **options: Any) -> Any:
+    return S.FullyConnected(data, weight=weights[name + '_weight'], bias=weights[name + '_bias'],
+                            num_hidden=units, **options)
+
+
+def _lstm_of_2015(weights: _Weights, name: str, step: Any, memory: Any, hidden: Any,
+                  units: int = UNITS) -> tuple[Any, Any]:
+    gates = _dense(weights, step, name + '_i2h', 4 * units) + _dense(
+        weights, hidden, name + '_h2h', 4 * units)
+    enter, change, forget, show = S.SliceChannel(gates, num_outputs=4)
+    memory = S.Activation(forget, act_type='sigmoid') * memory + S.Activation(
+        enter, act_type='sigmoid') * S.Activation(change, act_type='tanh')
+    return memory, S.Activation(show, act_type='sigmoid') * S.Activation(memory, act_type='tanh')
+
+
+def _over(weights: _Weights, name: str, steps: Any, units: int = UNITS) -> list[Any]:
+    """The LSTM over steps, its begin states being inputs."""
+    memory, hidden, found = weights[name + '_init_c'], weights[name + '_init_h'], []
+    for step in steps:
+        memory, hidden = _lstm_of_2015(weights, name, step, memory, hidden, units)
+        found.append(hidden)
+    return found
+
+
+def _both_ways(weights: _Weights, name: str, steps: Any) -> list[Any]:
+    steps = list(steps)
+    there = _over(weights, name + '_f', steps, 4)
+    back = _over(weights, name + '_b', steps[::-1], 4)[::-1]
+    return [S.Concat(*pair, dim=1) for pair in zip(there, back)]
+
+
+def _inits(*names: str, units: int = UNITS) -> dict[str, tuple[int | str, ...]]:
+    return {'%s_init_%s' % (name, state): ('batch', units) for name in names for state in 'ch'}
+
+
+def _features_of_images(image: Any, height: int) -> Any:
+    """Convolutions that leave one row of a quarter of the columns."""
+    for i, pool in enumerate(((2, 2), (2, 2), (height // 4, 1))):
+        image = S.Convolution(image, kernel=(3, 3), pad=(1, 1), num_filter=4 + i,
+                              name='conv%d' % i)
+        image = S.Activation(S.BatchNorm(image, name='norm%d' % i), act_type='relu')
+        image = S.Pooling(image, pool_type='max', kernel=pool, stride=pool)
+    return image
+
+
+COLUMNS = 4 * TIME
+#: Programs whose images may have any number of columns once their steps are rolled up.
+WIDER = ('ocr_of_columns_behind_rows', 'deep_speech_by_hand', 'keyword_spotting')
+
+
+@program({'data': ('batch', 1, 'data_2', 'data_3'),
+          **_inits('l0_f', 'l0_b', 'l1_f', 'l1_b', units=4)},
+         data=('batch', 1, 16, COLUMNS), label=('batch', 3))
+def ocr_of_columns_behind_rows() -> Any:
+    """CNN, four LSTMs by hand, CTC: each step is (batch, channels, 1)."""
+    weights = _Weights()
+    image = _features_of_images(weights['data'], 16)
+    steps = S.SliceChannel(image, num_outputs=TIME, axis=3, squeeze_axis=True)
+    for layer in range(2):
+        steps = _both_ways(weights, 'l%d' % layer, steps)
+    scores = _dense(weights, S.Concat(*steps, dim=0), 'pred', WORDS)
+    loss = S.ctc_loss(S.Reshape(scores, shape=(-4, TIME, -1, 0)), weights['label'])
+    return S.Group([S.softmax(scores, name='chances'), S.MakeLoss(loss, name='ctc')])
+
+
+@program({'data': ('batch', 3, 'data_2', 'data_3')}, data=('batch', 3, 8, COLUMNS),
+         label=('batch', 4))
+def crnn_of_three_axes() -> Any:
+    """Each step is cut from (batch, channels, columns)."""
+    image = _features_of_images(V('data'), 8)
+    columns = S.Reshape(image, shape=(0, -3, -2))
+    columns = S.SliceChannel(columns, axis=2, num_outputs=TIME, squeeze_axis=1)
+    cell = rnn.BidirectionalCell(rnn.GRUCell(UNITS, prefix='f_'), rnn.GRUCell(UNITS, prefix='b_'))
+    outputs, _ = cell.unroll(TIME, list(columns), merge_outputs=False)
+    scores = S.FullyConnected(S.concat(*outputs, dim=0), num_hidden=WORDS, name='pred')
+    scores = S.Reshape(scores, shape=(-4, TIME, -1, WORDS))
+    loss = S.contrib.ctc_loss(data=scores, label=V('label'))
+    return S.Group([S.BlockGrad(S.softmax(scores, axis=2)), S.MakeLoss(loss)])
+
+
+@program({'data': ('batch', 'data_1', 'data_2'), 'forward_init_h': ('batch', UNITS),
+          'back_init_h': ('batch', UNITS)}, data=('batch', 2 * TIME, 9), label=('batch', 4))
+def deep_speech_by_hand() -> Any:
+    """Convolution over time and frequencies, GRUs in both directions, norms, CTC."""
+    weights = _Weights()
+    image = S.Reshape(weights['data'], shape=(-4, -1, 1, -2))
+    image = S.Convolution(image, kernel=(3, 3), stride=(2, 2), pad=(1, 1), num_filter=3, name='c')
+    image = S.clip(S.BatchNorm(image, fix_gamma=False, name='n'), 0, 20)
+    hidden = S.Reshape(S.transpose(image, axes=(0, 2, 1, 3)), shape=(0, 0, -3))
+
+    def gru(name: str, steps: Any) -> list[Any]:
+        state, found = weights[name + '_init_h'], []
+        for step in steps:
+            own, other = (S.SliceChannel(_dense(weights, each, '%s_%s' % (name, group), 2 * UNITS),
+                                         num_outputs=2) for group, each in (('i2h', step),
+                                                                            ('h2h', state)))
+            update, reset = (S.Activation(own[i] + other[i], act_type='sigmoid') for i in range(2))
+            new = S.Activation(_dense(weights, step, name + '_trans_i2h', UNITS) + _dense(
+                weights, reset * state, name + '_trans_h2h', UNITS), act_type='tanh')
+            state = state + update * (new - state)
+            found.append(state)
+        return found
+    steps = list(S.SliceChannel(hidden, num_outputs=TIME, axis=1, squeeze_axis=True))
+    back = gru('back', steps[::-1])[::-1]
+    steps = [S.Concat(*pair, dim=1) for pair in zip(gru('forward', steps), back)]
+    scores = _dense(weights, S.BatchNorm(S.Concat(*steps, dim=0), fix_gamma=False, name='last'),
+                    'pred', WORDS)
+    loss = S.ctc_loss(S.Reshape(scores, shape=(TIME, -1, WORDS)), weights['label'])
+    return S.Group([S.softmax(scores), S.MakeLoss(loss)])
+
+
+@program({'data': ('batch', TIME), **_inits('l0', 'l1', 'l2')}, softmax_label=('batch', TIME))
+def character_model_of_2015() -> Any:
+    weights = _Weights()
+    words = S.Embedding(S.Cast(weights['data'], dtype='float32'), weight=weights['embed_weight'],
+                        input_dim=WORDS, output_dim=WIDTH, name='embed')
+    steps = S.SliceChannel(words, num_outputs=TIME, squeeze_axis=True)
+    for layer in range(3):
+        steps = [S.Dropout(each, p=.2) for each in _over(weights, 'l%d' % layer, steps)]
+    scores = _dense(weights, S.Concat(*steps, dim=0), 'cls', WORDS)
+    label = S.Reshape(S.transpose(weights['softmax_label']), shape=(-1,))
+    return S.SoftmaxOutput(scores, label, name='softmax')
+
+
+@program({'data': ('batch', 1), **_inits('l0', 'l1')}, softmax_label=('batch',))
+def a_character_at_a_time() -> Any:
+    """The same model for inference: one step, whose states are outputs."""
+    weights, states = _Weights(), []
+    value = S.Embedding(weights['data'], weight=weights['embed_weight'], input_dim=WORDS,
+                        output_dim=WIDTH)
+    value, = S.SliceChannel(value, num_outputs=1, squeeze_axis=True)
+    for name in ('l0', 'l1'):
+        memory, value = _lstm_of_2015(weights, name, value, weights[name + '_init_c'],
+                                      weights[name + '_init_h'])
+        states += [S.BlockGrad(memory, name=name + '_last_c'),
+                   S.BlockGrad(value, name=name + '_last_h')]
+    scores = _dense(weights, value, 'cls', WORDS)
+    return S.Group([S.SoftmaxOutput(scores, weights['softmax_label'], name='softmax'), *states])
+
+
+@program({'data': ('batch', TIME), 'l0_init_h': ('batch', UNITS)}, {'data': ('batch', 7)},
+         softmax_label=('batch', TIME))
+def rnn_with_norms_of_2016() -> Any:
+    weights, hidden = _Weights(), V('l0_init_h')
+    words = S.Embedding(weights['data'], weight=weights['embed_weight'], input_dim=WORDS,
+                        output_dim=WIDTH)
+    outputs = []
+    for t, step in enumerate(S.SliceChannel(words, num_outputs=TIME, squeeze_axis=1)):
+        hidden = S.Activation(_dense(weights, step, 'i2h', UNITS) + _dense(
+            weights, hidden, 'h2h', UNITS), act_type='tanh')
+        hidden = S.BatchNorm(hidden, name='norm%d' % t)
+        outputs.append(hidden)
+    label = S.Reshape(S.transpose(weights['softmax_label']), shape=(-1,))
+    return S.SoftmaxOutput(_dense(weights, S.Concat(*outputs, dim=0), 'cls', WORDS), label,
+                           name='softmax')
+
+
+@program({'data': ('batch', 24, 3)}, label=('batch', 3))
+def lstnet_of_the_example() -> Any:
+    """Filters of several sizes, GRUs, each third step of a second stack, an autoregression."""
+    data, found = V('data'), []
+    image = S.Reshape(data, shape=(0, 1, 24, 3))
+    for size in (6, 4):
+        padded = S.pad(image, mode='constant', pad_width=(0, 0, 0, 0, size - 1, 0, 0, 0))
+        conv = S.Activation(S.Convolution(padded, kernel=(size, 3), num_filter=4), act_type='relu')
+        found.append(S.Reshape(S.transpose(conv, axes=(0, 2, 1, 3)), shape=(0, 0, 0)))
+    hidden = S.Dropout(S.Concat(*found, dim=2), p=.2)
+    outputs, _ = stack(rnn.GRUCell(UNITS), rnn.DropoutCell(.2)).unroll(24, hidden)
+    skipped, _ = rnn.LSTMCell(4, 'skip_').unroll(24, hidden, merge_outputs=False)
+    skipped.reverse()
+    joined = S.Concat(outputs[-1], *[skipped[i] for i in range(0, 24, 8)], dim=1)
+    linear = [S.FullyConnected(S.slice_axis(data, axis=2, begin=i, end=i + 1), num_hidden=1)
+              for i in range(3)]
+    total = S.FullyConnected(joined, num_hidden=3) + S.Concat(*linear, dim=1)
+    return S.LinearRegressionOutput(total, V('label'))
+
+
+@program({'data': ('batch', 2, TIME)}, softmax_label=('batch', TIME))
+def dilated_convolutions_before_a_cell() -> Any:
+    hidden = S.Convolution(V('data'), kernel=(1,), num_filter=4, name='in')
+    for i in range(2):
+        padded = S.Concat(S.zeros_like(S.slice_axis(hidden, axis=2, begin=0, end=2 ** i)), hidden,
+                          dim=2)
+        both = [S.Convolution(padded, kernel=(2,), dilate=(2 ** i,), num_filter=4,
+                              name='d%d_%s' % (i, name)) for name in ('filter', 'gate')]
+        hidden = hidden + S.tanh(both[0]) * S.sigmoid(both[1])
+    steps = S.SliceChannel(hidden, num_outputs=TIME, axis=2, squeeze_axis=True)
+    outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, list(steps), merge_outputs=True)
+    scores = S.FullyConnected(outputs, num_hidden=WORDS, flatten=False, name='pred')
+    return S.SoftmaxOutput(scores, V('softmax_label'), preserve_shape=True, name='softmax')
+
+
+@program({'data': ('batch', 1, 'data_2', 'data_3')}, data=('batch', 1, 2 * TIME, 10),
+         softmax_label=('batch',))
+def keyword_spotting() -> Any:
+    """Convolution with a stride over time and frequencies, both directions, one answer."""
+    image = S.Convolution(V('data'), kernel=(4, 5), stride=(2, 3), pad=(1, 1), num_filter=4)
+    image = S.Activation(image, act_type='relu')
+    steps = list(S.SliceChannel(image, num_outputs=TIME, axis=2, squeeze_axis=True))
+    cell = rnn.BidirectionalCell(rnn.GRUCell(UNITS, 'l_'), rnn.GRUCell(UNITS, 'r_'))
+    outputs, states = cell.unroll(TIME, steps)
+    scores = S.FullyConnected(S.Concat(outputs[-1], outputs[0], dim=1), num_hidden=5, name='fc1')
+    scores = S.FullyConnected(S.Activation(scores, act_type='relu'), num_hidden=4, name='fc2')
+    return S.SoftmaxOutput(scores, name='softmax')
+
+
+@program({'data': ('time', 3)}, softmax_label=('time', 3))
+def graph_of_r() -> Any:
+    """rnn.graph: the operator, whose vector and begin states are weights."""
+    embed = S.Embedding(V('data'), weight=V('embed.weight'), input_dim=WORDS, output_dim=WIDTH)
+    outputs = S.RNN(embed, V('rnn.params.weight'), V('rnn.state', shape=(2, 3, UNITS)),
+                    V('rnn.state.cell', shape=(2, 3, UNITS)), mode='lstm', state_size=UNITS,
+                    num_layers=2, state_outputs=True, p=.1, name='rnn')
+    hidden = S.reshape(outputs[0], shape=(-1, UNITS))
+    decode = S.FullyConnected(hidden, weight=V('cls.weight'), bias=V('cls.bias'),
+                              num_hidden=WORDS, name='decode')
+    label = S.reshape(V('softmax_label'), shape=(-1,))
+    return S.SoftmaxOutput(decode, label, use_ignore=True, name='loss')
+
+
+@program({'data': (3, TIME)}, softmax_label=(3, TIME))
+def lstm_of_r() -> Any:
+    """mx.lstm: begin states are weights, as many rows as the batch had."""
+    embed = S.Embedding(V('data'), weight=V('embed.weight'), input_dim=WORDS, output_dim=WIDTH)
+    names = {key: V('l1.%s' % key) for key in ('i2h.weight', 'i2h.bias', 'h2h.weight', 'h2h.bias')}
+    memory, hidden = (V('l1.init.%s' % key, shape=(3, UNITS)) for key in 'ch')
+    outputs = []
+    for t, step in enumerate(S.SliceChannel(embed, num_outputs=TIME, squeeze_axis=1)):
+        i2h, h2h = (S.FullyConnected(value, weight=names[key + '.weight'], num_hidden=4 * UNITS,
+                                     bias=names[key + '.bias'], name='t%d.l1.%s' % (t + 1, key))
+                    for key, value in (('i2h', step), ('h2h', hidden)))
+        enter, change, forget, show = S.SliceChannel(i2h + h2h, num_outputs=4)
+        memory = S.Activation(forget, act_type='sigmoid') * memory + S.Activation(
+            enter, act_type='sigmoid') * S.Activation(change, act_type='tanh')
+        hidden = S.Activation(show, act_type='sigmoid') * S.Activation(memory, act_type='tanh')
+        outputs.append(hidden)
+    scores = S.FullyConnected(S.Concat(*outputs, dim=0), weight=V('cls.weight'),
+                              bias=V('cls.bias'), num_hidden=WORDS)
+    label = S.Reshape(S.transpose(V('softmax_label')), shape=(-1,))
+    return S.SoftmaxOutput(scores, label, name='sm')
+
+
+class _Tagger(mx.gluon.HybridBlock):  # type: ignore[misc, name-defined]
+    """Words, a recurrence, scores of each step."""
+
+    def __init__(self, recurrence: Any, unroll: bool) -> None:
+        super().__init__(prefix='tagger_')
+        with self.name_scope():
+            self._unroll = unroll
+            self.embed = mx.gluon.nn.Embedding(WORDS, WIDTH)
+            self.recurrence = recurrence
+            self.scores = mx.gluon.nn.Dense(3, flatten=False)
+
+    def hybrid_forward(self, F: Any, data: Any) -> Any:
+        steps = self.embed(data)
+        if self._unroll:
+            steps, _ = self.recurrence.unroll(TIME, steps, layout='NTC', merge_outputs=True)
+        else:
+            steps = F.swapaxes(self.recurrence(F.swapaxes(steps, 0, 1)), 0, 1)
+        return self.scores(steps)
+
+
+def _gluon(unroll: bool, make: Callable[[], Any]) -> Any:
+    return _Tagger(make(), unroll)(V('data'))
+
+
+@program({'data': ('batch', TIME)})
+def gluon_gru_cells() -> Any:
+    return _gluon(True, lambda: mx.gluon.rnn.GRUCell(UNITS, prefix='gru_'))
+
+
+@program({'data': ('batch', TIME)})
+def gluon_stack_of_cells() -> Any:
+    def make() -> Any:
+        cells = mx.gluon.rnn.HybridSequentialRNNCell(prefix='')
+        cells.add(mx.gluon.rnn.LSTMCell(UNITS, prefix='l0_'))
+        cells.add(mx.gluon.rnn.DropoutCell(.3, prefix='drop_'))
+        cells.add(mx.gluon.rnn.ResidualCell(mx.gluon.rnn.GRUCell(UNITS, prefix='l1_')))
+        cells.add(mx.gluon.rnn.RNNCell(UNITS, activation='relu', prefix='l2_'))
+        return cells
+    return _gluon(True, make)
+
+
+@program({'data': ('batch', TIME)})
+def gluon_cells_both_ways() -> Any:
+    return _gluon(True, lambda: mx.gluon.rnn.BidirectionalCell(
+        mx.gluon.rnn.GRUCell(UNITS, prefix='l_'), mx.gluon.rnn.LSTMCell(UNITS, prefix='r_')))
+
+
+@program({'data': ('batch', 'time')})
+def gluon_lstm_layer() -> Any:
+    return _gluon(False, lambda: mx.gluon.rnn.LSTM(UNITS, 2, bidirectional=True, dropout=.2,
+                                                   input_size=WIDTH, prefix='lstm_'))
+
+
+@program({'data': ('batch', 'time')})
+def gluon_gru_layer() -> Any:
+    return _gluon(False, lambda: mx.gluon.rnn.GRU(UNITS, input_size=WIDTH, prefix='gru_'))
+
+
+@program({'data': ('batch', 'time')})
+def gluon_rnn_layer() -> Any:
+    return _gluon(False, lambda: mx.gluon.rnn.RNN(UNITS, activation='tanh', input_size=WIDTH,
+                                                  prefix='rnn_'))
+
+
+@program({'data': ('time', 'batch', 4), 'state': ('batch', UNITS)})
+def gluon_foreach() -> Any:
+    cell = mx.gluon.rnn.GRUCell(UNITS, prefix='gru_')
+    outputs, states = S.contrib.foreach(cell, V('data'), [V('state')])
+    return S.Group([outputs, *states])
+
+
+# ---- what sources refused: read losses, computed weights, states that are one
+
+@program(TOKENS, softmax_label=('batch', TIME))
+def weights_that_are_normed() -> Any:
+    weight = V('h2h_v', shape=(UNITS, UNITS))
+    size = S.sqrt(S.sum(S.square(weight), axis=1, keepdims=True))
+    weight = S.broadcast_mul(V('h2h_g', shape=(UNITS, 1)), S.broadcast_div(weight, size))
+    weights, state, outputs = _Weights(), S.zeros((0, UNITS)), []
+    for step in S.SliceChannel(words(), num_outputs=TIME, axis=1, squeeze_axis=True):
+        state = S.Activation(_dense(weights, step, 'i2h', UNITS) + S.FullyConnected(
+            state, weight=weight, bias=weights['h2h_bias'], num_hidden=UNITS), act_type='relu')
+        outputs.append(S.expand_dims(state, axis=1))
+    return softmax(S.Concat(*outputs, dim=1))
+
+
+@program({**TOKENS, 'begin': ('batch', UNITS)}, softmax_label=('batch', TIME))
+def one_state_for_both() -> Any:
+    begin = V('begin')
+    return softmax(rnn.LSTMCell(UNITS).unroll(TIME, words(), begin_state=[begin, begin],
+                                              merge_outputs=True)[0])

@@ -341,3 +341,25 @@ def _lengths_and_no_states(length: int) -> Any:
     outputs, _ = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
                              valid_length=mx.sym.Variable('lengths'))
     return outputs
+
+
+@_program(lambda length, batch: {'data': (batch, 1, 3, length)}, 'lstm', 'lstm')
+def _columns_of_an_image(length: int) -> Any:
+    """Steps are (batch, channels, 1), and those of another order."""
+    image = mx.sym.Convolution(mx.sym.Variable('data'), kernel=(3, 1), num_filter=FEATURES)
+    steps = list(mx.sym.SliceChannel(image, axis=3, num_outputs=length, squeeze_axis=True))
+    there, _ = rnn.LSTMCell(HIDDEN, 'there_').unroll(length, steps)
+    back, _ = rnn.LSTMCell(HIDDEN, 'back_').unroll(length, steps[::-1])
+    return mx.sym.Concat(*[mx.sym.Concat(*pair, dim=1) for pair in zip(there, back[::-1])], dim=0)
+
+
+@_program(lambda length, batch: {'data': (batch, FEATURES, 1, length)}, 'gru', lists=True)
+def _columns_that_stay_columns(length: int) -> Any:
+    """A GRU as Gluon's, over steps of (batch, channels, 1, 1)."""
+    cell, outputs = mx.gluon.rnn.GRUCell(HIDDEN, prefix='gru_'), []
+    state = mx.sym.zeros((0, HIDDEN))
+    data = mx.sym.transpose(mx.sym.Variable('data'), axes=(0, 1, 2, 3))
+    for step in mx.sym.SliceChannel(data, axis=-1, num_outputs=length):
+        output, (state,) = cell(step, [state])
+        outputs.append(output)
+    return mx.sym.stack(*outputs, axis=2)

@@ -152,10 +152,11 @@ def check(source: Source, symbol: Any, data: Mapping[str, np.ndarray], tolerance
     executor.backward([mx.nd.array(head, dtype=head.dtype) for head in heads])
     module = source.module.train()
     module.zero_grad()
+    kept = {key: value.clone() for key, value in module.state_dict().items()}
     loss = total(source, data, heads)
     if isinstance(loss, torch.Tensor):
         loss.backward()
-    module.eval()
+    module.eval().load_state_dict(kept)  # BatchNorm's averages have moved
     state = {key: torch.zeros_like(value) for key, value in module.state_dict().items()}
     state.update({key: value.grad for key, value in module.named_parameters(remove_duplicate=False)
                   if value.grad is not None})

@@ -175,6 +175,10 @@ def channels(writer: Writer, name: str, entry: Entry, rank: int | None) -> Entry
     """All axes behind time and batch as one, where a step has `rank` axes (None: not known)."""
     if rank == 2:
         return entry
+    node = writer.nodes[entry.node]
+    if node.op == 'SequenceReverse' and len(node.inputs) == 1:  # one shape for both directions
+        return writer.once('SequenceReverse', node.name, {}, channels(
+            writer, name, node.inputs[0], rank))
     return writer.once('Reshape', name + '_channels', {'shape': (0, 0, -1)}, entry)
 
 

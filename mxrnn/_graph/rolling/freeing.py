@@ -8,7 +8,7 @@ from ..graph import Entry, Node
 from ..operators import has
 from ..shapes.arithmetic_rules import axes_of
 from ..shapes.axes import Axes, Factors, UnknownAxes, open_axes
-from ..shapes.sizes import Axis, product, same
+from ..shapes.sizes import Axis, Size, Sum, product, same
 from ..shapes.unification import SizeError
 from .ambiguity import Counted
 from .graph_builder import Fixed, Writer
@@ -33,6 +33,8 @@ class Freeing(Writer):
         By node, the sequences that it depends on.
     cut : dict of Entry to Node
         By sequence, a node whose numbers may be its number of steps.
+    left : set of Axis
+        Axes of steps that are no axis of an input, but what windows leave of one.
     """
 
     def __init__(self, length: int | None, counted: Counted | None,
@@ -43,6 +45,15 @@ class Freeing(Writer):
         self.axes: dict[Entry, Axes] = {}
         self.behind: list[set[Entry]] = []
         self.cut: dict[Entry, Node] = {}
+        self.left: set[Size] = set()
+
+    def note_steps(self, sequence: Entry) -> None:
+        """Give a sequence an axis of steps of its own where windows leave it of another axis."""
+        axes = self.axes[sequence]
+        if axes and isinstance(product(axes[0]), Sum):
+            own = Axis()
+            self.axes[sequence] = [(own,), *axes[1:]]
+            self.left.add(own)
 
     def note_sequences(self, begin: int) -> None:
         """Note which sequences the nodes from number `begin` on depend on."""

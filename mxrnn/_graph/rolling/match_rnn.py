@@ -186,10 +186,12 @@ class _Matcher:
         raise _Other('its steps are none of LSTM, GRU and RNN')
 
     def _is_rest(self, column: Column, gate: Column) -> bool:
-        """Whether it is 1 - `gate`."""
-        if self._op(column) != '_rminus_scalar' or self._of(column)[0] is not gate:
+        """Whether it is 1 - `gate`, or ones that are an array - `gate`."""
+        op, (*ones, taken) = self._op(column), self._of(column) or [gate]
+        if taken is not gate or op not in ('_rminus_scalar', 'elemwise_sub'):
             return False
-        return float(self._node(column).scalar) == 1
+        return all(self._values.are_ones(one.lanes) for one in ones) if ones else (
+            float(self._node(column).scalar) == 1)
 
     def _gru_gates(self, state: Column, output: Column, update: Column, candidate: Column
                    ) -> Kernel:

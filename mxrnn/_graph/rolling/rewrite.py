@@ -245,7 +245,12 @@ class RolledWriter:
             before = (0,) * plan.axis
             entry = writer.once('Reshape', name + '_parted', {
                 'shape': (*before, -4, plan.span.total, -1, -2)}, entry)
-        entry = entry if plan.axis == 0 else writer.swap(entry, name)
+        if plan.axis > 1:
+            rank = (self._planner.ranks[plan.source] or 0) + (plan.kept == 'any')
+            entry = writer.once('transpose', name + '_moved', {'axes': (
+                plan.axis, *[at for at in range(rank) if at != plan.axis])}, entry)
+        elif plan.axis:
+            entry = writer.swap(entry, name)
         entry = self._span(entry, plan.span, name, whole)
         if plan.kept != 'one':
             return entry

@@ -97,6 +97,7 @@ def make_length_symbolic(graph: Graph, length: int | None, totals: Mapping[int, 
         steps = totals.get(i, length)
         if node.op in ('RNN', '_foreach') and first in writer.axes and steps:
             writer.sequences[first] = steps
+            writer.note_steps(first)
         writer.note_sequences(written)
     for i, (sequence, axis) in masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
@@ -113,8 +114,9 @@ def make_length_symbolic(graph: Graph, length: int | None, totals: Mapping[int, 
         steps, reading = writer.sequences[each], writer.nodes[:]
         fixed[node.name] = steps, 'a Reshape has this number' + (
             ', and nothing can take its place' if steps == length else
-            ': length=%d, an axis time:%d (--input) or --certify can say that it is one of steps'
-            % (steps, steps)) if node.op == 'Reshape' else (
+            ': length=%d%s or --certify can say that it is one of steps' % (
+                steps, '' if product(writer.axes[each][0]) in writer.left else
+                ', an axis time:%d (--input)' % steps)) if node.op == 'Reshape' else (
             '%s cuts at a number that may come from it' % node.op)
         instead = {each: writer.pinned(each, node.name, 0, steps)}
         writer.nodes[:len(reading)] = [reader._replace(inputs=tuple(

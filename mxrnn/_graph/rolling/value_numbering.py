@@ -146,6 +146,10 @@ class Values:
         """Whether `values` are equal in any case."""
         return len({self.same[value] for value in values}) == 1
 
+    def are_ones(self, values: Sequence[int]) -> bool:
+        """Whether all elements of `values` are 1 in any case."""
+        return all(self._constant.get(value) == 1 for value in values)
+
     def one_shape(self, first: int, second: int) -> bool:
         """Whether two values surely have one shape."""
         like = self._like

@@ -225,9 +225,13 @@ class Planner:
         """The column as parts of one array."""
         values = self.values
         node = values.node(lanes[0])
-        if node.op not in ('SliceChannel', 'slice_axis') or node.axis not in (0, 1):
+        if node.op not in ('SliceChannel', 'slice_axis'):
             return None
         axis, (source, *_) = node.axis, values.args[values.owner[lanes[0]]]
+        rank = self.ranks[source]
+        if axis not in (0, 1) and (rank is None or not -rank <= axis < rank):
+            return None
+        axis = axis if rank is None else axis % rank
         total, kept = None, 'one'
         if node.op == 'slice_axis':
             places = [self._cut(value, source, axis) for value in lanes]
@@ -256,7 +260,7 @@ class Planner:
     def _cut(self, value: int, source: int, axis: int) -> int | None:
         """Where a slice of length 1 of `source` begins."""
         node = self.values.node(value)
-        if node.op != 'slice_axis' or node.axis != axis or (
+        if node.op != 'slice_axis' or node.axis % (self.ranks[source] or axis + 1) != axis or (
                 self.values.args[self.values.owner[value]][0] != source):
             return None
         begin, end = node.begin, node.end

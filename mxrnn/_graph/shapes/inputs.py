@@ -8,7 +8,7 @@ from ..graph import Entry, Graph, Node
 from .arithmetic_rules import has_rule
 from .infer import Table, infer
 from .sizes import Axis, Size, Sum, axes_in, resolve
-from .unification import suggest
+from .unification import suggest, taken
 
 __all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'found_shapes']
 
@@ -44,10 +44,14 @@ class Whole(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Shapes of inputs, and sentences on axes that are numbers."""
+    """Shapes of inputs, sentences on axes that are numbers, and by input and axis the sizes that
+    the graph takes where windows must leave a number: those that only a Reshape needs, and others.
+    """
 
     shapes: dict[str, Named]
     notes: list[str]
+    cut: dict[tuple[str, int], range]
+    taken: dict[tuple[str, int], range]
 
 
 def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
@@ -93,13 +97,29 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         again = _again(result.shapes, shapes)
         tried = search.table(again)
         if not tried.faults:
-            table, result = tried, _Names(graph, given, again)
+            table, shapes, result = tried, again, _Names(graph, given, again)
     numbers = whole and _with_numbers(search, table, shapes, result.shapes, whole)
     if numbers:
         again = _again(numbers, shapes)
         if not search.table(again).faults:
-            result = _Names(graph, given, again)
-    return Found(result.shapes, result.sentences())
+            shapes, result = again, _Names(graph, given, again)
+    return Found(result.shapes, result.sentences(), *_taken(graph, shapes))
+
+
+def _taken(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
+           ) -> tuple[dict[tuple[str, int], range], dict[tuple[str, int], range]]:
+    """See `Found`."""
+    codes = {code for node in graph.nodes if node.op == 'Reshape' for code in node.shape
+             if code > 1}
+    found: tuple[dict[tuple[str, int], range], dict[tuple[str, int], range]] = {}, {}
+    for name, axes in shapes.items():
+        for at, axis in enumerate(axes):
+            sizes = taken(axis)
+            if sizes:
+                last = resolve(axis)
+                numbers = {number for _, number in getattr(last, 'believed', ())}
+                found[numbers.isdisjoint(codes)][name, at] = sizes
+    return found
 
 
 def _tells(node: Node) -> bool:

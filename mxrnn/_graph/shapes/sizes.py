@@ -41,8 +41,8 @@ class Axis:
         can be read when the file runs: an axis of an input whose shape nobody gave.
     hint : str
         How the operators that read a free axis would call it.
-    believed : bool
-        Whether it was taken to be equal to a number, which only running the graph can show.
+    believed : tuple
+        Sizes made of it that were taken to be equal to numbers, each with its number.
     given : int or None
         The size that the user gave it, if it is followed all the same.
     """
@@ -56,7 +56,7 @@ class Axis:
         self.free = free
         self.given: int | None = None
         self.hint = ''
-        self.believed = False
+        self.believed: tuple[tuple[Size, int], ...] = ()
 
     @property
     def unknown(self) -> bool:

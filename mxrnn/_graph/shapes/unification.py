@@ -3,9 +3,24 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from .sizes import Axis, Product, Size, axes_in, divide, parts, product, resolve, same, solution
+from .sizes import (
+    Axis,
+    Product,
+    Size,
+    axes_in,
+    divide,
+    number_for,
+    parts,
+    product,
+    resolve,
+    same,
+    solution,
+)
 
-__all__ = ['SizeError', 'broadcast', 'suggest', 'unify', 'unify_all']
+__all__ = ['SizeError', 'broadcast', 'suggest', 'taken', 'unify', 'unify_all']
+
+#: Axes of so many elements are not looked for.
+_MOST = 4096
 
 
 class SizeError(Exception):
@@ -61,9 +76,21 @@ def _unify_known(first: Size, second: Size) -> Size:
             if isinstance(one, Axis) and one.label:
                 raise SizeError('%s, which may be any size, and %d' % (one.label, other))
             for axis in axes_in(one):
-                axis.believed = True
+                axis.believed += (one, other),
             return other
     return first
+
+
+def taken(size: Size) -> range:
+    """The numbers that an axis of any size may be, where what windows leave of it was taken to be
+    equal to numbers; none if nothing was, or other axes have a part in it."""
+    axis = resolve(size)
+    if not isinstance(axis, Axis) or not axis.believed or any(
+            axes_in(made) != {axis} for made, _ in axis.believed):
+        return range(0)
+    fits = [each for each in range(1, _MOST) if all(
+        number_for(made, {axis: each}) == number for made, number in axis.believed)]
+    return range(fits[0], fits[-1] + 1) if fits else range(0)
 
 
 def _unify_products(first: Size, second: Size) -> Size:

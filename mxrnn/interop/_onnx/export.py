@@ -230,8 +230,8 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
     """The file of a graph, whose outputs are called `names`; the one of which it was rolled up
     tells numbers of steps, if this one depends on them."""
     missing = [name for name in own if name not in given]
-    found, notes = (shapes_found(graph, params, given, missing, unrolled) if missing
-                    else ({}, []))
+    found, notes, *_ = (shapes_found(graph, params, given, missing, unrolled) if missing
+                        else ({}, []))
     shapes = {name: given[name] if name in given else found[name] for name in own}
     conversion = Conversion(graph, params, shapes, types)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import ast
 import functools
 import math
+from types import MappingProxyType
 from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
@@ -126,6 +127,8 @@ class Facts(NamedTuple):
     bodies: Mapping[int, Facts]
     #: The graph's outputs in each of the runs.
     outputs: Sequence[Sequence[Tensor]] = ()
+    #: By input and axis, the sizes that it takes, where nothing else refuses others.
+    limits: Mapping[tuple[str, int], range] = MappingProxyType({})
 
 
 class Many(NamedTuple):

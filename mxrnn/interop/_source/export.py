@@ -190,7 +190,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
               if graph.nodes[place].is_variable]
     try:
         with blaming_axes(whole, arrays, given):
-            shapes, notes, samples, facts = sampled(
+            shapes, notes, samples, facts, limits = sampled(
                 graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
         more = draw(graph, {name: given[name] for name in labels if name in given}, kinds, False)
@@ -200,7 +200,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         known = all(name in samples[0] for name in labels)
         wanted = facts.outputs
         graph = merged(without_effectless(graph, facts.arrays))
-        facts = survey(graph, model, samples, known)
+        facts = survey(graph, model, samples, known)._replace(limits=limits)
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
     except ExportError:
@@ -282,12 +282,16 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
     rows = ['A model of MXNet%s, written by mxrnn.' % (
         ' %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100) if version else ''),
         '']
+    alike: dict[tuple[str, str], list[str]] = {}
     for name, entry in methods.entries.items():
         text = methods.arguments[name]
         if entry in facts:
-            rows.append('%s %s: %s%s.' % ('Input' if name in methods.inputs else 'Label', text,
-                                          _described(plan, facts[entry].shape), (
-                ', called %s in the graph' % _quoted(name)) * (name != text)))
+            key = 'Input' if name in methods.inputs else 'Label', '%s%s.' % (
+                _described(plan, facts[entry].shape), (
+                    ', called %s in the graph' % _quoted(name)) * (name != text))
+            alike.setdefault(key, []).append(text)
+    rows += ['%s%s %s: %s' % (kind, 's' * (len(texts) > 1), ', '.join(texts), described)
+             for (kind, described), texts in alike.items()]
     rows += ['Output %s: %s.' % (_quoted(name), _described(plan, facts[head].shape))
              for name, head in zip(methods.outputs, methods.heads)]
     if plan.steps is not None:
@@ -313,12 +317,19 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
     """Run the source beside the graph as it is and beside the graph rolled up; what to say."""
     places = [plan.graph.heads.index(head) for head in plan.methods.heads]
     found = [('note', _escaped(note)) for note in plan.notes]
+    telling: list[str] = []  # the inputs whose sizes tell those of the others
+    named: set[int | str] = set()
+    for name in plan.methods.inputs:
+        axes = {size for size in plan.shapes[name] if isinstance(size, str)}
+        if not axes <= named or not telling:
+            telling.append(name)
+        named |= axes
 
     def compare(graph: str, samples: Sequence[Sample], outputs: Sequence[Sequence[Tensor]]) -> None:
         difference = check.outputs(samples, outputs)
         sizes = ' and '.join(', '.join('%s %s' % (
-            plan.methods.arguments[name], tuple(sample[name].shape))
-            for name in plan.methods.inputs) for sample in samples)
+            plan.methods.arguments[name], tuple(sample[name].shape)) for name in telling)
+            for sample in samples)
         found.append(('checked', 'outputs differ by %.1g of the largest at most from those of %s, '
                       'for %s' % (difference, graph, sizes)))
     if plan.rolled.graph is not plan.whole:

@@ -25,9 +25,9 @@ from .emitters import (
     exchanged,
     is_swap,
 )
-from .pasting import call, check_equal, check_shape, paste
+from .pasting import call, check_equal, check_range, check_shape, paste
 from .python_names import name_of, reader_of
-from .size_texts import inputs_of, shared, size_text, stated
+from .size_texts import inputs_of, ranges, shared, size_text, stated
 
 __all__ = ['MethodWriter']
 
@@ -155,9 +155,10 @@ class MethodWriter:
         self._checked = True
 
     def _checks(self) -> list[str]:
-        inputs = [each for name, each in self.inputs.items() if name in self.found]
-        return [self.check(check_shape, each.text, *sizes) for each, sizes in stated(inputs)] + [
-            self.check(check_equal, *texts) for texts in shared(self.graph, inputs)]
+        named = {name: each for name, each in self.inputs.items() if name in self.found}
+        return [self.check(check_shape, each.text, *sizes) for each, sizes in stated(named)] + [
+            self.check(check_range, *each) for each in ranges(named, self.facts.limits)] + [
+            self.check(check_equal, *texts) for texts in shared(self.graph, named)]
 
     def helper(self, function: Callable[..., Any]) -> str:
         """Put a function before the class, once; its name."""

@@ -18,7 +18,8 @@ from .._torch import keywords
 from ..registry import Operator
 from .emitters import Emitted, Expr, Many, Unsupported
 
-__all__ = ['call', 'check_equal', 'check_least', 'check_shape', 'imports_of', 'literal', 'paste']
+__all__ = ['call', 'check_equal', 'check_least', 'check_range', 'check_shape', 'imports_of',
+           'literal', 'paste']
 
 _PACKAGE = __name__.partition('.')[0] + '.'
 _TENSORS = __name__.rpartition('._')[0] + '._torch'
@@ -133,3 +134,9 @@ def check_least(size: int, needed: int) -> None:
     """Refuse an axis without the elements that are cut out of it."""
     if size < needed:
         raise ValueError(f'the axis that is cut must have at least {needed} elements, got {size}')
+
+
+def check_range(size: int, least: int, most: int) -> None:
+    """Refuse a size of which windows leave another number than the graph cuts by."""
+    if not least <= size <= most:
+        raise ValueError(f'this size must be from {least} to {most}, got {size}')

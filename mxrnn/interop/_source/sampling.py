@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+from types import MappingProxyType
 from typing import Any, Dict, Mapping, Sequence, Union
 
 import numpy as np
@@ -35,14 +36,16 @@ _SIZES = [(3, 20), (31, 4), (5, 52), (68, 7), (9, 84), (89, 8)]
 _LARGE = [(size + 16, other + 16) for size, other in _SIZES]
 
 
-def draw(graph: Graph, shapes: Named, types: Mapping[str, Any], large: bool) -> list[Sample]:
-    """Random data of both sets of sizes for the inputs that have shapes."""
+def draw(graph: Graph, shapes: Named, types: Mapping[str, Any], large: bool,
+         told: Mapping[str, tuple[int, int]] = MappingProxyType({})) -> list[Sample]:
+    """Random data of both sets of sizes for the inputs that have shapes; those of some axes may be
+    `told`."""
     names = list(dict.fromkeys(size for shape in shapes.values() for size in shape
-                               if isinstance(size, str)))
+                               if isinstance(size, str) and size not in told))
     if len(names) > len(_SIZES):
         raise ValueError('inputs must have at most %d names of axes, got %s' % (
             len(_SIZES), ', '.join(names)))
-    pairs = dict(zip(names, _LARGE if large else _SIZES))
+    pairs = {**told, **dict(zip(names, _LARGE if large else _SIZES))}
     samples = []
     for which in (0, 1):
         random = np.random.RandomState(which)

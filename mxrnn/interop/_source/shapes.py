@@ -3,12 +3,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from types import MappingProxyType
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from torch import Tensor
 
 from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
+from ..._graph.shapes.inputs import Found
 from .._torch.graph_module import UnsupportedError
 from ..model import Model
 from ..registry import ExportError
@@ -25,12 +27,14 @@ _TRIES = 24
 
 
 class Sampled(NamedTuple):
-    """Shapes of inputs, what there is to say of them, data of two sets of sizes, and facts."""
+    """Shapes of inputs, what there is to say of them, data of two sets of sizes, facts, and by
+    input and axis the sizes that nothing but the source refuses others of."""
 
     shapes: Named
     notes: Sequence[str]
     samples: list[Sample]
     facts: Facts
+    limits: Mapping[tuple[str, int], range] = MappingProxyType({})
 
 
 def sampled(graph: Graph, whole: RolledGraph, model: Model, given: Named, types: Mapping[str, Any],
@@ -47,27 +51,53 @@ def sampled(graph: Graph, whole: RolledGraph, model: Model, given: Named, types:
     if not missing:
         return _drawn(graph, model, own, types, [])
     reason: ExportError | None = None
+    first: Found | None = None
     for each in [graph] if graph is whole.graph else [graph, whole.graph]:
         try:
-            found, notes = shapes_found(each, params, given, missing,
-                                        whole if each is graph else None)
-            return _drawn(graph, model, {**own, **found}, types, notes)
+            found = shapes_found(each, params, given, missing, whole if each is graph else None)
+            first = first or found
+            return _of_windows(graph, model, own, found, types) or _drawn(
+                graph, model, {**own, **found.shapes}, types, found.notes)
         except UnsupportedError:
             raise
         except ExportError as error:
             reason = reason or error
-    if isinstance(reason, _NotTaken):
-        found, notes = shapes_found(graph, params, given, missing, whole)
-        fitted = _fitted(graph, model, own, found, types)
+    if first is not None and isinstance(reason, _NotTaken):
+        fitted = _fitted(graph, model, own, first.shapes, types)
         if fitted is not None:
-            return fitted._replace(notes=[*notes, *fitted.notes])
+            return fitted._replace(notes=[*first.notes, *fitted.notes])
         raise ExportError('%s. %s' % (_request(missing, {
-            name: len(shape) for name, shape in found.items()}), reason))
+            name: len(shape) for name, shape in first.shapes.items()}), reason))
     raise reason or ExportError('no shapes were found')
 
 
 class _NotTaken(ExportError):
     """A graph does not take data of shapes that follow from it."""
+
+
+def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Mapping[str, Any]
+                ) -> Sampled | None:
+    """Data of the sizes of which windows leave what the graph reads; None if there are none, or it
+    takes no such data."""
+    sizes = {**found.cut, **found.taken}
+    if not sizes:
+        return None
+    shapes = {name: list(shape) for name, shape in found.shapes.items()}
+    pairs: dict[str, tuple[int, int]] = {}
+    for (name, axis), each in sizes.items():
+        ends = each[0], each[-1]
+        pair = ends[::-1] if ends in pairs.values() else ends
+        if len(each) == 1 or pair in pairs.values():
+            shapes[name][axis] = each[0]
+        else:
+            pairs[str(shapes[name][axis])] = pair
+    notes = ['%s may have %d to %d elements along axis %d' % (name, each[0], each[-1], axis)
+             for (name, axis), each in sizes.items() if len(each) > 1]
+    try:
+        drawn = _drawn(graph, model, {**own, **shapes}, types, [*found.notes, *notes], pairs)
+    except ExportError:
+        return None
+    return drawn._replace(limits=found.cut)
 
 
 def _fitted(graph: Graph, model: Model, own: Named, found: Named, types: Mapping[str, Any]
@@ -108,10 +138,12 @@ def _request(missing: Sequence[str], axes: Mapping[str, int]) -> str:
 
 
 def _drawn(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any],
-           notes: Sequence[str]) -> Sampled:
-    """Random data, of larger sizes where small ones do not do, and the shapes of arrays."""
+           notes: Sequence[str], pairs: Mapping[str, tuple[int, int]] = MappingProxyType({})
+           ) -> Sampled:
+    """Random data, of larger sizes where small ones do not do, and the shapes of arrays; `pairs`
+    are sizes of axes in both runs."""
     for large in (False, True):
-        samples = draw(graph, shapes, types, large)
+        samples = draw(graph, shapes, types, large, pairs)
         try:
             return Sampled(shapes, notes, samples,
                            survey(graph, model, samples, labels=False))

@@ -1,7 +1,7 @@
 """What a node reads, and sizes of axes as text: read off arrays that have names."""
 from __future__ import annotations
 
-from typing import Container, Iterable, Iterator, Sequence
+from typing import Container, Iterable, Iterator, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.shapes import sizes
@@ -9,7 +9,7 @@ from ..._graph.shapes.sizes import Axis, Product, add, divide, product, resolve,
 from .._torch.recurrent import arrays_of_rnn
 from .emitters import MOVES, Expr, Open, Size, Unsupported, is_zero
 
-__all__ = ['are_parameters', 'inputs_of', 'shared', 'size_text', 'stated']
+__all__ = ['are_parameters', 'inputs_of', 'ranges', 'shared', 'size_text', 'stated']
 
 
 def size_text(size: Size, values: Iterable[Expr]) -> str:
@@ -83,19 +83,27 @@ def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: di
             *(() if all(is_zero(graph, each) for each in begins) else begins)]
 
 
-def stated(inputs: Sequence[Expr]) -> Iterator[tuple[Expr, list[int]]]:
+def stated(inputs: Mapping[str, Expr]) -> Iterator[tuple[Expr, list[int]]]:
     """The inputs with numbers before the last axis, and their sizes, of which -1 are any."""
-    for each in inputs:
+    for each in inputs.values():
         if any(isinstance(size, int) and size > 1 for size in each.shape[:-1]):
             yield each, [size if isinstance(size, int) else -1 for size in each.shape]
 
 
-def shared(graph: Graph, inputs: Sequence[Expr]) -> list[list[str]]:
+def ranges(inputs: Mapping[str, Expr], limits: Mapping[tuple[str, int], range]
+           ) -> Iterator[tuple[str, int, int]]:
+    """Texts of sizes of which a range is right, with its ends."""
+    for (name, axis), each in limits.items():
+        if name in inputs and len(each) > 1:
+            yield '%s.shape[%d]' % (inputs[name].text, axis), each[0], each[-1]
+
+
+def shared(graph: Graph, inputs: Mapping[str, Expr]) -> list[list[str]]:
     """Texts of the sizes that several inputs have."""
     if any(node.op.startswith('broadcast_') and len(node.inputs) > 1 for node in graph.walk()):
         return []  # sizes of 1 may be right
     found: dict[Size, dict[str, int]] = {}
-    for each in inputs:
+    for each in inputs.values():
         for at, size in enumerate(each.shape):
             if not isinstance(size, int):
                 found.setdefault(size, {}).setdefault(each.text, at)

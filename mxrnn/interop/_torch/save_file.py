@@ -93,7 +93,7 @@ def _checked_file(module: GraphModule, place: str) -> tuple[str, str]:
              and name not in params]
     try:
         shapes = shapes_found(rolled.graph, {**params, **states}, {}, names,
-                              RolledGraph(graph, rolled.findings))[0] if names else {}
+                              RolledGraph(graph, rolled.findings)).shapes if names else {}
     except ExportError:
         shapes = {}
     return check_export(Model(graph, params, states), lambda: open_file(place, onnx=False),
