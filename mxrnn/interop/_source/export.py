@@ -27,7 +27,7 @@ from .emitters import Shape
 from .methods import Methods
 from .output_files import check_target, sealed, state_of, weights_of
 from .pasting import imports_of
-from .sampling import Named, Sample, draw, labels_of, survey
+from .sampling import Named, Sample, draw, labels_of, names_that_tell, survey
 from .shapes import at_own_length, sampled
 from .step_methods import StepMethods
 
@@ -317,13 +317,7 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
     """Run the source beside the graph as it is and beside the graph rolled up; what to say."""
     places = [plan.graph.heads.index(head) for head in plan.methods.heads]
     found = [('note', _escaped(note)) for note in plan.notes]
-    telling: list[str] = []  # the inputs whose sizes tell those of the others
-    named: set[int | str] = set()
-    for name in plan.methods.inputs:
-        axes = {size for size in plan.shapes[name] if isinstance(size, str)}
-        if not axes <= named or not telling:
-            telling.append(name)
-        named |= axes
+    telling = names_that_tell(plan.shapes, plan.methods.inputs)
 
     def compare(graph: str, samples: Sequence[Sample], outputs: Sequence[Sequence[Tensor]]) -> None:
         difference = check.outputs(samples, outputs)

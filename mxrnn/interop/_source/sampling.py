@@ -19,7 +19,7 @@ from ..model import Model
 from ..random_data import data_for
 from .emitters import Fact, Facts, Open, Shape, Size
 
-__all__ = ['Named', 'Sample', 'as_list', 'draw', 'labels_of', 'run', 'survey']
+__all__ = ['Named', 'Sample', 'as_list', 'draw', 'labels_of', 'names_that_tell', 'run', 'survey']
 
 #: One array for each input; of each of the two sets of sizes.
 Sample = Dict[str, Tensor]
@@ -56,6 +56,18 @@ def draw(graph: Graph, shapes: Named, types: Mapping[str, Any], large: bool,
             graph, name, shape, types.get(name, 'float32'), steps, random))
             for name, shape in sizes.items()})
     return samples
+
+
+def names_that_tell(shapes: Named, names: Sequence[str]) -> list[str]:
+    """The inputs whose sizes tell those of the others."""
+    found: list[str] = []
+    named: set[int | str] = set()
+    for name in names:
+        axes = {size for size in shapes[name] if isinstance(size, str)}
+        if not axes <= named or not found:
+            found.append(name)
+        named |= axes
+    return found
 
 
 def run(graph: Graph, model: Model, *samples: Sample) -> list[list[Tensor]]:
