@@ -32,31 +32,31 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog='python -m mxrnn',
-        description='Without a command: what MXNet runs on here, for bug reports.')
+        description='Without a command, it reports what MXNet runs on here, for bug reports.')
     parser.add_argument('--version', action='store_true',
                         help='print the versions of mxrnn, Python, NumPy and MXNet')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND')
     run = commands.add_parser(
-        'run', help='run a program, with MXNet importable and mxrnn as its mx.rnn',
-        description='Run a program as it is. `import mxnet` works in it on current Python and '
-                    'NumPy, and mx.rnn is mxrnn; so, too, in processes that multiprocessing '
-                    'starts for it.')
+        'run', help='run an old program unmodified',
+        description='Run an unmodified program. `import mxnet` works in it on current Python and '
+                    'NumPy, and mx.rnn is mxrnn, also in processes that it starts with '
+                    'multiprocessing.')
     run.add_argument('-m', dest='as_module', action='store_true',
                      help='PROGRAM is the name of a module or package, as in python -m')
     run.add_argument('--fuse', action='store_true',
-                     help='unroll its cells through mxrnn.fuse, which is several times as fast')
+                     help='run cells as the operator sym.RNN, several times as fast')
     run.add_argument('--report', action='store_true',
-                     help='say at the end what was fused, what was not and why')
+                     help='print at the end what was fused, and why the rest was not')
     run.add_argument('program', metavar='PROGRAM', help='a script, or a module after -m')
     rest = run.add_argument('arguments', metavar='...', nargs=argparse.REMAINDER,
                             help='arguments of the program')
     rest.required = False  # argparse would name it beside PROGRAM where that is missing
     enable = commands.add_parser(
-        'enable', help='let `import mxnet` work in every program of this environment',
-        description='Let `import mxnet` work on current Python and NumPy in every program of this '
-                    'environment, by two small files in its site-packages.')
-    enable.add_argument('--replace', action='store_true', help='put mxrnn in the place of mx.rnn')
-    commands.add_parser('disable', help='undo enable')
+        'enable', help='make `import mxnet` work in every program of this environment',
+        description='Make `import mxnet` work on current Python and NumPy in every program of '
+                    'this environment. It adds two small files to site-packages.')
+    enable.add_argument('--replace', action='store_true', help='also make mx.rnn mxrnn')
+    commands.add_parser('disable', help='remove what enable added')
     add_commands(commands)
     return parser
 

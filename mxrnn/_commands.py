@@ -24,76 +24,74 @@ __all__ = ['add_commands', 'run_command']
 def add_commands(commands: Any) -> None:
     """Add the parsers of the commands to the subparsers `commands`."""
     export = commands.add_parser(
-        'export', help='write a checkpoint as an ONNX or a torch file, or as PyTorch source',
-        description='Write the network of a checkpoint, PREFIX-symbol.json and '
-                    'PREFIX-0004.params for EPOCH 4, as an ONNX file, one of torch, or Python '
-                    'source.')
+        'export', help='write a checkpoint as an ONNX file, a torch file or PyTorch source',
+        description='Write the network of a checkpoint as an ONNX file, a torch file or PyTorch '
+                    'source. For EPOCH 4 it reads PREFIX-symbol.json and PREFIX-0004.params.')
     _add_checkpoint(export)
     target = export.add_mutually_exclusive_group()
-    target.add_argument('--onnx', metavar='FILE', help='ONNX file')
+    target.add_argument('--onnx', metavar='FILE', help='write an ONNX file')
     target.add_argument('--torch', metavar='FILE',
-                        help='file of torch, which mxrnn.interop.load_torch(FILE) reads')
+                        help='write a torch file; mxrnn.interop.load_torch(FILE) reads it')
     target.add_argument('--source', metavar='FILE.py',
-                        help='readable PyTorch, which imports torch alone, with the weights '
-                             'beside it: FILE.pt')
-    _add_shapes(export, 'shape of an input of the ONNX file or the source, where the graph does '
-                        'not tell it or another is wanted; names are axes of any size: '
-                        'data=batch,time,200. '
-                        'time:35 makes an axis of the 35 steps that the graph was unrolled for')
+                        help='write readable PyTorch, which imports nothing but torch, and '
+                             'its weights: FILE.pt')
+    _add_shapes(export, 'shape of an input of the ONNX file or the source, if the graph does not '
+                        'tell it or you want another. An axis with a name has any size: '
+                        'data=batch,time,200. time:35 says that the 35 in the graph is its '
+                        'number of steps, which becomes any')
     export.add_argument('--output', metavar='NAME', action='append',
-                        help='an output of the file, also of an inner node: fc_output; otherwise '
-                             'all, but for losses that ONNX does not have')
+                        help='an output of the file; inner nodes can be outputs: fc_output. '
+                             'Default: all outputs, except losses that ONNX lacks')
     export.add_argument('--as-is', action='store_true',
-                        help='leave cells that were unrolled as they are, with their number of '
-                             'steps; otherwise they become operators and loops of any length. A '
-                             'file of torch has the graph as it is in any case, and load_torch '
-                             'rolls it up')
+                        help='keep unrolled cells as they are, with their number of steps. '
+                             'Default: they become operators and loops of any length. A torch '
+                             'file always has the unrolled graph; load_torch rolls it up')
     export.add_argument('--certify', metavar='OTHER-symbol.json',
-                        help='the graph of another bucket: what differs is the number of steps, '
-                             'which becomes an axis of the ONNX file')
+                        help='the graph of another bucket; numbers that differ between the '
+                             'two graphs are the number of steps, which becomes any')
     export.add_argument('--states', action='store_true',
-                        help='make the states of all recurrences inputs and outputs of the file, '
-                             'which then runs in steps or chunks; an encoder gets an ONNX file of '
-                             'its own, a source a method encode')
+                        help='make the states of all recurrences inputs and outputs, so that '
+                             'the file runs in steps or chunks. An encoder becomes an ONNX file '
+                             'of its own, or the method encode of a source')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
                         help='type of an input of the ONNX file or the source: data=int64')
     export.add_argument('--no-check', action='store_true',
-                        help='do not run the file beside the checkpoint before it gets its name')
+                        help='write the file without comparing it with the checkpoint')
     export.set_defaults(act=_export)
     inspect = commands.add_parser(
-        'inspect', help='list what a checkpoint holds, and what of it cannot be exported',
-        description='List inputs, outputs, operators and parameters of a checkpoint, and the '
-                    'operators that ONNX or torch have no counterpart of. Of an ONNX file, '
-                    'FILE.onnx for PREFIX, the names, types and sizes of inputs and outputs, as '
-                    'the configuration of a server has them; of a file of `export --torch`, what '
-                    'it lists of a checkpoint, and states.')
+        'inspect', help='list what is in a checkpoint, and what cannot be exported',
+        description='List the inputs, outputs, operators and parameters of a checkpoint, and '
+                    'the operators that cannot be exported to ONNX or torch. PREFIX can also be a '
+                    'file: FILE.onnx lists the names, types and sizes of its inputs and outputs, '
+                    'as the configuration of a server needs them; a file of `export --torch` '
+                    'lists the same as a checkpoint, and its states.')
     _add_checkpoint(inspect)
-    inspect.add_argument('--plot', metavar='FILE.svg', help='also draw the layers, unrolled steps '
-                                                            'as one, for a browser to show')
+    inspect.add_argument('--plot', metavar='FILE.svg', help='also draw the layers for a browser; '
+                                                            'all steps of a cell are one box')
     inspect.set_defaults(act=inspect_checkpoint)
     compare = commands.add_parser(
         'compare', help='compare an exported file with the checkpoint',
-        description='Run the checkpoint in MXNet, or in torch where there is no MXNet, and the '
-                    'exported file on the same data. Prints the largest difference for each '
-                    'output, relative to the largest value of the output, and ends with '
-                    'status 1 if one is above the tolerance. A file with states (export --states) '
-                    'runs a step, and then the others; the checkpoint runs them all at once.')
+        description='Run the checkpoint and the exported file on the same data. The checkpoint '
+                    'runs in MXNet, or in torch on a machine without MXNet. Prints the largest '
+                    'difference of each output, relative to its largest value. The status is '
+                    '1 if a difference is above the tolerance. A file of `export --states` runs '
+                    'one step and then the rest; the checkpoint runs all steps at once.')
     _add_checkpoint(compare)
-    compare.add_argument('file', metavar='FILE', help='of `export`: F.onnx, or else of torch')
-    _add_shapes(compare, 'shape of an input: data=8,20; otherwise axes of any size get 2, 3, ...')
+    compare.add_argument('file', metavar='FILE', help='FILE.onnx or a torch file of `export`')
+    _add_shapes(compare, 'shape of an input: data=8,20. Default: axes of any size get 2, 3 ...')
     compare.add_argument('--data', metavar='FILE.npz',
-                         help='arrays of numpy.savez by names of inputs, instead of random ones')
+                         help='inputs by name, saved with numpy.savez. Default: random')
     compare.add_argument('--tolerance', metavar='X', type=float, default=1e-5,
-                         help='largest difference allowed (1e-5)')
-    compare.add_argument('--seed', metavar='N', type=int, default=0, help='of the random data (0)')
+                         help='largest difference that is allowed (1e-5)')
+    compare.add_argument('--seed', metavar='N', type=int, default=0, help='seed of random data (0)')
     compare.set_defaults(act=_compare)
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('prefix', metavar='PREFIX', help='of the files of the checkpoint, or a '
-                        'folder of a GluonTS predictor')
+    parser.add_argument('prefix', metavar='PREFIX', help='the checkpoint: PREFIX of '
+                        'PREFIX-symbol.json, or the folder of a GluonTS predictor')
     parser.add_argument('epoch', metavar='EPOCH', type=_epoch, nargs='?',
-                        help='of the checkpoint, else the last one')
+                        help='the epoch of the checkpoint. Default: the newest')
 
 
 def _epoch(text: str) -> int:
