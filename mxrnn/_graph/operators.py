@@ -202,6 +202,7 @@ add('softmax_cross_entropy', 'data label:index')
 add('CTCLoss=ctc_loss=_contrib_CTCLoss=_contrib_ctc_loss',
     'data label data_lengths:length label_lengths:length', 2, use_data_lengths=Bool(False),
     use_label_lengths=Bool(False), blank_label=Choice('first last', 'first'))
+add('WarpCTC', 'data label:label', label_length=Int(0), input_length=Int(0))
 
 # ---- sequences, loops
 

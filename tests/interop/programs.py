@@ -922,3 +922,11 @@ def one_state_for_both() -> Any:
     begin = V('begin')
     return softmax(rnn.LSTMCell(UNITS).unroll(TIME, words(), begin_state=[begin, begin],
                                               merge_outputs=True)[0])
+
+
+@program(TOKENS, softmax_label=('batch',))
+def answer_behind_a_loss() -> Any:
+    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words())
+    chances = S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=4, name='fc'),
+                              name='softmax')
+    return S.Group([chances, S.argmax(chances, axis=1, name='answer')])

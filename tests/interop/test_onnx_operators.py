@@ -517,7 +517,7 @@ ELSEWHERE = {'RNN', '_foreach', 'Dropout', '_random_normal', '_random_normal_lik
                  for kind, like in (('_random_', ''), ('_random_', '_like'), ('_sample_', ''))),
              '_identity_with_attr_like_rhs', '_CrossDeviceCopy',
              '_zeros_without_dtype', 'BatchNorm_v1', 'Convolution_v1', 'CuDNNBatchNorm',
-             'Pooling_v1', '_contrib_SyncBatchNorm', 'amp_multicast'}
+             'Pooling_v1', 'WarpCTC', '_contrib_SyncBatchNorm', 'amp_multicast'}
 
 
 def test_no_converter_is_without_a_test():

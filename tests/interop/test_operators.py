@@ -44,7 +44,7 @@ def test_what_cannot_be_run_is_refused(build, match):
 
 
 #: Operators that are tested elsewhere: with cells, and by their statistics.
-ELSEWHERE = {'RNN', '_shuffle'} | {name for name in TORCH
+ELSEWHERE = {'RNN', 'WarpCTC', '_shuffle'} | {name for name in TORCH
                                    if name.startswith(('_random_', '_sample_'))}
 
 

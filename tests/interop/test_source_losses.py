@@ -1,6 +1,8 @@
 """The method loss of sources: several heads, odd attributes, and the run before it is written."""
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,10 @@ from mxrnn import interop
 from .. import mx, ours
 from ..running import random_value
 from .compare import torch
+from .onnx_runs import session
 from .sources import check, generate, model_of, run_mxnet
 
+from mxrnn.interop._onnx.export import exportable  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.emitters import LOSSES  # noqa: E402, I001  isort: skip
 
 pytestmark = ours
@@ -52,12 +56,18 @@ def twice(scores, label):
     return mx.sym.Group([head, head])
 
 
+def read_by_others(scores, label):
+    head = mx.sym.LinearRegressionOutput(scores, label)
+    return mx.sym.Group([head, head * scores, mx.sym.argmax(head, axis=1)])
+
+
 def half_blocked(scores, label):
     return mx.sym.Group([mx.sym.Concat(mx.sym.BlockGrad(scores), scores * scores, dim=1),
                          mx.sym.LinearRegressionOutput(scores, label)])
 
 
-@pytest.mark.parametrize('build', [stale, labels_of_labels, twice, half_blocked] + [
+@pytest.mark.parametrize('build', [stale, labels_of_labels, twice, half_blocked,
+                                   read_by_others] + [
     pytest.param(scaled('LinearRegressionOutput', scale), id='scale_%g' % scale)
     for scale in (0, -.5)], ids=lambda build: getattr(build, '__name__', None))
 def test_gradients(build):
@@ -107,3 +117,37 @@ def test_heads_with_other_labels_beside_that_of_a_distance():
                        mx.sym.Variable('label'))
     data['classes'] = np.array([2, 0], 'float32')
     check(generate(model_of(symbol, run_mxnet(symbol, data, {}), data)), symbol, data)
+
+
+def test_warp_ctc():
+    """No build of MXNet has it here: CTCLoss has its gradients, and softmax its outputs."""
+    data, label = mx.sym.Variable('data'), mx.sym.Variable('label')
+    rows = mx.sym.reshape(mx.sym.swapaxes(data, 0, 1), (-3, 0))
+    scores = mx.sym.FullyConnected(rows, num_hidden=4, name='fc')
+    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(mx.sym.reshape(scores, (5, -1, 4)), label))
+    given = {'data': random_value('data', (2, 5, 3)).astype('float32'),
+             'label': np.array([[1, 2, 0], [3, 3, 1]], 'float32')}
+    executor = run_mxnet(mx.sym.Group([mx.sym.BlockGrad(mx.sym.softmax(scores)), loss]), given, {})
+    wanted = executor.forward(is_train=True)[0].asnumpy()
+    executor.backward([mx.nd.zeros((10, 4)), mx.nd.ones(2)])
+    head = mx.sym.SoftmaxOutput(scores, mx.sym.Cast(mx.sym.reshape(label, -1), dtype='int32'),
+                                name='ctc')
+    content = json.loads(head.tojson())
+    content['nodes'][-1].update(op='WarpCTC', attrs={'label_length': '3', 'input_length': '5'})
+    model = model_of(head, executor, given)
+    model = model._replace(graph=interop.graph_from_json(json.dumps(content)))
+    source, module = generate(model, {'data': ('batch', 5, 3)}), interop.to_torch(model).train()
+    tensors = {name: torch.from_numpy(array) for name, array in given.items()}
+    found = module(**tensors)
+    np.testing.assert_allclose(found.detach(), wanted, atol=1e-6)
+    np.testing.assert_allclose(source.module(tensors['data']).detach(), wanted, atol=1e-6)
+    found.sum().backward()
+    source.module.loss(**tensors).backward()
+    for name, array in (('weight', 'fc_weight'), ('bias', 'fc_bias')):
+        gradient = executor.grad_dict[array].asnumpy()
+        np.testing.assert_allclose(module.get_parameter(array).grad, gradient, atol=1e-5)
+        np.testing.assert_allclose(getattr(source.module.fc, name).grad, gradient, atol=1e-5)
+    written = exportable(model)
+    assert (written.inputs, written.left_out) == ({'data': ('batch', 'data_1', 3)}, [])
+    np.testing.assert_allclose(session(written.content).run(None, {'data': given['data']})[0],
+                               wanted, atol=1e-6)

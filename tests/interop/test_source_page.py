@@ -98,8 +98,6 @@ FORMS = {
          {}),
         (lambda: S.UpSampling(V('data'), scale=2, sample_type='bilinear', num_filter=4), IMAGE,
          {})]),
-    'loss heads, such as `MakeLoss`': ('other operators read its output', [
-        (lambda: S.MakeLoss(S.square(V('data'))) + 1, {'data': (2, 4)}, {})]),
 }
 
 

@@ -91,7 +91,7 @@ enter('elemwise_add elemwise_sub elemwise_mul elemwise_div add_n _identity_with_
 enter('broadcast_add broadcast_sub broadcast_mul broadcast_div', _repeated)
 enter('amp_multicast', lambda node, inputs: inputs)
 enter('''degrees radians gamma gammaln _CrossDeviceCopy MakeLoss make_loss LinearRegressionOutput
-    LogisticRegressionOutput MAERegressionOutput SVMOutput IdentityAttachKLSparseReg
+    LogisticRegressionOutput MAERegressionOutput SVMOutput WarpCTC IdentityAttachKLSparseReg
     _random_uniform_like _random_normal_like _random_exponential_like _random_gamma_like
     _random_poisson_like _random_negative_binomial_like
     _random_generalized_negative_binomial_like''', lambda node, inputs: [first(inputs)])

@@ -24,6 +24,7 @@ def _softmax_output(builder: Builder, node: Node, data: Value) -> Value:
     return flat_softmax(builder, data)
 
 
+converts('WarpCTC')(lambda builder, node, data: flat_softmax(builder, data))
 converts('LogisticRegressionOutput')(lambda builder, node, data: builder.apply('Sigmoid', data))
 converts('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'MakeLoss', 'make_loss')(
     lambda builder, node, data: data)

@@ -24,7 +24,7 @@ from ..stateful import blaming_axes, check_shapes, check_types, in_steps
 from .checking import Check
 from .class_writer import File, flat_of, state_dict_of, wrapped
 from .emitters import Shape
-from .methods import Methods
+from .methods import Methods, with_own_gradients
 from .output_files import check_target, sealed, state_of, weights_of
 from .pasting import imports_of
 from .sampling import Named, Sample, draw, labels_of, names_that_tell, survey
@@ -185,7 +185,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     given = check_shapes({} if inputs is None else inputs, graph, arrays)
     check_types(kinds, graph)
     whole, rolled = graph, roll(graph, training=True)
-    graph = rolled.graph
+    graph, inner = with_own_gradients(rolled.graph)
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
               if graph.nodes[place].is_variable]
     try:
@@ -229,6 +229,9 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     if unknown:
         notes = [*notes, 'there is no method loss, as nothing tells the shape of %s: give it '
                  '(--input)' % ', '.join(map(_quoted, unknown))]
+    if inner:
+        notes = [*notes, 'the method loss has no part for %s, whose outputs others read' % (
+            ', '.join(map(_quoted, inner)))]
     return _Plan(file, methods, graph, model, shapes, notes, samples, kinds, whole, rolled,
                  wanted, steps)
 

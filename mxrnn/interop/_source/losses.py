@@ -119,6 +119,23 @@ _regression('LogisticRegressionOutput', 'torch.sigmoid({})', 'binary_cross_entro
 _regression('MAERegressionOutput', '', 'l1_loss')
 
 
+@emits('WarpCTC')
+def _warp_ctc(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
+    if x.rank != 2:
+        raise Unsupported('of other scores than a row for each step')
+    return '%s.softmax(-1)' % x.of
+
+
+@loss('WarpCTC', reals=True)
+def _warp_ctc_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
+    label, steps = scope.named(label), node.input_length
+    labels = label if label.shape[1:] == (node.label_length,) else '%s.reshape(-1, %d)' % (
+        label, node.label_length)
+    return ("F.ctc_loss(%s.reshape(%d, -1, %s).log_softmax(2), %s[%s != 0].long(), torch.full(("
+            "%s.shape[0] // %d,), %d), (%s != 0).sum(1), reduction='sum')" % (
+                x.of, steps, x.shape[1], label, label, x, steps, steps, labels))
+
+
 emits('MakeLoss', 'make_loss', 'SVMOutput')(lambda scope, node, x: x)
 loss('make_loss')(lambda scope, node, x: '%s.sum()' % x.of)
 

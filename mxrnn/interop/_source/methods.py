@@ -12,7 +12,7 @@ from .method_writer import MethodWriter
 from .pasting import call
 from .recurrent import write_method
 
-__all__ = ['Methods', 'loss_text']
+__all__ = ['Methods', 'loss_text', 'with_own_gradients']
 
 #: Outputs that are values of losses: predictions do not include them.
 _VALUES = ('MakeLoss', 'make_loss', 'CTCLoss', 'softmax_cross_entropy')
@@ -61,11 +61,6 @@ class Methods:
                 self.arguments[node.name] = local(node.name, taken)
                 self.entries[node.name] = Entry(place, 0)
                 taken.add(self.arguments[node.name])
-        for place, node in enumerate(nodes):
-            if node.op in LOSSES and any(each.op != 'BlockGrad' for each, _ in
-                                         graph.consumers(place)):
-                self.faults.append('node %s (%s): other operators read its output' % (
-                    node.name, node.op))
         self._write(labels)
         file.finish()
 
@@ -178,6 +173,26 @@ class Methods:
         if node.op in ('Reshape', 'SwapAxis', 'Concat', '_copy', 'expand_dims', 'slice_axis'):
             return all(map(self._is_blocked, node.inputs))
         return node.op == 'BlockGrad' or node.is_variable and node.name not in self._file.arrays
+
+
+def with_own_gradients(graph: Graph) -> tuple[Graph, list[str]]:
+    """The graph in which losses get no gradients from operators that read their outputs, and the
+    names of those losses that are no outputs."""
+    nodes: list[Node] = []
+    places: dict[int, int] = {}
+    blocked: dict[int, int] = {}
+    for place, node in enumerate(graph.nodes):
+        read = {} if node.op == 'BlockGrad' else blocked
+        places[place] = len(nodes)
+        nodes.append(node._replace(inputs=tuple([
+            Entry(read.get(at, places[at]), output) for at, output in node.inputs])))
+        if node.op in LOSSES and graph.consumers(place):
+            blocked[place] = len(nodes)
+            nodes.append(Node('BlockGrad', node.name + '_read', {}, (Entry(places[place], 0),)))
+    heads = {head.node for head in graph.heads}
+    return graph._replace(nodes=tuple(nodes), heads=tuple([
+        Entry(places[head.node], head.output) for head in graph.heads])) if blocked else graph, [
+            graph.nodes[place].name for place in blocked if place not in heads]
 
 
 def loss_text(scope: MethodWriter, node: Node, values: Sequence[Expr]) -> str:

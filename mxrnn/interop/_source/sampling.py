@@ -160,7 +160,7 @@ def labels_of(graph: Graph, model: Model, samples: Sequence[Sample], facts: Fact
             if len(names) != 1 or names[0] in found[0]:
                 continue
             data = facts.arrays[node.inputs[0]].shape
-            for shape in _candidates(data, samples, len(part.nodes) > 1):
+            for shape in _candidates(data, samples, node, len(part.nodes) > 1):
                 labels = [{**sample, names[0]: torch.zeros([_of(size, which) for size in shape])}
                           for which, sample in enumerate(samples)]
                 if all(_fits(node, part, model, label, data, which)
@@ -175,11 +175,14 @@ def _of(size: Size, which: int) -> int:
     return size if isinstance(size, int) else size[which]
 
 
-def _candidates(data: Shape, samples: Sequence[Sample], reshaped: bool) -> list[Shape]:
-    """Shapes that labels of data of the shape `data` may have, the most usual first."""
+def _candidates(data: Shape, samples: Sequence[Sample], node: Node, reshaped: bool
+                ) -> list[Shape]:
+    """Shapes that labels of a loss of `data` may have, the most usual first."""
     inputs = [_fact(one, other, []).shape
               for one, other in zip(*(each.values() for each in samples))]
     pairs = [shape[:2] for shape in inputs if len(shape) > 1]
+    if node.op == 'WarpCTC':
+        return [(*shape[:1], node.label_length) for shape in inputs]
     found = [*(pairs if reshaped else []), data[:-1], *pairs, data[:1],
              *[shape[:1] for shape in inputs], data[:1] + data[2:], data,
              *[shape[::-1] for shape in pairs]]
@@ -194,6 +197,8 @@ def _fits(node: Node, part: Graph, model: Model, sample: Sample, data: Shape, wh
         return False
     sizes = [_of(size, which) for size in data]
     every = int(np.prod(sizes))
+    if node.op == 'WarpCTC':
+        return label.numel() * node.input_length == sizes[0] * node.label_length
     if node.op != 'SoftmaxOutput':
         return label.numel() == (sizes[0] if node.op == 'SVMOutput' else every)
     if node.multi_output:

@@ -118,6 +118,21 @@ def _make_loss(x: Tensor, *, grad_scale: float, normalization: str, valid_thresh
 runs('make_loss')(lambda x: _with_gradient(x, x.detach(), torch.ones_like))
 
 
+@runs('WarpCTC')
+def _warp_ctc(x: Tensor, label: Tensor | None = None, *, label_length: int, input_length: int,
+              name: str) -> Tensor:
+    """The softmax of each row, whose gradient is that of the CTC loss of the label: 0 is blank."""
+    def gradient(p: Tensor) -> Tensor:
+        labels = _label_of(name, label).reshape(-1, label_length)
+        with torch.enable_grad():
+            scores = x.detach().requires_grad_()
+            steps = scores.reshape(input_length, labels.shape[0], -1).log_softmax(2)
+            loss = F.ctc_loss(steps, labels[labels != 0].long(), torch.full(
+                (labels.shape[0],), input_length), (labels != 0).sum(1), reduction='sum')
+        return torch.autograd.grad(loss, scores)[0]
+    return _with_gradient(x, x.detach().flatten(1).softmax(1).reshape(x.shape), gradient)
+
+
 @runs('SVMOutput')
 def _svm_output(x: Tensor, label: Tensor | None = None, *, margin: float, use_linear: bool,
                 regularization_coefficient: float, name: str) -> Tensor:
