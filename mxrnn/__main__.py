@@ -29,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: list[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog='python -m mxrnn',
         description='Without a command, it reports what MXNet runs on here, for bug reports.')
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
                     'this environment. It adds two small files to site-packages.')
     enable.add_argument('--replace', action='store_true', help='also make mx.rnn mxrnn')
     commands.add_parser('disable', help='remove what enable added')
-    add_commands(commands)
+    add_commands(commands, words)
     return parser
 
 
@@ -94,7 +94,7 @@ def _of_program(words: list[str]) -> int:
 def main() -> None:
     words = sys.argv[1:]
     own = _of_program(words)  # argparse would take a '--' out of the rest
-    parser = _parser()
+    parser = _parser(words[:own])
     options = parser.parse_args(words[:own])
     if options.version:
         print(_versions())

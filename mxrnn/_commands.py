@@ -21,13 +21,16 @@ from ._runtime.commands import reason
 __all__ = ['add_commands', 'run_command']
 
 
-def add_commands(commands: Any) -> None:
-    """Add the parsers of the commands to the subparsers `commands`."""
+def add_commands(commands: Any, words: Sequence[str]) -> None:
+    """Add the parsers of the commands to the subparsers `commands`, for a command line of `words`.
+    """
+    # argparse cannot leave out PREFIX where --symbol stands for it: FILE would be taken for it.
+    by_files = any(word.partition('=')[0] in ('--symbol', '--params') for word in words)
     export = commands.add_parser(
         'export', help='write a checkpoint as an ONNX file, a torch file or PyTorch source',
         description='Write the network of a checkpoint as an ONNX file, a torch file or PyTorch '
                     'source. For EPOCH 4 it reads PREFIX-symbol.json and PREFIX-0004.params.')
-    _add_checkpoint(export)
+    _add_checkpoint(export, by_files)
     target = export.add_mutually_exclusive_group()
     target.add_argument('--onnx', metavar='FILE', help='write an ONNX file')
     target.add_argument('--torch', metavar='FILE',
@@ -65,7 +68,7 @@ def add_commands(commands: Any) -> None:
                     'file: FILE.onnx lists the names, types and sizes of its inputs and outputs, '
                     'as the configuration of a server needs them; a file of `export --torch` '
                     'lists the same as a checkpoint, and its states.')
-    _add_checkpoint(inspect)
+    _add_checkpoint(inspect, by_files)
     inspect.add_argument('--plot', metavar='FILE.svg', help='also draw the layers for a browser; '
                                                             'all steps of a cell are one box')
     inspect.set_defaults(act=inspect_checkpoint)
@@ -76,7 +79,7 @@ def add_commands(commands: Any) -> None:
                     'difference of each output, relative to its largest value. The status is '
                     '1 if a difference is above the tolerance. A file of `export --states` runs '
                     'one step and then the rest; the checkpoint runs all steps at once.')
-    _add_checkpoint(compare)
+    _add_checkpoint(compare, by_files)
     compare.add_argument('file', metavar='FILE', help='FILE.onnx or a torch file of `export`')
     _add_shapes(compare, 'shape of an input: data=8,20. Default: axes of any size get 2, 3 ...')
     compare.add_argument('--data', metavar='FILE.npz',
@@ -87,11 +90,19 @@ def add_commands(commands: Any) -> None:
     compare.set_defaults(act=_compare)
 
 
-def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('prefix', metavar='PREFIX', help='the checkpoint: PREFIX of '
-                        'PREFIX-symbol.json, or the folder of a GluonTS predictor')
-    parser.add_argument('epoch', metavar='EPOCH', type=_epoch, nargs='?',
-                        help='the epoch of the checkpoint. Default: the newest')
+def _add_checkpoint(parser: argparse.ArgumentParser, by_files: bool) -> None:
+    if by_files:
+        parser.set_defaults(prefix=None, epoch=None)
+    else:
+        parser.add_argument('prefix', metavar='PREFIX', help='the checkpoint: PREFIX of '
+                            'PREFIX-symbol.json, or a folder or model.tar.gz with one model, or '
+                            'the folder of a GluonTS predictor')
+        parser.add_argument('epoch', metavar='EPOCH', type=_epoch, nargs='?',
+                            help='the epoch of the checkpoint. Default: the newest')
+    parser.add_argument('--symbol', metavar='FILE', required=by_files,
+                        help='the file of the graph; with --params it replaces PREFIX')
+    parser.add_argument('--params', metavar='FILE', required=by_files,
+                        help='the file of the parameters')
 
 
 def _epoch(text: str) -> int:
@@ -151,14 +162,18 @@ _FORMATS = [
     ('--source', '_model.py', 'readable PyTorch and its weights, which need no mxrnn', 'torch')]
 
 
-def _say_formats(prefix: str, epoch: int | None) -> None:
+def _say_formats(options: argparse.Namespace) -> None:
     """Say on the error output what `export` writes, and what to type for it."""
-    words = [shlex.quote(prefix), *([] if epoch is None else [str(epoch)])]
+    words = [options.prefix] if options.symbol is None else [
+        '--symbol', options.symbol, '--params', options.params]
+    stem = os.path.basename(os.path.abspath(options.prefix)) if options.symbol is None and (
+        os.path.exists(options.prefix)) else options.prefix or 'model'
+    words += [] if options.epoch is None else [str(options.epoch)]
     lines = ['error: say which format export shall write; type one of these:']
     for option, end, what, needs in _FORMATS:
         name = needs.partition('>')[0]
         lines += ['  python -m mxrnn export %s %s %s' % (
-            ' '.join(words), option, shlex.quote(prefix + end)),
+            ' '.join(map(shlex.quote, words)), option, shlex.quote(stem.partition('.')[0] + end)),
             '      %s. Needs %s, which is %s' % (
                 what, name, 'installed' if importlib.util.find_spec(name) else
                 'not: pip install ' + shlex.quote(needs))]
@@ -167,14 +182,15 @@ def _say_formats(prefix: str, epoch: int | None) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     if options.onnx is options.torch is options.source is None:
-        if not epochs(options.prefix):
+        if options.symbol is None and not os.path.exists(options.prefix) and (
+                not epochs(options.prefix)):
             raise ValueError(why_none(options.prefix))
-        _say_formats(options.prefix, options.epoch)
+        _say_formats(options)
         return 2
     shapes, types = shapes_of(options.input), _pairs('--type', options.type)
     write = _write_onnx if options.onnx is not None else (
         _write_torch if options.torch is not None else _write_source)
-    with working('export of %s' % os.path.basename(options.prefix)):
+    with working('export of %s' % os.path.basename(options.prefix or options.symbol)):
         model, paths, remarks = write(options, shapes, types)
     for path in paths:
         print('%s: %d bytes' % (path, os.path.getsize(path)))
@@ -263,7 +279,8 @@ def _compare(options: argparse.Namespace) -> int:
         print('%-10.3g %s' % (difference, name))
         worst = max(worst, difference) if difference == difference else float('inf')
     above = not worst <= options.tolerance
-    others = ', '.join(str(epoch) for epoch in epochs(options.prefix) if epoch != model.epoch)
+    others = '' if options.prefix is None else ', '.join(
+        str(epoch) for epoch in epochs(options.prefix) if epoch != model.epoch)
     if above and others:
         say('note', 'this was epoch %d; if the file is of another, compare it with that: there '
                      'are also %s' % (model.epoch, others))

@@ -25,11 +25,12 @@ def say(title: str, text: str) -> None:
                         subsequent_indent=' ' * 12, break_on_hyphens=False))
 
 
-def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str) -> None:
+def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None) -> None:
     """Print what is worth a look in a model of `prefix`, and in the shapes of its inputs."""
     from .interop.graph_notes import remarks
     # Only with module= are there states of an optimiser, and then the graph is the longest.
-    longest = os.path.exists(path_of(prefix, 'states', model.epoch))
+    longest = prefix is not None and model.epoch is not None and os.path.exists(
+        path_of(prefix, 'states', model.epoch))
     for sentence in remarks(model, shapes, longest):
         say('note', sentence)
 
@@ -37,12 +38,14 @@ def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str) -> None:
 def load(options: argparse.Namespace) -> Any:
     """The checkpoint of the options; in a folder of GluonTS, that of its network."""
     from . import interop
+    if options.symbol is not None:
+        return interop.load(symbol=options.symbol, params=options.params)
     if os.path.isfile(os.path.join(options.prefix, 'type.txt')):
         from .interop.gluonts import input_names, network_of
         fields, options.prefix = input_names(options.prefix), network_of(options.prefix)
         say('fields', ', '.join('%s is %s' % pair for pair in fields.items()))
     model = interop.load(options.prefix, options.epoch)
-    if options.epoch is None:
+    if options.epoch is None and model.epoch is not None:
         say('epoch', '%s, the newest' % model.epoch)
     return model
 
@@ -65,15 +68,16 @@ def inspect(options: argparse.Namespace) -> int:
         if not options.plot.lower().endswith('.svg'):
             raise ValueError('--plot must end in .svg, got %s' % options.plot)
         check_target('--plot', options.plot)
-    if options.prefix.lower().endswith('.onnx') and os.path.isfile(options.prefix):
+    place = options.prefix or ''
+    if place.lower().endswith('.onnx') and os.path.isfile(place):
         if options.plot is not None:
-            raise ValueError('--plot draws checkpoints and files of torch, got %s' % options.prefix)
+            raise ValueError('--plot draws checkpoints and files of torch, got %s' % place)
         from .interop._onnx import table_of
-        for title, lines in table_of(options.prefix):
+        for title, lines in table_of(place):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
     from .interop.file_runners import open_torch
-    module = open_torch(options.prefix, roll=False) if _is_torch(options.prefix) else None
+    module = open_torch(place, roll=False) if _is_torch(place) else None
     model: Any = module or load(options)
     graph, arrays = model.graph, _arrays_of(model)
     if options.plot is not None:

@@ -317,7 +317,8 @@ def test_checkpoints_are_shown_in_a_line(saved):
 @pytest.mark.parametrize('name', ['', 'model-0001.params', 'model-symbol.json'])
 def test_a_folder_or_a_file_in_place_of_a_prefix_is_told(name, saved, tmp_path):
     cell, prefix = saved[:2]
-    for load in (functools.partial(rnn.load_rnn_checkpoint, cell), interop.load):
+    # interop.load reads the one model of a folder: see test_load.py
+    for load in (functools.partial(rnn.load_rnn_checkpoint, cell), *[interop.load] * bool(name)):
         with pytest.raises(rnn.CheckpointError) as caught:
             load(str(tmp_path / name))
         said = "; give the prefix, %r" % prefix if name else (

@@ -30,8 +30,8 @@ from . import seal as seals
 from .seal import Seal
 
 __all__ = ['Array', 'BFLOAT16', 'CSR', 'DENSE', 'ROW_SPARSE', 'SparseArray', 'add_checksum',
-           'check_array', 'check_params', 'checked', 'locate', 'read_arrays', 'refuse_names',
-           'write_arrays']
+           'check_array', 'check_params', 'checked', 'locate', 'read_arrays', 'read_sealed',
+           'refuse_names', 'write_arrays']
 
 #: How MXNet shows bfloat16 to NumPy, which has no such type: the upper halves of float32.
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
@@ -289,14 +289,20 @@ def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndar
         raise ValueError('%s has indices that point out of its shape %s' % (what, tuple(whole)))
 
 
-def read_arrays(path: str) -> dict[str, Array]:
+def read_arrays(path: str, content: bytes | None = None) -> dict[str, Array]:
     """Read any file of named arrays without MXNet, as `mx.nd.save` writes a dict."""
-    with named(path), open(path, 'rb') as stream:
+    return read_sealed(path, content)[0]
+
+
+def read_sealed(path: str, content: bytes | None = None) -> tuple[dict[str, Array], bool]:
+    """The arrays of a file, or of its `content`, by name, and whether it has a checksum."""
+    with named(path), (open(path, 'rb') if content is None else io.BytesIO(content)) as stream:
         entries, names, seal = locate(stream)
         refuse_names(path, names, parameters=False)
-        if seal is not None and seal != seals.seal_of(path, seal.higher):
+        if seal is not None and seal != seals.seal_of(path, seal.higher, content):
             raise ValueError('its checksum does not match')
-        return {name: _array(stream, entry) for name, entry in zip(names, entries)}
+        return ({name: _array(stream, entry) for name, entry in zip(names, entries)},
+                seal is not None)
 
 
 def _array(stream: io.BufferedIOBase, entry: StoredArray) -> Array:

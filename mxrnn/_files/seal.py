@@ -8,6 +8,7 @@ that is still the same one: files that were copied have no times to tell it by.
 """
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from typing import NamedTuple
@@ -37,10 +38,10 @@ def parse(word: bytes) -> Seal | None:
     return None
 
 
-def seal_of(path: str, higher: bytes = _ALONE) -> Seal:
-    """The seal that the file should have, whatever is in its reserved word."""
+def seal_of(path: str, higher: bytes = _ALONE, content: bytes | None = None) -> Seal:
+    """The seal that the file, or its `content`, should have, whatever is in its reserved word."""
     checksum = zlib.crc32(b'' if higher == _ALONE else higher)
-    with open(path, 'rb', buffering=0) as stream:
+    with open(path, 'rb', buffering=0) if content is None else io.BytesIO(content) as stream:
         checksum = zlib.crc32(stream.read(AT) or b'', checksum)
         stream.seek(AT + _SIZE)
         block = memoryview(bytearray(1 << 17))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+from .. import _check
 from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, bounds, roll
 from .._graph.shapes.axes import number_of
@@ -31,7 +32,9 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         found, notes, *_ = shapes_found(graph, params, {}, names)
     except ExportError:
         found, notes = {}, []
-    sentences = _renamed(found, given) + _mixed(graph, {
+    plain = [name for name in model.names if not name.startswith(('arg:', 'aux:'))]
+    sentences = ['names of parameters without arg: are taken for those of arguments: %s'
+                 % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
     if not longest:
         sentences += _bucket(rolled, any(' steps: ' in each for each in notes),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -10,14 +11,8 @@ from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_names as files
 from .._files.checkpoint_names import Candidates
-from .._files.params import (
-    SparseArray,
-    add_checksum,
-    locate,
-    read_arrays,
-    refuse_names,
-    write_arrays,
-)
+from .._files.pairs import Pair, pair_in
+from .._files.params import SparseArray, add_checksum, read_sealed, refuse_names, write_arrays
 from .._graph.graph import Graph
 from .._graph.layout import Packing, packings, vector_layouts
 from .._graph.reading import graph_from_json, graph_to_json
@@ -72,16 +67,20 @@ class Model(NamedTuple):
         return self.graph.outputs
 
 
-def load(prefix: str, epoch: int | None = None, *,
-         gates: Mapping[str, Sequence[str]] | None = None) -> Model:
+def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | None = None,
+         params: str | None = None, gates: Mapping[str, Sequence[str]] | None = None) -> Model:
     """Read a checkpoint, without MXNet and without the cells that made its graph.
 
     Parameters
     ----------
     prefix : str
-        Path without the ends ``-symbol.json`` and ``-0007.params``.
+        Path without the ends ``-symbol.json`` and ``-0007.params``. Or a folder, or a
+        ``model.tar.gz`` of SageMaker, with one graph (``*symbol.json``) and the parameters of one
+        model (``*.params``, or ``params.best`` of Sockeye). An archive is read in memory.
     epoch : int, optional
         The newest that can be read if None; each one that is skipped is logged as a warning.
+    symbol, params : str, optional
+        The paths of the two files, in place of a prefix.
     gates : dict of str to sequence of str, optional
         Orders of gates, by prefix of the weights, of cells that are a program's own:
         ``{'highway_': ['_transform', '_carry']}``. Those of mxrnn's cells are known.
@@ -112,16 +111,24 @@ def load(prefix: str, epoch: int | None = None, *,
     >>> again.epoch, again.inputs, again.outputs
     (4, ['data'], ['out_output'])
     """
-    prefix = os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
     gates = _check.instance('gates', {} if gates is None else gates, Mapping, 'a dict')
+    if symbol is not None or params is not None:
+        if prefix is not None or epoch is not None:
+            raise TypeError('load takes either a prefix and an epoch, or symbol and params')
+        return _of_pair(Pair(*(os.fspath(_check.instance(name, path, (str, os.PathLike), 'a path'))
+                               for name, path in (('symbol', symbol), ('params', params)))), gates)
+    prefix = os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
     if files.is_remote(prefix):
         raise ValueError('prefix must be a path on this machine, got %s' % prefix)
     if epoch is not None:
         epoch = _check.whole('epoch', epoch, 0)
         files.refuse_missing(prefix, epoch)
-        return _load(prefix, epoch, gates)
-    candidates = Candidates(prefix, files.places(prefix),
-                            lambda place: _load(prefix, place[0], gates))
+        return _of_epoch(prefix, epoch, gates)
+    there = files.places(prefix)
+    pair = None if there else pair_in(prefix)
+    if pair is not None:
+        return _of_pair(pair, gates)
+    candidates = Candidates(prefix, there, lambda place: _of_epoch(prefix, place[0], gates))
     model = candidates.newest()
     if model is None:
         raise candidates.refusal()
@@ -129,18 +136,31 @@ def load(prefix: str, epoch: int | None = None, *,
     return model
 
 
-def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
-    graph_path, path = files.path_of(prefix, 'symbol'), files.path_of(prefix, 'params', epoch)
+def _of_epoch(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
+    return _load(Pair(files.path_of(prefix, 'symbol'), files.path_of(prefix, 'params', epoch)),
+                 epoch, gates)
+
+
+def _of_pair(pair: Pair, gates: Mapping[str, Sequence[str]]) -> Model:
+    number = re.search(r'-(\d{4,})\.params\b', pair.params)
+    return _load(pair, int(number.group(1)) if number else None, gates)
+
+
+def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> Model:
+    graph_path, path, contents = pair
     with named(graph_path):
-        with open(graph_path, encoding='utf-8', newline='') as stream:
-            text = stream.read()
+        if contents is None:
+            with open(graph_path, encoding='utf-8', newline='') as stream:
+                text = stream.read()
+        else:
+            text = contents[0].decode('utf-8')
         graph = graph_from_json(text)
-    with named(path), open(path, 'rb') as stream:
-        checksum = locate(stream)[2] is not None
-    read = read_arrays(path)
-    refuse_names(path, list(read))
+    read, checksum = read_sealed(path, None if contents is None else contents[1])
+    kinds = {name: name if name.startswith(('arg:', 'aux:')) else
+             ('aux:' if name in graph.auxiliary else 'arg:') + name for name in read}
+    refuse_names(path, list(kinds.values()))
     try:
-        arrays = {name: array.dense() if isinstance(array, SparseArray) else array
+        arrays = {kinds[name]: array.dense() if isinstance(array, SparseArray) else array
                   for name, array in read.items()}
     except (ValueError, MemoryError) as error:
         raise CheckpointError('%s has a sparse array that is too large: %s'
@@ -158,7 +178,7 @@ def _load(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
     except (ValueError, TypeError, LookupError) as error:
         raise CheckpointError('%s does not fit the graph in %s: %s'
                               % (path, graph_path, reason_of(error))) from None
-    return Model(graph, args, auxiliary, epoch, text, tuple(arrays), packed, checksum)
+    return Model(graph, args, auxiliary, epoch, text, tuple(read), packed, checksum)
 
 
 def _faults(graph: Graph, args: Mapping[str, np.ndarray],

@@ -71,9 +71,10 @@ def prefix(tmp_path):
 
 def command(*arguments):
     """The status of a command."""
+    words = [str(each) for each in arguments]
     parser = argparse.ArgumentParser(prog='python -m mxrnn')
-    add_commands(parser.add_subparsers(dest='command'))
-    return run_command(parser.parse_args([str(each) for each in arguments]))
+    add_commands(parser.add_subparsers(dest='command'), words)
+    return run_command(parser.parse_args(words))
 
 
 @pytest.mark.parametrize('words, said', [
@@ -105,6 +106,26 @@ def test_export_and_compare(prefix, tmp_path, capsys):
     np.savez(tmp_path / 'data.npz', data=np.arange(6).reshape(2, 3))
     assert command('compare', prefix, 4, path, '--data', tmp_path / 'data.npz') == 0
     assert 'data: data (2, 3)' in capsys.readouterr().out
+
+
+def test_the_two_files_may_have_any_names(prefix, tmp_path, capsys):
+    pytest.importorskip('onnxruntime')
+    folder, path = tmp_path / 'sockeye', tmp_path / 'days.onnx'
+    folder.mkdir()
+    os.rename(prefix + '-symbol.json', folder / 'symbol.json')
+    os.rename(prefix + '-0004.params', folder / 'params.best')
+    files = ['--symbol', folder / 'symbol.json', '--params', folder / 'params.best']
+    assert command('export', *files) == 2
+    assert '--symbol %s --params %s --onnx model.onnx\n' % tuple(files[1::2]) in (
+        capsys.readouterr().err)
+    assert command('export', *files, '--onnx', path) == 0
+    assert command('compare', path, *files) == 0
+    assert command('compare', folder, path) == 0
+    assert 'within the tolerance' in capsys.readouterr().out
+    assert command('inspect', *files) == 0
+    assert capsys.readouterr().out.startswith('written by:')
+    assert command('export', folder) == 2
+    assert ' %s --torch sockeye.pt\n' % folder in capsys.readouterr().err
 
 
 def test_compare_ends_with_1_above_the_tolerance(prefix, tmp_path, capsys):

@@ -5,7 +5,9 @@ import json
 import logging
 import os
 import random
+import shutil
 import struct
+import tarfile
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from ..cases import CASES, OURS
 from ..checkpoints import without_checksum
 from ..comparing import same
 from ..running import flat, quiet, random_value
+
+from mxrnn.interop.graph_notes import remarks  # noqa: E402, I001  isort: skip
 
 pytestmark = [
     pytest.mark.skipif(rnn is not mxrnn, reason='the checkpoint functions of mxrnn are meant'),
@@ -280,6 +284,67 @@ def test_arguments_are_checked(tmp_path):
         interop.load('s3://bucket/m', 1)
     with pytest.raises(TypeError, match='model must be a Model'):
         interop.save('model', str(tmp_path / 'm'), 1)
+
+
+#: Where the files of epochs 3 and 4 are, by name in a folder, and the epoch that is read.
+FOLDERS = {
+    'Sockeye': ({'symbol.json': '-symbol.json', 'params.00000': '-0003.params',
+                 'params.best': '-0004.params', 'vocab.src.0.json': '-symbol.json'}, None),
+    'two epochs': ({'days-symbol.json': '-symbol.json', 'days-0003.params': '-0003.params',
+                    'days-0010.params': '-0004.params'}, 10),
+    'other names': ({'net-symbol.json': '-symbol.json', 'weights.params': '-0004.params'}, None),
+    'two graphs': ({'a-symbol.json': '-symbol.json', 'b-symbol.json': '-symbol.json',
+                    'a-0003.params': '-0003.params'}, 'got a-0003.params, a-symbol.json, b-'),
+    'two parameters': ({'symbol.json': '-symbol.json', 'a.params': '-0003.params',
+                        'b.params': '-0004.params'}, 'got a.params, b.params, symbol.json'),
+    'no graph': ({'a.params': '-0003.params'}, 'must have one graph'),
+    'nothing': ({}, 'got neither')}
+
+
+@pytest.mark.parametrize('name', FOLDERS)
+@pytest.mark.parametrize('packed', [False, True])
+def test_a_folder_or_an_archive_holds_one_model(name, packed, tmp_path):
+    weights = [write(rnn.LSTMCell(4, 'lstm_'), (3,), str(tmp_path / 'days'), epoch=epoch)[1]
+               for epoch in (3, 4)]
+    place = tmp_path / 'model'
+    place.mkdir()
+    files, wanted = FOLDERS[name]
+    for target, end in files.items():
+        shutil.copy(str(tmp_path / 'days') + end, place / target)
+    if packed:
+        with tarfile.open(tmp_path / 'model.tar.gz', 'w:gz') as archive:
+            archive.add(place, arcname='.')
+        shutil.rmtree(place)
+        place = tmp_path / 'model.tar.gz'
+    if isinstance(wanted, str):
+        with pytest.raises(rnn.CheckpointError, match='Name both') as caught:
+            interop.load(place)
+        assert wanted in str(caught.value)
+        return
+    model = interop.load(place)
+    assert model.epoch == wanted and same(model.arg_params, weights[1])
+    assert sorted(each.name for each in tmp_path.iterdir() if each.name not in (
+        'days-symbol.json', 'days-0003.params', 'days-0004.params')) == [place.name]
+
+
+def test_names_without_a_kind_are_arguments_or_auxiliary(tmp_path):
+    """Wolfram's exports have such, and Gluon's parameters."""
+    symbol = mx.sym.BatchNorm(mx.sym.Variable('data'), name='norm')
+    values = {name: mx.nd.array(random_value(name, (3,))) for name in (
+        'norm_gamma', 'norm_beta', 'norm_moving_mean', 'norm_moving_var')}
+    graph, path = tmp_path / 'net.json', tmp_path / 'net.weights'
+    symbol.save(str(graph))
+    mx.nd.save(str(path), values)
+    model = interop.load(symbol=graph, params=path)
+    assert same({**model.arg_params, **model.aux_params}, values)
+    assert list(model.aux_params) == ['norm_moving_mean', 'norm_moving_var']
+    assert 'without arg: are taken' in remarks(model)[0]
+    mx.nd.save(str(path), {**values, 'arg:norm_beta': values['norm_beta']})
+    with pytest.raises(rnn.CheckpointError, match='arg:norm_beta is there twice'):
+        interop.load(symbol=graph, params=path)
+    for given in ({'prefix': 'net', 'symbol': graph, 'params': path}, {'symbol': graph}, {}):
+        with pytest.raises(TypeError):
+            interop.load(**given)
 
 
 def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
