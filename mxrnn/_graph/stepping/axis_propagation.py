@@ -177,7 +177,12 @@ def _stepped(recurrences: Sequence[SteppedRecurrence], values: Mapping[Entry, Tr
         for entry in each.node.inputs:
             if entry in values:
                 whole |= (values[entry].sees() & times) - {id(each.time)}
-    return [each for each in recurrences if each.time is None or id(each.time) not in whole]
+    stepped = [each for each in recurrences if each.time is None or id(each.time) not in whole]
+    moving = {id(each.time) for each in stepped if each.time is not None}
+    # an encoder whose number of steps is a number is computed once, like any other
+    return [each for each in stepped if each.time is not None or not moving or any(
+        values[entry].axes is None or values[entry].sees() & moving
+        for entry in each.node.inputs if entry in values)]
 
 
 def find_stepped(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[SteppedRecurrence]:

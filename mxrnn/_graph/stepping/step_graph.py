@@ -174,6 +174,8 @@ class _Cut:
             self._describe(name, self._values[heads[at]].axes)
         once = [*self._captured.items(), *self._begins, *(
             (head, graph.outputs[at]) for at, head in enumerate(heads) if at not in stepped)]
+        step, kept = self._kept(step, [entry for entry, _ in once])
+        once[len(self._captured):len(self._captured)] = kept
         encoder = graph._replace(nodes=(*graph.nodes, *self._flat)).ending_in(
             [entry for entry, _ in once]) if once else None
         variables = {node.name for node in step.nodes if node.is_variable}
@@ -181,6 +183,27 @@ class _Cut:
                        tuple(self._states), encoder, tuple([name for _, name in once]),
                        self._sources, {name: shape for name, shape in self._shapes.items()
                                        if name in variables}, self._axes)
+
+    def _kept(self, step: Graph, once: Sequence[Entry]) -> tuple[Graph, list[tuple[Entry, str]]]:
+        """A step that takes from the encoder what that was given, such as the lengths of sequences.
+        """
+        graph = self._graph._replace(nodes=(*self._graph.nodes, *self._flat), heads=tuple(once))
+        first, names = graph.reached(lambda node: node.inputs), graph.arguments
+        own = {node.name for node in step.nodes if node.is_variable}
+        kept: dict[str, tuple[Entry, str]] = {}
+        for place in sorted(first & self._moving.keys()):
+            name = graph.nodes[place].name
+            if name in own and name in self._shapes and not self._moving[place]:
+                new = name + '_output'
+                while new in names or new in self._shapes:
+                    new += '_'
+                self._flat.append(Node('_copy', new, {}, (Entry(place, 0),)))
+                kept[name] = Entry(len(self._graph.nodes) + len(self._flat) - 1, 0), new
+                self._shapes[new], self._sources[new] = self._shapes[name], Entry(place, 0)
+                self._describe(new, self._values[Entry(place, 0)].axes)
+        return step._replace(nodes=tuple([
+            node._replace(name=kept[node.name][1]) if node.is_variable and node.name in kept
+            else node for node in step.nodes])), list(kept.values())
 
     def _describe(self, name: str, axes: Axes | None) -> None:
         def word(size: object) -> str:

@@ -1,0 +1,102 @@
+"""Encoders and decoders, as programs of mx.rnn build them: every kind of each."""
+from __future__ import annotations
+
+from typing import Any
+
+from .. import mx, rnn
+
+__all__ = ['ATTENTIONS', 'CELLS', 'ENCODERS', 'SOURCE', 'TARGET', 'translator']
+
+S = mx.sym
+WORDS, WIDTH, UNITS = 11, 5, 6
+SOURCE, TARGET = 5, 6
+
+CELLS = {'lstm': lambda prefix: rnn.LSTMCell(UNITS, prefix),
+         'gru': lambda prefix: rnn.GRUCell(UNITS, prefix),
+         'normalised': lambda prefix: rnn.LayerNormLSTMCell(UNITS, prefix)}
+
+#: By name: whether it reads both directions, lengths, and how it is unrolled.
+ENCODERS = {'plain': (False, False, 'cells'), 'lengths': (False, True, 'cells'),
+            'fuse': (False, False, 'fuse'), 'fuse lengths': (False, True, 'fuse'),
+            'directions': (True, False, 'cells'), 'directions lengths': (True, True, 'cells'),
+            'fuse directions': (True, False, 'fuse'),
+            'fuse directions lengths': (True, True, 'fuse')}
+
+ATTENTIONS = ('dot', 'mlp', 'none')
+
+
+def _words(name: str, layout: str) -> Any:
+    return S.Embedding(S.Variable(name), input_dim=WORDS, output_dim=WIDTH, name=name + '_embed')
+
+
+class _Dense:
+    """Products whose weights all steps share."""
+
+    def __init__(self) -> None:
+        self._params = rnn.RNNParams('')
+
+    def __call__(self, data: Any, units: int, name: str, **options: Any) -> Any:
+        weights = {key: self._params.get('%s_%s' % (name, key)) for key in ('weight', 'bias')}
+        return S.FullyConnected(data, num_hidden=units, **weights, **options)
+
+
+def _encoded(encoder: str, cell: str, layout: str, dense: _Dense
+             ) -> tuple[Any, list[Any], Any]:
+    """Outputs of the encoder, batch first, its states, and lengths."""
+    both, with_lengths, how = ENCODERS[encoder]
+    how = 'cells' if cell == 'normalised' else how  # which fuse leaves as they are
+    one = CELLS[cell]('e_')
+    if both:
+        one = rnn.BidirectionalCell(one, CELLS[cell]('b_'))
+    lengths = S.Variable('source_length') if with_lengths else None
+    outputs, states = (rnn.fuse(one) if how == 'fuse' else one).unroll(
+        None if how == 'fuse' else SOURCE, _words('source', layout), layout=layout,
+        merge_outputs=True, **({'valid_length': lengths} if with_lengths else {}))
+    if both:  # of each direction a list
+        states = [S.Activation(dense(S.Concat(*pair, dim=1), UNITS, 'bridge%d' % at),
+                               act_type='tanh') for at, pair in enumerate(zip(*states))]
+    return (outputs if layout == 'NTC' else S.swapaxes(outputs, dim1=0, dim2=1)), states, lengths
+
+
+def _context(attention: str, query: Any, encoded: Any, lengths: Any, units: int, dense: _Dense
+             ) -> Any:
+    """What a step attends to, of the shape (batch, units)."""
+    if attention == 'dot':
+        scores = S.batch_dot(encoded, S.expand_dims(dense(query, units, 'query'), axis=2))
+    else:
+        hidden = S.broadcast_add(dense(encoded, UNITS, 'keys', flatten=False), S.expand_dims(
+            dense(query, UNITS, 'query'), axis=1))
+        scores = dense(S.Activation(hidden, act_type='tanh'), 1, 'scores', flatten=False)
+    if lengths is not None:
+        scores = S.SequenceMask(scores, lengths, use_sequence_length=True, axis=1, value=-1e9)
+    return S.Reshape(S.batch_dot(encoded, S.softmax(scores, axis=1), transpose_a=True),
+                     shape=(0, 0))
+
+
+def translator(encoder: str, cell: str, attention: str, layout: str) -> tuple[Any, dict[str, Any]]:
+    """The symbol of a translator whose decoder is unrolled by hand, and the shapes of its data."""
+    with mx.name.NameManager():
+        dense = _Dense()
+        encoded, states, lengths = _encoded(encoder, cell, layout, dense)
+        decoder, units = CELLS[cell]('d_'), UNITS * (1 + ENCODERS[encoder][0])
+        time = layout.index('T')
+        steps = S.SliceChannel(_words('target', layout), num_outputs=TARGET, axis=time,
+                               squeeze_axis=True)
+        fed, hidden = S.zeros_like(states[0]), []  # what a step predicts from goes into the next
+        for step in range(TARGET):
+            if attention == 'none':
+                fed, states = decoder(steps[step], states)
+            else:
+                output, states = decoder(S.Concat(steps[step], fed, dim=1), states)
+                context = _context(attention, output, encoded, lengths, units, dense)
+                fed = S.Activation(dense(S.Concat(output, context, dim=1), UNITS, 'hidden'),
+                                   act_type='tanh')
+            hidden.append(fed)
+        scores = dense(S.Reshape(S.stack(*hidden, axis=time), shape=(-3, 0)), WORDS, 'score')
+        symbol = S.SoftmaxOutput(scores, S.Reshape(S.Variable('softmax_label'), shape=(-1,)),
+                                 name='softmax')
+    order = (3, SOURCE) if layout == 'NTC' else (SOURCE, 3)
+    target = (3, TARGET) if layout == 'NTC' else (TARGET, 3)
+    shapes = {'source': order, 'target': target, 'source_length': (3,), 'softmax_label': target}
+    return symbol, {name: shape for name, shape in shapes.items()
+                    if name in symbol.list_arguments()}

@@ -1,0 +1,109 @@
+"""Decoders in steps, behind encoders of every kind, against the whole of them in MXNet."""
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from mxrnn import interop
+
+from .. import mx, ours
+from .encoders import ATTENTIONS, CELLS, ENCODERS, TARGET, translator
+from .sources import generate
+from .test_states import model_for
+
+pytestmark = ours
+
+LAYOUTS = ('NTC', 'TNC')
+#: Each kind of each beside each other kind of another.
+PAIRS = [(encoder, cell, ATTENTIONS[(at + row) % 3], LAYOUTS[(at + row) % 2])
+         for at, encoder in enumerate(ENCODERS) for row, cell in enumerate(CELLS)]
+CHUNKS = [1, 2, 3]
+
+
+def translated(case):
+    """The model, its data and its outputs in MXNet, batch first."""
+    symbol, shapes = translator(*case)
+    model, _ = model_for(symbol, shapes)
+    random = np.random.RandomState(0)
+    data = {name: random.randint(1, 11, shape).astype('f') for name, shape in shapes.items()}
+    if 'source_length' in data:
+        data['source_length'] = np.array([5, 2, 3], 'f')
+    outputs = symbol.eval(**{name: mx.nd.array(array) for name, array in {
+        **model.arg_params, **data}.items()})[0].asnumpy()
+    del data['softmax_label']
+    return model, data, by_sequence(outputs, TARGET, case)
+
+
+def by_sequence(outputs, steps, case):
+    """Outputs of (batch * time, ...) or (time * batch, ...), batch first."""
+    if case[-1] == 'NTC':
+        return outputs.reshape(3, steps, -1)
+    return outputs.reshape(steps, 3, -1).swapaxes(0, 1)
+
+
+def target_of(data, case, begin, count):
+    """The next words, batch first."""
+    words = data['target'] if case[-1] == 'NTC' else data['target'].T
+    return words[:, begin:begin + count]
+
+
+def apart(parts, wanted):
+    return np.abs(np.concatenate(parts, 1) - wanted).max()
+
+
+@pytest.mark.parametrize('case', PAIRS, ids='-'.join)
+def test_onnx_files(case, tmp_path):
+    model, data, wanted = translated(case)
+    path = str(tmp_path / 'm.onnx')
+    interop.to_onnx(model, path, states=True, check=False)
+    stepper = interop.load_stepper(path)
+    states, parts = stepper.begin(**{name: data[name] for name in stepper.encoder_names}), []
+    for begin, count in zip((0, 1, 3), CHUNKS):
+        found, states = stepper.read(states, target=target_of(data, case, begin, count))
+        parts.append(found)
+    assert apart(parts, wanted) < 1e-6
+
+
+@pytest.mark.parametrize('case', PAIRS[::3], ids='-'.join)
+def test_sources(case):
+    torch = pytest.importorskip('torch')
+    model, data, wanted = translated(case)
+    module = generate(model, states=True).module
+    given = {name: torch.as_tensor(array) for name, array in data.items() if name != 'target'}
+    with torch.no_grad():
+        states, parts = module.encode(**given), []
+        for begin, count in zip((0, 1, 3), CHUNKS):
+            words = torch.as_tensor(target_of(data, case, begin, count))
+            found, states = module.steps(words if case[-1] == 'NTC' else words.T, states)
+            parts.append(by_sequence(found.numpy(), count, case))
+    assert apart(parts, wanted) < 1e-6
+
+
+@pytest.mark.parametrize('case', PAIRS[1::3], ids='-'.join)
+def test_torch_modules(case):
+    torch = pytest.importorskip('torch')
+    model, data, wanted = translated(case)
+    module = interop.to_torch(model, states=True)
+    given = {name: torch.as_tensor(array) for name, array in data.items() if name != 'target'}
+    with torch.no_grad():
+        states = {name: torch.zeros([3 if size == 'batch' else size for size in module.axes[name]])
+                  for name, _ in module.states}
+        states.update(zip(module.encoder.outputs, module.encoder(**given)))
+        parts = []
+        for begin, count in zip((0, 1, 3), CHUNKS):
+            words = torch.as_tensor(target_of(data, case, begin, count))
+            found, *after = module(target=words if case[-1] == 'NTC' else words.T, **states)
+            states.update(zip([before for before, _ in module.states], after))
+            parts.append(by_sequence(found.numpy(), count, case))
+    assert apart(parts, wanted) < 1e-6
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize('case', list(itertools.product(ENCODERS, CELLS, ATTENTIONS, LAYOUTS)),
+                         ids='-'.join)
+def test_all(case, tmp_path):
+    test_onnx_files(case, tmp_path)
+    test_sources(case)
+    test_torch_modules(case)
