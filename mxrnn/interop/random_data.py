@@ -50,9 +50,10 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
     random : numpy.random.RandomState
     """
     readers = list(_readers(graph, name))
+    looked_up = [_places(reader) for reader in readers if reader.input.role == 'index']
+    if looked_up:  # in several tables, as factors of words are
+        return random.randint(0, max(min(looked_up), 1), shape).astype('float32')
     for reader in readers:
-        if reader.input.role == 'index':
-            return random.randint(0, max(_places(reader), 1), shape).astype('float32')
         if reader.node.op == 'CTCLoss' and reader.at == 1 and len(shape) == 2:
             return _labels(reader, shape, random)
     for reader in readers:

@@ -58,6 +58,11 @@ def test_numbers_of_words_are_for_embeddings_alone():
     random = np.random.RandomState(0)
     tokens = data_for(graph, 'tokens', (20, 3), 'float32', 3, random)
     assert set(tokens.ravel()) == set(range(WORDS))
+    words, factors = mx.sym.SliceChannel(mx.sym.Variable('both'), num_outputs=2, axis=2,
+                                         squeeze_axis=True)
+    both = graph_of(mx.sym.Embedding(words, input_dim=WORDS, output_dim=5)
+                    + mx.sym.Embedding(factors, input_dim=3, output_dim=5))
+    assert data_for(both, 'both', (9, 9, 2), 'float32', 3, random).max() == 2
     dense = data_for(graph, 'dense', (20, 3, 5), 'float32', 3, random)
     assert dense.min() < 0 and (dense != np.round(dense)).any()
 

@@ -217,13 +217,6 @@ def test_weights_of_another_width_are_named(tmp_path):
                 interop.load(prefix, 2)
 
 
-def test_arrays_that_are_neither_arguments_nor_auxiliary_are_refused(tmp_path):
-    mx.model.save_checkpoint(str(tmp_path / 'm'), 1, mx.sym.Variable('a'), {'a': mx.nd.ones(2)}, {})
-    mx.nd.save(str(tmp_path / 'm-0001.params'), {'arg:a': mx.nd.ones(2), 'a': mx.nd.ones(2)})
-    with pytest.raises(interop.CheckpointError, match='a begins with neither arg: nor aux:'):
-        interop.load(str(tmp_path / 'm'), 1)
-
-
 @pytest.mark.parametrize('dtype', ['float16', 'float64', 'int32', 'uint8'])
 def test_types_are_kept(dtype, tmp_path):
     symbol = mx.sym.Variable('a') + mx.sym.Variable('data')
