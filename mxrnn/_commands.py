@@ -227,15 +227,19 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     from .interop import to_torch  # says what to install, before anything is read
     from .interop._source.output_files import is_source
     from .interop._torch.save_file import write_torch
+    from .interop.stateful import LEFT_OUT
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch):
         raise ValueError('--torch must have another name than the weights of %s, got %s' % (
             source, options.torch))
     model = load(options)
-    checked = write_torch(to_torch(model, outputs=options.output, states=options.states,
-                                   inputs=shapes if options.states else None), options.torch,
-                          not options.no_check)
-    return model, [options.torch], [checked] if checked[0] else []
+    module = to_torch(model, outputs=options.output, states=options.states,
+                      inputs=shapes if options.states else None)
+    checked = write_torch(module, options.torch, not options.no_check)
+    kept = {*module.outputs, *(module.encoder.outputs if module.encoder is not None else ())}
+    left = [name for name in options.output or model.outputs if name not in kept]
+    return model, [options.torch], [('note', LEFT_OUT % ', '.join(left))] * bool(left) + (
+        [checked] if checked[0] else [])
 
 
 def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]

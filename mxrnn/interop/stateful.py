@@ -7,7 +7,7 @@ from typing import Container, Iterator, Mapping, Sequence, Union
 import numpy as np
 
 from .. import _check
-from .._graph.graph import Graph
+from .._graph.graph import Entry, Graph
 from .._graph.rolling import RolledGraph, roll
 from .._graph.shapes.axes import Factors
 from .._graph.shapes.infer import infer
@@ -16,8 +16,14 @@ from .._graph.shapes.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
 from .registry import ExportError
 
-__all__ = ['blaming_axes', 'check_names', 'check_shapes', 'check_types', 'how_to_free', 'in_steps',
-           'rank_mismatch', 'shapes_found']
+__all__ = ['LEFT_OUT', 'blaming_axes', 'check_names', 'check_shapes', 'check_types',
+           'chosen_for_steps', 'how_to_free', 'in_steps', 'rank_mismatch', 'shapes_found']
+
+#: A sentence on outputs that are not in a file of steps.
+LEFT_OUT = 'outputs of whole sequences are left out: %s'
+#: Operators of outputs that are losses or for metrics alone.
+_BESIDE = ('BlockGrad', 'CTCLoss', 'LinearRegressionOutput', 'LogisticRegressionOutput',
+           'MAERegressionOutput', 'MakeLoss', 'make_loss', 'softmax_cross_entropy')
 
 #: Shapes of inputs by name: numbers, and names of axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -131,6 +137,41 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
                                for name, shape in each.items()}
                               for each in (stepped.shapes, shapes))
     return stepped._replace(shapes=own_shapes), all_shapes
+
+
+def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes
+                     ) -> tuple[Graph, str]:
+    """The graph of its one output that can be stepped, if the others are losses or for metrics, and
+    a sentence that says so; otherwise the graph as it is.
+
+    Raises
+    ------
+    ExportError
+        Another output cannot be stepped; the message names those that can.
+    """
+    rolled = roll(graph).graph
+
+    def fits(heads: Sequence[Entry]) -> bool:
+        try:
+            in_steps(rolled.ending_in(heads), params, given)
+        except ExportError:
+            return False
+        return True
+    if len(graph.heads) == 1 or fits(rolled.heads):
+        return graph, ''
+    able = [at for at, head in enumerate(rolled.heads) if fits([head])]
+    names = [graph.outputs[at] for at in able]
+    others = [at for at in range(len(graph.heads)) if at not in able]
+    if len(able) == 1 and all(graph.nodes[graph.heads[at].node].op in _BESIDE for at in others):
+        return graph.ending_in([graph.heads[able[0]]]), LEFT_OUT % ', '.join(
+            graph.outputs[at] for at in others)
+    try:
+        in_steps(rolled, params, given)
+    except ExportError as error:
+        cure = ''.join('; add --output %s' % name for name in names)
+        raise ExportError('%s%s' % (error, names and '\nOthers can be stepped (outputs)%s' % cure
+                                    or '')) from None
+    return graph, ''
 
 
 def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False

@@ -13,6 +13,9 @@ from .encoders import ATTENTIONS, CELLS, ENCODERS, TARGET, translator
 from .sources import generate
 from .test_states import model_for
 
+from mxrnn.interop._onnx import write_onnx  # noqa: E402, I001  isort: skip
+from mxrnn.interop.stateful import LEFT_OUT  # noqa: E402  isort: skip
+
 pytestmark = ours
 
 LAYOUTS = ('NTC', 'TNC')
@@ -66,7 +69,7 @@ def test_onnx_files(case, tmp_path):
     assert apart(parts, wanted) < 1e-6
 
 
-@pytest.mark.parametrize('case', PAIRS[::3], ids='-'.join)
+@pytest.mark.parametrize('case', PAIRS[::4], ids='-'.join)
 def test_sources(case):
     torch = pytest.importorskip('torch')
     model, data, wanted = translated(case)
@@ -81,7 +84,7 @@ def test_sources(case):
     assert apart(parts, wanted) < 1e-6
 
 
-@pytest.mark.parametrize('case', PAIRS[1::3], ids='-'.join)
+@pytest.mark.parametrize('case', PAIRS[1::4], ids='-'.join)
 def test_torch_modules(case):
     torch = pytest.importorskip('torch')
     model, data, wanted = translated(case)
@@ -98,6 +101,32 @@ def test_torch_modules(case):
             states.update(zip([before for before, _ in module.states], after))
             parts.append(by_sequence(found.numpy(), count, case))
     assert apart(parts, wanted) < 1e-6
+
+
+@pytest.mark.parametrize('plain', [False, True])
+def test_outputs_of_whole_sequences_are_left_out_or_named(plain, tmp_path):
+    """A translator that also learns how long translations are, as Sockeye's may."""
+    symbol, shapes = translator('plain', 'gru', 'dot', 'NTC')
+    inner = symbol.get_internals()
+    ratio = mx.sym.mean(inner['source_embed_output'], axis=(1, 2))
+    length = mx.sym.sum(inner['target'], axis=1, name='length')
+    loss = mx.sym.MakeLoss(mx.sym.square(ratio - length), name='loss')
+    model, _ = model_for(mx.sym.Group([symbol, *([length] if plain else [
+        loss, mx.sym.BlockGrad(length, name='counted')])]), shapes)
+    path = str(tmp_path / 'm.onnx')
+    if plain:
+        with pytest.raises(interop.ExportError, match='length .sum. cannot be stepped') as caught:
+            interop.to_onnx(model, path, states=True)
+        assert 'add --output softmax_output' in str(caught.value)
+        return
+    written = write_onnx(model, path, states=True)
+    assert written.notes == [LEFT_OUT % 'loss_output, counted_output']
+    assert written.checked[0] == 'checked'
+    assert interop.load_stepper(path).output_names == ['softmax_output']
+    pytest.importorskip('torch')
+    assert interop.to_torch(model, states=True).outputs[0] == 'softmax_output'
+    assert LEFT_OUT % 'loss_output, counted_output' in ' '.join(
+        generate(model, states=True).text.split())
 
 
 @pytest.mark.nightly

@@ -14,6 +14,7 @@ from ..stateful import (
     blaming_axes,
     check_shapes,
     check_types,
+    chosen_for_steps,
     how_to_free,
     in_steps,
     rank_mismatch,
@@ -94,6 +95,9 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
         raise ValueError('types must be of inputs of the file: %s; it does not take %s' % (
             ', '.join(own) or 'none', ', '.join(idle)))
     with blaming_axes(graph, params, given):
+        beside = ''
+        if states and outputs is None and certify_by is None and length is None:
+            graph, beside = chosen_for_steps(graph, params, given)
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')
             cure = how_to_free(graph)
@@ -112,7 +116,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             file = _rolled(graph, params, given, types, own)
             return Written(file.content, file.shapes, left_out,
                            file.notes + _bounded(graph, file.shapes))
-        notes = _unrolled(findings)
+        notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
             return _in_steps(graph, params, given, types, states)._replace(
                 left_out=left_out, notes=notes)

@@ -20,7 +20,7 @@ from ..._graph.stepping import Stepped
 from .._torch.graph_module import UnsupportedError
 from ..model import Model
 from ..registry import ExportError
-from ..stateful import blaming_axes, check_shapes, check_types, in_steps
+from ..stateful import blaming_axes, check_shapes, check_types, chosen_for_steps, in_steps
 from .checking import Check
 from .class_writer import File, flat_of, state_dict_of, wrapped
 from .emitters import Shape
@@ -184,6 +184,10 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     arrays = {**model.arg_params, **model.aux_params}
     given = check_shapes({} if inputs is None else inputs, graph, arrays)
     check_types(kinds, graph)
+    beside = ''
+    if states and outputs is None:
+        with blaming_axes(graph, arrays, given):
+            graph, beside = chosen_for_steps(graph, arrays, given)
     whole, rolled = graph, roll(graph, training=True)
     graph, inner = with_own_gradients(rolled.graph)
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
@@ -232,8 +236,8 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     if inner:
         notes = [*notes, 'the method loss has no part for %s, whose outputs others read' % (
             ', '.join(map(_quoted, inner)))]
-    return _Plan(file, methods, graph, model, shapes, notes, samples, kinds, whole, rolled,
-                 wanted, steps)
+    return _Plan(file, methods, graph, model, shapes, [*notes, *[beside] * bool(beside)], samples,
+                 kinds, whole, rolled, wanted, steps)
 
 
 # ---- text

@@ -11,7 +11,7 @@ from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.rolling import roll as roll_up
 from ..model import Model
-from ..stateful import blaming_axes, check_shapes, in_steps
+from ..stateful import blaming_axes, check_shapes, chosen_for_steps, in_steps
 from .graph_module import GraphModule
 
 __all__ = ['from_torch', 'to_torch']
@@ -76,15 +76,19 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     if _check.flag('states', states):
         if not _check.flag('roll', roll):
             raise ValueError('states are those of a graph that is rolled up: not with roll=False')
-        return _stepped(graph, model, {} if inputs is None else inputs).eval()
+        return _stepped(graph, model, {} if inputs is None else inputs, outputs is None).eval()
     if inputs is not None:
         raise ValueError('inputs are for states=True: other modules take any shapes')
     return GraphModule(graph, model.arg_params, model.aux_params, roll=roll).eval()
 
 
-def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str]]) -> GraphModule:
+def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str]],
+             choose: bool) -> GraphModule:
     params = {**model.arg_params, **model.aux_params}
     given = check_shapes(inputs, graph, params)
+    if choose:
+        with blaming_axes(graph, params, given):
+            graph = chosen_for_steps(graph, params, given)[0]
     with blaming_axes(graph, params, given):  # refused as by the other ways out
         _, shapes = in_steps(roll_up(graph).graph, params, given)
     stepped, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
