@@ -21,9 +21,8 @@ __all__ = ['LEFT_OUT', 'blaming_axes', 'check_names', 'check_shapes', 'check_typ
 
 #: A sentence on outputs that are not in a file of steps.
 LEFT_OUT = 'outputs of whole sequences are left out: %s'
-#: Operators of outputs that are losses or for metrics alone.
-_BESIDE = ('BlockGrad', 'CTCLoss', 'LinearRegressionOutput', 'LogisticRegressionOutput',
-           'MAERegressionOutput', 'MakeLoss', 'make_loss', 'softmax_cross_entropy')
+#: Operators of outputs that are values of losses, or for metrics alone: no predictions.
+_BESIDE = 'BlockGrad', 'CTCLoss', 'MakeLoss', 'make_loss', 'softmax_cross_entropy'
 
 #: Shapes of inputs by name: numbers, and names of axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]

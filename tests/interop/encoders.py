@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import mx, rnn
 
-__all__ = ['ATTENTIONS', 'CELLS', 'ENCODERS', 'SOURCE', 'TARGET', 'translator']
+__all__ = ['ATTENTIONS', 'CELLS', 'ENCODERS', 'SOURCE', 'TARGET', 'WORDS', 'sockeye', 'translator']
 
 S = mx.sym
 WORDS, WIDTH, UNITS = 11, 5, 6
@@ -100,3 +100,47 @@ def translator(encoder: str, cell: str, attention: str, layout: str) -> tuple[An
     shapes = {'source': order, 'target': target, 'source_length': (3,), 'softmax_label': target}
     return symbol, {name: shape for name, shape in shapes.items()
                     if name in symbol.list_arguments()}
+
+
+def sockeye(source_steps: int, target_steps: int, coverage: bool = False) -> Any:
+    """A graph like those that Sockeye 1.18 trains, of source (batch, time, factors) and target
+    (batch, time). With `coverage` it names the source's number of steps."""
+    with mx.name.NameManager():
+        dense = _Dense()
+        factors = S.split(S.Variable('source'), num_outputs=1, axis=2, squeeze_axis=True)
+        lengths = S.sum(S.broadcast_not_equal(factors, S.zeros((1,))), axis=1)
+        words = S.Embedding(factors, input_dim=WORDS, output_dim=WIDTH, name='source_embed')
+        words = S.swapaxes(words, dim1=0, dim2=1)
+        ahead = rnn.LSTMCell(UNITS // 2, 'encoder_forward_').unroll(
+            source_steps, words, merge_outputs=True, layout='TNC')[0]
+        back = rnn.LSTMCell(UNITS // 2, 'encoder_reverse_').unroll(
+            source_steps, S.SequenceReverse(words, lengths, use_sequence_length=True),
+            merge_outputs=True, layout='TNC')[0]
+        encoded = S.concat(ahead, S.SequenceReverse(back, lengths, use_sequence_length=True), dim=2)
+        encoded = S.swapaxes(encoded, dim1=0, dim2=1)
+        last = S.SequenceLast(encoded, lengths, axis=1, use_sequence_length=True)
+        states = [S.Activation(dense(last, UNITS, 'init%d' % at), act_type='tanh')
+                  for at in (0, 1)]
+        hidden = S.tile(S.expand_dims(S.zeros_like(lengths), axis=1), reps=(1, UNITS))
+        covered = S.broadcast_to(S.reshape(S.zeros_like(lengths), shape=(-1, 1, 1)), shape=(
+            0, source_steps, 1))
+        decoder, stacked = rnn.LSTMCell(UNITS, 'decoder_'), []
+        keys = dense(encoded, UNITS, 'keys', flatten=False)
+        for word in S.split(S.Embedding(S.Variable('target'), input_dim=WORDS, output_dim=WIDTH,
+                                        name='target_embed'), num_outputs=target_steps, axis=1,
+                            squeeze_axis=True):
+            output, states = decoder(S.concat(word, hidden, dim=1), states)
+            seen = S.broadcast_add(keys, S.expand_dims(dense(output, UNITS, 'query'), axis=1))
+            if coverage:
+                seen = seen + dense(covered, UNITS, 'covered', flatten=False)
+            scores = dense(S.Activation(seen, act_type='tanh'), 1, 'scores', flatten=False)
+            scores = S.softmax(S.SequenceMask(scores, lengths, use_sequence_length=True, axis=1,
+                                              value=-1e8), axis=1)
+            covered = covered + scores
+            context = S.reshape(S.batch_dot(encoded, scores, transpose_a=True), shape=(0, 0))
+            hidden = S.Activation(dense(S.concat(output, context, dim=1), UNITS, 'hidden'),
+                                  act_type='tanh')
+            stacked.append(hidden)
+        scores = dense(S.reshape(S.stack(*stacked, axis=1), shape=(-3, 0)), WORDS, 'logits')
+        return S.SoftmaxOutput(scores, S.reshape(S.Variable('target_label'), shape=(-1,)),
+                               name='softmax', use_ignore=True, ignore_label=0)

@@ -1,6 +1,7 @@
 """docs/steps.md: the models of other pages are served without MXNet, also by their programs."""
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -8,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from .. import rnn
+from .. import mx, rnn
+from .encoders import WORDS, sockeye
 
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -75,7 +78,7 @@ server.server_close()
 
 
 def test_the_page(tmp_path):
-    *serving, by_source, one_file, two_files, build, loop_file = blocks('py')
+    *serving, by_source, one_file, two_files, build, loop_file, _, _ = blocks('py')
     call(tmp_path, '-c', blocks('py', EXPORT)[0])
     call(tmp_path, '-c', blocks('python', RECIPES)[0])
     printed = [call(tmp_path, *shlex.split(line)[1:]) for line in blocks('sh')[0].splitlines()]
@@ -109,3 +112,38 @@ def test_the_page(tmp_path):
         call(tmp_path, *shlex.split(line)[1:])
     block(tmp_path, ('mxnet', 'mxrnn', 'onnx', 'onnxruntime'))
     assert call(tmp_path, '-c', by_source) == 'turned: [4, 3, 2, 1]\n'
+
+
+def test_a_sockeye_model(tmp_path):
+    """Files as Sockeye writes them, with larger weights, so that translations differ."""
+    symbol, folder = sockeye(9, 11), tmp_path / 'sockeye'
+    shapes = {'source': (1, 9, 1), 'target': (1, 11), 'target_label': (1, 11)}
+    random = np.random.RandomState(3)
+    weights = {name: mx.nd.array(random.normal(size=shape)) for name, shape in zip(
+        symbol.list_arguments(), symbol.infer_shape(**shapes)[0]) if name not in shapes}
+    folder.mkdir()
+    symbol.save(str(folder / 'symbol.json'))
+    mx.nd.save(str(folder / 'params.best'), {'arg:' + name: array
+                                             for name, array in weights.items()})
+    search, by_source = blocks('py')[-2:]
+    for line in blocks('sh')[-1].splitlines():
+        call(tmp_path, *shlex.split(line)[1:])
+    block(tmp_path, ('mxnet', 'torch', 'onnx'))
+    (tmp_path / 'search.py').write_text(search, encoding='utf-8')
+    found = ast.literal_eval(call(tmp_path, '-c', search))
+    assert found == sorted(found, key=lambda pair: pair[1])
+    assert len(found) == 5 and min(len(words) for words, _ in found) <= 11
+    for words, cost in found:  # as the whole graph tells it
+        target = [2, *words[:-1]]
+        source = [[[word] for word in (5, 8, 7, 3, 0, 0, 0, 0, 0)]]
+        if len(target) > 11:
+            continue
+        chances = symbol.eval(source=mx.nd.array(source), target_label=mx.nd.zeros((1, 11)),
+                              target=mx.nd.array([target + [0] * (11 - len(target))]),
+                              **weights)[0].asnumpy()[:len(words)]
+        wanted = -np.log(chances[range(len(words)), words]).sum() / (len(words) - 1 or 1e-9)
+        assert abs(cost - wanted) < 1e-4 * max(wanted, 1) and max(words) < WORDS
+    pytest.importorskip('torch')
+    block(tmp_path, ('mxnet', 'onnx', 'onnxruntime'))
+    again = ast.literal_eval(call(tmp_path, '-c', by_source))
+    assert [words for words, _ in again] == [words for words, _ in found]
