@@ -138,39 +138,37 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     return stepped._replace(shapes=own_shapes), all_shapes
 
 
-def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes
+def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, choose: bool
                      ) -> tuple[Graph, str]:
     """The graph of its one output that can be stepped, if the others are losses or for metrics, and
-    a sentence that says so; otherwise the graph as it is.
+    a sentence that says so; otherwise, or where nothing is to `choose`, the graph as it is.
 
     Raises
     ------
     ExportError
         Another output cannot be stepped; the message names those that can.
     """
+    if not choose or len(graph.heads) == 1:
+        return graph, ''
     rolled = roll(graph).graph
 
-    def fits(heads: Sequence[Entry]) -> bool:
+    def refusal(heads: Sequence[Entry]) -> str:
         try:
             in_steps(rolled.ending_in(heads), params, given)
-        except ExportError:
-            return False
-        return True
-    if len(graph.heads) == 1 or fits(rolled.heads):
-        return graph, ''
-    able = [at for at, head in enumerate(rolled.heads) if fits([head])]
-    names = [graph.outputs[at] for at in able]
-    others = [at for at in range(len(graph.heads)) if at not in able]
-    if len(able) == 1 and all(graph.nodes[graph.heads[at].node].op in _BESIDE for at in others):
-        return graph.ending_in([graph.heads[able[0]]]), LEFT_OUT % ', '.join(
-            graph.outputs[at] for at in others)
-    try:
-        in_steps(rolled, params, given)
-    except ExportError as error:
-        cure = ''.join('; add --output %s' % name for name in names)
-        raise ExportError('%s%s' % (error, names and '\nOthers can be stepped (outputs)%s' % cure
-                                    or '')) from None
-    return graph, ''
+        except ExportError as error:
+            return str(error)
+        return ''
+    with blaming_axes(graph, params, given):
+        reason = refusal(rolled.heads)
+        if not reason:
+            return graph, ''
+        able = [at for at, head in enumerate(rolled.heads) if not refusal([head])]
+        others = [at for at in range(len(graph.heads)) if at not in able]
+        if len(able) == 1 and all(graph.nodes[graph.heads[at].node].op in _BESIDE for at in others):
+            return graph.ending_in([graph.heads[able[0]]]), LEFT_OUT % ', '.join(
+                graph.outputs[at] for at in others)
+        names = ''.join('; add --output %s' % graph.outputs[at] for at in able)
+        raise ExportError(reason + ('\nOthers can be stepped (outputs)' + names) * bool(able))
 
 
 def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False

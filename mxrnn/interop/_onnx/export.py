@@ -94,10 +94,9 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     if idle:
         raise ValueError('types must be of inputs of the file: %s; it does not take %s' % (
             ', '.join(own) or 'none', ', '.join(idle)))
+    graph, beside = chosen_for_steps(graph, params, given, bool(states) and outputs is None and (
+        certify_by is None and length is None))
     with blaming_axes(graph, params, given):
-        beside = ''
-        if states and outputs is None and certify_by is None and length is None:
-            graph, beside = chosen_for_steps(graph, params, given)
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')
             cure = how_to_free(graph)

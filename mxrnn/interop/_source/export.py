@@ -184,10 +184,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     arrays = {**model.arg_params, **model.aux_params}
     given = check_shapes({} if inputs is None else inputs, graph, arrays)
     check_types(kinds, graph)
-    beside = ''
-    if states and outputs is None:
-        with blaming_axes(graph, arrays, given):
-            graph, beside = chosen_for_steps(graph, arrays, given)
+    graph, beside = chosen_for_steps(graph, arrays, given, states and outputs is None)
     whole, rolled = graph, roll(graph, training=True)
     graph, inner = with_own_gradients(rolled.graph)
     needed = [graph.nodes[place].name for place in sorted(graph.needed())

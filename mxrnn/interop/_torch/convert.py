@@ -86,9 +86,7 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
              choose: bool) -> GraphModule:
     params = {**model.arg_params, **model.aux_params}
     given = check_shapes(inputs, graph, params)
-    if choose:
-        with blaming_axes(graph, params, given):
-            graph = chosen_for_steps(graph, params, given)[0]
+    graph, _ = chosen_for_steps(graph, params, given, choose)
     with blaming_axes(graph, params, given):  # refused as by the other ways out
         _, shapes = in_steps(roll_up(graph).graph, params, given)
     stepped, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
