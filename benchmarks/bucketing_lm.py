@@ -1,6 +1,6 @@
 """Train a bucketed language model, predict with the other kind of cell, sample sentences.
 
-With no options it reads the language reference that comes with Python and takes about two minutes.
+With no options it reads the language reference that comes with Python, for less than two minutes.
 It trains an LSTM through the fused operator with BucketingModule.fit and saves a checkpoint every
 epoch; loads the last one with unfused cells (with --unfused the other way round), which must give
 the same validation perplexity; and steps those cells to make up sentences.
@@ -283,7 +283,7 @@ def read_options(argv: list[str]) -> argparse.Namespace:
         help='sentences in a batch (default: %(default)s)')
     add('--buckets', type=integers, default=[10, 15, 20, 30, 40, 60], metavar='N,...',
         help='lengths, two marks included; longer sentences are cut (default: %(default)s)')
-    add('--epochs', type=positive, default=20, help='passes over the text (default: %(default)s)')
+    add('--epochs', type=positive, default=12, help='passes over the text (default: %(default)s)')
     add('--optimizer', default='adam', metavar='NAME', help='of MXNet (default: %(default)s)',
         choices=sorted(mx.optimizer.Optimizer.opt_registry))
     add('--lr', type=learning_rate, default=0.002, help='learning rate (default: %(default)s)')
