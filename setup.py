@@ -39,7 +39,8 @@ setup(
     install_requires=REQUIREMENTS,
     extras_require={
         **{wheel: pip_packages(wheel) for wheel, served in WHEELS.items() if served},
-        'test': ['pytest', 'hypothesis'],
+        'test': ['pytest', 'pytest-xdist', 'hypothesis'],
+        'dev': ['cosmic-ray'],
         'bench': ['matplotlib'],
         'docs': ['pdoc'],
         'onnx': ['onnx>=1.13'],

@@ -1,6 +1,6 @@
 # Sourced by the scripts in this folder: finding Pythons, making environments, the README's commands.
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PROGRESS_BAR=off OMP_NUM_THREADS=1
-unset PYTHONPATH PYTHONHASHSEED MXRNN_TEST_MODULE MXRNN_TEST_CASES MXRNN_TEST_LIMIT VIRTUAL_ENV
+unset PYTHONPATH PYTHONHASHSEED MXRNN_TEST_MODULE VIRTUAL_ENV
 # Containers often set this. Each process would compile the package again, and Debian's Python all of
 # its library.
 unset PYTHONDONTWRITEBYTECODE

@@ -7,7 +7,7 @@ import os
 import random
 import re
 import sys
-import zlib
+import time
 
 import hypothesis
 import numpy as np
@@ -17,6 +17,7 @@ from mxrnn._runtime.mxnet import RELEASE
 
 from . import mx, mxnet2_expected, ours, rnn
 from .checkpoints import CELLS, network, parameters
+from .trainings import HANGS
 
 os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 
@@ -32,13 +33,20 @@ if rnn.__name__ != 'mxrnn':
     hypothesis.settings.load_profile('original')
 
 
-#: With MXRNN_TEST_LIMIT=N, what takes more than N seconds ends the run, with what each thread does.
-LIMIT = float(os.environ.get('MXRNN_TEST_LIMIT') or 0)
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config):
     config.stderr = os.dup(2)  # the tests' own is captured
     begin(config)
+    reporter = config.pluginmanager.getplugin('terminalreporter')
+    if reporter and reporter.isatty and config.option.verbose == 0:
+        config.pluginmanager.register(OneLine(reporter))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """With several processes (-n), each runs whole files: tests of a file share what they make."""
+    if getattr(config.option, 'numprocesses', None) and config.option.dist == 'no':
+        config.option.dist = 'loadfile'
 
 
 def pytest_runtest_protocol(item):
@@ -56,9 +64,32 @@ def pytest_collection_finish():
 
 
 def begin(config):
-    """What takes a limited time begins now: a test, or all before the first or after the last."""
-    if LIMIT:
-        faulthandler.dump_traceback_later(LIMIT, file=config.stderr, exit=True)
+    """What takes a limited time begins now: a test, or all before the first or after the last. What
+    hangs ends the run, with what each thread does."""
+    faulthandler.dump_traceback_later(HANGS, file=config.stderr, exit=True)
+
+
+class OneLine:
+    """One line of a terminal that shows how far the tests are, and about how long they take."""
+
+    def __init__(self, reporter):
+        self.reporter, self.done = reporter, 0
+
+    def pytest_report_teststatus(self, report):
+        if report.skipped:
+            return ('xfailed' if hasattr(report, 'wasxfail') else 'skipped'), '', ''
+        if report.passed and report.when == 'call':
+            return 'passed', '', ''
+        return None
+
+    def pytest_runtest_logfinish(self):
+        self.begun = getattr(self, 'begun', time.monotonic())
+        self.done += 1
+        count = max(self.reporter._session.testscollected, self.done)
+        minutes, seconds = divmod(
+            (time.monotonic() - self.begun) / self.done * (count - self.done), 60)
+        self.reporter.rewrite('%d of %d tests, about %d min %d s to go' % (
+            self.done, count, minutes, seconds), erase=True)
 
 
 def said_to_be_wrong():
@@ -100,29 +131,12 @@ def known_of_this(report):
             if RELEASE < release and re.search(name, report.nodeid) and re.search(text, told)]
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """With MXRNN_TEST_CASES=N, run no more than N cases of each test function; with N+I/P, run also
-    the I-th of P parts of the rest, and tests marked `once` in one of the parts alone.
-
-    They are always the same ones, spread as at random. Tests of mxrnn alone go if it is not tested.
-    """
-    count, _, part = (os.environ.get('MXRNN_TEST_CASES') or str(len(items))).partition('+')
-    index, parts = map(int, (part or '1/1').split('/'))
-    cases = {}
-    for item in items:
-        if rnn.__name__ == 'mxrnn' or ours.mark not in item.iter_markers('skipif'):
-            cases.setdefault(item.nodeid.partition('[')[0], []).append(item)
-    kept = set()
-    for each in cases.values():
-        each.sort(key=lambda item: zlib.crc32(item.nodeid.encode()))
-        if part and each[0].get_closest_marker('once'):
-            file = each[0].nodeid.partition('::')[0]
-            kept.update(each if zlib.crc32(file.encode()) % parts == index - 1 else ())
-        else:
-            kept.update(each[:int(count)], each[int(count):][index - 1::parts] if part else ())
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = [item for item in items if item in kept]
+    """Tests of mxrnn alone go if it is not tested."""
+    if rnn.__name__ != 'mxrnn':
+        gone = [item for item in items if ours.mark in item.iter_markers('skipif')]
+        config.hook.pytest_deselected(items=gone)
+        items[:] = [item for item in items if item not in gone]
 
 
 @pytest.hookimpl(hookwrapper=True)

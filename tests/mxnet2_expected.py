@@ -49,8 +49,6 @@ EXPECTED = [
              'AssertionError: ValueError', 'the message is MXNet 1\'s; ours names the argument'),
     Expected(r'test_errors\.py::test_messages_and_remedies\[float16 fully.*', 'float16 fully',
              'the error comes once more when all is waited for'),
-    Expected(r'test_damage\.py::test_a_cell_of_the_original_takes_its_weights', 'DID NOT WARN',
-             'there are no cells of mxnet.rnn'),
     Expected(r'interop/test_commands\.py::test_data_is_in_range_and_labels_are_padded'
              r'|interop/test_operators\.py::test_no_operator_is_without_a_test'
              r'|interop/test_onnx_operators\.py::test_no_converter_is_without_a_test'
@@ -61,15 +59,10 @@ EXPECTED = [
              'layers of Gluon 2 have one vector, rnn_param'),
     Expected(r'interop/test_source_page\.py::test_the_readme_shows_what_becomes_of_its_old_program',
              'A model of MXNet', 'a source says which MXNet its graph is of'),
-    Expected(r'interop/test_onnx_operators\.py::test_operator_gives_.*\[sum_\(0, -1\)_[01]_1\]',
-             'index = 2 must be in range', 'sum(axis=(0, -1), exclude=True) cannot be run'),
     Expected(r'interop/test_((source_)?operators\.py::.*|onnx_operators\.py::test_cases_of_.*)'
              r'\[sort_down\]',
              'Invalid Parameter format for axis',
              'the gradient of sort(axis=None) cannot be bound'),
-    Expected(r'test_further_cells\.py::test_projection_of_gluon_in_numbers'
-             r'|test_conv\.py::test_numbers_of_gluon\[.*', 'no attribute .rnn',
-             'gluon.contrib has no rnn'),
     Expected(r'test_messages\.py::test_.*_of_the_original_(is_said_to_be_one|are_warned_of)\[.*',
              'DID NOT|MissingWeightsError', 'there are no cells of mxnet.rnn'),
     Expected(r'test_operator\.py::test_what_is_said_of_three_layers_is_so', 'right right',

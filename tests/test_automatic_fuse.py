@@ -393,33 +393,6 @@ def test_what_is_kept_of_unrolls_is_small_and_bounded(fusing, monkeypatch):
 
 @differs
 @needs_operator
-def test_cells_count_as_without_fuse(fusing):
-    texts = []
-    for fuse in (False, True):
-        fusing(fuse)
-        cell = stack(lstm(), rnn.ZoneoutCell(gru(), 0.1, 0.1))
-        with mx.name.NameManager():
-            cell.unroll(T, data())
-            texts.append(mx.sym.Group(cell.begin_state() + list(cell(data(), cell.begin_state())[1])
-                                      ).tojson())
-    assert texts[0] == texts[1]
-
-
-@differs
-@needs_operator
-def test_the_second_unroll_is_as_the_first(fusing):
-    fusing(True)
-    cell = stack(lstm(), rnn.ZoneoutCell(rnn.RNNCell(H, 'sigmoid', prefix='z_'), 0.1, 0.1))
-    texts = []
-    for _ in range(2):
-        with mx.name.NameManager():
-            text = cell.unroll(T, data(), merge_outputs=True)[0].tojson()
-            texts.append(text)
-    assert texts[0] == texts[1] and '"op": "RNN"' in texts[0]
-
-
-@differs
-@needs_operator
 def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
     from mxrnn._operator import automatic_fuse
     planned = []
@@ -474,7 +447,6 @@ def run(tmp_path, *options, code=PROGRAM, **environment):
         capture_output=True, text=True)
 
 
-@pytest.mark.once
 @differs
 @needs_operator
 def test_run_fuses_where_it_is_asked_to(tmp_path):
@@ -498,16 +470,3 @@ def test_what_tells_whether_to_fuse_is_yes_or_no(tmp_path):
     assert ended.returncode == 2 and '--report must come with --fuse' in ended.stderr
     with pytest.raises(TypeError, match="fuse must be a bool or None, got 'yes'"):
         rnn.install(fuse='yes')
-
-
-@pytest.mark.once
-@differs
-@needs_operator
-def test_install_fuses_where_it_is_asked_to(tmp_path):
-    for call, fused in ('install(fuse=True)', True), ('install(fuse=False)', False), (
-            'install()', True):
-        ended = subprocess.run(
-            [sys.executable, '-W', 'ignore', '-c', 'import mxrnn; mxrnn.%s\n%s' % (call, PROGRAM)],
-            env=dict(os.environ, PYTHONPATH=ROOT, OMP_NUM_THREADS='1', MXRNN_FUSE='1'),
-            capture_output=True, text=True)
-        assert ended.stdout == '%s %s []\n' % (fused, fused), ended.stderr

@@ -261,7 +261,6 @@ print(output.simple_bind(mx.cpu(), data=(2, 3, 5)).debug_str().count('Op:RNN'))
 '''
 
 
-@pytest.mark.once
 def test_run_binds_loops_as_operators(tmp_path):
     ended = run(tmp_path, '--fuse', '--report', code=PROGRAM)
     assert ended.stdout == '1\n', ended.stderr

@@ -15,7 +15,6 @@ import pytest
 
 from . import mx, needs_operator
 
-pytestmark = pytest.mark.once
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMAND = [sys.executable, os.path.join(ROOT, 'benchmarks', 'bucketing_lm.py'), '--quick',
            '--hidden', '24', '--embedding', '16', '--buckets', '12,20,40']
@@ -58,7 +57,7 @@ def start(*options: str) -> subprocess.Popen[str]:
 def run(*options: str) -> str:
     """The output of the script, which ends well."""
     process = start(*options)
-    printed, errors = process.communicate(timeout=120)
+    printed, errors = process.communicate()
     assert process.returncode == 0, errors
     return printed
 
@@ -74,11 +73,11 @@ def loaded(printed: str) -> tuple[str, ...]:
     return re.search(pattern, printed).groups()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @needs_operator
 @pytest.mark.parametrize('options', [
     '', '--cell rnn_tanh --unfused --optimizer sgd --lr 0.02',
-    pytest.param('--cell gru --layers 1 --dropout 0', marks=pytest.mark.nightly)])
+    '--cell gru --layers 1 --dropout 0'])
 def test_learns_and_either_cell_predicts_and_mxnet_prints_the_same(options: str) -> None:
     printed = run('--epochs', '3', *options.split())
     rows = epochs(printed)
@@ -92,7 +91,7 @@ def test_learns_and_either_cell_predicts_and_mxnet_prints_the_same(options: str)
     assert (epochs(stock), loaded(stock)) == (rows, loaded(printed))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @needs_operator
 def test_fuse_predicts_and_learns_like_the_cells_it_is_given() -> None:
     plain, fused = (run('--epochs', '2', '--dropout', '0', kind)
@@ -102,15 +101,15 @@ def test_fuse_predicts_and_learns_like_the_cells_it_is_given() -> None:
     assert float(loaded(fused)[2]) == pytest.approx(float(loaded(fused)[1]), rel=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @needs_operator
 def test_beats_the_unigram_model() -> None:
     unigram, trained, _ = map(float, loaded(run('--epochs', '8', '--dropout', '0.2')))
     assert trained < 0.8 * unigram
 
 
+@pytest.mark.nightly
 @needs_operator
-@pytest.mark.slow
 def test_killed_in_an_epoch_it_resumes_as_if_it_had_not_been(tmp_path) -> None:
     whole = epochs(run('--epochs', '3'))
     process = start('--epochs', '3', '--checkpoint', str(tmp_path / 'killed'))
@@ -132,13 +131,13 @@ def interrupt(*options: str) -> tuple[str, str]:
         assert line, process.communicate()
         printed += line
     process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=120)
+    rest, errors = process.communicate()
     assert process.returncode == 130, errors
     assert 'Traceback' not in errors
     return printed + rest, errors.splitlines()[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @needs_operator
 @pytest.mark.skipif(os.name != 'posix', reason='needs signals of POSIX')
 def test_interrupted_it_says_how_to_go_on() -> None:
@@ -155,6 +154,7 @@ def test_interrupted_it_says_how_to_go_on() -> None:
     assert len(epochs(printed)) <= int(last)
 
 
+@pytest.mark.nightly
 @needs_operator
 @pytest.mark.skipif(os.name != 'posix', reason='needs signals of POSIX')
 def test_interrupted_with_stock_it_promises_nothing() -> None:
@@ -171,10 +171,11 @@ def test_checkpoints_outlive_the_run_and_the_end_names_them() -> None:
     assert verdict.startswith('# passed: the perplexities of fused and unfused cells differ by ')
 
 
+@pytest.mark.nightly
 @needs_operator
 def test_log_lines_and_rows_number_epochs_alike() -> None:
     process = start('--epochs', '2', '--batch-size', '8')
-    printed, errors = process.communicate(timeout=120)
+    printed, errors = process.communicate()
     assert [row[0] for row in epochs(printed)] == ['1', '2']
     logged = [line for line in errors.splitlines() if line.startswith('epoch')]
     number = r'[\d.]+'
@@ -207,7 +208,7 @@ def test_a_terminal_has_a_bar_and_no_log_lines_within_an_epoch(tmp_path) -> None
     except OSError:  # how Linux says that the other side is closed
         pass
     os.close(ours)
-    assert process.wait(timeout=60) == 0, shown
+    assert process.wait() == 0, shown
     bars = re.findall(r'\r(epoch [^\x1b]*)\x1b\[K', shown.decode())
     assert all(re.fullmatch(r'epoch [12] of 2 \[#*\.*\] perplexity [\d.]+, about .* s to go', bar)
                and len(bar) < 80 for bar in bars), bars

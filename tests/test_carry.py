@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import copy
-import doctest
-import importlib
 import pickle
 import re
 from typing import Any
@@ -117,16 +115,6 @@ def test_batches_are_one_long_unroll(make, devices):
                      score_end_callback=carried)
         np.testing.assert_allclose(np.concatenate(seen), whole(make, module), rtol=1e-6,
                                    atol=1e-6)
-
-
-@each_cell
-def test_zeroed_states_are_not_one_long_unroll(make):
-    carried, module = prepared(make)
-    seen: list[np.ndarray] = []
-    module.score(Parts(), metric(), batch_end_callback=[
-        seen_by(seen), lambda param: carried.zero(param.locals['self'])])
-    difference = abs(np.concatenate(seen) - whole(make, module)).max(axis=(1, 2))
-    assert (difference[:STEPS] < 1e-6).all() and (difference[STEPS:] > 1e-4).any()
 
 
 def counting(batches: list[int]) -> Any:
@@ -352,29 +340,6 @@ def test_buckets_share_the_states():
         carried.carry(module)
 
 
-def test_a_module_around_a_module():
-    class Mutable(mx.mod.BaseModule):
-        """As programs wrap a module to bind it anew."""
-
-        def __init__(self, module):
-            super().__init__()
-            self._curr_module = module
-
-        def forward(self, batch, is_train=None):
-            self._curr_module.forward(batch, is_train=is_train)
-
-    carried, module = prepared(CELLS['lstm'])
-    outer = Mutable(module)
-    carried.zero(outer)
-    seen = []
-    for batch in Parts():
-        outer.forward(batch, is_train=False)
-        seen.append(steps_of(module))
-        carried.carry(outer)
-    np.testing.assert_allclose(np.concatenate(seen), whole(CELLS['lstm'], module), rtol=1e-6,
-                               atol=1e-6)
-
-
 def test_a_pass_that_was_not_ended_is_noticed():
     carried, module = prepared(CELLS['lstm'])
     module.score(Parts(), metric(), batch_end_callback=carried)
@@ -427,9 +392,3 @@ def test_wrong_arguments():
     module.forward(parts.next(), is_train=False)
     with pytest.raises(ValueError, match='outputs that group'):
         carried.carry(module)
-
-
-def test_example():
-    module = importlib.import_module(rnn.carry_states.__module__)
-    result = doctest.testmod(module)
-    assert result.attempted > 10 and not result.failed

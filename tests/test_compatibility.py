@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from . import differs, golden, mx, rnn
-from .cases import CASES, Case, each_case, each_stepped
+from .cases import CASES, NOT_UNPACKED, TYPICAL, Case, each, each_case, each_stepped
 from .checkpoints import without_checksum
 from .running import begin_state, flat, inputs, random_value, reset, stack, step, walk
 
@@ -130,50 +130,17 @@ def test_unrolled_graphs_are_the_same(case):
     assert compared >= (24 if case.begins else 12)
 
 
-@pytest.mark.parametrize('case', [case for case in CASES if case.begins], ids=str)
-def test_first_states_are_the_same_lists(case):
-    assert compare(case, lambda cell: ([mx.sym.Variable('x')], cell.begin_state()))
+def scoped(cell):
+    with mx.name.Prefix('net_'), mx.AttrScope(ctx_group='first', __lr_mult__='0.5'):
+        return unrolled(cell)
 
 
-@each_case
-@pytest.mark.parametrize('length', [1, 5])
-def test_graphs_of_other_lengths_are_the_same(case, length):
-    for kind in KINDS:
-        assert compare(case, lambda cell, kind=kind: unrolled(cell, kind=kind, length=length))
-
-
-@each_case
-def test_graphs_are_the_same_within_name_and_attribute_scopes(case):
-    def scoped(cell):
-        with mx.name.Prefix('net_'), mx.AttrScope(ctx_group='first', __lr_mult__='0.5'):
-            return unrolled(cell)
-    assert compare(case, scoped)
-
-    def made_inside():
-        for module in (stock, rnn):
-            with mx.name.Prefix('net_'), mx.AttrScope(__wd_mult__='0.1'):
-                outputs, states = unrolled(case.make(module))
-            yield mx.sym.Group(flat(outputs) + flat(states)).tojson()
-    theirs, ours = made_inside()
-    assert ours == theirs
-
-
-@each_stepped
-def test_stepped_graphs_are_the_same(case):
-    compared = [compare(case, lambda cell, begin=begin: step(cell, 3, begin_state(cell, begin)))
-                for begin in BEGINS[1:]]
-    assert any(compared) or not case.begins
-
-
-@each_stepped
-def test_stepping_and_unrolling_by_turns_is_the_same(case):
-    def turns(cell):
-        first = unrolled(cell)
-        second = step(cell, 2, flat(first[1]))
-        reset(cell)
-        third = step(cell, 2, flat(first[1]))
-        return [second[0], third[0]], [second[1], third[1]]
-    assert compare(case, turns)
+def turns(cell):
+    first = unrolled(cell)
+    second = step(cell, 2, flat(first[1]))
+    reset(cell)
+    third = step(cell, 2, flat(first[1]))
+    return [second[0], third[0]], [second[1], third[1]]
 
 
 def twice(cell, between):
@@ -183,9 +150,10 @@ def twice(cell, between):
     return flat(first[0]) + flat(second[0]), [first[1], second[1]]
 
 
-@each_case
-def test_second_unroll_after_reset_is_the_same(case):
-    assert compare(case, lambda cell: twice(cell, reset))
+def fed_back(cell):
+    outputs, states = unrolled(cell)
+    reset(cell)
+    return cell.unroll(2, outputs, begin_state=flat(states), merge_outputs=False)
 
 
 def resets_all(case):
@@ -194,21 +162,53 @@ def resets_all(case):
                if isinstance(cell, stock.ModifierCell))
 
 
-@pytest.mark.parametrize('case', [case for case in CASES if resets_all(case)], ids=str)
-def test_second_unroll_without_reset_is_the_same(case):
-    assert compare(case, lambda cell: twice(cell, lambda cell: None))
-    assert compare(case, lambda cell: twice(cell, lambda cell: cell.reset()))
+def is_whole(case):
+    return any(isinstance(each, (stock.FusedRNNCell, stock.BidirectionalCell))
+               for each in walk(case.make(stock)))
+
+
+#: What is built of a cell, and for which cases mxnet.rnn builds the same; None: or nothing.
+WAYS = {
+    'begin states': (lambda cell: ([mx.sym.Variable('x')], cell.begin_state()),
+                     lambda case: case.begins),
+    **{'%d steps of a %s' % (length, kind): (
+        functools.partial(lambda cell, **options: unrolled(cell, **options), kind=kind,
+                          length=length), lambda case: True)
+       for length in (1, 5) for kind in KINDS},
+    'in scopes': (scoped, lambda case: True),
+    'steps and unrolls by turns': (turns, lambda case: case.can_step),
+    'twice after reset': (lambda cell: twice(cell, reset), lambda case: True),
+    'twice': (lambda cell: twice(cell, lambda cell: None), resets_all),
+    'twice after reset of the outermost': (lambda cell: twice(cell, lambda cell: cell.reset()),
+                                           resets_all),
+    'fed back': (fed_back, lambda case: None if is_whole(case) else True),
+}
+
+
+@pytest.mark.parametrize('case, way', [
+    pytest.param(case, way, id='%s-%s' % (case, way),
+                 marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
+    for case in CASES for way, (_, built_there) in WAYS.items() if built_there(case) is not False])
+def test_graphs_are_the_same(case, way):
+    build_graph, built_there = WAYS[way]
+    assert compare(case, build_graph) or built_there(case) is None
 
 
 @each_case
-def test_states_can_be_fed_back_as_there(case):
-    def carried(cell):
-        outputs, states = unrolled(cell)
-        reset(cell)
-        return cell.unroll(2, outputs, begin_state=flat(states), merge_outputs=False)
-    whole = any(isinstance(each, (stock.FusedRNNCell, stock.BidirectionalCell))
-                for each in walk(case.make(stock)))
-    assert compare(case, carried) or whole
+def test_cells_made_in_scopes_are_the_same(case):
+    texts = []
+    for module in (stock, rnn):
+        with mx.name.Prefix('net_'), mx.AttrScope(__wd_mult__='0.1'):
+            outputs, states = unrolled(case.make(module))
+        texts.append(mx.sym.Group(flat(outputs) + flat(states)).tojson())
+    assert texts[1] == texts[0]
+
+
+@each_stepped
+def test_stepped_graphs_are_the_same(case):
+    compared = [compare(case, lambda cell, begin=begin: step(cell, 3, begin_state(cell, begin)))
+                for begin in BEGINS[1:]]
+    assert any(compared) or not case.begins
 
 
 @each_case
@@ -235,12 +235,8 @@ def bits(args):
             for name, array in args.items()}
 
 
-#: Cases that mxnet.rnn cannot unpack: it looks for names by the cell's prefix instead of its
-#: container's, or a second time for weights that two cells share.
-NOT_UNPACKED = {'rnn_positional', 'lstm_positional', 'gru_positional', 'fused_positional',
-                'shared_with_another', 'stack_shared', 'both_shared', 'conv_shared'}
 UNPACKED = [case for case in CASES if case.name not in NOT_UNPACKED]
-each_unpacked = pytest.mark.parametrize('case', UNPACKED, ids=str)
+each_unpacked = each(UNPACKED)
 
 
 @each_unpacked
@@ -368,7 +364,6 @@ class Tree:
         self.make = lambda module: grow(module, tree, itertools.count())
 
 
-@pytest.mark.once
 @pytest.mark.filterwarnings('ignore:MXNet 1.7 corrupts memory')  # only with training, not done here
 def test_random_compositions_are_the_same():
     compared = []

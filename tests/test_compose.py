@@ -1,154 +1,17 @@
-"""SequentialRNNCell and BidirectionalCell: what they compute, their states, their nesting."""
+"""SequentialRNNCell and BidirectionalCell where mxnet.rnn has no counterpart."""
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
 
 from . import differs, mx, reference, rnn
-from .running import flat, inputs, run, run_symbols, stack, step
+from .running import stack
 
 ZEROS = [np.zeros((2, 3))] * 2
 
 
 def lstm(args, prefix, reverse=False):
     return reference.unroll(reference.lstm, args, prefix, ZEROS, np.tanh, reverse=reverse)
-
-
-@pytest.mark.parametrize('merge_outputs', [True, False])
-def test_stack_feeds_each_cell_with_the_one_below(merge_outputs):
-    cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.GRUCell(3, 'b_'), rnn.LSTMCell(3, 'c_'))
-    found = run(cell, (4,), merge_outputs=merge_outputs, train=False)
-    args, final = dict(found.args), []
-    for prefix in ('a_', 'b_', 'c_'):
-        recurrence = reference.gru if prefix == 'b_' else reference.lstm
-        args['data'], states = reference.unroll(recurrence, args, prefix, ZEROS, np.tanh)
-        final += states
-    assert_allclose(found.outputs, args['data'], atol=1e-6)
-    assert len(found.states) == 5
-    for ours, theirs in zip(found.states, final):
-        assert_allclose(ours, theirs, atol=1e-6)
-
-
-@pytest.mark.parametrize('merge_outputs', [True, False])
-def test_both_directions_are_joined(merge_outputs):
-    cell = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))
-    found = run(cell, (4,), merge_outputs=merge_outputs, train=False)
-    (forward, left), (backward, right) = (lstm(found.args, prefix, prefix == 'r_')
-                                          for prefix in ('l_', 'r_'))
-    assert_allclose(found.outputs, np.concatenate([forward, backward], axis=2), atol=1e-6)
-    for ours, theirs in zip(found.states, left + right):
-        assert_allclose(ours, theirs, atol=1e-6)
-
-
-def test_both_directions_are_joined_along_channels_of_images():
-    cell = rnn.BidirectionalCell(rnn.ConvRNNCell((1, 2, 4, 3), 2, prefix='l_'),
-                                 rnn.ConvRNNCell((1, 2, 4, 3), 3, prefix='r_'))
-    found = run(cell, (2, 4, 3), train=False)
-    assert found.outputs.shape == (2, 3, 5, 4, 3)
-    forward, _ = reference.unroll(reference.rnn, found.args, 'l_', [np.zeros((2, 2, 4, 3))],
-                                  reference.leaky, reference.convolve, reference.convolve)
-    assert_allclose(found.outputs[:, :, :2], forward, atol=5e-6)
-
-
-def test_states_of_both_directions_are_two_lists():
-    cell = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(3, 'r_'))
-    assert [state.name for state in cell.begin_state()] == [
-        'l_begin_state_0', 'l_begin_state_1', 'r_begin_state_0']
-    _, states = cell.unroll(2, inputs('symbol', 2))
-    assert [[state.name for state in side] for side in states] == [
-        ['l_t1_out', 'l_t1_state'], ['r_t1_out']]
-
-
-def test_states_of_a_stack_are_flat():
-    cell = stack(rnn, rnn.LSTMCell(3, 'a_'), stack(rnn, rnn.GRUCell(3, 'b_')))
-    names = ['a_begin_state_0', 'a_begin_state_1', 'b_begin_state_0']
-    assert [state.name for state in cell.begin_state()] == names
-    for _, states in (step(cell, 1), cell.unroll(1, inputs('symbol', 1))):
-        assert [state.name for state in states] == ['a_t0_out', 'a_t0_state', 'b_t0_out']
-        cell.reset()
-    assert cell.state_shape == [(0, 3)] * 3
-
-
-def test_names_of_joined_outputs():
-    def joined(merge_outputs, **kwargs):
-        cell = rnn.BidirectionalCell(rnn.RNNCell(3, prefix='l_'), rnn.RNNCell(3, prefix='r_'),
-                                     **kwargs)
-        return flat(cell.unroll(2, inputs('symbol', 2), merge_outputs=merge_outputs)[0])
-    assert [each.name for each in joined(True)] == ['bi_out']
-    assert [each.name for each in joined(False)] == ['bi_t0', 'bi_t1']
-    assert joined(True, output_prefix='enc_')[0].name == 'enc_out'
-
-
-def test_cells_can_be_replaced_in_the_list():
-    cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_'))
-    cell._cells[1] = rnn.GRUCell(2, 'c_')
-    cell._cells.append(rnn.DropoutCell(0.5))
-    outputs, states = cell.unroll(2, inputs('symbol', 2), merge_outputs=True)
-    assert outputs.infer_shape(data=(5, 2, 4))[1] == [(5, 2, 2)]
-    assert len(states) == 3
-
-
-def test_reset_reaches_every_cell():
-    cell = stack(rnn, rnn.LSTMCell(3, 'a_'), stack(rnn, rnn.GRUCell(3, 'b_')))
-    step(cell, 3)
-    cell.reset()
-    output, _ = step(cell, 1)
-    assert output[0].name == 'b_t0_out'
-    both = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))
-    both.unroll(3, inputs('symbol', 3))
-    assert {each._counter for each in both._cells} == {2}
-    both.reset()
-    assert {each._counter for each in both._cells} == {-1}
-
-
-def test_params_of_a_stack_hold_those_of_its_cells():
-    cell = stack(rnn, rnn.LSTMCell(3, 'a_'),
-                 rnn.BidirectionalCell(rnn.GRUCell(3, 'l_'), rnn.GRUCell(3, 'r_')))
-    assert set(cell.params._params) == {
-        '%s%s_%s' % (prefix, group, kind) for prefix in ('a_', 'l_', 'r_')
-        for group in ('i2h', 'h2h') for kind in ('weight', 'bias')}
-
-
-def test_children_may_name_their_own_container():
-    """Programs of several decoders give one container to some of the cells."""
-    params = rnn.RNNParams('shared_')
-    cell = stack(rnn, rnn.GRUCell(4, 'a_', params), rnn.GRUCell(4, 'b_', params),
-                 rnn.GRUCell(4, 'c_'))
-    outputs, _ = cell.unroll(2, inputs('symbol', 2), merge_outputs=True)
-    names = outputs.list_arguments()
-    assert len(names) == 9 and sum(name.startswith('shared_') for name in names) == 4
-
-
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-def test_deep_nesting_trains(layout):
-    cell = stack(
-        rnn,
-        rnn.BidirectionalCell(stack(rnn, rnn.LSTMCell(3, 'l0_'), rnn.GRUCell(2, 'l1_')),
-                              rnn.ResidualCell(rnn.RNNCell(4, prefix='r_'))),
-        stack(rnn, rnn.ResidualCell(rnn.LSTMCell(6, 'm_')), rnn.GRUCell(3, 't_')))
-    found = run(cell, (4,), length=3, layout=layout)
-    assert found.outputs.shape[2] == 3
-    assert len(found.states) == 3 + 1 + 2 + 1
-    for name, grad in found.grads.items():
-        assert abs(grad).max() > 1e-6, name
-
-
-def test_a_list_of_inputs_is_a_sequence():
-    cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.GRUCell(2, 'b_'))
-    whole = run(cell, (4,))
-    data = whole.args['data']
-    outputs, states = cell.unroll(3, inputs('list', 3), merge_outputs=True)
-    listed = run_symbols(outputs, states, {'data_t%d' % t: (2, 4) for t in range(3)},
-                         values={**whole.args, **{'data_t%d' % t: data[:, t] for t in range(3)}})
-    assert_allclose(listed.outputs, whole.outputs, atol=1e-6)
-
-
-def test_a_slice_of_a_group_of_outputs_is_a_list():
-    """Programs pass the outputs of SliceChannel as they are: a Symbol of several outputs."""
-    data = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=3, axis=1, squeeze_axis=True)
-    outputs, _ = rnn.LSTMCell(3).unroll(3, list(data), merge_outputs=True)
-    assert outputs.infer_shape(data=(2, 3, 4))[1] == [(2, 3, 3)]
 
 
 @differs

@@ -1,4 +1,4 @@
-"""ConvRNNCell, ConvLSTMCell, ConvGRUCell: recurrences, gradients, geometry."""
+"""Convolutional cells where mxnet.rnn has no counterpart: one and three axes, no biases."""
 from __future__ import annotations
 
 import functools
@@ -10,21 +10,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from . import differs, mx, reference, rnn
-from .running import flat, inputs, run, run_symbols, step
+from .running import flat, inputs, run, run_symbols
 
 RECURRENCES = {'ConvRNNCell': (reference.rnn, 1), 'ConvLSTMCell': (reference.lstm, 2),
                'ConvGRUCell': (reference.gru, 1)}
 
 each_cell = pytest.mark.parametrize('name', RECURRENCES)
-
-#: Shapes of input, options, and the same for the reference.
-GEOMETRIES = {
-    'default': ((2, 4, 3), {}, {}, {}),
-    'kernels': ((1, 5, 4), {'i2h_kernel': (5, 3), 'i2h_stride': (2, 1), 'i2h_pad': (1, 0),
-                            'h2h_kernel': (1, 3), 'h2h_dilate': (1, 2)},
-                {'pad': (1, 0), 'stride': (2, 1)}, {'pad': (0, 2), 'dilate': (1, 2)}),
-    'dilated': ((1, 5, 4), {'i2h_kernel': (3, 2), 'i2h_dilate': (2, 1), 'i2h_pad': (2, 1)},
-                {'pad': (2, 1), 'dilate': (2, 1)}, {})}
 
 
 def check_against_reference(name, geometry):
@@ -42,12 +33,6 @@ def check_against_reference(name, geometry):
 
     reference.assert_follows(found, forward, 1e-10, 1e-5,
                              ['data', 'x_h2h_bias', 'x_begin_state_0'])
-
-
-@each_cell
-@pytest.mark.parametrize('geometry', GEOMETRIES)
-def test_recurrence_and_gradients(name, geometry):
-    check_against_reference(name, GEOMETRIES[geometry])
 
 
 #: Shapes of input with one or three axes, options, and the same for the reference.
@@ -96,24 +81,6 @@ def test_random_geometries(name, axes, bias):
     assert_allclose(found.outputs, outputs, rtol=1e-10, atol=1e-12)
     for ours, theirs in zip(found.states, final):
         assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
-
-
-@each_cell
-@pytest.mark.parametrize('shape', [pytest.param((2, 6), marks=differs), (2, 5, 6),
-                                   pytest.param((2, 3, 4, 5), marks=differs)])
-def test_numbers_of_gluon(name, shape):
-    axes = len(shape) - 1
-    found = run(getattr(rnn, name)((2,) + shape, 3, activation='tanh', prefix='x_'), shape,
-                train=False)
-    theirs = getattr(mx.gluon.contrib.rnn, 'Conv%dD%s' % (axes, name[len('Conv'):]))(
-        shape, 3, i2h_kernel=(3,) * axes, h2h_kernel=(3,) * axes, i2h_pad=(1,) * axes)
-    theirs.initialize()
-    for kind in ('i2h_weight', 'h2h_weight', 'i2h_bias', 'h2h_bias'):
-        getattr(theirs, kind).set_data(mx.nd.array(found.args['x_' + kind]))
-    outputs, states = theirs.unroll(3, mx.nd.array(found.args['data']), merge_outputs=True)
-    assert_allclose(found.outputs, outputs.asnumpy(), rtol=1e-6, atol=1e-6)
-    for mine, its in zip(found.states, states):
-        assert_allclose(mine, its.asnumpy(), rtol=1e-6, atol=1e-6)
 
 
 def last(rank):
@@ -188,76 +155,6 @@ def test_without_biases(name):
     outputs, _ = reference.unroll(recurrence, found.args, 'x_', [np.zeros((2, 2, 4, 3))] * states,
                                   np.tanh, reference.convolve, reference.convolve)
     assert_allclose(found.outputs, outputs, rtol=1e-10, atol=1e-12)
-
-
-@each_cell
-def test_gradients_of_kernels(name):
-    recurrence, states = RECURRENCES[name]
-    cell = getattr(rnn, name)((1, 1, 3, 2), 1, activation='tanh', prefix='x_')
-    found = run(cell, (1, 3, 2), length=2, batch=1, dtype='float64')
-
-    def forward(args):
-        return reference.unroll(recurrence, args, 'x_', [np.zeros((1, 1, 3, 2))] * states, np.tanh,
-                                reference.convolve, reference.convolve)
-
-    reference.assert_follows(found, forward, 1e-10, 1e-5)
-
-
-@each_cell
-def test_default_activation_is_leaky(name):
-    recurrence, states = RECURRENCES[name]
-    found = run(getattr(rnn, name)((1, 2, 4, 3), 2, prefix='x_'), (2, 4, 3))
-    outputs, _ = reference.unroll(recurrence, found.args, 'x_', [np.zeros((2, 2, 4, 3))] * states,
-                                  reference.leaky, reference.convolve, reference.convolve)
-    assert_allclose(found.outputs, outputs, atol=5e-6)
-
-
-@each_cell
-def test_states_have_the_shape_of_the_projected_input(name):
-    cell = getattr(rnn, name)((8, 2, 9, 7), 4, i2h_kernel=(3, 3), i2h_stride=(2, 3))
-    count = RECURRENCES[name][1]
-    assert cell.state_info == [{'shape': (0, 4, 5, 3), '__layout__': 'NCHW'}] * count
-    outputs, _ = cell.unroll(2, inputs('symbol', 2), merge_outputs=True)
-    assert outputs.infer_shape(data=(6, 2, 2, 9, 7))[1] == [(6, 2, 4, 5, 3)]
-
-
-@each_cell
-def test_names_and_shapes_of_weights(name):
-    cell = getattr(rnn, name)((1, 2, 6, 6), 3, h2h_kernel=(5, 1))
-    prefix, gates = name[:-len('Cell')] + '_', len(cell._gate_names)
-    outputs, _ = cell.unroll(1, inputs('symbol', 1), merge_outputs=True)
-    shapes = dict(zip(outputs.list_arguments(), outputs.infer_shape(data=(1, 1, 2, 6, 6))[0]))
-    assert shapes == {'data': (1, 1, 2, 6, 6), prefix + 'i2h_weight': (3 * gates, 2, 3, 3),
-                      prefix + 'i2h_bias': (3 * gates,),
-                      prefix + 'h2h_weight': (3 * gates, 3, 5, 1),
-                      prefix + 'h2h_bias': (3 * gates,)}
-
-
-def test_one_automatic_name_is_used_up_by_the_constructor():
-    """Programs' later unnamed convolutions are called accordingly in their checkpoints."""
-    rnn.ConvLSTMCell((1, 2, 4, 4), 3)
-    layer = mx.sym.Convolution(mx.sym.Variable('data'), kernel=(1, 1), num_filter=1)
-    assert layer.name == 'convolution1'
-
-
-def test_initialisers_reach_the_variables():
-    cell = rnn.ConvLSTMCell((1, 2, 4, 4), 3, i2h_weight_initializer=mx.init.Constant(0.25),
-                            h2h_weight_initializer='ones', i2h_bias_initializer='ones',
-                            h2h_bias_initializer='zeros')
-    outputs, _ = cell.unroll(1, inputs('symbol', 1), merge_outputs=True)
-    module = mx.mod.Module(outputs, label_names=None)
-    module.bind([('data', (1, 1, 2, 4, 4))])
-    module.init_params(mx.init.Uniform())
-    values = {name: set(array.asnumpy().ravel().tolist())
-              for name, array in module.get_params()[0].items()}
-    assert values == {'ConvLSTM_i2h_weight': {0.25}, 'ConvLSTM_h2h_weight': {1.0},
-                      'ConvLSTM_i2h_bias': {1.0}, 'ConvLSTM_h2h_bias': {0.0}}
-
-
-def test_names_of_steps():
-    output, states = step(rnn.ConvLSTMCell((1, 2, 4, 4), 3, prefix='x_'), 2)
-    assert [each.name for each in output] == ['x_t0_out', 'x_t1_out']
-    assert [each.name for each in states] == ['x_t1_out', 'x_t1_state']
 
 
 @differs

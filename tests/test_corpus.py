@@ -47,8 +47,9 @@ def test_a_text_on_disk_is_that_in_memory(tmp_path, last_batch):
 
 
 @differs
-@pytest.mark.parametrize('most', [0, 255, 256, 65535, 65536, 2 ** 31, 2 ** 63 - 1])
-@pytest.mark.parametrize('least', [0, -1, -129, -40000, -2 ** 63])
+@pytest.mark.parametrize('least, most', [
+    (0, 0), (0, 255), (-1, 100), (-1, 255), (0, 256), (-129, 0), (0, 65535), (0, 65536),
+    (-40000, 0), (-1, 2 ** 31), (0, 2 ** 63 - 1), (-2 ** 63, 0)])
 def test_tokens_on_disk_are_exact_in_the_narrowest_type(tmp_path, least, most):
     sentences = [[0, 1]] * 9000 + [[], [most]] + [[0]] * 9000 + [[least, 1]]
     corpus = written(tmp_path, iter(sentences))
@@ -91,14 +92,6 @@ def test_long_arrays_are_looked_at_piece_by_piece(tmp_path, monkeypatch, options
     assert found() == whole
 
 
-def test_a_sentence_longer_than_small_integers_count():
-    sentence = [i % 200 for i in range(40000)]
-    batch = rnn.BucketSentenceIter([sentence, sentence[:39000]], 2, [40001]).next()
-    found = batch.data[0].asnumpy()
-    assert sorted(row[row >= 0].tolist() for row in found) == [sentence[:39000], sentence]
-    assert sorted((row >= 0).sum() for row in batch.label[0].asnumpy()) == [38999, 39999]
-
-
 @differs
 def test_a_corpus_is_a_sequence(tmp_path):
     corpus = written(tmp_path, SMALL)
@@ -113,15 +106,6 @@ def test_a_corpus_is_a_sequence(tmp_path):
         str(tmp_path / 'corpus'))
     for twin in (copy.deepcopy(corpus), pickle.loads(pickle.dumps(corpus))):
         assert twin.tokens.tolist() == corpus.tokens.tolist()
-
-
-@differs
-def test_copies_of_an_iterator_map_the_same_files(tmp_path):
-    iterator = rnn.BucketSentenceIter(written(tmp_path, [[1] * 1000] * 100), 2, seed=1)
-    iterator.next()  # now batches that come later are ready, too
-    saved = pickle.dumps(iterator)
-    assert len(saved) < 20000  # where the tokens take 100000
-    assert run(pickle.loads(saved), 60) == run(iterator, 60)
 
 
 @differs
@@ -176,7 +160,7 @@ def test_a_corpus_is_replaced_when_the_new_one_is_whole(tmp_path):
     assert len(list(folder.iterdir())) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @differs
 def test_killed_while_it_writes_nothing_passes_for_whole(tmp_path):
     script = ('''

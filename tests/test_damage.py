@@ -9,13 +9,12 @@ import struct
 import numpy as np
 import pytest
 
-from . import differs, mx, ours, rnn
+from . import differs, mx, rnn
 from .checkpoints import (
     CELLS,
     CPU_FLOAT,
     DATA,
     OLD,
-    V1,
     V2,
     array_list,
     parameters,
@@ -52,15 +51,6 @@ def test_weights_of_other_cells_are_listed(saved):
     message = refusal(rnn.FusedRNNCell(5, 2, 'lstm', True, prefix='lstm_'), prefix)
     assert 'lstm_l0_i2h_i_weight' in message and '(3, 4)' in message and '(5, ' in message
     assert 'left over' in refusal([], prefix)
-
-
-@ours
-def test_a_cell_of_the_original_takes_its_weights(saved):
-    _, prefix, _, params, _ = saved
-    cell = mx.rnn.FusedRNNCell(3, 2, 'lstm', True, prefix='lstm_')
-    with pytest.warns(UserWarning, match='of mxnet.rnn itself'):
-        loaded = rnn.load_rnn_checkpoint(cell, prefix, 1)
-    assert loaded[1].keys() == params.keys()
 
 
 @differs
@@ -140,7 +130,6 @@ def test_truncated_files(small, tmp_path):
     assert len(lengths) > 700
 
 
-@pytest.mark.once
 @differs
 def test_flipped_bits_in_headers(small, tmp_path):
     cell, prefix, arg_params, aux_params = small
@@ -192,30 +181,6 @@ def test_damaged_graphs(small, tmp_path):
                 loaded.symbol.infer_shape_partial()  # which does not crash
             assert same(loaded.arg_params, arg_params)
     assert refused > 300
-
-
-@pytest.mark.parametrize('content', [
-    array_list(OLD), array_list(V1 + u32(2) + u64(2, 3) + CPU_FLOAT + DATA),
-    array_list(V2 + u32(0, 2) + u64(2, 3) + CPU_FLOAT + DATA)], ids=['0.9', '0.11', '1.x'])
-def test_files_of_every_version(content, tmp_path):
-    prefix = str(tmp_path / 'old')
-    (tmp_path / 'old-0001.params').write_bytes(content)
-    mx.sym.Variable('a').save(prefix + '-symbol.json')
-    loaded = rnn.load_rnn_checkpoint([], prefix, 1)
-    assert np.array_equal(loaded[1]['a'].asnumpy(), [[0, 1, 2], [3, 4, 5]])
-
-
-def test_sparse_parameters(tmp_path):
-    prefix = str(tmp_path / 'sparse')
-    dense = mx.nd.array([[0, 1, 2], [0, 0, 0], [3, 0, 0], [0, 0, 0]])
-    params = {'csr': dense.tostype('csr'), 'rows': dense.tostype('row_sparse')}
-    symbol = mx.sym.Group([mx.sym.Variable('csr'), mx.sym.Variable('rows')])
-    rnn.save_rnn_checkpoint([], prefix, 1, symbol, params, {})
-    loaded = rnn.load_rnn_checkpoint([], prefix, 1)[1]
-    assert {name: array.stype for name, array in loaded.items()} == {
-        'csr': 'csr', 'rows': 'row_sparse'}
-    assert same({name: array.tostype('default') for name, array in loaded.items()},
-                {name: array.tostype('default') for name, array in params.items()})
 
 
 @differs
@@ -361,9 +326,9 @@ def several_types(prefix):
     return []
 
 
-@pytest.mark.once
 @differs
-@pytest.mark.parametrize('make', [dense, sparse, several_types])
+@pytest.mark.parametrize('make', [
+    pytest.param(dense, marks=pytest.mark.nightly), sparse, several_types])
 def test_a_flipped_bit_in_any_byte_is_found(make, tmp_path):
     prefix = str(tmp_path / 'model')
     cells = make(prefix)
@@ -429,18 +394,6 @@ def test_integers_that_the_graph_takes(make, tmp_path):
     params = {name: mx.nd.ones(shape, dtype=kind) for name, (shape, kind) in arrays.items()}
     rnn.save_rnn_checkpoint([], prefix, 1, symbol, params, {})
     assert same(rnn.load_rnn_checkpoint([], prefix, 1)[1], params)
-
-
-def test_integers_of_cells(tmp_path):
-    # Of a cell's gates each, and packed into an argument of the graph that takes integers.
-    cell, prefix = rnn.LSTMCell(2, prefix='q_'), str(tmp_path / 'model')
-    symbol = sum(mx.sym.sum(mx.sym.cast(mx.sym.Variable(name), 'float32')) for name in (
-        'q_i2h_weight', 'q_i2h_bias', 'q_h2h_weight', 'q_h2h_bias'))
-    shapes = {'q_i2h_weight': (8, 3), 'q_i2h_bias': (8,), 'q_h2h_weight': (8, 2),
-              'q_h2h_bias': (8,)}
-    params = {name: mx.nd.ones(shape, dtype='int8') for name, shape in shapes.items()}
-    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, params, {})
-    assert same(rnn.load_rnn_checkpoint(cell, prefix, 1)[1], params)
 
 
 @differs

@@ -4,14 +4,14 @@ Where a row has an exact counterpart, that what works there stays as it is, it i
 """
 from __future__ import annotations
 
-import warnings
+import inspect
 
 import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .cases import BOUND, IMAGE, OURS
-from .running import flat, run, run_symbols, stack
+from .cases import BOUND, IMAGE, OURS, each
+from .running import flat, inputs, run, run_symbols, stack
 
 X = mx.sym.Variable('x')
 BINDABLE = [case for case in BOUND + OURS if case.binds]
@@ -130,14 +130,6 @@ def test_equal_prefixes_without_shared_weights_warn():
     assert [warning.filename for warning in found] == [__file__] * 2
 
 
-def test_equal_prefixes_with_shared_weights_do_not_warn():
-    params = rnn.RNNParams('lstm_')
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        stack(rnn, rnn.DropoutCell(0.1), lstm(params=params), rnn.DropoutCell(0.1),
-              lstm(params=params), lstm('other_'))
-
-
 @differs
 def test_a_container_is_not_added_to_itself():
     inner = stack(rnn, lstm())
@@ -191,12 +183,6 @@ def test_a_base_cell_sends_begin_state_to_its_modifier():
         base.begin_state()
 
 
-def test_a_cell_under_two_modifiers_one_after_the_other():
-    base = lstm()
-    for cell in (rnn.ResidualCell(base), rnn.ZoneoutCell(base, 0.1)):
-        assert len(cell.begin_state()) == 2
-
-
 @differs
 @pytest.mark.parametrize('cell', [
     both(), stack(rnn, both(), lstm('top_')), rnn.ResidualCell(both()),
@@ -231,7 +217,7 @@ def test_a_wrong_number_of_states_is_named(name, count):
 
 
 @differs
-@pytest.mark.parametrize('case', BINDABLE, ids=str)
+@each(BINDABLE)
 def test_float64_from_end_to_end(case):
     outputs, states = unroll(case.make(rnn), merge_outputs=True, dtype='float64')
     result = run_symbols(outputs, states, {'data': (2, 3) + case.step}, dtype='float64')
@@ -242,7 +228,7 @@ def test_float64_from_end_to_end(case):
 
 
 @differs
-@pytest.mark.parametrize('case', BINDABLE, ids=str)
+@each(BINDABLE)
 def test_type_of_begin_state_reaches_every_state(case):
     graphs = []
     for how in ('unroll', 'begin_state'):
@@ -426,19 +412,6 @@ def test_shapes_of_numpy(make):
 
 # Constructors
 
-@differs
-@pytest.mark.parametrize('make', [
-    lambda: rnn.LSTMCell(-3), lambda: rnn.LSTMCell(2.5), lambda: rnn.LSTMCell(True),
-    lambda: rnn.GRUCell(None), lambda: rnn.RNNCell(3, 'swish'),
-    lambda: rnn.FusedRNNCell(3, mode='foo'), lambda: rnn.FusedRNNCell(3, num_layers=0),
-    lambda: rnn.FusedRNNCell(3, dropout=3.0), lambda: rnn.DropoutCell(float('nan')),
-    lambda: rnn.ZoneoutCell(lstm(), 1.5), lambda: rnn.ZoneoutCell(lstm(), zoneout_states=-0.1),
-    lambda: rnn.ConvLSTMCell((1,) + IMAGE, 3, h2h_kernel=(2, 3)),
-    lambda: rnn.ConvLSTMCell((1,) + IMAGE, 3, i2h_kernel=(9, 9))])
-def test_constructors_check_their_arguments(make):
-    with pytest.raises((TypeError, ValueError), match='must be|too small'):
-        make()
-
 
 @differs
 def test_numpy_numbers_are_numbers():
@@ -545,3 +518,59 @@ def test_weights_of_numpy_are_packed():
     packed = lstm().pack_weights(unpacked)
     for name, value in weights(lstm()).items():
         np.testing.assert_array_equal(packed[name].asnumpy(), value.asnumpy())
+
+
+@differs
+def test_weights_under_another_prefix_are_said_to_be_so():
+    args = {**weights(lstm('theirs_')), 'fc_weight': mx.nd.ones((2, 2))}
+    cell = lstm('ours_')
+    for method, given in (('unpack_weights', args),
+                          ('pack_weights', lstm('theirs_').unpack_weights(args))):
+        with pytest.raises(KeyError, match="begin with 'theirs_', but the prefix of the cell "
+                                           "is 'ours_': make it with prefix='theirs_'"):
+            getattr(cell, method)(given)
+
+
+@differs
+def test_weights_of_another_kind_under_the_same_prefix_are_listed():
+    args = {'x_i2h_r_weight': mx.nd.ones((3, 4)), 'x_h2h_z_bias': mx.nd.ones((3,))}
+    with pytest.raises(KeyError, match='x_i2h_i_weight of shape .*there are: x_h2h_z_bias'
+                       ) as error:
+        rnn.LSTMCell(3, prefix='x_').pack_weights(args)
+    assert 'but the prefix' not in str(error.value)
+
+
+# Sequences
+
+@differs
+@pytest.mark.parametrize('shape', [(2, 3, 4), (0, 3, 4)])
+@pytest.mark.parametrize('make', [
+    lambda: rnn.LSTMCell(3), lambda: rnn.ResidualCell(rnn.LSTMCell(4)),
+    lambda: rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))])
+def test_a_sequence_of_another_length_is_refused(make, shape):
+    data = mx.sym.Variable('data', shape=shape)
+    for length in (2, 5):
+        with pytest.raises(ValueError, match=r'length must be .*has 3 .*got %d' % length):
+            make().unroll(length, data)
+    for length in (2, 4):
+        with pytest.raises(ValueError, match='length=%d steps, got 3 Symbols' % length):
+            make().unroll(length, inputs('list', 3))
+    make().unroll(3, data)
+
+
+@differs
+def test_unknown_sizes_of_numpy_are_unknown():
+    with mx.util.np_shape(True):
+        data = mx.sym.Variable('data', shape=(2, -1, 5))
+        outputs, _ = rnn.LSTMCell(3).unroll(3, data, merge_outputs=True)
+        assert outputs.infer_shape(data=(2, 3, 5))[1] == [(2, 3, 3)]
+
+
+def test_defaults_read_from_a_signature_can_be_given():
+
+    cell = rnn.LSTMCell(4, prefix='l_')
+    bound = inspect.signature(cell.begin_state).bind()
+    bound.apply_defaults()
+    given = cell.begin_state(*bound.args, **bound.kwargs)
+    cell.reset()
+    assert [state.tojson() for state in given] == [state.tojson() for state in cell.begin_state()]

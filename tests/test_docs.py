@@ -43,21 +43,17 @@ def blocks(page: str) -> list[str]:
     return [code for module, code in found if not module or importlib.util.find_spec(module)]
 
 
-#: What makes the training of a page shorter, where it prints nothing that has to be learned.
-SHORTER = {'docs/training.md': ('EPOCHS = 32, 40, 128, 8\n', 'EPOCHS = 32, 40, 128, 2\n')}
+#: Pages that take long; tests/test_inference_recipes.py runs most of one.
+LONG = ('docs/recipes.md', 'docs/training.md')
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('page, shorter', [
-    pytest.param(page, shorter, id=page + ', shorter' * shorter, marks=[
+@pytest.mark.parametrize('page', [
+    pytest.param(page, marks=[
         *[needs_operator] * ('FusedRNNCell(' in ''.join(blocks(page))),
-        *[pytest.mark.nightly] * (page in SHORTER and not shorter)])
-    for page in PAGES if blocks(page) for shorter in [False, True][:1 + (page in SHORTER)]])
-def test_the_python_of_a_page_runs(page, shorter, tmp_path):
+        *[pytest.mark.nightly] * (page in LONG)])
+    for page in PAGES if blocks(page)])
+def test_the_python_of_a_page_runs(page, tmp_path):
     code = '\n'.join(blocks(page))
-    if shorter:
-        assert code.count(SHORTER[page][0]) == 1
-        code = code.replace(*SHORTER[page])
     for module, use in OPTIONAL.items():
         if re.search(use, code):
             pytest.importorskip(module)

@@ -16,7 +16,7 @@ pytestmark = differs
 LOOPED = [case for case in cases.BOUND + cases.OURS
           if case.loops and case.binds and case.name != 'stack_empty']
 
-each_looped = pytest.mark.parametrize('case', LOOPED, ids=str)
+each_looped = cases.each(LOOPED)
 
 
 def run_dynamic(cell, step, length=3, batch=2, *, layout='NTC', begin=None, dtype='float32',
@@ -45,8 +45,7 @@ def test_prediction_draws_nothing(case):
                  run(case.make(rnn), case.step, train=False))
 
 
-@pytest.mark.parametrize('case', [case for case in cases.BOUND + cases.OURS
-                                  if case.binds and not case.loops], ids=str)
+@cases.each([case for case in cases.BOUND + cases.OURS if case.binds and not case.loops])
 def test_what_cannot_be_stepped_is_refused(case):
     cell = case.make(rnn)
     before = [dict(vars(each)) for each in walk(cell)]
@@ -134,14 +133,6 @@ def test_zoneout_of_states():
     assert abs((ours.states[0] == 0).mean() - 0.4) < 0.05
 
 
-@pytest.mark.once
-@pytest.mark.parametrize('name', ['lstm', 'zoneout_both', 'stack_dropout'])
-def test_float64(name):
-    case = next(case for case in LOOPED if case.name == name)
-    assert_agree(run_dynamic(make(case), case.step, dtype='float64'),
-                 run(make(case), case.step, dtype='float64'), 1e-10)
-
-
 def test_graph_is_that_of_one_step_and_serves_every_length():
     cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.DropoutCell(0.2), rnn.GRUCell(2, 'b_'))
     outputs, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
@@ -214,34 +205,6 @@ def test_parameters_asked_for_in_a_step_are_as_ever():
     assert not cell.params.get('context_weight').list_attr()
 
 
-def test_module_trains():
-    cell = stack(rnn, rnn.LSTMCell(5, 'l0_'), rnn.DropoutCell(0.1), rnn.LSTMCell(5, 'l1_'))
-    embedded = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=7, output_dim=4, name='embed')
-    outputs, _ = rnn.dynamic_unroll(cell, embedded)
-    scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-3, 0)), num_hidden=7)
-    label = mx.sym.Reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
-    tokens = np.tile(np.arange(7), (6, 2))
-    data = mx.io.NDArrayIter(tokens[:, :-1], tokens[:, 1:], batch_size=3)
-    module = mx.mod.Module(mx.sym.SoftmaxOutput(scores, label, name='softmax'))
-    mx.random.seed(1)
-    metric = mx.metric.Perplexity(None)
-    module.fit(data, num_epoch=30, eval_metric=metric, optimizer='adam',
-               optimizer_params={'learning_rate': 0.05}, initializer=mx.init.Xavier())
-    assert metric.get()[1] < 2
-
-
-@pytest.mark.parametrize('kwargs, error, match', [
-    ({'cell': 3}, TypeError, 'cell must be a cell'),
-    ({'inputs': [mx.sym.Variable('a')]}, TypeError, 'inputs must be a Symbol'),
-    ({'layout': 'CNT'}, ValueError, 'layout'),
-    ({'begin_state': [mx.sym.Variable('h')]}, ValueError, 'states'),
-])
-def test_bad_arguments(kwargs, error, match):
-    arguments = {'cell': rnn.LSTMCell(3), 'inputs': mx.sym.Variable('data'), **kwargs}
-    with pytest.raises(error, match=match):
-        rnn.dynamic_unroll(**arguments)
-
-
 def test_kept_symbols_are_refused():
     class Keeps(rnn.RNNCell):
         last = None
@@ -301,22 +264,6 @@ def test_automatic_names_of_later_layers_do_not_depend_on_what_a_step_makes():
         outputs, _ = rnn.dynamic_unroll(Unnamed(3), mx.sym.Variable('data'))
         assert mx.sym.FullyConnected(outputs, num_hidden=2).name == 'fullyconnected1'
     assert 'fullyconnected0_weight' in outputs.list_arguments()
-
-
-@pytest.mark.parametrize('kind', ['int8', 'uint8'])
-def test_short_types_of_lengths_in_long_loops(kind):
-    def final(kind):
-        outputs, states = rnn.dynamic_unroll(rnn.RNNCell(2), mx.sym.Variable('data'),
-                                             valid_length=mx.sym.Variable('n'))
-        bound = mx.sym.Group([outputs] + states).simple_bind(
-            mx.cpu(), type_dict={'data': 'float32', 'n': kind}, data=(3, 300, 2), n=(3,))
-        for name, array in bound.arg_dict.items():
-            array[:] = random_value(name, array.shape)
-        bound.arg_dict['n'][:] = mx.nd.array([60, 127, 3])
-        return [each.asnumpy() for each in bound.forward()]
-
-    for got, want in zip(final(kind), final('int32')):
-        np.testing.assert_array_equal(got, want)
 
 
 class Adds(rnn.ModifierCell):

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from . import differs, mx, needs_operator, reference, rnn
-from .comparing import assert_agree
 from .running import random_value, run, run_symbols, stack
 from .test_fuse import operators
 from .test_operator import gradients
@@ -98,19 +94,6 @@ def test_weights_are_packed_by_gate(make, step):
 
 
 @each_cell
-def test_checkpoints(make, step, tmp_path):
-    cell = make('x_')
-    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
-    args = {name: mx.nd.array(value) for name, value in run(cell, (2,), train=False).args.items()
-            if name != 'data'}
-    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'model'), 1, outputs, args, {})
-    loaded = rnn.load_rnn_checkpoint(make('x_'), str(tmp_path / 'model'), 1)
-    assert loaded[0].tojson() == outputs.tojson() and loaded[1].keys() == args.keys()
-    for name, value in args.items():
-        assert (loaded[1][name].asnumpy() == value.asnumpy()).all()
-
-
-@each_cell
 def test_initial_values(make, step):
     outputs, _ = make('x_').unroll(2, mx.sym.Variable('data'), merge_outputs=True)
     module = mx.mod.Module(outputs, label_names=None)
@@ -173,11 +156,6 @@ def test_clipped_memories_stay_within_their_bounds(make):
     assert 'state_clip=(-0.05, 0.1)' in repr(make(3, state_clip=(-0.05, 0.1)))
 
 
-def test_repr_tells_that_there_are_no_biases():
-    assert repr(rnn.LSTMCell(3, 'x_', bias=False)) == "LSTMCell(3, bias=False, prefix='x_')"
-    assert 'bias' not in repr(rnn.LSTMCell(3))
-
-
 def test_weights_of_another_cell_are_not_dropped():
     args = {name: mx.nd.zeros(shape) for name, shape in (
         ('x_i2h_weight', (12, 4)), ('x_h2h_weight', (12, 3)), ('x_i2h_bias', (12,)),
@@ -187,33 +165,6 @@ def test_weights_of_another_cell_are_not_dropped():
     del args['x_i2h_bias']
     with pytest.raises(rnn.MissingWeightsError, match='x_i2h_bias'):
         rnn.LSTMCell(3, 'x_').unpack_weights(args)
-
-
-def test_projection_of_gluon_in_numbers():
-    ours = rnn.LSTMPCell(5, 3, 'x_')
-    found = run(ours, (4,), length=3, batch=2, train=False)
-    theirs = mx.gluon.contrib.rnn.LSTMPCell(5, 3, input_size=4)
-    theirs.initialize()
-    for kind in ('i2h_weight', 'h2h_weight', 'h2r_weight', 'i2h_bias', 'h2h_bias'):
-        getattr(theirs, kind).set_data(mx.nd.array(found.args['x_' + kind]))
-    outputs, states = theirs.unroll(3, mx.nd.array(found.args['data']), merge_outputs=True)
-    assert_allclose(found.outputs, outputs.asnumpy(), rtol=1e-6, atol=1e-6)
-    for mine, its in zip(found.states, states):
-        assert_allclose(mine, its.asnumpy(), rtol=1e-6, atol=1e-6)
-
-
-def test_projection_of_torch_in_numbers():
-    torch = pytest.importorskip('torch')
-    found = run(rnn.LSTMPCell(5, 3, 'x_'), (4,), length=3, batch=2, train=False)
-    theirs = torch.nn.LSTM(4, 5, proj_size=3, batch_first=True)
-    names = {'weight_ih_l0': 'i2h_weight', 'weight_hh_l0': 'h2h_weight', 'bias_ih_l0': 'i2h_bias',
-             'bias_hh_l0': 'h2h_bias', 'weight_hr_l0': 'h2r_weight'}
-    theirs.load_state_dict({name: torch.tensor(found.args['x_' + ours])
-                            for name, ours in names.items()})
-    outputs, states = theirs(torch.tensor(found.args['data']))
-    assert_allclose(found.outputs, outputs.detach().numpy(), rtol=1e-6, atol=1e-6)
-    for mine, its in zip(found.states, states):
-        assert_allclose(mine, its[0].detach().numpy(), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize('bias', [True, False])
@@ -253,12 +204,6 @@ def test_layer_normalisation_of_torch_in_numbers(name, bias):
         assert_allclose(grad, args[key].grad.numpy(), rtol=1e-4, atol=1e-5, err_msg=key)
 
 
-@pytest.mark.parametrize('wrong', [None, '3', 2.5, 0, -3, True, 2 ** 31, [3]])
-def test_wrong_sizes_of_projections(wrong):
-    with pytest.raises((TypeError, ValueError), match='projection_size must be'):
-        rnn.LSTMPCell(3, wrong)
-
-
 # Projections and clipped memories of FusedRNNCell
 
 def fused(layers=2, both=True, **options):
@@ -293,23 +238,6 @@ def test_fused_cells_with_options_are_the_cells_that_they_unfuse_to(options, lay
         assert state.shape[2] == (4 if k else options.get('projection_size', 4))
 
 
-@each_fused
-def test_gradients_of_fused_cells_with_options(options):
-    cell = fused(**options)
-    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
-    found = run_symbols(outputs, [], {'data': (2, 3, 5)})
-    apart = cell.unfuse()
-    args = apart.pack_weights(cell.unpack_weights(
-        {'x_parameters': mx.nd.array(found.args['x_parameters'])}))
-    outputs, _ = apart.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
-    expected = run_symbols(outputs, [], {'data': (2, 3, 5)}, values={
-        name: value.asnumpy() for name, value in args.items()})
-    grads = {name: mx.nd.array(value) for name, value in expected.grads.items()}
-    packed = cell.pack_weights(apart.unpack_weights(grads))
-    for name, grad in found.grads.items():
-        assert_allclose(grad, packed[name].asnumpy(), atol=1e-5, err_msg=name)
-
-
 @pytest.mark.parametrize('both', [False, True])
 def test_fused_projections_of_torch_in_numbers(both):
     torch = pytest.importorskip('torch')
@@ -339,22 +267,6 @@ def test_checkpoints_of_fused_projections(tmp_path):
     from mxrnn import interop
     model = interop.load(prefix, 1)  # without the cell: the graph says how the vector is packed
     assert (model.arg_params['x_parameters'] == vector.asnumpy()).all()
-
-
-def test_initial_values_of_fused_projections():
-    cell = fused(projection_size=3, forget_bias=0.5)
-    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
-    module = mx.mod.Module(outputs, label_names=None)
-    module.bind([('data', (2, 2, 5))])
-    module.init_params(mx.init.Xavier())
-    args = cell.unpack_weights(module.get_params()[0])
-    for name, value in args.items():
-        value = value.asnumpy()
-        if name.endswith('weight'):
-            assert value.any() and abs(value).max() <= np.sqrt(6 / sum(value.shape)) * 1.5
-        else:
-            assert (value == (0.5 if '_f_bias' in name else 0)).all()
-    assert args['x_l0_h2r_weight'].shape == (3, 4)
 
 
 def test_other_modes_have_neither_projections_nor_memories():
@@ -470,19 +382,6 @@ def test_without_dropout_the_graph_is_that_of_the_base_cell():
     assert graphs[0] == graphs[1]
 
 
-def test_names_weights_and_states_are_those_of_the_base_cell():
-    base = rnn.LSTMCell(3, 'x_')
-    plain, _ = base.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
-    cell = rnn.WeightDropCell(rnn.LSTMCell(3, 'x_'), 0.5)
-    outputs, states = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
-    assert outputs.list_arguments() == plain.list_arguments()
-    assert [each.name for each in states] == ['x_t1_out', 'x_t1_state']
-    assert cell.state_info == base.state_info
-    args = {name: mx.nd.array(value) for name, value in run(base, (4,)).args.items()}
-    ours, theirs = cell.unpack_weights(args), base.unpack_weights(args)
-    assert ours.keys() == theirs.keys() and cell.pack_weights(ours).keys() == args.keys()
-
-
 def test_cells_with_one_weight_drop_the_same():
     params = rnn.RNNParams('x_')
     cell = rnn.WeightDropCell(stack(rnn, rnn.GRUCell(4, 'a_', params),
@@ -555,20 +454,6 @@ def test_outputs_of_both_directions(merge, merge_outputs):
             assert_allclose(ours, theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize('merge', MERGES)
-def test_both_directions_of_torch_in_numbers(merge):
-    torch = pytest.importorskip('torch')
-    found = run(both(merge), (4,), length=3, batch=2, train=False)
-    theirs = torch.nn.LSTM(4, 3, batch_first=True, bidirectional=True)
-    theirs.load_state_dict({
-        '%s_%s_l0%s' % (kind, name, end): torch.tensor(found.args['%s_%s_%s' % (side, group, kind)])
-        for side, end in (('l', ''), ('r', '_reverse')) for kind in ('weight', 'bias')
-        for group, name in (('i2h', 'ih'), ('h2h', 'hh'))})
-    outputs, _ = theirs(torch.tensor(found.args['data']))
-    sides = np.split(outputs.detach().numpy(), 2, axis=2)
-    assert_allclose(found.outputs, MERGES[merge](*sides), rtol=1e-6, atol=1e-6)
-
-
 @needs_operator
 @pytest.mark.parametrize('merge', MERGES)
 def test_both_directions_are_one_operator_however_merged(merge):
@@ -584,78 +469,4 @@ def test_widths_that_cannot_be_added_are_named(merge, merge_outputs):
         both(merge, 3, 4).unroll(3, mx.sym.Variable('data'), merge_outputs=merge_outputs)
 
 
-def test_repr_tells_how_directions_are_merged():
-    assert repr(both('sum')).endswith("LSTMCell(3, prefix='r_'), merge='sum')")
-    assert 'merge' not in repr(both('concat'))
-
-
 # Random compositions
-
-PREFIXED = {
-    'lstmp': lambda units, prefix: rnn.LSTMPCell(units + 1, units, prefix),
-    'layer_norm_lstm': lambda units, prefix: rnn.LayerNormLSTMCell(units, prefix),
-    'layer_norm_gru': lambda units, prefix: rnn.LayerNormGRUCell(units, prefix),
-    'lstm': lambda units, prefix: rnn.LSTMCell(units, prefix),
-    'lstm_no_bias': lambda units, prefix: rnn.LSTMCell(units, prefix, bias=False),
-    'lstm_clip': lambda units, prefix: rnn.LSTMCell(units, prefix, state_clip=(-0.2, 0.1)),
-    'gru': lambda units, prefix: rnn.GRUCell(units, prefix),
-    'gru_no_bias': lambda units, prefix: rnn.GRUCell(units, prefix, bias=False)}
-MODIFIERS = {
-    'none': lambda cell: cell,
-    'residual': rnn.ResidualCell,
-    'zoneout': lambda cell: rnn.ZoneoutCell(cell, 0, 0),
-    'weight_drop': lambda cell: rnn.WeightDropCell(cell, 0)}
-ONE = st.tuples(st.sampled_from(sorted(PREFIXED)), st.sampled_from(sorted(MODIFIERS)))
-LAYERS = st.lists(st.tuples(ONE) | st.tuples(ONE, ONE, st.sampled_from(sorted(MERGES))),
-                  min_size=1, max_size=3)
-
-
-def grow(layers):
-    """A stack of layers of 4 channels, some of them in both directions."""
-    count = itertools.count()
-
-    def one(description, units=4):
-        kind, modifier = description
-        cell = PREFIXED[kind](units, 'c%d_' % next(count))
-        return MODIFIERS[modifier](cell) if units == 4 else cell
-
-    outer = rnn.SequentialRNNCell()
-    for first, *rest in layers:
-        if rest:
-            second, merge = rest
-            units = 2 if merge == 'concat' else 4
-            outer.add(rnn.BidirectionalCell(one(first, units), one(second, units), merge=merge,
-                                            output_prefix='b%d_' % next(count)))
-        else:
-            outer.add(one(first))
-    return outer
-
-
-@pytest.mark.once
-@given(LAYERS, st.sampled_from(['NTC', 'TNC']), st.sampled_from([True, False, None]))
-@settings(max_examples=25, deadline=None)
-def test_random_compositions(layers, layout, merge_outputs):
-    """Every way to unroll gives the same numbers and gradients."""
-    options = {'layout': layout, 'merge_outputs': merge_outputs}
-    expected = run(grow(layers), (4,), **options)
-    assert_agree(run(rnn.fuse(grow(layers)), (4,), **options), expected)
-    lengths = {**options, 'valid_length': mx.sym.Variable('n', shape=(2,)),
-               'values': {'n': np.array([3, 2])}}
-    short = run(grow(layers), (4,), **lengths)
-    short.grads.pop('n')
-    fused = run(rnn.fuse(grow(layers)), (4,), **lengths)
-    fused.grads.pop('n')
-    assert_agree(fused, short)
-    alone = run(grow(layers), (4,), 2, 1, **options, values={
-        **expected.args, 'data': (expected.args['data'][1:, :2] if layout == 'NTC'
-                                  else expected.args['data'][:2, 1:])})
-    axis = layout.index('N')
-    assert_allclose(np.take(short.outputs, [1], axis).take([0, 1], 1 - axis), alone.outputs,
-                    atol=1e-5)
-    for ours, theirs in zip(short.states, alone.states):
-        assert_allclose(ours[1:], theirs, atol=1e-5)
-    if grow(layers)._blocker_() is None:
-        outputs, states = rnn.dynamic_unroll(grow(layers), mx.sym.Variable('data'), layout=layout)
-        looped = run_symbols(outputs, states, {'data': expected.args['data'].shape},
-                             layout=layout, values=expected.args)
-        assert_agree(looped, expected)

@@ -70,10 +70,9 @@ mx.context.gpu_memory_info = lambda index: (1 << 30, 2 << 30)
 #: Of the scripts, those that run sym.RNN.
 RUN_OPERATOR = ('bucketing_lm', 'predict', 'train_step', 'valid_length')
 #: By a Module, and by an executor of their own.
-TYPICAL = ('bucketing_lm', 'predict')
+TYPICAL = ('predict',)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('script', [
     pytest.param(path, marks=[needs_operator] * (path.stem in RUN_OPERATOR)
                  + [pytest.mark.nightly] * (path.stem not in TYPICAL)) for path in SCRIPTS],

@@ -109,7 +109,7 @@ def results(printed: str) -> tuple[list[str], list[list[list[list[int]]]]]:
                                                           re.MULTILINE)])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @on_hosts
 def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
     with _hosts.Hosts(3) as hosts:
@@ -120,7 +120,7 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
         environment = training(folder)
         started = [hosts.start(host, ['bash', '-c', commands], cwd=str(folder), env=environment)
                    for host, commands in enumerate((FIRST_HOST, SECOND_HOST))]
-        printed = ''.join(process.communicate(timeout=HANGS)[0] for process in started)
+        printed = ''.join(process.communicate()[0] for process in started)
         assert [process.returncode for process in started] == [0, 0], printed
         sums, seen = results(printed)
         assert len(sums) == 2 and sums[0] == sums[1], printed
@@ -142,7 +142,7 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
         os.killpg(started[1].pid, signal.SIGKILL)
         hold.unlink()
         started[1].communicate()
-        printed = started[0].communicate(timeout=HANGS)[0]
+        printed = started[0].communicate()[0]
         assert len(re.findall(r'^mxrnn: worker \d \(10\.0\.0\.2, process \d+\) is gone; this .* '
                               r'ends, to be started again \(status 75\)$', printed,
                               re.MULTILINE)) == 3
@@ -155,7 +155,7 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
                                    environment, DMLC_PS_ROOT_URI='10.0.0.1',
                                    OMPI_COMM_WORLD_RANK=str(rank)))
                    for rank in range(4)]
-        printed = ''.join(process.communicate(timeout=HANGS)[0] for process in started)
+        printed = ''.join(process.communicate()[0] for process in started)
         assert [process.returncode for process in started] == [0, 0, 0, 0], printed
         again, seen = results(printed)
         assert again == sums
@@ -220,10 +220,9 @@ def write(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @on_hosts
-@pytest.mark.parametrize('recipe', [
-    'loop', *(pytest.param(name, marks=pytest.mark.nightly) for name in RECIPES if name != 'loop')])
+@pytest.mark.parametrize('recipe', RECIPES)
 def test_recipes_start_again_what_was_killed(recipe, tmp_path) -> None:
     tools = os.pathsep.join([os.environ['PATH'], os.path.dirname(sys.executable)])
     if shutil.which(NEEDS.get(recipe, 'sh'), path=tools) is None:
@@ -245,7 +244,7 @@ def test_recipes_start_again_what_was_killed(recipe, tmp_path) -> None:
         os.kill(next(pid for pid, role in processes(tmp_path).items() if role == 'worker'),
                 signal.SIGKILL)
         hold.unlink()
-        printed = ''.join(process.communicate(timeout=HANGS)[0] for process in started)
+        printed = ''.join(process.communicate()[0] for process in started)
         assert [process.returncode for process in started] == [0] * len(started), printed
         assert not processes(tmp_path)
     sums, seen = results(printed)
@@ -253,8 +252,8 @@ def test_recipes_start_again_what_was_killed(recipe, tmp_path) -> None:
     assert [len(worker) for worker in seen] == [4, 4]  # the rest of the third epoch, and three
 
 
+@pytest.mark.nightly
 @needs_operator
-@pytest.mark.slow
 @on_hosts
 def test_what_goes_over_the_network_is_every_weight_once_each_way() -> None:
     printed = subprocess.run(

@@ -1,9 +1,7 @@
 """Predictor: the outputs of each sequence alone, in order, without padding."""
 from __future__ import annotations
 
-import doctest
 import functools
-import importlib
 from typing import Any, Callable
 
 import numpy as np
@@ -210,14 +208,6 @@ def test_several_inputs():
         predict({'data': sentences(), 'other': other[:-1]})
 
 
-def test_a_bidirectional_network_needs_the_lengths():
-    """Without valid_length padding reaches the steps of a backward cell: as in training."""
-    weights = weights_of(several)
-    predict = rnn.Predictor(several, weights, buckets=[7], batch_size=4)
-    want = alone(several, weights, [1, 2, 3], 'NT')[0]
-    np.testing.assert_allclose(predict([[1, 2, 3]])[0][0], want, rtol=1e-5, atol=1e-6)
-
-
 def joined(length):
     """The steps of all sequences lie one behind the other, as in old programs."""
     outputs, _ = cells().unroll(length, embedded(mx.sym.Variable('data')))
@@ -301,14 +291,6 @@ def test_devices_take_turns():
     predict = rnn.Predictor(merged, weights, buckets=BUCKETS, batch_size=4,
                             ctx=[mx.cpu(0), mx.cpu(1), mx.cpu(2)])
     for got, each in zip(predict(sentences()), want):
-        np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-6)
-
-
-def test_a_device_that_is_given_twice_runs_one_batch_at_a_time():
-    weights = weights_of(merged)
-    want = rnn.Predictor(merged, weights, buckets=[9], batch_size=1)([[1, 2], [3], [4, 1]])
-    predict = rnn.Predictor(merged, weights, buckets=[9], batch_size=1, ctx=[mx.cpu(), mx.cpu()])
-    for got, each in zip(predict([[1, 2], [3], [4, 1]]), want):
         np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-6)
 
 
@@ -552,16 +534,6 @@ def test_steps_of_another_shape_are_named():
     assert predict([np.ones((2, 3))])[0].shape == (2, UNITS)
 
 
-def test_weights_may_be_of_numpy_or_sparse():
-    weights = weights_of(merged)
-    want = rnn.Predictor(merged, weights, buckets=BUCKETS)(sentences())
-    for form in (lambda array: array.asnumpy(), lambda array: array.tostype('row_sparse')):
-        predict = rnn.Predictor(merged, {name: form(array) for name, array in weights.items()},
-                                buckets=BUCKETS)
-        for got, each in zip(predict(sentences()), want):
-            np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-6)
-
-
 def test_bad_input():
     weights = weights_of(merged)
     for params, error, words in (
@@ -613,8 +585,3 @@ def test_bad_input():
     for window, error in ((0, ValueError), ('a', TypeError)):
         with pytest.raises(error, match='window'):
             predict.stream([], window)
-
-
-def test_examples():
-    result = doctest.testmod(importlib.import_module(rnn.Predictor.__module__))
-    assert result.attempted > 5 and not result.failed

@@ -20,7 +20,6 @@ import mxrnn
 from . import mx
 from .running import random_value
 
-pytestmark = pytest.mark.once
 PAGE = Path(__file__).resolve().parent.parent / 'docs' / 'recipes.md'
 
 

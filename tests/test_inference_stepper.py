@@ -1,8 +1,6 @@
 """Stepper: steps that equal unroll, states that stay what they are, one bind a batch size."""
 from __future__ import annotations
 
-import doctest
-import importlib
 import os
 import pickle
 import subprocess
@@ -13,10 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mxrnn._inference.cached_op import Forms
-
 from . import differs, mx, rnn
-from .cases import OURS, STEPPED
+from .cases import OURS, STEPPED, each
 from .comparing import assert_close
 from .running import quiet, random_value, run_symbols, stack
 
@@ -24,7 +20,7 @@ pytestmark = differs
 
 BATCH, LENGTH, WORDS, UNITS = 3, 4, 7, 5
 CASES = [case for case in STEPPED + OURS if case.can_step and case.binds]
-each_case = pytest.mark.parametrize('case', CASES, ids=str)
+each_case = each(CASES)
 
 
 def bare(run: Any) -> Any:
@@ -76,27 +72,19 @@ def unrolled(case: Any) -> tuple[np.ndarray, list[np.ndarray], dict[str, Any], n
 
 
 @each_case
-def test_steps_are_unroll(case):
+def test_steps_and_reading_are_unroll(case):
     outputs, last, weights, data = unrolled(case)
     stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
-    states = stepper.begin(BATCH)
+    begin = states = stepper.begin(BATCH)
     for t in range(LENGTH):
         output, states = stepper.step(states, data=data[:, t])
         assert_close(output.asnumpy(), outputs[:, t])
-    for got, want in zip(values(states), last):
-        assert_close(got, want)
-
-
-@each_case
-def test_reading_and_then_stepping_is_unroll(case):
-    outputs, last, weights, data = unrolled(case)
-    stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
-    read, states = stepper.read(stepper.begin(BATCH), data=data[:, :LENGTH - 1])
+    assert_close(values(states), last)
+    read, states = stepper.read(begin, data=data[:, :LENGTH - 1])
     assert_close(read.asnumpy(), outputs[:, :-1])
     output, states = stepper.step(states, data=data[:, -1])
     assert_close(output.asnumpy(), outputs[:, -1])
-    for got, want in zip(values(states), last):
-        assert_close(got, want)
+    assert_close(values(states), last)
 
 
 def test_a_fused_cell_steps_by_its_weights():
@@ -182,16 +170,6 @@ def test_states_behind_an_embedding_are_of_the_type_of_the_weights():
     assert {array.dtype for array in [output, *states]} == {np.float64}
 
 
-@pytest.mark.parametrize('dtype', ['float64', 'float32'])
-def test_the_type_is_that_of_the_weights(dtype):
-    cell = make_cell()
-    weights = weights_of(cell.unroll(1, mx.sym.Variable('data'))[0][0], data=(1, 1, 4))
-    stepper = rnn.Stepper(cell, bare, {name: array.astype(dtype)
-                                       for name, array in weights.items()})
-    output, states = stepper.step(stepper.begin(2), data=np.ones((2, 4)))
-    assert {array.dtype for array in [output, *states]} == {np.dtype(dtype).type}
-
-
 OF_TYPES = {
     'conv_lstm': (lambda: rnn.ConvLSTMCell((0, 2, 4, 4), 3), (2, 4, 4)),
     'conv_gru': (lambda: rnn.ConvGRUCell((0, 2, 4, 4), 3), (2, 4, 4)),
@@ -219,65 +197,24 @@ def test_every_cell_steps_in_float64(name):
 
 # ---- states and outputs belong to the caller
 
-def test_begin_gives_each_state_an_array_of_its_own():
-    states = rnn.Stepper(rnn.LSTMCell(UNITS), bare, weights_of(
-        rnn.LSTMCell(UNITS).unroll(1, mx.sym.Variable('data'))[0][0], data=(1, 1, 4))).begin(2)
-    states[0][:] = 1
-    assert not states[1].asnumpy().any()
-
 
 @each_case
-def test_kept_arrays_stay_what_they_are(case):
+def test_arrays_belong_to_the_caller(case):
+    """Further calls change none, nor does writing to one change another."""
     _, _, weights, data = unrolled(case)
     stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
-    kept = [stepper.begin(BATCH)]
-    outputs = []
-    for t in range(3):
-        output, states = stepper.step(kept[-1], data=data[:, t])
-        outputs.append(output)
-        kept.append(states)
-    arrays = outputs + [state for states in kept for state in states]
+    begin, sequence = stepper.begin(BATCH), mx.nd.array(data[:, 0])
+    output, states = stepper.step(begin, data=sequence)
+    read, after = stepper.read(begin, data=data)
+    arrays = [sequence, output, read, *begin, *states, *after]
     before = values(arrays)
-    states = kept[-1]
-    for t in range(30):
+    for t in range(2 * LENGTH):
         _, states = stepper.step(states, data=data[:, t % LENGTH])
-    for got, want in zip(values(arrays), before):
-        np.testing.assert_array_equal(got, want)
-
-
-@each_case
-def test_no_two_arrays_share_memory(case):
-    _, _, weights, data = unrolled(case)
-    stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
-    given = stepper.begin(BATCH)
-    sequence = mx.nd.array(data[:, 0])
-    output, states = stepper.step(given, data=sequence)
-    arrays = [output, sequence, *given, *states]
-    for i, array in enumerate(arrays):
-        before = values(arrays)
-        array[:] = 100 + i
-        for j, (got, want) in enumerate(zip(values(arrays), before)):
-            assert j == i or (got == want).all(), (i, j)
-
-
-@each_case
-def test_what_is_read_belongs_to_the_caller(case):
-    """Reading other sequences changes it not, nor does writing to it change anything else."""
-    _, _, weights, data = unrolled(case)
-    stepper = rnn.Stepper(quiet(case.make(rnn)), bare, weights)
-    begin = stepper.begin(BATCH)
-    output, states = stepper.read(begin, data=data)
-    arrays = [output, *states, *begin]
-    before = values(arrays)
     for rows, length in ((BATCH, LENGTH), (1, LENGTH), (BATCH, 2), (BATCH, LENGTH), (1, 1)):
         other, _ = stepper.read(stepper.begin(rows), data=data[:rows, :length] * 2)
         assert other.shape[:2] == (rows, length)
     for got, want in zip(values(arrays), before):
         np.testing.assert_array_equal(got, want)
-    again, after = stepper.read(begin, data=data)
-    for got, want in zip(values([again, *after]), before):
-        assert_close(got, want)
-    arrays += [again, *after]
     for i, array in enumerate(arrays):
         array[:] = 100 + i
     for i, array in enumerate(arrays):
@@ -416,32 +353,6 @@ def test_the_memory_of_two_sequences_is_kept(binds):
     assert read(3, 5, 4, 3, 5) == (0, 0)  # and is read without memory, as before
 
 
-def test_the_lengths_that_come_again_and_again_have_memory(binds):
-    def calls_without(lengths):
-        """How many of the calls were made without memory, and how many operators with memory."""
-        stepper = make_stepper()
-        del binds[:]
-        run = Forms.run
-        used = []
-
-        def watched(forms, key, make, values):
-            used.append(key in forms._with_memory._things or forms._recent is None)
-            return run(forms, key, make, values)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Forms, 'run', watched)
-            for length in lengths:
-                stepper.read(stepper.begin(1), data=[[1] * length])
-        return used.count(False), [bool(flags) for _, flags in binds].count(True)
-
-    assert calls_without([3, 4, 4] * 20) == (4, 2)
-    often = [3, 3, 4, 4] + ([3, 4] + [5] * 13) * 8
-    without, made = calls_without(often)
-    assert without < 30 and made < 20
-    without, made = calls_without([3] * 8 + ([4] * 8 + [5] * 8 + [3] * 8) * 4)
-    assert without < 35 and made < 20
-
-
 def test_lengths_at_random_take_the_memory_of_few_others(binds):
     stepper = make_stepper()
     for length in np.random.RandomState(0).randint(1, 9, 300):
@@ -473,7 +384,7 @@ print('done')
 """
 
 
-@pytest.mark.once
+@pytest.mark.nightly
 @pytest.mark.skipif(rnn.__name__ == 'mxnet.rnn', reason='runs mxrnn in a process of its own')
 def test_no_line_about_the_subgraph_backend():
     environment = {name: value for name, value in os.environ.items()
@@ -588,47 +499,28 @@ def test_wrong_arguments_of_the_constructor():
         rnn.Stepper(two, bare, {})
 
 
-@pytest.mark.parametrize('name', ['l0_i2h_weight', 'l1_h2h_bias', 'embed_weight', 'score_bias'])
-def test_missing_weights_are_named(name):
+@pytest.mark.parametrize('change, error, words', [
+    *(({name: None}, rnn.MissingWeightsError if rnn.__name__ == 'mxrnn' else KeyError, name)
+      for name in ('l0_i2h_weight', 'l1_h2h_bias', 'embed_weight', 'score_bias')),
+    ({'embed_weight': (8, 4)}, ValueError, r'embed_weight must be of shape \(7, 4\), got \(8, 4\)'),
+    ({'l0_i2h_weight': (15, 5)}, ValueError,
+     r'l0_i2h_weight must be of shape \(20, \?\), got \(15, 5\)'),
+    ({'l1_h2h_bias': (20,)}, ValueError, r'l1_h2h_bias must be of shape \(15,\), got \(20,\)'),
+    ({'l0_i2h_weight': (20, 9)}, ValueError,
+     r'l0_i2h_weight must be of shape \(20, 4\), got \(20, 9\)'),
+    ({'l1_h2h_weight': (15, 4), 'score_weight': (7, 4)}, ValueError,
+     r'l1_h2h_weight .*\(15, 4\); score_weight .*\(7, 4\)$'),
+    (dict.fromkeys(make_weights(), (1, 1)), ValueError,
+     'embed_weight must .*; l0_i2h_weight must .* and 3 more')])
+def test_weights_that_do_not_fit_are_named(change, error, words):
+    """By the constructor, or by the first call if it takes the data to tell."""
     weights = make_weights()
-    del weights[name]
-    with pytest.raises(rnn.MissingWeightsError, match=name):
-        rnn.Stepper(make_cell(), language_model, weights)
-
-
-@pytest.mark.parametrize('name,shape,words', [
-    ('embed_weight', (8, 4), r'embed_weight must be of shape \(7, 4\), got \(8, 4\)'),
-    ('l0_i2h_weight', (15, 5), r'l0_i2h_weight must be of shape \(20, \?\), got \(15, 5\)'),
-    ('l1_h2h_bias', (20,), r'l1_h2h_bias must be of shape \(15,\), got \(20,\)'),
-    ('score_weight', (UNITS, WORDS), r'score_weight must be of shape \(7, \?\), got \(5, 7\)')])
-def test_weights_of_other_shapes_are_named_by_the_constructor(name, shape, words):
-    with pytest.raises(ValueError, match='arg_params must fit the graph: ' + words):
-        rnn.Stepper(make_cell(), language_model, dict(make_weights(), **{name: mx.nd.ones(shape)}))
-
-
-@pytest.mark.parametrize('name,shape,words', [
-    ('l0_i2h_weight', (20, 9), r'l0_i2h_weight must be of shape \(20, 4\), got \(20, 9\)'),
-    ('l1_h2h_weight', (15, 6), r'l1_h2h_weight must be of shape \(15, 5\), got \(15, 6\)'),
-    ('score_weight', (7, 6), r'score_weight must be of shape \(7, 5\), got \(7, 6\)')])
-def test_weights_that_do_not_fit_the_input_are_named_by_the_first_call(name, shape, words):
-    stepper = rnn.Stepper(make_cell(), language_model,
-                          dict(make_weights(), **{name: mx.nd.ones(shape)}))
-    for call in (lambda: stepper.step(stepper.begin(1), data=[1]),
-                 lambda: stepper.read(stepper.begin(1), data=[[1, 2]])):
-        with pytest.raises(ValueError, match='arg_params must fit the graph: ' + words):
-            call()
-
-
-def test_several_wrong_weights_are_all_named():
-    wrong = {name: mx.nd.ones(tuple(2 * size for size in array.shape))
-             for name, array in make_weights().items()}
-    with pytest.raises(ValueError, match=r'embed_weight must .*; l0_i2h_weight must .* and 3 more'):
-        rnn.Stepper(make_cell(), language_model, wrong)
-    narrow = {name: array[:, 1:] if name in ('l1_h2h_weight', 'score_weight') else array
-              for name, array in make_weights().items()}
-    stepper = rnn.Stepper(make_cell(), language_model, narrow)
-    with pytest.raises(ValueError, match=r'l1_h2h_weight .*\(15, 4\); score_weight .*\(7, 4\)$'):
-        stepper.step(stepper.begin(1), data=[1])
+    for name, shape in change.items():
+        weights.pop(name) if shape is None else weights.update({name: mx.nd.ones(shape)})
+    for call in (lambda stepper: stepper.step(stepper.begin(1), data=[1]),
+                 lambda stepper: stepper.read(stepper.begin(1), data=[[1, 2]])):
+        with pytest.raises(error, match=words):
+            call(rnn.Stepper(make_cell(), language_model, weights))
 
 
 def test_weights_of_other_types_are_named():
@@ -758,9 +650,3 @@ def test_bad_calls_name_what_is_wrong_and_leave_the_states():
                            ([0.5], TypeError), ('a', TypeError), ([[0]], TypeError)):
         with pytest.raises(error, match='indices'):
             stepper.take(states, indices)
-
-
-def test_examples():
-    module = importlib.import_module(rnn.Stepper.__module__)
-    result = doctest.testmod(module)
-    assert result.attempted > 10 and not result.failed

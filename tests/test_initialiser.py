@@ -32,40 +32,6 @@ def registered(monkeypatch):
 FUSED_RNN = getattr(rnn, 'init', mx.init).FusedRNN
 
 
-@pytest.mark.parametrize('mode', ['rnn_tanh', 'lstm', 'gru'])
-@pytest.mark.parametrize('initializer', [
-    mx.init.Uniform(), mx.init.Xavier(), mx.init.Orthogonal(), mx.init.One(),
-    mx.init.Mixed(['.*'], [mx.init.Normal(0.1)]), mx.init.Load({}, mx.init.Xavier())],
-    ids=lambda init: type(init).__name__)
-def test_the_vector_initialises_like_arrays_of_its_own(mode, initializer, registered):
-    """The same draws, in order, as the model's initialiser makes for the arrays by themselves."""
-    cell = rnn.FusedRNNCell(3, 2, mode, True, forget_bias=2.0, prefix='x_')
-    found = initial(cell, initializer)
-    mx.random.seed(1)
-    for name, value in found.items():
-        expected = mx.nd.zeros(value.shape)
-        if name.endswith('_f_bias'):
-            expected[:] = 2.0
-        else:
-            initializer(mx.init.InitDesc(name), expected)
-        np.testing.assert_array_equal(value, expected.asnumpy(), err_msg=name)
-
-
-@pytest.mark.parametrize('bidirectional', [False, True])
-@pytest.mark.parametrize('initializer', [mx.init.Uniform(), mx.init.Xavier(), mx.init.MSRAPrelu()],
-                         ids=lambda init: type(init).__name__)
-def test_the_vector_initialises_as_by_the_initialiser_of_mxnet(bidirectional, initializer):
-    cell = rnn.FusedRNNCell(3, 2, 'lstm', bidirectional)
-    found = cell.pack_weights({name: mx.nd.array(value)
-                               for name, value in initial(cell, initializer).items()})
-    vector = found['lstm_parameters']
-    expected = mx.nd.zeros(vector.shape)
-    mx.random.seed(1)
-    mx.init.FusedRNN(None, 3, 2, 'lstm', bidirectional)._init_weight(
-        mx.init.InitDesc('lstm_parameters', global_init=initializer), expected)
-    np.testing.assert_array_equal(vector.asnumpy(), expected.asnumpy())
-
-
 @differs
 @pytest.mark.parametrize('original', [False, True], ids=['ours', 'original'])
 def test_a_fused_initialiser_for_the_model_or_in_mixed(original, registered):

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -477,34 +478,7 @@ SHAPES = [('data', (2, 5))], [('label', (2, 4))]
 ATTRIBUTES = ['data_names', 'output_names', 'data_shapes', 'label_shapes', 'output_shapes',
               'symbol']
 #: As inspect.signature shows them with MXNet 1.9.1.
-SIGNATURES = """
-backward(self, out_grads=None)
-bind(self, data_shapes, label_shapes=None, for_training=True, inputs_need_grad=False, \
-force_rebind=False, shared_module=None, grad_req='write')
-fit(self, train_data, eval_data=None, eval_metric='acc', epoch_end_callback=None, \
-batch_end_callback=None, kvstore='local', optimizer='sgd', \
-optimizer_params=(('learning_rate', 0.01),), eval_end_callback=None, \
-eval_batch_end_callback=None, initializer=<Uniform>, arg_params=None, aux_params=None, \
-allow_missing=False, force_rebind=False, force_init=False, begin_epoch=0, num_epoch=None, \
-validation_metric=None, monitor=None, sparse_row_id_fn=None)
-forward(self, data_batch, is_train=None)
-forward_backward(self, data_batch)
-get_input_grads(self, merge_multi_context=True)
-get_outputs(self, merge_multi_context=True)
-get_params(self)
-get_states(self, merge_multi_context=True)
-init_optimizer(self, kvstore='local', optimizer='sgd', \
-optimizer_params=(('learning_rate', 0.01),), force_init=False)
-init_params(self, initializer=<Uniform>, arg_params=None, aux_params=None, \
-allow_missing=False, force_init=False, allow_extra=False)
-install_monitor(self, mon)
-prepare(self, data_batch, sparse_row_id_fn=None)
-set_params(self, arg_params, aux_params, allow_missing=False, force_init=True, \
-allow_extra=False)
-set_states(self, states=None, value=None)
-update(self)
-update_metric(self, eval_metric, labels, pre_sliced=False)
-""".strip().replace('\\\n', '').splitlines()
+SIGNATURES = (Path(__file__).parent / 'golden' / 'modules-1.9.1.txt').read_text().splitlines()
 METHODS = [line.partition('(')[0] for line in SIGNATURES]
 
 

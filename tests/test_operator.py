@@ -202,15 +202,6 @@ def test_relu_that_would_grow_over_padding(wrap, dtype):
 
 
 @differs
-@each_dtype
-def test_dropout_of_everything_with_lengths(dtype):
-    cell = rnn.FusedRNNCell(3, 2, 'gru', dropout=1.)
-    found = gradients(unrolled(cell, dtype=dtype, valid_length=LENGTHS),
-                      {'data': (2, 3, 4), 'lengths': (2,)}, dtype, values={'lengths': [1, 3]})
-    assert all(np.isfinite(value).all() for value in found.values())
-
-
-@differs
 @pytest.mark.parametrize('layers', [2, 3])
 def test_dropout_is_between_layers_only(layers):
     """In front of the first, it would drop the input."""
@@ -324,11 +315,12 @@ print('sym.RNN(' in repr(rnn.fuse(rnn.LSTMCell(3))), repr(rnn.fuse(rnn.LSTMCell(
 '''
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(mx.__version__ < '1.7', reason='oneDNN has no sym.RNN in this MXNet')
 @pytest.mark.parametrize('off, fused', [
-    (['MXNET_USE_MKLDNN_RNN'], True), (['MXNET_MKLDNN_ENABLED'], False),
-    (['MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED'], True)],
+    (['MXNET_USE_MKLDNN_RNN'], True),
+    pytest.param(['MXNET_MKLDNN_ENABLED'], False, marks=pytest.mark.nightly),
+    pytest.param(['MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED'], True,
+                 marks=pytest.mark.nightly)],
     ids=lambda value: '-'.join(value) if isinstance(value, list) else str(value))
 def test_fuse_without_onednn(off, fused):
     environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[1]))
@@ -374,26 +366,11 @@ for layers in (2, 3):
 '''
 
 
-@pytest.mark.once
 def test_what_is_said_of_three_layers_is_so():
     done = subprocess.run([sys.executable, '-c', WRONG_WHEN_DEEP], capture_output=True, text=True,
                           check=True, env=dict(os.environ, MXNET_USE_MKLDNN_RNN='0',
                                                PYTHONPATH=str(Path(__file__).resolve().parents[1])))
     assert done.stdout.splitlines() == ['right right', 'wrong right']
-
-
-@differs
-@each_layout
-@pytest.mark.parametrize('name', ['fuse', 'fused', 'fused with states'])
-def test_types_of_lengths_alone(name, layout):
-    """A program that says of what type lengths are need not say it of the data."""
-    cell = {'fuse': lambda: fuse(rnn.LSTMCell(3)), 'fused': lambda: rnn.FusedRNNCell(3),
-            'fused with states': lambda: rnn.FusedRNNCell(3, get_next_state=True)}[name]()
-    outputs, _ = cell.unroll(3, DATA, layout=layout, valid_length=LENGTHS, merge_outputs=True)
-    bound = outputs.simple_bind(mx.cpu(), data=(3, 3, 4), lengths=(3,),
-                                type_dict={'lengths': 'int32'})
-    assert bound.arg_dict['lengths'].dtype == np.int32
-    assert bound.arg_dict['data'].dtype == bound.forward()[0].dtype == np.float32
 
 
 # Forms, names, states
@@ -425,55 +402,6 @@ def test_forms_where_merging_is_left_open():
 
 
 @differs
-@pytest.mark.parametrize('kind', ['cell', 'stack', 'both', 'residual'])
-def test_names_go_on_as_those_of_the_cell(kind):
-    def make():
-        return {'cell': lambda: rnn.LSTMCell(4, 'a_'),
-                'stack': lambda: stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.ZoneoutCell(
-                    rnn.GRUCell(4, 'b_')), stack(rnn, rnn.LSTMCell(4, 'c_'))),
-                'both': lambda: rnn.BidirectionalCell(rnn.GRUCell(4, 'a_'), rnn.GRUCell(4, 'b_')),
-                'residual': lambda: rnn.ResidualCell(rnn.GRUCell(4, 'a_'))}[kind]()
-
-    def names(wrap):
-        cell = wrap(make())
-        cell.unroll(3, DATA)
-        repr(cell)
-        found = [state.name for state in cell.begin_state(func=mx.sym.Variable)]
-        if kind != 'both':
-            found += cell(mx.sym.Variable('x'), cell.begin_state())[0].list_outputs()
-        return found
-
-    assert names(fuse) == names(plain)
-
-
-@differs
-def test_a_cell_with_an_unroll_of_its_own_is_named():
-    class Old(rnn.LSTMCell):
-        def unroll(self, length, inputs, begin_state=None, layout='NTC', merge_outputs=None):
-            return super().unroll(length, inputs, begin_state, layout, merge_outputs)
-
-    cell = rnn.fuse(Old(3, 'old_'))
-    cell.unroll(2, DATA)
-    with pytest.raises(NotImplementedError, match=r"valid_length.*Old\(.*prefix='old_'\)"):
-        cell.unroll(2, DATA, valid_length=LENGTHS)
-
-
-@differs
-def test_checkpoints_of_a_modifier_that_is_fused(tmp_path):
-    def cell():
-        return rnn.ResidualCell(rnn.RNNCell(4, prefix='a_'))
-
-    symbol = unrolled(cell())
-    args = {name: mx.nd.array(random_value(name, shape)) for name, shape in zip(
-        symbol.list_arguments(), symbol.infer_shape(data=(2, 3, 4))[0]) if name != 'data'}
-    prefix = str(tmp_path / 'model')
-    rnn.save_rnn_checkpoint(fuse(cell()), prefix, 1, symbol, args, {})
-    for wrap in (fuse, plain):
-        _, found, _ = rnn.load_rnn_checkpoint(wrap(cell()), prefix, 1)
-        assert found.keys() == args.keys()
-
-
-@differs
 def test_states_that_were_not_asked_for_name_the_argument():
     cell = rnn.FusedRNNCell(3)
     _, states = cell.unroll(2, DATA)
@@ -490,14 +418,6 @@ def test_states_that_were_not_asked_for_name_the_argument():
 
 # What is fused
 
-@differs
-def test_directions_of_several_widths_are_operators_of_their_own():
-    def found(wrap):
-        cell = wrap(rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(4, 'r_')))
-        return gradients(unrolled(cell), {'data': (2, 3, 5)})
-
-    assert_close(found(fuse), found(plain))
-
 
 @differs
 def test_the_width_behind_a_cell_that_is_not_fused():
@@ -508,47 +428,6 @@ def test_the_width_behind_a_cell_that_is_not_fused():
         return gradients(unrolled(cell), {'data': (2, 3, 6)})
 
     assert_close(found(fuse), found(plain))
-
-
-@differs
-def test_reading_its_params_shares_them():
-    """A stack with params of its own would replace them."""
-    inner = rnn.LSTMCell(3, 'a_')
-    read, unread = rnn.fuse(inner), rnn.fuse(rnn.LSTMCell(3, 'b_'))
-    assert isinstance(read.params, rnn.RNNParams)  # which reads it
-    container = rnn.SequentialRNNCell(params=rnn.RNNParams('all_'))
-    container.add(unread)
-    for cell in (read, inner):
-        with pytest.raises(ValueError, match='already shares its params'):
-            container.add(cell)
-
-
-@differs
-def test_a_subclass_is_nothing_to_the_operator():
-    """It may compute something else, whatever its base says of itself."""
-    for base, args in ((rnn.SequentialRNNCell, []), (rnn.ResidualCell, [rnn.LSTMCell(4)]),
-                       (rnn.BidirectionalCell, [rnn.LSTMCell(4), rnn.LSTMCell(4)]),
-                       (rnn.GRUCell, [4]), (rnn.DropoutCell, [0.1])):
-        cell = type('Mine', (base,), {})(*args)
-        assert 'Mine may compute something else' in repr(rnn.fuse(cell))
-        assert 'may compute' not in repr(rnn.fuse(base(*args)))
-        for each in args:
-            if isinstance(each, rnn.BaseRNNCell):
-                each._modified = False
-
-
-def test_parts_of_the_vector():
-    """The slices have the names, shapes and values of mxnet.rnn's, and are the vector's memory."""
-    for mode in ('lstm', 'gru', 'rnn_relu'):
-        cells = [module.FusedRNNCell(3, 2, mode, True, prefix='x_') for module in (rnn, mx.rnn)]
-        vector = mx.nd.arange(rnn.FusedRNNCell(3, 2, mode, True, prefix='x_').pack_weights(
-            {name: mx.nd.zeros(shape) for name, shape in shapes(mode)})['x_parameters'].size)
-        ours, theirs = (cell._slice_weights(vector, 5, 3) for cell in cells)
-        assert list(ours) == sorted(ours, key=list(ours).index) and ours.keys() == theirs.keys()
-        for name in theirs:
-            assert np.array_equal(ours[name].asnumpy(), theirs[name].asnumpy()), name
-        next(iter(ours.values()))[:] = -1
-        assert vector[0].asscalar() == -1
 
 
 def shapes(mode: str) -> list[tuple[str, tuple[int, ...]]]:

@@ -24,7 +24,7 @@ def start(*command, cwd, path=(ROOT,), python=sys.executable):
     if path:
         environ['PYTHONPATH'] = os.pathsep.join(path)
     return subprocess.run([python, *map(str, command)], cwd=str(cwd), env=environ, text=True,
-                          capture_output=True, timeout=300)
+                          capture_output=True)
 
 
 def written(folder, name, code):
@@ -131,6 +131,7 @@ def test_children_are_cured(tmp_path):
         "(1, 'mxrnn', 'mxrnn._cells.dense', '__mp_main__')"] * 2, done.stderr
 
 
+@pytest.mark.nightly
 def test_children_of_children_are_cured(tmp_path):
     script = written(tmp_path, 'old.py', '''
         import multiprocessing
@@ -149,7 +150,7 @@ def test_children_of_children_are_cured(tmp_path):
             process = multiprocessing.get_context('spawn').Process(target=outer, args=(queue,))
             process.start()
             process.join()
-            print(queue.get(timeout=60))
+            print(queue.get())
         ''')
     done = start('-m', 'mxrnn', 'run', script, cwd=tmp_path)
     assert done.stdout == "('mxrnn', '__mp_main__')\n", done.stderr
@@ -243,7 +244,6 @@ print(outputs.tojson().count('"op": "RNN"'),
 '''
 
 
-@pytest.mark.slow
 @needs_operator
 @pytest.mark.skipif(mx.__version__.startswith('2.'), reason='MXNet 2 has other executors')
 def test_an_environment_fuses_if_it_says_so(environment_of, monkeypatch):
@@ -270,13 +270,6 @@ def test_an_environment_without_mxrnn_is_not_enabled(environment_of, monkeypatch
                           'run_name="__main__")' % ROOT)
     assert done.returncode == 1 and 'pip install .' in done.stderr
     assert set(environment_of.site.iterdir()) == before
-
-
-def test_a_folder_that_cannot_be_written_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(programs, '_check_installed', lambda: None)
-    monkeypatch.setattr(programs, '_folder', lambda: str(tmp_path / 'nonesuch'))
-    with pytest.raises(SystemExit, match='_mxrnn_startup.py cannot be written'):
-        programs.enable()
 
 
 @pytest.mark.parametrize('as_module', [False, True])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from . import mx, needs_operator, rnn
-from .cases import CASES, OURS
+from .cases import CASES, OURS, each
 from .running import flat, quiet, random_value
 
 pytestmark = [needs_operator, pytest.mark.filterwarnings('ignore:.*(time-major|not applied)')]
@@ -45,7 +45,7 @@ def assert_close(expected, found, tolerance):
         assert np.abs(one - other).max() <= tolerance * largest
 
 
-@pytest.mark.parametrize('case', CELLS, ids=str)
+@each(CELLS)
 def test_outputs_at_another_length(case):
     rolled = rnn.roll(unrolled(case.make(rnn), 4), training=False)
     symbol, shapes = unrolled(case.make(rnn), 6), {'data': (3, 6, *case.step)}
@@ -53,7 +53,7 @@ def test_outputs_at_another_length(case):
     assert_close(run(symbol, shapes, False)[0], run(rolled, shapes, False)[0], 2e-6)
 
 
-@pytest.mark.parametrize('case', CELLS, ids=str)
+@each(CELLS)
 def test_outputs_and_gradients(case):
     symbol, shapes = unrolled(quiet(case.make(rnn)), 3), {'data': (2, 3, *case.step)}
     rolled = rnn.roll(symbol)
@@ -154,22 +154,6 @@ def test_a_size_that_is_the_length():
 def test_what_cannot_be_rolled_up_is_given_back():
     symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3)
     assert rnn.roll(symbol) is symbol
-
-
-@pytest.mark.parametrize('arguments, message', [
-    ((5,), 'symbol must be a Symbol'), ((None,), 'symbol must be'),
-])
-def test_bad_symbols(arguments, message):
-    with pytest.raises(TypeError, match=message):
-        rnn.roll(*arguments)
-
-
-def test_bad_options():
-    symbol = mx.sym.Variable('data')
-    with pytest.raises((TypeError, ValueError), match='training must be'):
-        rnn.roll(symbol, training='no')
-    with pytest.raises((TypeError, ValueError), match='length must be'):
-        rnn.roll(symbol, length=0)
 
 
 def sharing(layers, length):

@@ -20,12 +20,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @differs
-@pytest.mark.slow
 @pytest.mark.parametrize('kills', [20, pytest.param(100, marks=pytest.mark.nightly)])
 def test_killed_processes_leave_whole_checkpoints(kills, tmp_path):
     result = subprocess.run(
         [sys.executable, '-W', 'ignore', '-m', 'tests.kill_saves', str(tmp_path), str(kills)],
-        cwd=ROOT, timeout=280, text=True,
+        cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert result.returncode == 0, result.stdout
     inside, whole = re.search(r'%d .* killed, (\d+) .* save; (\d+)' % kills,
@@ -130,11 +129,12 @@ def test_folders(saved, tmp_path):
     with pytest.raises(rnn.CheckpointError, match='model-0001.params.* exists'):
         save('model-0001.params', 'model')
     (tmp_path / 'taken-0001.params').mkdir()
-    with pytest.raises(rnn.CheckpointError, match='taken-0001.params'):
+    with pytest.raises(rnn.CheckpointError, match='cannot save .*taken-0001.params is a folder'):
         save('taken')
     (tmp_path / 'other-symbol.json').mkdir()
-    with pytest.raises(rnn.CheckpointError, match='other-symbol.json'):
+    with pytest.raises(rnn.CheckpointError, match='cannot save .*other-symbol.json is a folder'):
         save('other')
+    assert len(list(tmp_path.glob('taken-*'))) == len(list(tmp_path.glob('other-*'))) == 1
     (tmp_path / 'locked').mkdir(mode=0o500)
     if os.geteuid():
         with pytest.raises(rnn.CheckpointError, match='locked'):
@@ -279,26 +279,6 @@ def test_pipes_get_what_is_saved_and_stay(name, linked, saved, tmp_path):
     assert other.read_bytes() == (tmp_path / 'files' / other.name).read_bytes()
 
 
-@pytest.mark.parametrize('names', [['p-symbol.json'], ['p-0001.params', 'p-symbol.json']])
-def test_files_go_to_dev_null(names, saved, tmp_path):
-    cell, _, symbol, arg_params, aux_params = saved
-    for name in names:
-        (tmp_path / name).symlink_to(os.devnull)
-    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'p'), 1, symbol, arg_params, aux_params)
-    assert all((tmp_path / name).is_char_device() for name in names)
-    assert len(list(tmp_path.glob('p-*'))) == 2 and not list(tmp_path.glob('.mxrnn*'))
-
-
-@differs
-@pytest.mark.parametrize('name', ['p-0001.params', 'p-symbol.json'])
-def test_folders_are_not_replaced(name, saved, tmp_path):
-    cell, _, symbol, arg_params, aux_params = saved
-    (tmp_path / name).mkdir()
-    with pytest.raises(rnn.CheckpointError, match='cannot save .*%s is a folder, where' % name):
-        rnn.save_rnn_checkpoint(cell, str(tmp_path / 'p'), 1, symbol, arg_params, aux_params)
-    assert len(list(tmp_path.glob('p-*'))) == 1
-
-
 @differs
 def test_two_files_that_are_links_to_one_are_refused(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
@@ -324,7 +304,6 @@ def test_a_file_that_is_replaced_keeps_its_permission_bits(saved, tmp_path):
     assert (tmp_path / 'model-0002.params').stat().st_mode == made.stat().st_mode
 
 
-@pytest.mark.slow
 def test_processes_that_cannot_see_each_other_save_into_one_folder(tmp_path):
     """Two containers of one host name: equal process numbers, and neither sees the other's."""
     unshare = ['unshare', '--user', '--map-root-user', '--pid', '--fork']
@@ -347,7 +326,7 @@ for epoch in range(1, 61):
                                        tmp_path / ('p%d' % number), number)],
         cwd=ROOT, env=dict(os.environ, CODE=save), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True) for number in (0, 1)]
-    said = [process.communicate(timeout=100)[0] for process in processes]
+    said = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert sorted(os.listdir(str(tmp_path))) == sorted(
         name for number in (0, 1) for name in ['p%d-symbol.json' % number] + [

@@ -21,7 +21,7 @@ def rows(script: str, *options: str) -> list[dict[str, str]]:
     return list(csv.DictReader(line for line in printed.splitlines() if line[0] != '#'))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @needs_operator
 def test_with_valid_length_padding_changes_neither_perplexity_nor_states() -> None:
     found = rows('valid_length.py')
@@ -33,7 +33,7 @@ def test_with_valid_length_padding_changes_neither_perplexity_nor_states() -> No
         assert differs > 0.1 if row['sentences'] == 'padded' else differs < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_carried_states_know_what_an_earlier_batch_said(tmp_path) -> None:
     # Within a batch of three steps, 'go' comes first: nothing tells whether left or right follows.
     text = ''.join('go %s\n' % 'left right'.split()[i // 50 % 2] for i in range(500))
@@ -47,7 +47,7 @@ def test_carried_states_know_what_an_earlier_batch_said(tmp_path) -> None:
     assert carried < 1.08
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not os.path.exists('/proc/self/status'), reason='needs Linux')
 def test_corpora_on_disk_are_measured_and_give_the_batches_of_mxnet() -> None:
     found = {row['measure']: row['value'] for row in rows('data.py', '--disk')}

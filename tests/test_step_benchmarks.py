@@ -24,8 +24,8 @@ def rows(script):
     return list(csv.DictReader(line for line in lines if not line.startswith('#')))
 
 
+@pytest.mark.nightly
 @needs_operator
-@pytest.mark.slow
 def test_train_step():
     table = rows('train_step.py')
     names = {each: {row['implementation'] for row in table if row['pass'] == each} - {'torch.nn'}
@@ -38,7 +38,7 @@ def test_train_step():
     assert all(float(row['ms']) > 0 and float(row['to_stock']) > 0 for row in table)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not os.path.exists('/proc/self/clear_refs'), reason='needs Linux')
 def test_graph_size():
     table = rows('graph_size.py')
@@ -60,7 +60,7 @@ def test_torch_graph():
     assert all(float(row['ms']) > 0 and float(row['from_cpu']) == 0 for row in table)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_predict():
     table = rows('predict.py')
     names: dict[str, set[str]] = {}

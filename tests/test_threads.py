@@ -155,7 +155,6 @@ def test_the_variable_is_there_while_mxnet_is_imported_alone(alone, monkeypatch)
     assert os.environ['MXNET_OMP_MAX_THREADS'] == '7'
 
 
-@pytest.mark.once
 @pytest.mark.skipif(not hasattr(os, 'sched_getaffinity') or len(os.sched_getaffinity(0)) < 2,
                     reason='one processor: there is nothing to choose')
 def test_mxnet_takes_the_number(tmp_path):

@@ -9,7 +9,6 @@ import pytest
 from .train_programs import GOLDEN, TRAINED, summary
 
 
-@pytest.mark.once
 @pytest.mark.parametrize('name', TRAINED)
 def test_outputs_of_every_step_are_those_of_1_9_1(name):
     wanted = [float(each) for each in json.loads(GOLDEN.read_text(encoding='utf-8'))[name]]

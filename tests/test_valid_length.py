@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, needs_operator, rnn
-from .cases import BOUND, OURS, Case
+from .cases import BOUND, OURS, Case, each
 from .comparing import assert_agree
 from .running import begin_state, flat, quiet, random_value, stack
 
@@ -157,7 +157,7 @@ each_padding = pytest.mark.parametrize('layout, padding', [('NTC', np.nan), ('TN
 
 @differs
 @each_padding
-@pytest.mark.parametrize('case', CASES, ids=str)
+@each(CASES)
 @pytest.mark.parametrize('fused', [False, True])
 def test_each_sequence_as_if_alone(case, fused, layout, padding):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding,
@@ -167,7 +167,7 @@ def test_each_sequence_as_if_alone(case, fused, layout, padding):
 
 @differs
 @each_padding
-@pytest.mark.parametrize('case', LOOPED, ids=str)
+@each(LOOPED)
 def test_looped_sequences_as_if_alone(case, layout, padding):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding,
                    loop=True)
@@ -182,27 +182,17 @@ def count_nodes(cell, length, **kwargs):
 
 
 @differs
-@pytest.mark.parametrize('merge', [None, True])
-def test_lengths_are_looked_at_once(merge):
-    cell = rnn.SequentialRNNCell()
-    for i in range(3):
-        cell.add(rnn.LSTMCell(3, 'l%d_' % i))
-    count = count_nodes(cell, 50, merge_outputs=merge)
-    assert count['clip'] == 1
-    assert count['SequenceMask'] <= 2
-    assert count['_greater_scalar'] == 0
-    # Steps and their mask are split once; nothing but the last layer's output is joined.
-    assert count['SliceChannel'] == 2 + 3 * 50 and count['Concat'] == 1
-
-
-@differs
-@pytest.mark.parametrize('wrap', [lambda cell: rnn.BidirectionalCell(cell, rnn.GRUCell(3)),
-                                  lambda cell: rnn.ResidualCell(cell),
-                                  lambda cell: rnn.ZoneoutCell(cell, 0.2)],
-                         ids=['both', 'residual', 'zoneout'])
-def test_lengths_are_looked_at_once_in_other_cells(wrap):
-    count = count_nodes(wrap(rnn.LSTMCell(3)), 5)
-    assert count['clip'] == 1 and count['SequenceMask'] <= 2 and count['_greater_scalar'] == 0
+def test_lengths_are_looked_at_once():
+    cell = stack(rnn, *(rnn.LSTMCell(3, 'l%d_' % i) for i in range(3)))
+    for merge in (None, True):
+        count = count_nodes(cell, 50, merge_outputs=merge)
+        # Steps and their mask are split once; nothing but the last layer's output is joined.
+        assert count['SliceChannel'] == 2 + 3 * 50 and count['Concat'] == 1
+    for other in (cell, rnn.BidirectionalCell(rnn.LSTMCell(3), rnn.GRUCell(3)),
+                  rnn.ResidualCell(rnn.LSTMCell(3)), rnn.ZoneoutCell(rnn.LSTMCell(3), 0.2)):
+        count = count_nodes(other, 5)
+        assert count['clip'] == 1 and count['SequenceMask'] <= 2
+        assert count['_greater_scalar'] == 0
 
 
 @differs
@@ -220,13 +210,10 @@ def test_the_number_of_lengths_is_that_of_the_sequences(make, layout):
 
 @differs
 @pytest.mark.parametrize('kind', ['uint8', 'int8'])
-@pytest.mark.parametrize('make', [
-    lambda: rnn.LSTMCell(2), lambda: rnn.GRUCell(2),
-    lambda: rnn.BidirectionalCell(rnn.RNNCell(2, prefix='l_'), rnn.RNNCell(2, prefix='r_'))])
-def test_short_types_of_lengths_in_long_sequences(make, kind):
+def test_short_types_of_lengths_in_long_sequences(kind):
     def final(kind):
-        outputs, states = make().unroll(300, mx.sym.Variable('data'), merge_outputs=True,
-                                        valid_length=mx.sym.Variable('lengths'))
+        outputs, states = OPEN['both']().unroll(300, mx.sym.Variable('data'), merge_outputs=True,
+                                                valid_length=mx.sym.Variable('lengths'))
         bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
             mx.cpu(), type_dict={'data': 'float32', 'lengths': kind}, data=(3, 300, 2),
             lengths=(3,))
@@ -287,27 +274,6 @@ def test_lengths_of_each_type_are_clipped(length, kind, release, monkeypatch):
     lengths = np.array([min(highest, number) for number in (
         0, 1, 5, 6, 126, 127, 128, 255, 1001, 2048, 2052, 2500, 4000, 4100, highest)], kind)
     assert counted(unrolled, length, lengths) == [min(each, length) for each in lengths.tolist()]
-
-
-@differs
-@pytest.mark.parametrize('make', [
-    lambda: rnn.LSTMCell(2), lambda: rnn.fuse(rnn.GRUCell(2)),
-    lambda: rnn.FusedRNNCell(2, get_next_state=True),
-    lambda: rnn.BidirectionalCell(rnn.RNNCell(2, prefix='l_'), rnn.RNNCell(2, prefix='r_'))],
-    ids=['lstm', 'fuse', 'fused', 'both'])
-def test_parts_of_steps_are_no_steps(make):
-    outputs, states = make().unroll(4, mx.sym.Variable('data'), merge_outputs=True,
-                                    valid_length=mx.sym.Variable('lengths'))
-    bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
-        mx.cpu(), data=(3, 4, 2), lengths=(3,))
-    for name, array in bound.arg_dict.items():
-        array[:] = random_value(name, array.shape)
-    found = []
-    for lengths in ([0.5, 2.9, 3.1], [0, 2, 3]):
-        bound.arg_dict['lengths'][:] = mx.nd.array(lengths)
-        found.append([each.asnumpy() for each in bound.forward()])
-    for got, want in zip(*found):
-        np.testing.assert_array_equal(got, want)
 
 
 class Doubled(rnn.LSTMCell):
@@ -385,21 +351,17 @@ def test_lengths_with_steps_that_cannot_be_counted(name):
 
 @differs
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-@pytest.mark.parametrize('case', RANDOM, ids=str)
+@each(RANDOM)
 def test_random_cells_at_inference(case, layout):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, train=False)
     assert_agree(got, alone(case, train=False))
-
-
-def test_number_of_cases():
-    assert len(CASES) >= 121 and len(LOOPED) >= 63 and len(RANDOM) >= 28
 
 
 VARIANTS = [case for case in CASES if case.name in (
     'lstm', 'gru', 'dropout', 'stack_mixed', 'both_mixed', 'three_deep', 'zoneout_of_stack',
     'residual_of_both', 'residual_of_fused', 'stack_empty', 'stack_of_fused', 'conv_lstm',
     'conv_both', 'own_in_stack', 'fused_lstm_2_both_states', 'fused_gru_1')]
-each_variant = pytest.mark.parametrize('case', VARIANTS, ids=str)
+each_variant = each(VARIANTS)
 
 
 @differs
@@ -408,35 +370,19 @@ each_variant = pytest.mark.parametrize('case', VARIANTS, ids=str)
 @pytest.mark.parametrize('merge', [None, False])
 @pytest.mark.parametrize('listed', [False, True])
 def test_forms_of_inputs_and_outputs(case, layout, merge, listed):
-    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, merge=merge, listed=listed)
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=[4.5, -0.5, 1.9, 3.1], merge=merge,
+                   listed=listed)  # parts of steps are no steps
     assert_agree(got, alone(case))
 
 
 @differs
 @each_variant
-@pytest.mark.parametrize('kind', ['int32', 'int64', 'uint8', 'float16', 'float64'])
-def test_types_of_lengths(case, kind):
-    assert_agree(evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, lengths_type=kind),
+@pytest.mark.parametrize('kind, lengths', [
+    ('int32', [1000, -1000, 1, 3]), ('int64', LENGTHS), ('uint8', LENGTHS), ('float16', LENGTHS),
+    ('float64', LENGTHS)])
+def test_types_of_lengths(case, kind, lengths):
+    assert_agree(evaluate(case, [0, 1, 2, 3], LENGTH, lengths=lengths, lengths_type=kind),
                  alone(case))
-
-
-@differs
-@each_variant
-def test_lengths_out_of_range_count_as_the_nearest(case):
-    got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=[1000, -1000, 1, 3], lengths_type='int32')
-    assert_agree(got, alone(case))
-
-
-@differs
-def test_lengths_below_zero_in_a_loop():
-    outputs, _ = rnn.dynamic_unroll(rnn.RNNCell(2), mx.sym.Variable('data'),
-                                    valid_length=mx.sym.Variable('lengths'))
-    bound = outputs.simple_bind(mx.cpu(), data=(2, 3, 2), lengths=(2,))
-    for array in bound.arg_arrays:
-        array[:] = 1
-    bound.arg_dict['lengths'][:] = mx.nd.array([-1, 2])
-    got = bound.forward()[0].asnumpy()
-    assert not got[0].any() and got[1, :2].all() and not got[1, 2].any()
 
 
 def bound_with_dropout(units, mode, dropout, **values):
@@ -451,12 +397,6 @@ def bound_with_dropout(units, mode, dropout, **values):
 
 
 @differs
-def test_dropout_of_everything_between_fused_layers():
-    bound = bound_with_dropout(3, 'rnn_tanh', 1., lengths=1)
-    assert np.isfinite(bound.forward(is_train=True)[0].asnumpy()).all()
-
-
-@differs
 @each_variant
 def test_default_begin_states(case):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, begin=None, dtype='float32')
@@ -465,8 +405,7 @@ def test_default_begin_states(case):
 
 
 @differs
-@pytest.mark.parametrize('case', [case for case in CASES if case.name.startswith('fused_') and
-                                  '3' not in case.name], ids=str)
+@each([case for case in CASES if case.name.startswith('fused_') and '3' not in case.name])
 def test_fused_in_float64(case):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, 'TNC', lengths=LENGTHS, dtype='float64')
     assert_agree(got, alone(case, 'float64'), 1e-9)
@@ -474,6 +413,8 @@ def test_fused_in_float64(case):
 
 @differs
 def test_dropout_between_fused_layers():
+    everything = bound_with_dropout(3, 'rnn_tanh', 1., lengths=1)
+    assert np.isfinite(everything.forward(is_train=True)[0].asnumpy()).all()
     bound = bound_with_dropout(50, 'rnn_relu', 0.5, lengths=2)
     trained, again = (bound.forward(is_train=True)[0].asnumpy() for _ in range(2))
     assert not np.array_equal(trained, again)
@@ -511,42 +452,12 @@ def test_a_cell_whose_unroll_does_not_take_it_is_named():
         stack.unroll(2, data, valid_length=lengths)
 
 
-@differs
-@pytest.mark.parametrize('case', [case for case in CASES if case.name in (
-    'lstm', 'both', 'stack', 'fused_lstm_1', 'residual', 'zoneout_both', 'dropout')], ids=str)
-@pytest.mark.parametrize('wrong', [3, [1, 2], np.array([1, 2]), 'lengths', 'group', 'matrix'],
-                         ids=str)
-def test_wrong_lengths(case, wrong):
-    if isinstance(wrong, str) and wrong == 'group':
-        wrong = mx.sym.Group([mx.sym.Variable('a'), mx.sym.Variable('b')])
-    elif isinstance(wrong, str) and wrong == 'matrix':
-        wrong = mx.sym.Variable('lengths', shape=(2, 3))
-    with pytest.raises((TypeError, ValueError), match='valid_length must be'):
-        case.make(rnn).unroll(2, mx.sym.Variable('data'), valid_length=wrong)
-
-
 class Words(rnn.LSTMCell):
     """A cell of a program that takes words."""
 
     def __call__(self, inputs, states):
         vectors = mx.sym.Embedding(inputs, self._params.get('words'), input_dim=9, output_dim=4)
         return super().__call__(mx.sym.Reshape(vectors, shape=(0, -1)), states)
-
-
-@differs
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-@pytest.mark.parametrize('listed', [False, True])
-def test_types_of_lengths_alone_for_both_directions(listed, layout):
-    data = mx.sym.Variable('data')
-    if listed:
-        data = list(mx.sym.split(data, num_outputs=3, axis=layout.index('T'), squeeze_axis=True))
-    cell = stack(rnn, rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(2, 'r_')))
-    outputs, _ = cell.unroll(3, data, layout=layout, merge_outputs=True,
-                             valid_length=mx.sym.Variable('lengths'))
-    bound = outputs.simple_bind(mx.cpu(), data=(3, 3, 4), lengths=(3,),
-                                type_dict={'lengths': 'int32'})
-    assert bound.arg_dict['lengths'].dtype == np.int32
-    assert bound.arg_dict['data'].dtype == bound.forward()[0].dtype == np.float32
 
 
 @differs
@@ -563,12 +474,15 @@ def test_both_directions_of_a_program_may_take_integers():
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 @pytest.mark.parametrize('types', [{'lengths': 'int32'}, {'data': 'float64'}, None,
                                    {'lengths': 'uint8', 'data': 'float32'}], ids=str)
-def test_types_given_when_the_graph_is_bound(types, layout):
-    cell = stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(2))
+@pytest.mark.parametrize('make', [
+    lambda: stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(2)),
+    lambda: stack(rnn, rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(2, 'r_')))])
+def test_types_given_when_the_graph_is_bound(types, layout, make):
+    cell = make()
     kind = (types or {}).get('data')
     outputs, states = cell.unroll(3, mx.sym.Variable('data'), layout=layout, merge_outputs=True,
                                   valid_length=mx.sym.Variable('lengths'), dtype=kind)
-    bound = mx.sym.Group([outputs] + states).simple_bind(
+    bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
         mx.cpu(), type_dict=types, data=(2, 3, 4) if layout == 'NTC' else (3, 2, 4), lengths=(2,))
     for name, value in (types or {}).items():
         assert bound.arg_dict[name].dtype == np.dtype(value)
@@ -578,4 +492,5 @@ def test_types_given_when_the_graph_is_bound(types, layout):
             array[:] = 0.5
     got = bound.forward()[0].asnumpy()
     got = got if layout == 'NTC' else got.swapaxes(0, 1)
+    assert got.dtype == np.dtype(kind or 'float32')
     assert not got[0, 1:].any() and got[0, 0].all() and got[1].all()

@@ -96,11 +96,9 @@ class Training:
 ROLES = ['scheduler', 'server', 'worker', 'worker']
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('number, how', [
-    (0, signal.SIGKILL), (1, signal.SIGSTOP),
-    *(pytest.param(*worker, marks=pytest.mark.nightly)  # else the test of one that another replaces
-      for worker in [(2, signal.SIGSTOP), (3, signal.SIGKILL)])])
+    (0, signal.SIGKILL), *(pytest.param(*each, marks=pytest.mark.nightly) for each in [
+        (1, signal.SIGSTOP), (2, signal.SIGSTOP), (3, signal.SIGKILL)])])
 def test_all_end_when_one_is_gone_and_name_it(number, how, tmp_path):
     with Training(tmp_path).at_work() as training:
         training.processes[number].send_signal(how)
@@ -122,7 +120,7 @@ def test_all_end_when_one_is_gone_and_name_it(number, how, tmp_path):
                     role, training.processes[number].pid), said.group(1))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize('options', [dict(kind='dist_async'), dict(PS_HEARTBEAT_INTERVAL='0')])
 def test_nobody_ends_where_that_is_not_wanted(options, tmp_path):
     with Training(tmp_path, **options).at_work() as training:
@@ -131,7 +129,7 @@ def test_nobody_ends_where_that_is_not_wanted(options, tmp_path):
         assert training.statuses() == [None, None, None, -signal.SIGKILL]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_worker_that_is_done_waits_for_the_others(tmp_path):
     with Training(tmp_path, steps=6, then='time.sleep(9 * store.rank)') as training:
         training.wait(lambda: training.ended(0, 1, 2, 3))
@@ -139,7 +137,7 @@ def test_a_worker_that_is_done_waits_for_the_others(tmp_path):
         assert sum(training.printed(number).count('done') for number in (2, 3)) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_worker_that_waits_for_others_at_its_end_ends_when_one_is_gone(tmp_path):
     with Training(tmp_path, steps=6, then='time.sleep(1000 * store.rank)') as training:
         training.wait(lambda: any('done' in training.printed(number) for number in (2, 3)))
@@ -163,8 +161,8 @@ store._barrier()
 '''
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('how, status', [('1 / 0', 1), ('sys.exit(3)', 3)])
+@pytest.mark.parametrize('how, status', [
+    ('1 / 0', 1), pytest.param('sys.exit(3)', 3, marks=pytest.mark.nightly)])
 def test_a_worker_that_fails_ends_as_ever_and_the_others_after_it(how, status, tmp_path):
     with Training(tmp_path, steps=6, then=FAILING % how) as training:
         training.wait(lambda: training.ended(0, 1, 2, 3))
@@ -174,7 +172,7 @@ def test_a_worker_that_fails_ends_as_ever_and_the_others_after_it(how, status, t
     assert (tmp_path / 'file').read_text(encoding='utf-8') == 'written'
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_registers_in_the_place_of_a_dead_worker_ends_with_the_others(tmp_path):
     with Training(tmp_path).at_work() as training:
         (tmp_path / 'hold').touch()
@@ -186,7 +184,7 @@ def test_what_registers_in_the_place_of_a_dead_worker_ends_with_the_others(tmp_p
         assert training.statuses() == [75, 75, 75, -signal.SIGKILL, 75]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_end_when_the_scheduler_was_started_again(tmp_path):
     with Training(tmp_path, PS_HEARTBEAT_TIMEOUT='20').at_work() as training:
         training.processes[0].kill()

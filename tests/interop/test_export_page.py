@@ -64,7 +64,7 @@ def commands():
                 yield arguments
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_walks_of_the_pages(tmp_path):
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     printed = []

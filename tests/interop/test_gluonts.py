@@ -428,8 +428,6 @@ assert 'mxnet' not in sys.modules
 
 
 @pytest.mark.nightly
-@pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.skipif(shutil.which('python3.8') is None, reason='GluonTS 0.9 needs Python 3.8')
 def test_models_of_gluonts_forecast_in_todays(tmp_path):
     page = (ROOT / 'docs' / 'gluonts.md').read_text(encoding='utf-8')

@@ -82,7 +82,8 @@ TYPICAL = ('lstm', 'gru', 'rnn_relu', 'conv_lstm', 'stack_residual', 'zoneout_bo
 
 @pytest.mark.parametrize('case, form', [
     pytest.param(case, form, id='%s-%s' % (case, form),
-                 marks=() if case.name in TYPICAL else pytest.mark.slow) for case, form in EVERY])
+                 marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
+    for case, form in EVERY])
 def test_every_cell_in_every_form(case, form):
     serve(unrolled(case.make(rnn), form), case.step,
           free=True if form.startswith(('loop', 'any')) else None)

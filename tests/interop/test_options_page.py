@@ -15,7 +15,7 @@ from .sources import generate, given, model_of, run_mxnet
 
 torch = pytest.importorskip('torch')
 pytest.importorskip('onnx')
-pytestmark = [ours, pytest.mark.slow]
+pytestmark = [ours, pytest.mark.nightly]
 
 PAGE = (Path(__file__).resolve().parents[2] / 'docs' / 'options.md').read_text(encoding='utf-8')
 #: Steps of the graphs, the 35 of the page, and of the data that they are tried with besides.

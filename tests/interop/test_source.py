@@ -85,7 +85,7 @@ BOUND = [case for case in CASES + OURS if case.binds]
 
 
 @pytest.mark.parametrize('case', [
-    pytest.param(case, marks=[pytest.mark.slow] * (place % 5 > 0))
+    pytest.param(case, marks=[pytest.mark.nightly] * (place % 5 > 0))
     for place, case in enumerate(BOUND)], ids=str)
 def test_cells(case):
     layout = 'TNC' if case.fused else 'NTC'

@@ -41,7 +41,7 @@ def test_shown_sources_are_those_that_are_written(name, text):
     assert len(SHOWN) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_readme_shows_what_becomes_of_its_old_program(tmp_path):
     shown, program = re.findall(r'^```py\n(.*?)^```', (ROOT / 'README.md').read_text(
         encoding='utf-8'), re.MULTILINE | re.DOTALL)

@@ -68,7 +68,7 @@ def test_chunks(name):
         assert difference(wanted, found.reshape(wanted.shape).numpy(), magnitude(wanted)) < 1e-6
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize('name', SLOW)
 def test_further_programs(name):
     """The export runs each source in chunks beside its graph."""
@@ -76,7 +76,7 @@ def test_further_programs(name):
 
 
 @pytest.mark.parametrize('name', [
-    pytest.param(name, marks=[pytest.mark.slow] * (place % 4 > 0))
+    pytest.param(name, marks=[pytest.mark.nightly] * (place % 4 > 0))
     for place, name in enumerate(REFUSED) if name not in INPUTS])
 def test_refusals_are_those_of_onnx(name):
     with pytest.raises(interop.ExportError) as info:

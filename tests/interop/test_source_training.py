@@ -84,7 +84,7 @@ def test_lengths(name):
     assert code_lines(generate(program_of(name)[1]).text) <= LENGTHS[name]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_tools_find_nothing(tmp_path):
     """ruff and mypy over the sources of all programs."""
     ruff, mypy = (pytest.importorskip(name) for name in ('ruff', 'mypy'))
