@@ -189,7 +189,33 @@ def read_twice():
         4, V(name), merge_outputs=True)[0] for name in 'ab'))
 
 
+def joined():
+    """What each step looks ahead at, as MQ-CNN joins it."""
+    past = S.FullyConnected(V('past'), num_hidden=2, flatten=False)
+    ahead = S.Reshape(V('data'), shape=(0, 0, -1))
+    return S.FullyConnected(S.Concat(past, ahead, dim=2), num_hidden=3, flatten=False)
+
+
+def observed():
+    """DeepVAR's series, of which padding is not observed."""
+    seen = S.broadcast_minimum(V('data'), 1 - S.expand_dims(V('pad'), axis=-1))
+    return S.FullyConnected(seen, num_hidden=3, flatten=False)
+
+
+def scaled():
+    """WaveNet's scale is a channel, and what the others are multiplied by."""
+    scale = S.repeat(S.expand_dims(V('scale'), axis=2), repeats=6, axis=2)
+    found = S.Convolution(S.Concat(V('data'), scale, dim=1), num_filter=4, kernel=(1,))
+    return S.broadcast_mul(S.sum(found, axis=1), V('scale'))
+
+
 INPUTS = {
+    joined: ({'past': (3, 5, 2), 'data': (3, 5, 4, 2)}, {
+        'past': ('batch', 'past_1', 2), 'data': ('batch', 'past_1', 'data_2', 'data_3')}),
+    observed: ({'data': (3, 5, 4), 'pad': (3, 5)},
+               {'data': ('batch', 'data_1', 4), 'pad': ('batch', 'data_1')}),
+    scaled: ({'data': (3, 4, 6), 'scale': (3, 1)},
+             {'data': ('batch', 4, 6), 'scale': ('batch', 1)}),
     with_its_loss: ({'data': (5, 3), 'label': (5, 3)},
                     {'data': ('time', 'batch'), 'label': ('time', 'batch')}),
     with_lengths: ({'data': (3, 5)}, {'data': ('batch', 'time')}),

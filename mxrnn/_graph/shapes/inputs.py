@@ -81,7 +81,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         if untold:
             raise ShapesError('only operators that mxrnn has no shapes of read %s'
                               % ', '.join(untold))
-        ranks = search.ranks(missing)
+        ranks = search.usual(search.ranks(missing))
     except UnclearShape:
         raise
     except ShapesError as error:
@@ -90,8 +90,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
             "%s\nThe shapes of %s do not follow from the graph: give them, as in inputs={'%s': "
             "('batch', 35)} (--input %s=batch,35)" % (
                 error, ', '.join(missing), missing[0], missing[0])) from None
-    shapes = {name: [Axis(free=True) for _ in range(ranks[name])] for name in missing}
-    table = search.table(shapes)
+    shapes, table = search.begun(ranks)
     result = _Names(graph, given, shapes)
     if result.others:  # once more: the numbers and the batch may tell an axis beside them
         again = _again(result.shapes, shapes)
@@ -187,9 +186,63 @@ class _ShapeSearch:
                 fault = fault or error
         raise ShapesError(str(fault))
 
+    def usual(self, ranks: dict[str, int]) -> dict[str, int]:
+        """Other numbers of axes, if with these the graph has nodes that nobody writes so."""
+        least = self._odd(ranks)
+        for name in ranks if least else ():
+            for rank in self._possible(name):
+                other = {**ranks, name: rank}
+                odd = self._odd(other)
+                if odd is not None and odd < (least or 0):
+                    ranks, least = other, odd
+        return ranks
+
+    def _odd(self, ranks: Mapping[str, int]) -> int | None:
+        """How many nodes broadcast an input and an array that has not as many axes, and how many
+        arrays get three axes before they are joined that have three; None if the graph does not
+        take these numbers of axes."""
+        table = self.table({name: [Axis(free=True) for _ in range(count)]
+                            for name, count in ranks.items()})
+        joined = [self.graph.nodes[entry.node] for node in self.graph.nodes if node.op == 'Concat'
+                  for entry in node.inputs]
+        found = sum(node.op == 'Reshape' and node.shape == (0, 0, -1) and len(
+            table.axes.get(node.inputs[0], ())) == 3 for node in joined)
+        for node in self.graph.nodes:
+            if node.op.startswith('broadcast_') and any(
+                    self.graph.nodes[entry.node].name in ranks for entry in node.inputs):
+                counts = [len(table.axes.get(entry, ())) for entry in node.inputs]
+                found += 1 < min(counts) < max(counts)
+        return None if table.faults else found
+
+    def begun(self, ranks: Mapping[str, int]) -> tuple[dict[str, list[Axis]], Table]:
+        """Axes for inputs that have so many, and what the graph makes of them.
+
+        Where a size would be negative, an axis that a broadcast took to be as long as another one
+        is 1 instead.
+        """
+        shapes = {name: [Axis(free=True) for _ in range(count)] for name, count in ranks.items()}
+        table = self.table(shapes)
+        broadcast = {axis for place, axes in table.closed.items() for axis in axes
+                     if _is_negative(shapes) and 'broadcast_' in self.graph.nodes[place].op}
+        for name, axes in shapes.items() if broadcast else ():
+            for at, axis in enumerate(axes):
+                if broadcast.intersection(_chain(axis)):
+                    other = {name: [Axis(free=True) for _ in each] for name, each in shapes.items()}
+                    other[name][at].bound = 1
+                    tried = self.table(other)
+                    if not tried.faults and not _is_negative(other):
+                        return other, tried
+        return shapes, table
+
     def _possible(self, name: str) -> Sequence[int]:
         stated = self.graph.nodes[_place(self.graph, name)].get('__shape__')
         return (len(stated),) if isinstance(stated, tuple) and stated else _RANKS
+
+
+def _is_negative(shapes: Mapping[str, Sequence[Axis]]) -> bool:
+    """Whether one of the sizes is a number below 0."""
+    sizes = [resolve(axis) for axes in shapes.values() for axis in axes]
+    return any(isinstance(size, int) and size < 0 for size in sizes)
 
 
 def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
