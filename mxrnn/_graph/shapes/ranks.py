@@ -1,0 +1,196 @@
+"""Numbers of axes of inputs, and axes that become what a graph makes of them."""
+from __future__ import annotations
+
+from typing import Iterator, Mapping, NamedTuple, Sequence
+
+from ..graph import Entry, Graph
+from .infer import Table, infer
+from .sizes import Axis, Size, Sum, axes_in, resolve
+
+__all__ = ['ShapeSearch', 'ShapesError', 'UnclearShape', 'chain', 'is_parted', 'place_of']
+
+#: Numbers of axes, in the order in which they are tried.
+_RANKS = (2, 3, 1, 4, 5, 6)
+
+
+class ShapesError(ValueError):
+    """The shapes of inputs do not follow from a graph."""
+
+
+class UnclearShape(ShapesError):
+    """An input may have several numbers of axes, of which a graph makes different outputs."""
+
+    def __init__(self, name: str, ranks: Sequence[int]) -> None:
+        last = ranks[-1] == _RANKS[-1]
+        super().__init__(
+            'the graph takes %s of %s axes, and cuts each otherwise. Give its shape: a name for '
+            "each axis of any size, numbers for the others, as in inputs={%r: ('batch', …)} "
+            '(--input %s=batch,…)' % (
+                name, '%d or more' % ranks[0] if last else ' or '.join(map(str, ranks)), name,
+                name))
+
+
+class _Way(NamedTuple):
+    """Numbers of axes that a graph takes."""
+
+    unusual: tuple[int, int]
+    order: int
+    ranks: dict[str, int]
+    cut: tuple[tuple[int, ...], ...]
+
+
+class ShapeSearch:
+    """Infers a graph with axes of its inputs that become what the graph makes of them."""
+
+    def __init__(self, graph: Graph, params: Mapping[str, Sequence[int]],
+                 given: Mapping[str, Sequence[int | str]]) -> None:
+        self.graph, self.params, self.given = graph, params, given
+        labels: dict[str, Axis] = {}
+        self._known: dict[str, list[int | Axis]] = {
+            name: [size if isinstance(size, int) else labels.setdefault(size, Axis(label=size))
+                   for size in shape] for name, shape in {**params, **given}.items()}
+
+    def table(self, shapes: Mapping[str, Sequence[int | Axis]]) -> Table:
+        """The graph with inputs of these shapes; of others nothing is known."""
+        known = {**self._known, **shapes}
+        return infer(self.graph, {place: [(size,) for size in known[node.name]]
+                                  for place, node in enumerate(self.graph.nodes)
+                                  if node.is_variable and node.name in known})
+
+    def ranks(self, names: Sequence[str], chosen: Mapping[str, int] | None = None
+              ) -> dict[str, int]:
+        """Numbers of axes that the graph takes, the likeliest of several.
+
+        Where the operators leave them open, numbers of words are (batch, time), and what goes into
+        a FullyConnected is (batch, channels).
+        """
+        chosen = chosen or {}
+        if not names:
+            return dict(chosen)
+        fault: object = None
+        ways = []
+        for order, rank in enumerate(self._possible(names[0])):
+            ranks = {**chosen, names[0]: rank}
+            shapes = {name: [Axis(free=True) for _ in range(count)]
+                      for name, count in ranks.items()}
+            table = self.table(shapes)
+            fault = fault or next(iter(table.faults), None)
+            if not table.faults:
+                ways.append(_Way(_unusual(self.graph, table), order, ranks,
+                                 _cut(self.graph, table, shapes[names[0]])))
+        ways.sort(key=lambda way: way[:2])
+        likeliest = [way for way in ways if way.unusual == ways[0].unusual]
+        if len({way.cut for way in likeliest}) > 1:
+            raise UnclearShape(names[0], sorted(way.ranks[names[0]] for way in likeliest))
+        for way in ways:
+            try:
+                return self.ranks(names[1:], way.ranks)
+            except UnclearShape:
+                raise
+            except ShapesError as error:
+                fault = fault or error
+        raise ShapesError(str(fault))
+
+    def usual(self, ranks: dict[str, int]) -> dict[str, int]:
+        """Other numbers of axes, if with these the graph has nodes that nobody writes so."""
+        least = self._odd(ranks)
+        for name in ranks if least else ():
+            for rank in self._possible(name):
+                other = {**ranks, name: rank}
+                odd = self._odd(other)
+                if odd is not None and odd < (least or 0):
+                    ranks, least = other, odd
+        return ranks
+
+    def _odd(self, ranks: Mapping[str, int]) -> int | None:
+        """How many nodes broadcast an input and an array that has not as many axes, and how many
+        arrays get three axes before they are joined that have three; None if the graph does not
+        take these numbers of axes."""
+        table = self.table({name: [Axis(free=True) for _ in range(count)]
+                            for name, count in ranks.items()})
+        joined = [self.graph.nodes[entry.node] for node in self.graph.nodes if node.op == 'Concat'
+                  for entry in node.inputs]
+        found = sum(node.op == 'Reshape' and node.shape == (0, 0, -1) and len(
+            table.axes.get(node.inputs[0], ())) == 3 for node in joined)
+        for node in self.graph.nodes:
+            if node.op.startswith('broadcast_') and any(
+                    self.graph.nodes[entry.node].name in ranks for entry in node.inputs):
+                counts = [len(table.axes.get(entry, ())) for entry in node.inputs]
+                found += 1 < min(counts) < max(counts)
+        return None if table.faults else found
+
+    def begun(self, ranks: Mapping[str, int]) -> tuple[dict[str, list[Axis]], Table]:
+        """Axes for inputs that have so many, and what the graph makes of them.
+
+        Where a size would be negative, an axis that a broadcast took to be as long as another one
+        is 1 instead.
+        """
+        shapes = {name: [Axis(free=True) for _ in range(count)] for name, count in ranks.items()}
+        table = self.table(shapes)
+        broadcast = {axis for place, axes in table.closed.items() for axis in axes
+                     if _is_negative(shapes) and 'broadcast_' in self.graph.nodes[place].op}
+        for name, axes in shapes.items() if broadcast else ():
+            for at, axis in enumerate(axes):
+                if broadcast.intersection(chain(axis)):
+                    other = {name: [Axis(free=True) for _ in each] for name, each in shapes.items()}
+                    other[name][at].bound = 1
+                    tried = self.table(other)
+                    if not tried.faults and not _is_negative(other):
+                        return other, tried
+        return shapes, table
+
+    def _possible(self, name: str) -> Sequence[int]:
+        stated = self.graph.nodes[place_of(self.graph, name)].get('__shape__')
+        return (len(stated),) if isinstance(stated, tuple) and stated else _RANKS
+
+
+def _is_negative(shapes: Mapping[str, Sequence[Axis]]) -> bool:
+    """Whether one of the sizes is a number below 0."""
+    sizes = [resolve(axis) for axes in shapes.values() for axis in axes]
+    return any(isinstance(size, int) and size < 0 for size in sizes)
+
+
+def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
+    """How many words have other axes than (batch, time), and how many layers other data than
+    programs nearly always give them."""
+    words = others = 0
+    for place, node in enumerate(graph.nodes):
+        axes = table.axes.get(node.inputs[0]) if node.inputs else None
+        if axes and node.op in ('Embedding', '_contrib_SparseEmbedding'):
+            words += abs(len(axes) - 2)
+        elif axes and node.op in ('FullyConnected', 'dot'):
+            # with two axes nobody needs to say flatten=False
+            others += abs(len(axes) - (2 if node.op == 'dot' or node.flatten else 3))
+        if place in table.bodies:
+            more = _unusual(node.subgraphs[0], table.bodies[place])
+            words, others = words + more[0], others + more[1]
+    return words, others
+
+
+def _cut(graph: Graph, table: Table, data: Sequence[Axis]) -> tuple[tuple[int, ...], ...]:
+    """The Reshapes that cut axes of an input, and which axes."""
+    found = []
+    for place, node in enumerate(graph.nodes):
+        if node.op == 'Reshape':
+            sizes = [size for axis in table.axes.get(Entry(place, 0), []) for size in axis
+                     if is_parted(size)]
+            axes = {axis for size in sizes for axis in axes_in(size)}
+            found.append((place, *[at for at, axis in enumerate(data) if resolve(axis) in axes]))
+    return tuple(found)
+
+
+def is_parted(size: Size) -> bool:
+    """Whether it is a part of an axis that may have any size."""
+    size = resolve(size)
+    return isinstance(size, Sum) and size.divisor > 1 or isinstance(size, Axis) and size.unknown
+
+
+def place_of(graph: Graph, name: str) -> int:
+    return next(i for i, node in enumerate(graph.nodes) if node.is_variable and node.name == name)
+
+
+def chain(axis: Size | None) -> Iterator[Axis]:
+    """The axes that an axis was found to be equal to, itself first."""
+    while isinstance(axis, Axis):
+        yield axis
+        axis = axis.bound
