@@ -17,7 +17,8 @@ from .._graph.stepping import StateError, Stepped, with_states
 from .registry import ExportError
 
 __all__ = ['LEFT_OUT', 'blaming_axes', 'check_names', 'check_shapes', 'check_types',
-           'chosen_for_steps', 'how_to_free', 'in_steps', 'rank_mismatch', 'shapes_found']
+           'chosen_for_steps', 'how_to_free', 'in_steps', 'of_graph', 'rank_mismatch',
+           'shapes_found']
 
 #: A sentence on outputs that are not in a file of steps.
 LEFT_OUT = 'outputs of whole sequences are left out: %s'
@@ -97,6 +98,13 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         ) from None
     cure = how_to_free(graph) if any(' step' in note for note in found.notes) else ''
     return found._replace(notes=found.notes + [cure] * bool(cure))
+
+
+def of_graph(found: Shapes) -> str:
+    """What a refusal says of shapes that the graph told, if there are any."""
+    return '\nThese shapes were taken from the graph; inputs (--input) can give others: %s' % (
+        '; '.join('%s=%s' % (name, ','.join(map(str, shape))) for name, shape in found.items())
+    ) if found else ''
 
 
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,

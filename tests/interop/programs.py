@@ -469,8 +469,8 @@ def caption_of_an_image() -> Any:
 
 # ---- characters, trees, other forms
 
-@program({'chars': ('batch', 'chars_1', 4), 'data': ('batch', 5)},
-         rolled={'chars': ('batch', 'chars_1', 'time')}, chars=('batch', 5, 4),
+@program({'chars': ('batch', 5, 4), 'data': ('batch', 5)},
+         rolled={'chars': ('batch', 5, 'time')}, chars=('batch', 5, 4),
          softmax_label=('batch', 5))
 def characters_and_words() -> Any:
     chars = S.Reshape(S.Embedding(V('chars'), input_dim=30, output_dim=3, name='char_embed'),
@@ -481,8 +481,7 @@ def characters_and_words() -> Any:
     return softmax(cell.unroll(5, S.Concat(words(), spelled, dim=2), merge_outputs=True)[0])
 
 
-@program({'leaf%d' % i: ('batch', 'leaf%d_1' % i) for i in range(4)}, softmax_label=('batch',),
-         **{'leaf%d' % i: ('batch', 4) for i in range(4)})
+@program({'leaf%d' % i: ('batch', 4) for i in range(4)}, softmax_label=('batch',))
 def tree_of_cells() -> Any:
     weights = V('tree_weight'), V('tree_bias')
     level = [V('leaf%d' % i) for i in range(4)]

@@ -21,7 +21,7 @@ from .sources import check, generate, model_of, run_mxnet
 from mxrnn.interop._source.class_writer import File  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.methods import loss_text  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.pasting import imports_of, paste  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.sampling import survey  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.facts import survey  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.method_writer import MethodWriter  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.emitters import LOSSES, Unsupported, Expr  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip
@@ -44,7 +44,8 @@ class Written:
         self._space: dict[str, Any] = {}
         self._space['self'] = torch.nn.Module().eval()
         with torch.no_grad():
-            self._facts = survey(graph, interop.Model(graph, {}, {}), [tensors, tensors])
+            self._facts = survey(graph, interop.Model(graph, {}, {}), {
+                name: tuple(value.shape) for name, value in tensors.items()}, tensors)
         self._given = {
             interop.Entry(place, 0): Expr(node.name, tuple(tensors[node.name].shape),
                          str(tensors[node.name].dtype).partition('.')[2])

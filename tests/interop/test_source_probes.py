@@ -1,8 +1,6 @@
 """Graphs whose sources were silently wrong, or never written: their sizes, axes, states, names."""
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
 from mxrnn import interop
@@ -11,8 +9,6 @@ from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import torch
 from .sources import check, generate, given, model_of, run_mxnet
-
-from mxrnn.interop._source.sampling import _LARGE, _SIZES  # noqa: E402, I001  isort: skip
 
 pytestmark = ours
 
@@ -27,18 +23,6 @@ def random_data(**shapes):
 
 
 # ---- sizes
-
-def test_sizes_of_the_two_runs_are_far_apart():
-    """What windows make of one axis is no constant, nor the size of another axis."""
-    for sizes in (_SIZES, _LARGE):
-        made = [{(one + more) // stride - (other + more) // stride
-                 for stride in (1, 2, 4) for more in range(-3, 4)} for one, other in sizes]
-        assert not any(0 in each for each in made)
-        assert not any({*map(abs, each)} & {*map(abs, more)}
-                       for each, more in itertools.combinations(made, 2))
-        assert all(one * more != other * further for (one, other), (more, further)
-                   in itertools.combinations(sizes, 2))
-
 
 @pytest.mark.parametrize('window', ['convolution', 'pooling'])
 def test_windows_leave_no_constants(window):
@@ -57,12 +41,12 @@ def test_windows_leave_no_constants(window):
         check(source, symbol, values, gradients=False)
 
 
-def test_more_names_of_axes_than_sizes():
-    inputs = [mx.sym.Variable('x%d' % i) for i in range(7)]
+def test_many_names_of_axes():
+    inputs = [mx.sym.Variable('x%d' % i) for i in range(9)]
     symbol = mx.sym.Group([mx.sym.tanh(each) for each in inputs])
-    with pytest.raises(ValueError, match='inputs must have at most 6 names of axes, got a0, a1'):
-        written(symbol, random_data(**{'x%d' % i: (2, 3) for i in range(7)}),
-                {'x%d' % i: ('a%d' % i, 3) for i in range(7)})
+    values = random_data(**{'x%d' % i: (i + 2, 3) for i in range(9)})
+    source = written(symbol, values, {'x%d' % i: ('a%d' % i, 3) for i in range(9)})
+    check(source, symbol, values)
 
 
 # ---- axes

@@ -9,7 +9,7 @@ from .arithmetic_rules import has_rule
 from .infer import Table
 from .ranks import ShapeSearch, ShapesError, UnclearShape, chain, is_parted, place_of
 from .sizes import Axis, resolve
-from .unification import suggest, taken
+from .unification import share, suggest, taken
 
 __all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'found_shapes']
 
@@ -72,6 +72,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
             "('batch', 35)} (--input %s=batch,35)" % (
                 error, ', '.join(missing), missing[0], missing[0])) from None
     shapes, table = search.begun(ranks)
+    notes = _share(shapes)
     result = _Names(graph, given, shapes)
     if result.others:  # once more: the numbers and the batch may tell an axis beside them
         again = _again(result.shapes, shapes)
@@ -83,7 +84,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         again = _again(numbers, shapes)
         if not search.table(again).faults:
             shapes, result = again, _Names(graph, given, again)
-    return Found(result.shapes, result.sentences(), *_taken(graph, shapes))
+    return Found(result.shapes, result.sentences() + notes, *_taken(graph, shapes))
 
 
 def _taken(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
@@ -100,6 +101,18 @@ def _taken(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
                 numbers = {number for _, number in getattr(last, 'believed', ())}
                 found[numbers.isdisjoint(codes)][name, at] = sizes
     return found
+
+
+def _share(shapes: Mapping[str, Sequence[Axis]]) -> list[str]:
+    """Make axes equally long of which the graph tells the sum alone; what there is to say of it."""
+    notes = []
+    for name, axes in shapes.items():
+        for at, axis in enumerate(axes):
+            total = share(axis)
+            if total:
+                notes.append('%s has %s at axis %d, an equal share: the graph tells only that it '
+                             'and others have %d together' % (name, resolve(axis), at, total))
+    return notes
 
 
 def _tells(node: Node) -> bool:

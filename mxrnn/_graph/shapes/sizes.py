@@ -10,8 +10,8 @@ import math
 from typing import Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
 __all__ = ['Atom', 'Axis', 'Product', 'Size', 'Source', 'Sum', 'add', 'axes_in', 'divide',
-           'interval', 'least', 'number_for', 'parts', 'product', 'quotient', 'reduced_axes',
-           'reshaping', 'resolve', 'same', 'solution', 'windows']
+           'interval', 'key_of', 'least', 'number_for', 'parts', 'product', 'quotient',
+           'reduced_axes', 'reshaping', 'resolve', 'same', 'solution', 'windows']
 
 
 class Source(NamedTuple):
@@ -140,10 +140,8 @@ def _terms(size: Size) -> _Terms:
     if isinstance(size, Axis):
         return {(id(size),): (1, (size,))}
     if isinstance(size, Sum):
-        if size.divisor == 1:
-            return size.terms
-        key = size.divisor, frozenset((key, number) for key, (number, _) in size.terms.items())
-        return {(key,): (1, (size,))}
+        return size.terms if size.divisor == 1 else {
+            ((size.divisor, _key(size.terms)),): (1, (size,))}
     factor, axes = parts(size)
     result: _Terms = {(): (factor, ())}
     for axis in axes:
@@ -152,6 +150,15 @@ def _terms(size: Size) -> _Terms:
             for one, (number, atoms) in result.items()
             for other, (further, more) in _terms(axis).items()])
     return result
+
+
+def _key(terms: _Terms) -> object:
+    return frozenset((key, number) for key, (number, _) in terms.items())
+
+
+def key_of(size: Size) -> object:
+    """A key that sizes have in common if both are known to be equal."""
+    return _key(_terms(size))
 
 
 def _collected(terms: Iterable[tuple[tuple[Any, ...], int, tuple[Atom, ...]]]) -> _Terms:
@@ -231,8 +238,7 @@ def same(first: Size, second: Size) -> bool:
     first, second = resolve(first), resolve(second)
     if isinstance(first, (int, Axis)) or isinstance(second, (int, Axis)):
         return first is second or isinstance(first, int) and first == second
-    one, other = _terms(first), _terms(second)
-    return one.keys() == other.keys() and all(one[key][0] == other[key][0] for key in one)
+    return key_of(first) == key_of(second)
 
 
 def axes_in(size: Size) -> set[Axis]:

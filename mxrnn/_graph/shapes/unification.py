@@ -7,17 +7,20 @@ from .sizes import (
     Axis,
     Product,
     Size,
+    Sum,
+    add,
     axes_in,
     divide,
     number_for,
     parts,
     product,
+    quotient,
     resolve,
     same,
     solution,
 )
 
-__all__ = ['SizeError', 'broadcast', 'suggest', 'taken', 'unify', 'unify_all']
+__all__ = ['SizeError', 'broadcast', 'settled', 'share', 'suggest', 'taken', 'unify', 'unify_all']
 
 #: Axes of so many elements are not looked for.
 _MOST = 4096
@@ -50,6 +53,11 @@ def unify(first: Size, second: Size) -> Size:
     if told is not None:
         _bind(*told)
         return resolve(first)
+    for one, other in ((first, second), (second, first)):
+        number, axes = next(iter(one.terms.values())) if isinstance(one, Sum) else (1, ())
+        if isinstance(one, Sum) and len(one.terms) == 1 < len(axes):  # joined axes are cut
+            unify(product(axes, number), product([other], one.divisor))
+            return resolve(other)
     if isinstance(first, Product) or isinstance(second, Product):
         return _unify_products(first, second)
     return _unify_known(first, second)
@@ -67,6 +75,21 @@ def suggest(size: Size, name: str) -> None:
     size = resolve(size)
     if isinstance(size, Axis) and size.free:
         size.hint = size.hint or name
+
+
+def share(axis: Axis) -> int:
+    """Make an axis as long as others if their sum is all that is known of them; the sum, or 0."""
+    size = resolve(axis)
+    terms = dict(size.terms) if isinstance(size, Sum) and size.divisor == 1 else {}
+    total, _ = terms.pop((), (0, ()))
+    others = [atoms[0] for number, atoms in terms.values() if number == -1 and len(atoms) == 1]
+    each, rest = divmod(total, 1 + len(others))
+    if not terms or len(others) < len(terms) or rest or each < 1:
+        return 0
+    for other in others:
+        if isinstance(other, Axis):
+            other.bound = each
+    return total
 
 
 def _unify_known(first: Size, second: Size) -> Size:
@@ -91,6 +114,22 @@ def taken(size: Size) -> range:
     fits = [each for each in range(1, _MOST) if all(
         number_for(made, {axis: each}) == number for made, number in axis.believed)]
     return range(fits[0], fits[-1] + 1) if fits else range(0)
+
+
+def settled(size: Size) -> Size:
+    """A size in which what windows leave of axes is a number, if it was taken to be equal to it."""
+    size = resolve(size)
+    if isinstance(size, Product):
+        return product(map(settled, size.axes), size.factor)
+    ends = {axis: taken(axis) for axis in axes_in(size)}
+    if ends and all(ends.values()):
+        first, last = (number_for(size, {axis: fits[end] for axis, fits in ends.items()})
+                       for end in (0, -1))
+        return first if first == last else size
+    if isinstance(size, Sum) and any(ends.values()):
+        return quotient(add(*(product(map(settled, atoms), number)
+                              for number, atoms in size.terms.values())), size.divisor)
+    return size
 
 
 def _unify_products(first: Size, second: Size) -> Size:

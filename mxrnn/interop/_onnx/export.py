@@ -17,6 +17,7 @@ from ..stateful import (
     chosen_for_steps,
     how_to_free,
     in_steps,
+    of_graph,
     rank_mismatch,
     shapes_found,
 )
@@ -240,12 +241,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
     try:
         content = conversion.write(names or (unrolled or RolledGraph(graph, ())).graph.outputs)
     except ExportError as error:
-        if not missing:
-            raise
-        raise ExportError('%s\nThese shapes were taken from the graph; inputs (--input) can give '
-                          'others: %s' % (error, '; '.join(
-                              '%s=%s' % (name, ','.join(map(str, found[name])))
-                              for name in missing))) from None
+        raise ExportError(str(error) + of_graph(found)) from None
     return _File(content, shapes, notes, conversion.stated)
 
 

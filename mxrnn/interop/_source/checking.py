@@ -16,8 +16,8 @@ from ..export_check import tolerance
 from ..model import Model
 from ..registry import ExportError
 from .class_writer import File
+from .facts import Sample, as_list, run
 from .methods import Methods
-from .sampling import Sample, as_list, run
 from .step_methods import StepMethods
 
 __all__ = ['Check']
@@ -53,30 +53,22 @@ class Check:
             self._module: nn.Module = space['Model']().eval()
             self._module.load_state_dict(state)
 
-    def outputs(self, samples: Sequence[Sample], outputs: Sequence[Sequence[Tensor]]) -> float:
-        """The largest difference from the outputs of the graph for `samples`."""
-        worst = 0.
-        for sample, wanted in zip(samples, outputs):
-            with torch.no_grad(), _refusing():
-                got = self._module(*[sample[name] for name in self._methods.inputs])
-            worst = max(worst, _apart(zip(as_list(got), wanted)))
-        return _allowed(worst, 'the source')
+    def outputs(self, sample: Sample, outputs: Sequence[Tensor]) -> float:
+        """The largest difference from the outputs of the graph for `sample`."""
+        with torch.no_grad(), _refusing():
+            got = self._module(*[sample[name] for name in self._methods.inputs])
+        return _allowed(_apart(zip(as_list(got), outputs)), 'the source')
 
-    def steps(self, steps: StepMethods, samples: Sequence[Sample],
-              outputs: Sequence[Sequence[Tensor]]) -> float:
+    def steps(self, steps: StepMethods, sample: Sample, outputs: Sequence[Tensor]) -> float:
         """The largest difference of steps from their graph, and in chunks from `outputs`."""
-        worst = 0.
-        for sample, wanted in zip(steps.samples, run(steps.graph, self._model, *steps.samples)):
-            with torch.no_grad(), _refusing():
-                got, states = self._module.steps(*[sample[name] for name in steps.inputs], tuple(
-                    [sample[name] for name in steps.states]))
-            worst = max(worst, _apart(zip([*as_list(got), *states], wanted)))
-        for which, (sample, each) in enumerate(zip(samples, outputs)):
-            with torch.no_grad(), _refusing():
-                pairs = list(steps.apart(self._module, which, sample, dict(zip(
-                    self._methods.outputs, each))))
-            worst = max(worst, _apart(pairs))
-        return _allowed(worst, 'the method steps of the source')
+        wanted = run(steps.graph, self._model, steps.sample)
+        with torch.no_grad(), _refusing():
+            got, states = self._module.steps(*[steps.sample[name] for name in steps.inputs], tuple(
+                [steps.sample[name] for name in steps.states]))
+            pairs = list(steps.apart(self._module, sample, dict(zip(
+                self._methods.outputs, outputs))))
+        return _allowed(_apart([*zip([*as_list(got), *states], wanted), *pairs]),
+                        'the method steps of the source')
 
     def loss(self, sample: Sample) -> bool:
         """Compare the gradients of the loss, without random draws; whether that could be done."""

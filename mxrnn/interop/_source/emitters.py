@@ -15,13 +15,13 @@ from ..._graph.operators import row
 from ..._graph.shapes import sizes
 from ..registry import Converters, Unsupported
 
-__all__ = ['Emitted', 'Emitter', 'Expr', 'Fact', 'Facts', 'LOSSES', 'MOVES', 'Many', 'Open',
-           'SOURCE', 'Shape', 'Size', 'Unsupported', 'all_swapped', 'cast', 'emits', 'exchanged',
-           'is_real', 'is_swap', 'is_zero', 'loss', 'number', 'writes']
+__all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Open',
+           'Shape', 'Size', 'Unsupported', 'Expr', 'all_swapped', 'cast', 'emits', 'exchanged',
+           'inferred', 'is_real', 'is_swap', 'is_zero', 'loss', 'number', 'sized', 'writes']
 
 
-class Open(Tuple[int, int]):
-    """The size of an axis that can be of any: its sizes in the two runs of the check.
+class Open:
+    """The size of an axis that can be of any; equal to those that are known to be the same.
 
     Attributes
     ----------
@@ -29,16 +29,30 @@ class Open(Tuple[int, int]):
         What it is made of.
     """
 
-    size: sizes.Size
+    def __init__(self, size: sizes.Size) -> None:
+        self.size = size
+        self._key = sizes.key_of(size)
 
-    def __new__(cls, pair: tuple[int, int], size: sizes.Size) -> Open:
-        made = super().__new__(cls, pair)
-        made.size = size
-        return made
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Open) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
 
 Size = Union[int, Open]
 Shape = Tuple[Size, ...]
+
+
+def sized(size: sizes.Size) -> Size:
+    """The size of an axis as it was inferred."""
+    size = sizes.resolve(size)
+    return size if isinstance(size, int) else Open(size)
+
+
+def inferred(size: Size) -> sizes.Size:
+    """The opposite of `sized`."""
+    return size if isinstance(size, int) else size.size
 
 #: Operators that move elements and change none.
 MOVES = {'', 'Reshape', 'Concat', '_rnn_param_concat', 'SliceChannel', 'slice_axis', 'zeros_like',
@@ -121,12 +135,12 @@ class Fact(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What running a graph has told of its arrays, and of those in the bodies of its loops."""
+    """What is known of the arrays of a graph, and of those in the bodies of its loops."""
 
     arrays: Mapping[Entry, Fact]
     bodies: Mapping[int, Facts]
-    #: The graph's outputs in each of the runs.
-    outputs: Sequence[Sequence[Tensor]] = ()
+    #: The graph's outputs in the run that told the types.
+    outputs: Sequence[Tensor] = ()
     #: By input and axis, the sizes that it takes, where nothing else refuses others.
     limits: Mapping[tuple[str, int], range] = MappingProxyType({})
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import re
 import textwrap
@@ -20,15 +19,22 @@ from ..._graph.stepping import Stepped
 from .._torch.graph_module import UnsupportedError
 from ..model import Model
 from ..registry import ExportError
-from ..stateful import blaming_axes, check_shapes, check_types, chosen_for_steps, in_steps
+from ..stateful import (
+    blaming_axes,
+    check_shapes,
+    check_types,
+    chosen_for_steps,
+    in_steps,
+    of_graph,
+)
 from .checking import Check
 from .class_writer import File, flat_of, state_dict_of, wrapped
 from .emitters import Shape
+from .facts import Named, Sample, at_own_length, names_that_tell, survey, surveyed
 from .methods import Methods, with_own_gradients
 from .output_files import check_target, sealed, state_of, weights_of
 from .pasting import imports_of
-from .sampling import Named, Sample, draw, labels_of, names_that_tell, survey
-from .shapes import at_own_length, sampled
+from .size_texts import described
 from .step_methods import StepMethods
 
 __all__ = ['from_source', 'to_source', 'write_source']
@@ -66,13 +72,13 @@ def to_source(model: Model, path: str | os.PathLike[str],
         Operators have no plain form (all are named), a shape is missing, or the source differs
         from the graph or does not run; with `states`, it uses several steps of a sequence at once.
     ValueError, TypeError
-        Arguments are none, or `inputs` name more than six axes, for which the check has sizes.
+        Arguments are none.
 
     Notes
     -----
     The source is run before it is written, on random data, beside the graph as `to_torch` runs it:
-    with as many steps as the graph was unrolled for, beside the graph as it is; and with two sets
-    of sizes, beside the graph with its steps rolled up. Its docstring has the largest differences.
+    with as many steps as the graph was unrolled for, beside the graph as it is; and with other
+    sizes, beside the graph with its steps rolled up. Its docstring has the largest differences.
     The gradients of its loss are compared as well, without random draws and with BatchNorm as it is
     in inference.
 
@@ -165,12 +171,12 @@ class _Plan(NamedTuple):
     model: Model
     shapes: Named
     notes: Sequence[str]
-    samples: list[Sample]
+    sample: Sample
     types: Mapping[str, Any]
-    #: The graph as it was, and rolled up with what it gives for `samples`.
+    #: The graph as it was, and rolled up with what it gives for `sample`.
     whole: Graph
     rolled: RolledGraph
-    outputs: Sequence[Sequence[Tensor]]
+    outputs: Sequence[Tensor]
     steps: StepMethods | None
 
 
@@ -191,17 +197,15 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
               if graph.nodes[place].is_variable]
     try:
         with blaming_axes(whole, arrays, given):
-            shapes, notes, samples, facts, limits = sampled(
+            shapes, notes, data, facts, limits = surveyed(
                 graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
-        more = draw(graph, {name: given[name] for name in labels if name in given}, kinds, False)
-        found = labels_of(graph, model, samples, facts,
-                          [name for name in labels if name not in given])
-        samples = [{**sample, **one, **other} for sample, one, other in zip(samples, more, found)]
-        known = all(name in samples[0] for name in labels)
+        data.draw({name: given[name] for name in labels if name in given})
+        data.find_labels(facts, labels)
+        known = all(name in data.sample for name in labels)
         wanted = facts.outputs
         graph = merged(without_effectless(graph, facts.arrays))
-        facts = survey(graph, model, samples, known)._replace(limits=limits)
+        facts = survey(graph, model, data.shapes, data.sample, known)._replace(limits=limits)
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
     except ExportError:
@@ -221,20 +225,21 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
             return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers)[0]
         keys = list(file.state)
         stepped(roll(whole).graph, False)  # refused as by the other ways out
-        steps = StepMethods(file, methods, graph, model, stepped(graph, True), samples)
+        steps = StepMethods(file, methods, graph, model, stepped(graph, True), data)
         if list(file.state) != keys:
             raise ExportError('the weights of whole sequences and of steps differ in their form')
     if methods.faults:
-        raise ExportError('\n'.join(dict.fromkeys(methods.faults)))
-    unknown = [name for name in labels if name not in samples[0]]
+        raise ExportError('\n'.join(dict.fromkeys(methods.faults)) + of_graph({
+            name: shape for name, shape in shapes.items() if name not in given}))
+    unknown = [name for name in labels if name not in data.sample]
     if unknown:
         notes = [*notes, 'there is no method loss, as nothing tells the shape of %s: give it '
                  '(--input)' % ', '.join(map(_quoted, unknown))]
     if inner:
         notes = [*notes, 'the method loss has no part for %s, whose outputs others read' % (
             ', '.join(map(_quoted, inner)))]
-    return _Plan(file, methods, graph, model, shapes, [*notes, *[beside] * bool(beside)], samples,
-                 kinds, whole, rolled, wanted, steps)
+    return _Plan(file, methods, graph, model, shapes, [*notes, *[beside] * bool(beside)],
+                 data.sample, kinds, whole, rolled, wanted, steps)
 
 
 # ---- text
@@ -263,17 +268,9 @@ def _quoted(name: str) -> str:
     return name if name.isidentifier() and name.isascii() else _escaped(ascii(name))
 
 
-def _described(plan: _Plan, shape: Shape) -> str:
+def _described(shape: Shape) -> str:
     """A shape with the names of its axes."""
-    names: dict[object, str] = {}
-    for name, sizes in plan.shapes.items():
-        for size, pair in zip(sizes, zip(*(sample[name].shape for sample in plan.samples))):
-            names.setdefault(pair, _quoted(size) if isinstance(size, str) else str(size))
-    for (one, text), (other, further) in itertools.combinations(list(names.items()), 2):
-        if isinstance(one, tuple) and isinstance(other, tuple):
-            names.setdefault((one[0] * other[0], one[1] * other[1]), '%s * %s' % (text, further))
-    return '(%s)' % ', '.join(str(size) if isinstance(size, int) else names.get(size, 'any')
-                              for size in shape)
+    return '(%s)' % ', '.join(_escaped(described(size)) for size in shape)
 
 
 #: A blank at which no line ends.
@@ -291,15 +288,15 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
         text = methods.arguments[name]
         if entry in facts:
             key = 'Input' if name in methods.inputs else 'Label', '%s%s.' % (
-                _described(plan, facts[entry].shape), (
+                _described(facts[entry].shape), (
                     ', called %s in the graph' % _quoted(name)) * (name != text))
             alike.setdefault(key, []).append(text)
     rows += ['%s%s %s: %s' % (kind, 's' * (len(texts) > 1), ', '.join(texts), described)
              for (kind, described), texts in alike.items()]
-    rows += ['Output %s: %s.' % (_quoted(name), _described(plan, facts[head].shape))
+    rows += ['Output %s: %s.' % (_quoted(name), _described(facts[head].shape))
              for name, head in zip(methods.outputs, methods.heads)]
     if plan.steps is not None:
-        rows += ['State %s: %s, %s.' % (text, _described(plan, plan.steps.facts[name].shape), (
+        rows += ['State %s: %s, %s.' % (text, _described(plan.steps.facts[name].shape), (
             'zeros before the first step' if plan.steps.encoder is None else 'begins as encode '
             'gives it')) for name, text in plan.steps.states.items()]
     renamed = [(own[len('self.'):], name) for own, name in plan.file.bare.items()
@@ -323,25 +320,24 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
     found = [('note', _escaped(note)) for note in plan.notes]
     telling = names_that_tell(plan.shapes, plan.methods.inputs)
 
-    def compare(graph: str, samples: Sequence[Sample], outputs: Sequence[Sequence[Tensor]]) -> None:
-        difference = check.outputs(samples, outputs)
-        sizes = ' and '.join(', '.join('%s %s' % (
-            plan.methods.arguments[name], tuple(sample[name].shape)) for name in telling)
-            for sample in samples)
+    def compare(graph: str, sample: Sample, outputs: Sequence[Tensor]) -> None:
+        difference = check.outputs(sample, outputs)
+        sizes = ', '.join('%s %s' % (plan.methods.arguments[name], tuple(sample[name].shape))
+                          for name in telling)
         found.append(('checked', 'outputs differ by %.1g of the largest at most from those of %s, '
                       'for %s' % (difference, graph, sizes)))
     if plan.rolled.graph is not plan.whole:
         whole = plan.whole.ending_in([plan.whole.heads[place] for place in places])
         own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types)
         if own is not None:
-            compare('the graph as it was unrolled', [own[0]], [own[1]])
-    outputs = [[each[place] for place in places] for each in plan.outputs]
-    compare('the graph' + ' rolled up' * (plan.rolled.graph is not plan.whole), plan.samples,
+            compare('the graph as it was unrolled', *own)
+    outputs = [plan.outputs[place] for place in places]
+    compare('the graph' + ' rolled up' * (plan.rolled.graph is not plan.whole), plan.sample,
             outputs)
     if plan.steps is not None:
         found.append(('checked', 'those of one step and then the others differ by %.1g'
-                      % check.steps(plan.steps, plan.samples, outputs)))
-    loss, ops = check.loss(plan.samples[0]), {node.op for node in plan.graph.walk()}
+                      % check.steps(plan.steps, plan.sample, outputs)))
+    loss, ops = check.loss(plan.sample), {node.op for node in plan.graph.walk()}
     found += [('checked', 'the gradients of loss are those of the graph')] * loss
     missing = ['the gradients of loss'] * (bool(plan.methods.of_loss) and not loss)
     missing += ['what is drawn at random in training'] * any(

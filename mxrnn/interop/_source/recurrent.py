@@ -14,10 +14,10 @@ from .._torch.recurrent import run_rnn
 from ..model import Model
 from .class_writer import File, local, wrapped
 from .emitters import Emitted, Expr, Many, Unsupported, emits, number
+from .facts import run
 from .method_writer import MethodWriter
 from .pasting import check_equal, literal
 from .python_names import cell_of, reader_of, rnn_of, shown
-from .sampling import run
 from .size_texts import are_parameters
 
 __all__ = ['write_method']
@@ -29,7 +29,7 @@ def _places(file: File, graph: Graph, entry: Entry) -> np.ndarray:
     """Where each element of an array of parameters comes from: see `File.state`."""
     part = graph.ending_in([entry])
     numbered = {name: file.places[name].astype('float64') for name in part.arguments}
-    return run(part, Model(part, numbered, {}), {})[0][0].numpy().astype('int64')
+    return run(part, Model(part, numbered, {}), {})[0].numpy().astype('int64')
 
 
 @emits('RNN')

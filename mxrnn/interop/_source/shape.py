@@ -2,13 +2,24 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes import sizes
-from .emitters import Emitted, Expr, Many, Open, Shape, Size, Unsupported, emits, number, writes
+from .emitters import (
+    Emitted,
+    Expr,
+    Many,
+    Shape,
+    Size,
+    Unsupported,
+    emits,
+    inferred,
+    number,
+    sized,
+    writes,
+)
 from .method_writer import MethodWriter
 from .pasting import check_least, check_shape
 
@@ -17,10 +28,7 @@ __all__ = ['product', 'reshaped']
 
 def product(shape: Sequence[Size]) -> Size:
     """How many elements some axes have."""
-    first, second = (math.prod(size if isinstance(size, int) else size[run] for size in shape)
-                     for run in (0, 1))
-    return first if first == second else Open((first, second), sizes.product(
-        [size if isinstance(size, int) else size.size for size in shape]))
+    return sized(sizes.product(map(inferred, shape)))
 
 
 def _merged(shape: Shape, wanted: Shape) -> tuple[int, int] | None:

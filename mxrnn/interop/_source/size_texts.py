@@ -5,11 +5,11 @@ from typing import Container, Iterable, Iterator, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.shapes import sizes
-from ..._graph.shapes.sizes import Axis, Product, add, divide, product, resolve, same
+from ..._graph.shapes.sizes import Axis, Product, add, axes_in, divide, product, resolve, same
 from .._torch.recurrent import arrays_of_rnn
 from .emitters import MOVES, Expr, Open, Size, Unsupported, is_zero
 
-__all__ = ['are_parameters', 'inputs_of', 'ranges', 'shared', 'size_text', 'stated']
+__all__ = ['are_parameters', 'described', 'inputs_of', 'ranges', 'shared', 'size_text', 'stated']
 
 
 def size_text(size: Size, values: Iterable[Expr]) -> str:
@@ -24,6 +24,15 @@ def size_text(size: Size, values: Iterable[Expr]) -> str:
                     known.setdefault(each, '%s.shape[%d]' % (value.text, axis))
     return known[size] if size in known else _text(size.size, [
         (each.size, text) for each, text in known.items()])
+
+
+def described(size: Size) -> str:
+    """The size of an axis in the names of axes, 'any' if these do not tell it."""
+    try:
+        return str(size) if isinstance(size, int) else _text(size.size, [
+            (axis, axis.label) for axis in axes_in(size.size) if axis.label])
+    except Unsupported:
+        return 'any'
 
 
 def _text(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:

@@ -1,7 +1,7 @@
 """Methods that run a source in steps: begin or encode, and steps, which takes and gives states."""
 from __future__ import annotations
 
-from typing import Iterator, Mapping, Sequence
+from typing import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ from ..._graph.stepping import Stepped
 from ..model import Model
 from ..onnx_layout import Layout
 from .class_writer import File, local, wrapped
-from .emitters import Expr, Facts, Unsupported
+from .emitters import Expr, Facts, Open, Unsupported
+from .facts import Data, Sample, as_list, run, survey
 from .methods import Methods
 from .python_names import name_of
 from .recurrent import write_method
-from .sampling import Sample, as_list, run, survey
 
 __all__ = ['StepMethods']
 
@@ -35,7 +35,7 @@ class StepMethods:
         What the methods were written of.
     stepped : Stepped
         `graph` in steps.
-    samples : list of dict
+    data : Data
         Of the inputs of `graph`.
 
     Attributes
@@ -48,12 +48,12 @@ class StepMethods:
         The inputs of encode.
     inputs : list of str
         Those of steps, without states.
-    graph, samples : Graph, list of dict
+    graph, sample : Graph, dict
         What steps was written of, and data for it.
     """
 
     def __init__(self, file: File, methods: Methods, graph: Graph, model: Model, stepped: Stepped,
-                 samples: Sequence[Sample]) -> None:
+                 data: Data) -> None:
         self.stepped, self.graph = stepped, stepped.graph
         self._file, self._methods, self._model = file, methods, model
         self.states = {name: name for name in [
@@ -70,15 +70,16 @@ class StepMethods:
         for name, wanted in self.states.items():
             self.states[name] = local(wanted, taken)
             taken.add(self.states[name])
-        self.samples = self._drawn(graph, samples)
-        self.inputs = self._write_steps(survey(self.graph, model, self.samples, labels=False))
+        self.sample = self._drawn(graph, data.sample)
+        self.inputs = self._write_steps(survey(self.graph, model, {**data.shapes, **{
+            name: fact.shape for name, fact in self.facts.items()}}, self.sample, labels=False))
         file.finish()
 
     def _write_begin(self) -> None:
         zeros, of_model = [], self._zeros()
         for state in self.stepped.states:
             shape = self.facts[state.given].shape
-            if any(isinstance(size, tuple) and size != shape[state.batch_axis] for size in shape):
+            if any(isinstance(size, Open) and size != shape[state.batch_axis] for size in shape):
                 self._methods.faults.append('state %s: another axis than that of the batch may be '
                                             'of any size' % state.given)
             zeros.append('zeros(%s%s)' % (', '.join(
@@ -133,17 +134,15 @@ class StepMethods:
         write_method(self._file, scope, 'encode', list(given.values()), found[:len(once)],
                      _BEGIN, states)
 
-    def _drawn(self, graph: Graph, samples: Sequence[Sample]) -> list[Sample]:
+    def _drawn(self, graph: Graph, sample: Sample) -> Sample:
         """Data for the method steps: random states, and what else encode gives."""
         sources = [self.stepped.sources[name] for name in self.states]
-        found = run(graph._replace(heads=(*sources, *graph.heads)), self._model, *samples)
-        self.begins, drawn = [dict(zip(self.states, arrays)) for arrays in found], []
-        for which, (sample, begins) in enumerate(zip(samples, self.begins)):
-            random = torch.Generator().manual_seed(which)
-            drawn.append({**sample, **begins, **{state.given: torch.rand(
-                begins[state.given].shape, generator=random).to(begins[state.given].dtype)
-                for state in self.stepped.states}})
-        return drawn
+        self.begins = dict(zip(self.states, run(graph._replace(
+            heads=(*sources, *graph.heads)), self._model, sample)))
+        random = torch.Generator().manual_seed(0)
+        return {**sample, **self.begins, **{state.given: torch.rand(
+            self.begins[state.given].shape, generator=random).to(self.begins[state.given].dtype)
+            for state in self.stepped.states}}
 
     def _write_steps(self, facts: Facts) -> list[str]:
         methods, graph = self._methods, self.graph
@@ -163,7 +162,7 @@ class StepMethods:
             results[:first], _STEPS, results[first:])
         return inputs
 
-    def apart(self, module: nn.Module, which: int, sample: Sample, whole: Mapping[str, Tensor]
+    def apart(self, module: nn.Module, sample: Sample, whole: Mapping[str, Tensor]
               ) -> Iterator[tuple[Tensor, Tensor]]:
         """The outputs of one step and those after it, and the same of `whole` sequences."""
         axes = self.stepped.axes
@@ -178,7 +177,7 @@ class StepMethods:
         if self.once:
             found, states = states
             yield from zip(as_list(found), (whole[name] for name in self.once))
-        begins = self.begins[which]
+        begins = self.begins
         zeros = {state.given for state in self.stepped.states if not state.begin}
         yield from zip(states, (torch.zeros_like(value) if name in zeros else value
                                 for name, value in begins.items()))
