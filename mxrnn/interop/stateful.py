@@ -109,8 +109,9 @@ def of_graph(found: Shapes) -> str:
 
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
              notes: Sequence[str] = (), layers: bool = False
-             ) -> tuple[Stepped, dict[str, Named]]:
-    """A rolled graph in steps, as `with_states` makes it, and the shapes of its inputs.
+             ) -> tuple[Stepped, dict[str, Named], list[str]]:
+    """A rolled graph in steps, as `with_states` makes it, the shapes of its inputs, and sentences
+    on those that are numbers.
 
     `notes` are sentences on those that are `given`.
 
@@ -139,11 +140,11 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     times = {size for name in missing for size, word in zip(
         shapes[name], stepped.axes.get(name, ())) if word == 'time'} - named
     if 'time' in named or any('time' in shape for shape in shapes.values()):
-        return stepped, shapes
+        return stepped, shapes, further
     own_shapes, all_shapes = ({name: tuple(['time' if size in times else size for size in shape])
                                for name, shape in each.items()}
                               for each in (stepped.shapes, shapes))
-    return stepped._replace(shapes=own_shapes), all_shapes
+    return stepped._replace(shapes=own_shapes), all_shapes, further
 
 
 def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, choose: bool

@@ -9,7 +9,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, ours
-from .encoders import ATTENTIONS, CELLS, ENCODERS, TARGET, translator
+from .encoders import ATTENTIONS, CELLS, ENCODERS, TARGET, sockeye, translator
 from .sources import generate
 from .test_states import model_for
 
@@ -127,6 +127,28 @@ def test_outputs_of_whole_sequences_are_left_out_or_named(plain, tmp_path):
     assert interop.to_torch(model, states=True).outputs[0] == 'softmax_output'
     assert LEFT_OUT % 'loss_output, counted_output' in ' '.join(
         generate(model, states=True).text.split())
+
+
+@pytest.mark.parametrize('given', [None, ('batch', 'time:9', 1)])
+def test_a_source_of_a_number_of_steps_is_padded_or_freed(given, tmp_path):
+    """Sockeye's coverage names it, in zeros that come before all cells."""
+    symbol = sockeye(9, TARGET, coverage=True)
+    model, _ = model_for(symbol, {'source': (2, 9, 1), 'target': (2, TARGET),
+                                  'target_label': (2, TARGET)})
+    path, source = str(tmp_path / 'm.onnx'), np.zeros((2, 9, 1), 'f')
+    written = write_onnx(model, path, given and {'source': given}, states=True)
+    assert written.checked[0] == 'checked'
+    assert bool(given) != ('source has 9 steps' in ' '.join(written.notes))
+    source[:, :, 0] = [5, 4, 3, 0, 0, 0, 0, 0, 0], [7, 1, 1, 2, 0, 0, 0, 0, 0]
+    target = np.array([[2, 5, 4, 8, 1, 6], [2, 7, 7, 9, 3, 1]], 'f')
+    wanted = symbol.eval(source=mx.nd.array(source), target=mx.nd.array(target),
+                         target_label=mx.nd.zeros((2, TARGET)), **{
+        name: mx.nd.array(array) for name, array in model.arg_params.items()})[0].asnumpy()
+    stepper = interop.load_stepper(path)
+    for length in (4, 9, 15) if given else (9,):
+        states = stepper.begin(source=np.pad(source, ((0, 0), (0, 6), (0, 0)))[:, :length])
+        found, _ = stepper.read(states, target=target)
+        assert apart([found], wanted.reshape(2, TARGET, -1)) < 1e-6
 
 
 @pytest.mark.nightly

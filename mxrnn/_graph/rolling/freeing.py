@@ -23,8 +23,8 @@ class Freeing(Writer):
     ----------
     length : int or None
         The number of steps that is given.
-    counted, fixed
-        See `free`.
+    given, counted, fixed
+        See `make_length_symbolic`, which calls `given` axes.
     sequences : dict of Entry to int
         What recurrences give, and how many steps it has.
     axes : dict of Entry to Axes
@@ -37,10 +37,10 @@ class Freeing(Writer):
         Axes of steps that are no axis of an input, but what windows leave of one.
     """
 
-    def __init__(self, length: int | None, counted: Counted | None,
+    def __init__(self, length: int | None, given: Mapping[str, int], counted: Counted | None,
                  fixed: Fixed) -> None:
         super().__init__()
-        self.length, self.counted, self.fixed = length, counted, fixed
+        self.length, self.given, self.counted, self.fixed = length, given, counted, fixed
         self.sequences: dict[Entry, int] = {}
         self.axes: dict[Entry, Axes] = {}
         self.behind: list[set[Entry]] = []
@@ -73,6 +73,11 @@ class Freeing(Writer):
         size = product(sum(axes, ()))
         return next((entry for entry, total in self.sequences.items() if total == steps and same(
             size, product(sum(self.axes[entry][:count] + rest, ())))), None)
+
+    def stated(self) -> tuple[Entry | None, int]:
+        """An input that has an axis of the number of steps, and which."""
+        return next(((Entry(place, 0), self.given[node.name]) for place, node in enumerate(
+            self.nodes) if not node.op and node.name in self.given), (None, 0))
 
     def first(self) -> Entry | None:
         """The first sequence of the number of steps that is given."""

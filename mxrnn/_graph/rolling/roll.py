@@ -212,13 +212,14 @@ def _rolled(graph: Graph, training: bool, judge: Judge,
         except Apart as those:
             apart |= those.nodes
         else:
-            rolled = make_length_symbolic(rolled, length, emitter.totals, counted, emitter.fixed)
+            rolled = make_length_symbolic(rolled, length, axes, emitter.totals, counted,
+                                          emitter.fixed)
             return RolledGraph(rolled, tuple(
                 [each.finding for each in found] + failed + [
                     Finding(name, steps, 'fixed', why)
                     for name, (steps, why) in emitter.fixed.items()]))
     return RolledGraph(graph if length is None else make_length_symbolic(
-        graph, length, {}, counted, {}), tuple(failed))
+        graph, length, axes, {}, counted, {}), tuple(failed))
 
 
 def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequence[_Found] = (),

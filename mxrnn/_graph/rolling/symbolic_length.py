@@ -65,18 +65,18 @@ def _states(node: Node, length: int | None) -> bool:
         sizes[0] in (0, -1) and not node.inputs)  # the state of a cell
 
 
-def make_length_symbolic(graph: Graph, length: int | None, totals: Mapping[int, int],
-                                         counted: Counted | None, fixed: Fixed) -> Graph:
+def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, int],
+                         totals: Mapping[int, int], counted: Counted | None, fixed: Fixed) -> Graph:
     """A rolled graph that does not say how many steps there are, where it said `length`.
 
-    Sizes are read off the sequence that a recurrence gives. What comes before the first one, and
-    lists of steps, stay as they are. `totals` has by place how many steps nodes read: recurrences,
-    and those that put together what was cut one by one; 0 for parts that stay as they are. Where
-    parts of such sequences are read and neither `counted` nor their places tell from which end, the
-    graph is made to refuse another number of steps, and `fixed` gets the reason. So it is where a
-    Reshape states the number of steps of a sequence and cannot be freed.
+    Sizes are read off the sequence that a recurrence gives, before the first one off an input of
+    `axes`; lists of steps stay as they are. `totals` has by place how many steps nodes read:
+    recurrences, and those that put together what was cut one by one; 0 for parts that stay as they
+    are. Where parts of such sequences are read and neither `counted` nor their places tell from
+    which end, the graph is made to refuse another number of steps, and `fixed` gets the reason. So
+    it is where a Reshape states the number of steps of a sequence and cannot be freed.
     """
-    writer = Freeing(length, counted, fixed)
+    writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
     computed = _computed(graph)
     for i, node in enumerate(graph.nodes):
@@ -196,14 +196,16 @@ def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
 
 
 def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
-    like = writer.first()
+    like, of = writer.first(), 0
+    if like is None:  # it comes before the recurrences: an input may have the axis
+        like, of = writer.stated()
     axes, sizes = zip(*enumerate(node.shape)) if node.op == 'broadcast_to' else (
         node.axis, node.size)
     at = tuple([axis for axis, size in zip(axes, sizes) if size > 1])
     if [size for size in sizes if size > 1] != [writer.length]:
         return None
     return like and writer.named(writer.add('broadcast_like', '', {
-        'lhs_axes': at, 'rhs_axes': (0,)}, [inputs[0], like]), node.name)
+        'lhs_axes': at, 'rhs_axes': (of,)}, [inputs[0], like]), node.name)
 
 
 def _part(writer: Freeing, node: Node, inputs: Entries, steps: int | None) -> Entry | None:

@@ -228,4 +228,6 @@ def _hints(graph: Graph, name: str, axes: Sequence[Axis]) -> list[str]:
                 for reader, at in graph.consumers(place_of(graph, name)))
     if words and 'time' not in hints and '' in hints:
         hints[hints.index('')] = 'time'
+    if hints.count('time') > 1:  # one axis of 1 is cut off, as that of factors of words
+        hints = ['' if resolve(axis) == 1 else hint for axis, hint in zip(axes, hints)]
     return hints

@@ -141,8 +141,9 @@ class _Cut:
         self._flat: list[Node] = []  # nodes that the encoder has beside those of the graph
         self._shapes = {name: tuple(shape) for name, shape in inputs.items()}
         self._axes: dict[str, tuple[int | str, ...]] = {}
+        self._given: dict[int, bool] = {}  # by node, whether it depends on any input
         moving: dict[int, bool] = {}  # whether a node depends on a sequence that is stepped
-        given: dict[int, bool] = {}  # and on any input
+        given = self._given
         for place in sorted(graph.reached(lambda node: node.inputs)):
             node = graph.nodes[place]
             reads = [entry.node for entry in node.inputs if entry in values]
@@ -208,7 +209,7 @@ class _Cut:
     def _describe(self, name: str, axes: Axes | None) -> None:
         def word(size: object) -> str:
             return str(size) if not isinstance(size, Axis) else self._names.get(
-                id(size), size.label)
+                id(size), 'source_time' if size.label == 'time' else size.label)
         if axes is not None:
             numbers = map(number_of, axes)
             self._axes[name] = tuple([
@@ -276,7 +277,10 @@ class _Cut:
             source = begin
             while self._graph.nodes[source.node].op in ('expand_dims', 'Flatten', '_copy'):
                 source = self._graph.nodes[source.node].inputs[0]
-            computed = not (is_zero(self._graph, begin)
+            # zeros that have a size of an input, such as a source's number of steps, are given, too
+            sized = node.op != 'RNN' and self._given[begin.node] and any(
+                number_of(axis) is None for axis in (axes or ())[1:])
+            computed = not (is_zero(self._graph, begin) and not sized
                             or self._graph.nodes[source.node].name in self._shapes)
             if computed:
                 if single:

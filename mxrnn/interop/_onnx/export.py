@@ -26,6 +26,8 @@ from .metadata import described
 
 __all__ = ['Written', 'exportable', 'unknown_operators']
 
+#: What to do with a number of steps of a file with states.
+_FIXED = '%s. Pad to it; an axis time:N of that number (--input) makes it any where it can'
 #: Losses that give no predictions.
 _LOSSES = ('CTCLoss',)
 
@@ -118,8 +120,8 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                            file.notes + _bounded(graph, file.shapes))
         notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
-            return _in_steps(graph, params, given, types, states)._replace(
-                left_out=left_out, notes=notes)
+            stepped = _in_steps(graph, params, given, types, states)
+            return stepped._replace(left_out=left_out, notes=stepped.notes + notes)
         file = _plain(graph, params, given, types, own)
         if length in file.stated:
             notes.append('an axis of any size is cut by the number %d still: other numbers of '
@@ -130,7 +132,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
 def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
               types: Mapping[str, str], encoder_name: str) -> Written:
     """The file of a step and that of the encoder."""
-    stepped, known = in_steps(graph, params, given)
+    stepped, known, numbers = in_steps(graph, params, given)
 
     def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named]) -> _File:
         needed = part.needed()
@@ -143,7 +145,7 @@ def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str
             name: shape for name, shape in known.items() if name in stepped.encoder.arguments})
         encoder = Written(file.content, file.shapes, [], [])
     content = described(step.content, stepped, encoder_name if encoder else '')
-    return Written(content, step.shapes, [], [], encoder)
+    return Written(content, step.shapes, [], [_FIXED % note for note in numbers], encoder)
 
 
 def _chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:

@@ -88,8 +88,8 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
     given = check_shapes(inputs, graph, params)
     graph, _ = chosen_for_steps(graph, params, given, choose)
     with blaming_axes(graph, params, given):  # refused as by the other ways out
-        _, shapes = in_steps(roll_up(graph).graph, params, given)
-    stepped, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
+        _, shapes, _ = in_steps(roll_up(graph).graph, params, given)
+    stepped, _, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
     encoder = None if stepped.encoder is None else GraphModule(
         stepped.encoder, model.arg_params, model.aux_params, outputs=stepped.captured)
     module = GraphModule(
