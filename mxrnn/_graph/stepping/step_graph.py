@@ -283,8 +283,9 @@ class _Cut:
             computed = not (is_zero(self._graph, begin) and not sized
                             or self._graph.nodes[source.node].name in self._shapes)
             if computed:
-                if single:
-                    self._flat.append(Node('Reshape', own, {'shape': '(-3, -2)'}, (begin,)))
+                if single or self._graph.nodes[begin.node].is_variable:
+                    self._flat.append(Node('Reshape', own, {'shape': '(-3, -2)'}, (begin,))
+                                      if single else Node('_copy', own, {}, (begin,)))
                     begin = Entry(len(self._graph.nodes) + len(self._flat) - 1, 0)
                 self._begins.append((begin, own))
             self._states.append(State(own, '%s%d_out' % (prefix, at), int(
