@@ -635,7 +635,8 @@ def _features_of_images(image: Any, height: int) -> Any:
 
 COLUMNS = 4 * TIME
 #: Programs whose images may have any number of columns once their steps are rolled up.
-WIDER = ('ocr_of_columns_behind_rows', 'deep_speech_by_hand', 'keyword_spotting')
+WIDER = ('ocr_of_columns_behind_rows', 'deep_speech_by_hand', 'keyword_spotting',
+         'columns_joined_again')
 
 
 @program({'data': ('batch', 1, 'data_2', 'data_3'),
@@ -929,3 +930,105 @@ def answer_behind_a_loss() -> Any:
     chances = S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=4, name='fc'),
                               name='softmax')
     return S.Group([chances, S.argmax(chances, axis=1, name='answer')])
+
+
+@program({'data': ('batch', 1, 'data_2', 'data_3')}, data=('batch', 1, 8, COLUMNS),
+         softmax_label=('batch', 3))
+def columns_joined_again() -> Any:
+    """Columns are cut, reshaped and joined before the cells cut them once more."""
+    image = _features_of_images(V('data'), 8)
+    columns = [S.Reshape(each, shape=(0, 1, -1)) for each in S.SliceChannel(
+        image, num_outputs=TIME, axis=3, squeeze_axis=True)]
+    stacked = stack(rnn.LSTMCell(UNITS, 'l0_'), rnn.LSTMCell(UNITS, 'l1_'))
+    outputs, _ = stacked.unroll(TIME, S.Concat(*columns, dim=1), merge_outputs=True)
+    scores = [S.FullyConnected(S.mean(outputs, axis=1), num_hidden=5, name='digit%d' % i)
+              for i in range(3)]
+    label = S.Reshape(S.transpose(V('softmax_label')), shape=(-1,))
+    return S.SoftmaxOutput(S.Concat(*scores, dim=0), label, name='softmax')
+
+
+@program({'data': ('batch', 1, 'data_2', 'data_3')}, data=('batch', 1, 12, COLUMNS),
+         softmax_label=('batch', TIME))
+def columns_cut_by_slice_axis() -> Any:
+    """Each step is a column of (batch, channels, 3, columns), flattened."""
+    image = S.Convolution(V('data') * (1 / 255), kernel=(3, 3), pad=(1, 1), num_filter=3)
+    image = S.Pooling(S.LeakyReLU(image, act_type='leaky'), kernel=(4, 4), stride=(4, 4),
+                      pool_type='avg')
+    steps = [S.Flatten(S.slice_axis(image, axis=3, begin=t, end=t + 1)) for t in range(TIME)]
+    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, steps)
+    scores = S.FullyConnected(S.Concat(*outputs, dim=0), num_hidden=WORDS)
+    label = S.Reshape(S.SwapAxis(V('softmax_label'), dim1=0, dim2=1), shape=(-1,))
+    return S.SoftmaxOutput(scores, label, name='softmax')
+
+
+@program({'data': ('batch', 1, 'data_2', 'data_3')}, data=('batch', 1, COLUMNS, 16),
+         label=('batch', 4))
+def columns_before_rows() -> Any:
+    """The image is turned: (batch, channels, columns, 1), and steps keep both axes of size 1."""
+    weights = _Weights()
+    image = S.transpose(_features_of_images(S.swapaxes(weights['data'], 2, 3), 16), (0, 1, 3, 2))
+    steps = S.SliceChannel(image, num_outputs=TIME, axis=2)
+    state, outputs = S.zeros((0, UNITS)), []
+    for step in steps:
+        state = S.tanh(_dense(weights, state, 'h2h', UNITS) + _dense(weights, step, 'i2h', UNITS))
+        outputs.append(state)
+    scores = _dense(weights, S.stack(*outputs, axis=0), 'pred', WORDS, flatten=False)
+    return S.Group([S.SoftmaxActivation(S.Reshape(scores, (-3, 0)), name='chances'),
+                    S.MakeLoss(S.ctc_loss(scores, weights['label']))])
+
+
+@program({'chars': ('batch', 'chars_1', 6), 'data': ('batch', TIME)}, {'data': ('batch', 7)},
+         chars=('batch', TIME, 6), softmax_label=('batch', TIME))
+def tagger_with_characters() -> Any:
+    """Characters of each word by convolution, words in both directions."""
+    chars = S.Embedding(S.Reshape(V('chars'), shape=(-3, 0)), input_dim=30, output_dim=3,
+                        name='chars_embed')
+    image = S.Reshape(chars, shape=(0, 1, 6, 3))
+    parts = [S.Pooling(S.Activation(S.Convolution(image, kernel=(size, 3), num_filter=3,
+                                                  name='conv%d' % size), act_type='tanh'),
+                       pool_type='max', kernel=(6 - size + 1, 1)) for size in (2, 3)]
+    spelled = S.Reshape(S.Concat(*parts, dim=1), shape=(-1, TIME, 6))
+    cell = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))
+    outputs, _ = cell.unroll(TIME, S.Concat(words(), spelled, dim=2), merge_outputs=True)
+    scores = S.FullyConnected(S.Reshape(outputs, shape=(-3, 6)), num_hidden=WORDS)
+    return S.SoftmaxOutput(S.Reshape(scores, shape=(-1, TIME, WORDS)), V('softmax_label'),
+                           preserve_shape=True, name='softmax')
+
+
+@program({'source': ('batch', TIME), 'target': ('batch', 5)},
+         rolled={'source': ('batch', 'source_time'), 'target': ('batch', 'target_time')},
+         target_label=('batch', 5))
+def sockeye() -> Any:
+    """Encoder in both directions over lengths, attention of an MLP, one decoder step each."""
+    source = V('source')
+    lengths = S.sum(S.broadcast_not_equal(source, S.zeros((1,))), axis=1)
+    embed = S.swapaxes(S.Embedding(source, input_dim=WORDS, output_dim=WIDTH), 0, 1)
+    there, _ = rnn.LSTMCell(3, 'encoder_f_').unroll(TIME, embed, layout='TNC', merge_outputs=True)
+    back = S.SequenceReverse(embed, lengths, use_sequence_length=True)
+    back, _ = rnn.LSTMCell(3, 'encoder_b_').unroll(TIME, back, layout='TNC', merge_outputs=True)
+    back = S.SequenceReverse(back, lengths, use_sequence_length=True)
+    both = S.Concat(there, back, dim=2)
+    last = S.SequenceLast(both, lengths, use_sequence_length=True)
+    encoded = S.swapaxes(both, 0, 1)
+    weights = _Weights()
+    states = [S.tanh(_dense(weights, last, 'enc2dec_%d' % i, UNITS)) for i in range(2)]
+    keys = S.FullyConnected(encoded, num_hidden=4, no_bias=True, flatten=False, name='att_keys')
+    cell, feed, outputs = rnn.LSTMCell(UNITS, 'decoder_'), S.zeros_like(states[0]), []
+    steps = S.split(words('target'), num_outputs=5, axis=1, squeeze_axis=True)
+    for step in steps:
+        output, states = cell(S.Concat(step, feed, dim=1), states)
+        query = S.FullyConnected(output, weight=weights['att_query_weight'], no_bias=True,
+                                 num_hidden=4)
+        scores = S.FullyConnected(S.tanh(S.broadcast_add(keys, S.expand_dims(query, axis=1))),
+                                  weight=weights['att_score_weight'], no_bias=True, num_hidden=1,
+                                  flatten=False)
+        masked = S.SequenceMask(S.swapaxes(scores, 0, 1), lengths, use_sequence_length=True,
+                                value=-1e8)
+        chances = S.softmax(S.swapaxes(masked, 0, 1), axis=1)
+        context = S.reshape(S.batch_dot(encoded, chances, transpose_a=True), shape=(0, -1))
+        feed = S.tanh(_dense(weights, S.Concat(output, context, dim=1), 'hidden', UNITS))
+        outputs.append(feed)
+    hidden = S.Reshape(S.stack(*outputs, axis=1), shape=(-3, 0))
+    scores = _dense(weights, hidden, 'cls', WORDS)
+    return S.SoftmaxOutput(scores, S.Reshape(V('target_label'), shape=(-1,)), use_ignore=True,
+                           ignore_label=0, normalization='valid', name='softmax')

@@ -132,12 +132,12 @@ def deepfactor():
     return S.Concat(*drawn, dim=1)
 
 
-def wavenet():
+def wavenet(ahead=AHEAD):
     """Dilated convolutions over the last steps, which are classes; each step draws the next."""
     bins = 5
     past = S.repeat(S.clip(S.abs(_variable('data0')) * 2, 0, bins - 1), repeats=DRAWS, axis=0)
     samples = []
-    for _ in range(AHEAD):
+    for _ in range(ahead):
         found = S.transpose(S.Embedding(past, input_dim=bins, output_dim=4,
                                         **_weights('bins', 'weight')), (0, 2, 1))
         for layer in range(2):
@@ -146,7 +146,12 @@ def wavenet():
         drawn = S.sample_multinomial(S.softmax(_dense(last, bins, 'chances')))
         samples.append(S.expand_dims(S.cast(drawn, 'float32'), axis=1))
         past = S.slice_axis(S.Concat(past, samples[-1], dim=1), axis=1, begin=1, end=None)
-    return S.reshape(S.Concat(*samples, dim=1), (-1, DRAWS, AHEAD))
+    return S.reshape(S.Concat(*samples, dim=1), (-1, DRAWS, ahead))
+
+
+def wavenet_of_two_steps():
+    """What joins the samples looks like a third step's join of what was drawn before."""
+    return wavenet(2)
 
 
 def mqrnn(quantiles=3):
@@ -167,8 +172,9 @@ def mqcnn():
     return S.reshape(_dense(S.flatten(last), 3 * AHEAD, 'quantiles'), (-1, 3, AHEAD))
 
 
-@pytest.mark.parametrize('form', [deepar, deepvar, gpvar, canonical, deepfactor, wavenet, mqrnn,
-                                  mqcnn], ids=lambda form: form.__name__)
+@pytest.mark.parametrize('form', [deepar, deepvar, gpvar, canonical, deepfactor, wavenet,
+                                  wavenet_of_two_steps, mqrnn, mqcnn],
+                         ids=lambda form: form.__name__)
 def test_graphs_of_forecasters_give_what_mxnet_gives(form, tmp_path):
     symbol = form()
     shapes = {name: SHAPES[name] for name in symbol.list_arguments() if name in SHAPES}

@@ -245,6 +245,10 @@ class _Search:
         node = nodes[rank] if len(nodes) == len(twins) else None
         if node is None or node in self._taken or node in values.kept:
             return None
+        if t == 1 and values.nodes[node].op == 'Concat' and not all(
+                self._goes_on(family.inputs[at].lanes[0], values.args[node][at])
+                for at in outside):
+            return None
         for at in outside:
             column, arg = family.inputs[at], values.args[node][at]
             if t == 1:
@@ -254,6 +258,11 @@ class _Search:
         while self._pending:
             self._read(self._pending.pop())
         return node
+
+    def _goes_on(self, begin: int, value: int) -> bool:
+        """Whether `value` may be in the second step what `begin` is in the first, where arrays of
+        unlike sizes are right: if the steps compute it, a state that surely keeps its shape."""
+        return self._level(value) < 0 or self.values.one_shape(begin, value)
 
     def _twins(self, label: int, reads: Sequence[int], at: int) -> list[int]:
         """The nodes that compute one and the same, which are several where they draw; -1 among

@@ -145,19 +145,29 @@ class RolledWriter:
         values, writer = self._values, self._writer
         node, args = values.nodes[i], values.args[i]
         axis, lanes = values.joins.get(i, (None, args))
-        joins = axis in (0, 1) or node.op == 'add_n' or node.op == 'Concat' and node.dim == 0
+        joins = axis in (0, 1) or node.op == 'add_n' or node.op == 'Concat' and (
+            node.dim == 0 or node.dim == 1 and all(map(self._is_row, lanes)))
         if joins and self._planner.rolls(lanes):
             entry = yield ('lanes', lanes)
             if axis is not None:
                 return writer.swap(entry, node.name) if axis else entry
             if node.op == 'add_n':
                 return writer.stand_in('sum', node.name, {'axis': 0}, entry)
+            if node.dim == 1:
+                return writer.stand_in('Reshape', node.name, {'shape': (0, -3, -2)},
+                                       writer.swap(entry, node.name))
             return writer.stand_in('Reshape', node.name, {'shape': (-3, -2)}, entry)
         inputs = []
         for arg in args:
             inputs.append((yield ('value', arg)))
         self._copied.add(i)
         return writer.copy(node, inputs)
+
+    def _is_row(self, value: int) -> bool:
+        """Whether a Reshape makes a value one step of a sequence with batch first."""
+        node = self._values.node(value)
+        return node.op == 'Reshape' and not node.reverse and node.shape[1:2] == (1,) and (
+            node.shape[0] >= -1)
 
     def _claimed(self, claim: Claim) -> Work:
         number, column, t, total = claim

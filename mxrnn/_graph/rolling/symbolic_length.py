@@ -115,7 +115,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
         fixed[node.name] = steps, 'a Reshape has this number' + (
             ', and nothing can take its place' if steps == length else
             ': length=%d%s or --certify can say that it is one of steps' % (
-                steps, '' if product(writer.axes[each][0]) in writer.left else
+                steps, '' if product(sum(writer.axes[each][:1], ())) in writer.left else
                 ', an axis time:%d (--input)' % steps)) if node.op == 'Reshape' else (
             '%s cuts at a number that may come from it' % node.op)
         instead = {each: writer.pinned(each, node.name, 0, steps)}

@@ -1,6 +1,7 @@
 """What is known of a graph's arrays: shapes, which are inferred, and types, which one run tells."""
 from __future__ import annotations
 
+import contextlib
 import itertools
 from types import MappingProxyType
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Union
@@ -14,7 +15,7 @@ from ..._graph.rolling import RolledGraph
 from ..._graph.shapes.axes import Axes
 from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.inputs import Found
-from ..._graph.shapes.sizes import Axis, number_for, product
+from ..._graph.shapes.sizes import Axis, divide, number_for, product
 from ..._graph.shapes.unification import settled
 from .._torch.graph_module import GraphModule, UnsupportedError
 from ..model import Model
@@ -200,9 +201,12 @@ class Data:
         pairs = [shape[:2] for shape in inputs if len(shape) > 1]
         if node.op == 'WarpCTC':
             return [(*shape[:1], node.label_length) for shape in inputs]
-        found = [*(pairs if reshaped else []), data[:-1], *pairs, data[:1],
+        rows = inferred(data[0])
+        several: list[Shape] = [(shape[0], part) for shape in pairs for part in [
+            divide(rows, inferred(shape[0]))] if isinstance(part, int)]
+        found = [*(pairs + several if reshaped else []), data[:-1], *pairs, data[:1],
                  *[shape[:1] for shape in inputs], data[:1] + data[2:], data,
-                 *[shape[::-1] for shape in pairs]]
+                 *[shape[::-1] for shape in pairs], *several]
         return [shape for shape in found if shape]
 
     def _fits(self, node: Node, part: Graph, label: Mapping[str, Shape], data: Shape) -> bool:
@@ -263,27 +267,27 @@ def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Map
     sizes = {**found.cut, **found.taken}
     if not sizes:
         return None
-    shapes = {name: list(shape) for name, shape in found.shapes.items()}
-    told: dict[str, int] = {}
-    notes = list(found.notes)
-    for (name, axis), each in sizes.items():
-        if len(each) == 1:
-            shapes[name][axis] = each[0]
-        else:
-            told[str(shapes[name][axis])] = each[-1]
-            notes.append('%s may have %d to %d elements along axis %d' % (
-                name, each[0], each[-1], axis))
-    try:
-        return _surveyed(graph, model, {**own, **shapes}, types, notes, told)._replace(
-            limits=found.cut)
-    except ExportError:
-        return None
+    for least in (False, True):
+        shapes = {name: list(shape) for name, shape in found.shapes.items()}
+        told: dict[str, int] = {}
+        notes = list(found.notes)
+        for (name, axis), each in sizes.items():
+            if len(each) == 1 or least:
+                shapes[name][axis] = each[0]
+            else:
+                told[str(shapes[name][axis])] = each[-1]
+                notes.append('%s may have %d to %d elements along axis %d' % (
+                    name, each[0], each[-1], axis))
+        with contextlib.suppress(ExportError):
+            return _surveyed(graph, model, {**own, **shapes}, types, notes, told)._replace(
+                limits=found.cut)
+    return None
 
 
 def _surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any],
               notes: Sequence[str], told: Mapping[str, int] = MappingProxyType({})) -> Surveyed:
     """Random data, of larger sizes where small ones do not do, and the facts of arrays."""
-    for more in (0, 16):
+    for more in (0, 16, 128):
         data = Data(graph, types, more)
         data.draw(shapes, told)
         try:
