@@ -61,45 +61,9 @@ def of_mean(cell, **options):
     return loss(mx.sym.mean(outputs, axis=1))
 
 
-def language_model(length=T):
-    words = mx.sym.Embedding(mx.sym.slice_axis(data(), axis=2, begin=0, end=1) > 0, input_dim=5,
-                             output_dim=C, name='embed')
-    cell = stack(lstm('l0_'), lstm('l1_'))
-    outputs, _ = cell.unroll(length, inputs=mx.sym.Reshape(words, shape=(-1, length, C)),
-                             merge_outputs=True)
-    return loss(mx.sym.max(outputs, axis=1))
-
-
-def lists():
-    steps = mx.sym.SliceChannel(data(), num_outputs=T, axis=1, squeeze_axis=True)
-    outputs, _ = stack(gru('g0_'), gru('g1_')).unroll(T, list(steps), merge_outputs=False)
-    assert len(outputs) == T
-    return loss(mx.sym.Concat(*outputs, dim=1))
-
-
 def last_of_a_list():
     outputs, _ = lstm().unroll(T, data())
     return loss(outputs[-1])
-
-
-def final_states():
-    _, states = lstm(forget_bias=2.0).unroll(T, data())
-    return loss(mx.sym.Concat(*states, dim=1))
-
-
-def attention():
-    outputs, states = both(lstm).unroll(T, data(), merge_outputs=True)
-    query = mx.sym.FullyConnected(mx.sym.Concat(*mx.symbol.Group(sum(states, [])), dim=1),
-                                  num_hidden=2 * H, name='query')
-    weights = mx.sym.softmax(mx.sym.batch_dot(outputs, mx.sym.expand_dims(query, axis=2)), axis=1)
-    return loss(mx.sym.sum(mx.sym.broadcast_mul(outputs, weights), axis=1))
-
-
-def encoder_and_decoder():
-    x = data()
-    _, states = lstm('encoder_').unroll(T, x)
-    outputs, _ = lstm('decoder_').unroll(T, x, begin_state=states, merge_outputs=True)
-    return loss(mx.sym.mean(outputs, axis=1))
 
 
 def decoder_by_hand():
@@ -109,22 +73,6 @@ def decoder_by_hand():
     for _ in range(3):
         step, states = cell(step, states)
     return loss(step)
-
-
-def begin_states_are_inputs():
-    cell = stack(lstm('l0_'), lstm('l1_'))
-    begin = cell.begin_state(func=mx.sym.Variable)
-    outputs, states = cell.unroll(T, data(), begin_state=begin, merge_outputs=True)
-    total = mx.sym.mean(outputs, axis=1) + 0 * states[0]
-    return loss(total)
-
-
-def shared_weights():
-    x, params = data(), rnn.RNNParams('shared_')
-    one, two = (rnn.LSTMCell(H, prefix=name, params=params) for name in ('one_', 'two_'))
-    first, _ = one.unroll(T, x)
-    second, _ = two.unroll(T, x * -1)
-    return loss(first[-1] - second[-1])
 
 
 class Noisy(rnn.LSTMCell):
@@ -143,13 +91,6 @@ def two_unrolls_of_one_cell():
     return loss(mx.sym.mean(first * second, axis=1))
 
 
-def time_major():
-    cell = both(gru)
-    outputs, _ = cell.unroll(T, mx.sym.SwapAxis(data(), dim1=0, dim2=1), layout='TNC',
-                             merge_outputs=True)
-    return loss(mx.sym.mean(outputs, axis=0))
-
-
 def inner_outputs():
     outputs, states = stack(lstm('l0_'), lstm('l1_')).unroll(T, data(), merge_outputs=True)
     heads = mx.sym.Group([mx.sym.BlockGrad(outputs), loss(states[-1] + states[1])])
@@ -157,23 +98,18 @@ def inner_outputs():
 
 
 PROGRAMS = {
-    'a language model': language_model, 'lists': lists, 'the last of a list': last_of_a_list,
-    'final states': final_states, 'attention': attention,
-    'encoder and decoder': encoder_and_decoder, 'a decoder by hand': decoder_by_hand,
-    'begin states are inputs': begin_states_are_inputs, 'shared weights': shared_weights,
-    'two unrolls': two_unrolls_of_one_cell, 'time major': time_major,
-    'several heads': inner_outputs,
-    'rnn_relu': lambda: of_mean(rnn.RNNCell(H, 'relu', prefix='r_')),
-    'rnn_tanh': lambda: of_mean(stack(rnn.RNNCell(H, prefix='r0_'), rnn.RNNCell(H, prefix='r1_'))),
+    'the last of a list': last_of_a_list, 'a decoder by hand': decoder_by_hand,
+    'two unrolls': two_unrolls_of_one_cell, 'several heads': inner_outputs,
     'a sigmoid': lambda: of_mean(stack(rnn.RNNCell(H, 'sigmoid', prefix='s_'), lstm())),
-    'dropout': lambda: of_mean(stack(lstm('l0_'), rnn.DropoutCell(0.0), lstm('l1_'))),
     'residual': lambda: of_mean(stack(lstm('l0_'), rnn.ResidualCell(gru('g_')))),
-    'zoneout': lambda: of_mean(stack(rnn.ZoneoutCell(lstm('z_'), 0.0, 0.0), gru())),
     'unfused': lambda: of_mean(rnn.FusedRNNCell(H, 2, 'lstm', True, prefix='f_').unfuse()),
     'a subclass': lambda: of_mean(stack(Noisy(H, prefix='own_'), lstm())),
     'deep both ways': lambda: of_mean(stack(both(gru, 'b0_'), both(lstm, 'b1_'), lstm('top_'))),
-    'other widths': lambda: of_mean(stack(lstm('l0_', C), gru('g_', 7), lstm('l1_', 7))),
 }
+#: Of tests/interop/programs.py.
+OTHERS = ('lstm_bucketing rnn_relu_bucketing lstm_time_major lists_joined_by_hand tied_weights '
+          'predictions_and_states begin_states_that_are_variables sentiment_of_the_last_step '
+          'bidirectional encoder_and_decoder two_losses characters_and_words').split()
 
 
 def train(symbol, steps: int = 20):
@@ -225,6 +161,22 @@ def test_old_programs_train_alike_with_fuse(name, fusing):
 #: Programs with a weight that does nothing, since a constant is taken off what it is added to:
 #: a bias before BatchNorm, and the bias of scores before a softmax over the steps.
 IDLE = {'norms_inside': 'fullyconnected0_bias', 'attention_over_the_steps': 'fullyconnected1_bias'}
+
+
+@differs
+@needs_operator
+@pytest.mark.parametrize('name', OTHERS)
+def test_other_programs_train_alike_with_fuse(name, fusing):
+    runs = []
+    for fuse in (False, True):
+        fusing(fuse)
+        symbol, _ = built(name)
+        assert ('"op": "RNN"' in symbol.tojson()) == fuse
+        runs.append((symbol.list_arguments(), train_program(name)))
+    (arguments, plain), (others, fused) = runs
+    assert arguments == others
+    for each in plain:
+        np.testing.assert_allclose(fused[each], plain[each], rtol=1e-4, atol=1e-4)
 
 
 @differs
@@ -306,8 +258,8 @@ def saved(symbol, path):
 @differs
 @needs_operator
 def test_files_and_names_are_those_without_fuse(fusing, tmp_path):
-    build = {**PROGRAMS, 'auxiliary states': lambda: built('norms_inside')[0],
-             'an input for each step': lambda: built('an_input_for_each_step')[0]}
+    build = {**PROGRAMS, **{name: lambda name=name: built(name)[0] for name in (
+        *OTHERS, 'norms_inside', 'an_input_for_each_step')}}
     for name, program in build.items():
         files, names = [], []
         for fuse in (False, True):

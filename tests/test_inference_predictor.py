@@ -270,21 +270,6 @@ def test_folded_weights_are_those_at_construction():
         np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
-@pytest.mark.parametrize('fold', [True, False])
-def test_names_that_are_not_ascii(fold):
-    cell = rnn.LSTMCell(3, prefix='ä_')
-
-    def network(length):
-        outputs, _ = rnn.fuse(cell).unroll(length, embedded(mx.sym.Variable('data')),
-                                           merge_outputs=True)
-        return mx.sym.identity(outputs, name='größe'), ['data'], []
-
-    weights = weights_of(network)
-    assert 'ä_i2h_weight' in weights
-    got, = rnn.Predictor(network, weights, buckets=[3], fold=fold)([[1, 2, 3]])
-    np.testing.assert_allclose(got, alone(network, weights, [1, 2, 3], 'NT')[0], rtol=1e-5)
-
-
 def test_devices_take_turns():
     weights = weights_of(merged)
     want = rnn.Predictor(merged, weights, buckets=BUCKETS, batch_size=4)(sentences())
