@@ -160,7 +160,6 @@ def test_a_corpus_is_replaced_when_the_new_one_is_whole(tmp_path):
     assert len(list(folder.iterdir())) == 3
 
 
-@pytest.mark.nightly
 @differs
 def test_killed_while_it_writes_nothing_passes_for_whole(tmp_path):
     script = ('''

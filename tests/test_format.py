@@ -181,10 +181,10 @@ package.__path__ = [%r]
 sys.modules['mxrnn'] = package
 import numpy as np
 from mxrnn._graph import reading
-from mxrnn._files import CheckpointError, atomic, names, params
+from mxrnn._files import CheckpointError, atomic, checkpoint_names, params
 with atomic.replacing(['new/p-0001.params']) as stage:
     params.write_arrays(stage + '/p-0001.params', {'arg:a': np.ones(2)})
-assert names.places('new/p') == [(1, 0)]
+assert checkpoint_names.places('new/p') == [(1, 0)]
 assert params.read_arrays('new/p-0001.params')['arg:a'].tolist() == [1, 1]
 try:
     reading.read_graph('none-symbol.json')

@@ -454,9 +454,9 @@ def test_all_workers_name_another_number_of_them(workers, first_epoch):
         assert 'saved with num_parts=2, and here it is %d' % workers in printed, printed
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize('rank, when, batch', [
-    (1, 'before', 4), (0, 'after', 6), (0, 'before', 4), (1, 'after', 6)])
+    (1, 'before', 4), *(pytest.param(*how, marks=pytest.mark.nightly) for how in [
+        (0, 'after', 6), (0, 'before', 4), (1, 'after', 6)])])
 def test_a_worker_dies_and_all_go_on_at_the_same_batch(rank, when, batch, whole, tmp_path):
     processes = start(tmp_path, rank, 1, 6, when)
     try:
