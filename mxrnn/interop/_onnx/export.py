@@ -145,7 +145,8 @@ def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str
             name: shape for name, shape in known.items() if name in stepped.encoder.arguments})
         encoder = Written(file.content, file.shapes, [], [])
     content = described(step.content, stepped, encoder_name if encoder else '')
-    return Written(content, step.shapes, [], [_FIXED % note for note in numbers], encoder)
+    return Written(content, step.shapes, [], [
+        _FIXED % note if 'that number' in note else note for note in numbers], encoder)
 
 
 def _chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
