@@ -13,7 +13,7 @@ from .encoders import ATTENTIONS, CELLS, ENCODERS, TARGET, sockeye, translator
 from .sources import generate
 from .test_states import model_for
 
-from mxrnn.interop._onnx import write_onnx  # noqa: E402, I001  isort: skip
+from mxrnn.interop._onnx import table_of, write_onnx  # noqa: E402, I001  isort: skip
 from mxrnn.interop.stateful import LEFT_OUT  # noqa: E402  isort: skip
 
 pytestmark = ours
@@ -144,6 +144,9 @@ def test_a_source_of_a_number_of_steps_is_padded_or_freed(given, tmp_path):
     wanted = symbol.eval(source=mx.nd.array(source), target=mx.nd.array(target),
                          target_label=mx.nd.zeros((2, TARGET)), **{
         name: mx.nd.array(array) for name, array in model.arg_params.items()})[0].asnumpy()
+    assert dict(table_of(path))['load_stepper'] == [
+        'begin(source=batch x %s x 1)' % ('time' if given else 9), 'step(states, target=batch)',
+        'read(states, target=batch x time)']
     stepper = interop.load_stepper(path)
     for length in (4, 9, 15) if given else (9,):
         states = stepper.begin(source=np.pad(source, ((0, 0), (0, 6), (0, 0)))[:, :length])

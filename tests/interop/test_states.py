@@ -406,6 +406,8 @@ def test_what_the_file_says(language_model, tmp_path, capsys):
     assert titles['inputs'][0].split() == 'data TYPE_FP32 [ -1, -1 ] time x batch'.split()
     assert titles['outputs'][1].split() == 'lstm_0_out TYPE_FP32 [ -1, 6 ] batch x 6'.split()
     assert titles['states'][1] == 'lstm_1_in becomes lstm_1_out, begins with zeros'
+    assert titles['load_stepper'] == ['begin(batch_size)', 'step(states, data=batch)',
+                                      'read(states, data=batch x time)']
 
 
 def test_the_example_of_a_stepper():

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import json
-from typing import Iterator
+import os
+from typing import Any, Iterator
 
 import onnx
 
@@ -39,13 +40,45 @@ def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
-    """Describe the inputs and outputs of a file: titles, and lines for each."""
+def _read(path: str) -> Any:
     with open(path, 'rb') as file:
         try:
-            model = onnx.load_model_from_string(file.read())
+            return onnx.load_model_from_string(file.read())
         except Exception as error:  # a class of protobuf's, by version
             raise ValueError('%s is no ONNX file: %s' % (path, error)) from None
+
+
+def _sizes(info: Any) -> list[Any]:
+    return [size.dim_param or size.dim_value or 'any' for size in info.type.tensor_type.shape.dim]
+
+
+def _calls(path: str, model: Any, table: Any) -> Iterator[str]:
+    """What begin, step and read of `load_stepper` take."""
+    if table['encoder'] is None:
+        yield 'begin(batch_size)'
+    else:
+        beside = os.path.join(os.path.dirname(path), table['encoder'])
+        given = ['the inputs of %s' % table['encoder']]
+        if os.path.exists(beside):
+            given = ['%s=%s' % (each.name, axes_in_words(_sizes(each)))
+                     for each in _read(beside).graph.input]
+        yield 'begin(%s)' % ', '.join(given)
+    held = {*table['captured'], *(each['in'] for each in table['states'])}
+    for call, further in ('step', []), ('read', ['time']):
+        given = []
+        for info in model.graph.input:
+            axes = table['axes'].get(info.name, _sizes(info))
+            parts = [part for axis in axes for part in str(axis).split(',')]
+            own = [name for name in ['batch', *further] if name in parts]
+            given += ['%s=%s' % (info.name, axes_in_words(own + [
+                axis for axis in axes if not {'batch', 'time'} & {*str(axis).split(',')}]))
+                ] * (info.name not in held)
+        yield '%s(states, %s)' % (call, ', '.join(given))
+
+
+def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
+    """Describe the inputs and outputs of a file: titles, and lines for each."""
+    model = _read(path)
     known = {each.key: each.value for each in model.metadata_props}
     table = json.loads(known.get(_KEY, '{"states": [], "axes": {}, "encoder": null}'))
     weights = {each.name for each in model.graph.initializer}
@@ -55,8 +88,7 @@ def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
             kind = info.type.tensor_type
             name = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
             sizes = ', '.join(str(size.dim_value or -1) for size in kind.shape.dim)
-            axes = table['axes'].get(info.name, [size.dim_param or size.dim_value or 'any'
-                                                 for size in kind.shape.dim])
+            axes = table['axes'].get(info.name, _sizes(info))
             rows.append((info.name, 'TYPE_' + name.upper().replace('FLOAT', 'FP'),
                          '[ %s ]' % sizes, axes_in_words(axes)))
         widths = [max([0, *map(len, column)]) for column in zip(*rows)]
@@ -65,3 +97,5 @@ def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
     yield 'states', ['%s becomes %s, begins with %s' % (
         each['in'], each['out'], 'zeros' if each['begin'] == 'zeros' else
         'the output of that name of %s' % table['encoder']) for each in table['states']]
+    if table['states']:
+        yield 'load_stepper', list(_calls(path, model, table))
