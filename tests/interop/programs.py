@@ -977,8 +977,8 @@ def columns_before_rows() -> Any:
                     S.MakeLoss(S.ctc_loss(scores, weights['label']))])
 
 
-@program({'chars': ('batch', 'chars_1', 6), 'data': ('batch', TIME)}, {'data': ('batch', 7)},
-         chars=('batch', TIME, 6), softmax_label=('batch', TIME))
+@program({'chars': ('batch', TIME, 6), 'data': ('batch', TIME)},
+         {'chars': ('batch', 7, 6), 'data': ('batch', 7)}, softmax_label=('batch', TIME))
 def tagger_with_characters() -> Any:
     """Characters of each word by convolution, words in both directions."""
     chars = S.Embedding(S.Reshape(V('chars'), shape=(-3, 0)), input_dim=30, output_dim=3,
