@@ -52,36 +52,36 @@ def part(begin, end, data=DATA):
     return S.slice_axis(data, axis=1, begin=begin, end=end)
 
 
-#: Graphs; the shapes that they take, and some that they do not; whether ONNX refuses these.
+#: Graphs; the shapes that they take, and some that they do not.
 REFUSED = {
     'two inputs of unlike numbers of steps': (
         gated(5), {'data': (2, 5, 3), 'other': (2, 5, 3)},
-        [{'data': (2, 7, 3)}, {'other': (2, 7, 3)}, {'data': (2, 1, 3)}], True),
+        [{'data': (2, 7, 3)}, {'other': (2, 7, 3)}, {'data': (2, 1, 3)}]),
     'a number for each step': (
-        numbered(3), {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}], True),
+        numbered(3), {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}]),
     'a number for each step behind a cell': (S.stack(*[S.broadcast_add(each, S.Reshape(
         number, shape=(1, 1))) for each, number in zip(
             rnn.LSTMCell(4, 'l_').unroll(3, DATA, merge_outputs=False)[0],
             S.SliceChannel(S.arange(0, 3), num_outputs=3, axis=0))], axis=1),
-        {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}], True),
+        {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}]),
     'a decoder of some steps minus data': (
         lstm(5, OTHER) - DATA, {'data': (2, 5, 4), 'other': (2, 5, 3)},
-        [{'data': (2, 1, 4)}, {'data': (2, 3, 4)}], False),
+        [{'data': (2, 1, 4)}, {'data': (2, 3, 4)}]),
     'all steps but the last': (lstm(5, part(0, 5)), {'data': (2, 6, 3)},
-                               [{'data': (2, 3, 3)}, {'data': (2, 4, 3)}], True),
+                               [{'data': (2, 3, 3)}, {'data': (2, 4, 3)}]),
     'some of the last steps': (lstm(3, part(-3, None)), {'data': (2, 6, 3)},
-                               [{'data': (2, 2, 3)}], True),
+                               [{'data': (2, 2, 3)}]),
     'a row of a batch of some': (lstm(3) + OTHER, {'data': (3, 3, 5), 'other': (3, 3, 4)},
-                                 [{'data': (1, 3, 5)}, {'other': (1, 3, 4)}], False),
+                                 [{'data': (1, 3, 5)}, {'other': (1, 3, 4)}]),
     'a begin state of one row': (
         lstm(3, DATA, [OTHER, S.Variable('memory')]),
         {'data': (3, 3, 5), 'other': (3, 4), 'memory': (3, 4)},
-        [{'other': (1, 4)}, {'memory': (1, 4)}, {'data': (1, 3, 5)}], False),
+        [{'other': (1, 4)}, {'memory': (1, 4)}, {'data': (1, 3, 5)}]),
     'products of one matrix': (S.batch_dot(lstm(3), OTHER), {
-        'data': (3, 3, 5), 'other': (3, 4, 2)}, [{'other': (1, 4, 2)}], False),
+        'data': (3, 3, 5), 'other': (3, 4, 2)}, [{'other': (1, 4, 2)}]),
     'lengths of one row': (
         S.SequenceMask(lstm(3), OTHER, use_sequence_length=True, axis=1),
-        {'data': (3, 3, 5), 'other': (3,)}, [{'other': (1,)}], False),
+        {'data': (3, 3, 5), 'other': (3,)}, [{'other': (1,)}]),
 }
 
 
@@ -91,7 +91,7 @@ def values(shapes):
 
 @pytest.fixture(params=REFUSED)
 def refused(request):
-    symbol, shapes, others, in_onnx = REFUSED[request.param]
+    symbol, shapes, others = REFUSED[request.param]
     arrays = bound(symbol, shapes, {}, {}).arg_dict
     params = {name: array.asnumpy() for name, array in arrays.items() if name not in shapes}
     for other in others:  # MXNet does
@@ -99,11 +99,11 @@ def refused(request):
             bound(rnn.roll(symbol) if rnn.__name__ == 'mxrnn' else symbol,
                   {**shapes, **other}, params, {})
     model = interop.Model(interop.graph_from_json(symbol.tojson()), params, {})
-    return model, symbol, shapes, others, in_onnx
+    return model, symbol, shapes, others
 
 
 def test_by_torch(refused):
-    model, _, shapes, others, _ = refused
+    model, _, shapes, others = refused
     module = interop.to_torch(model).eval()
     for other in [{}, *others]:
         given = {name: torch.tensor(array) for name, array in values({**shapes, **other}).items()}
@@ -115,7 +115,7 @@ def test_by_torch(refused):
 
 
 def test_by_sources(refused):
-    model, _, shapes, others, _ = refused
+    model, _, shapes, others = refused
     source = generate(model)
     for other in [{}, *others]:
         given = values({**shapes, **other})
@@ -127,9 +127,9 @@ def test_by_sources(refused):
 
 
 def test_by_onnx(refused):
-    model, symbol, shapes, others, in_onnx = refused
+    model, symbol, shapes, others = refused
     serving = session(exported(symbol, model.arg_params, None, rolled=True))
-    for other in [{}, *(others if in_onnx else ())]:
+    for other in [{}, *others]:
         given = values({**shapes, **other})
         if not other:
             serving.run(None, given)
@@ -138,10 +138,11 @@ def test_by_onnx(refused):
             serving.run(None, given)
 
 
-def test_what_is_repeated_on_purpose_is_not_refused():
-    """Arithmetic that repeats rows, as MXNet's broadcast_add."""
+@pytest.mark.parametrize('other', [(1, 3, 4), (3, 1, 4), (1, 1, 4)])
+def test_what_is_repeated_on_purpose_is_not_refused(other):
+    """Arithmetic that repeats rows or steps, as MXNet's broadcast_add."""
     symbol = S.broadcast_add(lstm(3), OTHER)
-    shapes = {'data': (3, 3, 5), 'other': (1, 3, 4)}
+    shapes = {'data': (3, 3, 5), 'other': other}
     executor = bound(symbol, shapes, {}, values(shapes))
     params = {name: array.asnumpy() for name, array in executor.arg_dict.items()
               if name not in shapes}
@@ -149,3 +150,7 @@ def test_what_is_repeated_on_purpose_is_not_refused():
     model = interop.Model(interop.graph_from_json(symbol.tojson()), params, {})
     given = {name: torch.tensor(array) for name, array in values(shapes).items()}
     np.testing.assert_allclose(interop.to_torch(model)(**given).detach(), expected, atol=1e-5)
+    got, = session(exported(symbol, params, {
+        'data': ('batch', 'time', 5), 'other': ('batch', 'time', 4)}, rolled=True)).run(
+            None, values(shapes))
+    np.testing.assert_allclose(got, expected, atol=1e-5)

@@ -21,6 +21,7 @@ from ..._graph.shapes.unification import SizeError, unify
 from ..registry import ONNX, ExportError, Unsupported
 from . import creation, elementwise, layers, losses, samplers  # noqa: F401  (fill the table)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
+from .guards import guarded
 
 __all__ = ['Conversion', 'unknown_operators', 'write_model']
 
@@ -146,12 +147,15 @@ class Conversion:
     """One export."""
 
     def __init__(self, graph: Graph, params: Mapping[str, np.ndarray],
-                 inputs: Mapping[str, Sequence[int | str]], types: Mapping[str, str]) -> None:
+                 inputs: Mapping[str, Sequence[int | str]], types: Mapping[str, str],
+                 checked: bool = True) -> None:
         self._graph, self._params, self._inputs, self._types = graph, params, inputs, types
         self._builder = Builder(self._convert)
         self._faults: list[str] = []
         self._axes: dict[str, Axis] = {}
         self._float = np.dtype('float32')
+        #: By input, the axes that must be as long as those of others; load_stepper checks its own.
+        self._guarded = guarded(graph, params, inputs) if checked else {}
 
     def values(self, names: Sequence[str] = ()) -> tuple[list[str], list[Value]]:
         """The outputs of the graph, and their names in the file: `names` if these are free.
@@ -214,7 +218,23 @@ class Conversion:
                 size, Axis(source, size)))
         value = Value(node.name, tuple(shape), dtype)
         builder.scope.inputs.append(value)
+        for axis in self._guarded.get(node.name, ()):
+            builder.current = '%s_axis_%d_as_others' % (node.name, axis)
+            value = self._as_long(value, axis)
         return value
+
+    def _as_long(self, value: Value, axis: int) -> Value:
+        """`value`, whose axis must have its size: a look-up refuses the place of another one.
+
+        The look-up gives the shape of a Reshape that copies all sizes; one of a size that is stated
+        onnxruntime leaves out.
+        """
+        builder = self._builder
+        own = builder.node('Shape', [value], (1,), 'int64', start=axis, end=axis + 1)
+        apart = builder.apply('Abs', builder.apply('Sub', own, builder.vector([value.shape[axis]])))
+        zeros = builder.constant([[0] * value.rank], 'int64')
+        shape = builder.node('Gather', [zeros, builder.reshape(apart, ())], (value.rank,))
+        return builder.node('Reshape', [value, shape], value.shape)
 
     def _stated(self, node: Node) -> np.dtype:
         """The type of a variable that the graph states; else that of the parameters."""

@@ -240,7 +240,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
     found, notes, *_ = (shapes_found(graph, params, given, missing, unrolled) if missing
                         else ({}, []))
     shapes = {name: given[name] if name in given else found[name] for name in own}
-    conversion = Conversion(graph, params, shapes, types)
+    conversion = Conversion(graph, params, shapes, types, names is None)
     try:
         content = conversion.write(names or (unrolled or RolledGraph(graph, ())).graph.outputs)
     except ExportError as error:
