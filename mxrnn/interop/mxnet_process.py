@@ -21,7 +21,8 @@ from .reference import Data, Run, Runner, needed, refusing
 __all__ = ['EndedError', 'of_mxnet', 'serve']
 
 #: Keeps MXNet from fusing operators, which gives wrong numbers (docs/mxnet-defects.md).
-_UNFUSED = {'MXNET_SUBGRAPH_BACKEND': 'NONE', 'MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE': '1'}
+_UNFUSED = {'MXNET_SUBGRAPH_BACKEND': 'NONE', 'MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE': '1',
+            'MXNET_ENGINE_TYPE': 'NaiveEngine'}
 #: How many seconds a run may take, and the import of MXNet.
 _LIMIT, _START = 60, 600
 _CODE = 'import sys; sys.path[:] = %r; from mxrnn.interop.mxnet_process import serve; serve()'

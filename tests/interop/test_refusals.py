@@ -64,6 +64,19 @@ REFUSED = {
             rnn.LSTMCell(4, 'l_').unroll(3, DATA, merge_outputs=False)[0],
             S.SliceChannel(S.arange(0, 3), num_outputs=3, axis=0))], axis=1),
         {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}]),
+    'numbers of steps added to them': (
+        S.broadcast_add(lstm(3), S.Reshape(S.arange(3), shape=(1, -1, 1))),
+        {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}]),
+    'steps in an order of their own': (
+        S.take(lstm(3), S.reverse(S.arange(3), axis=0), axis=1),
+        {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 4, 3)}]),
+    **{'a mean, once for each step, by ' + name: (
+        repeated(S.mean(lstm(3), axis=1, keepdims=True)),
+        {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}])
+        for name, repeated in {'tile': lambda mean: S.tile(mean, reps=(1, 3, 1)),
+                               'repeat': lambda mean: S.repeat(mean, repeats=3, axis=1),
+                               'broadcast_to': lambda mean: S.broadcast_to(
+                                   mean, shape=(0, 3, 0))}.items()},
     'a decoder of some steps minus data': (
         lstm(5, OTHER) - DATA, {'data': (2, 5, 4), 'other': (2, 5, 3)},
         [{'data': (2, 1, 4)}, {'data': (2, 3, 4)}]),

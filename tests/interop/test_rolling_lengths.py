@@ -433,6 +433,7 @@ STATING = {
     'rows of a weight': (lambda length: mx.sym.Group([encoder(length), weighted(
         mx.sym.Variable('wide'), length)]), False),
     'numbers': (lambda length: beside(mx.sym.arange(0, length), length), True),
+    'numbers without a begin': (lambda length: beside(mx.sym.arange(length), length), True),
     'numbers, with a loop': (
         lambda length: beside(mx.sym.arange(0, length), length, custom()), True),
     'numbers behind another recurrence': (lambda length: mx.sym.Group([

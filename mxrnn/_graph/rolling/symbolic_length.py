@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from typing import Callable, Mapping, Optional, Sequence
 
@@ -25,6 +26,8 @@ _SIZES = {
     'slice_axis': 'end', '_arange': 'stop', 'tile': 'reps', 'repeat': 'repeats', 'clip': 'a_max',
     'stack': 'num_args',
 }
+#: Operators that give as many elements as they state, whatever they read.
+_AS_MANY = '_arange', 'broadcast_to', 'repeat', 'tile'
 
 
 def fixed_by(graph: Graph, length: int) -> list[str]:
@@ -59,10 +62,16 @@ def _states(node: Node, length: int | None) -> bool:
     key = _SIZES.get(node.op)
     if key is None:
         return False
-    value = getattr(node, key)
+    value = _stop(node) if node.op == '_arange' else getattr(node, key)
     sizes = value if isinstance(value, tuple) else (value,)
     return length in sizes and not (
         sizes[0] in (0, -1) and not node.inputs)  # the state of a cell
+
+
+def _stop(node: Node) -> float:
+    """Where the numbers of `_arange` end: an only number is the end."""
+    stop: float = node.start if node.stop is None else node.stop
+    return stop
 
 
 def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, int],
@@ -74,11 +83,12 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     recurrences, and those that put together what was cut one by one; 0 for parts that stay as they
     are. Where parts of such sequences are read and neither `counted` nor their places tell from
     which end, the graph is made to refuse another number of steps, and `fixed` gets the reason. So
-    it is where a Reshape states the number of steps of a sequence and cannot be freed.
+    it is where a Reshape, or what repeats or counts, states the number of steps of a sequence and
+    stays.
     """
     writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
-    computed = _computed(graph)
+    computed, as_many = _computed(graph), []
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)
@@ -91,6 +101,8 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
         if node.op == 'Reshape' and made is None:
             for each in _cut(writer, node, inputs[0]):
                 writer.cut.setdefault(each, node)
+        elif node.op in _AS_MANY and i in computed and made is None:
+            as_many.append(node)
         places[i] = (made or writer.copy(node, inputs)).node
         note_axes(writer.nodes, written, writer.axes)
         first = Entry(places[i], 0)
@@ -99,6 +111,9 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             writer.sequences[first] = steps
             writer.note_steps(first)
         writer.note_sequences(written)
+    for node, (each, steps) in itertools.product(as_many, writer.sequences.items()):
+        if steps > 1 and _states(node, steps):
+            writer.cut.setdefault(each, node)
     for i, (sequence, axis) in masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
         if _states(node, length):
@@ -112,11 +127,11 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     heads = [Entry(places[head.node], head.output) for head in graph.heads]
     for each, node in writer.cut.items():
         steps, reading = writer.sequences[each], writer.nodes[:]
-        fixed[node.name] = steps, 'a Reshape has this number' + (
+        fixed[node.name] = steps, '%s has this number' % node.op + (
             ', and nothing can take its place' if steps == length else
             ': length=%d%s or --certify can say that it is one of steps' % (
                 steps, '' if product(sum(writer.axes[each][:1], ())) in writer.left else
-                ', an axis time:%d (--input)' % steps)) if node.op == 'Reshape' else (
+                ', an axis time:%d (--input)' % steps)) if node.op in ('Reshape', *_AS_MANY) else (
             '%s cuts at a number that may come from it' % node.op)
         instead = {each: writer.pinned(each, node.name, 0, steps)}
         writer.nodes[:len(reading)] = [reader._replace(inputs=tuple(
@@ -273,7 +288,8 @@ def _counted(writer: Freeing, node: Node, source: Entry, axis: int, total: int, 
 
 def _numbered(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
     like = writer.first()
-    if like is None or node.start != 0 or node.step != 1 or node.repeat != 1:
+    if like is None or (node.stop is not None and node.start != 0) or node.step != 1 or (
+            node.repeat != 1):
         return None
     return writer.stand_in('Cast', node.name, {'dtype': node.dtype}, _numbers(writer, node, like))
 
