@@ -18,7 +18,7 @@ from .._operator.flat_weights import ADDS_NOTHING
 from .._runtime.mxnet import graph_of, mx
 from . import graphs, shape_errors
 
-__all__ = ['fold', 'roll', 'rolled_to_kernels']
+__all__ = ['fold', 'roll', 'rolled_graph', 'rolled_to_kernels']
 
 
 def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
@@ -263,13 +263,18 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
     if length is not None:
         _check.integer('length', length, 1)
     graph = graph_of(symbol)
+    rolled = rolled_graph(graph, training, length)
+    return symbol if rolled is graph else _symbol(rolled)
 
+
+def rolled_graph(graph: Graph, training: bool, length: int | None) -> Graph:
+    """`roll` for the graph of a Symbol: for this MXNet, or `graph` itself."""
     def judge(values: Values, what: Kernel | Loop) -> str | None:
         return _fault(values, what, training)
     rolled = roll_graph(graph, training=training, length=length, judge=judge).graph
-    return symbol if rolled is graph else _symbol(_with_shapes(rolled._replace(nodes=tuple([
+    return graph if rolled is graph else _with_shapes(rolled._replace(nodes=tuple([
         node._replace(subgraphs=tuple(map(_body, node.subgraphs)))
-        for node in rolled.nodes]))))
+        for node in rolled.nodes])))
 
 
 def _body(body: Graph) -> Graph:

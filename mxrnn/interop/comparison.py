@@ -1,6 +1,7 @@
 """An exported file against its checkpoint, on the same data."""
 from __future__ import annotations
 
+import functools
 import re
 import zipfile
 from typing import Any, Mapping, NamedTuple, Sequence
@@ -11,11 +12,11 @@ from .._graph.graph import Graph, output_name
 from .._graph.shapes.inputs import ShapesError, found_shapes
 from .file_runners import ExportedFile, open_file
 from .model import Model
-from .mxnet_process import of_mxnet
+from .mxnet_process import begin, forget, of_mxnet
 from .random_data import data_for, settle_shapes
 from .reference import Input, ReferenceModel, needed, of_torch
 
-__all__ = ['Differences', 'begins_of', 'compare', 'data_of', 'difference', 'of_file', 'own_shapes']
+__all__ = ['Differences', 'Inputs', 'compare', 'difference', 'of_file']
 
 
 class Differences(NamedTuple):
@@ -55,7 +56,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     shapes : dict
         Of inputs, by name.
     data_path : str, optional
-        File of `numpy.savez` with the data; random data otherwise.
+        ExportedFile of `numpy.savez` with the data; random data otherwise.
     seed : int
         Of the random data.
 
@@ -79,30 +80,31 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     if unknown:
         raise ValueError('inputs must be of %s, got %s' % (', '.join(model.inputs),
                                                            ', '.join(unknown)))
+    begin()
     file = open_file(path)
     model = of_file(model, file, path)
     library = of_mxnet() or of_torch()
     if library is None:
         raise ImportError('the checkpoint is run by MXNet or by torch, and neither is installed: '
                           'pip install torch')
-    begins = begins_of(model, file)
-    for name in begins:
+    inputs = Inputs(model, file)
+    for name in inputs.begins:
         if name in given:
             raise ValueError('%s must not be given for a file with states, which begin with zeros'
                              % name)
-    stated = own_shapes(model)
-    data = data_of(model.graph, _as_unrolled(file.inputs, stated, begins), shapes, given, seed)
-    data.update((name, np.zeros_like(data[name])) for name in begins)
+    data = inputs.drawn(shapes, given, seed)
     length = file.steps(data) if file.steps else 0
     chunks = [count for count in (1, length - 1) if length and count]
     try:
         rolled, wanted = ReferenceModel(model, *library).outputs(data)
     except ValueError as error:
         own = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
-                       for name, shape in stated.items())
+                       for name, shape in inputs.stated.items())
         said, dot, reason = str(error).partition('. ')
         raise ValueError('%s%s (sizes that --input does not give are made up)%s%s' % (
             said, own and ', but ' + own, dot, reason)) from None
+    finally:
+        forget()
     got = file.outputs(data, chunks)
     for name, one, other in zip(file.names, got, wanted):
         if one.shape != other.shape:
@@ -138,12 +140,6 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
                          % (path, ', '.join(file.names), ', '.join(graph.outputs))) from None
 
 
-def begins_of(model: Model, file: ExportedFile) -> list[str]:
-    """The begin states of a checkpoint that a file with states does not take."""
-    return sorted(needed(model.graph).intersection(model.inputs) - {
-        name for name, _, _ in file.inputs}) if file.steps else []
-
-
 def difference(got: np.ndarray, wanted: np.ndarray) -> float:
     """The largest difference, relative to the largest value; both have the same infinities."""
     one, other = got.astype('float64'), wanted.astype('float64')
@@ -154,30 +150,63 @@ def difference(got: np.ndarray, wanted: np.ndarray) -> float:
 
 # ---- data
 
-def own_shapes(model: Model) -> Mapping[str, Sequence[Any]]:
-    """Shapes of inputs as the graph has them, not rolled up; {} if it does not tell them."""
-    params, read = {**model.arg_params, **model.aux_params}, needed(model.graph)
-    names = [name for name in model.inputs if name in read and name not in params]
-    try:
-        return found_shapes(model.graph, {
-            name: np.shape(array) for name, array in params.items()}, {}, names).shapes
-    except ShapesError:
-        return {}
+class Inputs:
+    """The inputs of a file and of its checkpoint.
 
+    Attributes
+    ----------
+    begins : list of str
+        Begin states of the checkpoint that a file with states does not take: they are zeros.
+    names : list of str
+        The axes that may be any size in the file.
+    """
 
-def _as_unrolled(inputs: Sequence[Input], stated: Mapping[str, Sequence[Any]],
-                 begins: Sequence[str]) -> list[Input]:
-    """Inputs in which axes that may be any in the file have the sizes of the graph, if any; and
-    begin states that the file does not take."""
-    pairs = [(size, own) for name, shape, _ in inputs
-             for size, own in zip(shape or (), stated.get(name, ())) if not isinstance(size, int)]
-    numbers = {size: own for size, own in pairs if isinstance(own, int)}
-    names = {own: size for size, own in pairs if isinstance(own, str)}
-    return [(name, stated.get(name) if shape is None else [numbers.get(size, size)
-                                                           for size in shape], kind)
-            for name, shape, kind in inputs] + [
-        (name, [names.get(size, size) for size in stated[name]] if name in stated else None,
-         np.dtype('float32')) for name in begins]
+    def __init__(self, model: Model, file: ExportedFile) -> None:
+        self._model, self._file = model, file
+        self._needed = sorted(needed(model.graph).intersection(model.inputs))
+        own = {name for name, _, _ in file.inputs}
+        self.begins = [name for name in self._needed if name not in own] if file.steps else []
+        self.names = list(dict.fromkeys(size for _, shape, _ in file.inputs
+                                        for size in shape or () if isinstance(size, str)))
+
+    @functools.cached_property
+    def stated(self) -> Mapping[str, Sequence[Any]]:
+        """Shapes as the graph has them, not rolled up; {} if it does not tell them."""
+        try:
+            return found_shapes(self._model.graph, {
+                name: np.shape(array) for each in (self._model.arg_params, self._model.aux_params)
+                for name, array in each.items()}, {}, self._needed).shapes
+        except ShapesError:
+            return {}
+
+    def _pairs(self) -> list[tuple[Any, Any]]:
+        """Axes that may be any size in the file, and their sizes in the graph."""
+        return [(size, own) for name, shape, _ in self._file.inputs
+                for size, own in zip(shape or (), self.stated.get(name, ()))
+                if not isinstance(size, int)]
+
+    def numbers(self) -> dict[str, int]:
+        """The axes that may be any size in the file and have a number in the graph."""
+        return {size: own for size, own in self._pairs() if isinstance(own, int)}
+
+    def drawn(self, shapes: Mapping[str, Sequence[Any]] = {},
+              given: Mapping[str, np.ndarray] = {}, seed: int = 0,
+              sizes: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
+        """Data: `given`, or random ones. Axes of any size have the `sizes` for their names, without
+        these as many elements as the graph says; `shapes` of inputs are for others."""
+        numbers = self.numbers() if sizes is None else sizes
+        names = {own: size for size, own in self._pairs() if isinstance(own, str)
+                 } if self.begins else {}
+
+        def sized(shape: Sequence[Any] | None) -> Sequence[Any] | None:
+            return shape and [numbers.get(names.get(size, size), size) for size in shape]
+        data = data_of(self._model.graph, [
+            (name, self.stated.get(name) if shape is None else sized(shape), kind)
+            for name, shape, kind in self._file.inputs] + [
+                (name, sized(self.stated.get(name)), np.dtype('float32')) for name in self.begins],
+            shapes, given, seed)
+        data.update((name, np.zeros_like(data[name])) for name in self.begins)
+        return data
 
 
 def _arrays(path: str) -> dict[str, np.ndarray]:
@@ -193,8 +222,8 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
 
 
 def data_of(graph: Graph, inputs: Sequence[Input],
-          shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray] = {},
-          seed: int = 0) -> dict[str, np.ndarray]:
+            shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray] = {},
+            seed: int = 0) -> dict[str, np.ndarray]:
     """The given data, and random data for the other inputs."""
     for name, array in given.items():
         if not array.size:

@@ -1,9 +1,10 @@
 """The check of an export: what was written, run as users run it, beside the checkpoint."""
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -11,11 +12,10 @@ from .._files import CheckpointError
 from .._files.atomic import without_stage
 from .._graph.graph import Entry, Graph
 from .._graph.operators import has, row
-from .._graph.rolling import bounds
-from .comparison import begins_of, data_of, difference, of_file, own_shapes
+from .comparison import Inputs, difference, of_file
 from .file_runners import ExportedFile
 from .model import Model
-from .mxnet_process import EndedError, of_mxnet
+from .mxnet_process import forget, of_mxnet
 from .reference import Data, ReferenceModel, of_onnx, of_torch
 from .registry import ONNX, TORCH, ExportError
 
@@ -26,9 +26,9 @@ _log = logging.getLogger('mxrnn.interop')
 #: Sizes of axes of any size, in the order of their names: where the graph has no number of its own,
 #: and two more that it surely was not unrolled for.
 _SIZES = (3, 2, 5, 4, 7, 6), (4, 11, 6, 13, 8, 15), (2, 16, 9, 5, 12, 10)
-#: How many sets of sizes are tried; how many times the effect of rounding is no difference, and
-#: from which effect on nothing is compared.
-_TRIES, _NOISE, _CHAOS = 64, 16, 1e-3
+#: How many sets of own sizes are tried; how many times the effect of rounding is no difference,
+#: and from which effect on nothing is compared.
+_TRIES, _NOISE, _CHAOS = 16, 16, 1e-3
 #: What onnxruntime says of operators of ONNX that it cannot run, as an LSTM of float64.
 _LACKS = 'does not support', 'NOT_IMPLEMENTED'
 _REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
@@ -57,7 +57,7 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
     shapes : dict, optional
         Of the inputs by name, if the file does not tell them.
     length : int, optional
-        As for `Checkpoint`: the number of steps in the graph that was made any.
+        As for `ReferenceModel`: the number of steps in the graph that was made any.
     again : callable, optional
         Exports a model with other outputs in the same way, to find the node that differs.
 
@@ -95,15 +95,14 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
         library = import_it()
         if library is None:
             continue
-        check = _Check(ReferenceModel(model, *library, length), file, again)
         try:
-            check.own_run()
+            return 'checked', _Check(ReferenceModel(model, *library, length), file, again).all()
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
-            reasons.append(str(error))
-        else:
-            return check.others()
+            reasons.append(str(error) or type(error).__name__)
+        finally:
+            forget()
     return 'not checked', reasons[0] if reasons else 'neither MXNet nor %s is installed' % (
         'onnxruntime, with onnx,' if by_torch else 'torch')
 
@@ -126,16 +125,6 @@ def _unfit(graph: Graph) -> str:
     return ''
 
 
-def _numbers(graph: Graph) -> list[int]:
-    """Numbers of steps that an axis may have, the likely ones first."""
-    cuts = [node for node in graph.nodes if node.op == 'SliceChannel']
-    steps = [node.num_outputs for node in cuts if node.squeeze_axis]
-    parts = [node.num_outputs for node in cuts]
-    sizes = [each for node in graph.nodes if node.op == 'Reshape' for each in node.shape]
-    return [each for each in dict.fromkeys([
-        *sorted(steps), *sorted(bounds(graph)), *sorted(sizes), *sorted(parts)]) if each > 1]
-
-
 class _Incomparable(ValueError):
     """Rounding alone changes an output too much, or there are no numbers to compare."""
 
@@ -146,71 +135,75 @@ class _Check:
     def __init__(self, checkpoint: ReferenceModel, file: ExportedFile,
                  again: Callable[[Model], ExportedFile] | None) -> None:
         self._checkpoint, self._file, self._again = checkpoint, file, again
-        self._names = list(dict.fromkeys(size for _, shape, _ in file.inputs
-                                         for size in shape or () if isinstance(size, str)))
-        #: Begin states of the checkpoint that a file with states does not take.
-        self._begins: dict[str, Sequence[Any]] = {}
-        if begins_of(checkpoint.model, file):
-            found = own_shapes(checkpoint.model)
-            self._begins = {name: found[name] for name in begins_of(checkpoint.model, file)
-                            if name in found}
-        #: Whether the graph has a number of steps in it, and so takes no other.
-        self._unrolled = False
+        self._inputs = Inputs(checkpoint.model, file)
         self._said: list[str] = []
         self._worst, self._rounding = 0.0, 0.0
 
-    def _drawn(self, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-        """Data of some sizes; zeros for begin states that the file does not take."""
-        def settled(shape: Sequence[Any]) -> list[int]:
-            return [sizes[size] if size in sizes else size for size in shape]
-        data = data_of(self._checkpoint.model.graph, [
-            (name, settled(shape or ()), kind) for name, shape, kind in self._file.inputs], {})
-        data.update((name, np.zeros(settled(shape), 'float32'))
-                    for name, shape in self._begins.items())
-        return data
+    def all(self) -> str:
+        """Compare a run of the sizes that the graph has, and two of others if the file takes any.
 
-    def own_run(self) -> None:
-        """Compare a run of data that the graph takes as it was unrolled.
+        Returns
+        -------
+        str
+            What there is to say of them.
 
         Raises
         ------
         ExportError
-            An output differs, or the file takes no such data.
+            An output differs, or the file takes no data of the graph's sizes.
         ValueError
-            The graph takes none of the data that are tried.
+            The checkpoint takes no such data.
         """
-        steps = _numbers(self._checkpoint.model.graph)
-        choices = [[None, *steps] if name == 'batch' else [*steps[:4], None, 1, 32, *steps[4:]]
-                   for name in self._names]
-        reason: ValueError | None = None
-        refused = ''
-        alike = [[None if name == 'batch' else size for name in self._names]
-                 for size in (*steps, 1)]
-        for chosen in itertools.islice(itertools.chain(
-                itertools.product(*(each[:1] for each in choices)), alike,
-                itertools.product(*choices)), _TRIES):
-            data = self._drawn({name: size or own for name, size, own in zip(
-                self._names, chosen, itertools.cycle(_SIZES[0]))})
+        inputs, checkpoint = self._inputs, self._checkpoint
+        steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
+                        if node.op == 'SliceChannel' and node.squeeze_axis})
+        names = [name for name in inputs.names if name != 'batch']
+        for chosen in itertools.islice(itertools.product(steps or [0], repeat=len(names)), _TRIES):
+            own = {name: number for name, number in zip(names, chosen) if number}
+            data = inputs.drawn(sizes={**self._sizes(0), **own})
+            with contextlib.suppress(ValueError):
+                rolled, wanted = False, checkpoint.as_is(data)
+                break
+        else:
+            own = inputs.numbers()
+            data = inputs.drawn(sizes={**self._sizes(0), **own})
+            rolled, wanted = checkpoint.outputs(data)
+        try:
+            self.run(data, wanted, rolled)
+        except (ExportError, _Incomparable):
+            raise
+        except ValueError as error:
+            if any(each in str(error) for each in _LACKS):
+                raise _Incomparable(without_stage(str(error))) from None
+            raise ExportError('%s\n%s' % (without_stage(str(error)), _REMEDY)) from None
+        refused: list[str] = []
+        for sizes in self._others():
+            data = inputs.drawn(sizes=sizes)
             try:
-                wanted = self._checkpoint.as_is(data)
-            except EndedError:
+                rolled, wanted = (True, checkpoint.rolled(data)) if (
+                    rolled or own) else checkpoint.outputs(data)
+                self.run(data, wanted, rolled)
+            except ExportError:
                 raise
             except ValueError as error:
-                reason = reason or error
-                continue
-            self._unrolled = any(size in steps for size in chosen)
-            try:
-                self.run(data, wanted)
-                return
-            except (ExportError, _Incomparable):
-                raise
-            except ValueError as error:  # MXNet leaves out what a Reshape has no room for
-                refused = refused or str(error)
-        if any(each in refused for each in _LACKS):
-            raise _Incomparable(without_stage(refused))
-        if refused:
-            raise ExportError('%s\n%s' % (without_stage(refused), _REMEDY))
-        raise reason or ValueError('there are no sizes to try')
+                refused.append(without_stage(str(error)))
+        return 'outputs differ by %.1g of the largest value at most from those of the ' \
+            'checkpoint in %s, for %s%s%s' % (
+                self._worst, checkpoint.name, '; '.join(self._said),
+                '. Rounding alone moves them by %.1g' % self._rounding if self._rounding else '',
+                '. Other sizes: ' + refused[-1] if len(self._said) < 3 and refused else '')
+
+    def _others(self) -> Iterator[dict[str, int]]:
+        """Two sets of further sizes, each larger if the first ones are refused."""
+        for which in (1, 2) if self._inputs.names else ():
+            before = len(self._said)
+            yield self._sizes(which)
+            if len(self._said) == before:
+                yield self._sizes(which, 16)
+
+    def _sizes(self, which: int, more: int = 0) -> dict[str, int]:
+        return {name: size + more for name, size in zip(
+            self._inputs.names, itertools.cycle(_SIZES[which]))}
 
     def run(self, data: Data, wanted: Sequence[np.ndarray], rolled: bool = False) -> None:
         """Compare one run; a file with states in chunks of 1, 2 and the rest.
@@ -264,32 +257,6 @@ class _Check:
         _, moved = self._checkpoint.of(model._replace(
             arg_params=rounded(model.arg_params))).outputs(rounded(data))
         return difference(moved[at], wanted)
-
-    def others(self) -> tuple[str, str]:
-        """Compare runs of other sizes, if the file takes any; what there is to say of all."""
-        refused = 0
-        for sizes in _SIZES[1:] if self._names else ():
-            for more in (0, 16):
-                data = self._drawn({name: size + more for name, size in zip(
-                    self._names, itertools.cycle(sizes))})
-                try:
-                    rolled, wanted = (True, self._checkpoint.rolled(data)) if (
-                        self._unrolled) else self._checkpoint.outputs(data)
-                    self.run(data, wanted, rolled)
-                except ExportError:
-                    raise
-                except EndedError:
-                    refused += 1
-                    break
-                except ValueError:
-                    refused += more > 0
-                else:
-                    break
-        return 'checked', 'outputs differ by %.1g of the largest value at most from those of the ' \
-            'checkpoint in %s, for %s%s%s' % (
-                self._worst, self._checkpoint.name, '; '.join(self._said),
-                ', which does not take the other sizes that were tried' if refused else '',
-                '. Rounding alone moves them by %.1g' % self._rounding if self._rounding else '')
 
     # ---- the node to blame
 

@@ -18,11 +18,12 @@ from .._graph.reading import graph_to_json
 from .model import Model
 from .reference import Data, Run, Runner, needed, refusing
 
-__all__ = ['EndedError', 'of_mxnet', 'serve']
+__all__ = ['EndedError', 'begin', 'forget', 'of_mxnet', 'serve']
 
-#: Keeps MXNet from fusing operators, which gives wrong numbers (docs/mxnet-defects.md).
-_UNFUSED = {'MXNET_SUBGRAPH_BACKEND': 'NONE', 'MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE': '1',
-            'MXNET_ENGINE_TYPE': 'NaiveEngine'}
+#: MXNet fuses no operators, which gives wrong numbers (docs/mxnet-defects.md), and runs each at
+#: once: small arrays wait for threads longer than they take.
+_SETTINGS = {'MXNET_SUBGRAPH_BACKEND': 'NONE', 'MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE': '1',
+             'MXNET_ENGINE_TYPE': 'NaiveEngine'}
 #: How many seconds a run may take, and the import of MXNet.
 _LIMIT, _START = 60, 600
 _CODE = 'import sys; sys.path[:] = %r; from mxrnn.interop.mxnet_process import serve; serve()'
@@ -32,12 +33,24 @@ class EndedError(ValueError):
     """MXNet has ended its process, or had to be ended, and gives no outputs."""
 
 
+def begin() -> None:
+    """Begin to import MXNet there, if it is installed: `of_mxnet` waits for it."""
+    with _lock:
+        _child.begin()
+
+
 def of_mxnet() -> tuple[str, Runner] | None:
     """MXNet, if it can be imported."""
     with _lock:
-        if _child.start():
+        if _child.ready():
             return 'MXNet', lambda model: lambda rolled: _Run(model, rolled)
     return None
+
+
+def forget() -> None:
+    """Let the process free the model that it has; it ends where MXNet cannot."""
+    with _lock:
+        _child.forget()
 
 
 class _Run:
@@ -62,40 +75,62 @@ class _Child:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._owner, self._model = 0, None  # type: int, Model | None
+        self._is_ready = False
 
-    def start(self) -> bool:
-        """Start it if it does not run; returns whether it has MXNet."""
-        if self._process is not None and self._owner == os.getpid() and (
-                self._process.poll() is None):
+    def _runs(self) -> bool:
+        return self._process is not None and self._owner == os.getpid() and (
+            self._process.poll() is None)
+
+    def begin(self) -> bool:
+        """Start it if it does not run; returns whether it does."""
+        if self._runs():
             return True
         try:
             if importlib.util.find_spec('mxnet') is None:
                 return False
         except (ImportError, ValueError):
             return False
-        self._owner, self._model = os.getpid(), None
+        self._owner, self._model, self._is_ready = os.getpid(), None, False
         try:
             self._process = subprocess.Popen(
                 [sys.executable, '-c', _CODE % [str(each) for each in sys.path]],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                env={**os.environ, **_UNFUSED})
+                env={**os.environ, **_SETTINGS})
         except (OSError, TypeError):  # no process can be started, or there is no executable
             self._process = None
             return False
         atexit.register(_end_own, self._process, self._owner)
-        return self._receive(self._process, _START) == 'ready'
+        return True
+
+    def ready(self) -> bool:
+        """Start it if it does not run; returns whether it has MXNet."""
+        if not self.begin() or self._process is None:
+            return False
+        self._is_ready = self._is_ready or self._receive(self._process, _START) == 'ready'
+        return self._is_ready
 
     def ask(self, model: Model, rolled: int | None, data: Data) -> Any:
         """The outputs, or a sentence that says why there are none; None if it has ended."""
-        if not self.start() or self._process is None or self._process.stdin is None:
+        reply = self._told((None if self._model is model else model, rolled, dict(data)))
+        self._model = model
+        return reply
+
+    def forget(self) -> None:
+        """Let it free its model."""
+        if self._runs() and self._model is not None and self._told(None) != 'freed' and (
+                self._process is not None):
+            _end(self._process)
+        self._model = None
+
+    def _told(self, what: object) -> Any:
+        """What it answers to this."""
+        if not self.ready() or self._process is None or self._process.stdin is None:
             return None
         try:
-            pickle.dump((None if self._model is model else model, rolled, dict(data)),
-                        self._process.stdin, protocol=4)
+            pickle.dump(what, self._process.stdin, protocol=4)
             self._process.stdin.flush()
         except OSError:
             return None
-        self._model = model
         return self._receive(self._process)
 
     def _receive(self, process: subprocess.Popen[bytes], limit: float = _LIMIT) -> Any:
@@ -146,22 +181,28 @@ def serve() -> None:
     from .._runtime.mxnet import mx
     mx.nd  # noqa: B018  (imported when it is first used)
     _send(replies, 'ready')
+    graph: Graph | None = None
     runs: dict[int | None, Run] = {}
-    model: Model | None = None
+    params: dict[str, Any] = {}
     while True:
         try:
-            new, rolled, data = pickle.load(sys.stdin.buffer)
+            asked = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
+        if asked is None:
+            graph, runs, params = None, {}, {}
+            _send(replies, 'freed' if not _failed else 'kept')
+            continue
+        model, rolled, data = asked
         try:
-            if new is not None:
-                model, runs = new, {}
+            if model is not None:
                 # Copies, as oneDNN changes the order of weights where they are.
                 params = {name: mx.nd.array(array, dtype=array.dtype)
                           for each in (model.arg_params, model.aux_params)
                           for name, array in each.items()}
-            if model is not None and rolled not in runs:
-                runs[rolled] = _in_mxnet(mx, model.graph, params, rolled)
+                graph, runs = _predictions(model.graph), {}
+            if graph is not None and rolled not in runs:
+                runs[rolled] = _in_mxnet(mx, graph, params, rolled)
             _send(replies, runs[rolled](data))
         except Exception as error:  # whatever it is, it is what MXNet says
             _send(replies, str(error) or repr(error))
@@ -173,10 +214,10 @@ def _send(replies: BinaryIO, what: object) -> None:
 
 
 def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any], rolled: int | None) -> Run:
-    symbol = mx.sym.load_json(_predictions(graph))
     if rolled is not None:
-        from .._inference.rewriting import roll
-        symbol = roll(symbol, training=False, length=rolled or None)
+        from .._inference.rewriting import rolled_graph
+        graph = rolled_graph(graph, False, rolled or None)
+    symbol = mx.sym.load_json(graph_to_json(graph, indent=None))
     names, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
 
     def run(data: Data) -> list[np.ndarray]:
@@ -198,8 +239,8 @@ def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any], rolled: int | No
     return run
 
 
-def _predictions(graph: Graph) -> str:
-    """JSON of the graph for MXNet, in which loss heads read a label's variable as it is.
+def _predictions(graph: Graph) -> Graph:
+    """The graph for MXNet, in which loss heads read a label's variable as it is.
 
     Its shape then follows from the prediction's, whatever the program makes of its labels. softmax
     gets a temperature: without one it may end the process (docs/mxnet-defects.md).
@@ -214,7 +255,7 @@ def _predictions(graph: Graph) -> str:
                 own[entry] if entry in own and graph.nodes[own[entry].node].name not in read
                 else entry for entry in node.inputs))
         nodes.append(node)
-    return graph_to_json(graph._replace(nodes=tuple(nodes)).ending_in(graph.heads), indent=None)
+    return graph._replace(nodes=tuple(nodes)).ending_in(graph.heads)
 
 
 def _with_temperature(node: Node) -> Node:

@@ -223,6 +223,25 @@ def test_weights_are_left_as_they_are(model, tmp_path):
         np.testing.assert_array_equal(model.arg_params[name], array)
 
 
+def test_other_sizes_that_are_refused_are_named_with_the_node(tmp_path):
+    whole = mx.sym.SliceChannel(scores(), num_outputs=2, axis=1, name='halves')
+    model, _ = model_for(mx.sym.Concat(*whole, dim=2), {'data': (2, 4, 5)})
+    _, said = write_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 'time', 5)}).checked
+    assert 'Other sizes: ' in said and '(20, 27, 5)' in said and 'halves' in said
+
+
+@pytest.mark.parametrize('fails', [False, True])
+def test_the_process_of_mxnet_keeps_no_model(fails, model, tmp_path, monkeypatch):
+    if fails:
+        monkeypatch.setattr(export_check._Check, 'run', lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            written('onnx', model, tmp_path / 'a.onnx')
+    else:
+        written('onnx', model, tmp_path / 'a.onnx')
+    assert mxnet_process._child._model is None
+    assert mxnet_process.of_mxnet()[1](model)(None)({'data': np.zeros((2, 4, 5), 'f')})
+
+
 def test_an_interrupted_check_leaves_no_answer_to_the_next(model, tmp_path, monkeypatch):
     def interrupted(pipe):
         raise KeyboardInterrupt

@@ -12,6 +12,7 @@ from ..._graph.graph import Graph
 from ..export_check import check_export, log_unchecked
 from ..file_runners import ExportedFile, open_content, open_file
 from ..model import Model
+from ..mxnet_process import begin
 from ..registry import ExportError
 
 __all__ = ['encoder_of', 'ExportError', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
@@ -118,6 +119,8 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
     refuse_checkpoint('path', path)
     encoder = encoder_of(path)
     export = _conversion().exportable
+    if check:
+        begin()
     written: Written = export(model, inputs, types, outputs, roll, certify_by,
                               os.path.basename(encoder) if states else '')
     files = {path: written.content}

@@ -30,15 +30,15 @@ def guarded(graph: Graph, params: Mapping[str, np.ndarray],
                 later.setdefault(name, []).append(axis)
     if not later:
         return {}
-    numbers = dict(zip([size for size in first if isinstance(size, str)],
-                       itertools.cycle(_PRIMES)))
+    numbers: dict[Any, int] = dict(zip([size for size in first if isinstance(size, str)],
+                                       itertools.cycle(_PRIMES)))
 
     def fits(*at: Any) -> bool:
         """Whether the graph takes an array in which the axis `at` alone has a size of 1."""
         shapes = {**{name: array.shape for name, array in params.items()}, **{
-            name: [1 if (name, axis) == at else numbers.get(size, size)
+            name: [1 if (name, axis) == at else int(numbers.get(size, size))
                    for axis, size in enumerate(shape)] for name, shape in inputs.items()}}
-        return not infer(graph, {places[name]: [(int(size),) for size in shape]
+        return not infer(graph, {places[name]: [(size,) for size in shape]
                                  for name, shape in shapes.items() if name in places}).faults
     if not fits():
         return {}

@@ -14,6 +14,7 @@ from ..._graph.rolling import roll as roll_up
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
 from ..model import Model
+from ..mxnet_process import begin
 from ..reference import needed
 from ..registry import ExportError
 from ..stateful import shapes_found
@@ -68,6 +69,8 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool
     """Write the file of `save_torch`; returns how it was checked, or why not, with a title."""
     path = os.fspath(path)
     refuse_checkpoint('path', path)
+    if check:
+        begin()
     try:
         with replacing([path]) as stage:
             place = os.path.join(stage, os.path.basename(path))
