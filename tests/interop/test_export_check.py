@@ -194,7 +194,7 @@ def test_mxnet_fuses_nothing_in_a_check(tmp_path):
 
 
 #: What the graph tells of the sizes of inputs is too little to run it.
-UNTOLD = 'text_of_images', 'tree_of_cells'
+UNTOLD = 'text_of_images', 'tree_of_cells', 'ocr_of_columns_behind_rows'
 
 
 @pytest.mark.parametrize('form', ['onnx', 'onnx in steps', 'torch', 'torch in steps'])
@@ -228,6 +228,14 @@ def test_other_sizes_that_are_refused_are_named_with_the_node(tmp_path):
     model, _ = model_for(mx.sym.Concat(*whole, dim=2), {'data': (2, 4, 5)})
     _, said = write_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 'time', 5)}).checked
     assert 'Other sizes: ' in said and '(20, 27, 5)' in said and 'halves' in said
+
+
+@pytest.mark.parametrize('write', [
+    interop.to_onnx, lambda model, path, check: interop.save_torch(
+        interop.to_torch(model), path, check=check)])
+def test_nothing_is_said_where_no_check_is_wanted(write, model, tmp_path, caplog):
+    write(model, str(tmp_path / 'a.onnx'), check=False)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize('fails', [False, True])

@@ -82,6 +82,7 @@ class _Single:
 
     def own(self, text: str, name: str = 'y') -> str:
         """A variable that is set to a text."""
+        name += str(len(self.lines) or '')
         self.lines.append('    %s = %s' % (name, text))
         return name
 
