@@ -212,10 +212,12 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.export import write_source
     from .interop._source.output_files import check_target as check_source
+    from .interop.graph_notes import capped
     check_source(options.source)
     model = load(options)
-    return model, [options.source, os.path.splitext(options.source)[0] + '.pt'], write_source(
-        model, options.source, shapes, types, options.output, options.states)
+    remarks = write_source(model, options.source, shapes, types, options.output, options.states)
+    return model, [options.source, os.path.splitext(options.source)[0] + '.pt'], [
+        *remarks, *capped(model.graph)]
 
 
 def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
@@ -227,6 +229,7 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     from .interop import to_torch  # says what to install, before anything is read
     from .interop._source.output_files import is_source
     from .interop._torch.save_file import write_torch
+    from .interop.graph_notes import capped
     from .interop.stateful import LEFT_OUT
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch):
@@ -238,8 +241,9 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     checked = write_torch(module, options.torch, not options.no_check)
     kept = {*module.outputs, *(module.encoder.outputs if module.encoder is not None else ())}
     left = [name for name in options.output or model.outputs if name not in kept]
-    return model, [options.torch], [('note', LEFT_OUT % ', '.join(left))] * bool(left) + (
-        [checked] if checked[0] else [])
+    return model, [options.torch], [
+        *[('note', LEFT_OUT % ', '.join(left))] * bool(left), *capped(model.graph),
+        *[checked] * bool(checked[0])]
 
 
 def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]

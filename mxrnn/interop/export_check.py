@@ -23,12 +23,12 @@ __all__ = ['check_export', 'log_unchecked', 'tolerance']
 _log = logging.getLogger('mxrnn.interop')
 
 #: Sizes of axes of any size, in the order of their names: where the graph has no number of its own,
-#: and two more that it surely was not unrolled for. Images may need a larger one.
-_LARGE = 32
+#: and two more that it surely was not unrolled for. Images may need others.
+_IMAGES = 8, 16, 32
 _SIZES = (3, 2, 5, 4, 7, 6), (4, 11, 6, 13, 8, 15), (2, 16, 9, 5, 12, 10)
 #: How many sets of own sizes are tried; how many times the effect of rounding is no difference,
 #: and from which effect on nothing is compared.
-_TRIES, _NOISE, _CHAOS = 16, 16, 1e-3
+_TRIES, _NOISE, _CHAOS = 64, 16, 1e-3
 #: What onnxruntime says of operators of ONNX that it cannot run, as an LSTM of float64.
 _LACKS = 'does not support', 'NOT_IMPLEMENTED'
 _REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
@@ -158,8 +158,8 @@ class _Check:
         steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
                         if node.op == 'SliceChannel' and node.squeeze_axis})
         names = [name for name in inputs.names if name != 'batch']
-        for chosen in itertools.islice(itertools.product(
-                [*steps, 0, _LARGE], repeat=len(names)), _TRIES):
+        tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4) for size in steps)]
+        for chosen in itertools.islice(itertools.product(tried, repeat=len(names)), _TRIES):
             data = inputs.drawn(sizes={**self._sizes(0), **{
                 name: size for name, size in zip(names, chosen) if size}})
             own = any(size in steps for size in chosen)

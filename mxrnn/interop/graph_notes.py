@@ -14,7 +14,7 @@ from .model import Model
 from .registry import ExportError
 from .stateful import shapes_found
 
-__all__ = ['remarks']
+__all__ = ['capped', 'remarks']
 
 
 def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False
@@ -40,6 +40,13 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         sentences += _bucket(rolled, any(' steps: ' in each for each in notes),
                              {size for shape in given.values() for size in shape})
     return sentences
+
+
+def capped(graph: Graph) -> list[tuple[str, str]]:
+    """What to say, with titles, of lengths that a module of torch counts up to a number."""
+    return [('note', 'lengths count up to %d steps, the number in the graph: longer ones are '
+             'clipped. --onnx with an axis time:%d in --input makes it any' % (most, most))
+            for most in sorted(bounds(graph))]
 
 
 def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[Any]]) -> list[str]:

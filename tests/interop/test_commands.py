@@ -313,6 +313,18 @@ def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path,
     assert 'scores_output  TYPE_FP32  [ -1, 5 ]  batch*time x 5' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('option, end', [('--torch', '.pt'), ('--source', '.py')])
+@pytest.mark.parametrize('kind', ['ordinary', 'fused'])
+def test_lengths_that_are_capped_are_noted(kind, option, end, tmp_path, capsys):
+    pytest.importorskip('torch')
+    cell = rnn.LSTMCell(6, 'lstm_') if kind == 'ordinary' else rnn.FusedRNNCell(6, prefix='lstm_')
+    symbol, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True,
+                            valid_length=mx.sym.Variable('lengths'))
+    save(tmp_path / 'a', symbol, cell, {'data': (2, 4, 3), 'lengths': (2,)})
+    assert command('export', tmp_path / 'a', option, tmp_path / ('b' + end)) == 0
+    assert 'lengths count up to 4 steps' in ' '.join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize('ends', ['lengths', 'reshape'])
 @pytest.mark.parametrize('runner', ['MXNet', 'torch'])
 def test_a_file_of_any_length_is_compared_at_others(ends, runner, tmp_path, capsys):
