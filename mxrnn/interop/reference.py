@@ -131,7 +131,8 @@ def run_module(module: Any, what: str, data: Data) -> list[np.ndarray]:
     given = {name: torch.from_numpy(data[name]) for name in module.inputs if name in data}
     with torch.no_grad(), refusing('torch', what, data):
         results = module.eval()(**given)
-    return [each.numpy() for each in (results if isinstance(results, tuple) else (results,))]
+    return [each.detach().numpy() for each in (
+        results if isinstance(results, tuple) else (results,))]  # a weight may be an output
 
 
 @contextlib.contextmanager
