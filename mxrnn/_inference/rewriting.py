@@ -212,8 +212,7 @@ def _symbol(graph: Graph) -> mx.sym.Symbol:
 
 def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = None
          ) -> mx.sym.Symbol:
-    """A Symbol that computes what `symbol` does, whose recurrences are no longer unrolled: it takes
-    sequences of any length, and most of it runs at the speed of sym.RNN.
+    """Roll up the recurrences of `symbol`: any length, and mostly the speed of sym.RNN.
 
     Parameters
     ----------
@@ -249,9 +248,8 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
     Examples
     --------
     >>> import mxrnn as rnn
-    >>> from mxrnn import mx
-    >>> outputs, _ = rnn.LSTMCell(16, prefix='lstm_').unroll(20, mx.sym.Variable('x'),
-    ...                                                      merge_outputs=True)
+    >>> x = rnn.mx.sym.Variable('x')
+    >>> outputs, _ = rnn.LSTMCell(16, prefix='lstm_').unroll(20, x, merge_outputs=True)
     >>> rolled = rnn.roll(outputs)
     >>> len(outputs.get_internals()), len(rolled.get_internals())
     (368, 19)
@@ -260,8 +258,7 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
     """
     _check.instance('symbol', symbol, mx.sym.Symbol, 'a Symbol')
     _check.flag('training', training)
-    if length is not None:
-        _check.integer('length', length, 1)
+    _check.integer('length', 1 if length is None else length, 1)
     graph = graph_of(symbol)
     rolled = rolled_graph(graph, training, length)
     return symbol if rolled is graph else _symbol(rolled)
@@ -269,12 +266,10 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
 
 def rolled_graph(graph: Graph, training: bool, length: int | None) -> Graph:
     """`roll` for the graph of a Symbol: for this MXNet, or `graph` itself."""
-    def judge(values: Values, what: Kernel | Loop) -> str | None:
-        return _fault(values, what, training)
-    rolled = roll_graph(graph, training=training, length=length, judge=judge).graph
+    rolled = roll_graph(graph, training=training, length=length,
+                        judge=lambda values, what: _fault(values, what, training)).graph
     return graph if rolled is graph else _with_shapes(rolled._replace(nodes=tuple([
-        node._replace(subgraphs=tuple(map(_body, node.subgraphs)))
-        for node in rolled.nodes])))
+        node._replace(subgraphs=tuple(map(_body, node.subgraphs))) for node in rolled.nodes])))
 
 
 def _body(body: Graph) -> Graph:
