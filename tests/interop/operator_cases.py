@@ -1,9 +1,11 @@
 """Operators to try, each with its inputs: one list for torch and ONNX."""
 from __future__ import annotations
 
-from typing import Any, Callable
+import re
+from typing import Any, Callable, Iterable
 
 import numpy as np
+import pytest
 
 from .. import mx
 from ..running import random_value
@@ -488,3 +490,14 @@ for _name in ('plus minus rminus mul div rdiv maximum minimum mod rmod power rpo
             lambda name=_name, number=_number: getattr(INTERNAL, '_%s_scalar' % name)(
                 A, scalar=number, is_int=False), train=False,
             a=np.array([-7, -3, -2, -1, 1, 2, 3, 7], 'int32'))
+
+#: Cases of one operator with many numbers or settings, of which the others have one each.
+MANY = re.compile(r'.*_scalar_(-|\d|inf|nan|of_).*|.*_keep_[01]|.*_exclude_all(_of_nan)?'
+                  r'|SoftmaxOutput(_\w+)?_(null|batch|valid)(_\w+)?|.*_of_int32')
+
+
+def each_name(names: Iterable[str] = OPS) -> Any:
+    """Parametrizes `name`."""
+    return pytest.mark.parametrize('name', [
+        pytest.param(name, marks=[pytest.mark.nightly] * bool(MANY.fullmatch(name)))
+        for name in names])

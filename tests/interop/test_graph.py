@@ -9,7 +9,7 @@ import pytest
 from mxrnn.interop import Entry, Node, attr_value, graph_from_json, graph_to_json
 
 from .. import mx, rnn
-from ..cases import CASES, OURS
+from ..cases import CASES, OURS, each
 from ..running import flat, inputs
 
 V = mx.sym.Variable
@@ -61,7 +61,7 @@ def test_names_are_those_of_mxnet(name):
     like_mxnet(OPERATORS[name]())
 
 
-@pytest.mark.parametrize('case', CASES + OURS, ids=str)
+@each(CASES + OURS)
 def test_graphs_of_cells_are_read(case):
     outputs, states = case.make(rnn).unroll(3, inputs('symbol', 3), merge_outputs=True)
     like_mxnet(mx.sym.Group([outputs] + flat(states)))

@@ -10,7 +10,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, rnn
-from ..cases import CASES, OURS
+from ..cases import CASES, OURS, each
 from ..running import begin_state, flat, inputs, quiet
 from .compare import assert_equal, run_both, torch
 
@@ -51,19 +51,19 @@ def check(case, form, layout='NTC'):
 
 
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-@pytest.mark.parametrize('case', BOUND, ids=str)
+@each(BOUND)
 def test_unrolled(case, layout):
     check(case, 'unroll', layout)
 
 
 @pytest.mark.parametrize('form', ['fuse', 'valid_length', 'fuse valid_length'])
-@pytest.mark.parametrize('case', BOUND, ids=str)
+@each(BOUND)
 def test_fuse_and_valid_length(case, form):
     check(case, form)
 
 
-@pytest.mark.parametrize('case', [case for case in BOUND if not case.fused and case.begins and
-                                  case.name.startswith('conv')], ids=str)
+@each([case for case in BOUND if not case.fused and case.begins and
+                                  case.name.startswith('conv')])
 def test_convolutions_in_float64(case):
     cell = quiet(case.make(rnn))
     outputs, states = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True,
@@ -73,12 +73,12 @@ def test_convolutions_in_float64(case):
 
 
 @pytest.mark.parametrize('form', ['dynamic', 'dynamic valid_length'])
-@pytest.mark.parametrize('case', [case for case in BOUND if case.loops], ids=str)
+@each([case for case in BOUND if case.loops])
 def test_dynamic_unroll(case, form):
     check(case, form)
 
 
-@pytest.mark.parametrize('case', [case for case in BOUND if case.can_step][:12], ids=str)
+@each([case for case in BOUND if case.can_step][:12])
 def test_steps_as_a_list(case):
     outputs, states = quiet(case.make(rnn)).unroll(3, inputs('list', 3), merge_outputs=False)
     assert_equal(run_both([*outputs, *flat(states)], {

@@ -16,7 +16,7 @@ import mxrnn
 from mxrnn import interop
 
 from .. import mx, rnn
-from ..cases import CASES, OURS
+from ..cases import CASES, OURS, TYPICAL
 from ..checkpoints import without_checksum
 from ..comparing import same
 from ..running import flat, quiet, random_value
@@ -63,7 +63,8 @@ def content(*paths):
 
 
 @pytest.mark.parametrize('case, form', [
-    pytest.param(case, form, id='%s-%s' % (case, form)) for case in BOUND
+    pytest.param(case, form, id='%s-%s' % (case, form),
+                 marks=[pytest.mark.nightly] * (case.name not in TYPICAL)) for case in BOUND
     for form in ['unroll', 'fuse', 'valid_length', 'fuse valid_length', *['dynamic'] * case.loops]])
 def test_weights_are_packed_and_written_as_they_were(case, form, tmp_path):
     cell = quiet(case.make(rnn))

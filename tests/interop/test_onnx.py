@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from .. import mx, rnn
+from ..cases import each
 from ..running import random_value
 from .compositions import WIDTH, composition
 from .forms import BOUND, EVERY
@@ -70,7 +71,7 @@ def serve(symbol, step, layout='NTC', free=None):
     return False
 
 
-@pytest.mark.parametrize('case', BOUND, ids=str)
+@each(BOUND)
 def test_every_cell_unrolled(case):
     serve(unrolled(case.make(rnn), 'whole'), case.step)
 

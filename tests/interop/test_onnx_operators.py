@@ -12,7 +12,7 @@ from mxrnn.interop import graph_from_json
 
 from .. import mx
 from .onnx_runs import compare, exported, session
-from .operator_cases import OPS
+from .operator_cases import OPS, each_name
 
 from mxrnn.interop._onnx import ExportError  # noqa: E402, I001  isort: skip
 
@@ -36,7 +36,7 @@ REFUSED = {
 _LONGEST = sorted(REFUSED, key=len, reverse=True)
 
 
-@pytest.mark.parametrize('name', OPS)
+@each_name()
 def test_cases_of_both_back_ends(name):
     op = OPS[name]
     symbol = mx.sym.Group(list(op.build()))

@@ -12,7 +12,7 @@ from mxrnn import interop
 
 from .. import mx
 from .compare import assert_equal, run_both, torch
-from .operator_cases import OPS, Op
+from .operator_cases import OPS, Op, each_name
 
 import mxrnn.interop._torch.interpreter  # noqa: E402, F401, I001  isort: skip
 from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip
@@ -24,7 +24,7 @@ def run(op: Op) -> Any:
     return run_both(list(op.build()), shapes, train=op.train, values=values, fixed=op.fixed)
 
 
-@pytest.mark.parametrize('name', OPS)
+@each_name()
 def test_like_mxnet(name):
     both = run(OPS[name])
     assert_equal(both, 2e-6, 2e-5)

@@ -7,7 +7,7 @@ from mxrnn import interop
 from mxrnn._graph.rolling import roll
 
 from .. import mx, rnn
-from ..cases import CASES, OURS
+from ..cases import CASES, OURS, each
 from ..running import begin_state, inputs, quiet
 from .compare import assert_equal
 from .compositions import composition
@@ -35,7 +35,7 @@ def data_shape(case, layout, batch, length):
 
 
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-@pytest.mark.parametrize('case', BOUND, ids=str)
+@each(BOUND)
 def test_outputs_at_any_length(case, layout):
     rolled = check_rolled(unrolled(case.make(rnn), 4, layout=layout))
     if case in RECURRENT:
@@ -48,7 +48,7 @@ def test_outputs_at_any_length(case, layout):
         assert_equal(run_rolled(rolled, bound, shapes), tolerance(case))
 
 
-@pytest.mark.parametrize('case', RECURRENT, ids=str)
+@each(RECURRENT)
 def test_gradients(case):
     symbol = unrolled(quiet(case.make(rnn)), 4)
     shapes = data_shape(case, 'NTC', 3, 4)
@@ -57,9 +57,9 @@ def test_gradients(case):
                  tolerance(case))
 
 
-@pytest.mark.parametrize('case', [case for case in RECURRENT if case.begins and not
+@each([case for case in RECURRENT if case.begins and not
                                   case.name.startswith('conv') and not case.random
-                                  and not any(part in case.name for part in ROUNDED)], ids=str)
+                                  and not any(part in case.name for part in ROUNDED)])
 def test_in_float64(case):
     cell = case.make(rnn)
     symbol = unrolled(cell, 3, begin_state=begin_state(cell, 'default', dtype='float64'))
@@ -68,7 +68,7 @@ def test_in_float64(case):
     assert_equal(run_rolled(check_rolled(symbol, training=True), bound, shapes), 1e-12, 1e-12)
 
 
-@pytest.mark.parametrize('case', [case for case in RECURRENT if case.can_step], ids=str)
+@each([case for case in RECURRENT if case.can_step])
 def test_lists_of_steps(case):
     symbol = unrolled(case.make(rnn), 3, inputs('list', 3), merge_outputs=False)
     shapes = {'data_t%d' % t: (2, *case.step) for t in range(3)}
@@ -78,7 +78,7 @@ def test_lists_of_steps(case):
 
 
 @pytest.mark.parametrize('kind', ['variable', 'zeros'])
-@pytest.mark.parametrize('case', [case for case in RECURRENT if case.begins], ids=str)
+@each([case for case in RECURRENT if case.begins])
 def test_begin_states(case, kind):
     cell = case.make(rnn)
     states = begin_state(cell, kind)

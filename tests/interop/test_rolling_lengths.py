@@ -9,6 +9,7 @@ from mxrnn._graph.rolling import bounds, certify, fixed_by, roll
 
 from .. import mx, rnn
 from ..cases import CASES, OURS
+from ..cases import each as each_of
 from ..running import random_value
 from .compare import assert_equal
 from .rolling import assert_same, bind, outputs_of, run_rolled, unrolled, values_of
@@ -25,7 +26,7 @@ def graph_of(symbol):
     return interop.graph_from_json(symbol.tojson())
 
 
-@pytest.mark.parametrize('case', CELLS, ids=str)
+@each_of(CELLS)
 def test_graphs_of_two_buckets_are_one(case):
     first, second = (graph_of(unrolled(case.make(rnn), length)) for length in (7, 11))
     rolled = certify(first, second)

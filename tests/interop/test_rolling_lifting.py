@@ -20,7 +20,7 @@ from mxrnn.interop import graph_from_json, graph_to_json
 from .. import mx
 from ..running import random_value
 from .compare import assert_equal
-from .operator_cases import OPS, Op
+from .operator_cases import OPS, Op, each_name
 from .rolling import bind, run_rolled
 
 S = mx.sym
@@ -78,7 +78,7 @@ def lifted(graph, node, names, moving, ranks):
     return writer.graph([Entry(entry.node, head.output) for head in graph.heads])
 
 
-@pytest.mark.parametrize('name', [*OPS, *FURTHER])
+@each_name([*OPS, *FURTHER])
 def test_all_steps_at_once(name):
     op = OPS.get(name) or FURTHER[name]
     symbol = op.build()
@@ -132,7 +132,7 @@ RANKS = {
     **{name: (op.build, op.inputs) for name, op in OPS.items()}}
 
 
-@pytest.mark.parametrize('name', RANKS)
+@each_name(RANKS)
 def test_ranks_are_those_of_mxnet(name):
     build, inputs = RANKS[name]
     symbol = build()

@@ -20,7 +20,7 @@ from mxrnn.interop.registry import TORCH
 
 from .. import mx, rnn
 from ..running import random_value
-from .operator_cases import OPS
+from .operator_cases import OPS, each_name
 from .test_programs_leave import model_of
 
 #: The number of axes of their outputs depends on sizes of their inputs.
@@ -53,7 +53,7 @@ def inferred_by_mxnet(symbol, shapes):
     return dict(zip(internals.list_outputs(), found))
 
 
-@pytest.mark.parametrize('name', OPS)
+@each_name()
 def test_sizes(name):
     """Those of all values are MXNet's, for three random assignments of what is open in inputs."""
     case = OPS[name]
@@ -128,7 +128,7 @@ def kept(graph, values, name, at):
             yield number, sizes, factors.index(axis)
 
 
-@pytest.mark.parametrize('name', OPS)
+@each_name()
 def test_kept_axes(name):
     """Another step of an input changes that step alone of the axes that are kept."""
     case = OPS[name]

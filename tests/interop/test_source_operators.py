@@ -15,7 +15,7 @@ from mxrnn import interop
 from .. import mx, ours
 from ..running import random_value
 from .compare import difference, torch
-from .operator_cases import OPS
+from .operator_cases import OPS, each_name
 from .sources import check, generate, model_of, run_mxnet
 
 from mxrnn.interop._source.class_writer import File  # noqa: E402, I001  isort: skip
@@ -79,7 +79,7 @@ CASES = [name for name in OPS if not re.search(r'_scalar_(-?inf|0.0|-2.0|1e.*|.*
                                                  name)]
 
 
-@pytest.mark.parametrize('name', CASES)
+@each_name(CASES)
 def test_like_mxnet(name):
     op = OPS[name]
     symbol = mx.sym.Group(list(op.build()))

@@ -14,6 +14,7 @@ import mxrnn
 from mxrnn import interop
 
 from .. import mx, rnn
+from ..cases import each as each_of
 from ..running import random_value
 from .compositions import WIDTH, composition
 from .forms import BOUND
@@ -85,7 +86,7 @@ def step_apart(stepper, states, data, expected, chunks):
 STATELESS = ('dropout', 'dropout_prefix', 'dropout_zero', 'residual_of_dropout', 'stack_empty')
 
 
-@pytest.mark.parametrize('case', BOUND, ids=str)
+@each_of(BOUND)
 def test_every_cell(case, tmp_path):
     model, data = model_for(unrolled(case.make(rnn), 'whole'), {'data': (2, 3, *case.step)})
     inputs = {'data': ('batch', 'time', *case.step)}
