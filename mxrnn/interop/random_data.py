@@ -8,7 +8,7 @@ import numpy as np
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operators import Input, has, row
 
-__all__ = ['data_for', 'settle_shapes']
+__all__ = ['data_for', 'is_looked_up', 'settle_shapes']
 
 #: Operators that put the elements of all inputs into one array.
 _JOINS = frozenset(('Concat', 'stack', 'add_n'))
@@ -65,6 +65,11 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
     if len(shape) == 1:
         return random.randint(1, steps + 1, shape).astype('float32')
     return random.normal(size=shape).astype(kind)
+
+
+def is_looked_up(graph: Graph, name: str) -> bool:
+    """Whether an input has numbers of words, or other places in a table."""
+    return any(reader.input.role == 'index' for reader in _readers(graph, name))
 
 
 def _labels(reader: _InputReader, shape: tuple[int, ...], random: np.random.RandomState

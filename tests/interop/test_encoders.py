@@ -75,10 +75,11 @@ def test_sources(case):
     model, data, wanted = translated(case)
     module = generate(model, states=True).module
     given = {name: torch.as_tensor(array) for name, array in data.items() if name != 'target'}
+    given['source'] = given['source'].long()  # numbers of words may be integers
     with torch.no_grad():
         states, parts = module.encode(**given), []
         for begin, count in zip((0, 1, 3), CHUNKS):
-            words = torch.as_tensor(target_of(data, case, begin, count))
+            words = torch.as_tensor(target_of(data, case, begin, count)).long()
             found, states = module.steps(words if case[-1] == 'NTC' else words.T, states)
             parts.append(by_sequence(found.numpy(), count, case))
     assert apart(parts, wanted) < 1e-6

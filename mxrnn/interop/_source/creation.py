@@ -6,6 +6,7 @@ from typing import Any, Callable, Sequence
 from ..._graph.graph import Node
 from ..._graph.operators import numbers_of
 from .._torch.creation import DRAWS
+from ..random_data import is_looked_up
 from .emitters import Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
 from .pasting import literal
@@ -15,18 +16,25 @@ __all__ = ['made']
 
 def made(scope: MethodWriter, function: str, *arguments: str) -> str:
     """A call of a function of torch that makes an array where the method's first argument is."""
+    return _made(scope, scope.arguments[0] if scope.arguments else None, function, *arguments)
+
+
+def _made(scope: MethodWriter, near: Expr | None, function: str, *arguments: str) -> str:
     kind = scope.dtypes[0]
     return 'torch.%s(%s%s%s)' % (
         function, ', '.join(arguments), '' if kind == 'float32' else ', dtype=torch.' + kind,
-        ', device=%s.device' % scope.arguments[0].of if scope.arguments else '')
+        '' if near is None else ', device=%s.device' % near.of)
 
 
 @emits('_zeros', '_ones')
 def _filled(scope: MethodWriter, node: Node) -> Emitted:
     name, sizes = node.op[1:], scope.sizes(scope.out[0])
+    words = {value.text for key, value in scope.inputs.items() if is_looked_up(scope.graph, key)}
     for near in scope.arguments:
-        if near.dtype == scope.dtypes[0]:
+        if near.dtype == scope.dtypes[0] and near.text not in words:
             return '%s.new_%s(%s)' % (near.of, name, sizes)
+        if near.text in words:  # which may be integers
+            return _made(scope, near, name, sizes)
     return made(scope, name, sizes)
 
 
