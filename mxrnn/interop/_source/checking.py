@@ -138,7 +138,7 @@ def _apart(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
         if one.shape != other.shape:
             raise ExportError('the source gives an output of shape %s in the place of %s'
                               % (tuple(one.shape), tuple(other.shape)))
-        worst = max(worst, difference(one.double().numpy(), other.double().numpy()))
+        worst = max(worst, difference(*(each.detach().double().numpy() for each in (one, other))))
     return worst
 
 
