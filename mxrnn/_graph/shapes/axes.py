@@ -14,7 +14,7 @@ from .sizes import Axis, Size, divide, parts, product, quotient, resolve, same
 from .unification import SizeError, unify
 
 __all__ = ['Axes', 'Factors', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike', 'as_long',
-           'broadcast_axes', 'enter', 'factors_of', 'first', 'match_factors', 'mixed',
+           'broadcast', 'broadcast_axes', 'enter', 'factors_of', 'first', 'match_factors', 'mixed',
            'mixed_along', 'mixed_axes', 'number_of', 'of_rank', 'open_axes', 'place_of',
            'replaced', 'rule']
 
@@ -98,6 +98,11 @@ def broadcast_axes(arrays: Iterable[Axes]) -> Axes:
             one if _is_one(other, one) else other if _is_one(one, other) else agree(one, other)
             for one, other in zip(longer[more:], shorter)]
     return result
+
+
+def broadcast(*shapes: Sequence[Size]) -> list[Size]:
+    """The shape of what arrays give together, if axes of 1 are repeated as needed."""
+    return list(map(product, broadcast_axes([[(size,) for size in shape] for shape in shapes])))
 
 
 def _is_one(axis: Factors, beside: Factors) -> bool:

@@ -11,7 +11,7 @@ from .ranks import ShapeSearch, ShapesError, UnclearShape, chain, is_parted, pla
 from .sizes import Axis, resolve
 from .unification import share, suggest, taken
 
-__all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'found_shapes']
+__all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'cutting_numbers', 'found_shapes']
 
 #: Shapes as users give them.
 Named = Tuple[Union[int, str], ...]
@@ -140,6 +140,13 @@ def _with_numbers(search: ShapeSearch, table: Table, shapes: Mapping[str, Sequen
             for name, shape in found.items()}
 
 
+def cutting_numbers(graph: Graph, params: Mapping[str, Sequence[int]],
+                    shapes: Mapping[str, Sequence[int | str]]) -> set[int]:
+    """Numbers by which nodes cut axes that may have any size, of parameters and inputs of these
+    shapes."""
+    return _stated(graph, ShapeSearch(graph, params, shapes).table({}))
+
+
 def _stated(graph: Graph, table: Table) -> set[int]:
     """Numbers by which nodes cut axes that may have any size."""
     found: set[int] = set()
@@ -151,6 +158,8 @@ def _stated(graph: Graph, table: Table) -> set[int]:
             data = table.axes.get(node.inputs[0], [])
             found.update(end for axis, end in zip(data, node.end) if end is not None and any(
                 not isinstance(resolve(size), int) for size in axis))
+        if place in table.bodies:
+            found |= _stated(node.subgraphs[0], table.bodies[place])
     return found
 
 

@@ -20,7 +20,7 @@ from .sizes import (
     solution,
 )
 
-__all__ = ['SizeError', 'broadcast', 'settled', 'share', 'suggest', 'taken', 'unify', 'unify_all']
+__all__ = ['SizeError', 'settled', 'share', 'suggest', 'taken', 'unify', 'unify_all']
 
 #: Axes of so many elements are not looked for.
 _MOST = 4096
@@ -173,18 +173,3 @@ def unify_all(first: Sequence[Size], second: Sequence[Size]) -> tuple[Size, ...]
     if len(first) != len(second):
         raise SizeError('%d axes and %d axes' % (len(first), len(second)))
     return tuple(unify(*pair) for pair in zip(first, second))
-
-
-def broadcast(first: Sequence[Size], second: Sequence[Size]) -> tuple[Size, ...]:
-    """The shape of what two shapes give together, if axes of 1 are repeated as needed."""
-    rank = max(len(first), len(second))
-    pairs = zip((1,) * (rank - len(first)) + tuple(first),
-                (1,) * (rank - len(second)) + tuple(second))
-    result: list[Size] = []
-    for one, other in pairs:
-        one, other = resolve(one), resolve(other)
-        if one == 1 or other == 1:
-            result.append(other if one == 1 else one)
-        else:
-            result.append(unify(one, other))
-    return tuple(result)

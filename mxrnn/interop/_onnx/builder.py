@@ -10,8 +10,9 @@ from onnx.reference import ReferenceEvaluator
 
 from ..._check import DType
 from ..._graph.graph import Graph
+from ..._graph.shapes.axes import broadcast
 from ..._graph.shapes.sizes import Axis, Product, Size, Source, Sum, product, resolve, same
-from ..._graph.shapes.unification import SizeError, broadcast
+from ..._graph.shapes.unification import SizeError
 from ..registry import Unsupported
 
 if TYPE_CHECKING:
@@ -108,12 +109,12 @@ class Builder:
         self.constants: dict[str, np.ndarray] = {}
         #: Conditions, by the numbers 0 and 1 that they were turned into.
         self.conditions: dict[str, str] = {}
-        #: Numbers by which nodes cut axes that may have any size.
-        self.stated: set[int] = set()
         #: Arrays of nothing but zeros.
         self.zeros: set[str] = set()
         #: How the node that is being converted is called: names derive from it.
         self.current = 'node'
+        #: The shapes of its outputs, if they are inferred: None for sizes that nothing tells yet.
+        self.made: list[tuple[Size | None, ...]] = []
         #: By name in use: the last number that was put behind it.
         self._names: dict[str, int] = {}
         self._shared: dict[tuple[object, ...], str] = {}
@@ -147,6 +148,13 @@ class Builder:
         """The numbers of `value` if they are known at export."""
         return self.constants.get(value.name)
 
+    @property
+    def out(self) -> tuple[Size | None, ...]:
+        """The shape of the first output of the node that is being converted, as inferred."""
+        if not self.made:
+            raise Unsupported('an array of a shape that does not follow from its inputs')
+        return self.made[0]
+
     def axis(self, name: str, axis: int) -> Axis:
         """The size of an axis of the array `name` that only the file, when it runs, can know."""
         return Axis(Source(name, axis, self.scope))
@@ -161,9 +169,7 @@ class Builder:
         """An operator that treats each element alone; numbers get the type of `data`."""
         inputs = [data, *(each if isinstance(each, Value) else self.scalar(each, data)
                           for each in others)]
-        shape = data.shape
-        for value in inputs[1:]:
-            shape = broadcast(shape, value.shape)
+        shape = broadcast(*(value.shape for value in inputs))
         return self.node(op, inputs, shape, dtype, **attributes)
 
     def nodes(self, op: str, inputs: Sequence[Value | None],
@@ -204,30 +210,36 @@ class Builder:
         return [Value(name, tuple(array.shape), array.dtype)
                 for name, array in zip(record.outputs, arrays)]
 
-    def vector(self, sizes: Sequence[Size]) -> Value:
+    def vector(self, sizes: Sequence[Size | None]) -> Value:
         """The sizes as a vector of int64: a constant, or put together when the file runs."""
-        sizes = tuple(map(resolve, sizes))
-        numbers = [size for size in sizes if isinstance(size, int)]
-        if len(numbers) == len(sizes):
+        if None in sizes:
+            raise Unsupported('a size that depends on the data')
+        known = tuple([resolve(size) for size in sizes if size is not None])
+        numbers = [size for size in known if isinstance(size, int)]
+        if len(numbers) == len(known):
             return self.constant(numbers, 'int64')
         name = self.name(self.current + '_shape')
-        self.scope.vectors.append((name, sizes))
-        return Value(name, (len(sizes),), np.dtype('int64'))
+        self.scope.vectors.append((name, known))
+        return Value(name, (len(known),), np.dtype('int64'))
 
-    def reshape(self, value: Value, shape: Sequence[Size]) -> Value:
-        """`value` in another shape of as many elements."""
-        shape = tuple(map(resolve, shape))
-        if len(shape) == value.rank and all(map(same, shape, value.shape)):
+    def reshape(self, value: Value, shape: Sequence[Size | None]) -> Value:
+        """`value` in another shape of as many elements; one size may be None."""
+        known = [-1 if size is None else resolve(size) for size in shape]
+        if -1 in known:
+            if known.count(-1) > 1:
+                raise Unsupported('a Reshape with two sizes that depend on the data')
+            return self.node('Reshape', [value, self.vector(known)], shape)
+        if len(known) == value.rank and all(map(same, known, value.shape)):
             return value
-        target: list[Size] = list(shape)
+        target = list(known)
         for i, size in enumerate(target):  # 0 copies the axis in the same place
             if not isinstance(size, int) and i < value.rank and same(size, value.shape[i]):
                 target[i] = 0
         free = [i for i, size in enumerate(target) if not isinstance(size, int)]
         if len(free) == 1:
             target[free[0]] = -1
-        vector = self.vector(shape if len(free) > 1 else target)
-        return self.node('Reshape', [value, vector], shape)
+        vector = self.vector(known if len(free) > 1 else target)
+        return self.node('Reshape', [value, vector], known)
 
     def cast(self, value: Value, dtype: DType) -> Value:
         """`value` as another type."""
@@ -250,16 +262,9 @@ class Builder:
             raise Unsupported('a number (%s) that the type %s cannot hold' % (number, like.dtype))
         return self.constant(number, like.dtype)
 
-    def flat(self, value: Value) -> Value:
-        """`value` with two axes: the first, and all others."""
-        return self.reshape(value, (value.size(0), product(value.shape[1:])))
-
-    def expand(self, value: Value, shape: Sequence[Size]) -> Value:
-        """`value` broadcast to `shape`."""
-        return self.node('Expand', [value, self.vector(shape)], shape)
-
-    def where(self, condition: Value, yes: Value, no: Value, shape: Sequence[Size]) -> Value:
-        """`yes` where the condition holds, `no` elsewhere, broadcast to `shape`."""
+    def where(self, condition: Value, yes: Value, no: Value) -> Value:
+        """`yes` where the condition holds, `no` elsewhere."""
+        shape = broadcast(condition.shape, yes.shape, no.shape)
         return self.node('Where', [condition, yes, no], shape, yes.dtype)
 
     def fill(self, number: float, shape: Sequence[Size], dtype: DType) -> Value:
@@ -268,7 +273,7 @@ class Builder:
         if all(isinstance(size, int) for size in shape):
             value = self.constant(np.full(shape, number), dtype)  # type: ignore[arg-type]
         else:
-            value = self.expand(self.constant(number, dtype), shape)
+            value = self.node('Expand', [self.constant(number, dtype), self.vector(shape)], shape)
         if number == 0:
             self.zeros.add(value.name)
         return value

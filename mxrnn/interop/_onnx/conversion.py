@@ -195,11 +195,6 @@ class Conversion:
         except SizeError as error:
             raise ExportError('%s cannot be worked out: %s' % (builder.current, error)) from None
 
-    @property
-    def stated(self) -> set[int]:
-        """Numbers by which nodes cut axes that may have any size."""
-        return self._builder.stated
-
     def _variable(self, node: Node) -> Value:
         """An input of the file, or a parameter."""
         builder = self._builder
@@ -268,6 +263,10 @@ class Conversion:
             axes: list[Axes] = []
             with contextlib.suppress(UnknownAxes, IndexError):
                 axes = axes_of(node, [[(size,) for size in value.shape] for value in inputs])
+            before = {axis for value in inputs for size in value.shape for axis in axes_in(size)}
+            builder.made = [tuple([None if any(
+                each.unknown and each not in before for each in axes_in(product(axis)))
+                else product(axis) for axis in each]) for each in axes]
             outputs = ONNX[node.op](builder, node, *inputs)
             values = [outputs] if isinstance(outputs, Value) else list(outputs)
             return [_as_inferred(*pair) for pair in zip(values, axes)] + values[len(axes):]

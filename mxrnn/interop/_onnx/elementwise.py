@@ -6,7 +6,6 @@ from functools import partial
 from typing import Callable
 
 from ..._graph.graph import Node
-from ..._graph.shapes.unification import broadcast
 from ..registry import Converter, Unsupported, converts, dtype_of
 from .builder import Builder, Value
 
@@ -60,15 +59,13 @@ def _hypotenuse(builder: Builder, first: Value, second: Value) -> Value:
     # Squares of large numbers have no room in their type: those of parts of the larger one have.
     first, second = builder.apply('Abs', first), builder.apply('Abs', second)
     large, small = builder.apply('Max', first, second), builder.apply('Min', first, second)
-    shape = large.shape
     zero = builder.apply('Equal', large, 0, dtype=bool)
-    part = builder.apply('Div', small,
-                         builder.where(zero, builder.scalar(1, large), large, shape))
+    part = builder.apply('Div', small, builder.where(zero, builder.scalar(1, large), large))
     root = builder.apply('Sqrt', builder.apply('Add', builder.apply('Mul', part, part), 1))
     endless = builder.apply('Or', *(builder.apply('IsInf', side, dtype=bool)
                                     for side in (first, second)))
     return builder.where(endless, builder.scalar(math.inf, large),
-                         builder.apply('Mul', large, root), shape)
+                         builder.apply('Mul', large, root))
 
 
 def _modulo(builder: Builder, whole: Value, part: Value) -> Value:
@@ -76,9 +73,9 @@ def _modulo(builder: Builder, whole: Value, part: Value) -> Value:
 
     ONNX's Mod gives numbers that are no integers the sign of `whole`.
     """
-    shape, zero = broadcast(whole.shape, part.shape), builder.scalar(0, part)
+    zero = builder.scalar(0, part)
     none = builder.apply('Equal', part, zero, dtype=bool)
-    part = builder.where(none, builder.scalar(1, part), part, part.shape)
+    part = builder.where(none, builder.scalar(1, part), part)
     if whole.dtype.kind != 'f':
         left = builder.apply('Mod', whole, part)
     else:
@@ -87,8 +84,8 @@ def _modulo(builder: Builder, whole: Value, part: Value) -> Value:
                                        for side in (left, part)))
         some = builder.apply('Not', builder.apply('Equal', left, zero, dtype=bool))
         left = builder.where(builder.apply('And', other, some), builder.apply('Add', left, part),
-                             left, shape)
-    return builder.where(none, zero, left, shape)
+                             left)
+    return builder.where(none, zero, left)
 
 
 def _enter(name: str, function: Callable[..., Value]) -> None:
@@ -170,7 +167,7 @@ def _round_to_floor(builder: Builder, node: Node, data: Value) -> Value:
     below, above = builder.apply('Floor', data), builder.apply('Ceil', data)
     lower = builder.apply('LessOrEqual', builder.apply('Sub', data, below),
                           builder.apply('Sub', above, data), dtype=bool)
-    return builder.where(lower, below, above, data.shape)
+    return builder.where(lower, below, above)
 
 
 @converts('logical_not')
@@ -199,7 +196,7 @@ def _smooth_l1(builder: Builder, node: Node, data: Value) -> Value:
     size = builder.apply('Abs', data)
     large = builder.apply('Sub', size, 0.5 / square)
     near = builder.apply('Less', size, 1 / square, dtype=bool)
-    return builder.where(near, small, large, data.shape)
+    return builder.where(near, small, large)
 
 
 @converts('LeakyReLU')
@@ -225,11 +222,10 @@ def _leaky(builder: Builder, node: Node, data: Value, *slopes: Value) -> Value:
 
 @converts('where')
 def _where(builder: Builder, node: Node, condition: Value, yes: Value, no: Value) -> Value:
-    shape = yes.shape
     chosen = builder.cast(condition, bool)
-    if condition.rank == 1 and len(shape) > 1:  # one condition for each row
-        chosen = builder.reshape(chosen, (condition.shape[0],) + (1,) * (len(shape) - 1))
-    return builder.where(chosen, yes, no, shape)
+    if condition.rank == 1 < yes.rank:  # one condition for each row
+        chosen = builder.reshape(chosen, (condition.shape[0],) + (1,) * (yes.rank - 1))
+    return builder.where(chosen, yes, no)
 
 
 @converts('amp_cast')

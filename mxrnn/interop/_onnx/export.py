@@ -8,7 +8,7 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph, output_name
 from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
-from ..._graph.shapes.inputs import Named
+from ..._graph.shapes.inputs import Named, cutting_numbers
 from ..registry import ONNX, ExportError
 from ..stateful import (
     blaming_axes,
@@ -123,7 +123,8 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             stepped = _in_steps(graph, params, given, types, states)
             return stepped._replace(left_out=left_out, notes=stepped.notes + notes)
         file = _plain(graph, params, given, types, own)
-        if length in file.stated:
+        if length is not None and length in cutting_numbers(graph, {
+                name: array.shape for name, array in params.items()}, file.shapes):
             notes.append('an axis of any size is cut by the number %d still: other numbers of '
                          'steps may be wrong' % length)
         return Written(file.content, file.shapes, left_out, file.notes + notes)
@@ -205,8 +206,6 @@ class _File(NamedTuple):
     content: bytes
     shapes: dict[str, Named]
     notes: list[str]
-    #: Numbers by which nodes cut axes that may have any size.
-    stated: set[int]
 
 
 def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
@@ -245,7 +244,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
         content = conversion.write(names or (unrolled or RolledGraph(graph, ())).graph.outputs)
     except ExportError as error:
         raise ExportError(str(error) + of_graph(found)) from None
-    return _File(content, shapes, notes, conversion.stated)
+    return _File(content, shapes, notes)
 
 
 # ---- outputs

@@ -33,7 +33,7 @@ def _reduction(op: str, neutral: int | None = None) -> Converter:
     def convert(builder: Builder, node: Node, data: Value) -> Value:
         if neutral is not None:
             lost = builder.apply('IsNaN', data, dtype=bool)
-            data = builder.where(lost, builder.scalar(neutral, data), data, data.shape)
+            data = builder.where(lost, builder.scalar(neutral, data), data)
         return _reduced(builder, op, data, _chosen(node.axis, data.rank, node.exclude),
                         node.keepdims)
     return convert
@@ -143,29 +143,24 @@ def indices(builder: Builder, value: Value, size: Size, mode: str = 'clip') -> V
     places = builder.cast(value, 'int64')
     if mode == 'raise':  # what is below 0, which Gather counts from the end, is moved out of range
         below = builder.apply('Less', places, 0, dtype=bool)
-        return builder.where(below, builder.scalar(2 ** 62, places), places, places.shape)
+        return builder.where(below, builder.scalar(2 ** 62, places), places)
     count = builder.reshape(builder.vector([size]), ())
     if mode == 'wrap':
         return builder.apply('Mod', places, count)
     return builder.apply('Clip', places, 0, builder.apply('Sub', count, 1))
 
 
-def lookup(builder: Builder, table: Value, places: Value, axis: int = 0) -> Value:
-    """The entries of `table` along `axis` at `places`."""
-    return builder.node('Gather', [table, places], table.shape[:axis] + places.shape +
-                        table.shape[axis + 1:], axis=axis)
-
-
 @converts('Embedding', '_contrib_SparseEmbedding')
 def _embedding(builder: Builder, node: Node, data: Value, table: Value) -> Value:
-    return lookup(builder, table, indices(builder, data, table.shape[0]))
+    places = indices(builder, data, table.shape[0])
+    return builder.node('Gather', [table, places], builder.out, axis=0)
 
 
 @converts('take')
 def _take(builder: Builder, node: Node, table: Value, places: Value) -> Value:
     axis = positive(node.axis, table.rank)
     places = indices(builder, places, table.shape[axis], node.mode)
-    return lookup(builder, table, places, axis)
+    return builder.node('Gather', [table, places], builder.out, axis=axis)
 
 
 @converts('pick')
@@ -197,7 +192,7 @@ def _gather_nd(builder: Builder, node: Node, data: Value, index: Value) -> Value
         raise Unsupported('a gather_nd over a number of axes that is not known')
     order = list(range(1, index.rank)) + [0]
     places = builder.transpose(builder.cast(index, 'int64'), order)
-    return builder.node('GatherND', [data, places], index.shape[1:] + data.shape[count:])
+    return builder.node('GatherND', [data, places], builder.out)
 
 
 @converts('scatter_nd')
@@ -213,7 +208,7 @@ def _one_hot(builder: Builder, node: Node, data: Value) -> Value:
     hit = builder.apply('Equal', index, builder.constant(np.arange(node.depth), 'int64'),
                         dtype=bool)
     yes, no = (builder.constant(number, node.dtype) for number in (node.on_value, node.off_value))
-    return builder.where(hit, yes, no, data.shape + (node.depth,))
+    return builder.where(hit, yes, no)
 
 
 def _matrix(builder: Builder, value: Value, axis: int) -> Value:
@@ -228,21 +223,19 @@ def _dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
     if left.rank == 1 and right.rank == 1:
         return reduce(builder, 'ReduceSum', builder.apply('Mul', left, right), [0], True)
     first, second = node.transpose_a and left.rank > 1, node.transpose_b and right.rank > 1
-    outer = left.shape[1:] if first else left.shape[:-1]
-    inner = right.shape[:-1] if second else right.shape[1:]
     left = _matrix(builder, left, 0 if first else left.rank - 1)
     right = _matrix(builder, right, right.rank - 1 if second else 0)
     left = builder.transpose(left, (1, 0)) if first else left
     right = builder.transpose(right, (1, 0)) if second else right
     result = builder.node('MatMul', [left, right], (left.shape[0], right.shape[1]))
-    return builder.reshape(result, outer + inner)
+    return builder.reshape(result, builder.out)
 
 
 @converts('batch_dot')
 def _batch_dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
     left = builder.transpose(left, (0, 2, 1)) if node.transpose_a else left
     right = builder.transpose(right, (0, 2, 1)) if node.transpose_b else right
-    return builder.node('MatMul', [left, right], (*left.shape[:2], right.shape[2]))
+    return builder.node('MatMul', [left, right], builder.out)
 
 
 @converts('_linalg_gemm2')

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.shapes.sizes import divide, product, resolve, windows
+from ..._graph.shapes.sizes import Size, divide, product, resolve
 from ..._graph.shapes.unification import SizeError
 from ..registry import (
     Converter,
@@ -19,21 +19,23 @@ from ..registry import (
 from .builder import Builder, Value
 from .index import reduce
 from .recurrent import inside
-from .shape import reshaped
 
 __all__ = ['flat_softmax']
 
 
+def _flat(builder: Builder, value: Value) -> Value:
+    """`value` with two axes: the first, and all others."""
+    return builder.reshape(value, (value.size(0), product(value.shape[1:])))
+
+
 @converts('FullyConnected')
 def _dense(builder: Builder, node: Node, data: Value, weight: Value, *bias: Value) -> Value:
-    units, biases = node.num_hidden, [] if node.no_bias else bias[:1]
-    weight = builder.reshape(weight, (units, product(weight.shape[1:])))
+    biases = [] if node.no_bias else bias[:1]
     if node.flatten:
-        data = builder.flat(data)
+        data = _flat(builder, data)
     if data.rank == 2:
-        return builder.node('Gemm', [data, weight, *biases], (data.shape[0], units), transB=1)
-    result = builder.node('MatMul', [data, builder.transpose(weight, (1, 0))],
-                          data.shape[:-1] + (units,))
+        return builder.node('Gemm', [data, weight, *biases], builder.out, transB=1)
+    result = builder.node('MatMul', [data, builder.transpose(weight, (1, 0))], builder.out)
     return builder.apply('Add', result, biases[0]) if biases else result
 
 
@@ -58,6 +60,13 @@ def _first(builder: Builder, node: Node, value: Value) -> Value:
                              ) if channels_last(node.layout) else value
 
 
+def _out(builder: Builder, node: Node) -> list[Size | None]:
+    """The inferred shape, with channels behind the first axis."""
+    shape = list(builder.out)
+    last = channels_last(getattr(node, 'layout', None))
+    return [shape[0], shape[-1], *shape[1:-1]] if last else shape
+
+
 def _last(builder: Builder, node: Node, value: Value) -> Value:
     """The opposite of `_first`."""
     return builder.transpose(value, [0, *range(2, value.rank), 1]
@@ -68,12 +77,9 @@ def _last(builder: Builder, node: Node, value: Value) -> Value:
 def _convolution(builder: Builder, node: Node, data: Value, weight: Value, *bias: Value) -> Value:
     strides, dilations, pads = _window(node, data, 'stride', 'dilate', 'pad')
     data, weight = _first(builder, node, data), _first(builder, node, weight)
-    sizes = [windows(size, d * (k - 1) + 1, s, p)
-             for size, k, s, d, p in zip(data.shape[2:], node.kernel, strides, dilations, pads)]
     result = builder.node('Conv', [data, weight, *([] if node.no_bias else bias[:1])],
-                          [data.shape[0], node.num_filter, *sizes], kernel_shape=list(node.kernel),
-                          strides=strides, dilations=dilations, pads=pads * 2,
-                          group=node.num_group)
+                          _out(builder, node), kernel_shape=list(node.kernel), strides=strides,
+                          dilations=dilations, pads=pads * 2, group=node.num_group)
     return _last(builder, node, result)
 
 
@@ -82,12 +88,9 @@ def _deconvolution(builder: Builder, node: Node, data: Value, weight: Value, *bi
     strides, dilations, pads, more = _window(node, data, 'stride', 'dilate', 'pad', 'adj')
     if channels_last(node.layout) or node.target_shape:
         raise Unsupported('a Deconvolution with a target_shape or channels last')
-    sizes = [s * (size - 1) + d * (k - 1) + 1 - 2 * p + a if isinstance(size, int) else None
-             for size, k, s, d, p, a in zip(map(resolve, data.shape[2:]), node.kernel, strides,
-                                            dilations, pads, more)]
     return builder.node('ConvTranspose', [data, weight, *([] if node.no_bias else bias[:1])],
-                        [data.shape[0], node.num_filter, *sizes], kernel_shape=list(node.kernel),
-                        strides=strides, dilations=dilations, pads=pads * 2, output_padding=more,
+                        builder.out, kernel_shape=list(node.kernel), strides=strides,
+                        dilations=dilations, pads=pads * 2, output_padding=more,
                         group=node.num_group)
 
 
@@ -112,7 +115,7 @@ def _pooled(builder: Builder, node: Node, data: Value, padded: bool | None) -> V
             for size, k, s, p in zip(sides, kernel, strides, pads))):
         raise Unsupported('the pooling convention %r where windows do not fit'
                           % node.pooling_convention)
-    shape = [*data.shape[:2], *map(windows, sides, kernel, strides, pads)]
+    shape = _out(builder, node)
     if kind == 'max':
         return builder.node('MaxPool', [data], shape, kernel_shape=kernel, strides=strides,
                             pads=pads * 2)
@@ -126,9 +129,8 @@ def _pooled(builder: Builder, node: Node, data: Value, padded: bool | None) -> V
 def _up_sampling(builder: Builder, node: Node, data: Value, *others: Value) -> Value:
     if node.sample_type != 'nearest' or others:
         raise Unsupported('an UpSampling other than nearest of one input')
-    shape = data.shape[:2] + tuple(product([size], node.scale) for size in data.shape[2:])
     scales = builder.constant([1, 1] + [node.scale] * (data.rank - 2), 'float32')
-    return builder.node('Resize', [data, None, scales], shape, mode='nearest',
+    return builder.node('Resize', [data, None, scales], builder.out, mode='nearest',
                         coordinate_transformation_mode='asymmetric', nearest_mode='floor')
 
 
@@ -181,8 +183,7 @@ converts('InstanceNorm')(lambda builder, node, data, gamma, beta: builder.node(
 def _group_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: Value) -> Value:
     _refuse_statistics(node)
     groups = node.num_groups
-    flat = reshaped(builder, data, (data.size(0), groups,
-                                    divide(product(data.shape[1:]), groups)))
+    flat = builder.reshape(data, (data.size(0), groups, divide(product(data.shape[1:]), groups)))
     apart = builder.apply('Sub', flat, reduce(builder, 'ReduceMean', flat, [2], True))
     variance = reduce(builder, 'ReduceMean', builder.apply('Mul', apart, apart), [2], True)
     result = builder.apply('Div', apart, _deviation(builder, variance, node.eps))
@@ -234,8 +235,8 @@ def _softmax(op: str, sign: int = 1) -> Converter:
             raise Unsupported('a softmax with lengths of %d axes' % data.rank)
         within = inside(builder, data, lengths[0], 1)
         lowest = builder.scalar(np.finfo(data.dtype).min, data)
-        result = builder.apply(op, builder.where(within, data, lowest, data.shape), axis=axis)
-        return builder.where(within, result, builder.scalar(0, result), data.shape)
+        result = builder.apply(op, builder.where(within, data, lowest), axis=axis)
+        return builder.where(within, result, builder.scalar(0, result))
     return convert
 
 
@@ -246,7 +247,7 @@ converts('log_softmax')(_softmax('LogSoftmax'))
 
 def flat_softmax(builder: Builder, data: Value) -> Value:
     """Softmax over all but the first axis."""
-    return builder.reshape(builder.apply('Softmax', builder.flat(data), axis=1), data.shape)
+    return builder.reshape(builder.apply('Softmax', _flat(builder, data), axis=1), data.shape)
 
 
 @converts('SoftmaxActivation')

@@ -108,8 +108,8 @@ def _layer(builder: Builder, mode: _Mode, units: int, directions: int, data: Val
     if lengths is not None:  # runtimes differ in what a length of 0 gives
         some = builder.apply('Greater', lengths, 0, dtype=bool)
         column = builder.reshape(some, (batch, 1))
-        output = builder.where(column, output, builder.scalar(0, output), output.shape)
-        last = [builder.where(column, value, old, final) for value, old in zip(last, begin)]
+        output = builder.where(column, output, builder.scalar(0, output))
+        last = [builder.where(column, value, old) for value, old in zip(last, begin)]
     if directions == 1:
         return builder.squeeze(output, 1), last
     output = builder.transpose(output, (0, 2, 1, 3))
@@ -140,7 +140,7 @@ def _sequence_mask(builder: Builder, node: Node, data: Value, *lengths: Value) -
     if not node.use_sequence_length:
         return data
     within = inside(builder, data, lengths[0], node.axis)
-    return builder.where(within, data, builder.scalar(node.value, data), data.shape)
+    return builder.where(within, data, builder.scalar(node.value, data))
 
 
 def inside(builder: Builder, data: Value, lengths: Value, axis: int) -> Value:
@@ -160,12 +160,12 @@ def _sequence_last(builder: Builder, node: Node, data: Value, *lengths: Value) -
     axis = positive(node.axis, data.rank)
     if not node.use_sequence_length:
         return builder.squeeze(builder.slice(data, axis, -1, None, 1), axis)
-    batch = _sequences(data, lengths[0], axis)
+    _sequences(data, lengths[0], axis)
     if axis == 0:
         data = builder.transpose(data, [1, 0, *range(2, data.rank)])
     last = builder.apply('Sub', builder.cast(lengths[0], 'int64'), 1)
     places = builder.unsqueeze(indices(builder, last, data.shape[1]), 1)
-    return builder.node('GatherND', [data, places], (batch,) + data.shape[2:], batch_dims=1)
+    return builder.node('GatherND', [data, places], builder.out, batch_dims=1)
 
 
 @converts('SequenceReverse')

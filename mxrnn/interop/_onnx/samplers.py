@@ -13,7 +13,6 @@ import numpy as np
 from ..._graph.graph import Node
 from ..._graph.operators import numbers_of
 from ..._graph.shapes.sizes import product
-from ..._graph.shapes.unification import broadcast
 from ..registry import Converter, Unsupported, converts
 from .builder import Builder, Record, Scope, Value
 from .creation import shape_of
@@ -62,8 +61,7 @@ class _Array:
 
     def where(self, yes: _Array, no: _Array) -> _Array:
         """`yes` where this condition holds, else `no`."""
-        shape = broadcast(broadcast(self.value.shape, yes.value.shape), no.value.shape)
-        return _Array(self.builder, self.builder.where(self.value, yes.value, no.value, shape))
+        return _Array(self.builder, self.builder.where(self.value, yes.value, no.value))
 
     def filled(self, number: float) -> _Array:
         """An array of this shape in which every element is `number`."""

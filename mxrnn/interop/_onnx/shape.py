@@ -2,83 +2,26 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import (
-    Size,
     add,
-    divide,
-    interval,
     least,
     product,
-    quotient,
-    reshaping,
     resolve,
     same,
 )
-from ..._graph.shapes.unification import SizeError
-from ..registry import Converter, Unsupported, converts, positive
+from ..registry import Unsupported, converts, positive
 from .builder import Builder, Value
 
-__all__ = ['concat', 'reshaped']
+__all__ = ['concat']
 
 
-@converts('Reshape')
-def _reshape(builder: Builder, node: Node, data: Value) -> Value:
-    if not node.shape:
-        raise Unsupported("a Reshape without 'shape'")
-    order = -1 if node.reverse else 1
-    shape = _target(data.shape[::order], node.shape[::order])[::order]
-    if None in shape:
-        builder.stated.update(node.shape)
-    return reshaped(builder, data, shape)
-
-
-def reshaped(builder: Builder, value: Value, shape: Sequence[Any]) -> Value:
-    """Reshape to `shape`, in which None is a size that only the file, when it runs, can know."""
-    if None not in shape:
-        return builder.reshape(value, shape)
-    target = [-1 if size is None else size for size in shape]
-    return builder.node('Reshape', [value, builder.vector(target)], shape)
-
-
-def _target(shape: Sequence[Size], codes: Sequence[int]) -> list[Any]:
-    """The shape that MXNet's Reshape gives; None for what cannot be written down."""
-    result: list[Any] = []
-    try:
-        for taken, made in reshaping(codes, len(shape)):
-            if made == (0,):
-                result.append(product([shape[at] for at in taken]))
-            elif len(made) == 2:
-                whole = shape[taken[0]]
-                result.extend(divide(whole, other) if size == -1 else size
-                              for size, other in zip(made, made[::-1]))
-            elif made[0] < -1:
-                raise Unsupported('the code %d in the shape of a Reshape' % made[0])
-            else:
-                result.append(made[0])
-    except IndexError:
-        raise Unsupported('a Reshape with more codes than axes') from None
-    if -1 in result:
-        others = [size for size in result if size not in (None, -1)]
-        result[result.index(-1)] = divide(product(shape), product(others)) if len(others) == len(
-            result) - 1 else None
-    if result.count(None) > 1:
-        raise Unsupported('a Reshape with two sizes that depend on the data')
-    return result
-
-
-@converts('reshape_like')
-def _reshape_like(builder: Builder, node: Node, data: Value, like: Value) -> Value:
-    first, last, _ = slice(node.lhs_begin, node.lhs_end).indices(data.rank)
-    taken = like.shape[node.rhs_begin:node.rhs_end]
-    return builder.reshape(data, data.shape[:first] + taken + data.shape[last:])
-
-
-converts('Flatten')(lambda builder, node, data: builder.flat(data))
+converts('Reshape', 'reshape_like', 'Flatten')(
+    lambda builder, node, data, *like: builder.reshape(data, builder.out))
 
 
 @converts('transpose')
@@ -120,9 +63,9 @@ def _squeeze(builder: Builder, node: Node, data: Value) -> Value:
 @converts('slice_axis')
 def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
     axis = positive(node.axis, data.rank)
-    size, needed = interval(node.begin, node.end, data.shape[axis]), least(node.begin, node.end)
+    needed = least(node.begin, node.end)
     if isinstance(resolve(data.shape[axis]), int) or needed == 1:
-        return builder.slice(data, axis, node.begin, node.end, size)
+        return builder.slice(data, axis, node.begin, node.end, builder.out[axis])
     # Slice takes what is there of a part; a look-up refuses places beyond the end.
     number = functools.partial(builder.constant, dtype='int64')
     count = builder.reshape(builder.vector([data.shape[axis]]), ())
@@ -130,8 +73,7 @@ def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
     last = builder.node('Gather', [places, number([needed - 1])], (1,))
     begin = builder.apply('Add', last, number([node.begin - needed + 1]))
     end = number([2**62 if node.end is None else node.end])
-    return builder.node('Slice', [data, begin, end, number([axis])],
-                        data.shape[:axis] + (size,) + data.shape[axis + 1:])
+    return builder.node('Slice', [data, begin, end, number([axis])], builder.out)
 
 
 @converts('slice')
@@ -142,11 +84,8 @@ def _slice(builder: Builder, node: Node, data: Value) -> Value:
     for axis, (begin, end, step) in enumerate(zip(begins, ends, steps)):
         step = 1 if step in (None, 0) else step
         if (begin, end, step) not in ((None, None, 1), (0, None, 1)):
-            if end is not None and not isinstance(resolve(data.shape[axis]), int):
-                builder.stated.add(end)
-            size = interval(begin, end, data.shape[axis], step)
             start = (0 if step > 0 else 2**62) if begin is None else begin
-            data = builder.slice(data, axis, start, end, size, step)
+            data = builder.slice(data, axis, start, end, builder.out[axis], step)
     return data
 
 
@@ -179,8 +118,7 @@ def _stack(builder: Builder, node: Node, *inputs: Value) -> Value:
 @converts('SliceChannel')
 def _split(builder: Builder, node: Node, data: Value) -> list[Value]:
     count, axis = node.num_outputs, positive(node.axis, data.rank)
-    share = quotient(data.shape[axis], count)
-    shape = data.shape[:axis] + (share,) + data.shape[axis + 1:]
+    shape = (*builder.out[:axis], 1, *builder.out[axis:]) if node.squeeze_axis else builder.out
     parts = [data] if count == 1 else builder.nodes('Split', [data], [shape] * count, axis=axis)
     return [builder.squeeze(part, axis) for part in parts] if node.squeeze_axis else parts
 
@@ -192,7 +130,7 @@ def _split_at(builder: Builder, node: Node, data: Value) -> list[Value]:
     if not isinstance(size, int) or size % (node.sections or 1):
         raise Unsupported('a split of an axis whose size is not known, or into unequal parts')
     starts = [i * size // node.sections for i in range(node.sections)] or list(node.indices)
-    parts = [builder.slice(data, axis, begin, end, interval(begin, end, size))
+    parts = [builder.slice(data, axis, begin, end, max(end - begin, 0))
              for begin, end in zip(starts, starts[1:] + [size])]
     if node.squeeze_axis:
         parts = [builder.squeeze(part, axis) for part in parts]
@@ -212,8 +150,7 @@ def _tile(builder: Builder, node: Node, data: Value) -> Value:
     rank = max(data.rank, len(node.reps))
     data = builder.reshape(data, (1,) * (rank - data.rank) + data.shape)
     counts = (1,) * (rank - len(node.reps)) + node.reps
-    shape = [product([size], count) for size, count in zip(data.shape, counts)]
-    return builder.node('Tile', [data, builder.constant(counts, 'int64')], shape)
+    return builder.node('Tile', [data, builder.constant(counts, 'int64')], builder.out)
 
 
 @converts('repeat')
@@ -221,13 +158,11 @@ def _repeat(builder: Builder, node: Node, data: Value) -> Value:
     if node.axis is None:
         data = builder.reshape(data, (product(data.shape),))
     axis = 0 if node.axis is None else positive(node.axis, data.rank)
-    shape, wide = data.shape, builder.unsqueeze(data, axis + 1)
-    counts = [1] * wide.rank
-    counts[axis + 1] = node.repeats
+    wide = builder.unsqueeze(data, axis + 1)
+    counts = [node.repeats if at == axis + 1 else 1 for at in range(wide.rank)]
     wide = builder.node('Tile', [wide, builder.constant(counts, 'int64')],
                         [product(pair) for pair in zip(wide.shape, counts)])
-    return builder.reshape(wide, shape[:axis] + (product([shape[axis]], node.repeats),) +
-                           shape[axis + 1:])
+    return builder.reshape(wide, builder.out)
 
 
 @converts('Pad')
@@ -235,54 +170,16 @@ def _pad(builder: Builder, node: Node, data: Value) -> Value:
     widths = node.pad_width
     if len(widths) != 2 * data.rank:
         raise Unsupported('pad_width %s of an array of %d axes' % (widths, data.rank))
-    shape = []
-    for size, before, after in zip(data.shape, widths[::2], widths[1::2]):
-        shape.append(add(size, before + after))
     inputs = [data, builder.constant(widths[::2] + widths[1::2], 'int64')]
     if node.mode == 'constant':
         inputs.append(builder.scalar(node.constant_value, data))
-    return builder.node('Pad', inputs, shape, mode=node.mode)
+    return builder.node('Pad', inputs, builder.out, mode=node.mode)
 
 
-@converts('broadcast_axis')
-def _broadcast_axis(builder: Builder, node: Node, data: Value) -> Value:
-    shape = list(data.shape)
-    for axis, size in zip(node.axis, node.size):
-        axis = positive(axis, data.rank)
-        shape[axis] = size
-    return builder.expand(data, shape)
-
-
-@converts('broadcast_to')
-def _broadcast_to(builder: Builder, node: Node, data: Value) -> Value:
-    if len(node.shape) != data.rank:
-        raise SizeError('%d axes and %d axes' % (len(node.shape), data.rank))
-    return builder.expand(data, [size or own for size, own in zip(node.shape, data.shape)])
-
-
-@converts('broadcast_like')
-def _broadcast_like(builder: Builder, node: Node, data: Value, like: Value) -> Value:
-    if node.lhs_axes is None or node.rhs_axes is None:
-        return builder.expand(data, like.shape)
-    shape = list(data.shape)
-    for axis, other in zip(node.lhs_axes, node.rhs_axes):
-        shape[positive(axis, data.rank)] = like.shape[positive(other, like.rank)]
-    return builder.expand(data, shape)
-
-
-def _times(size: Size, count: int) -> Size:
-    return product([size], count)
-
-
-def _blocks(op: str, channels: Callable[..., Any], sides: Callable[..., Any]) -> Converter:
-    """A converter between channels and blocks of an image: what makes sizes of these, of a size
-    and a number."""
-    def convert(builder: Builder, node: Node, data: Value) -> Value:
-        size = node.block_size
-        return builder.node(op, [data], (data.size(0), channels(data.size(1), size * size), *(
-            sides(side, size) for side in data.shape[2:])), blocksize=size)
-    return convert
-
-
-converts('depth_to_space')(_blocks('DepthToSpace', divide, _times))
-converts('space_to_depth')(_blocks('SpaceToDepth', _times, divide))
+converts('broadcast_axis', 'broadcast_to', 'broadcast_like')(
+    lambda builder, node, data, *like: builder.node(
+        'Expand', [data, builder.vector(builder.out)], builder.out))
+converts('depth_to_space')(lambda builder, node, data: builder.node(
+    'DepthToSpace', [data], builder.out, blocksize=node.block_size))
+converts('space_to_depth')(lambda builder, node, data: builder.node(
+    'SpaceToDepth', [data], builder.out, blocksize=node.block_size))
