@@ -2,6 +2,7 @@
 number of steps that may be that of one bucket."""
 from __future__ import annotations
 
+import math
 from typing import Any, Mapping, Sequence
 
 from .. import _check
@@ -36,6 +37,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     sentences = ['names of parameters without arg: are taken for those of arguments: %s'
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
+    sentences += _divided(rolled)
     if not longest:
         sentences += _bucket(rolled, any(' steps: ' in each for each in notes),
                              {size for shape in given.values() for size in shape})
@@ -60,6 +62,20 @@ def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[An
                 for size, other in zip(plain, own)):
             notes.append('the axes of %s are %s in the graph, but %s were given: the names do not '
                          'move them' % (name, ','.join(map(str, own)), ','.join(map(str, shape))))
+    return notes
+
+
+def _divided(rolled: RolledGraph) -> list[str]:
+    """Means over the steps, in which the graph divides by a number."""
+    graph, needed, notes = rolled.graph, rolled.graph.needed(), []
+    for number in sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'}):
+        factors = {'_div_scalar': number, '_mul_scalar': 1 / number}
+        notes += ['node %s (%s) has the number %g: if that stands for the %d steps of the graph, '
+                  'results at other lengths are wrong, as it stays' % (
+                      node.name, node.op, node.scalar, number)
+                  for place, node in enumerate(graph.nodes) if place in needed and number > 2
+                  and node.op in factors and math.isclose(node.scalar, factors[node.op],
+                                                          rel_tol=1e-6)]
     return notes
 
 

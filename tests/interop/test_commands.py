@@ -444,6 +444,18 @@ def test_a_number_of_steps_in_a_state_of_the_source_is_freed(tmp_path, capsys):
     assert [array.shape for array in got] == [(2, 11, 4), (2, 11, 1)]
 
 
+@pytest.mark.parametrize('divided, noted', [
+    (lambda total: total / 6, True), (lambda total: total * (1 / 6), True),
+    (lambda total: total / 5, False)])
+def test_a_mean_over_a_number_of_steps_is_noted(divided, noted, tmp_path, capsys):
+    outputs, _ = rnn.GRUCell(5, 'gru_').unroll(6, mx.sym.Variable('data'))
+    save(tmp_path / 'a', divided(mx.sym.add_n(*outputs)), [], {'data': (2, 6, 4)})
+    for options in (['inspect'], ['export', '--onnx', tmp_path / 'a.onnx']):
+        assert command(options[0], tmp_path / 'a', *options[1:]) == 0
+        said = ' '.join(capsys.readouterr().out.split())
+        assert ('if that stands for the 6 steps of the graph' in said) is noted
+
+
 @pytest.mark.parametrize('units, given, said', [
     (7, [], 'node flat (Reshape) cuts rows of 7 numbers into rows of 6'), (6, [], ''), (3, [], ''),
     (6, ['--input', 'data=time,batch,4'], 'the axes of data are batch,time,4 in the graph, but '
