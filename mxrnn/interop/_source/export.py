@@ -328,7 +328,7 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
                       'for %s' % (difference, graph, sizes)))
     if plan.rolled.graph is not plan.whole:
         whole = plan.whole.ending_in([plan.whole.heads[place] for place in places])
-        own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types)
+        own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types, plan.sample)
         if own is not None:
             compare('the graph as it was unrolled', *own)
     outputs = [plan.outputs[place] for place in places]

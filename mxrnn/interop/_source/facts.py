@@ -216,7 +216,8 @@ class Data:
             return False
         count = sized(product(map(product, table.axes[part.heads[0]])))
         if node.op == 'WarpCTC':
-            return elements((count, node.input_length)) == elements((data[0], node.label_length))
+            rows = divide(inferred(count), node.label_length)
+            return rows is not None and divide(inferred(data[0]), rows) is not None
         if node.op != 'SoftmaxOutput':
             return count == (data[0] if node.op == 'SVMOutput' else elements(data))
         if node.multi_output:
@@ -303,7 +304,8 @@ def _surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any
 
 
 def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named,
-                  types: Mapping[str, Any]) -> tuple[Sample, list[Tensor]] | None:
+                  types: Mapping[str, Any], other: Sample
+                  ) -> tuple[Sample, list[Tensor]] | None:
     """Data that a graph takes as it was unrolled, and its outputs.
 
     Parameters
@@ -312,6 +314,8 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
         Before and after its steps were rolled up.
     model, shapes, types : Model, dict, dict
         Its arrays; shapes, with names of axes of any size, and types of inputs.
+    other : dict
+        Data of another length, whose other axes it takes.
 
     Returns
     -------
@@ -324,7 +328,11 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
                                if isinstance(size, str)))
     choices = [[3, *steps] if name == 'batch' else [*steps, 4 + at]
                for at, name in enumerate(names)]
-    for chosen in itertools.islice(itertools.product(*choices), 32):
+    own = [next(other[name].shape[shape.index(size)] for name, shape in shapes.items()
+                if size in shape) for size in names]
+    wider = [[*own[:at], step * factor, *own[at + 1:]] for factor in (2, 4, 8, 16)  # of an image
+             for step in steps for at, name in enumerate(names) if name != 'batch']
+    for chosen in itertools.chain(itertools.islice(itertools.product(*choices), 32), wider):
         sizes = dict(zip(names, chosen))
         sample = _drawn(graph, {name: [size if isinstance(size, int) else sizes[size]
                                        for size in shape] for name, shape in shapes.items()}, types)

@@ -128,12 +128,13 @@ def _warp_ctc(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
 
 @loss('WarpCTC', reals=True)
 def _warp_ctc_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
-    label, steps = scope.named(label), node.input_length
-    labels = label if label.shape[1:] == (node.label_length,) else '%s.reshape(-1, %d)' % (
-        label, node.label_length)
-    return ("F.ctc_loss(%s.reshape(%d, -1, %s).log_softmax(2), %s[%s != 0].long(), torch.full(("
-            "%s.shape[0] // %d,), %d), (%s != 0).sum(1), reduction='sum')" % (
-                x.of, steps, x.shape[1], label, label, x, steps, steps, labels))
+    if label.shape[1:] != (node.label_length,):
+        label = Expr('%s.reshape(-1, %d)' % (label.of, node.label_length), (
+            -1, node.label_length), label.dtype)
+    label, x = scope.named(label, 'labels'), scope.named(x)
+    return ("F.ctc_loss(%s.reshape(-1, len(%s), %s).log_softmax(2), %s[%s != 0].long(), torch.full("
+            "(len(%s),), len(%s) // len(%s)), (%s != 0).sum(1), reduction='sum')" % (
+                x, label, x.shape[1], label, label, label, x, label, label))
 
 
 emits('MakeLoss', 'make_loss', 'SVMOutput')(lambda scope, node, x: x)

@@ -126,9 +126,9 @@ def _warp_ctc(x: Tensor, label: Tensor | None = None, *, label_length: int, inpu
         labels = _label_of(name, label).reshape(-1, label_length)
         with torch.enable_grad():
             scores = x.detach().requires_grad_()
-            steps = scores.reshape(input_length, labels.shape[0], -1).log_softmax(2)
+            steps = scores.reshape(-1, labels.shape[0], scores.shape[-1]).log_softmax(2)
             loss = F.ctc_loss(steps, labels[labels != 0].long(), torch.full(
-                (labels.shape[0],), input_length), (labels != 0).sum(1), reduction='sum')
+                (labels.shape[0],), steps.shape[0]), (labels != 0).sum(1), reduction='sum')
         return torch.autograd.grad(loss, scores)[0]
     return _with_gradient(x, x.detach().flatten(1).softmax(1).reshape(x.shape), gradient)
 
