@@ -36,6 +36,7 @@ LEFT_OUT = {'text_of_images': 'CTC reads memory that nobody wrote where a label 
             **dict.fromkeys('''
                 ocr_of_columns_behind_rows deep_speech_by_hand gluon_gru_cells gluon_stack_of_cells
                 gluon_cells_both_ways gluon_lstm_layer gluon_gru_layer gluon_rnn_layer
+                columns_before_rows
                 '''.split(), 'it has outputs without a loss'),
             'gluon_foreach': 'a Module takes the first axis for the batch',
             **dict.fromkeys(['graph_of_r', 'lstm_of_r', 'weights_that_are_normed'],

@@ -661,7 +661,8 @@ def crnn_of_three_axes() -> Any:
     image = _features_of_images(V('data'), 8)
     columns = S.Reshape(image, shape=(0, -3, -2))
     columns = S.SliceChannel(columns, axis=2, num_outputs=TIME, squeeze_axis=1)
-    cell = rnn.BidirectionalCell(rnn.GRUCell(UNITS, prefix='f_'), rnn.GRUCell(UNITS, prefix='b_'))
+    cell = stack(*(rnn.BidirectionalCell(rnn.LSTMCell(UNITS, prefix='f%d_' % i),
+                                         rnn.LSTMCell(UNITS, prefix='b%d_' % i)) for i in range(2)))
     outputs, _ = cell.unroll(TIME, list(columns), merge_outputs=False)
     scores = S.FullyConnected(S.concat(*outputs, dim=0), num_hidden=WORDS, name='pred')
     scores = S.Reshape(scores, shape=(-4, TIME, -1, WORDS))

@@ -167,8 +167,11 @@ REFUSED = {
     'lstnet_of_the_example': 'number of steps is no axis',
     'dilated_convolutions_before_a_cell': 'several steps at once',
     **dict.fromkeys(('ocr_of_columns_behind_rows', 'crnn_of_three_axes', 'deep_speech_by_hand',
-                     'keyword_spotting', 'gluon_cells_both_ways', 'gluon_lstm_layer'),
-                    'backwards, so its first output needs the last step')}
+                     'keyword_spotting', 'gluon_cells_both_ways', 'gluon_lstm_layer',
+                     'tagger_with_characters'),
+                    'backwards, so its first output needs the last step'),
+    **dict.fromkeys(('columns_joined_again', 'columns_cut_by_slice_axis', 'columns_before_rows'),
+                    'number of steps is no axis of an input, see pooling0')}
 
 
 @pytest.mark.parametrize('name', PROGRAMS)
