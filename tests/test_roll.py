@@ -140,6 +140,28 @@ def test_attention_in_a_loop(weigh, train):
         assert_close([grads[name] for name in others], list(others.values()), 2e-5)
 
 
+@pytest.mark.parametrize('mode, gates', [('gru', 3), ('lstm', 4)])
+def test_a_fused_cell_of_as_many_steps_as_gates(mode, gates):
+    def network(length):
+        with mx.name.NameManager():
+            return rnn.FusedRNNCell(2, mode=mode, prefix='f_').unroll(
+                length, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
+                valid_length=mx.sym.Variable('lengths'))[0]
+    rolled = rnn.roll(network(gates), length=gates, training=False)
+    for length in (gates, gates + 2):
+        shapes = {'data': (length, 2, 3), 'lengths': (2,)}
+        np.testing.assert_allclose(*[run(each, shapes, False)[0][0]
+                                     for each in (rolled, network(length))], atol=1e-6)
+
+
+def test_rows_that_a_number_of_steps_cuts_are_refused():
+    outputs, _ = rnn.LSTMCell(8, 'l_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)
+    rolled = rnn.roll(mx.sym.Reshape(outputs, shape=(-1, 4)), length=4, training=False)
+    assert run(rolled, {'data': (2, 4, 3)}, False)[0][0].shape == (16, 4)
+    with pytest.raises(RuntimeError, match='fixed'):
+        run(rolled, {'data': (2, 6, 3)}, False)
+
+
 def test_a_size_that_is_the_length():
     def network(length):
         with mx.name.NameManager():

@@ -107,7 +107,8 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
         note_axes(writer.nodes, written, writer.axes)
         first = Entry(places[i], 0)
         steps = totals.get(i, length)
-        if node.op in ('RNN', '_foreach') and first in writer.axes and steps:
+        if node.op in ('RNN', '_foreach') and first in writer.axes and steps and not _cut_off(
+                graph, node, steps):
             writer.sequences[first] = steps
             writer.note_steps(first)
         writer.note_sequences(written)
@@ -139,6 +140,13 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
         heads = [instead.get(head, head) for head in heads]
     return writer.graph([writer.output(head, name)
                          for head, name in zip(heads, graph.outputs)], graph.version)
+
+
+def _cut_off(graph: Graph, node: Node, steps: int) -> bool:
+    """Whether a recurrence reads another number of steps, as fuse's of one step for its type."""
+    data = graph.nodes[node.inputs[0].node]
+    return data.op == 'slice_axis' and data.axis == 0 <= data.begin and data.end is not None and (
+        0 < data.end != data.begin + steps)
 
 
 Entries = Sequence[Entry]
@@ -183,16 +191,15 @@ def _reshape(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
 def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
     """The sequences whose number of steps a Reshape states: their axis of steps becomes it.
 
-    So it may where their axes are not followed up to there; and, if it is given as the number of
-    steps, or if a number is in one axis with them, where the others, without the batch, have too
-    few elements.
+    So it may where their axes are not followed up to there; and where the other axes, without the
+    batch, have not as many elements, if it is given as the number of steps, or too few, if a number
+    is in one axis with them.
     """
     axes, found = writer.axes.get(data, []), []
     numbers = [code for code in node.shape if code > 1]
     beside = any(len({type(size) for size in factors_of(axis)}) > 1 for axis in axes)
     known = {axis for each in writer.behind[data.node] for axis in open_axes(writer.axes[each])}
-    few = math.prod(size for axis in axes for size in factors_of(axis) if isinstance(
-        size, int)) % math.prod(numbers)
+    sizes = math.prod(size for axis in axes for size in factors_of(axis) if isinstance(size, int))
     for sequence, steps in writer.sequences.items():
         copies: dict[Size, Axis] = {axis: Axis() for axis in open_axes(axes)}
         time = copies.get(product(sum(writer.axes[sequence][:1], ())))
@@ -202,7 +209,8 @@ def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
                 axes_of(node, [[tuple([copies.get(size, size) for size in factors_of(axis)])
                                 for axis in axes]])
         unclear = not axes or not known.issuperset(copies) if time is None else (
-            few and (beside or steps == writer.length)
+            (sizes != math.prod(numbers) if steps == writer.length else
+             beside and sizes % math.prod(numbers) > 0)
             and not any(each.bound for each in copies.values()))
         if time is not None and time.bound is not None or unclear and steps in numbers and (
                 sequence in writer.behind[data.node]):
