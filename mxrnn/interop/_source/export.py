@@ -106,15 +106,15 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
     """`to_source`; what there is to say of the file, with titles."""
     check_target(path)
     plan = _plan(model, inputs, types, outputs, states)
-    remarks = _checked(plan, Check(_text(plan, path, []), state_dict_of(plan.file), plan.file,
-                                   plan.methods, plan.graph, plan.model))
+    state = state_dict_of(plan.file)
+    remarks = _checked(plan, Check(_text(plan, path, []), state, plan.file, plan.methods,
+                                   plan.graph, plan.model))
     weights = weights_of(path)
     with replacing([path, weights]) as stage:
         source = os.path.join(stage, os.path.basename(path))
         with open(source, 'w', encoding='utf-8') as file:
             file.write(_text(plan, path, remarks))
-        torch.save(sealed(state_dict_of(plan.file), source),
-                   os.path.join(stage, os.path.basename(weights)))
+        torch.save(sealed(state, source), os.path.join(stage, os.path.basename(weights)))
     return remarks
 
 
