@@ -738,11 +738,14 @@ def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_pat
         interop.to_onnx(model, tmp_path / 'a.onnx', same, states=True)
 
 
-def test_a_direction_that_goes_back_cannot_be_stepped():
+@pytest.mark.parametrize('shapes', [{}, {'lengths': (2,)}], ids=['whole', 'lengths'])
+def test_a_direction_that_goes_back_cannot_be_stepped(shapes):
     pytest.importorskip('torch')
-    model, _ = model_for(unrolled(rnn.BidirectionalCell(
-        rnn.ZoneoutCell(rnn.LSTMCell(4, 'a_'), 0.2, 0.2), rnn.GRUCell(3, 'b_')), 'whole'),
-        {'data': (2, 3, 5)})
+    cell = rnn.BidirectionalCell(rnn.ZoneoutCell(rnn.LSTMCell(4, 'a_'), 0.2, 0.2),
+                                 rnn.GRUCell(3, 'b_'))
+    symbol, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True, valid_length=(
+        mx.sym.Variable('lengths') if shapes else None))
+    model, _ = model_for(symbol, {'data': (2, 3, 5), **shapes})
     with pytest.raises(interop.ExportError, match='b_ cannot be stepped: it reads sequences back'):
         interop.to_torch(model, states=True)
 

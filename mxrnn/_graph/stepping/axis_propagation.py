@@ -220,10 +220,12 @@ def _reads_backwards(graph: Graph, node: Node) -> bool:
     """Whether a recurrence is an operator of both directions, or its sequence is reversed."""
     if node.op == 'RNN' and node.bidirectional:
         return True
-    while node.inputs:
-        node = graph.nodes[node.inputs[0].node]
-        if node.op in ('SequenceReverse', 'reverse', 'RNN', '_foreach'):
-            return node.op in ('SequenceReverse', 'reverse')
+    for entry in node.inputs[:node.body.data if node.op == '_foreach' else 1]:
+        before = graph.nodes[entry.node]
+        while before.inputs and before.op not in ('SequenceReverse', 'reverse', 'RNN', '_foreach'):
+            before = graph.nodes[before.inputs[0].node]
+        if before.op in ('SequenceReverse', 'reverse'):
+            return True
     return False
 
 
