@@ -266,9 +266,11 @@ def numbers_of(node: AnyNode) -> list[float]:
 
 
 # ---- further facts: see Row.traits
-mark('draws', '''Dropout RNN _random_randint _sample_multinomial _shuffle''')
-for _name, *_ in _DISTRIBUTIONS:
-    mark('draws', '_random_%s _random_%s_like _sample_%s' % ((_name,) * 3))
+mark('draws', 'Dropout RNN')
+_SAMPLERS = ' '.join(['_random_randint _sample_multinomial _shuffle', *(
+    '_random_%s _random_%s_like _sample_%s' % ((_name,) * 3) for _name, *_ in _DISTRIBUTIONS)])
+mark('draws', _SAMPLERS)
+mark('samples', _SAMPLERS)
 mark('trained', '''BatchNorm BatchNorm_v1 CuDNNBatchNorm Dropout _contrib_BatchNormWithReLU
     _contrib_SyncBatchNorm''')
 mark('reals', 'Convolution FullyConnected RNN')

@@ -119,7 +119,7 @@ def _unfit(graph: Graph) -> str:
         if node.op in TORCH.maps[0] or node.op in ONNX.maps[0] or not node.is_variable and (
                 row(node.op) is None):
             return '%s (%s) is an operator of a program' % (node.name, node.op)
-        if has(node.op, 'draws') and node.op not in ('Dropout', 'RNN') or (
+        if has(node.op, 'samples') or (
                 node.op == 'Dropout' and node.mode == 'always'):
             return '%s (%s) draws at random' % (node.name, node.op)
     return ''

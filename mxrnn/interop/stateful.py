@@ -125,7 +125,7 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     own = [name for name in own if name in given or name not in params]
     missing = [name for name in own if name not in given]
     found, further, *_ = (shapes_found(graph, params, given, missing) if missing
-                          else Found({}, [], {}, {}))
+                          else Found({}, [], {}, {}, {}))
     shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
     _check_sizes(graph, params, given, shapes)
     try:

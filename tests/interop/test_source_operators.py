@@ -222,6 +222,19 @@ def test_texts_stand_alone_and_say_what_they_do():
     assert count > 10
 
 
+def test_two_draws_of_one_distribution_are_two(tmp_path):
+    """As many as DeepFactor has, too long for one line together; the check has the same seed."""
+    a = V('a')
+    drawn = [S.sample_normal(a, S.ones_like(a)) for _ in range(12)]
+    graph = interop.graph_from_json(S.stack(*drawn, axis=0).tojson())
+    interop.to_source(interop.Model(graph, {}, {}), tmp_path / 'draws.py', {'a': ('batch', 3)})
+    space = {}
+    exec((tmp_path / 'draws.py').read_text(encoding='utf-8'), space)
+    found = space['Model']()(torch.zeros(2, 3))
+    assert len(found.unique()) == 12 * 6
+    assert 'outputs differ by 0 ' in (tmp_path / 'draws.py').read_text(encoding='utf-8')
+
+
 @pytest.mark.parametrize('name', ['exponential', 'gamma', 'poisson', 'negative_binomial',
                                   'generalized_negative_binomial', 'uniform', 'normal'])
 def test_samplers_draw_what_the_module_draws(name):

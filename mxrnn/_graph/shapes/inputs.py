@@ -1,6 +1,7 @@
 """Shapes of inputs that nobody gave, as far as the graph and its weights tell them."""
 from __future__ import annotations
 
+import itertools
 from typing import Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ... import _check
@@ -8,7 +9,7 @@ from ..graph import Entry, Graph, Node
 from .arithmetic_rules import has_rule
 from .infer import Table
 from .ranks import ShapeSearch, ShapesError, UnclearShape, chain, is_parted, place_of
-from .sizes import Axis, resolve
+from .sizes import Axis, Size, axes_in, number_for, resolve
 from .unification import share, suggest, taken
 
 __all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'cutting_numbers', 'found_shapes']
@@ -26,13 +27,15 @@ class Whole(NamedTuple):
 
 class Found(NamedTuple):
     """Shapes of inputs, sentences on axes that are numbers, and by input and axis the sizes that
-    the graph takes where windows must leave a number: those that only a Reshape needs, and others.
+    the graph takes where windows must leave a number: those that only a Reshape needs, and others;
+    and sizes that fit, of axes of which the graph tells only what they are together.
     """
 
     shapes: dict[str, Named]
     notes: list[str]
     cut: dict[tuple[str, int], range]
     taken: dict[tuple[str, int], range]
+    shares: dict[tuple[str, int], int]
 
 
 def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
@@ -72,7 +75,6 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
             "('batch', 35)} (--input %s=batch,35)" % (
                 error, ', '.join(missing), missing[0], missing[0])) from None
     shapes, table = search.begun(ranks)
-    notes = _share(shapes)
     result = _Names(graph, given, shapes)
     if result.others:  # once more: the numbers and the batch may tell an axis beside them
         again = _again(result.shapes, shapes)
@@ -84,7 +86,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         again = _again(numbers, shapes)
         if not search.table(again).faults:
             shapes, result = again, _Names(graph, given, again)
-    return Found(result.shapes, result.sentences() + notes, *_taken(graph, shapes))
+    return Found(result.shapes, result.sentences(), *_taken(graph, shapes), _shares(graph, shapes))
 
 
 def _taken(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
@@ -103,16 +105,34 @@ def _taken(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
     return found
 
 
-def _share(shapes: Mapping[str, Sequence[Axis]]) -> list[str]:
-    """Make axes equally long of which the graph tells the sum alone; what there is to say of it."""
-    notes = []
-    for name, axes in shapes.items():
-        for at, axis in enumerate(axes):
-            total = share(axis)
-            if total:
-                notes.append('%s has %s at axis %d, an equal share: the graph tells only that it '
-                             'and others have %d together' % (name, resolve(axis), at, total))
-    return notes
+def _shares(graph: Graph, shapes: Mapping[str, Sequence[Axis]]) -> dict[tuple[str, int], int]:
+    """See `Found`. Of two factors one is a number in a Reshape, if one fits."""
+    codes = [*sorted({code for node in graph.nodes if node.op == 'Reshape'
+                      for code in node.shape if code > 1}), 1]
+    before = {(name, at): resolve(axis) for name, axes in shapes.items()
+              for at, axis in enumerate(axes)}
+    for axis in itertools.chain(*shapes.values()):
+        share(axis)
+    free = dict.fromkeys(size for size in before.values() if isinstance(size, Axis))
+    for axis, other in itertools.combinations(free, 2):
+        for made, number in axis.believed if axis.bound is None is other.bound else ():
+            if axes_in(made) == {axis, other}:
+                axis.bound, other.bound = _pair(made, number, axis, other, codes)
+                break
+    found = {key: resolve(size) for key, size in before.items()}
+    return {key: size for key, size in found.items()
+            if isinstance(size, int) and size is not before[key]}
+
+
+def _pair(made: Size, number: int, axis: Axis, other: Axis, codes: Sequence[int]
+          ) -> tuple[int | None, int | None]:
+    """Sizes of two axes with which what is made of them has a number; one is in `codes`."""
+    for code in codes:
+        first, second = (number_for(made, {axis: code, other: size}) for size in (1, 2))
+        size, rest = divmod(number - first, max(second - first, 1))
+        if not rest and size >= 0:
+            return code, 1 + size
+    return None, None
 
 
 def _tells(node: Node) -> bool:

@@ -77,19 +77,16 @@ def suggest(size: Size, name: str) -> None:
         size.hint = size.hint or name
 
 
-def share(axis: Axis) -> int:
-    """Make an axis as long as others if their sum is all that is known of them; the sum, or 0."""
+def share(axis: Axis) -> None:
+    """Make an axis as long as others if their sum is all that is known of them, or else these 1."""
     size = resolve(axis)
     terms = dict(size.terms) if isinstance(size, Sum) and size.divisor == 1 else {}
     total, _ = terms.pop((), (0, ()))
     others = [atoms[0] for number, atoms in terms.values() if number == -1 and len(atoms) == 1]
     each, rest = divmod(total, 1 + len(others))
-    if not terms or len(others) < len(terms) or rest or each < 1:
-        return 0
-    for other in others:
+    for other in others if terms and len(others) == len(terms) and each > 0 else ():
         if isinstance(other, Axis):
-            other.bound = each
-    return total
+            other.bound = 1 if rest else each
 
 
 def _unify_known(first: Size, second: Size) -> Size:

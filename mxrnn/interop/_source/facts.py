@@ -38,9 +38,10 @@ _FAULTS = (RuntimeError, ValueError, IndexError)
 
 
 def run(graph: Graph, model: Model, sample: Sample) -> list[Tensor]:
-    """The outputs of a graph, by `to_torch`."""
+    """The outputs of a graph, by `to_torch`; what it draws begins with one seed."""
     module = GraphModule(graph, model.arg_params, model.aux_params, roll=False).eval()
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         outputs = module(**{name: sample[name] for name in module.inputs if name in sample})
     return [each.detach() for each in as_list(outputs)]
 
@@ -170,7 +171,7 @@ class Data:
             if isinstance(size, str) and size not in self._axes:
                 self._axes[size], at = Axis(label=size), len(self._axes)
                 self._numbers[self._axes[size]] = told.get(
-                    size, 4 + at % 2 * 7 + at // 2 * 2 + self._more)
+                    size, 4 + at % 2 * 7 + at // 2 * 2 + self._more * (size != 'batch'))
         self.shapes.update((name, tuple([
             size if isinstance(size, int) else Open(self._axes[size]) for size in shape]))
             for name, shape in shapes.items())
@@ -248,7 +249,7 @@ def surveyed(graph: Graph, whole: RolledGraph, model: Model, given: Named,
     missing = [name for name in needed if name not in given and name not in params]
     reason = ''
     for each in [graph, *[whole.graph] * (bool(missing) and graph is not whole.graph)]:
-        found = Found({}, [], {}, {})
+        found = Found({}, [], {}, {}, {})
         try:
             if missing:
                 found = shapes_found(each, params, given, missing, whole if each is graph else None)
@@ -266,12 +267,16 @@ def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Map
     """Data of the sizes of which windows leave what the graph reads; None if there are none, or it
     takes no such data."""
     sizes = {**found.cut, **found.taken}
-    if not sizes:
+    if not sizes and not found.shares:
         return None
     for least in (False, True):
         shapes = {name: list(shape) for name, shape in found.shapes.items()}
         told: dict[str, int] = {}
         notes = list(found.notes)
+        for (name, axis), size in found.shares.items():
+            shapes[name][axis] = size
+            notes.append('%s has %d at axis %d, a share that fits: the graph tells only what it '
+                         'and others are together' % (name, size, axis))
         for (name, axis), each in sizes.items():
             if len(each) == 1 or least:
                 shapes[name][axis] = each[0]
@@ -288,7 +293,7 @@ def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Map
 def _surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any],
               notes: Sequence[str], told: Mapping[str, int] = MappingProxyType({})) -> Surveyed:
     """Random data, of larger sizes where small ones do not do, and the facts of arrays."""
-    for more in (0, 16, 128):
+    for more in (0, 16, 128, 1000):
         data = Data(graph, types, more)
         data.draw(shapes, told)
         try:

@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operators import check_attributes
+from ..._graph.operators import check_attributes, has
 from ..registry import TORCH
 from .class_writer import File, local, wrapped
 from .emitters import (
@@ -295,11 +295,11 @@ class MethodWriter:
         return results
 
     def _enter(self, node: Node, results: Sequence[Expr]) -> None:
-        """Keep the outputs, those that are read twice under names."""
+        """Keep the outputs, under names if they are read twice, or drawn: text tells no draw."""
         self._consume()
         for at, value in enumerate(results):
             entry = Entry(self.place, at)
-            if self._uses[entry] > 1 and value.parameter is None:
+            if value.parameter is None and (self._uses[entry] > 1 or has(node.op, 'samples')):
                 value = self.named(value, name_of(node))
             self._set(entry, value)
 
