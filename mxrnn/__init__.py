@@ -44,9 +44,9 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
     from . import rnn_cell as rnn_cell
     from ._cells.carry import carry_states as carry_states
     from ._cells.loop import dynamic_unroll as dynamic_unroll
+    from ._inference.graph_passes import fold as fold
+    from ._inference.graph_passes import roll as roll
     from ._inference.predictor import Predictor as Predictor
-    from ._inference.rewriting import fold as fold
-    from ._inference.rewriting import roll as roll
     from ._inference.stepper import Stepper as Stepper
     from ._operator.fuse import fuse as fuse
     from ._runtime.mxnet import mx as mx
@@ -72,7 +72,7 @@ _NAMES = {
         save_rnn_checkpoint''',
     '._inference.predictor': 'Predictor',
     '._inference.stepper': 'Stepper',
-    '._inference.rewriting': 'fold roll',
+    '._inference.graph_passes': 'fold roll',
     '.io': '''BucketSentenceIter SentencePairIter StreamIter decode_sentences encode_sentences
         read_tokens write_tokens''',
 }

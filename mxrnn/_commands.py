@@ -210,8 +210,8 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
     if options.certify or options.as_is or options.no_check:
         raise ValueError('--as-is, --certify and --no-check are not for sources')
     from .interop import to_source  # noqa: F401  (says what to install)
-    from .interop._source.export import write_source
-    from .interop._source.output_files import check_target as check_source
+    from .interop._source.overwrite_checks import check_target as check_source
+    from .interop._source.source_file import write_source
     from .interop.graph_notes import capped
     check_source(options.source)
     model = load(options)
@@ -227,7 +227,7 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
         raise ValueError('--input without --states, --certify and --type are not for files of '
                          'torch: the shapes of a torch module come from its graph')
     from .interop import to_torch  # says what to install, before anything is read
-    from .interop._source.output_files import is_source
+    from .interop._source.overwrite_checks import is_source
     from .interop._torch.save_file import write_torch
     from .interop.graph_notes import capped
     from .interop.stateful import LEFT_OUT
@@ -249,7 +249,7 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
 def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
                 ) -> _Done:
     check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
-    from ._graph.reading import read_graph
+    from ._graph.symbol_json import read_graph
     from .interop._onnx import encoder_of, write_onnx
     other = None if options.certify is None else read_graph(options.certify)
     model = load(options)

@@ -11,7 +11,7 @@ from ._cells.normalised import LayerNormGRUCell, LayerNormLSTMCell
 from ._cells.variables import RNNParams
 from ._cells.weights import MissingWeightsError
 from ._operator import automatic_fuse as _automatic  # noqa: F401  (for programs with --fuse)
-from ._operator.fused import FusedRNNCell
+from ._operator.fused_cell import FusedRNNCell
 from ._runtime import finder as _finder
 
 if _finder.fuses:

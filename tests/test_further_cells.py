@@ -278,7 +278,7 @@ def test_other_modes_have_neither_projections_nor_memories():
 @each_fused
 def test_builds_with_cudnn_use_the_operator(options, monkeypatch):
     """The graph alone: it is bound on GPUs."""
-    monkeypatch.setattr(importlib.import_module('mxrnn._operator.fused'), 'cpu_build',
+    monkeypatch.setattr(importlib.import_module('mxrnn._operator.fused_cell'), 'cpu_build',
                         lambda: False)
     cell = fused(**options)
     outputs, states = cell.unroll(3, mx.sym.Variable('data'), layout='TNC', merge_outputs=True)

@@ -43,7 +43,7 @@ def on_card(name):
 
     def bind(self, ctx, *args, **kwargs):
         # Folding computes where the weights lie, and those of a made up card lie on the CPU.
-        folds = sys._getframe(1).f_globals['__name__'] == 'mxrnn._inference.rewriting'
+        folds = sys._getframe(1).f_globals['__name__'] == 'mxrnn._inference.graph_passes'
         if not isinstance(ctx, Card) and not folds:
             raise AssertionError('%s is bound for %s' % (self, ctx))
         if name == 'simple_bind':

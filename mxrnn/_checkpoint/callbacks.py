@@ -10,9 +10,9 @@ from .. import _check
 from .._files import checkpoint_names as files
 from .._files.checkpoint_names import Place
 from .._runtime.mxnet import mx
-from . import position, resume
+from . import optimizer_resume, position
+from .optimizer_resume import Begun
 from .position import Data, Here
-from .resume import Begun
 from .saving import Cell, Companion, Params, cell_list, check_module, path_prefix, pinned, save
 from .states import Extra
 
@@ -133,8 +133,8 @@ class _Saver:
         self._told = False
         self._begun: Begun | None = None
         if module is not None:
-            resume.when_done(module, 'init_optimizer', module.optimizer_initialized,
-                             self._note_optimizer)
+            optimizer_resume.when_done(module, 'init_optimizer', module.optimizer_initialized,
+                                       self._note_optimizer)
 
     def __call__(self, iter_no: Any, sym: mx.sym.Symbol | None = None, arg: Params | None = None,
                  aux: Params | None = None) -> None:
@@ -172,7 +172,7 @@ class _Saver:
             if called is self or isinstance(called, (list, tuple)) and self in called:
                 return  # it is called again in a moment
         arg, aux = module.get_params()
-        if len(resume.trained(module)._context) > 1:
+        if len(optimizer_resume.trained(module)._context) > 1:
             module.set_params(arg, aux)  # devices differ in averages until fit does it
         if ended:
             self._save_epoch(param.epoch + 1, module.symbol, arg, aux)
@@ -182,7 +182,7 @@ class _Saver:
     def _here(self, batches: int, ended: bool) -> Here | None:
         if self._module is None or self._data is None:
             return None
-        return Here(resume.trained(self._module), self._data, batches, ended)
+        return Here(optimizer_resume.trained(self._module), self._data, batches, ended)
 
     def _save_epoch(self, epoch: int, sym: mx.sym.Symbol | None, arg: Any, aux: Any) -> None:
         here = None if self._data is None else self._here(len(self._data), True)
@@ -207,7 +207,7 @@ class _Saver:
         if module is None or not module.optimizer_initialized:
             return None
         remote = files.is_remote(self._prefix)
-        dumped = None if remote else resume.dump(module, self._prefix)
+        dumped = None if remote else optimizer_resume.dump(module, self._prefix)
         if dumped is None:
             if not self._told:
                 self._told = True
@@ -224,7 +224,7 @@ class _Saver:
     def _note_optimizer(self) -> None:
         """Note what the module's optimiser is like before it works."""
         self._check_part()
-        optimizer = None if self._module is None else resume.optimizer_of(self._module)
+        optimizer = None if self._module is None else optimizer_resume.optimizer_of(self._module)
         if optimizer not in (None, self._begun and self._begun.optimizer):
             self._begun = Begun(optimizer)
             position.check_ids(self._data, self._module)
@@ -249,7 +249,7 @@ class _Workers:
 
     def _store(self) -> Any:
         if self._module is not None:
-            return getattr(resume.trained(self._module), '_kvstore', None)
+            return getattr(optimizer_resume.trained(self._module), '_kvstore', None)
         if self._stores is None:
             # The store that `fit` made is known to nobody: MXNet keeps no list of them, a second
             # one would wait for the other workers, and the rank is in no environment variable (the

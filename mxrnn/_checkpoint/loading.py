@@ -9,9 +9,9 @@ from .._files import CheckpointError, cause_of, reason_of
 from .._files import checkpoint_names as files
 from .._files.checkpoint_names import Candidates, Place
 from .._files.params import checked
-from .._graph.reading import read_graph
+from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
-from . import position, resume, states, validation
+from . import optimizer_resume, position, states, validation
 from .position import Data
 from .safe_pickle import named_things
 from .saving import Cell, Params, cell_list, check_module, path_prefix
@@ -214,7 +214,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
             'optimiser begins anew, or give the epoch of an older checkpoint'
             % (files.path_of(prefix, 'params', *place), path))
     path, content = states.read(prefix, *place)
-    found = states.decode(path, content, trusted + resume.classes_of(module),
+    found = states.decode(path, content, trusted + optimizer_resume.classes_of(module),
                           placeholders=not module.optimizer_initialized)
     go_on = None
     if data is not None:
@@ -234,16 +234,18 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
         go_on = position.go_to(here, module, data, place[0], path)
 
     def check_shapes() -> None:
-        resume.check_shapes(module, loaded.arg_params, loaded.aux_params,
-                            files.path_of(prefix, 'params', *place))
+        optimizer_resume.check_shapes(module, loaded.arg_params, loaded.aux_params,
+                                      files.path_of(prefix, 'params', *place))
 
     def restore() -> None:
-        resume.restore(module, states.decode(path, content, trusted + resume.classes_of(module)))
+        optimizer_resume.restore(module, states.decode(
+            path, content, trusted + optimizer_resume.classes_of(module)))
         if go_on is not None:
-            go_on(resume.trained(module))
+            go_on(optimizer_resume.trained(module))
 
-    resume.when_done(module, 'bind', module.binded, check_shapes, instead=True)
-    resume.when_done(module, 'init_optimizer', module.optimizer_initialized, restore, instead=True)
+    optimizer_resume.when_done(module, 'bind', module.binded, check_shapes, instead=True)
+    optimizer_resume.when_done(module, 'init_optimizer', module.optimizer_initialized, restore,
+                               instead=True)
 
 
 def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bool) -> Checkpoint:

@@ -29,7 +29,7 @@ from .._files import checkpoint_names as files
 from .._files.checkpoint_names import Place
 from .._graph.graph import warn_of_ids
 from .._runtime.mxnet import graph_of, mx
-from . import resume, states
+from . import optimizer_resume, states
 from .states import Extra
 
 __all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_data',
@@ -247,7 +247,7 @@ def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -
     if found != rank:  # two workers with the same part would write the same file
         raise ValueError('data must have part_index=%d in the worker of rank %d, got part_index=%s'
                          % (rank, rank, found))
-    if resume.optimizer_of(module) is None:
+    if optimizer_resume.optimizer_of(module) is None:
         raise ValueError('set MXNET_UPDATE_ON_KVSTORE=0 and train with a synchronous store, so '
                          'that the %d workers have the optimiser: data must be None where servers '
                          'have it' % workers)

@@ -11,7 +11,7 @@ from .. import _check
 from .._files import CheckpointError, atomic, reason_of
 from .._files import checkpoint_names as files
 from .._files.params import add_checksum, check_params
-from .._graph.reading import read_graph
+from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import RELEASE, graph_of, mx
 from . import states
 from .states import Extra, as_mxnet_1

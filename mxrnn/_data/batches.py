@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 from .._checkpoint.position import check_ids
 from .._runtime.mxnet import mx, room
-from . import tokens as _tokens
+from . import ragged_array as _tokens
 from .corpus import Corpus
 
 __all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent']

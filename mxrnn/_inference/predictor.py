@@ -14,7 +14,7 @@ from .._checkpoint.loading import load_rnn_checkpoint
 from .._graph.graph import warn_of_ids
 from .._runtime.mxnet import mx, room
 from . import graphs
-from .networks import Network, Networks
+from .bucketed_network import Network, Networks
 
 __all__ = ['Predictor']
 

@@ -8,7 +8,7 @@ from typing import Any, Iterable, Iterator, List, Mapping, Sequence, Tuple
 from mxnet.ndarray import CachedOp
 
 from .._graph.graph import Entry, Graph, Node
-from .._graph.reading import graph_to_json, json_text
+from .._graph.symbol_json import graph_to_json, json_text
 from . import mx
 
 __all__ = ['Run', 'infer_shapes', 'legacy', 'load_json']

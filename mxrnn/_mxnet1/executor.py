@@ -9,7 +9,7 @@ from mxnet.base import NDArrayHandle
 
 from .. import _check
 from .._graph.graph import Node
-from .._graph.reading import graph_from_json
+from .._graph.symbol_json import graph_from_json
 from . import mx
 from .cached_graph import Run, infer_shapes, legacy
 

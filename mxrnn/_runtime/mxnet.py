@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .._graph.graph import Graph
-from .._graph.reading import graph_from_json
+from .._graph.symbol_json import graph_from_json
 from . import commands, finder
 from .import_patches import cures, version
 

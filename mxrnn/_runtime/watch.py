@@ -30,7 +30,7 @@ import types
 import weakref
 from typing import Any, Iterator
 
-from . import abort
+from . import distributed_exit
 
 __all__ = ['attend', 'begin', 'heartbeat', 'stores']
 
@@ -113,7 +113,7 @@ class _Watch:
         while not self._stopped.wait(_PAUSE):
             gone = self.look()
             if gone:
-                abort.end('%s is gone' % gone, self.role)
+                distributed_exit.end('%s is gone' % gone, self.role)
 
     def stop(self) -> None:
         """Stop before Python ends: a thread that waits then makes MXNet abort the process."""
@@ -159,7 +159,8 @@ class _OfScheduler(_Watch):
         try:
             self._socket.bind(('', int(port)))
         except (OSError, ValueError) as error:
-            abort.say('the scheduler cannot listen for datagrams on port %s: %s' % (port, error))
+            distributed_exit.say(
+                'the scheduler cannot listen for datagrams on port %s: %s' % (port, error))
 
     def start(self) -> None:
         """Start once three looks have found nobody who is registered, and so of the run before."""
@@ -285,7 +286,7 @@ def begin(library: str | None, interval: int, timeout: int) -> None:
     _watch.start()
     atexit.register(_at_exit, os.getpid())
     if role == 'worker':
-        abort.note_failures()
+        distributed_exit.note_failures()
 
 
 def stores() -> list[Any]:
@@ -316,9 +317,9 @@ def _at_exit(process: int) -> None:
     """Let a worker wait for the others while the watch still works, then stop it."""
     if _watch is None or os.getpid() != process:
         return
-    fails = abort.failed and not _watch.is_async  # the others wait for this one's part
+    fails = distributed_exit.failed and not _watch.is_async  # the others wait for this one's part
     if fails and _stores:
-        abort.end_with_python(_PATIENCE)
+        distributed_exit.end_with_python(_PATIENCE)
     for store in stores() if not _watch.is_async else []:
         if not fails:
             store.__del__()  # MXNet would do this when Python has ended all threads

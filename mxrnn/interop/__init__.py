@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from .._files import CheckpointError
 from .._graph.graph import Entry, Graph, Node, attr_value
-from .._graph.reading import graph_from_json, graph_to_json
+from .._graph.symbol_json import graph_from_json, graph_to_json
 from ._onnx import ExportError, to_onnx
 from .model import Model, load, save
-from .onnx_steps import OnnxStepper, load_stepper
+from .onnx_stepper import OnnxStepper, load_stepper
 from .registry import register
 
 if TYPE_CHECKING:
-    from ._source.export import from_source, to_source
+    from ._source.source_file import from_source, to_source
     from ._torch.convert import from_torch, to_torch
     from ._torch.files import load_torch
     from ._torch.save_file import save_torch
@@ -32,7 +32,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
 _TORCH = {'to_torch': '_torch.convert', 'from_torch': '_torch.convert',
           'UnsupportedError': '_torch.graph_module', 'GraphModule': '_torch.graph_module',
           'load_torch': '_torch.files', 'save_torch': '_torch.save_file',
-          'to_source': '_source.export', 'from_source': '_source.export'}
+          'to_source': '_source.source_file', 'from_source': '_source.source_file'}
 
 #: Names that take cells and so need MXNet.
 _CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict')

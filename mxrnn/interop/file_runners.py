@@ -8,8 +8,8 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._files import CheckpointError
-from .onnx_layout import Layout
-from .onnx_steps import load_stepper
+from .onnx_axes import Layout
+from .onnx_stepper import load_stepper
 from .reference import Data, Input, inputs_of, needed, run_module, run_onnx, session_of
 
 __all__ = ['ExportedFile', 'of_module', 'open_content', 'open_file', 'open_torch']
@@ -80,7 +80,7 @@ def _onnx_file(path: str) -> ExportedFile:
 def open_torch(path: str, roll: bool = True) -> Any:
     """The module of a file of torch; weights of a source are refused with what to read."""
     try:
-        from ._source.output_files import is_source
+        from ._source.overwrite_checks import is_source
         from ._torch.files import load_torch
     except ModuleNotFoundError as error:
         if error.name != 'torch':

@@ -15,7 +15,7 @@ from .._files.pairs import Pair, pair_in
 from .._files.params import SparseArray, add_checksum, read_sealed, refuse_names, write_arrays
 from .._graph.graph import Graph
 from .._graph.layout import Packing, packings, vector_layouts
-from .._graph.reading import graph_from_json, graph_to_json
+from .._graph.symbol_json import graph_from_json, graph_to_json
 
 __all__ = ['Model', 'load', 'save']
 

@@ -100,7 +100,7 @@ def of_onnx() -> tuple[str, Runner] | None:
     try:
         import onnxruntime  # noqa: F401
 
-        from ._onnx.export import exportable
+        from ._onnx.onnx_file import exportable
     except ImportError:
         return None
 

@@ -104,9 +104,9 @@ def test_every_size_and_every_chunk_counts(what, model, tmp_path, monkeypatch):
 
 def test_a_file_that_its_reader_refuses_is_not_written(model, tmp_path, monkeypatch):
     """It was reported as written."""
-    from mxrnn.interop._onnx import export
-    described = export.described
-    monkeypatch.setattr(export, 'described', lambda content, stepped, encoder: described(
+    from mxrnn.interop._onnx import onnx_file
+    described = onnx_file.described
+    monkeypatch.setattr(onnx_file, 'described', lambda content, stepped, encoder: described(
         content, stepped._replace(axes={}), encoder))
     with pytest.raises(interop.ExportError, match='cannot be read: the table of states'):
         interop.to_onnx(model, str(tmp_path / 'a.onnx'), states=True)

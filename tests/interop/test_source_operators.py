@@ -19,7 +19,7 @@ from .operator_cases import OPS, each_name
 from .sources import check, generate, model_of, run_mxnet
 
 from mxrnn.interop._source.class_writer import File  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.methods import loss_text  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.forward_and_loss import loss_text  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.pasting import imports_of, paste  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.facts import survey  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.method_writer import MethodWriter  # noqa: E402, I001  isort: skip

@@ -12,7 +12,7 @@ from .compare import torch
 from .sources import check, generate, model_of, run_mxnet
 from .test_source import program_of
 
-from mxrnn.interop._source import export  # noqa: E402  isort: skip
+from mxrnn.interop._source import source_file  # noqa: E402  isort: skip
 
 pytestmark = ours
 pytest.importorskip('onnx')
@@ -32,8 +32,8 @@ def inner(step):
 def test_steps_are_checked_against_the_graph_as_it_is(monkeypatch):
     assert 'those of the graph as it was unrolled, for' in ' '.join(
         generate(inner(2)).text.split())
-    roll = export.roll
-    monkeypatch.setattr(export, 'roll', lambda graph, training: roll(
+    roll = source_file.roll
+    monkeypatch.setattr(source_file, 'roll', lambda graph, training: roll(
         inner(3).graph, training=training))
     with pytest.raises(interop.ExportError, match='differs from the graph by'):
         generate(inner(2))

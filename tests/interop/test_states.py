@@ -23,7 +23,7 @@ from .programs import PROGRAMS
 from .test_onnx import unrolled
 from .test_programs_leave import model_of, settled
 
-from mxrnn._graph.reading import graph_from_json  # noqa: E402, I001  isort: skip
+from mxrnn._graph.symbol_json import graph_from_json  # noqa: E402, I001  isort: skip
 from mxrnn._graph.rolling import roll  # noqa: E402  isort: skip
 
 
@@ -46,7 +46,7 @@ def model_for(symbol, shapes):
 
 def whole(model, data, inputs=None, outputs=None):
     """The outputs by name of the file without states."""
-    from mxrnn.interop._onnx.export import exportable
+    from mxrnn.interop._onnx.onnx_file import exportable
     serving = session(exportable(model, inputs).content)
     names = [each.name for each in serving.get_outputs()]
     return dict(zip(names, serving.run(names, {

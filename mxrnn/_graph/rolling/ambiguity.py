@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Hashable, Literal, NamedTuple, Sequence
 
 from .step_values import Lanes
-from .vectorise import Apply, Part, Planner, Same, StepSequence
+from .vectorisation_plan import Apply, Part, Planner, Same, StepSequence
 
 __all__ = ['DOUBT', 'Counted', 'doubtful', 'ends']
 

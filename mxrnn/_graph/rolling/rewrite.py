@@ -15,7 +15,7 @@ from .pack_rnn import write_vector
 from .shifted_sequences import whole_parts
 from .step_values import Lanes
 from .value_numbering import is_random
-from .vectorise import (
+from .vectorisation_plan import (
     Apply,
     Circular,
     Claim,

@@ -17,7 +17,7 @@ from .rewrite import Apart, Refused, RolledWriter
 from .step_values import Declined, StepRecurrence, Taken
 from .symbolic_length import make_length_symbolic
 from .value_numbering import TooLong, Values
-from .vectorise import Claim, Planner
+from .vectorisation_plan import Claim, Planner
 
 __all__ = ['Finding', 'Judge', 'RolledGraph', 'certify', 'roll']
 

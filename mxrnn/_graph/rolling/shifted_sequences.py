@@ -6,7 +6,7 @@ from typing import Iterator, Mapping, Sequence
 from .loops import Loop
 from .match_rnn import Kernel
 from .step_values import Lanes
-from .vectorise import Apply, Claim, Part, Plan, Planner, Shift, StepSequence
+from .vectorisation_plan import Apply, Claim, Part, Plan, Planner, Shift, StepSequence
 
 __all__ = ['whole_parts']
 

@@ -15,7 +15,7 @@ from .ambiguity import Counted, ends
 from .freeing import Freeing, note_axes
 from .graph_builder import Fixed, Writer
 from .length_bounds import clips_of, masked
-from .vectorise import Span
+from .vectorisation_plan import Span
 
 __all__ = ['fixed_by', 'make_length_symbolic']
 

@@ -18,7 +18,7 @@ from ..registry import ExportError
 __all__ = ['encoder_of', 'ExportError', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
 
 if TYPE_CHECKING:
-    from .export import Written
+    from .onnx_file import Written
 
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
@@ -178,5 +178,5 @@ def _conversion() -> Any:
     except ImportError as error:
         raise ImportError('ONNX files need the package onnx, 1.13 or newer (%s): '
                           'pip install "onnx>=1.13"' % error) from None
-    from . import export
-    return export
+    from . import onnx_file
+    return onnx_file

@@ -17,8 +17,8 @@ from ..registry import (
     positive,
 )
 from .builder import Builder, Value
-from .index import reduce
 from .recurrent import inside
+from .reduce_and_index import reduce
 
 __all__ = ['flat_softmax']
 

@@ -6,8 +6,8 @@ import numpy as np
 from ..._graph.graph import Node
 from ..registry import converts
 from .builder import Builder, Value
-from .index import reduce
 from .layers import flat_softmax
+from .reduce_and_index import reduce
 
 __all__: list[str] = []
 

@@ -8,7 +8,7 @@ from typing import Any, Iterator
 import onnx
 
 from ..._graph.stepping import Stepped
-from ..onnx_layout import axes_in_words
+from ..onnx_axes import axes_in_words
 
 __all__ = ['described', 'table_of']
 

@@ -17,7 +17,7 @@ from ..model import Model
 from ..registry import ExportError
 from .class_writer import File
 from .facts import Sample, as_list, run
-from .methods import Methods
+from .forward_and_loss import Methods
 from .step_methods import StepMethods
 
 __all__ = ['Check']

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
 from ..model import Model
-from ..onnx_layout import Layout
+from ..onnx_axes import Layout
 from .class_writer import File, local, wrapped
 from .emitters import Expr, Facts, Open, Unsupported
 from .facts import Data, Sample, as_list, run, survey
-from .methods import Methods
+from .forward_and_loss import Methods
 from .python_names import name_of
 from .recurrent import write_method
 

@@ -13,7 +13,17 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes, row
 from ..registry import TORCH, Unsupported
-from . import Device, Run, creation, elementwise, index, layers, losses, shape, text_functions  # noqa: F401
+from . import (  # noqa: F401
+    Device,
+    Run,
+    creation,
+    elementwise,
+    layers,
+    losses,
+    reduce_and_index,
+    shape,
+    text_functions,
+)
 from .broadcast_checks import refusing
 from .recurrent import arrays_of_rnn
 

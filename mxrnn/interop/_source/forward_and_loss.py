@@ -5,7 +5,7 @@ from typing import Iterable, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 from ..registry import TORCH
-from . import creation, elementwise, index, layers, losses, sequences, shape  # noqa: F401
+from . import creation, elementwise, layers, losses, reduce_and_index, sequences, shape  # noqa: F401
 from .class_writer import File, local
 from .emitters import LOSSES, Expr, Facts, Unsupported
 from .method_writer import MethodWriter

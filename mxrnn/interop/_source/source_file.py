@@ -31,8 +31,8 @@ from .checking import Check
 from .class_writer import File, flat_of, state_dict_of, wrapped
 from .emitters import Shape
 from .facts import Named, Sample, at_own_length, names_that_tell, survey, surveyed
-from .methods import Methods, with_own_gradients
-from .output_files import check_target, sealed, state_of, weights_of
+from .forward_and_loss import Methods, with_own_gradients
+from .overwrite_checks import check_target, sealed, state_of, weights_of
 from .pasting import imports_of
 from .size_texts import described
 from .step_methods import StepMethods

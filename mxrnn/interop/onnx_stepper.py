@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Sequence, Union
 import numpy as np
 
 from .. import _check
-from .onnx_layout import Layout
+from .onnx_axes import Layout
 
 __all__ = ['OnnxStepper', 'load_stepper']
 

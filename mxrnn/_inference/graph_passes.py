@@ -10,9 +10,9 @@ from .._files import reason_of
 from .._graph.graph import Entry, Graph, Node
 from .._graph.layout import GATES
 from .._graph.operators import has, row
-from .._graph.reading import graph_to_json
 from .._graph.rolling import Finding, Kernel, Loop, Values
 from .._graph.rolling import roll as roll_graph
+from .._graph.symbol_json import graph_to_json
 from .._operator.defects import corrupts, cpu_build, disabled, onednn
 from .._operator.flat_weights import ADDS_NOTHING
 from .._runtime.mxnet import graph_of, mx
