@@ -30,7 +30,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
 
 #: Names that need torch, and where they are.
 _TORCH = {'to_torch': '_torch.convert', 'from_torch': '_torch.convert',
-          'UnsupportedError': '_torch.graph_module', 'GraphModule': '_torch.graph_module',
+          'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
           'load_torch': '_torch.files', 'save_torch': '_torch.save_file',
           'to_source': '_source.source_file', 'from_source': '_source.source_file'}
 

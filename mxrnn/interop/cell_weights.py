@@ -246,7 +246,7 @@ def torch_state_dict(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[s
     >>> torch.nn.LSTM(3, 4).load_state_dict(interop.torch_state_dict(cell, args))
     <All keys matched successfully>
     """
-    from ._torch.graph_module import tensor
+    from ._torch.module import tensor
     return {name: tensor(array) for name, array in _read(cell, arg_params, _torch_name).items()}
 
 

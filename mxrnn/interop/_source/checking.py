@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..._files import reason_of
 from ..._graph.graph import Graph
-from .._torch.graph_module import GraphModule
+from .._torch.module import GraphModule
 from ..comparison import difference
 from ..export_check import tolerance
 from ..model import Model

@@ -17,7 +17,7 @@ from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.inputs import Found
 from ..._graph.shapes.sizes import Axis, divide, number_for, product
 from ..._graph.shapes.unification import settled
-from .._torch.graph_module import GraphModule, UnsupportedError
+from .._torch.module import GraphModule, UnsupportedError
 from ..model import Model
 from ..random_data import data_for
 from ..registry import ExportError

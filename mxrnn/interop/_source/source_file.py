@@ -16,7 +16,7 @@ from ..._graph.graph import Graph
 from ..._graph.merging import merged, without_effectless
 from ..._graph.rolling import RolledGraph, roll
 from ..._graph.stepping import Stepped
-from .._torch.graph_module import UnsupportedError
+from .._torch.module import UnsupportedError
 from ..model import Model
 from ..registry import ExportError
 from ..stateful import (

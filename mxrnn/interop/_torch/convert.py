@@ -12,7 +12,7 @@ from ..._graph.graph import Graph
 from ..._graph.rolling import roll as roll_up
 from ..model import Model
 from ..stateful import blaming_axes, check_shapes, chosen_for_steps, in_steps
-from .graph_module import GraphModule
+from .module import GraphModule
 
 __all__ = ['from_torch', 'to_torch']
 

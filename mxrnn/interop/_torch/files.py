@@ -12,7 +12,7 @@ import torch
 from ... import _check
 from ..._files import CheckpointError, reason_of
 from ..._graph.symbol_json import graph_from_json, graph_to_json
-from .graph_module import GraphModule
+from .module import GraphModule
 
 __all__ = ['content_of', 'load_torch']
 

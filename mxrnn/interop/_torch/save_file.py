@@ -19,7 +19,7 @@ from ..reference import needed
 from ..registry import ExportError
 from ..stateful import shapes_found
 from .files import content_of
-from .graph_module import GraphModule
+from .module import GraphModule
 
 __all__ = ['save_torch', 'write_torch']
 
