@@ -192,7 +192,7 @@ def test_memory_is_that_of_the_tokens():
 
 def test_tokens_of_one_type_are_packed_without_a_copy():
     """With one of all that is there for each piece, a long text would take hours."""
-    tokens = importlib.import_module('mxrnn._data.ragged_array')
+    tokens = importlib.import_module('mxrnn._data.tokens')
     piece = np.arange(20000) % 200
     tracemalloc.start()
     packed = tokens.pack('tokens', [piece] * 200, 200 * piece.size, np.dtype('int32'))

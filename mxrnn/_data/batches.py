@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 from .._checkpoint.position import check_ids
 from .._runtime.mxnet import mx, room
-from . import ragged_array as _tokens
+from . import tokens as _tokens
 from .corpus import Corpus
 
 __all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent']
@@ -34,7 +34,7 @@ class TokenIter(mx.io.DataIter):
     label_name: str
 
     #: Each argument that holds sequences, by its name.
-    _held: dict[str, Corpus | _tokens.PackedTokens]
+    _held: dict[str, Corpus | _tokens.Packed]
     #: The entries of data that have tokens, in the order of the arguments.
     _data_names: list[str]
 

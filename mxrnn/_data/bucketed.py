@@ -9,12 +9,12 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx, part
-from . import ragged_array as _tokens
+from . import tokens as _tokens
 from .batches import Described, Key, State, TokenIter
 from .corpus import is_corpus, open_corpus
 from .order import Buckets, Order, check_seed
 
-__all__ = ['BucketedIter', 'LastBatch', 'TokenColumn', 'TooLong']
+__all__ = ['BucketedIter', 'LastBatch', 'Column', 'TooLong']
 
 LastBatch = Literal['discard', 'pad', 'roll_over']
 TooLong = Literal['discard', 'truncate']
@@ -25,7 +25,7 @@ _PIECE = 2 ** 18  # sentences looked at once
 _BLOCK = 2 ** 20  # tokens that are made ready at once, so that small batches come quickly
 
 
-class TokenColumn(NamedTuple):
+class Column(NamedTuple):
     """Arrays of a batch that are cut from the same sequences."""
 
     name: str  #: the argument that holds the sequences
@@ -61,7 +61,7 @@ class BucketedIter(TokenIter):
         self.too_long = _check.choice('too_long', too_long, ('discard', 'truncate'))
         self.seed = check_seed(seed)
 
-        self._columns = [TokenColumn(name, i, (0,)) for i, name in enumerate(given)]
+        self._columns = [Column(name, i, (0,)) for i, name in enumerate(given)]
         last = self._columns[-1]
         if labels is None:
             self._columns[-1] = last._replace(shifts=(0, 1))
@@ -112,14 +112,14 @@ class BucketedIter(TokenIter):
         return found
 
     def _packed(self, name: str, sequences: Iterator[Any], sizes: np.ndarray, most: int | None
-                ) -> _tokens.PackedTokens:
+                ) -> _tokens.Packed:
         """The tokens of these sequences; `most` of each, if that is a number."""
         if most is not None:
             sequences = (each[:most] if len(each) > most else each for each in sequences)
             sizes = sizes.clip(max=most)
         offsets = np.append(0, sizes.cumsum())
-        return _tokens.PackedTokens(_tokens.pack(name, _tokens.joined(name, sequences), offsets[-1],
-                                                 self._dtype), offsets)
+        return _tokens.Packed(_tokens.pack(name, _tokens.joined(name, sequences), offsets[-1],
+                                           self._dtype), offsets)
 
     def _sort(self, buckets: Any, offsets: list[np.ndarray]) -> Buckets:
         """Choose the buckets; count the samples that are in none, and those that are cut.
@@ -199,7 +199,7 @@ class BucketedIter(TokenIter):
             found.append((starts, sizes))
         return found
 
-    def _cut(self, column: TokenColumn, bucket: int, starts: np.ndarray, sizes: np.ndarray
+    def _cut(self, column: Column, bucket: int, starts: np.ndarray, sizes: np.ndarray
              ) -> np.ndarray:
         """The padded tokens that the column's arrays are cut from, a row for each sample."""
         steps = self._keys[bucket][column.length] + column.shifts[-1]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx, part
-from . import ragged_array as _tokens
+from . import tokens as _tokens
 from .batches import Described, Layout, State, TokenIter, extent
 from .corpus import is_corpus, open_corpus
 
@@ -90,7 +90,7 @@ class StreamIter(TokenIter):
             if not isinstance(tokens, (Sequence, np.ndarray)):
                 tokens = list(_check.iterable('tokens', tokens, 'numbers'))
             values = _tokens.numbers('tokens', tokens)
-            self._held = {'tokens': _tokens.PackedTokens(
+            self._held = {'tokens': _tokens.Packed(
                 _tokens.pack('tokens', [values], values.size, self._dtype),
                 np.array([0, values.size]))}
         count = self._held['tokens'].tokens.size

@@ -11,7 +11,7 @@ from typing import Any, Iterable, Iterator, Sequence, Sized
 
 import numpy as np
 
-__all__ = ['PackedTokens', 'checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather',
+__all__ = ['Packed', 'checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather',
            'joined', 'joint', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
 
 #: The types that an NDArray can hold, which `dtype` may be.
@@ -21,7 +21,7 @@ _PIECE = 2 ** 18  # numbers looked at once
 _CHUNK = 8192  # sequences read at once
 
 
-class PackedTokens:
+class Packed:
     """Sequences in memory, with the attributes that a `Corpus` on disk has, too.
 
     Attributes
