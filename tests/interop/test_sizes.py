@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from mxrnn._graph.shapes.axes import agree, mixed_axes
+from mxrnn._graph.shapes.axes import agree, broadcast, mixed_axes
 from mxrnn._graph.shapes.sizes import (
     Axis,
     Source,
@@ -19,7 +19,7 @@ from mxrnn._graph.shapes.sizes import (
     same,
     windows,
 )
-from mxrnn._graph.shapes.unification import SizeError, broadcast, suggest, unify
+from mxrnn._graph.shapes.unification import SizeError, suggest, unify
 
 
 def read(label=''):

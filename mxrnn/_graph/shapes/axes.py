@@ -100,9 +100,9 @@ def broadcast_axes(arrays: Iterable[Axes]) -> Axes:
     return result
 
 
-def broadcast(*shapes: Sequence[Size]) -> list[Size]:
+def broadcast(*shapes: Sequence[Size]) -> tuple[Size, ...]:
     """The shape of what arrays give together, if axes of 1 are repeated as needed."""
-    return list(map(product, broadcast_axes([[(size,) for size in shape] for shape in shapes])))
+    return tuple(map(product, broadcast_axes([[(size,) for size in shape] for shape in shapes])))
 
 
 def _is_one(axis: Factors, beside: Factors) -> bool:
