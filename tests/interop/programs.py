@@ -832,28 +832,15 @@ def lstm_of_r() -> Any:
     return S.SoftmaxOutput(scores, label, name='sm')
 
 
-class _Tagger(mx.gluon.HybridBlock):  # type: ignore[misc, name-defined]
-    """Words, a recurrence, scores of each step."""
-
-    def __init__(self, recurrence: Any, unroll: bool) -> None:
-        super().__init__(prefix='tagger_')
-        with self.name_scope():
-            self._unroll = unroll
-            self.embed = mx.gluon.nn.Embedding(WORDS, WIDTH)
-            self.recurrence = recurrence
-            self.scores = mx.gluon.nn.Dense(3, flatten=False)
-
-    def hybrid_forward(self, F: Any, data: Any) -> Any:
-        steps = self.embed(data)
-        if self._unroll:
-            steps, _ = self.recurrence.unroll(TIME, steps, layout='NTC', merge_outputs=True)
-        else:
-            steps = F.swapaxes(self.recurrence(F.swapaxes(steps, 0, 1)), 0, 1)
-        return self.scores(steps)
-
-
 def _gluon(unroll: bool, make: Callable[[], Any]) -> Any:
-    return _Tagger(make(), unroll)(V('data'))
+    """Words, a recurrence, scores of each step."""
+    recurrence = make()
+    steps = mx.gluon.nn.Embedding(WORDS, WIDTH, prefix='embed_')(V('data'))
+    if unroll:
+        steps, _ = recurrence.unroll(TIME, steps, layout='NTC', merge_outputs=True)
+    else:
+        steps = S.swapaxes(recurrence(S.swapaxes(steps, dim1=0, dim2=1)), dim1=0, dim2=1)
+    return mx.gluon.nn.Dense(3, flatten=False, prefix='scores_')(steps)
 
 
 @program({'data': ('batch', TIME)})
