@@ -24,7 +24,8 @@ from .comparing import same
 # ---- the files of the original
 
 @differs
-@each([case for case in BOUND if case.name in NOT_UNPACKED])
+# mxnet.rnn saves the vector of fused_positional, too.
+@each([case for case in BOUND if case.name in NOT_UNPACKED - {'fused_positional'}])
 def test_weights_that_cells_share_are_saved(case, tmp_path):
     cell, prefix = case.make(rnn), str(tmp_path / 'model')
     outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)

@@ -180,14 +180,14 @@ package = types.ModuleType('mxrnn')
 package.__path__ = [%r]
 sys.modules['mxrnn'] = package
 import numpy as np
-from mxrnn._graph import reading
+from mxrnn._graph import symbol_json
 from mxrnn._files import CheckpointError, atomic, checkpoint_names, params
 with atomic.replacing(['new/p-0001.params']) as stage:
     params.write_arrays(stage + '/p-0001.params', {'arg:a': np.ones(2)})
 assert checkpoint_names.places('new/p') == [(1, 0)]
 assert params.read_arrays('new/p-0001.params')['arg:a'].tolist() == [1, 1]
 try:
-    reading.read_graph('none-symbol.json')
+    symbol_json.read_graph('none-symbol.json')
 except KeyError as error:
     assert type(error) is CheckpointError and str(error).startswith('cannot read none-')
 class MXNetError(RuntimeError):
