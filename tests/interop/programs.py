@@ -481,7 +481,8 @@ def characters_and_words() -> Any:
     return softmax(cell.unroll(5, S.Concat(words(), spelled, dim=2), merge_outputs=True)[0])
 
 
-@program({'leaf%d' % i: ('batch', 4) for i in range(4)}, softmax_label=('batch',))
+@program({'leaf%d' % i: ('batch', 'leaf%d_1' % i) for i in range(4)}, softmax_label=('batch',),
+         **{'leaf%d' % i: ('batch', 4) for i in range(4)})
 def tree_of_cells() -> Any:
     weights = V('tree_weight'), V('tree_bias')
     level = [V('leaf%d' % i) for i in range(4)]

@@ -707,7 +707,7 @@ def test_a_chain_of_layers_is_joined_at_once(monkeypatch, two_ways, most):
     graph = roll(interop.graph_from_json(outputs.tojson()), training=False).graph
     edits, copied = [], merging.Edit.graph
     monkeypatch.setattr(merging.Edit, 'graph', lambda edit: edits.append(edit) or copied(edit))
-    assert calls(merged(graph))[-1] == (14 if two_ways else 15)  # data of any rank is read apart
+    assert calls(merged(graph))[-1] == 15
     assert len(edits) <= most
 
 

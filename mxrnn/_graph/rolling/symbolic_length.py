@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 from typing import Callable, Mapping, Optional, Sequence
 
@@ -102,7 +101,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             for each in _cut(writer, node, inputs[0]):
                 writer.cut.setdefault(each, node)
         elif node.op in _AS_MANY and i in computed and made is None:
-            as_many.append(node)
+            as_many += [(node, each) for entry in inputs for each in writer.behind[entry.node]]
         places[i] = (made or writer.copy(node, inputs)).node
         note_axes(writer.nodes, written, writer.axes)
         first = Entry(places[i], 0)
@@ -112,7 +111,8 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             writer.sequences[first] = steps
             writer.note_steps(first)
         writer.note_sequences(written)
-    for node, (each, steps) in itertools.product(as_many, writer.sequences.items()):
+    for node, each in as_many:
+        steps = writer.sequences.get(each, 0)
         if steps > 1 and _states(node, steps):
             writer.cut.setdefault(each, node)
     for i, (sequence, axis) in masked(graph).items():
