@@ -697,7 +697,7 @@ def test_states_of_one_layer_are_not_states_of_one_row():
     assert calls(merged(interop.graph_from_json(outputs.tojson()))) == [3]
 
 
-@pytest.mark.parametrize('two_ways, most', [(False, 1), (True, 16)])
+@pytest.mark.parametrize('two_ways, most', [(False, 1), (True, 17)])
 def test_a_chain_of_layers_is_joined_at_once(monkeypatch, two_ways, most):
     """Each edit copies the graph: a large graph must not be copied for each layer and part."""
     outputs = DATA
