@@ -101,7 +101,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             for each in _cut(writer, node, inputs[0]):
                 writer.cut.setdefault(each, node)
         elif node.op in _AS_MANY and i in computed and made is None:
-            as_many += [(node, each) for entry in inputs for each in writer.behind[entry.node]]
+            as_many.append((node, {each for entry in inputs for each in writer.behind[entry.node]}))
         places[i] = (made or writer.copy(node, inputs)).node
         note_axes(writer.nodes, written, writer.axes)
         first = Entry(places[i], 0)
@@ -111,10 +111,10 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             writer.sequences[first] = steps
             writer.note_steps(first)
         writer.note_sequences(written)
-    for node, each in as_many:
-        steps = writer.sequences.get(each, 0)
-        if steps > 1 and _states(node, steps):
-            writer.cut.setdefault(each, node)
+    for node, behind in as_many:
+        for each, steps in writer.sequences.items():
+            if steps > 1 and _states(node, steps) and (each in behind or not node.inputs):
+                writer.cut.setdefault(each, node)
     for i, (sequence, axis) in masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
         if _states(node, length):
