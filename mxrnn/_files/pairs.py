@@ -110,7 +110,8 @@ def _contents(path: str) -> dict[str, bytes]:
                     if not _is_wanted(name):
                         continue
                     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse:
-                        raise ValueError('%s in it is no plain file' % member.name)
+                        raise ValueError('%s in it is no plain file (tar -h packs the file that a '
+                                         'link points to)' % member.name)
                     if name in found:
                         raise ValueError('%s is in it twice' % name)
                     found[name] = archive.extractfile(member).read()

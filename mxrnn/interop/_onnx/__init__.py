@@ -83,9 +83,10 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     MXNet, or in torch where MXNet cannot be imported, on the same random data: of the length that
     the graph was unrolled for, and of two other sizes if the file takes any. Outputs may differ by
     1e-5 of the largest value, or by as much as rounding alone makes. Nothing is written otherwise,
-    and the message names the first node that differs. It takes about as long as the export, and
-    imports MXNet where it is installed. What cannot be checked is written, and a warning logged:
-    without onnxruntime, and of models that draw random numbers or have operators of a program.
+    and the message names the first node that differs. It takes several times as long as the export,
+    and MXNet runs in a process of its own where it is installed. What cannot be checked is written,
+    and a warning logged: without onnxruntime, and of models that draw random numbers or have
+    operators of a program.
 
     Examples
     --------
