@@ -124,50 +124,8 @@ def _steps_as_outputs(length: int) -> Any:
                          for t, each in enumerate(outputs)])
 
 
-@_program(_sequence, 'lstm')
-def _last_step_alone(length: int) -> Any:
-    outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'))
-    return _fc(outputs[-1], 'cls', 2)
-
-
-@_program(_sequence, 'loop')
-def _last_step_of_a_loop(length: int) -> Any:
-    outputs, _ = rnn.RNNCell(HIDDEN, 'softsign').unroll(length, mx.sym.Variable('data'))
-    return _fc(outputs[-1], 'cls', 2)
-
-
 def _with_state(length: int, batch: int) -> dict[str, tuple[int, ...]]:
     return {**_sequence(length, batch), 'state': (batch, HIDDEN)}
-
-
-@_program(_with_state, 'rnn_tanh')
-def _products_by_dot(length: int) -> Any:
-    weights = _Weights()
-    for name, shape in (('wx', (FEATURES, HIDDEN)), ('wh', (HIDDEN, HIDDEN)),
-                        ('state', (0, HIDDEN))):
-        weights[name] = mx.sym.Variable(name, shape=shape)
-    state, outputs = weights['state'], []
-    for step in mx.sym.split(weights['data'], axis=1, num_outputs=length, squeeze_axis=1):
-        state = mx.sym.tanh(mx.sym.dot(step, weights['wx']) + mx.sym.dot(state, weights['wh']))
-        outputs.append(state)
-    return mx.sym.stack(*outputs, axis=1)
-
-
-@_program(_sequence, 'gru')
-def _a_product_for_each_gate(length: int) -> Any:
-    weights = _Weights()
-    state, outputs = mx.sym.zeros((0, HIDDEN)), []
-
-    def product(value: Any, name: str) -> Any:
-        return mx.sym.FullyConnected(value, weight=weights[name + '_weight'],
-                                     bias=weights[name + '_bias'], num_hidden=HIDDEN)
-    for step in mx.sym.split(weights['data'], axis=1, num_outputs=length, squeeze_axis=1):
-        update = mx.sym.sigmoid(product(state, 'hz') + product(step, 'xz'))
-        reset = mx.sym.sigmoid(product(step, 'xr') + product(state, 'hr'))
-        new = mx.sym.tanh(product(state, 'hn') * reset + product(step, 'xn'))
-        state = state * update + new * (1 - update)
-        outputs.append(state)
-    return mx.sym.stack(*outputs, axis=1)
 
 
 @_program(_sequence, 'loop')
@@ -188,23 +146,6 @@ def _gru_of_2014(length: int) -> Any:
     return mx.sym.Concat(*[mx.sym.expand_dims(each, axis=0) for each in outputs], dim=0)
 
 
-@_program(_sequence, 'lstm')
-def _data_and_state_side_by_side(length: int) -> Any:
-    weights = _Weights()
-    state = memory = mx.sym.zeros((0, HIDDEN))
-    outputs = []
-    for step in mx.sym.split(weights['data'], axis=1, num_outputs=length, squeeze_axis=1):
-        gates = mx.sym.FullyConnected(mx.sym.Concat(step, state, dim=1), weight=weights['weight'],
-                                      bias=weights['bias'], num_hidden=4 * HIDDEN)
-        parts = [mx.sym.slice_axis(gates, axis=1, begin=k * HIDDEN, end=(k + 1) * HIDDEN)
-                 for k in range(4)]
-        memory = (mx.sym.tanh(parts[3]) * mx.sym.sigmoid(parts[0])
-                  + memory * mx.sym.sigmoid(parts[1]))
-        state = mx.sym.tanh(memory) * mx.sym.sigmoid(parts[2])
-        outputs.append(state)
-    return mx.sym.stack(*outputs, axis=1)
-
-
 @_program(_sequence, 'lstm', lists=True)
 def _steps_cut_one_by_one(length: int) -> Any:
     data, cell = mx.sym.Variable('data'), rnn.LSTMCell(HIDDEN)
@@ -223,44 +164,10 @@ def _reversed_by_operator(length: int) -> Any:
     return mx.sym.Concat(there, mx.sym.SequenceReverse(back), dim=2)
 
 
-@_program(lambda length, batch: {'source': (batch, length, FEATURES),
-                                 'data': (batch, length, FEATURES)}, 'lstm', 'lstm')
-def _encoder_and_decoder(length: int) -> Any:
-    _, states = rnn.LSTMCell(HIDDEN, 'encoder_').unroll(length, mx.sym.Variable('source'))
-    outputs, _ = rnn.LSTMCell(HIDDEN, 'decoder_').unroll(
-        length, mx.sym.Variable('data'), begin_state=states, merge_outputs=True)
-    return outputs
-
-
 def _attention(query: Any, memory: Any) -> Any:
     scores = mx.sym.batch_dot(memory, mx.sym.expand_dims(query, axis=2))
     weights = mx.sym.softmax(scores, axis=1)
     return mx.sym.Reshape(mx.sym.batch_dot(weights, memory, transpose_a=True), shape=(0, -1))
-
-
-@_program(lambda length, batch: {'memory': (batch, 5, HIDDEN), 'data': (batch, length, FEATURES)},
-          'loop')
-def _attention_with_input_feeding(length: int) -> Any:
-    memory, cell = mx.sym.Variable('memory'), rnn.LSTMCell(HIDDEN)
-    weights, states, outputs = _Weights(), cell.begin_state(), []
-    context = mx.sym.zeros((0, HIDDEN))
-    for step in mx.sym.split(mx.sym.Variable('data'), axis=1, num_outputs=length, squeeze_axis=1):
-        output, states = cell(mx.sym.Concat(step, context, dim=1), states)
-        context = mx.sym.FullyConnected(
-            mx.sym.Concat(_attention(output, memory), output, dim=1), num_hidden=HIDDEN,
-            weight=weights['mix_weight'], bias=weights['mix_bias'])
-        context = mx.sym.tanh(context)
-        outputs.append(context)
-    return mx.sym.stack(*outputs, axis=1)
-
-
-@_program(lambda length, batch: {'memory': (batch, 5, HIDDEN), 'data': (batch, length, FEATURES)},
-          'gru')
-def _attention_behind_the_cell(length: int) -> Any:
-    memory = mx.sym.Variable('memory')
-    outputs, _ = rnn.GRUCell(HIDDEN).unroll(length, mx.sym.Variable('data'))
-    outputs = [_attention(output, memory) for output in outputs]
-    return mx.sym.Concat(*[mx.sym.expand_dims(each, axis=1) for each in outputs], dim=1)
 
 
 @_program(lambda length, batch: {'memory': (batch, 5, HIDDEN), **_with_state(length, batch)},
@@ -287,17 +194,6 @@ def _lists_in_and_out(length: int) -> Any:
     return mx.sym.Group([*outputs, *[mx.sym.identity(each) for each in states]])
 
 
-@_program(lambda length, batch: {'data': (batch, length, FEATURES), 'lengths': (batch,)}, 'loop',
-          'loop', asked=True, lengths=9)
-def _lengths(length: int) -> Any:
-    stack = rnn.SequentialRNNCell()
-    stack.add(rnn.LSTMCell(HIDDEN, 'l0_'))
-    stack.add(rnn.GRUCell(HIDDEN, 'l1_'))
-    outputs, states = stack.unroll(length, mx.sym.Variable('data'), merge_outputs=True,
-                                   valid_length=mx.sym.Variable('lengths'))
-    return mx.sym.Group([outputs, *states])
-
-
 @_program(lambda length, batch: {'data': (length, batch, 2, 2)}, 'lstm')
 def _steps_of_several_axes(length: int) -> Any:
     outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'), layout='TNC',
@@ -309,18 +205,6 @@ def _steps_of_several_axes(length: int) -> Any:
 def _the_same_input_in_each_step(length: int) -> Any:
     outputs, _ = rnn.RNNCell(HIDDEN).unroll(length, [mx.sym.Variable('data')] * length)
     return mx.sym.add_n(*outputs)
-
-
-@_program(_sequence, 'lstm')
-def _mean_of_all_steps(length: int) -> Any:
-    outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'), merge_outputs=True)
-    return mx.sym.mean(outputs, axis=1)
-
-
-@_program(_sequence, 'lstm', 'loop')
-def _sum_of_a_list(length: int) -> Any:
-    outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'))
-    return sum(outputs[1:], outputs[0])
 
 
 @_program(_sequence, 'lstm', 'lstm')
@@ -341,16 +225,6 @@ def _lengths_and_no_states(length: int) -> Any:
     outputs, _ = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
                              valid_length=mx.sym.Variable('lengths'))
     return outputs
-
-
-@_program(lambda length, batch: {'data': (batch, 1, 3, length)}, 'lstm', 'lstm')
-def _columns_of_an_image(length: int) -> Any:
-    """Steps are (batch, channels, 1), and those of another order."""
-    image = mx.sym.Convolution(mx.sym.Variable('data'), kernel=(3, 1), num_filter=FEATURES)
-    steps = list(mx.sym.SliceChannel(image, axis=3, num_outputs=length, squeeze_axis=True))
-    there, _ = rnn.LSTMCell(HIDDEN, 'there_').unroll(length, steps)
-    back, _ = rnn.LSTMCell(HIDDEN, 'back_').unroll(length, steps[::-1])
-    return mx.sym.Concat(*[mx.sym.Concat(*pair, dim=1) for pair in zip(there, back[::-1])], dim=0)
 
 
 @_program(lambda length, batch: {'data': (batch, FEATURES, 1, length)}, 'gru', lists=True)
