@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import warnings
 
@@ -74,12 +73,6 @@ def test_any_batch_and_integers_for_tokens():
     for batch in (1, 2, 5, 1):
         assert module(data=torch.ones(batch, 4, dtype=torch.int64)).shape == (4 * batch, 9)
     torch.testing.assert_close(module(data=TOKENS), module(data=TOKENS.float()))
-
-
-def test_any_length_where_the_graph_has_none_in_it():
-    module = make(language_model(), SHAPES)
-    first = module(data=TOKENS).reshape(2, 4, 9)
-    torch.testing.assert_close(module(data=TOKENS[:, :2]).reshape(2, 2, 9), first[:, :2])
 
 
 @pytest.mark.parametrize('head', ['LinearRegressionOutput', 'LogisticRegressionOutput',
@@ -259,25 +252,6 @@ def test_damaged_files_of_torch_are_refused(tmp_path):
             interop.load_torch(path)
 
 
-def test_a_state_dict_is_safe_to_load():
-    module = make(language_model(), SHAPES)
-    stream = io.BytesIO()
-    torch.save(module.state_dict(), stream)
-    stream.seek(0)
-    state = torch.load(stream, weights_only=True)
-    other = make(language_model(), SHAPES)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            parameter.zero_()
-    other.load_state_dict(state)
-    torch.testing.assert_close(other(data=TOKENS), module(data=TOKENS), rtol=0, atol=0)
-
-
-def test_another_type():
-    module = make(mx.sym.FullyConnected(DATA, num_hidden=3, name='fc'), {'data': (2, 4)})
-    assert module.to(torch.float64)(torch.ones(2, 4, dtype=torch.float64)).dtype == torch.float64
-
-
 def test_export_with_any_batch():
     outputs, _ = rnn.fuse(rnn.LSTMCell(6)).unroll(4, DATA, merge_outputs=True)
     module = make(outputs, {'data': (2, 4, 5)})
@@ -328,13 +302,6 @@ def test_parameters_that_cannot_be_are_named_too():
     model = interop.Model(interop.graph_from_json(outputs.tojson()), {}, {})
     with pytest.raises(interop.UnsupportedError, match=r'RNN \(use_sequence_length is not supp'):
         interop.to_torch(model)
-
-
-def test_fifty_unknown_operators():
-    names = ['_contrib_Unknown%d' % i for i in range(50)]
-    with pytest.raises(interop.UnsupportedError) as caught:
-        interop.to_torch(unknown(*names))
-    assert all(name in str(caught.value) for name in names)
 
 
 def test_windows_that_are_nothing_but_padding_are_refused():
@@ -423,14 +390,6 @@ def test_an_open_size_that_is_a_product_of_others():
     module = make(mx.sym.Concat(rows, mx.sym.zeros((0, 2)), dim=1), {'data': (2, 3, 4)})
     for batch, length in ((1, 1), (3, 4), (5, 2)):
         assert module(torch.rand(batch, length, 4)).shape == (batch * length, 6)
-
-
-def test_open_sizes_are_looked_for_once():
-    symbol = mx.sym.broadcast_add(DATA, mx.sym.zeros((1, 0)))
-    module = interop.to_torch(interop.Model(interop.graph_from_json(symbol.tojson()), {}, {}))
-    for _ in range(3):
-        assert module(torch.ones(2, 3)).tolist() == [[1.0] * 3] * 2
-    assert len(module._runners[False]._searched) == 1
 
 
 def test_labels_tell_no_sizes_that_inference_needs():
@@ -546,12 +505,6 @@ def test_a_loop_whose_body_does_not_fit_it_is_refused(change):
         interop.to_torch(interop.Model(graph, {}, {}))
 
 
-def test_outputs_that_are_not_read_take_no_room():
-    symbol = mx.sym.SliceChannel(DATA, num_outputs=60000, squeeze_axis=True)
-    graph = interop.graph_from_json(symbol[59999].tojson())
-    assert interop.to_torch(interop.Model(graph, {}, {}))._runners[False].schedule.size == 2
-
-
 # ---- the weights of sym.RNN
 
 def joined(mode, layers, bidirectional, flat=True, cut=0):
@@ -661,15 +614,6 @@ def test_layers_are_one_call_with_the_same_numbers(mode, rows, calls):
         results.append([*found, *(each.get_parameter(name).grad for name in module._parameters)])
     assert len(results[0]) > 8 and all(map(torch.equal, *results))
     assert steps_of(module, True).count('RNN') == calls
-
-
-def test_vectors_of_weights_are_not_joined_anew():
-    cell = rnn.SequentialRNNCell()
-    for prefix in ('one_', 'two_'):
-        cell.add(rnn.FusedRNNCell(4, 1, 'gru', prefix=prefix))
-    module = make(cell.unroll(3, DATA, merge_outputs=True)[0], {'data': (2, 3, 4)})
-    assert module(torch.rand(2, 3, 4)).shape == (2, 3, 4)
-    assert steps_of(module).count('RNN') == 2 and 'slice_axis' not in steps_of(module)
 
 
 def calls(graph):
@@ -825,15 +769,3 @@ def test_open_sizes_behind_an_operator_of_the_program():
             assert module(data=torch.ones(rows, 6, dtype=torch.int64)).shape == (rows, 2 + 24)
     finally:
         TORCH.pop('_contrib_look', None)
-
-
-def test_convolutional_states_have_the_size_of_the_projection():
-    """A number that no size of the data is, or a multiple of one."""
-    cell = rnn.ConvLSTMCell((1, 3, 6, 5), 2)
-    outputs, _ = cell.unroll(2, [mx.sym.SliceChannel(DATA, num_outputs=2, squeeze_axis=True)[i]
-                                 for i in range(2)], merge_outputs=True)
-    module = make(outputs, {'data': (2, 2, 3, 6, 5)})
-    alone = copy.deepcopy(module)
-    module(torch.rand(2, 2, 3, 6, 5))
-    data = torch.rand(5, 2, 3, 6, 5)
-    torch.testing.assert_close(module(data), alone(data), rtol=0, atol=0)

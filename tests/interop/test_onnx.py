@@ -120,17 +120,6 @@ def words(name, shape, shapes):
     return np.random.RandomState(shape[0]).randint(0, 11, shape).astype('f')
 
 
-def test_a_language_model_is_served_at_any_length_and_without_labels():
-    symbol = language_model()
-    runs = [{'data': shape, 'softmax_label': shape} for shape in [(2, 3), (5, 9), (1, 1)]]
-    compare(symbol, {'data': ('batch', 'time')}, runs, values=words)
-    params = parameters(symbol, TOKENS)
-    serving = session(exported(symbol, params, {'data': ('batch', 'time')}))
-    assert [(each.name, each.shape) for each in serving.get_inputs()] == [
-        ('data', ['batch', 'time'])]
-    assert [each.name for each in serving.get_outputs()] == ['softmax_output']
-
-
 def parameters(symbol, shapes):
     executor = bound(symbol, shapes, {}, {})
     return {name: array.asnumpy() for name, array in executor.arg_dict.items()
@@ -212,14 +201,6 @@ def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
             np.testing.assert_allclose(ours[:, i:i + 1], theirs, atol=1e-6)
 
 
-def test_dropout_in_a_loop_acts_in_training_only():
-    cell = rnn.SequentialRNNCell()
-    cell.add(rnn.LSTMCell(3, 'a_'))
-    cell.add(rnn.DropoutCell(0.5))
-    symbol = grouped(*rnn.dynamic_unroll(cell, mx.sym.Variable('data'), layout='NTC'))
-    assert serve(symbol, (4,), free=True)
-
-
 def test_names_and_order_of_outputs_are_kept_and_repeated_ones_are_numbered():
     data = mx.sym.Variable('data')
     last = mx.sym.Activation(data, act_type='tanh', name='last')
@@ -244,29 +225,6 @@ def test_parts_of_joined_batches_are_as_many_as_went_in():
     whole, part = serving.run(None, {'data': value})
     np.testing.assert_array_equal(whole, [value, value * 2])
     np.testing.assert_array_equal(part, value * 2)
-
-
-def test_one_size_may_be_known_when_it_runs_only():
-    symbol = mx.sym.reshape(mx.sym.Variable('data'), shape=(-1, 2))
-    serving = session(exported(symbol, {}, {'data': ('batch', 3)}))
-    value = np.arange(12, dtype='f').reshape(4, 3)
-    found, = serving.run(None, {'data': value})
-    np.testing.assert_array_equal(found, value.reshape(6, 2))
-
-
-def test_nodes_of_one_name_are_numbered_in_few_looks():
-    class Counted(dict):
-        looks = 0
-
-        def __contains__(self, name):
-            self.looks += 1
-            return super().__contains__(name)
-    own = builder.Builder(lambda graph, values: [])
-    own._names = looked = Counted()
-    names = [own.name('x') for _ in range(1000)]
-    assert names[:3] == ['x', 'x_1', 'x_2'] and len(set(names)) == 1000 and looked.looks < 3000
-    own.name('y_1')
-    assert [own.name('y') for _ in range(3)] == ['y', 'y_2', 'y_3']
 
 
 def test_inputs_keep_names_that_outputs_would_have():
@@ -424,13 +382,3 @@ def test_files_of_old_versions(version, kind, tmp_path):
     to_onnx(model, tmp_path / 'old.onnx', {'data': ('batch', time)})
     output = session((tmp_path / 'old.onnx').read_bytes()).run(None, {'data': data})[0]
     np.testing.assert_allclose(output, expected, atol=1e-6)
-
-
-def test_the_export_imports_no_mxnet(tmp_path):
-    code = ('import sys\n'
-            "sys.modules['mxnet'] = None\n"
-            'from mxrnn import interop\n'
-            'interop.to_onnx(interop.load(%r, 1), %r, {"data": ("batch", "time")})\n'
-            % (str(DATA / '1.2-fused'), str(tmp_path / 'old.onnx')))
-    subprocess.run([sys.executable, '-c', code], check=True)
-    assert session((tmp_path / 'old.onnx').read_bytes())

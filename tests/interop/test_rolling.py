@@ -17,8 +17,8 @@ pytestmark = pytest.mark.filterwarnings('ignore:.*(time-major|not applied in tra
 
 #: Cells that are no operator or draw by themselves, so that gradients don't repeat.
 DRAWING = ('own_reset', 'own_in_stack')
-#: Parts of names of cells for which MXNet itself computes with numbers of 32 bits.
-ROUNDED = ('callable', 'clip', 'layer_norm', 'no_bias_in_stack')
+
+
 BOUND = [case for case in CASES + OURS if case.binds and case.make(rnn).state_info]
 RECURRENT = [case for case in BOUND if not case.fused]
 
@@ -55,17 +55,6 @@ def test_gradients(case):
     bound = bind(symbol, shapes, train=case.name not in DRAWING)
     assert_equal(run_rolled(check_rolled(symbol, training=case.name not in DRAWING), bound, shapes),
                  tolerance(case))
-
-
-@each([case for case in RECURRENT if case.begins and not
-                                  case.name.startswith('conv') and not case.random
-                                  and not any(part in case.name for part in ROUNDED)])
-def test_in_float64(case):
-    cell = case.make(rnn)
-    symbol = unrolled(cell, 3, begin_state=begin_state(cell, 'default', dtype='float64'))
-    shapes = data_shape(case, 'NTC', 2, 3)
-    bound = bind(symbol, shapes, train=True, dtype='float64')
-    assert_equal(run_rolled(check_rolled(symbol, training=True), bound, shapes), 1e-12, 1e-12)
 
 
 @each([case for case in RECURRENT if case.can_step])

@@ -181,36 +181,6 @@ def test_source_takes_the_length_of_the_graph(name, tmp_path):
             module(data_of(name, length))
 
 
-@pytest.mark.parametrize('read, other', [(lambda steps: steps[-1], True),
-                                         (lambda steps: steps[2], False)])
-def test_symbol_for_mxnet(read, other):
-    if rnn.__name__ != 'mxrnn':
-        pytest.skip('roll is of mxrnn')
-    rolled = rnn.roll(program(6, read))
-    assert rolled.infer_shape(data=(2, 6, 5))[1] == [(2, 3)]
-    if other:
-        assert rolled.infer_shape(data=(2, 9, 5))[1] == [(2, 3)]
-        return
-    with pytest.raises(mx.MXNetError, match='SliceChannel|divisible|9'):
-        rolled.infer_shape(data=(2, 9, 5))
-
-
-def and_a_gate(steps):
-    return steps[-1] * steps[-1].get_internals()['g_t%d__z_act_output' % (len(steps) - 1)]
-
-
-@pytest.mark.parametrize('read', [
-    lambda steps: steps[-1], lambda steps: steps[0] + steps[-1], and_a_gate])
-def test_ends_of_any_length(read):
-    model = interop.Model(interop.graph_from_json(program(6, read).tojson()),
-                          values_of(program(6, read), (2, 6, 5)), {})
-    rolled = interop.to_torch(model)
-    for length in (1, 3, 9):
-        graph = interop.graph_from_json(program(length, read).tojson())
-        x = torch.tensor(random_value('x', (2, length, 5)))
-        assert_near(rolled(x), interop.to_torch(model._replace(graph=graph), roll=False)(x))
-
-
 def test_an_inner_output_of_a_checkpoint():
     """As `--output g_t2_out_output` does of a graph that reads all steps."""
     symbol = program(6, lambda steps: steps[-1])

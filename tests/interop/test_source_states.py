@@ -10,7 +10,7 @@ import pytest
 
 from mxrnn import interop
 
-from .. import ours
+from .. import mx, ours
 from .compare import difference, magnitude, torch
 from .programs import PROGRAMS
 from .sources import generate, read, run_mxnet
@@ -97,37 +97,31 @@ def test_steps_are_added_to_a_source(name):
         assert torch.equal(value, module.state_dict()[key])
 
 
+def recurrent(name='data', **names):
+    """A GRU of three units, behind a layer, of an input of a name."""
+    names = {each: names.get(each, each) for each in ('fc', 'first', 'gru')}
+    graph = interop.graph_from_json(json.dumps({'nodes': [
+        {'op': 'null', 'name': name, 'inputs': []},
+        {'op': 'null', 'name': names['fc'] + '_weight', 'inputs': []},
+        {'op': 'FullyConnected', 'name': names['fc'], 'inputs': [[0, 0, 0], [1, 0, 0]],
+         'attrs': {'num_hidden': '3', 'flatten': 'False', 'no_bias': 'True'}},
+        {'op': 'null', 'name': 'vector', 'inputs': []},
+        {'op': '_zeros', 'name': names['first'], 'attrs': {'shape': '(1, 0, 3)'}, 'inputs': []},
+        {'op': 'RNN', 'name': names['gru'], 'inputs': [[2, 0, 0], [3, 0, 0], [4, 0, 0]],
+         'attrs': {'mode': 'gru', 'state_size': '3', 'num_layers': '1'}}],
+        'arg_nodes': [0, 1, 3], 'heads': [[5, 0, 0]]}))
+    return interop.Model(graph, {names['fc'] + '_weight': np.eye(3, dtype='f'),
+                                 'vector': np.linspace(-1, 1, 72, dtype='f')}, {})
+
+
 def test_names_of_methods_stay_free():
     """Layers that are called like the methods get other names."""
-    graph = interop.graph_from_json('''{"nodes": [
-        {"op": "null", "name": "data", "inputs": []},
-        {"op": "null", "name": "steps_weight", "inputs": []},
-        {"op": "FullyConnected", "name": "steps", "inputs": [[0, 0, 0], [1, 0, 0]],
-         "attrs": {"num_hidden": "3", "flatten": "False", "no_bias": "True"}},
-        {"op": "null", "name": "vector", "inputs": []},
-        {"op": "_zeros", "name": "states", "attrs": {"shape": "(1, 0, 3)"}, "inputs": []},
-        {"op": "RNN", "name": "begin_rnn", "inputs": [[2, 0, 0], [3, 0, 0], [4, 0, 0]],
-         "attrs": {"mode": "gru", "state_size": "3", "num_layers": "1"}}],
-        "arg_nodes": [0, 1, 3], "heads": [[5, 0, 0]]}''')
-    model = interop.Model(graph, {'steps_weight': np.eye(3, dtype='f'),
-                                  'vector': np.linspace(-1, 1, 72, dtype='f')}, {})
-    module = generate(model, states=True).module
+    module = generate(recurrent(fc='steps', first='states', gru='begin_rnn'), states=True).module
     data = torch.rand(5, 2, 3)
     first, states = module.steps(data[:2], module.begin(2))
     last, (state,) = module.steps(data[2:], states)
     torch.testing.assert_close(torch.cat([first, last]), module(data))
     torch.testing.assert_close(state[0], last[-1])
-
-
-def recurrent(name):
-    """GRU of an input of a name."""
-    graph = interop.graph_from_json(json.dumps({'nodes': [
-        {'op': 'null', 'name': name, 'inputs': []}, {'op': 'null', 'name': 'vector', 'inputs': []},
-        {'op': '_zeros', 'name': 'first', 'attrs': {'shape': '(1, 0, 3)'}, 'inputs': []},
-        {'op': 'RNN', 'name': 'gru', 'inputs': [[0, 0, 0], [1, 0, 0], [2, 0, 0]],
-         'attrs': {'mode': 'gru', 'state_size': '3', 'num_layers': '1'}}],
-        'arg_nodes': [0, 1], 'heads': [[3, 0, 0]]}))
-    return interop.Model(graph, {'vector': np.linspace(-1, 1, 72, dtype='f')}, {})
 
 
 @pytest.mark.parametrize('name', ['states', 'batch', 'zeros', 'steps', 'begin', 'encode', 'gru',
@@ -162,27 +156,19 @@ def test_states_of_a_model_without_weights():
 
 def test_a_graph_that_has_no_steps_is_refused_for_that():
     """Not because it does not take the numbers that the writer draws."""
-    graph = interop.graph_from_json(json.dumps({'nodes': [
-        {'op': 'null', 'name': 'data', 'inputs': []},
-        {'op': 'SliceChannel', 'name': 'split', 'inputs': [[0, 0, 0]],
-         'attrs': {'num_outputs': '5', 'axis': '1'}},
-        {'op': 'tanh', 'name': 'out', 'inputs': [[1, 0, 0]]}],
-        'arg_nodes': [0], 'heads': [[2, 0, 0]]}))
+    split = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=5, axis=1)
+    graph = interop.graph_from_json(mx.sym.tanh(split[0]).tojson())
     with pytest.raises(interop.ExportError, match='no recurrence along an axis of any size'):
         generate(interop.Model(graph, {}, {}), {'data': ('batch', 'time', 4)}, states=True)
 
 
 def test_several_outputs_come_before_the_states_as_forward_gives_them():
-    step = [{'op': 'null', 'name': 'data', 'inputs': []},
-            {'op': 'null', 'name': 'vector', 'inputs': []},
-            {'op': '_zeros', 'name': 'first', 'attrs': {'shape': '(1, 0, 3)'}, 'inputs': []},
-            {'op': 'RNN', 'name': 'gru', 'inputs': [[0, 0, 0], [1, 0, 0], [2, 0, 0]],
-             'attrs': {'mode': 'gru', 'state_size': '3', 'num_layers': '1'}},
-            {'op': 'relu', 'name': 'out', 'inputs': [[3, 0, 0]]}]
-    graph = interop.graph_from_json(json.dumps({
-        'nodes': step, 'arg_nodes': [0, 1], 'heads': [[3, 0, 0], [4, 0, 0]]}))
-    module = generate(interop.Model(graph, {'vector': np.linspace(-1, 1, 72, dtype='f')}, {}), {
-        'data': ('time', 'batch', 3)}, states=True).module
+    model = recurrent()
+    graph = model.graph._replace(
+        nodes=(*model.graph.nodes, interop.Node('relu', 'out', {}, (interop.Entry(5, 0),))),
+        heads=(interop.Entry(5, 0), interop.Entry(6, 0)))
+    module = generate(model._replace(graph=graph), {'data': ('time', 'batch', 3)},
+                      states=True).module
     data = torch.rand(4, 2, 3)
     (plain, positive), states = module.steps(data, module.begin(2))
     torch.testing.assert_close((plain, positive), module(data))

@@ -104,22 +104,6 @@ def test_every_cell(case, tmp_path):
         assert step_apart(stepper, stepper.begin(2), data, expected, chunks) < 1e-6
 
 
-@pytest.mark.parametrize('form', ['fuse', 'loop'])
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-def test_forms_and_layouts(form, layout, tmp_path):
-    cell = rnn.SequentialRNNCell()
-    cell.add(rnn.ResidualCell(rnn.LSTMCell(4, 'a_')))
-    cell.add(rnn.GRUCell(3, 'b_'))
-    sizes = {'N': 2, 'T': 6, 'C': 4}
-    inputs = {'data': tuple({'N': 'rows', 'T': 'steps', 'C': 4}[axis] for axis in layout)}
-    symbol = unrolled(cell, 'any' if form == 'fuse' else form, layout)
-    model, data = model_for(symbol, {'data': tuple(sizes[axis] for axis in layout)})
-    stepper = load(model, tmp_path, inputs)
-    expected = whole(model, data, inputs)
-    for chunks in ([0] * 6, [2, 1, 3]):
-        assert step_apart(stepper, stepper.begin(2), data, expected, chunks) < 1e-6
-
-
 @pytest.mark.parametrize('seed', range(12))
 def test_compositions(seed, tmp_path):
     with mx.name.NameManager():
