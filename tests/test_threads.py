@@ -48,36 +48,33 @@ def machine(folder, mountinfo, cgroup, **limits):
     return threads.quota(str(folder))
 
 
-@pytest.mark.parametrize('text, wanted', [
-    ('max 100000', None), ('100000 100000', 1), ('150000 100000', 1.5), ('', None)])
-def test_a_quota_of_version_2(tmp_path, text, wanted):
-    assert machine(tmp_path, V2 % '/', '0::/a/b', **{'a/b/cpu.max': text}) == wanted
-
-
-def test_the_smallest_quota_of_the_groups_around(tmp_path):
-    assert machine(tmp_path, V2 % '/', '0::/a/b/c', **{
+OF_1 = {'memory/m/cpu.cfs_quota_us': '10000', 'memory/m/cpu.cfs_period_us': '100000',
+        'cpu,cpuacct/a/cpu.cfs_period_us': '100000'}
+OF_A_CONTAINER = {'cpu,cpuacct/cpu.cfs_quota_us': '250000',
+                  'cpu,cpuacct/cpu.cfs_period_us': '100000'}
+#: What is mounted, the group of the process, limits, and the quota.
+QUOTAS = {
+    **{'version 2, %r' % text: (V2 % '/', '0::/a/b', {'a/b/cpu.max': text}, wanted)
+       for text, wanted in (('max 100000', None), ('100000 100000', 1), ('150000 100000', 1.5),
+                            ('', None))},
+    'the smallest of the groups around': (V2 % '/', '0::/a/b/c', {
         'a/b/c/cpu.max': 'max 100000', 'a/b/cpu.max': '400000 100000',
-        'a/cpu.max': '200000 100000', 'b/cpu.max': '100000 100000'}) == 2
+        'a/cpu.max': '200000 100000', 'b/cpu.max': '100000 100000'}, 2),
+    'a container that sees itself as the top': (
+        V2 % '/', '0::/', {'cpu.max': '300000 100000'}, 3),
+    **{'version 1, %s' % time: (V1 % '/', '4:memory:/m\n3:cpu,cpuacct:/a', {
+        **OF_1, 'cpu,cpuacct/a/cpu.cfs_quota_us': time}, wanted)
+       for time, wanted in (('-1', None), ('50000', .5), ('200000', 2))},
+    **{"a container of version 1 with the host's paths, at %s" % place: (
+        V1 % place, '3:cpuacct,cpu:/docker/12ab', OF_A_CONTAINER, 2.5)
+       for place in ('/docker/12ab', '/')},
+}
 
 
-def test_a_container_of_version_2_sees_itself_as_the_top(tmp_path):
-    assert machine(tmp_path, V2 % '/', '0::/', **{'cpu.max': '300000 100000'}) == 3
-
-
-@pytest.mark.parametrize('time, wanted', [('-1', None), ('50000', .5), ('200000', 2)])
-def test_a_quota_of_version_1(tmp_path, time, wanted):
-    assert machine(tmp_path, V1 % '/', '4:memory:/m\n3:cpu,cpuacct:/a', **{
-        'cpu,cpuacct/a/cpu.cfs_quota_us': time,
-        'cpu,cpuacct/a/cpu.cfs_period_us': '100000',
-        'memory/m/cpu.cfs_quota_us': '10000',
-        'memory/m/cpu.cfs_period_us': '100000'}) == wanted
-
-
-def test_a_container_of_version_1_whose_paths_are_the_hosts(tmp_path):
-    limits = {'cpu,cpuacct/cpu.cfs_quota_us': '250000',
-              'cpu,cpuacct/cpu.cfs_period_us': '100000'}
-    assert machine(tmp_path, V1 % '/docker/12ab', '3:cpuacct,cpu:/docker/12ab', **limits) == 2.5
-    assert machine(tmp_path, V1 % '/', '3:cpuacct,cpu:/docker/12ab', **limits) == 2.5
+@pytest.mark.parametrize('name', QUOTAS)
+def test_quotas(tmp_path, name):
+    mountinfo, cgroup, limits, wanted = QUOTAS[name]
+    assert machine(tmp_path, mountinfo, cgroup, **limits) == wanted
 
 
 def test_mounts_with_an_empty_source_or_an_odd_name(tmp_path):

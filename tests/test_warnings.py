@@ -49,21 +49,31 @@ needs_onednn = pytest.mark.skipif(environment.RELEASE < (1, 7),
                                   reason='oneDNN has no sym.RNN in this MXNet')
 
 OWN = ['overwrites gradients', 'wrong gradients', 'in inference']
-SAID = {'float32': ['not applied in training'], 'disabled': ['breaks'], 'float64': OWN, 'own': OWN}
+LENGTHS = {'valid_length': mx.sym.Variable('lengths')}
+#: Options of cells and of `unroll`, and what is said of them in some environments.
+SAID = {
+    'dropout between layers': ({'num_layers': 2, 'dropout': 0.5}, {}, {
+        'float32': ['not applied in training'], 'disabled': ['breaks'], 'float64': OWN, 'own': OWN,
+        'cuda': []}),
+    'deep layers': ({'num_layers': 2}, {}, {
+        'float32': [], 'disabled': ['breaks'], 'float64': OWN[:2], 'own': OWN[:2], 'cuda': []}),
+    'one layer': ({'dropout': 0.5}, {}, {
+        'float32': [], 'disabled': ['breaks'], 'float64': OWN[:1], 'own': OWN[:1], 'cuda': []}),
+    'one layer over lengths': ({'dropout': 0.5}, LENGTHS, {'float64': OWN[:1], 'own': OWN[:1]}),
+    'layers that lengths part': ({'num_layers': 2, 'dropout': 0.5}, LENGTHS, {
+        'float32': [], 'float64': [], 'own': [], 'cuda': []}),
+    'layers that lengths part, with states': (
+        {'num_layers': 2, 'get_next_state': True}, LENGTHS, {'disabled': ['breaks']}),
+}
 
 
-@differs
 @needs_onednn
-@each_build(*SAID)
-def test_dropout_that_is_not_applied_is_said_once(build):
-    assert expects(warned(build, rnn.FusedRNNCell(3, 2, dropout=0.5)), *SAID[build])
-
-
-@differs
-@needs_onednn
-@each_build('float64', 'own', 'disabled')
-def test_wrong_gradients_of_deep_layers_are_said_once(build):
-    assert expects(warned(build, rnn.FusedRNNCell(3, 2)), *SAID[build][:2])
+@pytest.mark.parametrize('name, build', [
+    pytest.param(name, build, marks=[differs] * bool(options or said[build]))
+    for name, (_, options, said) in SAID.items() for build in said], indirect=['build'])
+def test_what_is_wrong_is_said_once(name, build):
+    cell, options, said = SAID[name]
+    assert expects(warned(build, rnn.FusedRNNCell(3, **cell), **options), *said[build])
 
 
 @differs
@@ -97,40 +107,6 @@ def test_one_unit_of_mxnet_1_7_is_warned_of(build, monkeypatch, bidirectional, l
     assert 'sym.RNN' in repr(rnn.fuse(rnn.LSTMCell(2)))
 
 
-@needs_onednn
-@each_build('float32', 'cuda')
-def test_nothing_is_said_of_deep_layers_that_are_right(build):
-    assert not warned(build, rnn.FusedRNNCell(3, 2))
-
-
-@each_build('cuda')
-def test_dropout_on_a_build_with_cuda_is_no_matter(build):
-    assert not warned(build, rnn.FusedRNNCell(3, 2, dropout=0.5))
-
-
-@differs
-@needs_onednn
-@each_build('disabled')
-def test_one_layer_is_warned_of_where_it_fails(build):
-    assert expects(warned(build, rnn.FusedRNNCell(3, dropout=0.5)), 'breaks')
-
-
-@differs
-@needs_onednn
-@each_build('disabled')
-def test_layers_that_lengths_part_are_warned_of_where_they_fail(build):
-    assert expects(warned(build, rnn.FusedRNNCell(3, 2, get_next_state=True),
-                          valid_length=mx.sym.Variable('lengths')), 'breaks')
-
-
-@differs
-@needs_onednn
-@each_build('float64', 'own')
-@pytest.mark.parametrize('lengths', [{}, {'valid_length': mx.sym.Variable('lengths')}])
-def test_gradients_of_one_layer_that_are_wrong_are_said_once(build, lengths):
-    assert expects(warned(build, rnn.FusedRNNCell(3, dropout=0.5), **lengths), OWN[0])
-
-
 @differs
 @needs_onednn
 @each_build('float64')
@@ -147,20 +123,6 @@ def test_what_is_rounded_is_said_once(build, lengths):
 def test_nothing_is_said_of_rounding_where_nothing_is_rounded(build, lengths):
     assert not [each for each in warned(build, rnn.FusedRNNCell(3, mode='rnn_tanh'), **lengths)
                 if 'to float32' in each]
-
-
-@needs_onednn
-@each_build('float32', 'cuda')
-def test_nothing_is_said_of_one_layer(build):
-    assert not warned(build, rnn.FusedRNNCell(3, dropout=0.5))
-
-
-@differs
-@needs_onednn
-@each_build('float32', 'float64', 'own', 'cuda')
-def test_nothing_is_said_of_layers_that_lengths_part(build):
-    assert not warned(build, rnn.FusedRNNCell(3, 2, dropout=0.5),
-                      valid_length=mx.sym.Variable('lengths'))
 
 
 @needs_onednn
