@@ -38,12 +38,12 @@ EXPECTED = [
              r'|test_fuse\.py::test_the_cell_stays_as_it_was',
              '__profiler_scope__', 'MXNet 2 gives each node an attribute of its own'),
     Expected(r'test_gpu_graphs\.py::test_graphs_are_.*\[(graph_size|train_step)\]'
-             r'|test_step_benchmarks\.py::test_(graph_size|train_step)'
+             r'|test_benchmarks\.py::test_tables\[(graph_size|train_step)\..*'
              r'|test_scripts\.py::test_interrupted_scripts_.*\[train_step\]'
-             r'|test_sequences_lm\.py::test_corpora_on_disk_are_measured_.*',
+             r'|test_benchmarks\.py::test_corpora_on_disk_are_measured_.*',
              'no attribute .rnn', 'these benchmarks compare with mxnet.rnn'),
     Expected(r'test_gpu_graphs\.py::test_graphs_are_.*\[predict\]'
-             r'|test_step_benchmarks\.py::test_predict', 'Block.s inputs must be of type',
+             r'|test_benchmarks\.py::test_tables\[predict\..*', 'Block.s inputs must be of type',
              'the benchmark compares with a layer of Gluon 1'),
     Expected(r'test_errors\.py::test_messages_and_remedies\[(Input argument|Data provided).*',
              'AssertionError: ValueError', 'the message is MXNet 1\'s; ours names the argument'),
