@@ -158,11 +158,6 @@ def test_old_programs_train_alike_with_fuse(name, fusing):
     assert losses[-1] < losses[0]
 
 
-#: Programs with a weight that does nothing, since a constant is taken off what it is added to:
-#: a bias before BatchNorm, and the bias of scores before a softmax over the steps.
-IDLE = {'norms_inside': 'fullyconnected0_bias', 'attention_over_the_steps': 'fullyconnected1_bias'}
-
-
 @differs
 @needs_operator
 @pytest.mark.parametrize('name', OTHERS)
@@ -177,31 +172,6 @@ def test_other_programs_train_alike_with_fuse(name, fusing):
     assert arguments == others
     for each in plain:
         np.testing.assert_allclose(fused[each], plain[each], rtol=1e-4, atol=1e-4)
-
-
-@differs
-@needs_operator
-@pytest.mark.parametrize('name', IDLE)
-def test_only_a_weight_that_does_nothing_may_train_otherwise_with_fuse(name, fusing):
-    runs = []
-    for fuse in (False, True):
-        fusing(fuse)
-        runs.append(train_program(name))
-    plain, fused = runs
-    for each in plain:
-        if each != '%s/%s' % (name, IDLE[name]):
-            np.testing.assert_allclose(fused[each], plain[each], rtol=1e-5, atol=1e-5)
-
-    fusing(False)
-    symbol, shapes = built(name)
-    executor, generator = symbol.simple_bind(mx.cpu(), grad_req='null', **shapes), np.random
-    for key, array in executor.arg_dict.items():
-        array[:] = generator.randint(1, 5, array.shape) * (1 if key in shapes else 0.1)
-    before = executor.forward(is_train=True)[0].asnumpy()
-    weight = executor.arg_dict[IDLE[name]]
-    weight += mx.nd.array(generator.uniform(1, 2, weight.shape))
-    after = executor.forward(is_train=True)[0].asnumpy()
-    np.testing.assert_allclose(after, before, atol=1e-5)
 
 
 def train_in_buckets(graph):

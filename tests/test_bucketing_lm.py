@@ -93,23 +93,6 @@ def test_learns_and_either_cell_predicts_and_mxnet_prints_the_same(options: str)
 
 @pytest.mark.nightly
 @needs_operator
-def test_fuse_predicts_and_learns_like_the_cells_it_is_given() -> None:
-    plain, fused = (run('--epochs', '2', '--dropout', '0', kind)
-                    for kind in ('--unfused', '--fuse'))
-    for one, two in zip(epochs(plain), epochs(fused)):
-        assert [float(p) for p in two] == pytest.approx([float(p) for p in one], rel=1e-4)
-    assert float(loaded(fused)[2]) == pytest.approx(float(loaded(fused)[1]), rel=1e-4)
-
-
-@pytest.mark.nightly
-@needs_operator
-def test_beats_the_unigram_model() -> None:
-    unigram, trained, _ = map(float, loaded(run('--epochs', '8', '--dropout', '0.2')))
-    assert trained < 0.8 * unigram
-
-
-@pytest.mark.nightly
-@needs_operator
 def test_killed_in_an_epoch_it_resumes_as_if_it_had_not_been(tmp_path) -> None:
     whole = epochs(run('--epochs', '3'))
     process = start('--epochs', '3', '--checkpoint', str(tmp_path / 'killed'))
@@ -154,14 +137,6 @@ def test_interrupted_it_says_how_to_go_on() -> None:
     assert len(epochs(printed)) <= int(last)
 
 
-@pytest.mark.nightly
-@needs_operator
-@pytest.mark.skipif(os.name != 'posix', reason='needs signals of POSIX')
-def test_interrupted_with_stock_it_promises_nothing() -> None:
-    assert interrupt('--epochs', '60', '--stock')[1].endswith(
-        'mxnet.rnn (--stock) cannot resume from it.')
-
-
 @needs_operator
 def test_checkpoints_outlive_the_run_and_the_end_names_them() -> None:
     *_, where, verdict = run('--epochs', '3').splitlines()
@@ -169,21 +144,6 @@ def test_checkpoints_outlive_the_run_and_the_end_names_them() -> None:
     kept = sorted(name for name in os.listdir(os.path.dirname(path)) if name.endswith('params'))
     assert kept == ['lm-0002.params', 'lm-0003.params']
     assert verdict.startswith('# passed: the perplexities of fused and unfused cells differ by ')
-
-
-@pytest.mark.nightly
-@needs_operator
-def test_log_lines_and_rows_number_epochs_alike() -> None:
-    process = start('--epochs', '2', '--batch-size', '8')
-    printed, errors = process.communicate()
-    assert [row[0] for row in epochs(printed)] == ['1', '2']
-    logged = [line for line in errors.splitlines() if line.startswith('epoch')]
-    number = r'[\d.]+'
-    assert re.fullmatch('epoch 1 of 2, batch 50 of %s: %s samples per second, perplexity %s, '
-                        'about (%s min )?%s s to go' % (5 * (number,)), logged[0])
-    assert re.fullmatch('epoch 1 of 2 is done, about (%s min )?%s s to go'
-                        % (number, number), logged[2])
-    assert [line[:12] for line in logged] == ['epoch 1 of 2'] * 3 + ['epoch 2 of 2'] * 2
 
 
 @needs_operator

@@ -99,24 +99,6 @@ def test_gradients_after_passes_over_other_data(passes, grad_req):
         np.testing.assert_allclose(ours, unrolled, rtol=1e-4, atol=1e-5)
 
 
-def test_training_does_not_depend_on_evaluation():
-    def train(eval_data):
-        data = mx.io.NDArrayIter(random_value('data', (8, 3, 2), 0), np.ones((8, 3, 4)), 4)
-        outputs, _ = rnn.dynamic_unroll(rnn.GRUCell(4, prefix='gru_'), mx.sym.Variable('data'))
-        loss = mx.sym.LinearRegressionOutput(outputs, mx.sym.Variable('softmax_label'))
-        weights = {name: mx.nd.array(random_value(name, shape, 0)) for name, shape in zip(
-            loss.list_arguments(), loss.infer_shape(data=(4, 3, 2))[0])
-            if name.startswith('gru')}
-        module = mx.mod.Module(loss)
-        module.fit(data, eval_data=eval_data, eval_metric='mse', num_epoch=3, arg_params=weights)
-        return {name: array.asnumpy() for name, array in module.get_params()[0].items()}
-
-    other = mx.io.NDArrayIter(random_value('other', (8, 3, 2), 0), np.zeros((8, 3, 4)), 4)
-    alone = train(None)
-    for name, array in train(other).items():
-        np.testing.assert_array_equal(array, alone[name], err_msg=name)
-
-
 def test_zoneout_keeps_the_output_before():
     data = random_value('data', (8, 9, 4))
     ours = run_dynamic(rnn.ZoneoutCell(rnn.GRUCell(40), 0.4), (4,), 9, 8)
@@ -144,20 +126,6 @@ def test_graph_is_that_of_one_step_and_serves_every_length():
             array[:] = random_value(name, array.shape)
         expected = run(cell, (4,), length, train=False)
         np.testing.assert_allclose(bound.forward()[0].asnumpy(), expected.outputs, atol=1e-6)
-
-
-def test_graph_survives_a_file():
-    cell = rnn.ZoneoutCell(rnn.LSTMCell(3), 0.2, 0.2)
-    outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
-    symbol = mx.sym.Group([outputs] + states)
-    results = []
-    for graph in (symbol, mx.sym.load_json(symbol.tojson())):
-        bound = graph.simple_bind(mx.cpu(), data=(2, 3, 4))
-        for name, array in bound.arg_dict.items():
-            array[:] = random_value(name, array.shape)
-        results.append([each.asnumpy() for each in bound.forward()])
-    for ours, theirs in zip(*results):
-        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_weights_are_shared_with_the_graph_around():

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from . import differs, mx, needs_operator, reference, rnn
-from .running import random_value, run, run_symbols, stack
+from .running import run, run_symbols, stack
 from .test_fuse import operators
 from .test_operator import gradients
 
@@ -165,43 +165,6 @@ def test_weights_of_another_cell_are_not_dropped():
     del args['x_i2h_bias']
     with pytest.raises(rnn.MissingWeightsError, match='x_i2h_bias'):
         rnn.LSTMCell(3, 'x_').unpack_weights(args)
-
-
-@pytest.mark.parametrize('bias', [True, False])
-@pytest.mark.parametrize('name', ['LayerNormLSTMCell', 'LayerNormGRUCell'])
-def test_layer_normalisation_of_torch_in_numbers(name, bias):
-    """The equations, of torch's Linear and LayerNorm, in float32; gradients, too."""
-    torch = pytest.importorskip('torch')
-    found = run(getattr(rnn, name)(3, 'x_', bias=bias), (4,), length=3, batch=2)
-    args = {key: torch.tensor(value, requires_grad=True) for key, value in found.args.items()}
-
-    def norm(data, gamma, beta):
-        return torch.nn.functional.layer_norm(data, data.shape[1:], args[gamma], args.get(beta))
-
-    output, memory, outputs = torch.zeros(2, 3), torch.zeros(2, 3), []
-    for data in args['data'].unbind(1):
-        i2h = norm(data @ args['x_i2h_weight'].T, 'x_i2h_gamma', 'x_i2h_bias')
-        h2h = norm(output @ args['x_h2h_weight'].T, 'x_h2h_gamma', 'x_h2h_bias')
-        if name == 'LayerNormLSTMCell':
-            i, f, g, o = (i2h + h2h).chunk(4, 1)
-            memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
-            output = o.sigmoid() * norm(memory, 'x_c_gamma', 'x_c_beta').tanh()
-        else:
-            (a_r, a_z, a_n), (u_r, u_z, u_n) = i2h.chunk(3, 1), h2h.chunk(3, 1)
-            z = (a_z + u_z).sigmoid()
-            output = (1 - z) * (a_n + (a_r + u_r).sigmoid() * u_n).tanh() + z * output
-        outputs.append(output)
-    outputs = torch.stack(outputs, 1)
-    states = [output, memory][:len(found.states)]
-    assert_allclose(found.outputs, outputs.detach().numpy(), rtol=1e-6, atol=1e-6)
-    for mine, its in zip(found.states, states):
-        assert_allclose(mine, its.detach().numpy(), rtol=1e-6, atol=1e-6)
-    heads = [random_value('outputs head', found.outputs.shape), *(
-        random_value('state %d head' % i, state.shape) for i, state in enumerate(found.states))]
-    torch.autograd.backward([outputs, *states], [
-        torch.tensor(head, dtype=torch.float32) for head in heads])
-    for key, grad in found.grads.items():
-        assert_allclose(grad, args[key].grad.numpy(), rtol=1e-4, atol=1e-5, err_msg=key)
 
 
 # Projections and clipped memories of FusedRNNCell

@@ -408,47 +408,9 @@ def test_types_that_only_binding_tells(dtype, shared):
     assert_agree(graph(rnn.fuse), graph(lambda cell: cell))
 
 
-def language_model(cell, length):
-    data, label = mx.sym.Variable('data'), mx.sym.Variable('softmax_label')
-    embedded = mx.sym.Embedding(data, input_dim=11, output_dim=6, name='embed')
-    output, _ = cell.unroll(length, embedded, merge_outputs=True)
-    scores = mx.sym.FullyConnected(mx.sym.Reshape(output, shape=(-3, 0)), num_hidden=11,
-                                   name='scores')
-    return mx.sym.SoftmaxOutput(scores, mx.sym.Reshape(label, shape=(-1,)), name='softmax')
-
-
 def lm_cell():
     return stack(rnn, rnn.LSTMCell(5, 'l0_'), rnn.LSTMCell(5, 'l1_'),
                  rnn.BidirectionalCell(rnn.GRUCell(4, 'l2_'), rnn.GRUCell(4, 'r2_')))
-
-
-def trained(cell, steps, tmp_path=None, **kwargs):
-    """The parameters after steps of SGD through BucketingModule, by name."""
-    def generate(length):
-        return language_model(cell, length), ('data',), ('softmax_label',)
-
-    module = mx.mod.BucketingModule(generate, default_bucket_key=7, context=mx.cpu(), **kwargs)
-    module.bind([('data', (4, 7))], [('softmax_label', (4, 7))])
-    mx.random.seed(1)
-    np.random.seed(1)
-    module.init_params(mx.init.Xavier())
-    module.init_optimizer(optimizer='sgd', optimizer_params={'learning_rate': 0.5})
-    random = np.random.RandomState(2)
-    for step in range(steps):
-        length = (7, 4, 5)[step % 3]
-        tokens = random.randint(0, 11, (4, length + 1))
-        module.forward_backward(mx.io.DataBatch(
-            [mx.nd.array(tokens[:, :-1])], [mx.nd.array(tokens[:, 1:])], bucket_key=length,
-            provide_data=[('data', (4, length))], provide_label=[('softmax_label', (4, length))]))
-        module.update()
-    return {name: array.asnumpy() for name, array in module.get_params()[0].items()}
-
-
-def test_training_traces_stay_together_over_buckets(shared):
-    ours, theirs = trained(rnn.fuse(lm_cell()), 50), trained(lm_cell(), 50)
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4, err_msg=name)
 
 
 def test_weights_shared_with_steps_in_one_graph():

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -233,22 +232,6 @@ def test_one_array_in_two_places_of_the_outputs():
     for i, array in enumerate(outputs + states):
         array[:] = i
     assert [array.asnumpy().max() for array in outputs + states] == [0, 1, 2, 3, 4]
-
-
-def test_states_can_be_saved_and_kept_for_many_clients(tmp_path):
-    stepper = make_stepper()
-    words = {client: np.random.RandomState(client).randint(0, WORDS, 6) for client in range(5)}
-    whole = {client: stepper.read(stepper.begin(1), data=[sentence])[0].asnumpy()[0]
-             for client, sentence in words.items()}
-    states = {client: stepper.begin(1) for client in words}
-    for t in range(6):
-        for client in words:  # in turn, as they come to a server
-            scores, states[client] = stepper.step(states[client], data=words[client][t:t + 1])
-            assert_close(scores.asnumpy()[0], whole[client][t])
-        path = str(tmp_path / 'states')
-        mx.nd.save(path, states[t % 5])
-        states[t % 5] = mx.nd.load(path)
-        states[4] = pickle.loads(pickle.dumps(states[4]))
 
 
 def test_take_reorders_repeats_and_drops():

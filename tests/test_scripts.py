@@ -2,7 +2,6 @@
 Ctrl-C, and without MXNet."""
 from __future__ import annotations
 
-import argparse
 import ast
 import importlib.util
 import logging
@@ -162,41 +161,6 @@ def test_interrupted_scripts_end_with_one_line(script: str) -> None:
     _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == 'Interrupted.' and 'Traceback' not in errors
-
-
-def test_figures_have_titles_whole_epochs_and_a_line_at_1(tmp_path, monkeypatch) -> None:
-    pytest.importorskip('matplotlib')
-    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
-    from _common import figure
-    path = tmp_path / 'figure.png'
-    options = argparse.Namespace(plot=str(path), quick=False)
-    with figure(options, 'a title', 'epoch', 'times as fast', whole=True, ratio=True) as axes:
-        axes.plot([1, 2], [.5, 8], label='a line')
-    assert path.read_bytes().startswith(b'\x89PNG')
-    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == (
-        'a title', 'epoch', 'times as fast')
-    assert all(tick == int(tick) for tick in axes.get_xticks())
-    assert list(axes.lines[0].get_ydata()) == [1, 1]
-    with figure(options, 'a title', 'epoch', 'times as fast', ratio=True) as narrow:
-        narrow.plot([1, 2], [.8, 1.6], label='a line')
-    assert {.75, 1, 1.5} <= set(narrow.get_yticks())
-    data, legend = axes.get_window_extent(), axes.get_legend().get_window_extent()
-    assert not data.overlaps(legend)
-
-
-@pytest.mark.parametrize('timed', [False, True])
-def test_a_quick_figure_says_so_and_tells_no_times(timed, tmp_path, monkeypatch) -> None:
-    pytest.importorskip('matplotlib')
-    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
-    from _common import figure
-    options = argparse.Namespace(plot=str(tmp_path / 'figure.png'), quick=True)
-    with figure(options, 'a title', 'steps', 'ms', ratio=timed, timed=timed) as axes:
-        axes.plot([1, 2], [.5, 8], label='a line')
-    axes.figure.canvas.draw()
-    numbers = [label for tick in axes.yaxis.get_major_ticks() + axes.yaxis.get_minor_ticks()
-               for label in [tick.label1] if label.get_visible() and label.get_text()]
-    assert 'quick' in axes.get_title() and bool(numbers) is not timed
-    assert ('few rounds' in axes.get_ylabel()) is timed
 
 
 def test_nothing_is_logged_by_the_root_logger() -> None:

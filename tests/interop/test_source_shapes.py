@@ -159,14 +159,3 @@ def test_rows_that_a_graph_numbers_itself_are_the_last_behind_the_end():
     source = generate(model(symbol, data=(2, 4, 5)), {'data': ('batch', 'time', 5)})
     for length in (3, 6):
         check(source, symbol, {'data': random_value('data', (2, length, 5)).astype('float32')})
-
-
-def test_the_parameters_of_a_large_layer_are_found_by_their_places(monkeypatch):
-    """Not by looking up every parameter in it."""
-    import mxrnn.interop._source.class_writer as class_writer
-    monkeypatch.setattr(class_writer.np, 'isin', None)
-    x = mx.sym.Variable('data')
-    for layer in range(3):
-        x = mx.sym.FullyConnected(x, mx.sym.Variable('w%d_weight' % layer), num_hidden=4,
-                                  name='fc%d' % layer)
-    assert '# w0, fc0 of MXNet' in generate(model(x, data=(2, 4))).text

@@ -60,30 +60,6 @@ def test_five_epochs(name):
           gradients=False)
 
 
-#: Lines of code, without docstrings, comments and blank lines.
-LENGTHS = {'lstm_bucketing': 40, 'tagger_of_stacked_directions': 40,
-           'attention_with_input_feeding': 120}
-
-
-def code_lines(text):
-    import ast
-    import io
-    import tokenize
-    docstrings = {node.body[0].lineno + at for node in ast.walk(ast.parse(text))
-                  if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
-                  and ast.get_docstring(node) is not None
-                  for at in range(node.body[0].end_lineno - node.body[0].lineno + 1)}
-    return len({line for token in tokenize.generate_tokens(io.StringIO(text).readline)
-                if token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE,
-                                      tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
-                for line in range(token.start[0], token.end[0] + 1)} - docstrings)
-
-
-@pytest.mark.parametrize('name', LENGTHS)
-def test_lengths(name):
-    assert code_lines(generate(program_of(name)[1]).text) <= LENGTHS[name]
-
-
 @pytest.mark.nightly
 def test_tools_find_nothing(tmp_path):
     """ruff and mypy over the sources of all programs."""
