@@ -4,18 +4,12 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import json
 import re
-import threading
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
-
-import mxrnn
 
 from . import mx
 from .running import random_value
@@ -99,79 +93,3 @@ def test_a_wide_beam_is_an_exhaustive_search(unsure):
         narrow = unsure['beam_search'](unsure['step'], unsure['encode'](source), 1, length)
         differing += narrow[1] != found[1]
     assert differing  # or it would show nothing
-
-
-def test_a_beam_of_one_is_greedy_search(unsure):
-    for source in ([1, 2, 3, 4], [3, 3, 2, 1]):
-        _, states = unsure['read'].read(unsure['read'].begin(1), source=[source])
-        words, letters = [unsure['END']], []
-        for _ in range(10):
-            chances, states = unsure['step'].step(states, data=words)
-            words = chances.asnumpy().argmax(axis=1).tolist()
-            if words == [unsure['END']]:
-                break
-            letters += words
-        assert unsure['beam_search'](unsure['step'], unsure['encode'](source), 1)[1] == letters
-
-
-def test_samples_are_drawn_by_their_chances(unsure):
-    step = unsure['step']
-    chances, _ = step.step(step.begin(1), data=[unsure['END']])
-    samples = unsure['sample'](step, step.begin(4000), [unsure['END']] * 4000, length=1)
-    firsts = [sentence[0] if sentence else unsure['END'] for sentence in samples]
-    counts = np.bincount(firsts, minlength=5) / 4000
-    np.testing.assert_allclose(counts, chances.asnumpy()[0], atol=0.03)
-    twice = [unsure['sample'](step, step.begin(2), [unsure['END']] * 2, seed=3) for _ in range(2)]
-    assert twice[0] == twice[1]
-
-
-def test_samples_go_on_from_prompts(unsure):
-    step, prompts = unsure['step'], np.array([[unsure['END'], 4, 3], [unsure['END'], 1, 2]])
-    _, read = step.read(step.begin(2), data=prompts[:, :-1])
-    stepped = step.begin(2)
-    for words in prompts.T[:-1]:
-        _, stepped = step.step(stepped, data=words)
-    for seed in range(5):
-        found = unsure['sample'](step, read, prompts[:, -1], seed=seed)
-        assert found == unsure['sample'](step, stepped, prompts[:, -1], seed=seed)
-
-
-def test_the_server_keeps_the_states_of_each_client(page):
-    names, _ = page
-    step = mxrnn.Stepper(names['decoder'], lambda run: mx.sym.softmax(
-        names['score'](run(names['embed']('data')))), names['weights'])
-    server = names['ThreadingHTTPServer'](('127.0.0.1', 0), names['Handler'])
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    url = 'http://127.0.0.1:%d/' % server.server_port
-    said = {'one': [0, 1, 2, 3], 'two': [0, 4, 4, 1], 'three': [0, 0, 2, 2]}
-    heard: dict[str, list[Any]] = {client: [] for client in said}
-    failed: list[Any] = []
-
-    def talk(client: str) -> None:
-        try:
-            for word in said[client]:
-                with urlopen('%s%s/%d' % (url, client, word)) as answer:
-                    heard[client].append(json.loads(answer.read()))
-        except Exception as error:
-            failed.append(error)
-
-    try:
-        talkers = [threading.Thread(target=talk, args=(client,)) for client in said]
-        for talker in talkers:
-            talker.start()
-        for talker in talkers:
-            talker.join()
-        assert not failed
-        for path in ('one/letter', 'one', ''):
-            with pytest.raises(HTTPError) as refused:
-                urlopen(url + path)
-            assert refused.value.code == 400
-            refused.value.close()  # it is the answer, with its socket
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-    for client, words in said.items():
-        chances, _ = step.read(step.begin(1), data=[words])
-        np.testing.assert_allclose(heard[client], chances.asnumpy()[0], rtol=1e-5, atol=1e-6)
