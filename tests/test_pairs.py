@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from . import differs, mx, ours, rnn
-from .iterators import SMALL, described, run, seen
+from . import differs, ours, rnn
+from .iterators import SMALL, described, run
 
 SOURCES = [[100 + i, *range(i % 5)] for i in range(60)]
 TARGETS = [[200 + i, *range(i % 7)] for i in range(60)]
@@ -216,29 +216,6 @@ def test_the_lengths_of_one_side(side):
 
 
 @differs
-def test_a_network_that_knows_both_lengths():
-    """A decoder is told of a source of another length, in one BucketingModule."""
-    iterator = rnn.SentencePairIter([[i % 4 + 1] * (1 + i % 3) for i in range(40)],
-                                    [[0, i % 4 + 1, 5] for i in range(40)], 4,
-                                    [(1, 3), (3, 3)], invalid_label=-1)
-
-    def network(key):
-        source = mx.sym.Embedding(mx.sym.Variable('source'), input_dim=6, output_dim=8, name='a')
-        target = mx.sym.Embedding(mx.sym.Variable('target'), input_dim=6, output_dim=8, name='b')
-        _, states = rnn.GRUCell(8, 'encoder_').unroll(key[0], source, merge_outputs=True)
-        outputs, _ = rnn.GRUCell(8, 'decoder_').unroll(key[1], target, states, merge_outputs=True)
-        scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, (-1, 8)), num_hidden=6, name='s')
-        label = mx.sym.reshape(mx.sym.Variable('softmax_label'), -1)
-        return (mx.sym.SoftmaxOutput(scores, label, use_ignore=True, ignore_label=-1,
-                                     name='softmax'), ['source', 'target'], ['softmax_label'])
-
-    module = mx.mod.BucketingModule(network, iterator.default_bucket_key)
-    module.fit(iterator, num_epoch=12, optimizer='adam', optimizer_params={'learning_rate': 0.05},
-               eval_metric=mx.metric.Perplexity(-1), initializer=mx.init.Xavier())
-    assert dict(module.score(iterator, mx.metric.Perplexity(-1)))['perplexity'] < 1.1
-
-
-@differs
 @pytest.mark.parametrize('options, named', [
     ({'sources': SOURCES[:-1]}, 'targets must be as many as sources, which are 59, got 60'),
     ({'sources': []}, 'sources must not be empty'), ({'targets': 5}, 'targets'),
@@ -268,10 +245,3 @@ def test_pairs_of_generators_and_copies():
     twin, other = copy.deepcopy(iterator), pickle.loads(pickle.dumps(iterator))
     expected = run(iterator, 40)
     assert run(twin, 40) == run(other, 40) == expected
-
-
-@differs
-def test_prefetched_pairs():
-    found = [[seen(batch) for batch in wrap(pairs(4, [(5, 7)], seed=1, provide_length=True))]
-             for wrap in (iter, mx.io.PrefetchingIter)]
-    assert found[0] == found[1]

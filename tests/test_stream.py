@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .iterators import language_model, streams
+from .iterators import streams
 
 
 @differs
@@ -66,13 +66,3 @@ def test_stream_of_any_kind(kind, dtype):
     data, _, iterator = streams(kind(range(30)), 2, 7, dtype=dtype)
     assert data.dtype == iterator.provide_data[0].dtype == np.dtype(dtype)
     assert data.ravel().tolist() == list(range(28))
-
-
-@differs
-@pytest.mark.parametrize('layout', ['NT', 'TN'])
-def test_training_on_streams(layout):
-    iterator = rnn.StreamIter([i % 10 for i in range(500)], 4, 6, layout=layout, last_batch='pad')
-    module = mx.mod.Module(language_model(6)[0])
-    module.fit(iterator, num_epoch=6, eval_metric=mx.metric.Perplexity(-1), optimizer='adam',
-               optimizer_params={'learning_rate': 0.1})
-    assert dict(module.score(iterator, mx.metric.Perplexity(-1)))['perplexity'] < 1.2
