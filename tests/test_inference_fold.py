@@ -165,14 +165,6 @@ def test_wrong_arguments():
         rnn.fold(symbol, {'arg:' + name: array for name, array in weights.items()})
 
 
-def test_parameters_that_fit_no_graph():
-    """Sizes that operators state are looked at first; this takes the calculation."""
-    weight, other = mx.sym.Variable('weight'), mx.sym.Variable('other')
-    symbol = mx.sym.Variable('data') * (weight + other)
-    with pytest.raises(ValueError, match=r'weight must be of shape \(3,\), got \(2,\), or other'):
-        rnn.fold(symbol, {'weight': mx.nd.ones(2), 'other': mx.nd.ones(3)})
-
-
 @pytest.mark.nightly
 @pytest.mark.skipif(not os.path.exists('/proc/self/statm'), reason='needs Linux')
 def test_graphs_that_are_read_take_no_memory_for_good():

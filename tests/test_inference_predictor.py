@@ -423,28 +423,6 @@ def test_a_call_while_another_runs_is_refused():
     predict([[1]])
 
 
-LSTM = {'lstm_i2h_weight': (16, 3), 'lstm_i2h_bias': (16,), 'lstm_h2h_weight': (16, 4),
-        'lstm_h2h_bias': (16,)}
-
-
-@needs_operator
-@pytest.mark.parametrize('unroll', [
-    lambda cell, data, begin: rnn.fuse(cell).unroll(3, data, begin, merge_outputs=True),
-    lambda cell, data, begin: cell.unroll(3, data, begin, merge_outputs=True),
-    lambda cell, data, begin: rnn.dynamic_unroll(cell, data, begin)], ids=['fuse', 'cells', 'loop'])
-@pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
-def test_weights_in_float16_are_refused_on_a_cpu(unroll, fold):
-    def network(length):
-        cell = rnn.LSTMCell(4)
-        data = mx.sym.Variable('data', dtype='float16')
-        return unroll(cell, data, cell.begin_state(dtype='float16'))[0], ['data'], []
-
-    weights = {name: mx.nd.zeros(shape, dtype='float16') for name, shape in LSTM.items()}
-    with pytest.raises(TypeError, match=r"float64 on cpu.* of float16 .*astype\('float32'\), with "
-                                        'types of float32 in the graph, too$'):
-        rnn.Predictor(network, weights, buckets=[3], fold=fold)
-
-
 @pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
 def test_what_has_the_name_of_an_output_is_not_taken_for_it(fold):
     def network(length):

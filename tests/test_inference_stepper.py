@@ -575,19 +575,6 @@ def test_inputs_of_other_shapes_and_types_are_named():
     stepper.step(states, data=np.ones((2, 4)))
 
 
-def test_what_is_read_may_be_wrong_before_the_cell():
-    def network(run):
-        return run(mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=4, flatten=False,
-                                         name='project'))
-
-    cell = rnn.RNNCell(UNITS)
-    weights = weights_of(network(lambda data: cell.unroll(2, data, merge_outputs=True)[0]),
-                         data=(1, 2, 3))
-    stepper = rnn.Stepper(cell, network, weights)
-    with pytest.raises(ValueError, match=r'data must be of shape \(1, 2, 3\), got \(1, 2, 6\)'):
-        stepper.read(stepper.begin(1), data=np.ones((1, 2, 6)))
-
-
 def test_bad_calls_name_what_is_wrong_and_leave_the_states():
     stepper = make_stepper()
     _, states = stepper.step(stepper.begin(2), data=[1, 2])
