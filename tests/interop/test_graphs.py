@@ -6,12 +6,10 @@ import random
 import numpy as np
 import pytest
 
-from mxrnn import interop
-
 from .. import mx, rnn
 from ..cases import CASES, OURS, each
 from ..running import begin_state, flat, inputs, quiet
-from .compare import assert_equal, run_both, torch
+from .compare import assert_equal, run_both
 from .compositions import WIDTH, composition
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')
@@ -83,30 +81,6 @@ def test_steps_as_a_list(case):
     outputs, states = quiet(case.make(rnn)).unroll(3, inputs('list', 3), merge_outputs=False)
     assert_equal(run_both([*outputs, *flat(states)], {
         'data_t%d' % t: (2, *case.step) for t in range(3)}))
-
-
-@pytest.mark.parametrize('kind', ['RNN', 'LSTM', 'GRU'])
-def test_convolutions_with_channels_last(kind):
-    """MXNet has no such convolutions on the CPU: against channels first."""
-    make = getattr(rnn, 'Conv%sCell' % kind)
-    data = torch.rand(2, 3, 2, 5, 6)
-    results = []
-    for layout, shape in (('NCHW', (1, 2, 5, 6)), ('NHWC', (1, 5, 6, 2))):
-        cell = make(shape, 3, conv_layout=layout, prefix='c_')
-        outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
-        graph = interop.graph_from_json(outputs.tojson())
-        torch.manual_seed(0)
-        gates = {'RNN': 1, 'LSTM': 4, 'GRU': 3}[kind]
-        params = {}
-        for group, width in (('i2h', 2), ('h2h', 3)):
-            weight = torch.rand(3 * gates, width, 3, 3)
-            params['c_%s_weight' % group] = (weight if layout == 'NCHW'
-                                             else weight.movedim(1, -1)).numpy()
-            params['c_%s_bias' % group] = torch.rand(3 * gates).numpy()
-        module = interop.to_torch(interop.Model(graph, params, {}))
-        result = module(data=data if layout == 'NCHW' else data.movedim(2, -1))
-        results.append(result if layout == 'NCHW' else result.movedim(-1, 2))
-    torch.testing.assert_close(*results)
 
 
 #: Norms of few units multiply the last bit.

@@ -1,9 +1,6 @@
 """Each operator as source: outputs and gradients are MXNet's."""
 from __future__ import annotations
 
-import ast
-import builtins
-import inspect
 import re
 from typing import Any
 
@@ -20,11 +17,10 @@ from .sources import check, generate, model_of, run_mxnet
 
 from mxrnn.interop._source.class_writer import File  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.forward_and_loss import loss_text  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.pasting import imports_of, paste  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.pasting import imports_of  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.facts import survey  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.method_writer import MethodWriter  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.emitters import LOSSES, Unsupported, Expr  # noqa: E402, I001  isort: skip
-from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip
 
 pytestmark = ours
 
@@ -193,33 +189,6 @@ def test_forms_that_end_in_errors_of_mxnet(build, inputs, sizes, text):
     params = {name: random_value(name, size).astype('float32') for name, size in sizes.items()}
     model = interop.Model(interop.graph_from_json(build().tojson()), params, {})
     assert text in generate(model, inputs).text
-
-
-def test_texts_stand_alone_and_say_what_they_do():
-    """What is pasted needs nothing of this package, and has a docstring of its own."""
-    import mxrnn.interop._torch.interpreter  # noqa: F401 -- it enters the operators
-    count = 0
-    for operator in TORCH.values():
-        function = operator.function
-        if inspect.isfunction(function) and '<' not in function.__qualname__:
-            texts: dict[str, str] = {}
-            try:
-                name = paste(function, texts)
-            except Unsupported:  # it reads more than arguments and other functions
-                continue
-            space: dict[str, Any] = {}
-            text = '\n'.join([*texts.values()])
-            exec('\n'.join([*imports_of(text), text]), space)
-            names = {each.id for each in ast.walk(ast.parse(text)) if isinstance(each, ast.Name)
-                     and isinstance(each.ctx, ast.Load)}
-            local = {each.id for each in ast.walk(ast.parse(text)) if isinstance(each, ast.Name)
-                     and isinstance(each.ctx, ast.Store)}
-            local |= {each.name for each in ast.walk(ast.parse(text))
-                      if isinstance(each, ast.FunctionDef)}
-            local |= {each.arg for each in ast.walk(ast.parse(text)) if isinstance(each, ast.arg)}
-            assert names <= {*space, *local, *dir(builtins)}, name
-            count += 1
-    assert count > 10
 
 
 def test_two_draws_of_one_distribution_are_two(tmp_path):
