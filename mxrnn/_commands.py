@@ -258,8 +258,8 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
     remarks = [('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                                    for name, shape in written.inputs.items()) or 'none')]
     if written.encoder is not None:
-        remarks.append(('encoder', '%s: %d bytes' % (encoder_of(options.onnx),
-                                                     len(written.encoder.content))))
+        encoder = encoder_of(options.onnx)
+        remarks.append(('encoder', '%s: %d bytes' % (encoder, os.path.getsize(encoder))))
     remarks += [('note', sentence) for sentence in written.notes]
     remarks += [written.checked] * bool(written.checked[0])
     if written.left_out:

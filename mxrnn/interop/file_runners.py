@@ -9,8 +9,9 @@ import numpy as np
 
 from .._files import CheckpointError
 from .onnx_axes import Layout
-from .onnx_stepper import load_stepper
-from .reference import Data, Input, inputs_of, needed, run_module, run_onnx, session_of
+from .onnx_session import session_of
+from .onnx_stepper import stepper_of
+from .reference import Data, Input, inputs_of, needed, run_module, run_onnx
 
 __all__ = ['ExportedFile', 'of_module', 'open_content', 'open_file', 'open_torch']
 
@@ -58,9 +59,9 @@ def _whole(session: Any, what: str) -> ExportedFile:
 
 def _onnx_file(path: str) -> ExportedFile:
     session = session_of(path, path)
-    if 'mxrnn.states' not in session.get_modelmeta().custom_metadata_map:
+    stepper = stepper_of(session, path)
+    if stepper is None:
         return _whole(session, path)
-    stepper = load_stepper(path)
     encoder, given = stepper._encoder, {name: each[0] for name, each in stepper._inputs.items()}
     once = [] if encoder is None else [each.name for each in encoder.get_outputs()]
     moving = [each for each in inputs_of(session) if each[0] in stepper.input_names]

@@ -9,9 +9,10 @@ from typing import Any, Callable, List, Sequence, Union
 import numpy as np
 
 from .. import _check
-from .onnx_axes import Layout
+from .onnx_axes import Layout, refuse_unfit
+from .onnx_session import session_of
 
-__all__ = ['OnnxStepper', 'load_stepper']
+__all__ = ['OnnxStepper', 'load_stepper', 'stepper_of']
 
 Arrays = List[np.ndarray]
 Outputs = Union[np.ndarray, Arrays]
@@ -34,7 +35,8 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
     Raises
     ------
     ValueError
-        The file has no states, or onnxruntime cannot load it, with these providers for instance.
+        The file has no states or is damaged, or onnxruntime cannot load it, with these providers
+        for instance.
     OSError
         There is no such file.
     ImportError
@@ -42,35 +44,32 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
     """
     path = os.fspath(path)
     threads = _check.whole('threads', threads, 1)
-    session = _session(path, threads, providers)
-    table = session.get_modelmeta().custom_metadata_map.get('mxrnn.states')
-    if table is None:
+    stepper = stepper_of(session_of(path, path, threads, providers), path, threads, providers)
+    if stepper is None:
         raise ValueError('%s has no states: export the checkpoint with --states, or with '
                          'to_onnx(..., states=True)' % path)
+    return stepper
+
+
+def stepper_of(session: Any, path: str, threads: int = 0, providers: Sequence[str] | None = None
+               ) -> OnnxStepper | None:
+    """The stepper of a file whose session is given; None if the file has no states."""
+    table = session.get_modelmeta().custom_metadata_map.get('mxrnn.states')
+    if table is None:
+        return None
+    damaged = LookupError, TypeError, AttributeError, ValueError
     try:
         known = json.loads(table)
         encoder = known['encoder'] and os.path.join(
             os.path.dirname(path), os.path.basename(known['encoder']))
-        return OnnxStepper(session, known, encoder and _session(encoder, threads, providers))
-    except (LookupError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except damaged as error:
         raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from None
-
-
-def _session(path: str, threads: int, providers: Sequence[str] | None) -> Any:
+    first = session_of(encoder, encoder, threads, providers) if encoder else None
     try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError('load_stepper needs the package onnxruntime (%s): pip install '
-                          'onnxruntime' % error) from None
-    if not os.path.isfile(path):
-        raise FileNotFoundError('there is no file %s' % path)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(
-            path, options, providers=list(providers or ['CPUExecutionProvider']))
-    except Exception as error:  # its own classes, which derive from Exception alone
-        raise ValueError('onnxruntime cannot load %s: %s' % (path, error)) from None
+        refuse_unfit(known, session, first)
+        return OnnxStepper(session, known, first)
+    except damaged as error:
+        raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from None
 
 
 class OnnxStepper:

@@ -11,10 +11,11 @@ from .._graph.graph import Graph
 from .._graph.rolling import bounds
 from .._graph.rolling import roll as roll_graph
 from .model import Model
+from .onnx_session import session_of
 from .registry import ExportError
 
 __all__ = ['Data', 'Input', 'ReferenceModel', 'Run', 'Runner', 'inputs_of', 'needed', 'of_onnx',
-           'of_torch', 'refusing', 'run_module', 'run_onnx', 'session_of']
+           'of_torch', 'refusing', 'run_module', 'run_onnx']
 
 #: Name, shape (None or a name for any size) and type of an input.
 Input = Tuple[str, Optional[Sequence[Any]], np.dtype]
@@ -159,18 +160,6 @@ def needed(graph: Graph) -> set[str]:
 
 
 # ---- onnxruntime
-
-def session_of(content: str | bytes, what: str) -> Any:
-    """onnxruntime's session of a file, or of its content."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ImportError('ONNX files are run by onnxruntime: pip install onnxruntime') from None
-    try:
-        return onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
-    except Exception as error:  # its own classes, which derive from Exception alone
-        raise ValueError('onnxruntime cannot read %s: %s' % (what, error)) from None
-
 
 def inputs_of(session: Any) -> list[Input]:
     """The inputs of a session."""

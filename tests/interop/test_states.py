@@ -5,6 +5,7 @@ import contextlib
 import copy
 import doctest
 import json
+import random
 import threading
 
 import numpy as np
@@ -355,16 +356,59 @@ def test_a_file_without_states(tmp_path):
         interop.to_onnx(model_of('lstm_bucketing')[1], path, states=True, roll=False)
 
 
-@pytest.mark.parametrize('table', ['', '{}', '[]', '{"encoder": null, "states": [{}], "axes": {}}',
-                                   '{"encoder": null, "states": 1, "captured": [], "axes": {}}'])
+def changed(old, new):
+    def change(table):
+        assert old in table
+        return table.replace(old, new, 1)
+    return change
+
+
+@pytest.mark.parametrize('table', [
+    '', '{}', '[]', '{"encoder": null, "states": [{}], "axes": {}}',
+    '{"encoder": null, "states": 1, "captured": [], "axes": {}}',
+    changed('"batch_axis": 0', '"batch_axis": 3'), changed('"batch_axis": 0', '"batch_axis": -1'),
+    changed('"shape": [6]', '"shape": [7]'), changed('"shape": [6]', '"shape": []'),
+    changed('"out": "lstm_0', '"out": "lstn_0'), changed('"in": "lstm_0', '"in": "lstn_0'),
+    changed('"begin": "zeros"', '"begin": "zeroes"'), changed('["time", "batch"]', '["batch"]'),
+    changed('"float32"', '"floet32"'), changed('"captured": []', '"captured": ["data"]')])
 def test_a_damaged_table_of_states(table, language_model, tmp_path):
     import onnx
     model = onnx.load(str(tmp_path / 'model.onnx'))
-    onnx.helper.set_model_props(model, {'mxrnn.states': table})
+    known = {each.key: each.value for each in model.metadata_props}['mxrnn.states']
+    onnx.helper.set_model_props(model, {
+        'mxrnn.states': table if isinstance(table, str) else table(known)})
     path = str(tmp_path / 'damaged.onnx')
     onnx.save(model, path)
     with pytest.raises(ValueError, match='the table of states in .*damaged.onnx is damaged'):
         interop.load_stepper(path)
+
+
+def test_any_changed_byte_of_a_file_is_found(language_model, tmp_path):
+    from mxrnn.interop._onnx import table_of
+    from mxrnn.interop.comparison import compare
+    whole = (tmp_path / 'model.onnx').read_bytes()
+    path = str(tmp_path / 'damaged.onnx')
+    head = whole.index(b'crc32') + 15
+    draw = random.Random(0)
+    for _ in range(300):
+        content, at = bytearray(whole), draw.randrange(head, len(whole))
+        content[at] ^= 1 << draw.randrange(8)
+        (tmp_path / 'damaged.onnx').write_bytes(
+            content[:at] if draw.random() < 0.1 else content)
+        with pytest.raises(ValueError, match=r'damaged.onnx is damaged: .* export it again'):
+            interop.load_stepper(path)
+    for reader in (lambda: list(table_of(path)), lambda: compare(
+            model_of('lstm_bucketing')[1], path, {})):
+        with pytest.raises(ValueError, match=r'damaged.onnx is damaged: .* export it again'):
+            reader()
+
+
+def test_a_file_that_another_program_has_written_anew_has_no_checksum(language_model, tmp_path):
+    import onnx
+    model = onnx.load(str(tmp_path / 'model.onnx'))
+    model.doc_string = 'changed'
+    onnx.save(model, str(tmp_path / 'other.onnx'))
+    interop.load_stepper(str(tmp_path / 'other.onnx'))
 
 
 def test_an_encoder_lies_beside_its_decoder(tmp_path):

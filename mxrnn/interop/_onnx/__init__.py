@@ -13,6 +13,7 @@ from ..export_check import check_export, log_unchecked
 from ..file_runners import ExportedFile, open_content, open_file
 from ..model import Model
 from ..mxnet_process import begin
+from ..onnx_session import sealed
 from ..registry import ExportError
 
 __all__ = ['encoder_of', 'ExportError', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
@@ -124,9 +125,9 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
         begin()
     written: Written = export(model, inputs, types, outputs, roll, certify_by,
                               os.path.basename(encoder) if states else '')
-    files = {path: written.content}
+    files = {path: sealed(written.content)}
     if written.encoder is not None:
-        files[encoder] = written.encoder.content
+        files[encoder] = sealed(written.encoder.content)
 
     def again(part: Model) -> ExportedFile:
         given = [{name: value for name, value in (each or {}).items()

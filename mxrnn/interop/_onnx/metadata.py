@@ -9,6 +9,7 @@ import onnx
 
 from ..._graph.stepping import Stepped
 from ..onnx_axes import axes_in_words
+from ..onnx_session import refuse_damaged
 
 __all__ = ['described', 'table_of']
 
@@ -41,6 +42,7 @@ def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
 
 
 def _read(path: str) -> Any:
+    refuse_damaged(path)
     with open(path, 'rb') as file:
         try:
             return onnx.load_model_from_string(file.read())

@@ -1,0 +1,54 @@
+"""onnxruntime's session of a file, whose checksum is checked first.
+
+A file of `to_onnx` begins with an entry of its metadata: the CRC-32 of everything behind it. If
+another program writes the model anew, the entry is elsewhere, and nothing is checked.
+"""
+from __future__ import annotations
+
+import os
+import zlib
+from typing import Any, Sequence
+
+__all__ = ['refuse_damaged', 'sealed', 'session_of']
+
+#: The entry as protobuf has it, without its eight digits: a field of the model, its key, its value.
+_SEAL = b'r\x17\n\x0bmxrnn.crc32\x12\x08'
+
+
+def sealed(content: bytes) -> bytes:
+    """The content of an ONNX file, with its checksum."""
+    return _SEAL + b'%08x' % zlib.crc32(content) + content
+
+
+def refuse_damaged(path: str) -> None:
+    """Raise a ValueError if a file is not what its checksum says."""
+    with open(path, 'rb') as file:
+        if file.read(len(_SEAL)) != _SEAL:
+            return
+        digits, found = file.read(8), 0
+        for block in iter(lambda: file.read(1 << 20), b''):
+            found = zlib.crc32(block, found)
+    if digits != b'%08x' % found:
+        raise ValueError('%s is damaged: its checksum is that of another content. Copy it again, '
+                         'or export it again' % path)
+
+
+def session_of(content: str | bytes, what: str, threads: int = 0,
+               providers: Sequence[str] | None = None) -> Any:
+    """The session of a file, or of its content; `threads` for one call, 0 for all processors."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError('ONNX files are run by the package onnxruntime (%s): pip install '
+                          'onnxruntime' % error) from None
+    if isinstance(content, str):
+        if not os.path.isfile(content):
+            raise FileNotFoundError('there is no file %s' % content)
+        refuse_damaged(content)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(
+            content, options, providers=list(providers or ['CPUExecutionProvider']))
+    except Exception as error:  # its own classes, which derive from Exception alone
+        raise ValueError('onnxruntime cannot load %s: %s' % (what, error)) from None
