@@ -9,7 +9,7 @@ import json
 import os
 import re
 from functools import partial
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,27 +29,24 @@ _HOMES = {
         SwapAxes TargetDimIndicator VstackFeatures''',
     'gluonts.transform.sampler': 'PredictionSplitSampler',
     'gluonts.transform.split': 'TFTInstanceSplitter',
-    'gluonts.time_feature': '''second_of_minute minute_of_hour hour_of_day day_of_week day_of_month
-        day_of_year week_of_year month_of_year second_of_minute_index minute_of_hour_index
-        hour_of_day_index day_of_week_index day_of_month_index day_of_year_index
-        week_of_year_index month_of_year_index''',
+    'gluonts.time_feature': ' '.join(unit + end for end in ('', '_index') for unit in '''
+        second_of_minute minute_of_hour hour_of_day day_of_week day_of_month day_of_year
+        week_of_year month_of_year'''.split()),
     'gluonts.model.forecast_generator': 'QuantileForecastGenerator SampleForecastGenerator'}
 _KNOWN = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-#: What older versions call them: classes, and parameters by class.
-_RENAMED = {'TestSplitSampler': 'PredictionSplitSampler'}
-_PARAMETERS = {'Chain': {'trans': 'transformations'},
-               'InstanceSplitter': {'train_sampler': 'instance_sampler'}}
+#: What older versions call them, and their parameters.
+_RENAMED = {'TestSplitSampler': 'PredictionSplitSampler', 'trans': 'transformations',
+            'train_sampler': 'instance_sampler'}
 
 _NO_GRAPH = '''%s has no graph: GluonTS saved a RepresentableBlockPredictor. Where MXNet and that \
 GluonTS still run, save the graph with these lines:
 
     from pathlib import Path
     from gluonts.model.predictor import Predictor
-    predictor = Predictor.deserialize(Path(%r))
-    folder = Path('with_graph')
-    folder.mkdir()
-    predictor.as_symbol_block_predictor(dataset=dataset).serialize(folder)'''
+    Path('with_graph').mkdir()
+    predictor = Predictor.deserialize(Path(%r)).as_symbol_block_predictor(dataset=dataset)
+    predictor.serialize(Path('with_graph'))'''
 
 
 def network_of(folder: str | os.PathLike[str]) -> str:
@@ -108,26 +105,23 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
     except ImportError as error:
         raise ModuleNotFoundError('load_predictor needs GluonTS with torch (%s): pip install '
                                   '"gluonts[torch]"' % error, name=error.name) from None
-    import torch
-
     from . import to_torch
     settings = _read(folder, 'parameters.json')
-    kept = ('input_names', 'batch_size', 'prediction_length', 'lead_time')
-    shape = _read(folder, 'prediction_net-in_out_format.json')['out_format']
+    form = _read(folder, 'prediction_net-in_out_format.json')['out_format']
     generator = _made(settings['forecast_generator'])
     transform = _made(_read(folder, 'input_transform.json'))
-    network = to_torch(load(prefix))
-    names = input_names(folder)
+    names, network = input_names(folder), to_torch(load(prefix))
     missing = [name for name in network.inputs if name not in names]
     if missing:
-        raise ValueError('%s has no values for %s: its parameters were not saved' % (
-            folder, ', '.join(missing[:3]) + ', …' * (len(missing) > 3)))
-    fields = {name: field for name, field in names.items() if name in network.inputs}
-    kind = getattr(torch, np.dtype(_made(settings['dtype'])).name)
-    network.register_forward_pre_hook(partial(_given, fields, kind), with_kwargs=True)
-    network.register_forward_hook(partial(_grouped, shape, hasattr(generator, 'quantiles')))
-    return PyTorchPredictor(prediction_net=network, input_transform=transform, device=device,
-                            forecast_generator=generator, **{key: settings[key] for key in kept})
+        raise ValueError('%s has no values for %s: its parameters were not saved'
+                         % (folder, _check.some(missing)))
+    network.register_forward_pre_hook(partial(_given, names), with_kwargs=True)
+    if hasattr(generator, 'quantiles'):
+        network.register_forward_hook(partial(_of_quantiles, form))
+    return PyTorchPredictor(
+        prediction_net=network, input_transform=transform, device=device,
+        forecast_generator=generator, **{key: settings[key] for key in (
+            'input_names', 'batch_size', 'prediction_length', 'lead_time')})
 
 
 def _read(folder: str, name: str) -> Any:
@@ -138,35 +132,28 @@ def _read(folder: str, name: str) -> Any:
 
 # ---- the network between GluonTS's fields and its own inputs and outputs
 
-def _given(fields: dict[str, str], kind: Any, module: Any, args: Any, batch: dict[str, Any]) -> Any:
-    """The inputs of the network, all of one type, as GluonTS gives them to MXNet."""
-    return (), {name: batch[field].to(kind) for name, field in fields.items()}
+def _given(names: dict[str, str], module: Any, args: Any, batch: dict[str, Any]) -> Any:
+    """The inputs of the network, all of its parameters' type, as GluonTS gives them to MXNet."""
+    kind = next(module.parameters()).dtype
+    return (), {name: batch[names[name]].to(kind) for name in module.inputs}
 
 
-def _grouped(shape: Any, quantiles: bool, module: Any, args: Any, outputs: Any) -> Any:
-    """The outputs as today's GluonTS takes them, from the form that the folder says they have."""
-    if quantiles and shape == 0:  # (batch, quantiles, time), neither located nor scaled later
-        return (outputs.transpose(1, 2),), None, None
-    arrays = iter(outputs if isinstance(outputs, tuple) else (outputs,))
-
-    def nested(each: Any) -> Any:
-        if isinstance(each, list):
-            return tuple(map(nested, each))
-        return next(arrays) if each >= 0 else None
-    return nested(shape)
+def _of_quantiles(form: Any, module: Any, args: Any, array: Any) -> Any:
+    """Quantiles as today's GluonTS takes them: (batch, time, quantiles), to be left as they are."""
+    return (array.transpose(1, 2) if form == 0 else array,), None, None  # 0: of older versions
 
 
 # ---- from the JSON of GluonTS, which names classes
 
 def _made(value: Any) -> Any:
-    """What the JSON describes, made of what the tables have alone."""
-    if isinstance(value, list):
-        return [_made(each) for each in value]
-    if not isinstance(value, dict):
-        return value
+    """What the JSON describes, made of what the tables have alone, from the inside out."""
+    return json.loads(json.dumps(value), object_hook=_instance)
+
+
+def _instance(value: dict[str, Any]) -> Any:
     if '__kind__' not in value:
-        return {key: _made(each) for key, each in value.items()}
-    path, args = value['class'], _made(value.get('args', []))
+        return value
+    path, args = value['class'], value.get('args', [])
     home, _, name = path.rpartition('.')
     if home == 'numpy':
         return np.array(*args) if name == 'array' else np.dtype(*args or [name]).type
@@ -176,42 +163,39 @@ def _made(value: Any) -> Any:
     if not path.startswith('gluonts.') or name not in {**_KNOWN, **_OWN}:
         raise ValueError('the folder names %s, which is not among the classes of GluonTS that '
                          'mxrnn makes' % path)
-    given = {_PARAMETERS.get(name, {}).get(key, key): _made(each)
-             for key, each in value.get('kwargs', {}).items()}
+    given = {_RENAMED.get(key, key): each for key, each in value.get('kwargs', {}).items()}
     if name in _OWN:
+        from gluonts.transform import AdhocTransform
         function = partial(_OWN[name], **given)
-        return function if name == 'FourierDateFeatures' else importlib.import_module(
-            'gluonts.transform').AdhocTransform(function)
+        return function if name == 'FourierDateFeatures' else AdhocTransform(function)
     found = getattr(importlib.import_module(_KNOWN[name]), name)
     return found(*args, **given) if isinstance(found, type) else found
 
 
 # ---- what today's GluonTS has not without MXNet
 
-def _forked(data: dict[str, Any], *, enc_len: int, dec_len: int, num_forking: int | None = None,
-            target_field: str = 'target', start_input_field: str = 'start',
-            is_pad_out: str = 'is_pad', instance_sampler: Any = None, **fields: Any) -> Any:
+def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> Any:
     """ForkingSequenceSplitter: the last `enc_len` steps, and what each of them looks ahead at."""
-    series, off, decoded, undecoded, excluded = ({*(fields.get(key) or ())} for key in (
+    series, off, decoded, undecoded, excluded = (given[key] or () for key in (
         'encoder_series_fields', 'encoder_disabled_fields', 'decoder_series_fields',
         'decoder_disabled_fields', 'prediction_time_decoder_exclude'))
-    steps, forks = len(data[target_field]), num_forking or enc_len
-    front = max(enc_len, forks)
-    data = {**data, 'past_' + is_pad_out: (np.arange(enc_len) < enc_len - steps).astype(float),
-            'forecast_start': data[start_input_field] + steps}
-    for field in series | decoded | {target_field}:
+    target, steps = given['target_field'], len(data[given['target_field']])
+    past, forks = (np.arange(steps - count, steps)[:, None] for count in (
+        enc_len, given['num_forking'] or enc_len))
+    data = {**data, 'past_' + given['is_pad_out']: (past[:, 0] < 0).astype(float),
+            'forecast_start': data[given['start_input_field']] + steps}
+    for field in {target, *series, *decoded}:
         array = np.atleast_2d(data.pop(field)).T
-        array = np.concatenate([np.zeros((front, array.shape[1]), array.dtype), array])
-        data['past_' + field] = array[front + steps - enc_len:front + steps] * (field not in off)
-        if field in decoded - excluded - {target_field}:
-            windows = np.stack([array[front + step + 1:front + step + 1 + dec_len] * (
-                step >= 0 and field not in undecoded) for step in range(steps - forks, steps)])
-            data['future_' + field] = windows[..., 0] if array.shape[1] == 1 else windows
+        data['past_' + field] = array[past[:, 0].clip(0)] * ((past >= 0) & (field not in off))
+        if field in decoded and field not in (*excluded, target):
+            ahead = array[(forks + range(1, dec_len + 1)).clip(0)] * (
+                (forks >= 0) & (field not in undecoded))[..., None]
+            data['future_' + field] = ahead[..., 0] if array.shape[1] == 1 else ahead
     return data
 
 
-def _quantized(data: dict[str, Any], bin_edges: Sequence[float], past_target: str,
-               future_target: str, scale: str = 'scale') -> Any:
+def _quantized(data: dict[str, Any], bin_edges: Any, past_target: str, future_target: str,
+               scale: str) -> Any:
     """QuantizeScaled: which bin a target is in, in units of the mean of its past."""
     size = np.mean(np.abs(data[past_target])) or 1.0
     binned = {field: np.digitize(data[field] / size, bins=np.array(bin_edges))
@@ -219,8 +203,7 @@ def _quantized(data: dict[str, Any], bin_edges: Sequence[float], past_target: st
     return {**data, **binned, scale: np.array([size])}
 
 
-def _broadcast(data: dict[str, Any], field: str, ext_length: int = 0,
-               target_field: str = 'target') -> Any:
+def _broadcast(data: dict[str, Any], field: str, ext_length: int, target_field: str) -> Any:
     """BroadcastTo: as many steps as the target and its forecast have."""
     steps = data[target_field].shape[-1] + ext_length
     return {**data, field: np.broadcast_to(data[field], (*data[field].shape[:-1], steps))}
@@ -235,6 +218,5 @@ def _fourier(index: Any, freq: str) -> Any:
 
 _UNITS = ('month', 'day', 'hour', 'minute', 'weekofyear', 'weekday', 'dayofweek', 'dayofyear',
           'daysinmonth')
-_OWN: dict[str, Callable[..., Any]] = {
-    'ForkingSequenceSplitter': _forked, 'QuantizeScaled': _quantized,
-    'BroadcastTo': _broadcast, 'FourierDateFeatures': _fourier}
+_OWN: Any = {'ForkingSequenceSplitter': _forked, 'QuantizeScaled': _quantized,
+             'BroadcastTo': _broadcast, 'FourierDateFeatures': _fourier}

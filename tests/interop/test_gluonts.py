@@ -314,7 +314,7 @@ def test_a_folder_of_an_older_version_becomes_a_predictor_of_today(stand_in, tmp
     (0, ((3, 2, 1), None, None)), ([[0], -1, -1], ((3, 1, 2), None, None))],
     ids=['older', 'today'])
 def test_quantiles_come_as_todays_generator_takes_them(form, wanted, stand_in):
-    (array,), *rest = gluonts._grouped(form, True, None, (), torch.zeros(3, 1, 2))
+    (array,), *rest = gluonts._of_quantiles(form, None, (), torch.zeros(3, 1, 2))
     assert (tuple(array.shape), *rest) == wanted
 
 
@@ -365,7 +365,9 @@ def test_windows_ahead_of_each_step():
              'start': 5}
     found = gluonts._forked(entry, enc_len=3, dec_len=2, num_forking=3,
                             encoder_series_fields=['time'], decoder_series_fields=['time'],
-                            prediction_time_decoder_exclude=[])
+                            prediction_time_decoder_exclude=[], encoder_disabled_fields=None,
+                            decoder_disabled_fields=None, target_field='target',
+                            start_input_field='start', is_pad_out='is_pad')
     assert found['past_target'].tolist() == [[0], [1], [2]]
     assert found['past_time'][:, 0].tolist() == [0, 10, 20]
     assert found['future_time'][..., 0].tolist() == [[0, 0], [20, 30], [30, 40]]
@@ -375,14 +377,14 @@ def test_windows_ahead_of_each_step():
 
 def test_targets_in_bins_and_features_of_the_calendar():
     entry = {'past_target': np.array([2., -2.]), 'future_target': np.array([5.])}
-    found = gluonts._quantized(entry, [-.5, .5, 2], 'past_target', 'future_target')
+    found = gluonts._quantized(entry, [-.5, .5, 2], 'past_target', 'future_target', 'scale')
     assert found['past_target'].tolist() == [2, 0] and found['future_target'].tolist() == [3]
     assert found['scale'].tolist() == [2]
     index = types.SimpleNamespace(hour=[0, 1, 3])
     np.testing.assert_allclose(gluonts._fourier(index, 'hour')[0], [1, 0, 0], atol=1e-9)
     with pytest.raises(ValueError, match='freq'):
         gluonts._fourier(index, 'tolist')
-    wide = gluonts._broadcast({'f': np.ones((2, 1)), 'target': np.ones(3)}, 'f', 2)
+    wide = gluonts._broadcast({'f': np.ones((2, 1)), 'target': np.ones(3)}, 'f', 2, 'target')
     assert wide['f'].shape == (2, 5)
 
 

@@ -72,9 +72,8 @@ def test_sizes_that_the_graph_takes_alone_are_found(name):
     source = generate(network)
     text = ' '.join(source.text.split())
     for each in {'tree_of_cells': (
-            'leaf1, leaf2, leaf3: (batch, 4).',
-            'leaf0 has 4 at axis 1, a share that fits'),
-            'noise_at_every_step': ('noise has 1 at axis 1, a share that fits',),
+            'leaf0: (batch, leaf0_1).', 'leaf1: (batch, leaf1_1).', 'leaf0 (4, 4), leaf1 (4, 4)'),
+            'noise_at_every_step': ('noise: (batch, noise_1',),
             'text_of_images': ('data may have 8 to 11 elements along axis 2',)}.get(name, (
             'data may have 13 to 14 elements along axis 1',
             'data may have 9 to 10 elements along axis 2')):

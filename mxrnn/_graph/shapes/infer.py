@@ -48,7 +48,7 @@ class Table(NamedTuple):
 
 
 def infer(graph: Graph, variables: Mapping[int, Axes],
-          unknown: Callable[[Entry], Axes] | None = None) -> Table:
+          unknown: Callable[[Entry], Axes] | None = None, *, whole: bool = True) -> Table:
     """Infer the axes of all values that the outputs of a graph need.
 
     Parameters
@@ -58,9 +58,13 @@ def infer(graph: Graph, variables: Mapping[int, Axes],
         Axes of its variables by their places, as far as they are known.
     unknown : callable, optional
         The axes of an output that no rule tells, empty if nothing else does.
+    whole : bool
+        Whether to go on behind a node whose inputs do not fit.
     """
     table = Table({}, {}, {}, [])
     for place in sorted(graph.reached(_read)):
+        if table.faults and not whole:
+            break
         node = graph.nodes[place]
         if node.is_variable:
             outputs = [variables.get(place, [])]

@@ -50,12 +50,13 @@ class ShapeSearch:
             name: [size if isinstance(size, int) else labels.setdefault(size, Axis(label=size))
                    for size in shape] for name, shape in {**params, **given}.items()}
 
-    def table(self, shapes: Mapping[str, Sequence[int | Axis]]) -> Table:
-        """The graph with inputs of these shapes; of others nothing is known."""
+    def table(self, shapes: Mapping[str, Sequence[int | Axis]], *, whole: bool = True) -> Table:
+        """The graph with inputs of these shapes; of others nothing is known. If it is not
+        to be `whole`, it ends at the first fault."""
         known = {**self._known, **shapes}
         return infer(self.graph, {place: [(size,) for size in known[node.name]]
                                   for place, node in enumerate(self.graph.nodes)
-                                  if node.is_variable and node.name in known})
+                                  if node.is_variable and node.name in known}, whole=whole)
 
     def ranks(self, names: Sequence[str], chosen: Mapping[str, int] | None = None
               ) -> dict[str, int]:
@@ -73,7 +74,7 @@ class ShapeSearch:
             ranks = {**chosen, names[0]: rank}
             shapes = {name: [Axis(free=True) for _ in range(count)]
                       for name, count in ranks.items()}
-            table = self.table(shapes)
+            table = self.table(shapes, whole=False)
             fault = fault or next(iter(table.faults), None)
             if not table.faults:
                 ways.append(_Way(_unusual(self.graph, table), order, ranks,
@@ -107,7 +108,7 @@ class ShapeSearch:
         arrays get three axes before they are joined that have three; None if the graph does not
         take these numbers of axes."""
         table = self.table({name: [Axis(free=True) for _ in range(count)]
-                            for name, count in ranks.items()})
+                            for name, count in ranks.items()}, whole=False)
         joined = [self.graph.nodes[entry.node] for node in self.graph.nodes if node.op == 'Concat'
                   for entry in node.inputs]
         found = sum(node.op == 'Reshape' and node.shape == (0, 0, -1) and len(

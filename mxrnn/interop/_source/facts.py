@@ -271,12 +271,8 @@ def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Map
         return None
     for least in (False, True):
         shapes = {name: list(shape) for name, shape in found.shapes.items()}
-        told: dict[str, int] = {}
+        told = {str(shapes[name][axis]): size for (name, axis), size in found.shares.items()}
         notes = list(found.notes)
-        for (name, axis), size in found.shares.items():
-            shapes[name][axis] = size
-            notes.append('%s has %d at axis %d, a share that fits: the graph tells only what it '
-                         'and others are together' % (name, size, axis))
         for (name, axis), each in sizes.items():
             if len(each) == 1 or least:
                 shapes[name][axis] = each[0]

@@ -39,14 +39,13 @@ def _rnn(scope: MethodWriter, node: Node, data: Expr, *further: Expr) -> Emitted
             raise Unsupported('it has %s' % key)
     if node.use_sequence_length:
         raise Unsupported('it takes lengths')
-    width, lstm = data.shape[2], node.mode == 'lstm'
+    lstm = node.mode == 'lstm'
     if not are_parameters(scope.graph, node.inputs[1], scope.file.places):
         return _computed(scope, node, data, further)
-    if not isinstance(width, int):
-        raise Unsupported('the width of its data may be any')
     begins = further
     vector = _places(scope.file, scope.graph, node.inputs[1]).reshape(-1)
-    layout = FusedLayout(node.mode, node.state_size, node.num_layers, node.bidirectional)
+    layout = FusedLayout.of(node)
+    width = layout.num_input(vector.size, 'the weights')
     weights = {'%s_%s_l%d%s' % (each.kind, {'i2h': 'ih', 'h2h': 'hh'}[each.group], each.layer,
                                 '_reverse' * (each.direction == 'r')):
                vector[each.begin:each.end].reshape(each.shape)
