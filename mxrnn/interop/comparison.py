@@ -9,7 +9,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._graph.graph import Graph, output_name
-from .._graph.shapes.inputs import ShapesError, found_shapes
+from .._graph.shapes.inputs import Found, ShapesError, found_shapes
 from .file_runners import ExportedFile, open_file
 from .model import Model
 from .mxnet_process import begin, forget, of_mxnet
@@ -170,14 +170,18 @@ class Inputs:
                                         for size in shape or () if isinstance(size, str)))
 
     @functools.cached_property
-    def stated(self) -> Mapping[str, Sequence[Any]]:
-        """Shapes as the graph has them, not rolled up; {} if it does not tell them."""
+    def _found(self) -> Found:
         try:
             return found_shapes(self._model.graph, {
                 name: np.shape(array) for each in (self._model.arg_params, self._model.aux_params)
-                for name, array in each.items()}, {}, self._needed).shapes
+                for name, array in each.items()}, {}, self._needed)
         except ShapesError:
-            return {}
+            return Found({}, [], {}, {}, {})
+
+    @property
+    def stated(self) -> Mapping[str, Sequence[Any]]:
+        """Shapes as the graph has them, not rolled up; {} if it does not tell them."""
+        return self._found.shapes
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         """Axes that may be any size in the file, and their sizes in the graph."""
@@ -186,8 +190,15 @@ class Inputs:
                 if not isinstance(size, int)]
 
     def numbers(self) -> dict[str, int]:
-        """The axes that may be any size in the file and have a number in the graph."""
-        return {size: own for size, own in self._pairs() if isinstance(own, int)}
+        """The axes that may be any size in the file and have a number in the graph, or of which
+        its windows leave a number."""
+        found = self._found
+        told = {**found.shares, **{key: sizes[0] for each in (found.cut, found.taken)
+                                   for key, sizes in each.items()}}
+        return {**{size: told[name, at] for name, shape, _ in self._file.inputs
+                   for at, size in enumerate(shape or ()) if not isinstance(size, int)
+                   and (name, at) in told},
+                **{size: own for size, own in self._pairs() if isinstance(own, int)}}
 
     def drawn(self, shapes: Mapping[str, Sequence[Any]] = {},
               given: Mapping[str, np.ndarray] = {}, seed: int = 0,

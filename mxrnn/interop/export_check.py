@@ -158,11 +158,9 @@ class _Check:
         steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
                         if node.op == 'SliceChannel' and node.squeeze_axis})
         names = [name for name in inputs.names if name != 'batch']
-        tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4) for size in steps)]
-        for chosen in itertools.islice(itertools.product(tried, repeat=len(names)), _TRIES):
-            data = inputs.drawn(sizes={**self._sizes(0), **{
-                name: size for name, size in zip(names, chosen) if size}})
-            own = any(size in steps for size in chosen)
+        for chosen in self._own_sizes(names, steps):
+            data = inputs.drawn(sizes={**self._sizes(0), **chosen})
+            own = any(size in steps for size in chosen.values())
             try:
                 rolled, wanted = False, checkpoint.as_is(data)
                 break
@@ -197,6 +195,14 @@ class _Check:
                 self._worst, checkpoint.name, '; '.join(self._said),
                 '. Rounding alone moves them by %.1g' % self._rounding if self._rounding else '',
                 '. Other sizes: ' + refused[-1] if len(self._said) < 3 and refused else '')
+
+    def _own_sizes(self, names: Sequence[str], steps: Sequence[int]) -> Iterator[dict[str, int]]:
+        """Sizes that the graph may have: of several axes first those that it tells itself."""
+        tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4) for size in steps)]
+        for told in ([self._inputs.numbers()] if len(names) > 1 else []) + [{}]:
+            others = [name for name in names if name not in told]
+            for chosen in itertools.islice(itertools.product(tried, repeat=len(others)), _TRIES):
+                yield {**told, **{name: size for name, size in zip(others, chosen) if size}}
 
     def _others(self) -> Iterator[dict[str, int]]:
         """Two sets of further sizes, each larger if the first ones are refused."""

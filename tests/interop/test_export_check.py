@@ -193,12 +193,6 @@ def test_mxnet_fuses_nothing_in_a_check(tmp_path):
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
 
 
-#: The graph may tell too little of the sizes of inputs to run it.
-UNTOLD = {'columns_before_rows', 'columns_cut_by_slice_axis', 'crnn_of_three_axes',
-          'deep_speech_by_hand', 'keyword_spotting', 'ocr_of_columns_behind_rows', 'text_of_images',
-          'tree_of_cells'}
-
-
 @pytest.mark.parametrize('form', ['onnx', 'onnx in steps', 'torch', 'torch in steps'])
 @pytest.mark.parametrize('name', PROGRAMS)
 def test_no_right_export_is_refused(name, form, tmp_path):
@@ -211,7 +205,7 @@ def test_no_right_export_is_refused(name, form, tmp_path):
     except interop.ExportError as error:
         assert states and 'MXNet' not in str(error)
         return
-    assert checked[0] == 'checked' or name in UNTOLD, checked
+    assert checked[0] == 'checked', checked
     assert not states or 'in chunks of 1 and 2 and ' in checked[1]
 
 

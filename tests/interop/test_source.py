@@ -22,10 +22,6 @@ pytestmark = [ours, pytest.mark.filterwarnings('ignore:.*(time-major|not applied
 
 #: Programs and cells whose graphs have no source, with what the refusal names.
 REFUSED: dict[str, str] = {}
-#: Inputs of programs whose graphs leave open how wide they are: 4 and 3 elements side by side
-#: could be 5 and 2, and 14 columns could be 7 steps of two.
-INPUTS = {'noise_at_every_step': {'data': ('batch', 7, 4), 'noise': ('batch', 3)},
-          'columns_before_rows': {'data': ('batch', 1, 28, 16), 'label': ('batch', 4)}}
 #: Programs whose graphs say how many steps there are, for something that is not rolled up.
 FIXED = ('text_cnn_and_rnn', 'noise_at_every_step', 'autoencoder', 'lstnet',
          'lstnet_of_the_example')
@@ -64,7 +60,7 @@ def test_programs(name, monkeypatch):
         with pytest.raises(interop.ExportError, match=REFUSED[name]):
             generate(model)
         return
-    source = generate(model, INPUTS.get(name))
+    source = generate(model)
     rolled = PROGRAMS[name].rolled
     sizes = [size for shape in rolled.values() for size in shape]
     for batch, time in ((3, 7), (2, 4)):

@@ -156,6 +156,9 @@ def _unify_products(first: Size, second: Size) -> Size:
             raise SizeError('%s, which may be any sizes, and %d' % (' times '.join(
                 [str(count)] * (count > 1) + [getattr(axis, 'label', '') for axis in left]),
                 number))
+        elif left and not none and number == count:
+            for axis in left:
+                unify(axis, 1)
     return first if isinstance(second, Product) else second
 
 
