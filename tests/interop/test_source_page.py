@@ -14,7 +14,7 @@ from mxrnn import interop
 
 from .. import mx, ours
 from .sources import generate
-from .test_source import INPUTS, program_of
+from .test_source import program_of
 
 import mxrnn.interop._torch.interpreter  # noqa: E402, F401, I001  isort: skip
 from mxrnn.interop._source import forward_and_loss  # noqa: E402, F401, I001  isort: skip
@@ -36,7 +36,7 @@ def unchecked(text: str) -> str:
 
 @pytest.mark.parametrize('name, text', SHOWN, ids=[name for name, _ in SHOWN])
 def test_shown_sources_are_those_that_are_written(name, text):
-    written = generate(program_of(name)[1], INPUTS.get(name)).text
+    written = generate(program_of(name)[1]).text
     assert written.endswith('\n\n' + text)
     assert len(SHOWN) == 1
 

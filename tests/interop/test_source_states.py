@@ -14,7 +14,7 @@ from .. import mx, ours
 from .compare import difference, magnitude, torch
 from .programs import PROGRAMS
 from .sources import generate, read, run_mxnet
-from .test_source import INPUTS, data_of, program_of
+from .test_source import data_of, program_of
 from .test_states import REFUSED
 
 pytestmark = ours
@@ -51,7 +51,7 @@ def in_chunks(module, data, axis, sizes):
 @pytest.mark.parametrize('name', STEPPED)
 def test_chunks(name):
     symbol, model = program_of(name)
-    source = generate(model, INPUTS.get(name), states=True)
+    source = generate(model, states=True)
     data = data_of(name, model, 3, 7)
     data.update({key: np.zeros_like(value) for key, value in data.items() if 'init' in key})
     wanted = run_mxnet(symbol, data, model.arg_params).forward(is_train=False)[0].asnumpy()
