@@ -72,12 +72,12 @@ def test_chunks(name):
 @pytest.mark.parametrize('name', SLOW)
 def test_further_programs(name):
     """The export runs each source in chunks beside its graph."""
-    assert 'def steps(' in generate(program_of(name)[1], INPUTS.get(name), states=True).text
+    assert 'def steps(' in generate(program_of(name)[1], states=True).text
 
 
 @pytest.mark.parametrize('name', [
     pytest.param(name, marks=[pytest.mark.nightly] * (place % 4 > 0))
-    for place, name in enumerate(REFUSED) if name not in INPUTS])
+    for place, name in enumerate(REFUSED)])
 def test_refusals_are_those_of_onnx(name):
     with pytest.raises(interop.ExportError) as info:
         generate(program_of(name)[1], states=True)

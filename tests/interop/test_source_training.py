@@ -12,7 +12,7 @@ from mxrnn import interop
 from .. import mx, ours
 from .compare import difference, torch
 from .sources import check, generate, run_mxnet, total
-from .test_source import INPUTS, PROGRAMS, data_of, program_of
+from .test_source import PROGRAMS, data_of, program_of
 
 pytestmark = ours
 
@@ -28,7 +28,7 @@ EPOCHS, BATCHES, RATE = 5, 3, .02
 def test_five_epochs(name):
     """The losses of each step and the weights after it, by the same updates."""
     symbol, model = program_of(name)
-    source = generate(model, INPUTS.get(name))
+    source = generate(model)
     random = np.random.RandomState(3)
     batches = [{key: random.permutation(value) for key, value in data_of(
         name, model, 3, 7).items()} for _ in range(BATCHES)]
@@ -67,7 +67,7 @@ def test_tools_find_nothing(tmp_path):
     for name in PROGRAMS:
         for states in (False, True):
             try:
-                source = generate(program_of(name)[1], INPUTS.get(name), states=states)
+                source = generate(program_of(name)[1], states=states)
             except interop.ExportError:
                 continue
             (tmp_path / (name + '_steps' * states + '.py')).write_text(source.text,
