@@ -207,15 +207,16 @@ _Done = Tuple[Any, Sequence[str], Sequence[Tuple[str, str]]]
 def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
                   ) -> _Done:
     check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
-    if options.certify or options.as_is or options.no_check:
-        raise ValueError('--as-is, --certify and --no-check are not for sources')
+    if options.certify or options.as_is:
+        raise ValueError('--as-is and --certify are not for sources')
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks import check_target as check_source
     from .interop._source.source_file import write_source
     from .interop.graph_notes import capped
     check_source(options.source)
     model = load(options)
-    remarks = write_source(model, options.source, shapes, types, options.output, options.states)
+    remarks = write_source(model, options.source, shapes, types, options.output, options.states,
+                           not options.no_check)
     return model, [options.source, os.path.splitext(options.source)[0] + '.pt'], [
         *remarks, *capped(model.graph)]
 

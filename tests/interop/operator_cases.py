@@ -333,10 +333,13 @@ for _name in ('plus minus rminus mul div rdiv power maximum minimum mod rmod hyp
     OPS['_%s_scalar_of_integers' % _name] = Op(
         lambda name=_name: getattr(INTERNAL, '_%s_scalar' % name)(A, scalar=-2.5),
         train=False, a=np.array([-7, -3, -2, -1, 1, 2, 3, 7], 'int32'))
-for _name in 'sum mean prod max min norm argmax argmin sqrt abs'.split():
+for _name in 'sum mean prod max min argmax argmin sqrt abs'.split():
     OPS[_name + '_of_int32'] = Op(lambda name=_name: getattr(S, name)(
         A, **({} if name in ('sqrt', 'abs') else {'axis': 1})), train=False,
         a=np.array([[1, 2, 4], [7, 1, 1]], 'int32'))
+for _kind in ('uint8', 'int8', 'int32'):  # the sum does not fit the two
+    OPS['mean_of_many_' + _kind] = Op(lambda kind=_kind: S.mean(S.cast(A, kind), axis=1),
+                                      train=False, a=np.array([[90, 100, 120.], [-4, 1, 1]]))
 for _name in 'sum mean prod max min'.split():
     OPS[_name + '_exclude_all'] = Op(lambda name=_name: getattr(S, name)(
         A, axis=(0, 1, 2), exclude=True))

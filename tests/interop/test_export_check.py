@@ -234,6 +234,18 @@ def test_nothing_is_said_where_no_check_is_wanted(write, model, tmp_path, caplog
     assert not caplog.records
 
 
+def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypatch, capsys):
+    from mxrnn.interop._source import source_file
+    monkeypatch.setattr(source_file, 'Check', lambda *_: 1 / 0)
+    interop.to_source(model, tmp_path / 'a.py', check=False)
+    assert 'Checked' not in (tmp_path / 'a.py').read_text()
+    with pytest.raises(ZeroDivisionError):
+        interop.to_source(model, tmp_path / 'b.py')
+    save(tmp_path / 'c', scores(), [], {'data': (2, 4, 5)})
+    assert command('export', tmp_path / 'c', '--source', tmp_path / 'c.py', '--no-check') == 0
+    assert 'checked' not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('fails', [False, True])
 def test_the_process_of_mxnet_keeps_no_model(fails, model, tmp_path, monkeypatch):
     if fails:

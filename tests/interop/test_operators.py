@@ -43,6 +43,13 @@ def test_what_cannot_be_run_is_refused(build, match):
         interop.to_torch(interop.Model(graph, {}, {}))
 
 
+def test_a_norm_of_integers_is_refused_when_it_runs():
+    """MXNet's are truncated on the way, in an order of its own."""
+    graph = interop.graph_from_json(mx.sym.norm(mx.sym.Variable('data'), name='far').tojson())
+    with pytest.raises(ValueError, match='far, norm: of integers'):
+        interop.to_torch(interop.Model(graph, {}, {}))(data=torch.ones(2, 3, dtype=torch.int32))
+
+
 #: Operators that are tested elsewhere: with cells, and by their statistics.
 ELSEWHERE = {'RNN', 'WarpCTC', '_shuffle'} | {name for name in TORCH
                                    if name.startswith(('_random_', '_sample_'))}

@@ -55,8 +55,9 @@ def _drawn(graph: Graph, shapes: Mapping[str, Sequence[int]], types: Mapping[str
     """Random data for the inputs that have shapes."""
     random = np.random.RandomState(0)
     steps = min([size for shape in shapes.values() for size in shape if len(shape) > 1] or [1])
+    kinds = {name: types.get(name, 'float32') for name in shapes}
     return {name: torch.from_numpy(data_for(
-        graph, name, tuple(shape), types.get(name, 'float32'), steps, random))
+        graph, name, tuple(shape), kinds[name], steps, random).astype(kinds[name]))
         for name, shape in shapes.items()}
 
 

@@ -47,8 +47,11 @@ def _reduction(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if node.op == 'nanprod':
         x = scope.named(x)
         text = 'torch.where(torch.isnan(%s), 1, %s)' % (x, x)
-    if node.op == 'mean' and not is_real(x):
-        text += '.double()'
+    if node.op == 'mean' and axes and not is_real(x):  # MXNet adds up in the type
+        x = scope.named(x)
+        total = scope.own(cast('%s.sum(%s)' % (x, _over(axes, keep)), x.dtype), 'total')
+        text = '(%s.double() / (%s.numel() // %s.numel()))' % (total, x, total)
+        return _filled(cast(text, x.dtype), x, axes, keep)
     if not axes:
         text, axes, keep = text + '.unsqueeze(0)', (0,), True  # which is the result
         keep = False
@@ -63,13 +66,12 @@ def _reduction(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     return _filled(text, x, axes, keep)
 
 
-@emits('norm')
+@emits('norm', reals=True)
 def _norm(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     axes, keep = reduced_axes(x.rank, node.axis), node.keepdims
-    own = x if is_real(x) else x.of + '.float()'
-    text = 'torch.linalg.vector_norm(%s, %d, %s)' % (own, node.ord, _over(axes, keep))
+    text = 'torch.linalg.vector_norm(%s, %d, %s)' % (x, node.ord, _over(axes, keep))
     text = _filled(text, x, axes, keep)
-    return cast(text, scope.dtypes[0]) if scope.dtypes[0] != x.dtype or not is_real(x) else text
+    return cast(text, scope.dtypes[0]) if scope.dtypes[0] != x.dtype else text
 
 
 @emits('moments', reals=True)

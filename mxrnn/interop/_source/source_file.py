@@ -43,7 +43,8 @@ __all__ = ['from_source', 'to_source', 'write_source']
 def to_source(model: Model, path: str | os.PathLike[str],
               inputs: Mapping[str, Sequence[Any]] | None = None, *,
               types: Mapping[str, Any] | None = None,
-              outputs: Sequence[str] | None = None, states: bool = False) -> None:
+              outputs: Sequence[str] | None = None, states: bool = False,
+              check: bool = True) -> None:
     """Write a model as Python source that needs torch alone, with its weights beside it.
 
     Parameters
@@ -65,6 +66,8 @@ def to_source(model: Model, path: str | os.PathLike[str],
         Whether the class also gets methods that run it in steps, or in chunks of any number of
         steps: ``outputs, states = model.steps(data, states)``. They begin with the states of
         ``begin(batch)``, or of ``encode(source)`` where a decoder reads an encoder.
+    check : bool
+        Whether the source is run before it is written; see Notes.
 
     Raises
     ------
@@ -76,11 +79,9 @@ def to_source(model: Model, path: str | os.PathLike[str],
 
     Notes
     -----
-    The source is run before it is written, on random data, beside the graph as `to_torch` runs it:
-    with as many steps as the graph was unrolled for, beside the graph as it is; and with other
-    sizes, beside the graph with its steps rolled up. Its docstring has the largest differences.
-    The gradients of its loss are compared as well, without random draws and with BatchNorm as it is
-    in inference.
+    The check runs the source on random data, beside the graph as `to_torch` runs it: as it is, and
+    for other sizes rolled up. The source's docstring has the largest differences. The gradients of
+    its loss are compared, too, without random draws and with BatchNorm as in inference.
 
     Examples
     --------
@@ -97,18 +98,21 @@ def to_source(model: Model, path: str | os.PathLike[str],
     def forward(self, data: Tensor) -> Tensor:
             return torch.tanh(data)
     """
-    write_source(model, os.fspath(path), inputs, types, outputs, _check.flag('states', states))
+    write_source(model, os.fspath(path), inputs, types, outputs, _check.flag('states', states),
+                 _check.flag('check', check))
 
 
 def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | None,
-                 types: Mapping[str, Any] | None, outputs: Sequence[str] | None, states: bool
-                 ) -> list[tuple[str, str]]:
+                 types: Mapping[str, Any] | None, outputs: Sequence[str] | None, states: bool,
+                 check: bool = True) -> list[tuple[str, str]]:
     """`to_source`; what there is to say of the file, with titles."""
     check_target(path)
     plan = _plan(model, inputs, types, outputs, states)
     state = state_dict_of(plan.file)
-    remarks = _checked(plan, Check(_text(plan, path, []), state, plan.file, plan.methods,
-                                   plan.graph, plan.model))
+    remarks = [('note', _escaped(note)) for note in plan.notes]
+    if check:
+        remarks += _checked(plan, Check(_text(plan, path, []), state, plan.file, plan.methods,
+                                        plan.graph, plan.model))
     weights = weights_of(path)
     with replacing([path, weights]) as stage:
         source = os.path.join(stage, os.path.basename(path))
@@ -317,7 +321,7 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
 def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
     """Run the source beside the graph as it is and beside the graph rolled up; what to say."""
     places = [plan.graph.heads.index(head) for head in plan.methods.heads]
-    found = [('note', _escaped(note)) for note in plan.notes]
+    found: list[tuple[str, str]] = []
     telling = names_that_tell(plan.shapes, plan.methods.inputs)
 
     def compare(graph: str, sample: Sample, outputs: Sequence[Tensor]) -> None:
