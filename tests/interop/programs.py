@@ -5,7 +5,7 @@ from typing import Any, Callable, NamedTuple
 
 from .. import mx, rnn
 
-__all__ = ['PROGRAMS', 'WIDER', 'Program']
+__all__ = ['ASKED', 'PROGRAMS', 'WIDER', 'Program']
 
 S = mx.sym
 V = S.Variable
@@ -33,18 +33,20 @@ class Program(NamedTuple):
 
 
 PROGRAMS: dict[str, Program] = {}
+#: Those whose graphs take inputs of other numbers of axes, too: `wanted` has to be given.
+ASKED: dict[str, Program] = {}
 TIME = 7
 TOKENS = {'data': ('batch', TIME)}
 FEATURES = {'data': ('batch', TIME, 4)}
 
 
 def program(wanted: dict[str, tuple[int | str, ...]],
-            rolled: dict[str, tuple[int | str, ...]] | None = None,
+            rolled: dict[str, tuple[int | str, ...]] | None = None, entries: Any = PROGRAMS,
             **shapes: tuple[int | str, ...]) -> Any:
     """Enter a function that builds a network; `shapes` are of labels, and of data where `wanted`
     leaves an axis open that is none of batch or time. Rolled up, TIME is any number as a rule."""
     def enter(build: Callable[[], Any]) -> Callable[[], Any]:
-        PROGRAMS[build.__name__] = Program(build, {**wanted, **shapes}, wanted, {
+        entries[build.__name__] = Program(build, {**wanted, **shapes}, wanted, {
             **{name: tuple('time' if size == 7 else size for size in shape)
                for name, shape in wanted.items()}, **(rolled or {})})
         return build
@@ -1021,3 +1023,174 @@ def sockeye() -> Any:
     scores = _dense(weights, hidden, 'cls', WORDS)
     return S.SoftmaxOutput(scores, S.Reshape(V('target_label'), shape=(-1,)), use_ignore=True,
                            ignore_label=0, normalization='valid', name='softmax')
+
+
+# ---- raw features: speech, series of numbers, images, characters
+
+@program({'data': ('batch', TIME, 13)}, softmax_label=('batch', TIME))
+def frames_behind_a_dense_layer() -> Any:
+    """Each frame of speech goes through a layer of its own before the cells."""
+    hidden = S.FullyConnected(V('data'), num_hidden=UNITS, flatten=False, name='frame')
+    cell = stack(rnn.LSTMCell(UNITS, 'l0_'), rnn.LSTMCell(UNITS, 'l1_'))
+    return softmax(cell.unroll(TIME, S.Activation(hidden, act_type='relu'), merge_outputs=True)[0])
+
+
+@program({'data': ('batch', TIME, 13)}, softmax_label=('batch', TIME))
+def frames_with_their_neighbours() -> Any:
+    """Windows of five frames, in both directions."""
+    turned = S.swapaxes(V('data'), dim1=1, dim2=2)
+    windows = S.Convolution(turned, kernel=(5,), pad=(2,), num_filter=8, name='context')
+    cell = rnn.BidirectionalCell(rnn.GRUCell(3, 'l_'), rnn.GRUCell(3, 'r_'))
+    return softmax(cell.unroll(TIME, S.swapaxes(windows, dim1=1, dim2=2), merge_outputs=True)[0])
+
+
+@program({'data': ('batch', 2 * TIME, 13)}, {'data': ('batch', 'time', 13)},
+         softmax_label=('batch',))
+def pyramid_of_frames() -> Any:
+    """Listen, attend and spell: the second layer reads the first in pairs of steps."""
+    low, _ = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_')).unroll(
+        2 * TIME, V('data'), merge_outputs=True)
+    high, _ = rnn.LSTMCell(UNITS, 'h_').unroll(TIME, S.Reshape(low, shape=(0, -1, 12)))
+    return S.SoftmaxOutput(S.FullyConnected(high[-1], num_hidden=5), name='softmax')
+
+
+@program({'data': ('batch', TIME, 13)}, softmax_label=('batch',))
+def speaker_of_statistics() -> Any:
+    """x-vectors: mean and deviation of all steps."""
+    outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, V('data'), merge_outputs=True)
+    mean = S.mean(outputs, axis=1)
+    spread = S.sqrt(S.mean(S.square(S.broadcast_sub(outputs, S.expand_dims(mean, axis=1))), axis=1)
+                    + 1e-3)
+    scores = S.FullyConnected(S.Concat(mean, spread, dim=1), num_hidden=5)
+    return S.SoftmaxOutput(scores, name='softmax')
+
+
+@program({'data': ('batch', TIME)}, {'data': ('batch', 7)}, label=('batch', 1))
+def one_number_a_step() -> Any:
+    """Steps are (batch, 1)."""
+    steps = list(S.SliceChannel(V('data'), num_outputs=TIME, axis=1))
+    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, steps)
+    return S.LinearRegressionOutput(S.FullyConnected(outputs[-1], num_hidden=1), V('label'))
+
+
+@program({'values': ('batch', TIME), 'covariates': ('batch', TIME, 3)}, label=('batch', TIME, 2))
+def deep_ar() -> Any:
+    """A mean and a deviation for each step, of the number before and what is known of the day."""
+    both = S.Concat(S.expand_dims(V('values'), axis=2), V('covariates'), dim=2)
+    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, both, merge_outputs=True)
+    scores = S.FullyConnected(outputs, num_hidden=2, flatten=False, name='distribution')
+    mean, spread = S.SliceChannel(scores, num_outputs=2, axis=2)
+    both = S.Concat(mean, S.Activation(spread, act_type='softrelu'), dim=2)
+    return S.LinearRegressionOutput(both, V('label'))
+
+
+@program({'data': ('batch', TIME, 4)}, label=('batch', 5, 4))
+def forecast_of_five_steps() -> Any:
+    """The decoder reads what it gave one step before."""
+    weights, cell, found = _Weights(), rnn.GRUCell(UNITS, 'decoder_'), []
+    _, states = rnn.GRUCell(UNITS, 'encoder_').unroll(TIME, weights['data'])
+    value = S.SequenceLast(S.swapaxes(weights['data'], dim1=0, dim2=1))
+    for _ in range(5):
+        output, states = cell(value, states)
+        value = _dense(weights, output, 'out', 4)
+        found.append(value)
+    return S.LinearRegressionOutput(S.stack(*found, axis=1), V('label'))
+
+
+@program({'data': ('batch', TIME, 3)}, label=('batch', 3))
+def series_scaled_by_its_mean() -> Any:
+    data = V('data')
+    scale = S.mean(S.abs(data), axis=1, keepdims=True) + 1
+    outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, S.broadcast_div(data, scale))
+    scores = S.FullyConnected(outputs[-1], num_hidden=3)
+    return S.LinearRegressionOutput(scores * S.Reshape(scale, shape=(0, -1)), V('label'))
+
+
+@program({'data': ('batch', 2 * TIME, 3)}, {'data': ('batch', 'time', 3)}, label=('batch', 3))
+def series_without_its_trend() -> Any:
+    """Cells read the differences of neighbours; the last number is added again."""
+    data = V('data')
+    before = S.slice_axis(data, axis=1, begin=0, end=-1)
+    after = S.slice_axis(data, axis=1, begin=1, end=None)
+    outputs, _ = rnn.LSTMCell(UNITS).unroll(2 * TIME - 1, after - before)
+    last = S.SequenceLast(S.swapaxes(data, dim1=0, dim2=1))
+    return S.LinearRegressionOutput(S.FullyConnected(outputs[-1], num_hidden=3) + last, V('label'))
+
+
+@program({'data': ('batch', 1, TIME, 10)}, softmax_label=('batch',))
+def rows_of_images() -> Any:
+    """Row by row."""
+    rows = S.squeeze(V('data'), axis=1)
+    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, rows)
+    return S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=5), name='softmax')
+
+
+@program({'data': ('batch', TIME, 3, 'data_3', 'data_4')},
+         {'data': ('batch', 7, 3, 'data_3', 'data_4')},
+         data=('batch', TIME, 3, 8, 8), softmax_label=('batch',))
+def frames_of_films() -> Any:
+    """Convolutions over all images of a batch at once."""
+    images = S.Reshape(V('data'), shape=(-3, -2))
+    images = S.Activation(S.Convolution(images, kernel=(3, 3), num_filter=2, name='conv'),
+                          act_type='relu')
+    pooled = S.Pooling(images, global_pool=True, kernel=(2, 2), pool_type='avg')
+    steps = S.Reshape(S.Flatten(pooled), shape=(-4, -1, TIME, 0))
+    outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, steps)
+    return S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=5), name='softmax')
+
+
+@program({'image': ('batch', 'image_1', 8), 'data': ('batch', TIME)}, image=('batch', 9, 8),
+         softmax_label=('batch', TIME))
+def regions_of_an_image() -> Any:
+    """Attention over the regions of an image at each word."""
+    image, cell, outputs = V('image'), rnn.GRUCell(UNITS), []
+    states = [S.FullyConnected(S.mean(image, axis=1), num_hidden=UNITS, name='begin')]
+    keys = S.FullyConnected(image, num_hidden=UNITS, flatten=False, name='keys')
+    weights = _Weights()
+    for step in S.SliceChannel(words(), num_outputs=TIME, axis=1, squeeze_axis=True):
+        both = S.tanh(S.broadcast_add(keys, S.expand_dims(states[0], axis=1)))
+        scores = _dense(weights, both, 'scores', 1, flatten=False)
+        context = S.sum(S.broadcast_mul(S.softmax(scores, axis=1), image), axis=1)
+        output, states = cell(S.Concat(step, context, dim=1), states)
+        outputs.append(output)
+    return softmax(S.stack(*outputs, axis=1))
+
+
+@program({'data': ('batch', TIME, 26)}, softmax_label=('batch', TIME))
+def characters_as_rows() -> Any:
+    """The data are one-hot."""
+    return softmax(rnn.GRUCell(UNITS).unroll(TIME, V('data'), merge_outputs=True)[0])
+
+
+@program({'data': ('batch', TIME)}, softmax_label=('batch', TIME))
+def characters_by_their_numbers() -> Any:
+    """One-hot in the graph."""
+    rows = S.one_hot(V('data'), depth=26)
+    return softmax(rnn.LSTMCell(UNITS).unroll(TIME, rows, merge_outputs=True)[0])
+
+
+@program({'data': ('batch', TIME, 6)}, {'data': ('batch', 7, 6)}, ASKED, softmax_label=('batch',))
+def characters_of_each_word() -> Any:
+    """A GRU over the characters of all words, then one over words."""
+    embed = S.Embedding(S.Reshape(V('data'), shape=(-1, 6)), input_dim=26, output_dim=4,
+                        name='characters')
+    outputs, _ = rnn.GRUCell(UNITS, prefix='spelling_').unroll(6, embed)
+    sequence = S.Reshape(outputs[-1], shape=(-1, TIME, UNITS))
+    outputs, _ = rnn.GRUCell(UNITS, prefix='words_').unroll(TIME, sequence)
+    return S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=5), name='softmax')
+
+
+@program({'data': ('batch', TIME, 13)}, {'data': ('batch', 7, 13)}, ASKED,
+         softmax_label=('batch', TIME))
+def frames_in_one_column() -> Any:
+    """All frames of a batch go through a dense layer, one below the other."""
+    hidden = S.FullyConnected(S.Reshape(V('data'), shape=(-1, 13)), num_hidden=8, name='frame')
+    sequence = S.Reshape(hidden, shape=(-1, TIME, 8))
+    return softmax(rnn.LSTMCell(UNITS).unroll(TIME, sequence, merge_outputs=True)[0])
+
+
+@program({'data': ('batch', 1, TIME, 10)}, {'data': ('batch', 1, 7, 10)}, ASKED,
+         softmax_label=('batch',))
+def images_cut_into_rows() -> Any:
+    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, S.Reshape(V('data'), shape=(-1, TIME, 10)))
+    return S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=5), name='softmax')

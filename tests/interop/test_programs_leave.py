@@ -9,13 +9,13 @@ from mxrnn import interop
 from .. import mx, rnn
 from . import programs
 from .onnx_runs import bound, session
-from .programs import PROGRAMS, WIDER
+from .programs import ASKED, PROGRAMS, WIDER
 
 from mxrnn.interop._onnx.onnx_file import exportable  # noqa: E402, I001  isort: skip
 
 #: Axes whose size is no matter of the batch or of the number of steps.
 OTHERS = {'target_time': 5, 'answer_time': 5, 'memory_2': 4, 'memory_time': 6,
-          'question_time': 7, 'user_time': 2, 'chars_1': 5}
+          'question_time': 7, 'user_time': 2, 'chars_1': 5, 'image_1': 9}
 
 
 def settled(shapes, batch, time):
@@ -28,22 +28,47 @@ def settled(shapes, batch, time):
 
 def model_of(name):
     """The network of a program with weights of its own."""
+    program = {**PROGRAMS, **ASKED}[name]
     with mx.name.NameManager():
-        symbol = PROGRAMS[name].build()
-    shapes = PROGRAMS[name].shapes
+        symbol = program.build()
+    shapes = program.shapes
     found = bound(symbol, settled(shapes, 3, 7), {}, {})
     return symbol, interop.Model(interop.graph_from_json(symbol.tojson()), {
         key: array.asnumpy() for key, array in found.arg_dict.items() if key not in shapes},
         {key: array.asnumpy() for key, array in found.aux_dict.items()})
 
 
-@pytest.mark.parametrize('rolled', [False, True], ids=['as_is', 'rolled'])
+each_way = pytest.mark.parametrize('rolled', [False, True], ids=['as_is', 'rolled'])
+
+
+@each_way
 @pytest.mark.parametrize('name', PROGRAMS)
 def test_without_an_option(name, rolled, monkeypatch):
-    symbol, model = model_of(name)
-    wanted = PROGRAMS[name].rolled if rolled else PROGRAMS[name].wanted
+    program, (symbol, model) = PROGRAMS[name], model_of(name)
+    wanted = program.rolled if rolled else program.wanted
     written = exportable(model, rolled=rolled)
     assert written.inputs == wanted
+    # The decoder of the autoencoder takes as many steps as the graph says, whatever is read.
+    grows = name != 'autoencoder' and (rolled and name in WIDER or any(
+        'time' in str(size) for shape in wanted.values() for size in shape))
+    compare(program, symbol, written, model, wanted, grows, monkeypatch)
+
+
+@each_way
+@pytest.mark.parametrize('name', ASKED)
+def test_other_numbers_of_axes_are_asked_for(name, rolled, monkeypatch):
+    """Of two axes or more the graph makes something, of each number something else."""
+    program, (symbol, model) = ASKED[name], model_of(name)
+    wanted = program.rolled if rolled else program.wanted
+    with pytest.raises(interop.ExportError, match=r'data of \d or more axes[^\0]*--input data='):
+        exportable(model, rolled=rolled)
+    written = exportable(model, wanted, rolled=rolled)
+    assert written.inputs == wanted
+    compare(program, symbol, written, model, wanted, False, monkeypatch)
+
+
+def compare(program, symbol, written, model, wanted, grows, monkeypatch):
+    """Require the numbers of the program's own graph, of other lengths if the file `grows`."""
     serving = session(written.content)
     chosen = [i for i, output in enumerate(symbol.list_outputs())
               if output not in written.left_out]
@@ -52,14 +77,11 @@ def test_without_an_option(name, rolled, monkeypatch):
     sizes = [size for shape in wanted.values() for size in shape]
     for batch, time in ((3, 7), (2, 4), (1, 9)):
         batch = 3 if wanted.get('data', ())[:1] == (3,) else batch
-        # The decoder of the autoencoder takes as many steps as the graph says, whatever is read.
-        grows = any('time' in str(size) for size in sizes) or rolled and name in WIDER
-        if 7 in sizes or name == 'autoencoder' or not grows:
-            time = 7
+        time = time if grows and 7 not in sizes else 7
         monkeypatch.setattr(programs, 'TIME', time)
         with mx.name.NameManager():  # the program's own graph of that length
-            symbol = PROGRAMS[name].build()
-        shapes = settled(PROGRAMS[name].shapes, batch, time)
+            symbol = program.build()
+        shapes = settled(program.shapes, batch, time)
         random = np.random.RandomState(batch)
         data = {key: random.randint(1, min(time, 5), shapes[key]).astype('f') for key in wanted}
         executor = bound(symbol, shapes, {**model.arg_params, **model.aux_params}, data)

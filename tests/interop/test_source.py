@@ -13,9 +13,10 @@ from ..running import quiet as quiet_cell
 from . import programs
 from .compare import torch
 from .compositions import WIDTH, composition
-from .programs import PROGRAMS
+from .programs import ASKED, PROGRAMS
 from .sources import check, generate, model_of, quiet, run_mxnet
 from .test_programs_in_torch import drawn
+from .test_programs_leave import model_of as model_of_program
 from .test_programs_leave import settled
 
 pytestmark = [ours, pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')]
@@ -38,7 +39,7 @@ def graph_of(name):
 def data_of(name, model, batch, time):
     """Data for a program; labels are classes that it has."""
     data = {key: value.numpy() for key, value in drawn(
-        model, settled(PROGRAMS[name].shapes, batch, time)).items()}
+        model, settled({**PROGRAMS, **ASKED}[name].shapes, batch, time)).items()}
     few = {node.num_hidden for node in model.graph.nodes if node.op == 'FullyConnected'} & {2}
     return {key: value % 2 if few and key == 'softmax_label' else value
             for key, value in data.items()}
@@ -71,6 +72,16 @@ def test_programs(name, monkeypatch):
         monkeypatch.setattr(programs, 'TIME', time)
         check(source, graph_of(name), data_of(name, model, batch, time),
               2e-6 if name.startswith(('conv', 'crnn', 'columns_before')) else 1e-6)
+
+
+@pytest.mark.parametrize('name', ASKED)
+def test_other_numbers_of_axes_are_asked_for(name):
+    symbol, model = model_of_program(name)
+    with pytest.raises(interop.ExportError, match=r'data of \d or more axes[^\0]*--input data='):
+        generate(model)
+    source = generate(model, ASKED[name].rolled)
+    for batch in 3, 2:
+        check(source, quiet(symbol), data_of(name, model, batch, 7))
 
 
 def unrolled(case, layout, length):

@@ -1,7 +1,7 @@
 """What operators that move elements do to axes: reshape, reorder, cut, join and repeat them."""
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Iterable, Sequence
 
 from ..graph import Node
 from .axes import (
@@ -63,15 +63,27 @@ def _targets(data: Axes, codes: list[int]) -> Axes:
     try:
         for taken, made in reshaping(codes, len(data)):
             if len(made) == 2:
+                _split_again(data[taken[0]], made)
                 targets.extend(match_factors(data[taken[0]], made))
             else:
                 targets.append(made[0] or sum((data[at] for at in taken), ()))
     except IndexError:
         raise SizeError('a Reshape to %s and %d axes' % (tuple(codes), len(data))) from None
+    axes = [(target,) if isinstance(target, int) else target for target in targets]
     if -1 not in targets:
-        _equal_sizes(data, [(target,) if isinstance(target, int) else target
-                            for target in targets])
+        _equal_sizes(data, axes)
+    elif same(product(sum(data[1:], ())), product(sum(axes[2:], ()))):
+        _split_again(data[0], codes[:2])
     return match_factors(sum(data, ()), targets)
+
+
+def _split_again(axis: Factors, sizes: Sequence[int]) -> None:
+    """Of axes that were joined, such as batch and steps, one is free and split off as a number."""
+    factors = factors_of(axis)
+    if len(factors) > 1 == list(sizes).count(-1):
+        for size, number in zip((factors[0], factors[-1]), sizes):
+            if isinstance(size, Axis) and size.free and number > 1:
+                unify(size, number)
 
 
 def _equal_sizes(data: Axes, made: Axes) -> None:

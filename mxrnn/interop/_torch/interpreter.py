@@ -95,6 +95,8 @@ class Schedule:
 
     def __init__(self, graph: Graph) -> None:
         self.faults: dict[str, list[str]] = {}
+        #: The type that `convert` has given real numbers.
+        self._real: torch.dtype | None = None
         runs = [None if node.is_variable else self._bound(graph, node) for node in graph.nodes]
         if self.faults:
             return
@@ -143,6 +145,8 @@ class Schedule:
                 if operator.creates:
                     return Creation(node, run)
                 run = refusing(graph, node, run, operator.training, lambda: self.settled)
+                if node.op == 'one_hot':
+                    run = self._of_module(run)
                 both = partial(run, False), partial(run, True)
                 return both if operator.training else (run, run)
         except AttributeValueError as error:
@@ -152,6 +156,13 @@ class Schedule:
             what = '%s (%s)' % (node.op, error)
         self.faults.setdefault(what, []).append(node.name)
         return None
+
+    def _of_module(self, run: Run) -> Run:
+        """`run`, which makes real numbers of indices, with those of the module's type."""
+        def made(*inputs: Tensor) -> Tensor:
+            result: Tensor = run(*inputs)
+            return result.to(self._real) if self._real and result.is_floating_point() else result
+        return made
 
     @property
     def num_open(self) -> int:
@@ -176,6 +187,7 @@ class Schedule:
 
     def convert(self, real: torch.dtype | None) -> None:
         """Make arrays of real numbers of the type `real`, those in loops as well."""
+        self._real = real
         for step in self.steps:
             if isinstance(step.run, Creation):
                 step.run.real = real
