@@ -15,7 +15,8 @@ from typing import Iterator, Literal, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .graph import Graph, Node
+from .graph import Entry, Graph, Node
+from .operators import has
 
 __all__ = ['FusedArray', 'FusedLayout', 'gate_array', 'GATES', 'GROUPS', 'KINDS', 'LAYOUT', 'Mode',
            'Packing', 'packings', 'vector_layouts']
@@ -127,6 +128,15 @@ class FusedLayout(NamedTuple):
 #: Weights by name.
 Weights = Mapping[str, np.ndarray]
 
+def begin_states(node: Node) -> tuple[Entry, ...]:
+    """The begin states that a recurrence reads."""
+    if has(node.op, 'kernel'):
+        return node.inputs[2:4 if node.mode == 'lstm' else 3]
+    if node.op != '_foreach' or len(node.subgraphs) != 1:
+        return ()
+    return node.inputs[node.body.data:node.body.data + node.body.states]
+
+
 #: Gates by prefix of the weights, of cells that are a program's own.
 Gates = Mapping[str, Sequence[str]]
 
@@ -185,7 +195,7 @@ def vector_layouts(graph: Graph) -> dict[str, dict[str, FusedLayout]]:
             prefix, *layout = json.loads(node.attrs[LAYOUT])
             found.setdefault(graph.nodes[node.inputs[0].node].name, {})[prefix] = FusedLayout(
                 *layout)
-        if node.op == 'RNN' and len(node.inputs) > 1:
+        if has(node.op, 'kernel') and len(node.inputs) > 1:
             source = graph.nodes[node.inputs[1].node]
             while source.op in _SAME_SIZE:
                 source = graph.nodes[source.inputs[0].node]

@@ -13,6 +13,7 @@ from typing import Iterable, Mapping, NamedTuple, Sequence
 
 from .graph import Entry, Graph, Node
 from .layout import FusedLayout
+from .operators import has
 from .rolling.graph_builder import Writer
 from .shapes.arithmetic_rules import axes_of
 from .shapes.axes import Axes, UnknownAxes, number_of
@@ -42,7 +43,7 @@ def without_effectless(graph: Graph, arrays: Mapping[Entry, object]) -> Graph:
                 first = nodes[first.node].inputs[0]
             if arrays.get(first) == arrays[entry]:
                 edit.replaced[entry] = first
-        if node.op == 'Concat' and len(node.inputs) > 1 and _rows(nodes, node.inputs, node.dim):
+        if has(node.op, 'joins') and len(node.inputs) > 1 and _rows(nodes, node.inputs, node.dim):
             edit.replaced[entry] = _joined(edit.writer, node.name, node.inputs, node.dim)
     return edit.graph()
 
@@ -63,7 +64,7 @@ def _joined(writer: Writer, name: str, parts: Sequence[Entry], axis: int) -> Ent
     rows = _rows(writer.nodes, parts, axis)
     if rows:
         return writer.add('stack', name, {'axis': axis, 'num_args': len(rows)}, rows)
-    return writer.add('Concat', name, {'dim': axis, 'num_args': len(parts)}, parts)
+    return writer.join(parts, name, axis)
 
 
 def merged(graph: Graph) -> Graph:
@@ -141,7 +142,7 @@ def _walk(graph: Graph, entry: Entry, axis: int) -> _Walk:
 def _is_plain(graph: Graph, entry: Entry) -> bool:
     """Whether an array is the outputs of an RNN that can be joined with another one."""
     node = graph.nodes[entry.node]
-    return node.op == 'RNN' and not entry.output and not node.use_sequence_length and (
+    return has(node.op, 'kernel') and not entry.output and not node.use_sequence_length and (
         node.projection_size is None)
 
 
@@ -162,7 +163,7 @@ def _one_row(graph: Graph, entry: Entry) -> bool:
     """Whether a begin state that the graph makes is one row for all of the batch, which only RNN
     itself repeats."""
     node, moves = graph.nodes[entry.node], []
-    while node.op in ('expand_dims', 'Reshape', 'stack', 'Concat'):
+    while node.op in ('expand_dims', 'Reshape') or has(node.op, 'gathers'):
         moves.append(node)
         node = graph.nodes[node.inputs[0].node]
     if node.is_variable or node.inputs:
@@ -186,9 +187,8 @@ def _join(edit: Edit, graph: Graph, entries: Sequence[Entry], name: str, p: floa
                        {'dim': 0, 'num_args': len(parts)}, parts)
     begins = [_joined(write, name + '_begin', each, 0)
               for each in zip(*[node.inputs[2:] for node in nodes])]
-    joined = write.add('RNN', name, {
-        'mode': nodes[0].mode, 'state_size': nodes[0].state_size, 'state_outputs': True, 'p': p,
-        **attrs}, [nodes[0].inputs[0], vector, *begins], 1 + len(begins))
+    joined = write.kernel([nodes[0].inputs[0], vector, *begins], name, nodes[0].mode,
+                          nodes[0].state_size, p=p, **attrs)
     end = 0
     for entry, node in zip(entries, nodes):
         begin, end = end, end + node.num_layers * (1 + node.bidirectional)
@@ -255,10 +255,10 @@ def _directions(graph: Graph) -> Edit | None:
 
 
 def _whole(graph: Graph) -> Edit | None:
-    """The outputs of each RNN in the place of its parts side by side, which a Concat joins."""
+    """The outputs of each RNN in the place of its parts, where these are joined side by side."""
     edit = Edit(graph)
     for place, node in enumerate(graph.nodes):
-        for axis in (0, 1) if node.op == 'Concat' and node.dim in (2, -1) else ():
+        for axis in (0, 1) if has(node.op, 'joins') and node.dim in (2, -1) else ():
             walks = [_walk(graph, entry, axis) for entry in node.inputs]
             parts = [graph.nodes[each.root.node] for each in walks]
             if any(each.op != 'slice_axis' or each.axis != 2 for each in parts):

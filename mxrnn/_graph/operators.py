@@ -279,6 +279,10 @@ mark('no half', '''Convolution Deconvolution FullyConnected RNN batch_dot dot _l
 mark('moves', '''BlockGrad Cast Flatten Reshape SequenceLast SequenceReverse SliceChannel SwapAxis
     _copy _identity_with_attr_like_rhs _split_v2 amp_cast broadcast_axis broadcast_like broadcast_to
     expand_dims repeat reshape_like reverse slice slice_axis slice_like squeeze tile transpose''')
+mark('gathers', 'Concat _rnn_param_concat add_n stack')
+mark('joins', 'Concat _rnn_param_concat')
+mark('recurs', 'RNN _foreach _while_loop')
+mark('kernel', 'RNN')
 mark('elementwise', '''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp
     expm1 log log10 log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh
     arctanh erf erfinv negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like

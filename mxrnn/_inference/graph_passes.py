@@ -306,7 +306,7 @@ def _with_shapes(graph: Graph) -> Graph:
     """The graph, in which weights of sym.RNN state their rows: MXNet infers the columns then."""
     nodes = list(graph.nodes)
     for node in graph.nodes:
-        joined = graph.nodes[node.inputs[1].node] if node.op == 'RNN' else None
+        joined = graph.nodes[node.inputs[1].node] if has(node.op, 'kernel') else None
         if joined is None or joined.op != '_rnn_param_concat':
             continue
         rows = len(GATES[node.mode]) * node.state_size

@@ -8,6 +8,7 @@ from typing import Any, Iterable, Iterator, List, Mapping, Sequence, Tuple
 from mxnet.ndarray import CachedOp
 
 from .._graph.graph import Entry, Graph, Node
+from .._graph.operators import has
 from .._graph.symbol_json import graph_to_json, json_text
 from . import mx
 
@@ -96,7 +97,7 @@ def _halves(graph: Graph) -> tuple[Graph | None, Graph]:
     """The graph up to the last operators, if there are any before them, and these."""
     operators = [i for i, node in enumerate(graph.nodes) if not node.is_variable]
     kept = max([len(operators) - _LAST, *(i + 1 for i, at in enumerate(operators)
-                                          if graph.nodes[at].op == 'RNN')])
+                                          if has(graph.nodes[at].op, 'kernel'))])
     if kept <= 0 or kept == len(operators):
         return None, graph
     cut = operators[kept]

@@ -10,14 +10,11 @@ from .._graph.operators import Input, has, row
 
 __all__ = ['data_for', 'is_looked_up', 'settle_shapes']
 
-#: Operators that put the elements of all inputs into one array.
-_JOINS = frozenset(('Concat', 'stack', 'add_n'))
-
 #: Attributes that state how many elements the last axis of an operator's output has, and
 #: operators that mostly leave it as their first input has it.
 _WIDTHS = ('num_hidden', 'num_filter', 'output_dim', 'state_size')
-_KEEP = frozenset('''Concat LayerNorm LeakyReLU SliceChannel SwapAxis broadcast_add expand_dims
-    slice_axis stack'''.split())
+_KEEP = frozenset('LayerNorm LeakyReLU SliceChannel SwapAxis broadcast_add expand_dims slice_axis'
+                  .split())
 
 
 class _InputReader(NamedTuple):
@@ -93,7 +90,7 @@ def _readers(graph: Graph, name: str) -> Iterator[_InputReader]:
             if node.op == '_foreach':
                 body = node.body
                 yield from _readers(body.graph, body.graph.nodes[body.places[at]].name)
-            elif node.op in _JOINS or (has(node.op, 'moves') and at == 0):
+            elif has(node.op, 'gathers') or (has(node.op, 'moves') and at == 0):
                 same.add(place)
             yield _InputReader(graph, node, at)
 
@@ -111,7 +108,7 @@ def _places(reader: _InputReader) -> int:
 def _width(graph: Graph, entry: Entry) -> int:
     """How many elements the last axis of an array has, or 2, which is safe, if nothing says it."""
     node = graph.nodes[entry.node]
-    while node.op in _KEEP or has(node.op, 'one shape') or (
+    while node.op in _KEEP or has(node.op, 'one shape') or has(node.op, 'gathers') or (
             node.op == 'Reshape' and node.shape[-1:] == (0,)):
         node = graph.nodes[node.inputs[0].node]
     for key in _WIDTHS:

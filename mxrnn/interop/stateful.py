@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import _check
 from .._graph.graph import Entry, Graph
+from .._graph.operators import has
 from .._graph.rolling import RolledGraph, roll
 from .._graph.shapes.axes import Factors
 from .._graph.shapes.infer import infer
@@ -72,7 +73,7 @@ def check_types(types: object, graph: Graph) -> None:
 
 def how_to_free(graph: Graph) -> str:
     """What to do with a graph that `fuse` made for one number of steps; '' for others."""
-    if not any(node.op == 'RNN' and '_fused_' in node.name for node in graph.nodes):
+    if not any(has(node.op, 'kernel') and '_fused_' in node.name for node in graph.nodes):
         return ''
     return ('mxrnn.fuse made the graph for its number of steps: build and save it without fuse '
             '(run --fuse), or with fuse(cell).unroll(None, ...); the weights stay the same')

@@ -107,6 +107,6 @@ def _axes_of(node: Node, axes: Mapping[Entry, Axes]) -> list[Axes]:
     known = [entry in axes or entry in without for entry in node.needed_inputs]
     if has(node.op, 'one shape'):
         return [next(filter(None, given), [])]
-    tells = node.op == 'RNN' or node.op == 'FullyConnected' and node.flatten or (
+    tells = has(node.op, 'kernel') or node.op == 'FullyConnected' and node.flatten or (
         node.op == 'Reshape' and {-1, 1}.issuperset(node.shape))
     return axes_of(node, given) if tells or all(known) else []

@@ -57,6 +57,16 @@ class Writer:
             self._made[key] = self.add(op, name, attrs, inputs, outputs)
         return self._made[key]
 
+    def join(self, entries: Sequence[Entry], name: str, axis: int) -> Entry:
+        """Arrays side by side along an axis."""
+        return self.once('Concat', name, {'dim': axis, 'num_args': len(entries)}, *entries)
+
+    def kernel(self, inputs: Sequence[Entry], name: str, mode: str, units: int, **attrs: object
+               ) -> Entry:
+        """sym.RNN of data, weights and begin states, which gives the last states as well."""
+        return self.add('RNN', name, {'mode': mode, 'state_size': units, 'state_outputs': True,
+                                      **attrs}, inputs, len(inputs) - 1)
+
     def output(self, entry: Entry, name: str) -> Entry:
         """`entry` as an output called `name`."""
         if entry.node in self._kept and output_name(self.nodes[entry.node], entry.output) == name:

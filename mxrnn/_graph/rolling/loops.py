@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Callable, Sequence, TypeVar
 
 from ..graph import Entry, Node
+from ..operators import has
 from .batching_rules import Write
 from .graph_builder import Work, Writer
 from .step_values import Column, Declined, StepRecurrence
@@ -55,7 +56,7 @@ def step_by_step(node: Node, moving: Sequence[bool], outputs: int) -> Write:
 
 def _rows_of(node: Node, given: Sequence[int]) -> int:
     """Which rows a node gives (see `Loop._rows`), by those of what it reads."""
-    joins = node.op == 'Concat' and node.dim > 0
+    joins = has(node.op, 'joins') and node.dim > 0
     if joins or node.op.startswith('broadcast_') or has_one_shape(node):
         return max(given)
     return 1 if 1 in given else given[0]  # they may be those of any input
@@ -136,7 +137,7 @@ class Loop:
     def _grows(self) -> bool:
         """Whether each step joins something to a state, and the next has both as its state."""
         def inside(node: Node, given: list[set[tuple[int, bool]]]) -> set[tuple[int, bool]]:
-            joins = node.op == 'Concat'
+            joins = has(node.op, 'joins')
             return {(state, joined or joins) for each in given for state, joined in each
                     if joins or has_one_shape(node)}
         parts = self._through(lambda column: {(id(column), False)}, inside)

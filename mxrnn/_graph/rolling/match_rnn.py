@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Iterator, NamedTuple, Sequence
 
 from ..graph import Node
+from ..operators import has
 from .ranks import Rank
 from .step_values import Column, StepRecurrence, alike
 from .value_numbering import Values, stated_shape
@@ -258,7 +259,7 @@ class _Matcher:
 
     def _beside(self, column: Column, state: Column) -> tuple[Column, bool] | None:
         """Data that is joined with the state, and whether the state comes first."""
-        if self._op(column) == 'Concat' and self._node(column).dim in (1, -1):
+        if has(self._op(column), 'joins') and self._node(column).dim in (1, -1):
             parts = self._of(column)
             if len(parts) == 2 and state in parts:
                 first = parts[0] is state

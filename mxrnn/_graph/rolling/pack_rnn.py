@@ -63,7 +63,7 @@ def _gates(writer: Writer, arrays: Sequence[Entry], gates: Sequence[Gate], name:
                 'axis': 0, 'num_outputs': gate.parts}, array, outputs=gate.parts)
             array = Entry(split.node, gate.part)
         pieces.append(array)
-    return writer.once('Concat', name + '_rows', {'dim': 0, 'num_args': len(pieces)}, *pieces)
+    return writer.join(pieces, name + '_rows', 0)
 
 
 def _bias(writer: Writer, offsets: Sequence[Entry | None], gates: Sequence[Gate], weight: Entry,
@@ -82,8 +82,7 @@ def _bias(writer: Writer, offsets: Sequence[Entry | None], gates: Sequence[Gate]
             pieces.append(_zeros(writer, rows, own))
         else:
             pieces.append(_gates(writer, [offset], [gate], own + '_bias'))
-    return writer.once('Concat', name + '_bias_rows', {'dim': 0, 'num_args': len(pieces)},
-                       *pieces)
+    return writer.join(pieces, name + '_bias_rows', 0)
 
 
 def _zeros(writer: Writer, weight: Entry, name: str) -> Entry:

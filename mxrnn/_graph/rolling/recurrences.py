@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Container, Sequence
 
+from ..operators import has
 from .step_values import Column, Declined, Lanes, NodeGroup, StepRecurrence, Taken, alike
 from .value_numbering import Values
 
@@ -245,7 +246,7 @@ class _Search:
         node = nodes[rank] if len(nodes) == len(twins) else None
         if node is None or node in self._taken or node in values.kept:
             return None
-        if t == 1 and values.nodes[node].op == 'Concat' and not all(
+        if t == 1 and has(values.nodes[node].op, 'joins') and not all(
                 self._goes_on(family.inputs[at].lanes[0], values.args[node][at])
                 for at in outside):
             return None

@@ -6,6 +6,7 @@ import itertools
 from typing import Any, Hashable, Sequence, Tuple
 
 from ..graph import Entry, Graph
+from ..operators import has
 from .ambiguity import DOUBT, Counted, doubtful
 from .batching_rules import channels
 from .graph_builder import Fixed, Work, Writer
@@ -145,7 +146,7 @@ class RolledWriter:
         values, writer = self._values, self._writer
         node, args = values.nodes[i], values.args[i]
         axis, lanes = values.joins.get(i, (None, args))
-        joins = axis in (0, 1) or node.op == 'add_n' or node.op == 'Concat' and (
+        joins = axis in (0, 1) or node.op == 'add_n' or has(node.op, 'joins') and (
             node.dim == 0 or node.dim == 1 and all(map(self._is_row, lanes)))
         if joins and self._planner.rolls(lanes):
             entry = yield ('lanes', lanes)
@@ -221,8 +222,7 @@ class RolledWriter:
             begin = yield ('value', plan.begin)
             rest = yield ('lanes', plan.rest)
             first = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, begin)
-            return self._writer.add('Concat', name + '_before', {'dim': 0, 'num_args': 2},
-                                    [first, rest])
+            return self._writer.join([first, rest], name + '_before', 0)
         if isinstance(plan, Same):
             entry = yield ('value', plan.value)
             wide = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, entry)
@@ -329,9 +329,8 @@ class RolledWriter:
             if self._planner.ranks[state] != 2:
                 entry = writer.once('Flatten', '%s_begin%d_flat' % (name, k), {}, entry)
             begin.append(writer.once('expand_dims', '%s_begin%d' % (name, k), {'axis': 0}, entry))
-        rnn = writer.add('RNN', name + '_rolled', {
-            'mode': kernel.mode, 'num_layers': 1, 'p': 0, 'state_outputs': True,
-            'state_size': kernel.units}, [data, vector, *begin], 1 + len(begin))
+        rnn = writer.kernel([data, vector, *begin], name + '_rolled', kernel.mode, kernel.units,
+                            num_layers=1, p=0)
         return {id(kernel.output): rnn}, {
             id(column): writer.once('Reshape', '%s_last%d' % (name, k), {'shape': (-3, -2)},
                                     Entry(rnn.node, 1 + k))

@@ -6,6 +6,7 @@ import math
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..graph import Entry, Graph, Node
+from ..operators import has
 from ..shapes.arithmetic_rules import axes_of
 from ..shapes.axes import UnknownAxes, factors_of, number_of, open_axes
 from ..shapes.sizes import Axis, Size, product
@@ -106,7 +107,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
         note_axes(writer.nodes, written, writer.axes)
         first = Entry(places[i], 0)
         steps = totals.get(i, length)
-        if node.op in ('RNN', '_foreach') and first in writer.axes and steps and not _cut_off(
+        if has(node.op, 'recurs') and first in writer.axes and steps and not _cut_off(
                 graph, node, steps):
             writer.sequences[first] = steps
             writer.note_steps(first)

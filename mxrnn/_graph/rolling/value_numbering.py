@@ -12,7 +12,7 @@ from typing import Callable, Hashable, Iterator, Sequence
 from ..attributes import AttributeValueError
 from ..graph import Entry, Graph, Node
 from ..operator_schema import lacks_inputs
-from ..operators import has, row
+from ..operators import ROWS, has, row
 
 __all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'keeps_states', 'stated_shape']
 
@@ -24,8 +24,9 @@ _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambd
 _CONSTANTS = {'ones_like': 1, '_ones': 1, 'zeros_like': 0, '_zeros': 0}
 
 #: Operators that may hand on a value, join or split values, or tell what all elements are.
-_SEEN_THROUGH = frozenset(('_copy', 'Dropout', 'Concat', 'stack', 'SliceChannel', 'Cast', 'where',
-                           'elemwise_mul', *_CONSTANTS, *_LARGER))
+_SEEN_THROUGH = frozenset(('_copy', 'Dropout', 'stack', 'SliceChannel', 'Cast', 'where',
+                           'elemwise_mul', *_CONSTANTS, *_LARGER,
+                           *(op for op in ROWS if has(op, 'joins'))))
 
 
 def is_random(node: Node) -> bool:
@@ -201,7 +202,7 @@ class Values:
             self._hand_on(at, args[0])
         elif op == 'stack':
             self.joins[i] = node.axis, args
-        elif op == 'Concat' and all([each.op == 'expand_dims' and each.axis == node.dim
+        elif has(op, 'joins') and all([each.op == 'expand_dims' and each.axis == node.dim
                                      for each in map(self.node, args)]):
             self.joins[i] = node.dim, tuple([self.args[self.owner[arg]][0] for arg in args])
         elif op == 'SliceChannel':

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph
+from ..operators import has
 from .infer import Table, infer
 from .sizes import Axis, Size, Sum, axes_in, resolve
 
@@ -109,8 +110,8 @@ class ShapeSearch:
         take these numbers of axes."""
         table = self.table({name: [Axis(free=True) for _ in range(count)]
                             for name, count in ranks.items()}, whole=False)
-        joined = [self.graph.nodes[entry.node] for node in self.graph.nodes if node.op == 'Concat'
-                  for entry in node.inputs]
+        joined = [self.graph.nodes[entry.node] for node in self.graph.nodes
+                  if has(node.op, 'joins') for entry in node.inputs]
         found = sum(node.op == 'Reshape' and node.shape == (0, 0, -1) and len(
             table.axes.get(node.inputs[0], ())) == 3 for node in joined)
         for node in self.graph.nodes:

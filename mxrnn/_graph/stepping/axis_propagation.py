@@ -6,6 +6,7 @@ import re
 from typing import Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
+from ..layout import begin_states
 from ..operators import has
 from ..shapes.axes import Axes, factors_of, mixed_axes, open_axes
 from ..shapes.infer import Table, infer
@@ -92,7 +93,7 @@ def _axes(table: Table, entry: Entry) -> Axes | None:
 
 def _node(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequence[Entry]
           ) -> list[TrackedValue]:
-    last = node.op == 'RNN' or node.op == 'SequenceLast' and not node.use_sequence_length or (
+    last = has(node.op, 'kernel') or node.op == 'SequenceLast' and not node.use_sequence_length or (
         node.op == 'slice_axis' and (node.begin, node.end) == (-1, None))
     use = _Use(named(node), last)
     before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
@@ -126,10 +127,11 @@ def _loop(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequ
 
 
 def is_zero(graph: Graph, entry: Entry) -> bool:
+    """Whether an array is made as zeros, and then moved at most."""
     node = graph.nodes[entry.node]
     if node.op in ('_zeros', 'zeros_like') or node.op == '_mul_scalar' and node.scalar == 0:
         return True
-    if node.op in ('Concat', 'stack', 'add_n'):
+    if has(node.op, 'gathers'):
         return all(is_zero(graph, each) for each in node.inputs)
     return has(node.op, 'moves') and is_zero(graph, node.inputs[0])
 
@@ -150,21 +152,14 @@ class SteppedRecurrence(NamedTuple):
 def _recurrences(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[SteppedRecurrence]:
     found = []
     for place, node in enumerate(graph.nodes):
-        if Entry(place, 0) not in values or node.op not in ('RNN', '_foreach', '_while_loop'):
+        if Entry(place, 0) not in values or not has(node.op, 'recurs'):
             continue
-        axes: Axes = []
-        begin: Sequence[Entry] = ()
-        if node.op == 'RNN':
-            begin = node.inputs[2:4 if node.mode == 'lstm' else 3]
-            axes = values[node.inputs[0]].axes or []
-        elif _is_loop(node):
-            count = node.body.data
-            begin = node.inputs[count:count + node.body.states]
-            axes = values[node.inputs[0]].axes or []
+        begin = begin_states(node)
+        axes = values[node.inputs[0]].axes or [] if begin or _is_loop(node) else []
         time, batch = [size[0] if len(size) == 1 and isinstance(size[0], Axis) else None
                        for size in ([*map(factors_of, axes), (), ()])[:2]]
         if begin or not _is_loop(node):
-            found.append(SteppedRecurrence(place, node, time, batch, tuple(begin)))
+            found.append(SteppedRecurrence(place, node, time, batch, begin))
     return found
 
 
@@ -205,8 +200,8 @@ def find_stepped(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[Ste
                     'needs the last step. Export it for whole sequences, without --states '
                     '(states=True), or choose outputs that do not depend on it, with --output '
                     '(outputs)'
-                    % (prefix_of(each.node), 'forwards and ' * (each.node.op == 'RNN' and
-                                                                each.node.bidirectional))) from None
+                    % (prefix_of(each.node), 'forwards and ' * getattr(
+                        each.node, 'bidirectional', False))) from None
         raise
     return stepped
 
@@ -218,11 +213,12 @@ def prefix_of(node: Node) -> str:
 
 def _reads_backwards(graph: Graph, node: Node) -> bool:
     """Whether a recurrence is an operator of both directions, or its sequence is reversed."""
-    if node.op == 'RNN' and node.bidirectional:
+    if getattr(node, 'bidirectional', False):
         return True
     for entry in node.inputs[:node.body.data if node.op == '_foreach' else 1]:
         before = graph.nodes[entry.node]
-        while before.inputs and before.op not in ('SequenceReverse', 'reverse', 'RNN', '_foreach'):
+        while before.inputs and before.op not in ('SequenceReverse', 'reverse') and not has(
+                before.op, 'recurs'):
             before = graph.nodes[before.inputs[0].node]
         if before.op in ('SequenceReverse', 'reverse'):
             return True
@@ -233,9 +229,9 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
             stepped: Sequence[SteppedRecurrence], values: Mapping[Entry, TrackedValue]) -> None:
     """Refuse what needs more of a sequence than the steps up to one."""
     for each in stepped or recurrences:
-        if each.node.op == 'RNN' and each.node.bidirectional:
+        if getattr(each.node, 'bidirectional', False):
             raise StateError('%s reads backwards' % named(each.node))
-        if each.node.op == 'RNN' and each.node.use_sequence_length:
+        if getattr(each.node, 'use_sequence_length', False):
             raise StateError('%s cannot be stepped: it reads the lengths of sequences'
                              % named(each.node))
     times = {id(each.time) for each in stepped if each.time is not None and each.time.label}

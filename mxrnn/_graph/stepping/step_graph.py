@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Mapping, NamedTuple, Sequence, Union
 
 from ..graph import Entry, Graph, Node, output_name
+from ..operators import has
 from ..rolling.graph_builder import Writer
 from ..shapes.axes import Axes, factors_of, number_of, open_axes
 from ..shapes.sizes import Axis
@@ -259,15 +260,16 @@ class _Cut:
                 '%s%d_in' % (prefix, at) in taken for at in range(count)):
             number += 1
             prefix = '%s%d_' % (stem, number)
-        single = node.op == 'RNN' and node.num_layers == 1 and not self._layers
-        if node.op == 'RNN':
+        kernel = has(node.op, 'kernel')
+        single = kernel and node.num_layers == 1 and not self._layers
+        if kernel:
             node = node._replace(attrs={**node.attrs, 'state_outputs': 'True'},
                                  num_outputs=1 + count)
         before, states = [self._entry(entry) for entry in node.inputs[:first]], []
         for at, begin in enumerate(recurrence.begin):
             own = '%s%d_in' % (prefix, at)
             axes = self._values[begin].axes
-            if node.op == 'RNN':
+            if kernel:
                 data = self._values[node.inputs[0]].axes or [(), ()]
                 axes = [*([] if single else [(node.num_layers,)]), data[1], (node.state_size,)]
             entry = self._variable(own, axes)
@@ -278,7 +280,7 @@ class _Cut:
             while self._graph.nodes[source.node].op in ('expand_dims', 'Flatten', '_copy'):
                 source = self._graph.nodes[source.node].inputs[0]
             # zeros that have a size of an input, such as a source's number of steps, are given, too
-            sized = node.op != 'RNN' and self._given[begin.node] and any(
+            sized = not kernel and self._given[begin.node] and any(
                 number_of(axis) is None for axis in (axes or ())[1:])
             computed = not (is_zero(self._graph, begin) and not sized
                             or self._graph.nodes[source.node].name in self._shapes)
@@ -289,11 +291,11 @@ class _Cut:
                     begin = Entry(len(self._graph.nodes) + len(self._flat) - 1, 0)
                 self._begins.append((begin, own))
             self._states.append(State(own, '%s%d_out' % (prefix, at), int(
-                node.op == 'RNN' and not single), own if computed else ''))
+                kernel and not single), own if computed else ''))
         copied = self._copy(place, node, [*before, *states, *(
             self._entry(entry) for entry in node.inputs[first + count:])])
         for at, state in enumerate(self._states[-count:]):
-            final = Entry(copied, at + (1 if node.op == 'RNN' else node.num_out_data))
+            final = Entry(copied, at + (1 if kernel else node.num_out_data))
             if single:
                 final = writer.add('Reshape', state.after, {'shape': (-3, -2)}, [final])
             self._finals.append(final)

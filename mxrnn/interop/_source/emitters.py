@@ -10,14 +10,14 @@ from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Sequence,
 import numpy as np
 from torch import Tensor
 
-from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operators import row
+from ..._graph.graph import Entry, Node
+from ..._graph.operators import ROWS, has, row
 from ..._graph.shapes import sizes
 from ..registry import Converters, Unsupported
 
 __all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Open',
            'Shape', 'Size', 'Unsupported', 'Expr', 'all_swapped', 'cast', 'emits', 'exchanged',
-           'inferred', 'is_real', 'is_swap', 'is_zero', 'loss', 'number', 'sized', 'writes']
+           'inferred', 'is_real', 'is_swap', 'loss', 'number', 'sized', 'writes']
 
 
 class Open:
@@ -55,9 +55,9 @@ def inferred(size: Size) -> sizes.Size:
     return size if isinstance(size, int) else size.size
 
 #: Operators that move elements and change none.
-MOVES = {'', 'Reshape', 'Concat', '_rnn_param_concat', 'SliceChannel', 'slice_axis', 'zeros_like',
-         '_copy', 'transpose', 'expand_dims', 'SwapAxis', '_zeros', 'stack', 'squeeze', 'Flatten',
-         'reshape_like', 'slice'}
+MOVES = {'', 'Reshape', 'SliceChannel', 'slice_axis', 'zeros_like', '_copy', 'transpose', 'stack',
+         'expand_dims', 'SwapAxis', '_zeros', 'squeeze', 'Flatten', 'reshape_like', 'slice',
+         *(op for op in ROWS if has(op, 'joins'))}
 
 #: How tightly operators of Python bind; names, calls and literals bind tightest.
 _LEVELS: dict[type, int] = {
@@ -241,15 +241,6 @@ def loss(*ops: str, reals: bool = False) -> Callable[[_Function], _Function]:
         LOSSES.enter(Emitter(function, reals=reals), *ops)
         return function
     return enter
-
-
-def is_zero(graph: Graph, entry: Entry) -> bool:
-    """Whether an array is made as zeros, and then moved at most."""
-    node = graph.nodes[entry.node]
-    while node.op in ('expand_dims', 'Reshape', 'SwapAxis', '_copy', 'slice_axis', 'broadcast_to'):
-        node = graph.nodes[node.inputs[0].node]
-    return node.op in ('_zeros', 'zeros_like') or node.op in ('Concat', 'stack') and all(
-        is_zero(graph, each) for each in node.inputs)
 
 
 def is_swap(node: Node, inputs: Sequence[Expr]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Iterable, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operators import has
 from ..registry import TORCH
 from . import creation, elementwise, layers, losses, reduce_and_index, sequences, shape  # noqa: F401
 from .class_writer import File, local
@@ -121,7 +122,7 @@ class Methods:
         scope = MethodWriter(self._file, graph, facts, given, self.faults)
         texts = {value.text: value for value in scope.arguments}
         scope.inputs = {name: texts[text] for name, text in self.arguments.items() if text in texts}
-        if any(node.op in ('RNN', '_foreach') for node in graph.nodes):
+        if any(has(node.op, 'recurs') for node in graph.nodes):
             scope.check_inputs()  # another number of steps may fit some of what reads them
         return scope
 
@@ -170,9 +171,11 @@ class Methods:
     def _is_blocked(self, head: Entry) -> bool:
         """Whether no gradient goes into an output."""
         node = self._graph.nodes[head.node]
-        if node.op in ('Reshape', 'SwapAxis', 'Concat', '_copy', 'expand_dims', 'slice_axis'):
-            return all(map(self._is_blocked, node.inputs))
-        return node.op == 'BlockGrad' or node.is_variable and node.name not in self._file.arrays
+        if node.op == 'BlockGrad':
+            return True
+        if has(node.op, 'moves') or has(node.op, 'gathers'):
+            return all(map(self._is_blocked, node.needed_inputs))
+        return node.is_variable and node.name not in self._file.arrays
 
 
 def with_own_gradients(graph: Graph) -> tuple[Graph, list[str]]:

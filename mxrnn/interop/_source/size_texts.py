@@ -4,10 +4,12 @@ from __future__ import annotations
 from typing import Container, Iterable, Iterator, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operators import has
 from ..._graph.shapes import sizes
 from ..._graph.shapes.sizes import Axis, Product, add, axes_in, divide, product, resolve, same
+from ..._graph.stepping.axis_propagation import is_zero
 from .._torch.recurrent import arrays_of_rnn
-from .emitters import MOVES, Expr, Open, Size, Unsupported, is_zero
+from .emitters import MOVES, Expr, Open, Size, Unsupported
 
 __all__ = ['are_parameters', 'described', 'inputs_of', 'ranges', 'shared', 'size_text', 'stated']
 
@@ -82,7 +84,7 @@ def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: di
     """
     if node.op == '_identity_with_attr_like_rhs':
         return list(node.inputs[:1])
-    if node.op != 'RNN':
+    if not has(node.op, 'kernel'):
         return list(node.needed_inputs)
     data, vector, *begins = node.inputs
     if vector not in computed:

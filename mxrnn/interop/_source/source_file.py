@@ -14,6 +14,7 @@ from ... import _check
 from ..._files.atomic import replacing
 from ..._graph.graph import Graph
 from ..._graph.merging import merged, without_effectless
+from ..._graph.operators import has
 from ..._graph.rolling import RolledGraph, roll
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
@@ -345,6 +346,6 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
     found += [('checked', 'the gradients of loss are those of the graph')] * loss
     missing = ['the gradients of loss'] * (bool(plan.methods.of_loss) and not loss)
     missing += ['what is drawn at random in training'] * any(
-        node.op == 'Dropout' or node.op == 'RNN' and node.p > 0 for node in plan.graph.walk())
+        has(node.op, 'draws') and getattr(node, 'p', 0) > 0 for node in plan.graph.walk())
     missing += ['the statistics of BatchNorm in training'] * any('BatchNorm' in op for op in ops)
     return found + [('unchecked', ', '.join(missing))] * bool(missing)

@@ -6,7 +6,8 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 from torch import Tensor
 
 from ..._graph.graph import Graph, Node
-from ..._graph.operators import row
+from ..._graph.layout import begin_states
+from ..._graph.operators import has, row
 from . import Run
 
 __all__ = ['refusing']
@@ -47,9 +48,9 @@ def refusing(graph: Graph, node: Node, run: Run, training: bool, settled: Callab
         Whether all sizes are known.
     """
     sizes_of = _SIZES.get('elemwise_add' if _is_elementwise(node) else node.op)
-    if node.op == 'RNN':  # states that are made have one row for any batch
-        count = 2 if node.mode == 'lstm' else 1
-        read = [at for at, entry in enumerate(node.inputs[2:2 + count], -count) if any(
+    if has(node.op, 'kernel'):  # states that are made have one row for any batch
+        begins = begin_states(node)
+        read = [at for at, entry in enumerate(begins, -len(begins)) if any(
             each.is_variable for each in graph.ending_in([entry]).nodes)]
 
         def sizes_of(node: Node, arrays: Sequence[Tensor]) -> Iterable[Any]:

@@ -11,6 +11,7 @@ from ... import _check
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
 from ..._graph.merging import merged
+from ..._graph.operators import has
 from ..._graph.rolling import roll as roll_up
 from . import Device
 from .interpreter import Schedule, UnsupportedError
@@ -231,7 +232,7 @@ def _rolled(graph: Graph, training: bool) -> Graph:
     """The graph rolled up, with layers in one call if that joins no vectors of weights anew."""
     rolled = roll_up(graph, training=training).graph
     joined = all(rolled.nodes[node.inputs[1].node].op == '_rnn_param_concat'
-                 for node in rolled.nodes if node.op == 'RNN' and len(node.inputs) > 1)
+                 for node in rolled.nodes if has(node.op, 'kernel') and len(node.inputs) > 1)
     return merged(rolled) if joined else rolled
 
 

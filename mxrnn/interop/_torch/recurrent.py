@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import FusedLayout
+from ..._graph.operators import has
 from ..registry import Unsupported, operator
 from . import Run, keywords
 
@@ -19,10 +20,10 @@ def arrays_of_rnn(graph: Graph, node: Node) -> Node:
 
     Its inputs then are the data, the weights in the order of the vector, and the states.
     """
-    if node.op != 'RNN' or len(node.inputs) < 2:
+    if not has(node.op, 'kernel') or len(node.inputs) < 2:
         return node
     join = graph.nodes[_before_reshape(graph, node.inputs[1]).node]
-    if join.op not in ('Concat', '_rnn_param_concat') or join.dim != 0 or len(join.inputs) != len(
+    if not has(join.op, 'joins') or join.dim != 0 or len(join.inputs) != len(
             list(FusedLayout.of(node).arrays(1, by_gate=False))):
         return node
     arrays = tuple(_before_reshape(graph, entry) for entry in join.inputs)
