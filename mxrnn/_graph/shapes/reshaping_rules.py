@@ -9,8 +9,10 @@ from .axes import (
     Factors,
     UnknownAxes,
     agree,
+    alike,
     enter,
     factors_of,
+    first,
     match_factors,
     mixed,
     mixed_along,
@@ -33,12 +35,6 @@ from .sizes import (
 from .unification import SizeError, suggest, unify, unify_all
 
 __all__: list[str] = []
-
-
-def _known(data: Axes) -> Axes:
-    if not data:
-        raise UnknownAxes
-    return data
 
 
 # ---- reshaping
@@ -101,7 +97,7 @@ def _equal_sizes(data: Axes, made: Axes) -> None:
 
 @rule('reshape_like')
 def _reshape_like(node: Node, inputs: list[Axes]) -> list[Axes]:
-    one, other = map(_known, inputs)
+    one, other = (first([axes]) for axes in inputs)
     begin, end, _ = slice(node.lhs_begin, node.lhs_end).indices(len(one))
     wanted = other[node.rhs_begin:node.rhs_end]
     unify(product(sum(one[begin:end], ())), product(sum(wanted, ())))
@@ -116,7 +112,7 @@ def _flatten(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('squeeze')
 def _squeeze(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = _known(inputs[0])
+    data = first(inputs)
     if node.axis is None:
         if any(not isinstance(product(axis), int) for axis in data):
             raise UnknownAxes
@@ -127,7 +123,7 @@ def _squeeze(node: Node, inputs: list[Axes]) -> list[Axes]:
     return [[axis for at, axis in enumerate(data) if at not in gone] or [()]]
 
 
-enter('expand_dims', lambda node, inputs: [replaced(_known(inputs[0]), node.axis, [()], 1)])
+enter('expand_dims', lambda node, inputs: [replaced(first(inputs), node.axis, [()], 1)])
 
 
 @rule('SwapAxis transpose')
@@ -137,7 +133,7 @@ def _order(node: Node, inputs: list[Axes]) -> list[Axes]:
         data = data or [(Axis(),) for _ in node.axes]
         if node.axes and len(node.axes) != len(data):
             raise SizeError('%d axes and %d axes' % (len(node.axes), len(data)))
-    order = list(range(len(_known(data))))
+    order = list(range(len(first([data]))))
     if node.op == 'transpose':
         order = [place_of(axis, data) for axis in node.axes] or order[::-1]
     else:
@@ -157,7 +153,7 @@ def _blocks(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 
 enter('depth_to_space space_to_depth', _blocks)
-enter('shape_array', lambda node, inputs: [[(len(_known(inputs[0])),)]])
+enter('shape_array', lambda node, inputs: [[(len(first(inputs)),)]])
 enter('size_array', lambda node, inputs: [[()]])
 
 
@@ -174,13 +170,13 @@ def _part(axis: Factors, begin: int | None, end: int | None, step: int = 1) -> F
 
 @rule('slice_axis')
 def _slice_axis(node: Node, inputs: list[Axes]) -> list[Axes]:
-    old = _known(inputs[0])[place_of(node.axis, inputs[0])]
+    old = first(inputs)[place_of(node.axis, inputs[0])]
     return [replaced(inputs[0], node.axis, [_part(old, node.begin, node.end)])]
 
 
 @rule('slice')
 def _slice(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, steps = _known(inputs[0]), node.step or (1,) * len(node.begin)
+    data, steps = first(inputs), node.step or (1,) * len(node.begin)
     if not len(node.begin) == len(node.end) == len(steps) <= len(data):
         raise SizeError('a slice from %s to %s and %d axes' % (node.begin, node.end, len(data)))
     return [[_part(axis, begin, end, step or 1) for axis, begin, end, step in zip(
@@ -189,7 +185,7 @@ def _slice(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('slice_like')
 def _slice_like(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, like = list(_known(inputs[0])), inputs[1]
+    data, like = list(first(inputs)), inputs[1]
     for at in {place_of(axis, data) for axis in node.axes or range(len(data))}:
         size = product(like[at]) if like else Axis()
         if not same(product(data[at]), size):
@@ -199,7 +195,7 @@ def _slice_like(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('SliceChannel')
 def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, count = _known(inputs[0]), node.num_outputs
+    data, count = first(inputs), node.num_outputs
     at = place_of(node.axis, data)
     size = product(data[at])
     if node.squeeze_axis:
@@ -219,7 +215,7 @@ def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('_split_v2')
 def _split_at(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = _known(inputs[0])
+    data = first(inputs)
     at = place_of(node.axis, data)
     size, count = product(data[at]), node.sections
     sizes = [quotient(add(size, count - 1 - i), count) for i in range(count)] or [
@@ -232,34 +228,21 @@ def _split_at(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('Concat _rnn_param_concat')
 def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
-    first = next(filter(None, inputs), [])
-    at = place_of(node.dim, _known(first))
+    known = [axes for axes in inputs if axes]
+    at = place_of(node.dim, first(known or [[]]))
     if len(inputs) == 1:
-        return [first]
-    rest = list(first)
-    for axes in filter(None, inputs):
-        if len(axes) != len(rest):
-            raise SizeError('%d axes and %d axes' % (len(axes), len(rest)))
-        rest = [one if place == at else agree(one, other)
-                for place, (one, other) in enumerate(zip(rest, axes))]
+        return inputs
+    rest = alike([replaced(axes, at, [()]) for axes in known])
     joined = add(*(product(axes[at]) for axes in inputs)) if all(inputs) else Axis()
-    # twice as many steps are none of those steps
-    return [replaced(rest, at, [mixed((joined,))])]
+    return [replaced(rest, at, [mixed((joined,))])]  # more steps are none of those steps
 
 
-@rule('stack')
-def _stack(node: Node, inputs: list[Axes]) -> list[Axes]:
-    rest = next(filter(None, inputs), [])
-    for axes in filter(None, inputs):
-        if len(axes) != len(rest):
-            raise SizeError('%d axes and %d axes' % (len(axes), len(rest)))
-        rest = [agree(*pair) for pair in zip(rest, axes)]
-    return [replaced(_known(rest), node.axis, [(len(inputs),)], 1)]
+enter('stack', lambda node, inputs: [replaced(alike(inputs), node.axis, [(len(inputs),)], 1)])
 
 
 @rule('tile')
 def _tile(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, counts = _known(inputs[0]), list(node.reps)
+    data, counts = first(inputs), list(node.reps)
     rank = max(len(data), len(counts))
     axes: Axes = [()] * (rank - len(data)) + data
     counts = [1] * (rank - len(counts)) + counts
@@ -268,7 +251,7 @@ def _tile(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('repeat')
 def _repeat(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = _known(inputs[0])
+    data = first(inputs)
     if node.axis is None:
         return [[(*mixed(sum(data, ())), node.repeats)]]
     old = data[place_of(node.axis, data)]
@@ -277,14 +260,14 @@ def _repeat(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('Pad')
 def _pad(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, widths = _known(inputs[0]), node.pad_width
+    data, widths = first(inputs), node.pad_width
     if len(widths) != 2 * len(data):
         raise SizeError('pad_width %s and %d axes' % (widths, len(data)))
     return [[mixed((add(product(axis), before + after),)) if before or after else axis
              for axis, before, after in zip(data, widths[::2], widths[1::2])]]
 
 
-enter('reverse', lambda node, inputs: [mixed_along(_known(inputs[0]), node.axis)])
+enter('reverse', lambda node, inputs: [mixed_along(first(inputs), node.axis)])
 
 
 def _repeated(old: Factors, new: Factors) -> Factors:
@@ -292,7 +275,7 @@ def _repeated(old: Factors, new: Factors) -> Factors:
 
 
 def _broadcast(data: Axes, sizes: Iterable[tuple[int, Factors]]) -> list[Axes]:
-    result = list(_known(data))
+    result = list(first([data]))
     for axis, size in sizes:
         at = place_of(axis, data)
         result[at] = _repeated(result[at], size)
@@ -301,7 +284,7 @@ def _broadcast(data: Axes, sizes: Iterable[tuple[int, Factors]]) -> list[Axes]:
 
 @rule('broadcast_axis')
 def _broadcast_axis(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = _known(inputs[0])
+    data = first(inputs)
     for axis in node.axis:
         old = product(data[place_of(axis, data)])
         if isinstance(old, Axis) and (old.free or old.unknown):
@@ -319,7 +302,7 @@ def _broadcast_to(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('broadcast_like')
 def _broadcast_like(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, like = map(_known, inputs)
+    data, like = (first([axes]) for axes in inputs)
     if node.lhs_axes and node.rhs_axes:
         return _broadcast(data, [(one, like[place_of(other, like)])
                                  for one, other in zip(node.lhs_axes, node.rhs_axes)])

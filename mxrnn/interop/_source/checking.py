@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence
 
 import numpy as np
@@ -10,17 +11,18 @@ from torch import Tensor, nn
 
 from ..._files import reason_of
 from ..._graph.graph import Graph
-from .._torch.module import GraphModule
+from ..._graph.rolling import RolledGraph
+from .._torch.module import UnsupportedError
 from ..comparison import difference
 from ..export_check import tolerance
 from ..model import Model
 from ..registry import ExportError
 from .class_writer import File
-from .facts import Sample, as_list, run
+from .facts import FAULTS, Named, Sample, as_list, drawn, module_of, outputs_of, run
 from .forward_and_loss import Methods
 from .step_methods import StepMethods
 
-__all__ = ['Check']
+__all__ = ['Check', 'at_own_length']
 
 #: The largest difference, relative to the largest value, that gradients may have: what is wrong
 #: with a loss shows, what cancels out in sums does not.
@@ -110,13 +112,13 @@ class Check:
         if any(node.op == 'SoftmaxOutput' and not node.multi_output and not node.preserve_shape
                and len(facts[node.inputs[0]].shape) == 4 for node in graph.nodes):
             return False  # outside of training MXNet takes another axis
-        module = GraphModule(graph, self._model.arg_params, self._model.aux_params,
-                             roll=False).eval()
+        module = module_of(graph, self._model)
         outputs = module(**{name: given[name] for name in module.inputs if name in given})
         wanted = _gradients(sum(each.sum() for each in as_list(outputs) if each.requires_grad),
                             module, inputs)
         places = self._file.places
-        flat = np.zeros(1 + sum(each.size for each in places.values()))
+        flat = np.zeros(1 + sum(each.size for each in places.values()),
+                        np.result_type('f', *wanted[0].values()))
         for name, array in wanted[0].items():
             flat[places[name]] = array
         pairs = [(key, array * (self._file.state[key] > 0), flat[self._file.state[key]])
@@ -156,13 +158,57 @@ def _gradients(loss: Any, module: nn.Module, inputs: Sample) -> _Gradients:
     every = [each for group in leaves for each in group.values()]
     grads = iter(torch.autograd.grad(loss, every, allow_unused=True) if every and isinstance(
         loss, Tensor) and loss.requires_grad else [None] * len(every))
-    return [{name: np.zeros(each.shape) if grad is None else grad.double().numpy()
+    return [{name: np.zeros(each.shape, 'f') if grad is None else (
+        grad if grad.dtype == torch.float64 else grad.float()).numpy()
              for (name, each), grad in zip(group.items(), grads)} for group in leaves]
 
 
 def _size(array: np.ndarray) -> float:
     """The largest magnitude among the numbers of an array."""
     return float(np.abs(array[np.isfinite(array)]).max(initial=0.))
+
+
+def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named,
+                  types: Mapping[str, Any], other: Sample
+                  ) -> tuple[Sample, list[Tensor]] | None:
+    """Data that a graph takes as it was unrolled, and its outputs.
+
+    Parameters
+    ----------
+    graph, rolled : Graph, RolledGraph
+        Before and after its steps were rolled up.
+    model, shapes, types : Model, dict, dict
+        Its arrays; shapes, with names of axes of any size, and types of inputs.
+    other : dict
+        Data of another length, whose other axes it takes.
+
+    Returns
+    -------
+    tuple or None
+        None if it takes no sizes made of its numbers of steps.
+    """
+    steps = sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
+        node.num_outputs for node in graph.nodes if node.op == 'SliceChannel'})
+    names = list(dict.fromkeys(size for shape in shapes.values() for size in shape
+                               if isinstance(size, str)))
+    choices = [[3, *steps] if name == 'batch' else [*steps, 4 + at]
+               for at, name in enumerate(names)]
+    own = [next(other[name].shape[shape.index(size)] for name, shape in shapes.items()
+                if size in shape) for size in names]
+    wider = [[*own[:at], step * factor, *own[at + 1:]] for factor in (2, 4, 8, 16)  # of an image
+             for step in steps for at, name in enumerate(names) if name != 'batch']
+    try:
+        module = module_of(graph, model)
+    except UnsupportedError:
+        return None
+    for chosen in itertools.chain(itertools.islice(itertools.product(*choices), 32), wider):
+        sizes = dict(zip(names, chosen))
+        sample = drawn(graph, {name: [size if isinstance(size, int) else sizes[size]
+                                       for size in shape] for name, shape in shapes.items()}, types)
+        with contextlib.suppress(*FAULTS):
+            outputs_of(module, sample)  # which has looked at other data before
+            return sample, run(graph, model, sample)
+    return None
 
 
 @contextlib.contextmanager

@@ -209,8 +209,9 @@ def _digest(places: np.ndarray) -> bytes:
 
 def flat_of(file: File) -> np.ndarray:
     """All parameters one after the other, behind a zero."""
-    return np.concatenate([np.zeros(1)] + [array.reshape(-1).astype('float64')
-                                           for array in file.arrays.values()])
+    kind = np.result_type('f', *{array.dtype for array in file.arrays.values()})
+    return np.concatenate([np.zeros(1, kind)] + [array.reshape(-1).astype(kind, copy=False)
+                                                 for array in file.arrays.values()])
 
 
 def state_dict_of(file: File) -> dict[str, Tensor]:

@@ -25,8 +25,8 @@ from ..stateful import of_graph, shapes_found
 from .emitters import Fact, Facts, Open, Shape, Size, inferred, sized
 from .shape import product as elements
 
-__all__ = ['Data', 'Named', 'Sample', 'Surveyed', 'as_list', 'at_own_length', 'names_that_tell',
-           'run', 'survey', 'surveyed']
+__all__ = ['FAULTS', 'Data', 'Named', 'Sample', 'Surveyed', 'as_list', 'drawn', 'module_of',
+           'names_that_tell', 'outputs_of', 'run', 'survey', 'surveyed']
 
 #: One array for each input.
 Sample = Dict[str, Tensor]
@@ -34,12 +34,21 @@ Sample = Dict[str, Tensor]
 Named = Mapping[str, Sequence[Union[int, str]]]
 
 #: What torch raises where shapes do not fit.
-_FAULTS = (RuntimeError, ValueError, IndexError)
+FAULTS = (RuntimeError, ValueError, IndexError)
 
 
 def run(graph: Graph, model: Model, sample: Sample) -> list[Tensor]:
     """The outputs of a graph, by `to_torch`; what it draws begins with one seed."""
-    module = GraphModule(graph, model.arg_params, model.aux_params, roll=False).eval()
+    return outputs_of(module_of(graph, model), sample)
+
+
+def module_of(graph: Graph, model: Model) -> GraphModule:
+    """The module of a graph as it is, for inference."""
+    return GraphModule(graph, model.arg_params, model.aux_params, roll=False).eval()
+
+
+def outputs_of(module: GraphModule, sample: Sample) -> list[Tensor]:
+    """What a module gives; what it draws begins with one seed."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         outputs = module(**{name: sample[name] for name in module.inputs if name in sample})
@@ -51,7 +60,7 @@ def as_list(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
-def _drawn(graph: Graph, shapes: Mapping[str, Sequence[int]], types: Mapping[str, Any]) -> Sample:
+def drawn(graph: Graph, shapes: Mapping[str, Sequence[int]], types: Mapping[str, Any]) -> Sample:
     """Random data for the inputs that have shapes."""
     random = np.random.RandomState(0)
     steps = min([size for shape in shapes.values() for size in shape if len(shape) > 1] or [1])
@@ -176,7 +185,7 @@ class Data:
         self.shapes.update((name, tuple([
             size if isinstance(size, int) else Open(self._axes[size]) for size in shape]))
             for name, shape in shapes.items())
-        self.sample.update(_drawn(self._graph, {
+        self.sample.update(drawn(self._graph, {
             name: self._sizes(self.shapes[name]) for name in shapes}, self._types))
 
     def _sizes(self, shape: Shape) -> list[int]:
@@ -298,48 +307,8 @@ def _surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any
                 graph, model, data.shapes, data.sample, labels=False))
         except UnsupportedError:
             raise
-        except _FAULTS as error:
+        except FAULTS as error:
             reason = error
     raise ExportError('the graph does not take %s: %s' % ('; '.join(
         '%s of shape %s' % (name, tuple(value.shape)) for name, value in data.sample.items()),
         reason))
-
-
-def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named,
-                  types: Mapping[str, Any], other: Sample
-                  ) -> tuple[Sample, list[Tensor]] | None:
-    """Data that a graph takes as it was unrolled, and its outputs.
-
-    Parameters
-    ----------
-    graph, rolled : Graph, RolledGraph
-        Before and after its steps were rolled up.
-    model, shapes, types : Model, dict, dict
-        Its arrays; shapes, with names of axes of any size, and types of inputs.
-    other : dict
-        Data of another length, whose other axes it takes.
-
-    Returns
-    -------
-    tuple or None
-        None if it takes no sizes made of its numbers of steps.
-    """
-    steps = sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
-        node.num_outputs for node in graph.nodes if node.op == 'SliceChannel'})
-    names = list(dict.fromkeys(size for shape in shapes.values() for size in shape
-                               if isinstance(size, str)))
-    choices = [[3, *steps] if name == 'batch' else [*steps, 4 + at]
-               for at, name in enumerate(names)]
-    own = [next(other[name].shape[shape.index(size)] for name, shape in shapes.items()
-                if size in shape) for size in names]
-    wider = [[*own[:at], step * factor, *own[at + 1:]] for factor in (2, 4, 8, 16)  # of an image
-             for step in steps for at, name in enumerate(names) if name != 'batch']
-    for chosen in itertools.chain(itertools.islice(itertools.product(*choices), 32), wider):
-        sizes = dict(zip(names, chosen))
-        sample = _drawn(graph, {name: [size if isinstance(size, int) else sizes[size]
-                                       for size in shape] for name, shape in shapes.items()}, types)
-        try:
-            return sample, run(graph, model, sample)
-        except _FAULTS:
-            continue
-    return None

@@ -28,10 +28,10 @@ from ..stateful import (
     in_steps,
     of_graph,
 )
-from .checking import Check
+from .checking import Check, at_own_length
 from .class_writer import File, flat_of, state_dict_of, wrapped
 from .emitters import Shape
-from .facts import Named, Sample, at_own_length, names_that_tell, survey, surveyed
+from .facts import Named, Sample, names_that_tell, survey, surveyed
 from .forward_and_loss import Methods, with_own_gradients
 from .overwrite_checks import check_target, sealed, state_of, weights_of
 from .pasting import imports_of
