@@ -85,7 +85,7 @@ def _sampler(name: str, draw: Callable[..., Any]) -> None:
         first = scope.named(numbers[0])
         more = ', 1' * len(node.shape)
         wide = [('%s.reshape(%s%s)' % (each.of, ', '.join(
-            scope.size(size, first) for size in each.shape), more)) if more else format(each)
+            scope.size(size, first) for size in first.shape), more)) if more else format(each)
             for each in (first, *numbers[1:])]
         return drawn(scope, '(*%s.shape, %s)' % (first.text, ', '.join(map(str, node.shape))), wide,
                      'torch.' + scope.dtypes[0], first.text)

@@ -113,32 +113,18 @@ DRAWS: dict[str, Callable[..., Tensor]] = {
 
 
 def _sampler(name: str, draw: Callable[..., Tensor]) -> None:
-    """Enter the three operators of a distribution: of a shape, of the shape of an array, and of
-    arrays of parameters, for each element of which some numbers are drawn."""
+    """Enter the operator of a distribution that makes an array of a shape."""
     @operator('_random_' + name, creates=True)
     def of_shape(node: Node) -> Run:
         numbers = numbers_of(node)
         dtype = DTYPES[node.dtype or 'float32']
         return lambda shape, device: draw(shape, *numbers, dtype=dtype, device=device)
 
-    @operator('_random_%s_like' % name)
-    def like(node: Node) -> Run:
-        numbers = numbers_of(node)
-        return lambda x: draw(x.shape, *numbers, dtype=x.dtype, device=x.device)
-
-    @runs('_sample_' + name)
-    def of_arrays(*numbers: Tensor, shape: Sequence[int], dtype: torch.dtype | None) -> Tensor:
-        first = numbers[0]
-        wide = [each.reshape(*first.shape, *[1] * len(shape)) for each in numbers]
-        return draw((*first.shape, *shape), *wide, dtype=dtype or first.dtype,
-                    device=first.device)
-
 
 for _name, _draw in DRAWS.items():
     _sampler(_name, _draw)
 runs('_random_randint', creates=True)(lambda shape, device, *, low, high, dtype: torch.randint(
     low, high, shape, dtype=dtype or torch.int32, device=device))
-runs('_shuffle')(lambda x: x[torch.randperm(x.shape[0], device=x.device)])
 
 
 @runs('_sample_multinomial')

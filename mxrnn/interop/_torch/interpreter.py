@@ -22,14 +22,16 @@ from . import (  # noqa: F401
     losses,
     reduce_and_index,
     shape,
-    text_functions,
 )
 from .broadcast_checks import refusing
 from .recurrent import arrays_of_rnn
+from .text_functions import enter_rest
 
 __all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']
 
 T = TypeVar('T')
+
+enter_rest()
 
 #: By the place of an array and its axis, how to read an open size: a number, and the places and
 #: axes of sizes to multiply it by.

@@ -14,31 +14,11 @@ from ..._graph.shapes.sizes import Axis
 from .._source import elementwise, layers, losses, reduce_and_index, sequences, shape  # noqa: F401
 from .._source.emitters import SOURCE, Expr, Many, Open, Shape, Size, Unsupported
 from .._source.size_texts import size_text
-from ..registry import operator
+from ..registry import TORCH, operator
 from . import Run
 
-__all__: list[str] = []
+__all__ = ['enter_rest']
 
-#: Those whose text has all that MXNet does.
-OPERATORS = '''
-    abs sign ceil floor trunc sqrt rsqrt exp expm1 log log10 log2 log1p sin cos tan sinh cosh tanh
-    erf erfinv relu sigmoid zeros_like ones_like arcsin arccos arctan arcsinh arccosh arctanh
-    degrees radians fix gammaln round rint square cbrt rcbrt negative reciprocal gamma softsign
-    logical_not BlockGrad _copy _identity_with_attr_like_rhs add_n clip Cast amp_cast smooth_l1
-    hard_sigmoid Activation
-    elemwise_add elemwise_sub elemwise_mul elemwise_div broadcast_add broadcast_sub broadcast_mul
-    broadcast_div _plus_scalar _minus_scalar _rminus_scalar _mul_scalar _div_scalar _rdiv_scalar
-    _rpower_scalar _rmod_scalar
-    sort argsort gather_nd scatter_nd one_hot SwapAxis expand_dims Concat stack _rnn_param_concat
-    tile repeat Pad reverse shape_array size_array Convolution Convolution_v1 Deconvolution
-    UpSampling InstanceNorm LRN SoftmaxActivation
-    sum mean prod nansum nanprod norm moments argmax argmin argmax_channel _np_cumsum dot batch_dot
-    where L2Normalization softmax log_softmax softmin pick batch_take slice_axis transpose
-    slice_like SequenceMask SequenceLast SequenceReverse CTCLoss
-    softmax_cross_entropy'''.split() + [
-    form % name for name in '''power maximum minimum hypot mod equal not_equal greater greater_equal
-    lesser lesser_equal logical_and logical_or logical_xor'''.split()
-    for form in ('_%s', 'broadcast_%s', '_%s_scalar')]
 #: What the texts read.
 _SPACE: dict[str, Any] = {'torch': torch, 'F': F}
 
@@ -74,7 +54,14 @@ class _Single:
 
     def __init__(self, node: Node, dtype: str) -> None:
         self.lines: list[str] = []
-        self.dtypes = [getattr(node, 'dtype', None) or getattr(node, 'out_dtype', None) or dtype]
+        self._dtype = getattr(node, 'dtype', None) or getattr(node, 'out_dtype', None) or dtype
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The type of what the operator gives."""
+        if not self._dtype:
+            raise _Unknown
+        return [self._dtype]
 
     def named(self, value: Expr) -> Expr:
         """The array under a name."""
@@ -169,4 +156,6 @@ def _open(rank: int) -> Shape:
     return tuple([Open(Axis()) for _ in range(rank)])
 
 
-operator(*OPERATORS)(_made)
+def enter_rest() -> None:
+    """Have its text run each operator that has no function of its own."""
+    operator(*(op for op in SOURCE if op not in TORCH and op != '_foreach'))(_made)
