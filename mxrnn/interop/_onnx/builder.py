@@ -25,8 +25,7 @@ OPSET, IR_VERSION = 17, 8
 
 #: Operators that are not computed at export: they give something else each time, or ONNX's
 #: reference implementation has not all of them in each version.
-_WRITTEN = ('RandomNormalLike', 'RandomUniformLike', 'Multinomial', 'Loop', 'Scan', 'LSTM', 'GRU',
-            'RNN')
+_WRITTEN = 'RandomNormalLike RandomUniformLike Multinomial Loop Scan LSTM GRU RNN'.split()
 
 
 def element_type(dtype: DType) -> int:
@@ -119,6 +118,11 @@ class Builder:
         self._names: dict[str, int] = {}
         self._shared: dict[tuple[object, ...], str] = {}
 
+    def give(self, scope: Scope, value: Value, name: str) -> None:
+        """Make `value` an output of a graph, of a node of its own in it."""
+        scope.records.append(Record('Identity', name, [value.name], [name], {}))
+        scope.outputs.append(value._replace(name=name))
+
     def name(self, wanted: str) -> str:
         """A name that is not in use, `wanted` if possible."""
         name = wanted
@@ -155,10 +159,6 @@ class Builder:
             raise Unsupported('an array of a shape that does not follow from its inputs')
         return self.made[0]
 
-    def axis(self, name: str, axis: int) -> Axis:
-        """The size of an axis of the array `name` that only the file, when it runs, can know."""
-        return Axis(Source(name, axis, self.scope))
-
     def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Size | None],
              dtype: DType | None = None, **attributes: object) -> Value:
         """A node of one output; a size of None in `shape` is read when the file runs."""
@@ -191,8 +191,9 @@ class Builder:
         if op in _MOVES and self.zeros.issuperset(inside if op == 'Concat' else inside[:1]):
             self.zeros.update(names)
         dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
-        return [Value(name, tuple(self.axis(name, i) if size is None else resolve(size)
-                                  for i, size in enumerate(shape)), np.dtype(kind))
+        return [Value(name, tuple(
+            Axis(Source(name, i, self.scope)) if size is None else resolve(size)
+            for i, size in enumerate(shape)), np.dtype(kind))
                 for name, shape, kind in zip(names, shapes, dtypes)]
 
     def _fold(self, record: Record) -> list[Value]:

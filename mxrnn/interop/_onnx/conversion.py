@@ -188,8 +188,7 @@ class Conversion:
         """The content of the file, whose outputs are called `names`."""
         builder = self._builder
         for name, value in zip(*self.values(names)):
-            builder.scope.records.append(Record('Identity', name, [value.name], [name], {}))
-            builder.scope.outputs.append(value._replace(name=name))
+            builder.give(builder.scope, value, name)
         try:
             return write_model(builder)
         except SizeError as error:

@@ -10,7 +10,7 @@ from ..._graph.layout import FusedLayout
 from ..._graph.shapes.sizes import Size, resolve
 from ..._graph.shapes.unification import unify, unify_all
 from ..registry import ExportError, Unsupported, converts, positive
-from .builder import Builder, Record, Scope, Value
+from .builder import Builder, Scope, Value
 from .reduce_and_index import indices
 from .shape import concat
 
@@ -202,10 +202,8 @@ def _foreach(builder: Builder, node: Node, *inputs: Value) -> list[Value]:
     steps, after = found[:node.num_out_data], found[node.num_out_data:]
     for old, new in zip(states, after):
         unify_all(old.shape, new.shape)
-    for value in [*after, *steps]:  # each output of a body is an output of a node in it, once
-        name = builder.name(current + '_result')
-        scope.records.append(Record('Identity', name, [value.name], [name], {}))
-        scope.outputs.append(value._replace(name=name))
+    for value in [*after, *steps]:
+        builder.give(scope, value, builder.name(current + '_result'))
     scope.inputs = turn
     builder.scope, builder.current = outer, current
     shapes = [value.shape for value in states] + [(resolve(length),) + value.shape

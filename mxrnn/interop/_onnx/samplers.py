@@ -14,7 +14,7 @@ from ..._graph.graph import Node
 from ..._graph.operators import numbers_of
 from ..._graph.shapes.sizes import product
 from ..registry import Converter, Unsupported, converts
-from .builder import Builder, Record, Scope, Value
+from .builder import Builder, Scope, Value
 from .creation import shape_of
 
 __all__: list[str] = []
@@ -99,9 +99,7 @@ def _loop(states: Sequence[_Array], turn: Callable[..., Sequence[_Array]]) -> li
                       for each in states)]
     after = turn(*(_Array(builder, value) for value in scope.inputs[2:]))
     for value in [goes_on(after[-1]), *(each.value for each in after)]:
-        name = builder.name(current + '_result')
-        scope.records.append(Record('Identity', name, [value.name], [name], {}))
-        scope.outputs.append(value._replace(name=name))
+        builder.give(scope, value, builder.name(current + '_result'))
     builder.scope, builder.current = outer, current
     values = [each.value for each in states]
     outputs = builder.nodes('Loop', [None, begins, *values], [value.shape for value in values],

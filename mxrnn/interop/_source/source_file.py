@@ -323,12 +323,11 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
     """Run the source beside the graph as it is and beside the graph rolled up; what to say."""
     places = [plan.graph.heads.index(head) for head in plan.methods.heads]
     found: list[tuple[str, str]] = []
-    telling = names_that_tell(plan.shapes, plan.methods.inputs)
 
     def compare(graph: str, sample: Sample, outputs: Sequence[Tensor]) -> None:
         difference = check.outputs(sample, outputs)
         sizes = ', '.join('%s %s' % (plan.methods.arguments[name], tuple(sample[name].shape))
-                          for name in telling)
+                          for name in names_that_tell(plan.shapes, plan.methods.inputs))
         found.append(('checked', 'outputs differ by %.1g of the largest at most from those of %s, '
                       'for %s' % (difference, graph, sizes)))
     if plan.rolled.graph is not plan.whole:
